@@ -1,0 +1,3 @@
+"""The version of hwnas: the single place that states it."""
+
+__version__ = "0.1.0"
