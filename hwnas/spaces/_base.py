@@ -1,0 +1,213 @@
+"""`Space`: named finite choices, and what an assignment of them (an architecture) stands for."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._errors import SpaceError
+from latency_tables import Op, OpGraph, Shape
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+Value = int | float | str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision of a space.
+
+    Attributes:
+        name: unique in the space, such as ``"stage2.block1.kernel"``.
+        values: what can be chosen, at least one.
+    """
+
+    name: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One assignment of all choices of a space, in the order of the choices; hashable.
+
+    Attributes:
+        values: the chosen values.
+    """
+
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of every network of a space that depends on few choices.
+
+    The networks of a space are chains of its terms, so costs that add up (latency, MACs, parameters) are sums over
+    terms and peak memory is their maximum; both become table look-ups.
+
+    Attributes:
+        name: what the part is called.
+        choices: indices of the choices that decide what the part looks like.
+    """
+
+    name: str
+    choices: tuple[int, ...]
+
+
+class Space(ABC):
+    """A search space. Codes are the indices of the chosen values, one column a choice."""
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, object]:
+        """JSON-able keyword arguments with which `make_space` builds the same space again."""
+
+    @property
+    @abstractmethod
+    def choices(self) -> tuple[Choice, ...]:
+        """The choices, in the order of the code columns."""
+
+    @property
+    @abstractmethod
+    def terms(self) -> tuple[Term, ...]:
+        """The parts that the networks are chains of, from input to output."""
+
+    @abstractmethod
+    def term_graph(self, term: Term, arch: Architecture) -> OpGraph | None:
+        """The part `term` of the network of `arch`; None where that part is empty.
+
+        Only the choices that the term names may matter.
+        """
+
+    @abstractmethod
+    def graph(self, arch: Architecture) -> OpGraph:
+        """The whole network: fused, without dead code.
+
+        Raises:
+            SpaceError: the architecture is not of this space, or no network (a disconnected cell).
+        """
+
+    @abstractmethod
+    def input_shape(self, arch: Architecture) -> Shape:
+        """``(channels, height, width)`` of the images that the network of `arch` reads."""
+
+    @abstractmethod
+    def ops(self) -> list[Op]:
+        """Every distinct op of every network of the space: what a profile measures."""
+
+    @abstractmethod
+    def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
+        """Codes ``(n, d)`` to the codes of each row's representative: isomorphic networks share one."""
+
+    @abstractmethod
+    def format(self, arch: Architecture) -> str:
+        """Print an architecture as one word, without spaces; equal text means the same canonical network."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Architecture:
+        """Read an architecture back from its text.
+
+        Raises:
+            SpaceError: the text is none of this space.
+        """
+
+    @property
+    def size(self) -> int:
+        """Number of distinct architectures."""
+        return math.prod(self.cardinalities)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """Number of values of each choice."""
+        return tuple(len(choice.values) for choice in self.choices)
+
+    def valid_codes(self, codes: npt.ArrayLike) -> BoolArray:
+        """Which rows of codes ``(n, d)`` stand for networks at all; every row, where a space says nothing else."""
+        return np.ones(len(np.asarray(codes)), dtype=np.bool_)
+
+    def features(self, codes: npt.ArrayLike) -> FloatArray:
+        """Numbers ``(n, f)`` that describe canonical networks to an accuracy model; one-hot codes by default."""
+        return self.one_hot(self.canonical_codes(codes))
+
+    def encode(self, arch: Architecture) -> IntArray:
+        """Codes ``(d,)`` of an architecture.
+
+        Raises:
+            SpaceError: a value is none of its choice's.
+        """
+        if len(arch.values) != len(self.choices):
+            raise SpaceError(
+                f"space {self.name}: an architecture has {len(self.choices)} values, not {len(arch.values)}"
+            )
+        codes = []
+        for choice, value in zip(self.choices, arch.values, strict=True):
+            if value not in choice.values:
+                known = ", ".join(map(str, choice.values))
+                raise SpaceError(f"space {self.name}: {choice.name} cannot be {value}; choose from {known}")
+            codes.append(choice.values.index(value))
+        return np.array(codes, dtype=np.int64)
+
+    def decode(self, codes: Sequence[int] | IntArray) -> Architecture:
+        """The architecture with these codes ``(d,)``.
+
+        Raises:
+            SpaceError: a code is out of range.
+        """
+        row = [int(code) for code in codes]
+        counts = self.cardinalities
+        if len(row) != len(counts) or any(not 0 <= c < n for c, n in zip(row, counts, strict=True)):
+            raise SpaceError(f"space {self.name}: codes {row} are out of range")
+        return Architecture(tuple(choice.values[c] for choice, c in zip(self.choices, row, strict=True)))
+
+    def canonical(self, arch: Architecture) -> Architecture:
+        """The representative of all architectures with the same network."""
+        return self.decode(self.canonical_codes(self.encode(arch)[None])[0])
+
+    def one_hot(self, codes: npt.ArrayLike) -> FloatArray:
+        """Codes ``(n, d)`` as 0/1 indicators ``(n, sum of cardinalities)``."""
+        rows = np.asarray(codes, dtype=np.int64)
+        offsets = np.concatenate([[0], np.cumsum(self.cardinalities)[:-1]])
+        hot = np.zeros((len(rows), sum(self.cardinalities)))
+        np.put_along_axis(hot, rows + offsets, 1.0, axis=1)
+        return hot
+
+    def sample(self, count: int, rng: np.random.Generator) -> list[Architecture]:
+        """Draw `count` canonical architectures, choice by choice uniformly (repeats possible)."""
+        found: list[Architecture] = []
+        while len(found) < count:
+            codes = rng.integers(0, self.cardinalities, size=(2 * (count - len(found)) + 8, len(self.choices)))
+            rows = self.canonical_codes(codes[self.valid_codes(codes)])
+            found += [self.decode(row) for row in rows[: count - len(found)]]
+        return found
+
+    def neighbours(self, arch: Architecture) -> Iterator[Architecture]:
+        """Every other canonical network one choice away, each once."""
+        codes = self.encode(arch)
+        rows = []
+        for column, count in enumerate(self.cardinalities):
+            for code in range(count):
+                if code != codes[column]:
+                    row = codes.copy()
+                    row[column] = code
+                    rows.append(row)
+        moved = np.array(rows, dtype=np.int64).reshape(-1, len(codes))
+        here = tuple(self.canonical_codes(codes[None])[0].tolist())
+        canonical = self.canonical_codes(moved[self.valid_codes(moved)])
+        for found in dict.fromkeys(tuple(r.tolist()) for r in canonical):
+            if found != here:
+                yield self.decode(found)
+
+
+def require_positive(space: str, values: Mapping[str, int]) -> None:
+    """Raise `SpaceError` for the first value that is not a positive integer."""
+    for name, value in values.items():
+        if type(value) is not int or value < 1:
+            raise SpaceError(f"space {space}: {name} must be a positive integer, not {value!r}")

@@ -1,0 +1,234 @@
+"""`nasbench201`: the cell space of NAS-Bench-201 at any image size and number of classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._errors import SpaceError
+from hwnas.spaces._base import (
+    Architecture,
+    BoolArray,
+    Choice,
+    FloatArray,
+    IntArray,
+    Space,
+    Term,
+    require_positive,
+)
+from hwnas.spaces._cells import (
+    EDGES,
+    INPUT_NODE,
+    OPERATIONS,
+    ReducedCell,
+    path_counts,
+    reduce_cell,
+    representatives,
+)
+from latency_tables import INPUT, GraphBuilder, Op, OpGraph, Shape
+from profilers import ops
+
+_RADIX = np.array([len(OPERATIONS) ** (5 - i) for i in range(6)], dtype=np.int64)
+_EDGE_TEXT = re.compile(r"([a-z0-9_]+)~([0-2])\Z")
+
+
+class NASBench201(Space):
+    """Cells of four nodes and five operations, stacked as in NAS-Bench-201 (Dong and Yang 2020, arXiv 2001.00326).
+
+    Stem, three stages of `cells` cells with 16, 32 and 64 channels, residual reductions between them,
+    classifier. Isomorphic cells share the first of their strings as canonical form.
+
+    Args:
+        image_size: height and width of the images, a multiple of 4.
+        classes: number of classes.
+        image_channels: channels of the images.
+        cells: cells in each stage; the benchmark has 5.
+        channels: channels of the first stage; the benchmark has 16.
+
+    Raises:
+        SpaceError: a setting is out of range.
+    """
+
+    name = "nasbench201"
+
+    def __init__(
+        self,
+        image_size: int = 32,
+        classes: int = 10,
+        image_channels: int = 3,
+        cells: int = 5,
+        channels: int = 16,
+    ) -> None:
+        self._settings = {
+            "image_size": image_size,
+            "classes": classes,
+            "image_channels": image_channels,
+            "cells": cells,
+            "channels": channels,
+        }
+        require_positive(self.name, self._settings)
+        if image_size % 4:
+            raise SpaceError(f"space nasbench201: the image size must be a multiple of 4, not {image_size}")
+        self._choices = tuple(Choice(f"edge{i}{j}", OPERATIONS) for i, j in EDGES)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Keyword arguments of the constructor."""
+        return dict(self._settings)
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The six edges."""
+        return self._choices
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """One: the whole network depends on all six edges."""
+        return (Term("network", tuple(range(len(EDGES)))),)
+
+    def term_graph(self, term: Term, arch: Architecture) -> OpGraph | None:
+        """The whole network."""
+        return self.graph(arch)
+
+    @cached_property
+    def size(self) -> int:
+        """Number of connected cells that are not isomorphic."""
+        table = representatives()
+        firsts = np.unique(table)
+        return int(self.valid_codes(self._codes_of(firsts)).sum())
+
+    def input_shape(self, arch: Architecture) -> Shape:
+        """``(image_channels, image_size, image_size)``."""
+        size = self._settings["image_size"]
+        return (self._settings["image_channels"], size, size)
+
+    def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
+        """Codes ``(n, 6)`` of the first member of each row's isomorphism class."""
+        rows = np.asarray(codes, dtype=np.int64).reshape(-1, len(EDGES))
+        return self._codes_of(representatives()[rows @ _RADIX])
+
+    def valid_codes(self, codes: npt.ArrayLike) -> BoolArray:
+        """Which cells connect their input with their output."""
+        rows = np.asarray(codes, dtype=np.int64).reshape(-1, len(EDGES))
+        return np.asarray(representatives()[rows @ _RADIX] != representatives()[0], dtype=np.bool_)
+
+    def features(self, codes: npt.ArrayLike) -> FloatArray:
+        """Path features ``(n, f)``: how often each operation sequence occurs on the paths from input to output.
+
+        Followed by the counts of live operations and the depth; paths as in White et al. 2021 (BANANAS, arXiv 1910.11858,
+        section 3), on the reduced cell.
+        """
+        rows = self.canonical_codes(codes)
+        columns = self._path_columns
+        result = np.zeros((len(rows), len(columns) + len(OPERATIONS)))
+        for i, row in enumerate(rows):
+            sequences, live, depth = path_counts(tuple(row.tolist()))
+            for sequence, count in sequences.items():
+                result[i, columns[sequence]] = count
+            for j, operation in enumerate(OPERATIONS[1:]):
+                result[i, len(columns) + j] = live[operation]
+            result[i, -1] = depth
+        return result
+
+    def format(self, arch: Architecture) -> str:
+        """The benchmark's own string of the canonical cell: ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
+        values = self.canonical(arch).values
+        parts = [f"{value}~{source}" for value, (source, _) in zip(values, EDGES, strict=True)]
+        return f"|{parts[0]}|+|{'|'.join(parts[1:3])}|+|{'|'.join(parts[3:])}|"
+
+    def parse(self, text: str) -> Architecture:
+        """Read the benchmark's string; the result is as written, not yet canonical."""
+        nodes = [node.strip("|").split("|") for node in text.strip().split("+")]
+        matches = [_EDGE_TEXT.match(part) for node in nodes for part in node]
+        sources = [int(m.group(2)) if m else -1 for m in matches]
+        if [len(node) for node in nodes] != [1, 2, 3] or sources != [source for source, _ in EDGES]:
+            raise SpaceError(
+                f"space nasbench201: cannot read {text!r}; it must look like |op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
+            )
+        arch = Architecture(tuple(m.group(1) for m in matches if m))
+        self.encode(arch)
+        return arch
+
+    def graph(self, arch: Architecture) -> OpGraph:
+        """The network of the canonical cell."""
+        codes = tuple(self.canonical_codes(self.encode(arch)[None])[0].tolist())
+        cell = reduce_cell(codes)
+        if cell is None:
+            raise SpaceError(f"space nasbench201: the cell {self.format(arch)} is disconnected; it is no network")
+        builder = GraphBuilder(self.input_shape(arch))
+        width = self._settings["channels"]
+        x = builder.add("stem", ops.conv(builder.input_shape, width, 3), INPUT)
+        for stage in range(3):
+            if stage:
+                x = _reduction(builder, x, width << stage, f"reduce{stage}")
+            for number in range(self._settings["cells"]):
+                x = _cell(builder, x, cell, f"stage{stage}.cell{number}")
+        x = builder.add("norm", ops.norm(builder.shape(x), act="relu"), x)
+        x = builder.add("pool", ops.global_pool(builder.shape(x)), x)
+        x = builder.add("classes", ops.linear(builder.shape(x), self._settings["classes"]), x)
+        return builder.build(x).without_dead_code().fused()
+
+    def ops(self) -> list[Op]:
+        """All ops, with every fusion that occurs in some cell."""
+        small = NASBench201(**{**self._settings, "cells": min(2, self._settings["cells"])})
+        firsts = self._codes_of(np.unique(representatives()))
+        found: dict[Op, None] = {}
+        for codes in firsts[self.valid_codes(firsts)]:
+            found.update(dict.fromkeys(small.graph(self.decode(codes)).op_counts))
+        return sorted(found, key=lambda op: op.key)
+
+    @cached_property
+    def _path_columns(self) -> dict[tuple[str, ...], int]:
+        steps = OPERATIONS[2:]
+        sequences = [s for length in range(4) for s in product(steps, repeat=length)]
+        return {sequence: column for column, sequence in enumerate(sequences)}
+
+    @staticmethod
+    def _codes_of(indices: IntArray) -> IntArray:
+        return (indices[:, None] // _RADIX) % len(OPERATIONS)
+
+
+def _reduction(builder: GraphBuilder, x: str, channels: int, name: str) -> str:
+    """The benchmark's residual block of stride 2 (ReLU before each convolution, averaged short cut)."""
+    shape = builder.shape(x)
+    y = builder.add(f"{name}.relu_a", ops.activation(shape, "relu"), x)
+    y = builder.add(f"{name}.conv_a", ops.conv(shape, channels, 3, stride=2), y)
+    y = builder.add(f"{name}.relu_b", ops.activation(builder.shape(y), "relu"), y)
+    y = builder.add(f"{name}.conv_b", ops.conv(builder.shape(y), channels, 3), y)
+    short = builder.add(f"{name}.average", ops.pool(shape, 2, stride=2, padding=0), x)
+    short = builder.add(f"{name}.short", ops.conv(builder.shape(short), channels, norm="none"), short)
+    return builder.add(f"{name}.sum", ops.add(builder.shape(y)), y, short)
+
+
+def _cell(builder: GraphBuilder, x: str, cell: ReducedCell, name: str) -> str:
+    """One reduced cell behind the tensor `x`; a ReLU that several convolutions want is computed once."""
+    shape = builder.shape(x)
+    values, rectified = {INPUT_NODE: x}, dict[int, str]()
+    makers: dict[str, Callable[[], Op]] = {
+        "nor_conv_1x1": lambda: ops.conv(shape, shape[0], 1),
+        "nor_conv_3x3": lambda: ops.conv(shape, shape[0], 3),
+        "avg_pool_3x3": lambda: ops.pool(shape, 3),
+    }
+    for target in sorted({edge.target for edge in cell.edges}):
+        parts = []
+        for edge in (e for e in cell.edges if e.target == target):
+            source = values[edge.source]
+            if edge.operation.startswith("nor_conv"):
+                if edge.source not in rectified:
+                    relu = builder.add(f"{name}.relu{edge.source}", ops.activation(shape, "relu"), source)
+                    rectified[edge.source] = relu
+                source = rectified[edge.source]
+            if edge.operation != "skip_connect":
+                label = f"{name}.edge{edge.edge}.{edge.operation}"
+                source = builder.add(label, makers[edge.operation](), source)
+            parts.append(source)
+        total = parts[0]
+        for number, part in enumerate(parts[1:]):
+            total = builder.add(f"{name}.sum{target}_{number}", ops.add(shape), total, part)
+        values[target] = total
+    return values[cell.output]

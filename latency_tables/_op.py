@@ -1,0 +1,131 @@
+"""`Op`: an operator with its attributes, shapes and dtype, which is the key of a latency table's row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from latency_tables._errors import GraphError
+
+Shape = tuple[int, ...]
+"""Extents without the batch axis: ``(channels, height, width)`` or ``(features,)``."""
+
+AttributeValue = int | str
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)\Z")
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator as a latency table sees it.
+
+    Two ops that share kind, attributes, shapes and dtype cost the same on one device, so `key` is what a
+    table is indexed by. The batch size is no part of it: it belongs to the table's identity.
+
+    Attributes:
+        kind: the operator's name in the registry, such as ``"conv"``.
+        inputs: shapes of the inputs, without the batch axis.
+        output: shape of the output, without the batch axis.
+        attributes: ``(name, value)`` pairs, sorted by name.
+        dtype: element type of the activations.
+    """
+
+    kind: str
+    inputs: tuple[Shape, ...]
+    output: Shape
+    attributes: tuple[tuple[str, AttributeValue], ...] = ()
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if not _NAME.match(self.kind) or not _NAME.match(self.dtype):
+            raise GraphError(f"op kind {self.kind!r} / dtype {self.dtype!r}: use lower-case words")
+        names = [name for name, _ in self.attributes]
+        if names != sorted(set(names)):
+            raise GraphError(f"op {self.kind}: attributes must be sorted and unique, got {names}")
+        for name, value in self.attributes:
+            text_ok = isinstance(value, str) and _WORD.match(value)
+            if not _NAME.match(name) or not (type(value) is int or text_ok):
+                raise GraphError(f"op {self.kind}: attribute {name}={value!r} must be an integer or a word")
+        for shape in (*self.inputs, self.output):
+            if not shape or any(type(n) is not int or n < 1 for n in shape):
+                raise GraphError(f"op {self.kind}: shape {shape} must hold positive integers")
+
+    @cached_property
+    def key(self) -> str:
+        """Readable identity, ``"conv float32 16x8x8 -> 24x4x4 kernel=3 stride=2"``; `parse` reads it back."""
+        shapes = " + ".join("x".join(map(str, shape)) for shape in self.inputs)
+        text = f"{self.kind} {self.dtype} {shapes} -> {'x'.join(map(str, self.output))}"
+        return " ".join([text, *(f"{name}={value}" for name, value in self.attributes)])
+
+    @cached_property
+    def _attribute_map(self) -> dict[str, AttributeValue]:
+        return dict(self.attributes)
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """The integer attribute `name`.
+
+        Raises:
+            GraphError: the attribute is absent and there is no default, or it is not an integer.
+        """
+        value = self._attribute_map.get(name, default)
+        if type(value) is not int:
+            raise GraphError(f"op {self.key}: integer attribute {name!r} is missing")
+        return value
+
+    def word(self, name: str, default: str | None = None) -> str:
+        """The text attribute `name`.
+
+        Raises:
+            GraphError: the attribute is absent and there is no default, or it is not text.
+        """
+        value = self._attribute_map.get(name, default)
+        if not isinstance(value, str):
+            raise GraphError(f"op {self.key}: text attribute {name!r} is missing")
+        return value
+
+    @classmethod
+    def parse(cls, key: str) -> Op:
+        """Read an op back from its `key`.
+
+        Raises:
+            GraphError: `key` is not exactly what `key` of some op prints.
+        """
+        head, arrow, tail = key.partition(" -> ")
+        words, rest = head.split(" ", 2), tail.split(" ")
+        if not arrow or len(words) < 2:
+            raise GraphError(f"not an op key: {key!r}")
+        shapes = words[2].split(" + ") if len(words) == 3 and words[2] else []
+        pairs = [item.partition("=") for item in rest[1:]]
+        op = cls(
+            kind=words[0],
+            dtype=words[1],
+            inputs=tuple(_shape(text, key) for text in shapes),
+            output=_shape(rest[0], key),
+            attributes=tuple((name, _value(value)) for name, _, value in pairs),
+        )
+        if op.key != key:
+            raise GraphError(f"not an op key: {key!r}")
+        return op
+
+    def __str__(self) -> str:
+        return self.key
+
+
+def sorted_attributes(values: Mapping[str, AttributeValue]) -> tuple[tuple[str, AttributeValue], ...]:
+    """Attribute pairs in the order that `Op` wants."""
+    return tuple(sorted(values.items()))
+
+
+def _shape(text: str, key: str) -> Shape:
+    parts = text.split("x")
+    if not all(_INTEGER.match(part) for part in parts):
+        raise GraphError(f"not an op key: {key!r}")
+    return tuple(int(part) for part in parts)
+
+
+def _value(text: str) -> AttributeValue:
+    return int(text) if _INTEGER.match(text) else text

@@ -1,0 +1,57 @@
+"""Profilers: what an operator is, and what it costs on a real device.
+
+Heavy libraries load on first use: `build_onnx` brings onnx, `GraphModule` and `run_graph` bring torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from profilers._costs import activation_bytes, graph_macs, graph_params, peak_memory_bytes
+from profilers._errors import DeviceUnavailableError, JournalError, OperatorError, ProfilerError
+from profilers._operators import Parameter, expand, operator_kinds, operator_of, primitive_of
+from profilers._operators import _make as ops
+from profilers._weights import graph_parameters, initial_value, random_weights
+
+if TYPE_CHECKING:
+    from profilers._onnx import build_onnx
+    from profilers._torch import GraphModule, RunningNorm, run_graph
+
+_LAZY = {
+    "GraphModule": "profilers._torch",
+    "RunningNorm": "profilers._torch",
+    "build_onnx": "profilers._onnx",
+    "run_graph": "profilers._torch",
+}
+
+__all__ = [
+    "DeviceUnavailableError",
+    "GraphModule",
+    "JournalError",
+    "OperatorError",
+    "Parameter",
+    "ProfilerError",
+    "RunningNorm",
+    "activation_bytes",
+    "build_onnx",
+    "expand",
+    "graph_macs",
+    "graph_parameters",
+    "graph_params",
+    "initial_value",
+    "operator_kinds",
+    "operator_of",
+    "ops",
+    "peak_memory_bytes",
+    "primitive_of",
+    "random_weights",
+    "run_graph",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'profilers' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)

@@ -1,0 +1,72 @@
+"""Costs that follow from the graph alone: MACs, parameters, bytes, peak activation memory."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+from latency_tables import INPUT, Op, OpGraph
+from profilers._operators import expand, primitive_of
+
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
+"""Bytes of one element of each dtype."""
+
+
+def graph_macs(graph: OpGraph) -> int:
+    """Multiply-accumulate operations of one sample; dead code is not counted."""
+    return sum(primitive_of(node.op).macs(node.op) for node in expand(graph.without_dead_code()).nodes)
+
+
+def graph_params(graph: OpGraph) -> int:
+    """Trainable parameters (convolution weights, batch norm scale and shift, biases) of the live graph."""
+    total = 0
+    for node in expand(graph.without_dead_code()).nodes:
+        total += sum(p.size for p in primitive_of(node.op).parameters(node.op).values() if p.trainable)
+    return total
+
+
+@lru_cache(maxsize=65536)
+def activation_bytes(op: Op) -> int:
+    """Bytes of the op's result for one sample."""
+    return math.prod(op.output) * BYTES[op.dtype]
+
+
+def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
+    """Largest sum of live activations at any step of the graph, executed in its order.
+
+    A tensor lives from the step that writes it to the last step that reads it; the graph's input lives while it is
+    read, the outputs to the end. Element-wise operators and the residual sum of a convolution overwrite
+    an operand that nobody reads later, as runtimes with a memory planner do.
+
+    Args:
+        graph: the network, or a part of one; composite ops are expanded.
+        batch: samples processed at once.
+
+    Returns:
+        Bytes of activations; weights are not counted.
+    """
+    live = expand(graph.without_dead_code())
+    last_read = {name: len(live.nodes) for name in live.outputs}
+    for step, node in enumerate(live.nodes):
+        for name in node.inputs:
+            last_read.setdefault(name, step)
+            last_read[name] = max(last_read[name], step)
+    sizes = {INPUT: math.prod(live.input_shape) * BYTES["float32"]}
+    current = peak = sizes[INPUT]
+    for step, node in enumerate(live.nodes):
+        size = sizes[node.name] = activation_bytes(node.op)
+        dying = [name for name in dict.fromkeys(node.inputs) if last_read[name] == step]
+        reused = _overwritten(node.op, node.inputs, dying, sizes)
+        current += 0 if reused else size
+        peak = max(peak, current)
+        current -= sum(sizes[name] for name in dying) - (size if reused else 0)
+    return peak * batch
+
+
+def _overwritten(op: Op, inputs: tuple[str, ...], dying: list[str], sizes: dict[str, int]) -> bool:
+    """Whether the result takes the place of an operand that dies at this step."""
+    if op.kind == "conv":
+        candidates = inputs[1:]
+    else:
+        candidates = inputs if primitive_of(op).in_place else ()
+    return any(name in dying and sizes[name] == activation_bytes(op) for name in candidates)

@@ -1,0 +1,19 @@
+"""Errors of the profilers. Each message is one line: what, where, what to do next."""
+
+from __future__ import annotations
+
+
+class ProfilerError(Exception):
+    """Base of every error raised while measuring or lowering."""
+
+
+class OperatorError(ProfilerError, ValueError):
+    """An operator is unknown, or its attributes and shapes do not fit together."""
+
+
+class DeviceUnavailableError(ProfilerError):
+    """The device asked for is not here, or what is needed to reach it is not installed."""
+
+
+class JournalError(ProfilerError):
+    """A journal of raw samples cannot be read or belongs to another profile."""

@@ -1,0 +1,74 @@
+"""From an op graph to an ONNX model: the same file is profiled and shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from latency_tables import INPUT, OpGraph
+from profilers._operators import expand, primitive_of
+from profilers._operators._base import FloatArray
+from profilers._weights import node_weights
+
+OPSET = 17
+IR_VERSION = 8
+
+
+class _ModelWriter:
+    """Collects the nodes and initialisers of one ONNX graph."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self.scope = ""
+
+    def node(self, op_type: str, inputs: Sequence[str], **attributes: object) -> str:
+        output = f"{self.scope}:{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op_type, list(inputs), [output], output, **cast(dict[str, Any], attributes)))
+        return output
+
+    def constant(self, name: str, value: FloatArray) -> str:
+        full = f"{self.scope}.{name}"
+        self.initializers.append(numpy_helper.from_array(value.astype("float32", copy=False), full))
+        return full
+
+
+def build_onnx(
+    graph: OpGraph,
+    weights: Mapping[str, FloatArray],
+    *,
+    batch: int = 1,
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """An ONNX model (opset 17, IR 8, fixed batch) that computes `graph` with `weights`.
+
+    Dead code is left out and batch norms are folded into their convolutions.
+
+    Args:
+        graph: the network; input ``(batch, *graph.input_shape)``, float32.
+        weights: training weights by ``"node.parameter"`` (`graph_parameters` lists them).
+        batch: the fixed batch size.
+        metadata: key-value pairs stored in the model.
+
+    Raises:
+        OperatorError: a weight is missing or of the wrong shape.
+    """
+    live = expand(graph.without_dead_code())
+    writer = _ModelWriter()
+    names = {INPUT: INPUT}
+    for node in live.nodes:
+        operator = primitive_of(node.op)
+        writer.scope = node.name
+        folded = operator.fold(node.op, node_weights(weights, node.name, operator.parameters(node.op)))
+        names[node.name] = operator.lower(node.op, writer, [names[i] for i in node.inputs], folded)
+    inputs = [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [batch, *live.input_shape])]
+    outputs = [
+        helper.make_tensor_value_info(names[o], TensorProto.FLOAT, [batch, *live.shape_of(o)]) for o in live.outputs
+    ]
+    body = helper.make_graph(writer.nodes, "hwnas", inputs, outputs, writer.initializers)
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    helper.set_model_props(model, dict(metadata or {}))
+    return model

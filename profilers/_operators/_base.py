@@ -1,0 +1,172 @@
+"""What an operator must say of itself: the interface behind the registry."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from latency_tables import Op, OpGraph, Shape
+from profilers._errors import OperatorError
+
+if TYPE_CHECKING:
+    import torch
+
+FloatArray = npt.NDArray[np.float32]
+Initialisation = Literal["he", "zero", "one"]
+ACTIVATIONS = ("none", "relu", "hswish", "hsigmoid")
+NORM_EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One weight tensor of an operator.
+
+    Attributes:
+        shape: extents of the tensor.
+        init: how it starts: ``"he"`` draws N(0, 2 / fan_in), after He et al. 2015 (arXiv 1502.01852, eq. 10).
+        trainable: false for running statistics.
+        centred_axes: axes that a weight-sharing supernet crops around the centre (kernel axes); it crops every other axis
+            from the front.
+    """
+
+    shape: tuple[int, ...]
+    init: Initialisation
+    trainable: bool = True
+    centred_axes: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def fan_in(self) -> int:
+        """Number of inputs that one output element sums over."""
+        return max(1, math.prod(self.shape[1:]))
+
+
+class Emitter(Protocol):
+    """What an operator needs to write ONNX nodes."""
+
+    def node(self, op_type: str, inputs: Sequence[str], **attributes: object) -> str:
+        """Append a node; returns the name of its only output."""
+
+    def constant(self, name: str, value: FloatArray) -> str:
+        """Store an initialiser; returns its name."""
+
+
+class BatchNorm(Protocol):
+    """Batch normalisation as the running network wants it (training, evaluation or recalibration)."""
+
+    def __call__(self, x: torch.Tensor, parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Normalise ``(N, C, ...)`` with parameters ``gamma``, ``beta``, ``mean``, ``variance`` of shape ``(C,)``."""
+
+
+class Operator(ABC):
+    """One kind of operator: shapes, costs, ONNX lowering and torch computation, stated once.
+
+    Shapes never include the batch axis; costs are those of one sample.
+    """
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def infer(self, op: Op) -> Shape:
+        """Output shape from the inputs' shapes and the attributes.
+
+        Raises:
+            OperatorError: they do not fit together.
+        """
+
+    def check(self, op: Op) -> None:
+        """Raise `OperatorError` where the op's stated output is not the inferred one."""
+        expected = self.infer(op)
+        if expected != op.output:
+            raise OperatorError(f"op {op.key}: its output must be {'x'.join(map(str, expected))}")
+
+
+class Primitive(Operator):
+    """An operator that is lowered directly."""
+
+    in_place: ClassVar[bool] = False
+    """Whether the result may overwrite the first input when nothing else reads it."""
+
+    def parameters(self, op: Op) -> dict[str, Parameter]:
+        """The operator's weights by name; none by default."""
+        return {}
+
+    def macs(self, op: Op) -> int:
+        """Multiply-accumulate operations of one sample; zero for data movement and activations."""
+        return 0
+
+    def fold(self, op: Op, values: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Inference weights from training weights (batch norm folded into the convolution)."""
+        return dict(values)
+
+    @abstractmethod
+    def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write the ONNX nodes for `op`; returns the output's name."""
+
+    @abstractmethod
+    def forward(
+        self,
+        op: Op,
+        inputs: Sequence[torch.Tensor],
+        parameters: Mapping[str, torch.Tensor],
+        norm: BatchNorm,
+    ) -> torch.Tensor:
+        """Compute `op` in torch on tensors ``(N, *shape)``."""
+
+
+class Composite(Operator):
+    """An operator defined by a graph of simpler ones; costs and lowerings follow from that graph."""
+
+    @abstractmethod
+    def expand(self, op: Op) -> OpGraph:
+        """The graph that `op` stands for; its node names are the weights' prefixes."""
+
+    def infer(self, op: Op) -> Shape:
+        """Output shape of the expansion."""
+        return self.expand(op).output_shape
+
+
+def emit_activation(emit: Emitter, function: str, x: str) -> str:
+    """ONNX nodes of the activation `function` (one of `ACTIVATIONS`)."""
+    if function == "relu":
+        return emit.node("Relu", [x])
+    if function == "hswish":
+        return emit.node("HardSwish", [x])
+    if function == "hsigmoid":
+        return emit.node("HardSigmoid", [x], alpha=1.0 / 6.0, beta=0.5)
+    return x
+
+
+def apply_activation(function: str, x: torch.Tensor) -> torch.Tensor:
+    """The activation `function` (one of `ACTIVATIONS`) in torch."""
+    from torch.nn import functional as f
+
+    if function == "relu":
+        return f.relu(x)
+    if function == "hswish":
+        return f.hardswish(x)
+    if function == "hsigmoid":
+        return f.hardsigmoid(x)
+    return x
+
+
+def checked_activation(op: Op, attribute: str = "act") -> str:
+    """The op's activation name.
+
+    Raises:
+        OperatorError: it is none of `ACTIVATIONS`.
+    """
+    function = op.word(attribute)
+    if function not in ACTIVATIONS:
+        raise OperatorError(f"op {op.key}: unknown activation {function!r}; known: {', '.join(ACTIVATIONS)}")
+    return function

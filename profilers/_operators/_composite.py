@@ -1,0 +1,77 @@
+"""Operators made of others: squeeze-excite, the inverted residual block, the classifier head.
+
+A latency table prices them as one row, measured as a whole inside a chain.
+"""
+
+from __future__ import annotations
+
+from latency_tables import INPUT, GraphBuilder, Op, OpGraph
+from profilers._errors import OperatorError
+from profilers._operators._base import Composite
+from profilers._operators._make import add, conv, depthwise, global_pool, linear, scale, squeeze_excite
+
+
+class SqueezeExcite(Composite):
+    """Channel attention (Hu et al. 2018, arXiv 1709.01507), with MobileNetV3's hard sigmoid.
+
+    Attribute: ``squeeze``, the channels of the bottleneck.
+    """
+
+    kind = "squeeze_excite"
+
+    def expand(self, op: Op) -> OpGraph:
+        graph = GraphBuilder(op.inputs[0])
+        channels = op.inputs[0][0]
+        pooled = graph.add("pool", global_pool(op.inputs[0]), INPUT)
+        reduce = conv(graph.shape(pooled), op.integer("squeeze"), norm="bias", act="relu")
+        reduced = graph.add("reduce", reduce, pooled)
+        widen = conv(graph.shape(reduced), channels, norm="bias", act="hsigmoid")
+        gate = graph.add("expand", widen, reduced)
+        return graph.build(graph.add("scale", scale(op.inputs[0]), INPUT, gate))
+
+
+class InvertedResidual(Composite):
+    """MobileNetV3's block (Howard et al. 2019, arXiv 1905.02244, fig. 4): expand, depthwise, squeeze-excite, project.
+
+    Attributes: ``kernel``, ``stride``, ``hidden`` (expanded channels), ``squeeze`` (0 for none), ``act``,
+    ``residual`` (1 where the input is added to the result). Without widening (``hidden`` equal to
+    the input's channels) the first convolution is left out.
+    """
+
+    kind = "mbconv"
+
+    def expand(self, op: Op) -> OpGraph:
+        graph, act, name = GraphBuilder(op.inputs[0]), op.word("act"), INPUT
+        hidden, squeeze = op.integer("hidden"), op.integer("squeeze")
+        if hidden != op.inputs[0][0]:
+            name = graph.add("expand", conv(op.inputs[0], hidden, act=act), name)
+        spatial = depthwise(graph.shape(name), op.integer("kernel"), stride=op.integer("stride"), act=act)
+        name = graph.add("depthwise", spatial, name)
+        if squeeze:
+            name = graph.splice(
+                SqueezeExcite().expand(squeeze_excite(graph.shape(name), squeeze)), prefix="se.", at=name
+            )
+        project = conv(graph.shape(name), op.output[0], act="none")
+        name = graph.add("project", project, name)
+        if op.integer("residual"):
+            if op.inputs[0] != project.output:
+                raise OperatorError(f"op {op.key}: a residual block keeps its shape")
+            name = graph.add("sum", add(project.output), name, INPUT)
+        return graph.build(name).fused()
+
+
+class Head(Composite):
+    """Classifier of MobileNetV3: 1x1 convolution, global pooling, two linear layers.
+
+    Attributes: ``hidden`` (channels of the convolution), ``features`` (width of the first linear layer; 0 leaves it out).
+    """
+
+    kind = "head"
+
+    def expand(self, op: Op) -> OpGraph:
+        graph = GraphBuilder(op.inputs[0])
+        name = graph.add("conv", conv(op.inputs[0], op.integer("hidden"), act="hswish"), INPUT)
+        name = graph.add("pool", global_pool(graph.shape(name)), name)
+        if op.integer("features"):
+            name = graph.add("features", linear(graph.shape(name), op.integer("features"), act="hswish"), name)
+        return graph.build(graph.add("classes", linear(graph.shape(name), op.output[0]), name))

@@ -1,0 +1,115 @@
+"""From an op graph to torch: one interpreter for stand-alone networks and for weight-sharing supernets.
+
+Importing this module imports torch; `profilers` loads it on first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as f
+
+from latency_tables import INPUT, OpGraph
+from profilers._operators import Parameter, expand, primitive_of
+from profilers._operators._base import NORM_EPSILON, FloatArray
+from profilers._weights import graph_parameters, initial_value
+
+Lookup = Callable[[str, Parameter], Tensor]
+"""Gives the tensor for a weight's name and description."""
+
+
+class RunningNorm:
+    """Batch norm with running statistics, as `torch.nn.BatchNorm2d`.
+
+    Args:
+        training: normalise by the batch and update the statistics; otherwise by the statistics.
+        momentum: weight of the new batch in the running statistics; `None` keeps them as they are
+            while training (used by supernets, whose statistics belong to one subnet).
+    """
+
+    def __init__(self, training: bool, momentum: float | None = 0.1) -> None:
+        self.training = training
+        self.momentum = momentum
+
+    def __call__(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Normalise ``(N, C, H, W)``."""
+        keep = self.training and self.momentum is None
+        return f.batch_norm(
+            x,
+            None if keep else parameters["mean"],
+            None if keep else parameters["variance"],
+            parameters["gamma"],
+            parameters["beta"],
+            self.training,
+            self.momentum or 0.0,
+            NORM_EPSILON,
+        )
+
+
+def run_graph(graph: OpGraph, x: Tensor, lookup: Lookup, norm: RunningNorm) -> Tensor:
+    """Compute the first output of an *expanded* graph.
+
+    Args:
+        graph: a graph of primitive ops (`expand`).
+        x: ``(N, *graph.input_shape)``.
+        lookup: gives every weight tensor by name.
+        norm: how batch norms behave.
+
+    Returns:
+        ``(N, *graph.output_shape)``.
+    """
+    values = {INPUT: x}
+    for node in graph.nodes:
+        operator = primitive_of(node.op)
+        weights = {n: lookup(f"{node.name}.{n}", p) for n, p in operator.parameters(node.op).items()}
+        values[node.name] = operator.forward(node.op, [values[i] for i in node.inputs], weights, norm)
+    return values[graph.outputs[0]]
+
+
+class GraphModule(nn.Module):
+    """A stand-alone network that computes an op graph.
+
+    Its state has one tensor for each weight, under the name ``"node.parameter"`` with dots
+    written as ``"/"``; `arrays` gives them with their plain names, ready for `build_onnx`.
+
+    Args:
+        graph: the network; dead code is removed.
+        weights: starting values by ``"node.parameter"``; He initialisation from `seed` where absent.
+        seed: of the initialisation.
+    """
+
+    def __init__(self, graph: OpGraph, weights: Mapping[str, FloatArray] | None = None, *, seed: int = 0) -> None:
+        super().__init__()
+        self.graph = graph.without_dead_code()
+        self._expanded = expand(self.graph)
+        rng = np.random.default_rng(seed)
+        for name, parameter in graph_parameters(self.graph):
+            array = initial_value(parameter, rng) if weights is None else weights[name]
+            tensor = torch.from_numpy(np.array(array, dtype=np.float32))
+            if parameter.trainable:
+                self.register_parameter(_safe(name), nn.Parameter(tensor))
+            else:
+                self.register_buffer(_safe(name), tensor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` for images ``(N, channels, height, width)``."""
+        return run_graph(self._expanded, x, self._lookup, RunningNorm(self.training))
+
+    def arrays(self) -> dict[str, FloatArray]:
+        """All weights and statistics as float32 arrays by ``"node.parameter"``."""
+        state = self.state_dict()
+        return {
+            name: cast(FloatArray, state[_safe(name)].detach().float().cpu().numpy())
+            for name, _ in graph_parameters(self.graph)
+        }
+
+    def _lookup(self, name: str, parameter: Parameter) -> Tensor:
+        return cast(Tensor, getattr(self, _safe(name)))
+
+
+def _safe(name: str) -> str:
+    return name.replace(".", "/")

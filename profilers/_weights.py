@@ -1,0 +1,50 @@
+"""Weights of a graph as plain arrays, by name ``"node.parameter"``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from latency_tables import OpGraph
+from profilers._errors import OperatorError
+from profilers._operators import Parameter, expand, primitive_of
+from profilers._operators._base import FloatArray
+
+
+def graph_parameters(graph: OpGraph) -> Iterator[tuple[str, Parameter]]:
+    """Every weight tensor of `graph` with its name ``"node.parameter"``, in the graph's order."""
+    for node in expand(graph).nodes:
+        for name, parameter in primitive_of(node.op).parameters(node.op).items():
+            yield f"{node.name}.{name}", parameter
+
+
+def random_weights(graph: OpGraph, seed: int = 0) -> dict[str, FloatArray]:
+    """He-initialised weights for every node, so that activations stay of order one while measuring."""
+    rng = np.random.default_rng(seed)
+    return {name: initial_value(parameter, rng) for name, parameter in graph_parameters(graph)}
+
+
+def initial_value(parameter: Parameter, rng: np.random.Generator) -> FloatArray:
+    """A starting value of one weight tensor, drawn from `rng`."""
+    if parameter.init == "he":
+        deviation = np.float32(np.sqrt(2.0 / parameter.fan_in))
+        return rng.standard_normal(parameter.shape, dtype=np.float32) * deviation
+    fill = np.float32(1.0 if parameter.init == "one" else 0.0)
+    return np.full(parameter.shape, fill, dtype=np.float32)
+
+
+def node_weights(weights: Mapping[str, FloatArray], node: str, names: Mapping[str, Parameter]) -> dict[str, FloatArray]:
+    """The weights of one node, checked against what its operator asks for.
+
+    Raises:
+        OperatorError: a weight is absent or of the wrong shape.
+    """
+    found = {}
+    for name, parameter in names.items():
+        value = weights.get(f"{node}.{name}")
+        if value is None or value.shape != parameter.shape:
+            what = "missing" if value is None else f"of shape {value.shape}, not {parameter.shape}"
+            raise OperatorError(f"the weight {node}.{name} is {what}")
+        found[name] = value
+    return found
