@@ -1,0 +1,48 @@
+"""Multi-objective search over finite products of categorical choices: ask, evaluate, tell.
+
+The package knows nothing of networks, devices or files. An architecture is a row of integer codes, a
+`Problem` says what is maximised and minimised and what must hold, a `Strategy` proposes, and a `Study`
+keeps the books: batches, duplicates, failures, exact resumption.
+
+>>> domain = Domain(cardinalities=(5, 5, 5))
+>>> price = Objective("price", "min", known=lambda codes: codes.sum(axis=1).astype(float))
+>>> study = Study(Problem(domain, (Objective("score", "max"), price)), make_strategy("random"), seed=1)
+>>> for proposal in study.ask():
+...     _ = study.tell(proposal.number, {"score": float(max(proposal.codes))})
+>>> len(study.trials)
+10
+"""
+
+from search._domain import ENUMERATION_LIMIT, Domain
+from search._errors import ProblemError, RestoreError, SearchError, TellError
+from search._pareto import dominance_numbers, hypervolume, nondominated
+from search._problem import Constraint, Objective, Problem
+from search._registry import STRATEGIES, make_strategy
+from search._study import Study
+from search._trial import Proposal, Trial
+from search.lamoo import NodeSummary, TreeSummary
+from search.strategies import Strategy, Suggestion
+
+__all__ = [
+    "ENUMERATION_LIMIT",
+    "STRATEGIES",
+    "Constraint",
+    "Domain",
+    "NodeSummary",
+    "Objective",
+    "Problem",
+    "ProblemError",
+    "Proposal",
+    "RestoreError",
+    "SearchError",
+    "Strategy",
+    "Study",
+    "Suggestion",
+    "TellError",
+    "TreeSummary",
+    "Trial",
+    "dominance_numbers",
+    "hypervolume",
+    "make_strategy",
+    "nondominated",
+]

@@ -1,0 +1,26 @@
+"""Array types of the package and the row arithmetic that several modules share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BoolArray", "FloatArray", "IntArray", "row_keys", "unique_rows"]
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+def row_keys(codes: IntArray) -> list[bytes]:
+    """Hashable keys of the rows of `codes` (n, d), equal exactly when the rows are."""
+    rows = np.ascontiguousarray(codes, dtype=np.int64)
+    return [row.tobytes() for row in rows]
+
+
+def unique_rows(codes: IntArray) -> IntArray:
+    """The distinct rows of `codes` (n, d), in the order in which each occurs first."""
+    if len(codes) < 2:
+        return codes
+    _, first = np.unique(codes, axis=0, return_index=True)
+    return codes[np.sort(first)]

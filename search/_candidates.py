@@ -1,0 +1,114 @@
+"""Which architectures may be proposed: distinct canonical rows that keep every known constraint."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from functools import cached_property
+
+import numpy as np
+
+from search._arrays import BoolArray, FloatArray, IntArray, row_keys, unique_rows
+from search._domain import ENUMERATION_LIMIT
+from search._problem import Problem
+
+__all__ = ["Candidates"]
+
+_DRAW_ROUNDS = 64
+_DRAW_SIZE = 512
+_CLIMB_SIZE = 128
+_CLIMB_STEPS = 200
+
+
+class Candidates:
+    """The admissible candidates of a problem.
+
+    Small domains are enumerated once (with encodings and known objectives cached); large ones are
+    sampled. Nothing here depends on the trials, so one instance serves a whole study.
+
+    Attributes:
+        problem: The problem.
+        codes: Every admissible canonical row (n, d) of an enumerable domain; `None` for a large one.
+    """
+
+    def __init__(self, problem: Problem, limit: int = ENUMERATION_LIMIT) -> None:
+        self.problem = problem
+        self.codes: IntArray | None = None
+        if problem.domain.size <= limit:
+            rows = problem.domain.enumerate(limit)
+            self.codes = rows[problem.admissible(rows)]
+
+    @cached_property
+    def encodings(self) -> FloatArray:
+        """Encodings (n, f) of the enumerated rows."""
+        return self.problem.domain.encode(self._enumerated())
+
+    @cached_property
+    def known(self) -> FloatArray:
+        """Natural known objective values (n, m) of the enumerated rows; NaN where expensive."""
+        return self.problem.known_values(self._enumerated())
+
+    @cached_property
+    def keys(self) -> list[bytes]:
+        """Row keys of the enumerated rows."""
+        return row_keys(self._enumerated())
+
+    def _enumerated(self) -> IntArray:
+        if self.codes is None:
+            raise RuntimeError("a large domain is not enumerated")
+        return self.codes
+
+    def unseen(self, seen: Set[bytes]) -> BoolArray:
+        """Which of the enumerated rows are not in `seen` (n,)."""
+        return np.fromiter((key not in seen for key in self.keys), dtype=bool, count=len(self.keys))
+
+    def admit(self, codes: IntArray, seen: Set[bytes]) -> IntArray:
+        """The canonical, distinct, admissible and unseen rows among `codes` (n, d), in their order."""
+        if len(codes) == 0:
+            return codes
+        rows = unique_rows(self.problem.domain.canonicalise(codes))
+        fresh = np.fromiter((key not in seen for key in row_keys(rows)), dtype=bool, count=len(rows))
+        rows = rows[fresh]
+        admitted: IntArray = rows[self.problem.admissible(rows)]
+        return admitted
+
+    def random(self, n: int, seen: Set[bytes], rng: np.random.Generator) -> IntArray:
+        """Up to `n` random unseen candidates (k, d); fewer only when no more are left or to be found.
+
+        Enumerable domains are drawn from without replacement. Large ones by rejection and, where
+        hardly anything is admissible, by climbing down the constraint violation.
+        """
+        if self.codes is not None:
+            rows: IntArray = rng.permutation(np.flatnonzero(self.unseen(seen)))[:n]
+            return self.codes[rows]
+        found = self._reject(n, seen, rng)
+        if len(found) < n:
+            found = self._climb(n, found, seen, rng)
+        return found[:n]
+
+    def _reject(self, n: int, seen: Set[bytes], rng: np.random.Generator) -> IntArray:
+        domain = self.problem.domain
+        found = np.empty((0, domain.dimension), dtype=np.int64)
+        for _ in range(_DRAW_ROUNDS):
+            fresh = self.admit(domain.random(max(_DRAW_SIZE, n), rng), seen)
+            found = unique_rows(np.concatenate([found, fresh]))
+            if len(found) >= n:
+                break
+        return found
+
+    def _climb(self, n: int, found: IntArray, seen: Set[bytes], rng: np.random.Generator) -> IntArray:
+        """Adds rows reached by mutations that never increase the constraint violation."""
+        domain, problem = self.problem.domain, self.problem
+        walkers = domain.canonicalise(domain.random(_CLIMB_SIZE, rng))
+        excess = problem.violation(walkers)
+        for step in range(_CLIMB_STEPS):
+            moved = domain.canonicalise(domain.mutate(walkers, rng, changes=1 + step % 2))
+            new = problem.violation(moved)
+            accept = new <= excess
+            walkers = np.where(accept[:, None], moved, walkers)
+            excess = np.where(accept, new, excess)
+            reached = walkers[excess == 0.0]
+            if len(reached):
+                found = unique_rows(np.concatenate([found, self.admit(reached, seen)]))
+            if len(found) >= n:
+                break
+        return found

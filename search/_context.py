@@ -1,0 +1,139 @@
+"""What a strategy sees of a study: the finished trials of the earlier batches, and what may come next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from search._arrays import BoolArray, FloatArray, IntArray, row_keys
+from search._candidates import Candidates
+from search._pareto import hypervolume, nondominated
+from search._problem import Problem
+from search._trial import Trial
+
+__all__ = ["Context", "Normaliser"]
+
+_MARGIN = 0.1
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Maps natural objective values to a maximised scale on which `worst` is 0 and `best` is 1.
+
+    Objectives with fixed constants have their reference at 0, exactly `worst`. The others are scaled by
+    the range of the initial design (of all values so far while that has none; a range of zero counts as
+    one) and have their reference a tenth of that range below its worst value, so that the extremes of
+    the front count although the initial design did not reach them.
+
+    Attributes:
+        worst: Natural values (m,) that map to 0.
+        span: Natural `best - worst` (m,), negative for minimised objectives.
+        reference: Reference point (m,) on the maximised scale.
+    """
+
+    worst: FloatArray
+    span: FloatArray
+    reference: FloatArray
+
+    @classmethod
+    def fit(cls, problem: Problem, values: FloatArray) -> Normaliser:
+        """Takes the objectives' constants, and ranges from `values` (n, m), n >= 1, for the others."""
+        worst, span, reference = [], [], []
+        for i, objective in enumerate(problem.objectives):
+            if objective.worst is not None and objective.best is not None:
+                worst.append(objective.worst)
+                span.append(objective.best - objective.worst)
+                reference.append(0.0)
+                continue
+            oriented = values[:, i] * objective.sign
+            low, high = float(oriented.min()), float(oriented.max())
+            worst.append(low * objective.sign)
+            span.append(((high - low) or 1.0) * objective.sign)
+            reference.append(-_MARGIN)
+        return cls(np.array(worst), np.array(span), np.array(reference))
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        """Natural values (n, m) on the maximised scale (n, m); NaN stays NaN."""
+        return (values - self.worst) / self.span
+
+
+class Context:
+    """A frozen view of a study at the start of a batch.
+
+    Only trials of earlier batches are in it, so that what a strategy proposes is a function of (seed,
+    batch, earlier batches) and not of the order in which a batch's results come in.
+
+    Attributes:
+        problem: The problem.
+        trials: Every finished trial, failed ones too, by number.
+        batches: Index of the batch of each successful trial (n,), 0 for the initial design.
+        codes: Canonical rows (n, d) of the successful trials.
+        values: Their natural objective values (n, m).
+    """
+
+    def __init__(self, candidates: Candidates, trials: Sequence[Trial], batch_of: Sequence[int]) -> None:
+        self.problem: Problem = candidates.problem
+        self.candidates = candidates
+        self.trials = tuple(trials)
+        good = [i for i, trial in enumerate(self.trials) if trial.ok]
+        names = [o.name for o in self.problem.objectives]
+        shape = (len(good), self.problem.domain.dimension)
+        self.codes: IntArray = np.array([self.trials[i].codes for i in good], dtype=np.int64).reshape(shape)
+        table = [[self.trials[i].values[name] for name in names] for i in good]
+        self.values: FloatArray = np.array(table, dtype=np.float64).reshape(len(good), len(names))
+        self.batches: IntArray = np.array([batch_of[i] for i in good], dtype=np.int64)
+
+    @cached_property
+    def seen(self) -> frozenset[bytes]:
+        """Row keys of every trial, failed ones too."""
+        rows = np.array([t.codes for t in self.trials], dtype=np.int64)
+        return frozenset(row_keys(rows.reshape(len(self.trials), self.problem.domain.dimension)))
+
+    @cached_property
+    def normaliser(self) -> Normaliser:
+        """The scale of the objectives (needs a successful trial)."""
+        first = self.values[self.batches == 0]
+        return Normaliser.fit(self.problem, first if len(first) else self.values)
+
+    @cached_property
+    def points(self) -> FloatArray:
+        """Normalised, maximised objective values (n, m) of the successful trials."""
+        return self.normaliser(self.values)
+
+    @property
+    def reference(self) -> FloatArray:
+        """Reference point (m,) of the hypervolume, on the normalised scale."""
+        return self.normaliser.reference
+
+    @cached_property
+    def hypervolume(self) -> float:
+        """Normalised hypervolume of the successful trials."""
+        return hypervolume(self.points, self.reference)
+
+    @cached_property
+    def archive(self) -> BoolArray:
+        """Which successful trials are on the Pareto front (n,)."""
+        return nondominated(self.points)
+
+    @cached_property
+    def encodings(self) -> FloatArray:
+        """Model encodings (n, f) of the successful trials."""
+        return self.problem.domain.encode(self.codes)
+
+    @cached_property
+    def unseen(self) -> IntArray | None:
+        """Indices into `candidates.codes` of the rows not yet tried; `None` for a large domain."""
+        if self.candidates.codes is None:
+            return None
+        return np.flatnonzero(self.candidates.unseen(self.seen))
+
+    def admit(self, codes: IntArray) -> IntArray:
+        """The canonical, distinct, admissible, untried rows among `codes` (n, d), in their order."""
+        return self.candidates.admit(codes, self.seen)
+
+    def random(self, n: int, rng: np.random.Generator) -> IntArray:
+        """Up to `n` random untried candidates (k, d)."""
+        return self.candidates.random(n, self.seen, rng)

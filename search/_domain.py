@@ -1,0 +1,124 @@
+"""The domain of a search: a finite product of categorical choices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from search._arrays import FloatArray, IntArray, unique_rows
+from search._errors import ProblemError
+
+__all__ = ["ENUMERATION_LIMIT", "Domain"]
+
+ENUMERATION_LIMIT = 50_000
+"""Domains of at most this many code rows are enumerated; larger ones are sampled."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A finite product of categorical choices; an architecture is one row of integer codes.
+
+    Attributes:
+        cardinalities: Number of values of each choice; a code lies in `range(cardinality)`.
+        canonical: Maps rows (n, d) to the representatives (n, d) of their isomorphism classes,
+            vectorised and idempotent. `None`: every row stands for itself.
+        features: Maps canonical rows (n, d) to real features (n, f) that describe the architecture
+            better than its codes do (counts of operator paths, say). `None`: one-hot codes are used.
+    """
+
+    cardinalities: tuple[int, ...]
+    canonical: Callable[[IntArray], IntArray] | None = None
+    features: Callable[[IntArray], FloatArray] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.cardinalities:
+            raise ProblemError("a domain needs at least one choice")
+        if any(int(c) != c or c < 1 for c in self.cardinalities):
+            raise ProblemError(f"cardinalities must be positive integers, got {self.cardinalities}")
+        object.__setattr__(self, "cardinalities", tuple(int(c) for c in self.cardinalities))
+
+    @property
+    def dimension(self) -> int:
+        """Number of choices, d."""
+        return len(self.cardinalities)
+
+    @property
+    def size(self) -> int:
+        """Number of code rows (isomorphic ones counted apart), an exact integer of any size."""
+        return math.prod(self.cardinalities)
+
+    def check(self, codes: IntArray) -> IntArray:
+        """Returns `codes` as an integer array (n, d).
+
+        Raises:
+            ProblemError: When the shape does not fit or a code is out of its range.
+        """
+        rows = np.asarray(codes, dtype=np.int64)
+        if rows.ndim != 2 or rows.shape[1] != self.dimension:
+            raise ProblemError(f"codes must have shape (n, {self.dimension}), got {rows.shape}")
+        if rows.size and (rows.min() < 0 or bool((rows >= np.asarray(self.cardinalities)).any())):
+            raise ProblemError("a code is out of the range of its choice")
+        return rows
+
+    def canonicalise(self, codes: IntArray) -> IntArray:
+        """The canonical representatives (n, d) of the rows `codes` (n, d)."""
+        if self.canonical is None or len(codes) == 0:
+            return codes
+        return np.asarray(self.canonical(codes), dtype=np.int64)
+
+    def one_hot(self, codes: IntArray) -> FloatArray:
+        """One-hot encoding (n, sum of cardinalities) of `codes` (n, d)."""
+        offsets = np.concatenate([[0], np.cumsum(self.cardinalities)[:-1]])
+        hot = np.zeros((len(codes), sum(self.cardinalities)))
+        np.put_along_axis(hot, codes + offsets, 1.0, axis=1)
+        return hot
+
+    def encode(self, codes: IntArray) -> FloatArray:
+        """What models see: `features` (n, f) where the domain has them, one-hot codes otherwise."""
+        if self.features is None:
+            return self.one_hot(codes)
+        return np.asarray(self.features(codes), dtype=np.float64)
+
+    def random(self, n: int, rng: np.random.Generator) -> IntArray:
+        """`n` uniformly random rows (n, d), with replacement and not canonicalised."""
+        return rng.integers(0, np.asarray(self.cardinalities), size=(n, self.dimension), dtype=np.int64)
+
+    def neighbours(self, code: IntArray) -> IntArray:
+        """All rows (k, d) that differ from the row `code` (d,) in exactly one choice."""
+        rows = np.repeat(code[None, :], sum(self.cardinalities), axis=0)
+        choice = np.repeat(np.arange(self.dimension), self.cardinalities)
+        value = np.concatenate([np.arange(c) for c in self.cardinalities])
+        rows[np.arange(len(rows)), choice] = value
+        different: IntArray = rows[value != code[choice]]
+        return different
+
+    def mutate(self, codes: IntArray, rng: np.random.Generator, changes: int = 1) -> IntArray:
+        """Copies of `codes` (n, d), each with up to `changes` choices set to a different random value.
+
+        Choices with a single value are left alone.
+        """
+        mutated = codes.copy()
+        free = np.flatnonzero(np.asarray(self.cardinalities) > 1)
+        if len(free) == 0:
+            return mutated
+        cards = np.asarray(self.cardinalities)
+        rows = np.arange(len(codes))
+        for _ in range(changes):
+            choice = rng.choice(free, size=len(codes))
+            shift = rng.integers(1, cards[choice])
+            mutated[rows, choice] = (mutated[rows, choice] + shift) % cards[choice]
+        return mutated
+
+    def enumerate(self, limit: int = ENUMERATION_LIMIT) -> IntArray:
+        """Every distinct canonical row (n, d), in lexicographic order of first occurrence.
+
+        Raises:
+            ProblemError: When the domain has more than `limit` rows.
+        """
+        if self.size > limit:
+            raise ProblemError(f"a domain of {self.size} rows is not enumerated (limit {limit})")
+        grid = np.indices(self.cardinalities, dtype=np.int64).reshape(self.dimension, -1).T
+        return unique_rows(self.canonicalise(np.ascontiguousarray(grid)))

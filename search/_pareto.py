@@ -1,0 +1,76 @@
+"""Pareto and hypervolume arithmetic. Every objective is maximised here; negate what is minimised."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from search._arrays import BoolArray, FloatArray
+
+__all__ = ["dominance_numbers", "hypervolume", "nondominated"]
+
+_CHUNK_CELLS = 4_000_000
+
+
+def dominance_numbers(points: FloatArray) -> FloatArray:
+    """How many of the points dominate each point, o(x) of LaMOO (arXiv 2110.03173, section 3.1).
+
+    A point dominates another when it is no worse in every objective and better in at least one, so
+    equal points do not dominate each other.
+
+    Args:
+        points: Finite objective values (n, m), maximised.
+
+    Returns:
+        Counts (n,) as floats; 0 for exactly the non-dominated points.
+    """
+    n, m = points.shape
+    counts = np.zeros(n)
+    step = max(1, _CHUNK_CELLS // max(1, n))
+    for start in range(0, n, step):
+        block = points[start : start + step]
+        no_worse = np.ones((n, len(block)), dtype=bool)
+        better = np.zeros((n, len(block)), dtype=bool)
+        for k in range(m):
+            column = points[:, k][:, None]
+            no_worse &= column >= block[:, k]
+            better |= column > block[:, k]
+        counts[start : start + step] = (no_worse & better).sum(axis=0)
+    return counts
+
+
+def nondominated(points: FloatArray) -> BoolArray:
+    """Which of the points (n, m), maximised, no other point dominates; equal points are all kept."""
+    result: BoolArray = dominance_numbers(points) == 0
+    return result
+
+
+def hypervolume(points: FloatArray, reference: FloatArray) -> float:
+    """Volume that the points dominate above the reference point, all objectives maximised.
+
+    Points that are not better than the reference in every objective add nothing.
+
+    Args:
+        points: Objective values (n, m); n may be 0.
+        reference: The reference point (m,).
+
+    Returns:
+        The dominated volume, 0.0 for no points. Exact for any m (computed by moocore).
+    """
+    above = points[(points > reference).all(axis=1)]
+    if len(above) == 0:
+        return 0.0
+    if points.shape[1] == 1:
+        return float(above.max() - reference[0])
+    if points.shape[1] == 2:
+        return _hypervolume_2d(above, reference)
+    import moocore
+
+    return float(moocore.hypervolume(above, ref=reference, maximise=True))
+
+
+def _hypervolume_2d(above: FloatArray, reference: FloatArray) -> float:
+    """Sweep over the first objective: exact, and quicker than a call into a library for small sets."""
+    rows = above[np.lexsort((-above[:, 1], -above[:, 0]))]
+    height = np.maximum.accumulate(rows[:, 1])
+    gain = np.diff(height, prepend=reference[1])
+    return float(np.sum(gain * (rows[:, 0] - reference[0])))

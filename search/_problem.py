@@ -1,0 +1,130 @@
+"""What is searched for: typed objectives, constraints and the domain they live on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from search._arrays import BoolArray, FloatArray, IntArray
+from search._domain import Domain
+from search._errors import ProblemError
+
+__all__ = ["Constraint", "Objective", "Problem"]
+
+Known = Callable[[IntArray], FloatArray]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One objective, in its natural unit and direction.
+
+    Attributes:
+        name: Key of the objective in the values of a trial.
+        direction: `"max"` or `"min"`.
+        known: Computes the objective of canonical rows (n, d) -> (n,) without evaluating them
+            (a latency from a table, say). `None`: the objective is expensive and must be told.
+        worst: Natural value that normalises to 0 and is the reference of the hypervolume;
+            `None`: see `Normaliser`.
+        best: Natural value that normalises to 1; `None`: see `Normaliser`.
+        ceiling: A value that the objective cannot pass (100 for an accuracy in percent); models use
+            the logarithm of the distance to it. `None`: values are modelled as they are.
+    """
+
+    name: str
+    direction: Literal["max", "min"]
+    known: Known | None = None
+    worst: float | None = None
+    best: float | None = None
+    ceiling: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("max", "min"):
+            raise ProblemError(f"objective {self.name!r}: direction must be 'max' or 'min'")
+        if (self.worst is None) != (self.best is None):
+            raise ProblemError(f"objective {self.name!r}: give both worst and best, or neither")
+        if self.worst is not None and self.best is not None:
+            spread = (self.best - self.worst) * (1 if self.direction == "max" else -1)
+            if not (math.isfinite(spread) and spread > 0):
+                raise ProblemError(f"objective {self.name!r}: best must be better than worst")
+
+    @property
+    def sign(self) -> float:
+        """+1 when the objective is maximised, -1 when it is minimised."""
+        return 1.0 if self.direction == "max" else -1.0
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A known constraint `known(codes) <= upper`; rows that violate it (or give NaN) are never proposed."""
+
+    name: str
+    known: Known
+    upper: float
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A domain, at least one objective and any number of known constraints.
+
+    Raises:
+        ProblemError: When there is no objective or a name occurs twice.
+    """
+
+    domain: Domain
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "objectives", tuple(self.objectives))
+        object.__setattr__(self, "constraints", tuple(self.constraints))
+        names = [o.name for o in self.objectives]
+        if not names:
+            raise ProblemError("a problem needs at least one objective")
+        if len(set(names)) != len(names):
+            raise ProblemError(f"objective names must differ, got {names}")
+
+    @property
+    def signs(self) -> FloatArray:
+        """+1 or -1 for each objective (m,): multiplies natural values into maximisation."""
+        return np.array([o.sign for o in self.objectives])
+
+    @property
+    def expensive(self) -> tuple[int, ...]:
+        """Indices of the objectives that must be evaluated."""
+        return tuple(i for i, o in enumerate(self.objectives) if o.known is None)
+
+    def known_values(self, codes: IntArray) -> FloatArray:
+        """Natural values (n, m) of canonical rows (n, d); NaN in the columns of expensive objectives."""
+        values = np.full((len(codes), len(self.objectives)), np.nan)
+        if len(codes):
+            for i, objective in enumerate(self.objectives):
+                if objective.known is not None:
+                    values[:, i] = objective.known(codes)
+        return values
+
+    def violation(self, codes: IntArray) -> FloatArray:
+        """Summed relative excess (n,) over the constraints' bounds; 0 where all hold, inf for NaN."""
+        total = np.zeros(len(codes))
+        if len(codes):
+            for constraint in self.constraints:
+                excess = np.asarray(constraint.known(codes), dtype=np.float64) - constraint.upper
+                scale = abs(constraint.upper) or 1.0
+                total += np.where(np.isnan(excess), np.inf, np.maximum(excess, 0.0) / scale)
+        return total
+
+    def admissible(self, codes: IntArray) -> BoolArray:
+        """Which canonical rows (n, d) keep every constraint and have finite known objectives (n,)."""
+        allowed: BoolArray = self.violation(codes) == 0.0
+        known = [i for i, o in enumerate(self.objectives) if o.known is not None]
+        if known and len(codes):
+            allowed &= np.isfinite(self.known_values(codes)[:, known]).all(axis=1)
+        return allowed
+
+    def describe_known(self, code: IntArray) -> Mapping[str, float]:
+        """The known objectives of one canonical row (d,), by name."""
+        row = self.known_values(code[None, :])[0]
+        return {o.name: float(v) for o, v in zip(self.objectives, row, strict=True) if o.known is not None}

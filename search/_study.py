@@ -1,0 +1,259 @@
+"""The ask/tell loop: batches, duplicates, failures, and exact resumption."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from search._arrays import IntArray, row_keys, unique_rows
+from search._candidates import Candidates
+from search._context import Context
+from search._errors import ProblemError, RestoreError, TellError
+from search._problem import Problem
+from search._trial import Proposal, Trial
+from search.strategies._base import Strategy
+
+__all__ = ["Study"]
+
+_STATE_VERSION = 1
+_KNOWN_TOLERANCE = 1e-9
+
+
+class Study:
+    """A search in progress.
+
+    `ask` hands out a batch, `tell` takes results back in any order; the next batch opens when all of the
+    last one are told. The first batch is a random design of `initial` architectures, the same for every
+    strategy at a seed. What a batch proposes is a function of the seed, the batch's index and the trials
+    of earlier batches alone, so that a study restored from its finished trials, even in the middle of a
+    batch, goes on exactly as the unbroken one.
+
+    Args:
+        problem: What is searched for.
+        strategy: Who proposes after the initial design.
+        seed: Non-negative seed.
+        initial: Size of the initial random design.
+        batch: Size of the later batches.
+
+    Raises:
+        ProblemError: When a size or the seed is out of range.
+    """
+
+    def __init__(self, problem: Problem, strategy: Strategy, *, seed: int, initial: int = 10, batch: int = 5) -> None:
+        if initial < 1 or batch < 1 or seed < 0:
+            raise ProblemError("initial and batch must be at least 1, and seed at least 0")
+        self.problem, self.strategy, self.seed = problem, strategy, seed
+        self.initial, self.batch = initial, batch
+        self.report: object | None = None
+        """What the strategy reported about the batch opened last."""
+        self._candidates = Candidates(problem)
+        self._trials: dict[int, Trial] = {}
+        self._batch_of: list[int] = []
+        self._batches = 0
+        self._pending: dict[int, Proposal] = {}
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Every finished trial, failed ones too, by number."""
+        return tuple(self._trials[number] for number in sorted(self._trials))
+
+    @property
+    def pending(self) -> tuple[Proposal, ...]:
+        """The proposals of the batch in flight that are not told yet, by number."""
+        return tuple(self._pending[number] for number in sorted(self._pending))
+
+    def context(self) -> Context:
+        """The view that strategies get, over every finished trial."""
+        trials = self.trials
+        return Context(self._candidates, trials, [self._batch_of[t.number] for t in trials])
+
+    def front(self) -> tuple[Trial, ...]:
+        """The successful trials that no other one dominates, by number."""
+        context = self.context()
+        good = [trial for trial in context.trials if trial.ok]
+        if not good:
+            return ()
+        return tuple(trial for trial, keep in zip(good, context.archive, strict=True) if keep)
+
+    def ask(self) -> list[Proposal]:
+        """The proposals in flight; opens the next batch when none are.
+
+        Returns:
+            At most `batch` proposals (`initial` in the first batch), by number. Asking again before
+            telling returns the same ones. Fewer, or none, when the feasible space is exhausted.
+        """
+        if not self._pending:
+            self._open_batch()
+        return list(self.pending)
+
+    def tell(self, number: int, values: Mapping[str, float] | None = None, *, failed: str | None = None) -> Trial:
+        """Finishes the proposal `number`.
+
+        Args:
+            number: A proposal in flight.
+            values: Objective values in their natural direction. Known objectives may be left out; a value
+                that is not finite makes the trial a failed one.
+            failed: Why there are no values, for a failed evaluation.
+
+        Returns:
+            The finished trial.
+
+        Raises:
+            TellError: When the number is not in flight, an expensive value is missing, a name is
+                unknown, or a known objective was told another value than its function gives.
+        """
+        proposal = self._pending.get(number)
+        if proposal is None:
+            raise TellError(f"trial {number} is not in flight")
+        if (values is None) == (failed is None):
+            raise TellError(f"trial {number}: tell either values or why it failed")
+        if values is None:
+            trial = Trial(number, proposal.codes, {}, str(failed))
+        else:
+            trial = self._evaluated(proposal, values)
+        del self._pending[number]
+        self._trials[number] = trial
+        return trial
+
+    def _evaluated(self, proposal: Proposal, values: Mapping[str, float]) -> Trial:
+        names = [objective.name for objective in self.problem.objectives]
+        for name in values:
+            if name not in names:
+                raise TellError(f"trial {proposal.number}: no objective is called {name!r}")
+        complete: dict[str, float] = {}
+        for name in names:
+            if name in proposal.known:
+                complete[name] = proposal.known[name]
+                told = float(values.get(name, complete[name]))
+                if not math.isclose(told, complete[name], rel_tol=_KNOWN_TOLERANCE, abs_tol=1e-12):
+                    raise TellError(
+                        f"trial {proposal.number}: {name} was told as {told}, but is known: {complete[name]}"
+                    )
+            elif name in values:
+                complete[name] = float(values[name])
+            else:
+                raise TellError(f"trial {proposal.number}: no value for objective {name!r}")
+        wrong = [f"{name} is {value}" for name, value in complete.items() if not math.isfinite(value)]
+        if wrong:
+            return Trial(proposal.number, proposal.codes, {}, ", ".join(wrong))
+        return Trial(proposal.number, proposal.codes, complete)
+
+    def _open_batch(self) -> None:
+        context = self.context()
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, self._batches]))
+        want = self.batch if self._batches else self.initial
+        codes = np.empty((0, self.problem.domain.dimension), dtype=np.int64)
+        self.report = None
+        if self._batches and len(context.codes):
+            suggestion = self.strategy.propose(context, want, rng)
+            self.report = suggestion.report
+            codes = context.admit(self.problem.domain.check(suggestion.codes))[:want]
+        codes = self._fill(context, codes, want, rng)
+        first = len(self._batch_of)
+        for offset, row in enumerate(codes):
+            key = tuple(int(c) for c in row)
+            proposal = Proposal(first + offset, key, self.problem.describe_known(row))
+            self._pending[proposal.number] = proposal
+        self._batch_of.extend([self._batches] * len(codes))
+        self._batches += 1 if len(codes) else 0
+
+    @staticmethod
+    def _fill(context: Context, codes: IntArray, want: int, rng: np.random.Generator) -> IntArray:
+        """Fills a short suggestion up with random candidates."""
+        if len(codes) >= want:
+            return codes
+        seen = context.seen | set(row_keys(codes))
+        extra = context.candidates.random(want - len(codes), seen, rng)
+        return unique_rows(np.concatenate([codes, extra]))
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `from_state` needs, as plain JSON types."""
+        return {
+            "version": _STATE_VERSION,
+            "seed": self.seed,
+            "initial": self.initial,
+            "batch": self.batch,
+            "strategy": self.strategy.name,
+            "trials": [trial.to_json() for trial in self.trials],
+        }
+
+    @classmethod
+    def from_state(cls, problem: Problem, strategy: Strategy, state: Mapping[str, Any]) -> Study:
+        """The study that `state` was taken of.
+
+        Raises:
+            RestoreError: When the state is of another version or strategy, or as in `restore`.
+        """
+        if state.get("version") != _STATE_VERSION:
+            raise RestoreError(f"the state has version {state.get('version')}, not {_STATE_VERSION}")
+        if state.get("strategy") != strategy.name:
+            raise RestoreError(f"the state is of strategy {state.get('strategy')!r}, not {strategy.name!r}")
+        try:
+            sizes = {key: int(state[key]) for key in ("seed", "initial", "batch")}
+            trials = [Trial.from_json(entry) for entry in state["trials"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise RestoreError(f"the state cannot be read: {error!r}") from error
+        return cls.restore(problem, strategy, trials=trials, **sizes)
+
+    @classmethod
+    def restore(
+        cls,
+        problem: Problem,
+        strategy: Strategy,
+        *,
+        seed: int,
+        trials: Iterable[Trial],
+        initial: int = 10,
+        batch: int = 5,
+    ) -> Study:
+        """The study as it was when `trials` had finished, the batch in flight included.
+
+        Every batch is proposed anew and compared with the journal, so a restored study is exactly the
+        unbroken one or is refused.
+
+        Args:
+            problem: The problem of the journalled study.
+            strategy: Its strategy.
+            seed: Its seed.
+            trials: Its finished trials, in any order.
+            initial: Its size of the initial design.
+            batch: Its batch size.
+
+        Raises:
+            RestoreError: When the trials are not what these settings would have proposed.
+        """
+        study = cls(problem, strategy, seed=seed, initial=initial, batch=batch)
+        journal = {trial.number: trial for trial in trials}
+        while journal and not study._pending:
+            study._open_batch()
+            if not study._pending:
+                break
+            study._replay(journal)
+        if journal:
+            number = min(journal)
+            raise RestoreError(
+                f"trial {number} is journalled, but an earlier batch is not finished; the journal has a gap"
+            )
+        return study
+
+    def _replay(self, journal: dict[int, Trial]) -> None:
+        """Moves the trials of the batch in flight from the journal into the study."""
+        for proposal in self.pending:
+            trial = journal.pop(proposal.number, None)
+            if trial is None:
+                continue
+            if trial.codes != proposal.codes:
+                raise RestoreError(
+                    f"trial {trial.number} is journalled as {trial.codes}, but seed {self.seed} and strategy "
+                    f"{self.strategy.name!r} propose {proposal.codes}; restore with the journal's settings"
+                )
+            if trial.ok:
+                try:
+                    self.tell(trial.number, trial.values)
+                except TellError as error:
+                    raise RestoreError(f"the journal does not fit the problem: {error}") from error
+            else:
+                self.tell(trial.number, failed=trial.failed)

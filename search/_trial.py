@@ -1,0 +1,75 @@
+"""Proposals and finished trials: plain, frozen, JSON-able."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from search._errors import RestoreError
+
+__all__ = ["Proposal", "Trial"]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An architecture that waits to be evaluated.
+
+    Attributes:
+        number: Number of the trial it will become, counted from 0.
+        codes: The canonical row.
+        known: Values of the known objectives, by name, in their natural direction.
+    """
+
+    number: int
+    codes: tuple[int, ...]
+    known: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One finished trial: evaluated with all its objective values, or failed.
+
+    Attributes:
+        number: Number of the trial, counted from 0.
+        codes: The canonical row that was evaluated.
+        values: Objective values by name, in their natural direction; empty when the trial failed.
+        failed: Why there are no values; `None` when the trial succeeded.
+    """
+
+    number: int
+    codes: tuple[int, ...]
+    values: Mapping[str, float] = field(default_factory=dict)
+    failed: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the trial has values."""
+        return self.failed is None
+
+    def to_json(self) -> dict[str, Any]:
+        """The trial as plain JSON types."""
+        return {
+            "number": self.number,
+            "codes": list(self.codes),
+            "values": dict(self.values),
+            "failed": self.failed,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Trial:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            RestoreError: When a field is missing or of the wrong type.
+        """
+        try:
+            failed = data["failed"]
+            return cls(
+                number=int(data["number"]),
+                codes=tuple(int(c) for c in data["codes"]),
+                values={str(k): float(v) for k, v in data["values"].items()},
+                failed=None if failed is None else str(failed),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RestoreError(f"a journalled trial cannot be read: {error!r}") from error

@@ -1,0 +1,25 @@
+"""LaMOO: the partition tree, its regions, and the inner samplers."""
+
+from search.lamoo._region import Region
+from search.lamoo._report import NodeSummary, TreeSummary
+from search.lamoo._samplers import MutationSampler, RandomSampler, Sampler
+from search.lamoo._split import Split, label_good
+from search.lamoo._strategy import LaMOO
+from search.lamoo._tree import Node, TreeSettings, build_tree, select, ucb
+
+__all__ = [
+    "LaMOO",
+    "MutationSampler",
+    "Node",
+    "NodeSummary",
+    "RandomSampler",
+    "Region",
+    "Sampler",
+    "Split",
+    "TreeSettings",
+    "TreeSummary",
+    "build_tree",
+    "label_good",
+    "select",
+    "ucb",
+]
