@@ -110,9 +110,8 @@ class Study:
             raise TellError(f"trial {number} is not in flight")
         if (values is None) == (failed is None):
             raise TellError(f"trial {number}: tell either values or why it failed")
-        if values is None:
-            trial = Trial(number, proposal.codes, {}, str(failed))
-        else:
+        trial = Trial(number, proposal.codes, {}, failed)
+        if values is not None:
             trial = self._evaluated(proposal, values)
         del self._pending[number]
         self._trials[number] = trial

@@ -1,0 +1,209 @@
+"""Compares search strategies on a benchmark table (NAS-Bench-201 cells with accuracies and latencies).
+
+For every strategy, over the same seeds and initial samples: the share of the maximal hypervolume that is
+missing after 50 to 300 evaluations, the evaluations to 99 % of it, the share of the true front found, and
+the seconds that a proposal takes.
+
+    scripts/bench_search.py --table FILE --maximize cifar10_test_acc --minimize 2080ti_1_latency_ms
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np  # noqa: E402
+from _bench_search_problem import Benchmark, load_benchmark  # noqa: E402
+
+from search import STRATEGIES, SearchError, Study, make_strategy  # noqa: E402
+
+CHECKPOINTS = (50, 100, 150, 200, 300)
+TARGET = 0.01
+
+
+@dataclass(frozen=True)
+class Run:
+    """One strategy at one seed: the table's rows in the order evaluated, and seconds per proposal."""
+
+    strategy: str
+    seed: int
+    rows: list[int]
+    overhead_s: float
+
+
+_benchmark: Benchmark | None = None
+
+
+def _prepare(table: Path, maximize: list[str], minimize: list[str]) -> None:
+    global _benchmark
+    _benchmark = load_benchmark(table, maximize, minimize)
+
+
+def _run(task: tuple[str, int, int, int, int]) -> Run:
+    """Runs one study on the benchmark of this process."""
+    assert _benchmark is not None
+    name, seed, samples, initial, batch = task
+    study = Study(_benchmark.problem, make_strategy(name), seed=seed, initial=initial, batch=batch)
+    names = [objective.name for objective in _benchmark.problem.objectives]
+    rows: list[int] = []
+    spent = 0.0
+    while len(rows) < samples:
+        start = time.perf_counter()
+        proposals = study.ask()
+        spent += time.perf_counter() - start
+        if not proposals:
+            break
+        for proposal in proposals[: samples - len(rows)]:
+            row = _benchmark.row(proposal.codes)
+            study.tell(proposal.number, dict(zip(names, _benchmark.values[row].tolist(), strict=True)))
+            rows.append(row)
+    return Run(name, seed, rows, spent / max(1, len(rows)))
+
+
+def _run_all(args: argparse.Namespace, names: list[str]) -> list[Run]:
+    tasks = [
+        (name, args.first_seed + seed, args.samples, args.initial, args.batch)
+        for name in names
+        for seed in range(args.seeds)
+    ]
+    setup = (args.table, args.maximize, args.minimize)
+    if args.jobs == 1:
+        _prepare(*setup)
+        return [_run(task) for task in tasks]
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn"), initializer=_prepare, initargs=setup) as pool:
+        return list(pool.map(_run, tasks))
+
+
+def evaluations_to_target(gaps: np.ndarray) -> int | None:
+    """Evaluations until 99 % of the maximal hypervolume; `None` when a run never gets there."""
+    there = np.flatnonzero(gaps <= TARGET)
+    return int(there[0]) + 1 if len(there) else None
+
+
+def _paired_p(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Two-sided Wilcoxon signed-rank test over seeds; 1 when there is no difference at all."""
+    from scipy.stats import wilcoxon
+
+    if (ours == theirs).all():
+        return 1.0
+    return float(wilcoxon(ours, theirs).pvalue)
+
+
+def report(benchmark: Benchmark, runs: list[Run], samples: int) -> None:
+    """Prints one line for each strategy."""
+    points = [k for k in CHECKPOINTS if k <= samples] or [samples]
+    final = max(k for k in points if k <= 200) if points[0] <= 200 else points[0]
+    names = list(dict.fromkeys(run.strategy for run in runs))
+    print("missing hypervolume (mean over seeds) after n evaluations; evaluations to 99 %: geometric mean and")
+    print(f"median with runs that never get there counted as {samples}, and the share that does; p: Wilcoxon")
+    print(f"over seeds against {names[0]}, evaluations to 99 % / gap at {final}")
+    head = "".join(f"{'n=' + str(k):>8}" for k in points)
+    print(f"{'strategy':<16}{head}{'log10':>7}{'geo99':>7}{'med99':>7}{'share':>6}{'front':>7}{'s/prop':>8}  p")
+    ours: tuple[np.ndarray, np.ndarray] | None = None
+    for name in names:
+        mine = sorted((run for run in runs if run.strategy == name), key=lambda run: run.seed)
+        gaps = np.array([_padded(benchmark.gaps(run.rows), samples) for run in mine])
+        reached = [evaluations_to_target(g) for g in gaps]
+        counts = np.array([samples if r is None else r for r in reached], dtype=float)
+        share = np.mean([r is not None for r in reached])
+        front = np.mean([len(benchmark.front & set(run.rows)) / len(benchmark.front) for run in mine])
+        cells = "".join(f"{gaps[:, k - 1].mean():>8.4f}" for k in points)
+        log = np.log10(np.maximum(gaps[:, final - 1], 1e-6)).mean()
+        seconds = np.mean([run.overhead_s for run in mine])
+        current = (counts, gaps[:, final - 1])
+        ours = ours or current
+        p = "" if current is ours else " / ".join(f"{_paired_p(a, b):.3f}" for a, b in zip(ours, current, strict=True))
+        print(
+            f"{name:<16}{cells}{log:>7.2f}{np.exp(np.log(counts).mean()):>7.0f}{np.median(counts):>7.0f}"
+            f"{share:>6.2f}{front:>7.2f}{seconds:>8.4f}  {p}"
+        )
+
+
+def _padded(gaps: np.ndarray, samples: int) -> np.ndarray:
+    """Holds the last gap where a run ended early because nothing was left."""
+    return np.concatenate([gaps, np.repeat(gaps[-1:], max(0, samples - len(gaps)))])
+
+
+def _write(path: Path, args: argparse.Namespace, benchmark: Benchmark, runs: list[Run]) -> None:
+    trials: dict[str, dict[str, list[str]]] = {}
+    overhead: dict[str, dict[str, float]] = {}
+    for run in runs:
+        trials.setdefault(run.strategy, {})[str(run.seed)] = [benchmark.archs[row] for row in run.rows]
+        overhead.setdefault(run.strategy, {})[str(run.seed)] = run.overhead_s
+    settings = {
+        "table": args.table.name,
+        "maximize": args.maximize,
+        "minimize": args.minimize,
+        "samples": args.samples,
+        "seeds": args.seeds,
+        "first_seed": args.first_seed,
+        "initial": args.initial,
+        "batch": args.batch,
+        "maximum": benchmark.maximum,
+        "reachable": benchmark.reachable,
+        "notes": benchmark.notes,
+        "overhead_s_per_proposal": overhead,
+    }
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps({"settings": settings, "trials": trials}, indent=1))
+    part.replace(path)
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--table", type=Path, required=True, help="CSV (or .csv.gz) with a column arch")
+    parser.add_argument("--maximize", action="append", required=True, help="expensive column to maximise")
+    parser.add_argument("--minimize", action="append", required=True, help="known column to minimise")
+    parser.add_argument("--strategies", default="lamoo,nsga2,random", help=f"of {', '.join(STRATEGIES)}")
+    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--initial", type=int, default=10)
+    parser.add_argument("--batch", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="where to write settings and trials")
+    args = parser.parse_args(argv)
+    if min(args.samples, args.seeds, args.initial, args.batch, args.jobs) < 1:
+        parser.error("samples, seeds, initial, batch and jobs must be at least 1")
+    if not args.table.is_file():
+        parser.error(f"no file {args.table}")
+    return args
+
+
+def main() -> int:
+    """Runs the comparison."""
+    args = parse()
+    names = [name.strip() for name in args.strategies.split(",") if name.strip()]
+    try:
+        for name in names:
+            make_strategy(name)
+    except SearchError as error:
+        print(f"bench_search: {error}", file=sys.stderr)
+        return 2
+    benchmark = load_benchmark(args.table, args.maximize, args.minimize)
+    print(f"{', '.join(args.maximize)} (max) x {', '.join(args.minimize)} (min), {args.seeds} seeds,", end=" ")
+    print(f"{args.initial} initial samples, batches of {args.batch}")
+    for note in benchmark.notes:
+        print(note)
+    runs = _run_all(args, names)
+    report(benchmark, runs, args.samples)
+    if args.json:
+        _write(args.json, args, benchmark, runs)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
