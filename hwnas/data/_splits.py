@@ -1,0 +1,91 @@
+"""Stratified splits and subsets, deterministic from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._errors import DataError
+
+TEST_FRACTION = 0.2
+VALIDATION_FRACTION = 0.25
+VALIDATION_MOST = 10_000
+"""The validation part is a quarter of the images for training, at most 10,000: small sets need the share to tell
+networks apart, large ones do not."""
+
+Indices = npt.NDArray[np.int64]
+
+
+def split_off(
+    name: str, labels: Indices, classes: Sequence[str], fraction: float, *, seed: int, needed: int
+) -> tuple[Indices, Indices]:
+    """Divide ``(N,)`` labels into two parts, class by class.
+
+    Args:
+        name: of the data set, for messages.
+        labels: class indices.
+        classes: class names.
+        fraction: share of each class in the second part, which gets at least one of each class.
+        seed: of the choice.
+        needed: images that each class must have.
+
+    Returns:
+        Sorted indices of the larger part and of the part split off.
+
+    Raises:
+        DataError: a class has fewer than `needed` images.
+    """
+    counts = np.bincount(labels, minlength=len(classes))
+    for index, count in enumerate(counts):
+        if count < needed:
+            raise DataError(
+                f"data {name}: class {classes[index]!r} has {_images(int(count))}; "
+                f"splitting needs at least {needed} of each class"
+            )
+    wanted = np.clip(np.round(fraction * counts), 1, counts - 1)
+    held = _rank_in_class(labels, seed) < wanted[labels]
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def subset(name: str, labels: Indices, limit: int | None, *, needed: int, seed: int = 0) -> Indices:
+    """Sorted indices of at most `limit` of ``(N,)`` labels, each class in proportion to its size.
+
+    Args:
+        name: of the data set, for messages.
+        labels: class indices.
+        limit: most images; None for all.
+        needed: images of each class that must remain, where it has them.
+        seed: of the choice.
+
+    Raises:
+        DataError: the limit is too small for the number of classes.
+    """
+    if limit is None or limit >= len(labels):
+        return np.arange(len(labels), dtype=np.int64)
+    counts = np.bincount(labels)
+    least = needed * int(np.count_nonzero(counts))
+    if limit < least:
+        raise DataError(
+            f"data {name}: a limit of {_images(limit)} is too small for "
+            f"{np.count_nonzero(counts)} classes; it must be at least {least}"
+        )
+    rank = _rank_in_class(labels, seed)
+    order = np.where(rank < needed, -1.0, (rank + 0.5) / counts[labels])
+    return np.sort(np.argsort(order, kind="stable")[:limit])
+
+
+def _rank_in_class(labels: Indices, seed: int) -> Indices:
+    """A random rank ``(N,)`` of each sample among those of its class, from 0."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    grouped = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    counts = np.bincount(labels)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    rank = np.empty(len(labels), dtype=np.int64)
+    rank[grouped] = np.arange(len(labels)) - np.repeat(starts, counts)
+    return rank
+
+
+def _images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count} images"
