@@ -1,7 +1,21 @@
-"""Evaluators: what turns an architecture into an accuracy."""
+"""Evaluators: what turns an architecture into an accuracy. Torch is loaded when one is prepared."""
 
 from __future__ import annotations
 
+from hwnas.evaluators._base import Evaluation, Evaluator
 from hwnas.evaluators._benchmark import BenchmarkTable
+from hwnas.evaluators._make import evaluator_names, make_evaluator
+from hwnas.evaluators._supernet import SupernetEvaluator
+from hwnas.evaluators._table import TableEvaluator
+from hwnas.evaluators._train import TrainEvaluator
 
-__all__ = ["BenchmarkTable"]
+__all__ = [
+    "BenchmarkTable",
+    "Evaluation",
+    "Evaluator",
+    "SupernetEvaluator",
+    "TableEvaluator",
+    "TrainEvaluator",
+    "evaluator_names",
+    "make_evaluator",
+]

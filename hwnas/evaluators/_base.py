@@ -1,0 +1,80 @@
+"""`Evaluator`: anything that turns an architecture into an accuracy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._errors import EvaluatorError
+from hwnas.spaces import Architecture
+from hwnas.training import Progress
+
+Weights = dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluator says of one architecture.
+
+    Attributes:
+        accuracy: fraction on the validation part.
+        seconds: what the evaluation took.
+        known: other numbers that come with it, by name (columns of a benchmark table).
+    """
+
+    accuracy: float
+    seconds: float
+    known: Mapping[str, float] = field(default_factory=dict)
+
+
+class Evaluator(ABC):
+    """Accuracies of the networks of one space. Equal settings give equal accuracies."""
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, object]:
+        """JSON-able settings: a run with others is another run."""
+
+    @abstractmethod
+    def prepare(self, workdir: Path, progress: Progress | None = None) -> None:
+        """Make ready, in a folder of its own; what an earlier call there finished or began is used.
+
+        Args:
+            workdir: for checkpoints and trained weights; made where absent.
+            progress: called with steps done, steps in all and a line of text.
+
+        Raises:
+            EvaluatorError: the folder belongs to other settings or cannot be written, or training diverged.
+        """
+
+    @abstractmethod
+    def evaluate(self, arch: Architecture) -> Evaluation:
+        """Accuracy on the validation part.
+
+        Raises:
+            EvaluatorError: `prepare` was not called, or the architecture has no accuracy here.
+        """
+
+    def trained_weights(self, arch: Architecture) -> Weights:
+        """Weights and batch-norm statistics of ``space.graph(arch)`` by ``"node.parameter"``, for `build_onnx`.
+
+        Raises:
+            EvaluatorError: the evaluator trains no weights.
+        """
+        raise EvaluatorError(f"evaluator {self.name}: it trains no networks, so there are no weights to export")
+
+    def test_accuracy(self, arch: Architecture) -> float:
+        """Accuracy on the test part of the torch network with `trained_weights`, a fraction; for final reports alone.
+
+        Raises:
+            EvaluatorError: the evaluator has no network to test.
+        """
+        raise EvaluatorError(f"evaluator {self.name}: it trains no networks, so there is none to test")

@@ -1,0 +1,85 @@
+"""Evaluators by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from hwnas._errors import EvaluatorError
+from hwnas.data import ImageData
+from hwnas.evaluators._base import Evaluator
+from hwnas.evaluators._supernet import SupernetEvaluator
+from hwnas.evaluators._table import TableEvaluator
+from hwnas.evaluators._train import TrainEvaluator
+from hwnas.spaces import Architecture, Space
+from hwnas.training import default_recipe
+
+_TABLE = "table:"
+
+
+def evaluator_names() -> list[str]:
+    """What `make_evaluator` takes, sorted."""
+    return ["supernet", "table:FILE", "train"]
+
+
+def make_evaluator(
+    spec: str,
+    space: Space,
+    data: ImageData | None = None,
+    *,
+    device: str = "cpu",
+    seed: int = 0,
+    threads: int | None = None,
+    **options: object,
+) -> Evaluator:
+    """Build an evaluator.
+
+    Args:
+        spec: ``"supernet"``, ``"train"`` or ``"table:FILE"``.
+        space: the space whose networks are evaluated.
+        data: the data set; not for tables.
+        device: ``"cpu"`` or ``"cuda"``; not for tables.
+        seed: of training.
+        threads: of torch while training and evaluating; None for torch's default.
+        options: fields of `hwnas.training.Recipe` (None: the default for the size of the data); ``calibration`` of
+            ``supernet``; ``accuracy_column`` and ``known`` of ``table:FILE``.
+
+    Raises:
+        EvaluatorError: an unknown evaluator or option, or data that does not fit the space.
+    """
+    if spec.startswith(_TABLE):
+        unknown = sorted(set(options) - {"accuracy_column", "known"})
+        if unknown:
+            raise EvaluatorError(f"evaluator table has no option {unknown[0]!r}; it takes accuracy_column, known")
+        column = cast("str | None", options.get("accuracy_column"))
+        known = tuple(cast("Sequence[str]", options.get("known") or ()))
+        return TableEvaluator(space, spec.removeprefix(_TABLE), accuracy_column=column, known=known)
+    if spec not in ("supernet", "train"):
+        raise EvaluatorError(f"unknown evaluator {spec!r}; known: {', '.join(evaluator_names())}")
+    if data is None:
+        raise EvaluatorError(f"evaluator {spec}: it needs a data set")
+    _check_fit(space, data)
+    if spec == "train":
+        recipe = default_recipe("train", data, **options)
+        return TrainEvaluator(space, data, recipe, seed=seed, device=device, threads=threads)
+    calibration = options.pop("calibration", None)
+    extra = {} if calibration is None else {"calibration": cast(int, calibration)}
+    recipe = default_recipe("supernet", data, **options)
+    return SupernetEvaluator(space, data, recipe, seed=seed, device=device, threads=threads, **extra)
+
+
+def _check_fit(space: Space, data: ImageData) -> None:
+    """Raise `EvaluatorError` where the networks do not read such images or give other numbers of classes."""
+    first = space.canonical(Architecture(tuple(choice.values[-1] for choice in space.choices)))
+    graph = space.graph(first)
+    channels, classes = graph.input_shape[0], graph.output_shape[0]
+    if channels != data.channels:
+        raise EvaluatorError(
+            f"data {data.name}: images have {data.channels} channels, the networks of the space read {channels}; "
+            f"set image_channels={data.channels}"
+        )
+    if classes != len(data.classes):
+        raise EvaluatorError(
+            f"data {data.name}: {len(data.classes)} classes, the networks of the space tell {classes}; "
+            f"set classes={len(data.classes)}"
+        )

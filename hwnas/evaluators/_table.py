@@ -1,0 +1,85 @@
+"""Evaluator `table:FILE`: accuracies (and other numbers) that somebody has published."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._errors import EvaluatorError
+from hwnas.evaluators._base import Evaluation, Evaluator
+from hwnas.evaluators._benchmark import BenchmarkTable
+from hwnas.spaces import Architecture, Space
+from hwnas.training import Progress
+
+
+class TableEvaluator(Evaluator):
+    """Looks accuracies up in a `BenchmarkTable`.
+
+    Args:
+        space: its canonical texts are looked up in the column ``arch``.
+        path: the table.
+        accuracy_column: the column of accuracies; None where only one column has ``acc`` in its name. Numbers
+            above 1 anywhere in it make it percent.
+        known: columns that come with each evaluation (latencies, say).
+
+    Raises:
+        EvaluatorError: the table or a column cannot be used.
+    """
+
+    name = "table"
+
+    def __init__(
+        self, space: Space, path: str | Path, *, accuracy_column: str | None = None, known: tuple[str, ...] = ()
+    ) -> None:
+        self.space, self.table = space, BenchmarkTable.load(path)
+        self.accuracy_column = accuracy_column or self._only_accuracy()
+        self._accuracies = self._fractions()
+        self._known = {name: self.table.column(name) for name in known}
+        self._rows: dict[str, int] = {}
+        for row, text in enumerate(self.table.archs):
+            self._rows.setdefault(text, row)
+        self._digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Columns and the SHA-256 of the file."""
+        return {
+            "evaluator": self.name,
+            "accuracy_column": self.accuracy_column,
+            "known": sorted(self._known),
+            "data": self._digest,
+        }
+
+    def prepare(self, workdir: Path, progress: Progress | None = None) -> None:
+        """Nothing to do."""
+
+    def evaluate(self, arch: Architecture) -> Evaluation:
+        """The published accuracy."""
+        began = time.perf_counter()
+        text = self.space.format(arch)
+        row = self._rows.get(text)
+        if row is None:
+            raise EvaluatorError(f"table {self.table.path}: no row for the architecture {text}")
+        known = {name: float(values[row]) for name, values in self._known.items()}
+        return Evaluation(float(self._accuracies[row]), time.perf_counter() - began, known)
+
+    def _only_accuracy(self) -> str:
+        found = [name for name in self.table.columns if "acc" in name.lower()]
+        if len(found) != 1:
+            columns = ", ".join(found or self.table.columns)
+            raise EvaluatorError(f"table {self.table.path}: choose the column of accuracies: {columns}")
+        return found[0]
+
+    def _fractions(self) -> npt.NDArray[np.float64]:
+        values = self.table.column(self.accuracy_column)
+        low, high = float(values.min()), float(values.max())
+        if low < 0 or high > 100:
+            raise EvaluatorError(
+                f"table {self.table.path}: column {self.accuracy_column!r} runs from {low:g} to {high:g}; "
+                "accuracies are fractions or percent"
+            )
+        return values / 100.0 if high > 1 else values

@@ -1,0 +1,103 @@
+"""Evaluator `train`: every network trained from scratch."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas._errors import EvaluatorError
+from hwnas.data import ImageData, Split
+from hwnas.evaluators._base import Evaluation, Evaluator, Weights
+from hwnas.spaces import Architecture, Space
+from hwnas.training import Progress, Recipe
+
+if TYPE_CHECKING:
+    from profilers import GraphModule
+
+
+class TrainEvaluator(Evaluator):
+    """Trains each network once; its weights stay in the folder, so a hand-over needs no second training.
+
+    Args:
+        space: the space.
+        data: train part for weights, validation part for `evaluate`.
+        recipe: of every training.
+        seed: of every training.
+        device: ``"cpu"`` or ``"cuda"``.
+        threads: of torch; None for torch's default.
+    """
+
+    name = "train"
+
+    def __init__(
+        self,
+        space: Space,
+        data: ImageData,
+        recipe: Recipe,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        threads: int | None = None,
+    ) -> None:
+        self.space, self.data, self.recipe = space, data, recipe
+        self.seed, self.device, self.threads = seed, device, threads
+        self._workdir: Path | None = None
+        self._progress: Progress | None = None
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Recipe, seed and the data's fingerprint."""
+        return {
+            "evaluator": self.name,
+            "recipe": self.recipe.as_dict(),
+            "seed": self.seed,
+            "data": self.data.fingerprint,
+        }
+
+    def prepare(self, workdir: Path, progress: Progress | None = None) -> None:
+        """Remember the folder; networks are trained when they are asked for and report to `progress` then."""
+        self._workdir, self._progress = workdir, progress
+
+    def evaluate(self, arch: Architecture) -> Evaluation:
+        """Validation accuracy of the trained network."""
+        began = time.perf_counter()
+        accuracy = self._accuracy(arch, self.data.validation)
+        return Evaluation(accuracy, time.perf_counter() - began)
+
+    def trained_weights(self, arch: Architecture) -> Weights:
+        """Weights and running statistics of the trained network."""
+        return self._network(arch).arrays()
+
+    def test_accuracy(self, arch: Architecture) -> float:
+        """Test accuracy of the trained network."""
+        return self._accuracy(arch, self.data.test)
+
+    def _accuracy(self, arch: Architecture, split: Split) -> float:
+        from hwnas.training import accuracy
+        from hwnas.training._loop import compute_threads
+
+        size = self.space.input_shape(arch)[1]
+        with compute_threads(self.threads):
+            return accuracy(self._network(arch), self.data, split, size, device=self.device)
+
+    def _network(self, arch: Architecture) -> GraphModule:
+        """The trained network; a finished checkpoint is loaded without training."""
+        from hwnas.training import train_network
+
+        if self._workdir is None:
+            raise EvaluatorError("evaluator train: not prepared; call prepare first")
+        text = self.space.format(arch)
+        file = hashlib.sha256(text.encode()).hexdigest()[:20] + ".pt"
+        return train_network(
+            self.space.graph(arch),
+            self.data,
+            self.recipe,
+            seed=self.seed,
+            device=self.device,
+            threads=self.threads,
+            checkpoint=self._workdir / "networks" / file,
+            progress=self._progress,
+            label=text,
+        )

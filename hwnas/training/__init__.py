@@ -1,0 +1,46 @@
+"""Training: weight-sharing supernets, single networks, accuracies. Brings torch on first use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hwnas.training._recipe import Progress, Recipe, default_recipe
+
+if TYPE_CHECKING:
+    from hwnas.training._accuracy import accuracy, evaluate_onnx
+    from hwnas.training._batches import prepare_images
+    from hwnas.training._network import train_network
+    from hwnas.training._subnet import Subnet
+    from hwnas.training._supernet import Supernet
+    from hwnas.training._supernet_training import train_supernet
+
+_LAZY = {
+    "Subnet": "_subnet",
+    "Supernet": "_supernet",
+    "accuracy": "_accuracy",
+    "evaluate_onnx": "_accuracy",
+    "prepare_images": "_batches",
+    "train_network": "_network",
+    "train_supernet": "_supernet_training",
+}
+
+__all__ = [
+    "Progress",
+    "Recipe",
+    "Subnet",
+    "Supernet",
+    "accuracy",
+    "default_recipe",
+    "evaluate_onnx",
+    "prepare_images",
+    "train_network",
+    "train_supernet",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'hwnas.training' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"hwnas.training.{_LAZY[name]}"), name)

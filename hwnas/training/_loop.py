@@ -1,0 +1,164 @@
+"""The training loop that supernets and single networks share: schedule, clipping, checkpoints, progress."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hwnas._errors import EvaluatorError
+from hwnas.training._batches import TrainLoader
+from hwnas.training._checkpoint import load_checkpoint, save_checkpoint
+from hwnas.training._recipe import Progress, Recipe
+
+Backward = Callable[[Tensor, Tensor, np.random.Generator], Tensor]
+"""Adds the gradients for one batch ``(B, C, H, W)`` with labels ``(B,)``; returns the loss as a scalar."""
+
+
+@contextmanager
+def compute_threads(count: int | None) -> Iterator[None]:
+    """Let torch compute with `count` threads for a while; None leaves it as it is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def require_device(device: str) -> None:
+    """Raise `EvaluatorError` where torch has no such device."""
+    if device == "cpu":
+        return
+    if not device.startswith("cuda"):
+        raise EvaluatorError(f"training: unknown device {device!r}; known: cpu, cuda")
+    if not torch.cuda.is_available():
+        raise EvaluatorError("training: no CUDA device here (torch sees none); train with device cpu")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        label: what is trained, for progress and errors.
+        model: its parameters are trained in place.
+        backward: computes the gradients of one batch.
+        loader: the train images.
+        recipe: the settings.
+        seed: of everything random.
+        checkpoint: file for the state after each epoch; None for none.
+        identity: what the checkpoint belongs to.
+    """
+
+    label: str
+    model: nn.Module
+    backward: Backward
+    loader: TrainLoader
+    recipe: Recipe
+    seed: int
+    checkpoint: Path | None
+    identity: Mapping[str, object]
+
+
+def run_job(job: Job, progress: Progress | None = None) -> None:
+    """Train to the end, from the last checkpoint where there is one.
+
+    Every epoch draws from generators of its own, seeded by seed and epoch: a resumed training is the same, bit for
+    bit, as an unbroken one on a CPU with the same number of threads.
+
+    Raises:
+        EvaluatorError: the loss is no longer finite, or the checkpoint cannot be used.
+    """
+    optimizer = make_optimizer(job.model, job.recipe)
+    start = _resume(job, optimizer)
+    clock = _Clock(job, start, progress)
+    total = job.recipe.epochs * len(job.loader)
+    for epoch in range(start, job.recipe.epochs):
+        rng = np.random.default_rng([job.seed, 1 + epoch])
+        for step, (x, labels) in enumerate(job.loader.epoch(rng)):
+            rate = learning_rate(job.recipe, epoch * len(job.loader) + step, total)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+            loss = float(job.backward(x, labels, rng))
+            norm = float(nn.utils.clip_grad_norm_(job.model.parameters(), job.recipe.clip))
+            if not math.isfinite(loss) or not math.isfinite(norm):
+                raise EvaluatorError(
+                    f"{job.label}: training diverged in epoch {epoch + 1}, step {step + 1} (loss {loss:g}); "
+                    f"lower the learning rate, now {job.recipe.learning_rate:g}"
+                )
+            optimizer.step()
+            clock.tick(epoch, step, loss)
+        _save(job, optimizer, epoch + 1)
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum or AdamW; weight decay on tensors of two axes and more alone."""
+    named = sorted(model.named_parameters())
+    groups = [
+        {"params": [p for _, p in named if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for _, p in named if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+
+
+def learning_rate(recipe: Recipe, step: int, total: int) -> float:
+    """Linear warm-up, then half a cosine to 0 (Loshchilov and Hutter 2017, arXiv 1608.03983, eq. 5)."""
+    warm = round(recipe.warmup * total)
+    if step < warm:
+        return recipe.learning_rate * (step + 1) / warm
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+
+
+def _resume(job: Job, optimizer: torch.optim.Optimizer) -> int:
+    """Load the checkpoint, if any; returns the first epoch to do."""
+    if job.checkpoint is None:
+        return 0
+    state = load_checkpoint(job.checkpoint, job.identity, job.loader.device)
+    if state is None:
+        return 0
+    try:
+        job.model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["epoch"])
+    except (KeyError, RuntimeError, ValueError, TypeError):
+        raise EvaluatorError(f"checkpoint {job.checkpoint}: damaged or none; remove it to train again") from None
+
+
+def _save(job: Job, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+    if job.checkpoint is not None:
+        state = {"epoch": epoch, "model": dict(job.model.state_dict()), "optimizer": optimizer.state_dict()}
+        save_checkpoint(job.checkpoint, job.identity, state)
+
+
+class _Clock:
+    """Turns steps into progress reports with the time that remains."""
+
+    def __init__(self, job: Job, start: int, progress: Progress | None) -> None:
+        self.job, self.progress = job, progress
+        self.first = start * len(job.loader)
+        self.total = job.recipe.epochs * len(job.loader)
+        self.began = time.perf_counter()
+
+    def tick(self, epoch: int, step: int, loss: float) -> None:
+        if self.progress is None:
+            return
+        done = epoch * len(self.job.loader) + step + 1
+        left = (time.perf_counter() - self.began) / (done - self.first) * (self.total - done)
+        text = f"epoch {epoch + 1}/{self.job.recipe.epochs}, loss {loss:.3f}, {_duration(left)} left"
+        self.progress(done, self.total, f"{self.job.label}: {text}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

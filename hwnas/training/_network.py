@@ -1,0 +1,72 @@
+"""Training one network from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as f
+
+from hwnas.data import ImageData
+from hwnas.training._batches import TrainLoader
+from hwnas.training._loop import Job, compute_threads, require_device, run_job
+from hwnas.training._recipe import Progress, Recipe
+from latency_tables import OpGraph
+from profilers import GraphModule
+
+
+def train_network(
+    graph: OpGraph,
+    data: ImageData,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    threads: int | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+    label: str = "network",
+) -> GraphModule:
+    """Train a network from He initialisation.
+
+    Args:
+        graph: the network; its input's height is the image size.
+        data: its train part is used.
+        recipe: the settings.
+        seed: of initialisation, batches and augmentation.
+        device: ``"cpu"`` or ``"cuda"``.
+        threads: of torch on the CPU; None for torch's default. Results depend on it in the last bits.
+        checkpoint: file to resume from and to write after each epoch.
+        progress: called after every step.
+        label: what progress and errors call the network.
+
+    Returns:
+        The network in evaluation mode, with the running statistics of its batch norms.
+
+    Raises:
+        EvaluatorError: no such device, a checkpoint of another training, or the loss is no longer finite.
+    """
+    require_device(device)
+    module = GraphModule(graph, seed=seed).to(device).train()
+    mixed = device.startswith("cuda")
+
+    def backward(x: Tensor, labels: Tensor, _: np.random.Generator) -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
+            logits = module(x).float()
+        loss = f.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    loader = TrainLoader(data, recipe.batch_size, graph.input_shape[1], device, shift=recipe.shift, flip=recipe.flip)
+    identity = {
+        "training": "network",
+        "graph": repr([(node.name, node.op.key) for node in graph.nodes]),
+        "data": data.fingerprint,
+        "recipe": repr(sorted(recipe.as_dict().items())),
+        "seed": seed,
+    }
+    with compute_threads(threads):
+        run_job(Job(label, module, backward, loader, recipe, seed, checkpoint, identity), progress)
+    return module.eval()

@@ -1,0 +1,96 @@
+"""`Recipe`: the settings of one training, with defaults that follow from the size of the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+
+from hwnas._errors import EvaluatorError
+from hwnas.data import ImageData
+
+Progress = Callable[[int, int, str], None]
+"""Called with steps done, steps in all and one line of text."""
+
+OPTIMIZERS = ("sgd", "adamw")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network or a supernet is trained.
+
+    Attributes:
+        epochs: passes over the train images.
+        batch_size: images a step.
+        optimizer: ``"sgd"`` (Nesterov momentum 0.9) or ``"adamw"``.
+        learning_rate: its peak; it rises over `warmup` of all steps and falls to 0 along a cosine.
+        warmup: share of all steps.
+        weight_decay: on weights of convolutions and linear layers; not on norms and biases.
+        label_smoothing: of the targets of the labels.
+        clip: largest 2-norm of the gradient.
+        shift: augmentation: images move by up to this share of their size along each axis, edges repeated.
+        flip: augmentation: half of the images are mirrored left to right. Not for digits, text, maps.
+        random_subnets: subnets a step besides the largest and the smallest (supernets alone).
+    """
+
+    epochs: int
+    batch_size: int
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    warmup: float = 0.1
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.1
+    clip: float = 5.0
+    shift: float = 0.125
+    flip: bool = False
+    random_subnets: int = 2
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise EvaluatorError(f"training: unknown optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
+        for name in ("epochs", "batch_size"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise EvaluatorError(f"training: {name} must be a positive integer, not {value!r}")
+        ranges = {
+            "learning_rate": (1e-9, 1e3),
+            "warmup": (0.0, 1.0),
+            "weight_decay": (0.0, 1.0),
+            "label_smoothing": (0.0, 0.9),
+            "clip": (1e-9, 1e9),
+            "shift": (0.0, 0.5),
+            "random_subnets": (0, 64),
+        }
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+                raise EvaluatorError(f"training: {name} must lie in {low:g}-{high:g}, not at {value!r}")
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON-able settings."""
+        return asdict(self)
+
+
+def default_recipe(kind: str, data: ImageData, **changes: object) -> Recipe:
+    """The recipe for a kind of training on a data set, with some settings changed.
+
+    Args:
+        kind: ``"supernet"`` or ``"train"``.
+        data: the data set; its size decides how many epochs there are, its channels whether images are mirrored.
+        changes: fields of `Recipe`; None stands for the default.
+
+    Raises:
+        EvaluatorError: an unknown or impossible setting.
+    """
+    known = [field.name for field in fields(Recipe)]
+    for name in changes:
+        if name not in known:
+            raise EvaluatorError(f"training has no setting {name!r}; it takes {', '.join(known)}")
+    count = len(data.train)
+    images = 40_000 if kind == "supernet" else 30_000
+    values: dict[str, object] = {
+        "epochs": max(3, round(images / count)),
+        "batch_size": min(64, count),
+        "flip": data.channels == 3,
+    }
+    values |= {name: value for name, value in changes.items() if value is not None}
+    return Recipe(**values)  # type: ignore[arg-type]

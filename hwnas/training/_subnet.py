@@ -1,0 +1,89 @@
+"""`Subnet`: one network cut out of shared weights, with batch-norm statistics of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from latency_tables import OpGraph
+from profilers import RunningNorm, expand, graph_parameters, run_graph
+
+
+class Calibration(RunningNorm):
+    """Normalises by the batch and adds the batch's moments to the statistics.
+
+    The ``mean`` and ``variance`` tensors of a norm (float64) collect the sums over images of E[x] and E[x^2], each an
+    average over pixels; `finish` turns them into mean and variance over all images and pixels.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(training=False)
+
+    def __call__(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Normalise ``(N, C, H, W)``."""
+        variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+        parameters["mean"].add_(mean.double(), alpha=len(x))
+        parameters["variance"].add_(variance.double() + mean.double().square(), alpha=len(x))
+        return super().__call__(x, {**parameters, "mean": mean, "variance": variance})
+
+
+def calibrated(graph: OpGraph, weights: Mapping[str, Tensor], batches: Iterable[Tensor]) -> Subnet:
+    """A subnet whose batch norms have the statistics of the given images.
+
+    Each norm's mean and variance are those of its input over all images, where the layers before it normalise
+    by the batch (Yu and Huang 2019, arXiv 1903.05134, section 3.2: batch norm statistics after training).
+
+    Args:
+        graph: the network.
+        weights: its trainable tensors by ``"node.parameter"``; others are ignored.
+        batches: inputs ``(N, C, H, W)``, never of the validation or test part.
+    """
+    names = dict(graph_parameters(graph))
+    known = {name: weights[name].detach() for name, parameter in names.items() if parameter.trainable}
+    sums = {
+        name: torch.zeros(parameter.shape, dtype=torch.float64, device=next(iter(known.values())).device)
+        for name, parameter in names.items()
+        if not parameter.trainable
+    }
+    expanded, count = expand(graph), 0
+    with torch.no_grad():
+        for x in batches:
+            run_graph(expanded, x, lambda name, _: sums[name] if name in sums else known[name], Calibration())
+            count += len(x)
+    for name in sums:
+        if name.endswith(".variance"):
+            mean = sums[name.removesuffix("variance") + "mean"] / count
+            known[name] = (sums[name] / count - mean.square()).clamp(min=0.0).float()
+        else:
+            known[name] = (sums[name] / count).float()
+    return Subnet(graph, known)
+
+
+class Subnet:
+    """A network with fixed weights.
+
+    Args:
+        graph: the network.
+        weights: every tensor by ``"node.parameter"``.
+    """
+
+    def __init__(self, graph: OpGraph, weights: Mapping[str, Tensor]) -> None:
+        self.graph = graph
+        self.weights = dict(weights)
+        self._expanded = expand(graph)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits ``(N, classes)`` for images ``(N, channels, height, width)``."""
+        return run_graph(self._expanded, x, lambda name, _: self.weights[name], RunningNorm(training=False))
+
+    def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+        """All weights and statistics as float32 arrays by ``"node.parameter"``, ready for `build_onnx`."""
+        return {
+            name: cast(npt.NDArray[np.float32], np.ascontiguousarray(self.weights[name].detach().float().cpu().numpy()))
+            for name, _ in graph_parameters(self.graph)
+        }

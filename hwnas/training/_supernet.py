@@ -1,0 +1,109 @@
+"""`Supernet`: one set of weights that every network of a space takes its own from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hwnas._errors import EvaluatorError
+from hwnas.spaces import Architecture, Space
+from hwnas.training._cover import extreme_network, largest_parameters
+from hwnas.training._subnet import Subnet, calibrated
+from latency_tables import OpGraph
+from profilers import Parameter, RunningNorm, expand, graph_parameters, initial_value, run_graph
+
+
+class Supernet(nn.Module):
+    """Weights shared by all networks of a space, straight from their op graphs.
+
+    For every weight ``"node.parameter"`` of any network one tensor of the largest extents is kept; a network uses the
+    leading part of it along each axis, and the centre along `Parameter.centred_axes` (kernels), as in
+    BigNAS (Yu et al. 2020, arXiv 2003.11142, section 3). Batch norms have no statistics here: training uses
+    the batch's, and `subnet` computes those of one network.
+
+    Args:
+        space: the space.
+        seed: of the He initialisation.
+
+    Attributes:
+        space: the space.
+        largest: the network with the most MACs.
+        smallest: the network with the fewest.
+    """
+
+    def __init__(self, space: Space, *, seed: int = 0) -> None:
+        super().__init__()
+        self.space = space
+        self.largest = extreme_network(space, smallest=False)
+        self.smallest = extreme_network(space, smallest=True)
+        rng = np.random.default_rng([seed, 0])
+        self._shared: dict[str, nn.Parameter] = {}
+        for name, parameter in largest_parameters(space).items():
+            if parameter.trainable:
+                tensor = nn.Parameter(torch.from_numpy(initial_value(parameter, rng)))
+                self.register_parameter(name.replace(".", "/"), tensor)
+        self._expanded = lru_cache(maxsize=512)(lambda arch: expand(self.space.graph(arch)))
+
+    def shared(self) -> dict[str, nn.Parameter]:
+        """The stored tensors by ``"node.parameter"``, sorted by name."""
+        return {name.replace("/", "."): tensor for name, tensor in self.named_parameters()}
+
+    def forward(self, x: Tensor, arch: Architecture) -> Tensor:
+        """Logits ``(N, classes)`` of one network in training: batch norms use the batch's statistics.
+
+        Args:
+            x: ``(N, *space.input_shape(arch))``.
+            arch: the network.
+        """
+        expanded: OpGraph = self._expanded(arch)
+        return run_graph(expanded, x, self._lookup, RunningNorm(training=True, momentum=None))
+
+    def weights(self, arch: Architecture) -> dict[str, Tensor]:
+        """The trainable tensors of one network by ``"node.parameter"``, parts of the shared ones."""
+        graph = self.space.graph(arch)
+        return {n: self._lookup(n, p) for n, p in graph_parameters(graph) if p.trainable}
+
+    def subnet(self, arch: Architecture, batches: Iterable[Tensor]) -> Subnet:
+        """One network with batch-norm statistics computed over `batches` ``(N, *space.input_shape(arch))``."""
+        return calibrated(self.space.graph(arch), self.weights(arch), batches)
+
+    def _lookup(self, name: str, parameter: Parameter) -> Tensor:
+        if not parameter.trainable:
+            return _NO_STATISTICS
+        shared = self._parameters.get(name.replace(".", "/"))
+        if shared is None or len(shared.shape) != len(parameter.shape):
+            raise EvaluatorError(f"supernet of space {self.space.name}: it has no weight {name}")
+        return slice_shared(shared, parameter, name)
+
+
+_NO_STATISTICS = torch.empty(0)
+
+
+def slice_shared(shared: Tensor, parameter: Parameter, name: str) -> Tensor:
+    """The part of a shared tensor that one network uses.
+
+    Raises:
+        EvaluatorError: the shared tensor is smaller than what the network asks for.
+    """
+    if tuple(shared.shape) == parameter.shape:
+        return shared
+    index = []
+    for axis, (have, want) in enumerate(zip(shared.shape, parameter.shape, strict=True)):
+        if want > have:
+            raise EvaluatorError(
+                f"supernet: the weight {name} has {tuple(shared.shape)}, a network wants {parameter.shape}"
+            )
+        start = (have - want) // 2 if axis in parameter.centred_axes else 0
+        index.append(slice(start, start + want))
+    return shared[tuple(index)]
+
+
+def load_shared(supernet: Supernet, tensors: Mapping[str, Tensor]) -> None:
+    """Overwrite the shared tensors with those of a checkpoint."""
+    with torch.no_grad():
+        for name, parameter in supernet.shared().items():
+            parameter.copy_(tensors[name])
