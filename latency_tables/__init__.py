@@ -7,21 +7,47 @@ from latency_tables._errors import (
     TableFormatError,
     UnmeasuredOpError,
 )
+from latency_tables._files import write_atomic
+from latency_tables._format import dump_table, load_table, parse_table, save_table
 from latency_tables._graph import INPUT, GraphBuilder, Node, OpGraph, merge_counts
 from latency_tables._op import Op, Shape, sorted_attributes
+from latency_tables._table import SESSION, Entry, LatencyTable, Price
+from latency_tables._validation import (
+    Agreement,
+    NetworkMeasurement,
+    NoiseFloor,
+    ValidationReport,
+    agreement,
+    noise_floor,
+)
 
 __all__ = [
     "INPUT",
+    "SESSION",
+    "Agreement",
+    "Entry",
     "GraphBuilder",
     "GraphError",
     "IdentityMismatchError",
+    "LatencyTable",
     "LatencyTableError",
+    "NetworkMeasurement",
     "Node",
+    "NoiseFloor",
     "Op",
     "OpGraph",
+    "Price",
     "Shape",
     "TableFormatError",
     "UnmeasuredOpError",
+    "ValidationReport",
+    "agreement",
+    "dump_table",
+    "load_table",
     "merge_counts",
+    "noise_floor",
+    "parse_table",
+    "save_table",
     "sorted_attributes",
+    "write_atomic",
 ]

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from profilers._backend import Backend
 from profilers._costs import activation_bytes, graph_macs, graph_params, peak_memory_bytes
 from profilers._errors import DeviceUnavailableError, JournalError, OperatorError, ProfilerError
+from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
+from profilers._onnxruntime import BoundSession, OnnxRuntimeBackend, make_session
 from profilers._operators import Parameter, expand, operator_kinds, operator_of, primitive_of
 from profilers._operators import _make as ops
+from profilers._profile import Network, profile_ops
+from profilers._sampling import Runnable, Sampler, SampleSet, SamplingSettings
 from profilers._weights import graph_parameters, initial_value, random_weights
 
 if TYPE_CHECKING:
@@ -25,27 +30,40 @@ _LAZY = {
 }
 
 __all__ = [
+    "Backend",
+    "BoundSession",
     "DeviceUnavailableError",
     "GraphModule",
     "JournalError",
+    "Network",
+    "OnnxRuntimeBackend",
     "OperatorError",
     "Parameter",
     "ProfilerError",
+    "Runnable",
     "RunningNorm",
+    "SampleSet",
+    "Sampler",
+    "SamplingSettings",
     "activation_bytes",
     "build_onnx",
+    "cpu_environment",
+    "cpu_identity",
     "expand",
     "graph_macs",
     "graph_parameters",
     "graph_params",
     "initial_value",
+    "make_session",
     "operator_kinds",
     "operator_of",
     "ops",
     "peak_memory_bytes",
     "primitive_of",
+    "profile_ops",
     "random_weights",
     "run_graph",
+    "usable_cores",
 ]
 
 

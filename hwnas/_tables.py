@@ -1,0 +1,140 @@
+"""Latency tables for a space on a device: build one, or find one that fits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hwnas._errors import HwnasError
+from hwnas.spaces import Space
+from latency_tables import LatencyTable, Op, TableFormatError, load_table, save_table
+from profilers import Backend, Network, SamplingSettings, profile_ops
+
+CALIBRATION_NETWORKS = 10
+HELD_OUT_NETWORKS = 50
+
+
+def table_folder() -> Path:
+    """Where tables are kept and looked for: ``$HWNAS_TABLES``, else the user's data folder."""
+    if chosen := os.environ.get("HWNAS_TABLES"):
+        return Path(chosen)
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "hwnas" / "tables"
+
+
+def default_table_path(space: Space, backend: Backend) -> Path:
+    """One file name for each space on each identity."""
+    identity = backend.identity()
+    text = json.dumps([identity, space.name, space.settings], sort_keys=True)
+    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:10]
+    return table_folder() / f"{space.name}-{identity['device']}-{digest}.json"
+
+
+def build_table(
+    space: Space,
+    backend: Backend,
+    path: Path,
+    *,
+    seed: int = 0,
+    networks: int = HELD_OUT_NETWORKS,
+    settings: SamplingSettings | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> LatencyTable:
+    """Profile every op of a space, validate on random networks, and write the table.
+
+    Raw samples are appended to a journal beside the table, from which an interrupted call goes on.
+
+    Args:
+        space: the search space.
+        backend: device and runtime.
+        path: the table file.
+        seed: of the networks that are drawn.
+        networks: held-out networks; ten more are drawn for calibration.
+        settings: of the sampling.
+        progress: receives lines for people.
+
+    Raises:
+        HwnasError: the file cannot be written.
+        ProfilerError: a graph cannot be measured, or the journal belongs to another profile.
+    """
+    require_writable(path)
+    drawn = draw_networks(space, networks + CALIBRATION_NETWORKS, seed)
+    table = profile_ops(
+        backend,
+        space.ops(),
+        drawn,
+        journal_path(path),
+        space={"name": space.name, "settings": space.settings},
+        settings=settings,
+        progress=progress,
+    )
+    try:
+        save_table(table, path)
+    except OSError as error:
+        raise HwnasError(
+            f"cannot write {path}: {error.strerror}; all samples are in {journal_path(path)}, run the same command again"
+        ) from None
+    journal_path(path).replace(path.with_suffix(".done.samples.jsonl"))
+    return load_table(path)
+
+
+def journal_path(path: Path) -> Path:
+    """The journal of raw samples beside a table."""
+    return path.with_suffix(".samples.jsonl")
+
+
+def draw_networks(space: Space, count: int, seed: int) -> list[Network]:
+    """Distinct random networks; the first ten are for calibration, all others held out."""
+    rng = np.random.default_rng((seed, 7))
+    chosen: dict[str, Network] = {}
+    attempts = 0
+    while len(chosen) < min(count, space.size) and attempts < 100:
+        attempts += 1
+        for arch in space.sample(count, rng):
+            text = space.format(arch)
+            if text not in chosen and len(chosen) < count:
+                split = "calibration" if len(chosen) < CALIBRATION_NETWORKS else "held-out"
+                chosen[text] = Network(text, space.graph(arch), split)
+    return list(chosen.values())
+
+
+def find_table(space: Space, backend: Backend, folder: Path | None = None) -> LatencyTable | None:
+    """A table of the user's folder or of the package that fits this device, runtime and setting and prices every op."""
+    import latency_tables
+
+    shipped = Path(latency_tables.__file__).parent / "data"
+    wanted, identity = space.ops(), backend.identity()
+    for place in (folder or table_folder(), shipped):
+        for path in sorted(place.glob("*.json")):
+            try:
+                table = load_table(path)
+            except TableFormatError:
+                continue
+            if dict(table.identity) == identity and all(_priced(table, op) for op in wanted):
+                return table
+    return None
+
+
+def _priced(table: LatencyTable, op: Op) -> bool:
+    entry = table.entries.get(op)
+    return entry is not None and entry.priced
+
+
+def require_writable(path: Path) -> None:
+    """Create the folder of `path` and try to write there.
+
+    Raises:
+        HwnasError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe = path.parent / f".{path.name}.probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise HwnasError(f"cannot write into {path.parent}: {error.strerror}; choose another place") from None

@@ -1,0 +1,152 @@
+"""How well predicted latencies match measured ones, and against what noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NetworkMeasurement:
+    """One whole network, measured twice with sessions of its own.
+
+    Attributes:
+        arch: the architecture's text.
+        split: ``"calibration"`` (may be fitted to) or ``"held-out"`` (only ever compared with).
+        additive_ms: sum of the table's prices, nothing fitted.
+        measured_ms: q10 of the first measurement.
+        repeat_ms: q10 of the second.
+    """
+
+    arch: str
+    split: str
+    additive_ms: float
+    measured_ms: float
+    repeat_ms: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Statistics of predictions against measurements; errors are relative to the measurement.
+
+    Attributes:
+        spearman: rank correlation.
+        kendall: Kendall's tau-b.
+        mape: mean absolute relative error.
+        bias: median relative error, signed.
+        within_5: share of networks within 5 %.
+        within_10: share of networks within 10 %.
+    """
+
+    spearman: float
+    kendall: float
+    mape: float
+    bias: float
+    within_5: float
+    within_10: float
+
+
+@dataclass(frozen=True)
+class NoiseFloor:
+    """Relative difference between two measurements of the same network: no prediction can be better.
+
+    Attributes:
+        median: of the absolute differences.
+        p90: their 90th percentile.
+    """
+
+    median: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """A table judged on networks that nothing was fitted to.
+
+    Attributes:
+        networks: number of held-out networks.
+        calibration_networks: number of networks that scale and interval were fitted to.
+        additive: agreement of the plain sums.
+        calibrated: agreement of the prices that the table gives (with its scale).
+        noise_floor: the same networks measured twice.
+        interval_coverage: share of held-out networks inside their 90 % interval.
+    """
+
+    networks: int
+    calibration_networks: int
+    additive: Agreement
+    calibrated: Agreement
+    noise_floor: NoiseFloor
+    interval_coverage: float
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON-able."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The report for people, noise floor beside every error."""
+        floor = f"noise floor: median {self.noise_floor.median:.2%}, p90 {self.noise_floor.p90:.2%}"
+        rows = [f"validated on {self.networks} held-out networks ({floor})"]
+        named = (
+            ("nothing fitted", self.additive),
+            (f"scale from {self.calibration_networks} other networks", self.calibrated),
+        )
+        for name, a in named:
+            rows.append(
+                f"  {name}: Spearman {a.spearman:.4f}, Kendall {a.kendall:.4f}, MAPE {a.mape:.2%}, "
+                f"bias {a.bias:+.2%}, within 5 % {a.within_5:.0%}, within 10 % {a.within_10:.0%}"
+            )
+        rows.append(f"  90 % intervals hold {self.interval_coverage:.0%} of the held-out networks")
+        return rows
+
+
+def agreement(predicted: Sequence[float] | FloatArray, measured: Sequence[float] | FloatArray) -> Agreement:
+    """Compare predictions ``(n,)`` with measurements ``(n,)``; correlations are 0 where they are undefined."""
+    from scipy import stats
+
+    x, y = np.asarray(predicted, dtype=np.float64), np.asarray(measured, dtype=np.float64)
+    errors = x / y - 1.0
+    varied = len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0
+    return Agreement(
+        spearman=float(stats.spearmanr(x, y).statistic) if varied else 0.0,
+        kendall=float(stats.kendalltau(x, y).statistic) if varied else 0.0,
+        mape=float(np.mean(np.abs(errors))),
+        bias=float(np.median(errors)),
+        within_5=float(np.mean(np.abs(errors) <= 0.05)),
+        within_10=float(np.mean(np.abs(errors) <= 0.10)),
+    )
+
+
+def noise_floor(first: Sequence[float] | FloatArray, second: Sequence[float] | FloatArray) -> NoiseFloor:
+    """Relative differences between two measurements ``(n,)`` of the same networks."""
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    differences = np.abs(a - b) / ((a + b) / 2)
+    return NoiseFloor(float(np.median(differences)), float(np.quantile(differences, 0.9)))
+
+
+def shrunk_scale(additive: Sequence[float] | FloatArray, measured: Sequence[float] | FloatArray) -> float:
+    """A factor on the sums, from a few whole networks, shrunk towards 1.
+
+    The median log ratio times ``n / (n + 2)``: a scale alone, since an affine fit on few networks makes a good table worse.
+    """
+    if len(additive) == 0:
+        return 1.0
+    ratios = np.log(np.asarray(measured, dtype=np.float64) / np.asarray(additive, dtype=np.float64))
+    return math.exp(float(np.median(ratios)) * len(ratios) / (len(ratios) + 2))
+
+
+def conformal_spread(predicted: Sequence[float] | FloatArray, measured: Sequence[float] | FloatArray) -> float:
+    """Half-width, in log latency, of a 90 % interval from calibration networks (split conformal prediction).
+
+    The ``ceil(0.9 (n + 1))``-th smallest absolute log ratio (Vovk et al. 2005; Lei et al. 2018, arXiv
+    1604.04173, section 2.2); with fewer than nine networks the largest one.
+    """
+    ratios = np.sort(np.abs(np.log(np.asarray(measured) / np.asarray(predicted))))
+    rank = min(len(ratios), math.ceil(0.9 * (len(ratios) + 1)))
+    return float(ratios[rank - 1])

@@ -1,0 +1,95 @@
+"""What identifies this device: stable facts that a table is bound to, volatile ones that are worth a warning."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+from pathlib import Path
+
+import psutil
+
+_ISA = re.compile(r"^(avx\w*|amx\w*|fma|f16c|sse4_2|vnni\w*|asimd\w*|sve\w*|neon|fphp|i8mm|bf16|vfpv4|rv\w+)$")
+
+
+def cpu_model() -> str:
+    """The processor's name as the operating system states it."""
+    for key in ("model name", "Model", "Hardware", "cpu model"):
+        value = _cpuinfo().get(key)
+        if value:
+            return " ".join(value.split())
+    return platform.processor() or platform.machine()
+
+
+def isa_flags() -> list[str]:
+    """Instruction set extensions that change which kernels a runtime picks, sorted."""
+    words = (_cpuinfo().get("flags") or _cpuinfo().get("Features") or "").split()
+    return sorted({word for word in words if _ISA.match(word)})
+
+
+def core_mask() -> list[int]:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def usable_cores() -> int:
+    """Cores that threads can really use: the smaller of the affinity mask and the container's CPU quota."""
+    return max(1, min(len(core_mask()), cgroup_cores() or len(core_mask())))
+
+
+def cgroup_cores(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """The container's CPU quota in whole cores (cgroup v2, then v1); None where there is none."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if quota == "max" or int(quota) < 0:
+        return None
+    return max(1, math.floor(int(quota) / int(period)))
+
+
+def cpu_identity() -> dict[str, object]:
+    """Stable facts of this machine's processor and system."""
+    return {
+        "cpu": cpu_model(),
+        "architecture": platform.machine(),
+        "isa": isa_flags(),
+        "core_mask": core_mask(),
+        "system": platform.system(),
+    }
+
+
+def cpu_environment() -> dict[str, object]:
+    """Volatile facts: they may change the times without making a table another device's."""
+    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    frequency = psutil.cpu_freq()
+    return {
+        "governor": governor.read_text().strip() if governor.exists() else None,
+        "frequency_mhz": round(frequency.current) if frequency else None,
+        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "kernel": platform.release(),
+        "microcode": _cpuinfo().get("microcode"),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "python": platform.python_version(),
+    }
+
+
+def _cpuinfo() -> dict[str, str]:
+    """First value of every key of the system's CPU description."""
+    found: dict[str, str] = {}
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return found
+    for line in text.splitlines():
+        key, colon, value = line.partition(":")
+        if colon:
+            found.setdefault(key.strip(), value.strip())
+    return found

@@ -1,0 +1,103 @@
+"""The journal of raw samples: JSON lines beside the table, appended round by round, so that a profile resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from profilers._errors import JournalError
+from profilers._sampling import SampleSet
+
+_FORMAT = "hwnas-samples"
+_VERSION = 1
+
+
+class SampleJournal:
+    """Raw samples of one profile, one line a round. A torn last line (a crash while writing) is dropped.
+
+    Args:
+        path: the file; created when absent.
+        header: what the samples belong to (identity, settings, plan); another header in the file is refused.
+
+    Raises:
+        JournalError: the file cannot be read or written, or belongs to another profile.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, object]) -> None:
+        self.path = path
+        self._header = {"format": _FORMAT, "version": _VERSION, **header}
+        self.history: dict[str, SampleSet] = {}
+        self.rounds = 0
+        try:
+            lines = self._complete_lines()
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise JournalError(f"cannot write {path}: {error.strerror}; choose another output with -o") from None
+        if lines:
+            self._read(lines)
+        else:
+            self._write(self._header)
+
+    def _complete_lines(self) -> list[str]:
+        """The whole lines of the file, which is cut after the last of them."""
+        if not self.path.exists():
+            return []
+        data = self.path.read_bytes()
+        end = data.rfind(b"\n") + 1
+        if end < len(data):
+            with self.path.open("r+b") as file:
+                file.truncate(end)
+        return data[:end].decode("utf-8", errors="replace").splitlines()
+
+    def _read(self, lines: list[str]) -> None:
+        try:
+            if json.loads(lines[0]) != json.loads(json.dumps(self._header)):
+                raise JournalError(
+                    f"{self.path} holds samples of another device, setting or space; delete it or choose another -o"
+                )
+            for line in lines[1:]:
+                self._take(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise JournalError(f"{self.path} is damaged; delete it to measure again") from None
+
+    def _take(self, record: dict[str, dict[str, float]]) -> None:
+        if "repeats" in record:
+            for name, repeats in record["repeats"].items():
+                self.history[name] = SampleSet(int(repeats))
+            return
+        for name, seconds in record["seconds"].items():
+            self.history[name].seconds.append(float(seconds))
+        self.rounds += 1
+
+    def write_repeats(self, repeats: Mapping[str, int]) -> None:
+        """Note how often each runnable is repeated in a sample."""
+        new = {name: n for name, n in repeats.items() if name not in self.history}
+        if new:
+            self._write({"repeats": new})
+
+    def write_round(self, number: int, seconds: Mapping[str, float]) -> None:
+        """Append one round."""
+        self._write({"round": number, "seconds": {name: float(f"{value:.6g}") for name, value in seconds.items()}})
+
+    def _write(self, record: Mapping[str, object]) -> None:
+        try:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise JournalError(f"cannot write {self.path}: {error.strerror}; nothing measured so far is lost") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> SampleJournal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

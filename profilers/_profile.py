@@ -1,0 +1,197 @@
+"""The whole profile: probes and networks in the same interleaved rounds, then a second look at the networks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from latency_tables import SESSION, Entry, GraphBuilder, LatencyTable, NetworkMeasurement, Op, OpGraph
+from profilers._backend import Backend
+from profilers._design import Probe, context_op, design_probes
+from profilers._journal import SampleJournal
+from profilers._operators import _make as ops
+from profilers._sampling import CALIBRATION, Runnable, Sampler, SampleSet, SamplingSettings, drift
+from profilers._solve import OpPrice, solve_prices
+
+Progress = Callable[[str], None]
+DRIFT_ALARM = 0.05
+"""Drift of the calibration op above which a note warns."""
+UNSTABLE = 0.10
+"""Relative half-width of a price's interval above which its row is called unstable..."""
+NEGLIGIBLE_MS = 0.002
+"""...unless the half-width itself is below this many milliseconds."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A whole network to measure beside the ops.
+
+    Attributes:
+        arch: its text.
+        graph: what is measured.
+        split: ``"calibration"`` or ``"held-out"``.
+    """
+
+    arch: str
+    graph: OpGraph
+    split: str
+
+
+def profile_ops(
+    backend: Backend,
+    targets: Sequence[Op],
+    networks: Sequence[Network],
+    journal: Path,
+    *,
+    space: Mapping[str, object],
+    settings: SamplingSettings | None = None,
+    progress: Progress = lambda text: None,
+) -> LatencyTable:
+    """Measure prices of `targets` and judge them on whole networks.
+
+    Args:
+        backend: device and runtime.
+        targets: the ops to price.
+        networks: whole networks, measured twice; nothing is fitted to the held-out ones.
+        journal: file that raw samples are appended to round by round; an interrupted profile goes on from it.
+        space: name and settings of the space, stored in the table.
+        settings: of the sampling.
+        progress: receives lines for people.
+
+    Raises:
+        ProfilerError: the journal belongs to another profile, or a graph cannot be measured.
+    """
+    settings = settings or SamplingSettings()
+    probes = design_probes(targets, backend.image_channels)
+    header = {
+        "identity": backend.identity(),
+        "settings": settings.as_dict(),
+        "plan": plan_hash(probes, networks),
+    }
+    with SampleJournal(journal, header) as samples_file:
+        if samples_file.rounds:
+            progress(f"going on after {samples_file.rounds} rounds in {journal}")
+        progress(f"loading {len(probes)} probes and {len(networks)} networks")
+        first = {probe.name: backend.load(probe.graph) for probe in probes}
+        first |= {_label(i, "first"): backend.load(n.graph, seed=1) for i, n in enumerate(networks)}
+        first[CALIBRATION] = backend.load(_calibration_graph(backend.image_channels))
+        tight = frozenset(probe.name for probe in probes if probe.shared)
+        samples = _sample(first, settings, samples_file, tight, "probes and networks", progress)
+        first.clear()
+        second = {_label(i, "second"): backend.load(n.graph, seed=2) for i, n in enumerate(networks)}
+        samples |= _sample(second, settings, samples_file, frozenset(), "networks again", progress)
+    entries = _entries(targets, probes, samples)
+    return LatencyTable(
+        identity=backend.identity(),
+        environment=backend.environment(),
+        settings=settings.as_dict(),
+        space=space,
+        entries=entries,
+        networks=_measurements(networks, samples, entries),
+        notes=tuple(_notes(samples, entries)),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def plan_hash(probes: Sequence[Probe], networks: Sequence[Network]) -> str:
+    """Identifies what is measured, so that a journal is never continued with other graphs."""
+    text = json.dumps([[p.name, str(p.graph)] for p in probes] + [[n.arch, n.split] for n in networks])
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _calibration_graph(image_channels: int) -> OpGraph:
+    builder = GraphBuilder((image_channels, 16, 16))
+    x = builder.add("entry", ops.conv(builder.input_shape, 32, 3, act="relu"), "input")
+    for i in range(4):
+        x = builder.add(f"conv{i}", ops.conv((32, 16, 16), 32, 3, act="relu"), x)
+    return builder.build(x)
+
+
+def _label(index: int, half: str) -> str:
+    return f"network:{index}:{half}"
+
+
+def _sample(
+    runnables: Mapping[str, Runnable],
+    settings: SamplingSettings,
+    journal: SampleJournal,
+    tight: frozenset[str],
+    what: str,
+    progress: Progress,
+) -> dict[str, SampleSet]:
+    if not runnables:
+        return {}
+    history = {name: journal.history[name] for name in runnables if name in journal.history}
+    sampler = Sampler(runnables, settings, history=history, on_round=journal.write_round, tight=tight)
+    progress(f"warming up {what}")
+    journal.write_repeats(sampler.choose_repeats())
+
+    def on_progress(done: int, cap: int, active: int) -> None:
+        if done % 10 == 0 or not active:
+            progress(f"{what}: round {done} (at most {cap}), {active} of {len(runnables)} still sampled")
+
+    return sampler.run(on_progress)
+
+
+def _entries(targets: Sequence[Op], probes: Sequence[Probe], samples: Mapping[str, SampleSet]) -> dict[Op, Entry]:
+    prices = solve_prices(probes, samples)
+    by_op: dict[Op, Probe] = {}
+    for probe in probes:
+        for op in probe.counts:
+            best = by_op.get(op)
+            if best is None or len(probe.counts) <= len(best.counts):
+                by_op[op] = probe
+    wanted = dict.fromkeys([SESSION, *targets])
+    return {op: _entry(op, prices[op], samples[by_op[op].name]) for op in wanted if op.kind != context_op((1,)).kind}
+
+
+def _entry(op: Op, price: OpPrice, samples: SampleSet) -> Entry:
+    half = (price.high - price.low) / 2
+    shaky = half > UNSTABLE * price.q10 and half > NEGLIGIBLE_MS
+    reason = f"90 % interval {price.low:.4f}-{price.high:.4f} ms; profile again on a quieter machine" if shaky else ""
+    return Entry(
+        op=op,
+        status="unstable" if shaky else "ok",
+        q10_ms=price.q10,
+        median_ms=price.median,
+        p90_ms=price.p90,
+        low_ms=price.low,
+        high_ms=price.high,
+        samples=len(samples.seconds),
+        stop=samples.stop or "cap",
+        reason=reason,
+    )
+
+
+def _measurements(
+    networks: Sequence[Network], samples: Mapping[str, SampleSet], entries: Mapping[Op, Entry]
+) -> tuple[NetworkMeasurement, ...]:
+    prices = LatencyTable({}, {}, {}, {}, entries)
+    return tuple(
+        NetworkMeasurement(
+            arch=network.arch,
+            split=network.split,
+            additive_ms=prices.additive_graph_ms(network.graph),
+            measured_ms=samples[_label(i, "first")].quantile() * 1e3,
+            repeat_ms=samples[_label(i, "second")].quantile() * 1e3,
+        )
+        for i, network in enumerate(networks)
+    )
+
+
+def _notes(samples: Mapping[str, SampleSet], entries: Mapping[Op, Entry]) -> list[str]:
+    notes = []
+    moved = drift(samples[CALIBRATION])
+    if moved > DRIFT_ALARM:
+        notes.append(
+            f"the calibration op drifted by {moved:.0%} while measuring: something else used this machine; "
+            "close it and run the same `hwnas profile` with another -o"
+        )
+    shaky = sum(entry.status == "unstable" for entry in entries.values())
+    if shaky:
+        notes.append(f"{shaky} of {len(entries)} prices are noisy (see their rows)")
+    return notes

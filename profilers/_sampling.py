@@ -1,0 +1,242 @@
+"""The sampling protocol: interleaved, shuffled rounds over any set of runnables, until the noise allows to stop.
+
+Needs neither ONNX nor torch. Neighbours, frequency steps and cache states come in bursts; a sequential
+measurement gives all of a burst to one runnable, interleaved rounds spread it over all, and a low quantile leaves it out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+StopReason = Literal["converged", "settled", "cap"]
+QUANTILE = 0.1
+"""The quantile of the samples that stands for a runnable: q10."""
+CALIBRATION = "calibration"
+"""Name of the runnable whose drift is watched and reported."""
+
+
+class Runnable(Protocol):
+    """Something that can be timed."""
+
+    def run(self, repeats: int) -> float:
+        """Execute `repeats` times back to back; returns the seconds that all of them took."""
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """When to stop, and how long one sample is.
+
+    Attributes:
+        min_rounds: rounds before anything may stop.
+        max_rounds: the cap.
+        target: relative 90 % half-width of q10 at which a runnable has converged.
+        inner_seconds: a sample repeats its runnable until it is about this long.
+        check_every: rounds between two looks at the noise.
+        warmup_runs: untimed runs of each runnable before the first round.
+        priming_runs: untimed runs before each sample. The other runnables of a round have filled the caches with
+            their weights: the first run behind them takes 1.6 times as long as the fifth, the second 1.2 times.
+        priming_seconds: slow runnables are primed once, or as often as fits into this time.
+    """
+
+    min_rounds: int = 20
+    max_rounds: int = 60
+    target: float = 0.01
+    inner_seconds: float = 300e-6
+    check_every: int = 5
+    warmup_runs: int = 3
+    priming_runs: int = 4
+    priming_seconds: float = 4e-3
+
+    def as_dict(self) -> dict[str, float]:
+        """The settings as JSON-able numbers."""
+        return asdict(self)
+
+
+@dataclass
+class SampleSet:
+    """All samples of one runnable.
+
+    Attributes:
+        seconds: one mean time of a single execution for each round it took part in.
+        repeats: executions in one sample.
+        stop: why its sampling ended; None while it goes on.
+        widths: relative half-widths of q10 at the looks so far.
+    """
+
+    repeats: int
+    seconds: list[float] = field(default_factory=list)
+    stop: StopReason | None = None
+    widths: list[float] = field(default_factory=list)
+
+    def quantile(self, q: float = QUANTILE) -> float:
+        """The q-quantile in seconds."""
+        return float(np.quantile(self.seconds, q))
+
+
+RoundSink = Callable[[int, Mapping[str, float]], None]
+
+
+def bootstrap_quantiles(
+    seconds: Sequence[float], rng: np.random.Generator, *, draws: int = 200, q: float = QUANTILE
+) -> FloatArray:
+    """Quantiles of `draws` resamples with replacement: their spread is the uncertainty of q10.
+
+    Args:
+        seconds: the samples, ``(n,)``.
+        rng: source of the resamples.
+        draws: number of resamples.
+        q: the quantile.
+
+    Returns:
+        ``(draws,)`` in seconds.
+    """
+    values = np.sort(np.asarray(seconds, dtype=np.float64))
+    picks = np.sort(rng.integers(0, len(values), size=(draws, len(values))), axis=1)
+    position = q * (len(values) - 1)
+    low, weight = math.floor(position), position - math.floor(position)
+    high = min(low + 1, len(values) - 1)
+    return np.asarray((1 - weight) * values[picks[:, low]] + weight * values[picks[:, high]])
+
+
+def relative_half_width(seconds: Sequence[float], rng: np.random.Generator) -> float:
+    """Half of the 90 % bootstrap interval of q10, relative to q10."""
+    draws = bootstrap_quantiles(seconds, rng)
+    low, high = np.quantile(draws, (0.05, 0.95))
+    return float((high - low) / 2 / np.quantile(seconds, QUANTILE))
+
+
+def stop_reason(samples: SampleSet, rounds: int, settings: SamplingSettings) -> StopReason | None:
+    """Which rule, if any, ends the sampling of one runnable after the look behind its round number `rounds`.
+
+    ``converged``: the noise is below the target. ``settled``: above the target, but the last four estimates of the
+    noise agree within a tenth of their mean, so that more rounds would not help. ``cap``: out of rounds. (The rules of
+    NVIDIA's nvbench.)
+    """
+    if samples.widths and rounds >= settings.min_rounds:
+        recent = samples.widths[-4:]
+        if recent[-1] <= settings.target:
+            return "converged"
+        if len(recent) == 4 and max(recent) - min(recent) <= 0.1 * sum(recent) / 4:
+            return "settled"
+    return "cap" if rounds >= settings.max_rounds else None
+
+
+class Sampler:
+    """Runs the rounds.
+
+    Args:
+        runnables: what to time, by name; one called `CALIBRATION` is sampled in every round.
+        settings: when to stop.
+        seed: of the order inside the rounds and of the bootstrap.
+        history: rounds of an earlier, interrupted sampling (`SampleSet` by name).
+        on_round: called after each round with its number and the seconds of each runnable, before the next one
+            starts: where a journal is written.
+        tight: names that must reach half the target (baselines that many prices rest on).
+    """
+
+    def __init__(
+        self,
+        runnables: Mapping[str, Runnable],
+        settings: SamplingSettings,
+        *,
+        seed: int = 0,
+        history: Mapping[str, SampleSet] | None = None,
+        on_round: RoundSink | None = None,
+        tight: frozenset[str] = frozenset(),
+    ) -> None:
+        self._runnables = dict(runnables)
+        self._settings = settings
+        self._seed = seed
+        self._on_round = on_round
+        self._tight = tight
+        self.samples: dict[str, SampleSet] = dict(history or {})
+
+    def choose_repeats(self) -> dict[str, int]:
+        """Warm every runnable up; returns how often each is repeated in a sample (earlier choices stay)."""
+        for name, runnable in self._runnables.items():
+            runnable.run(self._settings.warmup_runs)
+            if name not in self.samples:
+                fastest = min(runnable.run(1) for _ in range(3))
+                repeats = max(1, math.ceil(self._settings.inner_seconds / max(fastest, 1e-9)))
+                self.samples[name] = SampleSet(repeats)
+        return {name: self.samples[name].repeats for name in self._runnables}
+
+    def run(self, progress: Callable[[int, int, int], None] | None = None) -> dict[str, SampleSet]:
+        """Sample until every runnable has stopped.
+
+        Args:
+            progress: called after each round with (round, cap, runnables still active).
+
+        Returns:
+            All samples by name.
+        """
+        if not all(name in self.samples for name in self._runnables):
+            self.choose_repeats()
+        number = self._replay()
+        while active := self._active():
+            self._round(number, active)
+            number += 1
+            self._look(number, active)
+            if progress is not None:
+                progress(number, self._settings.max_rounds, len(self._active()))
+        return self.samples
+
+    def _active(self) -> list[str]:
+        active = [name for name in self._runnables if self.samples[name].stop is None]
+        if CALIBRATION in self._runnables and CALIBRATION not in active and active:
+            active.append(CALIBRATION)
+        return [] if active == [CALIBRATION] and len(self._runnables) > 1 else active
+
+    def _round(self, number: int, active: list[str]) -> None:
+        order = np.random.default_rng((self._seed, number)).permutation(len(active))
+        taken: dict[str, float] = {}
+        for index in order:
+            name = active[int(index)]
+            repeats = self.samples[name].repeats
+            self._prime(name, repeats)
+            taken[name] = self._runnables[name].run(repeats) / repeats
+        for name, seconds in taken.items():
+            self.samples[name].seconds.append(seconds)
+        if self._on_round is not None:
+            self._on_round(number, taken)
+
+    def _prime(self, name: str, repeats: int) -> None:
+        """Bring the runnable's weights back into the caches."""
+        seconds = (
+            self._settings.inner_seconds / repeats if repeats > 1 else min(self.samples[name].seconds, default=0.0)
+        )
+        affordable = int(self._settings.priming_seconds / seconds) if seconds else 1
+        self._runnables[name].run(max(1, min(self._settings.priming_runs, affordable)))
+
+    def _replay(self) -> int:
+        """Take the looks of an earlier, interrupted sampling again; returns the number of its rounds."""
+        rounds = max((len(self.samples[name].seconds) for name in self._runnables), default=0)
+        for number in range(1, rounds + 1):
+            self._look(number, [name for name in self._active() if len(self.samples[name].seconds) >= number])
+        return rounds
+
+    def _look(self, number: int, active: list[str]) -> None:
+        """After round `number`, judge the noise of the active runnables, if it is time to."""
+        if number % self._settings.check_every and number < self._settings.max_rounds:
+            return
+        rng = np.random.default_rng((self._seed, number, 1))
+        for name in active:
+            samples = self.samples[name]
+            width = relative_half_width(samples.seconds[:number], rng)
+            samples.widths.append(2 * width if name in self._tight else width)
+            samples.stop = stop_reason(samples, number, self._settings)
+
+
+def drift(samples: SampleSet, parts: int = 4) -> float:
+    """How far the calibration runnable's q10 moved over the sampling: largest over smallest quarter, minus one."""
+    if len(samples.seconds) < 2 * parts:
+        return 0.0
+    quarters = [float(np.quantile(part, QUANTILE)) for part in np.array_split(np.array(samples.seconds), parts)]
+    return max(quarters) / min(quarters) - 1.0
