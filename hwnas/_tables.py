@@ -47,7 +47,8 @@ def build_table(
 ) -> LatencyTable:
     """Profile every op of a space, validate on random networks, and write the table.
 
-    Raw samples are appended to a journal beside the table, from which an interrupted call goes on.
+    Raw samples are appended to a journal beside the table, from which an interrupted call goes on. A finished
+    table of the same space and device is returned as it is.
 
     Args:
         space: the search space.
@@ -62,6 +63,14 @@ def build_table(
         HwnasError: the file cannot be written.
         ProfilerError: a graph cannot be measured, or the journal belongs to another profile.
     """
+    if path.exists():
+        table = load_table(path)
+        table.require_identity(backend.identity())
+        missing = [op for op in space.ops() if not _priced(table, op)]
+        if missing:
+            raise HwnasError(f"{path} holds the table of another space; choose another -o, or --force to replace it")
+        progress(f"{path} is already measured")
+        return table
     require_writable(path)
     drawn = draw_networks(space, networks + CALIBRATION_NETWORKS, seed)
     table = profile_ops(
@@ -77,9 +86,8 @@ def build_table(
         save_table(table, path)
     except OSError as error:
         raise HwnasError(
-            f"cannot write {path}: {error.strerror}; all samples are in {journal_path(path)}, run the same command again"
+            f"cannot write {path}: {error.strerror}; all samples are safe in {journal_path(path)}, run the command again"
         ) from None
-    journal_path(path).replace(path.with_suffix(".done.samples.jsonl"))
     return load_table(path)
 
 

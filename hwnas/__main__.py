@@ -1,0 +1,10 @@
+"""``python -m hwnas`` and the ``hwnas`` command."""
+
+from __future__ import annotations
+
+import sys
+
+from hwnas._cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""What the commands do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hwnas._cli._spaces import space_settings
+from hwnas._errors import HwnasError
+from hwnas._settings import SearchSettings, parse_count, parse_latency
+
+
+def run_profile(options: argparse.Namespace) -> None:
+    """``hwnas profile``."""
+    from hwnas._devices import make_backend
+    from hwnas._tables import build_table, default_table_path, journal_path
+    from hwnas.spaces import make_space
+
+    if options.networks < 2:
+        raise HwnasError(f"--networks must be at least 2, not {options.networks}")
+    settings = space_settings(options)
+    channels = settings.get("image_channels", 3)
+    backend = make_backend(options.device, threads=options.threads, batch=options.batch, image_channels=channels)
+    space = make_space(options.space, **settings)
+    path = Path(options.output) if options.output else default_table_path(space, backend)
+    if options.force:
+        path.unlink(missing_ok=True)
+        journal_path(path).unlink(missing_ok=True)
+    table = build_table(space, backend, path, seed=options.seed, networks=options.networks, progress=_progress())
+    for line in table.validation.lines() if table.validation else []:
+        _print(line)
+    for note in table.notes:
+        _print(f"warning: {note}")
+    _print(f"{len(table.entries)} prices in {path}")
+
+
+def run_search(options: argparse.Namespace) -> None:
+    """``hwnas search``."""
+    from hwnas._search import run_search as search
+
+    budgets = {
+        "latency_ms": parse_latency(options.latency_budget) if options.latency_budget else None,
+        "macs": parse_count(options.macs_budget) if options.macs_budget else None,
+        "params": parse_count(options.params_budget) if options.params_budget else None,
+        "peak_memory_bytes": parse_count(options.memory_budget) if options.memory_budget else None,
+    }
+    evaluator = {"epochs": options.epochs, "accuracy_column": options.accuracy_column}
+    nasbench = options.space == "nasbench201"
+    settings = SearchSettings(
+        device=options.device,
+        threads=options.threads,
+        batch=options.batch,
+        space=options.space,
+        space_settings=space_settings(options),
+        data=options.data,
+        data_limit=options.data_limit,
+        image_size=None if nasbench and options.evaluator.startswith("table:") else options.image_size,
+        evaluator=options.evaluator,
+        evaluator_options={name: value for name, value in evaluator.items() if value is not None},
+        strategy=options.strategy,
+        minimize=tuple(options.minimize.split(",")),
+        budgets={name: value for name, value in budgets.items() if value is not None},
+        samples=options.samples,
+        seed=options.seed,
+        table=options.table,
+        latency_column=options.latency_column,
+    )
+    run = search(settings, Path(options.out), _progress())
+    _print(str(run.path / "report.html"))
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """``hwnas export``."""
+    from hwnas._front import pick_network
+    from hwnas._run import Run
+    from latency_tables import write_atomic
+
+    run = Run.open(Path(options.run))
+    network = pick_network(run.pareto(), options.pick)
+    if network["onnx"] is None:
+        raise HwnasError(f"{options.run} has no ONNX files: its accuracies came from a table")
+    target = Path(options.output or f"{network['id']}.onnx")
+    write_atomic(target, (run.path / network["onnx"]).read_bytes())
+    latency = network["latency_ms"]["measured"]
+    _print(f"{target}: {network['arch']}, test accuracy {network['accuracy']:.2%}, {latency:.4g} ms measured")
+
+
+def run_predict(options: argparse.Namespace) -> None:
+    """``hwnas predict``."""
+    from hwnas.spaces import make_space
+    from latency_tables import load_table
+    from profilers import graph_macs, graph_params, peak_memory_bytes
+
+    table = load_table(Path(options.table))
+    space = make_space(str(table.space["name"]), **_settings_of(table.space))
+    graph = space.graph(space.parse(options.arch))
+    price = table.price(graph)
+    found: dict[str, Any] = {
+        "arch": space.format(space.parse(options.arch)),
+        "latency_ms": {"predicted": price.value_ms, "low": price.low_ms, "high": price.high_ms},
+        "macs": graph_macs(graph),
+        "params": graph_params(graph),
+        "peak_memory_bytes": peak_memory_bytes(graph),
+    }
+    if options.json:
+        _print(json.dumps(found, indent=1))
+        return
+    _print(f"latency {price.value_ms:.4g} ms (90 % interval {price.low_ms:.4g}-{price.high_ms:.4g} ms)")
+    _print(
+        f"{found['macs']:,} MACs, {found['params']:,} parameters, {found['peak_memory_bytes']:,} bytes of activations"
+    )
+
+
+def run_devices(options: argparse.Namespace) -> None:
+    """``hwnas devices``."""
+    from hwnas._devices import list_devices
+
+    for info in list_devices():
+        _print(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
+
+
+def _settings_of(space: Any) -> dict[str, Any]:
+    return dict(space["settings"])
+
+
+def _progress() -> Callable[[str], None]:
+    """Writes lines with the seconds since now to standard error."""
+    began = time.monotonic()
+
+    def write(text: str) -> None:
+        sys.stderr.write(f"[{time.monotonic() - began:7.1f} s] {text}\n")
+        sys.stderr.flush()
+
+    return write
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")

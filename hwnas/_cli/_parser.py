@@ -1,0 +1,130 @@
+"""The options of every command. Imports nothing but the standard library."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from hwnas._version import __version__
+
+_EVALUATOR_HELP = "where accuracies come from: supernet (default), train, or table:FILE"
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and leave with exit code 2."""
+        self.exit(2, f"hwnas: error: {' '.join(message.split())} (see `{self.prog} --help`)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = OneLineParser(
+        prog="hwnas",
+        description="Profile a device, search networks that are fast on it, and ship them measured.",
+    )
+    parser.add_argument("--version", action="version", version=f"hwnas {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
+    _profile(commands)
+    _search(commands)
+    _export(commands)
+    _predict(commands)
+    _devices(commands)
+    return parser
+
+
+def _add(commands: argparse._SubParsersAction[OneLineParser], name: str, text: str, example: str) -> OneLineParser:
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return command
+
+
+def _profile(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands,
+        "profile",
+        "measure a latency table of a space on a device",
+        "hwnas profile --device cpu --space mobilenetv3 --preset tiny --resolution 16,32 -o laptop.json",
+    )
+    _device_options(command)
+    _space_options(command)
+    command.add_argument("--classes", type=int, help="classes of the networks (default 10)")
+    command.add_argument("--image-channels", type=int, help="channels of the images (default 3)")
+    command.add_argument("--networks", type=int, default=50, help="held-out networks to validate on (default 50)")
+    command.add_argument("--seed", type=int, default=0, help="of the networks drawn for validation")
+    command.add_argument("-o", "--output", help="table file (default: in the user's table folder)")
+    command.add_argument("--force", action="store_true", help="measure again and replace what is there")
+
+
+def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands,
+        "search",
+        "search networks for a data set and a device, and hand the front over",
+        "hwnas search --device cpu --data photos/ --latency-budget 4ms --samples 300 --out runs/photos",
+    )
+    _device_options(command)
+    _space_options(command)
+    command.add_argument("--data", default="digits", help="digits (default), a folder of images or an .npz file")
+    command.add_argument("--data-limit", type=int, help="use at most this many images of each part")
+    command.add_argument("--evaluator", default="supernet", help=_EVALUATOR_HELP)
+    command.add_argument("--epochs", type=int, help="epochs of training (default: by the size of the data)")
+    command.add_argument("--accuracy-column", help="column of accuracies in table:FILE")
+    command.add_argument("--latency-column", help="column of latencies in table:FILE, instead of a latency table")
+    command.add_argument("--strategy", default="lamoo", help="lamoo (default), random, nsga2, ...")
+    command.add_argument("--minimize", default="latency", help="costs: latency,macs,params,memory (default latency)")
+    command.add_argument("--latency-budget", help="upper bound, like 4ms or 250us")
+    command.add_argument("--macs-budget", help="upper bound, like 50M")
+    command.add_argument("--params-budget", help="upper bound, like 600k")
+    command.add_argument("--memory-budget", help="upper bound of peak activation memory in bytes, like 512k")
+    command.add_argument("--samples", type=int, default=200, help="architectures to evaluate (default 200)")
+    command.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    command.add_argument("--table", help="latency table to use (default: one that fits, else a new one)")
+    command.add_argument("--out", default="runs/latest", help="run directory (default runs/latest)")
+
+
+def _export(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands, "export", "copy one network of a run", "hwnas export runs/photos --pick knee -o network.onnx"
+    )
+    command.add_argument("run", help="run directory")
+    command.add_argument("--pick", default="knee", help="fastest, knee (default), most-accurate or an id")
+    command.add_argument("-o", "--output", help="ONNX file to write (default: ID.onnx)")
+
+
+def _predict(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands,
+        "predict",
+        "price an architecture from a latency table",
+        "hwnas predict laptop.json w1.0_r32_k3e2_k3e2_k3e2_k3e2_k3e2",
+    )
+    command.add_argument("table", help="table file")
+    command.add_argument("arch", help="architecture, as `hwnas search` prints it")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _devices(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    _add(commands, "devices", "list the devices of this machine", "hwnas devices")
+
+
+def _device_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+    command.add_argument("--threads", type=int, default=1, help="threads inside an operator (default 1: the steadiest)")
+    command.add_argument("--batch", type=int, default=1, help="images of one inference (default 1)")
+
+
+def _space_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--space", default="mobilenetv3", help="mobilenetv3 (default) or nasbench201")
+    command.add_argument("--preset", help="mobilenetv3: tiny (8-32 pixels) or imagenet (128-224)")
+    command.add_argument("--resolution", help="mobilenetv3: image sizes to choose from, like 16,32")
+    command.add_argument("--width", help="mobilenetv3: width multipliers to choose from, like 0.5,1.0")
+    command.add_argument("--image-size", type=int, help="nasbench201: image size; search: size to load images at")

@@ -1,0 +1,114 @@
+"""The three pictures of a run, as PNG bytes. Needs matplotlib."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hwnas._report._curves import Curves, measured_pairs
+
+_AXES = {
+    "latency_ms": "latency (ms)",
+    "macs": "multiply-accumulates",
+    "params": "parameters",
+    "peak_memory_bytes": "peak activation memory (bytes)",
+}
+_GREY, _BLUE, _ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
+
+
+def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float | None) -> bytes:
+    """All trials, the front, the tested winners at their measured latency, and the budget."""
+    figure, axes = _figure()
+    rest = ~curves.on_front
+    axes.scatter(curves.costs[rest], 100 * curves.accuracies[rest], s=14, color=_GREY, label="other trials")
+    order = np.argsort(curves.costs[curves.on_front])
+    x, y = curves.costs[curves.on_front][order], 100 * curves.accuracies[curves.on_front][order]
+    axes.step(x, y, where="post", color=_BLUE, linewidth=1.2)
+    axes.scatter(x, y, s=26, color=_BLUE, label="front (predicted, validation)", zorder=3)
+    tested = [n for n in networks if n["accuracy"] is not None and curves.cost_name == "latency_ms"]
+    if tested:
+        axes.scatter(
+            [n["latency_ms"]["measured"] for n in tested],
+            [100 * n["accuracy"] for n in tested],
+            s=44,
+            marker="D",
+            facecolors="none",
+            edgecolors=_ORANGE,
+            linewidths=1.5,
+            label="winners (measured, test)",
+            zorder=4,
+        )
+    if budget is not None and curves.cost_name == "latency_ms":
+        axes.axvline(budget, color="black", linestyle="--", linewidth=1, label=f"budget {budget:g} ms")
+    axes.set_xscale("log")
+    _plain_ticks(axes.xaxis)
+    axes.set_xlabel(_AXES.get(curves.cost_name, curves.cost_name))
+    axes.set_ylabel("accuracy (%)")
+    axes.set_title("Accuracy against cost")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return _png(figure)
+
+
+def hypervolume_plot(curves: Curves) -> bytes:
+    """Hypervolume over samples."""
+    figure, axes = _figure()
+    axes.plot(curves.samples, curves.volumes, color=_BLUE, drawstyle="steps-post")
+    axes.set_xlabel("evaluated architectures")
+    axes.set_ylabel("hypervolume (objectives scaled to 0-1)")
+    axes.set_title("Progress of the search")
+    axes.set_xlim(left=0)
+    return _png(figure)
+
+
+def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
+    """Predicted against measured latency of the winners; None when none was measured."""
+    pairs = measured_pairs(networks)
+    if not len(pairs):
+        return None
+    figure, axes = _figure()
+    predicted, low, high, measured = pairs.T
+    ends = np.array([0.9 * pairs.min(), 1.1 * pairs.max()])
+    axes.plot(ends, ends, color="black", linewidth=1, label="equal")
+    axes.fill_between(ends, 0.9 * ends, 1.1 * ends, color=_GREY, alpha=0.25, linewidth=0, label="within 10 %")
+    bars = np.stack([predicted - low, high - predicted])
+    axes.errorbar(
+        measured, predicted, yerr=bars, fmt="o", color=_ORANGE, markersize=5, capsize=2, label="winners, 90 % interval"
+    )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    _plain_ticks(axes.xaxis)
+    _plain_ticks(axes.yaxis)
+    axes.set_xlabel("measured latency (ms)")
+    axes.set_ylabel("predicted latency (ms)")
+    axes.set_title("Predicted against measured")
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    return _png(figure)
+
+
+def _figure() -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.2), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e6e9ec", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _plain_ticks(axis: Any) -> None:
+    """Ticks at 1, 2 and 5 in plain numbers on a logarithmic axis, few enough not to overlap."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,185 @@
+"""The report: PNG files and one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from hwnas._report._curves import make_curves, measured_pairs
+from hwnas._run import Run
+from hwnas._version import __version__
+from latency_tables import LatencyTable, load_table
+from search import Problem, Trial
+
+_STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;color:#1c2733;margin:0 auto;max-width:60rem;padding:1rem}
+h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}
+img{max-width:100%;height:auto;display:block;margin:.5rem 0}
+.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.875rem}
+th,td{padding:.3rem .6rem;border-bottom:1px solid #dde3e8;text-align:right;white-space:nowrap}
+th:first-child,td:first-child,td.text,th.text{text-align:left}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;font-size:.875rem}
+dd{margin:0;overflow-wrap:anywhere}dt{color:#5b6977}.note{color:#5b6977;font-size:.875rem}
+"""
+
+
+def write_report(run: Run, problem: Problem, trials: Sequence[Trial]) -> None:
+    """Write ``report.html`` and, where matplotlib is installed, the PNG files it shows.
+
+    Args:
+        run: a run with ``pareto.json``.
+        problem: what was searched for.
+        trials: all finished trials, at least one of them successful.
+    """
+    networks = run.pareto()
+    pictures = _pictures(run, problem, trials, networks)
+    for name, data in pictures.items():
+        run.write(f"{name}.png", data)
+    run.write("report.html", _page(run, trials, networks, pictures))
+
+
+def _pictures(
+    run: Run, problem: Problem, trials: Sequence[Trial], networks: Sequence[dict[str, Any]]
+) -> dict[str, bytes]:
+    if find_spec("matplotlib") is None:
+        return {}
+    from hwnas._report import _plots
+
+    curves = make_curves(problem, trials)
+    found = {
+        "front": _plots.front_plot(curves, networks, run.settings.budgets.get("latency_ms")),
+        "hypervolume": _plots.hypervolume_plot(curves),
+        "latency": _plots.latency_plot(networks),
+    }
+    return {name: data for name, data in found.items() if data is not None}
+
+
+def _page(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any]], pictures: dict[str, bytes]) -> str:
+    copy = run.path / "table.json"
+    table = load_table(copy) if copy.exists() else None
+    parts = [
+        f"<h1>hwnas: {_escape(run.path.name)}</h1>",
+        f"<p>{_escape(_summary(run, trials, networks))}</p>",
+        _image(pictures, "front", "Accuracy against cost: all trials, the front, the winners"),
+        "<h2>Networks</h2>",
+        _network_table(networks),
+        "<p class=note>Accuracy is that of the ONNX file on the test part, which the search never saw; "
+        "latency is that of the same file on this device, the interval is the latency table's (90 %).</p>",
+        "<h2>Does the table hold?</h2>",
+        _table_section(table, networks),
+        _image(pictures, "latency", "Predicted against measured latency of the winners"),
+        "<h2>Progress</h2>",
+        _image(pictures, "hypervolume", "Hypervolume over evaluated architectures"),
+        "" if pictures else "<p class=note>Install hwnas[report] for the pictures.</p>",
+        "<h2>Settings and device</h2>",
+        _facts({**_flat(run.settings.as_dict()), **(dict(table.identity) if table else {}), "hwnas": __version__}),
+    ]
+    body = "\n".join(part for part in parts if part)
+    return (
+        "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
+        "<meta name=viewport content='width=device-width,initial-scale=1'>"
+        f"<link rel=icon href='data:,'><title>hwnas: {_escape(run.path.name)}</title>"
+        f"<style>{_STYLE}</style></head><body>\n{body}\n</body></html>\n"
+    )
+
+
+def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any]]) -> str:
+    failed = sum(not trial.ok for trial in trials)
+    text = f"{len(trials)} architectures evaluated with {run.settings.strategy}"
+    text += f" ({failed} failed)" if failed else ""
+    measured = [n for n in networks if n["latency_ms"]["measured"] is not None]
+    if measured:
+        best = max(measured, key=lambda n: n["accuracy"])
+        fastest = min(n["latency_ms"]["measured"] for n in measured)
+        slowest = max(n["latency_ms"]["measured"] for n in measured)
+        text += (
+            f"; {len(networks)} networks handed over, {fastest:.3g}-{slowest:.3g} ms measured, "
+            f"the most accurate at {best['accuracy']:.2%} on the test part"
+        )
+    return text + "."
+
+
+def _network_table(networks: Sequence[dict[str, Any]]) -> str:
+    heads = [
+        "id",
+        "test accuracy",
+        "measured ms",
+        "predicted ms",
+        "90 % interval",
+        "MACs",
+        "parameters",
+        "memory",
+        "ONNX",
+    ]
+    rows = []
+    for n in networks:
+        latency = n["latency_ms"]
+        interval = f"{latency['low']:.4g}-{latency['high']:.4g}" if latency["low"] is not None else "-"
+        accuracy = n["accuracy"] if n["accuracy"] is not None else n["validation_accuracy"]
+        link = f"<a href='{_escape(n['onnx'])}'>file</a>" if n["onnx"] else "-"
+        cells = [
+            _escape(n["id"]),
+            f"{accuracy:.2%}",
+            _number(latency["measured"]),
+            _number(latency["predicted"]),
+            interval,
+            f"{n['macs'] / 1e6:.3g} M",
+            f"{n['params'] / 1e3:.4g} k",
+            f"{n['peak_memory_bytes'] / 1024:.4g} KiB",
+            link,
+        ]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells))
+        rows.append(f"<tr><td class=text colspan={len(heads)}><small>{_escape(n['arch'])}</small></td>")
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    return f"<div class=wide><table><tr>{head}{''.join(rows)}</table></div>"
+
+
+def _table_section(table: LatencyTable | None, networks: Sequence[dict[str, Any]]) -> str:
+    lines = []
+    pairs = measured_pairs(networks)
+    if len(pairs):
+        errors = np.abs(pairs[:, 0] - pairs[:, 3]) / pairs[:, 3]
+        lines.append(
+            f"Winners: predicted latency differs from the measured by {np.median(errors):.1%} in the median, "
+            f"{errors.max():.1%} at most."
+        )
+    if table is None:
+        lines.append("Latencies are a column of a benchmark table; nothing was measured here.")
+    else:
+        lines += table.validation.lines() if table.validation else ["The table was not validated."]
+        lines += [f"Note: {note}" for note in table.notes]
+    return "".join(f"<p>{_escape(line)}</p>" for line in lines)
+
+
+def _facts(facts: dict[str, Any]) -> str:
+    rows = "".join(f"<dt>{_escape(name)}</dt><dd>{_escape(_text(value))}</dd>" for name, value in facts.items())
+    return f"<dl>{rows}</dl>"
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value not in (None, {}, [])}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _image(pictures: dict[str, bytes], name: str, description: str) -> str:
+    if name not in pictures:
+        return ""
+    data = base64.b64encode(pictures[name]).decode("ascii")
+    return f"<img alt='{_escape(description)}' src='data:image/png;base64,{data}'>"
+
+
+def _escape(text: object) -> str:
+    return html.escape(str(text), quote=True)

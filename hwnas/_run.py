@@ -1,0 +1,181 @@
+"""The run directory: settings, a journal of trials, artefacts. A run survives any crash."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas._errors import RunError
+from hwnas._settings import SearchSettings
+from latency_tables import write_atomic
+
+_FORMAT = "hwnas-run"
+_VERSION = 1
+_MAY_CHANGE = ("samples", "table")
+
+
+class Run:
+    """One search on disk.
+
+    Attributes:
+        path: the directory.
+        settings: what is searched for.
+    """
+
+    def __init__(self, path: Path, settings: SearchSettings) -> None:
+        self.path = path
+        self.settings = settings
+
+    @classmethod
+    def create(cls, path: Path, settings: SearchSettings) -> Run:
+        """Make a run directory, or take one up again whose settings are the same (it may get more samples).
+
+        Raises:
+            RunError: the folder is no run, belongs to another search or cannot be written.
+        """
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file; choose a folder for --out")
+        if path.is_dir() and any(path.iterdir()):
+            return cls._take_up(path, settings)
+        run = cls(path, settings)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            run._write_settings()
+        except OSError as error:
+            raise RunError(f"cannot write into {path}: {error.strerror}; choose another --out") from None
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Open an existing run.
+
+        Raises:
+            RunError: the folder is no run, or its settings are damaged.
+        """
+        return cls(path, SearchSettings.from_dict(_read_settings(path)))
+
+    @classmethod
+    def _take_up(cls, path: Path, settings: SearchSettings) -> Run:
+        old, new = _read_settings(path), json.loads(json.dumps(settings.as_dict()))
+        for name in new:
+            if name not in _MAY_CHANGE and old.get(name) != new[name]:
+                raise RunError(
+                    f"{path} holds a search with {name} {_short(old.get(name))}, this one has {_short(new[name])}; "
+                    "choose another --out"
+                )
+        run = cls(path, settings)
+        if old != new:
+            try:
+                run._write_settings()
+            except OSError as error:
+                raise RunError(f"cannot write into {path}: {error.strerror}") from None
+        return run
+
+    def _write_settings(self) -> None:
+        record = {"format": _FORMAT, "version": _VERSION, "settings": self.settings.as_dict()}
+        write_atomic(self.path / "settings.json", json.dumps(record, indent=1) + "\n")
+
+    def folder(self, name: str) -> Path:
+        """A folder inside the run, made where absent."""
+        place = self.path / name
+        try:
+            place.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot write into {self.path}: {error.strerror}") from None
+        return place
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """Write an artefact, atomically.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        try:
+            write_atomic(self.path / name, content)
+        except OSError as error:
+            raise RunError(f"cannot write {self.path / name}: {error.strerror}; the trials so far are safe") from None
+        return self.path / name
+
+    def pareto(self) -> list[dict[str, Any]]:
+        """The handed-over networks.
+
+        Raises:
+            RunError: the search has not come that far, or the file is damaged.
+        """
+        path = self.path / "pareto.json"
+        if not path.exists():
+            raise RunError(f"{self.path} has no pareto.json yet; run the same `hwnas search` again to finish it")
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return [dict(item) for item in found]
+        except (OSError, ValueError, TypeError):
+            raise RunError(f"{path} is damaged; run the same `hwnas search` again to write it anew") from None
+
+
+class TrialJournal:
+    """Finished trials, one JSON line each, on disk before the next one starts. A torn last line is dropped.
+
+    Args:
+        path: the file.
+
+    Raises:
+        RunError: it cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records: list[dict[str, Any]] = []
+        try:
+            data = path.read_bytes() if path.exists() else b""
+            whole = data.rfind(b"\n") + 1
+            self._file = path.open("r+b" if path.exists() else "w+b")
+            self._file.truncate(whole)
+            self._file.seek(whole)
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error.strerror}") from None
+        for number, line in enumerate(data[:whole].splitlines(), 1):
+            try:
+                self.records.append(dict(json.loads(line)))
+            except (ValueError, TypeError):
+                raise RunError(f"{path} is damaged in line {number}; restore it or choose another --out") from None
+
+    def append(self, record: Mapping[str, object]) -> None:
+        """Write one trial.
+
+        Raises:
+            RunError: the disk is full or gone; earlier trials are safe.
+        """
+        try:
+            self._file.write(json.dumps(record, allow_nan=False).encode("utf-8") + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise RunError(f"cannot write {self.path}: {error.strerror}; the trials before this one are safe") from None
+        self.records.append(dict(record))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads((path / "settings.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        what = "is not a run of hwnas (no settings.json)" if path.is_dir() else "does not exist"
+        raise RunError(f"{path} {what}; choose another folder") from None
+    except (OSError, ValueError):
+        raise RunError(f"{path / 'settings.json'} cannot be read; choose another folder") from None
+    if not isinstance(record, dict) or record.get("format") != _FORMAT or not isinstance(record.get("settings"), dict):
+        raise RunError(f"{path} is not a run of hwnas; choose another folder")
+    if record.get("version") != _VERSION:
+        raise RunError(f"{path} was written by another version of hwnas (run format {record.get('version')})")
+    return dict(record["settings"])
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,111 @@
+"""What a search is: every choice that its result depends on, as plain JSON-able data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hwnas._errors import HwnasError, RunError
+
+OBJECTIVES = {"latency": "latency_ms", "macs": "macs", "params": "params", "memory": "peak_memory_bytes"}
+"""Names of costs on the command line, and the costs they stand for."""
+_LATENCY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)?\Z")
+_COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMG]?)B?\Z")
+_LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, None: 1.0}
+_COUNT_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """A search. Two runs with equal settings propose and evaluate the same architectures.
+
+    Attributes:
+        device: where networks are measured: ``"cpu"``, ``"cuda"``, ``"cuda:N"``.
+        threads: threads inside an operator while measuring on a CPU.
+        batch: images of one inference.
+        space: name of the space.
+        space_settings: its settings; what is absent follows from the data.
+        data: data set (see `hwnas.data.load_data`).
+        data_limit: use at most this many images of each part; None for all.
+        image_size: size to bring images to when they are loaded; None to keep them.
+        evaluator: where accuracies come from.
+        evaluator_options: its options.
+        strategy: what proposes architectures.
+        minimize: costs to minimise beside maximising accuracy (keys of `OBJECTIVES`).
+        budgets: upper bounds, by cost name (values of `OBJECTIVES`).
+        samples: architectures to evaluate.
+        seed: of everything random.
+        table: file of the latency table; None to find or build one.
+        latency_column: column of a benchmark table that takes the place of a latency table; None otherwise.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    batch: int = 1
+    space: str = "mobilenetv3"
+    space_settings: Mapping[str, Any] = field(default_factory=dict)
+    data: str = "digits"
+    data_limit: int | None = None
+    image_size: int | None = None
+    evaluator: str = "supernet"
+    evaluator_options: Mapping[str, Any] = field(default_factory=dict)
+    strategy: str = "lamoo"
+    minimize: tuple[str, ...] = ("latency",)
+    budgets: Mapping[str, float] = field(default_factory=dict)
+    samples: int = 200
+    seed: int = 0
+    table: str | None = None
+    latency_column: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.minimize:
+            if name not in OBJECTIVES:
+                raise HwnasError(f"unknown cost {name!r} in --minimize; known costs: {', '.join(OBJECTIVES)}")
+        if not self.minimize or len(set(self.minimize)) != len(self.minimize):
+            raise HwnasError("--minimize wants at least one cost, and each once")
+        if self.samples < 1:
+            raise HwnasError(f"--samples must be at least 1, not {self.samples}")
+        if self.seed < 0:
+            raise HwnasError(f"--seed must not be negative, not {self.seed}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {**asdict(self), "minimize": list(self.minimize)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> SearchSettings:
+        """Read what `as_dict` wrote.
+
+        Raises:
+            RunError: a field is unknown or of the wrong type.
+        """
+        try:
+            return cls(**{**record, "minimize": tuple(record["minimize"])})
+        except (TypeError, KeyError) as error:
+            raise RunError(f"the run's settings cannot be read: {error}") from None
+
+
+def parse_latency(text: str) -> float:
+    """Milliseconds of ``"4ms"``, ``"250us"``, ``"0.1s"`` or a bare number of milliseconds.
+
+    Raises:
+        HwnasError: it is none of these.
+    """
+    match = _LATENCY.match(text.strip())
+    if match is None or float(match.group(1)) <= 0:
+        raise HwnasError(f"cannot read the latency {text!r}; write it like 4ms, 250us or 0.1s")
+    return float(match.group(1)) * _LATENCY_UNITS[match.group(2)]
+
+
+def parse_count(text: str) -> float:
+    """A number like ``"2M"``, ``"600k"`` or ``"1.5G"``.
+
+    Raises:
+        HwnasError: it is none.
+    """
+    match = _COUNT.match(text.strip())
+    if match is None or float(match.group(1)) <= 0:
+        raise HwnasError(f"cannot read the amount {text!r}; write it like 600k, 2M or 1.5G")
+    return float(match.group(1)) * _COUNT_UNITS[match.group(2)]
