@@ -13,6 +13,7 @@ from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture, Space
 from hwnas.training._cover import extreme_network, largest_parameters
 from hwnas.training._subnet import Subnet, calibrated
+from hwnas.training._trim import trimmed
 from latency_tables import OpGraph
 from profilers import Parameter, RunningNorm, expand, graph_parameters, initial_value, run_graph
 
@@ -46,7 +47,7 @@ class Supernet(nn.Module):
             if parameter.trainable:
                 tensor = nn.Parameter(torch.from_numpy(initial_value(parameter, rng)))
                 self.register_parameter(name.replace(".", "/"), tensor)
-        self._expanded = lru_cache(maxsize=512)(lambda arch: expand(self.space.graph(arch)))
+        self._expanded = lru_cache(maxsize=512)(lambda arch: trimmed(expand(self.space.graph(arch))))
 
     def shared(self) -> dict[str, nn.Parameter]:
         """The stored tensors by ``"node.parameter"``, sorted by name."""
