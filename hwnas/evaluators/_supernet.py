@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from hwnas._errors import EvaluatorError
 from hwnas.data import ImageData, Split
@@ -43,7 +46,7 @@ class SupernetEvaluator(Evaluator):
         seed: int = 0,
         device: str = "cpu",
         threads: int | None = None,
-        calibration: int = 1024,
+        calibration: int = 512,
     ) -> None:
         if calibration < 2:
             raise EvaluatorError(f"evaluator supernet: calibration needs at least 2 images, not {calibration}")
@@ -112,5 +115,5 @@ class SupernetEvaluator(Evaluator):
         from hwnas.training._batches import calibration_images
 
         images = calibration_images(self.data, self.calibration)
-        for start in range(0, len(images), 256):
-            yield prepare_images(self.data, images[start : start + 256], size, self.device)
+        for part in np.array_split(images, math.ceil(len(images) / 256)):
+            yield prepare_images(self.data, part, size, self.device)

@@ -75,12 +75,15 @@ class TrainEvaluator(Evaluator):
         return self._accuracy(arch, self.data.test)
 
     def _accuracy(self, arch: Architecture, split: Split) -> float:
-        from hwnas.training import accuracy
+        import torch
+
+        from hwnas.training import Subnet, accuracy
         from hwnas.training._loop import compute_threads
 
-        size = self.space.input_shape(arch)[1]
+        network, size = self._network(arch), self.space.input_shape(arch)[1]
+        weights = {name: torch.from_numpy(array).to(self.device) for name, array in network.arrays().items()}
         with compute_threads(self.threads):
-            return accuracy(self._network(arch), self.data, split, size, device=self.device)
+            return accuracy(Subnet(network.graph, weights), self.data, split, size, device=self.device)
 
     def _network(self, arch: Architecture) -> GraphModule:
         """The trained network; a finished checkpoint is loaded without training."""

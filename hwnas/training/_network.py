@@ -13,8 +13,9 @@ from hwnas.data import ImageData
 from hwnas.training._batches import TrainLoader
 from hwnas.training._loop import Job, compute_threads, require_device, run_job
 from hwnas.training._recipe import Progress, Recipe
+from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
-from profilers import GraphModule
+from profilers import GraphModule, Parameter, RunningNorm, expand, run_graph
 
 
 def train_network(
@@ -50,11 +51,15 @@ def train_network(
     """
     require_device(device)
     module = GraphModule(graph, seed=seed).to(device).train()
-    mixed = device.startswith("cuda")
+    tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    expanded, mixed = trimmed(expand(module.graph)), device.startswith("cuda")
+
+    def lookup(name: str, parameter: Parameter) -> Tensor:
+        return cut_tensor(tensors[name.replace(".", "/")], parameter, name)
 
     def backward(x: Tensor, labels: Tensor, _: np.random.Generator) -> Tensor:
         with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
-            logits = module(x).float()
+            logits = run_graph(expanded, x, lookup, RunningNorm(training=True)).float()
         loss = f.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
-from profilers import RunningNorm, expand, graph_parameters, run_graph
+from profilers import Parameter, RunningNorm, expand, graph_parameters, run_graph
 
 
 class Calibration(RunningNorm):
@@ -22,14 +23,17 @@ class Calibration(RunningNorm):
     """
 
     def __init__(self) -> None:
-        super().__init__(training=False)
+        super().__init__(training=True, momentum=1.0)
 
     def __call__(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Normalise ``(N, C, H, W)``."""
-        variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
-        parameters["mean"].add_(mean.double(), alpha=len(x))
-        parameters["variance"].add_(variance.double() + mean.double().square(), alpha=len(x))
-        return super().__call__(x, {**parameters, "mean": mean, "variance": variance})
+        """Normalise ``(N, C, H, W)``; it must hold more than one value a channel."""
+        channels, values = x.shape[1], x.numel() // x.shape[1]
+        batch = {"mean": x.new_zeros(channels), "variance": x.new_zeros(channels)}
+        y = super().__call__(x, {**parameters, **batch})
+        mean, unbiased = batch["mean"].double(), batch["variance"].double()
+        parameters["mean"].add_(mean, alpha=len(x))
+        parameters["variance"].add_(unbiased * ((values - 1) / values) + mean.square(), alpha=len(x))
+        return y
 
 
 def calibrated(graph: OpGraph, weights: Mapping[str, Tensor], batches: Iterable[Tensor]) -> Subnet:
@@ -50,10 +54,14 @@ def calibrated(graph: OpGraph, weights: Mapping[str, Tensor], batches: Iterable[
         for name, parameter in names.items()
         if not parameter.trainable
     }
-    expanded, count = expand(graph), 0
+    expanded, count = trimmed(expand(graph)), 0
+
+    def lookup(name: str, parameter: Parameter) -> Tensor:
+        return sums[name] if name in sums else cut_tensor(known[name], parameter, name)
+
     with torch.no_grad():
         for x in batches:
-            run_graph(expanded, x, lambda name, _: sums[name] if name in sums else known[name], Calibration())
+            run_graph(expanded, x, lookup, Calibration())
             count += len(x)
     for name in sums:
         if name.endswith(".variance"):
@@ -75,11 +83,11 @@ class Subnet:
     def __init__(self, graph: OpGraph, weights: Mapping[str, Tensor]) -> None:
         self.graph = graph
         self.weights = dict(weights)
-        self._expanded = expand(graph)
+        self._expanded = trimmed(expand(graph))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits ``(N, classes)`` for images ``(N, channels, height, width)``."""
-        return run_graph(self._expanded, x, lambda name, _: self.weights[name], RunningNorm(training=False))
+        return run_graph(self._expanded, x, self._lookup, RunningNorm(training=False))
 
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         """All weights and statistics as float32 arrays by ``"node.parameter"``, ready for `build_onnx`."""
@@ -87,3 +95,6 @@ class Subnet:
             name: cast(npt.NDArray[np.float32], np.ascontiguousarray(self.weights[name].detach().float().cpu().numpy()))
             for name, _ in graph_parameters(self.graph)
         }
+
+    def _lookup(self, name: str, parameter: Parameter) -> Tensor:
+        return cut_tensor(self.weights[name], parameter, name)

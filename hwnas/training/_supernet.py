@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +13,7 @@ from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture, Space
 from hwnas.training._cover import extreme_network, largest_parameters
 from hwnas.training._subnet import Subnet, calibrated
-from hwnas.training._trim import trimmed
+from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
 from profilers import Parameter, RunningNorm, expand, graph_parameters, initial_value, run_graph
 
@@ -78,33 +78,7 @@ class Supernet(nn.Module):
         shared = self._parameters.get(name.replace(".", "/"))
         if shared is None or len(shared.shape) != len(parameter.shape):
             raise EvaluatorError(f"supernet of space {self.space.name}: it has no weight {name}")
-        return slice_shared(shared, parameter, name)
+        return cut_tensor(shared, parameter, name)
 
 
 _NO_STATISTICS = torch.empty(0)
-
-
-def slice_shared(shared: Tensor, parameter: Parameter, name: str) -> Tensor:
-    """The part of a shared tensor that one network uses.
-
-    Raises:
-        EvaluatorError: the shared tensor is smaller than what the network asks for.
-    """
-    if tuple(shared.shape) == parameter.shape:
-        return shared
-    index = []
-    for axis, (have, want) in enumerate(zip(shared.shape, parameter.shape, strict=True)):
-        if want > have:
-            raise EvaluatorError(
-                f"supernet: the weight {name} has {tuple(shared.shape)}, a network wants {parameter.shape}"
-            )
-        start = (have - want) // 2 if axis in parameter.centred_axes else 0
-        index.append(slice(start, start + want))
-    return shared[tuple(index)]
-
-
-def load_shared(supernet: Supernet, tensors: Mapping[str, Tensor]) -> None:
-    """Overwrite the shared tensors with those of a checkpoint."""
-    with torch.no_grad():
-        for name, parameter in supernet.shared().items():
-            parameter.copy_(tensors[name])

@@ -1,11 +1,15 @@
-"""Kernels that reach beyond the image: the same network with less to compute."""
+"""Parts of tensors: what a network uses of a shared weight, what a convolution uses of its kernel."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
 
+from torch import Tensor
+
+from hwnas._errors import EvaluatorError
 from latency_tables import Op, OpGraph, sorted_attributes
+from profilers import Parameter
 
 
 def trimmed(expanded: OpGraph) -> OpGraph:
@@ -24,3 +28,22 @@ def _trimmed_op(op: Op) -> Op:
     if op.integer("kernel") <= reach:
         return op
     return replace(op, attributes=sorted_attributes({**dict(op.attributes), "kernel": reach}))
+
+
+def cut_tensor(tensor: Tensor, parameter: Parameter, name: str) -> Tensor:
+    """The part of a larger tensor that a parameter stands for: leading along each axis, central along centred ones.
+
+    Raises:
+        EvaluatorError: the tensor is smaller than the parameter.
+    """
+    if tuple(tensor.shape) == parameter.shape:
+        return tensor
+    index = []
+    for axis, (have, want) in enumerate(zip(tensor.shape, parameter.shape, strict=True)):
+        if want > have:
+            raise EvaluatorError(
+                f"weight {name}: it has shape {tuple(tensor.shape)}, a network wants {parameter.shape}"
+            )
+        start = (have - want) // 2 if axis in parameter.centred_axes else 0
+        index.append(slice(start, start + want))
+    return tensor[tuple(index)]
