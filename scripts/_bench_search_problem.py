@@ -136,10 +136,7 @@ def _problem(space, cards, grid, representative, rows, values, maximize, minimiz
 
         return known
 
-    objectives = [
-        Objective(name, "max", worst=float(worst[k]), best=float(best[k]), ceiling=100.0)
-        for k, name in enumerate(maximize)
-    ]
+    objectives = [Objective(name, "max", worst=float(worst[k]), best=float(best[k])) for k, name in enumerate(maximize)]
     for k, name in enumerate(minimize, start=len(maximize)):
         objectives.append(Objective(name, "min", known=column(k), worst=float(worst[k]), best=float(best[k])))
     domain = Domain(cards, canonical, lambda codes: features[_index(codes, cards)])

@@ -32,11 +32,13 @@ class Normaliser:
         worst: Natural values (m,) that map to 0.
         span: Natural `best - worst` (m,), negative for minimised objectives.
         reference: Reference point (m,) on the maximised scale.
+        ceilings: Natural ceilings of the objectives, where they have one.
     """
 
     worst: FloatArray
     span: FloatArray
     reference: FloatArray
+    ceilings: tuple[float | None, ...]
 
     @classmethod
     def fit(cls, problem: Problem, values: FloatArray) -> Normaliser:
@@ -53,7 +55,13 @@ class Normaliser:
             worst.append(low * objective.sign)
             span.append(((high - low) or 1.0) * objective.sign)
             reference.append(-_MARGIN)
-        return cls(np.array(worst), np.array(span), np.array(reference))
+        ceilings = tuple(objective.ceiling for objective in problem.objectives)
+        return cls(np.array(worst), np.array(span), np.array(reference), ceilings)
+
+    def cap(self, objective: int) -> float | None:
+        """Normalised ceiling of one objective; `None` where it has none."""
+        ceiling = self.ceilings[objective]
+        return None if ceiling is None else float((ceiling - self.worst[objective]) / self.span[objective])
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Natural values (n, m) on the maximised scale (n, m); NaN stays NaN."""

@@ -30,8 +30,8 @@ class Objective:
         worst: Natural value that normalises to 0 and is the reference of the hypervolume;
             `None`: see `Normaliser`.
         best: Natural value that normalises to 1; `None`: see `Normaliser`.
-        ceiling: A value that the objective cannot pass (100 for an accuracy in percent); models use
-            the logarithm of the distance to it. `None`: values are modelled as they are.
+        ceiling: A natural value that the objective cannot pass (1 for an accuracy); models of an expensive
+            objective then promise nothing beyond it. `None`: unknown.
     """
 
     name: str

@@ -1,5 +1,6 @@
 """LaMOO: the partition tree, its regions, and the inner samplers."""
 
+from search.lamoo._ehvi_sampler import EHVISampler
 from search.lamoo._region import Region
 from search.lamoo._report import NodeSummary, TreeSummary
 from search.lamoo._samplers import MutationSampler, RandomSampler, Sampler
@@ -8,6 +9,7 @@ from search.lamoo._strategy import LaMOO
 from search.lamoo._tree import Node, TreeSettings, build_tree, select, ucb
 
 __all__ = [
+    "EHVISampler",
     "LaMOO",
     "MutationSampler",
     "Node",

@@ -43,18 +43,6 @@ class Region:
         """Which canonical rows (n, d) lie in the region (n,)."""
         return inside(self.node, self.scaler(self.context.problem.domain.encode(codes)))
 
-    def encodings(self) -> FloatArray:
-        """Unscaled model encodings (p, f) of the pool."""
-        if self.rows is not None:
-            return self.context.candidates.encodings[self.rows]
-        return self.context.problem.domain.encode(self.pool)
-
-    def known(self) -> FloatArray:
-        """Normalised known objective values (p, m) of the pool; NaN where expensive."""
-        if self.rows is not None:
-            return self.context.normaliser(self.context.candidates.known[self.rows])
-        return self.context.normaliser(self.context.problem.known_values(self.pool))
-
 
 def inside(node: Node, scaled: FloatArray) -> BoolArray:
     """Which scaled encodings (n, f) satisfy every decision on the path to `node` (n,)."""

@@ -30,7 +30,7 @@ CHEAP = [
     "mutation",
     "nsga2",
 ]
-COSTLY = ["lamoo"]
+COSTLY = ["lamoo", "lamoo-qehvi", "qehvi"]
 ALL = [*CHEAP, *COSTLY]
 
 every_strategy = pytest.mark.parametrize("name", ALL)

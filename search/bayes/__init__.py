@@ -1,0 +1,15 @@
+"""Bayesian parts: pools, hypervolume improvement in closed form, batches."""
+
+from search.bayes._ehvi import ImprovementGrid, expected_improvement, improvement_grid
+from search.bayes._pool import Pool, make_pool, whole_pool
+from search.bayes._select import greedy_batch
+
+__all__ = [
+    "ImprovementGrid",
+    "Pool",
+    "expected_improvement",
+    "greedy_batch",
+    "improvement_grid",
+    "make_pool",
+    "whole_pool",
+]

@@ -1,0 +1,128 @@
+"""BoTorch's noisy log hypervolume improvement on categorical choices."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search._arrays import FloatArray, IntArray
+from search._context import Context
+from search.models import fit_target
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["categorical_gp", "log_nehvi_batch", "single_threaded"]
+
+_SAMPLES = 64
+_CHUNK = 512
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """One torch thread (results do not depend on the machine's load) and no warnings about scaling."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            warnings.simplefilter("ignore")
+            torch.manual_seed(0)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _tensor(array: FloatArray | IntArray) -> torch.Tensor:
+    import torch
+
+    return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.double)
+
+
+def categorical_gp(codes: IntArray, targets: FloatArray) -> Any:
+    """A fitted `MixedSingleTaskGP` with a categorical kernel over all choices, outcomes standardised.
+
+    Args:
+        codes: Rows (n, d), n >= 2.
+        targets: Values (n,).
+    """
+    from botorch.exceptions.errors import ModelFittingError
+    from botorch.fit import fit_gpytorch_mll
+    from botorch.models import MixedSingleTaskGP
+    from gpytorch.mlls import ExactMarginalLogLikelihood
+
+    model = MixedSingleTaskGP(_tensor(codes), _tensor(targets[:, None]), list(range(codes.shape[1])))
+    try:
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+    except ModelFittingError:
+        model.eval()  # flat data: the priors' hyperparameters stay
+    return model
+
+
+def _exact_model(context: Context, objective: int) -> Any:
+    """A deterministic model that looks a known objective up."""
+    from botorch.models.deterministic import GenericDeterministicModel
+
+    def look_up(x: torch.Tensor) -> torch.Tensor:
+        rows = x.detach().numpy().reshape(-1, x.shape[-1]).round().astype(np.int64)
+        values = context.normaliser(context.problem.known_values(rows))[:, objective]
+        return _tensor(values).reshape(*x.shape[:-1], 1)
+
+    return GenericDeterministicModel(look_up, num_outputs=1)
+
+
+def log_nehvi_batch(
+    context: Context, choices: IntArray, n: int, rng: np.random.Generator, *, known_exact: bool, log_error: bool
+) -> IntArray:
+    """A batch (k, d), k <= n, that greedily maximises qLogNEHVI (arXiv 2310.20708) over the choices.
+
+    Args:
+        context: The study's view, with at least two successful trials.
+        choices: Untried candidates (p, d).
+        n: Size of the batch.
+        rng: Seeds the quasi-random normal samples.
+        known_exact: Look known objectives up instead of learning them.
+        log_error: Learn the logarithm of the distance to a ceiling instead of the values themselves.
+    """
+    from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+    from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
+    from botorch.models import ModelList, ModelListGP
+    from botorch.optim import optimize_acqf_discrete
+    from botorch.sampling.get_sampler import get_sampler
+
+    with single_threaded():
+        import torch
+
+        models, ceilings = [], []
+        for k, objective in enumerate(context.problem.objectives):
+            values = context.points[:, k]
+            ceilings.append(np.nan)
+            if known_exact and objective.known is not None:
+                models.append(_exact_model(context, k))
+                continue
+            if log_error:
+                target = fit_target(values, float(context.reference[k]), context.normaliser.cap(k))
+                ceilings[-1], values = target.ceiling, target.transform(values)
+            models.append(categorical_gp(context.codes, values))
+        model = ModelList(*models) if known_exact else ModelListGP(*models)
+        baseline, seed = _tensor(context.codes), int(rng.integers(2**31))
+        top = _tensor(np.array(ceilings))
+        acquisition = qLogNoisyExpectedHypervolumeImprovement(
+            model=model,
+            ref_point=context.reference.tolist(),
+            X_baseline=baseline,
+            sampler=get_sampler(model.posterior(baseline[:1]), torch.Size([_SAMPLES]), seed=seed),
+            objective=GenericMCMultiOutputObjective(
+                lambda y, X=None: torch.where(torch.isnan(top), y, top - torch.exp(-y))
+            ),
+            prune_baseline=True,
+        )
+        chosen, _ = optimize_acqf_discrete(
+            acquisition, q=min(n, len(choices)), choices=_tensor(choices), max_batch_size=_CHUNK, unique=True
+        )
+        return np.asarray(chosen.numpy().round(), dtype=np.int64)

@@ -1,0 +1,64 @@
+"""Candidates of the whole space, with what models and acquisitions need of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from search._arrays import BoolArray, FloatArray, IntArray, unique_rows
+from search._context import Context
+from search.models import Inputs
+
+__all__ = ["Pool", "make_pool", "whole_pool"]
+
+_POOL = 1024
+_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Candidates to choose from.
+
+    Attributes:
+        codes: Untried candidates (p, d).
+        inputs: The same as models see them.
+        known: Their normalised known objectives (p, m), NaN where expensive.
+    """
+
+    codes: IntArray
+    inputs: Inputs
+    known: FloatArray
+
+    def take(self, keep: BoolArray) -> Pool:
+        """The candidates that `keep` (p,) selects."""
+        inputs = Inputs(self.inputs.encodings[keep], self.inputs.one_hot[keep])
+        return Pool(self.codes[keep], inputs, self.known[keep])
+
+
+def make_pool(context: Context, codes: IntArray, rows: IntArray | None = None) -> Pool:
+    """Describes untried candidates (p, d); `rows` are their enumerated indices, where there are."""
+    domain, candidates = context.problem.domain, context.candidates
+    encodings = domain.encode(codes) if rows is None else candidates.encodings[rows]
+    known = context.problem.known_values(codes) if rows is None else candidates.known[rows]
+    return Pool(codes, Inputs(encodings, domain.one_hot(codes)), context.normaliser(known))
+
+
+def whole_pool(context: Context, rng: np.random.Generator) -> tuple[IntArray, IntArray | None]:
+    """Untried candidates (p, d) of the whole space, and their enumerated indices.
+
+    All of them for an enumerable domain; for a large one random candidates and as many mutations of the
+    Pareto archive, and no indices.
+    """
+    rows = context.unseen
+    if rows is not None and context.candidates.codes is not None:
+        return context.candidates.codes[rows], rows
+    pool = context.random(_POOL // 2, rng)
+    elite = context.codes[context.archive]
+    for attempt in range(_ROUNDS):
+        if len(pool) >= _POOL:
+            break
+        parents = elite[rng.integers(len(elite), size=_POOL)]
+        mutated = context.problem.domain.mutate(parents, rng, changes=1 + attempt % 3)
+        pool = unique_rows(np.concatenate([pool, context.admit(mutated)]))
+    return pool[:_POOL], None

@@ -1,0 +1,18 @@
+"""Models of an expensive objective: Gaussian processes, a forest, ensembles of them."""
+
+from search.models._base import Inputs, Model, Posterior
+from search.models._ensemble import Ensemble
+from search.models._forest import Forest
+from search.models._gp import GaussianProcess
+from search.models._target import LogTarget, fit_target
+
+__all__ = [
+    "Ensemble",
+    "Forest",
+    "GaussianProcess",
+    "Inputs",
+    "LogTarget",
+    "Model",
+    "Posterior",
+    "fit_target",
+]

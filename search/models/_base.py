@@ -1,0 +1,51 @@
+"""The interface of accuracy models: fit once, predict a pool, condition on what is already chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from search._arrays import FloatArray
+
+__all__ = ["Inputs", "Model", "Posterior"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Architectures as models see them.
+
+    Attributes:
+        encodings: The domain's features, or one-hot codes where it has none (n, f).
+        one_hot: One-hot codes (n, h).
+    """
+
+    encodings: FloatArray
+    one_hot: FloatArray
+
+
+class Posterior(Protocol):
+    """Gaussian marginals over a fixed pool of candidates."""
+
+    @property
+    def mean(self) -> FloatArray:
+        """Posterior means (p,)."""
+        ...
+
+    @property
+    def std(self) -> FloatArray:
+        """Posterior standard deviations (p,), positive."""
+        ...
+
+    def condition(self, chosen: int) -> None:
+        """Updates the marginals as if the mean of candidate `chosen` had been observed."""
+        ...
+
+
+class Model(Protocol):
+    """A regression model with uncertainty; fitting and predicting are functions of the arguments alone."""
+
+    name: str
+
+    def posterior(self, train: Inputs, targets: FloatArray, pool: Inputs) -> Posterior:
+        """Fits `targets` (n,) at `train` (n rows) and predicts `pool` (p rows)."""
+        ...

@@ -1,0 +1,41 @@
+"""Several models as one, by moment matching of their equal-weight mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from search._arrays import FloatArray
+from search.models._base import Inputs, Model, Posterior
+
+__all__ = ["Ensemble"]
+
+
+class _MixturePosterior:
+    def __init__(self, parts: Sequence[Posterior]) -> None:
+        self._parts = parts
+        self._update()
+
+    def _update(self) -> None:
+        means = np.stack([part.mean for part in self._parts])
+        variances = np.stack([part.std for part in self._parts]) ** 2
+        self.mean: FloatArray = means.mean(axis=0)
+        self.std: FloatArray = np.sqrt(variances.mean(axis=0) + means.var(axis=0))
+
+    def condition(self, chosen: int) -> None:
+        for part in self._parts:
+            part.condition(chosen)
+        self._update()
+
+
+class Ensemble:
+    """Mean of the members' means; variance of the mixture, so disagreement counts as uncertainty."""
+
+    def __init__(self, *members: Model) -> None:
+        self.members = members
+        self.name = "+".join(member.name for member in members)
+
+    def posterior(self, train: Inputs, targets: FloatArray, pool: Inputs) -> Posterior:
+        """Fits every member and predicts with all of them; see `Model.posterior`."""
+        return _MixturePosterior([member.posterior(train, targets, pool) for member in self.members])
