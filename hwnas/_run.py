@@ -131,16 +131,19 @@ class TrialJournal:
         try:
             data = path.read_bytes() if path.exists() else b""
             whole = data.rfind(b"\n") + 1
+            for number, line in enumerate(data[:whole].splitlines(), 1):
+                self._take(number, line)
             self._file = path.open("r+b" if path.exists() else "w+b")
             self._file.truncate(whole)
             self._file.seek(whole)
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}") from None
-        for number, line in enumerate(data[:whole].splitlines(), 1):
-            try:
-                self.records.append(dict(json.loads(line)))
-            except (ValueError, TypeError):
-                raise RunError(f"{path} is damaged in line {number}; restore it or choose another --out") from None
+
+    def _take(self, number: int, line: bytes) -> None:
+        try:
+            self.records.append(dict(json.loads(line)))
+        except (ValueError, TypeError):
+            raise RunError(f"{self.path} is damaged in line {number}; restore it or choose another --out") from None
 
     def append(self, record: Mapping[str, object]) -> None:
         """Write one trial.

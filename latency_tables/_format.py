@@ -114,8 +114,7 @@ def _entry_record(entry: Entry) -> dict[str, object]:
     record: dict[str, object] = {"op": entry.op.key}
     for item in fields(entry):
         if item.name != "op":
-            value = getattr(entry, item.name)
-            record[item.name] = _rounded(value) if isinstance(value, float) else value
+            record[item.name] = getattr(entry, item.name)
     return record
 
 
@@ -144,10 +143,6 @@ def _time(value: object, positive: bool = False) -> float:
     if type(value) not in (int, float) or not math.isfinite(value) or value < 0 or (positive and value == 0):  # type: ignore[arg-type,operator]
         raise ValueError(f"{value!r} is not a time")
     return float(value)  # type: ignore[arg-type]
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.6g}")
 
 
 def _content_hash(body: Mapping[str, object]) -> str:

@@ -33,12 +33,12 @@ class SampleJournal:
         self.rounds = 0
         try:
             lines = self._complete_lines()
+            if lines:
+                self._read(lines)
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise JournalError(f"cannot write {path}: {error.strerror}; choose another output with -o") from None
-        if lines:
-            self._read(lines)
-        else:
+        if not lines:
             self._write(self._header)
 
     def _complete_lines(self) -> list[str]:

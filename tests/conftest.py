@@ -1,0 +1,23 @@
+"""Shared fixtures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _own_table_folder(tmp_path_factory, monkeypatch):
+    """No test reads or writes the user's tables."""
+    monkeypatch.setenv("HWNAS_TABLES", str(tmp_path_factory.mktemp("tables")))
+
+
+@pytest.fixture(scope="session")
+def benchmark_file() -> Path:
+    path = ROOT.parent / "shared" / "data" / "nasbench201.csv.gz"
+    if not path.exists():
+        pytest.skip("the NAS-Bench-201 table is not here")
+    return path

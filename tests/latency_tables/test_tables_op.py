@@ -1,0 +1,68 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latency_tables import GraphError, Op
+
+words = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
+values = st.one_of(st.integers(-(10**6), 10**6), st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True))
+shapes = st.lists(st.integers(1, 999), min_size=1, max_size=4).map(tuple)
+ops = st.builds(
+    lambda kind, inputs, output, attributes, dtype: Op(
+        kind, tuple(inputs), output, tuple(sorted(attributes.items())), dtype
+    ),
+    words,
+    st.lists(shapes, max_size=3),
+    shapes,
+    st.dictionaries(words, values, max_size=4),
+    words,
+)
+
+
+@given(ops)
+def test_every_op_is_read_back_from_its_key(op):
+    assert Op.parse(op.key) == op
+
+
+@given(ops, st.integers(0, 200), st.sampled_from("x1 =+->a_"))
+def test_a_changed_key_is_refused_or_names_another_op(op, position, character):
+    text = op.key[: position % len(op.key)] + character + op.key[position % len(op.key) + 1 :]
+    try:
+        read = Op.parse(text)
+    except GraphError:
+        return
+    assert read.key == text
+
+
+@given(ops, ops)
+def test_keys_are_equal_exactly_for_equal_ops(a, b):
+    assert (a.key == b.key) == (a == b)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"kind": "Conv", "inputs": (), "output": (1,)},
+        {"kind": "conv", "inputs": ((0,),), "output": (1,)},
+        {"kind": "conv", "inputs": (), "output": ()},
+        {"kind": "conv", "inputs": (), "output": (1,), "attributes": (("b", 1), ("a", 1))},
+        {"kind": "conv", "inputs": (), "output": (1,), "attributes": (("a", 1), ("a", 1))},
+        {"kind": "conv", "inputs": (), "output": (1,), "attributes": (("a", 1.5),)},
+        {"kind": "conv", "inputs": (), "output": (1,), "attributes": (("a", "two words"),)},
+        {"kind": "conv", "inputs": (), "output": (True,)},
+    ],
+)
+def test_malformed_ops_are_refused(arguments):
+    with pytest.raises(GraphError):
+        Op(**arguments)
+
+
+def test_attributes_by_name():
+    op = Op("conv", ((1, 2, 3),), (1, 2, 3), (("act", "relu"), ("kernel", 3)))
+    assert op.integer("kernel") == 3
+    assert op.word("act") == "relu"
+    assert op.integer("add", 0) == 0
+    with pytest.raises(GraphError, match="integer attribute 'act' is missing"):
+        op.integer("act")
+    with pytest.raises(GraphError, match="text attribute 'norm' is missing"):
+        op.word("norm")

@@ -1,0 +1,169 @@
+"""The whole profile on a simulated device whose true prices are known."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from hwnas.spaces import make_space
+from latency_tables import SESSION, GraphBuilder
+from profilers import Network, OnnxRuntimeBackend, OperatorError, SamplingSettings, ops, profile_ops
+from profilers._design import context_op, design_probes
+from profilers._sampling import SampleSet
+from profilers._solve import solve_prices
+
+SPACES = {
+    "nasbench201": make_space("nasbench201", image_size=8, cells=2),
+    "tiny": make_space("mobilenetv3", preset="tiny", resolution=8),
+    "imagenet": make_space("mobilenetv3", preset="imagenet", resolution=128, width=1.0),
+}
+
+
+def true_price(op):
+    """A made-up cost in seconds: between 1 and 100 microseconds, the same for equal ops."""
+    digest = hashlib.sha256(op.key.encode()).digest()
+    return 1e-6 * (1 + int.from_bytes(digest[:2], "big") % 100)
+
+
+class AdditiveBackend:
+    """A device on which the time of a graph is exactly the sum of its ops' prices."""
+
+    protocol = "simulated"
+
+    def __init__(self, image_channels=3, noise=0.0, fail_after=None):
+        self.image_channels, self.noise, self.fail_after = image_channels, noise, fail_after
+        self.rng, self.samples = np.random.default_rng(0), 0
+
+    def identity(self):
+        return {"device": "simulated"}
+
+    def environment(self):
+        return {}
+
+    def load(self, graph, *, seed=0):
+        seconds = true_price(SESSION) + sum(true_price(op) * n for op, n in graph.op_counts.items())
+        return AdditiveRunnable(self, seconds)
+
+
+class AdditiveRunnable:
+    def __init__(self, backend, seconds):
+        self.backend, self.seconds = backend, seconds
+
+    def run(self, repeats):
+        self.backend.samples += 1
+        if self.backend.fail_after is not None and self.backend.samples > self.backend.fail_after:
+            raise KeyboardInterrupt
+        return repeats * self.seconds * (1 + self.backend.noise * self.backend.rng.exponential())
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_probes_determine_every_op_of_a_space(name):
+    space = SPACES[name]
+    probes = design_probes(space.ops(), 3)
+    samples = {}
+    for probe in probes:
+        # neighbours of one shape are one unknown: give each pair a price of its own
+        seconds = sum(true_price(op) * n for op, n in probe.counts.items())
+        samples[probe.name] = SampleSet(1, seconds=[seconds] * 3)
+    prices = solve_prices(probes, samples)
+    for op in [SESSION, *space.ops()]:
+        assert prices[op].q10 == pytest.approx(1e3 * true_price(op), rel=1e-6), op.key
+
+
+def test_neighbours_are_an_unknown_of_their_own():
+    probes = design_probes([ops.conv((8, 8, 8), 8, 3, act="relu")])
+    base = next(p for p in probes if p.name == "base:8x8x8")
+    assert base.counts[context_op((8, 8, 8))] == 1
+    assert base.counts[SESSION] == 1
+    assert ops.conv((8, 8, 8), 8, 3, act="relu") not in base.counts
+
+
+def test_an_op_without_a_chain_is_refused():
+    with pytest.raises(OperatorError, match="no chain can be built around it"):
+        design_probes([ops.scale((8, 4, 4))])
+    with pytest.raises(OperatorError, match="no chain can be built around it"):
+        design_probes([ops.linear((12,), 5)])
+
+
+def small_profile(tmp_path, backend, **options):
+    space = SPACES["tiny"]
+    rng = np.random.default_rng(0)
+    networks = [
+        Network(space.format(a), space.graph(a), "calibration" if i < 3 else "held-out")
+        for i, a in enumerate(space.sample(12, rng))
+    ]
+    return profile_ops(
+        backend,
+        space.ops(),
+        networks,
+        tmp_path / "t.samples.jsonl",
+        space={"name": space.name, "settings": space.settings},
+        settings=SamplingSettings(min_rounds=10, max_rounds=20),
+        **options,
+    )
+
+
+def test_a_profile_of_an_additive_device_predicts_whole_networks(tmp_path):
+    table = small_profile(tmp_path, AdditiveBackend(noise=0.002))
+    report = table.validation
+    assert report.networks == 9
+    assert report.additive.mape < 0.01
+    assert report.additive.within_5 == 1.0
+    assert set(table.entries) == {SESSION, *SPACES["tiny"].ops()}
+    assert all(entry.low_ms <= entry.q10_ms <= entry.high_ms for entry in table.entries.values())
+    assert not any("drifted" in note for note in table.notes)
+
+
+def test_an_interrupted_profile_loses_no_round_and_ends_in_the_same_table(tmp_path):
+    quiet = small_profile(tmp_path, AdditiveBackend())
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        small_profile(other, AdditiveBackend(fail_after=3000))
+    lines = (other / "t.samples.jsonl").read_bytes()
+    said = []
+    table = small_profile(other, AdditiveBackend(), progress=said.append)
+    assert (other / "t.samples.jsonl").read_bytes().startswith(lines)
+    assert any(text.startswith("going on after ") for text in said)
+    for op, entry in quiet.entries.items():
+        assert table.entries[op].q10_ms == pytest.approx(entry.q10_ms, rel=1e-4, abs=1e-6)
+
+
+class TestOnnxRuntime:
+    """The contract every backend keeps, on the one backend that runs everywhere."""
+
+    def test_loads_and_times_a_graph(self):
+        backend = OnnxRuntimeBackend(threads=1, batch=2)
+        builder = GraphBuilder((3, 8, 8))
+        graph = builder.build(builder.add("a", ops.conv((3, 8, 8), 8, 3), "input"))
+        runnable = backend.load(graph)
+        assert 0 < runnable.run(1)
+        assert runnable.run(2000) > runnable.run(1)
+
+    def test_identity_holds_what_a_table_depends_on(self):
+        identity = OnnxRuntimeBackend(threads=1, batch=2).identity()
+        assert identity["batch"] == 2
+        assert identity["threads"] == 1
+        assert {"cpu", "isa", "core_mask", "runtime_version", "provider", "dtype", "protocol"} <= identity.keys()
+        assert identity == OnnxRuntimeBackend(threads=1, batch=2).identity()
+        assert identity != OnnxRuntimeBackend(threads=1, batch=1).identity()
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000"}, 1),
+        ({"cpu.max": "400000 100000"}, 4),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
+    ],
+)
+def test_container_limits_are_read(tmp_path, files, cores):
+    from profilers._fingerprint import cgroup_cores
+
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert cgroup_cores(tmp_path) == cores

@@ -1,0 +1,181 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from profilers import JournalError, Sampler, SampleSet, SamplingSettings
+from profilers._journal import SampleJournal
+from profilers._sampling import CALIBRATION, bootstrap_quantiles, drift, stop_reason
+
+QUIET = SamplingSettings(min_rounds=10, max_rounds=40, check_every=5, inner_seconds=1e-3)
+
+
+class SimulatedMachine:
+    """A clock that runs on as work is done, and noise that depends on the time: bursts, drift, steps, heavy tails."""
+
+    def __init__(self, noise=lambda now, rng: 1.0, seed=0):
+        self.now, self.noise, self.rng = 0.0, noise, np.random.default_rng(seed)
+
+    def runnable(self, seconds):
+        return SimulatedRunnable(self, seconds)
+
+
+class SimulatedRunnable:
+    def __init__(self, machine, seconds):
+        self.machine, self.seconds, self.calls = machine, seconds, 0
+
+    def run(self, repeats):
+        self.calls += repeats
+        taken = repeats * self.seconds * self.machine.noise(self.machine.now, self.machine.rng)
+        self.machine.now += taken
+        return taken
+
+
+def bursts(now, rng):
+    """A neighbour that takes the core for a fifth of every tenth of a second."""
+    return 3.0 if now % 0.1 < 0.02 else 1.0
+
+
+def heavy_tails(now, rng):
+    return 1.0 + 0.02 * rng.pareto(1.5)
+
+
+def measure(machine, times, settings=QUIET, **options):
+    runnables = {f"r{i}": machine.runnable(t) for i, t in enumerate(times)}
+    return Sampler(runnables, settings, **options).run()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.floats(1e-5, 3e-3), min_size=2, max_size=8),
+    st.sampled_from([bursts, heavy_tails]),
+    st.integers(0, 100),
+)
+def test_q10_finds_the_true_times_under_bursts_and_tails(times, noise, seed):
+    samples = measure(SimulatedMachine(noise, seed), times)
+    for i, seconds in enumerate(times):
+        assert samples[f"r{i}"].quantile() == pytest.approx(seconds, rel=0.05)
+
+
+def test_ratios_survive_a_step_change():
+    machine = SimulatedMachine(lambda now, rng: 1.0 if now < 0.2 else 1.3)
+    samples = measure(machine, [1e-3, 2e-3, 4e-3], SamplingSettings(min_rounds=40, max_rounds=40))
+    values = [samples[f"r{i}"].quantile() for i in range(3)]
+    assert values[1] / values[0] == pytest.approx(2.0, rel=0.01)
+    assert values[2] / values[0] == pytest.approx(4.0, rel=0.01)
+
+
+def test_a_quiet_machine_converges_early():
+    samples = measure(SimulatedMachine(), [1e-3, 2e-3])
+    assert {s.stop for s in samples.values()} == {"converged"}
+    assert {len(s.seconds) for s in samples.values()} == {10}
+
+
+def test_noise_that_does_not_shrink_settles():
+    flips = SimulatedMachine(lambda now, rng: rng.choice([1.0, 1.5], p=[0.12, 0.88]))
+    samples = measure(flips, [1e-3] * 6, SamplingSettings(min_rounds=10, max_rounds=400, target=1e-4))
+    assert "settled" in {s.stop for s in samples.values()}
+    assert all(s.stop is not None for s in samples.values())
+
+
+def test_the_cap_ends_everything():
+    noisy = SimulatedMachine(lambda now, rng: rng.uniform(1, 3))
+    samples = measure(noisy, [1e-3, 1e-3], SamplingSettings(min_rounds=5, max_rounds=12, target=1e-6))
+    assert {s.stop for s in samples.values()} <= {"cap", "settled"}
+    assert max(len(s.seconds) for s in samples.values()) == 12
+
+
+def test_stop_rules_one_by_one():
+    settings_ = SamplingSettings(min_rounds=20, max_rounds=60, target=0.01)
+    assert stop_reason(SampleSet(1, widths=[0.005]), 15, settings_) is None
+    assert stop_reason(SampleSet(1, widths=[0.05, 0.01]), 20, settings_) == "converged"
+    assert stop_reason(SampleSet(1, widths=[0.05, 0.05, 0.05]), 40, settings_) is None
+    assert stop_reason(SampleSet(1, widths=[0.05, 0.051, 0.049, 0.05]), 40, settings_) == "settled"
+    assert stop_reason(SampleSet(1, widths=[0.05, 0.08]), 60, settings_) == "cap"
+
+
+def test_short_runnables_are_repeated_within_a_sample_and_primed_before_it():
+    machine = SimulatedMachine()
+    fast, slow = machine.runnable(1e-5), machine.runnable(5e-3)
+    settings_ = SamplingSettings(min_rounds=1, max_rounds=1, warmup_runs=3, inner_seconds=3e-4)
+    samples = Sampler({"fast": fast, "slow": slow}, settings_).run()
+    assert (samples["fast"].repeats, samples["slow"].repeats) == (30, 1)
+    assert samples["fast"].seconds == pytest.approx([1e-5])
+    assert fast.calls == 3 + 3 + settings_.priming_runs + 30
+    assert slow.calls == 3 + 3 + 1 + 1
+
+
+def test_the_calibration_runnable_is_in_every_round():
+    machine = SimulatedMachine()
+    noisy = SimulatedMachine(lambda now, rng: rng.uniform(1, 2))
+    samples = Sampler(
+        {CALIBRATION: machine.runnable(1e-3), "noisy": noisy.runnable(1e-3)},
+        SamplingSettings(min_rounds=10, max_rounds=40, target=1e-6),
+    ).run()
+    assert len(samples[CALIBRATION].seconds) == len(samples["noisy"].seconds) > 10
+
+
+def test_drift_is_seen():
+    steady = SampleSet(1, seconds=[1.0] * 40)
+    moved = SampleSet(1, seconds=list(np.linspace(1.0, 1.2, 40)))
+    assert drift(steady) == 0.0
+    assert 0.1 < drift(moved) < 0.2
+
+
+def test_bootstrap_quantiles_follow_numpy_in_the_mean():
+    rng = np.random.default_rng(0)
+    values = rng.normal(10, 1, 50)
+    draws = bootstrap_quantiles(values, rng, draws=4000)
+    resampled = [np.quantile(rng.choice(values, 50), 0.1) for _ in range(4000)]
+    assert draws.mean() == pytest.approx(np.mean(resampled), rel=0.005)
+    assert draws.std() == pytest.approx(np.std(resampled), rel=0.1)
+
+
+@pytest.mark.parametrize("killed_after", [1, 5, 7, 12])
+def test_a_resumed_sampling_keeps_every_round_and_goes_on(tmp_path, killed_after):
+    path, settings_ = tmp_path / "s.jsonl", SamplingSettings(min_rounds=10, max_rounds=20, target=1e-9)
+
+    def sample(limit=None):
+        machine = SimulatedMachine(lambda now, rng: rng.uniform(1, 1.5))
+        with SampleJournal(path, {"plan": "x"}) as journal:
+            runnables = {f"r{i}": machine.runnable(1e-3) for i in range(3)}
+
+            def on_round(number, seconds):
+                if limit is not None and number >= limit:
+                    raise KeyboardInterrupt
+                journal.write_round(number, seconds)
+
+            sampler = Sampler(runnables, settings_, history=journal.history, on_round=on_round)
+            journal.write_repeats(sampler.choose_repeats())
+            return sampler.run()
+
+    with pytest.raises(KeyboardInterrupt):
+        sample(killed_after)
+    before = path.read_bytes()
+    with path.open("ab") as file:
+        file.write(b'{"round": 99, "seco')  # the line in flight when the power went
+    samples = sample()
+    assert path.read_bytes().startswith(before)
+    rounds = [json.loads(line)["round"] for line in path.read_text().splitlines() if "round" in json.loads(line)]
+    assert rounds == list(range(20))
+    assert all(len(s.seconds) == 20 for s in samples.values())
+    assert sample().keys() == samples.keys()  # a finished journal is not sampled again
+    assert len(path.read_text().splitlines()) == len(rounds) + 2
+
+
+def test_a_journal_of_another_profile_is_refused(tmp_path):
+    path = tmp_path / "s.jsonl"
+    SampleJournal(path, {"plan": "x"}).close()
+    with pytest.raises(JournalError, match=r"holds samples of another device, setting or space; delete it or choose"):
+        SampleJournal(path, {"plan": "y"})
+
+
+def test_a_damaged_journal_is_refused(tmp_path):
+    path = tmp_path / "s.jsonl"
+    SampleJournal(path, {"plan": "x"}).close()
+    with path.open("a") as file:
+        file.write('{"seconds": {"never seen": 1}}\n')
+    with pytest.raises(JournalError, match="is damaged; delete it to measure again"):
+        SampleJournal(path, {"plan": "x"})

@@ -1,0 +1,113 @@
+"""The rules of the house: import directions, import budget, what a wheel holds, shadowed packages."""
+
+import ast
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ALLOWED = {
+    "latency_tables": set(),
+    "search": set(),
+    "profilers": {"latency_tables"},
+    "hwnas": {"latency_tables", "profilers", "search"},
+}
+HEAVY = {"torch", "botorch", "gpytorch", "sklearn", "onnx", "onnxruntime", "pymoo", "matplotlib", "scipy", "optuna"}
+
+
+def imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_packages_import_in_one_direction(package):
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+    for file in files:
+        ours = set(imports(ast.parse(file.read_text(encoding="utf-8")))) & set(ALLOWED)
+        assert ours <= ALLOWED[package] | {package}, file
+
+
+def run_python(code, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("package", ["hwnas", "latency_tables", "profilers", "search", "hwnas.spaces", "hwnas._cli"])
+def test_importing_a_package_loads_no_heavy_library(package):
+    code = f"import sys, {package}; print(sorted({HEAVY!r} & set(sys.modules)))"
+    result = run_python(code, ROOT)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_help_is_quick_and_light():
+    code = (
+        "import sys, contextlib, io\n"
+        "from hwnas._cli import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+        "    main(['--help'])\n"
+        f"print(sorted(({HEAVY!r} | {{'numpy'}}) & set(sys.modules)))"
+    )
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        result = run_python(code, ROOT)
+        took.append(time.perf_counter() - began)
+        assert result.stdout.strip() == "[]", result.stderr
+    assert min(took) < 0.3
+
+
+def test_a_wheel_holds_the_four_packages_and_nothing_else(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    top = {name.split("/")[0] for name in names}
+    assert {name for name in top if not name.endswith(".dist-info")} == set(ALLOWED)
+    assert all(f"{package}/py.typed" in names for package in ALLOWED)
+    tracked = {str(p.relative_to(ROOT)) for package in ALLOWED for p in (ROOT / package).rglob("*.py")}
+    assert tracked == {name for name in names if name.endswith(".py")}
+
+
+@pytest.mark.parametrize("name", ["search", "profilers", "latency_tables"])
+def test_a_users_file_that_hides_a_package_gives_one_clear_line(tmp_path, name):
+    (tmp_path / f"{name}.py").write_text("print('mine')\n")
+    (tmp_path / "script.py").write_text("import hwnas\n")
+    result = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        f"ImportError: hwnas needs its own package {name!r}, but finds {tmp_path / name}.py; rename or move that file"
+    )
+    assert "mine" not in result.stdout
+
+
+def test_without_a_shadow_the_import_works(tmp_path):
+    result = run_python("import hwnas; print(hwnas.__version__)", tmp_path, PYTHONPATH=str(ROOT))
+    assert result.returncode == 0, result.stderr
