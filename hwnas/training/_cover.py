@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from hwnas.spaces import Architecture, Space, Term
 from latency_tables import OpGraph
-from profilers import Parameter, graph_macs, graph_parameters, graph_params
+from profilers import Parameter, expand, graph_macs, graph_parameters, graph_params
 
 EXHAUSTIVE = 4096
 """A term with at most this many assignments is listed whole."""
@@ -31,7 +32,7 @@ def largest_parameters(space: Space) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     for term in space.terms:
         for graph in _term_graphs(space, term):
-            for name, parameter in graph_parameters(graph):
+            for name, parameter in starting_parameters(graph):
                 known = found.get(name)
                 found[name] = parameter if known is None or known == parameter else _union(known, parameter)
     return dict(sorted(found.items()))
@@ -41,7 +42,19 @@ def _union(a: Parameter, b: Parameter) -> Parameter:
     if len(a.shape) != len(b.shape):
         raise ValueError(f"weights of rank {len(a.shape)} and {len(b.shape)} share a name")
     shape = tuple(max(pair) for pair in zip(a.shape, b.shape, strict=True))
-    return Parameter(shape, a.init, a.trainable, a.centred_axes)
+    init = a.init if a.init == b.init else "one"
+    return Parameter(shape, init, a.trainable, a.centred_axes)
+
+
+def starting_parameters(graph: OpGraph) -> Iterator[tuple[str, Parameter]]:
+    """Like `graph_parameters`, but the batch norms that end residual branches start at scale 0.
+
+    A residual branch then starts as nothing added (Goyal et al. 2017, arXiv 1706.02677, section 5.1), so that networks
+    of different depths agree from the first step (BigNAS: Yu et al. 2020, arXiv 2003.11142, section 3).
+    """
+    branches = {f"{node.name}.gamma" for node in expand(graph).nodes if node.op.kind == "conv" and node.op.inputs[1:]}
+    for name, parameter in graph_parameters(graph):
+        yield name, replace(parameter, init="zero") if name in branches else parameter
 
 
 def _term_graphs(space: Space, term: Term) -> Iterator[OpGraph]:

@@ -11,11 +11,12 @@ from torch.nn import functional as f
 
 from hwnas.data import ImageData
 from hwnas.training._batches import TrainLoader
+from hwnas.training._cover import starting_parameters
 from hwnas.training._loop import Job, compute_threads, require_device, run_job
 from hwnas.training._recipe import Progress, Recipe
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
-from profilers import GraphModule, Parameter, RunningNorm, expand, run_graph
+from profilers import GraphModule, Parameter, RunningNorm, expand, initial_value, run_graph
 
 
 def train_network(
@@ -50,7 +51,9 @@ def train_network(
         EvaluatorError: no such device, a checkpoint of another training, or the loss is no longer finite.
     """
     require_device(device)
-    module = GraphModule(graph, seed=seed).to(device).train()
+    rng = np.random.default_rng([seed, 0])
+    weights = {name: initial_value(p, rng) for name, p in starting_parameters(graph.without_dead_code())}
+    module = GraphModule(graph, weights).to(device).train()
     tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     expanded, mixed = trimmed(expand(module.graph)), device.startswith("cuda")
 
