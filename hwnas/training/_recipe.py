@@ -12,6 +12,13 @@ Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all and one line of text."""
 
 OPTIMIZERS = ("sgd", "adamw")
+IMAGES_SEEN = 27_000
+"""Small data sets are passed over until a training has seen this many images: about 800 steps, enough for every subnet
+of a `tiny` supernet to settle."""
+FEWEST_EPOCHS = {"supernet": 5, "train": 5}
+MOST_EPOCHS = 100
+SMALL = 4_000
+"""Below this many train images small batches (more steps) do better."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +93,9 @@ def default_recipe(kind: str, data: ImageData, **changes: object) -> Recipe:
         if name not in known:
             raise EvaluatorError(f"training has no setting {name!r}; it takes {', '.join(known)}")
     count = len(data.train)
-    images = 40_000 if kind == "supernet" else 30_000
     values: dict[str, object] = {
-        "epochs": max(3, round(images / count)),
-        "batch_size": min(64, count),
+        "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS[kind], round(IMAGES_SEEN / count))),
+        "batch_size": min(32 if count < SMALL else 64, count),
         "flip": data.channels == 3,
     }
     values |= {name: value for name, value in changes.items() if value is not None}
