@@ -55,7 +55,7 @@ def _read_arrays(path: Path) -> dict[str, Array]:
     found: dict[str, Array] = {}
     key = ""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = [f"{axis}_{word}" for word in PARTS.values() for axis in "xy"]
             if not hasattr(archive, "files"):
                 raise ValueError("a single array")
