@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from search._errors import SearchError
-from search.lamoo import EHVISampler, LaMOO, MutationSampler, RandomSampler, TreeSettings
+from search.lamoo import CMASampler, EHVISampler, LaMOO, MutationSampler, RandomSampler, TreeSettings
 from search.models import GaussianProcess, Model
-from search.strategies import NSGA2, EHVISearch, ParetoLocalSearch, RandomSearch, Strategy
+from search.strategies import (
+    MOEAD,
+    NSGA2,
+    NSGA3,
+    TPE,
+    CategoricalCMA,
+    EHVISearch,
+    OptunaNSGA2,
+    ParetoLocalSearch,
+    QLogNEHVI,
+    RandomSearch,
+    Strategy,
+)
 
 __all__ = ["STRATEGIES", "make_strategy"]
 
@@ -27,13 +40,30 @@ def _model() -> Model:
 _MAKERS: dict[str, Callable[[], Strategy]] = {
     "lamoo": lambda: LaMOO(EHVISampler(_model(), hedge=_HEDGE), name="lamoo"),
     "lamoo-qehvi": lambda: LaMOO(EHVISampler(_model()), name="lamoo-qehvi"),
-    "lamoo-random": lambda: LaMOO(RandomSampler(), name="lamoo-random"),
     "lamoo-mutation": lambda: LaMOO(MutationSampler(), name="lamoo-mutation"),
+    "lamoo-random": lambda: LaMOO(RandomSampler(), name="lamoo-random"),
+    "lamoo-cmaes": lambda: LaMOO(CMASampler(), name="lamoo-cmaes"),
     "lamoo-faithful": lambda: LaMOO(RandomSampler(), _FAITHFUL, name="lamoo-faithful"),
-    "random": RandomSearch,
-    "mutation": ParetoLocalSearch,
-    "nsga2": NSGA2,
     "qehvi": lambda: EHVISearch(_model(), name="qehvi"),
+    "mutation": ParetoLocalSearch,
+    "random": RandomSearch,
+    "cmaes": CategoricalCMA,
+    "nsga2": NSGA2,
+    "nsga3": NSGA3,
+    "moead": MOEAD,
+    "tpe": TPE,
+    "optuna-nsga2": OptunaNSGA2,
+    "qlognehvi": lambda: QLogNEHVI(known_exact=False, name="qlognehvi"),
+    "qlognehvi-known": lambda: QLogNEHVI(known_exact=True, name="qlognehvi-known"),
+}
+
+_NEEDS = {
+    "lamoo-cmaes": "cmaes",
+    "cmaes": "cmaes",
+    "tpe": "optuna",
+    "optuna-nsga2": "optuna",
+    "qlognehvi": "botorch",
+    "qlognehvi-known": "botorch",
 }
 
 STRATEGIES: tuple[str, ...] = tuple(_MAKERS)
@@ -44,9 +74,11 @@ def make_strategy(name: str) -> Strategy:
     """The strategy called `name`, with its default settings.
 
     Raises:
-        SearchError: When there is none of that name.
+        SearchError: When there is none of that name, or the package that it needs is not installed.
     """
-    try:
-        return _MAKERS[name]()
-    except KeyError:
-        raise SearchError(f"unknown strategy {name!r}; choose from {', '.join(STRATEGIES)}") from None
+    if name not in _MAKERS:
+        raise SearchError(f"unknown strategy {name!r}; choose from {', '.join(STRATEGIES)}")
+    package = _NEEDS.get(name)
+    if package is not None and find_spec(package) is None:
+        raise SearchError(f"strategy {name!r} needs the package {package}, which is not installed")
+    return _MAKERS[name]()

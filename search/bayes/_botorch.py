@@ -18,24 +18,25 @@ if TYPE_CHECKING:
 
 __all__ = ["categorical_gp", "log_nehvi_batch", "single_threaded"]
 
-_SAMPLES = 64
+_SAMPLES = 32
 _CHUNK = 512
 
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """One torch thread (results do not depend on the machine's load) and no warnings about scaling."""
-    import torch
+    """One torch thread and a fixed torch seed, so that results repeat; no warnings about scaling."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-            warnings.simplefilter("ignore")
-            torch.manual_seed(0)
-            yield
-    finally:
-        torch.set_num_threads(threads)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _tensor(array: FloatArray | IntArray) -> torch.Tensor:
@@ -53,7 +54,7 @@ def categorical_gp(codes: IntArray, targets: FloatArray) -> Any:
     """
     from botorch.exceptions.errors import ModelFittingError
     from botorch.fit import fit_gpytorch_mll
-    from botorch.models import MixedSingleTaskGP
+    from botorch.models.gp_regression_mixed import MixedSingleTaskGP
     from gpytorch.mlls import ExactMarginalLogLikelihood
 
     model = MixedSingleTaskGP(_tensor(codes), _tensor(targets[:, None]), list(range(codes.shape[1])))
@@ -89,40 +90,57 @@ def log_nehvi_batch(
         known_exact: Look known objectives up instead of learning them.
         log_error: Learn the logarithm of the distance to a ceiling instead of the values themselves.
     """
-    from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
-    from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
-    from botorch.models import ModelList, ModelListGP
-    from botorch.optim import optimize_acqf_discrete
-    from botorch.sampling.get_sampler import get_sampler
-
+    seed = int(rng.integers(2**31))
     with single_threaded():
-        import torch
+        from botorch.optim.optimize import optimize_acqf_discrete
 
-        models, ceilings = [], []
-        for k, objective in enumerate(context.problem.objectives):
-            values = context.points[:, k]
-            ceilings.append(np.nan)
-            if known_exact and objective.known is not None:
-                models.append(_exact_model(context, k))
-                continue
-            if log_error:
-                target = fit_target(values, float(context.reference[k]), context.normaliser.cap(k))
-                ceilings[-1], values = target.ceiling, target.transform(values)
-            models.append(categorical_gp(context.codes, values))
-        model = ModelList(*models) if known_exact else ModelListGP(*models)
-        baseline, seed = _tensor(context.codes), int(rng.integers(2**31))
-        top = _tensor(np.array(ceilings))
-        acquisition = qLogNoisyExpectedHypervolumeImprovement(
-            model=model,
-            ref_point=context.reference.tolist(),
-            X_baseline=baseline,
-            sampler=get_sampler(model.posterior(baseline[:1]), torch.Size([_SAMPLES]), seed=seed),
-            objective=GenericMCMultiOutputObjective(
-                lambda y, X=None: torch.where(torch.isnan(top), y, top - torch.exp(-y))
-            ),
-            prune_baseline=True,
-        )
+        acquisition = _acquisition(context, seed, known_exact, log_error)
         chosen, _ = optimize_acqf_discrete(
             acquisition, q=min(n, len(choices)), choices=_tensor(choices), max_batch_size=_CHUNK, unique=True
         )
         return np.asarray(chosen.numpy().round(), dtype=np.int64)
+
+
+def _acquisition(context: Context, seed: int, known_exact: bool, log_error: bool) -> Any:
+    import torch
+    from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+    from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
+    from botorch.models.model import ModelList
+    from botorch.models.model_list_gp_regression import ModelListGP
+    from botorch.sampling.get_sampler import get_sampler
+
+    models, ceilings = _models(context, known_exact, log_error)
+    model: Any = ModelListGP(*models) if all(c is not None for c in ceilings) else ModelList(*models)
+    top = _tensor(np.array([np.nan if c is None else c for c in ceilings], dtype=np.float64))
+
+    def naturally(y: torch.Tensor, X: torch.Tensor | None = None) -> torch.Tensor:  # noqa: N803
+        return torch.where(torch.isfinite(top), top - torch.exp(-y), y)
+
+    baseline = _tensor(context.codes)
+    return qLogNoisyExpectedHypervolumeImprovement(
+        model=model,
+        ref_point=context.reference.tolist(),
+        X_baseline=baseline,
+        sampler=get_sampler(model.posterior(baseline[:1]), torch.Size([_SAMPLES]), seed=seed),
+        objective=GenericMCMultiOutputObjective(naturally),
+        prune_baseline=True,
+    )
+
+
+def _models(context: Context, known_exact: bool, log_error: bool) -> tuple[list[Any], list[float | None]]:
+    """A model for each objective, and its ceiling: infinite when linear, `None` when looked up."""
+    models: list[Any] = []
+    ceilings: list[float | None] = []
+    for k, objective in enumerate(context.problem.objectives):
+        values = context.points[:, k]
+        if known_exact and objective.known is not None:
+            models.append(_exact_model(context, k))
+            ceilings.append(None)
+            continue
+        ceiling = np.inf
+        if log_error:
+            target = fit_target(values, float(context.reference[k]), context.normaliser.cap(k))
+            ceiling, values = target.ceiling, target.transform(values)
+        models.append(categorical_gp(context.codes, values))
+        ceilings.append(ceiling)
+    return models, ceilings

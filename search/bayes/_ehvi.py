@@ -12,7 +12,7 @@ from search.models import LogTarget
 
 __all__ = ["ImprovementGrid", "expected_improvement", "improvement_grid"]
 
-_AXIS_LIMIT = {1: 100_000, 2: 64, 3: 20}
+_AXIS_LIMIT = {1: 100_000, 2: 64, 3: 14}
 _AXIS_LIMIT_MANY = 8
 _CHUNK = 2048
 
@@ -39,7 +39,7 @@ class ImprovementGrid:
 def improvement_grid(points: FloatArray, reference: FloatArray, learned: int) -> ImprovementGrid:
     """Cuts the archive into cells.
 
-    Axes with more distinct coordinates than can be afforded (64 for two known objectives, 20 for three,
+    Axes with more distinct coordinates than can be afforded (64 for two known objectives, 14 for three,
     8 for more) are thinned, which overrates improvements a little; otherwise the grid is exact.
 
     Args:

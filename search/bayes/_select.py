@@ -6,6 +6,7 @@ import numpy as np
 
 from search._arrays import BoolArray, FloatArray, IntArray
 from search._context import Context
+from search._pareto import dominance_numbers
 from search.bayes._ehvi import expected_improvement, improvement_grid
 from search.bayes._pool import Pool
 from search.models import Inputs, LogTarget, Model, Posterior, fit_target
@@ -13,6 +14,7 @@ from search.models import Inputs, LogTarget, Model, Posterior, fit_target
 __all__ = ["greedy_batch"]
 
 _CERTAIN = 1e-6
+_TRAIN_LIMIT = 500
 
 
 class _Exact:
@@ -71,8 +73,17 @@ def _fit(context: Context, model: Model, pool: Pool, learned: int) -> tuple[LogT
         target = fit_target(np.append(values, exact), reference, cap)
         return target, _Exact(target.transform(exact))
     target = fit_target(values, reference, cap)
-    train = Inputs(context.encodings, context.problem.domain.one_hot(context.codes))
-    return target, model.posterior(train, target.transform(values), pool.inputs)
+    kept = _informative(context)
+    train = Inputs(context.encodings[kept], context.problem.domain.one_hot(context.codes[kept]))
+    return target, model.posterior(train, target.transform(values[kept]), pool.inputs)
+
+
+def _informative(context: Context) -> IntArray:
+    """The trials that the model is fitted to (k,), in their order: at most 500, the least dominated."""
+    if len(context.points) <= _TRAIN_LIMIT:
+        return np.arange(len(context.points))
+    best = np.argsort(dominance_numbers(context.points), kind="stable")[:_TRAIN_LIMIT]
+    return np.sort(best)
 
 
 def _argmax(gain: FloatArray, mean: FloatArray, allowed: BoolArray) -> int:

@@ -1,5 +1,6 @@
 """LaMOO: the partition tree, its regions, and the inner samplers."""
 
+from search.lamoo._cma_sampler import CMASampler
 from search.lamoo._ehvi_sampler import EHVISampler
 from search.lamoo._region import Region
 from search.lamoo._report import NodeSummary, TreeSummary
@@ -9,6 +10,7 @@ from search.lamoo._strategy import LaMOO
 from search.lamoo._tree import Node, TreeSettings, build_tree, select, ucb
 
 __all__ = [
+    "CMASampler",
     "EHVISampler",
     "LaMOO",
     "MutationSampler",

@@ -14,9 +14,14 @@ from search.models import Model
 
 __all__ = ["EHVISampler"]
 
+_CHOICES = 256
+
 
 class EHVISampler:
     """Known objectives exact, the expensive one modelled, the acquisition maximised inside the region.
+
+    With several expensive objectives each has a categorical Gaussian process, and BoTorch's qLogNEHVI takes
+    the place of the closed form (slower, and confined to the region whatever the hedge).
 
     Args:
         model: Model of the expensive objective.
@@ -32,6 +37,8 @@ class EHVISampler:
 
     def sample(self, region: Region, context: Context, n: int, rng: np.random.Generator) -> IntArray:
         """The greedy batch, proposals inside the region first."""
+        if len(context.problem.expensive) > 1:
+            return self._several(region, context, n, rng)
         outside = math.floor(self.hedge * n)
         pool = make_pool(context, region.pool, region.rows)
         if outside == 0:
@@ -40,5 +47,17 @@ class EHVISampler:
         if rows is None:
             codes = context.admit(np.concatenate([region.pool, codes]))
         pool = make_pool(context, codes, rows)
-        inside = region.contains(codes) if rows is None else np.isin(rows, region.rows)
+        inside = region.contains(codes)
+        if rows is not None and region.rows is not None:
+            inside = np.isin(rows, region.rows)
         return pool.codes[greedy_batch(context, self.model, pool, n, inside, n - outside)]
+
+    @staticmethod
+    def _several(region: Region, context: Context, n: int, rng: np.random.Generator) -> IntArray:
+        """More than one expensive objective: BoTorch's qLogNEHVI over a sample of the region's pool."""
+        from search.bayes._botorch import log_nehvi_batch
+
+        if len(context.codes) < 2:
+            return region.pool[:n]
+        choices = region.pool[np.sort(rng.permutation(len(region.pool))[:_CHOICES])]
+        return log_nehvi_batch(context, choices, n, rng, known_exact=True, log_error=True)

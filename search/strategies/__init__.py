@@ -1,9 +1,26 @@
 """The strategies beside LaMOO, and the interface that all of them share."""
 
 from search.strategies._base import Strategy, Suggestion
+from search.strategies._cmaes import CategoricalCMA
 from search.strategies._ehvi import EHVISearch
+from search.strategies._moead import MOEAD
 from search.strategies._mutation import ParetoLocalSearch
-from search.strategies._nsga2 import NSGA2
+from search.strategies._nsga2 import NSGA2, NSGA3
+from search.strategies._optuna import TPE, OptunaNSGA2
+from search.strategies._qlognehvi import QLogNEHVI
 from search.strategies._random import RandomSearch
 
-__all__ = ["NSGA2", "EHVISearch", "ParetoLocalSearch", "RandomSearch", "Strategy", "Suggestion"]
+__all__ = [
+    "MOEAD",
+    "NSGA2",
+    "NSGA3",
+    "TPE",
+    "CategoricalCMA",
+    "EHVISearch",
+    "OptunaNSGA2",
+    "ParetoLocalSearch",
+    "QLogNEHVI",
+    "RandomSearch",
+    "Strategy",
+    "Suggestion",
+]

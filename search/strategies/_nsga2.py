@@ -1,31 +1,57 @@
-"""NSGA-II with pymoo's selection, crossover and survival, on integer codes."""
+"""NSGA-II and NSGA-III with pymoo's survival, as steady-state searches."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search._arrays import IntArray, unique_rows
+from search._arrays import FloatArray, IntArray
 from search._context import Context
 from search.strategies._base import Suggestion
+from search.strategies._genetic import arrivals, offspring, pymoo_problem
 
 if TYPE_CHECKING:
     from pymoo.core.population import Population
 
-__all__ = ["NSGA2"]
+__all__ = ["NSGA2", "NSGA3", "reference_directions"]
 
-_ROUNDS = 50
+
+def reference_directions(objectives: int, at_most: int) -> FloatArray:
+    """Das-Dennis directions (k, m) on the simplex, the finest grid with at most `at_most` of them."""
+    from pymoo.util.ref_dirs import get_reference_directions
+
+    if objectives == 1:
+        return np.ones((1, 1))
+    partitions = 1
+    while math.comb(partitions + objectives, objectives - 1) <= at_most:
+        partitions += 1
+    directions = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
+    return np.asarray(directions, dtype=np.float64)
+
+
+def _survivors(context: Context, survival: Any, size: int) -> Population:
+    """The population after all batches, each merged as it came.
+
+    Survival draws random numbers for ties alone; they are seeded by the batch, so nothing has to be kept
+    between calls.
+    """
+    from pymoo.core.population import Population
+
+    problem = pymoo_problem(context)
+    population = Population.empty()
+    for number, arrived in enumerate(arrivals(context)):
+        merged = Population.merge(population, arrived)
+        ties = np.random.default_rng(number)
+        population = survival.do(problem, merged, n_survive=size, random_state=ties)
+    return population
 
 
 class NSGA2:
     """Steady-state NSGA-II: the population takes in each batch as it comes.
 
-    Survival by non-dominated rank and crowding, binary tournaments, uniform crossover, and a random
-    reset of each choice with probability 1/d. The population is folded anew from the trials of each batch
-    (survival draws no random numbers but for ties, which are seeded by the batch), so nothing has to be
-    kept between calls. Duplicates and constraints are dealt with by drawing offspring until enough are
-    admissible.
+    Survival by non-dominated rank and crowding, binary tournaments, uniform crossover, random resets.
 
     Args:
         population: Population size.
@@ -38,43 +64,43 @@ class NSGA2:
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
         """Offspring of the current population."""
-        problem = _pymoo_problem(context)
-        return Suggestion(self._offspring(context, problem, self._survivors(context, problem), n, rng))
-
-    def _survivors(self, context: Context, problem: Any) -> Population:
-        """The population after all batches."""
-        from pymoo.core.population import Population
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
-        survival = RankAndCrowding()
-        population = Population.empty()
-        for batch in np.unique(context.batches):
-            rows = context.batches == batch
-            arrived = Population.new(X=context.codes[rows], F=-context.points[rows])
-            merged = Population.merge(population, arrived)
-            ties = np.random.default_rng(int(batch))
-            population = survival.do(problem, merged, n_survive=self.population, random_state=ties)
-        return population
+        parents = _survivors(context, RankAndCrowding(), self.population)
 
-    def _offspring(
-        self, context: Context, problem: Any, parents: Population, n: int, rng: np.random.Generator
-    ) -> IntArray:
-        from pymoo.operators.crossover.ux import UniformCrossover
+        def pairs(k: int) -> IntArray:
+            return _tournament(parents, 2 * k, rng).reshape(k, 2)
 
-        domain = context.problem.domain
-        cards = np.asarray(domain.cardinalities)
-        rate = 1.0 / domain.dimension
-        found = np.empty((0, domain.dimension), dtype=np.int64)
-        for attempt in range(_ROUNDS):
-            pairs = _tournament(parents, 2 * n, rng).reshape(n, 2)
-            children = UniformCrossover(prob=0.9).do(problem, parents, pairs, random_state=rng)
-            rows = np.asarray(children.get("X"), dtype=np.int64)
-            reset = rng.random(rows.shape) < min(1.0, rate * (1 + attempt / 5))
-            rows = np.where(reset, rng.integers(0, cards, size=rows.shape), rows)
-            found = unique_rows(np.concatenate([found, context.admit(rows)]))
-            if len(found) >= n:
-                break
-        return found[:n]
+        return Suggestion(offspring(context, parents, pairs, n, rng))
+
+
+class NSGA3:
+    """Steady-state NSGA-III: survival by rank and reference directions, random mating.
+
+    Args:
+        population: Population size, and the most reference directions.
+    """
+
+    name = "nsga3"
+
+    def __init__(self, population: int = 20) -> None:
+        self.population = population
+
+    def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
+        """Offspring of the current population."""
+        from pymoo.algorithms.moo.nsga3 import ReferenceDirectionSurvival
+        from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
+
+        objectives = len(context.problem.objectives)
+        survival: Any = RankAndCrowding()
+        if objectives > 1:
+            survival = ReferenceDirectionSurvival(reference_directions(objectives, self.population))
+        parents = _survivors(context, survival, self.population)
+
+        def pairs(k: int) -> IntArray:
+            return rng.integers(len(parents), size=(k, 2))
+
+        return Suggestion(offspring(context, parents, pairs, n, rng))
 
 
 def _tournament(population: Population, n: int, rng: np.random.Generator) -> IntArray:
@@ -85,16 +111,3 @@ def _tournament(population: Population, n: int, rng: np.random.Generator) -> Int
     first, second = pairs[:, 0], pairs[:, 1]
     better = (rank[second] < rank[first]) | ((rank[second] == rank[first]) & (crowding[second] > crowding[first]))
     return np.where(better, second, first)
-
-
-def _pymoo_problem(context: Context) -> Any:
-    from pymoo.core.problem import Problem
-
-    cards = np.asarray(context.problem.domain.cardinalities)
-    return Problem(
-        n_var=len(cards),
-        n_obj=len(context.problem.objectives),
-        xl=np.zeros(len(cards)),
-        xu=cards - 1,
-        vtype=int,
-    )

@@ -1,0 +1,72 @@
+"""What the genetic peers share: pymoo's populations and crossover on integer codes, admissible offspring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search._arrays import IntArray, unique_rows
+from search._context import Context
+
+if TYPE_CHECKING:
+    from pymoo.core.population import Population
+
+__all__ = ["arrivals", "offspring", "pymoo_problem"]
+
+_ROUNDS = 50
+_CROSSOVER = 0.9
+
+
+def arrivals(context: Context) -> list[Population]:
+    """The successful trials of each batch as a population, objectives minimised."""
+    from pymoo.core.population import Population
+
+    return [
+        Population.new(X=context.codes[rows], F=-context.points[rows])
+        for rows in (context.batches == batch for batch in np.unique(context.batches))
+    ]
+
+
+def pymoo_problem(context: Context) -> Any:
+    """The shape of the problem as pymoo's operators want to see it."""
+    from pymoo.core.problem import Problem
+
+    cards = np.asarray(context.problem.domain.cardinalities)
+    n_obj = len(context.problem.objectives)
+    return Problem(n_var=len(cards), n_obj=n_obj, xl=np.zeros(len(cards)), xu=cards - 1, vtype=int)
+
+
+def offspring(
+    context: Context,
+    population: Population,
+    pairs: Callable[[int], IntArray],
+    n: int,
+    rng: np.random.Generator,
+) -> IntArray:
+    """Up to `n` untried candidates (k, d): uniform crossover, then each choice reset with probability 1/d.
+
+    Offspring are drawn until enough are admissible; the reset probability grows slowly meanwhile.
+
+    Args:
+        context: The study's view.
+        population: The parents.
+        pairs: Draws k pairs of parent indices (k, 2).
+        n: Number of candidates.
+        rng: Random generator of the batch.
+    """
+    from pymoo.operators.crossover.ux import UniformCrossover
+
+    domain, problem = context.problem.domain, pymoo_problem(context)
+    cards = np.asarray(domain.cardinalities)
+    found = np.empty((0, domain.dimension), dtype=np.int64)
+    for attempt in range(_ROUNDS):
+        children = UniformCrossover(prob=_CROSSOVER).do(problem, population, pairs(n), random_state=rng)
+        rows = np.asarray(children.get("X"), dtype=np.int64)
+        reset = rng.random(rows.shape) < min(1.0, (1 + attempt / 5) / domain.dimension)
+        rows = np.where(reset, rng.integers(0, cards, size=rows.shape), rows)
+        found = unique_rows(np.concatenate([found, context.admit(rows)]))
+        if len(found) >= n:
+            break
+    return found[:n]

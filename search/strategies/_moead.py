@@ -1,0 +1,76 @@
+"""MOEA/D with pymoo's decompositions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from search._arrays import FloatArray, IntArray
+from search._context import Context
+from search.strategies._base import Suggestion
+from search.strategies._genetic import offspring
+from search.strategies._nsga2 import reference_directions
+
+__all__ = ["MOEAD"]
+
+_IDEAL_MARGIN = 1e-3
+
+
+class MOEAD:
+    """Decomposition into scalar problems, one member each; mating inside neighbourhoods of directions.
+
+    A new trial goes to the scalar problem that it improves most (global replacement) and to at most one
+    neighbour of it. Tchebycheff decomposition for two objectives, PBI for more.
+
+    Args:
+        directions: Most scalar problems.
+        neighbours: Size of a neighbourhood.
+        inside: Probability that mates come from one neighbourhood.
+    """
+
+    name = "moead"
+
+    def __init__(self, directions: int = 20, neighbours: int = 6, inside: float = 0.9) -> None:
+        self.directions = directions
+        self.neighbours = neighbours
+        self.inside = inside
+
+    def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
+        """Offspring of random neighbourhoods."""
+        from pymoo.core.population import Population
+
+        weights = reference_directions(len(context.problem.objectives), self.directions)
+        distances = np.linalg.norm(weights[:, None] - weights[None], axis=2)
+        near = np.argsort(distances, axis=1, kind="stable")[:, : self.neighbours]
+        members = self._members(-context.points, weights, near)
+        population = Population.new(X=context.codes[members], F=-context.points[members])
+
+        def pairs(k: int) -> IntArray:
+            focus = rng.integers(len(weights), size=k)
+            local = near[focus[:, None], rng.integers(near.shape[1], size=(k, 2))]
+            anywhere = rng.integers(len(weights), size=(k, 2))
+            return np.where(rng.random(k)[:, None] < self.inside, local, anywhere)
+
+        return Suggestion(offspring(context, population, pairs, n, rng))
+
+    def _members(self, costs: FloatArray, weights: FloatArray, near: IntArray) -> IntArray:
+        """The trial (index) that holds each scalar problem (k,) after all trials came one by one."""
+        scalar = _decomposition(costs.shape[1])
+        members = np.zeros(len(weights), dtype=np.int64)
+        for new in range(1, len(costs)):
+            ideal = costs[: new + 1].min(axis=0) - _IDEAL_MARGIN
+            current = scalar.do(costs[members], weights=weights, ideal_point=ideal, _type="one_to_one")
+            offered = scalar.do(costs[new], weights=weights, ideal_point=ideal, _type="one_to_many")
+            gain = np.ravel(current) - np.ravel(offered)
+            best = int(np.argmax(gain))
+            around = near[best][gain[near[best]] > 0][:2]
+            members[around] = new
+        return members
+
+
+def _decomposition(objectives: int) -> Any:
+    from pymoo.decomposition.pbi import PBI
+    from pymoo.decomposition.tchebicheff import Tchebicheff
+
+    return Tchebicheff() if objectives <= 2 else PBI()
