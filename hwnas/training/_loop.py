@@ -79,6 +79,8 @@ def run_job(job: Job, progress: Progress | None = None) -> None:
     """
     optimizer = make_optimizer(job.model, job.recipe)
     start = _resume(job, optimizer)
+    if start == 0:
+        _save(job, optimizer, 0)  # a folder that cannot be written to shows before the work, not after
     clock = _Clock(job, start, progress)
     total = job.recipe.epochs * len(job.loader)
     for epoch in range(start, job.recipe.epochs):

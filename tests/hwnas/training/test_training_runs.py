@@ -1,0 +1,291 @@
+"""Trainings end to end on few images: reproducible, resumable, refusing in one line; accuracies."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from training_toys import cells, digits, mobile
+
+from hwnas._errors import EvaluatorError
+from hwnas.data import ImageData, Split
+from hwnas.training import (
+    Progress,
+    Recipe,
+    Supernet,
+    accuracy,
+    default_recipe,
+    evaluate_onnx,
+    prepare_images,
+    train_network,
+    train_supernet,
+)
+from hwnas.training._batches import augment
+from hwnas.training._loop import compute_threads, learning_rate
+from profilers import build_onnx
+
+RECIPE = Recipe(epochs=3, batch_size=20, learning_rate=0.05)
+
+
+class Stopped(Exception):
+    """Stands for a process that was killed."""
+
+
+def stop_after(steps: int) -> Progress:
+    def progress(done: int, total: int, text: str) -> None:
+        if done == steps:
+            raise Stopped
+
+    return progress
+
+
+def supernet_state(checkpoint: Path | None, progress: Progress | None = None, **changes: object) -> dict[str, Tensor]:
+    net = Supernet(cells(), seed=1)
+    train_supernet(net, digits(), replace(RECIPE, **changes), seed=1, checkpoint=checkpoint, progress=progress)  # type: ignore[arg-type]
+    return {name: tensor.detach() for name, tensor in net.shared().items()}
+
+
+def network_state(checkpoint: Path | None, progress: Progress | None = None, **changes: object) -> dict[str, Tensor]:
+    space = cells()
+    graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
+    recipe = replace(RECIPE, **changes)  # type: ignore[arg-type]
+    module = train_network(graph, digits(), recipe, seed=1, checkpoint=checkpoint, progress=progress)
+    return {name: torch.from_numpy(array) for name, array in module.arrays().items()}
+
+
+TRAININGS = {"supernet": supernet_state, "network": network_state}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("kind", sorted(TRAININGS))
+def test_killed_training_resumes_to_the_same_bits(tmp_path: Path, kind: str, optimizer: str) -> None:
+    train, file = TRAININGS[kind], tmp_path / "x.pt"
+    rate = 0.05 if optimizer == "sgd" else 0.002
+    unbroken = train(None, optimizer=optimizer, learning_rate=rate)
+    steps = 0
+
+    def count(done: int, total: int, text: str) -> None:
+        nonlocal steps
+        steps += 1
+
+    with pytest.raises(Stopped):
+        train(file, stop_after(9), optimizer=optimizer, learning_rate=rate)  # six steps an epoch: in the second
+    resumed = train(file, count, optimizer=optimizer, learning_rate=rate)
+    assert steps == 12
+    assert unbroken.keys() == resumed.keys()
+    assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
+    again = train(file, stop_after(1), optimizer=optimizer, learning_rate=rate)
+    assert all(torch.equal(unbroken[name], again[name]) for name in unbroken)
+
+
+def test_training_leaves_global_generators_and_threads_alone() -> None:
+    torch.manual_seed(5)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    with compute_threads(threads + 1):
+        assert torch.get_num_threads() == threads + 1
+    network_state(None)
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("kind", sorted(TRAININGS))
+def test_divergence_is_one_line(kind: str) -> None:
+    with pytest.raises(EvaluatorError) as caught:
+        TRAININGS[kind](None, learning_rate=1e3, clip=1e9, warmup=0.0, weight_decay=1.0, epochs=60)
+    message = str(caught.value)
+    assert message.startswith(f"{kind}: training diverged in epoch ")
+    assert message.endswith("; lower the learning rate, now 1000")
+    assert "\n" not in message
+
+
+def test_progress_counts_steps_and_says_how_long() -> None:
+    seen: list[tuple[int, int, str]] = []
+    network_state(None, lambda *report: seen.append(report))
+    assert [done for done, _, _ in seen] == list(range(1, 19))
+    assert {total for _, total, _ in seen} == {18}
+    assert seen[-1][2].startswith("network: epoch 3/3, loss ")
+    assert seen[-1][2].endswith(", 0 s left")
+
+
+def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.pt"
+    network_state(file, epochs=1)
+    with pytest.raises(EvaluatorError) as caught:
+        network_state(file, epochs=2)
+    message = str(caught.value)
+    assert message.startswith(f"checkpoint {file}: belongs to recipe [('batch_size', 20), ")
+    assert message.endswith("; use another folder or remove it to train again")
+    with pytest.raises(EvaluatorError) as caught:
+        supernet_state(file)
+    assert str(caught.value) == (
+        f"checkpoint {file}: belongs to training network, not supernet; use another folder or remove it to train again"
+    )
+
+
+def test_damaged_checkpoint_and_unwritable_folder(tmp_path: Path) -> None:
+    file = tmp_path / "x.pt"
+    network_state(file, epochs=1)
+    whole = file.read_bytes()
+    for broken in (b"", b"no checkpoint", whole[: len(whole) // 2]):
+        file.write_bytes(broken)
+        with pytest.raises(EvaluatorError) as caught:
+            network_state(file, epochs=1)
+        assert str(caught.value) == f"checkpoint {file}: damaged or none; remove it to train again"
+    torch.save({"format": 2, "identity": {}, "state": {}}, file)
+    with pytest.raises(EvaluatorError) as caught:
+        network_state(file, epochs=1)
+    assert str(caught.value) == f"checkpoint {file}: of format 2, not 1; remove it to train again"
+    inside = file / "y.pt"
+    with pytest.raises(EvaluatorError) as caught:
+        network_state(inside, epochs=1)
+    assert str(caught.value) == f"checkpoint {inside}: cannot be written (File exists)"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.pt"]
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"),
+    [
+        ("tpu", "training: unknown device 'tpu'; known: cpu, cuda"),
+        ("cuda", "training: no CUDA device here (torch sees none); train with device cpu"),
+    ],
+)
+def test_device_that_is_not_there(device: str, reason: str) -> None:
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(EvaluatorError) as caught:
+        train_supernet(Supernet(cells()), digits(), RECIPE, device=device)
+    assert str(caught.value) == reason
+
+
+@pytest.mark.slow
+def test_a_short_training_learns_digits() -> None:
+    data, space = digits(600), mobile()
+    graph = space.graph(Supernet(space).smallest)
+    module = train_network(graph, data, Recipe(epochs=15, batch_size=20), seed=0)
+    assert accuracy(module, data, data.test, graph.input_shape[1]) > 0.6  # chance: 0.1
+
+
+def constant_data(labels: list[int]) -> ImageData:
+    """Every image has the level of its label."""
+    images = np.repeat(np.array(labels, dtype=np.uint8) * 50, 64).reshape(-1, 1, 8, 8)
+    split = Split(images, np.array(labels, dtype=np.int64))
+    return replace(digits(), train=split, test=split, mean=(0.0,), std=(1.0,))
+
+
+def test_accuracy_counts_over_uneven_batches() -> None:
+    data = constant_data([0, 1, 2, 3, 1, 2, 0])
+    calls = []
+
+    def network(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        level = (x.mean((1, 2, 3)) * 255 / 50).round().long()
+        level[level == 3] = 0
+        return torch.nn.functional.one_hot(level, 10).float()
+
+    assert accuracy(network, data, data.test, 8, batch_size=3) == pytest.approx(6 / 7)
+    assert calls == [3, 3, 1]
+
+
+def test_onnx_accuracy_equals_torch_for_any_fixed_batch(tmp_path: Path) -> None:
+    data, space = digits(), cells()
+    net = Supernet(space, seed=2)
+    arch = net.largest
+    subnet = net.subnet(arch, [prepare_images(data, data.train.images, 8)])
+    with torch.no_grad():
+        guess = subnet(prepare_images(data, data.test.images, 8)).argmax(1).numpy()
+    split = Split(data.test.images, np.where(np.arange(len(guess)) % 3 == 0, (guess + 1) % 10, guess))
+    wanted = accuracy(subnet, data, split, 8)
+    assert wanted == pytest.approx(np.mean(np.arange(len(guess)) % 3 != 0))
+    for batch in (1, 16):
+        file = tmp_path / f"{batch}.onnx"
+        file.write_bytes(build_onnx(space.graph(arch), subnet.arrays(), batch=batch).SerializeToString())
+        assert evaluate_onnx(file, data, split) == wanted
+        assert evaluate_onnx(file.read_bytes(), data, split, threads=2) == wanted
+    colour = replace(
+        data, mean=(0.0,) * 3, std=(1.0,) * 3, train=Split(data.train.images.repeat(3, 1), data.train.labels)
+    )
+    with pytest.raises(EvaluatorError) as caught:
+        evaluate_onnx(file, colour, split)
+    assert str(caught.value) == f"onnx {file}: its input [16, 1, 8, 8] does not take images of 3 channels"
+    file.write_bytes(b"x")
+    with pytest.raises(EvaluatorError) as caught:
+        evaluate_onnx(file, data, split)
+    assert str(caught.value).startswith(f"onnx {file}: cannot be loaded (")
+    assert "\n" not in str(caught.value)
+
+
+def test_images_are_normalised_and_resized() -> None:
+    data = digits()
+    x = prepare_images(data, data.train.images, 8)
+    assert float(x.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(x.std(correction=0)) == pytest.approx(1, abs=1e-4)
+    flat = np.full((2, 1, 8, 8), 51, dtype=np.uint8)
+    for size in (4, 8, 13):
+        y = prepare_images(data, flat, size)
+        assert y.shape == (2, 1, size, size)
+        np.testing.assert_allclose(y, (0.2 - data.mean[0]) / data.std[0], rtol=1e-5)
+
+
+def test_augmentation_moves_and_mirrors_each_image() -> None:
+    x = torch.arange(400 * 25, dtype=torch.float32).reshape(400, 1, 5, 5)
+    assert torch.equal(augment(x, np.random.default_rng(0), shift=0.0, flip=False), x)
+    moved = augment(x, np.random.default_rng(0), shift=0.2, flip=True)
+    seen = set()
+    for before, after in zip(x[:, 0], moved[:, 0], strict=True):
+        for flipped in (False, True):
+            for down in (-1, 0, 1):
+                for right in (-1, 0, 1):
+                    rows = (torch.arange(5) + down).clamp(0, 4)
+                    columns = (torch.arange(5) + right).clamp(0, 4)
+                    columns = columns.flip(0) if flipped else columns
+                    if torch.equal(after, before[rows][:, columns]):
+                        seen.add((flipped, down, right))
+                        break
+    assert len(seen) == 18
+
+
+def test_schedule_warms_up_and_ends_near_zero() -> None:
+    recipe = Recipe(epochs=1, batch_size=1, learning_rate=0.2, warmup=0.1)
+    rates = [learning_rate(recipe, step, 100) for step in range(100)]
+    np.testing.assert_allclose(rates[:11], [0.02 * i for i in range(1, 11)] + [0.2])
+    assert rates[55] == pytest.approx(0.1)
+    assert rates[99] < 1e-4
+    assert all(np.diff(rates[10:]) < 0)
+
+
+def test_default_recipe_follows_the_data() -> None:
+    data = digits()
+    recipe = default_recipe("supernet", data)
+    assert recipe.batch_size == 32
+    assert not recipe.flip
+    assert recipe.epochs == 100
+    assert json.loads(json.dumps(recipe.as_dict())) == recipe.as_dict()
+    many = replace(data, train=Split(np.zeros((9000, 3, 2, 2), np.uint8), np.zeros(9000, np.int64)))
+    large = default_recipe("supernet", many, learning_rate=0.3, clip=None)
+    assert (large.epochs, large.batch_size, large.flip, large.learning_rate, large.clip) == (5, 64, True, 0.3, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"speed": 3},
+            "training has no setting 'speed'; it takes epochs, batch_size, optimizer, learning_rate, warmup, "
+            "weight_decay, label_smoothing, clip, shift, flip, random_subnets",
+        ),
+        ({"epochs": 0}, "training: epochs must be a positive integer, not 0"),
+        ({"batch_size": 2.5}, "training: batch_size must be a positive integer, not 2.5"),
+        ({"optimizer": "lamb"}, "training: unknown optimizer 'lamb'; known: sgd, adamw"),
+        ({"learning_rate": -1.0}, "training: learning_rate must lie in 1e-09-1000, not at -1.0"),
+        ({"shift": 0.7}, "training: shift must lie in 0-0.5, not at 0.7"),
+    ],
+)
+def test_impossible_settings(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(EvaluatorError) as caught:
+        default_recipe("train", digits(), **changes)
+    assert str(caught.value) == message
