@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hwnas._errors import RunError
 from hwnas._settings import SearchSettings
-from latency_tables import write_atomic
+from latency_tables import LineJournal, write_atomic
 
 _FORMAT = "hwnas-run"
 _VERSION = 1
@@ -129,15 +128,11 @@ class TrialJournal:
         self.path = path
         self.records: list[dict[str, Any]] = []
         try:
-            data = path.read_bytes() if path.exists() else b""
-            whole = data.rfind(b"\n") + 1
-            for number, line in enumerate(data[:whole].splitlines(), 1):
-                self._take(number, line)
-            self._file = path.open("r+b" if path.exists() else "w+b")
-            self._file.truncate(whole)
-            self._file.seek(whole)
+            self._file = LineJournal(path)
         except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}") from None
+            raise RunError(f"cannot read {path}: {error.strerror}") from None
+        for number, line in enumerate(self._file.lines, 1):
+            self._take(number, line)
 
     def _take(self, number: int, line: bytes) -> None:
         try:
@@ -152,9 +147,7 @@ class TrialJournal:
             RunError: the disk is full or gone; earlier trials are safe.
         """
         try:
-            self._file.write(json.dumps(record, allow_nan=False).encode("utf-8") + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._file.append(json.dumps(record, allow_nan=False))
         except OSError as error:
             raise RunError(f"cannot write {self.path}: {error.strerror}; the trials before this one are safe") from None
         self.records.append(dict(record))

@@ -63,7 +63,7 @@ def run_search(settings: SearchSettings, out: Path, progress: Progress = lambda 
     if table is not None and "latency_ms" in settings.budgets:
         require_reachable(parts.costs, settings.budgets["latency_ms"])
     progress(f"preparing evaluator {settings.evaluator.partition(':')[0]}")
-    evaluator.prepare(run.folder("evaluator"), lambda done, total, text: progress(text))
+    evaluator.prepare(run.folder("evaluator"), _every(10.0, progress))
     study = _sample(run, parts, progress)
     winners = _winners(study, space)
     if not winners:
@@ -78,6 +78,19 @@ def run_search(settings: SearchSettings, out: Path, progress: Progress = lambda 
     write_report(run, study.problem, study.trials)
     progress(f"report: {run.path / 'report.html'}")
     return run
+
+
+def _every(seconds: float, progress: Progress) -> Callable[[int, int, str], None]:
+    """Pass on the last line and otherwise one line in so many seconds."""
+    last = time.monotonic()
+
+    def pass_on(done: int, total: int, text: str) -> None:
+        nonlocal last
+        if done >= total or time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            progress(text)
+
+    return pass_on
 
 
 def _load_data(settings: SearchSettings) -> ImageData | None:

@@ -31,8 +31,8 @@ class _TermCosts:
 class SpaceCosts:
     """Exact latency, MACs, parameters and peak memory of a space's architectures.
 
-    The networks of a space are chains of its terms, so each cost is a sum (peak memory: a maximum) over terms of a number that
-    depends on few choices. Those numbers come from the terms' graphs when first asked for, and are kept.
+    The networks of a space are chains of its terms, so each cost is a sum (peak memory: a maximum) over terms of a
+    number that depends on few choices. Those numbers come from the terms' graphs when first asked for, and are kept.
 
     Args:
         space: the search space.

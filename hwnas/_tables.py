@@ -86,7 +86,7 @@ def build_table(
         save_table(table, path)
     except OSError as error:
         raise HwnasError(
-            f"cannot write {path}: {error.strerror}; all samples are safe in {journal_path(path)}, run the command again"
+            f"cannot write {path}: {error.strerror}; the samples are safe in {journal_path(path)}, run it again"
         ) from None
     return load_table(path)
 

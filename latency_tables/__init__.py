@@ -7,7 +7,7 @@ from latency_tables._errors import (
     TableFormatError,
     UnmeasuredOpError,
 )
-from latency_tables._files import write_atomic
+from latency_tables._files import LineJournal, write_atomic
 from latency_tables._format import dump_table, load_table, parse_table, save_table
 from latency_tables._graph import INPUT, GraphBuilder, Node, OpGraph, merge_counts
 from latency_tables._op import Op, Shape, sorted_attributes
@@ -31,6 +31,7 @@ __all__ = [
     "IdentityMismatchError",
     "LatencyTable",
     "LatencyTableError",
+    "LineJournal",
     "NetworkMeasurement",
     "Node",
     "NoiseFloor",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 from latency_tables._errors import GraphError
-from latency_tables._op import AttributeValue, Op, Shape, sorted_attributes
+from latency_tables._op import Op, Shape, sorted_attributes
 
 INPUT = "input"
 """The name under which nodes refer to the graph's input tensor."""
@@ -106,11 +106,7 @@ class OpGraph:
                 continue
             live_names.add(name)
             stack.extend(alias.get(i, i) for i in by_name[name].inputs)
-        nodes = tuple(
-            replace(node, inputs=tuple(alias.get(i, i) for i in node.inputs))
-            for node in self.nodes
-            if node.name in live_names
-        )
+        nodes = tuple(_reading(node, alias) for node in self.nodes if node.name in live_names)
         return OpGraph(self.input_shape, nodes, tuple(alias.get(name, name) for name in self.outputs))
 
     def fused(self) -> OpGraph:
@@ -188,7 +184,7 @@ class _Fusion:
 
     def run(self) -> OpGraph:
         for node in self.graph.nodes:
-            current = replace(node, inputs=tuple(self.alias.get(name, name) for name in node.inputs))
+            current = _reading(node, self.alias)
             if not self._absorbed(current):
                 self.done[node.name] = current
         outputs = tuple(self.alias.get(name, name) for name in self.graph.outputs)
@@ -200,13 +196,12 @@ class _Fusion:
                 conv = self._open_conv(name)
                 if conv is not None and not conv.op.integer("add", 0):
                     others = node.inputs[:position] + node.inputs[position + 1 :]
-                    op = replace(_with(conv.op, "add", 1), inputs=(*conv.op.inputs, conv.op.output))
-                    self._merge(conv, node, op, others)
+                    self._merge(conv, node, _with_add(conv.op), others)
                     return True
         elif node.op.kind == "activation":
             conv = self._open_conv(node.inputs[0])
             if conv is not None:
-                self._merge(conv, node, _with(conv.op, "act", node.op.word("function")), ())
+                self._merge(conv, node, _with_activation(conv.op, node.op.word("function")), ())
                 return True
         return False
 
@@ -224,5 +219,19 @@ class _Fusion:
         self.readers[conv.name] = self.readers[sink.name]
 
 
-def _with(op: Op, name: str, value: AttributeValue) -> Op:
-    return replace(op, attributes=sorted_attributes({**dict(op.attributes), name: value}))
+def _reading(node: Node, alias: Mapping[str, str]) -> Node:
+    """The node with its inputs taken from their aliases."""
+    if not any(name in alias for name in node.inputs):
+        return node
+    return Node(node.name, node.op, tuple(alias.get(name, name) for name in node.inputs))
+
+
+@cache
+def _with_add(conv: Op) -> Op:
+    attributes = sorted_attributes({**dict(conv.attributes), "add": 1})
+    return replace(conv, attributes=attributes, inputs=(*conv.inputs, conv.output))
+
+
+@cache
+def _with_activation(conv: Op, function: str) -> Op:
+    return replace(conv, attributes=sorted_attributes({**dict(conv.attributes), "act": function}))

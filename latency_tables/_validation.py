@@ -133,7 +133,8 @@ def noise_floor(first: Sequence[float] | FloatArray, second: Sequence[float] | F
 def shrunk_scale(additive: Sequence[float] | FloatArray, measured: Sequence[float] | FloatArray) -> float:
     """A factor on the sums, from a few whole networks, shrunk towards 1.
 
-    The median log ratio times ``n / (n + 2)``: a scale alone, since an affine fit on few networks makes a good table worse.
+    The median log ratio times ``n / (n + 2)``: a scale alone, since an affine fit on few networks makes a good table
+    worse.
     """
     if len(additive) == 0:
         return 1.0

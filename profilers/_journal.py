@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from latency_tables import LineJournal
 from profilers._errors import JournalError
 from profilers._sampling import SampleSet
 
@@ -32,27 +32,15 @@ class SampleJournal:
         self.history: dict[str, SampleSet] = {}
         self.rounds = 0
         try:
-            lines = self._complete_lines()
-            if lines:
-                self._read(lines)
-            self._file = path.open("a", encoding="utf-8")
+            self._file = LineJournal(path)
         except OSError as error:
-            raise JournalError(f"cannot write {path}: {error.strerror}; choose another output with -o") from None
-        if not lines:
+            raise JournalError(f"cannot read {path}: {error.strerror}; choose another output with -o") from None
+        if self._file.lines:
+            self._read(self._file.lines)
+        else:
             self._write(self._header)
 
-    def _complete_lines(self) -> list[str]:
-        """The whole lines of the file, which is cut after the last of them."""
-        if not self.path.exists():
-            return []
-        data = self.path.read_bytes()
-        end = data.rfind(b"\n") + 1
-        if end < len(data):
-            with self.path.open("r+b") as file:
-                file.truncate(end)
-        return data[:end].decode("utf-8", errors="replace").splitlines()
-
-    def _read(self, lines: list[str]) -> None:
+    def _read(self, lines: list[bytes]) -> None:
         try:
             if json.loads(lines[0]) != json.loads(json.dumps(self._header)):
                 raise JournalError(
@@ -84,9 +72,7 @@ class SampleJournal:
 
     def _write(self, record: Mapping[str, object]) -> None:
         try:
-            self._file.write(json.dumps(record) + "\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._file.append(json.dumps(record))
         except OSError as error:
             raise JournalError(f"cannot write {self.path}: {error.strerror}; nothing measured so far is lost") from None
 

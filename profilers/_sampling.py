@@ -1,7 +1,8 @@
 """The sampling protocol: interleaved, shuffled rounds over any set of runnables, until the noise allows to stop.
 
 Needs neither ONNX nor torch. Neighbours, frequency steps and cache states come in bursts; a sequential
-measurement gives all of a burst to one runnable, interleaved rounds spread it over all, and a low quantile leaves it out.
+measurement gives all of a burst to one runnable, interleaved rounds spread it over all, and a low quantile leaves it
+out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the times of measured graphs to prices of ops: a linear system, solved for all quantiles and resamples at once."""
+"""From the times of measured graphs to prices of ops: a linear system, solved for all quantiles at once."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ class OpPrice:
 def solve_prices(probes: Sequence[Probe], samples: Mapping[str, SampleSet], *, seed: int = 0) -> dict[Op, OpPrice]:
     """Prices of all ops that the probes determine.
 
-    Solves ``T = A p`` in the least-squares sense, each equation weighted by the inverse of its time, where ``A[i, j]`` counts op
-    ``j`` in graph ``i``. The solution is linear in ``T``, so the same pseudo-inverse carries medians, 90th percentiles and
-    bootstrap resamples to prices.
+    Solves ``T = A p`` in the least-squares sense, each equation weighted by the inverse of its time, where ``A[i,
+    j]`` counts op
+    ``j`` in graph ``i``. The solution is linear in ``T``, so the same pseudo-inverse carries medians, 90th
+    percentiles and bootstrap resamples to prices.
 
     Args:
         probes: the measured graphs.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# one thread each: beside other work on the machine, threads that wait for each other take many times as long
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

@@ -38,7 +38,8 @@ class Curves:
 def make_curves(problem: Problem, trials: Sequence[Trial]) -> Curves:
     """Compute the curves of a run.
 
-    Hypervolumes are taken of objectives scaled to their range over the whole run, reference point one tenth below the worst.
+    Hypervolumes are taken of objectives scaled to their range over the whole run, reference point one tenth below
+    the worst.
     """
     good = [trial for trial in trials if trial.ok]
     names = [objective.name for objective in problem.objectives]

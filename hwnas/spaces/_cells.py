@@ -30,7 +30,7 @@ class CellEdge(NamedTuple):
 
 
 class ReducedCell(NamedTuple):
-    """A cell without dead edges and needless skips; `output` is the node whose sum is the result (0: the input itself)."""
+    """A cell without dead edges and needless skips; the sum at node `output` is the result (0: the input)."""
 
     edges: tuple[CellEdge, ...]
     output: int
@@ -39,8 +39,8 @@ class ReducedCell(NamedTuple):
 def reduce_cell(codes: tuple[int, ...]) -> ReducedCell | None:
     """The live part of a cell; None where no path leads from input to output.
 
-    Skip edges that only rename a tensor are contracted: a node with a single incoming skip is its source, and a node whose
-    only reader is a skip joins the sum that reads it. Neither changes the function or its cost.
+    Skip edges that only rename a tensor are contracted: a node with a single incoming skip is its source, and a node
+    whose only reader is a skip joins the sum that reads it. Neither changes the function or its cost.
     """
     edges = [
         CellEdge(source, target, OPERATIONS[code], number)
@@ -103,7 +103,7 @@ def representatives() -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 @cache
 def path_counts(codes: tuple[int, ...]) -> tuple[Counter[tuple[str, ...]], Counter[str], int]:
-    """Operation sequences of all paths from input to output (skips left out), live operations, and depth in operations."""
+    """Operation sequences of all paths from input to output (skips left out), live operations, and depth."""
     cell = reduce_cell(codes)
     sequences: Counter[tuple[str, ...]] = Counter()
     if cell is None:

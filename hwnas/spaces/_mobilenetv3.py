@@ -188,7 +188,7 @@ class MobileNetV3(Space):
         return rows
 
     def features(self, codes: npt.ArrayLike) -> FloatArray:
-        """One-hot width, resolution and depths; kernel and expansion of each block relative to their range, 0 where absent.
+        """One-hot width, resolution and depths; each block's kernel and expansion within their range, 0 where absent.
 
         Returns:
             ``(n, f)``; the last columns hold each stage's summed expansions and kernels.

@@ -120,8 +120,8 @@ class NASBench201(Space):
     def features(self, codes: npt.ArrayLike) -> FloatArray:
         """Path features ``(n, f)``: how often each operation sequence occurs on the paths from input to output.
 
-        Followed by the counts of live operations and the depth; paths as in White et al. 2021 (BANANAS, arXiv 1910.11858,
-        section 3), on the reduced cell.
+        Followed by the counts of live operations and the depth; paths as in White et al. 2021 (BANANAS, arXiv
+        1910.11858, section 3), on the reduced cell.
         """
         rows = self.canonical_codes(codes)
         columns = self._path_columns
@@ -175,12 +175,16 @@ class NASBench201(Space):
 
     def ops(self) -> list[Op]:
         """All ops, with every fusion that occurs in some cell."""
+        return list(self._ops)
+
+    @cached_property
+    def _ops(self) -> tuple[Op, ...]:
         small = NASBench201(**{**self._settings, "cells": min(2, self._settings["cells"])})
         firsts = self._codes_of(np.unique(representatives()))
         found: dict[Op, None] = {}
         for codes in firsts[self.valid_codes(firsts)]:
             found.update(dict.fromkeys(small.graph(self.decode(codes)).op_counts))
-        return sorted(found, key=lambda op: op.key)
+        return tuple(sorted(found, key=lambda op: op.key))
 
     @cached_property
     def _path_columns(self) -> dict[tuple[str, ...], int]:

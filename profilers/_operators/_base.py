@@ -31,8 +31,8 @@ class Parameter:
         shape: extents of the tensor.
         init: how it starts: ``"he"`` draws N(0, 2 / fan_in), after He et al. 2015 (arXiv 1502.01852, eq. 10).
         trainable: false for running statistics.
-        centred_axes: axes that a weight-sharing supernet crops around the centre (kernel axes); it crops every other axis
-            from the front.
+        centred_axes: axes that a weight-sharing supernet crops around the centre (kernel axes); it crops every other
+            axis from the front.
     """
 
     shape: tuple[int, ...]

@@ -63,7 +63,8 @@ class InvertedResidual(Composite):
 class Head(Composite):
     """Classifier of MobileNetV3: 1x1 convolution, global pooling, two linear layers.
 
-    Attributes: ``hidden`` (channels of the convolution), ``features`` (width of the first linear layer; 0 leaves it out).
+    Attributes: ``hidden`` (channels of the convolution), ``features`` (width of the first linear layer; 0 leaves it
+    out).
     """
 
     kind = "head"

@@ -46,8 +46,8 @@ def _norm_scale(values: Mapping[str, FloatArray]) -> FloatArray:
 class Convolution(Primitive):
     """2-D convolution, "same" padding, with batch norm (or bias), an optional residual input and an activation.
 
-    Attributes of the op: ``kernel``, ``stride``, ``groups`` (integers), ``norm`` (``batch``, ``bias``, ``none``), ``act``,
-    and ``add=1`` where a second input of the output's shape is added before the activation. With as many
+    Attributes of the op: ``kernel``, ``stride``, ``groups`` (integers), ``norm`` (``batch``, ``bias``, ``none``),
+    ``act``, and ``add=1`` where a second input of the output's shape is added before the activation. With as many
     groups as channels it is a depthwise convolution.
     """
 

@@ -62,9 +62,7 @@ def test_another_search_is_refused(tmp_path):
     Run.create(tmp_path / "run", SearchSettings(seed=1))
     with pytest.raises(HwnasError) as caught:
         Run.create(tmp_path / "run", SearchSettings(seed=2))
-    assert str(caught.value) == (
-        f"{tmp_path / 'run'} holds a search with seed 1, this one has 2; choose another --out"
-    )
+    assert str(caught.value) == (f"{tmp_path / 'run'} holds a search with seed 1, this one has 2; choose another --out")
 
 
 def test_folders_that_are_no_runs_are_refused(tmp_path):
@@ -74,7 +72,7 @@ def test_folders_that_are_no_runs_are_refused(tmp_path):
         Run.create(tmp_path / "photos", SearchSettings())
     with pytest.raises(HwnasError, match="does not exist; choose another folder"):
         Run.open(tmp_path / "nothing")
-    with pytest.raises(HwnasError, match="is a file; choose a folder for --out"):
+    with pytest.raises(HwnasError, match=r"is a file; choose a folder for --out"):
         Run.create(tmp_path / "photos" / "cat.jpg", SearchSettings())
     (tmp_path / "photos" / "settings.json").write_text('{"a": 1}')
     with pytest.raises(HwnasError, match="photos is not a run of hwnas; choose another folder"):
@@ -127,9 +125,7 @@ def test_picks():
     assert pick_network(front, "c")["id"] == "c"
     with pytest.raises(HwnasError) as caught:
         pick_network(front, "z")
-    assert str(caught.value) == (
-        "the run has no network 'z'; pick fastest, knee, most-accurate or one of a, b, c"
-    )
+    assert str(caught.value) == ("the run has no network 'z'; pick fastest, knee, most-accurate or one of a, b, c")
     with pytest.raises(HwnasError, match="no networks"):
         pick_network([], "knee")
 

@@ -1,0 +1,393 @@
+"""Every command and every error of the command line, whole lines."""
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hwnas._cli import main
+from hwnas._devices import make_backend
+from latency_tables import IdentityMismatchError, load_table
+
+SMALL = ["--space", "mobilenetv3", "--resolution", "8", "--width", "0.5"]
+
+
+@pytest.fixture(scope="module")
+def table_file(tmp_path_factory):
+    """A table of a small space, measured here."""
+    path = tmp_path_factory.mktemp("profile") / "small.json"
+    assert main(["profile", *SMALL, "--image-channels", "1", "--networks", "6", "-o", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def fails(capsys):
+    """Run a command that must fail; returns its one line."""
+
+    def run(*arguments):
+        code = 0
+        try:
+            code = main([str(a) for a in arguments])
+        except SystemExit as leaving:
+            code = leaving.code
+        captured = capsys.readouterr()
+        assert code == 2, captured
+        lines = [line for line in captured.err.splitlines() if not line.startswith("[")]
+        assert len(lines) == 1, captured.err
+        assert captured.out == ""
+        return lines[0]
+
+    return run
+
+
+def picture(path, size=(8, 8), seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def test_profile_writes_a_validated_table_and_does_not_measure_twice(table_file, capsys):
+    table = load_table(table_file)
+    assert table.validation.networks == 6
+    assert table.identity["device"] == "cpu"
+    before = table_file.read_bytes()
+    code = main(["profile", *SMALL, "--image-channels", "1", "--networks", "6", "-o", str(table_file)])
+    captured = capsys.readouterr()
+    assert code == 0
+    assert "is already measured" in captured.err
+    assert "noise floor" in captured.out
+    assert table_file.read_bytes() == before
+
+
+def test_predict(table_file, capsys):
+    arch = "w0.5_r8_k3e2_k3e2_k3e2_k3e2_k3e2"
+    assert main(["predict", str(table_file), arch, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    latency = found["latency_ms"]
+    assert 0 < latency["low"] < latency["predicted"] < latency["high"]
+    assert main(["predict", str(table_file), "w0.5_r8_k7e6+k7e6_k3e2_k3e2_k3e2_k3e2", "--json"]) == 0
+    slower = json.loads(capsys.readouterr().out)
+    assert slower["latency_ms"]["predicted"] > latency["predicted"]
+    assert slower["macs"] > found["macs"]
+    assert main(["predict", str(table_file), arch]) == 0
+    assert capsys.readouterr().out.startswith(f"latency {latency['predicted']:.4g} ms (90 % interval ")
+
+
+def test_devices(capsys):
+    assert main(["devices"]) == 0
+    assert capsys.readouterr().out.startswith("cpu ")
+
+
+def test_unknown_names(fails, tmp_path, benchmark_csv):
+    out = ["--out", tmp_path / "run"]
+    assert fails("search", "--device", "tpu", *out) == (
+        "hwnas: error: unknown device 'tpu'; known devices: cpu, cuda, cuda:N (see `hwnas devices`)"
+    )
+    assert fails("search", "--space", "resnet", *out) == (
+        "hwnas: error: unknown space 'resnet'; known spaces: mobilenetv3, nasbench201"
+    )
+    assert fails("search", "--strategy", "luck", *out).startswith("hwnas: error: unknown strategy 'luck'")
+    assert fails("search", "--evaluator", "guess", *out) == (
+        "hwnas: error: unknown evaluator 'guess'; known: supernet, table:FILE, train"
+    )
+    assert fails("search", "--minimize", "speed", *out) == (
+        "hwnas: error: unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory"
+    )
+    table = ["--space", "nasbench201", "--evaluator", f"table:{benchmark_csv}"]
+    line = fails("search", *table, "--accuracy-column", "acc", "--latency-column", "zz", *out)
+    assert line == f"hwnas: error: table {benchmark_csv}: no column 'zz' of numbers; it has acc, phone_ms"
+    line = fails("search", *table, "--accuracy-column", "yy", "--latency-column", "phone_ms", *out)
+    assert line == f"hwnas: error: table {benchmark_csv}: no column 'yy' of numbers; it has acc, phone_ms"
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_out_of_range(fails, tmp_path):
+    out = ["--out", tmp_path / "run"]
+    assert fails("search", "--samples", "0", *out) == "hwnas: error: --samples must be at least 1, not 0"
+    assert fails("search", "--batch", "0", *out) == "hwnas: error: --batch must be at least 1, not 0"
+    assert "usable cores, not 4096" in fails("profile", "--threads", "4096")
+    assert fails("profile", "--networks", "1") == "hwnas: error: --networks must be at least 2, not 1"
+    assert fails("search", "--latency-budget", "soon", *out) == (
+        "hwnas: error: cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"
+    )
+    assert fails("search", "--params-budget", "few", *out) == (
+        "hwnas: error: cannot read the amount 'few'; write it like 600k, 2M or 1.5G"
+    )
+    assert fails("profile", "--resolution", "8,x") == (
+        "hwnas: error: cannot read --resolution '8,x'; write numbers with commas between, like 16,32"
+    )
+    assert fails("profile", "--space", "nasbench201", "--preset", "tiny") == (
+        "hwnas: error: --preset is an option of mobilenetv3, not of nasbench201"
+    )
+    assert fails("search", "--latency-column", "x", *out) == (
+        "hwnas: error: --latency-column goes with --evaluator table:FILE"
+    )
+    assert fails("fly").startswith("hwnas: error: argument COMMAND: invalid choice: 'fly'")
+    assert fails("search", "--samples", "many").startswith("hwnas: error: argument --samples: invalid int value")
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="there is a GPU here")
+def test_no_cuda(fails, tmp_path):
+    for command in (["profile"], ["search", "--out", tmp_path / "run"]):
+        line = fails(*command, "--device", "cuda")
+        assert line.startswith("hwnas: error: device cuda is not usable: ")
+        assert "torch" in line
+
+
+def test_broken_tables(fails, table_file, tmp_path):
+    arch = "w0.5_r8_k3e2_k3e2_k3e2_k3e2_k3e2"
+    text = table_file.read_text()
+    broken = tmp_path / "table.json"
+    broken.write_text(text[: len(text) // 2])
+    assert fails("predict", broken, arch) == (
+        f"hwnas: error: {broken} is truncated or not JSON; measure it again with `hwnas profile`"
+    )
+    broken.write_text(text.replace('"batch": 1', '"batch": 8'))
+    assert fails("predict", broken, arch) == (
+        f"hwnas: error: {broken} was changed after it was measured (its content hash does not fit); measure it again"
+    )
+    assert fails("predict", tmp_path / "no.json", arch) == (
+        f"hwnas: error: cannot read the latency table {tmp_path / 'no.json'}: No such file or directory"
+    )
+    assert fails("predict", table_file, "nonsense").startswith(
+        "hwnas: error: space mobilenetv3: cannot read 'nonsense'; it must look like"
+    )
+
+
+def test_a_table_of_another_device_or_thread_count(fails, table_file, tmp_path):
+    threads = load_table(table_file)
+    with pytest.raises(IdentityMismatchError):
+        threads.require_identity({**threads.identity, "threads": 2})
+    cores = len(threads.identity["core_mask"])
+    if cores < 2:
+        pytest.skip("one core only")
+    line = fails("search", *SMALL, "--threads", 2, "--table", table_file, "--out", tmp_path / "run")
+    assert line == (
+        f"hwnas: error: {table_file} was measured with threads 1, here it is 2; "
+        "measure a table of your own with `hwnas profile`"
+    )
+
+
+def test_an_unreachable_budget_is_refused_before_training(fails, table_file, tmp_path):
+    run = tmp_path / "run"
+    line = fails("search", *SMALL, "--table", table_file, "--latency-budget", "1us", "--out", run)
+    start = "hwnas: error: no network of the space meets --latency-budget 0.001ms: the fastest, w0.5_r8_k"
+    assert line.startswith(start)
+    assert line.endswith("ms")
+    assert not (run / "evaluator").exists()
+
+
+def test_folders_of_images(fails, tmp_path):
+    out = ["--out", tmp_path / "run"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert fails("search", "--data", empty, *out).startswith(f"hwnas: error: data {empty}: ")
+    one = tmp_path / "one"
+    for i in range(6):
+        picture(one / "train" / "cat" / f"{i}.png")
+    assert fails("search", "--data", one, *out).startswith(f"hwnas: error: data {one}")
+    bad = tmp_path / "bad"
+    for name in ("cat", "dog"):
+        for i in range(6):
+            picture(bad / "train" / name / f"{i}.png")
+    (bad / "train" / "dog" / "3.png").write_bytes(b"not an image")
+    line = fails("search", "--data", bad, *out)
+    assert str(Path("train") / "dog" / "3.png") in line
+    assert fails("search", "--data", tmp_path / "nowhere", *out).startswith("hwnas: error: data ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_folders_that_are_no_runs(fails, tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "file").write_text("mine")
+    assert fails("search", "--out", tmp_path / "x") == (
+        f"hwnas: error: {tmp_path / 'x'} is not a run of hwnas (no settings.json); choose another folder"
+    )
+    assert fails("export", tmp_path / "x") == (
+        f"hwnas: error: {tmp_path / 'x'} is not a run of hwnas (no settings.json); choose another folder"
+    )
+    assert (tmp_path / "x" / "file").read_text() == "mine"
+
+
+def test_places_that_cannot_be_written(fails, table_file):
+    if not Path("/proc/version").exists():
+        pytest.skip("needs a folder that nobody may write to")
+    line = fails("profile", *SMALL, "-o", "/proc/hwnas/table.json")
+    assert line == "hwnas: error: cannot write into /proc/hwnas: No such file or directory; choose another place"
+    line = fails("search", *SMALL, "--table", table_file, "--out", "/proc/hwnas")
+    assert line == "hwnas: error: cannot write into /proc/hwnas: No such file or directory; choose another --out"
+
+
+@pytest.fixture(scope="module")
+def benchmark_csv(tmp_path_factory):
+    """A made-up benchmark of all cells."""
+    from hwnas.spaces import make_space
+
+    space = make_space("nasbench201")
+    grid = np.array(np.meshgrid(*[np.arange(5)] * 6, indexing="ij")).reshape(6, -1).T
+    grid = np.unique(space.canonical_codes(grid[space.valid_codes(grid)]), axis=0)
+    rng = np.random.default_rng(0)
+    weights = np.array([[0, 1, 4, 9, 2]]) / 60
+    score = np.take_along_axis(np.repeat(weights, len(grid), 0), grid, 1).sum(1)
+    path = tmp_path_factory.mktemp("benchmark") / "cells.csv"
+    with path.open("w") as file:
+        file.write("arch,acc,phone_ms\n")
+        for row, s, noise in zip(grid, score, rng.random(len(grid)), strict=True):
+            file.write(f"{space.format(space.decode(row))},{0.5 + s / 2 + noise / 50:.4f},{1 + 9 * s + noise:.4f}\n")
+    return path
+
+
+def search_on_benchmark(benchmark_csv, out, samples=40, **process):
+    columns = ["--accuracy-column", "acc", "--latency-column", "phone_ms", "--latency-budget", "8ms"]
+    command = ["search", "--space", "nasbench201", "--evaluator", f"table:{benchmark_csv}", *columns]
+    return [sys.executable, "-m", "hwnas", *command, "--samples", str(samples), "--seed", "3", "--out", str(out)]
+
+
+def trials_of(out):
+    lines = (out / "trials.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def unbroken(benchmark_csv, tmp_path_factory):
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    subprocess.run(search_on_benchmark(benchmark_csv, out), check=True, capture_output=True)
+    return out
+
+
+def test_a_search_on_a_benchmark_keeps_its_budget_and_repeats_nothing(unbroken):
+    trials = trials_of(unbroken)
+    assert len(trials) == len({trial["arch"] for trial in trials}) == 40
+    assert all(trial["values"]["latency_ms"] <= 8 for trial in trials)
+    front = json.loads((unbroken / "pareto.json").read_text())
+    assert 1 <= len(front) <= 10
+    assert all(n["onnx"] is None and n["accuracy"] is None for n in front)
+    assert (unbroken / "report.html").exists()
+
+
+@pytest.mark.parametrize("kill_at", [3, 17])
+def test_a_killed_search_goes_on_and_ends_with_the_same_trials(benchmark_csv, unbroken, tmp_path, kill_at):
+    out = tmp_path / "run"
+    command = search_on_benchmark(benchmark_csv, out)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    journal = out / "trials.jsonl"
+    while not (journal.exists() and journal.read_bytes().count(b"\n") >= kill_at):
+        assert process.poll() is None, "the search ended before it could be killed"
+    process.kill()
+    process.wait()
+    before = journal.read_bytes()
+    assert before.count(b"\n") < 40
+    subprocess.run(command, check=True, capture_output=True)
+    assert journal.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
+    assert trials_of(out) == trials_of(unbroken)
+    assert (out / "pareto.json").read_bytes() == (unbroken / "pareto.json").read_bytes()
+
+
+def test_a_full_disk_loses_no_finished_trial(benchmark_csv, unbroken, tmp_path):
+    out = tmp_path / "run"
+    limit = (unbroken / "trials.jsonl").stat().st_size // 2
+
+    def small_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    command = search_on_benchmark(benchmark_csv, out)
+    result = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_disk, check=False)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1] == (
+        f"hwnas: error: cannot write {out / 'trials.jsonl'}: File too large; the trials before this one are safe"
+    )
+    subprocess.run(command, check=True, capture_output=True)
+    assert trials_of(out) == trials_of(unbroken)
+
+
+def test_a_journal_of_another_search_is_refused(benchmark_csv, unbroken, tmp_path, fails):
+    out = tmp_path / "run"
+    shutil.copytree(unbroken, out)
+    lines = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
+    lines[20]["codes"], lines[21]["codes"] = lines[21]["codes"], lines[20]["codes"]
+    (out / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    line = fails(*search_on_benchmark(benchmark_csv, out)[3:])
+    assert line.startswith(f"hwnas: error: {out / 'trials.jsonl'} does not continue this search: ")
+
+
+@pytest.fixture(scope="module")
+def run(table_file, tmp_path_factory):
+    out = tmp_path_factory.mktemp("search") / "run"
+    command = ["search", *SMALL, "--table", str(table_file), "--epochs", "2", "--samples", "14", "--out", str(out)]
+    assert main(command) == 0
+    return out
+
+
+class TestWholeSearch:
+    """The main job on digits, small: profile, supernet, LaMOO, hand-over, report, export."""
+
+    def test_pareto_file(self, run):
+        networks = json.loads((run / "pareto.json").read_text())
+        assert 1 <= len(networks) <= 10
+        for n in networks:
+            assert n["accuracy"] == pytest.approx(n["torch_accuracy"], abs=0.002)
+            latency = n["latency_ms"]
+            assert 0 < latency["low"] <= latency["predicted"] <= latency["high"]
+            assert latency["measured"] > 0
+            assert (run / n["onnx"]).is_file()
+            assert min(n["macs"], n["params"], n["peak_memory_bytes"]) > 0
+        predicted = [n["latency_ms"]["predicted"] for n in networks]
+        assert predicted == sorted(predicted)
+
+    def test_onnx_files_carry_what_a_user_needs(self, run):
+        import onnx
+
+        n = json.loads((run / "pareto.json").read_text())[0]
+        model = onnx.load(run / n["onnx"])
+        onnx.checker.check_model(model, full_check=True)
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        assert metadata["hwnas.arch"] == n["arch"]
+        assert json.loads(metadata["hwnas.classes"]) == [str(d) for d in range(10)]
+        assert json.loads(metadata["hwnas.preprocessing"])["size"] == 8
+
+    def test_report_and_pictures(self, run):
+        page = (run / "report.html").read_text()
+        assert page.count("data:image/png;base64,") == 3
+        assert "http" not in page
+        for name in ("front", "hypervolume", "latency"):
+            assert (run / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        for n in json.loads((run / "pareto.json").read_text()):
+            assert n["arch"] in page
+
+    def test_starting_again_evaluates_nothing_twice(self, run, table_file):
+        before = (run / "trials.jsonl").read_bytes()
+        command = ["search", *SMALL, "--table", str(table_file), "--epochs", "2", "--samples", "14", "--out", str(run)]
+        assert main(command) == 0
+        assert (run / "trials.jsonl").read_bytes() == before
+
+    def test_another_seed_in_the_same_folder_is_refused(self, run, table_file, fails):
+        command = ["search", *SMALL, "--table", table_file, "--epochs", "2", "--samples", "14", "--out", run]
+        assert fails(*command, "--seed", "9") == (
+            f"hwnas: error: {run} holds a search with seed 0, this one has 9; choose another --out"
+        )
+
+    @pytest.mark.parametrize("pick", ["fastest", "knee", "most-accurate"])
+    def test_export(self, run, tmp_path, pick, capsys):
+        target = tmp_path / "network.onnx"
+        assert main(["export", str(run), "--pick", pick, "-o", str(target)]) == 0
+        assert capsys.readouterr().out.startswith(f"{target}: w0.5_r8_")
+        backend = make_backend("cpu", image_channels=1)
+        assert backend.load_file(str(target)).run(1) > 0
+
+    def test_export_of_an_unknown_network(self, run, fails):
+        assert fails("export", run, "--pick", "t9999").startswith("hwnas: error: the run has no network 't9999'; pick ")
+
+
+@pytest.mark.parametrize("command", [[], ["profile"], ["search"], ["export"], ["predict"], ["devices"]])
+def test_every_help_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main([*command, "--help"])
+    assert leaving.value.code == 0
+    text = capsys.readouterr().out
+    assert "example: hwnas" in text or not command
