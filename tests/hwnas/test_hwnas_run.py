@@ -78,7 +78,7 @@ def test_folders_that_are_no_runs_are_refused(tmp_path):
     with pytest.raises(HwnasError, match="photos is not a run of hwnas; choose another folder"):
         Run.open(tmp_path / "photos")
     (tmp_path / "photos" / "settings.json").write_text("{")
-    with pytest.raises(HwnasError, match="settings.json cannot be read"):
+    with pytest.raises(HwnasError, match=r"settings\.json cannot be read"):
         Run.open(tmp_path / "photos")
 
 

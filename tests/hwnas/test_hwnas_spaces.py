@@ -3,6 +3,7 @@
 import csv
 import gzip
 import statistics
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def test_one_hot_marks_one_value_a_choice(name):
     hot = space.one_hot(codes)
     assert hot.shape == (5, sum(space.cardinalities))
     starts = np.cumsum([0, *space.cardinalities])
-    for column, (a, b) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for column, (a, b) in enumerate(pairwise(starts)):
         assert (hot[:, a:b].argmax(axis=1) == codes[:, column]).all()
         assert (hot[:, a:b].sum(axis=1) == 1).all()
 

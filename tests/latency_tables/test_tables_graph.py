@@ -59,7 +59,7 @@ def test_a_result_that_is_read_twice_is_not_fused():
 
 
 def test_an_output_is_not_fused_away():
-    builder, a, b = chain()
+    builder, a, _ = chain()
     graph = builder.build(builder.add("relu", ops.activation(SHAPE, "relu"), a), a).fused()
     assert names(graph) == ["a", "b", "relu"]
 

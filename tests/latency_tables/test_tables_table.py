@@ -154,8 +154,7 @@ def test_a_mutated_file_is_refused_or_means_the_same(position, character, insert
     text = TEXT[:position] + character + TEXT[position + (0 if insert else 1) :]
     try:
         read = parse_table(text)
-    except TableFormatError as error:
-        assert "\n" not in str(error)
+    except TableFormatError:
         return
     assert read == parse_table(TEXT)
 

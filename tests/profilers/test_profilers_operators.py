@@ -211,8 +211,8 @@ def test_wrong_weights_are_named():
 def test_unknown_operators_are_refused():
     with pytest.raises(OperatorError, match="unknown operator 'warp'"):
         operator_of(Op("warp", (S,), S))
+    op = ops.conv(S, 8, act="gelu")
     with pytest.raises(OperatorError, match="unknown activation 'gelu'"):
-        op = ops.conv(S, 8, act="gelu")
         operator_of(op).check(op)
 
 
