@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search._arrays import BoolArray, FloatArray, IntArray, unique_rows
+from search._arrays import FloatArray, IntArray, unique_rows
 from search._context import Context
 from search.models import Inputs
 
@@ -29,11 +29,6 @@ class Pool:
     codes: IntArray
     inputs: Inputs
     known: FloatArray
-
-    def take(self, keep: BoolArray) -> Pool:
-        """The candidates that `keep` (p,) selects."""
-        inputs = Inputs(self.inputs.encodings[keep], self.inputs.one_hot[keep])
-        return Pool(self.codes[keep], inputs, self.known[keep])
 
 
 def make_pool(context: Context, codes: IntArray, rows: IntArray | None = None) -> Pool:

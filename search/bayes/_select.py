@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from search._arrays import BoolArray, FloatArray, IntArray
@@ -9,12 +12,78 @@ from search._context import Context
 from search._pareto import dominance_numbers
 from search.bayes._ehvi import expected_improvement, improvement_grid
 from search.bayes._pool import Pool
-from search.models import Inputs, LogTarget, Model, Posterior, fit_target
+from search.models import Fitted, Inputs, LogTarget, Model, Posterior, fit_target
 
-__all__ = ["greedy_batch"]
+__all__ = ["Contains", "greedy_batch"]
+
+Contains = Callable[[IntArray], BoolArray]
 
 _CERTAIN = 1e-6
 _TRAIN_LIMIT = 500
+
+
+def greedy_batch(
+    context: Context,
+    model: Model,
+    pool: Pool,
+    n: int,
+    contains: Contains | None = None,
+    confined: int = 0,
+) -> IntArray:
+    """A batch of codes (k, d), k <= n, chosen one after the other.
+
+    After each choice the archive gains the chosen candidate at its predicted value and the model is
+    conditioned on it, so that the next one improves on both (the "Kriging believer" of Ginsbourger et al.).
+
+    Args:
+        context: The study's view; its problem has at most one expensive objective.
+        model: Model of that objective.
+        pool: The candidates (p rows).
+        n: Size of the batch.
+        contains: The region that the first `confined` choices are made in.
+        confined: Number of these choices.
+    """
+    acquisition = _prepare(context, model, pool)
+    inside = contains(pool.codes) if contains is not None else np.ones(len(pool.codes), dtype=bool)
+    posterior = acquisition.posterior(pool)
+    archive = context.points[context.archive]
+    free = np.ones(len(pool.codes), dtype=bool)
+    chosen: list[int] = []
+    for slot in range(min(n, len(pool.codes))):
+        gain = acquisition.gain(pool, posterior, archive)
+        allowed = free & inside if slot < confined else free
+        best = _argmax(gain, posterior.mean, allowed if allowed.any() else free)
+        chosen.append(best)
+        free[best] = False
+        archive = np.concatenate([archive, acquisition.believed(pool, posterior, best)])
+        posterior.condition(best)
+    return pool.codes[np.array(chosen, dtype=np.int64)]
+
+
+@dataclass(frozen=True)
+class _Acquisition:
+    """Expected hypervolume improvement with one objective learned (or, with `model` absent, none)."""
+
+    learned: int
+    reference: FloatArray
+    target: LogTarget
+    model: Fitted | None
+
+    def posterior(self, pool: Pool) -> Posterior:
+        if self.model is None:
+            return _Exact(self.target.transform(pool.known[:, self.learned]))
+        return self.model.posterior(pool.inputs)
+
+    def gain(self, pool: Pool, posterior: Posterior, archive: FloatArray) -> FloatArray:
+        grid = improvement_grid(archive, self.reference, self.learned)
+        known = np.delete(pool.known, self.learned, axis=1)
+        return expected_improvement(grid, known, posterior.mean, posterior.std, self.target)
+
+    def believed(self, pool: Pool, posterior: Posterior, chosen: int) -> FloatArray:
+        """The point (1, m) that a candidate is believed to be."""
+        point = pool.known[chosen : chosen + 1].copy()
+        point[:, self.learned] = self.target.inverse(posterior.mean[chosen : chosen + 1])
+        return point
 
 
 class _Exact:
@@ -28,54 +97,19 @@ class _Exact:
         """Nothing is learned."""
 
 
-def greedy_batch(
-    context: Context, model: Model, pool: Pool, n: int, inside: BoolArray | None = None, confined: int = 0
-) -> IntArray:
-    """Indices (k,), k <= n, of a batch, chosen one after the other.
-
-    After each choice the archive gains the chosen candidate at its predicted value and the model is
-    conditioned on it, so that the next one improves on both (the "Kriging believer" of Ginsbourger et al.).
-
-    Args:
-        context: The study's view; its problem has at most one expensive objective.
-        model: Model of that objective.
-        pool: The candidates (p rows).
-        n: Size of the batch.
-        inside: Which candidates (p,) the first `confined` choices are made among.
-        confined: Number of these choices.
-    """
-    learned = context.problem.expensive[0] if context.problem.expensive else 0
-    others = [k for k in range(pool.known.shape[1]) if k != learned]
-    target, posterior = _fit(context, model, pool, learned)
-    archive = context.points[context.archive]
-    free = np.ones(len(pool.codes), dtype=bool)
-    chosen: list[int] = []
-    for slot in range(min(n, len(pool.codes))):
-        grid = improvement_grid(archive, context.reference, learned)
-        gain = expected_improvement(grid, pool.known[:, others], posterior.mean, posterior.std, target)
-        allowed = free & inside if inside is not None and slot < confined else free
-        best = _argmax(gain, posterior.mean, allowed if allowed.any() else free)
-        chosen.append(best)
-        free[best] = False
-        believed = pool.known[best].copy()
-        believed[learned] = float(target.inverse(posterior.mean[best : best + 1])[0])
-        archive = np.concatenate([archive, believed[None, :]])
-        posterior.condition(best)
-    return np.array(chosen, dtype=np.int64)
-
-
-def _fit(context: Context, model: Model, pool: Pool, learned: int) -> tuple[LogTarget, Posterior]:
+def _prepare(context: Context, model: Model, pool: Pool) -> _Acquisition:
+    expensive = context.problem.expensive
+    learned = expensive[0] if expensive else 0
     values = context.points[:, learned]
-    reference = float(context.reference[learned])
-    cap = context.normaliser.cap(learned)
-    if not context.problem.expensive:
-        exact = pool.known[:, learned]
-        target = fit_target(np.append(values, exact), reference, cap)
-        return target, _Exact(target.transform(exact))
+    reference, cap = float(context.reference[learned]), context.normaliser.cap(learned)
+    if not expensive:
+        target = fit_target(np.append(values, pool.known[:, learned]), reference, cap)
+        return _Acquisition(learned, context.reference, target, None)
     target = fit_target(values, reference, cap)
     kept = _informative(context)
     train = Inputs(context.encodings[kept], context.problem.domain.one_hot(context.codes[kept]))
-    return target, model.posterior(train, target.transform(values[kept]), pool.inputs)
+    fitted = model.fit(train, target.transform(values[kept]))
+    return _Acquisition(learned, context.reference, target, fitted)
 
 
 def _informative(context: Context) -> IntArray:

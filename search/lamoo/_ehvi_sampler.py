@@ -40,17 +40,13 @@ class EHVISampler:
         if len(context.problem.expensive) > 1:
             return self._several(region, context, n, rng)
         outside = math.floor(self.hedge * n)
-        pool = make_pool(context, region.pool, region.rows)
-        if outside == 0:
-            return pool.codes[greedy_batch(context, self.model, pool, n)]
-        codes, rows = whole_pool(context, rng)
+        codes, rows = region.pool, region.rows
+        if outside:
+            codes, rows = whole_pool(context, rng)
         if rows is None:
             codes = context.admit(np.concatenate([region.pool, codes]))
         pool = make_pool(context, codes, rows)
-        inside = region.contains(codes)
-        if rows is not None and region.rows is not None:
-            inside = np.isin(rows, region.rows)
-        return pool.codes[greedy_batch(context, self.model, pool, n, inside, n - outside)]
+        return greedy_batch(context, self.model, pool, n, region.contains, n - outside)
 
     @staticmethod
     def _several(region: Region, context: Context, n: int, rng: np.random.Generator) -> IntArray:

@@ -1,6 +1,6 @@
 """Models of an expensive objective: Gaussian processes, a forest, ensembles of them."""
 
-from search.models._base import Inputs, Model, Posterior
+from search.models._base import Fitted, Inputs, Model, Posterior
 from search.models._ensemble import Ensemble
 from search.models._forest import Forest
 from search.models._gp import GaussianProcess
@@ -8,6 +8,7 @@ from search.models._target import LogTarget, fit_target
 
 __all__ = [
     "Ensemble",
+    "Fitted",
     "Forest",
     "GaussianProcess",
     "Inputs",

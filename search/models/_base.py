@@ -7,7 +7,7 @@ from typing import Protocol
 
 from search._arrays import FloatArray
 
-__all__ = ["Inputs", "Model", "Posterior"]
+__all__ = ["Fitted", "Inputs", "Model", "Posterior"]
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,19 @@ class Posterior(Protocol):
         ...
 
 
+class Fitted(Protocol):
+    """A fitted model."""
+
+    def posterior(self, pool: Inputs) -> Posterior:
+        """Predicts `pool` (p rows)."""
+        ...
+
+
 class Model(Protocol):
     """A regression model with uncertainty; fitting and predicting are functions of the arguments alone."""
 
     name: str
 
-    def posterior(self, train: Inputs, targets: FloatArray, pool: Inputs) -> Posterior:
-        """Fits `targets` (n,) at `train` (n rows) and predicts `pool` (p rows)."""
+    def fit(self, train: Inputs, targets: FloatArray) -> Fitted:
+        """Fits `targets` (n,) at `train` (n rows), n >= 1."""
         ...

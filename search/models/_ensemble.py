@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from search._arrays import FloatArray
-from search.models._base import Inputs, Model, Posterior
+from search.models._base import Fitted, Inputs, Model, Posterior
 
 __all__ = ["Ensemble"]
 
@@ -29,6 +29,14 @@ class _MixturePosterior:
         self._update()
 
 
+class _FittedEnsemble:
+    def __init__(self, parts: Sequence[Fitted]) -> None:
+        self._parts = parts
+
+    def posterior(self, pool: Inputs) -> Posterior:
+        return _MixturePosterior([part.posterior(pool) for part in self._parts])
+
+
 class Ensemble:
     """Mean of the members' means; variance of the mixture, so disagreement counts as uncertainty."""
 
@@ -36,6 +44,6 @@ class Ensemble:
         self.members = members
         self.name = "+".join(member.name for member in members)
 
-    def posterior(self, train: Inputs, targets: FloatArray, pool: Inputs) -> Posterior:
-        """Fits every member and predicts with all of them; see `Model.posterior`."""
-        return _MixturePosterior([member.posterior(train, targets, pool) for member in self.members])
+    def fit(self, train: Inputs, targets: FloatArray) -> Fitted:
+        """Fits every member; see `Model.fit`."""
+        return _FittedEnsemble([member.fit(train, targets) for member in self.members])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from search._arrays import FloatArray
-from search.models._base import Inputs, Posterior
+from search.models._base import Fitted, Inputs, Posterior
 
 __all__ = ["Forest"]
 
@@ -23,6 +25,16 @@ class _FixedPosterior:
         """Keeps the marginals."""
 
 
+class _FittedForest:
+    def __init__(self, forest: Any) -> None:
+        self._forest = forest
+
+    def posterior(self, pool: Inputs) -> Posterior:
+        single = pool.encodings.astype(np.float32)
+        each = np.stack([tree.predict(single, check_input=False) for tree in self._forest.estimators_])
+        return _FixedPosterior(each.mean(axis=0), np.maximum(each.std(axis=0), _FLOOR))
+
+
 class Forest:
     """Random forest on the encodings; the spread of the trees is the standard deviation.
 
@@ -37,12 +49,9 @@ class Forest:
         self.trees = trees
         self.leaf = leaf
 
-    def posterior(self, train: Inputs, targets: FloatArray, pool: Inputs) -> Posterior:
-        """Fits (with a fixed seed) and predicts; see `Model.posterior`."""
+    def fit(self, train: Inputs, targets: FloatArray) -> Fitted:
+        """Fits with a fixed seed; see `Model.fit`."""
         from sklearn.ensemble import RandomForestRegressor
 
         forest = RandomForestRegressor(self.trees, min_samples_leaf=self.leaf, random_state=0, n_jobs=1)
-        forest.fit(train.encodings, targets)
-        single = pool.encodings.astype(np.float32)
-        each = np.stack([tree.predict(single, check_input=False) for tree in forest.estimators_])
-        return _FixedPosterior(each.mean(axis=0), np.maximum(each.std(axis=0), _FLOOR))
+        return _FittedForest(forest.fit(train.encodings, targets))

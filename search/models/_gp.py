@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from search._arrays import FloatArray
-from search.models._base import Inputs, Posterior
+from search._arrays import BoolArray, FloatArray
+from search.models._base import Fitted, Inputs, Posterior
 
 __all__ = ["GaussianProcess"]
 
@@ -21,15 +21,20 @@ _LOG_WEIGHT_RANGE = 6.0
 _TINY = 1e-10
 
 
-def with_presence(train: FloatArray, pool: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Appends to counts whether they are positive at all.
+def _counts(encodings: FloatArray) -> BoolArray:
+    """Which columns (f,) of `encodings` (n, f) are counts that exceed one somewhere."""
+    whole = (encodings >= 0).all(axis=0) & (encodings == np.round(encodings)).all(axis=0)
+    result: BoolArray = whole & (encodings.max(axis=0) > 1)
+    return result
+
+
+def with_presence(encodings: FloatArray, counts: BoolArray) -> FloatArray:
+    """Appends to the count columns whether they are positive at all.
 
     That something occurs and how often it does are different facts about an architecture; with a column
-    for each the kernel can weigh them apart. Columns that are not counts above one are left alone.
+    for each the kernel can weigh them apart.
     """
-    counts = (train >= 0).all(axis=0) & (train == np.round(train)).all(axis=0) & (train.max(axis=0) > 1)
-    present = [(block[:, counts] > 0).astype(np.float64) for block in (train, pool)]
-    return np.hstack([train, present[0]]), np.hstack([pool, present[1]])
+    return np.hstack([encodings, (encodings[:, counts] > 0).astype(np.float64)])
 
 
 def _squared_distances(left: FloatArray, right: FloatArray) -> FloatArray:
@@ -84,37 +89,50 @@ class GaussianProcess:
         self.relevance = relevance
         self.name = f"gp-{view}" + ("" if relevance is None else "-ard")
 
-    def posterior(self, train: Inputs, targets: FloatArray, pool: Inputs) -> Posterior:
-        """Fits and predicts; see `Model.posterior`."""
-        if self.view == "one_hot":
-            x, z = train.one_hot, pool.one_hot
-        else:
-            x, z = with_presence(train.encodings, pool.encodings)
-        live = x.std(axis=0) > 0
-        if live.any():
-            x, z = x[:, live], z[:, live]
+    def fit(self, train: Inputs, targets: FloatArray) -> Fitted:
+        """Finds the hyperparameters and factorises; see `Model.fit`."""
+        x = train.one_hot if self.view == "one_hot" else train.encodings
+        counts = _counts(x) if self.view == "encodings" else np.zeros(x.shape[1], dtype=bool)
+        columns = with_presence(x, counts)
+        live = columns.std(axis=0) > 0
+        if not live.any():
+            live[:] = True
         step = math.ceil(len(x) / _FIT_LIMIT)
-        fit = _maximise(x[::step], targets[::step], self.relevance)
-        return _GPPosterior(fit, x, targets, z)
+        fit = _maximise(columns[::step][:, live], targets[::step], self.relevance)
+        return _FittedGP(self.view, counts, live, fit, columns[:, live], targets)
+
+
+class _FittedGP:
+    def __init__(self, view: str, counts: BoolArray, live: BoolArray, fit: _Fit, x: FloatArray, y: FloatArray) -> None:
+        from scipy.linalg import solve_triangular
+
+        self._view, self._counts, self._live = view, counts, live
+        self.noise = fit.noise
+        self._scale = np.sqrt(fit.weights)
+        self._x = x * self._scale
+        gram = np.exp(-0.5 * _squared_distances(self._x, self._x))
+        self._factor = _cholesky(gram + fit.noise * np.eye(len(x)))
+        both = solve_triangular(self._factor, np.stack([y, np.ones(len(x))], axis=1), lower=True)
+        self._level = float(both[:, 0] @ both[:, 1] / (both[:, 1] @ both[:, 1]))
+        self._residual: FloatArray = both[:, 0] - self._level * both[:, 1]
+        self.signal = max(float(self._residual @ self._residual) / len(x), _TINY)
+
+    def posterior(self, pool: Inputs) -> Posterior:
+        from scipy.linalg import solve_triangular
+
+        z = pool.one_hot if self._view == "one_hot" else pool.encodings
+        scaled = with_presence(z, self._counts)[:, self._live] * self._scale
+        cross = np.exp(-0.5 * _squared_distances(self._x, scaled))
+        whitened: FloatArray = solve_triangular(self._factor, cross, lower=True)
+        mean = self._level + whitened.T @ self._residual
+        return _GPPosterior(mean, whitened, scaled, self.signal, self.noise)
 
 
 class _GPPosterior:
-    def __init__(self, fit: _Fit, x: FloatArray, y: FloatArray, z: FloatArray) -> None:
-        from scipy.linalg import solve_triangular
-
-        self._scale = np.sqrt(fit.weights)
-        gram = np.exp(-0.5 * _squared_distances(x * self._scale, x * self._scale))
-        factor = _cholesky(gram + fit.noise * np.eye(len(x)))
-        both = solve_triangular(factor, np.stack([y, np.ones(len(x))], axis=1), lower=True)
-        level = float(both[:, 0] @ both[:, 1] / (both[:, 1] @ both[:, 1]))
-        residual = both[:, 0] - level * both[:, 1]
-        self._signal = max(float(residual @ residual) / len(x), _TINY)
-        self._noise = fit.noise
-        self._pool = z * self._scale
-        cross = np.exp(-0.5 * _squared_distances(x * self._scale, self._pool))
-        self._whitened: FloatArray = solve_triangular(factor, cross, lower=True)
-        self.mean: FloatArray = level + self._whitened.T @ residual
-        self._variance = np.maximum(1.0 - (self._whitened**2).sum(axis=0), _TINY)
+    def __init__(self, mean: FloatArray, whitened: FloatArray, pool: FloatArray, signal: float, noise: float) -> None:
+        self.mean = mean
+        self._whitened, self._pool, self._signal, self._noise = whitened, pool, signal, noise
+        self._variance = np.maximum(1.0 - (whitened**2).sum(axis=0), _TINY)
 
     @property
     def std(self) -> FloatArray:

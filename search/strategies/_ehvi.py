@@ -26,7 +26,7 @@ class EHVISearch:
         if len(context.problem.expensive) > 1:
             return self._several(context, n, rng)
         pool = make_pool(context, *whole_pool(context, rng))
-        return Suggestion(pool.codes[greedy_batch(context, self.model, pool, n)])
+        return Suggestion(greedy_batch(context, self.model, pool, n))
 
     @staticmethod
     def _several(context: Context, n: int, rng: np.random.Generator) -> Suggestion:
