@@ -22,8 +22,8 @@ class Benchmark:
         rows: Row of the table for each mixed-radix index of codes; -1 where nothing is to be evaluated.
         archs: Architecture strings of the table.
         values: Natural objective values of the table's rows (n, m).
-        maximum: Normalised hypervolume of all connected rows.
-        reachable: Share of it that the candidates reach.
+        maximum: Normalised hypervolume of the candidates.
+        everything: Normalised hypervolume of all connected rows, isomorphic ones apart.
         front: Rows of the candidates' true front.
         notes: What was filtered, in words.
     """
@@ -35,7 +35,7 @@ class Benchmark:
     worst: np.ndarray
     best: np.ndarray
     maximum: float
-    reachable: float
+    everything: float
     front: frozenset[int]
     notes: list[str]
 
@@ -77,7 +77,7 @@ def load_benchmark(path: Path, maximize: list[str], minimize: list[str]) -> Benc
     Rows of disconnected cells and rows with missing or non-positive values are filtered. Isomorphic cells
     are one network measured several times: each class is represented by its row with the lowest (known)
     first minimised column, and is evaluated at most once. Objectives are scaled to [0, 1] over the
-    connected rows; the maximum is the hypervolume of all of them, class members included.
+    connected rows; the maximum is the hypervolume of all candidates, with reference 0.
     """
     space = make_space("nasbench201")
     archs, values = read_table(path, [*maximize, *minimize])
@@ -112,15 +112,15 @@ def load_benchmark(path: Path, maximize: list[str], minimize: list[str]) -> Benc
             rows[representative[index]] = row
     problem = _problem(space, cards, grid, representative, rows, values, maximize, minimize, worst, best)
     zero = np.zeros(len(signs))
-    maximum = hypervolume((values[usable] - worst) / (best - worst), zero)
+    everything = hypervolume((values[usable] - worst) / (best - worst), zero)
     points = (values[chosen] - worst) / (best - worst)
     front = frozenset(int(row) for row in chosen[nondominated(points)])
-    reachable = hypervolume(points, zero) / maximum
+    maximum = hypervolume(points, zero)
     notes.append(
-        f"maximal hypervolume {maximum:.5f} (all connected rows, scaled to [0, 1], reference 0), of which the "
-        f"classes reach {reachable:.5f}; their front has {len(front)} points"
+        f"maximal hypervolume {maximum:.5f} (these classes, scaled to [0, 1] over the connected rows, reference "
+        f"0), front of {len(front)}; with isomorphic rows apart it would be {everything:.5f}"
     )
-    return Benchmark(problem, rows, archs, values, worst, best, maximum, reachable, front, notes)
+    return Benchmark(problem, rows, archs, values, worst, best, maximum, everything, front, notes)
 
 
 def _problem(space, cards, grid, representative, rows, values, maximize, minimize, worst, best):  # type: ignore[no-untyped-def]
