@@ -60,11 +60,11 @@ def make_evaluator(
         raise EvaluatorError(f"evaluator {spec}: it needs a data set")
     _check_fit(space, data)
     if spec == "train":
-        recipe = default_recipe("train", data, **options)
+        recipe = default_recipe(data, **options)
         return TrainEvaluator(space, data, recipe, seed=seed, device=device, threads=threads)
     calibration = options.pop("calibration", None)
     extra = {} if calibration is None else {"calibration": cast(int, calibration)}
-    recipe = default_recipe("supernet", data, **options)
+    recipe = default_recipe(data, **options)
     return SupernetEvaluator(space, data, recipe, seed=seed, device=device, threads=threads, **extra)
 
 

@@ -91,7 +91,10 @@ class SupernetEvaluator(Evaluator):
 
     def trained_weights(self, arch: Architecture) -> Weights:
         """Weights of the recalibrated subnet."""
-        return self._subnet(arch).arrays()
+        from hwnas.training._loop import compute_threads
+
+        with compute_threads(self.threads):
+            return self._subnet(arch).arrays()
 
     def test_accuracy(self, arch: Architecture) -> float:
         """Test accuracy of the recalibrated subnet."""

@@ -12,7 +12,7 @@ from torch.nn import functional as f
 from hwnas.data import ImageData
 from hwnas.training._batches import TrainLoader
 from hwnas.training._cover import starting_parameters
-from hwnas.training._loop import Job, compute_threads, require_device, run_job
+from hwnas.training._loop import Backward, Job, compute_threads, require_device, run_job
 from hwnas.training._recipe import Progress, Recipe
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
@@ -54,8 +54,25 @@ def train_network(
     rng = np.random.default_rng([seed, 0])
     weights = {name: initial_value(p, rng) for name, p in starting_parameters(graph.without_dead_code())}
     module = GraphModule(graph, weights).to(device).train()
+    size = graph.input_shape[1]
+    loader = TrainLoader(data, recipe.batch_size, size, device, shift=recipe.shift, flip=recipe.flip)
+    identity = {
+        "training": "network",
+        "graph": repr([(node.name, node.op.key) for node in graph.nodes]),
+        "data": data.fingerprint,
+        "recipe": repr(sorted(recipe.as_dict().items())),
+        "seed": seed,
+    }
+    backward = _backward(module, recipe, mixed=device.startswith("cuda"))
+    with compute_threads(threads):
+        run_job(Job(label, module, backward, loader, recipe, seed, checkpoint, identity), progress)
+    return module.eval()
+
+
+def _backward(module: GraphModule, recipe: Recipe, *, mixed: bool) -> Backward:
+    """Gradients of the label loss; computed without kernel taps that only meet padding."""
     tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    expanded, mixed = trimmed(expand(module.graph)), device.startswith("cuda")
+    expanded = trimmed(expand(module.graph))
 
     def lookup(name: str, parameter: Parameter) -> Tensor:
         return cut_tensor(tensors[name.replace(".", "/")], parameter, name)
@@ -67,14 +84,4 @@ def train_network(
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    loader = TrainLoader(data, recipe.batch_size, graph.input_shape[1], device, shift=recipe.shift, flip=recipe.flip)
-    identity = {
-        "training": "network",
-        "graph": repr([(node.name, node.op.key) for node in graph.nodes]),
-        "data": data.fingerprint,
-        "recipe": repr(sorted(recipe.as_dict().items())),
-        "seed": seed,
-    }
-    with compute_threads(threads):
-        run_job(Job(label, module, backward, loader, recipe, seed, checkpoint, identity), progress)
-    return module.eval()
+    return backward

@@ -15,8 +15,7 @@ OPTIMIZERS = ("sgd", "adamw")
 IMAGES_SEEN = 27_000
 """Small data sets are passed over until a training has seen this many images: about 800 steps, enough for every subnet
 of a `tiny` supernet to settle."""
-FEWEST_EPOCHS = {"supernet": 5, "train": 5}
-MOST_EPOCHS = 100
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
 SMALL = 4_000
 """Below this many train images small batches (more steps) do better."""
 
@@ -58,6 +57,8 @@ class Recipe:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise EvaluatorError(f"training: {name} must be a positive integer, not {value!r}")
+        if type(self.flip) is not bool:
+            raise EvaluatorError(f"training: flip must be true or false, not {self.flip!r}")
         ranges = {
             "learning_rate": (1e-9, 1e3),
             "warmup": (0.0, 1.0),
@@ -77,11 +78,10 @@ class Recipe:
         return asdict(self)
 
 
-def default_recipe(kind: str, data: ImageData, **changes: object) -> Recipe:
-    """The recipe for a kind of training on a data set, with some settings changed.
+def default_recipe(data: ImageData, **changes: object) -> Recipe:
+    """The recipe for a data set, the same for supernets and single networks, with some settings changed.
 
     Args:
-        kind: ``"supernet"`` or ``"train"``.
         data: the data set; its size decides how many epochs there are, its channels whether images are mirrored.
         changes: fields of `Recipe`; None stands for the default.
 
@@ -94,7 +94,7 @@ def default_recipe(kind: str, data: ImageData, **changes: object) -> Recipe:
             raise EvaluatorError(f"training has no setting {name!r}; it takes {', '.join(known)}")
     count = len(data.train)
     values: dict[str, object] = {
-        "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS[kind], round(IMAGES_SEEN / count))),
+        "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(IMAGES_SEEN / count))),
         "batch_size": min(32 if count < SMALL else 64, count),
         "flip": data.channels == 3,
     }

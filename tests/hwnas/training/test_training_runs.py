@@ -260,13 +260,13 @@ def test_schedule_warms_up_and_ends_near_zero() -> None:
 
 def test_default_recipe_follows_the_data() -> None:
     data = digits()
-    recipe = default_recipe("supernet", data)
+    recipe = default_recipe(data)
     assert recipe.batch_size == 32
     assert not recipe.flip
     assert recipe.epochs == 100
     assert json.loads(json.dumps(recipe.as_dict())) == recipe.as_dict()
     many = replace(data, train=Split(np.zeros((9000, 3, 2, 2), np.uint8), np.zeros(9000, np.int64)))
-    large = default_recipe("supernet", many, learning_rate=0.3, clip=None)
+    large = default_recipe(many, learning_rate=0.3, clip=None)
     assert (large.epochs, large.batch_size, large.flip, large.learning_rate, large.clip) == (5, 64, True, 0.3, 5.0)
 
 
@@ -282,10 +282,11 @@ def test_default_recipe_follows_the_data() -> None:
         ({"batch_size": 2.5}, "training: batch_size must be a positive integer, not 2.5"),
         ({"optimizer": "lamb"}, "training: unknown optimizer 'lamb'; known: sgd, adamw"),
         ({"learning_rate": -1.0}, "training: learning_rate must lie in 1e-09-1000, not at -1.0"),
+        ({"flip": "no"}, "training: flip must be true or false, not 'no'"),
         ({"shift": 0.7}, "training: shift must lie in 0-0.5, not at 0.7"),
     ],
 )
 def test_impossible_settings(changes: dict[str, object], message: str) -> None:
     with pytest.raises(EvaluatorError) as caught:
-        default_recipe("train", digits(), **changes)
+        default_recipe(digits(), **changes)
     assert str(caught.value) == message
