@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from hwnas.evaluators import BenchmarkTable
 from hwnas.spaces import make_space
 from search import Domain, Objective, Problem, hypervolume, nondominated
 
@@ -58,37 +57,25 @@ def _index(codes: np.ndarray, cardinalities: tuple[int, ...]) -> np.ndarray:
     return np.ravel_multi_index(tuple(codes.T), cardinalities)
 
 
-def read_table(path: Path, columns: list[str]) -> tuple[list[str], np.ndarray]:
-    """Architecture strings and the named columns (n, m); unreadable cells are NaN."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", newline="") as stream:
-        reader = csv.DictReader(stream)
-        missing = [c for c in ["arch", *columns] if c not in (reader.fieldnames or [])]
-        if missing:
-            raise SystemExit(f"{path}: no column {missing[0]!r}; there are {', '.join(reader.fieldnames or [])}")
-        rows = list(reader)
-    values = [[float(row[c]) if row[c] else np.nan for c in columns] for row in rows]
-    return [row["arch"] for row in rows], np.array(values)
-
-
 def load_benchmark(path: Path, maximize: list[str], minimize: list[str]) -> Benchmark:
     """Builds the problem.
 
-    Rows of disconnected cells and rows with missing or non-positive values are filtered. Isomorphic cells
+    Rows of disconnected cells and rows with values that are not positive are filtered. Isomorphic cells
     are one network measured several times: each class is represented by its row with the lowest (known)
     first minimised column, and is evaluated at most once. Objectives are scaled to [0, 1] over the
     connected rows; the maximum is the hypervolume of all candidates, with reference 0.
     """
     space = make_space("nasbench201")
-    archs, values = read_table(path, [*maximize, *minimize])
+    table = BenchmarkTable.load(path)
+    archs, values = table.archs, np.stack([table.column(name) for name in [*maximize, *minimize]], axis=1)
     cards = tuple(space.cardinalities)
     codes = np.array([space.encode(space.parse(arch)) for arch in archs])
     connected = np.asarray(space.valid_codes(codes), dtype=bool)
-    sound = np.isfinite(values).all(axis=1) & (values > 0).all(axis=1)
+    sound = (values > 0).all(axis=1)
     usable = np.flatnonzero(connected & sound)
     notes = [
         f"{len(archs)} rows, {int((~connected).sum())} of disconnected cells and "
-        f"{int((connected & ~sound).sum())} with missing or non-positive values filtered"
+        f"{int((connected & ~sound).sum())} with values that are not positive filtered"
     ]
     signs = np.array([1.0] * len(maximize) + [-1.0] * len(minimize))
     oriented = values[usable] * signs

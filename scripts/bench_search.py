@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np  # noqa: E402
 from _bench_search_problem import Benchmark, load_benchmark  # noqa: E402
 
+from hwnas._errors import HwnasError  # noqa: E402
 from search import STRATEGIES, SearchError, Study, make_strategy  # noqa: E402
 
 CHECKPOINTS = (50, 100, 150, 200, 300)
@@ -178,8 +179,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if min(args.samples, args.seeds, args.initial, args.batch, args.jobs) < 1:
         parser.error("samples, seeds, initial, batch and jobs must be at least 1")
-    if not args.table.is_file():
-        parser.error(f"no file {args.table}")
     return args
 
 
@@ -190,10 +189,10 @@ def main() -> int:
     try:
         for name in names:
             make_strategy(name)
-    except SearchError as error:
+        benchmark = load_benchmark(args.table, args.maximize, args.minimize)
+    except (SearchError, HwnasError) as error:
         print(f"bench_search: {error}", file=sys.stderr)
         return 2
-    benchmark = load_benchmark(args.table, args.maximize, args.minimize)
     print(f"{', '.join(args.maximize)} (max) x {', '.join(args.minimize)} (min), {args.seeds} seeds,", end=" ")
     print(f"{args.initial} initial samples, batches of {args.batch}")
     for note in benchmark.notes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,14 @@ __all__ = ["Study"]
 
 _STATE_VERSION = 1
 _KNOWN_TOLERANCE = 1e-9
+
+
+def _single_threaded() -> AbstractContextManager[object]:
+    """One thread for linear algebra: the order of its sums, and so a resumed study, must not depend on cores."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1)
+    return limits
 
 
 class Study:
@@ -147,7 +156,8 @@ class Study:
         codes = np.empty((0, self.problem.domain.dimension), dtype=np.int64)
         self.report = None
         if self._batches and len(context.codes):
-            suggestion = self.strategy.propose(context, want, rng)
+            with _single_threaded():
+                suggestion = self.strategy.propose(context, want, rng)
             self.report = suggestion.report
             codes = context.admit(self.problem.domain.check(suggestion.codes))[:want]
         codes = self._fill(context, codes, want, rng)

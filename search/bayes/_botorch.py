@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from search._arrays import FloatArray, IntArray
 from search._context import Context
+from search._errors import SearchError
 from search.models import fit_target
 
 if TYPE_CHECKING:
@@ -89,8 +91,13 @@ def log_nehvi_batch(
         rng: Seeds the quasi-random normal samples.
         known_exact: Look known objectives up instead of learning them.
         log_error: Learn the logarithm of the distance to a ceiling instead of the values themselves.
+
+    Raises:
+        SearchError: When BoTorch is not installed.
     """
     seed = int(rng.integers(2**31))
+    if find_spec("botorch") is None:
+        raise SearchError("several expensive objectives need the package botorch, which is not installed")
     with single_threaded():
         from botorch.optim.optimize import optimize_acqf_discrete
 
