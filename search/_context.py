@@ -77,6 +77,7 @@ class Context:
     Attributes:
         problem: The problem.
         trials: Every finished trial, failed ones too, by number.
+        successful: Those among them that have values and keep the expensive constraints (n).
         batches: Index of the batch of each successful trial (n,), 0 for the initial design.
         codes: Canonical rows (n, d) of the successful trials.
         values: Their natural objective values (n, m).
@@ -86,7 +87,8 @@ class Context:
         self.problem: Problem = candidates.problem
         self.candidates = candidates
         self.trials = tuple(trials)
-        good = [i for i, trial in enumerate(self.trials) if trial.ok]
+        good = [i for i, t in enumerate(self.trials) if t.ok and self.problem.feasible(t.values)]
+        self.successful: tuple[Trial, ...] = tuple(self.trials[i] for i in good)
         names = [o.name for o in self.problem.objectives]
         shape = (len(good), self.problem.domain.dimension)
         self.codes: IntArray = np.array([self.trials[i].codes for i in good], dtype=np.int64).reshape(shape)

@@ -59,16 +59,24 @@ class Objective:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A known constraint `known(codes) <= upper`; rows that violate it (or give NaN) are never proposed."""
+    """An upper bound on a quantity.
+
+    Attributes:
+        name: Its name; the key under which an expensive constraint's value is told.
+        known: Computes the quantity of canonical rows (n, d) -> (n,): rows above the bound, or with NaN,
+            are never proposed. `None`: the quantity is measured with each trial and told with its
+            objectives; trials above the bound are kept, but no front, model or hypervolume counts them.
+        upper: The bound; values up to and including it are feasible.
+    """
 
     name: str
-    known: Known
+    known: Known | None
     upper: float
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A domain, at least one objective and any number of known constraints.
+    """A domain, at least one objective and any number of constraints.
 
     Raises:
         ProblemError: When there is no objective or a name occurs twice.
@@ -81,11 +89,11 @@ class Problem:
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))
         object.__setattr__(self, "constraints", tuple(self.constraints))
-        names = [o.name for o in self.objectives]
-        if not names:
+        if not self.objectives:
             raise ProblemError("a problem needs at least one objective")
+        names = [o.name for o in self.objectives] + [c.name for c in self.measured]
         if len(set(names)) != len(names):
-            raise ProblemError(f"objective names must differ, got {names}")
+            raise ProblemError(f"names of objectives and measured constraints must differ, got {names}")
 
     @property
     def signs(self) -> FloatArray:
@@ -97,6 +105,15 @@ class Problem:
         """Indices of the objectives that must be evaluated."""
         return tuple(i for i, o in enumerate(self.objectives) if o.known is None)
 
+    @property
+    def measured(self) -> tuple[Constraint, ...]:
+        """The expensive constraints."""
+        return tuple(c for c in self.constraints if c.known is None)
+
+    def feasible(self, values: Mapping[str, float]) -> bool:
+        """Whether a trial's values keep every expensive constraint."""
+        return all(values[c.name] <= c.upper for c in self.measured)
+
     def known_values(self, codes: IntArray) -> FloatArray:
         """Natural values (n, m) of canonical rows (n, d); NaN in the columns of expensive objectives."""
         values = np.full((len(codes), len(self.objectives)), np.nan)
@@ -107,17 +124,19 @@ class Problem:
         return values
 
     def violation(self, codes: IntArray) -> FloatArray:
-        """Summed relative excess (n,) over the constraints' bounds; 0 where all hold, inf for NaN."""
+        """Summed relative excess (n,) over the known constraints' bounds; 0 where all hold, inf for NaN."""
         total = np.zeros(len(codes))
         if len(codes):
             for constraint in self.constraints:
+                if constraint.known is None:
+                    continue
                 excess = np.asarray(constraint.known(codes), dtype=np.float64) - constraint.upper
                 scale = abs(constraint.upper) or 1.0
                 total += np.where(np.isnan(excess), np.inf, np.maximum(excess, 0.0) / scale)
         return total
 
     def admissible(self, codes: IntArray) -> BoolArray:
-        """Which canonical rows (n, d) keep every constraint and have finite known objectives (n,)."""
+        """Which canonical rows (n, d) keep every known constraint and have finite known objectives (n,)."""
         allowed: BoolArray = self.violation(codes) == 0.0
         known = [i for i, o in enumerate(self.objectives) if o.known is not None]
         if known and len(codes):

@@ -82,10 +82,9 @@ class Study:
     def front(self) -> tuple[Trial, ...]:
         """The successful trials that no other one dominates, by number."""
         context = self.context()
-        good = [trial for trial in context.trials if trial.ok]
-        if not good:
+        if not context.successful:
             return ()
-        return tuple(trial for trial, keep in zip(good, context.archive, strict=True) if keep)
+        return tuple(t for t, keep in zip(context.successful, context.archive, strict=True) if keep)
 
     def ask(self) -> list[Proposal]:
         """The proposals in flight; opens the next batch when none are.
@@ -103,8 +102,8 @@ class Study:
 
         Args:
             number: A proposal in flight.
-            values: Objective values in their natural direction. Known objectives may be left out; a value
-                that is not finite makes the trial a failed one.
+            values: Objective values in their natural direction, and those of expensive constraints. Known
+                objectives may be left out; a value that is not finite makes the trial a failed one.
             failed: Why there are no values, for a failed evaluation.
 
         Returns:
@@ -127,7 +126,7 @@ class Study:
         return trial
 
     def _evaluated(self, proposal: Proposal, values: Mapping[str, float]) -> Trial:
-        names = [objective.name for objective in self.problem.objectives]
+        names = [o.name for o in self.problem.objectives] + [c.name for c in self.problem.measured]
         for name in values:
             if name not in names:
                 raise TellError(f"trial {proposal.number}: no objective is called {name!r}")

@@ -251,6 +251,27 @@ def test_costly_strategies_repeat_resume_and_keep_the_rules(name):
 
 
 @every_strategy
+def test_expensive_constraints_are_told_and_kept_from_the_front(name):
+    problem = Problem(
+        Domain((3, 4, 2, 5)),
+        (Objective("score", "max"), Objective("price", "min", known=price)),
+        (Constraint("memory", None, 3.0),),
+    )
+    study = study_of(name, problem)
+    while len(study.trials) < 24:
+        for p in study.ask():
+            values = evaluate(p)
+            study.tell(p.number, {**values, "memory": float(sum(p.codes)) - 1.0})
+    feasible = [t for t in study.trials if sum(t.codes) <= 4]
+    assert 0 < len(feasible) < 24
+    assert all(t.values["memory"] == sum(t.codes) - 1.0 for t in study.trials)
+    assert {t.number for t in study.front()} <= {t.number for t in feasible}
+    assert [t.number for t in study.context().successful] == [t.number for t in feasible]
+    with pytest.raises(TellError, match="no value for objective 'memory'"):
+        study.tell(study.ask()[0].number, {"score": 1.0})
+
+
+@every_strategy
 def test_a_domain_of_single_values(name):
     study = study_of(name, Problem(Domain((1, 1)), (Objective("score", "max"),)))
     (only,) = study.ask()
