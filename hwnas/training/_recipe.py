@@ -12,9 +12,9 @@ Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all and one line of text."""
 
 OPTIMIZERS = ("sgd", "adamw")
-IMAGES_SEEN = 27_000
-"""Small data sets are passed over until a training has seen this many images: about 800 steps, enough for every subnet
-of a `tiny` supernet to settle."""
+IMAGES_SEEN = 15_000
+"""Small data sets are passed over until a training has seen this many images: about 450 steps, after which the subnets
+of a `tiny` supernet differ by what they can do rather than by how often they were drawn."""
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
 SMALL = 4_000
 """Below this many train images small batches (more steps) do better."""
