@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hwnas.evaluators import BenchmarkTable
-from hwnas.spaces import make_space
+from hwnas.spaces import Space, make_space
 from search import Domain, Objective, Problem, hypervolume, nondominated
 
 
@@ -67,64 +68,74 @@ def load_benchmark(path: Path, maximize: list[str], minimize: list[str]) -> Benc
     """
     space = make_space("nasbench201")
     table = BenchmarkTable.load(path)
-    archs, values = table.archs, np.stack([table.column(name) for name in [*maximize, *minimize]], axis=1)
-    cards = tuple(space.cardinalities)
-    codes = np.array([space.encode(space.parse(arch)) for arch in archs])
+    values = np.stack([table.column(name) for name in [*maximize, *minimize]], axis=1)
+    codes = np.array([space.encode(space.parse(arch)) for arch in table.archs])
     connected = np.asarray(space.valid_codes(codes), dtype=bool)
     sound = (values > 0).all(axis=1)
     usable = np.flatnonzero(connected & sound)
-    notes = [
-        f"{len(archs)} rows, {int((~connected).sum())} of disconnected cells and "
-        f"{int((connected & ~sound).sum())} with values that are not positive filtered"
-    ]
+    chosen = _representatives(space, codes, usable, values[:, len(maximize)])
+
     signs = np.array([1.0] * len(maximize) + [-1.0] * len(minimize))
     oriented = values[usable] * signs
     best, worst = oriented.max(axis=0) * signs, oriented.min(axis=0) * signs
+    scaled, zero = (values - worst) / (best - worst), np.zeros(len(signs))
+    maximum, everything = hypervolume(scaled[chosen], zero), hypervolume(scaled[usable], zero)
+    front = frozenset(int(row) for row in chosen[nondominated(scaled[chosen])])
+    notes = [
+        f"{len(values)} rows, {int((~connected).sum())} of disconnected cells and "
+        f"{int((connected & ~sound).sum())} with values that are not positive filtered",
+        f"{len(chosen)} classes of isomorphic cells, each by its row with the lowest {minimize[0]}",
+        f"maximal hypervolume {maximum:.5f} (these classes, scaled to [0, 1] over the connected rows, "
+        f"reference 0), front of {len(front)}; with isomorphic rows apart it would be {everything:.5f}",
+    ]
+    names = (maximize, minimize)
+    problem, rows = _problem(space, codes, chosen, values, names, worst, best)
+    return Benchmark(problem, rows, table.archs, values, worst, best, maximum, everything, front, notes)
 
-    classes = _index(space.canonical_codes(codes), cards)
-    order = usable[np.lexsort((usable, values[usable, len(maximize)], classes[usable]))]
+
+def _representatives(space: Space, codes: np.ndarray, usable: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """Row of the table with the lowest cost in each class of isomorphic usable rows (k,)."""
+    classes = _index(space.canonical_codes(codes[usable]), space.cardinalities)
+    order = np.lexsort((usable, cost[usable], classes))
     _, first = np.unique(classes[order], return_index=True)
-    chosen = order[first]
-    notes.append(f"{len(chosen)} classes of isomorphic cells, each by its row with the lowest {minimize[0]}")
-
-    size = int(np.prod(cards))
-    grid = np.stack(np.unravel_index(np.arange(size), cards), axis=1)
-    representative = np.arange(size)
-    by_class = {int(classes[row]): int(row) for row in chosen}
-    rows = np.full(size, -1)
-    for index, kind in enumerate(_index(space.canonical_codes(grid), cards)):
-        row = by_class.get(int(kind))
-        if row is not None:
-            representative[index] = _index(codes[row][None], cards)[0]
-            rows[representative[index]] = row
-    problem = _problem(space, cards, grid, representative, rows, values, maximize, minimize, worst, best)
-    zero = np.zeros(len(signs))
-    everything = hypervolume((values[usable] - worst) / (best - worst), zero)
-    points = (values[chosen] - worst) / (best - worst)
-    front = frozenset(int(row) for row in chosen[nondominated(points)])
-    maximum = hypervolume(points, zero)
-    notes.append(
-        f"maximal hypervolume {maximum:.5f} (these classes, scaled to [0, 1] over the connected rows, reference "
-        f"0), front of {len(front)}; with isomorphic rows apart it would be {everything:.5f}"
-    )
-    return Benchmark(problem, rows, archs, values, worst, best, maximum, everything, front, notes)
+    chosen: np.ndarray = usable[order[first]]
+    return chosen
 
 
-def _problem(space, cards, grid, representative, rows, values, maximize, minimize, worst, best):  # type: ignore[no-untyped-def]
+def _problem(
+    space: Space,
+    codes: np.ndarray,
+    chosen: np.ndarray,
+    values: np.ndarray,
+    names: tuple[list[str], list[str]],
+    worst: np.ndarray,
+    best: np.ndarray,
+) -> tuple[Problem, np.ndarray]:
+    """The problem whose candidates are the chosen rows, and the row of each code index (-1 for none)."""
+    cards = tuple(space.cardinalities)
+    grid = np.stack(np.unravel_index(np.arange(int(np.prod(cards))), cards), axis=1)
+    classes = _index(space.canonical_codes(grid), cards)
+    row_of_class = np.full(len(grid), -1)
+    row_of_class[_index(space.canonical_codes(codes[chosen]), cards)] = chosen
+    found = row_of_class[classes]
+    representative = np.where(found >= 0, _index(codes[found], cards), np.arange(len(grid)))
+    rows = np.full(len(grid), -1)
+    rows[representative[found >= 0]] = found[found >= 0]
     features = np.asarray(space.features(grid), dtype=np.float64)
 
-    def canonical(codes: np.ndarray) -> np.ndarray:
-        return grid[representative[_index(codes, cards)]]
-
-    def column(k: int):  # type: ignore[no-untyped-def]
-        def known(codes: np.ndarray) -> np.ndarray:
-            at = rows[_index(codes, cards)]
+    def column(k: int) -> Callable[[np.ndarray], np.ndarray]:
+        def known(asked: np.ndarray) -> np.ndarray:
+            at = rows[_index(asked, cards)]
             return np.where(at >= 0, values[at, k], np.nan)
 
         return known
 
-    objectives = [Objective(name, "max", worst=float(worst[k]), best=float(best[k])) for k, name in enumerate(maximize)]
+    maximize, minimize = names
+    bounds = [{"worst": float(w), "best": float(b)} for w, b in zip(worst, best, strict=True)]
+    objectives = [Objective(name, "max", **bounds[k]) for k, name in enumerate(maximize)]
     for k, name in enumerate(minimize, start=len(maximize)):
-        objectives.append(Objective(name, "min", known=column(k), worst=float(worst[k]), best=float(best[k])))
-    domain = Domain(cards, canonical, lambda codes: features[_index(codes, cards)])
-    return Problem(domain, tuple(objectives))
+        objectives.append(Objective(name, "min", known=column(k), **bounds[k]))
+    domain = Domain(
+        cards, lambda asked: grid[representative[_index(asked, cards)]], lambda c: features[_index(c, cards)]
+    )
+    return Problem(domain, tuple(objectives)), rows

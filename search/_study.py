@@ -234,7 +234,11 @@ class Study:
             RestoreError: When the trials are not what these settings would have proposed.
         """
         study = cls(problem, strategy, seed=seed, initial=initial, batch=batch)
-        journal = {trial.number: trial for trial in trials}
+        journal: dict[int, Trial] = {}
+        for trial in trials:
+            if trial.number in journal:
+                raise RestoreError(f"trial {trial.number} is journalled twice; keep one of the two lines")
+            journal[trial.number] = trial
         while journal and not study._pending:
             study._open_batch()
             if not study._pending:

@@ -339,6 +339,8 @@ def test_restore_refuses_another_seed_strategy_problem_or_a_gap():
         restore("mutation", trials, toy_problem(upper=6.0))
     with pytest.raises(RestoreError, match="gap"):
         restore("mutation", [*trials[:3], *trials[6:]])
+    with pytest.raises(RestoreError, match="trial 2 is journalled twice"):
+        restore("mutation", [*trials[:3], trials[2]])
     changed = Trial(1, trials[1].codes, {**trials[1].values, "price": 0.125})
     with pytest.raises(RestoreError, match="does not fit the problem"):
         restore("mutation", [trials[0], changed])
