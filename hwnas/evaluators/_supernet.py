@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from hwnas.training import Subnet, Supernet
 
 
+BATCH = 64
+"""Images at once while statistics are computed: larger batches spend their time on page faults on a CPU."""
+
+
 class SupernetEvaluator(Evaluator):
     """Trains a supernet once, then cuts out each network and recalibrates its batch norms.
 
@@ -118,5 +122,5 @@ class SupernetEvaluator(Evaluator):
         from hwnas.training._batches import calibration_images
 
         images = calibration_images(self.data, self.calibration)
-        for part in np.array_split(images, math.ceil(len(images) / 256)):
+        for part in np.array_split(images, math.ceil(len(images) / BATCH)):
             yield prepare_images(self.data, part, size, self.device)

@@ -21,7 +21,7 @@ def accuracy(
     size: int,
     *,
     device: str = "cpu",
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> float:
     """Share of a part's images that a network classifies correctly.
 
