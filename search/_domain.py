@@ -80,6 +80,9 @@ class Domain:
         """What models see: `features` (n, f) where the domain has them, one-hot codes otherwise."""
         if self.features is None:
             return self.one_hot(codes)
+        if len(codes) == 0:
+            some = self.canonicalise(np.zeros((1, self.dimension), dtype=np.int64))
+            return np.asarray(self.features(some), dtype=np.float64)[:0]
         return np.asarray(self.features(codes), dtype=np.float64)
 
     def random(self, n: int, rng: np.random.Generator) -> IntArray:

@@ -10,6 +10,7 @@ import pytest
 from search_toys import advance, evaluate, large_problem, merge_mirror, price, toy_problem
 
 from search import (
+    ENUMERATION_LIMIT,
     STRATEGIES,
     Constraint,
     Domain,
@@ -288,6 +289,25 @@ def test_large_domains_are_searched_without_enumeration(name):
     assert len(np.unique(rows, axis=0)) == 24
     assert (problem.admissible(rows)).all()
     assert restore(name, study.trials[:20], problem).ask()[0].codes == study.trials[20].codes
+
+
+@every_strategy
+def test_a_large_domain_with_few_feasible_points_is_exhausted(name):
+    def total(codes):
+        assert len(codes) > 0
+        return codes.sum(axis=1) * 1.0
+
+    def features(codes):
+        assert len(codes) > 0
+        return codes * 1.0
+
+    domain = Domain((10,) * 6, features=features)
+    objectives = (Objective("score", "max"), Objective("total", "min", known=total))
+    study = study_of(name, Problem(domain, objectives, (Constraint("total", total, 1.0),)))
+    assert domain.size > ENUMERATION_LIMIT
+    advance(study, 100)
+    assert sorted(sum(t.codes) for t in study.trials) == [0, 1, 1, 1, 1, 1, 1]
+    assert study.ask() == []
 
 
 def test_hardly_feasible_large_domains_are_still_entered():

@@ -1,0 +1,79 @@
+"""Seconds and memory that a strategy takes for each proposed architecture, on the space mobilenetv3.
+
+    python scripts/_bench_search_overhead.py [--strategies lamoo] [--trials 100,300,600,1000,2000]
+
+Accuracy and costs are made up (smooth functions of the codes), as only the strategy's own work is timed.
+Trials are filled in by random search; then the median over a few batches of five is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from hwnas.spaces import make_space
+from search import Domain, Objective, Problem, Study, make_strategy
+
+REPEATS = 5
+BATCH = 5
+
+
+def make_problem(objectives: int) -> tuple[Problem, np.ndarray]:
+    """A problem with one expensive and otherwise known objectives, and the weights behind them."""
+    space = make_space("mobilenetv3", preset="tiny")
+    cards = tuple(space.cardinalities)
+    weights = np.random.default_rng(0).random((objectives, len(cards)))
+
+    def cost(k: int):  # type: ignore[no-untyped-def]
+        return lambda codes: codes @ weights[k]
+
+    known = [Objective(f"cost{k}", "min", known=cost(k)) for k in range(1, objectives)]
+    domain = Domain(cards, space.canonical_codes, space.features)
+    return Problem(domain, (Objective("accuracy", "max"), *known)), weights
+
+
+def measure(name: str, objectives: int, sizes: list[int]) -> None:
+    """Prints a line for each number of trials."""
+    problem, weights = make_problem(objectives)
+    strategy = make_strategy(name)
+    study = Study(problem, make_strategy("random"), seed=0)
+    for size in sizes:
+        while len(study.trials) < size:
+            for proposal in study.ask():
+                codes = np.array(proposal.codes)
+                value = float(np.sin(codes @ weights[0]) + codes @ weights[0])
+                study.tell(proposal.number, {"accuracy": value})
+        spent = []
+        for repeat in range(REPEATS):
+            start = time.perf_counter()
+            strategy.propose(study.context(), BATCH, np.random.default_rng(repeat))
+            spent.append((time.perf_counter() - start) / BATCH)
+        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{name:<16}{objectives:>4}{len(study.trials):>8}{np.median(spent):>12.4f}{peak_mib:>10.0f}")
+
+
+def main() -> int:
+    """Reads the command line and measures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--strategies", default="lamoo")
+    parser.add_argument("--objectives", default="2,4")
+    parser.add_argument("--trials", default="100,300,600,1000,2000")
+    args = parser.parse_args()
+    print(f"{'strategy':<16}{'objs':>4}{'trials':>8}{'s/proposal':>12}{'peak MiB':>10}")
+    for name in args.strategies.split(","):
+        for objectives in args.objectives.split(","):
+            measure(name, int(objectives), [int(size) for size in args.trials.split(",")])
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
