@@ -2,9 +2,11 @@
 
 from search.lamoo._cma_sampler import CMASampler
 from search.lamoo._ehvi_sampler import EHVISampler
+from search.lamoo._mutation_sampler import MutationSampler
+from search.lamoo._random_sampler import RandomSampler
 from search.lamoo._region import Region
 from search.lamoo._report import NodeSummary, TreeSummary
-from search.lamoo._samplers import MutationSampler, RandomSampler, Sampler
+from search.lamoo._samplers import Sampler
 from search.lamoo._split import Split, label_good
 from search.lamoo._strategy import LaMOO
 from search.lamoo._tree import Node, TreeSettings, build_tree, select, ucb

@@ -7,8 +7,8 @@ import numpy as np
 from search._arrays import FloatArray, IntArray, unique_rows
 from search._context import Context
 from search._pareto import dominance_numbers
+from search.lamoo._random_sampler import RandomSampler
 from search.lamoo._region import Region
-from search.lamoo._samplers import RandomSampler
 from search.strategies._cmaes import CategoricalDistribution
 
 __all__ = ["CMASampler"]

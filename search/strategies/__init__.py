@@ -5,7 +5,8 @@ from search.strategies._cmaes import CategoricalCMA
 from search.strategies._ehvi import EHVISearch
 from search.strategies._moead import MOEAD
 from search.strategies._mutation import ParetoLocalSearch
-from search.strategies._nsga2 import NSGA2, NSGA3
+from search.strategies._nsga2 import NSGA2
+from search.strategies._nsga3 import NSGA3
 from search.strategies._optuna import TPE, OptunaNSGA2
 from search.strategies._qlognehvi import QLogNEHVI
 from search.strategies._random import RandomSearch

@@ -10,7 +10,7 @@ from search._arrays import FloatArray, IntArray
 from search._context import Context
 from search.strategies._base import Suggestion
 from search.strategies._genetic import offspring
-from search.strategies._nsga2 import reference_directions
+from search.strategies._nsga3 import reference_directions
 
 __all__ = ["MOEAD"]
 

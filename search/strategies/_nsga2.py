@@ -1,13 +1,12 @@
-"""NSGA-II and NSGA-III with pymoo's survival, as steady-state searches."""
+"""NSGA-II with pymoo's survival, as a steady-state search."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search._arrays import FloatArray, IntArray
+from search._arrays import IntArray
 from search._context import Context
 from search.strategies._base import Suggestion
 from search.strategies._genetic import arrivals, offspring, pymoo_problem
@@ -15,23 +14,10 @@ from search.strategies._genetic import arrivals, offspring, pymoo_problem
 if TYPE_CHECKING:
     from pymoo.core.population import Population
 
-__all__ = ["NSGA2", "NSGA3", "reference_directions"]
+__all__ = ["NSGA2", "survivors"]
 
 
-def reference_directions(objectives: int, at_most: int) -> FloatArray:
-    """Das-Dennis directions (k, m) on the simplex, the finest grid with at most `at_most` of them."""
-    from pymoo.util.ref_dirs import get_reference_directions
-
-    if objectives == 1:
-        return np.ones((1, 1))
-    partitions = 1
-    while math.comb(partitions + objectives, objectives - 1) <= at_most:
-        partitions += 1
-    directions = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
-    return np.asarray(directions, dtype=np.float64)
-
-
-def _survivors(context: Context, survival: Any, size: int) -> Population:
+def survivors(context: Context, survival: Any, size: int) -> Population:
     """The population after all batches, each merged as it came.
 
     Survival draws random numbers for ties alone; they are seeded by the batch, so nothing has to be kept
@@ -66,39 +52,10 @@ class NSGA2:
         """Offspring of the current population."""
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
-        parents = _survivors(context, RankAndCrowding(), self.population)
+        parents = survivors(context, RankAndCrowding(), self.population)
 
         def pairs(k: int) -> IntArray:
             return _tournament(parents, 2 * k, rng).reshape(k, 2)
-
-        return Suggestion(offspring(context, parents, pairs, n, rng))
-
-
-class NSGA3:
-    """Steady-state NSGA-III: survival by rank and reference directions, random mating.
-
-    Args:
-        population: Population size, and the most reference directions.
-    """
-
-    name = "nsga3"
-
-    def __init__(self, population: int = 20) -> None:
-        self.population = population
-
-    def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """Offspring of the current population."""
-        from pymoo.algorithms.moo.nsga3 import ReferenceDirectionSurvival
-        from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
-
-        objectives = len(context.problem.objectives)
-        survival: Any = RankAndCrowding()
-        if objectives > 1:
-            survival = ReferenceDirectionSurvival(reference_directions(objectives, self.population))
-        parents = _survivors(context, survival, self.population)
-
-        def pairs(k: int) -> IntArray:
-            return rng.integers(len(parents), size=(k, 2))
 
         return Suggestion(offspring(context, parents, pairs, n, rng))
 

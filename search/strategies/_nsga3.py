@@ -1,0 +1,58 @@
+"""NSGA-III with pymoo's survival, as a steady-state search."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from search._arrays import FloatArray, IntArray
+from search._context import Context
+from search.strategies._base import Suggestion
+from search.strategies._genetic import offspring
+from search.strategies._nsga2 import survivors
+
+__all__ = ["NSGA3", "reference_directions"]
+
+
+def reference_directions(objectives: int, at_most: int) -> FloatArray:
+    """Das-Dennis directions (k, m) on the simplex, the finest grid with at most `at_most` of them."""
+    from pymoo.util.ref_dirs import get_reference_directions
+
+    if objectives == 1:
+        return np.ones((1, 1))
+    partitions = 1
+    while math.comb(partitions + objectives, objectives - 1) <= at_most:
+        partitions += 1
+    directions = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
+    return np.asarray(directions, dtype=np.float64)
+
+
+class NSGA3:
+    """Steady-state NSGA-III: survival by rank and reference directions, random mating.
+
+    Args:
+        population: Population size, and the most reference directions.
+    """
+
+    name = "nsga3"
+
+    def __init__(self, population: int = 20) -> None:
+        self.population = population
+
+    def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
+        """Offspring of the current population."""
+        from pymoo.algorithms.moo.nsga3 import ReferenceDirectionSurvival
+        from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
+
+        objectives = len(context.problem.objectives)
+        survival: Any = RankAndCrowding()
+        if objectives > 1:
+            survival = ReferenceDirectionSurvival(reference_directions(objectives, self.population))
+        parents = survivors(context, survival, self.population)
+
+        def pairs(k: int) -> IntArray:
+            return rng.integers(len(parents), size=(k, 2))
+
+        return Suggestion(offspring(context, parents, pairs, n, rng))
