@@ -11,6 +11,7 @@ from hwnas._errors import HwnasError
 if TYPE_CHECKING:
     from profilers import Backend
 
+_NO_PROFILER = "this version of hwnas measures on the CPU alone; use --device cpu"
 _CUDA = re.compile(r"cuda(?::([0-9]+))?\Z")
 
 
@@ -65,10 +66,7 @@ def make_backend(device: str, *, threads: int = 1, batch: int = 1, image_channel
         return OnnxRuntimeBackend(threads=threads, batch=batch, image_channels=image_channels)
     if _CUDA.match(device) is None:
         raise HwnasError(f"unknown device {device!r}; known devices: cpu, cuda, cuda:N (see `hwnas devices`)")
-    for info in _cuda_devices():
-        if not info.usable:
-            raise DeviceUnavailableError(f"device {device} is not usable: {info.hint}")
-    raise DeviceUnavailableError(f"device {device}: this version measures on cpu only; profile with --device cpu")
+    raise DeviceUnavailableError(f"device {device} is not usable: {_cuda_devices()[0].hint}")
 
 
 def _cuda_devices() -> list[DeviceInfo]:
@@ -80,4 +78,4 @@ def _cuda_devices() -> list[DeviceInfo]:
     if not torch.cuda.is_available():
         return [DeviceInfo("cuda", "NVIDIA GPU", False, "torch finds no NVIDIA GPU or driver here (see nvidia-smi)")]
     count = torch.cuda.device_count()
-    return [DeviceInfo(f"cuda:{i}", torch.cuda.get_device_name(i), True, "") for i in range(count)]
+    return [DeviceInfo(f"cuda:{i}", torch.cuda.get_device_name(i), False, _NO_PROFILER) for i in range(count)]

@@ -19,6 +19,10 @@ class EvaluatorError(HwnasError, ValueError):
     """An evaluator that is unknown or cannot give an accuracy."""
 
 
+class NoAccuracyError(EvaluatorError):
+    """One architecture has no accuracy (no row in a benchmark table, diverged training); others may have."""
+
+
 class RunError(HwnasError):
     """A run directory that is none, belongs to another search or cannot be written."""
 

@@ -26,7 +26,7 @@ def spread_along(latencies_ms: Sequence[float], most: int) -> list[int]:
     order = sorted(range(len(latencies_ms)), key=lambda i: latencies_ms[i])
     if len(order) <= most:
         return order
-    logs = np.log([latencies_ms[i] for i in order])
+    logs = np.log(np.maximum([latencies_ms[i] for i in order], 1e-9))
     kept = [0, len(order) - 1]
     while len(kept) < most:
         distances = np.abs(logs[:, None] - logs[kept][None]).min(axis=1)
@@ -37,7 +37,7 @@ def spread_along(latencies_ms: Sequence[float], most: int) -> list[int]:
 
 def knee_index(latencies_ms: Sequence[float], accuracies: Sequence[float]) -> int:
     """The point farthest above the chord between the front's ends, in log latency and accuracy scaled to 0-1."""
-    x, y = np.log(np.asarray(latencies_ms, dtype=float)), np.asarray(accuracies, dtype=float)
+    x, y = np.log(np.maximum(np.asarray(latencies_ms, dtype=float), 1e-9)), np.asarray(accuracies, dtype=float)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return int(np.lexsort((x, -y))[0])
     u, v = (x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hwnas._run import Run
+from hwnas._errors import RunError
+from hwnas._prepare import Parts, Progress
 from hwnas._space_costs import SpaceCosts
 from hwnas.data import ImageData
-from hwnas.evaluators import Evaluator
 from hwnas.spaces import Architecture, Space
-from latency_tables import LatencyTable
-from profilers import OnnxRuntimeBackend, Sampler, SampleSet, SamplingSettings
-from profilers._sampling import relative_half_width
+from profilers import Backend, Sampler, SampleSet, SamplingSettings, relative_half_width
 
 VERIFICATION = SamplingSettings(min_rounds=30, max_rounds=90, inner_seconds=1e-3)
 """Sampling of the winners: longer than in a profile, since they are few."""
@@ -30,12 +28,12 @@ class Winner:
     Attributes:
         trial: number of its trial.
         arch: the architecture.
-        validation_accuracy: as the search saw it.
+        values: its objectives as the search saw them.
     """
 
     trial: int
     arch: Architecture
-    validation_accuracy: float
+    values: Mapping[str, float]
 
     @property
     def id(self) -> str:
@@ -43,45 +41,33 @@ class Winner:
         return f"t{self.trial:04d}"
 
 
-def hand_over(
-    run: Run,
-    winners: Sequence[Winner],
-    space: Space,
-    costs: SpaceCosts,
-    evaluator: Evaluator,
-    data: ImageData,
-    progress: Callable[[str], None],
-) -> list[dict[str, Any]]:
+def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> list[dict[str, Any]]:
     """Export, measure and test the winners, and write ``pareto.json``.
 
     Args:
-        run: where files go.
+        parts: of the search; the test part of its data is touched here and nowhere else.
         winners: at most ten, from fast to slow.
-        space: what they are of.
-        costs: predicts their latency.
-        evaluator: has their weights.
-        data: its test part is touched here and nowhere else.
         progress: receives lines for people.
 
     Returns:
         The entries of ``pareto.json``.
     """
+    run, data = parts.run, parts.data
+    assert data is not None
     folder = run.folder("models")
-    files = [export_onnx(folder / f"{w.id}.onnx", w, space, evaluator, data, run.settings.batch) for w in winners]
+    files = [export_onnx(folder / f"{winner.id}.onnx", winner, parts) for winner in winners]
     progress(f"measuring {len(files)} ONNX files on {run.settings.device}")
-    measured = measure_files(files, threads=run.settings.threads)
-    table = costs.table
-    assert table is not None
+    measured = measure_files(parts.backend, files)
     entries = []
     for winner, file in zip(winners, files, strict=True):
-        entry = known_costs(winner, space, costs, table)
+        entry = known_costs(winner, parts.space, parts.costs)
         samples = measured[str(file)]
         entry["latency_ms"]["measured"] = _rounded(samples.quantile() * 1e3)
         entry["latency_ms"]["measured_half_width"] = _rounded(
             relative_half_width(samples.seconds, np.random.default_rng(0)) * samples.quantile() * 1e3
         )
         entry["accuracy"] = onnx_accuracy(file, data, threads=run.settings.threads)
-        entry["torch_accuracy"] = evaluator.test_accuracy(winner.arch)
+        entry["torch_accuracy"] = parts.evaluator.test_accuracy(winner.arch)
         entry["onnx"] = f"models/{file.name}"
         entries.append(entry)
         progress(
@@ -92,24 +78,24 @@ def hand_over(
     return entries
 
 
-def known_costs(winner: Winner, space: Space, costs: SpaceCosts, table: LatencyTable | None) -> dict[str, Any]:
-    """An entry of ``pareto.json`` with what needs no measurement; the rest is None."""
+def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, Any]:
+    """An entry of ``pareto.json`` with what needs no measurement; the rest is None.
+
+    Without a latency table the predicted latency is the one that the search was told.
+    """
     codes = space.encode(winner.arch)[None]
-    latency: dict[str, float | None] = {"predicted": None, "low": None, "high": None, "measured": None}
-    if table is not None:
-        price = table.price_of_sum(float(costs.latency_ms(codes)[0]) / table.scale)
-        latency |= {
-            "predicted": _rounded(price.value_ms),
-            "low": _rounded(price.low_ms),
-            "high": _rounded(price.high_ms),
-        }
+    latency: dict[str, float | None] = {"predicted": winner.values.get("latency_ms"), "low": None, "high": None}
+    if costs.table is not None:
+        price = costs.table.price_of_sum(float(costs.latency_ms(codes)[0]) / costs.table.scale)
+        found = {"predicted": price.value_ms, "low": price.low_ms, "high": price.high_ms}
+        latency = {name: None if value is None else _rounded(value) for name, value in found.items()}
     return {
         "id": winner.id,
         "trial": winner.trial,
         "arch": space.format(winner.arch),
         "accuracy": None,
-        "validation_accuracy": winner.validation_accuracy,
-        "latency_ms": latency,
+        "validation_accuracy": winner.values["accuracy"],
+        "latency_ms": {**latency, "measured": None},
         "macs": int(costs.macs(codes)[0]),
         "params": int(costs.params(codes)[0]),
         "peak_memory_bytes": int(costs.peak_memory_bytes(codes)[0]),
@@ -117,36 +103,41 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts, table: LatencyT
     }
 
 
-def export_onnx(path: Path, winner: Winner, space: Space, evaluator: Evaluator, data: ImageData, batch: int) -> Path:
-    """Write the network with its trained weights; the file's metadata say how to prepare images for it."""
+def export_onnx(path: Path, winner: Winner, parts: Parts) -> Path:
+    """Write the network with its trained weights; the file's metadata say how to prepare images for it.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
     from latency_tables import write_atomic
     from profilers import build_onnx
 
-    graph = space.graph(winner.arch)
+    data, settings = parts.data, parts.run.settings
+    assert data is not None
+    graph = parts.space.graph(winner.arch)
+    steps = ["divide pixels by 255", "subtract mean", "divide by std", "resize bilinearly (antialiased) to size"]
+    if settings.image_size is not None:
+        steps.insert(0, f"scale the shorter side to {settings.image_size} pixels and cut out the centre")
     metadata = {
-        "hwnas.arch": space.format(winner.arch),
-        "hwnas.space": json.dumps({"name": space.name, "settings": space.settings}),
+        "hwnas.arch": parts.space.format(winner.arch),
+        "hwnas.space": json.dumps({"name": parts.space.name, "settings": parts.space.settings}),
         "hwnas.preprocessing": json.dumps(
-            {
-                "layout": "NCHW",
-                "scale": "divide pixels by 255, subtract mean, divide by std, resize bilinearly (antialiased)",
-                "size": graph.input_shape[1],
-                "mean": data.mean,
-                "std": data.std,
-            }
+            {"layout": "NCHW", "steps": steps, "size": graph.input_shape[1], "mean": data.mean, "std": data.std}
         ),
         "hwnas.classes": json.dumps(data.classes),
     }
-    model = build_onnx(graph, evaluator.trained_weights(winner.arch), batch=batch, metadata=metadata)
-    write_atomic(path, model.SerializeToString())
+    weights = parts.evaluator.trained_weights(winner.arch)
+    model = build_onnx(graph, weights, batch=settings.batch, metadata=metadata)
+    try:
+        write_atomic(path, model.SerializeToString())
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}; the trials so far are safe") from None
     return path
 
 
-def measure_files(files: Sequence[Path], *, threads: int) -> dict[str, SampleSet]:
+def measure_files(backend: Backend, files: Sequence[Path]) -> dict[str, SampleSet]:
     """Latency samples of ONNX files, in interleaved rounds."""
-    backend = OnnxRuntimeBackend(threads=threads)
-    sampler = Sampler({str(file): backend.load_file(str(file)) for file in files}, VERIFICATION)
-    return sampler.run()
+    return Sampler({str(file): backend.load_file(str(file)) for file in files}, VERIFICATION).run()
 
 
 def onnx_accuracy(file: Path, data: ImageData, *, threads: int) -> float:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import BudgetError
 from hwnas._settings import OBJECTIVES
-from hwnas._space_costs import SpaceCosts
+from hwnas._space_costs import least
 from hwnas.spaces import Space
-from search import Constraint, Domain, Objective, Problem
+from search import Constraint, Domain, Objective, Problem, Study, make_strategy
 
 Known = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]
 
@@ -35,20 +34,30 @@ def make_problem(
     return Problem(domain, tuple(objectives), tuple(constraints))
 
 
-def require_reachable(costs: SpaceCosts, budget_ms: float) -> None:
-    """Refuse a latency budget that no network of the space meets.
+def require_feasible(space: Space, problem: Problem) -> None:
+    """Refuse budgets that no network of the space meets, before anything is trained.
 
     Raises:
-        BudgetError: naming the fastest network.
+        BudgetError: naming the budget and the cheapest network, or all budgets where each alone could be met.
     """
-    arch, fastest = costs.fastest()
-    if fastest > budget_ms:
-        raise BudgetError(
-            f"no network of the space meets --latency-budget {budget_ms:g}ms: the fastest, "
-            f"{costs.space.format(arch)}, takes {fastest:.4g}ms"
-        )
+    for constraint in problem.constraints:
+        if constraint.known is None:
+            continue
+        arch, value = least(space, constraint.known)
+        if not value <= constraint.upper:
+            flag, write = _WRITTEN[constraint.name]
+            raise BudgetError(
+                f"no network of the space meets {flag} {write(constraint.upper)}: the least, "
+                f"{space.format(arch)}, takes {write(value)}"
+            )
+    if problem.constraints and not Study(problem, make_strategy("random"), seed=0).ask():
+        flags = ", ".join(_WRITTEN[constraint.name][0] for constraint in problem.constraints)
+        raise BudgetError(f"no network of the space was found that meets all of {flags}; relax one of them")
 
 
-def trial_record(space: Space, trial: Any, seconds: float) -> dict[str, Any]:
-    """A journal line: the trial, its architecture in words and what it took."""
-    return {**trial.to_json(), "arch": space.format(space.decode(trial.codes)), "seconds": round(seconds, 4)}
+_WRITTEN: dict[str, tuple[str, Callable[[float], str]]] = {
+    "latency_ms": ("--latency-budget", lambda value: f"{value:.4g}ms"),
+    "macs": ("--macs-budget", lambda value: f"{value:.0f}"),
+    "params": ("--params-budget", lambda value: f"{value:.0f}"),
+    "peak_memory_bytes": ("--memory-budget", lambda value: f"{value:.0f}"),
+}

@@ -14,6 +14,7 @@ from latency_tables import LineJournal, write_atomic
 _FORMAT = "hwnas-run"
 _VERSION = 1
 _MAY_CHANGE = ("samples", "table")
+_PARETO_KEYS = {"id", "arch", "accuracy", "validation_accuracy", "latency_ms", "onnx"}
 
 
 class Run:
@@ -24,22 +25,33 @@ class Run:
         settings: what is searched for.
     """
 
-    def __init__(self, path: Path, settings: SearchSettings) -> None:
+    def __init__(self, path: Path, settings: SearchSettings, identity: Mapping[str, Any]) -> None:
         self.path = path
         self.settings = settings
+        self.identity = identity
 
     @classmethod
-    def create(cls, path: Path, settings: SearchSettings) -> Run:
-        """Make a run directory, or take one up again whose settings are the same (it may get more samples).
+    def create(cls, path: Path, settings: SearchSettings, identity: Mapping[str, Any]) -> Run:
+        """Make a run directory, or take one up again.
+
+        A run with trials is only continued with the same settings (it may get more samples) and the same identity.
+
+        Args:
+            path: the directory.
+            settings: what is searched for.
+            identity: what the settings stand for: the space in full, the evaluator with the fingerprint of its data.
 
         Raises:
             RunError: the folder is no run, belongs to another search or cannot be written.
         """
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; choose a folder for --out")
-        if path.is_dir() and any(path.iterdir()):
-            return cls._take_up(path, settings)
-        run = cls(path, settings)
+        run = cls(path, settings, json.loads(json.dumps(identity)))
+        if path.is_dir() and any(not item.name.endswith(".partial") for item in path.iterdir()):
+            if run.has_trials():
+                run._require_same(_read_record(path))
+            else:
+                _read_record(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             run._write_settings()
@@ -54,27 +66,33 @@ class Run:
         Raises:
             RunError: the folder is no run, or its settings are damaged.
         """
-        return cls(path, SearchSettings.from_dict(_read_settings(path)))
+        record = _read_record(path)
+        return cls(path, SearchSettings.from_dict(record["settings"]), record["identity"])
 
-    @classmethod
-    def _take_up(cls, path: Path, settings: SearchSettings) -> Run:
-        old, new = _read_settings(path), json.loads(json.dumps(settings.as_dict()))
+    def has_trials(self) -> bool:
+        """Whether a trial has been written."""
+        journal = self.path / "trials.jsonl"
+        return journal.exists() and journal.stat().st_size > 0
+
+    def _require_same(self, record: Mapping[str, Any]) -> None:
+        old, new = record["settings"], json.loads(json.dumps(self.settings.as_dict()))
         for name in new:
             if name not in _MAY_CHANGE and old.get(name) != new[name]:
                 raise RunError(
-                    f"{path} holds a search with {name} {_short(old.get(name))}, this one has {_short(new[name])}; "
-                    "choose another --out"
+                    f"{self.path} holds a search with {name} {_short(old.get(name))}, this one has "
+                    f"{_short(new[name])}; choose another --out"
                 )
-        run = cls(path, settings)
-        if old != new:
-            try:
-                run._write_settings()
-            except OSError as error:
-                raise RunError(f"cannot write into {path}: {error.strerror}") from None
-        return run
+        before, now = _flat(record["identity"]), _flat(self.identity)
+        for name in sorted({*before, *now}):
+            if before.get(name) != now.get(name):
+                raise RunError(
+                    f"{self.path} holds a search with {name} {_short(before.get(name))}, this one has "
+                    f"{_short(now.get(name))}; the data or the defaults have changed, choose another --out"
+                )
 
     def _write_settings(self) -> None:
-        record = {"format": _FORMAT, "version": _VERSION, "settings": self.settings.as_dict()}
+        settings = self.settings.as_dict()
+        record = {"format": _FORMAT, "version": _VERSION, "settings": settings, "identity": self.identity}
         write_atomic(self.path / "settings.json", json.dumps(record, indent=1) + "\n")
 
     def folder(self, name: str) -> Path:
@@ -108,8 +126,10 @@ class Run:
         if not path.exists():
             raise RunError(f"{self.path} has no pareto.json yet; run the same `hwnas search` again to finish it")
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return [dict(item) for item in found]
+            found = [dict(item) for item in json.loads(path.read_text(encoding="utf-8"))]
+            if any(not item.keys() >= _PARETO_KEYS for item in found):
+                raise ValueError
+            return found
         except (OSError, ValueError, TypeError):
             raise RunError(f"{path} is damaged; run the same `hwnas search` again to write it anew") from None
 
@@ -130,9 +150,13 @@ class TrialJournal:
         try:
             self._file = LineJournal(path)
         except OSError as error:
-            raise RunError(f"cannot read {path}: {error.strerror}") from None
-        for number, line in enumerate(self._file.lines, 1):
-            self._take(number, line)
+            raise RunError(f"cannot write {path}: {error.strerror}") from None
+        try:
+            for number, line in enumerate(self._file.lines, 1):
+                self._take(number, line)
+        except RunError:
+            self._file.close()
+            raise
 
     def _take(self, number: int, line: bytes) -> None:
         try:
@@ -157,7 +181,7 @@ class TrialJournal:
         self._file.close()
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+def _read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads((path / "settings.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -165,11 +189,20 @@ def _read_settings(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} {what}; choose another folder") from None
     except (OSError, ValueError):
         raise RunError(f"{path / 'settings.json'} cannot be read; choose another folder") from None
-    if not isinstance(record, dict) or record.get("format") != _FORMAT or not isinstance(record.get("settings"), dict):
+    parts = [record.get(name) for name in ("settings", "identity")] if isinstance(record, dict) else []
+    if not parts or record.get("format") != _FORMAT or not all(isinstance(part, dict) for part in parts):
         raise RunError(f"{path} is not a run of hwnas; choose another folder")
     if record.get("version") != _VERSION:
         raise RunError(f"{path} was written by another version of hwnas (run format {record.get('version')})")
-    return dict(record["settings"])
+    return dict(record)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
 
 
 def _short(value: object) -> str:

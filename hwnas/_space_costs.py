@@ -17,6 +17,10 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 COSTS = ("latency_ms", "macs", "params", "peak_memory_bytes")
 """Costs that are known before an architecture is evaluated."""
+Cost = Callable[[IntArray], FloatArray]
+"""Codes ``(n, d)`` to costs ``(n,)``; NaN for rows that are no network."""
+_ENUMERABLE = 20_000
+_RANDOM_STARTS = 16
 
 
 @dataclass(frozen=True)
@@ -85,33 +89,6 @@ class SpaceCosts:
         }
         return functions[name]
 
-    def fastest(self, seed: int = 0, starts: int = 32) -> tuple[Architecture, float]:
-        """The fastest network that descents from many starts find, with its latency in milliseconds.
-
-        Each descent moves to the best of all networks one choice away until none is faster.
-        """
-        rng = np.random.default_rng(seed)
-        counts = np.array(self.space.cardinalities)
-        codes = [np.zeros(len(counts), dtype=np.int64)]
-        codes += [self.space.encode(arch) for arch in self.space.sample(starts, rng)]
-        best: tuple[float, IntArray] | None = None
-        for start in codes:
-            value, row = self._descend(start)
-            if best is None or value < best[0]:
-                best = (value, row)
-        assert best is not None
-        return self.space.decode(self.space.canonical_codes(best[1][None])[0]), best[0]
-
-    def _descend(self, row: IntArray) -> tuple[float, IntArray]:
-        value = float(np.nan_to_num(self.latency_ms(row[None])[0], nan=math.inf))
-        while True:
-            moves = _one_choice_away(row, self.space.cardinalities)
-            values = np.nan_to_num(self.latency_ms(moves), nan=math.inf)
-            step = int(values.argmin())
-            if not values[step] < value:
-                return value, row
-            value, row = float(values[step]), moves[step]
-
     def _empty(self, term: Term) -> _TermCosts:
         counts = [self.space.cardinalities[c] for c in term.choices]
         radices = np.array([math.prod(counts[i + 1 :]) for i in range(len(counts))], dtype=np.int64)
@@ -142,6 +119,47 @@ class SpaceCosts:
                 values[position] = 0.0 if graph is None else self._kinds[name](graph)
             found = values[index]
         return found
+
+
+def least(space: Space, cost: Cost, seed: int = 0) -> tuple[Architecture, float]:
+    """The cheapest network of a space, and what it costs.
+
+    Small spaces are enumerated. In large ones, descents move to the best of all networks one choice away until none is
+    cheaper, from every combination of the choices that all terms share (width and resolution, say) and from
+    random networks. Where the cost is a sum over terms that share nothing else but a stage's depth, that is exact.
+    """
+    if math.prod(space.cardinalities) <= _ENUMERABLE:
+        grid = np.indices(space.cardinalities).reshape(len(space.choices), -1).T
+        values = np.nan_to_num(cost(grid), nan=math.inf)
+        best = int(values.argmin())
+        return space.decode(space.canonical_codes(grid[best][None])[0]), float(values[best])
+    rng = np.random.default_rng(seed)
+    starts = [*_shared_starts(space), *(space.encode(arch) for arch in space.sample(_RANDOM_STARTS, rng))]
+    value, row = min((_descend(space, cost, start) for start in starts), key=lambda found: found[0])
+    return space.decode(space.canonical_codes(row[None])[0]), value
+
+
+def _shared_starts(space: Space) -> list[IntArray]:
+    """The first value of each choice, with all combinations of the choices that every term depends on."""
+    shared = sorted(set.intersection(*(set(term.choices) for term in space.terms)))
+    counts = [space.cardinalities[c] for c in shared]
+    starts = []
+    for values in np.indices(counts).reshape(len(counts), -1).T[:_ENUMERABLE]:
+        row = np.zeros(len(space.choices), dtype=np.int64)
+        row[shared] = values
+        starts.append(row)
+    return starts
+
+
+def _descend(space: Space, cost: Cost, row: IntArray) -> tuple[float, IntArray]:
+    value = float(np.nan_to_num(cost(row[None])[0], nan=math.inf))
+    while True:
+        moves = _one_choice_away(row, space.cardinalities)
+        values = np.nan_to_num(cost(moves), nan=math.inf)
+        step = int(values.argmin())
+        if not values[step] < value:
+            return value, row
+        value, row = float(values[step]), moves[step]
 
 
 def _one_choice_away(row: IntArray, cardinalities: tuple[int, ...]) -> IntArray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hwnas._errors import HwnasError
 from hwnas.spaces import Space
-from latency_tables import LatencyTable, Op, TableFormatError, load_table, save_table
+from latency_tables import LatencyTable, Op, TableFormatError, UnmeasuredOpError, load_table, save_table
 from profilers import Backend, Network, SamplingSettings, profile_ops
 
 CALIBRATION_NETWORKS = 10
@@ -43,6 +43,7 @@ def build_table(
     seed: int = 0,
     networks: int = HELD_OUT_NETWORKS,
     settings: SamplingSettings | None = None,
+    force: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> LatencyTable:
     """Profile every op of a space, validate on random networks, and write the table.
@@ -57,17 +58,17 @@ def build_table(
         seed: of the networks that are drawn.
         networks: held-out networks; ten more are drawn for calibration.
         settings: of the sampling.
+        force: measure again; an existing table is kept until the new one takes its place.
         progress: receives lines for people.
 
     Raises:
         HwnasError: the file cannot be written.
         ProfilerError: a graph cannot be measured, or the journal belongs to another profile.
     """
-    if path.exists():
+    if path.exists() and not force:
         table = load_table(path)
         table.require_identity(backend.identity())
-        missing = [op for op in space.ops() if not _priced(table, op)]
-        if missing:
+        if any(not _priced(table, op) for op in space.ops()):
             raise HwnasError(f"{path} holds the table of another space; choose another -o, or --force to replace it")
         progress(f"{path} is already measured")
         return table
@@ -88,12 +89,29 @@ def build_table(
         raise HwnasError(
             f"cannot write {path}: {error.strerror}; the samples are safe in {journal_path(path)}, run it again"
         ) from None
+    journal_path(path).replace(samples_path(path))
     return load_table(path)
 
 
+def samples_path(path: Path) -> Path:
+    """The raw samples of a finished table, beside it."""
+    return path.with_name(f"{path.name}.samples.jsonl")
+
+
 def journal_path(path: Path) -> Path:
-    """The journal of raw samples beside a table."""
-    return path.with_suffix(".samples.jsonl")
+    """The raw samples of a profile in progress."""
+    return path.with_name(f"{path.name}.unfinished.samples.jsonl")
+
+
+def require_coverage(table: LatencyTable, space: Space) -> None:
+    """Refuse a table that cannot price every network of a space.
+
+    Raises:
+        UnmeasuredOpError: naming ops without a price.
+    """
+    missing = [op for op in space.ops() if not _priced(table, op)]
+    if missing:
+        raise UnmeasuredOpError([op.key for op in missing])
 
 
 def draw_networks(space: Space, count: int, seed: int) -> list[Network]:
@@ -112,19 +130,25 @@ def draw_networks(space: Space, count: int, seed: int) -> list[Network]:
 
 
 def find_table(space: Space, backend: Backend, folder: Path | None = None) -> LatencyTable | None:
-    """A table of the user's folder or of the package that fits this device, runtime and setting and prices every op."""
+    """The newest table that fits this device, runtime and setting and prices every op of the space.
+
+    The user's folder is looked through first, then the tables that come with the package.
+    """
     import latency_tables
 
     shipped = Path(latency_tables.__file__).parent / "data"
     wanted, identity = space.ops(), backend.identity()
     for place in (folder or table_folder(), shipped):
+        fitting = []
         for path in sorted(place.glob("*.json")):
             try:
                 table = load_table(path)
             except TableFormatError:
                 continue
             if dict(table.identity) == identity and all(_priced(table, op) for op in wanted):
-                return table
+                fitting.append(table)
+        if fitting:
+            return max(fitting, key=lambda table: table.created)
     return None
 
 

@@ -7,9 +7,9 @@ from latency_tables._errors import (
     TableFormatError,
     UnmeasuredOpError,
 )
-from latency_tables._files import LineJournal, write_atomic
+from latency_tables._files import JournalInUseError, LineJournal, write_atomic
 from latency_tables._format import dump_table, load_table, parse_table, save_table
-from latency_tables._graph import INPUT, GraphBuilder, Node, OpGraph, merge_counts
+from latency_tables._graph import INPUT, GraphBuilder, Node, OpGraph
 from latency_tables._op import Op, Shape, sorted_attributes
 from latency_tables._table import SESSION, Entry, LatencyTable, Price
 from latency_tables._validation import (
@@ -29,6 +29,7 @@ __all__ = [
     "GraphBuilder",
     "GraphError",
     "IdentityMismatchError",
+    "JournalInUseError",
     "LatencyTable",
     "LatencyTableError",
     "LineJournal",
@@ -45,7 +46,6 @@ __all__ = [
     "agreement",
     "dump_table",
     "load_table",
-    "merge_counts",
     "noise_floor",
     "parse_table",
     "save_table",

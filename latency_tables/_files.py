@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from latency_tables._errors import LatencyTableError
+
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a whole file: temporary file in the same folder, fsync, rename over the target.
@@ -27,28 +29,39 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         raise
 
 
+class JournalInUseError(LatencyTableError):
+    """Another process is appending to the same journal."""
+
+
 class LineJournal:
-    """An append-only file of lines, each on disk before `append` returns.
+    """An append-only file of lines, each on disk before `append` returns; one process at a time.
 
     A torn last line (a crash while writing) is cut off when the file is opened, and a line that does not fit on
     the disk leaves the file as it was.
 
     Args:
-        path: the file; made by the first `append`.
+        path: the file; made where absent.
 
     Attributes:
         lines: the whole lines found on opening, without their line ends.
 
     Raises:
-        OSError: the file cannot be read.
+        JournalInUseError: another process has it open.
+        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        data = path.read_bytes() if path.exists() else b""
-        self._length = data.rfind(b"\n") + 1
-        self.lines = data[: self._length].splitlines()
-        self._file: int | None = None
+        self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _lock(self._file, path)
+            data = path.read_bytes()
+            self._length = data.rfind(b"\n") + 1
+            self.lines = data[: self._length].splitlines()
+            os.ftruncate(self._file, self._length)
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, line: str) -> None:
         """Write one line.
@@ -57,8 +70,7 @@ class LineJournal:
             OSError: it cannot be written; the earlier lines are safe.
         """
         if self._file is None:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            os.ftruncate(self._file, self._length)
+            raise ValueError(f"the journal {self.path} is closed")
         data = memoryview(line.encode("utf-8") + b"\n")
         try:
             written = 0
@@ -75,3 +87,17 @@ class LineJournal:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _lock(file: int, path: Path) -> None:
+    """Take the file for this process alone; where the system has no such locks, do without."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise JournalInUseError(
+            f"{path} is being written by another hwnas; wait for it, or choose another place"
+        ) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -118,12 +118,6 @@ class OpGraph:
         """
         return _Fusion(self).run()
 
-    def renamed(self, prefix: str) -> OpGraph:
-        """The same graph with `prefix` put before every node's name."""
-        names = {INPUT: INPUT, **{node.name: prefix + node.name for node in self.nodes}}
-        nodes = tuple(Node(names[n.name], n.op, tuple(names[i] for i in n.inputs)) for n in self.nodes)
-        return OpGraph(self.input_shape, nodes, tuple(names[o] for o in self.outputs))
-
 
 class GraphBuilder:
     """Builds an `OpGraph` node by node.
@@ -161,14 +155,6 @@ class GraphBuilder:
             GraphError: shapes or names do not fit together.
         """
         return OpGraph(self.input_shape, tuple(self._nodes), outputs)
-
-
-def merge_counts(counts: Iterable[Mapping[Op, int]]) -> Counter[Op]:
-    """The sum of several op counts."""
-    total: Counter[Op] = Counter()
-    for part in counts:
-        total.update(part)
-    return total
 
 
 class _Fusion:

@@ -35,8 +35,8 @@ class Entry:
         op: what was measured.
         status: ``ok``; ``unstable`` (priced, but noisy); ``unsupported`` or ``timeout`` (not priced).
         q10_ms: the price: marginal cost in a network, from 10th percentiles.
-        median_ms: the same from medians.
-        p90_ms: the same from 90th percentiles.
+        median_ms: the same from medians of the graphs' times; a difference, so it need not exceed `q10_ms`.
+        p90_ms: the same from their 90th percentiles.
         low_ms: lower end of the 90 % bootstrap interval of `q10_ms`.
         high_ms: upper end.
         samples: rounds behind it.
@@ -67,13 +67,13 @@ class Price:
 
     Attributes:
         value_ms: the prediction.
-        low_ms: lower end.
-        high_ms: upper end.
+        low_ms: lower end; None where the table holds no calibration networks to tell.
+        high_ms: upper end; None likewise.
     """
 
     value_ms: float
-    low_ms: float
-    high_ms: float
+    low_ms: float | None
+    high_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class LatencyTable:
         chosen = [n for n in self.networks if n.split == "calibration"]
         if not chosen:
             return None
-        return conformal_spread([self.scale * n.additive_ms for n in chosen], [n.measured_ms for n in chosen])
+        return conformal_spread([n.additive_ms for n in chosen], [n.measured_ms for n in chosen])
 
     @cached_property
     def validation(self) -> ValidationReport | None:
@@ -185,7 +185,7 @@ class LatencyTable:
         value = self.scale * additive_ms
         spread = self.spread
         if spread is None:
-            return Price(value, value, value)
+            return Price(value, None, None)
         return Price(value, value * math.exp(-spread), value * math.exp(spread))
 
     def require_identity(self, identity: Mapping[str, object]) -> None:
@@ -208,7 +208,7 @@ class LatencyTable:
         watched = ("governor", "kernel", "microcode", "driver")
         return [
             f"{fact} was {_show(self.environment.get(fact))} when the table was measured and is "
-            f"{_show(environment.get(fact))} now; `hwnas verify` tells whether the table still holds"
+            f"{_show(environment.get(fact))} now; if predictions miss, measure it again with `hwnas profile --force`"
             for fact in watched
             if self.environment.get(fact) != environment.get(fact)
         ]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from profilers._backend import Backend
 from profilers._costs import activation_bytes, graph_macs, graph_params, peak_memory_bytes
-from profilers._errors import DeviceUnavailableError, JournalError, OperatorError, ProfilerError
+from profilers._errors import DeviceUnavailableError, JournalError, OperatorError, ProfilerError, UnsupportedGraphError
 from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
 from profilers._onnxruntime import BoundSession, OnnxRuntimeBackend, make_session
 from profilers._operators import Parameter, expand, operator_kinds, operator_of, primitive_of
 from profilers._operators import _make as ops
 from profilers._profile import Network, profile_ops
-from profilers._sampling import Runnable, Sampler, SampleSet, SamplingSettings
+from profilers._sampling import Runnable, Sampler, SampleSet, SamplingSettings, relative_half_width
 from profilers._weights import graph_parameters, initial_value, random_weights
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ __all__ = [
     "SampleSet",
     "Sampler",
     "SamplingSettings",
+    "UnsupportedGraphError",
     "activation_bytes",
     "build_onnx",
     "cpu_environment",
@@ -62,6 +63,7 @@ __all__ = [
     "primitive_of",
     "profile_ops",
     "random_weights",
+    "relative_half_width",
     "run_graph",
     "usable_cores",
 ]

@@ -21,4 +21,15 @@ class Backend(Protocol):
         """Volatile facts, noted beside a table."""
 
     def load(self, graph: OpGraph, *, seed: int = 0) -> Runnable:
-        """Make a graph runnable, with random weights drawn from `seed`."""
+        """Make a graph runnable, with random weights drawn from `seed`.
+
+        Raises:
+            UnsupportedGraphError: the runtime cannot execute it.
+        """
+
+    def load_file(self, path: str) -> Runnable:
+        """Make an exported ONNX file runnable.
+
+        Raises:
+            UnsupportedGraphError: the runtime cannot execute it.
+        """

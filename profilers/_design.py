@@ -33,6 +33,11 @@ def context_op(shape: Shape) -> Op:
     return Op("context", (shape,), shape)
 
 
+def probe_name(op: Op) -> str:
+    """Name of the probe that is made for one op."""
+    return f"op:{op.key}"
+
+
 @dataclass(frozen=True)
 class Probe:
     """One graph to measure, and what its time is the sum of.
@@ -84,7 +89,7 @@ class _Designer:
         for op in self.targets:
             if op in self.bases.values() or op.kind == "global_pool":
                 continue
-            self._probe(f"op:{op.key}", self._chain(op) if _is_chainable(op) else self._bridge(op))
+            self._probe(probe_name(op), self._chain(op) if _is_chainable(op) else self._bridge(op))
         return self.probes
 
     def _probe(self, name: str, graph: OpGraph, shared: bool = False) -> None:

@@ -15,5 +15,9 @@ class DeviceUnavailableError(ProfilerError):
     """The device asked for is not here, or what is needed to reach it is not installed."""
 
 
+class UnsupportedGraphError(ProfilerError):
+    """The runtime cannot execute a graph."""
+
+
 class JournalError(ProfilerError):
     """A journal of raw samples cannot be read or belongs to another profile."""

@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import re
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -19,7 +20,28 @@ def cpu_model() -> str:
         value = _cpuinfo().get(key)
         if value:
             return " ".join(value.split())
+    if platform.system() == "Darwin":
+        found = subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+        )
+        if found.stdout.strip():
+            return found.stdout.strip()
     return platform.processor() or platform.machine()
+
+
+def cpu_revision() -> str:
+    """Numbers that tell processors of one name apart: family, model, stepping, or ARM's part numbers."""
+    keys = (
+        "vendor_id",
+        "cpu family",
+        "model",
+        "stepping",
+        "CPU implementer",
+        "CPU variant",
+        "CPU part",
+        "CPU revision",
+    )
+    return " ".join(f"{key}={_cpuinfo()[key]}" for key in keys if key in _cpuinfo())
 
 
 def isa_flags() -> list[str]:
@@ -59,6 +81,7 @@ def cpu_identity() -> dict[str, object]:
     """Stable facts of this machine's processor and system."""
     return {
         "cpu": cpu_model(),
+        "cpu_revision": cpu_revision(),
         "architecture": platform.machine(),
         "isa": isa_flags(),
         "core_mask": core_mask(),

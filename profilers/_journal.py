@@ -34,11 +34,15 @@ class SampleJournal:
         try:
             self._file = LineJournal(path)
         except OSError as error:
-            raise JournalError(f"cannot read {path}: {error.strerror}; choose another output with -o") from None
-        if self._file.lines:
-            self._read(self._file.lines)
-        else:
-            self._write(self._header)
+            raise JournalError(f"cannot write {path}: {error.strerror}; choose another output with -o") from None
+        try:
+            if self._file.lines:
+                self._read(self._file.lines)
+            else:
+                self._write(self._header)
+        except BaseException:
+            self._file.close()
+            raise
 
     def _read(self, lines: list[bytes]) -> None:
         try:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from latency_tables import OpGraph
-from profilers._errors import DeviceUnavailableError
+from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
 from profilers._fingerprint import cpu_environment, cpu_identity
 from profilers._weights import random_weights
 
@@ -30,7 +30,8 @@ def make_session(model: bytes | str, *, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     return onnxruntime.InferenceSession(model, options, providers=[PROVIDER])
 
 
@@ -41,12 +42,18 @@ class BoundSession:
         model: serialised model, or a path.
         threads: threads inside an operator.
         seed: of the inputs, drawn from N(0, 1): zeros and denormals would distort times.
+
+    Raises:
+        UnsupportedGraphError: ONNX Runtime cannot execute the model.
     """
 
     def __init__(self, model: bytes | str, *, threads: int, seed: int = 0) -> None:
         import onnxruntime
 
-        self._session = make_session(model, threads=threads)
+        try:
+            self._session = make_session(model, threads=threads)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            raise UnsupportedGraphError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}") from None
         self._binding = self._session.io_binding()
         rng = np.random.default_rng(seed)
         self._kept: list[Any] = []
@@ -100,6 +107,7 @@ class OnnxRuntimeBackend:
             "runtime_version": self._version,
             "provider": PROVIDER,
             "optimization": "all",
+            "spinning": True,
             "threads": self.threads,
             "batch": self.batch,
             "dtype": "float32",

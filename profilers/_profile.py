@@ -11,7 +11,8 @@ from pathlib import Path
 
 from latency_tables import SESSION, Entry, GraphBuilder, LatencyTable, NetworkMeasurement, Op, OpGraph
 from profilers._backend import Backend
-from profilers._design import Probe, context_op, design_probes
+from profilers._design import Probe, design_probes, probe_name
+from profilers._errors import UnsupportedGraphError
 from profilers._journal import SampleJournal
 from profilers._operators import _make as ops
 from profilers._sampling import CALIBRATION, Runnable, Sampler, SampleSet, SamplingSettings, drift
@@ -76,22 +77,24 @@ def profile_ops(
         if samples_file.rounds:
             progress(f"going on after {samples_file.rounds} rounds in {journal}")
         progress(f"loading {len(probes)} probes and {len(networks)} networks")
-        first = {probe.name: backend.load(probe.graph) for probe in probes}
-        first |= {_label(i, "first"): backend.load(n.graph, seed=1) for i, n in enumerate(networks)}
+        first, refused = _load_probes(backend, probes)
+        probes = [probe for probe in probes if probe.name in first]
+        usable = _usable(networks, targets, refused)
+        first |= {_label(i, "first"): backend.load(n.graph, seed=1) for i, n in usable.items()}
         first[CALIBRATION] = backend.load(_calibration_graph(backend.image_channels))
         tight = frozenset(probe.name for probe in probes if probe.shared)
         samples = _sample(first, settings, samples_file, tight, "probes and networks", progress)
         first.clear()
-        second = {_label(i, "second"): backend.load(n.graph, seed=2) for i, n in enumerate(networks)}
+        second = {_label(i, "second"): backend.load(n.graph, seed=2) for i, n in usable.items()}
         samples |= _sample(second, settings, samples_file, frozenset(), "networks again", progress)
-    entries = _entries(targets, probes, samples)
+    entries = _entries(targets, probes, samples, refused)
     return LatencyTable(
         identity=backend.identity(),
         environment=backend.environment(),
         settings=settings.as_dict(),
         space=space,
         entries=entries,
-        networks=_measurements(networks, samples, entries),
+        networks=_measurements(usable, samples, entries),
         notes=tuple(_notes(samples, entries)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -101,6 +104,24 @@ def plan_hash(probes: Sequence[Probe], networks: Sequence[Network]) -> str:
     """Identifies what is measured, so that a journal is never continued with other graphs."""
     text = json.dumps([[p.name, str(p.graph)] for p in probes] + [[n.arch, n.split] for n in networks])
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _load_probes(backend: Backend, probes: Sequence[Probe]) -> tuple[dict[str, Runnable], dict[str, str]]:
+    """Runnables by probe name, and for probes that the runtime cannot execute the reason."""
+    loaded: dict[str, Runnable] = {}
+    refused: dict[str, str] = {}
+    for probe in probes:
+        try:
+            loaded[probe.name] = backend.load(probe.graph)
+        except UnsupportedGraphError as error:
+            refused[probe.name] = str(error)
+    return loaded, refused
+
+
+def _usable(networks: Sequence[Network], targets: Sequence[Op], refused: Mapping[str, str]) -> dict[int, Network]:
+    """The networks, by their number, without those that hold an op whose own probe was refused."""
+    lost = {op for op in targets if probe_name(op) in refused}
+    return {i: network for i, network in enumerate(networks) if not lost & set(network.graph.op_counts)}
 
 
 def _calibration_graph(image_channels: int) -> OpGraph:
@@ -137,7 +158,9 @@ def _sample(
     return sampler.run(on_progress)
 
 
-def _entries(targets: Sequence[Op], probes: Sequence[Probe], samples: Mapping[str, SampleSet]) -> dict[Op, Entry]:
+def _entries(
+    targets: Sequence[Op], probes: Sequence[Probe], samples: Mapping[str, SampleSet], refused: Mapping[str, str]
+) -> dict[Op, Entry]:
     prices = solve_prices(probes, samples)
     by_op: dict[Op, Probe] = {}
     for probe in probes:
@@ -145,22 +168,31 @@ def _entries(targets: Sequence[Op], probes: Sequence[Probe], samples: Mapping[st
             best = by_op.get(op)
             if best is None or len(probe.counts) <= len(best.counts):
                 by_op[op] = probe
-    wanted = dict.fromkeys([SESSION, *targets])
-    return {op: _entry(op, prices[op], samples[by_op[op].name]) for op in wanted if op.kind != context_op((1,)).kind}
+    entries = {}
+    for op in dict.fromkeys([SESSION, *targets]):
+        if op in prices:
+            entries[op] = _entry(op, prices[op], samples[by_op[op].name])
+        else:
+            reason = refused.get(probe_name(op), "the graphs that would price it could not be executed")
+            entries[op] = Entry(op, "unsupported", 0.0, 0.0, 0.0, 0.0, 0.0, 0, "", reason)
+    return entries
 
 
 def _entry(op: Op, price: OpPrice, samples: SampleSet) -> Entry:
     half = (price.high - price.low) / 2
-    shaky = half > UNSTABLE * price.q10 and half > NEGLIGIBLE_MS
-    reason = f"90 % interval {price.low:.4f}-{price.high:.4f} ms; profile again on a quieter machine" if shaky else ""
+    reason = ""
+    if half > UNSTABLE * abs(price.q10) and half > NEGLIGIBLE_MS:
+        reason = f"90 % interval {price.low:.4f}-{price.high:.4f} ms; profile again on a quieter machine with --force"
+    elif price.q10 <= 0:
+        reason = f"solved as {price.q10:.4f} ms: too cheap to be told apart from nothing, priced at 0"
     return Entry(
         op=op,
-        status="unstable" if shaky else "ok",
-        q10_ms=price.q10,
-        median_ms=price.median,
-        p90_ms=price.p90,
-        low_ms=price.low,
-        high_ms=price.high,
+        status="unstable" if reason else "ok",
+        q10_ms=max(0.0, price.q10),
+        median_ms=max(0.0, price.median),
+        p90_ms=max(0.0, price.p90),
+        low_ms=max(0.0, price.low),
+        high_ms=max(0.0, price.high),
         samples=len(samples.seconds),
         stop=samples.stop or "cap",
         reason=reason,
@@ -168,7 +200,7 @@ def _entry(op: Op, price: OpPrice, samples: SampleSet) -> Entry:
 
 
 def _measurements(
-    networks: Sequence[Network], samples: Mapping[str, SampleSet], entries: Mapping[Op, Entry]
+    networks: Mapping[int, Network], samples: Mapping[str, SampleSet], entries: Mapping[Op, Entry]
 ) -> tuple[NetworkMeasurement, ...]:
     prices = LatencyTable({}, {}, {}, {}, entries)
     return tuple(
@@ -179,7 +211,7 @@ def _measurements(
             measured_ms=samples[_label(i, "first")].quantile() * 1e3,
             repeat_ms=samples[_label(i, "second")].quantile() * 1e3,
         )
-        for i, network in enumerate(networks)
+        for i, network in networks.items()
     )
 
 
@@ -189,9 +221,12 @@ def _notes(samples: Mapping[str, SampleSet], entries: Mapping[Op, Entry]) -> lis
     if moved > DRIFT_ALARM:
         notes.append(
             f"the calibration op drifted by {moved:.0%} while measuring: something else used this machine; "
-            "close it and run the same `hwnas profile` with another -o"
+            "close it and run the same `hwnas profile` with --force"
         )
     shaky = sum(entry.status == "unstable" for entry in entries.values())
     if shaky:
         notes.append(f"{shaky} of {len(entries)} prices are noisy (see their rows)")
+    lost = sum(not entry.priced for entry in entries.values())
+    if lost:
+        notes.append(f"{lost} of {len(entries)} ops cannot be executed here (see their rows)")
     return notes

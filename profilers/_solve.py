@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from latency_tables import Op
 from profilers._design import Probe
-from profilers._errors import ProfilerError
 from profilers._sampling import SampleSet, bootstrap_quantiles
 
 FloatArray = npt.NDArray[np.float64]
@@ -19,7 +18,10 @@ _DRAWS = 200
 
 @dataclass(frozen=True)
 class OpPrice:
-    """The marginal cost of one op, in milliseconds; no value is below zero.
+    """The marginal cost of one op, in milliseconds.
+
+    Solved from differences between noisy times: the price of a very cheap op can come out below zero, and prices from
+    medians need not lie above prices from 10th percentiles.
 
     Attributes:
         q10: from the 10th percentiles of the graphs' times: the price.
@@ -37,20 +39,16 @@ class OpPrice:
 
 
 def solve_prices(probes: Sequence[Probe], samples: Mapping[str, SampleSet], *, seed: int = 0) -> dict[Op, OpPrice]:
-    """Prices of all ops that the probes determine.
+    """Prices of the ops that the probes determine; the others are left out.
 
-    Solves ``T = A p`` in the least-squares sense, each equation weighted by the inverse of its time, where ``A[i,
-    j]`` counts op
-    ``j`` in graph ``i``. The solution is linear in ``T``, so the same pseudo-inverse carries medians, 90th
-    percentiles and bootstrap resamples to prices.
+    Solves ``T = A p`` in the least-squares sense, each equation weighted by the inverse of its time, where
+    ``A[i, j]`` counts op ``j`` in graph ``i``. The solution is linear in ``T``, so the same pseudo-inverse carries
+    medians, 90th percentiles and bootstrap resamples to prices.
 
     Args:
         probes: the measured graphs.
         samples: their samples, by probe name.
         seed: of the bootstrap.
-
-    Raises:
-        ProfilerError: the probes leave an op's price undetermined.
     """
     columns = sorted({op for probe in probes for op in probe.counts}, key=lambda op: op.key)
     index = {op: j for j, op in enumerate(columns)}
@@ -62,26 +60,19 @@ def solve_prices(probes: Sequence[Probe], samples: Mapping[str, SampleSet], *, s
     quantiles = np.array([np.quantile(samples[p.name].seconds, (0.1, 0.5, 0.9)) for p in probes])
     draws = np.stack([bootstrap_quantiles(samples[p.name].seconds, rng, draws=_DRAWS) for p in probes])
     weights = 1.0 / quantiles[:, :1]
-    inverse, rank = _pseudo_inverse(counts * weights)
-    if rank < len(columns):
-        loose = _undetermined(counts, inverse * weights.T, columns)
-        raise ProfilerError(f"the measured graphs do not determine the price of {loose[0].key}")
-    solved = np.maximum(0.0, inverse @ (np.concatenate([quantiles, draws], axis=1) * weights)) * 1e3
+    inverse = _pseudo_inverse(counts * weights)
+    determined = np.abs(np.einsum("ij,ji->i", inverse * weights.T, counts) - 1.0) < 1e-6
+    solved = inverse @ (np.concatenate([quantiles, draws], axis=1) * weights) * 1e3
     low, high = np.quantile(solved[:, 3:], (0.05, 0.95), axis=1)
     return {
         op: OpPrice(*(float(v) for v in (*solved[j, :3], min(low[j], solved[j, 0]), max(high[j], solved[j, 0]))))
         for op, j in index.items()
+        if determined[j]
     }
 
 
-def _pseudo_inverse(matrix: FloatArray) -> tuple[FloatArray, int]:
+def _pseudo_inverse(matrix: FloatArray) -> FloatArray:
+    """Moore-Penrose inverse of a matrix whose columns differ much in size."""
     scale = np.linalg.norm(matrix, axis=0)
-    left, singular, right = np.linalg.svd(matrix / scale, full_matrices=False)
-    kept = singular > 1e-9 * singular[0]
-    inverse = (right[kept].T / singular[kept]) @ left[:, kept].T
-    return inverse / scale[:, None], int(kept.sum())
-
-
-def _undetermined(counts: FloatArray, inverse: FloatArray, columns: list[Op]) -> list[Op]:
-    resolution = inverse @ counts
-    return [op for j, op in enumerate(columns) if abs(resolution[j, j] - 1.0) > 1e-6]
+    inverse: FloatArray = np.linalg.pinv(matrix / scale, rcond=1e-9) / scale[:, None]
+    return inverse

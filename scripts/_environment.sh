@@ -29,7 +29,7 @@ prepare() {
     return
   fi
   echo "installing hwnas[$extra] into $venv (once; a few minutes)" >&2
-  [ -x "$venv/bin/python" ] || "$(find_python)" -m venv "$venv"
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$(find_python)" -m venv "$venv"
   if [ -n "${HWNAS_TORCH_INDEX:-}" ] && ! command -v nvidia-smi >/dev/null 2>&1; then
     index=(--index-url "$HWNAS_TORCH_INDEX")
   fi

@@ -18,20 +18,29 @@ from hwnas._settings import SearchSettings, parse_count, parse_latency
 def run_profile(options: argparse.Namespace) -> None:
     """``hwnas profile``."""
     from hwnas._devices import make_backend
-    from hwnas._tables import build_table, default_table_path, journal_path
+    from hwnas._tables import build_table, default_table_path
     from hwnas.spaces import make_space
 
     if options.networks < 2:
         raise HwnasError(f"--networks must be at least 2, not {options.networks}")
+    if options.seed < 0:
+        raise HwnasError(f"--seed must not be negative, not {options.seed}")
+    if options.space == "mobilenetv3" and options.image_size is not None:
+        raise HwnasError("--image-size is an option of nasbench201; mobilenetv3 takes --resolution")
     settings = space_settings(options)
     channels = settings.get("image_channels", 3)
     backend = make_backend(options.device, threads=options.threads, batch=options.batch, image_channels=channels)
     space = make_space(options.space, **settings)
     path = Path(options.output) if options.output else default_table_path(space, backend)
-    if options.force:
-        path.unlink(missing_ok=True)
-        journal_path(path).unlink(missing_ok=True)
-    table = build_table(space, backend, path, seed=options.seed, networks=options.networks, progress=_progress())
+    table = build_table(
+        space,
+        backend,
+        path,
+        seed=options.seed,
+        networks=options.networks,
+        force=options.force,
+        progress=_progress(),
+    )
     for line in table.validation.lines() if table.validation else []:
         _print(line)
     for note in table.notes:
@@ -99,18 +108,20 @@ def run_predict(options: argparse.Namespace) -> None:
     table = load_table(Path(options.table))
     space = make_space(str(table.space["name"]), **_settings_of(table.space))
     graph = space.graph(space.parse(options.arch))
-    price = table.price(graph)
+    price, batch = table.price(graph), int(str(table.identity["batch"]))
     found: dict[str, Any] = {
         "arch": space.format(space.parse(options.arch)),
         "latency_ms": {"predicted": price.value_ms, "low": price.low_ms, "high": price.high_ms},
         "macs": graph_macs(graph),
         "params": graph_params(graph),
-        "peak_memory_bytes": peak_memory_bytes(graph),
+        "peak_memory_bytes": peak_memory_bytes(graph, batch=batch),
     }
     if options.json:
         _print(json.dumps(found, indent=1))
         return
-    _print(f"latency {price.value_ms:.4g} ms (90 % interval {price.low_ms:.4g}-{price.high_ms:.4g} ms)")
+    interval = f" (90 % interval {price.low_ms:.4g}-{price.high_ms:.4g} ms)" if price.low_ms and price.high_ms else ""
+    setting = f"{table.identity['device']}, {table.identity.get('threads', 1)} thread(s), batch {batch}"
+    _print(f"latency {price.value_ms:.4g} ms{interval} on {setting}")
     _print(
         f"{found['macs']:,} MACs, {found['params']:,} parameters, {found['peak_memory_bytes']:,} bytes of activations"
     )

@@ -81,7 +81,7 @@ def _decode_parts(
         if image.shape[:2] != pixels[0].shape[:2]:
             here, first = (f"{i.shape[1]}x{i.shape[0]}" for i in (image, pixels[0]))
             raise DataError(
-                f"data {path}: {here} pixels, but {paths[0]} has {first}; give an image size to bring all to"
+                f"data {path}: {here} pixels, but {paths[0]} has {first}; give --image-size N to bring all to one"
             )
     channels = max(image.shape[2] for image in pixels)
     parts, remaining = {}, iter(pixels)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._errors import EvaluatorError
+from hwnas._errors import EvaluatorError, NoAccuracyError
 from hwnas.evaluators._base import Evaluation, Evaluator
 from hwnas.evaluators._benchmark import BenchmarkTable
 from hwnas.spaces import Architecture, Space
@@ -63,7 +63,7 @@ class TableEvaluator(Evaluator):
         text = self.space.format(arch)
         row = self._rows.get(text)
         if row is None:
-            raise EvaluatorError(f"table {self.table.path}: no row for the architecture {text}")
+            raise NoAccuracyError(f"table {self.table.path}: no row for the architecture {text}")
         known = {name: float(values[row]) for name, values in self._known.items()}
         return Evaluation(float(self._accuracies[row]), time.perf_counter() - began, known)
 

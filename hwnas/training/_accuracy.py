@@ -12,6 +12,7 @@ from torch import Tensor
 from hwnas._errors import EvaluatorError
 from hwnas.data import ImageData, Split
 from hwnas.training._batches import in_batches, prepare_images
+from profilers import make_session
 
 
 def accuracy(
@@ -53,16 +54,9 @@ def evaluate_onnx(model: str | Path | bytes, data: ImageData, split: Split, *, t
     Raises:
         EvaluatorError: the file cannot be read, or is no classifier of these images.
     """
-    import onnxruntime as ort
-
     name = "model" if isinstance(model, bytes) else str(model)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4
     try:
-        session = ort.InferenceSession(
-            model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
-        )
+        session = make_session(model if isinstance(model, bytes) else str(model), threads=threads)
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise EvaluatorError(f"onnx {name}: cannot be loaded ({str(error).splitlines()[0]})") from None
     entry = session.get_inputs()[0]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from hwnas._errors import EvaluatorError
+from latency_tables import write_atomic
 
 FORMAT = 1
 
@@ -24,17 +23,10 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         EvaluatorError: the folder cannot be written to.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_atomic(path, data)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise EvaluatorError(f"checkpoint {path}: cannot be written ({error.strerror})") from None
 
 

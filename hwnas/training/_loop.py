@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwnas._errors import EvaluatorError
+from hwnas._errors import EvaluatorError, NoAccuracyError
 from hwnas.training._batches import TrainLoader
 from hwnas.training._checkpoint import load_checkpoint, save_checkpoint
 from hwnas.training._recipe import Progress, Recipe
@@ -93,7 +93,7 @@ def run_job(job: Job, progress: Progress | None = None) -> None:
             loss = float(job.backward(x, labels, rng))
             norm = float(nn.utils.clip_grad_norm_(job.model.parameters(), job.recipe.clip))
             if not math.isfinite(loss) or not math.isfinite(norm):
-                raise EvaluatorError(
+                raise NoAccuracyError(
                     f"{job.label}: training diverged in epoch {epoch + 1}, step {step + 1} (loss {loss:g}); "
                     f"lower the learning rate, now {job.recipe.learning_rate:g}"
                 )

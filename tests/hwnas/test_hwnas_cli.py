@@ -128,6 +128,10 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("search", "--latency-column", "x", *out) == (
         "hwnas: error: --latency-column goes with --evaluator table:FILE"
     )
+    assert fails("profile", "--seed", "-1") == "hwnas: error: --seed must not be negative, not -1"
+    assert fails("profile", "--image-size", "16") == (
+        "hwnas: error: --image-size is an option of nasbench201; mobilenetv3 takes --resolution"
+    )
     assert fails("fly").startswith("hwnas: error: argument COMMAND: invalid choice: 'fly'")
     assert fails("search", "--samples", "many").startswith("hwnas: error: argument --samples: invalid int value")
 
@@ -177,10 +181,22 @@ def test_a_table_of_another_device_or_thread_count(fails, table_file, tmp_path):
 def test_an_unreachable_budget_is_refused_before_training(fails, table_file, tmp_path):
     run = tmp_path / "run"
     line = fails("search", *SMALL, "--table", table_file, "--latency-budget", "1us", "--out", run)
-    start = "hwnas: error: no network of the space meets --latency-budget 0.001ms: the fastest, w0.5_r8_k"
+    start = "hwnas: error: no network of the space meets --latency-budget 0.001ms: the least, w0.5_r8_k"
     assert line.startswith(start)
     assert line.endswith("ms")
     assert not (run / "evaluator").exists()
+    line = fails("search", *SMALL, "--table", table_file, "--params-budget", "10", "--out", run)
+    assert line.startswith("hwnas: error: no network of the space meets --params-budget 10: the least, w0.5_r8_k")
+    both = ["--params-budget", "9k", "--macs-budget", "80k"]
+    line = fails("search", *SMALL, "--table", table_file, *both, "--out", run)
+    assert line.startswith("hwnas: error: no network of the space ")
+    assert not (run / "evaluator").exists()
+
+
+def test_a_table_of_another_space_is_refused_before_training(fails, table_file, tmp_path):
+    line = fails("search", "--resolution", "8,16", "--table", table_file, "--out", tmp_path / "run")
+    assert line.startswith("hwnas: error: the latency table has no price for ")
+    assert not (tmp_path / "run" / "evaluator").exists()
 
 
 def test_folders_of_images(fails, tmp_path):
@@ -324,6 +340,39 @@ def run(table_file, tmp_path_factory):
     return out
 
 
+def test_a_killed_profile_goes_on_and_loses_no_round(tmp_path):
+    path = tmp_path / "table.json"
+    journal = tmp_path / "table.json.unfinished.samples.jsonl"
+    command = [sys.executable, "-m", "hwnas", "profile", *SMALL, "--networks", "4", "-o", str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 6):
+        assert process.poll() is None, "the profile ended before it could be killed"
+    process.kill()
+    process.wait()
+    before = journal.read_bytes()
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "going on after " in result.stderr
+    after = (tmp_path / "table.json.samples.jsonl").read_bytes()
+    assert after.startswith(before[: before.rfind(b"\n") + 1])
+    assert load_table(path).validation.networks == 4
+    assert not journal.exists()
+
+
+def test_a_search_killed_while_it_trains_and_while_it_samples_ends_as_the_unbroken_one(run, table_file, tmp_path):
+    out = tmp_path / "run"
+    options = [*SMALL, "--table", str(table_file), "--epochs", "2", "--samples", "14", "--out", str(out)]
+    command = [sys.executable, "-m", "hwnas", "search", *options]
+    for marker, lines in (("evaluator/supernet.pt", 1), ("trials.jsonl", 4)):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        file = out / marker
+        while not (file.exists() and file.read_bytes().count(b"\n") >= lines):
+            assert process.poll() is None, "the search ended before it could be killed"
+        process.kill()
+        process.wait()
+    subprocess.run(command, check=True, capture_output=True)
+    assert trials_of(out) == trials_of(run)
+
+
 class TestWholeSearch:
     """The main job on digits, small: profile, supernet, LaMOO, hand-over, report, export."""
 
@@ -349,7 +398,9 @@ class TestWholeSearch:
         metadata = {entry.key: entry.value for entry in model.metadata_props}
         assert metadata["hwnas.arch"] == n["arch"]
         assert json.loads(metadata["hwnas.classes"]) == [str(d) for d in range(10)]
-        assert json.loads(metadata["hwnas.preprocessing"])["size"] == 8
+        preprocessing = json.loads(metadata["hwnas.preprocessing"])
+        assert preprocessing["size"] == 8
+        assert preprocessing["steps"][0] == "divide pixels by 255"
 
     def test_report_and_pictures(self, run):
         page = (run / "report.html").read_text()

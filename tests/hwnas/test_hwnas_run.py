@@ -7,6 +7,7 @@ from hwnas import HwnasError, SearchSettings
 from hwnas._front import knee_index, pick_network, spread_along
 from hwnas._run import Run, TrialJournal
 from hwnas._settings import parse_count, parse_latency
+from latency_tables import LatencyTableError
 
 
 @pytest.mark.parametrize(
@@ -48,32 +49,74 @@ def test_wrong_settings_are_refused(changes, message):
     assert str(caught.value) == message
 
 
+IDENTITY = {"space": {"name": "mobilenetv3", "resolution": [8]}, "evaluator": {"data": "abc"}}
+
+
+def begun(path, settings, identity=IDENTITY):
+    """A run with one trial."""
+    Run.create(path, settings, identity)
+    (path / "trials.jsonl").write_text('{"number": 0}\n')
+
+
 def test_a_run_is_made_and_taken_up_again(tmp_path):
     settings = SearchSettings(budgets={"latency_ms": 4.0}, space_settings={"resolution": [8]})
-    Run.create(tmp_path / "run", settings)
-    assert Run.create(tmp_path / "run", settings).settings == settings
+    begun(tmp_path / "run", settings)
+    assert Run.create(tmp_path / "run", settings, IDENTITY).settings == settings
     assert Run.open(tmp_path / "run").settings.as_dict() == settings.as_dict()
+    assert Run.open(tmp_path / "run").identity == IDENTITY
     more = dataclasses.replace(settings, samples=500)
-    Run.create(tmp_path / "run", more)
+    Run.create(tmp_path / "run", more, IDENTITY)
     assert Run.open(tmp_path / "run").settings.samples == 500
 
 
 def test_another_search_is_refused(tmp_path):
-    Run.create(tmp_path / "run", SearchSettings(seed=1))
+    begun(tmp_path / "run", SearchSettings(seed=1))
     with pytest.raises(HwnasError) as caught:
-        Run.create(tmp_path / "run", SearchSettings(seed=2))
+        Run.create(tmp_path / "run", SearchSettings(seed=2), IDENTITY)
     assert str(caught.value) == (f"{tmp_path / 'run'} holds a search with seed 1, this one has 2; choose another --out")
+
+
+def test_other_data_under_the_same_name_is_refused(tmp_path):
+    begun(tmp_path / "run", SearchSettings())
+    with pytest.raises(HwnasError) as caught:
+        Run.create(tmp_path / "run", SearchSettings(), {**IDENTITY, "evaluator": {"data": "xyz"}})
+    assert str(caught.value) == (
+        f'{tmp_path / "run"} holds a search with evaluator.data "abc", this one has "xyz"; '
+        "the data or the defaults have changed, choose another --out"
+    )
+
+
+def test_a_run_without_trials_takes_other_settings(tmp_path):
+    Run.create(tmp_path / "run", SearchSettings(seed=1), IDENTITY)
+    (tmp_path / "run" / ".settings.json.abc.partial").write_text("left by a crash")
+    Run.create(tmp_path / "run", SearchSettings(seed=2), IDENTITY)
+    assert Run.open(tmp_path / "run").settings.seed == 2
+
+
+def test_a_crash_while_the_first_file_is_written_does_not_block_the_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".settings.json.abc.partial").write_text("{")
+    assert Run.create(tmp_path / "run", SearchSettings(), IDENTITY).path == tmp_path / "run"
+
+
+def test_two_processes_do_not_write_one_journal(tmp_path):
+    journal = TrialJournal(tmp_path / "trials.jsonl")
+    journal.append({"number": 0})
+    with pytest.raises(LatencyTableError, match="is being written by another hwnas"):
+        TrialJournal(tmp_path / "trials.jsonl")
+    journal.close()
+    TrialJournal(tmp_path / "trials.jsonl").close()
 
 
 def test_folders_that_are_no_runs_are_refused(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"x")
     with pytest.raises(HwnasError, match=r"photos is not a run of hwnas \(no settings.json\); choose another folder"):
-        Run.create(tmp_path / "photos", SearchSettings())
+        Run.create(tmp_path / "photos", SearchSettings(), IDENTITY)
     with pytest.raises(HwnasError, match="does not exist; choose another folder"):
         Run.open(tmp_path / "nothing")
     with pytest.raises(HwnasError, match=r"is a file; choose a folder for --out"):
-        Run.create(tmp_path / "photos" / "cat.jpg", SearchSettings())
+        Run.create(tmp_path / "photos" / "cat.jpg", SearchSettings(), IDENTITY)
     (tmp_path / "photos" / "settings.json").write_text('{"a": 1}')
     with pytest.raises(HwnasError, match="photos is not a run of hwnas; choose another folder"):
         Run.open(tmp_path / "photos")

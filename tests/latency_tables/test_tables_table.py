@@ -74,7 +74,8 @@ def test_calibration_networks_set_the_scale_and_the_interval_and_held_out_ones_d
     assert table.scale == pytest.approx(1.1 ** (10 / 12))
     price = table.price(graph(CONV))
     assert price.value_ms == pytest.approx(0.052 * table.scale)
-    assert price.high_ms / price.value_ms == pytest.approx(1.1 ** (2 / 12))
+    assert price.high_ms / price.value_ms == pytest.approx(1.1 ** (2 / 11))  # each left out: 9 / (9 + 2)
+    assert make_table(networks=()).price(graph(CONV)).low_ms is None
     other = [dataclasses.replace(n, measured_ms=9.0) if n.split == "held-out" else n for n in table.networks]
     assert dataclasses.replace(table, networks=tuple(other)).scale == table.scale
 
@@ -217,9 +218,10 @@ def test_scale_shrinks_towards_one():
 
 
 def test_conformal_spread_is_the_right_order_statistic():
-    ratios = [math.exp(0.01 * k) for k in range(1, 21)]
-    assert conformal_spread([1.0] * 20, ratios) == pytest.approx(0.19)
-    assert conformal_spread([1.0] * 3, ratios[:3]) == pytest.approx(0.03)
+    # ratios of 1, but for one: the scale of the others stays 1, so the residuals are the log ratios
+    ratios = [1.0] * 18 + [math.exp(0.3), math.exp(0.4)]
+    assert conformal_spread([1.0] * 20, ratios) == pytest.approx(0.3)  # the 19th of 20
+    assert conformal_spread([1.0] * 5, ratios[-5:]) == pytest.approx(0.4)
 
 
 def test_op_keys_of_the_file_are_the_ops(tmp_path):

@@ -1,0 +1,186 @@
+"""What a search works with: data, space, evaluator, costs, problem, and the run that binds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._devices import make_backend
+from hwnas._errors import HwnasError, RunError
+from hwnas._problem import make_problem, require_feasible
+from hwnas._run import Run
+from hwnas._settings import SearchSettings
+from hwnas._space_costs import COSTS, SpaceCosts
+from hwnas._tables import build_table, default_table_path, find_table, require_coverage
+from hwnas.data import ImageData, load_data
+from hwnas.evaluators import Evaluator, TableEvaluator, make_evaluator
+from hwnas.spaces import Space, make_space
+from latency_tables import LatencyTable, dump_table, load_table, save_table
+from profilers import Backend
+from search import Problem, make_strategy
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a search needs, checked against each other.
+
+    Attributes:
+        run: the run directory.
+        backend: measures on the device.
+        space: what is searched.
+        data: None where accuracies come from a table.
+        evaluator: not yet prepared.
+        costs: known before evaluation.
+        problem: objectives and constraints.
+    """
+
+    run: Run
+    backend: Backend
+    space: Space
+    data: ImageData | None
+    evaluator: Evaluator
+    costs: SpaceCosts
+    problem: Problem
+
+
+def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
+    """Load and check everything; measures a latency table where none fits, trains nothing.
+
+    Raises:
+        HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
+    """
+    make_strategy(settings.strategy)
+    make_backend(settings.device, threads=settings.threads, batch=settings.batch)
+    data = _load_data(settings)
+    space = make_space(settings.space, **_space_settings(settings, data))
+    evaluator = _make_evaluator(settings, space, data)
+    identity = {"space": {"name": space.name, **space.settings}, "evaluator": evaluator.settings}
+    run = Run.create(out, settings, identity)
+    channels = data.channels if data is not None else 3
+    backend = make_backend(settings.device, threads=settings.threads, batch=settings.batch, image_channels=channels)
+    table = None if settings.latency_column else _table(run, space, backend, progress)
+    costs = SpaceCosts(space, table, batch=settings.batch)
+    known: dict[str, Any] = {name: costs.cost(name) for name in COSTS}
+    if settings.latency_column is not None:
+        known["latency_ms"] = _column_cost(space, evaluator, settings.latency_column)
+    problem = make_problem(space, known, settings.minimize, settings.budgets)
+    require_feasible(space, problem)
+    return Parts(run, backend, space, data, evaluator, costs, problem)
+
+
+def _load_data(settings: SearchSettings) -> ImageData | None:
+    if settings.evaluator.startswith("table:"):
+        return None
+    size = settings.image_size
+    if size is None and Path(settings.data).is_dir() and settings.space_settings.get("preset") == "imagenet":
+        size = max(make_space(settings.space, **settings.space_settings).settings["resolution"])  # type: ignore[call-overload]
+    return load_data(settings.data, image_size=size, seed=settings.seed, limit=settings.data_limit)
+
+
+def _space_settings(settings: SearchSettings, data: ImageData | None) -> dict[str, Any]:
+    """The space's settings, those left open taken from the data."""
+    chosen = dict(settings.space_settings)
+    if data is None:
+        return chosen
+    chosen.setdefault("classes", len(data.classes))
+    chosen.setdefault("image_channels", data.channels)
+    side = min(data.native_size)
+    if settings.space == "nasbench201":
+        chosen.setdefault("image_size", max(4, side // 4 * 4))
+    elif settings.space == "mobilenetv3" and chosen.get("resolution") is None:
+        chosen["resolution"] = default_resolutions(side, str(chosen.get("preset", "tiny")))
+    return chosen
+
+
+def default_resolutions(side: int, preset: str) -> list[int] | None:
+    """Image sizes to search over for images of `side` pixels; None for the preset's own.
+
+    Small images are also offered at twice their size, larger ones at three quarters of it.
+    """
+    if preset != "tiny":
+        return None
+    side = min(max(side, 8), 32)
+    other = 2 * side if side <= 16 else 3 * side // 4
+    return sorted({side, other})
+
+
+def _make_evaluator(settings: SearchSettings, space: Space, data: ImageData | None) -> Evaluator:
+    options = dict(settings.evaluator_options)
+    if settings.latency_column is not None:
+        if data is not None:
+            raise HwnasError("--latency-column goes with --evaluator table:FILE")
+        options["known"] = [settings.latency_column]
+    if data is None:
+        return make_evaluator(settings.evaluator, space, None, **options)
+    device = settings.device if settings.device.startswith("cuda") else "cpu"
+    return make_evaluator(settings.evaluator, space, data, device=device, seed=settings.seed, **options)
+
+
+def _table(run: Run, space: Space, backend: Backend, progress: Progress) -> LatencyTable:
+    """The run's own copy of a table; a run without trials takes the one asked for, one that fits, or a new one."""
+    copy, asked = run.path / "table.json", run.settings.table
+    if run.has_trials() and copy.exists():
+        table = load_table(copy)
+        if asked is not None and dump_table(load_table(Path(asked))) != dump_table(table):
+            raise RunError(f"{run.path} was begun with another latency table than {asked}; choose another --out")
+        table.require_identity(backend.identity())
+        return table
+    if asked is not None:
+        table = load_table(Path(asked))
+        table.require_identity(backend.identity())
+        require_coverage(table, space)
+    else:
+        table = _found_or_built(space, backend, progress)
+    progress(f"latency table: {table.source}")
+    for line in (*table.environment_changes(backend.environment()), *table.notes):
+        progress(f"warning: {line}")
+    for line in table.validation.lines() if table.validation else []:
+        progress(line)
+    try:
+        save_table(table, copy)
+    except OSError as error:
+        raise HwnasError(f"cannot write {copy}: {error.strerror}") from None
+    return load_table(copy)
+
+
+def _found_or_built(space: Space, backend: Backend, progress: Progress) -> LatencyTable:
+    found = find_table(space, backend)
+    if found is not None:
+        return found
+    path = default_table_path(space, backend)
+    progress(f"no latency table fits this device: measuring one into {path}")
+    table = build_table(space, backend, path, progress=progress)
+    require_coverage(table, space)
+    return table
+
+
+def _column_cost(
+    space: Space, evaluator: Evaluator, column: str
+) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]:
+    """Latencies of a benchmark table as a cost function; NaN where the table has no row."""
+    assert isinstance(evaluator, TableEvaluator)
+    values = evaluator.table.column(column)
+    rows = {text: i for i, text in reversed(list(enumerate(evaluator.table.archs)))}
+    cache: dict[bytes, float] = {}
+
+    def look_up(row: npt.NDArray[np.int64]) -> float:
+        key = row.tobytes()
+        if key not in cache:
+            index = rows.get(space.format(space.decode(row)))
+            cache[key] = float(values[index]) if index is not None else np.nan
+        return cache[key]
+
+    def cost(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        result = np.full(len(codes), np.nan)
+        valid = space.valid_codes(codes)
+        result[valid] = [look_up(row) for row in space.canonical_codes(codes[valid])]
+        return result
+
+    return cost
