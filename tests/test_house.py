@@ -72,6 +72,19 @@ def test_help_is_quick_and_light():
     assert min(took) < 0.3
 
 
+def test_pricing_and_profiling_on_a_cpu_need_no_torch(tmp_path):
+    code = (
+        "import sys\n"
+        "from hwnas._cli import main\n"
+        "arguments = ['--resolution', '8', '--width', '0.5', '--networks', '2', '-o', 'table.json']\n"
+        "assert main(['profile', *arguments]) == 0\n"
+        "assert main(['predict', 'table.json', 'w0.5_r8_k3e2_k3e2_k3e2_k3e2_k3e2']) == 0\n"
+        "assert not {'torch', 'botorch', 'sklearn', 'pymoo'} & set(sys.modules)"
+    )
+    result = run_python(code, tmp_path, PYTHONPATH=str(ROOT))
+    assert result.returncode == 0, result.stderr
+
+
 def test_a_wheel_holds_the_four_packages_and_nothing_else(tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)],
