@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from hwnas.spaces import make_space
-from latency_tables import SESSION, GraphBuilder
-from profilers import Network, OnnxRuntimeBackend, OperatorError, SamplingSettings, ops, profile_ops
+from latency_tables import SESSION, GraphBuilder, UnmeasuredOpError
+from profilers import (
+    Network,
+    OnnxRuntimeBackend,
+    OperatorError,
+    SamplingSettings,
+    UnsupportedGraphError,
+    ops,
+    profile_ops,
+)
 from profilers._design import context_op, design_probes
 from profilers._sampling import SampleSet
 from profilers._solve import solve_prices
@@ -30,8 +38,9 @@ class AdditiveBackend:
 
     protocol = "simulated"
 
-    def __init__(self, image_channels=3, noise=0.0, fail_after=None):
+    def __init__(self, image_channels=3, noise=0.0, fail_after=None, refuses=None):
         self.image_channels, self.noise, self.fail_after = image_channels, noise, fail_after
+        self.refuses = refuses
         self.rng, self.samples = np.random.default_rng(0), 0
 
     def identity(self):
@@ -41,6 +50,8 @@ class AdditiveBackend:
         return {}
 
     def load(self, graph, *, seed=0):
+        if self.refuses is not None and any(self.refuses(op) for op in graph.op_counts):
+            raise UnsupportedGraphError("no kernel for it")
         seconds = true_price(SESSION) + sum(true_price(op) * n for op, n in graph.op_counts.items())
         return AdditiveRunnable(self, seconds)
 
@@ -127,6 +138,35 @@ def test_an_interrupted_profile_loses_no_round_and_ends_in_the_same_table(tmp_pa
     assert any(text.startswith("going on after ") for text in said)
     for op, entry in quiet.entries.items():
         assert table.entries[op].q10_ms == pytest.approx(entry.q10_ms, rel=1e-4, abs=1e-6)
+
+
+def test_ops_that_the_runtime_refuses_are_rows_with_a_reason_and_no_price(tmp_path):
+    def refuses(op):
+        return op.kind == "mbconv" and op.integer("kernel") == 7 and op.integer("hidden") == 32
+
+    table = small_profile(tmp_path, AdditiveBackend(refuses=refuses))
+    lost = [op for op in SPACES["tiny"].ops() if refuses(op)]
+    assert lost
+    for op in SPACES["tiny"].ops():
+        assert table.entries[op].priced != (op in lost)
+    with pytest.raises(UnmeasuredOpError, match="no kernel for it"):
+        table.additive_ms(lost[0])
+    assert any("cannot be executed here" in note for note in table.notes)
+    assert table.validation.networks < 9
+    assert table.validation.additive.mape < 0.01
+
+
+def test_a_price_that_comes_out_below_zero_is_marked():
+    from profilers._profile import _entry
+    from profilers._solve import OpPrice
+
+    entry = _entry(SESSION, OpPrice(-0.0004, -0.0003, 0.001, -0.001, 0.0002), SampleSet(1, seconds=[1.0], stop="cap"))
+    assert (entry.status, entry.q10_ms, entry.low_ms) == ("unstable", 0.0, 0.0)
+    assert entry.reason == "solved as -0.0004 ms: too cheap to be told apart from nothing, priced at 0"
+    wide = _entry(SESSION, OpPrice(0.1, 0.1, 0.1, 0.05, 0.15), SampleSet(1, seconds=[1.0], stop="cap"))
+    assert (wide.status, wide.q10_ms) == ("unstable", 0.1)
+    steady = _entry(SESSION, OpPrice(0.1, 0.1, 0.1, 0.099, 0.101), SampleSet(1, seconds=[1.0], stop="cap"))
+    assert (steady.status, steady.reason) == ("ok", "")
 
 
 class TestOnnxRuntime:
