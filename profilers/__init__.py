@@ -11,6 +11,7 @@ from profilers._backend import Backend
 from profilers._costs import activation_bytes, graph_macs, graph_params, peak_memory_bytes
 from profilers._errors import DeviceUnavailableError, JournalError, OperatorError, ProfilerError, UnsupportedGraphError
 from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
+from profilers._networks import measure_twice
 from profilers._onnxruntime import BoundSession, OnnxRuntimeBackend, make_session
 from profilers._operators import Parameter, expand, operator_kinds, operator_of, primitive_of
 from profilers._operators import _make as ops
@@ -56,6 +57,7 @@ __all__ = [
     "graph_params",
     "initial_value",
     "make_session",
+    "measure_twice",
     "operator_kinds",
     "operator_of",
     "ops",

@@ -101,12 +101,12 @@ def run_export(options: argparse.Namespace) -> None:
 
 def run_predict(options: argparse.Namespace) -> None:
     """``hwnas predict``."""
-    from hwnas.spaces import make_space
+    from hwnas._validate import space_of
     from latency_tables import load_table
     from profilers import graph_macs, graph_params, peak_memory_bytes
 
     table = load_table(Path(options.table))
-    space = make_space(str(table.space["name"]), **_settings_of(table.space))
+    space = space_of(table)
     graph = space.graph(space.parse(options.arch))
     price, batch = table.price(graph), int(str(table.identity["batch"]))
     found: dict[str, Any] = {
@@ -127,16 +127,37 @@ def run_predict(options: argparse.Namespace) -> None:
     )
 
 
+def run_validate(options: argparse.Namespace) -> None:
+    """``hwnas validate``."""
+    from hwnas._validate import validate_table, validation_record
+    from latency_tables import load_table
+
+    if options.networks < 2 or options.seed < 0:
+        raise HwnasError("--networks must be at least 2 and --seed not negative")
+    table = load_table(Path(options.table))
+    found = validate_table(table, networks=options.networks, seed=options.seed, progress=_progress())
+    if options.json:
+        _print(json.dumps(validation_record(found), indent=1))
+        return
+    for line in found.validation.lines() if found.validation else []:
+        _print(line)
+
+
+def run_table(options: argparse.Namespace) -> None:
+    """``hwnas table show``."""
+    from hwnas._validate import show_table
+    from latency_tables import load_table
+
+    for line in show_table(load_table(Path(options.table))):
+        _print(line)
+
+
 def run_devices(options: argparse.Namespace) -> None:
     """``hwnas devices``."""
     from hwnas._devices import list_devices
 
     for info in list_devices():
         _print(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
-
-
-def _settings_of(space: Any) -> dict[str, Any]:
-    return dict(space["settings"])
 
 
 def _progress() -> Callable[[str], None]:

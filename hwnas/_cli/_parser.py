@@ -30,6 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     _search(commands)
     _export(commands)
     _predict(commands)
+    _validate(commands)
+    _table(commands)
     _devices(commands)
     return parser
 
@@ -110,6 +112,25 @@ def _predict(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("table", help="table file")
     command.add_argument("arch", help="architecture, as `hwnas search` prints it")
     command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _validate(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands,
+        "validate",
+        "measure random networks now and hold a table against them",
+        "hwnas validate laptop.json --networks 50 --seed 1",
+    )
+    command.add_argument("table", help="table file of this device")
+    command.add_argument("--networks", type=int, default=50, help="networks to draw (default 50)")
+    command.add_argument("--seed", type=int, default=0, help="of the draw")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _table(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(commands, "table", "show what a table holds and how far to trust it", "hwnas table show laptop.json")
+    command.add_argument("action", choices=["show"], help="show: identity, validation, dearest and shakiest rows")
+    command.add_argument("table", help="table file")
 
 
 def _devices(commands: argparse._SubParsersAction[OneLineParser]) -> None:

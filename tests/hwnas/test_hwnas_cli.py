@@ -79,6 +79,30 @@ def test_predict(table_file, capsys):
     assert capsys.readouterr().out.startswith(f"latency {latency['predicted']:.4g} ms (90 % interval ")
 
 
+def test_validate_measures_networks_that_the_table_has_not_seen(table_file, capsys):
+    assert main(["validate", str(table_file), "--networks", "5", "--seed", "4", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["networks"], found["calibration_networks"]) == (5, 10)
+    assert {"spearman", "kendall", "mape", "within_5", "within_10", "interval_coverage"} <= found.keys()
+    assert found["noise_floor"].keys() == {"median", "p90"}
+    seen = {n.arch for n in load_table(table_file).networks}
+    for network in found["measurements"]:
+        assert network["arch"] not in seen
+        assert 0.3 < network["predicted_ms"] / network["measured_ms"] < 3
+        assert network["repeat_ms"] > 0
+    assert main(["validate", str(table_file), "--networks", "3"]) == 0
+    assert capsys.readouterr().out.startswith("validated on 3 held-out networks (noise floor: median ")
+
+
+def test_table_show(table_file, capsys):
+    assert main(["table", "show", str(table_file)]) == 0
+    text = capsys.readouterr().out
+    assert "space mobilenetv3" in text
+    assert "noise floor" in text
+    dearest = max(load_table(table_file).entries.values(), key=lambda entry: entry.q10_ms)
+    assert dearest.op.key in text
+
+
 def test_devices(capsys):
     assert main(["devices"]) == 0
     assert capsys.readouterr().out.startswith("cpu ")
@@ -131,6 +155,9 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("profile", "--seed", "-1") == "hwnas: error: --seed must not be negative, not -1"
     assert fails("profile", "--image-size", "16") == (
         "hwnas: error: --image-size is an option of nasbench201; mobilenetv3 takes --resolution"
+    )
+    assert fails("validate", "t.json", "--networks", "1") == (
+        "hwnas: error: --networks must be at least 2 and --seed not negative"
     )
     assert fails("fly").startswith("hwnas: error: argument COMMAND: invalid choice: 'fly'")
     assert fails("search", "--samples", "many").startswith("hwnas: error: argument --samples: invalid int value")
@@ -435,7 +462,9 @@ class TestWholeSearch:
         assert fails("export", run, "--pick", "t9999").startswith("hwnas: error: the run has no network 't9999'; pick ")
 
 
-@pytest.mark.parametrize("command", [[], ["profile"], ["search"], ["export"], ["predict"], ["devices"]])
+@pytest.mark.parametrize(
+    "command", [[], ["profile"], ["search"], ["export"], ["predict"], ["devices"], ["validate"], ["table"]]
+)
 def test_every_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as leaving:
         main([*command, "--help"])

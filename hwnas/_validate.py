@@ -1,0 +1,128 @@
+"""A table held against networks that are measured now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from hwnas._devices import make_backend
+from hwnas._errors import HwnasError
+from hwnas.spaces import Architecture, Space, make_space
+from latency_tables import LatencyTable, NetworkMeasurement
+from profilers import Backend, SamplingSettings, measure_twice
+
+
+def validate_table(
+    table: LatencyTable,
+    *,
+    networks: int = 50,
+    seed: int = 0,
+    settings: SamplingSettings | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> LatencyTable:
+    """The table with other held-out networks: random ones that it holds no measurement of, measured now.
+
+    Args:
+        table: of this device.
+        networks: how many to draw.
+        seed: of the draw.
+        settings: of the sampling.
+        progress: receives lines for people.
+
+    Raises:
+        HwnasError: the space has no networks left that the table has not seen.
+        IdentityMismatchError: the table is another device's.
+    """
+    space = space_of(table)
+    backend = backend_of(table, space)
+    table.require_identity(backend.identity())
+    archs = _unseen(space, {n.arch for n in table.networks}, networks, seed)
+    graphs = [space.graph(arch) for arch in archs]
+    sums = [table.additive_graph_ms(graph) for graph in graphs]
+    times = measure_twice(backend, graphs, settings or SamplingSettings(), progress=progress)
+    measured = tuple(
+        NetworkMeasurement(space.format(arch), "held-out", additive, first, second)
+        for arch, additive, (first, second) in zip(archs, sums, times, strict=True)
+    )
+    kept = tuple(n for n in table.networks if n.split == "calibration")
+    return replace(table, networks=kept + measured)
+
+
+def validation_record(table: LatencyTable) -> dict[str, Any]:
+    """The report of a validated table as JSON-able data, network by network."""
+    report = table.validation
+    assert report is not None
+    given, plain = report.calibrated, report.additive
+    held = [n for n in table.networks if n.split == "held-out"]
+    return {
+        "networks": report.networks,
+        "calibration_networks": report.calibration_networks,
+        **asdict(given),
+        "nothing_fitted": asdict(plain),
+        "noise_floor": asdict(report.noise_floor),
+        "interval_coverage": report.interval_coverage,
+        "measurements": [
+            {
+                "arch": n.arch,
+                "predicted_ms": table.scale * n.additive_ms,
+                "measured_ms": n.measured_ms,
+                "repeat_ms": n.repeat_ms,
+            }
+            for n in held
+        ],
+    }
+
+
+def space_of(table: LatencyTable) -> Space:
+    """The space whose ops a table prices.
+
+    Raises:
+        SpaceError: this version does not know it.
+    """
+    settings: Any = table.space["settings"]
+    return make_space(str(table.space["name"]), **settings)
+
+
+def backend_of(table: LatencyTable, space: Space) -> Backend:
+    """The backend with the settings that a table was measured with.
+
+    Raises:
+        DeviceUnavailableError: the device is not here.
+    """
+    identity = table.identity
+    channels = space.input_shape(space.sample(1, np.random.default_rng(0))[0])[0]
+    threads, batch = (int(str(identity.get(name, 1))) for name in ("threads", "batch"))
+    return make_backend(str(identity["device"]), threads=threads, batch=batch, image_channels=channels)
+
+
+def show_table(table: LatencyTable, most: int = 20) -> list[str]:
+    """A table for people: what it was measured on, its validation, its dearest and shakiest rows."""
+    rows = sorted(table.entries.values(), key=lambda entry: -entry.q10_ms)
+    lines = [f"measured {table.created} on {table.identity.get('device')}: {table.identity.get('cpu', '')}"]
+    lines += [f"  {name}: {value}" for name, value in table.identity.items() if name not in ("device", "cpu", "isa")]
+    lines.append(f"space {table.space['name']}, {len(rows)} rows, factor on all prices {table.scale:.4f}")
+    lines += table.validation.lines() if table.validation else ["not validated"]
+    lines += [f"note: {note}" for note in table.notes]
+    lines.append(f"dearest rows (of {len(rows)}): price, 90 % interval, rounds, why sampling stopped")
+    for entry in rows[:most]:
+        interval = f"{entry.low_ms:.5f}-{entry.high_ms:.5f}"
+        lines.append(f"  {entry.q10_ms:10.5f} ms  {interval}  {entry.samples:3d} {entry.stop:9s}  {entry.op.key}")
+    shaky = [entry for entry in rows if entry.status != "ok"]
+    lines += [f"  {entry.status}: {entry.op.key}: {entry.reason}" for entry in shaky[:most]]
+    return lines
+
+
+def _unseen(space: Space, seen: set[str], count: int, seed: int) -> list[Architecture]:
+    rng = np.random.default_rng((seed, 11))
+    found: dict[str, Architecture] = {}
+    for _ in range(100):
+        for arch in space.sample(count, rng):
+            text = space.format(arch)
+            if text not in seen and len(found) < count:
+                found[text] = arch
+        if len(found) == count:
+            return list(found.values())
+    raise HwnasError(f"the space has only {len(found)} networks that the table has not seen; ask for fewer --networks")
