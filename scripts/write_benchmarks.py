@@ -33,8 +33,8 @@ missing (runs that never get there count as all their evaluations); *ratio* is t
 default strategy. Where fewer pairs or runs stand in a row, the others were not run.
 """
 _READING = """
-What comes from where: `qehvi` is the default's accuracy model and its exact latency without the partition. It is as good
-as `lamoo` here: with a model this good, the tree has little left to do. Where the inner sampler has no model, the
+What comes from where: `qehvi` is the default's accuracy model and its exact latency without the partition. It is as
+good as `lamoo` here: with a model this good, the tree has little left to do. Where the inner sampler has no model, the
 partition helps: `lamoo-random` against `random`, `lamoo-mutation` against `mutation`, `lamoo-cmaes` against `cmaes`.
 `lamoo-faithful` has the published settings, done correctly.
 """

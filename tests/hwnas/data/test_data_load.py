@@ -193,7 +193,7 @@ def test_image_refusals_name_the_file(tmp_path: Path) -> None:
     file.write_bytes(whole)
     picture(file, 1, size=(5, 4))
     first = root / "train" / "a" / "000.png"
-    refuses(f"data {file}: 5x4 pixels, but {first} has 6x6; give an image size to bring all to", root)
+    refuses(f"data {file}: 5x4 pixels, but {first} has 6x6; give --image-size N to bring all to one", root)
     assert load_data(str(root), image_size=6).native_size == (6, 6)
     Image.fromarray(np.zeros((6, 6), dtype=np.uint16)).save(file)
     refuses(f"data {file}: has pixels of mode I;16; convert the image to 8 bits a channel", root)
