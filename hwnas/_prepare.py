@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hwnas._devices import make_backend
 from hwnas._errors import HwnasError, RunError
-from hwnas._problem import make_problem, require_feasible
+from hwnas._problem import make_problem
 from hwnas._run import Run
 from hwnas._settings import SearchSettings
 from hwnas._space_costs import COSTS, SpaceCosts
@@ -71,7 +71,6 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
     if settings.latency_column is not None:
         known["latency_ms"] = _column_cost(space, evaluator, settings.latency_column)
     problem = make_problem(space, known, settings.minimize, settings.budgets)
-    require_feasible(space, problem)
     return Parts(run, backend, space, data, evaluator, costs, problem)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ from hwnas._space_costs import least
 from hwnas.spaces import Space
 from search import Constraint, Domain, Objective, Problem, Study, make_strategy
 
+_MARGIN = 0.1
+"""How far beyond the dearest network the reference point lies, as a share of the (logarithmic) range."""
 Known = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]
 
 
@@ -26,12 +29,44 @@ def make_problem(
         known: the cost functions, by name; NaN marks rows that are no network.
         minimize: keys of `OBJECTIVES`.
         budgets: upper bounds by cost name.
+
+    Raises:
+        BudgetError: no network meets the budgets.
     """
     domain = Domain(space.cardinalities, canonical=space.canonical_codes, features=space.features)
-    objectives = [Objective("accuracy", "max", worst=None, best=None, ceiling=1.0)]
-    objectives += [Objective(OBJECTIVES[name], "min", known=known[OBJECTIVES[name]]) for name in minimize]
-    constraints = [Constraint(name, known[name], upper) for name, upper in budgets.items()]
-    return Problem(domain, tuple(objectives), tuple(constraints))
+    constraints = tuple(Constraint(name, known[name], upper) for name, upper in budgets.items())
+    require_feasible(space, Problem(domain, (Objective("accuracy", "max"),), constraints))
+    objectives, anchors = [Objective("accuracy", "max", ceiling=1.0)], []
+    for name in (OBJECTIVES[word] for word in minimize):
+        objective, ends = _cost(space, name, known[name], constraints)
+        objectives.append(objective)
+        anchors += ends
+    return Problem(domain, tuple(objectives), constraints, tuple(dict.fromkeys(anchors)))
+
+
+def _cost(
+    space: Space, name: str, function: Known, constraints: tuple[Constraint, ...]
+) -> tuple[Objective, list[tuple[int, ...]]]:
+    """A known cost on a logarithmic scale over all feasible networks, and the cheapest and the dearest of them.
+
+    The range of a few random samples would not do: what is dearer than they are would be worth nothing, and the
+    most accurate networks are among the dearest.
+    """
+
+    def within(codes: npt.NDArray[np.int64], sign: float) -> npt.NDArray[np.float64]:
+        values = sign * function(codes)
+        for constraint in constraints:
+            assert constraint.known is not None
+            values = np.where(constraint.known(codes) <= constraint.upper, values, np.nan)
+        return values
+
+    cheapest, best = least(space, lambda codes: within(codes, 1.0))
+    dearest, negated = least(space, lambda codes: within(codes, -1.0))
+    ends = [tuple(space.encode(arch).tolist()) for arch in (cheapest, dearest)]
+    if not 0 < best < -negated < math.inf:
+        return Objective(name, "min", known=function), []
+    worst = -negated * (-negated / best) ** _MARGIN
+    return Objective(name, "min", known=function, worst=worst, best=best, log=True), ends
 
 
 def require_feasible(space: Space, problem: Problem) -> None:

@@ -33,21 +33,27 @@ class Normaliser:
         span: Natural `best - worst` (m,), negative for minimised objectives.
         reference: Reference point (m,) on the maximised scale.
         ceilings: Natural ceilings of the objectives, where they have one.
+        logs: Which objectives are compared by their logarithm (m,); `worst` and `span` are then of logarithms.
     """
 
     worst: FloatArray
     span: FloatArray
     reference: FloatArray
     ceilings: tuple[float | None, ...]
+    logs: BoolArray
 
     @classmethod
     def fit(cls, problem: Problem, values: FloatArray) -> Normaliser:
         """Takes the objectives' constants, and ranges from `values` (n, m), n >= 1, for the others."""
+        logs = np.array([objective.log for objective in problem.objectives])
+        values = _axes(values, logs)
         worst, span, reference = [], [], []
         for i, objective in enumerate(problem.objectives):
             if objective.worst is not None and objective.best is not None:
-                worst.append(objective.worst)
-                span.append(objective.best - objective.worst)
+                ends = np.array([objective.worst, objective.best])
+                first, last = np.log(ends) if objective.log else ends
+                worst.append(first)
+                span.append(last - first)
                 reference.append(0.0)
                 continue
             oriented = values[:, i] * objective.sign
@@ -56,7 +62,7 @@ class Normaliser:
             span.append(((high - low) or 1.0) * objective.sign)
             reference.append(-_MARGIN)
         ceilings = tuple(objective.ceiling for objective in problem.objectives)
-        return cls(np.array(worst), np.array(span), np.array(reference), ceilings)
+        return cls(np.array(worst), np.array(span), np.array(reference), ceilings, logs)
 
     def cap(self, objective: int) -> float | None:
         """Normalised ceiling of one objective; `None` where it has none."""
@@ -65,7 +71,16 @@ class Normaliser:
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Natural values (n, m) on the maximised scale (n, m); NaN stays NaN."""
-        return (values - self.worst) / self.span
+        return (_axes(values, self.logs) - self.worst) / self.span
+
+
+def _axes(values: FloatArray, logs: BoolArray) -> FloatArray:
+    """Natural values (n, m) with the logarithm taken of the columns in `logs` (m,)."""
+    if not logs.any():
+        return values
+    result = values.astype(np.float64)
+    result[:, logs] = np.log(result[:, logs])
+    return result
 
 
 class Context:

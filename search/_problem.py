@@ -32,6 +32,8 @@ class Objective:
         best: Natural value that normalises to 1; `None`: see `Normaliser`.
         ceiling: A natural value that the objective cannot pass (1 for an accuracy); models of an expensive
             objective then promise nothing beyond it. `None`: unknown.
+        log: Normalise the logarithm, so that equal ratios are worth the same: for a known, positive cost that
+            spans orders of magnitude.
     """
 
     name: str
@@ -40,10 +42,13 @@ class Objective:
     worst: float | None = None
     best: float | None = None
     ceiling: float | None = None
+    log: bool = False
 
     def __post_init__(self) -> None:
         if self.direction not in ("max", "min"):
             raise ProblemError(f"objective {self.name!r}: direction must be 'max' or 'min'")
+        if self.log and (self.known is None or min(self.worst or 1.0, self.best or 1.0) <= 0):
+            raise ProblemError(f"objective {self.name!r}: log is for known objectives with positive values")
         if (self.worst is None) != (self.best is None):
             raise ProblemError(f"objective {self.name!r}: give both worst and best, or neither")
         if self.worst is not None and self.best is not None:
@@ -78,6 +83,13 @@ class Constraint:
 class Problem:
     """A domain, at least one objective and any number of constraints.
 
+    Attributes:
+        domain: The architectures.
+        objectives: What is maximised and minimised.
+        constraints: What must hold.
+        anchors: Rows that the initial design begins with (as far as they are admissible): the extremes of a
+            known cost, say, which random samples of a large domain never come near.
+
     Raises:
         ProblemError: When there is no objective or a name occurs twice.
     """
@@ -85,6 +97,7 @@ class Problem:
     domain: Domain
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
+    anchors: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))

@@ -152,7 +152,8 @@ class Study:
         context = self.context()
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self._batches]))
         want = self.batch if self._batches else self.initial
-        codes = np.empty((0, self.problem.domain.dimension), dtype=np.int64)
+        codes = np.array(() if self._batches else self.problem.anchors, dtype=np.int64)
+        codes = context.admit(codes.reshape(-1, self.problem.domain.dimension))[:want]
         self.report = None
         if self._batches and len(context.codes):
             with _single_threaded():
