@@ -68,7 +68,7 @@ def build_table(
     if path.exists() and not force:
         table = load_table(path)
         table.require_identity(backend.identity())
-        if any(not _priced(table, op) for op in space.ops()):
+        if _unpriced(table, space):
             raise HwnasError(f"{path} holds the table of another space; choose another -o, or --force to replace it")
         progress(f"{path} is already measured")
         return table
@@ -109,7 +109,7 @@ def require_coverage(table: LatencyTable, space: Space) -> None:
     Raises:
         UnmeasuredOpError: naming ops without a price.
     """
-    missing = [op for op in space.ops() if not _priced(table, op)]
+    missing = _unpriced(table, space)
     if missing:
         raise UnmeasuredOpError([op.key for op in missing])
 
@@ -137,7 +137,7 @@ def find_table(space: Space, backend: Backend, folder: Path | None = None) -> La
     import latency_tables
 
     shipped = Path(latency_tables.__file__).parent / "data"
-    wanted, identity = space.ops(), backend.identity()
+    identity = backend.identity()
     for place in (folder or table_folder(), shipped):
         fitting = []
         for path in sorted(place.glob("*.json")):
@@ -145,16 +145,17 @@ def find_table(space: Space, backend: Backend, folder: Path | None = None) -> La
                 table = load_table(path)
             except TableFormatError:
                 continue
-            if dict(table.identity) == identity and all(_priced(table, op) for op in wanted):
+            if dict(table.identity) == identity and not _unpriced(table, space):
                 fitting.append(table)
         if fitting:
             return max(fitting, key=lambda table: table.created)
     return None
 
 
-def _priced(table: LatencyTable, op: Op) -> bool:
-    entry = table.entries.get(op)
-    return entry is not None and entry.priced
+def _unpriced(table: LatencyTable, space: Space) -> list[Op]:
+    """Ops of the space that the table has no price for."""
+    entries = table.entries
+    return [op for op in space.ops() if op not in entries or not entries[op].priced]
 
 
 def require_writable(path: Path) -> None:
