@@ -86,7 +86,7 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
     codes = space.encode(winner.arch)[None]
     latency: dict[str, float | None] = {"predicted": winner.values.get("latency_ms"), "low": None, "high": None}
     if costs.table is not None:
-        price = costs.table.price_of_sum(float(costs.latency_ms(codes)[0]) / costs.table.scale)
+        price = costs.table.calibrated_price(float(costs.unfitted_ms(codes)[0]))
         found = {"predicted": price.value_ms, "low": price.low_ms, "high": price.high_ms}
         latency = {name: None if value is None else _rounded(value) for name, value in found.items()}
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -41,11 +42,11 @@ def validate_table(
     table.require_identity(backend.identity())
     archs = _unseen(space, {n.arch for n in table.networks}, networks, seed)
     graphs = [space.graph(arch) for arch in archs]
-    sums = [table.additive_graph_ms(graph) for graph in graphs]
+    sums = [table.unfitted_graph_ms(graph) for graph in graphs]
     times = measure_twice(backend, graphs, settings or SamplingSettings(), progress=progress)
     measured = tuple(
-        NetworkMeasurement(space.format(arch), "held-out", additive, first, second)
-        for arch, additive, (first, second) in zip(archs, sums, times, strict=True)
+        NetworkMeasurement(space.format(arch), "held-out", unfitted, first, second)
+        for arch, unfitted, (first, second) in zip(archs, sums, times, strict=True)
     )
     kept = tuple(n for n in table.networks if n.split == "calibration")
     return replace(table, networks=kept + measured)
@@ -55,7 +56,7 @@ def validation_record(table: LatencyTable) -> dict[str, Any]:
     """The report of a validated table as JSON-able data, network by network."""
     report = table.validation
     assert report is not None
-    given, plain = report.calibrated, report.additive
+    given, plain = report.calibrated, report.unfitted
     held = [n for n in table.networks if n.split == "held-out"]
     return {
         "networks": report.networks,
@@ -67,7 +68,7 @@ def validation_record(table: LatencyTable) -> dict[str, Any]:
         "measurements": [
             {
                 "arch": n.arch,
-                "predicted_ms": table.scale * n.additive_ms,
+                "predicted_ms": float(table.calibration.apply(n.unfitted_ms)),
                 "measured_ms": n.measured_ms,
                 "repeat_ms": n.repeat_ms,
             }
@@ -103,7 +104,9 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     rows = sorted(table.entries.values(), key=lambda entry: -entry.q10_ms)
     lines = [f"measured {table.created} on {table.identity.get('device')}: {table.identity.get('cpu', '')}"]
     lines += [f"  {name}: {value}" for name, value in table.identity.items() if name not in ("device", "cpu", "isa")]
-    lines.append(f"space {table.space['name']}, {len(rows)} rows, factor on all prices {table.scale:.4f}")
+    lines.append(f"space {table.space['name']}, {len(rows)} rows")
+    fitted = table.calibration
+    lines.append(f"calibration: latencies times {math.exp(fitted.shift):.4f}, exponent {1 + fitted.tilt:.4f}")
     lines += table.validation.lines() if table.validation else ["not validated"]
     lines += [f"note: {note}" for note in table.notes]
     lines.append(f"dearest rows (of {len(rows)}): price, 90 % interval, rounds, why sampling stopped")

@@ -1,5 +1,7 @@
 """Latency tables: measured prices of operators on one device, and what a network costs by them."""
 
+from latency_tables._cache import CacheCurve
+from latency_tables._calibration import Calibration
 from latency_tables._errors import (
     GraphError,
     IdentityMismatchError,
@@ -25,6 +27,8 @@ __all__ = [
     "INPUT",
     "SESSION",
     "Agreement",
+    "CacheCurve",
+    "Calibration",
     "Entry",
     "GraphBuilder",
     "GraphError",

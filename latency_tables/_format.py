@@ -10,6 +10,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from latency_tables._cache import CacheCurve
 from latency_tables._errors import GraphError, TableFormatError
 from latency_tables._files import write_atomic
 from latency_tables._op import Op
@@ -55,6 +56,7 @@ def dump_table(table: LatencyTable) -> str:
         "settings": dict(table.settings),
         "space": dict(table.space),
         "notes": list(table.notes),
+        "cache": asdict(table.cache) if table.cache else None,
         "entries": [_entry_record(table.entries[op]) for op in sorted(table.entries, key=lambda op: op.key)],
         "networks": [asdict(network) for network in table.networks],
         "validation": table.validation.as_dict() if table.validation else None,
@@ -103,6 +105,7 @@ def _read_version_1(body: Mapping[str, Any], path: Path | None) -> LatencyTable:
         networks=tuple(_network(record) for record in body["networks"]),
         notes=tuple(str(note) for note in body["notes"]),
         created=str(body["created"]),
+        cache=_cache(body["cache"]),
         source=path,
     )
 
@@ -128,12 +131,22 @@ def _entry(record: Mapping[str, Any]) -> Entry:
         samples=int(record["samples"]),
         stop=str(record["stop"]),
         reason=str(record["reason"]),
+        weight_bytes=_count(record["weight_bytes"]),
+        kernels=_count(record["kernels"]),
+        activation_bytes=_count(record["activation_bytes"]),
         **times,
     )
 
 
+def _cache(record: Mapping[str, Any] | None) -> CacheCurve | None:
+    if record is None:
+        return None
+    knots, extra = ([_time(value) for value in record[name]] for name in ("working_bytes", "extra_ms"))
+    return CacheCurve(_count(record["kernel_bytes"]), tuple(knots), tuple(extra))
+
+
 def _network(record: Mapping[str, Any]) -> NetworkMeasurement:
-    times = {name: _time(record[name], positive=True) for name in ("additive_ms", "measured_ms", "repeat_ms")}
+    times = {name: _time(record[name], positive=True) for name in ("unfitted_ms", "measured_ms", "repeat_ms")}
     if record["split"] not in ("calibration", "held-out"):
         raise ValueError(f"unknown split {record['split']!r}")
     return NetworkMeasurement(arch=str(record["arch"]), split=str(record["split"]), **times)
@@ -143,6 +156,12 @@ def _time(value: object, positive: bool = False) -> float:
     if type(value) not in (int, float) or not math.isfinite(value) or value < 0 or (positive and value == 0):  # type: ignore[arg-type,operator]
         raise ValueError(f"{value!r} is not a time")
     return float(value)  # type: ignore[arg-type]
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is not a count")
+    return value
 
 
 def _content_hash(body: Mapping[str, object]) -> str:

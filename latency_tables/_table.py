@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from latency_tables._cache import CacheCurve
+from latency_tables._calibration import Calibration, conformal_spread, fit_calibration
 from latency_tables._errors import IdentityMismatchError, UnmeasuredOpError
 from latency_tables._graph import OpGraph
 from latency_tables._op import Op
@@ -17,9 +19,7 @@ from latency_tables._validation import (
     NetworkMeasurement,
     ValidationReport,
     agreement,
-    conformal_spread,
     noise_floor,
-    shrunk_scale,
 )
 
 SESSION = Op("session", (), (1,))
@@ -42,6 +42,9 @@ class Entry:
         samples: rounds behind it.
         stop: why sampling ended: ``converged``, ``settled`` or ``cap``.
         reason: why the status is not ``ok``; empty otherwise.
+        weight_bytes: of the op's weights.
+        kernels: kernels that the runtime executes for it.
+        activation_bytes: largest sum of live activations inside it, at the table's batch size.
     """
 
     op: Op
@@ -54,6 +57,9 @@ class Entry:
     samples: int
     stop: str
     reason: str = ""
+    weight_bytes: int = 0
+    kernels: int = 0
+    activation_bytes: int = 0
 
     @property
     def priced(self) -> bool:
@@ -89,6 +95,8 @@ class LatencyTable:
         networks: whole networks measured beside the ops.
         notes: remarks of the profiler (drift, instability), for people.
         created: date and time, ISO 8601.
+        cache: cost of working sets beyond the caches; None where prices already hold it.
+        source: the file it was read from.
     """
 
     identity: Mapping[str, object]
@@ -99,21 +107,24 @@ class LatencyTable:
     networks: tuple[NetworkMeasurement, ...] = ()
     notes: tuple[str, ...] = ()
     created: str = ""
+    cache: CacheCurve | None = None
     source: Path | None = field(default=None, compare=False)
 
     @cached_property
-    def scale(self) -> float:
-        """Factor on sums of prices, fitted to the calibration networks alone; 1 without any."""
-        chosen = [n for n in self.networks if n.split == "calibration"]
-        return shrunk_scale([n.additive_ms for n in chosen], [n.measured_ms for n in chosen])
+    def calibration(self) -> Calibration:
+        """Correction of predictions, fitted to the calibration networks alone; none without any."""
+        return fit_calibration(*self._calibrating)
 
     @cached_property
     def spread(self) -> float | None:
         """Half-width of the 90 % interval in log latency, from the calibration networks; None without any."""
+        predicted, measured = self._calibrating
+        return conformal_spread(predicted, measured) if predicted else None
+
+    @cached_property
+    def _calibrating(self) -> tuple[list[float], list[float]]:
         chosen = [n for n in self.networks if n.split == "calibration"]
-        if not chosen:
-            return None
-        return conformal_spread([n.additive_ms for n in chosen], [n.measured_ms for n in chosen])
+        return [n.unfitted_ms for n in chosen], [n.measured_ms for n in chosen]
 
     @cached_property
     def validation(self) -> ValidationReport | None:
@@ -121,53 +132,72 @@ class LatencyTable:
         held = [n for n in self.networks if n.split == "held-out"]
         if not held:
             return None
-        additive = np.array([n.additive_ms for n in held])
+        unfitted = np.array([n.unfitted_ms for n in held])
         first, second = np.array([n.measured_ms for n in held]), np.array([n.repeat_ms for n in held])
-        calibrated = additive * self.scale
+        calibrated = self.calibration.apply(unfitted)
         spread = self.spread if self.spread is not None else 0.0
         inside = np.abs(np.log(first / calibrated)) <= spread
         return ValidationReport(
             networks=len(held),
             calibration_networks=len(self.networks) - len(held),
-            additive=agreement(additive, first),
+            unfitted=agreement(unfitted, first),
             calibrated=agreement(calibrated, first),
             noise_floor=noise_floor(first, second),
             interval_coverage=float(inside.mean()),
         )
 
-    def additive_ms(self, op: Op) -> float:
-        """The op's own price, unscaled.
+    def op_ms(self, op: Op) -> float:
+        """The op's own price, uncalibrated.
 
         Raises:
             UnmeasuredOpError: the table has no price for it.
         """
-        entry = self.entries.get(op)
-        if entry is None or not entry.priced:
-            raise UnmeasuredOpError([op.key], {op.key: entry.reason} if entry is not None else None)
-        return entry.q10_ms
+        self._require_priced([op])
+        return self.entries[op].q10_ms
 
-    def additive_counts_ms(self, counts: Mapping[Op, int]) -> float:
-        """Sum of prices over op counts, unscaled and without the cost of a session.
+    def unfitted_ms(self, counts: Mapping[Op, int]) -> float:
+        """Sum of prices over op counts plus the cost of their working set; nothing fitted to whole networks.
+
+        Args:
+            counts: how often each op occurs; `SESSION` only where it is counted too.
 
         Raises:
             UnmeasuredOpError: naming every op without a price.
         """
-        entries = self.entries
-        missing = [op for op in counts if (entry := entries.get(op)) is None or not entry.priced]
-        if missing:
-            reasons = {op.key: entries[op].reason for op in missing if op in entries}
-            raise UnmeasuredOpError([op.key for op in missing], reasons)
-        return sum(entries[op].q10_ms * count for op, count in counts.items())
+        total = self.sum_ms_of(counts)
+        if self.cache is None:
+            return total
+        return total + float(self.cache.ms(self.touched_bytes_of(counts) + self.activation_bytes_of(counts)))
 
-    def additive_graph_ms(self, graph: OpGraph) -> float:
-        """Sum of prices of a whole network with the cost of a session; nothing fitted.
+    def sum_ms_of(self, ops: OpGraph | Mapping[Op, int]) -> float:
+        """The sum of prices alone.
+
+        Raises:
+            UnmeasuredOpError: naming every op without a price.
+        """
+        counts = _counts(ops)
+        self._require_priced(counts)
+        return sum(self.entries[op].q10_ms * count for op, count in counts.items())
+
+    def touched_bytes_of(self, ops: OpGraph | Mapping[Op, int]) -> float:
+        """Bytes of weights and of the runtime's own data that one inference of these ops touches."""
+        kernel = self.cache.kernel_bytes if self.cache is not None else 0
+        rows = ((self.entries[op], count) for op, count in _counts(ops).items())
+        return float(sum(count * (row.weight_bytes + row.kernels * kernel) for row, count in rows))
+
+    def activation_bytes_of(self, ops: OpGraph | Mapping[Op, int]) -> float:
+        """Bytes of the largest activations that are live inside one of these ops."""
+        return float(max((self.entries[op].activation_bytes for op in _counts(ops)), default=0))
+
+    def unfitted_graph_ms(self, graph: OpGraph) -> float:
+        """What a whole network costs, with the cost of a session; nothing fitted.
 
         Raises:
             UnmeasuredOpError: naming every op without a price.
         """
         counts = graph.without_dead_code().op_counts.copy()
         counts[SESSION] += 1
-        return self.additive_counts_ms(counts)
+        return self.unfitted_ms(counts)
 
     def price(self, graph: OpGraph) -> Price:
         """Predicted latency of a whole network.
@@ -178,15 +208,21 @@ class LatencyTable:
         Raises:
             UnmeasuredOpError: naming every op without a price.
         """
-        return self.price_of_sum(self.additive_graph_ms(graph))
+        return self.calibrated_price(self.unfitted_graph_ms(graph))
 
-    def price_of_sum(self, additive_ms: float) -> Price:
-        """Scale a sum of prices (session included) and put its interval around it."""
-        value = self.scale * additive_ms
+    def calibrated_price(self, unfitted_ms: float) -> Price:
+        """Calibrate a prediction (session included) and put its interval around it."""
+        value = float(self.calibration.apply(unfitted_ms))
         spread = self.spread
         if spread is None:
             return Price(value, None, None)
         return Price(value, value * math.exp(-spread), value * math.exp(spread))
+
+    def _require_priced(self, wanted: Iterable[Op]) -> None:
+        missing = [op for op in wanted if (entry := self.entries.get(op)) is None or not entry.priced]
+        if missing:
+            reasons = {op.key: self.entries[op].reason for op in missing if op in self.entries}
+            raise UnmeasuredOpError([op.key for op in missing], reasons)
 
     def require_identity(self, identity: Mapping[str, object]) -> None:
         """Refuse to be used on another device, runtime or setting.
@@ -212,6 +248,10 @@ class LatencyTable:
             for fact in watched
             if self.environment.get(fact) != environment.get(fact)
         ]
+
+
+def _counts(ops: OpGraph | Mapping[Op, int]) -> Mapping[Op, int]:
+    return ops.op_counts if isinstance(ops, OpGraph) else ops
 
 
 def _importance(fact: str) -> tuple[int, str]:

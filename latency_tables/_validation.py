@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -19,14 +18,14 @@ class NetworkMeasurement:
     Attributes:
         arch: the architecture's text.
         split: ``"calibration"`` (may be fitted to) or ``"held-out"`` (only ever compared with).
-        additive_ms: sum of the table's prices, nothing fitted.
+        unfitted_ms: what the table predicts with nothing fitted to whole networks.
         measured_ms: q10 of the first measurement.
         repeat_ms: q10 of the second.
     """
 
     arch: str
     split: str
-    additive_ms: float
+    unfitted_ms: float
     measured_ms: float
     repeat_ms: float
 
@@ -71,16 +70,16 @@ class ValidationReport:
 
     Attributes:
         networks: number of held-out networks.
-        calibration_networks: number of networks that scale and interval were fitted to.
-        additive: agreement of the plain sums.
-        calibrated: agreement of the prices that the table gives (with its scale).
+        calibration_networks: number of networks that calibration and interval were fitted to.
+        unfitted: agreement of predictions with nothing fitted to whole networks.
+        calibrated: agreement of the prices that the table gives.
         noise_floor: the same networks measured twice.
         interval_coverage: share of held-out networks inside their 90 % interval.
     """
 
     networks: int
     calibration_networks: int
-    additive: Agreement
+    unfitted: Agreement
     calibrated: Agreement
     noise_floor: NoiseFloor
     interval_coverage: float
@@ -94,8 +93,8 @@ class ValidationReport:
         floor = f"noise floor: median {self.noise_floor.median:.2%}, p90 {self.noise_floor.p90:.2%}"
         rows = [f"validated on {self.networks} held-out networks ({floor})"]
         named = (
-            ("nothing fitted", self.additive),
-            (f"scale from {self.calibration_networks} other networks", self.calibrated),
+            ("nothing fitted", self.unfitted),
+            (f"calibrated by {self.calibration_networks} other networks", self.calibrated),
         )
         for name, a in named:
             rows.append(
@@ -128,31 +127,3 @@ def noise_floor(first: Sequence[float] | FloatArray, second: Sequence[float] | F
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     differences = np.abs(a - b) / ((a + b) / 2)
     return NoiseFloor(float(np.median(differences)), float(np.quantile(differences, 0.9)))
-
-
-def shrunk_scale(additive: Sequence[float] | FloatArray, measured: Sequence[float] | FloatArray) -> float:
-    """A factor on the sums, from a few whole networks, shrunk towards 1.
-
-    The median log ratio times ``n / (n + 2)``: a scale alone, since an affine fit on few networks makes a good table
-    worse.
-    """
-    if len(additive) == 0:
-        return 1.0
-    ratios = np.log(np.asarray(measured, dtype=np.float64) / np.asarray(additive, dtype=np.float64))
-    return math.exp(float(np.median(ratios)) * len(ratios) / (len(ratios) + 2))
-
-
-def conformal_spread(additive: Sequence[float] | FloatArray, measured: Sequence[float] | FloatArray) -> float:
-    """Half-width, in log latency, of a 90 % interval from calibration networks (jackknife conformal prediction).
-
-    Each network is predicted with the scale of all the others, so that no residual profits from its own network.
-
-    The ``ceil(0.9 (n + 1))``-th smallest absolute log ratio (Lei et al. 2018, arXiv 1604.04173, sections 2.2 and
-    2.4); with fewer than nine networks the largest one, which promises less.
-    """
-    sums, times = np.asarray(additive, dtype=np.float64), np.asarray(measured, dtype=np.float64)
-    others = [np.arange(len(sums)) != i for i in range(len(sums))]
-    scales = np.array([shrunk_scale(sums[kept], times[kept]) for kept in others])
-    ratios = np.sort(np.abs(np.log(times / (scales * sums))))
-    rank = min(len(ratios), math.ceil(0.9 * (len(ratios) + 1)))
-    return float(ratios[rank - 1])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar, Protocol
 
-from latency_tables import OpGraph
+from latency_tables import Op, OpGraph
 from profilers._sampling import Runnable
 
 
@@ -12,6 +13,9 @@ class Backend(Protocol):
     """A device and a runtime on it: makes graphs runnable and says what they are measured on."""
 
     image_channels: int
+    batch: int
+    fast_cache_bytes: int
+    """Size of the caches that an inference should stay in; 0 where prices are measured beyond them anyway."""
     protocol: ClassVar[str]
 
     def identity(self) -> dict[str, object]:
@@ -20,8 +24,8 @@ class Backend(Protocol):
     def environment(self) -> dict[str, object]:
         """Volatile facts, noted beside a table."""
 
-    def load(self, graph: OpGraph, *, seed: int = 0) -> Runnable:
-        """Make a graph runnable, with random weights drawn from `seed`.
+    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = ()) -> Runnable:
+        """Make a graph runnable, with random weights drawn from `seed`; nodes of the ops in `tied` share theirs.
 
         Raises:
             UnsupportedGraphError: the runtime cannot execute it.

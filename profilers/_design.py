@@ -1,36 +1,42 @@
 """Which graphs to measure so that every op's cost *inside a network* follows from differences between them.
 
 An op measured alone pays for layout changes and a session of its own, which vanish inside a network. So no op is timed
-alone: it stands in a chain between an entry (a 1x1 convolution from the image, which leaves the runtime's blocked
-layout) and a global pooling (whose result is too small for a layout change to matter), beside two neighbours of its
-own shape. The time of each graph is a sum of prices, and the graphs are chosen so that the linear system has one
-solution.
+alone: it stands three times in a chain of other ops of its shape, between an entry (a 1x1 convolution from the image,
+which leaves the runtime's blocked layout) and a global pooling (whose result is too small for a layout change to
+matter). An op that changes the shape stands once between pairs of ops of both shapes. The time of each graph is a
+sum of prices, and the graphs are chosen so that the linear system has one solution.
 
-The pair of neighbours is an unknown of its own (`context_op`), not twice the price of one neighbour: a second copy of
-an op costs less than a sixth, whose weights no longer fit the caches, and that difference must not be booked on the op
-that stands beside the pair.
+The ops around the measured one are the cheapest of the shape, all different: a chain of equal ops runs faster
+than a network does. They are an unknown of their own (`context_op`), measured once for each shape.
+
+Where the networks of a space are small enough for the fast caches, copies of an op with many weights share them: six
+links of a heavy block, each with weights of its own, would overflow a cache that the networks fit into. What networks
+pay beyond the caches is then measured apart (`CacheCurve`). Where every network overflows them, so may the chains.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from latency_tables import INPUT, SESSION, GraphBuilder, Op, OpGraph, Shape
-from profilers._costs import graph_macs
+from latency_tables import INPUT, SESSION, GraphBuilder, Op, OpGraph, Shape, sorted_attributes
 from profilers._errors import OperatorError
 from profilers._operators import _make as ops
+from profilers._operators import parts_of, primitive_of
+from profilers._working_set import op_weight_bytes
 
-CHAIN = 4
-"""How often the measured op stands in its chain."""
 _TINY: Shape = (8, 1, 1)
-_NEIGHBOURS = ("before0", "before1", "after0", "after1")
+_CONTEXT = "context."
+_TIED_BYTES = 64 * 1024
+"""Ops with more weights than this share them between their copies: more than a first-level cache holds."""
+PAIR, QUAD = 2, 4
+"""How many ops a context consists of."""
 
 
-def context_op(shape: Shape) -> Op:
-    """Stands for the pair of neighbours of one shape in a chain."""
-    return Op("context", (shape,), shape)
+def context_op(shape: Shape, blocks: int) -> Op:
+    """Stands for the ops around a measured one: so many of the cheapest ones of a shape."""
+    return Op("context", (shape,), shape, sorted_attributes({"blocks": blocks}))
 
 
 def probe_name(op: Op) -> str:
@@ -47,57 +53,66 @@ class Probe:
         graph: what is measured.
         counts: how often each op is in it, `SESSION` included.
         shared: whether many prices rest on it (it is then measured with more care).
+        tied: ops whose copies share their weights.
     """
 
     name: str
     graph: OpGraph
     counts: Counter[Op]
     shared: bool = False
+    tied: frozenset[Op] = frozenset()
 
 
-def design_probes(targets: Iterable[Op], image_channels: int = 3) -> list[Probe]:
+def design_probes(
+    targets: Iterable[Op], image_channels: int = 3, *, tie: bool = False, avoid: Collection[Op] = ()
+) -> list[Probe]:
     """Graphs from whose times the price of every op of `targets` can be solved.
 
     Args:
         targets: the ops to price, as they stand in fused graphs.
         image_channels: channels of the images, which chains begin with.
+        tie: whether copies of an op with many weights share them.
+        avoid: targets that no other op's chain may hold, since the runtime refuses them.
 
     Raises:
         OperatorError: an op has shapes for which no chain can be built.
     """
     wanted = sorted(set(targets), key=lambda op: op.key)
-    return _Designer(wanted, image_channels).run()
+    return _Designer(wanted, image_channels, tie, frozenset(avoid)).run()
 
 
 class _Designer:
-    def __init__(self, targets: list[Op], image_channels: int) -> None:
+    def __init__(self, targets: list[Op], image_channels: int, tie: bool, avoid: frozenset[Op]) -> None:
         self.targets = targets
+        self.avoid = avoid
         self.image_channels = image_channels
+        self.tie = tie
         self.probes: list[Probe] = []
-        self.bases: dict[Shape, Op] = {}
+        self.neighbours: dict[Shape, tuple[Op, Op, Op]] = {}
 
     def run(self) -> list[Probe]:
         self._session()
         by_shape: dict[Shape, list[Op]] = {}
         for op in self.targets:
-            if _is_chainable(op) and len(op.inputs) == 1:
+            if is_chainable(op) and op not in self.avoid:
                 by_shape.setdefault(op.output, []).append(op)
         for op in self.targets:
             for shape in (op.inputs[0], op.output):
-                if len(shape) == 3 and shape[0] != self.image_channels:
-                    self._baseline(shape, by_shape.get(shape, []))
+                if len(shape) == 3 and shape[0] != self.image_channels and shape not in self.neighbours:
+                    self.neighbours[shape] = _cheapest(shape, by_shape.get(shape, []))
+                    self._baseline(shape)
         for op in self.targets:
-            if op in self.bases.values() or op.kind == "global_pool":
-                continue
-            self._probe(probe_name(op), self._chain(op) if _is_chainable(op) else self._bridge(op))
+            if op.kind != "global_pool":
+                (self._chain if _keeps_shape(op) else self._bridge)(op)
         return self.probes
 
-    def _probe(self, name: str, graph: OpGraph, shared: bool = False) -> None:
+    def _probe(self, name: str, graph: OpGraph, contexts: Iterable[Op] = (), shared: bool = False) -> None:
         fused = graph.fused()
-        counts = Counter(node.op for node in fused.nodes if node.name not in _NEIGHBOURS)
-        counts.update(context_op(node.op.output) for node in fused.nodes if node.name in _NEIGHBOURS[1::2])
+        counts = Counter(node.op for node in fused.nodes if not node.name.startswith(_CONTEXT))
+        counts.update(contexts)
         counts[SESSION] += 1
-        self.probes.append(Probe(name, fused, counts, shared))
+        tied = frozenset(op for op in fused.op_counts if self.tie and op_weight_bytes(op) > _TIED_BYTES)
+        self.probes.append(Probe(name, fused, counts, shared, tied))
 
     def _session(self) -> None:
         """Two chains of a trivial op: their intercept is the cost of a session, their slope that of a dispatch."""
@@ -107,70 +122,81 @@ class _Designer:
                 x = builder.add(f"tiny{i}", ops.activation(_TINY, "hsigmoid"), x)
             self._probe(f"session:{length}", builder.build(x), shared=True)
 
-    def _baseline(self, shape: Shape, chainable: list[Op]) -> None:
-        """Four graphs for a shape: entry and pooling, a second pooling, two neighbours, six neighbours."""
-        if shape in self.bases:
-            return
-        weighted = sorted((op for op in chainable if _op_macs(op)), key=lambda op: (not _is_closed(op), _op_macs(op)))
-        closed = [op for op in weighted if _is_closed(op)] or weighted
-        base = closed[len(closed) // 2] if closed else ops.conv(shape, shape[0], act="relu")
-        self.bases[shape] = base
+    def _baseline(self, shape: Shape) -> None:
+        """Four graphs for a shape: entry and pooling, a second pooling, two context ops, four context ops."""
+        first, second, third = self.neighbours[shape]
         label = "x".join(map(str, shape))
-        for name, neighbours, extra, pools in (
-            ("entry", 0, 0, 1),
-            ("pool", 0, 0, 2),
-            ("base", 2, 0, 1),
-            ("long", 2, CHAIN, 1),
+        for name, around, pools in (
+            ("entry", (), 1),
+            ("pool", (), 2),
+            ("pair", (first, second), 1),
+            ("quad", (first, second, third, first), 1),
         ):
-            builder, x = self._start(shape, neighbours)
-            for i in range(extra):
-                x = builder.add(f"more{i}", base, x)
+            builder, x = self._start(shape, around)
             tails = [builder.add(f"pool{i}", ops.global_pool(shape), x) for i in range(pools)]
-            self._probe(f"{name}:{label}", builder.build(*tails), shared=True)
+            contexts = [context_op(shape, len(around))] if around else []
+            self._probe(f"{name}:{label}", builder.build(*tails), contexts, shared=True)
 
-    def _start(self, shape: Shape, neighbours: int = 2) -> tuple[GraphBuilder, str]:
-        """Entry and neighbours of `shape`."""
+    def _start(self, shape: Shape, around: Sequence[Op]) -> tuple[GraphBuilder, str]:
+        """Entry and context ops of `shape`."""
         builder = GraphBuilder((self.image_channels, shape[1], shape[2]))
         x = builder.add("entry", ops.conv(builder.input_shape, shape[0]), INPUT)
-        for i in range(neighbours):
-            x = builder.add(f"before{i}", self.bases[shape], x)
+        for i, op in enumerate(around):
+            x = builder.add(f"{_CONTEXT}before{i}", op, x)
         return builder, x
 
-    def _chain(self, op: Op) -> OpGraph:
-        """An op that keeps its shape, several times in a row; a second input is the tensor one step further back."""
-        builder, x = self._start(op.output)
-        previous = "before0"
-        for i in range(CHAIN):
-            operands = (x,) if len(op.inputs) == 1 else (x, previous)
-            previous, x = x, builder.add(f"op{i}", op, *operands)
-        return builder.build(builder.add("pool", ops.global_pool(op.output), x))
+    def _chain(self, op: Op) -> None:
+        """An op that keeps its shape, three times, with a context op behind each; a second input skips that one."""
+        first, second, third = self.neighbours[op.output]
+        builder, x = self._start(op.output, (first,))
+        skipped = x
+        for i, follower in enumerate((second, third, first)):
+            y = builder.add(f"op{i}", op, *(x, skipped)[: len(op.inputs)])
+            x, skipped = builder.add(f"{_CONTEXT}after{i}", follower, y), y
+        graph = builder.build(builder.add("pool", ops.global_pool(op.output), x))
+        self._probe(probe_name(op), graph, [context_op(op.output, QUAD)])
 
-    def _bridge(self, op: Op) -> OpGraph:
-        """An op that changes the shape, once, between neighbours of both shapes."""
+    def _bridge(self, op: Op) -> None:
+        """An op that changes the shape, once, between context ops of both shapes."""
         source = op.inputs[0]
         if len(op.inputs) != 1 or len(source) != 3:
             raise OperatorError(f"op {op.key}: no chain can be built around it; use it inside a composite op")
+        contexts = []
         if source[0] == self.image_channels:
             builder, x = GraphBuilder(source), INPUT
         else:
-            builder, x = self._start(source, neighbours=2 if len(op.output) == 1 else 0)
+            builder, x = self._start(source, self.neighbours[source][:PAIR])
+            contexts.append(context_op(source, PAIR))
         y = builder.add("op", op, x)
-        if len(op.output) == 1:
-            return builder.build(y)
-        for i in range(2):
-            y = builder.add(f"after{i}", self.bases[op.output], y)
-        return builder.build(builder.add("pool", ops.global_pool(op.output), y))
+        if len(op.output) == 3:
+            for i, follower in enumerate(self.neighbours[op.output][:PAIR]):
+                y = builder.add(f"{_CONTEXT}after{i}", follower, y)
+            contexts.append(context_op(op.output, PAIR))
+            y = builder.add("pool", ops.global_pool(op.output), y)
+        self._probe(probe_name(op), builder.build(y), contexts)
 
 
-def _is_chainable(op: Op) -> bool:
+def is_chainable(op: Op) -> bool:
+    """Whether an op can follow itself."""
+    return len(op.inputs) == 1 and _keeps_shape(op)
+
+
+def _keeps_shape(op: Op) -> bool:
     return all(shape == op.output for shape in op.inputs) and len(op.output) == 3
 
 
-def _is_closed(op: Op) -> bool:
+def _cheapest(shape: Shape, chainable: list[Op]) -> tuple[Op, Op, Op]:
+    """The three ops of a shape with the fewest multiply-accumulates (fewer where there are no three)."""
+    weighted = sorted((op for op in chainable if op_macs(op)), key=op_macs)
+    found = [op for op in weighted if is_closed(op)] or weighted or [ops.conv(shape, shape[0], act="relu")]
+    return found[0], found[min(1, len(found) - 1)], found[min(2, len(found) - 1)]
+
+
+def is_closed(op: Op) -> bool:
     """Whether nothing that follows the op can be fused into it."""
     return op.kind != "conv" or op.word("act") != "none"
 
 
-def _op_macs(op: Op) -> int:
-    builder = GraphBuilder(op.inputs[0])
-    return graph_macs(builder.build(builder.add("op", op, INPUT)))
+def op_macs(op: Op) -> int:
+    """Multiply-accumulates of one op with a single input."""
+    return sum(primitive_of(part).macs(part) for part in parts_of(op))

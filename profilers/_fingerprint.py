@@ -77,6 +77,30 @@ def cgroup_cores(root: Path = Path("/sys/fs/cgroup")) -> int | None:
     return max(1, math.floor(int(quota) / int(period)))
 
 
+def core_cache_bytes(root: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
+    """Size of one core's second-level cache; 1 MiB where the system does not say."""
+    for level in sorted(root.glob("index*")):
+        try:
+            if (level / "level").read_text().strip() == "2":
+                return _size_in_bytes((level / "size").read_text())
+        except (OSError, ValueError):
+            continue
+    if platform.system() == "Darwin":
+        found = subprocess.run(
+            ["sysctl", "-n", "hw.perflevel0.l2cachesize"], capture_output=True, text=True, check=False
+        )
+        if found.stdout.strip().isdigit():
+            return int(found.stdout)
+    return 2**20
+
+
+def _size_in_bytes(text: str) -> int:
+    """``2048K`` and ``2M`` in bytes."""
+    word = text.strip().upper()
+    unit = {"K": 2**10, "M": 2**20}.get(word[-1:], 0)
+    return int(word[:-1]) * unit if unit else int(word)
+
+
 def cpu_identity() -> dict[str, object]:
     """Stable facts of this machine's processor and system."""
     return {

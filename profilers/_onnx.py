@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ class _ModelWriter:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.scope = ""
+        self._stored: dict[tuple[object, ...], str] = {}
 
     def node(self, op_type: str, inputs: Sequence[str], **attributes: object) -> str:
         output = f"{self.scope}:{len(self.nodes)}"
@@ -31,8 +33,12 @@ class _ModelWriter:
         return output
 
     def constant(self, name: str, value: FloatArray) -> str:
-        full = f"{self.scope}.{name}"
-        self.initializers.append(numpy_helper.from_array(value.astype("float32", copy=False), full))
+        """Store a constant; equal ones are stored once, as tied weights ask for."""
+        array = value.astype("float32", copy=False)
+        content = (array.shape, hashlib.sha256(array.tobytes()).digest())
+        full = self._stored.setdefault(content, f"{self.scope}.{name}")
+        if full == f"{self.scope}.{name}":
+            self.initializers.append(numpy_helper.from_array(array, full))
         return full
 
 

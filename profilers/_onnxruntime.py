@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from importlib.metadata import version
 from typing import Any, ClassVar
 
 import numpy as np
 
-from latency_tables import OpGraph
+from latency_tables import Op, OpGraph
 from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
-from profilers._fingerprint import cpu_environment, cpu_identity
+from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity
 from profilers._weights import random_weights
 
 PROVIDER = "CPUExecutionProvider"
@@ -87,10 +88,11 @@ class OnnxRuntimeBackend:
         DeviceUnavailableError: ONNX Runtime is not installed.
     """
 
-    protocol: ClassVar[str] = "onnxruntime-marginal-q10-v1"
+    protocol: ClassVar[str] = "onnxruntime-marginal-q10-v2"
 
     def __init__(self, *, threads: int = 1, batch: int = 1, image_channels: int = 3) -> None:
         self.threads, self.batch, self.image_channels = threads, batch, image_channels
+        self.fast_cache_bytes = threads * core_cache_bytes()
         try:
             self._version = version("onnxruntime")
         except ModuleNotFoundError:
@@ -118,11 +120,11 @@ class OnnxRuntimeBackend:
         """Volatile facts of the machine."""
         return cpu_environment()
 
-    def load(self, graph: OpGraph, *, seed: int = 0) -> BoundSession:
+    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = ()) -> BoundSession:
         """Lower `graph` to ONNX with random weights and open a session on it."""
         from profilers._onnx import build_onnx
 
-        model = build_onnx(graph, random_weights(graph, seed), batch=self.batch)
+        model = build_onnx(graph, random_weights(graph, seed, tied), batch=self.batch)
         return BoundSession(model.SerializeToString(), threads=self.threads, seed=seed)
 
     def load_file(self, path: str) -> BoundSession:

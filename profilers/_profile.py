@@ -4,25 +4,45 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from latency_tables import SESSION, Entry, GraphBuilder, LatencyTable, NetworkMeasurement, Op, OpGraph
+from latency_tables import (
+    INPUT,
+    SESSION,
+    CacheCurve,
+    Entry,
+    GraphBuilder,
+    LatencyTable,
+    NetworkMeasurement,
+    Op,
+    OpGraph,
+)
 from profilers._backend import Backend
-from profilers._design import Probe, design_probes, probe_name
+from profilers._cache_curve import (
+    CachePair,
+    design_cache_pairs,
+    fit_cache_curve,
+    typical_working_bytes,
+    working_bytes,
+)
+from profilers._design import Probe, design_probes
 from profilers._errors import UnsupportedGraphError
 from profilers._journal import SampleJournal
 from profilers._operators import _make as ops
 from profilers._sampling import CALIBRATION, Runnable, Sampler, SampleSet, SamplingSettings, drift
 from profilers._solve import OpPrice, solve_prices
+from profilers._working_set import op_activation_bytes, op_kernels, op_weight_bytes
 
 Progress = Callable[[str], None]
 DRIFT_ALARM = 0.05
 """Drift of the calibration op above which a note warns."""
 UNSTABLE = 0.10
 """Relative half-width of a price's interval above which its row is called unstable..."""
+BEYOND_CACHES = 3.0
+"""Networks whose working sets are all larger than so many times the fast caches run from slower memory throughout."""
 NEGLIGIBLE_MS = 0.002
 """...unless the half-width itself is below this many milliseconds."""
 
@@ -67,19 +87,26 @@ def profile_ops(
         ProfilerError: the journal belongs to another profile, or a graph cannot be measured.
     """
     settings = settings or SamplingSettings()
-    probes = design_probes(targets, backend.image_channels)
+    graphs = [network.graph for network in networks]
+    tie = _fits_caches(graphs, backend)
+    refused = _refused_ops(backend, targets)
+    probes = design_probes(targets, backend.image_channels, tie=tie, avoid=refused)
+    pairs = _cache_pairs(set(targets) - set(refused), graphs, backend) if tie else []
     header = {
         "identity": backend.identity(),
         "settings": settings.as_dict(),
-        "plan": plan_hash(probes, networks),
+        "plan": plan_hash(probes, pairs, networks),
     }
     with SampleJournal(journal, header) as samples_file:
         if samples_file.rounds:
             progress(f"going on after {samples_file.rounds} rounds in {journal}")
-        progress(f"loading {len(probes)} probes and {len(networks)} networks")
-        first, refused = _load_probes(backend, probes)
-        probes = [probe for probe in probes if probe.name in first]
-        usable = _usable(networks, targets, refused)
+        progress(f"loading {len(probes) + 2 * len(pairs)} probes and {len(networks)} networks")
+        probes = [probe for probe in probes if not set(refused) & set(probe.graph.op_counts)]
+        first = {probe.name: backend.load(probe.graph, tied=probe.tied) for probe in probes}
+        for pair in pairs:
+            own, tied = pair.labels
+            first |= {own: backend.load(pair.graph), tied: backend.load(pair.graph, tied=[pair.op])}
+        usable = {i: n for i, n in enumerate(networks) if not set(refused) & set(n.graph.op_counts)}
         first |= {_label(i, "first"): backend.load(n.graph, seed=1) for i, n in usable.items()}
         first[CALIBRATION] = backend.load(_calibration_graph(backend.image_channels))
         tight = frozenset(probe.name for probe in probes if probe.shared)
@@ -87,41 +114,59 @@ def profile_ops(
         first.clear()
         second = {_label(i, "second"): backend.load(n.graph, seed=2) for i, n in usable.items()}
         samples |= _sample(second, settings, samples_file, frozenset(), "networks again", progress)
-    entries = _entries(targets, probes, samples, refused)
+    curve = fit_cache_curve(pairs, samples, fast_cache_bytes=backend.fast_cache_bytes, batch=backend.batch)
+    entries = _entries(targets, probes, samples, refused, curve, backend.batch)
     return LatencyTable(
         identity=backend.identity(),
         environment=backend.environment(),
         settings=settings.as_dict(),
         space=space,
         entries=entries,
-        networks=_measurements(usable, samples, entries),
+        networks=_measurements(usable, samples, entries, curve),
         notes=tuple(_notes(samples, entries)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        cache=curve,
     )
 
 
-def plan_hash(probes: Sequence[Probe], networks: Sequence[Network]) -> str:
+def plan_hash(probes: Sequence[Probe], pairs: Sequence[CachePair], networks: Sequence[Network]) -> str:
     """Identifies what is measured, so that a journal is never continued with other graphs."""
-    text = json.dumps([[p.name, str(p.graph)] for p in probes] + [[n.arch, n.split] for n in networks])
+    graphs = [[p.name, str(p.graph), sorted(op.key for op in p.tied)] for p in probes]
+    text = json.dumps([graphs, [p.name for p in pairs], [[n.arch, n.split] for n in networks]])
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _load_probes(backend: Backend, probes: Sequence[Probe]) -> tuple[dict[str, Runnable], dict[str, str]]:
-    """Runnables by probe name, and for probes that the runtime cannot execute the reason."""
-    loaded: dict[str, Runnable] = {}
-    refused: dict[str, str] = {}
-    for probe in probes:
+def _fits_caches(networks: Sequence[OpGraph], backend: Backend) -> bool:
+    """Whether some network is small enough to run from the fast caches, at least in part."""
+    if not networks or not backend.fast_cache_bytes:
+        return False
+    smallest = min(typical_working_bytes(graph, batch=backend.batch) for graph in networks)
+    return smallest < BEYOND_CACHES * backend.fast_cache_bytes
+
+
+def _cache_pairs(targets: Iterable[Op], networks: Sequence[OpGraph], backend: Backend) -> list[CachePair]:
+    return design_cache_pairs(
+        targets,
+        networks,
+        backend.image_channels,
+        fast_cache_bytes=backend.fast_cache_bytes,
+        batch=backend.batch,
+    )
+
+
+def _refused_ops(backend: Backend, targets: Sequence[Op]) -> dict[Op, str]:
+    """Targets that the runtime cannot execute, with its reason; each is tried alone."""
+    refused: dict[Op, str] = {}
+    for op in targets:
+        builder = GraphBuilder(op.inputs[0])
+        if any(shape != op.inputs[0] for shape in op.inputs):
+            continue
+        graph = builder.build(builder.add("op", op, *([INPUT] * len(op.inputs))))
         try:
-            loaded[probe.name] = backend.load(probe.graph)
+            backend.load(graph)
         except UnsupportedGraphError as error:
-            refused[probe.name] = str(error)
-    return loaded, refused
-
-
-def _usable(networks: Sequence[Network], targets: Sequence[Op], refused: Mapping[str, str]) -> dict[int, Network]:
-    """The networks, by their number, without those that hold an op whose own probe was refused."""
-    lost = {op for op in targets if probe_name(op) in refused}
-    return {i: network for i, network in enumerate(networks) if not lost & set(network.graph.op_counts)}
+            refused[op] = str(error)
+    return refused
 
 
 def _calibration_graph(image_channels: int) -> OpGraph:
@@ -159,9 +204,18 @@ def _sample(
 
 
 def _entries(
-    targets: Sequence[Op], probes: Sequence[Probe], samples: Mapping[str, SampleSet], refused: Mapping[str, str]
+    targets: Sequence[Op],
+    probes: Sequence[Probe],
+    samples: Mapping[str, SampleSet],
+    refused: Mapping[Op, str],
+    curve: CacheCurve | None,
+    batch: int,
 ) -> dict[Op, Entry]:
-    prices = solve_prices(probes, samples)
+    beside: dict[str, float] = {}
+    if curve is not None:
+        sizes = [working_bytes(p.graph, curve.kernel_bytes, batch=batch, tied=p.tied) for p in probes]
+        beside = dict(zip((p.name for p in probes), curve.ms(sizes).tolist(), strict=True))
+    prices = solve_prices(probes, samples, extra_ms=beside)
     by_op: dict[Op, Probe] = {}
     for probe in probes:
         for op in probe.counts:
@@ -171,11 +225,22 @@ def _entries(
     entries = {}
     for op in dict.fromkeys([SESSION, *targets]):
         if op in prices:
-            entries[op] = _entry(op, prices[op], samples[by_op[op].name])
+            entry = _entry(op, prices[op], samples[by_op[op].name])
         else:
-            reason = refused.get(probe_name(op), "the graphs that would price it could not be executed")
-            entries[op] = Entry(op, "unsupported", 0.0, 0.0, 0.0, 0.0, 0.0, 0, "", reason)
+            reason = refused.get(op, "the graphs that would price it could not be executed")
+            entry = Entry(op, "unsupported", 0.0, 0.0, 0.0, 0.0, 0.0, 0, "", reason)
+        entries[op] = entry if op == SESSION else _with_sizes(entry, batch)
     return entries
+
+
+def _with_sizes(entry: Entry, batch: int) -> Entry:
+    op = entry.op
+    return replace(
+        entry,
+        weight_bytes=op_weight_bytes(op),
+        kernels=op_kernels(op),
+        activation_bytes=batch * op_activation_bytes(op),
+    )
 
 
 def _entry(op: Op, price: OpPrice, samples: SampleSet) -> Entry:
@@ -200,14 +265,17 @@ def _entry(op: Op, price: OpPrice, samples: SampleSet) -> Entry:
 
 
 def _measurements(
-    networks: Mapping[int, Network], samples: Mapping[str, SampleSet], entries: Mapping[Op, Entry]
+    networks: Mapping[int, Network],
+    samples: Mapping[str, SampleSet],
+    entries: Mapping[Op, Entry],
+    curve: CacheCurve | None,
 ) -> tuple[NetworkMeasurement, ...]:
-    prices = LatencyTable({}, {}, {}, {}, entries)
+    prices = LatencyTable({}, {}, {}, {}, entries, cache=curve)
     return tuple(
         NetworkMeasurement(
             arch=network.arch,
             split=network.split,
-            additive_ms=prices.additive_graph_ms(network.graph),
+            unfitted_ms=prices.unfitted_graph_ms(network.graph),
             measured_ms=samples[_label(i, "first")].quantile() * 1e3,
             repeat_ms=samples[_label(i, "second")].quantile() * 1e3,
         )

@@ -42,8 +42,8 @@ class SamplingSettings:
         check_every: rounds between two looks at the noise.
         warmup_runs: untimed runs of each runnable before the first round.
         priming_runs: untimed runs before each sample. The other runnables of a round have filled the caches with
-            their weights: the first run behind them takes 1.6 times as long as the fifth, the second 1.2 times.
-        priming_seconds: slow runnables are primed once, or as often as fits into this time.
+            their weights: the first run behind them takes 1.6 times as long as the fifth, the second 1.2 times, and
+            that of a network of milliseconds no less than that of one of microseconds.
     """
 
     min_rounds: int = 20
@@ -53,7 +53,6 @@ class SamplingSettings:
     check_every: int = 5
     warmup_runs: int = 3
     priming_runs: int = 4
-    priming_seconds: float = 4e-3
 
     def as_dict(self) -> dict[str, float]:
         """The settings as JSON-able numbers."""
@@ -201,20 +200,12 @@ class Sampler:
         for index in order:
             name = active[int(index)]
             repeats = self.samples[name].repeats
-            self._prime(name, repeats)
+            self._runnables[name].run(self._settings.priming_runs)  # bring its weights back into the caches
             taken[name] = self._runnables[name].run(repeats) / repeats
         for name, seconds in taken.items():
             self.samples[name].seconds.append(seconds)
         if self._on_round is not None:
             self._on_round(number, taken)
-
-    def _prime(self, name: str, repeats: int) -> None:
-        """Bring the runnable's weights back into the caches."""
-        seconds = (
-            self._settings.inner_seconds / repeats if repeats > 1 else min(self.samples[name].seconds, default=0.0)
-        )
-        affordable = int(self._settings.priming_seconds / seconds) if seconds else 1
-        self._runnables[name].run(max(1, min(self._settings.priming_runs, affordable)))
 
     def _replay(self) -> int:
         """Take the looks of an earlier, interrupted sampling again; returns the number of its rounds."""

@@ -38,16 +38,23 @@ class OpPrice:
     high: float
 
 
-def solve_prices(probes: Sequence[Probe], samples: Mapping[str, SampleSet], *, seed: int = 0) -> dict[Op, OpPrice]:
+def solve_prices(
+    probes: Sequence[Probe],
+    samples: Mapping[str, SampleSet],
+    *,
+    extra_ms: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> dict[Op, OpPrice]:
     """Prices of the ops that the probes determine; the others are left out.
 
-    Solves ``T = A p`` in the least-squares sense, each equation weighted by the inverse of its time, where
+    Solves ``T - extra = A p`` in the least-squares sense, each equation weighted by the inverse of its time, where
     ``A[i, j]`` counts op ``j`` in graph ``i``. The solution is linear in ``T``, so the same pseudo-inverse carries
     medians, 90th percentiles and bootstrap resamples to prices.
 
     Args:
         probes: the measured graphs.
         samples: their samples, by probe name.
+        extra_ms: what a probe's time holds besides the prices of its ops (its working set), by probe name.
         seed: of the bootstrap.
     """
     columns = sorted({op for probe in probes for op in probe.counts}, key=lambda op: op.key)
@@ -62,7 +69,8 @@ def solve_prices(probes: Sequence[Probe], samples: Mapping[str, SampleSet], *, s
     weights = 1.0 / quantiles[:, :1]
     inverse = _pseudo_inverse(counts * weights)
     determined = np.abs(np.einsum("ij,ji->i", inverse * weights.T, counts) - 1.0) < 1e-6
-    solved = inverse @ (np.concatenate([quantiles, draws], axis=1) * weights) * 1e3
+    beside = np.array([(extra_ms or {}).get(p.name, 0.0) for p in probes])[:, None] / 1e3
+    solved = inverse @ ((np.concatenate([quantiles, draws], axis=1) - beside) * weights) * 1e3
     low, high = np.quantile(solved[:, 3:], (0.05, 0.95), axis=1)
     return {
         op: OpPrice(*(float(v) for v in (*solved[j, :3], min(low[j], solved[j, 0]), max(high[j], solved[j, 0]))))

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 
-from latency_tables import OpGraph
+from latency_tables import Node, Op, OpGraph
 from profilers._errors import OperatorError
-from profilers._operators import Parameter, expand, primitive_of
+from profilers._operators import Parameter, expand, parts_of, primitive_of
 from profilers._operators._base import FloatArray
 
 
 def graph_parameters(graph: OpGraph) -> Iterator[tuple[str, Parameter]]:
     """Every weight tensor of `graph` with its name ``"node.parameter"``, in the graph's order."""
-    for node in expand(graph).nodes:
-        for name, parameter in primitive_of(node.op).parameters(node.op).items():
-            yield f"{node.name}.{name}", parameter
+    for node, name, parameter in _owned_parameters(graph):
+        yield node.name + name, parameter
 
 
-def random_weights(graph: OpGraph, seed: int = 0) -> dict[str, FloatArray]:
-    """He-initialised weights for every node, so that activations stay of order one while measuring."""
+def random_weights(graph: OpGraph, seed: int = 0, tied: Collection[Op] = ()) -> dict[str, FloatArray]:
+    """He-initialised weights for every node, so that activations stay of order one while measuring.
+
+    Args:
+        graph: the network.
+        seed: of the draws.
+        tied: ops all of whose nodes get the same weights.
+    """
     rng = np.random.default_rng(seed)
-    return {name: initial_value(parameter, rng) for name, parameter in graph_parameters(graph)}
+    found: dict[str, FloatArray] = {}
+    first: dict[tuple[Op, str], FloatArray] = {}
+    for node, name, parameter in _owned_parameters(graph):
+        value = first.get((node.op, name)) if node.op in tied else None
+        found[node.name + name] = initial_value(parameter, rng) if value is None else value
+        first[node.op, name] = found[node.name + name]
+    return found
+
+
+def _owned_parameters(graph: OpGraph) -> Iterator[tuple[Node, str, Parameter]]:
+    """Each weight tensor with the node of `graph` that it belongs to, and the rest of its name behind the node's."""
+    parts = iter(expand(graph).nodes)
+    for node in graph.nodes:
+        for part in islice(parts, len(parts_of(node.op))):
+            for name, parameter in primitive_of(part.op).parameters(part.op).items():
+                yield node, f"{part.name}.{name}"[len(node.name) :], parameter
 
 
 def initial_value(parameter: Parameter, rng: np.random.Generator) -> FloatArray:

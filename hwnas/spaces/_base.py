@@ -64,6 +64,8 @@ class Space(ABC):
     """A search space. Codes are the indices of the chosen values, one column a choice."""
 
     name: ClassVar[str]
+    terms_want_canonical_codes: ClassVar[bool] = True
+    """False where `term_graph` gives the same part for all codes of a network, canonical or not."""
 
     @property
     @abstractmethod

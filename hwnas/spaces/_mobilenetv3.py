@@ -47,6 +47,7 @@ class MobileNetV3(Space):
     """
 
     name = "mobilenetv3"
+    terms_want_canonical_codes = False
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
@@ -100,7 +100,7 @@ class NASBench201(Space):
         """Number of connected cells that are not isomorphic."""
         table = representatives()
         firsts = np.unique(table)
-        return int(self.valid_codes(self._codes_of(firsts)).sum())
+        return int(self.valid_codes(_codes_of(firsts)).sum())
 
     def input_shape(self, arch: Architecture) -> Shape:
         """``(image_channels, image_size, image_size)``."""
@@ -109,13 +109,11 @@ class NASBench201(Space):
 
     def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
         """Codes ``(n, 6)`` of the first member of each row's isomorphism class."""
-        rows = np.asarray(codes, dtype=np.int64).reshape(-1, len(EDGES))
-        return self._codes_of(representatives()[rows @ _RADIX])
+        return _canonical_codes()[_indices(codes)]
 
     def valid_codes(self, codes: npt.ArrayLike) -> BoolArray:
         """Which cells connect their input with their output."""
-        rows = np.asarray(codes, dtype=np.int64).reshape(-1, len(EDGES))
-        return np.asarray(representatives()[rows @ _RADIX] != representatives()[0], dtype=np.bool_)
+        return np.asarray(representatives()[_indices(codes)] != representatives()[0], dtype=np.bool_)
 
     def features(self, codes: npt.ArrayLike) -> FloatArray:
         """Path features ``(n, f)``: how often each operation sequence occurs on the paths from input to output.
@@ -180,7 +178,7 @@ class NASBench201(Space):
     @cached_property
     def _ops(self) -> tuple[Op, ...]:
         small = NASBench201(**{**self._settings, "cells": min(2, self._settings["cells"])})
-        firsts = self._codes_of(np.unique(representatives()))
+        firsts = _codes_of(np.unique(representatives()))
         found: dict[Op, None] = {}
         for codes in firsts[self.valid_codes(firsts)]:
             found.update(dict.fromkeys(small.graph(self.decode(codes)).op_counts))
@@ -192,9 +190,24 @@ class NASBench201(Space):
         sequences = [s for length in range(4) for s in product(steps, repeat=length)]
         return {sequence: column for column, sequence in enumerate(sequences)}
 
-    @staticmethod
-    def _codes_of(indices: IntArray) -> IntArray:
-        return (indices[:, None] // _RADIX) % len(OPERATIONS)
+
+def _indices(codes: npt.ArrayLike) -> IntArray:
+    """Places ``(n,)`` of codes ``(n, 6)`` among all cells."""
+    rows = np.asarray(codes, dtype=np.int64).reshape(-1, len(EDGES))
+    found = np.zeros(len(rows), dtype=np.int64)
+    for column, radix in enumerate(_RADIX.tolist()):
+        found += rows[:, column] * radix
+    return found
+
+
+def _codes_of(indices: IntArray) -> IntArray:
+    return (indices[:, None] // _RADIX) % len(OPERATIONS)
+
+
+@cache
+def _canonical_codes() -> IntArray:
+    """For every cell the codes of the first member of its isomorphism class."""
+    return _codes_of(representatives())
 
 
 def _reduction(builder: GraphBuilder, x: str, channels: int, name: str) -> str:

@@ -66,6 +66,17 @@ def _expanded_op(op: Op) -> OpGraph | None:
     return expand(operator.expand(op)) if isinstance(operator, Composite) else None
 
 
+@lru_cache(maxsize=65536)
+def parts_of(op: Op) -> tuple[Op, ...]:
+    """The primitive ops that an op consists of: itself, if it is primitive.
+
+    Raises:
+        OperatorError: it is unknown or contradicts its operator.
+    """
+    part = _expanded_op(op)
+    return (op,) if part is None else tuple(node.op for node in part.nodes)
+
+
 def expand(graph: OpGraph) -> OpGraph:
     """The graph in primitive operators; a composite node's parts are called ``"node.part"``.
 
@@ -94,5 +105,6 @@ __all__ = [
     "expand",
     "operator_kinds",
     "operator_of",
+    "parts_of",
     "primitive_of",
 ]

@@ -15,7 +15,7 @@ from hwnas import HwnasError
 from hwnas._space_costs import SpaceCosts, least
 from hwnas.spaces import Architecture, make_space, space_names
 from hwnas.spaces._cells import cell_signature
-from latency_tables import SESSION, Entry, LatencyTable
+from latency_tables import SESSION, CacheCurve, Entry, LatencyTable
 from profilers import GraphModule, build_onnx, graph_macs, graph_params, make_session, peak_memory_bytes
 
 SPACES = {
@@ -111,23 +111,41 @@ def test_networks_compute_the_same_in_torch_and_onnx_runtime(name):
     np.testing.assert_allclose(session.run(None, {"input": x})[0], expected, rtol=1e-3, atol=1e-3 * expected.std())
 
 
-def made_up_table(space):
+def made_up_table(space, cache=False):
     entries = {}
     for i, op in enumerate([SESSION, *space.ops()]):
         price = 0.001 * (1 + i % 17)
-        entries[op] = Entry(op, "ok", price, price, price, price, price, 20, "converged")
-    return LatencyTable({}, {}, {}, {}, entries)
+        sizes = (0, 0, 0) if op == SESSION else (1000 * (i % 5), 1 + i % 3, 500 * (i % 7))
+        entries[op] = Entry(op, "ok", price, price, price, price, price, 20, "converged", "", *sizes)
+    curve = CacheCurve(100, (0.0, 4000.0, 20_000.0), (0.0, 0.0, 0.02)) if cache else None
+    return LatencyTable({}, {}, {}, {}, entries, cache=curve)
+
+
+def made_up(space, costs, codes):
+    """The same costs from a fresh object, with the codes of absent parts scrambled where a space allows that."""
+    if not space.terms_want_canonical_codes:
+        rng = np.random.default_rng(0)
+        scrambled = rng.integers(0, space.cardinalities, codes.shape)
+        same = [
+            (space.canonical_codes(np.where(np.arange(codes.shape[1]) == c, scrambled, codes)) == codes).all(1)
+            for c in range(codes.shape[1])
+        ]
+        codes = np.where(np.array(same).T, scrambled, codes)
+    return SpaceCosts(space, costs.table, batch=2).latency_ms(codes)
 
 
 @spaces
 def test_costs_from_codes_are_those_of_the_graph(name):
     space = SPACES[name]
-    table = made_up_table(space)
+    table = made_up_table(space, cache=True)
     costs = SpaceCosts(space, table, batch=2)
     archs = draw(space, 25, seed=5)
     codes = np.array([space.encode(arch) for arch in archs])
     graphs = [space.graph(arch) for arch in archs]
-    np.testing.assert_allclose(costs.latency_ms(codes), [table.price(g).value_ms for g in graphs])
+    prices = [table.price(g).value_ms for g in graphs]
+    np.testing.assert_allclose(costs.latency_ms(codes), prices)
+    np.testing.assert_allclose([costs.latency_ms(row)[0] for row in codes], prices)
+    np.testing.assert_allclose(made_up(space, costs, codes), prices)
     assert costs.macs(codes).tolist() == [graph_macs(g) for g in graphs]
     assert costs.params(codes).tolist() == [graph_params(g) for g in graphs]
     assert costs.peak_memory_bytes(codes).tolist() == [peak_memory_bytes(g, batch=2) for g in graphs]

@@ -6,19 +6,23 @@ import numpy as np
 import pytest
 
 from hwnas.spaces import make_space
-from latency_tables import SESSION, GraphBuilder, UnmeasuredOpError
+from latency_tables import SESSION, GraphBuilder, LatencyTable, UnmeasuredOpError
 from profilers import (
     Network,
     OnnxRuntimeBackend,
     OperatorError,
     SamplingSettings,
     UnsupportedGraphError,
+    build_onnx,
     ops,
     profile_ops,
+    random_weights,
 )
-from profilers._design import context_op, design_probes
+from profilers._cache_curve import working_bytes
+from profilers._design import context_op, design_probes, probe_name
 from profilers._sampling import SampleSet
 from profilers._solve import solve_prices
+from profilers._working_set import graph_weight_bytes, op_activation_bytes, op_kernels, op_weight_bytes
 
 SPACES = {
     "nasbench201": make_space("nasbench201", image_size=8, cells=2),
@@ -37,10 +41,11 @@ class AdditiveBackend:
     """A device on which the time of a graph is exactly the sum of its ops' prices."""
 
     protocol = "simulated"
+    batch = 1
 
-    def __init__(self, image_channels=3, noise=0.0, fail_after=None, refuses=None):
+    def __init__(self, image_channels=3, noise=0.0, fail_after=None, refuses=None, fast_cache_bytes=0):
         self.image_channels, self.noise, self.fail_after = image_channels, noise, fail_after
-        self.refuses = refuses
+        self.refuses, self.fast_cache_bytes = refuses, fast_cache_bytes
         self.rng, self.samples = np.random.default_rng(0), 0
 
     def identity(self):
@@ -49,10 +54,13 @@ class AdditiveBackend:
     def environment(self):
         return {}
 
-    def load(self, graph, *, seed=0):
+    def load(self, graph, *, seed=0, tied=()):
         if self.refuses is not None and any(self.refuses(op) for op in graph.op_counts):
             raise UnsupportedGraphError("no kernel for it")
         seconds = true_price(SESSION) + sum(true_price(op) * n for op, n in graph.op_counts.items())
+        if self.fast_cache_bytes:  # beyond the cache, 30 microseconds a megabyte
+            beyond = working_bytes(graph, 8000, tied=tied) - self.fast_cache_bytes
+            seconds += 30e-12 * max(0.0, beyond)
         return AdditiveRunnable(self, seconds)
 
 
@@ -81,12 +89,60 @@ def test_probes_determine_every_op_of_a_space(name):
         assert prices[op].q10 == pytest.approx(1e3 * true_price(op), rel=1e-6), op.key
 
 
-def test_neighbours_are_an_unknown_of_their_own():
-    probes = design_probes([ops.conv((8, 8, 8), 8, 3, act="relu")])
-    base = next(p for p in probes if p.name == "base:8x8x8")
-    assert base.counts[context_op((8, 8, 8))] == 1
-    assert base.counts[SESSION] == 1
-    assert ops.conv((8, 8, 8), 8, 3, act="relu") not in base.counts
+def test_the_ops_around_a_measured_one_are_an_unknown_of_their_own():
+    conv = ops.conv((8, 8, 8), 8, 3, act="relu")
+    probes = {p.name: p for p in design_probes([conv])}
+    assert probes["pair:8x8x8"].counts[context_op((8, 8, 8), 2)] == 1
+    assert conv not in probes["pair:8x8x8"].counts
+    chain = probes[probe_name(conv)]
+    assert (chain.counts[conv], chain.counts[context_op((8, 8, 8), 4)], chain.counts[SESSION]) == (3, 1, 1)
+    assert chain.graph.op_counts[conv] == 7
+
+
+def test_only_ops_with_many_weights_are_tied_and_only_where_asked():
+    light, heavy = ops.conv((8, 4, 4), 8, 3, act="relu"), ops.conv((128, 4, 4), 128, 3, act="relu")
+    tied = {op for probe in design_probes([light, heavy], tie=True) for op in probe.tied}
+    assert tied == {heavy}
+    assert not any(probe.tied for probe in design_probes([light, heavy]))
+
+
+def test_tied_nodes_share_their_weights_in_the_file():
+    conv = ops.conv((32, 4, 4), 32, 3, act="relu")
+    builder, x = GraphBuilder((32, 4, 4)), "input"
+    for i in range(4):
+        x = builder.add(f"n{i}", conv, x)
+    graph = builder.build(x)
+    own, shared = (build_onnx(graph, random_weights(graph, 0, tied)).ByteSize() for tied in ((), (conv,)))
+    assert own > 3.9 * shared
+    weights = random_weights(graph, 0, [conv])
+    assert weights["n0.weight"] is weights["n3.weight"]
+
+
+def test_working_sets_by_hand():
+    conv = ops.conv((8, 4, 4), 8, 3, act="relu")  # 576 weights and two numbers a channel of batch norm
+    block = ops.inverted_residual((8, 4, 4), 8, kernel=3, stride=1, hidden=16, squeeze=8, act="relu")
+    builder = GraphBuilder((8, 4, 4))
+    x = builder.add("a", conv, "input")
+    graph = builder.build(builder.add("b", block, builder.add("c", conv, x)))
+    assert op_weight_bytes(conv) == 4 * (576 + 16)
+    assert (op_kernels(conv), op_kernels(block)) == (1, 7)
+    assert op_activation_bytes(conv) == 4 * 2 * 128
+    assert graph_weight_bytes(graph) - graph_weight_bytes(graph, {conv}) == op_weight_bytes(conv)
+    whole = graph_weight_bytes(graph) + 9 * 1000 + 2 * op_activation_bytes(block)
+    assert working_bytes(graph, 1000, batch=2) == whole
+
+
+def test_a_device_with_a_small_cache_is_priced_with_its_curve(tmp_path):
+    backend = AdditiveBackend(noise=0.001, fast_cache_bytes=500_000)
+    table = small_profile(tmp_path, backend)
+    sizes = np.array([0.3e6, 0.9e6, 1.5e6])
+    np.testing.assert_allclose(table.cache.ms(sizes), [0.0, 0.012, 0.030], atol=0.003)
+    assert table.validation.unfitted.mape < 0.01
+    plain = LatencyTable({}, {}, {}, {}, table.entries)  # the same prices without the curve miss
+    space = SPACES["tiny"]
+    graphs = [space.graph(space.parse(n.arch)) for n in table.networks]
+    errors = [plain.unfitted_graph_ms(g) / n.measured_ms - 1 for g, n in zip(graphs, table.networks, strict=True)]
+    assert min(errors) < -0.03
 
 
 def test_an_op_without_a_chain_is_refused():
@@ -118,8 +174,8 @@ def test_a_profile_of_an_additive_device_predicts_whole_networks(tmp_path):
     table = small_profile(tmp_path, AdditiveBackend(noise=0.002))
     report = table.validation
     assert report.networks == 9
-    assert report.additive.mape < 0.01
-    assert report.additive.within_5 == 1.0
+    assert report.unfitted.mape < 0.01
+    assert report.unfitted.within_5 == 1.0
     assert set(table.entries) == {SESSION, *SPACES["tiny"].ops()}
     assert all(entry.low_ms <= entry.q10_ms <= entry.high_ms for entry in table.entries.values())
     assert not any("drifted" in note for note in table.notes)
@@ -150,10 +206,10 @@ def test_ops_that_the_runtime_refuses_are_rows_with_a_reason_and_no_price(tmp_pa
     for op in SPACES["tiny"].ops():
         assert table.entries[op].priced != (op in lost)
     with pytest.raises(UnmeasuredOpError, match="no kernel for it"):
-        table.additive_ms(lost[0])
+        table.op_ms(lost[0])
     assert any("cannot be executed here" in note for note in table.notes)
     assert table.validation.networks < 9
-    assert table.validation.additive.mape < 0.01
+    assert table.validation.unfitted.mape < 0.01
 
 
 def test_a_price_that_comes_out_below_zero_is_marked():

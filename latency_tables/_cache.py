@@ -1,0 +1,46 @@
+"""What it costs that a network's data do not all fit into the fast caches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CacheCurve:
+    """Milliseconds that a network takes longer than its ops with all their data in the fast caches.
+
+    An inference touches the weights of all ops, the runtime's own data of every kernel, and the live activations.
+    While this working set fits, each op finds its data where the last inference left them; beyond, they come from a
+    slower memory. Measured on pairs of chains of the same op, one with weights of its own in every link, one with
+    the same weights in all of them: their computation is the same, their working sets are not.
+
+    Attributes:
+        kernel_bytes: the runtime's own data of one kernel, fitted together with the curve.
+        working_bytes: knots, ascending, from 0.
+        extra_ms: the cost at each knot, not falling; linear in between and, along the last piece, beyond.
+    """
+
+    kernel_bytes: int
+    working_bytes: tuple[float, ...]
+    extra_ms: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        knots, values = np.array(self.working_bytes), np.array(self.extra_ms)
+        if len(knots) < 2 or len(knots) != len(values) or knots[0] != 0 or values[0] != 0:
+            raise ValueError("a cache curve needs two or more knots, the first of them 0 bytes and 0 ms")
+        if not np.all(np.isfinite(knots)) or not np.all(np.isfinite(values)) or self.kernel_bytes < 0:
+            raise ValueError("a cache curve needs finite numbers")
+        if np.any(np.diff(knots) <= 0) or np.any(np.diff(values) < 0):
+            raise ValueError("the knots of a cache curve rise, and its milliseconds do not fall")
+
+    def ms(self, working_bytes: npt.ArrayLike) -> FloatArray:
+        """The extra cost ``(n,)`` in milliseconds of working sets ``(n,)`` in bytes."""
+        sizes = np.asarray(working_bytes, dtype=np.float64)
+        knots, values = np.array(self.working_bytes), np.array(self.extra_ms)
+        slope = (values[-1] - values[-2]) / (knots[-1] - knots[-2])
+        return np.asarray(np.interp(sizes, knots, values) + slope * np.maximum(0.0, sizes - knots[-1]))
