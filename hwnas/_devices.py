@@ -11,7 +11,9 @@ from hwnas._errors import HwnasError
 if TYPE_CHECKING:
     from profilers import Backend
 
-_NO_PROFILER = "this version of hwnas measures on the CPU alone; use --device cpu"
+CPU_PRECISIONS = ("fp32", "int8")
+CUDA_PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+CUDA_PROTOCOLS = ("host", "kernel")
 _CUDA = re.compile(r"cuda(?::([0-9]+))?\Z")
 
 
@@ -34,14 +36,25 @@ class DeviceInfo:
 
 def list_devices() -> list[DeviceInfo]:
     """Every device of this machine."""
-    from profilers import cpu_identity, usable_cores
+    from profilers import cpu_identity, installed_providers, usable_cores
 
     cpu = cpu_identity()
-    found = [DeviceInfo("cpu", f"{cpu['cpu']}, {usable_cores()} usable cores, ONNX Runtime", True, "")]
-    return [*found, *_cuda_devices()]
+    providers = ", ".join(name.removesuffix("ExecutionProvider").lower() for name in installed_providers())
+    about = f"{cpu['cpu']}, {usable_cores()} usable cores, ONNX Runtime ({providers})"
+    return [DeviceInfo("cpu", about, True, ""), *_cuda_devices()]
 
 
-def make_backend(device: str, *, threads: int = 1, batch: int = 1, image_channels: int = 3) -> Backend:
+def make_backend(
+    device: str,
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    image_channels: int = 3,
+    precision: str = "fp32",
+    provider: str | None = None,
+    protocol: str | None = None,
+    channels_last: bool = False,
+) -> Backend:
     """The backend that measures on `device`.
 
     Args:
@@ -49,24 +62,68 @@ def make_backend(device: str, *, threads: int = 1, batch: int = 1, image_channel
         threads: threads inside an operator (CPU).
         batch: images of one inference.
         image_channels: channels of the images.
+        precision: ``"fp32"``; ``"int8"`` on a CPU; ``"fp16"`` and ``"bf16"`` on a GPU.
+        provider: ONNX Runtime's execution provider (CPU); None for its CPU provider.
+        protocol: ``"host"`` or ``"kernel"`` (GPU); None for ``"host"``.
+        channels_last: memory format (GPU).
 
     Raises:
-        HwnasError: an unknown device, or threads or batch out of range.
-        DeviceUnavailableError: the device is not here.
+        HwnasError: an unknown device, or an option that is out of range or not for this device.
+        DeviceUnavailableError: the device or provider is not here.
     """
-    from profilers import DeviceUnavailableError, OnnxRuntimeBackend, usable_cores
-
     if batch < 1:
         raise HwnasError(f"--batch must be at least 1, not {batch}")
-    if device == "cpu":
-        if not 1 <= threads <= usable_cores():
-            raise HwnasError(
-                f"--threads must be between 1 and this machine's {usable_cores()} usable cores, not {threads}"
-            )
-        return OnnxRuntimeBackend(threads=threads, batch=batch, image_channels=image_channels)
-    if _CUDA.match(device) is None:
+    found = _CUDA.match(device)
+    if device != "cpu" and found is None:
         raise HwnasError(f"unknown device {device!r}; known devices: cpu, cuda, cuda:N (see `hwnas devices`)")
-    raise DeviceUnavailableError(f"device {device} is not usable: {_cuda_devices()[0].hint}")
+    known = CPU_PRECISIONS if device == "cpu" else tuple(CUDA_PRECISIONS)
+    if precision not in known:
+        raise HwnasError(f"--precision {precision} is not for device {device}; choose from {', '.join(known)}")
+    if device == "cpu":
+        if protocol is not None or channels_last:
+            raise HwnasError("--protocol and --channels-last are options of GPUs; leave them out with --device cpu")
+        return _cpu_backend(threads, batch, image_channels, precision, provider)
+    assert found is not None
+    if provider is not None or threads != 1:
+        raise HwnasError(f"--provider and --threads are options of --device cpu; leave them out with --device {device}")
+    if protocol not in (None, *CUDA_PROTOCOLS):
+        raise HwnasError(f"--protocol must be {' or '.join(CUDA_PROTOCOLS)}, not {protocol!r}")
+    _require_cuda(device)
+    from profilers._cuda import CudaBackend
+
+    return CudaBackend(
+        int(found.group(1) or 0),
+        mode="kernel" if protocol == "kernel" else "host",
+        dtype=CUDA_PRECISIONS[precision],
+        channels_last=channels_last,
+        batch=batch,
+        image_channels=image_channels,
+    )
+
+
+def _cpu_backend(threads: int, batch: int, image_channels: int, precision: str, provider: str | None) -> Backend:
+    from profilers import OnnxRuntimeBackend, usable_cores
+
+    if not 1 <= threads <= usable_cores():
+        raise HwnasError(f"--threads must be between 1 and this machine's {usable_cores()} usable cores, not {threads}")
+    return OnnxRuntimeBackend(
+        threads=threads,
+        batch=batch,
+        image_channels=image_channels,
+        provider=provider or "CPUExecutionProvider",
+        precision=precision,
+    )
+
+
+def _require_cuda(device: str) -> None:
+    from profilers import DeviceUnavailableError
+
+    devices = _cuda_devices()
+    if not devices[0].usable:
+        raise DeviceUnavailableError(f"device {device} is not usable: {devices[0].hint}")
+    names = [info.name for info in devices]
+    if (device if ":" in device else "cuda:0") not in names:
+        raise DeviceUnavailableError(f"device {device} is not here; torch sees {', '.join(names)}")
 
 
 def _cuda_devices() -> list[DeviceInfo]:
@@ -78,4 +135,4 @@ def _cuda_devices() -> list[DeviceInfo]:
     if not torch.cuda.is_available():
         return [DeviceInfo("cuda", "NVIDIA GPU", False, "torch finds no NVIDIA GPU or driver here (see nvidia-smi)")]
     count = torch.cuda.device_count()
-    return [DeviceInfo(f"cuda:{i}", torch.cuda.get_device_name(i), False, _NO_PROFILER) for i in range(count)]
+    return [DeviceInfo(f"cuda:{i}", torch.cuda.get_device_name(i), True, "") for i in range(count)]

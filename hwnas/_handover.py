@@ -15,7 +15,7 @@ from hwnas._prepare import Parts, Progress
 from hwnas._space_costs import SpaceCosts
 from hwnas.data import ImageData
 from hwnas.spaces import Architecture, Space
-from profilers import Backend, Sampler, SampleSet, SamplingSettings, relative_half_width
+from profilers import Sampler, SampleSet, SamplingSettings, relative_half_width
 
 VERIFICATION = SamplingSettings(min_rounds=30, max_rounds=90, inner_seconds=1e-3)
 """Sampling of the winners: longer than in a profile, since they are few."""
@@ -56,8 +56,8 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
     assert data is not None
     folder = run.folder("models")
     files = [export_onnx(folder / f"{winner.id}.onnx", winner, parts) for winner in winners]
-    progress(f"measuring {len(files)} ONNX files on {run.settings.device}")
-    measured = measure_files(parts.backend, files)
+    progress(f"measuring {len(files)} networks on {run.settings.device}")
+    measured = measure_winners(parts, winners, files)
     entries = []
     for winner, file in zip(winners, files, strict=True):
         entry = known_costs(winner, parts.space, parts.costs)
@@ -128,6 +128,10 @@ def export_onnx(path: Path, winner: Winner, parts: Parts) -> Path:
     }
     weights = parts.evaluator.trained_weights(winner.arch)
     model = build_onnx(graph, weights, batch=settings.batch, metadata=metadata)
+    if settings.precision == "int8":
+        from hwnas.training import quantized
+
+        model = quantized(model, data, graph.input_shape[1])
     try:
         write_atomic(path, model.SerializeToString())
     except OSError as error:
@@ -135,9 +139,15 @@ def export_onnx(path: Path, winner: Winner, parts: Parts) -> Path:
     return path
 
 
-def measure_files(backend: Backend, files: Sequence[Path]) -> dict[str, SampleSet]:
-    """Latency samples of ONNX files, in interleaved rounds."""
-    return Sampler({str(file): backend.load_file(str(file)) for file in files}, VERIFICATION).run()
+def measure_winners(parts: Parts, winners: Sequence[Winner], files: Sequence[Path]) -> dict[str, SampleSet]:
+    """Latency samples of the finished networks by file name, in interleaved rounds."""
+    runnables = {
+        str(file): parts.backend.load_trained(
+            parts.space.graph(winner.arch), parts.evaluator.trained_weights(winner.arch), str(file)
+        )
+        for winner, file in zip(winners, files, strict=True)
+    }
+    return Sampler(runnables, VERIFICATION).run()
 
 
 def onnx_accuracy(file: Path, data: ImageData, *, threads: int) -> float:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._devices import make_backend
 from hwnas._errors import HwnasError, RunError
 from hwnas._problem import make_problem
 from hwnas._run import Run
@@ -57,14 +56,14 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
     """
     make_strategy(settings.strategy)
-    make_backend(settings.device, threads=settings.threads, batch=settings.batch)
+    settings.backend()
     data = _load_data(settings)
     space = make_space(settings.space, **_space_settings(settings, data))
     evaluator = _make_evaluator(settings, space, data)
     identity = {"space": {"name": space.name, **space.settings}, "evaluator": evaluator.settings}
     run = Run.create(out, settings, identity)
     channels = data.channels if data is not None else 3
-    backend = make_backend(settings.device, threads=settings.threads, batch=settings.batch, image_channels=channels)
+    backend = settings.backend(channels)
     table = None if settings.latency_column else _table(run, space, backend, progress)
     costs = SpaceCosts(space, table, batch=settings.batch)
     known: dict[str, Any] = {name: costs.cost(name) for name in COSTS}

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwnas._errors import HwnasError, RunError
+
+if TYPE_CHECKING:
+    from profilers import Backend
 
 OBJECTIVES = {"latency": "latency_ms", "macs": "macs", "params": "params", "memory": "peak_memory_bytes"}
 """Names of costs on the command line, and the costs they stand for."""
@@ -25,6 +28,10 @@ class SearchSettings:
         device: where networks are measured: ``"cpu"``, ``"cuda"``, ``"cuda:N"``.
         threads: threads inside an operator while measuring on a CPU.
         batch: images of one inference.
+        precision: of the networks that are measured and shipped.
+        provider: ONNX Runtime's execution provider; None for its CPU provider.
+        protocol: of a GPU's measurements; None for ``"host"``.
+        channels_last: memory format on a GPU.
         space: name of the space.
         space_settings: its settings; what is absent follows from the data.
         data: data set (see `hwnas.data.load_data`).
@@ -44,6 +51,10 @@ class SearchSettings:
     device: str = "cpu"
     threads: int = 1
     batch: int = 1
+    precision: str = "fp32"
+    provider: str | None = None
+    protocol: str | None = None
+    channels_last: bool = False
     space: str = "mobilenetv3"
     space_settings: Mapping[str, Any] = field(default_factory=dict)
     data: str = "digits"
@@ -69,6 +80,25 @@ class SearchSettings:
             raise HwnasError(f"--samples must be at least 1, not {self.samples}")
         if self.seed < 0:
             raise HwnasError(f"--seed must not be negative, not {self.seed}")
+
+    def backend(self, image_channels: int = 3) -> Backend:
+        """What networks are measured with.
+
+        Raises:
+            HwnasError, DeviceUnavailableError: as `make_backend`.
+        """
+        from hwnas._devices import make_backend
+
+        return make_backend(
+            self.device,
+            threads=self.threads,
+            batch=self.batch,
+            image_channels=image_channels,
+            precision=self.precision,
+            provider=self.provider,
+            protocol=self.protocol,
+            channels_last=self.channels_last,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""

@@ -12,8 +12,8 @@ import numpy as np
 
 from hwnas._errors import HwnasError
 from hwnas.spaces import Space
-from latency_tables import LatencyTable, Op, TableFormatError, UnmeasuredOpError, load_table, save_table
-from profilers import Backend, Network, SamplingSettings, profile_ops
+from latency_tables import LatencyTable, Op, OpGraph, TableFormatError, UnmeasuredOpError, load_table, save_table
+from profilers import Backend, Network, SamplingSettings, graph_macs, profile_ops
 
 CALIBRATION_NETWORKS = 10
 HELD_OUT_NETWORKS = 50
@@ -115,18 +115,21 @@ def require_coverage(table: LatencyTable, space: Space) -> None:
 
 
 def draw_networks(space: Space, count: int, seed: int) -> list[Network]:
-    """Distinct random networks; the first ten are for calibration, all others held out."""
+    """Distinct random networks: ten, evenly spread from few to many MACs, for calibration, all others held out."""
     rng = np.random.default_rng((seed, 7))
-    chosen: dict[str, Network] = {}
+    chosen: dict[str, OpGraph] = {}
     attempts = 0
     while len(chosen) < min(count, space.size) and attempts < 100:
         attempts += 1
         for arch in space.sample(count, rng):
             text = space.format(arch)
             if text not in chosen and len(chosen) < count:
-                split = "calibration" if len(chosen) < CALIBRATION_NETWORKS else "held-out"
-                chosen[text] = Network(text, space.graph(arch), split)
-    return list(chosen.values())
+                chosen[text] = space.graph(arch)
+    by_macs = sorted(chosen, key=lambda text: graph_macs(chosen[text]))
+    spread = np.linspace(0, len(by_macs), min(CALIBRATION_NETWORKS, len(by_macs)), endpoint=False)
+    half = len(by_macs) / (2 * max(1, len(spread)))
+    calibrating = {by_macs[int(place + half)] for place in spread}
+    return [Network(t, g, "calibration" if t in calibrating else "held-out") for t, g in chosen.items()]
 
 
 def find_table(space: Space, backend: Backend, folder: Path | None = None) -> LatencyTable | None:

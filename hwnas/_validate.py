@@ -95,8 +95,25 @@ def backend_of(table: LatencyTable, space: Space) -> Backend:
     """
     identity = table.identity
     channels = space.input_shape(space.sample(1, np.random.default_rng(0))[0])[0]
-    threads, batch = (int(str(identity.get(name, 1))) for name in ("threads", "batch"))
-    return make_backend(str(identity["device"]), threads=threads, batch=batch, image_channels=channels)
+    precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+    dtype = str(identity.get("dtype"))
+    shared: dict[str, Any] = {"batch": int(str(identity.get("batch", 1))), "image_channels": channels}
+    precision = precisions.get(dtype, dtype)
+    if identity.get("device") == "cuda":
+        return make_backend(
+            "cuda",
+            **shared,
+            precision=precision,
+            protocol=str(identity.get("mode")),
+            channels_last=bool(identity.get("channels_last")),
+        )
+    return make_backend(
+        str(identity["device"]),
+        **shared,
+        precision=precision,
+        threads=int(str(identity.get("threads", 1))),
+        provider=str(identity["provider"]) if "provider" in identity else None,
+    )
 
 
 def show_table(table: LatencyTable, most: int = 20) -> list[str]:

@@ -12,22 +12,26 @@ from profilers._costs import activation_bytes, graph_macs, graph_params, peak_me
 from profilers._errors import DeviceUnavailableError, JournalError, OperatorError, ProfilerError, UnsupportedGraphError
 from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
 from profilers._networks import measure_twice
-from profilers._onnxruntime import BoundSession, OnnxRuntimeBackend, make_session
+from profilers._onnxruntime import BoundSession, OnnxRuntimeBackend, installed_providers, make_session
 from profilers._operators import Parameter, expand, operator_kinds, operator_of, primitive_of
 from profilers._operators import _make as ops
-from profilers._profile import Network, profile_ops
+from profilers._plan import Network
+from profilers._profile import profile_ops
 from profilers._sampling import Runnable, Sampler, SampleSet, SamplingSettings, relative_half_width
 from profilers._weights import graph_parameters, initial_value, random_weights
 
 if TYPE_CHECKING:
     from profilers._onnx import build_onnx
+    from profilers._quantize import quantize_model, tensor_ranges
     from profilers._torch import GraphModule, RunningNorm, run_graph
 
 _LAZY = {
     "GraphModule": "profilers._torch",
     "RunningNorm": "profilers._torch",
     "build_onnx": "profilers._onnx",
+    "quantize_model": "profilers._quantize",
     "run_graph": "profilers._torch",
+    "tensor_ranges": "profilers._quantize",
 }
 
 __all__ = [
@@ -56,6 +60,7 @@ __all__ = [
     "graph_parameters",
     "graph_params",
     "initial_value",
+    "installed_providers",
     "make_session",
     "measure_twice",
     "operator_kinds",
@@ -64,9 +69,11 @@ __all__ = [
     "peak_memory_bytes",
     "primitive_of",
     "profile_ops",
+    "quantize_model",
     "random_weights",
     "relative_half_width",
     "run_graph",
+    "tensor_ranges",
     "usable_cores",
 ]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import ClassVar, Protocol
 
 from latency_tables import Op, OpGraph
+from profilers._operators._base import FloatArray
 from profilers._sampling import Runnable
 
 
@@ -16,6 +17,8 @@ class Backend(Protocol):
     batch: int
     fast_cache_bytes: int
     """Size of the caches that an inference should stay in; 0 where prices are measured beyond them anyway."""
+    element_bytes: int
+    """Bytes of one weight or activation."""
     protocol: ClassVar[str]
 
     def identity(self) -> dict[str, object]:
@@ -31,9 +34,17 @@ class Backend(Protocol):
             UnsupportedGraphError: the runtime cannot execute it.
         """
 
-    def load_file(self, path: str) -> Runnable:
-        """Make an exported ONNX file runnable.
+    def load_trained(self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str) -> Runnable:
+        """Make a finished network runnable.
+
+        Args:
+            graph: the network.
+            weights: its trained weights by ``"node.parameter"``.
+            path: the ONNX file of the same network, which runtimes that read such files measure.
 
         Raises:
             UnsupportedGraphError: the runtime cannot execute it.
         """
+
+    def warnings(self) -> list[str]:
+        """What may have disturbed the measurements so far, one line each."""

@@ -14,13 +14,13 @@ from latency_tables import INPUT, CacheCurve, GraphBuilder, Op, OpGraph
 from profilers._design import is_chainable, is_closed, op_macs
 from profilers._operators import _make as ops
 from profilers._sampling import SampleSet
-from profilers._working_set import graph_activation_bytes, graph_kernels, graph_weight_bytes, op_weight_bytes
+from profilers._working_set import Sizes, op_weights
 
 FloatArray = npt.NDArray[np.float64]
 _LENGTHS = (2, 4, 8, 16, 32)
 _SIZES = 9
 _KNOTS = 13
-_FEWEST_WEIGHTS = 2_000
+_FEWEST_WEIGHTS = 500
 _KERNEL_BYTES = (4_000, 6_000, 8_000, 10_000, 12_000)
 _TYPICAL_KERNEL_BYTES = 8_000
 _SMOOTH = 1e-3
@@ -47,19 +47,13 @@ class CachePair:
         return f"{self.name}:own", f"{self.name}:tied"
 
 
-def working_bytes(graph: OpGraph, kernel_bytes: float, *, batch: int = 1, tied: Iterable[Op] = ()) -> float:
-    """What one inference of a graph touches, in bytes."""
-    weights = graph_weight_bytes(graph, frozenset(tied))
-    return weights + kernel_bytes * graph_kernels(graph) + batch * graph_activation_bytes(graph)
-
-
-def typical_working_bytes(graph: OpGraph, *, batch: int = 1) -> float:
-    """The same with a usual size of a kernel's own data, for planning."""
-    return working_bytes(graph, _TYPICAL_KERNEL_BYTES, batch=batch)
+def typical_working_bytes(graph: OpGraph, sizes: Sizes) -> float:
+    """What one inference touches, with a usual size of a kernel's own data: for planning."""
+    return sizes.working_bytes(graph, _TYPICAL_KERNEL_BYTES)
 
 
 def design_cache_pairs(
-    targets: Iterable[Op], networks: Sequence[OpGraph], image_channels: int, *, fast_cache_bytes: int, batch: int = 1
+    targets: Iterable[Op], networks: Sequence[OpGraph], image_channels: int, *, fast_cache_bytes: int, sizes: Sizes
 ) -> list[CachePair]:
     """Chains whose working sets cover the networks', with many weights in few kernels and with few in many.
 
@@ -68,17 +62,17 @@ def design_cache_pairs(
         networks: whose sizes are to be covered; no chain computes more than the largest of them.
         image_channels: channels of the images.
         fast_cache_bytes: where the curve is expected to rise.
-        batch: images of one inference.
+        sizes: of elements and batches.
     """
-    largest = 1.3 * max(typical_working_bytes(graph, batch=batch) for graph in networks)
+    largest = 1.3 * max(typical_working_bytes(graph, sizes) for graph in networks)
     most_macs = max(sum(op_macs(op) * n for op, n in graph.op_counts.items()) for graph in networks)
     chains = _chains(targets, image_channels, most_macs)
-    sizes = np.array([typical_working_bytes(chain.graph, batch=batch) for chain in chains])
-    weights = np.array([graph_weight_bytes(chain.graph) for chain in chains])
+    extents = np.array([typical_working_bytes(chain.graph, sizes) for chain in chains])
+    weights = np.array([sizes.working_bytes(chain.graph, 0) for chain in chains])
     chosen: dict[str, CachePair] = {}
     for size in np.geomspace(0.15 * fast_cache_bytes, max(largest, 0.3 * fast_cache_bytes), _SIZES):
-        near = np.flatnonzero(np.abs(np.log(sizes / size)) < 0.25)
-        ranked = near[np.argsort(weights[near] / sizes[near], kind="stable")]
+        near = np.flatnonzero(np.abs(np.log(extents / size)) < 0.25)
+        ranked = near[np.argsort(weights[near] / extents[near], kind="stable")]
         for place in {0, len(ranked) // 2, len(ranked) - 1} if len(ranked) else ():
             chain = chains[int(ranked[place])]
             chosen[chain.name] = chain
@@ -88,7 +82,7 @@ def design_cache_pairs(
 def _chains(targets: Iterable[Op], image_channels: int, most_macs: int) -> list[CachePair]:
     chains = []
     for op in sorted(set(targets), key=lambda op: op.key):
-        if not is_chainable(op) or not is_closed(op) or op_weight_bytes(op) < _FEWEST_WEIGHTS:
+        if not is_chainable(op) or not is_closed(op) or op_weights(op) < _FEWEST_WEIGHTS:
             continue
         for length in _LENGTHS:
             if length * op_macs(op) <= most_macs:
@@ -106,7 +100,7 @@ def _chain(op: Op, length: int, image_channels: int) -> OpGraph:
 
 
 def fit_cache_curve(
-    pairs: Sequence[CachePair], samples: Mapping[str, SampleSet], *, fast_cache_bytes: int, batch: int = 1
+    pairs: Sequence[CachePair], samples: Mapping[str, SampleSet], *, fast_cache_bytes: int, sizes: Sizes
 ) -> CacheCurve | None:
     """The curve that explains what own weights cost more than tied ones; None without pairs.
 
@@ -117,7 +111,7 @@ def fit_cache_curve(
         pairs: what was measured.
         samples: by the pairs' labels.
         fast_cache_bytes: places the knots.
-        batch: images of one inference.
+        sizes: of elements and batches.
     """
     if not pairs:
         return None
@@ -125,8 +119,8 @@ def fit_cache_curve(
     tied = np.array([samples[pair.labels[1]].quantile() for pair in pairs]) * 1e6
     best: tuple[float, CacheCurve] | None = None
     for kernel in _KERNEL_BYTES:
-        apart = np.array([working_bytes(p.graph, kernel, batch=batch) for p in pairs]) / 1e6
-        shared = np.array([working_bytes(p.graph, kernel, batch=batch, tied=[p.op]) for p in pairs]) / 1e6
+        apart = np.array([sizes.working_bytes(p.graph, kernel) for p in pairs]) / 1e6
+        shared = np.array([sizes.working_bytes(p.graph, kernel, [p.op]) for p in pairs]) / 1e6
         first = 0.125 * fast_cache_bytes / 1e6
         knots = np.concatenate([[0.0], np.geomspace(first, max(1.2 * float(apart.max()), 2 * first), _KNOTS)])
         slopes, error = _fit_slopes(_ramps(apart, knots) - _ramps(shared, knots), own - tied, 1 / own)

@@ -24,11 +24,11 @@ from latency_tables import INPUT, SESSION, GraphBuilder, Op, OpGraph, Shape, sor
 from profilers._errors import OperatorError
 from profilers._operators import _make as ops
 from profilers._operators import parts_of, primitive_of
-from profilers._working_set import op_weight_bytes
+from profilers._working_set import op_weights
 
 _TINY: Shape = (8, 1, 1)
 _CONTEXT = "context."
-_TIED_BYTES = 64 * 1024
+_TIED_WEIGHTS = 16 * 1024
 """Ops with more weights than this share them between their copies: more than a first-level cache holds."""
 PAIR, QUAD = 2, 4
 """How many ops a context consists of."""
@@ -111,7 +111,7 @@ class _Designer:
         counts = Counter(node.op for node in fused.nodes if not node.name.startswith(_CONTEXT))
         counts.update(contexts)
         counts[SESSION] += 1
-        tied = frozenset(op for op in fused.op_counts if self.tie and op_weight_bytes(op) > _TIED_BYTES)
+        tied = frozenset(op for op in fused.op_counts if self.tie and op_weights(op) > _TIED_WEIGHTS)
         self.probes.append(Probe(name, fused, counts, shared, tied))
 
     def _session(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -12,17 +12,20 @@ import numpy as np
 from latency_tables import Op, OpGraph
 from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity
+from profilers._operators._base import FloatArray
 from profilers._weights import random_weights
 
 PROVIDER = "CPUExecutionProvider"
+PRECISIONS = ("fp32", "int8")
 
 
-def make_session(model: bytes | str, *, threads: int) -> Any:
-    """An `onnxruntime.InferenceSession` on the CPU as this project measures and checks it.
+def make_session(model: bytes | str, *, threads: int, provider: str = PROVIDER) -> Any:
+    """An `onnxruntime.InferenceSession` as this project measures and checks it.
 
     Args:
         model: serialised model, or a path.
         threads: threads inside an operator; ONNX Runtime's own default ignores container limits.
+        provider: execution provider; a node that it cannot run is an error, never silently left to the CPU.
     """
     import onnxruntime
 
@@ -33,7 +36,9 @@ def make_session(model: bytes | str, *, threads: int) -> Any:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-    return onnxruntime.InferenceSession(model, options, providers=[PROVIDER])
+    if provider != PROVIDER:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    return onnxruntime.InferenceSession(model, options, providers=[provider])
 
 
 class BoundSession:
@@ -43,16 +48,17 @@ class BoundSession:
         model: serialised model, or a path.
         threads: threads inside an operator.
         seed: of the inputs, drawn from N(0, 1): zeros and denormals would distort times.
+        provider: execution provider.
 
     Raises:
         UnsupportedGraphError: ONNX Runtime cannot execute the model.
     """
 
-    def __init__(self, model: bytes | str, *, threads: int, seed: int = 0) -> None:
+    def __init__(self, model: bytes | str, *, threads: int, seed: int = 0, provider: str = PROVIDER) -> None:
         import onnxruntime
 
         try:
-            self._session = make_session(model, threads=threads)
+            self._session = make_session(model, threads=threads, provider=provider)
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             raise UnsupportedGraphError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}") from None
         self._binding = self._session.io_binding()
@@ -77,28 +83,36 @@ class BoundSession:
 
 
 class OnnxRuntimeBackend:
-    """ONNX Runtime's CPU provider.
+    """ONNX Runtime with one execution provider.
 
     Args:
         threads: threads inside an operator.
         batch: images of one inference.
         image_channels: channels of the images.
+        provider: execution provider, by its full name or without ``ExecutionProvider``, in any case.
+        precision: ``"fp32"``, or ``"int8"`` for statically quantised (QDQ) networks.
 
     Raises:
-        DeviceUnavailableError: ONNX Runtime is not installed.
+        DeviceUnavailableError: ONNX Runtime is not installed, or its build lacks the provider.
     """
 
     protocol: ClassVar[str] = "onnxruntime-marginal-q10-v2"
 
-    def __init__(self, *, threads: int = 1, batch: int = 1, image_channels: int = 3) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = 1,
+        batch: int = 1,
+        image_channels: int = 3,
+        provider: str = PROVIDER,
+        precision: str = "fp32",
+    ) -> None:
         self.threads, self.batch, self.image_channels = threads, batch, image_channels
-        self.fast_cache_bytes = threads * core_cache_bytes()
-        try:
-            self._version = version("onnxruntime")
-        except ModuleNotFoundError:
-            raise DeviceUnavailableError(
-                "device cpu needs ONNX Runtime, which is not installed: pip install onnxruntime"
-            ) from None
+        self.precision = precision
+        self.provider = find_provider(provider)
+        self.element_bytes = 1 if precision == "int8" else 4
+        self.fast_cache_bytes = threads * core_cache_bytes() if self.provider == PROVIDER else 0
+        self._version = version("onnxruntime")
 
     def identity(self) -> dict[str, object]:
         """Stable facts of processor, runtime and settings."""
@@ -107,12 +121,12 @@ class OnnxRuntimeBackend:
             **cpu_identity(),
             "runtime": "onnxruntime",
             "runtime_version": self._version,
-            "provider": PROVIDER,
+            "provider": self.provider,
             "optimization": "all",
             "spinning": True,
             "threads": self.threads,
             "batch": self.batch,
-            "dtype": "float32",
+            "dtype": "float32" if self.precision == "fp32" else self.precision,
             "protocol": self.protocol,
         }
 
@@ -120,13 +134,52 @@ class OnnxRuntimeBackend:
         """Volatile facts of the machine."""
         return cpu_environment()
 
+    def warnings(self) -> list[str]:
+        """Nothing is watched beside the calibration op."""
+        return []
+
     def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = ()) -> BoundSession:
-        """Lower `graph` to ONNX with random weights and open a session on it."""
+        """Lower `graph` to ONNX with random weights, quantise it where asked, and open a session on it."""
         from profilers._onnx import build_onnx
 
         model = build_onnx(graph, random_weights(graph, seed, tied), batch=self.batch)
-        return BoundSession(model.SerializeToString(), threads=self.threads, seed=seed)
+        if self.precision == "int8":
+            from profilers._quantize import quantize_model
 
-    def load_file(self, path: str) -> BoundSession:
-        """Open a session on an ONNX file that this project exported."""
-        return BoundSession(path, threads=self.threads)
+            model = quantize_model(model)
+        return BoundSession(model.SerializeToString(), threads=self.threads, seed=seed, provider=self.provider)
+
+    def load_trained(self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str) -> BoundSession:
+        """Open a session on the exported file: what is measured is what ships."""
+        return BoundSession(path, threads=self.threads, provider=self.provider)
+
+
+def installed_providers() -> list[str]:
+    """Full names of the execution providers that the installed ONNX Runtime has.
+
+    Raises:
+        DeviceUnavailableError: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise DeviceUnavailableError(
+            "device cpu needs ONNX Runtime, which is not installed: pip install onnxruntime"
+        ) from None
+    return list(onnxruntime.get_available_providers())
+
+
+def find_provider(name: str) -> str:
+    """The full name of an execution provider of the installed ONNX Runtime.
+
+    Raises:
+        DeviceUnavailableError: it is not installed, or has no such provider.
+    """
+    known = installed_providers()
+    for full in known:
+        if name.lower() in (full.lower(), full.removesuffix("ExecutionProvider").lower()):
+            return full
+    names = ", ".join(full.removesuffix("ExecutionProvider").lower() for full in known)
+    raise DeviceUnavailableError(
+        f"the installed ONNX Runtime has no execution provider {name!r}; it has {names}: install a build that has it"
+    )

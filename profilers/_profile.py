@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from latency_tables import (
-    INPUT,
     SESSION,
     CacheCurve,
     Entry,
@@ -21,45 +18,22 @@ from latency_tables import (
     OpGraph,
 )
 from profilers._backend import Backend
-from profilers._cache_curve import (
-    CachePair,
-    design_cache_pairs,
-    fit_cache_curve,
-    typical_working_bytes,
-    working_bytes,
-)
-from profilers._design import Probe, design_probes
-from profilers._errors import UnsupportedGraphError
+from profilers._cache_curve import fit_cache_curve
+from profilers._design import Probe
 from profilers._journal import SampleJournal
 from profilers._operators import _make as ops
+from profilers._plan import Network, Plan, design_plan, load_plan, network_label
 from profilers._sampling import CALIBRATION, Runnable, Sampler, SampleSet, SamplingSettings, drift
 from profilers._solve import OpPrice, solve_prices
-from profilers._working_set import op_activation_bytes, op_kernels, op_weight_bytes
+from profilers._working_set import Sizes, op_kernels
 
 Progress = Callable[[str], None]
 DRIFT_ALARM = 0.05
 """Drift of the calibration op above which a note warns."""
 UNSTABLE = 0.10
 """Relative half-width of a price's interval above which its row is called unstable..."""
-BEYOND_CACHES = 3.0
-"""Networks whose working sets are all larger than so many times the fast caches run from slower memory throughout."""
 NEGLIGIBLE_MS = 0.002
 """...unless the half-width itself is below this many milliseconds."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """A whole network to measure beside the ops.
-
-    Attributes:
-        arch: its text.
-        graph: what is measured.
-        split: ``"calibration"`` or ``"held-out"``.
-    """
-
-    arch: str
-    graph: OpGraph
-    split: str
 
 
 def profile_ops(
@@ -87,86 +61,33 @@ def profile_ops(
         ProfilerError: the journal belongs to another profile, or a graph cannot be measured.
     """
     settings = settings or SamplingSettings()
-    graphs = [network.graph for network in networks]
-    tie = _fits_caches(graphs, backend)
-    refused = _refused_ops(backend, targets)
-    probes = design_probes(targets, backend.image_channels, tie=tie, avoid=refused)
-    pairs = _cache_pairs(set(targets) - set(refused), graphs, backend) if tie else []
-    header = {
-        "identity": backend.identity(),
-        "settings": settings.as_dict(),
-        "plan": plan_hash(probes, pairs, networks),
-    }
+    plan = design_plan(backend, targets, networks)
+    header = {"identity": backend.identity(), "settings": settings.as_dict(), "plan": plan.digest()}
     with SampleJournal(journal, header) as samples_file:
         if samples_file.rounds:
             progress(f"going on after {samples_file.rounds} rounds in {journal}")
-        progress(f"loading {len(probes) + 2 * len(pairs)} probes and {len(networks)} networks")
-        probes = [probe for probe in probes if not set(refused) & set(probe.graph.op_counts)]
-        first = {probe.name: backend.load(probe.graph, tied=probe.tied) for probe in probes}
-        for pair in pairs:
-            own, tied = pair.labels
-            first |= {own: backend.load(pair.graph), tied: backend.load(pair.graph, tied=[pair.op])}
-        usable = {i: n for i, n in enumerate(networks) if not set(refused) & set(n.graph.op_counts)}
-        first |= {_label(i, "first"): backend.load(n.graph, seed=1) for i, n in usable.items()}
+        progress(f"loading {len(plan.probes) + 2 * len(plan.pairs)} probes and {len(networks)} networks")
+        plan, first = load_plan(plan, backend, targets)
+        first |= plan.load_networks(backend, seed=1)
         first[CALIBRATION] = backend.load(_calibration_graph(backend.image_channels))
-        tight = frozenset(probe.name for probe in probes if probe.shared)
+        tight = frozenset(probe.name for probe in plan.probes if probe.shared)
         samples = _sample(first, settings, samples_file, tight, "probes and networks", progress)
         first.clear()
-        second = {_label(i, "second"): backend.load(n.graph, seed=2) for i, n in usable.items()}
+        second = plan.load_networks(backend, seed=2)
         samples |= _sample(second, settings, samples_file, frozenset(), "networks again", progress)
-    curve = fit_cache_curve(pairs, samples, fast_cache_bytes=backend.fast_cache_bytes, batch=backend.batch)
-    entries = _entries(targets, probes, samples, refused, curve, backend.batch)
+    curve = fit_cache_curve(plan.pairs, samples, fast_cache_bytes=backend.fast_cache_bytes, sizes=plan.sizes)
+    entries = _entries(targets, plan, samples, curve)
     return LatencyTable(
         identity=backend.identity(),
         environment=backend.environment(),
         settings=settings.as_dict(),
         space=space,
         entries=entries,
-        networks=_measurements(usable, samples, entries, curve),
-        notes=tuple(_notes(samples, entries)),
+        networks=_measurements(plan.networks, samples, entries, curve),
+        notes=(*_notes(samples, entries), *backend.warnings()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         cache=curve,
     )
-
-
-def plan_hash(probes: Sequence[Probe], pairs: Sequence[CachePair], networks: Sequence[Network]) -> str:
-    """Identifies what is measured, so that a journal is never continued with other graphs."""
-    graphs = [[p.name, str(p.graph), sorted(op.key for op in p.tied)] for p in probes]
-    text = json.dumps([graphs, [p.name for p in pairs], [[n.arch, n.split] for n in networks]])
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def _fits_caches(networks: Sequence[OpGraph], backend: Backend) -> bool:
-    """Whether some network is small enough to run from the fast caches, at least in part."""
-    if not networks or not backend.fast_cache_bytes:
-        return False
-    smallest = min(typical_working_bytes(graph, batch=backend.batch) for graph in networks)
-    return smallest < BEYOND_CACHES * backend.fast_cache_bytes
-
-
-def _cache_pairs(targets: Iterable[Op], networks: Sequence[OpGraph], backend: Backend) -> list[CachePair]:
-    return design_cache_pairs(
-        targets,
-        networks,
-        backend.image_channels,
-        fast_cache_bytes=backend.fast_cache_bytes,
-        batch=backend.batch,
-    )
-
-
-def _refused_ops(backend: Backend, targets: Sequence[Op]) -> dict[Op, str]:
-    """Targets that the runtime cannot execute, with its reason; each is tried alone."""
-    refused: dict[Op, str] = {}
-    for op in targets:
-        builder = GraphBuilder(op.inputs[0])
-        if any(shape != op.inputs[0] for shape in op.inputs):
-            continue
-        graph = builder.build(builder.add("op", op, *([INPUT] * len(op.inputs))))
-        try:
-            backend.load(graph)
-        except UnsupportedGraphError as error:
-            refused[op] = str(error)
-    return refused
 
 
 def _calibration_graph(image_channels: int) -> OpGraph:
@@ -175,10 +96,6 @@ def _calibration_graph(image_channels: int) -> OpGraph:
     for i in range(4):
         x = builder.add(f"conv{i}", ops.conv((32, 16, 16), 32, 3, act="relu"), x)
     return builder.build(x)
-
-
-def _label(index: int, half: str) -> str:
-    return f"network:{index}:{half}"
 
 
 def _sample(
@@ -204,20 +121,15 @@ def _sample(
 
 
 def _entries(
-    targets: Sequence[Op],
-    probes: Sequence[Probe],
-    samples: Mapping[str, SampleSet],
-    refused: Mapping[Op, str],
-    curve: CacheCurve | None,
-    batch: int,
+    targets: Sequence[Op], plan: Plan, samples: Mapping[str, SampleSet], curve: CacheCurve | None
 ) -> dict[Op, Entry]:
     beside: dict[str, float] = {}
     if curve is not None:
-        sizes = [working_bytes(p.graph, curve.kernel_bytes, batch=batch, tied=p.tied) for p in probes]
-        beside = dict(zip((p.name for p in probes), curve.ms(sizes).tolist(), strict=True))
-    prices = solve_prices(probes, samples, extra_ms=beside)
+        extents = [plan.sizes.working_bytes(p.graph, curve.kernel_bytes, p.tied) for p in plan.probes]
+        beside = dict(zip((p.name for p in plan.probes), curve.ms(extents).tolist(), strict=True))
+    prices = solve_prices(plan.probes, samples, extra_ms=beside)
     by_op: dict[Op, Probe] = {}
-    for probe in probes:
+    for probe in plan.probes:
         for op in probe.counts:
             best = by_op.get(op)
             if best is None or len(probe.counts) <= len(best.counts):
@@ -227,19 +139,19 @@ def _entries(
         if op in prices:
             entry = _entry(op, prices[op], samples[by_op[op].name])
         else:
-            reason = refused.get(op, "the graphs that would price it could not be executed")
+            reason = plan.refused.get(op, "the graphs that would price it could not be executed")
             entry = Entry(op, "unsupported", 0.0, 0.0, 0.0, 0.0, 0.0, 0, "", reason)
-        entries[op] = entry if op == SESSION else _with_sizes(entry, batch)
+        entries[op] = entry if op == SESSION else _with_sizes(entry, plan.sizes)
     return entries
 
 
-def _with_sizes(entry: Entry, batch: int) -> Entry:
+def _with_sizes(entry: Entry, sizes: Sizes) -> Entry:
     op = entry.op
     return replace(
         entry,
-        weight_bytes=op_weight_bytes(op),
+        weight_bytes=sizes.weight_bytes(op),
         kernels=op_kernels(op),
-        activation_bytes=batch * op_activation_bytes(op),
+        activation_bytes=sizes.activation_bytes(op),
     )
 
 
@@ -276,8 +188,8 @@ def _measurements(
             arch=network.arch,
             split=network.split,
             unfitted_ms=prices.unfitted_graph_ms(network.graph),
-            measured_ms=samples[_label(i, "first")].quantile() * 1e3,
-            repeat_ms=samples[_label(i, "second")].quantile() * 1e3,
+            measured_ms=samples[network_label(i, 1)].quantile() * 1e3,
+            repeat_ms=samples[network_label(i, 2)].quantile() * 1e3,
         )
         for i, network in networks.items()
     )

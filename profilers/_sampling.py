@@ -8,6 +8,7 @@ out.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
@@ -37,6 +38,7 @@ class SamplingSettings:
     Attributes:
         min_rounds: rounds before anything may stop.
         max_rounds: the cap.
+        max_seconds: no round begins after so long, once everything has had its `min_rounds`.
         target: relative 90 % half-width of q10 at which a runnable has converged.
         inner_seconds: a sample repeats its runnable until it is about this long.
         check_every: rounds between two looks at the noise.
@@ -48,6 +50,7 @@ class SamplingSettings:
 
     min_rounds: int = 20
     max_rounds: int = 60
+    max_seconds: float = 120.0
     target: float = 0.01
     inner_seconds: float = 300e-6
     check_every: int = 5
@@ -116,8 +119,8 @@ def stop_reason(samples: SampleSet, rounds: int, settings: SamplingSettings) -> 
     """Which rule, if any, ends the sampling of one runnable after the look behind its round number `rounds`.
 
     ``converged``: the noise is below the target. ``settled``: above the target, but the last four estimates of the
-    noise agree within a tenth of their mean, so that more rounds would not help. ``cap``: out of rounds. (The rules of
-    NVIDIA's nvbench.)
+    noise agree within a tenth of their mean, so that more rounds would not help. ``cap``: out of rounds
+    (or, in `Sampler`, of time). (The rules of NVIDIA's nvbench.)
     """
     if samples.widths and rounds >= settings.min_rounds:
         recent = samples.widths[-4:]
@@ -139,6 +142,7 @@ class Sampler:
         on_round: called after each round with its number and the seconds of each runnable, before the next one
             starts: where a journal is written.
         tight: names that must reach half the target (baselines that many prices rest on).
+        clock: seconds since any moment.
     """
 
     def __init__(
@@ -150,12 +154,14 @@ class Sampler:
         history: Mapping[str, SampleSet] | None = None,
         on_round: RoundSink | None = None,
         tight: frozenset[str] = frozenset(),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runnables = dict(runnables)
         self._settings = settings
         self._seed = seed
         self._on_round = on_round
         self._tight = tight
+        self._clock = clock
         self.samples: dict[str, SampleSet] = dict(history or {})
 
     def choose_repeats(self) -> dict[str, int]:
@@ -180,10 +186,13 @@ class Sampler:
         if not all(name in self.samples for name in self._runnables):
             self.choose_repeats()
         number = self._replay()
+        began = self._clock()
         while active := self._active():
             self._round(number, active)
             number += 1
             self._look(number, active)
+            if number >= self._settings.min_rounds and self._clock() - began > self._settings.max_seconds:
+                self._out_of_time()
             if progress is not None:
                 progress(number, self._settings.max_rounds, len(self._active()))
         return self.samples
@@ -206,6 +215,10 @@ class Sampler:
             self.samples[name].seconds.append(seconds)
         if self._on_round is not None:
             self._on_round(number, taken)
+
+    def _out_of_time(self) -> None:
+        for name in self._runnables:
+            self.samples[name].stop = self.samples[name].stop or "cap"
 
     def _replay(self) -> int:
         """Take the looks of an earlier, interrupted sampling again; returns the number of its rounds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import lru_cache
 
 from latency_tables import INPUT, GraphBuilder, Op, OpGraph
@@ -11,11 +12,44 @@ from profilers._costs import BYTES, peak_memory_bytes
 from profilers._operators import parts_of, primitive_of
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """How large the numbers are and how many samples are computed at once.
+
+    Attributes:
+        element_bytes: bytes of one weight or activation.
+        batch: samples of one inference.
+    """
+
+    element_bytes: int = 4
+    batch: int = 1
+
+    def weight_bytes(self, op: Op) -> int:
+        """Bytes of all weights of an op, as trained."""
+        return self.element_bytes * op_weights(op)
+
+    def activation_bytes(self, op: Op) -> int:
+        """Largest sum of live activations inside an op, inputs and result included."""
+        return self.element_bytes * self.batch * _op_activations(op)
+
+    def working_bytes(self, graph: OpGraph, kernel_bytes: float, tied: Collection[Op] = ()) -> float:
+        """What one inference of a graph touches.
+
+        Args:
+            graph: the network.
+            kernel_bytes: the runtime's own data of one kernel.
+            tied: ops whose nodes share their weights.
+        """
+        counts = graph.op_counts
+        weights = sum(self.weight_bytes(op) * (1 if op in tied else count) for op, count in counts.items())
+        kernels = sum(op_kernels(op) * count for op, count in counts.items())
+        return weights + kernel_bytes * kernels + max((self.activation_bytes(op) for op in counts), default=0)
+
+
 @lru_cache(maxsize=65536)
-def op_weight_bytes(op: Op) -> int:
-    """Bytes of all weights of an op, as trained."""
-    sizes = (p.size for part in parts_of(op) for p in primitive_of(part).parameters(part).values() if p.trainable)
-    return sum(sizes) * BYTES[op.dtype]
+def op_weights(op: Op) -> int:
+    """Number of trainable weights of an op."""
+    return sum(p.size for part in parts_of(op) for p in primitive_of(part).parameters(part).values() if p.trainable)
 
 
 def op_kernels(op: Op) -> int:
@@ -24,25 +58,8 @@ def op_kernels(op: Op) -> int:
 
 
 @lru_cache(maxsize=65536)
-def op_activation_bytes(op: Op) -> int:
-    """Largest sum of live activations inside an op, of one sample; inputs and result included."""
+def _op_activations(op: Op) -> int:
     if len(op.inputs) == 1:
         builder = GraphBuilder(op.inputs[0])
-        return peak_memory_bytes(builder.build(builder.add("op", op, INPUT)))
-    return sum(math.prod(shape) for shape in (*op.inputs, op.output)) * BYTES[op.dtype]
-
-
-def graph_weight_bytes(graph: OpGraph, tied: Collection[Op] = ()) -> int:
-    """Bytes of all weights of a graph in which the nodes of each op of `tied` share theirs."""
-    counts = graph.op_counts
-    return sum(op_weight_bytes(op) * (1 if op in tied else count) for op, count in counts.items())
-
-
-def graph_kernels(graph: OpGraph) -> int:
-    """Kernels of a whole graph."""
-    return sum(op_kernels(op) * count for op, count in graph.op_counts.items())
-
-
-def graph_activation_bytes(graph: OpGraph) -> int:
-    """The largest `op_activation_bytes` of a graph."""
-    return max((op_activation_bytes(op) for op in graph.op_counts), default=0)
+        return peak_memory_bytes(builder.build(builder.add("op", op, INPUT))) // BYTES["float32"]
+    return sum(math.prod(shape) for shape in (*op.inputs, op.output))

@@ -13,6 +13,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked ``gpu`` are skipped where torch finds no NVIDIA GPU."""
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no NVIDIA GPU here")
+
+
 @pytest.fixture(autouse=True)
 def _own_table_folder(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's tables."""

@@ -29,7 +29,7 @@ def run_profile(options: argparse.Namespace) -> None:
         raise HwnasError("--image-size is an option of nasbench201; mobilenetv3 takes --resolution")
     settings = space_settings(options)
     channels = settings.get("image_channels", 3)
-    backend = make_backend(options.device, threads=options.threads, batch=options.batch, image_channels=channels)
+    backend = make_backend(options.device, image_channels=channels, **_measuring(options))
     space = make_space(options.space, **settings)
     path = Path(options.output) if options.output else default_table_path(space, backend)
     table = build_table(
@@ -62,8 +62,7 @@ def run_search(options: argparse.Namespace) -> None:
     nasbench = options.space == "nasbench201"
     settings = SearchSettings(
         device=options.device,
-        threads=options.threads,
-        batch=options.batch,
+        **_measuring(options),
         space=options.space,
         space_settings=space_settings(options),
         data=options.data,
@@ -158,6 +157,11 @@ def run_devices(options: argparse.Namespace) -> None:
 
     for info in list_devices():
         _print(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
+
+
+def _measuring(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("threads", "batch", "precision", "provider", "protocol", "channels_last")
+    return {name: getattr(options, name) for name in names}
 
 
 def _progress() -> Callable[[str], None]:

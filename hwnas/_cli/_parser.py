@@ -141,6 +141,10 @@ def _device_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     command.add_argument("--threads", type=int, default=1, help="threads inside an operator (default 1: the steadiest)")
     command.add_argument("--batch", type=int, default=1, help="images of one inference (default 1)")
+    command.add_argument("--precision", default="fp32", help="fp32 (default); cpu: int8; cuda: fp16, bf16")
+    command.add_argument("--provider", help="cpu: ONNX Runtime's execution provider (see `hwnas devices`)")
+    command.add_argument("--protocol", help="cuda: host (default: eager launches) or kernel (CUDA-graph replay)")
+    command.add_argument("--channels-last", action="store_true", help="cuda: channels-last memory format")
 
 
 def _space_options(command: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hwnas.training._accuracy import accuracy, evaluate_onnx
     from hwnas.training._batches import prepare_images
     from hwnas.training._network import train_network
+    from hwnas.training._quantized import quantized
     from hwnas.training._subnet import Subnet
     from hwnas.training._supernet import Supernet
     from hwnas.training._supernet_training import train_supernet
@@ -20,6 +21,7 @@ _LAZY = {
     "accuracy": "_accuracy",
     "evaluate_onnx": "_accuracy",
     "prepare_images": "_batches",
+    "quantized": "_quantized",
     "train_network": "_network",
     "train_supernet": "_supernet_training",
 }
@@ -33,6 +35,7 @@ __all__ = [
     "default_recipe",
     "evaluate_onnx",
     "prepare_images",
+    "quantized",
     "train_network",
     "train_supernet",
 ]

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from hwnas._cli import main
-from hwnas._devices import make_backend
 from latency_tables import IdentityMismatchError, load_table
+from profilers import BoundSession
 
 SMALL = ["--space", "mobilenetv3", "--resolution", "8", "--width", "0.5"]
 
@@ -455,8 +455,7 @@ class TestWholeSearch:
         target = tmp_path / "network.onnx"
         assert main(["export", str(run), "--pick", pick, "-o", str(target)]) == 0
         assert capsys.readouterr().out.startswith(f"{target}: w0.5_r8_")
-        backend = make_backend("cpu", image_channels=1)
-        assert backend.load_file(str(target)).run(1) > 0
+        assert BoundSession(str(target), threads=1).run(1) > 0
 
     def test_export_of_an_unknown_network(self, run, fails):
         assert fails("export", run, "--pick", "t9999").startswith("hwnas: error: the run has no network 't9999'; pick ")

@@ -87,6 +87,18 @@ def test_the_cap_ends_everything():
     assert max(len(s.seconds) for s in samples.values()) == 12
 
 
+def test_sampling_ends_when_its_time_is_over_but_not_before_the_fewest_rounds():
+    for seconds, rounds in ((0.0, 10), (0.3, 13)):
+        machine = SimulatedMachine(lambda now, rng: rng.uniform(1, 3))
+        limits = SamplingSettings(min_rounds=10, max_rounds=40, target=1e-9, max_seconds=seconds)
+        runnable = machine.runnable(2.5e-3)
+        sampler = Sampler({"slow": runnable}, limits, clock=lambda machine=machine: machine.now)
+        sampler.choose_repeats()
+        samples = sampler.run()["slow"]
+        assert samples.stop == "cap"
+        assert abs(len(samples.seconds) - rounds) <= (0 if seconds == 0.0 else 3)
+
+
 def test_stop_rules_one_by_one():
     settings_ = SamplingSettings(min_rounds=20, max_rounds=60, target=0.01)
     assert stop_reason(SampleSet(1, widths=[0.005]), 15, settings_) is None

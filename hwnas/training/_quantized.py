@@ -1,0 +1,28 @@
+"""Post-training quantisation of a finished network, calibrated on images of the train part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwnas.data import ImageData
+from hwnas.training._batches import prepare_images
+from profilers import quantize_model, tensor_ranges
+
+if TYPE_CHECKING:
+    import onnx
+
+CALIBRATION_IMAGES = 256
+
+
+def quantized(model: onnx.ModelProto, data: ImageData, size: int) -> onnx.ModelProto:
+    """The int8 (QDQ) form of a float network, its ranges taken from images of the train part.
+
+    Args:
+        model: reads ``(batch, C, size, size)``.
+        data: gives the images.
+        size: height and width that the network reads.
+    """
+    every = max(1, len(data.train) // CALIBRATION_IMAGES)
+    images = data.train.images[::every][:CALIBRATION_IMAGES]
+    ready = prepare_images(data, images, size).contiguous().numpy()
+    return quantize_model(model, tensor_ranges(model, ready))

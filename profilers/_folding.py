@@ -1,0 +1,39 @@
+"""A network as it ships: batch norms folded into the convolutions before them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from latency_tables import Node, Op, OpGraph, sorted_attributes
+from profilers._operators import expand, primitive_of
+from profilers._operators._base import FloatArray
+from profilers._weights import node_weights
+
+
+def folded_graph(graph: OpGraph) -> OpGraph:
+    """The graph in primitive ops, each batch-normalised convolution replaced by one with a bias."""
+    live = expand(graph)
+    nodes = tuple(Node(node.name, _folded_op(node.op), node.inputs) for node in live.nodes)
+    return OpGraph(live.input_shape, nodes, live.outputs)
+
+
+def folded_weights(graph: OpGraph, weights: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Weights of `folded_graph` from those of `graph`, by ``"node.parameter"``.
+
+    Raises:
+        OperatorError: a weight is missing or of the wrong shape.
+    """
+    found: dict[str, FloatArray] = {}
+    for node in expand(graph).nodes:
+        operator = primitive_of(node.op)
+        own = node_weights(weights, node.name, operator.parameters(node.op))
+        values = operator.fold(node.op, own) if _folded_op(node.op) != node.op else own
+        found |= {f"{node.name}.{name}": value for name, value in values.items()}
+    return found
+
+
+def _folded_op(op: Op) -> Op:
+    if op.kind != "conv" or op.word("norm") != "batch":
+        return op
+    return replace(op, attributes=sorted_attributes({**dict(op.attributes), "norm": "bias"}))

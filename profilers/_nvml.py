@@ -1,0 +1,113 @@
+"""What else the GPU is doing: clocks, throttling and other processes, read through NVML where it is installed.
+
+Reads only; nothing is ever set.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+_MOVED = 0.1
+_UNWATCHED = "NVML is not available, so clocks and other users of the GPU were not watched: pip install nvidia-ml-py"
+_REASONS = {
+    "nvmlClocksThrottleReasonSwPowerCap": "the power limit",
+    "nvmlClocksThrottleReasonHwSlowdown": "a hardware slowdown",
+    "nvmlClocksThrottleReasonSwThermalSlowdown": "heat",
+    "nvmlClocksThrottleReasonHwThermalSlowdown": "heat (hardware)",
+    "nvmlClocksThrottleReasonHwPowerBrakeSlowdown": "the power brake",
+}
+
+
+@dataclass(frozen=True)
+class GpuLook:
+    """The GPU at one moment.
+
+    Attributes:
+        sm_mhz: clock of the multiprocessors.
+        memory_mhz: clock of the memory.
+        throttled: why clocks are held down, in words.
+        others: other processes that compute on it.
+    """
+
+    sm_mhz: int
+    memory_mhz: int
+    throttled: tuple[str, ...]
+    others: int
+
+
+class GpuWatch:
+    """Looks at one GPU before, between and after measurements.
+
+    Args:
+        uuid: of the GPU, with or without ``GPU-`` in front.
+        nvml: the NVML module; None imports ``pynvml`` and does without where that is absent.
+    """
+
+    def __init__(self, uuid: str, nvml: Any = None) -> None:
+        self.looks: list[GpuLook] = []
+        self._nvml, self._handle = nvml, None
+        try:
+            if self._nvml is None:
+                import pynvml
+
+                self._nvml = pynvml
+            self._nvml.nvmlInit()
+            name = uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
+            self._handle = self._nvml.nvmlDeviceGetHandleByUUID(name.encode())
+        except Exception:  # absent module, absent library or driver: each has an exception of its own
+            self._nvml = None
+
+    def look(self) -> None:
+        """Note the GPU's state now."""
+        if self._nvml is None:
+            return
+        try:
+            self.looks.append(self._read())
+        except self._nvml.NVMLError:
+            self._nvml = None
+
+    def facts(self) -> dict[str, object]:
+        """The last state, for a table's environment."""
+        self.look()
+        if not self.looks:
+            return {"nvml": None}
+        last = self.looks[-1]
+        driver = self._nvml.nvmlSystemGetDriverVersion() if self._nvml is not None else None
+        return {
+            "driver": driver.decode() if isinstance(driver, bytes) else driver,
+            "sm_mhz": last.sm_mhz,
+            "memory_mhz": last.memory_mhz,
+            "other_processes": last.others,
+        }
+
+    def warnings(self) -> list[str]:
+        """What may have shifted the times, one line each."""
+        if not self.looks:
+            return [_UNWATCHED]
+        lines = []
+        reasons = sorted({reason for look in self.looks for reason in look.throttled})
+        if reasons:
+            share = sum(bool(look.throttled) for look in self.looks) / len(self.looks)
+            lines.append(
+                f"the GPU was held down by {', '.join(reasons)} in {share:.0%} of the looks; "
+                "let it cool or leave it idle, then profile again with --force"
+            )
+        clocks = [look.sm_mhz for look in self.looks[len(self.looks) // 4 :]]  # past the ramp from idle
+        if min(clocks) < (1 - _MOVED) * max(clocks):
+            lines.append(f"the GPU's clock moved between {min(clocks)} and {max(clocks)} MHz while measuring")
+        if any(look.others for look in self.looks):
+            lines.append("other processes used the GPU while measuring; stop them and profile again with --force")
+        return lines
+
+    def _read(self) -> GpuLook:
+        nvml, handle = self._nvml, self._handle
+        mask = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+        processes = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        return GpuLook(
+            sm_mhz=int(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
+            memory_mhz=int(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
+            throttled=tuple(text for name, text in _REASONS.items() if mask & getattr(nvml, name, 0)),
+            others=sum(process.pid != os.getpid() for process in processes),
+        )

@@ -1,0 +1,144 @@
+"""What a profile measures: probes, pairs of chains, whole networks; and how all of them are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from latency_tables import INPUT, GraphBuilder, Op, OpGraph
+from profilers._backend import Backend
+from profilers._cache_curve import CachePair, design_cache_pairs, typical_working_bytes
+from profilers._design import Probe, design_probes
+from profilers._errors import UnsupportedGraphError
+from profilers._sampling import Runnable
+from profilers._working_set import Sizes
+
+BEYOND_CACHES = 3.0
+"""Networks whose working sets are all larger than so many times the fast caches run from slower memory throughout."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A whole network to measure beside the ops.
+
+    Attributes:
+        arch: its text.
+        graph: what is measured.
+        split: ``"calibration"`` or ``"held-out"``.
+    """
+
+    arch: str
+    graph: OpGraph
+    split: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is measured.
+
+    Attributes:
+        sizes: of elements and batches.
+        probes: for the prices of ops.
+        pairs: for the cost of working sets beyond the caches; none where all networks are.
+        networks: whole networks by number.
+        refused: ops that the runtime cannot execute, with its reason.
+    """
+
+    sizes: Sizes
+    probes: list[Probe]
+    pairs: list[CachePair]
+    networks: Mapping[int, Network]
+    refused: Mapping[Op, str] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """Identifies what is measured, so that a journal is never continued with other graphs."""
+        graphs = [[p.name, str(p.graph), sorted(op.key for op in p.tied)] for p in self.probes]
+        networks = [[n.arch, n.split] for n in self.networks.values()]
+        text = json.dumps([graphs, [p.name for p in self.pairs], networks])
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+    def load_networks(self, backend: Backend, seed: int) -> dict[str, Runnable]:
+        """Sessions of the whole networks; `seed` also numbers the pass."""
+        return {network_label(i, seed): backend.load(n.graph, seed=seed) for i, n in self.networks.items()}
+
+
+def network_label(index: int, number: int) -> str:
+    """Name of a network's runnable in pass 1 or 2."""
+    return f"network:{index}:{number}"
+
+
+def design_plan(
+    backend: Backend, targets: Sequence[Op], networks: Sequence[Network], refused: Mapping[Op, str] | None = None
+) -> Plan:
+    """What to measure for prices of `targets`, without the ops in `refused`."""
+    lost = refused or {}
+    sizes = Sizes(backend.element_bytes, backend.batch)
+    tie = _fits_caches([network.graph for network in networks], backend, sizes)
+    probes = design_probes(targets, backend.image_channels, tie=tie, avoid=lost)
+    pairs: list[CachePair] = []
+    if tie:
+        pairs = design_cache_pairs(
+            set(targets) - set(lost),
+            [network.graph for network in networks],
+            backend.image_channels,
+            fast_cache_bytes=backend.fast_cache_bytes,
+            sizes=sizes,
+        )
+    return Plan(
+        sizes=sizes,
+        probes=[probe for probe in probes if not set(lost) & set(probe.graph.op_counts)],
+        pairs=pairs,
+        networks={i: n for i, n in enumerate(networks) if not set(lost) & set(n.graph.op_counts)},
+        refused=lost,
+    )
+
+
+def load_plan(plan: Plan, backend: Backend, targets: Sequence[Op]) -> tuple[Plan, dict[str, Runnable]]:
+    """Load probes and pairs; where the runtime refuses some op, the plan is made again around it.
+
+    Returns:
+        The plan that was loaded, and its runnables by name.
+
+    Raises:
+        UnsupportedGraphError: a graph cannot be executed although each of its ops can.
+    """
+    try:
+        return plan, _load(plan, backend)
+    except UnsupportedGraphError:
+        refused = _refused_ops(backend, targets)
+        if not refused:
+            raise
+        again = design_plan(backend, targets, list(plan.networks.values()), refused)
+        return again, _load(again, backend)
+
+
+def _load(plan: Plan, backend: Backend) -> dict[str, Runnable]:
+    loaded: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied) for p in plan.probes}
+    for pair in plan.pairs:
+        own, tied = pair.labels
+        loaded |= {own: backend.load(pair.graph), tied: backend.load(pair.graph, tied=[pair.op])}
+    return loaded
+
+
+def _refused_ops(backend: Backend, targets: Sequence[Op]) -> dict[Op, str]:
+    """Targets that the runtime cannot execute, with its reason; each is tried alone."""
+    refused: dict[Op, str] = {}
+    for op in targets:
+        builder = GraphBuilder(op.inputs[0])
+        if any(shape != op.inputs[0] for shape in op.inputs):
+            continue
+        graph = builder.build(builder.add("op", op, *([INPUT] * len(op.inputs))))
+        try:
+            backend.load(graph)
+        except UnsupportedGraphError as error:
+            refused[op] = str(error)
+    return refused
+
+
+def _fits_caches(networks: Sequence[OpGraph], backend: Backend, sizes: Sizes) -> bool:
+    """Whether some network is small enough to run from the fast caches, at least in part."""
+    if not networks or not backend.fast_cache_bytes:
+        return False
+    return min(typical_working_bytes(graph, sizes) for graph in networks) < BEYOND_CACHES * backend.fast_cache_bytes

@@ -1,0 +1,181 @@
+"""The arithmetic around CUDA events on a fake stopwatch; on a GPU, the real thing."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from latency_tables import GraphBuilder
+from profilers import GraphModule, Sampler, SamplingSettings, ops, random_weights
+from profilers._cuda import HostRunnable, KernelRunnable, copies_in_graph, rotated_buffers
+from profilers._folding import folded_graph, folded_weights
+from profilers._nvml import GpuWatch
+
+
+class FakeClock:
+    """A device on which every launch of a buffer takes its own time."""
+
+    def __init__(self):
+        self.now, self.timed = 0.0, 0
+
+    def work(self, seconds, log=None, name=None):
+        def launch():
+            self.now += seconds
+            if log is not None:
+                log.append(name)
+
+        return launch
+
+    def seconds(self, work):
+        before = self.now
+        work()
+        self.timed += 1
+        return self.now - before
+
+
+def test_replays_rotate_and_are_charged_by_the_inference():
+    clock, log = FakeClock(), []
+    replays = [clock.work(10e-6 * 8, log, name) for name in "abc"]
+    runnable = KernelRunnable(replays, 8, clock)
+    assert runnable.run(8) == pytest.approx(80e-6)
+    assert runnable.run(20) == pytest.approx(200e-6)  # three replays timed, two and a half charged
+    assert log == ["a", "b", "c", "a"]
+    assert clock.timed == 2
+
+
+def test_host_inferences_are_waited_for_one_by_one():
+    clock, log = FakeClock(), []
+    runnable = HostRunnable([clock.work(1e-3, log, 0), clock.work(3e-3, log, 1)], clock)
+    assert runnable.run(3) == pytest.approx(5e-3)
+    assert runnable.run(1) == pytest.approx(3e-3)
+    assert log == [0, 1, 0, 1]
+    assert clock.timed == 4
+
+
+@pytest.mark.parametrize(("seconds", "copies"), [(1e-3, 1), (100e-6, 5), (1e-9, 64), (0.0, 64)])
+def test_short_networks_are_repeated_in_a_graph(seconds, copies):
+    assert copies_in_graph(seconds) == copies
+
+
+def test_buffers_exceed_the_cache_twice_within_reason():
+    assert rotated_buffers(10, 0) == 1
+    assert rotated_buffers(10_000_000, 50_000_000) == 8
+    assert rotated_buffers(40_000_000, 50_000_000) == 3
+    assert rotated_buffers(400_000_000, 50_000_000) == 1
+
+
+def test_the_sampler_reads_true_times_through_either_protocol():
+    clock = FakeClock()
+    runnables = {
+        "kernel": KernelRunnable([clock.work(4 * 70e-6)], 4, clock),
+        "host": HostRunnable([clock.work(400e-6)], clock),
+    }
+    samples = Sampler(runnables, SamplingSettings(min_rounds=3, max_rounds=3)).run()
+    assert samples["kernel"].quantile() == pytest.approx(70e-6)
+    assert samples["host"].quantile() == pytest.approx(400e-6)
+
+
+def network():
+    builder = GraphBuilder((3, 16, 16))
+    x = builder.add("stem", ops.conv((3, 16, 16), 8, 3, act="hswish"), "input")
+    block = ops.inverted_residual((8, 16, 16), 8, kernel=3, stride=1, hidden=16, squeeze=8, act="relu")
+    x = builder.add("block", block, x)
+    return builder.build(builder.add("head", ops.head((8, 16, 16), 5, hidden=16, features=0), x))
+
+
+def test_the_folded_network_computes_the_same():
+    import torch
+
+    graph = network()
+    weights = random_weights(graph, 3)
+    rng = np.random.default_rng(0)
+    for name in weights:  # batch norms that do something
+        if name.rsplit(".", 1)[1] in ("mean", "beta"):
+            weights[name] = rng.normal(0, 0.5, weights[name].shape).astype(np.float32)
+        if name.rsplit(".", 1)[1] in ("variance", "gamma"):
+            weights[name] = rng.uniform(0.5, 2, weights[name].shape).astype(np.float32)
+    x = torch.from_numpy(rng.standard_normal((2, 3, 16, 16), dtype=np.float32))
+    whole = GraphModule(graph, weights).eval()
+    folded = GraphModule(folded_graph(graph), folded_weights(graph, weights)).eval()
+    assert not any("variance" in name for name in folded.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(folded(x), whole(x), rtol=1e-4, atol=1e-4)
+
+
+class FakeNvml:
+    """As much of NVML as is read."""
+
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVMLError = 0, 1, RuntimeError
+    nvmlClocksThrottleReasonSwPowerCap, nvmlClocksThrottleReasonSwThermalSlowdown = 4, 32
+
+    def __init__(self, clocks, mask=0, pids=()):
+        self.clocks, self.mask, self.pids = list(clocks), mask, pids
+
+    def nvmlInit(self):
+        pass
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        assert uuid == b"GPU-7"
+        return 1
+
+    def nvmlDeviceGetClockInfo(self, handle, kind):
+        return self.clocks.pop(0) if kind == 0 else 900
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle):
+        return self.mask
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        return [SimpleNamespace(pid=pid) for pid in self.pids]
+
+    def nvmlSystemGetDriverVersion(self):
+        return b"550.1"
+
+
+def watched(**options):
+    watch = GpuWatch("7", FakeNvml(**options))
+    for _ in range(4):
+        watch.look()
+    return watch
+
+
+def test_a_quiet_gpu_gives_no_warning():
+    watch = watched(clocks=[300, 1500, 1500, 1500, 1500])
+    assert watch.warnings() == []
+    assert watch.facts() == {"driver": "550.1", "sm_mhz": 1500, "memory_mhz": 900, "other_processes": 0}
+
+
+def test_throttling_moving_clocks_and_other_users_are_told():
+    lines = watched(clocks=[1500, 1500, 900, 1500], mask=36, pids=(1,)).warnings()
+    assert lines[0].startswith("the GPU was held down by heat, the power limit in 100% of the looks")
+    assert lines[1] == "the GPU's clock moved between 900 and 1500 MHz while measuring"
+    assert lines[2].startswith("other processes used the GPU")
+
+
+def test_without_nvml_that_is_said():
+    watch = GpuWatch("7", SimpleNamespace())
+    watch.look()
+    assert watch.facts() == {"nvml": None}
+    assert watch.warnings() == [
+        "NVML is not available, so clocks and other users of the GPU were not watched: pip install nvidia-ml-py"
+    ]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mode", ["kernel", "host"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_gpu_times_more_work_as_longer(mode, dtype):
+    from profilers._cuda import CudaBackend
+
+    backend = CudaBackend(mode=mode, dtype=dtype, batch=32, channels_last=dtype == "float16")
+    times = []
+    for length in (2, 8):
+        builder = GraphBuilder((3, 64, 64))
+        x = builder.add("stem", ops.conv((3, 64, 64), 64, 3, act="relu"), "input")
+        for i in range(length):
+            x = builder.add(f"c{i}", ops.conv((64, 64, 64), 64, 3, act="relu"), x)
+        runnable = backend.load(builder.build(x))
+        runnable.run(5)
+        times.append(min(runnable.run(10) / 10 for _ in range(5)))
+    assert 2.0 < times[1] / times[0] < 6.0
+    assert math.isfinite(backend.identity()["gpu_memory_bytes"])
