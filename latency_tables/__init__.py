@@ -12,6 +12,7 @@ from latency_tables._errors import (
 from latency_tables._files import JournalInUseError, LineJournal, write_atomic
 from latency_tables._format import dump_table, load_table, parse_table, save_table
 from latency_tables._graph import INPUT, GraphBuilder, Node, OpGraph
+from latency_tables._merge import merge_tables
 from latency_tables._op import Op, Shape, sorted_attributes
 from latency_tables._table import SESSION, Entry, LatencyTable, Price
 from latency_tables._validation import (
@@ -50,6 +51,7 @@ __all__ = [
     "agreement",
     "dump_table",
     "load_table",
+    "merge_tables",
     "noise_floor",
     "parse_table",
     "save_table",

@@ -11,12 +11,14 @@ from profilers._backend import Backend
 from profilers._costs import activation_bytes, graph_macs, graph_params, peak_memory_bytes
 from profilers._errors import DeviceUnavailableError, JournalError, OperatorError, ProfilerError, UnsupportedGraphError
 from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
+from profilers._fusion import fusion_differences
 from profilers._networks import measure_twice
 from profilers._onnxruntime import BoundSession, OnnxRuntimeBackend, installed_providers, make_session
 from profilers._operators import Parameter, expand, operator_kinds, operator_of, primitive_of
 from profilers._operators import _make as ops
 from profilers._plan import Network
 from profilers._profile import profile_ops
+from profilers._remeasure import Remeasured, remeasure
 from profilers._sampling import Runnable, Sampler, SampleSet, SamplingSettings, relative_half_width
 from profilers._weights import graph_parameters, initial_value, random_weights
 
@@ -45,6 +47,7 @@ __all__ = [
     "OperatorError",
     "Parameter",
     "ProfilerError",
+    "Remeasured",
     "Runnable",
     "RunningNorm",
     "SampleSet",
@@ -56,6 +59,7 @@ __all__ = [
     "cpu_environment",
     "cpu_identity",
     "expand",
+    "fusion_differences",
     "graph_macs",
     "graph_parameters",
     "graph_params",
@@ -72,6 +76,7 @@ __all__ = [
     "quantize_model",
     "random_weights",
     "relative_half_width",
+    "remeasure",
     "run_graph",
     "tensor_ranges",
     "usable_cores",

@@ -28,6 +28,8 @@ from profilers._solve import OpPrice, solve_prices
 from profilers._working_set import Sizes, op_kernels
 
 Progress = Callable[[str], None]
+CALIBRATION_MS = "calibration_op_ms"
+"""Where a table's environment holds the time of the calibration op."""
 DRIFT_ALARM = 0.05
 """Drift of the calibration op above which a note warns."""
 UNSTABLE = 0.10
@@ -69,7 +71,7 @@ def profile_ops(
         progress(f"loading {len(plan.probes) + 2 * len(plan.pairs)} probes and {len(networks)} networks")
         plan, first = load_plan(plan, backend, targets)
         first |= plan.load_networks(backend, seed=1)
-        first[CALIBRATION] = backend.load(_calibration_graph(backend.image_channels))
+        first[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
         tight = frozenset(probe.name for probe in plan.probes if probe.shared)
         samples = _sample(first, settings, samples_file, tight, "probes and networks", progress)
         first.clear()
@@ -79,7 +81,7 @@ def profile_ops(
     entries = _entries(targets, plan, samples, curve)
     return LatencyTable(
         identity=backend.identity(),
-        environment=backend.environment(),
+        environment={**backend.environment(), CALIBRATION_MS: samples[CALIBRATION].quantile() * 1e3},
         settings=settings.as_dict(),
         space=space,
         entries=entries,
@@ -90,7 +92,8 @@ def profile_ops(
     )
 
 
-def _calibration_graph(image_channels: int) -> OpGraph:
+def calibration_graph(image_channels: int) -> OpGraph:
+    """The calibration op: a few convolutions that every device runs, timed in every round."""
     builder = GraphBuilder((image_channels, 16, 16))
     x = builder.add("entry", ops.conv(builder.input_shape, 32, 3, act="relu"), "input")
     for i in range(4):

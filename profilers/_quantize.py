@@ -51,7 +51,7 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
         tensors_range=TensorsData(CalibrationMethod.MinMax, found),
         nodes_to_quantize=[],
         nodes_to_exclude=[],
-        op_types_to_quantize=sorted({*QDQRegistry, *QLinearOpsRegistry}),
+        op_types_to_quantize=sorted({*QDQRegistry, *QLinearOpsRegistry} - {"BatchNormalization"}),
         extra_options={},
     )
     quantizer.quantize_model()

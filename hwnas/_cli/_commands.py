@@ -142,6 +142,50 @@ def run_validate(options: argparse.Namespace) -> None:
         _print(line)
 
 
+def run_verify(options: argparse.Namespace) -> None:
+    """``hwnas verify``: leaves with exit code 1 where the table does not hold."""
+    from hwnas._verify import verify_table
+    from latency_tables import load_table
+
+    if options.seed < 0:
+        raise HwnasError(f"--seed must not be negative, not {options.seed}")
+    table = load_table(Path(options.table))
+    for warning in table.environment_changes(_environment(table)):
+        _print(f"warning: {warning}")
+    checks = verify_table(table, seed=options.seed, progress=_progress())
+    for check in checks:
+        change = check.measured_ms / check.table_ms - 1 if check.table_ms else 0.0
+        verdict = "ok" if check.holds else "MOVED"
+        _print(
+            f"{verdict:5s} {check.name}: {check.table_ms:.4g} ms then, {check.measured_ms:.4g} ms now ({change:+.1%})"
+        )
+    moved = sum(not check.holds for check in checks)
+    if moved:
+        _print(f"{options.table} does not hold here: {moved} of {len(checks)} moved; run `hwnas profile --force`")
+        raise SystemExit(1)
+    _print(f"{options.table} holds here")
+
+
+def _environment(table: Any) -> dict[str, object]:
+    from hwnas._validate import backend_of, space_of
+
+    return backend_of(table, space_of(table)).environment()
+
+
+def run_merge(options: argparse.Namespace) -> None:
+    """``hwnas merge``."""
+    from functools import reduce
+
+    from latency_tables import load_table, merge_tables, save_table
+
+    merged = reduce(merge_tables, [load_table(Path(name)) for name in options.tables])
+    try:
+        save_table(merged, Path(options.output))
+    except OSError as error:
+        raise HwnasError(f"cannot write {options.output}: {error.strerror}; choose another place") from None
+    _print(f"{len(merged.entries)} prices and {len(merged.networks)} networks in {options.output}")
+
+
 def run_table(options: argparse.Namespace) -> None:
     """``hwnas table show``."""
     from hwnas._validate import show_table

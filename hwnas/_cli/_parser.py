@@ -31,6 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
     _export(commands)
     _predict(commands)
     _validate(commands)
+    _verify(commands)
+    _merge(commands)
     _table(commands)
     _devices(commands)
     return parser
@@ -125,6 +127,25 @@ def _validate(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--networks", type=int, default=50, help="networks to draw (default 50)")
     command.add_argument("--seed", type=int, default=0, help="of the draw")
     command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _verify(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands,
+        "verify",
+        "measure a few numbers of a table again, in seconds: does it still hold here?",
+        "hwnas verify laptop.json",
+    )
+    command.add_argument("table", help="table file of this device")
+    command.add_argument("--seed", type=int, default=0, help="of the choice of ops and network")
+
+
+def _merge(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands, "merge", "make one table of two of the same device and space", "hwnas merge a.json b.json -o c.json"
+    )
+    command.add_argument("tables", nargs="+", metavar="TABLE", help="table files of one device and space")
+    command.add_argument("-o", "--output", required=True, help="table file to write")
 
 
 def _table(commands: argparse._SubParsersAction[OneLineParser]) -> None:

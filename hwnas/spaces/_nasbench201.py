@@ -223,9 +223,9 @@ def _reduction(builder: GraphBuilder, x: str, channels: int, name: str) -> str:
 
 
 def _cell(builder: GraphBuilder, x: str, cell: ReducedCell, name: str) -> str:
-    """One reduced cell behind the tensor `x`; a ReLU that several convolutions want is computed once."""
+    """One reduced cell behind the tensor `x`; a ReLU or a pooling that several edges want is computed once."""
     shape = builder.shape(x)
-    values, rectified = {INPUT_NODE: x}, dict[int, str]()
+    values, rectified, pooled = {INPUT_NODE: x}, dict[int, str](), dict[int, str]()
     makers: dict[str, Callable[[], Op]] = {
         "nor_conv_1x1": lambda: ops.conv(shape, shape[0], 1),
         "nor_conv_3x3": lambda: ops.conv(shape, shape[0], 3),
@@ -240,9 +240,13 @@ def _cell(builder: GraphBuilder, x: str, cell: ReducedCell, name: str) -> str:
                     relu = builder.add(f"{name}.relu{edge.source}", ops.activation(shape, "relu"), source)
                     rectified[edge.source] = relu
                 source = rectified[edge.source]
-            if edge.operation != "skip_connect":
+            if edge.operation == "avg_pool_3x3" and edge.source in pooled:
+                source = pooled[edge.source]
+            elif edge.operation != "skip_connect":
                 label = f"{name}.edge{edge.edge}.{edge.operation}"
                 source = builder.add(label, makers[edge.operation](), source)
+                if edge.operation == "avg_pool_3x3":
+                    pooled[edge.source] = source
             parts.append(source)
         total = parts[0]
         for number, part in enumerate(parts[1:]):

@@ -1,0 +1,80 @@
+"""Does a table still hold here? A few of its numbers measured again, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwnas._validate import backend_of, space_of
+from latency_tables import LatencyTable
+from profilers import SamplingSettings, remeasure
+
+QUICK = SamplingSettings(min_rounds=15, max_rounds=25, max_seconds=20.0)
+OPS = 5
+TOLERANCE = 0.10
+"""Relative deviation of a price, a network or the calibration op that is no longer noise."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One number measured again.
+
+    Attributes:
+        name: of what.
+        table_ms: what the table says.
+        measured_ms: what it is now.
+        tolerance_ms: deviation that is still noise.
+    """
+
+    name: str
+    table_ms: float
+    measured_ms: float
+    tolerance_ms: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the table's number is still right."""
+        return abs(self.measured_ms - self.table_ms) <= self.tolerance_ms
+
+
+def verify_table(
+    table: LatencyTable, *, seed: int = 0, progress: Callable[[str], None] = lambda text: None
+) -> list[Check]:
+    """Measure five random prices, the calibration op and one whole network again.
+
+    The network was measured twice when the table was made: with the one of now it has a twin.
+
+    Args:
+        table: of this device.
+        seed: of the choice.
+        progress: receives lines for people.
+
+    Raises:
+        IdentityMismatchError: the table is another device's.
+        DeviceUnavailableError: the device is not here.
+    """
+    space = space_of(table)
+    backend = backend_of(table, space)
+    table.require_identity(backend.identity())
+    rng = np.random.default_rng(seed)
+    priced = [entry for entry in table.entries.values() if entry.status == "ok" and entry.op.kind != "session"]
+    chosen = [priced[int(i)] for i in rng.permutation(len(priced))[:OPS]]
+    network = table.networks[int(rng.integers(len(table.networks)))] if table.networks else None
+    graphs = [space.graph(space.parse(network.arch))] if network else []
+    progress(f"measuring {len(chosen)} ops, the calibration op and {len(graphs)} network again")
+    found = remeasure(backend, space.ops(), [entry.op for entry in chosen], graphs, table.cache, QUICK)
+    checks = []
+    recorded = table.environment.get("calibration_op_ms")
+    if isinstance(recorded, float):
+        checks.append(Check("calibration op", recorded, found.calibration_ms, TOLERANCE * recorded))
+    for entry in chosen:
+        noise = (entry.high_ms - entry.low_ms) + found.half_widths[entry.op]
+        slack = max(TOLERANCE * entry.q10_ms, noise, found.graph_noise[entry.op])
+        checks.append(Check(entry.op.key, entry.q10_ms, found.prices[entry.op], slack))
+    if network is not None:
+        checks.append(
+            Check(f"network {network.arch}", network.measured_ms, found.networks[0], TOLERANCE * network.measured_ms)
+        )
+    return checks

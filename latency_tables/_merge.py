@@ -1,0 +1,66 @@
+"""Two tables of one device and space made into one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from latency_tables._errors import LatencyTableError
+from latency_tables._op import Op
+from latency_tables._table import Entry, LatencyTable
+from latency_tables._validation import NetworkMeasurement
+
+
+def merge_tables(first: LatencyTable, second: LatencyTable) -> LatencyTable:
+    """The union of two tables; of a row or network that both hold, the better measured one.
+
+    Better is: has a price, more samples, a narrower interval; then any fixed order, so that merging is idempotent and
+    does not depend on the order of the tables. A network that either table calibrates with is a calibration
+    network of the result. The cache curve and the environment are those of the table with more samples in all.
+
+    Raises:
+        LatencyTableError: the tables are of different devices, runtimes, settings or spaces.
+    """
+    first.require_identity(second.identity)
+    if dict(first.space) != dict(second.space):
+        raise LatencyTableError(
+            f"{_name(first)} and {_name(second)} are tables of different spaces; merge tables of one space"
+        )
+    leading, other = sorted((first, second), key=_order, reverse=True)
+    entries = dict(leading.entries)
+    for op, entry in other.entries.items():
+        entries[op] = max(entry, entries.get(op, entry), key=_quality)
+    networks = {n.arch: n for n in leading.networks}
+    for network in other.networks:
+        networks[network.arch] = _better_network(network, networks.get(network.arch, network))
+    return replace(
+        leading,
+        entries=dict(sorted(entries.items(), key=lambda item: item[0].key)),
+        networks=tuple(networks[arch] for arch in sorted(networks)),
+        notes=tuple(sorted({*leading.notes, *other.notes})),
+        source=None,
+    )
+
+
+def _quality(entry: Entry) -> tuple[Any, ...]:
+    width = (entry.high_ms - entry.low_ms) / entry.q10_ms if entry.q10_ms else float("inf")
+    return entry.priced, entry.samples, -width, _text(asdict(entry))
+
+
+def _better_network(a: NetworkMeasurement, b: NetworkMeasurement) -> NetworkMeasurement:
+    chosen = min(a, b, key=lambda n: (abs(n.measured_ms - n.repeat_ms) / n.measured_ms, _text(asdict(n))))
+    return replace(chosen, split="calibration") if "calibration" in (a.split, b.split) else chosen
+
+
+def _order(table: LatencyTable) -> tuple[int, str, str]:
+    rows = {op.key: asdict(entry) for op, entry in table.entries.items()}
+    return sum(entry.samples for entry in table.entries.values()), table.created, _text(rows)
+
+
+def _text(record: Mapping[str, Any]) -> str:
+    return repr(sorted((key, value.key if isinstance(value, Op) else value) for key, value in record.items()))
+
+
+def _name(table: LatencyTable) -> str:
+    return str(table.source) if table.source else "the table"

@@ -1,0 +1,68 @@
+"""Whether ONNX Runtime executes a network as the table prices it: its optimised graph, node by node."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from latency_tables import OpGraph
+from profilers._errors import UnsupportedGraphError
+from profilers._operators import expand
+from profilers._weights import random_weights
+
+_NODE_OF = {"conv": "Conv", "add": "Add", "pool": "AveragePool", "global_pool": "GlobalAveragePool", "linear": "Gemm"}
+_ACTIVATIONS = {"relu": ("Relu",), "hswish": ("HardSwish", "HardSigmoid"), "hsigmoid": ("HardSigmoid",)}
+
+
+def executed_nodes(graph: OpGraph) -> Counter[str]:
+    """Node types of the graph that ONNX Runtime's CPU provider executes after its optimisations.
+
+    Raises:
+        UnsupportedGraphError: it cannot execute the graph.
+    """
+    import onnx
+    import onnxruntime
+
+    from profilers._onnx import build_onnx
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optimised.onnx"
+        options.optimized_model_filepath = str(path)
+        model = build_onnx(graph, random_weights(graph)).SerializeToString()
+        try:
+            onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            raise UnsupportedGraphError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}") from None
+        optimised = onnx.load(str(path), load_external_data=False)
+    return Counter(str(node.op_type) for node in optimised.graph.node)
+
+
+def fusion_differences(graph: OpGraph) -> list[str]:
+    """Where the executed nodes differ from the fused ops that the table prices; empty where they agree.
+
+    Every convolution, sum and pooling of the graph must be one node, and activations may be nodes of their own only
+    where the graph has them apart from a convolution.
+    """
+    found, expected, apart = executed_nodes(graph), Counter[str](), Counter[str]()
+    for node in expand(graph.without_dead_code()).nodes:
+        if node.op.kind in _NODE_OF:
+            expected[_NODE_OF[node.op.kind]] += 1
+        function = (
+            node.op.word("function") if node.op.kind == "activation" else str(dict(node.op.attributes).get("act"))
+        )
+        if node.op.kind != "conv":
+            apart.update(_ACTIVATIONS.get(function, ()))
+    norms = sum(node.op.kind == "norm" for node in graph.nodes)  # ONNX Runtime may make a convolution of one
+    lines = [
+        f"{found[kind]} {kind} nodes are executed, the table prices {expected[kind]}"
+        for kind in sorted(_NODE_OF.values())
+        if not expected[kind] <= found[kind] <= expected[kind] + (norms if kind == "Conv" else 0)
+    ]
+    for kind in sorted({kind for kinds in _ACTIVATIONS.values() for kind in kinds}):
+        if found[kind] > apart[kind]:
+            lines.append(f"{found[kind]} {kind} nodes are executed, at most {apart[kind]} are not fused in the table")
+    return lines

@@ -1,0 +1,81 @@
+"""A few ops and networks measured again, by the probes that priced them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from latency_tables import CacheCurve, Op, OpGraph
+from profilers._backend import Backend
+from profilers._design import Probe, design_probes, probe_name
+from profilers._profile import calibration_graph
+from profilers._sampling import CALIBRATION, Runnable, Sampler, SamplingSettings
+from profilers._solve import solve_prices
+from profilers._working_set import Sizes
+
+
+@dataclass(frozen=True)
+class Remeasured:
+    """What was measured again, in milliseconds.
+
+    Attributes:
+        calibration_ms: of the calibration op.
+        prices: of the ops.
+        half_widths: half of each price's 90 % interval.
+        graph_noise: one percent of the time of the graph that an op's price was solved from.
+        networks: of the networks, in their order.
+    """
+
+    calibration_ms: float
+    prices: dict[Op, float]
+    half_widths: dict[Op, float]
+    graph_noise: dict[Op, float]
+    networks: list[float]
+
+
+def remeasure(
+    backend: Backend,
+    targets: Sequence[Op],
+    chosen: Sequence[Op],
+    networks: Sequence[OpGraph],
+    curve: CacheCurve | None,
+    settings: SamplingSettings,
+) -> Remeasured:
+    """Measure `chosen` ops and whole networks again.
+
+    Args:
+        backend: device and runtime.
+        targets: all ops of the table: they decide what stands around a measured one.
+        chosen: the ops to measure.
+        networks: whole networks.
+        curve: the table's cost of working sets; None where it has none.
+        settings: of the sampling.
+
+    Raises:
+        UnsupportedGraphError: the runtime cannot execute a graph.
+    """
+    probes = _needed(design_probes(targets, backend.image_channels, tie=curve is not None), chosen)
+    runnables: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied) for p in probes}
+    runnables |= {f"network:{i}": backend.load(graph, seed=1) for i, graph in enumerate(networks)}
+    runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
+    tight = frozenset(probe.name for probe in probes if probe.shared)
+    samples = Sampler(runnables, settings, tight=tight).run()
+    sizes = Sizes(backend.element_bytes, backend.batch)
+    beside = {}
+    if curve is not None:
+        beside = {p.name: float(curve.ms(sizes.working_bytes(p.graph, curve.kernel_bytes, p.tied))) for p in probes}
+    prices = solve_prices(probes, samples, extra_ms=beside)
+    return Remeasured(
+        calibration_ms=samples[CALIBRATION].quantile() * 1e3,
+        prices={op: prices[op].q10 for op in chosen},
+        half_widths={op: (prices[op].high - prices[op].low) / 2 for op in chosen},
+        graph_noise={op: 0.01 * samples[probe_name(op)].quantile() * 1e3 for op in chosen},
+        networks=[samples[f"network:{i}"].quantile() * 1e3 for i in range(len(networks))],
+    )
+
+
+def _needed(probes: Sequence[Probe], chosen: Sequence[Op]) -> list[Probe]:
+    """The probes of the chosen ops, and those that every unknown in them follows from."""
+    own = [probe for probe in probes if probe.name in {probe_name(op) for op in chosen}]
+    unknown = {op for probe in own for op in probe.counts} - set(chosen)
+    return own + [p for p in probes if p.shared and (p.name.startswith("session:") or unknown & set(p.counts))]

@@ -1,0 +1,45 @@
+"""What ONNX Runtime executes is what the table prices."""
+
+import numpy as np
+import pytest
+
+from hwnas.spaces import make_space
+from latency_tables import GraphBuilder
+from profilers import fusion_differences, ops
+from profilers._fusion import executed_nodes
+
+SPACES = {
+    "nasbench201": make_space("nasbench201", image_size=16, cells=2),
+    "tiny": make_space("mobilenetv3", preset="tiny", resolution=[8, 32]),
+    "imagenet": make_space("mobilenetv3", preset="imagenet", resolution=128),
+}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_networks_are_executed_as_they_are_priced(name):
+    space = SPACES[name]
+    for arch in space.sample(6, np.random.default_rng(2)):
+        assert fusion_differences(space.graph(arch)) == [], space.format(arch)
+
+
+def test_two_poolings_of_one_tensor_are_one():
+    space = SPACES["nasbench201"]
+    cell = "|avg_pool_3x3~0|+|avg_pool_3x3~0|nor_conv_3x3~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_1x1~2|"
+    graph = space.graph(space.parse(cell))
+    assert fusion_differences(graph) == []
+    pools = sum(count for op, count in graph.op_counts.items() if op.kind == "pool")
+    assert pools == 3 * 2 + 2  # one a cell, one in each reduction
+
+
+def test_a_graph_that_is_not_fused_as_claimed_is_told():
+    builder = GraphBuilder((8, 8, 8))
+    x = builder.add("conv", ops.conv((8, 8, 8), 8, 3), "input")
+    x = builder.add("relu", ops.activation((8, 8, 8), "relu"), x)
+    apart = builder.build(builder.add("pool", ops.global_pool((8, 8, 8)), x))
+    assert fusion_differences(apart) == []  # one ReLU is allowed, none is executed
+    assert executed_nodes(apart)["Relu"] == 0
+    builder = GraphBuilder((8, 8, 8))
+    x = builder.add("a", ops.pool((8, 8, 8), 3), "input")
+    y = builder.add("b", ops.pool((8, 8, 8), 3), "input")
+    twice = builder.build(builder.add("sum", ops.add((8, 8, 8)), x, y))
+    assert fusion_differences(twice) == ["1 AveragePool nodes are executed, the table prices 2"]
