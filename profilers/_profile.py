@@ -23,7 +23,7 @@ from profilers._design import Probe
 from profilers._journal import SampleJournal
 from profilers._operators import _make as ops
 from profilers._plan import Network, Plan, design_plan, load_plan, network_label
-from profilers._sampling import CALIBRATION, Runnable, Sampler, SampleSet, SamplingSettings, drift
+from profilers._sampling import CALIBRATION, Runnable, Sampler, SampleSet, SamplingSettings, drift, split_half_noise
 from profilers._solve import OpPrice, solve_prices
 from profilers._working_set import Sizes, op_kernels
 
@@ -81,7 +81,7 @@ def profile_ops(
     entries = _entries(targets, plan, samples, curve)
     return LatencyTable(
         identity=backend.identity(),
-        environment={**backend.environment(), CALIBRATION_MS: samples[CALIBRATION].quantile() * 1e3},
+        environment={**backend.environment(), **_circumstances(samples)},
         settings=settings.as_dict(),
         space=space,
         entries=entries,
@@ -90,6 +90,17 @@ def profile_ops(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         cache=curve,
     )
+
+
+def _circumstances(samples: Mapping[str, SampleSet]) -> dict[str, object]:
+    """What the samples say of the machine while it measured."""
+    halves = split_half_noise(samples.values())
+    return {
+        CALIBRATION_MS: samples[CALIBRATION].quantile() * 1e3,
+        "calibration_op_drift": drift(samples[CALIBRATION]),
+        "split_half_median": halves[0] if halves else None,
+        "split_half_p90": halves[1] if halves else None,
+    }
 
 
 def calibration_graph(image_channels: int) -> OpGraph:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
@@ -245,3 +245,20 @@ def drift(samples: SampleSet, parts: int = 4) -> float:
         return 0.0
     quarters = [float(np.quantile(part, QUANTILE)) for part in np.array_split(np.array(samples.seconds), parts)]
     return max(quarters) / min(quarters) - 1.0
+
+
+def split_half_noise(samples: Iterable[SampleSet]) -> tuple[float, float] | None:
+    """How well one profile repeats itself: q10 of the even rounds against q10 of the odd ones.
+
+    Returns:
+        Median and 90th percentile of the relative differences over all runnables with eight rounds or more; None
+        where there are none.
+    """
+    differences = []
+    for one in samples:
+        if len(one.seconds) >= 8:
+            even, odd = (float(np.quantile(one.seconds[start::2], QUANTILE)) for start in (0, 1))
+            differences.append(abs(even - odd) / ((even + odd) / 2))
+    if not differences:
+        return None
+    return float(np.median(differences)), float(np.quantile(differences, 0.9))

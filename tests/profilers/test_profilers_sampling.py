@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from profilers import JournalError, Sampler, SampleSet, SamplingSettings
 from profilers._journal import SampleJournal
-from profilers._sampling import CALIBRATION, bootstrap_quantiles, drift, stop_reason
+from profilers._sampling import CALIBRATION, bootstrap_quantiles, drift, split_half_noise, stop_reason
 
 QUIET = SamplingSettings(min_rounds=10, max_rounds=40, check_every=5, inner_seconds=1e-3)
 
@@ -134,6 +134,16 @@ def test_drift_is_seen():
     moved = SampleSet(1, seconds=list(np.linspace(1.0, 1.2, 40)))
     assert drift(steady) == 0.0
     assert 0.1 < drift(moved) < 0.2
+
+
+def test_halves_of_a_profile_are_compared():
+    steady = [SampleSet(1, seconds=[1.0] * 20)] * 9
+    torn = SampleSet(1, seconds=[1.0, 1.2] * 10)
+    assert split_half_noise(steady) == (0.0, 0.0)
+    median, p90 = split_half_noise([*steady[:5], torn, torn])
+    assert median == 0.0
+    assert p90 == pytest.approx(0.2 / 1.1)
+    assert split_half_noise([SampleSet(1, seconds=[1.0] * 7)]) is None
 
 
 def test_bootstrap_quantiles_follow_numpy_in_the_mean():
