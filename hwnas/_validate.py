@@ -125,11 +125,9 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     fitted = table.calibration
     lines.append(f"calibration: latencies times {math.exp(fitted.shift):.4f}, exponent {1 + fitted.tilt:.4f}")
     lines += table.validation.lines() if table.validation else ["not validated"]
-    halves = [table.environment.get(f"split_half_{name}") for name in ("median", "p90")]
-    if all(isinstance(half, float) for half in halves):
-        lines.append(
-            "rounds split in halves differ by {:.2%} in the median, {:.2%} at the 90th percentile".format(*halves)
-        )
+    median, p90 = (table.environment.get(f"split_half_{name}") for name in ("median", "p90"))
+    if isinstance(median, float) and isinstance(p90, float):
+        lines.append(f"rounds split in halves differ by {median:.2%} in the median, {p90:.2%} at the 90th percentile")
     lines += [f"note: {note}" for note in table.notes]
     lines.append(f"dearest rows (of {len(rows)}): price, 90 % interval, rounds, why sampling stopped")
     for entry in rows[:most]:

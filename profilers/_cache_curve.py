@@ -35,16 +35,18 @@ class CachePair:
         name: unique; the two runnables are called ``name:own`` and ``name:tied``.
         graph: the chain.
         op: its link.
+        suffix: of both names, where a pair is measured more than once.
     """
 
     name: str
     graph: OpGraph
     op: Op
+    suffix: str = ""
 
     @property
     def labels(self) -> tuple[str, str]:
         """Names of the two runnables: own weights, tied weights."""
-        return f"{self.name}:own", f"{self.name}:tied"
+        return f"{self.name}:own{self.suffix}", f"{self.name}:tied{self.suffix}"
 
 
 def typical_working_bytes(graph: OpGraph, sizes: Sizes) -> float:

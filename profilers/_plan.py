@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from latency_tables import INPUT, GraphBuilder, Op, OpGraph
 from profilers._backend import Backend
@@ -59,9 +59,37 @@ class Plan:
         text = json.dumps([graphs, [p.name for p in self.pairs], networks])
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
+    @property
+    def tight(self) -> frozenset[str]:
+        """Names, in both passes, of the probes that many prices rest on."""
+        return frozenset(name for p in self.probes if p.shared for name in (p.name, again(p.name)))
+
+    def with_second_pass(self) -> Plan:
+        """The same with every probe and pair twice, the second time under the names of the second pass."""
+        probes = [*self.probes, *(replace(p, name=again(p.name)) for p in self.probes)]
+        pairs = [*self.pairs, *(replace(p, suffix=again("")) for p in self.pairs)]
+        return replace(self, probes=probes, pairs=pairs)
+
+    def load_probes(self, backend: Backend) -> dict[str, Runnable]:
+        """Sessions of all probes and pairs by name.
+
+        Raises:
+            UnsupportedGraphError: the runtime cannot execute one.
+        """
+        loaded: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied) for p in self.probes}
+        for pair in self.pairs:
+            own, tied = pair.labels
+            loaded |= {own: backend.load(pair.graph), tied: backend.load(pair.graph, tied=[pair.op])}
+        return loaded
+
     def load_networks(self, backend: Backend, seed: int) -> dict[str, Runnable]:
         """Sessions of the whole networks; `seed` also numbers the pass."""
         return {network_label(i, seed): backend.load(n.graph, seed=seed) for i, n in self.networks.items()}
+
+
+def again(name: str) -> str:
+    """What a runnable is called in the second pass."""
+    return f"{name} (again)"
 
 
 def network_label(index: int, number: int) -> str:
@@ -105,21 +133,13 @@ def load_plan(plan: Plan, backend: Backend, targets: Sequence[Op]) -> tuple[Plan
         UnsupportedGraphError: a graph cannot be executed although each of its ops can.
     """
     try:
-        return plan, _load(plan, backend)
+        return plan, plan.load_probes(backend)
     except UnsupportedGraphError:
         refused = _refused_ops(backend, targets)
         if not refused:
             raise
-        again = design_plan(backend, targets, list(plan.networks.values()), refused)
-        return again, _load(again, backend)
-
-
-def _load(plan: Plan, backend: Backend) -> dict[str, Runnable]:
-    loaded: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied) for p in plan.probes}
-    for pair in plan.pairs:
-        own, tied = pair.labels
-        loaded |= {own: backend.load(pair.graph), tied: backend.load(pair.graph, tied=[pair.op])}
-    return loaded
+        around = design_plan(backend, targets, list(plan.networks.values()), refused)
+        return around, around.load_probes(backend)
 
 
 def _refused_ops(backend: Backend, targets: Sequence[Op]) -> dict[Op, str]:

@@ -22,7 +22,7 @@ from profilers._cache_curve import fit_cache_curve
 from profilers._design import Probe
 from profilers._journal import SampleJournal
 from profilers._operators import _make as ops
-from profilers._plan import Network, Plan, design_plan, load_plan, network_label
+from profilers._plan import Network, Plan, again, design_plan, load_plan, network_label
 from profilers._sampling import CALIBRATION, Runnable, Sampler, SampleSet, SamplingSettings, drift, split_half_noise
 from profilers._solve import OpPrice, solve_prices
 from profilers._working_set import Sizes, op_kernels
@@ -50,10 +50,13 @@ def profile_ops(
 ) -> LatencyTable:
     """Measure prices of `targets` and judge them on whole networks.
 
+    Everything is measured in two passes, each with sessions of its own: where a session's memory happens to lie can
+    cost a cheap op half its price again.
+
     Args:
         backend: device and runtime.
         targets: the ops to price.
-        networks: whole networks, measured twice; nothing is fitted to the held-out ones.
+        networks: whole networks; nothing is fitted to the held-out ones.
         journal: file that raw samples are appended to round by round; an interrupted profile goes on from it.
         space: name and settings of the space, stored in the table.
         settings: of the sampling.
@@ -69,14 +72,16 @@ def profile_ops(
         if samples_file.rounds:
             progress(f"going on after {samples_file.rounds} rounds in {journal}")
         progress(f"loading {len(plan.probes) + 2 * len(plan.pairs)} probes and {len(networks)} networks")
-        plan, first = load_plan(plan, backend, targets)
-        first |= plan.load_networks(backend, seed=1)
-        first[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
-        tight = frozenset(probe.name for probe in plan.probes if probe.shared)
-        samples = _sample(first, settings, samples_file, tight, "probes and networks", progress)
-        first.clear()
-        second = plan.load_networks(backend, seed=2)
-        samples |= _sample(second, settings, samples_file, frozenset(), "networks again", progress)
+        plan, runnables = load_plan(plan, backend, targets)
+        runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
+        samples: dict[str, SampleSet] = {}
+        for number in (1, 2):
+            if number == 2:
+                runnables.clear()
+                runnables |= {again(name): loaded for name, loaded in plan.load_probes(backend).items()}
+            runnables |= plan.load_networks(backend, seed=number)
+            samples |= _sample(runnables, settings, samples_file, plan.tight, f"pass {number} of 2", progress)
+    plan = plan.with_second_pass()
     curve = fit_cache_curve(plan.pairs, samples, fast_cache_bytes=backend.fast_cache_bytes, sizes=plan.sizes)
     entries = _entries(targets, plan, samples, curve)
     return LatencyTable(
@@ -151,12 +156,19 @@ def _entries(
     entries = {}
     for op in dict.fromkeys([SESSION, *targets]):
         if op in prices:
-            entry = _entry(op, prices[op], samples[by_op[op].name])
+            entry = _entry(op, prices[op], _both_passes(by_op[op].name, samples))
         else:
             reason = plan.refused.get(op, "the graphs that would price it could not be executed")
             entry = Entry(op, "unsupported", 0.0, 0.0, 0.0, 0.0, 0.0, 0, "", reason)
         entries[op] = entry if op == SESSION else _with_sizes(entry, plan.sizes)
     return entries
+
+
+def _both_passes(name: str, samples: Mapping[str, SampleSet]) -> SampleSet:
+    """All samples of a probe."""
+    name = name.removesuffix(again(""))
+    first, second = samples[name], samples[again(name)]
+    return SampleSet(first.repeats, [*first.seconds, *second.seconds], second.stop)
 
 
 def _with_sizes(entry: Entry, sizes: Sizes) -> Entry:

@@ -48,9 +48,9 @@ class SamplingSettings:
             that of a network of milliseconds no less than that of one of microseconds.
     """
 
-    min_rounds: int = 20
-    max_rounds: int = 60
-    max_seconds: float = 120.0
+    min_rounds: int = 12
+    max_rounds: int = 35
+    max_seconds: float = 75.0
     target: float = 0.01
     inner_seconds: float = 300e-6
     check_every: int = 5
