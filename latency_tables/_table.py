@@ -124,7 +124,7 @@ class LatencyTable:
     @cached_property
     def _calibrating(self) -> tuple[list[float], list[float]]:
         chosen = [n for n in self.networks if n.split == "calibration"]
-        return [n.unfitted_ms for n in chosen], [n.measured_ms for n in chosen]
+        return [n.unfitted_ms for n in chosen], [n.latency_ms for n in chosen]
 
     @cached_property
     def validation(self) -> ValidationReport | None:
@@ -134,14 +134,15 @@ class LatencyTable:
             return None
         unfitted = np.array([n.unfitted_ms for n in held])
         first, second = np.array([n.measured_ms for n in held]), np.array([n.repeat_ms for n in held])
+        measured = np.array([n.latency_ms for n in held])
         calibrated = self.calibration.apply(unfitted)
         spread = self.spread if self.spread is not None else 0.0
-        inside = np.abs(np.log(first / calibrated)) <= spread
+        inside = np.abs(np.log(measured / calibrated)) <= spread
         return ValidationReport(
             networks=len(held),
             calibration_networks=len(self.networks) - len(held),
-            unfitted=agreement(unfitted, first),
-            calibrated=agreement(calibrated, first),
+            unfitted=agreement(unfitted, measured),
+            calibrated=agreement(calibrated, measured),
             noise_floor=noise_floor(first, second),
             interval_coverage=float(inside.mean()),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -28,6 +29,11 @@ class NetworkMeasurement:
     unfitted_ms: float
     measured_ms: float
     repeat_ms: float
+
+    @property
+    def latency_ms(self) -> float:
+        """What predictions are held against: the geometric mean of both measurements."""
+        return math.sqrt(self.measured_ms * self.repeat_ms)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
 from profilers._fusion import fusion_differences
 from profilers._networks import measure_twice
 from profilers._onnxruntime import BoundSession, OnnxRuntimeBackend, installed_providers, make_session
-from profilers._operators import Parameter, expand, operator_kinds, operator_of, primitive_of
+from profilers._operators import Parameter, expand, operator_kinds, operator_of, parts_of, primitive_of
 from profilers._operators import _make as ops
 from profilers._plan import Network
 from profilers._profile import profile_ops
@@ -70,6 +70,7 @@ __all__ = [
     "operator_kinds",
     "operator_of",
     "ops",
+    "parts_of",
     "peak_memory_bytes",
     "primitive_of",
     "profile_ops",

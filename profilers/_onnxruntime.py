@@ -17,6 +17,8 @@ from profilers._weights import random_weights
 
 PROVIDER = "CPUExecutionProvider"
 PRECISIONS = ("fp32", "int8")
+_POOL: set[int] = set()
+"""Size of the process-wide thread pool, once it is made."""
 
 
 def make_session(model: bytes | str, *, threads: int, provider: str = PROVIDER) -> Any:
@@ -30,15 +32,38 @@ def make_session(model: bytes | str, *, threads: int, provider: str = PROVIDER) 
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    if threads > 1 and _shares_pool(threads):
+        options.use_per_session_threads = False
+    else:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     if provider != PROVIDER:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return onnxruntime.InferenceSession(model, options, providers=[provider])
+
+
+def _shares_pool(threads: int) -> bool:
+    """Whether sessions of so many threads run on one pool for the whole process.
+
+    With a pool for each session, the threads of the session that ran last still spin, waiting for work, while the next
+    one is measured, and take its cores. The pool can be made once in a process; other thread counts do without it.
+    """
+    import onnxruntime
+
+    if threads in _POOL:
+        return True
+    if _POOL or not hasattr(onnxruntime, "set_global_thread_pool_sizes"):
+        return False
+    try:
+        onnxruntime.set_global_thread_pool_sizes(threads, 1)
+    except Exception:  # made by somebody else; ONNX Runtime's exceptions have no common base of their own
+        return False
+    _POOL.add(threads)
+    return True
 
 
 class BoundSession:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -84,14 +85,15 @@ def profile_ops(
     plan = plan.with_second_pass()
     curve = fit_cache_curve(plan.pairs, samples, fast_cache_bytes=backend.fast_cache_bytes, sizes=plan.sizes)
     entries = _entries(targets, plan, samples, curve)
+    measured = _measurements(plan.networks, samples, entries, curve)
     return LatencyTable(
         identity=backend.identity(),
         environment={**backend.environment(), **_circumstances(samples)},
         settings=settings.as_dict(),
         space=space,
         entries=entries,
-        networks=_measurements(plan.networks, samples, entries, curve),
-        notes=(*_notes(samples, entries), *backend.warnings()),
+        networks=measured,
+        notes=(*_notes(samples, entries, measured), *backend.warnings()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         cache=curve,
     )
@@ -221,8 +223,16 @@ def _measurements(
     )
 
 
-def _notes(samples: Mapping[str, SampleSet], entries: Mapping[Op, Entry]) -> list[str]:
+def _notes(
+    samples: Mapping[str, SampleSet], entries: Mapping[Op, Entry], networks: Sequence[NetworkMeasurement]
+) -> list[str]:
     notes = []
+    change = statistics.median(n.repeat_ms / n.measured_ms for n in networks) - 1 if networks else 0.0
+    if abs(change) > DRIFT_ALARM:
+        notes.append(
+            f"the second pass took {change:+.0%} longer than the first: the machine changed its speed; "
+            "run the same `hwnas profile` with --force when it is steadier"
+        )
     moved = drift(samples[CALIBRATION])
     if moved > DRIFT_ALARM:
         notes.append(

@@ -20,6 +20,27 @@ def test_the_benchmarks_page_comes_from_its_results():
     assert script.PAGE.read_text(encoding="utf-8") == script.page(results)
 
 
+def test_the_latency_page_comes_from_its_results():
+    script = load_script("write_latency")
+    latency = json.loads(script.LATENCY.read_text(encoding="utf-8"))
+    fit = json.loads(script.FIT.read_text(encoding="utf-8")) if script.FIT.exists() else None
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(latency, fit)
+
+
+def test_shipped_tables_are_whole_and_validated():
+    from hwnas._tables import require_coverage
+    from hwnas._validate import space_of
+    from latency_tables import load_table
+
+    paths = sorted((ROOT / "latency_tables" / "data").glob("*.json"))
+    assert paths
+    for path in paths:
+        table = load_table(path)
+        require_coverage(table, space_of(table))
+        assert table.validation.networks >= 50
+        assert json.loads(path.read_text(encoding="utf-8"))["validation"] == table.validation.as_dict()
+
+
 def test_links_between_pages_lead_somewhere():
     import re
 

@@ -48,6 +48,31 @@ def run_profile(options: argparse.Namespace) -> None:
     _print(f"{len(table.entries)} prices in {path}")
 
 
+def run_fit(options: argparse.Namespace) -> None:
+    """``hwnas fit``."""
+    from hwnas._fit import fit_table
+    from hwnas.spaces import make_space
+    from latency_tables import save_table
+
+    table = fit_table(
+        make_space(options.space, **space_settings(options)),
+        options.csv,
+        latency_column=options.latency_column,
+        device=options.device,
+        unit=options.unit,
+        batch=options.batch,
+        dead_code=options.dead_code,
+        seed=options.seed,
+    )
+    try:
+        save_table(table, Path(options.output))
+    except OSError as error:
+        raise HwnasError(f"cannot write {options.output}: {error.strerror}; choose another place") from None
+    for note in table.notes:
+        _print(note)
+    _print(f"{len(table.entries)} prices from {len(table.networks)} networks in {options.output}")
+
+
 def run_search(options: argparse.Namespace) -> None:
     """``hwnas search``."""
     from hwnas._search import run_search as search
@@ -100,16 +125,18 @@ def run_export(options: argparse.Namespace) -> None:
 
 def run_predict(options: argparse.Namespace) -> None:
     """``hwnas predict``."""
+    from hwnas._fit import written_price
     from hwnas._validate import space_of
     from latency_tables import load_table
     from profilers import graph_macs, graph_params, peak_memory_bytes
 
     table = load_table(Path(options.table))
     space = space_of(table)
-    graph = space.graph(space.parse(options.arch))
-    price, batch = table.price(graph), int(str(table.identity["batch"]))
+    arch = space.parse(options.arch)
+    graph, batch = space.graph(arch), int(str(table.identity["batch"]))
+    price = written_price(table, space, arch)
     found: dict[str, Any] = {
-        "arch": space.format(space.parse(options.arch)),
+        "arch": space.format(arch),
         "latency_ms": {"predicted": price.value_ms, "low": price.low_ms, "high": price.high_ms},
         "macs": graph_macs(graph),
         "params": graph_params(graph),

@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hwnas {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
     _profile(commands)
+    _fit(commands)
     _search(commands)
     _export(commands)
     _predict(commands)
@@ -66,6 +67,26 @@ def _profile(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--seed", type=int, default=0, help="of the networks drawn for validation")
     command.add_argument("-o", "--output", help="table file (default: in the user's table folder)")
     command.add_argument("--force", action="store_true", help="measure again and replace what is there")
+
+
+def _fit(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands,
+        "fit",
+        "make a latency table of whole-network latencies alone, from ten networks up",
+        "hwnas fit measured.csv --latency-column phone_ms --device my-phone --space nasbench201 -o phone.json",
+    )
+    command.add_argument("csv", help="CSV file (or .csv.gz) with a column arch and one of latencies")
+    command.add_argument("--latency-column", required=True, help="column of latencies")
+    command.add_argument("--unit", default="ms", help="of the column: s, ms (default) or us")
+    command.add_argument("--device", required=True, help="name of the device that was measured")
+    command.add_argument("--batch", type=int, default=1, help="images of one inference (default 1)")
+    command.add_argument("--dead-code", default="auto", help="branches without use: executed, removed, auto (default)")
+    _space_options(command)
+    command.add_argument("--classes", type=int, help="classes of the networks (default 10)")
+    command.add_argument("--image-channels", type=int, help="channels of the images (default 3)")
+    command.add_argument("--seed", type=int, default=0, help="of the bootstrap behind the intervals")
+    command.add_argument("-o", "--output", required=True, help="table file to write")
 
 
 def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:

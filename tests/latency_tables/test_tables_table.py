@@ -74,7 +74,7 @@ def test_a_graph_costs_the_session_and_the_sum_of_its_live_ops():
 
 def test_calibration_networks_set_the_correction_and_the_interval_and_held_out_ones_do_not():
     table = make_table()
-    assert 0.9 * math.log(1.1) < table.calibration.shift < math.log(1.1)
+    assert 0.9 * math.log(1.1055) < table.calibration.shift < math.log(1.1055)
     assert table.calibration.tilt == 0.0  # a factor explains everything
     price = table.price(graph(CONV))
     assert price.value_ms == pytest.approx(0.052 * math.exp(table.calibration.shift))
@@ -117,15 +117,16 @@ def test_a_cache_curve_goes_on_along_its_last_piece():
 def test_the_report_of_held_out_networks():
     report = make_table().validation
     assert (report.networks, report.calibration_networks) == (20, 10)
-    assert report.unfitted.mape == pytest.approx(1 - 1 / 1.1)
+    assert report.unfitted.mape == pytest.approx(1 - 1 / math.sqrt(1.1 * 1.111))
     assert report.unfitted.within_5 == 0.0
-    assert report.unfitted.within_10 == 1.0
+    assert report.unfitted.within_10 == 1.0  # the mean of both measurements is 10.5 % above
     assert report.unfitted.spearman == pytest.approx(1.0)
     assert report.noise_floor.median == pytest.approx(0.011 / 1.1055)
     assert report.calibrated.mape < report.unfitted.mape
     assert report.interval_coverage == 1.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([CONV, RELU, ops.conv(SHAPE, 8, 5), ops.conv(SHAPE, 8, 1)]), min_size=1, max_size=6))
 def test_no_silent_miss(kinds):
     table = make_table()
@@ -192,6 +193,27 @@ def test_a_mutated_file_is_refused_or_means_the_same(position, character, insert
     except TableFormatError:
         return
     assert read == parse_table(TEXT)
+
+
+def test_ten_thousand_mutations_are_refused_or_mean_the_same():
+    rng, original = np.random.default_rng(0), parse_table(TEXT)
+    letters = np.frombuffer(TEXT.encode("ascii"), dtype=np.uint8)
+    refused = 0
+    for _ in range(10_000):
+        mutated = letters.copy()
+        places = rng.integers(0, len(letters), size=rng.integers(1, 4))
+        kind = rng.integers(3)
+        if kind == 0:
+            mutated[places] = rng.integers(32, 127, size=len(places))
+        elif kind == 1:
+            mutated = np.delete(mutated, places)
+        else:
+            mutated = np.insert(mutated, places, rng.choice(letters, size=len(places)))
+        try:
+            assert parse_table(mutated.tobytes().decode("ascii")) == original
+        except TableFormatError:
+            refused += 1
+    assert refused > 9_000  # most of the text matters
 
 
 @settings(max_examples=100, deadline=None)

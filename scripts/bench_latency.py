@@ -1,0 +1,138 @@
+"""How well latency tables predict whole networks, against simpler ways to predict them.
+
+scripts/bench_latency.py TABLE.json [TABLE.json ...] [-o docs/results/latency.json]
+
+Each table must be one of this device. Its held-out networks and every one of its operators, alone in a session of its
+own, are measured now in the same interleaved rounds; then six predictions are held against the networks:
+
+    ours, nothing fitted           the table's prices and its cache curve
+    ours, calibrated               the same, corrected by the table's ten calibration networks
+    alone                          operators measured alone, summed
+    alone minus dispatch           the same, each less the cost of an empty session
+    MACs                           multiply-accumulates times a factor fitted to the ten calibration networks
+    additive fit                   prices fitted to the ten calibration networks alone (hwnas fit)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from hwnas._fit import fit_model
+from hwnas._fit_networks import describe
+from hwnas._validate import backend_of, space_of
+from hwnas.spaces import Space
+from latency_tables import INPUT, SESSION, GraphBuilder, LatencyTable, Op, OpGraph, agreement, load_table, noise_floor
+from profilers import Backend, Sampler, SamplingSettings, graph_macs, ops
+
+SETTINGS = SamplingSettings(min_rounds=20, max_rounds=40)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="+", type=Path, help="latency tables of this device")
+    parser.add_argument("-o", "--output", type=Path, help="JSON file; results of other tables in it are kept")
+    options = parser.parse_args()
+    results: dict[str, Any] = {}
+    if options.output and options.output.exists():
+        results = json.loads(options.output.read_text(encoding="utf-8"))
+    for path in options.tables:
+        results[path.stem] = found = compare(load_table(path), lambda text: print(text, file=sys.stderr))
+        print(f"{path.stem}: {found['networks']} networks, noise floor {found['noise_floor']['median']:.2%}")
+        for name, row in found["predictions"].items():
+            print(
+                f"  {name:22s} Spearman {row['spearman']:.4f}  MAPE {row['mape']:7.2%}  "
+                f"within 5 % {row['within_5']:4.0%}  within 10 % {row['within_10']:4.0%}"
+            )
+        if options.output:
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def compare(table: LatencyTable, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Measure now, predict in six ways."""
+    space = space_of(table)
+    backend = backend_of(table, space)
+    table.require_identity(backend.identity())
+    graphs = {n.arch: space.graph(space.parse(n.arch)) for n in table.networks}
+    held = [n.arch for n in table.networks if n.split == "held-out"]
+    alone, empty, measured, repeat = measure(backend, table, [graphs[arch] for arch in held], progress)
+    mean = np.sqrt(measured * repeat)
+    fitting = {n.arch: n.latency_ms for n in table.networks if n.split == "calibration"}
+    macs = np.array([graph_macs(graphs[arch]) for arch in held])
+    factor = np.exp(np.median([np.log(ms / graph_macs(graphs[arch])) for arch, ms in fitting.items()]))
+    unfitted = np.array([table.unfitted_graph_ms(graphs[arch]) for arch in held])
+    predictions = {
+        "ours, nothing fitted": unfitted,
+        "ours, calibrated": table.calibration.apply(unfitted),
+        "alone": summed(alone, 0.0, [graphs[arch] for arch in held]),
+        "alone minus dispatch": empty + summed(alone, empty, [graphs[arch] for arch in held]),
+        "MACs": factor * macs,
+        "additive fit": fitted(space, fitting, held),
+    }
+    return {
+        "space": dict(table.space),
+        "identity": dict(table.identity),
+        "networks": len(held),
+        "noise_floor": asdict(noise_floor(measured, repeat)),
+        "table_validation": table.validation.as_dict() if table.validation else None,
+        "measured_ms": rounded(mean),
+        "predictions": {
+            name: {**asdict(agreement(values, mean)), "predicted_ms": rounded(values)}
+            for name, values in predictions.items()
+        },
+    }
+
+
+def fitted(space: Space, fitting: dict[str, float], held: Sequence[str]) -> Any:
+    """What `hwnas fit` makes of the calibration networks alone."""
+    networks = describe(space, [space.parse(arch) for arch in [*fitting, *held]])
+    known = np.arange(len(fitting))
+    model = fit_model(networks, np.array([*fitting.values(), *np.ones(len(held))]), known, 0.0, "removed")
+    return model.predict(networks, np.arange(len(fitting), len(fitting) + len(held)))
+
+
+def measure(
+    backend: Backend, table: LatencyTable, networks: Sequence[OpGraph], progress: Callable[[str], None]
+) -> tuple[dict[Op, float], float, Any, Any]:
+    """Ops alone, an empty session, the networks and the networks with sessions of their own again; milliseconds."""
+    runnables = {op.key: backend.load(single(op)) for op in table.entries if op != SESSION}
+    identity = GraphBuilder((8, 1, 1))
+    runnables["empty"] = backend.load(identity.build(identity.add("a", ops.activation((8, 1, 1), "relu"), INPUT)))
+    for number in (1, 2):
+        runnables |= {f"network:{i}:{number}": backend.load(graph, seed=number) for i, graph in enumerate(networks)}
+    progress(f"measuring {len(runnables)} graphs")
+    samples = Sampler(runnables, SETTINGS).run()
+    ms = {name: one.quantile() * 1e3 for name, one in samples.items()}
+    first, second = (np.array([ms[f"network:{i}:{n}"] for i in range(len(networks))]) for n in (1, 2))
+    return {op: ms[op.key] for op in table.entries if op != SESSION}, ms["empty"], first, second
+
+
+def single(op: Op) -> OpGraph:
+    """A network of one op; a second input of it is the same tensor."""
+    builder = GraphBuilder(op.inputs[0])
+    if any(shape != op.inputs[0] for shape in op.inputs):
+        raise SystemExit(f"op {op.key} cannot stand alone")
+    return builder.build(builder.add("op", op, *([INPUT] * len(op.inputs))))
+
+
+def summed(prices: dict[Op, float], less: float, graphs: Sequence[OpGraph]) -> Any:
+    """Sums of prices, each lessened but not below zero."""
+    return np.array([sum(max(0.0, prices[op] - less) * n for op, n in graph.op_counts.items()) for graph in graphs])
+
+
+def rounded(values: Any) -> list[float]:
+    return [float(f"{value:.5g}") for value in values]
+
+
+if __name__ == "__main__":
+    main()
