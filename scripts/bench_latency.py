@@ -3,10 +3,13 @@
 scripts/bench_latency.py TABLE.json [TABLE.json ...] [-o docs/results/latency.json]
 
 Each table must be one of this device. Its held-out networks and every one of its operators, alone in a session of its
-own, are measured now in the same interleaved rounds; then six predictions are held against the networks:
+own, are measured now in the same interleaved rounds. Predictions from operators measured alone are held against these
+networks; predictions from what the table holds are held against its own measurements of the same networks, taken in the
+same rounds as its prices. What the table says of the networks as they are now stands beside that:
 
     ours, nothing fitted           the table's prices and its cache curve
     ours, calibrated               the same, corrected by the table's ten calibration networks
+    ours, later                    the same, held against the networks as they are now
     alone                          operators measured alone, summed
     alone minus dispatch           the same, each less the cost of an empty session
     MACs                           multiply-accumulates times a factor fitted to the ten calibration networks
@@ -66,18 +69,21 @@ def compare(table: LatencyTable, progress: Callable[[str], None]) -> dict[str, A
     graphs = {n.arch: space.graph(space.parse(n.arch)) for n in table.networks}
     held = [n.arch for n in table.networks if n.split == "held-out"]
     alone, empty, measured, repeat = measure(backend, table, [graphs[arch] for arch in held], progress)
-    mean = np.sqrt(measured * repeat)
+    now = np.sqrt(measured * repeat)
     fitting = {n.arch: n.latency_ms for n in table.networks if n.split == "calibration"}
     macs = np.array([graph_macs(graphs[arch]) for arch in held])
     factor = np.exp(np.median([np.log(ms / graph_macs(graphs[arch])) for arch, ms in fitting.items()]))
     unfitted = np.array([table.unfitted_graph_ms(graphs[arch]) for arch in held])
+    then = np.array([n.latency_ms for n in table.networks if n.split == "held-out"])
+    held_graphs = [graphs[arch] for arch in held]
     predictions = {
-        "ours, nothing fitted": unfitted,
-        "ours, calibrated": table.calibration.apply(unfitted),
-        "alone": summed(alone, 0.0, [graphs[arch] for arch in held]),
-        "alone minus dispatch": empty + summed(alone, empty, [graphs[arch] for arch in held]),
-        "MACs": factor * macs,
-        "additive fit": fitted(space, fitting, held),
+        "ours, nothing fitted": (unfitted, then),
+        "ours, calibrated": (table.calibration.apply(unfitted), then),
+        "ours, later": (table.calibration.apply(unfitted), now),
+        "alone": (summed(alone, 0.0, held_graphs), now),
+        "alone minus dispatch": (empty + summed(alone, empty, held_graphs), now),
+        "MACs": (factor * macs, then),
+        "additive fit": (fitted(space, fitting, held), then),
     }
     return {
         "space": dict(table.space),
@@ -85,10 +91,9 @@ def compare(table: LatencyTable, progress: Callable[[str], None]) -> dict[str, A
         "networks": len(held),
         "noise_floor": asdict(noise_floor(measured, repeat)),
         "table_validation": table.validation.as_dict() if table.validation else None,
-        "measured_ms": rounded(mean),
         "predictions": {
-            name: {**asdict(agreement(values, mean)), "predicted_ms": rounded(values)}
-            for name, values in predictions.items()
+            name: {**asdict(agreement(x, y)), "predicted_ms": rounded(x), "measured_ms": rounded(y)}
+            for name, (x, y) in predictions.items()
         },
     }
 
