@@ -25,8 +25,10 @@ def executed_nodes(graph: OpGraph) -> Counter[str]:
     import onnxruntime
 
     from profilers._onnx import build_onnx
+    from profilers._onnxruntime import set_threads
 
     options = onnxruntime.SessionOptions()
+    set_threads(options, 1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 4
     with tempfile.TemporaryDirectory() as folder:

@@ -17,27 +17,26 @@ from profilers._weights import random_weights
 
 PROVIDER = "CPUExecutionProvider"
 PRECISIONS = ("fp32", "int8")
-_POOL: set[int] = set()
+_POOL: list[int] = []
 """Size of the process-wide thread pool, once it is made."""
 
 
-def make_session(model: bytes | str, *, threads: int, provider: str = PROVIDER) -> Any:
+def make_session(model: bytes | str, *, threads: int, provider: str = PROVIDER, measuring: bool = False) -> Any:
     """An `onnxruntime.InferenceSession` as this project measures and checks it.
 
     Args:
         model: serialised model, or a path.
         threads: threads inside an operator; ONNX Runtime's own default ignores container limits.
         provider: execution provider; a node that it cannot run is an error, never silently left to the CPU.
+        measuring: whether times will be taken; several threads then come from one pool for the whole process.
+
+    Raises:
+        DeviceUnavailableError: this process already measures with another number of threads.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    if threads > 1 and _shares_pool(threads):
-        options.use_per_session_threads = False
-    else:
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    set_threads(options, threads, measuring=measuring)
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 4
@@ -46,24 +45,39 @@ def make_session(model: bytes | str, *, threads: int, provider: str = PROVIDER) 
     return onnxruntime.InferenceSession(model, options, providers=[provider])
 
 
-def _shares_pool(threads: int) -> bool:
-    """Whether sessions of so many threads run on one pool for the whole process.
+def set_threads(options: Any, threads: int, *, measuring: bool = False) -> None:
+    """Give a session its threads: its own, or the process-wide pool once there is one.
 
     With a pool for each session, the threads of the session that ran last still spin, waiting for work, while the next
-    one is measured, and take its cores. The pool can be made once in a process; other thread counts do without it.
+    one is measured, and take its cores. The pool can be made once in a process, and then serves all its sessions.
+
+    Raises:
+        DeviceUnavailableError: this process already measures with another number of threads.
     """
+    if measuring and threads > 1 and not _POOL:
+        _make_pool(threads)
+    if measuring and _POOL and threads not in _POOL:
+        raise DeviceUnavailableError(
+            f"this process measures with {_POOL[0]} threads already; measure with {threads} in another process"
+        )
+    if _POOL:
+        options.use_per_session_threads = False
+        return
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+
+
+def _make_pool(threads: int) -> None:
     import onnxruntime
 
-    if threads in _POOL:
-        return True
-    if _POOL or not hasattr(onnxruntime, "set_global_thread_pool_sizes"):
-        return False
+    if not hasattr(onnxruntime, "set_global_thread_pool_sizes"):
+        return  # an old version: each session has its own
     try:
         onnxruntime.set_global_thread_pool_sizes(threads, 1)
     except Exception:  # made by somebody else; ONNX Runtime's exceptions have no common base of their own
-        return False
-    _POOL.add(threads)
-    return True
+        return
+    _POOL.append(threads)
 
 
 class BoundSession:
@@ -83,7 +97,9 @@ class BoundSession:
         import onnxruntime
 
         try:
-            self._session = make_session(model, threads=threads, provider=provider)
+            self._session = make_session(model, threads=threads, provider=provider, measuring=True)
+        except DeviceUnavailableError:
+            raise
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             raise UnsupportedGraphError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}") from None
         self._binding = self._session.io_binding()

@@ -42,8 +42,9 @@ _FIT_HEAD = """
 `hwnas fit` on ten random rows of a device's column of NAS-Bench-201, all other rows as test, nothing trimmed; means
 over {draws} draws. The noise floor of a column is the median difference between isomorphic cells that also name the
 same operations. On the right the Spearman of two simpler fits to the same rows: multiply-accumulates, and plain
-non-negative least squares on the operations that the cells name. The published mean of HELP (Lee et al. 2021, arXiv 2106.08630) with
-ten samples is .932, over six devices, partly others, and trimmed test sets. Measured by `scripts/bench_fit.py`.
+non-negative least squares on the operations that the cells name. The published mean of
+HELP (Lee et al. 2021, arXiv 2106.08630) with ten samples is .932, over six devices, partly others, and trimmed test
+sets. Measured by `scripts/bench_fit.py`.
 """
 
 

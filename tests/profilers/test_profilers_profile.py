@@ -1,6 +1,9 @@
 """The whole profile on a simulated device whose true prices are known."""
 
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from profilers._sampling import SampleSet
 from profilers._solve import solve_prices
 from profilers._working_set import Sizes, op_kernels
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 SPACES = {
     "nasbench201": make_space("nasbench201", image_size=8, cells=2),
     "tiny": make_space("mobilenetv3", preset="tiny", resolution=8),
@@ -229,6 +233,27 @@ def test_a_price_that_comes_out_below_zero_is_marked():
     assert (wide.status, wide.q10_ms) == ("unstable", 0.1)
     steady = _entry(SESSION, OpPrice(0.1, 0.1, 0.1, 0.099, 0.101), SampleSet(1, seconds=[1.0], stop="cap"))
     assert (steady.status, steady.reason) == ("ok", "")
+
+
+def test_several_threads_come_from_one_pool_for_the_process(tmp_path):
+    """In a process of its own, since a pool cannot be unmade."""
+    script = tmp_path / "pooled.py"
+    script.write_text(
+        "from latency_tables import GraphBuilder\n"
+        "from profilers import DeviceUnavailableError, OnnxRuntimeBackend, ops\n"
+        "from profilers import build_onnx, make_session, random_weights\n"
+        "builder = GraphBuilder((3, 8, 8))\n"
+        "graph = builder.build(builder.add('a', ops.conv((3, 8, 8), 8, 3), 'input'))\n"
+        "assert OnnxRuntimeBackend(threads=1).load(graph).run(1) > 0\n"
+        "assert OnnxRuntimeBackend(threads=2).load(graph).run(1) > 0\n"
+        "make_session(build_onnx(graph, random_weights(graph)).SerializeToString(), threads=1)  # checks still work\n"
+        "try:\n"
+        "    OnnxRuntimeBackend(threads=1).load(graph)\n"
+        "except DeviceUnavailableError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == ("this process measures with 2 threads already; measure with 1 in another process")
 
 
 class TestOnnxRuntime:
