@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from hwnas._cli import main
+from hwnas.spaces import make_space
 from latency_tables import IdentityMismatchError, load_table
-from profilers import BoundSession
+from profilers import BoundSession, graph_macs
 
 SMALL = ["--space", "mobilenetv3", "--resolution", "8", "--width", "0.5"]
 
@@ -106,6 +107,59 @@ def test_table_show(table_file, capsys):
 def test_devices(capsys):
     assert main(["devices"]) == 0
     assert capsys.readouterr().out.startswith("cpu ")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--precision", "fp8"], "--precision fp8 is not for device cpu; choose from fp32, int8"),
+        (["--precision", "fp16"], "--precision fp16 is not for device cpu; choose from fp32, int8"),
+        (
+            ["--protocol", "host"],
+            "--protocol and --channels-last are options of GPUs; leave them out with --device cpu",
+        ),
+        (["--channels-last"], "--protocol and --channels-last are options of GPUs; leave them out with --device cpu"),
+        (
+            ["--device", "cuda", "--precision", "int8"],
+            "--precision int8 is not for device cuda; choose from fp32, fp16, bf16",
+        ),
+        (
+            ["--device", "cuda", "--threads", "2"],
+            "--provider and --threads are options of --device cpu; leave them out with --device cuda",
+        ),
+        (["--device", "cuda:0", "--protocol", "slow"], "--protocol must be host or kernel, not 'slow'"),
+    ],
+)
+def test_options_of_measuring_that_do_not_fit(fails, tmp_path, options, message):
+    for command in (["profile", "-o", tmp_path / "t.json"], ["search", "--out", tmp_path / "run"]):
+        assert fails(*command, *SMALL, *options) == f"hwnas: error: {message}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fit_writes_a_table_that_predicts(tmp_path, capsys):
+    space = make_space("nasbench201")
+    rng = np.random.default_rng(0)
+    rows = {space.format(arch): graph_macs(space.graph(arch)) / 1e7 + 2 for arch in space.sample(14, rng)}
+    source, target = tmp_path / "m.csv", tmp_path / "t.json"
+    source.write_text("arch,phone_ms\n" + "".join(f"{arch},{ms:.4f}\n" for arch, ms in rows.items()))
+    command = ["fit", str(source), "--space", "nasbench201", "--latency-column", "phone_ms", "--device", "phone"]
+    assert main([*command, "-o", str(target)]) == 0
+    assert f"prices from {len(rows)} networks in {target}" in capsys.readouterr().out
+    arch, ms = next(iter(rows.items()))
+    assert main(["predict", str(target), arch, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["latency_ms"]["predicted"] == pytest.approx(ms, rel=0.1)
+
+
+def test_fit_says_what_is_wrong_with_its_input(fails, tmp_path):
+    source = tmp_path / "m.csv"
+    source.write_text("arch,ms\n|none~0|,1\n")
+    command = ["fit", source, "--space", "nasbench201", "--device", "phone", "-o", tmp_path / "t.json"]
+    assert "cannot read '|none~0|'" in fails(*command, "--latency-column", "ms")
+    space = make_space("nasbench201")
+    source.write_text(f"arch,ms\n{space.format(space.sample(1, np.random.default_rng(0))[0])},1\n")
+    assert "watts" in fails(*command, "--latency-column", "watts")
+    assert "10" in fails(*command, "--latency-column", "ms")  # one row is too few
+    assert not (tmp_path / "t.json").exists()
 
 
 def test_unknown_names(fails, tmp_path, benchmark_csv):
