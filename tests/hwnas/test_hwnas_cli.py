@@ -156,9 +156,11 @@ def test_fit_says_what_is_wrong_with_its_input(fails, tmp_path):
     command = ["fit", source, "--space", "nasbench201", "--device", "phone", "-o", tmp_path / "t.json"]
     assert "cannot read '|none~0|'" in fails(*command, "--latency-column", "ms")
     space = make_space("nasbench201")
-    source.write_text(f"arch,ms\n{space.format(space.sample(1, np.random.default_rng(0))[0])},1\n")
+    archs = {space.format(arch) for arch in space.sample(14, np.random.default_rng(0))}
+    source.write_text("arch,ms\n" + "".join(f"{arch},1\n" for arch in archs))
     assert "watts" in fails(*command, "--latency-column", "watts")
-    assert "10" in fails(*command, "--latency-column", "ms")  # one row is too few
+    source.write_text(f"arch,ms\n{min(archs)},1\n")
+    assert "1 connected networks; a fit needs 10 or more" in fails(*command, "--latency-column", "ms")
     assert not (tmp_path / "t.json").exists()
 
 
