@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
 
 from hwnas._errors import HwnasError
-from hwnas.spaces import Space
-from latency_tables import LatencyTable, Op, OpGraph, TableFormatError, UnmeasuredOpError, load_table, save_table
+from hwnas.spaces import Architecture, Space
+from latency_tables import LatencyTable, Op, TableFormatError, UnmeasuredOpError, load_table, save_table
 from profilers import Backend, Network, SamplingSettings, graph_macs, profile_ops
 
 CALIBRATION_NETWORKS = 10
@@ -116,20 +116,28 @@ def require_coverage(table: LatencyTable, space: Space) -> None:
 
 def draw_networks(space: Space, count: int, seed: int) -> list[Network]:
     """Distinct random networks: ten, evenly spread from few to many MACs, for calibration, all others held out."""
-    rng = np.random.default_rng((seed, 7))
-    chosen: dict[str, OpGraph] = {}
-    attempts = 0
-    while len(chosen) < min(count, space.size) and attempts < 100:
-        attempts += 1
-        for arch in space.sample(count, rng):
-            text = space.format(arch)
-            if text not in chosen and len(chosen) < count:
-                chosen[text] = space.graph(arch)
+    archs = draw_distinct(space, count, np.random.default_rng((seed, 7)))
+    chosen = {text: space.graph(arch) for text, arch in archs.items()}
     by_macs = sorted(chosen, key=lambda text: graph_macs(chosen[text]))
     spread = np.linspace(0, len(by_macs), min(CALIBRATION_NETWORKS, len(by_macs)), endpoint=False)
     half = len(by_macs) / (2 * max(1, len(spread)))
     calibrating = {by_macs[int(place + half)] for place in spread}
     return [Network(t, g, "calibration" if t in calibrating else "held-out") for t, g in chosen.items()]
+
+
+def draw_distinct(
+    space: Space, count: int, rng: np.random.Generator, seen: Collection[str] = ()
+) -> dict[str, Architecture]:
+    """Random architectures by text, none twice and none of `seen`; fewer than `count` where the space has no more."""
+    found: dict[str, Architecture] = {}
+    for _ in range(100):
+        for arch in space.sample(count, rng):
+            text = space.format(arch)
+            if text not in seen and len(found) < count:
+                found[text] = arch
+        if len(found) == min(count, space.size):
+            break
+    return found
 
 
 def find_table(space: Space, backend: Backend, folder: Path | None = None) -> LatencyTable | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hwnas._devices import make_backend
 from hwnas._errors import HwnasError
+from hwnas._tables import draw_distinct
 from hwnas.spaces import Architecture, Space, make_space
 from latency_tables import LatencyTable, NetworkMeasurement
 from profilers import Backend, SamplingSettings, measure_twice
@@ -139,13 +140,7 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
 
 
 def _unseen(space: Space, seen: set[str], count: int, seed: int) -> list[Architecture]:
-    rng = np.random.default_rng((seed, 11))
-    found: dict[str, Architecture] = {}
-    for _ in range(100):
-        for arch in space.sample(count, rng):
-            text = space.format(arch)
-            if text not in seen and len(found) < count:
-                found[text] = arch
-        if len(found) == count:
-            return list(found.values())
+    found = draw_distinct(space, count, np.random.default_rng((seed, 11)), seen)
+    if len(found) == count:
+        return list(found.values())
     raise HwnasError(f"the space has only {len(found)} networks that the table has not seen; ask for fewer --networks")

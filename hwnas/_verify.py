@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwnas._validate import backend_of, space_of
+from hwnas.spaces import Space
 from latency_tables import LatencyTable
-from profilers import SamplingSettings, remeasure
+from profilers import CALIBRATION_MS, Backend, SamplingSettings, remeasure
 
 QUICK = SamplingSettings(min_rounds=15, max_rounds=25, max_seconds=20.0)
 OPS = 5
@@ -40,7 +40,12 @@ class Check:
 
 
 def verify_table(
-    table: LatencyTable, *, seed: int = 0, progress: Callable[[str], None] = lambda text: None
+    table: LatencyTable,
+    space: Space,
+    backend: Backend,
+    *,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> list[Check]:
     """Measure five random prices, the calibration op and one whole network again.
 
@@ -48,15 +53,14 @@ def verify_table(
 
     Args:
         table: of this device.
+        space: the table's.
+        backend: this device, as the table was measured.
         seed: of the choice.
         progress: receives lines for people.
 
     Raises:
         IdentityMismatchError: the table is another device's.
-        DeviceUnavailableError: the device is not here.
     """
-    space = space_of(table)
-    backend = backend_of(table, space)
     table.require_identity(backend.identity())
     rng = np.random.default_rng(seed)
     priced = [entry for entry in table.entries.values() if entry.status == "ok" and entry.op.kind != "session"]
@@ -66,7 +70,7 @@ def verify_table(
     progress(f"measuring {len(chosen)} ops, the calibration op and {len(graphs)} network again")
     found = remeasure(backend, space.ops(), [entry.op for entry in chosen], graphs, table.cache, QUICK)
     checks = []
-    recorded = table.environment.get("calibration_op_ms")
+    recorded = table.environment.get(CALIBRATION_MS)
     if isinstance(recorded, float):
         checks.append(Check("calibration op", recorded, found.calibration_ms, TOLERANCE * recorded))
     for entry in chosen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,11 +54,10 @@ def fit_calibration(
     x, y = np.asarray(predicted_ms, dtype=np.float64), np.asarray(measured_ms, dtype=np.float64)
     if len(x) == 0:
         return Calibration()
-    plain = _fit(x, y, tilted=False)
     if len(x) < 5:
-        return plain
-    errors = [float(np.sum(_left_out(x, y, tilted) ** 2)) for tilted in (False, True)]
-    return _fit(x, y, tilted=True) if errors[1] < _WORTH * errors[0] else plain
+        return _plain(x, y)
+    errors = [float(np.sum(_left_out(x, y, fit) ** 2)) for fit in (_plain, _tilted)]
+    return _tilted(x, y) if errors[1] < _WORTH * errors[0] else _plain(x, y)
 
 
 def conformal_spread(predicted_ms: Sequence[float] | FloatArray, measured_ms: Sequence[float] | FloatArray) -> float:
@@ -69,17 +68,23 @@ def conformal_spread(predicted_ms: Sequence[float] | FloatArray, measured_ms: Se
     and 2.4); with fewer than nine networks the largest one, which promises less.
     """
     x, y = np.asarray(predicted_ms, dtype=np.float64), np.asarray(measured_ms, dtype=np.float64)
-    others = [np.arange(len(x)) != i for i in range(len(x))]
-    centres = np.array([fit_calibration(x[kept], y[kept]).apply(x[i]) for i, kept in enumerate(others)])
-    ratios = np.sort(np.abs(np.log(y / centres)))
+    ratios = np.sort(np.abs(_left_out(x, y, fit_calibration)))
     rank = min(len(ratios), math.ceil(0.9 * (len(ratios) + 1)))
     return float(ratios[rank - 1])
 
 
-def _left_out(x: FloatArray, y: FloatArray, tilted: bool) -> FloatArray:
+def _left_out(x: FloatArray, y: FloatArray, fit: Callable[[FloatArray, FloatArray], Calibration]) -> FloatArray:
     """Log errors ``(n,)`` of each network under the calibration by all the others."""
     kept = [np.arange(len(x)) != i for i in range(len(x))]
-    return np.array([math.log(y[i] / _fit(x[k], y[k], tilted).apply(x[i])) for i, k in enumerate(kept)])
+    return np.array([math.log(y[i] / fit(x[k], y[k]).apply(x[i])) for i, k in enumerate(kept)])
+
+
+def _plain(x: FloatArray, y: FloatArray) -> Calibration:
+    return _fit(x, y, tilted=False)
+
+
+def _tilted(x: FloatArray, y: FloatArray) -> Calibration:
+    return _fit(x, y, tilted=True)
 
 
 def _fit(x: FloatArray, y: FloatArray, tilted: bool) -> Calibration:

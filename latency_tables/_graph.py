@@ -61,6 +61,15 @@ class OpGraph:
         if not self.outputs:
             raise GraphError("op graph: no outputs")
 
+    @classmethod
+    def single(cls, op: Op, name: str = "op") -> OpGraph:
+        """A graph of one node; where the op has several inputs, all of them are the graph's input.
+
+        Raises:
+            GraphError: the op's inputs differ in shape.
+        """
+        return cls(op.inputs[0], (Node(name, op, (INPUT,) * len(op.inputs)),), (name,))
+
     @property
     def output_shape(self) -> Shape:
         """Shape of the first output."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from latency_tables._errors import LatencyTableError
-from latency_tables._op import Op
 from latency_tables._table import Entry, LatencyTable
 from latency_tables._validation import NetworkMeasurement
 
@@ -45,21 +43,17 @@ def merge_tables(first: LatencyTable, second: LatencyTable) -> LatencyTable:
 
 def _quality(entry: Entry) -> tuple[Any, ...]:
     width = (entry.high_ms - entry.low_ms) / entry.q10_ms if entry.q10_ms else float("inf")
-    return entry.priced, entry.samples, -width, _text(asdict(entry))
+    return entry.priced, entry.samples, -width, repr(entry)
 
 
 def _better_network(a: NetworkMeasurement, b: NetworkMeasurement) -> NetworkMeasurement:
-    chosen = min(a, b, key=lambda n: (abs(n.measured_ms - n.repeat_ms) / n.measured_ms, _text(asdict(n))))
+    chosen = min(a, b, key=lambda n: (abs(n.measured_ms - n.repeat_ms) / n.measured_ms, repr(n)))
     return replace(chosen, split="calibration") if "calibration" in (a.split, b.split) else chosen
 
 
 def _order(table: LatencyTable) -> tuple[int, str, str]:
-    rows = {op.key: asdict(entry) for op, entry in table.entries.items()}
-    return sum(entry.samples for entry in table.entries.values()), table.created, _text(rows)
-
-
-def _text(record: Mapping[str, Any]) -> str:
-    return repr(sorted((key, value.key if isinstance(value, Op) else value) for key, value in record.items()))
+    rows = sorted(table.entries.values(), key=lambda entry: entry.op.key)
+    return sum(entry.samples for entry in rows), table.created, repr(rows)
 
 
 def _name(table: LatencyTable) -> str:

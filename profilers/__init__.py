@@ -17,7 +17,7 @@ from profilers._onnxruntime import BoundSession, OnnxRuntimeBackend, installed_p
 from profilers._operators import Parameter, expand, operator_kinds, operator_of, parts_of, primitive_of
 from profilers._operators import _make as ops
 from profilers._plan import Network
-from profilers._profile import profile_ops
+from profilers._profile import CALIBRATION_MS, profile_ops
 from profilers._remeasure import Remeasured, remeasure
 from profilers._sampling import Runnable, Sampler, SampleSet, SamplingSettings, relative_half_width
 from profilers._weights import graph_parameters, initial_value, random_weights
@@ -37,6 +37,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "CALIBRATION_MS",
     "Backend",
     "BoundSession",
     "DeviceUnavailableError",

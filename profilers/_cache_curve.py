@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latency_tables import INPUT, CacheCurve, GraphBuilder, Op, OpGraph
-from profilers._design import is_chainable, is_closed, op_macs
+from profilers._design import Probe, is_chainable, is_closed, op_macs
 from profilers._operators import _make as ops
 from profilers._sampling import SampleSet
 from profilers._working_set import Sizes, op_weights
@@ -132,6 +132,13 @@ def fit_cache_curve(
             best = error, curve
     assert best is not None
     return best[1]
+
+
+def probe_extra_ms(probes: Iterable[Probe], curve: CacheCurve | None, sizes: Sizes) -> dict[str, float]:
+    """What the working set of each probe costs beside the prices of its ops, by probe name; nothing without a curve."""
+    if curve is None:
+        return {}
+    return {p.name: float(curve.ms(sizes.working_bytes(p.graph, curve.kernel_bytes, p.tied))) for p in probes}
 
 
 def _ramps(sizes: FloatArray, knots: FloatArray) -> FloatArray:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import torch
 
 CudaProtocol = Literal["kernel", "host"]
-CUDA_DTYPES = ("float32", "float16", "bfloat16")
 _GRAPH_SECONDS = 500e-6
 """A captured graph repeats its network until it is about this long, so that launching it costs next to nothing."""
 _MOST_COPIES = 64

@@ -22,21 +22,15 @@ def executed_nodes(graph: OpGraph) -> Counter[str]:
         UnsupportedGraphError: it cannot execute the graph.
     """
     import onnx
-    import onnxruntime
 
     from profilers._onnx import build_onnx
-    from profilers._onnxruntime import set_threads
+    from profilers._onnxruntime import make_session
 
-    options = onnxruntime.SessionOptions()
-    set_threads(options, 1)
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 4
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimised.onnx"
-        options.optimized_model_filepath = str(path)
         model = build_onnx(graph, random_weights(graph)).SerializeToString()
         try:
-            onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            make_session(model, threads=1, optimised=path)
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             raise UnsupportedGraphError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}") from None
         optimised = onnx.load(str(path), load_external_data=False)
@@ -53,11 +47,9 @@ def fusion_differences(graph: OpGraph) -> list[str]:
     for node in expand(graph.without_dead_code()).nodes:
         if node.op.kind in _NODE_OF:
             expected[_NODE_OF[node.op.kind]] += 1
-        function = (
-            node.op.word("function") if node.op.kind == "activation" else str(dict(node.op.attributes).get("act"))
-        )
         if node.op.kind != "conv":
-            apart.update(_ACTIVATIONS.get(function, ()))
+            attributes = dict(node.op.attributes)
+            apart.update(_ACTIVATIONS.get(str(attributes.get("function", attributes.get("act"))), ()))
     norms = sum(node.op.kind == "norm" for node in graph.nodes)  # ONNX Runtime may make a convolution of one
     lines = [
         f"{found[kind]} {kind} nodes are executed, the table prices {expected[kind]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,12 +17,18 @@ from profilers._operators._base import FloatArray
 from profilers._weights import random_weights
 
 PROVIDER = "CPUExecutionProvider"
-PRECISIONS = ("fp32", "int8")
 _POOL: list[int] = []
 """Size of the process-wide thread pool, once it is made."""
 
 
-def make_session(model: bytes | str, *, threads: int, provider: str = PROVIDER, measuring: bool = False) -> Any:
+def make_session(
+    model: bytes | str,
+    *,
+    threads: int,
+    provider: str = PROVIDER,
+    measuring: bool = False,
+    optimised: Path | None = None,
+) -> Any:
     """An `onnxruntime.InferenceSession` as this project measures and checks it.
 
     Args:
@@ -29,6 +36,7 @@ def make_session(model: bytes | str, *, threads: int, provider: str = PROVIDER, 
         threads: threads inside an operator; ONNX Runtime's own default ignores container limits.
         provider: execution provider; a node that it cannot run is an error, never silently left to the CPU.
         measuring: whether times will be taken; several threads then come from one pool for the whole process.
+        optimised: file to write the graph to that is executed; None to write none.
 
     Raises:
         DeviceUnavailableError: this process already measures with another number of threads.
@@ -36,16 +44,18 @@ def make_session(model: bytes | str, *, threads: int, provider: str = PROVIDER, 
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    set_threads(options, threads, measuring=measuring)
+    _set_threads(options, threads, measuring)
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 4
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
     if provider != PROVIDER:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return onnxruntime.InferenceSession(model, options, providers=[provider])
 
 
-def set_threads(options: Any, threads: int, *, measuring: bool = False) -> None:
+def _set_threads(options: Any, threads: int, measuring: bool) -> None:
     """Give a session its threads: its own, or the process-wide pool once there is one.
 
     With a pool for each session, the threads of the session that ran last still spin, waiting for work, while the next

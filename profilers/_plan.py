@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from latency_tables import INPUT, GraphBuilder, Op, OpGraph
+from latency_tables import GraphError, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import CachePair, design_cache_pairs, typical_working_bytes
 from profilers._design import Probe, design_probes
@@ -146,14 +146,12 @@ def _refused_ops(backend: Backend, targets: Sequence[Op]) -> dict[Op, str]:
     """Targets that the runtime cannot execute, with its reason; each is tried alone."""
     refused: dict[Op, str] = {}
     for op in targets:
-        builder = GraphBuilder(op.inputs[0])
-        if any(shape != op.inputs[0] for shape in op.inputs):
-            continue
-        graph = builder.build(builder.add("op", op, *([INPUT] * len(op.inputs))))
         try:
-            backend.load(graph)
+            backend.load(OpGraph.single(op))
         except UnsupportedGraphError as error:
             refused[op] = str(error)
+        except GraphError:
+            continue  # inputs of different shapes: it cannot stand alone
     return refused
 
 

@@ -19,7 +19,7 @@ from latency_tables import (
     OpGraph,
 )
 from profilers._backend import Backend
-from profilers._cache_curve import fit_cache_curve
+from profilers._cache_curve import fit_cache_curve, probe_extra_ms
 from profilers._design import Probe
 from profilers._journal import SampleJournal
 from profilers._operators import _make as ops
@@ -144,11 +144,7 @@ def _sample(
 def _entries(
     targets: Sequence[Op], plan: Plan, samples: Mapping[str, SampleSet], curve: CacheCurve | None
 ) -> dict[Op, Entry]:
-    beside: dict[str, float] = {}
-    if curve is not None:
-        extents = [plan.sizes.working_bytes(p.graph, curve.kernel_bytes, p.tied) for p in plan.probes]
-        beside = dict(zip((p.name for p in plan.probes), curve.ms(extents).tolist(), strict=True))
-    prices = solve_prices(plan.probes, samples, extra_ms=beside)
+    prices = solve_prices(plan.probes, samples, extra_ms=probe_extra_ms(plan.probes, curve, plan.sizes))
     by_op: dict[Op, Probe] = {}
     for probe in plan.probes:
         for op in probe.counts:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from latency_tables import CacheCurve, Op, OpGraph
 from profilers._backend import Backend
+from profilers._cache_curve import probe_extra_ms
 from profilers._design import Probe, design_probes, probe_name
 from profilers._profile import calibration_graph
 from profilers._sampling import CALIBRATION, Runnable, Sampler, SamplingSettings
@@ -61,10 +62,7 @@ def remeasure(
     tight = frozenset(probe.name for probe in probes if probe.shared)
     samples = Sampler(runnables, settings, tight=tight).run()
     sizes = Sizes(backend.element_bytes, backend.batch)
-    beside = {}
-    if curve is not None:
-        beside = {p.name: float(curve.ms(sizes.working_bytes(p.graph, curve.kernel_bytes, p.tied))) for p in probes}
-    prices = solve_prices(probes, samples, extra_ms=beside)
+    prices = solve_prices(probes, samples, extra_ms=probe_extra_ms(probes, curve, sizes))
     return Remeasured(
         calibration_ms=samples[CALIBRATION].quantile() * 1e3,
         prices={op: prices[op].q10 for op in chosen},

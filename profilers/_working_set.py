@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
-from latency_tables import INPUT, GraphBuilder, Op, OpGraph
+from latency_tables import Op, OpGraph
 from profilers._costs import BYTES, peak_memory_bytes
 from profilers._operators import parts_of, primitive_of
 
@@ -60,6 +60,5 @@ def op_kernels(op: Op) -> int:
 @lru_cache(maxsize=65536)
 def _op_activations(op: Op) -> int:
     if len(op.inputs) == 1:
-        builder = GraphBuilder(op.inputs[0])
-        return peak_memory_bytes(builder.build(builder.add("op", op, INPUT))) // BYTES["float32"]
+        return peak_memory_bytes(OpGraph.single(op)) // BYTES["float32"]
     return sum(math.prod(shape) for shape in (*op.inputs, op.output))

@@ -34,7 +34,7 @@ from hwnas._fit import fit_model
 from hwnas._fit_networks import describe
 from hwnas._validate import backend_of, space_of
 from hwnas.spaces import Space
-from latency_tables import INPUT, SESSION, GraphBuilder, LatencyTable, Op, OpGraph, agreement, load_table, noise_floor
+from latency_tables import SESSION, LatencyTable, Op, OpGraph, agreement, load_table, noise_floor
 from profilers import Backend, Sampler, SamplingSettings, graph_macs, ops
 
 SETTINGS = SamplingSettings(min_rounds=20, max_rounds=40)
@@ -110,9 +110,8 @@ def measure(
     backend: Backend, table: LatencyTable, networks: Sequence[OpGraph], progress: Callable[[str], None]
 ) -> tuple[dict[Op, float], float, Any, Any]:
     """Ops alone, an empty session, the networks and the networks with sessions of their own again; milliseconds."""
-    runnables = {op.key: backend.load(single(op)) for op in table.entries if op != SESSION}
-    identity = GraphBuilder((8, 1, 1))
-    runnables["empty"] = backend.load(identity.build(identity.add("a", ops.activation((8, 1, 1), "relu"), INPUT)))
+    runnables = {op.key: backend.load(OpGraph.single(op)) for op in table.entries if op != SESSION}
+    runnables["empty"] = backend.load(OpGraph.single(ops.activation((8, 1, 1), "relu")))
     for number in (1, 2):
         runnables |= {f"network:{i}:{number}": backend.load(graph, seed=number) for i, graph in enumerate(networks)}
     progress(f"measuring {len(runnables)} graphs")
@@ -120,14 +119,6 @@ def measure(
     ms = {name: one.quantile() * 1e3 for name, one in samples.items()}
     first, second = (np.array([ms[f"network:{i}:{n}"] for i in range(len(networks))]) for n in (1, 2))
     return {op: ms[op.key] for op in table.entries if op != SESSION}, ms["empty"], first, second
-
-
-def single(op: Op) -> OpGraph:
-    """A network of one op; a second input of it is the same tensor."""
-    builder = GraphBuilder(op.inputs[0])
-    if any(shape != op.inputs[0] for shape in op.inputs):
-        raise SystemExit(f"op {op.key} cannot stand alone")
-    return builder.build(builder.add("op", op, *([INPUT] * len(op.inputs))))
 
 
 def summed(prices: dict[Op, float], less: float, graphs: Sequence[OpGraph]) -> Any:

@@ -8,11 +8,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwnas._cli._spaces import space_settings
 from hwnas._errors import HwnasError
 from hwnas._settings import SearchSettings, parse_count, parse_latency
+
+if TYPE_CHECKING:
+    from latency_tables import LatencyTable
 
 
 def run_profile(options: argparse.Namespace) -> None:
@@ -52,7 +55,6 @@ def run_fit(options: argparse.Namespace) -> None:
     """``hwnas fit``."""
     from hwnas._fit import fit_table
     from hwnas.spaces import make_space
-    from latency_tables import save_table
 
     table = fit_table(
         make_space(options.space, **space_settings(options)),
@@ -64,10 +66,7 @@ def run_fit(options: argparse.Namespace) -> None:
         dead_code=options.dead_code,
         seed=options.seed,
     )
-    try:
-        save_table(table, Path(options.output))
-    except OSError as error:
-        raise HwnasError(f"cannot write {options.output}: {error.strerror}; choose another place") from None
+    _save(table, options.output)
     for note in table.notes:
         _print(note)
     _print(f"{len(table.entries)} prices from {len(table.networks)} networks in {options.output}")
@@ -171,15 +170,18 @@ def run_validate(options: argparse.Namespace) -> None:
 
 def run_verify(options: argparse.Namespace) -> None:
     """``hwnas verify``: leaves with exit code 1 where the table does not hold."""
+    from hwnas._validate import backend_of, space_of
     from hwnas._verify import verify_table
     from latency_tables import load_table
 
     if options.seed < 0:
         raise HwnasError(f"--seed must not be negative, not {options.seed}")
     table = load_table(Path(options.table))
-    for warning in table.environment_changes(_environment(table)):
+    space = space_of(table)
+    backend = backend_of(table, space)
+    for warning in table.environment_changes(backend.environment()):
         _print(f"warning: {warning}")
-    checks = verify_table(table, seed=options.seed, progress=_progress())
+    checks = verify_table(table, space, backend, seed=options.seed, progress=_progress())
     for check in checks:
         change = check.measured_ms / check.table_ms - 1 if check.table_ms else 0.0
         verdict = "ok" if check.holds else "MOVED"
@@ -193,23 +195,14 @@ def run_verify(options: argparse.Namespace) -> None:
     _print(f"{options.table} holds here")
 
 
-def _environment(table: Any) -> dict[str, object]:
-    from hwnas._validate import backend_of, space_of
-
-    return backend_of(table, space_of(table)).environment()
-
-
 def run_merge(options: argparse.Namespace) -> None:
     """``hwnas merge``."""
     from functools import reduce
 
-    from latency_tables import load_table, merge_tables, save_table
+    from latency_tables import load_table, merge_tables
 
     merged = reduce(merge_tables, [load_table(Path(name)) for name in options.tables])
-    try:
-        save_table(merged, Path(options.output))
-    except OSError as error:
-        raise HwnasError(f"cannot write {options.output}: {error.strerror}; choose another place") from None
+    _save(merged, options.output)
     _print(f"{len(merged.entries)} prices and {len(merged.networks)} networks in {options.output}")
 
 
@@ -233,6 +226,15 @@ def run_devices(options: argparse.Namespace) -> None:
 def _measuring(options: argparse.Namespace) -> dict[str, Any]:
     names = ("threads", "batch", "precision", "provider", "protocol", "channels_last")
     return {name: getattr(options, name) for name in names}
+
+
+def _save(table: LatencyTable, output: str) -> None:
+    from latency_tables import save_table
+
+    try:
+        save_table(table, Path(output))
+    except OSError as error:
+        raise HwnasError(f"cannot write {output}: {error.strerror}; choose another place") from None
 
 
 def _progress() -> Callable[[str], None]:

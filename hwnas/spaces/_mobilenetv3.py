@@ -197,12 +197,12 @@ class MobileNetV3(Space):
         if term.name == "head":
             hidden, features = (_channels(c, width) if c else 0 for c in self.preset.head)
             op = ops.head(shapes[-1], self._classes, hidden=hidden, features=features)
-            return _single("head", op)
+            return OpGraph.single(op, "head")
         s, b = (int(word[5:]) for word in term.name.split("."))
         depth, kernel, expansion = (int(arch.values[c]) for c in self._columns(s, b))
         if b >= depth:
             return None
-        return _single(term.name, self._block(s, b == 0, shapes, width, kernel, expansion))
+        return OpGraph.single(self._block(s, b == 0, shapes, width, kernel, expansion), term.name)
 
     def ops(self) -> list[Op]:
         """All stems, blocks and heads."""
@@ -254,11 +254,6 @@ def _inverted(shape: Shape, stage: Stage, first: bool, width: float, kernel: int
         squeeze=_divisible(hidden / 4) if stage.squeeze else 0,
         act=stage.act,
     )
-
-
-def _single(name: str, op: Op) -> OpGraph:
-    builder = GraphBuilder(op.inputs[0])
-    return builder.build(builder.add(name, op, INPUT))
 
 
 def _channels(channels: int, width: float) -> int:

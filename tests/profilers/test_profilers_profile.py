@@ -1,12 +1,12 @@
 """The whole profile on a simulated device whose true prices are known."""
 
-import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from simulated_device import AdditiveBackend, true_price
 
 from hwnas.spaces import make_space
 from latency_tables import SESSION, GraphBuilder, LatencyTable, UnmeasuredOpError
@@ -15,7 +15,6 @@ from profilers import (
     OnnxRuntimeBackend,
     OperatorError,
     SamplingSettings,
-    UnsupportedGraphError,
     build_onnx,
     ops,
     profile_ops,
@@ -32,54 +31,6 @@ SPACES = {
     "tiny": make_space("mobilenetv3", preset="tiny", resolution=8),
     "imagenet": make_space("mobilenetv3", preset="imagenet", resolution=128, width=1.0),
 }
-
-
-def true_price(op):
-    """A made-up cost in seconds: between 1 and 100 microseconds, the same for equal ops."""
-    digest = hashlib.sha256(op.key.encode()).digest()
-    return 1e-6 * (1 + int.from_bytes(digest[:2], "big") % 100)
-
-
-class AdditiveBackend:
-    """A device on which the time of a graph is exactly the sum of its ops' prices."""
-
-    protocol = "simulated"
-    batch = 1
-    element_bytes = 4
-
-    def __init__(self, image_channels=3, noise=0.0, fail_after=None, refuses=None, fast_cache_bytes=0):
-        self.image_channels, self.noise, self.fail_after = image_channels, noise, fail_after
-        self.refuses, self.fast_cache_bytes = refuses, fast_cache_bytes
-        self.rng, self.samples = np.random.default_rng(0), 0
-
-    def identity(self):
-        return {"device": "simulated"}
-
-    def environment(self):
-        return {}
-
-    def warnings(self):
-        return []
-
-    def load(self, graph, *, seed=0, tied=()):
-        if self.refuses is not None and any(self.refuses(op) for op in graph.op_counts):
-            raise UnsupportedGraphError("no kernel for it")
-        seconds = true_price(SESSION) + sum(true_price(op) * n for op, n in graph.op_counts.items())
-        if self.fast_cache_bytes:  # beyond the cache, 30 microseconds a megabyte
-            beyond = Sizes().working_bytes(graph, 8000, tied) - self.fast_cache_bytes
-            seconds += 30e-12 * max(0.0, beyond)
-        return AdditiveRunnable(self, seconds)
-
-
-class AdditiveRunnable:
-    def __init__(self, backend, seconds):
-        self.backend, self.seconds = backend, seconds
-
-    def run(self, repeats):
-        self.backend.samples += 1
-        if self.backend.fail_after is not None and self.backend.samples > self.backend.fail_after:
-            raise KeyboardInterrupt
-        return repeats * self.seconds * (1 + self.backend.noise * self.backend.rng.exponential())
 
 
 @pytest.mark.parametrize("name", SPACES)
