@@ -15,7 +15,7 @@ def merge_tables(first: LatencyTable, second: LatencyTable) -> LatencyTable:
 
     Better is: has a price, more samples, a narrower interval; then any fixed order, so that merging is idempotent and
     does not depend on the order of the tables. A network that either table calibrates with is a calibration
-    network of the result. The cache curve and the environment are those of the table with more samples in all.
+    network of the result. The cache curve, the settings and the environment are those of the later table.
 
     Raises:
         LatencyTableError: the tables are of different devices, runtimes, settings or spaces.
@@ -51,9 +51,9 @@ def _better_network(a: NetworkMeasurement, b: NetworkMeasurement) -> NetworkMeas
     return replace(chosen, split="calibration") if "calibration" in (a.split, b.split) else chosen
 
 
-def _order(table: LatencyTable) -> tuple[int, str, str]:
-    rows = sorted(table.entries.values(), key=lambda entry: entry.op.key)
-    return sum(entry.samples for entry in rows), table.created, repr(rows)
+def _order(table: LatencyTable) -> tuple[str, ...]:
+    """The later table last; of facts that the merged table inherits, so that merging again changes nothing."""
+    return table.created, repr(table.cache), repr(dict(table.environment)), repr(dict(table.settings))
 
 
 def _name(table: LatencyTable) -> str:

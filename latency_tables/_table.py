@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from latency_tables._cache import CacheCurve
-from latency_tables._calibration import Calibration, conformal_spread, fit_calibration
+from latency_tables._calibration import Calibration, fit_calibration, predictive_spread
 from latency_tables._errors import IdentityMismatchError, UnmeasuredOpError
 from latency_tables._graph import OpGraph
 from latency_tables._op import Op
@@ -119,7 +119,7 @@ class LatencyTable:
     def spread(self) -> float | None:
         """Half-width of the 90 % interval in log latency, from the calibration networks; None without any."""
         predicted, measured = self._calibrating
-        return conformal_spread(predicted, measured) if predicted else None
+        return predictive_spread(predicted, measured) if predicted else None
 
     @cached_property
     def _calibrating(self) -> tuple[list[float], list[float]]:

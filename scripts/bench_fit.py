@@ -31,7 +31,7 @@ from hwnas.evaluators import BenchmarkTable  # noqa: E402
 from hwnas.spaces import Space, make_space  # noqa: E402
 from latency_tables import NoiseFloor, noise_floor  # noqa: E402
 from latency_tables._additive_fit import clock_quantum  # noqa: E402
-from latency_tables._calibration import conformal_spread, fit_calibration  # noqa: E402
+from latency_tables._calibration import fit_calibration, predictive_spread  # noqa: E402
 
 ENDING = "_latency_ms"
 SHOWN = ("spearman", "mape", "within_5", "within_10")
@@ -73,7 +73,7 @@ def by_table(
     model = fit_model(few, latency[rows], np.arange(len(rows)), quantum, dead_code)
     left_out = left_out_ms(few, latency[rows], quantum, dead_code)
     calibrated = fit_calibration(left_out, latency[rows]).apply(model.predict(networks, everyone))
-    return calibrated, conformal_spread(left_out, latency[rows]), model.written
+    return calibrated, predictive_spread(left_out, latency[rows]), model.written
 
 
 def by_macs(amounts: np.ndarray, latency: np.ndarray, rows: np.ndarray) -> np.ndarray:

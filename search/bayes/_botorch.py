@@ -12,6 +12,7 @@ import numpy as np
 
 from search._arrays import FloatArray, IntArray
 from search._context import Context
+from search._domain import Domain
 from search._errors import SearchError
 from search.models import fit_target
 
@@ -22,6 +23,7 @@ __all__ = ["categorical_gp", "log_nehvi_batch", "single_threaded"]
 
 _SAMPLES = 32
 _CHUNK = 512
+_FIT_STEPS = 100
 
 
 @contextmanager
@@ -47,24 +49,39 @@ def _tensor(array: FloatArray | IntArray) -> torch.Tensor:
     return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.double)
 
 
-def categorical_gp(codes: IntArray, targets: FloatArray) -> Any:
-    """A fitted `MixedSingleTaskGP` with a categorical kernel over all choices, outcomes standardised.
+def categorical_gp(codes: IntArray, targets: FloatArray, domain: Domain) -> Any:
+    """A fitted GP over one-hot rows whose kernel is BoTorch's `CategoricalKernel`, outcomes standardised.
+
+    The same model as `MixedSingleTaskGP` with categorical choices alone; on one-hot rows its distances are one
+    product of matrices.
 
     Args:
         codes: Rows (n, d), n >= 2.
         targets: Values (n,).
+        domain: What the codes mean.
     """
     from botorch.exceptions.errors import ModelFittingError
     from botorch.fit import fit_gpytorch_mll
-    from botorch.models.gp_regression_mixed import MixedSingleTaskGP
+    from botorch.models.gp_regression import SingleTaskGP
     from gpytorch.mlls import ExactMarginalLogLikelihood
 
-    model = MixedSingleTaskGP(_tensor(codes), _tensor(targets[:, None]), list(range(codes.shape[1])))
+    from search.bayes._categorical import hamming_kernel
+
+    rows = _tensor(domain.one_hot(codes))
+    model = SingleTaskGP(rows, _tensor(targets[:, None]), covar_module=hamming_kernel(domain.cardinalities))
     try:
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+        fit_gpytorch_mll(
+            ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"options": {"maxiter": _FIT_STEPS}}
+        )
     except ModelFittingError:
         model.eval()  # flat data: the priors' hyperparameters stay
     return model
+
+
+def _decode(rows: torch.Tensor, domain: Domain) -> IntArray:
+    """Codes (n, d) of one-hot rows (n, h)."""
+    parts = np.split(rows.numpy(), np.cumsum(domain.cardinalities)[:-1], axis=1)
+    return np.stack([part.argmax(axis=1) for part in parts], axis=1)
 
 
 def _exact_model(context: Context, objective: int) -> Any:
@@ -72,7 +89,7 @@ def _exact_model(context: Context, objective: int) -> Any:
     from botorch.models.deterministic import GenericDeterministicModel
 
     def look_up(x: torch.Tensor) -> torch.Tensor:
-        rows = x.detach().numpy().reshape(-1, x.shape[-1]).round().astype(np.int64)
+        rows = _decode(x.detach().reshape(-1, x.shape[-1]), context.problem.domain)
         values = context.normaliser(context.problem.known_values(rows))[:, objective]
         return _tensor(values).reshape(*x.shape[:-1], 1)
 
@@ -95,7 +112,7 @@ def log_nehvi_batch(
     Raises:
         SearchError: When BoTorch is not installed.
     """
-    seed = int(rng.integers(2**31))
+    seed, domain = int(rng.integers(2**31)), context.problem.domain
     if find_spec("botorch") is None:
         raise SearchError("several expensive objectives need the package botorch, which is not installed")
     with single_threaded():
@@ -103,9 +120,13 @@ def log_nehvi_batch(
 
         acquisition = _acquisition(context, seed, known_exact, log_error)
         chosen, _ = optimize_acqf_discrete(
-            acquisition, q=min(n, len(choices)), choices=_tensor(choices), max_batch_size=_CHUNK, unique=True
+            acquisition,
+            q=min(n, len(choices)),
+            choices=_tensor(domain.one_hot(choices)),
+            max_batch_size=_CHUNK,
+            unique=True,
         )
-        return np.asarray(chosen.numpy().round(), dtype=np.int64)
+        return _decode(chosen, domain)
 
 
 def _acquisition(context: Context, seed: int, known_exact: bool, log_error: bool) -> Any:
@@ -123,7 +144,7 @@ def _acquisition(context: Context, seed: int, known_exact: bool, log_error: bool
     def naturally(y: torch.Tensor, X: torch.Tensor | None = None) -> torch.Tensor:  # noqa: N803
         return torch.where(torch.isfinite(top), top - torch.exp(-y), y)
 
-    baseline = _tensor(context.codes)
+    baseline = _tensor(context.problem.domain.one_hot(context.codes))
     return qLogNoisyExpectedHypervolumeImprovement(
         model=model,
         ref_point=context.reference.tolist(),
@@ -148,6 +169,6 @@ def _models(context: Context, known_exact: bool, log_error: bool) -> tuple[list[
         if log_error:
             target = fit_target(values, float(context.reference[k]), context.normaliser.cap(k))
             ceiling, values = target.ceiling, target.transform(values)
-        models.append(categorical_gp(context.codes, values))
+        models.append(categorical_gp(context.codes, values, context.problem.domain))
         ceilings.append(ceiling)
     return models, ceilings
