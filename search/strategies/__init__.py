@@ -3,6 +3,7 @@
 from search.strategies._base import Strategy, Suggestion
 from search.strategies._cmaes import CategoricalCMA
 from search.strategies._ehvi import EHVISearch
+from search.strategies._ehvi_learned import EHVILearned
 from search.strategies._moead import MOEAD
 from search.strategies._mutation import ParetoLocalSearch
 from search.strategies._nsga2 import NSGA2
@@ -17,6 +18,7 @@ __all__ = [
     "NSGA3",
     "TPE",
     "CategoricalCMA",
+    "EHVILearned",
     "EHVISearch",
     "OptunaNSGA2",
     "ParetoLocalSearch",

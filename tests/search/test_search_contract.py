@@ -40,6 +40,7 @@ CHEAP = [
     "lamoo",
     "lamoo-qehvi",
     "qehvi",
+    "qehvi-learned",
 ]
 COSTLY = ["qlognehvi", "qlognehvi-known"]
 ALL = [*CHEAP, *COSTLY]
