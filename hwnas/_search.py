@@ -50,7 +50,7 @@ def run_search(settings: SearchSettings, out: Path, progress: Progress = lambda 
             hand_over(parts, winners, progress)
         from hwnas._report import write_report
 
-        write_report(run, study.problem, study.trials)
+        write_report(run, study)
     finally:
         journal.close()
     progress(f"report: {run.path / 'report.html'}")

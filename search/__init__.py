@@ -20,7 +20,7 @@ from search._problem import Constraint, Objective, Problem
 from search._registry import STRATEGIES, make_strategy
 from search._study import Study
 from search._trial import Proposal, Trial
-from search.lamoo import NodeSummary, TreeSummary
+from search.lamoo import LaMOO, NodeSummary, Partition, TreeSummary
 from search.strategies import Strategy, Suggestion
 
 __all__ = [
@@ -28,8 +28,10 @@ __all__ = [
     "STRATEGIES",
     "Constraint",
     "Domain",
+    "LaMOO",
     "NodeSummary",
     "Objective",
+    "Partition",
     "Problem",
     "ProblemError",
     "Proposal",

@@ -1,4 +1,4 @@
-"""The three pictures of a run, as PNG bytes. Needs matplotlib."""
+"""The pictures of a run, as PNG bytes. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from hwnas._report._curves import Curves, measured_pairs
 
-_AXES = {
+AXES = {
     "latency_ms": "latency (ms)",
     "macs": "multiply-accumulates",
     "params": "parameters",
@@ -21,7 +21,7 @@ _GREY, _BLUE, _ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
 
 def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float | None) -> bytes:
     """All trials, the front, the tested winners at their measured latency, and the budget."""
-    figure, axes = _figure()
+    figure, axes = make_figure()
     rest = ~curves.on_front
     axes.scatter(curves.costs[rest], 100 * curves.accuracies[rest], s=14, color=_GREY, label="other trials")
     order = np.argsort(curves.costs[curves.on_front])
@@ -44,23 +44,23 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     if budget is not None and curves.cost_name == "latency_ms":
         axes.axvline(budget, color="black", linestyle="--", linewidth=1, label=f"budget {budget:g} ms")
     axes.set_xscale("log")
-    _plain_ticks(axes.xaxis)
-    axes.set_xlabel(_AXES.get(curves.cost_name, curves.cost_name))
+    plain_ticks(axes.xaxis)
+    axes.set_xlabel(AXES.get(curves.cost_name, curves.cost_name))
     axes.set_ylabel("accuracy (%)")
     axes.set_title("Accuracy against cost")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    return _png(figure)
+    return png(figure)
 
 
 def hypervolume_plot(curves: Curves) -> bytes:
     """Hypervolume over samples."""
-    figure, axes = _figure()
+    figure, axes = make_figure()
     axes.plot(curves.samples, curves.volumes, color=_BLUE, drawstyle="steps-post")
     axes.set_xlabel("evaluated architectures")
     axes.set_ylabel("hypervolume (objectives scaled to 0-1)")
     axes.set_title("Progress of the search")
     axes.set_xlim(left=0)
-    return _png(figure)
+    return png(figure)
 
 
 def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
@@ -68,7 +68,7 @@ def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
     pairs = measured_pairs(networks)
     if not len(pairs):
         return None
-    figure, axes = _figure()
+    figure, axes = make_figure()
     predicted, low, high, measured = pairs.T
     ends = np.array([0.9 * pairs.min(), 1.1 * pairs.max()])
     axes.plot(ends, ends, color="black", linewidth=1, label="equal")
@@ -79,27 +79,29 @@ def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
     )
     axes.set_xscale("log")
     axes.set_yscale("log")
-    _plain_ticks(axes.xaxis)
-    _plain_ticks(axes.yaxis)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
     axes.set_xlabel("measured latency (ms)")
     axes.set_ylabel("predicted latency (ms)")
     axes.set_title("Predicted against measured")
     axes.legend(frameon=False, fontsize=8, loc="upper left")
-    return _png(figure)
+    return png(figure)
 
 
-def _figure() -> tuple[Any, Any]:
+def make_figure(columns: int = 1) -> tuple[Any, Any]:
+    """A figure in the report's style, and its axes: one, or an array of them."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.2), dpi=130, layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#e6e9ec", linewidth=0.6)
-    axes.set_axisbelow(True)
+    figure = Figure(figsize=(6.4 if columns == 1 else 4.8 * columns, 4.2), dpi=130, layout="constrained")
+    axes = figure.subplots(1, columns)
+    for one in np.atleast_1d(axes):
+        one.spines[["top", "right"]].set_visible(False)
+        one.grid(color="#e6e9ec", linewidth=0.6)
+        one.set_axisbelow(True)
     return figure, axes
 
 
-def _plain_ticks(axis: Any) -> None:
+def plain_ticks(axis: Any) -> None:
     """Ticks at 1, 2 and 5 in plain numbers on a logarithmic axis, few enough not to overlap."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -108,7 +110,8 @@ def _plain_ticks(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _png(figure: Any) -> bytes:
+def png(figure: Any) -> bytes:
+    """The figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from hwnas._report._curves import make_curves, measured_pairs
+from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._run import Run
 from hwnas._version import __version__
 from latency_tables import LatencyTable, load_table
-from search import Problem, Trial
+from search import LaMOO, Partition, Study, Trial
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1c2733;margin:0 auto;max-width:60rem;padding:1rem}
@@ -29,38 +30,45 @@ dd{margin:0;overflow-wrap:anywhere}dt{color:#5b6977}.note{color:#5b6977;font-siz
 """
 
 
-def write_report(run: Run, problem: Problem, trials: Sequence[Trial]) -> None:
+def write_report(run: Run, study: Study) -> None:
     """Write ``report.html`` and, where matplotlib is installed, the PNG files it shows.
 
     Args:
         run: a run with ``pareto.json``.
-        problem: what was searched for.
-        trials: all finished trials, at least one of them successful.
+        study: what was searched for and found, with at least one successful trial.
     """
-    networks = run.pareto()
-    pictures = _pictures(run, problem, trials, networks)
+    networks, strategy = run.pareto(), study.strategy
+    partition = strategy.partition(study.context()) if isinstance(strategy, LaMOO) else None
+    pictures = _pictures(run, study, networks, partition)
     for name, data in pictures.items():
         run.write(f"{name}.png", data)
-    run.write("report.html", _page(run, trials, networks, pictures))
+    run.write("report.html", _page(run, study.trials, networks, pictures, partition))
 
 
 def _pictures(
-    run: Run, problem: Problem, trials: Sequence[Trial], networks: Sequence[dict[str, Any]]
+    run: Run, study: Study, networks: Sequence[dict[str, Any]], partition: Partition | None
 ) -> dict[str, bytes]:
     if find_spec("matplotlib") is None:
         return {}
     from hwnas._report import _plots
 
-    curves = make_curves(problem, trials)
+    curves = make_curves(study.problem, study.trials)
     found = {
         "front": _plots.front_plot(curves, networks, run.settings.budgets.get("latency_ms")),
         "hypervolume": _plots.hypervolume_plot(curves),
         "latency": _plots.latency_plot(networks),
+        "partition": partition_plot(partition, study.problem, study.trials) if partition else None,
     }
     return {name: data for name, data in found.items() if data is not None}
 
 
-def _page(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any]], pictures: dict[str, bytes]) -> str:
+def _page(
+    run: Run,
+    trials: Sequence[Trial],
+    networks: Sequence[dict[str, Any]],
+    pictures: dict[str, bytes],
+    partition: Partition | None,
+) -> str:
     copy = run.path / "table.json"
     table = load_table(copy) if copy.exists() else None
     parts = [
@@ -75,6 +83,7 @@ def _page(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any]],
         _image(pictures, "latency", "Predicted against measured latency of the winners"),
         "<h2>Progress</h2>",
         _image(pictures, "hypervolume", "Hypervolume over evaluated architectures"),
+        _partition_section(partition, pictures),
         "" if pictures else "<p class=note>Install hwnas[report] for the pictures.</p>",
         "<h2>Settings and device</h2>",
         _facts({**_flat(run.settings.as_dict()), **(dict(table.identity) if table else {}), "hwnas": __version__}),
@@ -163,6 +172,21 @@ def _table_section(table: LatencyTable | None, networks: Sequence[dict[str, Any]
         lines += table.validation.lines() if table.validation else ["The table was not validated."]
         lines += [f"Note: {note}" for note in table.notes]
     return "".join(f"<p>{_escape(line)}</p>" for line in lines)
+
+
+def _partition_section(partition: Partition | None, pictures: dict[str, bytes]) -> str:
+    if partition is None:
+        return ""
+    heads, rows = partition_rows(partition)
+    cells = "".join("<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in row) for row in rows)
+    return (
+        "<h2>Partition of the space</h2>"
+        f"<p class=note>The tree that LaMOO learned from all trials: {len(partition.summary.nodes)} regions; below are "
+        "those on the way to the region it would sample next, and their siblings. A region's share of the space "
+        "is that of untried (in large spaces: random) candidates inside it.</p>"
+        + _image(pictures, "partition", "The partition tree, and the trials by region")
+        + f"<div class=wide><table><tr>{''.join(f'<th>{name}</th>' for name in heads)}{cells}</table></div>"
+    )
 
 
 def _facts(facts: dict[str, Any]) -> str:

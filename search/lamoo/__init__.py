@@ -5,7 +5,7 @@ from search.lamoo._ehvi_sampler import EHVISampler
 from search.lamoo._mutation_sampler import MutationSampler
 from search.lamoo._random_sampler import RandomSampler
 from search.lamoo._region import Region
-from search.lamoo._report import NodeSummary, TreeSummary
+from search.lamoo._report import NodeSummary, Partition, TreeSummary
 from search.lamoo._samplers import Sampler
 from search.lamoo._split import Split, label_good
 from search.lamoo._strategy import LaMOO
@@ -18,6 +18,7 @@ __all__ = [
     "MutationSampler",
     "Node",
     "NodeSummary",
+    "Partition",
     "RandomSampler",
     "Region",
     "Sampler",

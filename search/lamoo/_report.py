@@ -1,13 +1,14 @@
-"""What a tree looked like when a batch was chosen, as plain dataclasses."""
+"""What a tree looks like, as plain dataclasses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from search._arrays import IntArray
 from search.lamoo._region import Region, Regions
 from search.lamoo._tree import Node
 
-__all__ = ["NodeSummary", "TreeSummary", "summarise"]
+__all__ = ["NodeSummary", "Partition", "TreeSummary", "summarise"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,21 @@ class TreeSummary:
     sampled: int
     pool: int
     sampler: str
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The tree over all samples of a study, and where each of them lies.
+
+    Attributes:
+        summary: The tree.
+        trials: Numbers of the successful trials (n,).
+        leaves: For each of them the number of its leaf (n,).
+    """
+
+    summary: TreeSummary
+    trials: IntArray
+    leaves: IntArray
 
 
 def summarise(root: Node, leaf: Node, region: Region, regions: Regions, sampler: str) -> TreeSummary:

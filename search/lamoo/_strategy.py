@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from search._context import Context
-from search.lamoo._region import Regions
-from search.lamoo._report import summarise
+from search.lamoo._region import Region, Regions
+from search.lamoo._report import Partition, TreeSummary, summarise
 from search.lamoo._samplers import Sampler
 from search.lamoo._split import Scaler
-from search.lamoo._tree import TreeSettings, build_tree, select
+from search.lamoo._tree import Node, TreeSettings, build_tree, select
 from search.strategies._base import Suggestion
 
 __all__ = ["LaMOO"]
@@ -34,13 +34,26 @@ class LaMOO:
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
         """Samples the selected region; the report is a `TreeSummary`."""
+        summary, region, _ = self._grow(context, n, rng)
+        return Suggestion(self.sampler.sample(region, context, n, rng), summary)
+
+    def partition(self, context: Context) -> Partition:
+        """The tree as the next batch would find it, with every sample's place in it."""
+        summary, _, root = self._grow(context, 1, np.random.default_rng(0))
+        leaves = np.zeros(len(context.codes), dtype=np.int64)
+        for node in root.walk():
+            if not node.children:
+                leaves[node.members] = node.identity
+        return Partition(summary, np.array([trial.number for trial in context.successful], dtype=np.int64), leaves)
+
+    def _grow(self, context: Context, n: int, rng: np.random.Generator) -> tuple[TreeSummary, Region, Node]:
+        """The tree, its selected region and its root."""
         scaler = self._scaler(context)
         root = build_tree(context, self.settings, scaler)
         leaf = select(root, self.settings.selection)
         regions = Regions(context, scaler, rng)
         region = regions.narrow(leaf, n)
-        codes = self.sampler.sample(region, context, n, rng)
-        return Suggestion(codes, summarise(root, leaf, region, regions, self.sampler.name))
+        return summarise(root, leaf, region, regions, self.sampler.name), region, root
 
     @staticmethod
     def _scaler(context: Context) -> Scaler:

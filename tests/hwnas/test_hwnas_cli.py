@@ -487,9 +487,9 @@ class TestWholeSearch:
 
     def test_report_and_pictures(self, run):
         page = (run / "report.html").read_text()
-        assert page.count("data:image/png;base64,") == 3
+        assert page.count("data:image/png;base64,") == 4
         assert "http" not in page
-        for name in ("front", "hypervolume", "latency"):
+        for name in ("front", "hypervolume", "latency", "partition"):
             assert (run / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         for n in json.loads((run / "pareto.json").read_text()):
             assert n["arch"] in page

@@ -219,6 +219,21 @@ def test_the_report_describes_the_tree():
     assert [node.depth for node in selected] == list(range(len(selected)))
 
 
+def test_the_partition_of_a_study_puts_every_sample_where_its_region_is():
+    strategy = LaMOO(RandomSampler())
+    study = advance(Study(toy_problem(upper=None), strategy, seed=0), 45)
+    context = study.context()
+    partition = strategy.partition(context)
+    assert partition.trials.tolist() == [trial.number for trial in context.successful]
+    sizes = {n.identity: n.size for n in partition.summary.nodes}
+    for leaf in set(partition.leaves.tolist()):
+        assert sizes[leaf] == (partition.leaves == leaf).sum()
+    scaler = strategy._scaler(context)
+    for node in build_tree(context, strategy.settings, scaler).walk():
+        if not node.children:
+            assert (inside(node, scaler(context.encodings)) == (partition.leaves == node.identity)).all()
+
+
 def test_the_partition_beats_random_search_on_a_structured_problem():
     """The tree has to be worth something: more hypervolume than its own sampler without it."""
 

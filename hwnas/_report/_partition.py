@@ -1,0 +1,96 @@
+"""LaMOO's partition of the space: its tree as a picture and as rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hwnas._report._plots import AXES, make_figure, plain_ticks, png
+from search import NodeSummary, Partition, Problem, Trial
+
+_LABELLED = 40
+_GREY, _ORANGE = "#9aa5b1", "#d9741a"
+
+
+def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Trial]) -> bytes:
+    """The tree, and beside it the trials in the colour of their leaf's hypervolume."""
+    figure, (left, right) = make_figure(2)
+    nodes = partition.summary.nodes
+    places = _places(nodes)
+    values = {node.identity: node.hypervolume for node in nodes}
+    top = max(values.values()) or 1.0
+    by_number = {node.identity: node for node in nodes}
+    for node in nodes:
+        if node.parent is not None:
+            both = node.selected and by_number[node.parent].selected
+            xs, ys = zip(places[node.parent], places[node.identity], strict=True)
+            left.plot(xs, ys, color=_ORANGE if both else _GREY, linewidth=2.0 if both else 0.8, zorder=1)
+    x, y = np.array([places[node.identity] for node in nodes]).T
+    colours = [values[node.identity] for node in nodes]
+    sizes = [20 + 6 * node.size**0.8 for node in nodes]
+    drawn = left.scatter(x, y, s=sizes, c=colours, vmin=0.0, vmax=top, edgecolors="white", zorder=2)
+    if len(nodes) <= _LABELLED:
+        for node in nodes:
+            left.annotate(
+                str(node.size), places[node.identity], (0, 9), textcoords="offset points", ha="center", fontsize=6
+            )
+    left.set_axis_off()
+    left.set_title("Tree: size is samples, good side left")
+    cost = problem.objectives[1].name
+    told = {trial.number: trial for trial in trials}
+    points = np.array([[told[n].values[cost], 100 * told[n].values["accuracy"]] for n in partition.trials.tolist()])
+    chosen = partition.leaves == partition.summary.leaf
+    leaf_values = np.array([values[leaf] for leaf in partition.leaves.tolist()])
+    right.scatter(*points.T, s=16, c=leaf_values, vmin=0.0, vmax=top)
+    right.scatter(
+        *points[chosen].T, s=44, facecolors="none", edgecolors=_ORANGE, linewidths=1.2, label="selected region"
+    )
+    right.set_xscale("log")
+    plain_ticks(right.xaxis)
+    right.set_xlabel(AXES.get(cost, cost))
+    right.set_ylabel("accuracy (%)")
+    right.set_title("Trials, by region")
+    right.legend(frameon=False, fontsize=8, loc="lower right")
+    figure.colorbar(drawn, ax=right, label="hypervolume of the region's samples")
+    return png(figure)
+
+
+def partition_rows(partition: Partition) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a table: the selected path and the regions beside it."""
+    nodes = partition.summary.nodes
+    on_path = {node.identity for node in nodes if node.selected}
+    rows = []
+    for node in nodes:
+        if node.parent is None or node.parent in on_path:
+            name = "whole space" if node.parent is None else f"{'good' if node.side else 'bad'} side of {node.parent}"
+            rows.append(
+                [
+                    f"{node.identity}{' (selected)' if node.selected else ''}",
+                    name,
+                    str(node.depth),
+                    str(node.size),
+                    f"{node.hypervolume:.4f}",
+                    f"{node.ucb:.4f}",
+                    "-" if node.svm_accuracy is None else f"{node.svm_accuracy:.0%}",
+                    "-" if node.acceptance is None else f"{node.acceptance:.2%}",
+                ]
+            )
+    return ["region", "is", "depth", "samples", "hypervolume", "UCB", "SVM accuracy", "share of the space"], rows
+
+
+def _places(nodes: Sequence[NodeSummary]) -> dict[int, tuple[float, float]]:
+    """Where each node stands: leaves side by side, parents above the middle of their children."""
+    children: dict[int, list[int]] = {node.identity: [] for node in nodes}
+    for node in nodes:
+        if node.parent is not None:
+            children[node.parent].append(node.identity)
+    places: dict[int, tuple[float, float]] = {}
+    leaves = 0
+    for node in reversed(nodes):  # children come after their parent
+        below: list[Any] = [places[child][0] for child in children[node.identity]]
+        if not below:
+            leaves -= 1
+        places[node.identity] = (float(np.mean(below)) if below else float(leaves), -float(node.depth))
+    return places
