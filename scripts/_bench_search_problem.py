@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from hwnas.evaluators import BenchmarkTable
 from hwnas.spaces import Space, make_space
-from search import Domain, Objective, Problem, hypervolume, nondominated
+from search import Cheap, Domain, Objective, Problem, hypervolume, nondominated
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Benchmark:
         everything: Normalised hypervolume of all connected rows, isomorphic ones apart.
         front: Rows of the candidates' true front.
         notes: What was filtered, in words.
+        cheap: Natural value of the expensive objective's cheap stand-in for each row (n,), where there is one.
     """
 
     problem: Problem
@@ -38,6 +39,7 @@ class Benchmark:
     everything: float
     front: frozenset[int]
     notes: list[str]
+    cheap: np.ndarray | None = None
 
     def row(self, codes: tuple[int, ...]) -> int:
         """The table's row of a canonical architecture."""
@@ -58,8 +60,10 @@ def _index(codes: np.ndarray, cardinalities: tuple[int, ...]) -> np.ndarray:
     return np.ravel_multi_index(tuple(codes.T), cardinalities)
 
 
-def load_benchmark(path: Path, maximize: list[str], minimize: list[str]) -> Benchmark:
-    """Builds the problem.
+def load_benchmark(
+    path: Path, maximize: list[str], minimize: list[str], cheap: tuple[str, float] | None = None
+) -> Benchmark:
+    """Builds the problem; `cheap` is the column of a cheap stand-in for the maximised one, and its cost.
 
     Rows of disconnected cells and rows with values that are not positive are filtered. Isomorphic cells
     are one network measured several times: each class is represented by its row with the lowest (known)
@@ -90,7 +94,11 @@ def load_benchmark(path: Path, maximize: list[str], minimize: list[str]) -> Benc
     ]
     names = (maximize, minimize)
     problem, rows = _problem(space, codes, chosen, values, names, worst, best)
-    return Benchmark(problem, rows, table.archs, values, worst, best, maximum, everything, front, notes)
+    if cheap is not None:
+        problem = replace(problem, cheap=Cheap(cheap[1]))
+        notes.append(f"cheap evaluations: {cheap[0]}, each {cheap[1]:g} of a full one")
+    stand_in = None if cheap is None else table.column(cheap[0])
+    return Benchmark(problem, rows, table.archs, values, worst, best, maximum, everything, front, notes, stand_in)
 
 
 def _representatives(space: Space, codes: np.ndarray, usable: np.ndarray, cost: np.ndarray) -> np.ndarray:

@@ -36,20 +36,29 @@ TARGET = 0.01
 
 @dataclass(frozen=True)
 class Run:
-    """One strategy at one seed: the table's rows in the order evaluated, and seconds per proposal."""
+    """One strategy at one seed.
+
+    Attributes:
+        strategy: Its name.
+        seed: The seed.
+        rows: The table's rows in the order (fully) evaluated.
+        overhead_s: Seconds per proposal.
+        costs: What had been spent after each of them, cheap evaluations included, in full evaluations.
+    """
 
     strategy: str
     seed: int
     rows: list[int]
     overhead_s: float
+    costs: list[float]
 
 
 _benchmark: Benchmark | None = None
 
 
-def _prepare(table: Path, maximize: list[str], minimize: list[str]) -> None:
+def _prepare(table: Path, maximize: list[str], minimize: list[str], cheap: tuple[str, float] | None) -> None:
     global _benchmark
-    _benchmark = load_benchmark(table, maximize, minimize)
+    _benchmark = load_benchmark(table, maximize, minimize, cheap)
 
 
 def _run(task: tuple[str, int, int, int, int, bool]) -> Run:
@@ -59,20 +68,29 @@ def _run(task: tuple[str, int, int, int, int, bool]) -> Run:
     study = Study(_benchmark.problem, make_strategy(name), seed=seed, initial=initial, batch=batch)
     names = [objective.name for objective in _benchmark.problem.objectives]
     rows: list[int] = []
-    spent = 0.0
+    costs: list[float] = []
+    spent = cost = 0.0
     while len(rows) < samples:
         start = time.perf_counter()
         proposals = study.ask()
         spent += time.perf_counter() - start
         if not proposals:
             break
-        for proposal in proposals[: samples - len(rows)]:
+        for proposal in proposals if proposals[0].cheap else proposals[: samples - len(rows)]:
             row = _benchmark.row(proposal.codes)
+            if proposal.cheap:
+                assert _benchmark.cheap is not None
+                assert _benchmark.problem.cheap is not None
+                study.tell(proposal.number, {names[0]: float(_benchmark.cheap[row])})
+                cost += _benchmark.problem.cheap.cost
+                continue
             study.tell(proposal.number, dict(zip(names, _benchmark.values[row].tolist(), strict=True)))
             rows.append(row)
-        if to_target and _benchmark.gaps(rows)[-1] <= TARGET:
+            cost += 1.0
+            costs.append(cost)
+        if to_target and rows and _benchmark.gaps(rows)[-1] <= TARGET:
             break
-    return Run(name, seed, rows, spent / max(1, len(rows)))
+    return Run(name, seed, rows, spent / max(1, len(study.trials)), costs)
 
 
 def _run_all(args: argparse.Namespace, names: list[str]) -> list[Run]:
@@ -81,12 +99,16 @@ def _run_all(args: argparse.Namespace, names: list[str]) -> list[Run]:
         for name in names
         for seed in range(args.seeds)
     ]
-    setup = (args.table, args.maximize, args.minimize)
+    setup = (args.table, args.maximize, args.minimize, _cheap(args))
     if args.jobs == 1:
         _prepare(*setup)
         return [_run(task) for task in tasks]
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn"), initializer=_prepare, initargs=setup) as pool:
         return list(pool.map(_run, tasks))
+
+
+def _cheap(args: argparse.Namespace) -> tuple[str, float] | None:
+    return (args.cheap, args.cheap_cost) if args.cheap else None
 
 
 def evaluations_to_target(gaps: np.ndarray) -> int | None:
@@ -111,15 +133,17 @@ def report(benchmark: Benchmark, runs: list[Run], samples: int) -> None:
     names = list(dict.fromkeys(run.strategy for run in runs))
     print("missing hypervolume (mean over seeds) after n evaluations; evaluations to 99 %: geometric mean and")
     print(f"median with runs that never get there counted as {samples}, and the share that does; p: Wilcoxon")
-    print(f"over seeds against {names[0]}, evaluations to 99 % / gap at {final}")
+    print(f"over seeds against {names[0]}, evaluations to 99 % / gap at {final}; cost99: cheap evaluations included")
     head = "".join(f"{'n=' + str(k):>8}" for k in points)
-    print(f"{'strategy':<16}{head}{'log10':>7}{'geo99':>7}{'med99':>7}{'share':>6}{'front':>7}{'s/prop':>8}  p")
+    named = f"{'log10':>7}{'geo99':>7}{'cost99':>7}{'med99':>7}{'share':>6}{'front':>7}{'s/prop':>8}"
+    print(f"{'strategy':<16}{head}{named}  p")
     ours: tuple[np.ndarray, np.ndarray] | None = None
     for name in names:
         mine = sorted((run for run in runs if run.strategy == name), key=lambda run: run.seed)
         gaps = np.array([_padded(benchmark.gaps(run.rows), samples) for run in mine])
         reached = [evaluations_to_target(g) for g in gaps]
         counts = np.array([samples if r is None else r for r in reached], dtype=float)
+        costs = np.array([run.costs[-1 if r is None else r - 1] for run, r in zip(mine, reached, strict=True)])
         share = np.mean([r is not None for r in reached])
         front = np.mean([len(benchmark.front & set(run.rows)) / len(benchmark.front) for run in mine])
         cells = "".join(f"{gaps[:, k - 1].mean():>8.4f}" for k in points)
@@ -129,7 +153,7 @@ def report(benchmark: Benchmark, runs: list[Run], samples: int) -> None:
         ours = ours or current
         p = "" if current is ours else " / ".join(f"{_paired_p(a, b):.3f}" for a, b in zip(ours, current, strict=True))
         print(
-            f"{name:<16}{cells}{log:>7.2f}{np.exp(np.log(counts).mean()):>7.0f}{np.median(counts):>7.0f}"
+            f"{name:<16}{cells}{log:>7.2f}{np.exp(np.log(counts).mean()):>7.0f}{np.exp(np.log(costs).mean()):>7.0f}{np.median(counts):>7.0f}"
             f"{share:>6.2f}{front:>7.2f}{seconds:>8.4f}  {p}"
         )
 
@@ -158,6 +182,10 @@ def _write(path: Path, args: argparse.Namespace, benchmark: Benchmark, runs: lis
         "maximum": benchmark.maximum,
         "maximum_of_all_rows": benchmark.everything,
         "notes": benchmark.notes,
+        "cheap": _cheap(args),
+        "cost_of_each_evaluation": {
+            run.strategy + "/" + str(run.seed): [round(c, 6) for c in run.costs] for run in runs if args.cheap
+        },
         "overhead_s_per_proposal": overhead,
     }
     part = path.with_name(path.name + ".part")
@@ -183,6 +211,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="end each run at 99 %% of the maximum (for slow strategies; gaps after that are the last ones)",
     )
+    parser.add_argument("--cheap", help="column of a cheap stand-in for the first maximised one")
+    parser.add_argument("--cheap-cost", type=float, default=0.06, help="of a cheap evaluation, in full ones")
     parser.add_argument("--json", type=Path, help="where to write settings and trials")
     args = parser.parse_args(argv)
     if min(args.samples, args.seeds, args.initial, args.batch, args.jobs) < 1:
@@ -197,7 +227,7 @@ def main() -> int:
     try:
         for name in names:
             make_strategy(name)
-        benchmark = load_benchmark(args.table, args.maximize, args.minimize)
+        benchmark = load_benchmark(args.table, args.maximize, args.minimize, _cheap(args))
     except (SearchError, HwnasError) as error:
         print(f"bench_search: {error}", file=sys.stderr)
         return 2

@@ -91,8 +91,8 @@ class Context:
 
     Attributes:
         problem: The problem.
-        trials: Every finished trial, failed ones too, by number.
-        successful: Those among them that have values and keep the expensive constraints (n).
+        trials: Every finished trial, failed and cheap ones too, by number.
+        successful: The full ones among them that have values and keep the expensive constraints (n).
         batches: Index of the batch of each successful trial (n,), 0 for the initial design.
         codes: Canonical rows (n, d) of the successful trials.
         values: Their natural objective values (n, m).
@@ -102,7 +102,7 @@ class Context:
         self.problem: Problem = candidates.problem
         self.candidates = candidates
         self.trials = tuple(trials)
-        good = [i for i, t in enumerate(self.trials) if t.ok and self.problem.feasible(t.values)]
+        good = [i for i, t in enumerate(self.trials) if t.ok and not t.cheap and self.problem.feasible(t.values)]
         self.successful: tuple[Trial, ...] = tuple(self.trials[i] for i in good)
         names = [o.name for o in self.problem.objectives]
         shape = (len(good), self.problem.domain.dimension)
@@ -113,9 +113,22 @@ class Context:
 
     @cached_property
     def seen(self) -> frozenset[bytes]:
-        """Row keys of every trial, failed ones too."""
-        rows = np.array([t.codes for t in self.trials], dtype=np.int64)
-        return frozenset(row_keys(rows.reshape(len(self.trials), self.problem.domain.dimension)))
+        """Row keys of every full trial, failed ones too."""
+        return self._keys([t.codes for t in self.trials if not t.cheap])
+
+    @cached_property
+    def seen_cheaply(self) -> frozenset[bytes]:
+        """Row keys of every cheap trial, failed ones too."""
+        return self._keys([t.codes for t in self.trials if t.cheap])
+
+    def _keys(self, codes: Sequence[tuple[int, ...]]) -> frozenset[bytes]:
+        rows = np.array(codes, dtype=np.int64)
+        return frozenset(row_keys(rows.reshape(len(codes), self.problem.domain.dimension)))
+
+    @cached_property
+    def cheap_trials(self) -> tuple[Trial, ...]:
+        """The cheap trials that have values."""
+        return tuple(t for t in self.trials if t.cheap and t.ok)
 
     @cached_property
     def normaliser(self) -> Normaliser:
@@ -158,6 +171,10 @@ class Context:
     def admit(self, codes: IntArray) -> IntArray:
         """The canonical, distinct, admissible, untried rows among `codes` (n, d), in their order."""
         return self.candidates.admit(codes, self.seen)
+
+    def admit_cheaply(self, codes: IntArray) -> IntArray:
+        """As `admit`, without the rows that were tried cheaply."""
+        return self.candidates.admit(codes, self.seen | self.seen_cheaply)
 
     def random(self, n: int, rng: np.random.Generator) -> IntArray:
         """Up to `n` random untried candidates (k, d)."""

@@ -20,6 +20,7 @@ from search.strategies import (
     ParetoLocalSearch,
     QLogNEHVI,
     RandomSearch,
+    Rehearsal,
     Strategy,
 )
 
@@ -38,13 +39,19 @@ def _model() -> Model:
     return GaussianProcess("encodings", relevance=_RELEVANCE)
 
 
+def _lamoo() -> LaMOO:
+    """The default strategy."""
+    return LaMOO(EHVISampler(_model(), hedge=_HEDGE), name="lamoo")
+
+
 _MAKERS: dict[str, Callable[[], Strategy]] = {
-    "lamoo": lambda: LaMOO(EHVISampler(_model(), hedge=_HEDGE), name="lamoo"),
+    "lamoo": _lamoo,
     "lamoo-qehvi": lambda: LaMOO(EHVISampler(_model()), name="lamoo-qehvi"),
     "lamoo-mutation": lambda: LaMOO(MutationSampler(), name="lamoo-mutation"),
     "lamoo-random": lambda: LaMOO(RandomSampler(), name="lamoo-random"),
     "lamoo-cmaes": lambda: LaMOO(CMASampler(), name="lamoo-cmaes"),
     "lamoo-faithful": lambda: LaMOO(RandomSampler(), _FAITHFUL, name="lamoo-faithful"),
+    "lamoo-cheap": lambda: Rehearsal(_lamoo(), name="lamoo-cheap"),
     "qehvi": lambda: EHVISearch(_model(), name="qehvi"),
     "qehvi-learned": lambda: EHVILearned(_model(), name="qehvi-learned"),
     "mutation": ParetoLocalSearch,

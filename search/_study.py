@@ -90,8 +90,8 @@ class Study:
         """The proposals in flight; opens the next batch when none are.
 
         Returns:
-            At most `batch` proposals (`initial` in the first batch), by number. Asking again before
-            telling returns the same ones. Fewer, or none, when the feasible space is exhausted.
+            At most `batch` proposals (`initial` in the first batch), by number, or any number of cheap ones.
+            Asking again before telling returns the same ones. Fewer, or none, when the feasible space is exhausted.
         """
         if not self._pending:
             self._open_batch()
@@ -102,7 +102,8 @@ class Study:
 
         Args:
             number: A proposal in flight.
-            values: Objective values in their natural direction, and those of expensive constraints. Known
+            values: Objective values in their natural direction, and those of expensive constraints (but not of a
+                cheap evaluation). Known
                 objectives may be left out; a value that is not finite makes the trial a failed one.
             failed: Why there are no values, for a failed evaluation.
 
@@ -118,7 +119,7 @@ class Study:
             raise TellError(f"trial {number} is not in flight")
         if (values is None) == (failed is None):
             raise TellError(f"trial {number}: tell either values or why it failed")
-        trial = Trial(number, proposal.codes, {}, failed)
+        trial = Trial(number, proposal.codes, {}, failed, proposal.cheap)
         if values is not None:
             trial = self._evaluated(proposal, values)
         del self._pending[number]
@@ -126,7 +127,8 @@ class Study:
         return trial
 
     def _evaluated(self, proposal: Proposal, values: Mapping[str, float]) -> Trial:
-        names = [o.name for o in self.problem.objectives] + [c.name for c in self.problem.measured]
+        names = [o.name for o in self.problem.objectives]
+        names += [] if proposal.cheap else [c.name for c in self.problem.measured]
         for name in values:
             if name not in names:
                 raise TellError(f"trial {proposal.number}: no objective is called {name!r}")
@@ -145,13 +147,13 @@ class Study:
                 raise TellError(f"trial {proposal.number}: no value for objective {name!r}")
         wrong = [f"{name} is {value}" for name, value in complete.items() if not math.isfinite(value)]
         if wrong:
-            return Trial(proposal.number, proposal.codes, {}, ", ".join(wrong))
-        return Trial(proposal.number, proposal.codes, complete)
+            return Trial(proposal.number, proposal.codes, {}, ", ".join(wrong), proposal.cheap)
+        return Trial(proposal.number, proposal.codes, complete, None, proposal.cheap)
 
     def _open_batch(self) -> None:
         context = self.context()
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self._batches]))
-        want = self.batch if self._batches else self.initial
+        want, cheap = self.batch if self._batches else self.initial, False
         codes = np.array(() if self._batches else self.problem.anchors, dtype=np.int64)
         codes = context.admit(codes.reshape(-1, self.problem.domain.dimension))[:want]
         self.report = None
@@ -159,12 +161,15 @@ class Study:
             with _single_threaded():
                 suggestion = self.strategy.propose(context, want, rng)
             self.report = suggestion.report
-            codes = context.admit(self.problem.domain.check(suggestion.codes))[:want]
-        codes = self._fill(context, codes, want, rng)
+            rows = self.problem.domain.check(suggestion.codes)
+            codes = context.admit_cheaply(rows) if suggestion.cheap else context.admit(rows)[:want]
+            cheap = suggestion.cheap and len(codes) > 0
+        if not cheap:
+            codes = self._fill(context, codes, want, rng)
         first = len(self._batch_of)
         for offset, row in enumerate(codes):
             key = tuple(int(c) for c in row)
-            proposal = Proposal(first + offset, key, self.problem.describe_known(row))
+            proposal = Proposal(first + offset, key, self.problem.describe_known(row), cheap)
             self._pending[proposal.number] = proposal
         self._batch_of.extend([self._batches] * len(codes))
         self._batches += 1 if len(codes) else 0
@@ -258,7 +263,7 @@ class Study:
             trial = journal.pop(proposal.number, None)
             if trial is None:
                 continue
-            if trial.codes != proposal.codes:
+            if (trial.codes, trial.cheap) != (proposal.codes, proposal.cheap):
                 raise RestoreError(
                     f"trial {trial.number} is journalled as {trial.codes}, but seed {self.seed} and strategy "
                     f"{self.strategy.name!r} propose {proposal.codes}; restore with the journal's settings"

@@ -19,11 +19,13 @@ class Proposal:
         number: Number of the trial it will become, counted from 0.
         codes: The canonical row.
         known: Values of the known objectives, by name, in their natural direction.
+        cheap: Whether the cheap stand-in is to be evaluated.
     """
 
     number: int
     codes: tuple[int, ...]
     known: Mapping[str, float] = field(default_factory=dict)
+    cheap: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,14 @@ class Trial:
         codes: The canonical row that was evaluated.
         values: Objective values by name, in their natural direction; empty when the trial failed.
         failed: Why there are no values; `None` when the trial succeeded.
+        cheap: Whether the cheap stand-in was evaluated.
     """
 
     number: int
     codes: tuple[int, ...]
     values: Mapping[str, float] = field(default_factory=dict)
     failed: str | None = None
+    cheap: bool = False
 
     @property
     def ok(self) -> bool:
@@ -54,6 +58,7 @@ class Trial:
             "codes": list(self.codes),
             "values": dict(self.values),
             "failed": self.failed,
+            **({"cheap": True} if self.cheap else {}),
         }
 
     @classmethod
@@ -70,6 +75,7 @@ class Trial:
                 codes=tuple(int(c) for c in data["codes"]),
                 values={str(k): float(v) for k, v in data["values"].items()},
                 failed=None if failed is None else str(failed),
+                cheap=bool(data.get("cheap", False)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RestoreError(f"a journalled trial cannot be read: {error!r}") from error

@@ -12,7 +12,7 @@ from search._context import Context
 from search._pareto import dominance_numbers
 from search.bayes._ehvi import expected_improvement, improvement_grid
 from search.bayes._pool import Pool
-from search.models import Fitted, Inputs, LogTarget, Model, Posterior, fit_target
+from search.models import CheapInformed, Fitted, Inputs, LogTarget, Model, Posterior, fit_target
 
 __all__ = ["Contains", "greedy_batch"]
 
@@ -108,8 +108,22 @@ def _prepare(context: Context, model: Model, pool: Pool) -> _Acquisition:
     target = fit_target(values, reference, cap)
     kept = _informative(context)
     train = Inputs(context.encodings[kept], context.problem.domain.one_hot(context.codes[kept]))
-    fitted = model.fit(train, target.transform(values[kept]))
+    fitted = _informed(context, model, learned).fit(train, target.transform(values[kept]))
     return _Acquisition(learned, context.reference, target, fitted)
+
+
+def _informed(context: Context, model: Model, learned: int) -> Model:
+    """The model, listening to the cheap trials where there are some."""
+    trials = context.cheap_trials
+    if not trials:
+        return model
+    domain = context.problem.domain
+    codes = np.array([trial.codes for trial in trials], dtype=np.int64)
+    names = [objective.name for objective in context.problem.objectives]
+    told = np.array([[trial.values[name] for name in names] for trial in trials])
+    values = context.normaliser(told)[:, learned]
+    target = fit_target(values, float(context.reference[learned]), context.normaliser.cap(learned))
+    return CheapInformed(model, Inputs(domain.encode(codes), domain.one_hot(codes)), target.transform(values))
 
 
 def _informative(context: Context) -> IntArray:

@@ -1,12 +1,14 @@
 """Models of an expensive objective: Gaussian processes, a forest, ensembles of them."""
 
 from search.models._base import Fitted, Inputs, Model, Posterior
+from search.models._cheap import CheapInformed
 from search.models._ensemble import Ensemble
 from search.models._forest import Forest
 from search.models._gp import GaussianProcess
 from search.models._target import LogTarget, fit_target
 
 __all__ = [
+    "CheapInformed",
     "Ensemble",
     "Fitted",
     "Forest",

@@ -11,6 +11,7 @@ from search.strategies._nsga3 import NSGA3
 from search.strategies._optuna import TPE, OptunaNSGA2
 from search.strategies._qlognehvi import QLogNEHVI
 from search.strategies._random import RandomSearch
+from search.strategies._rehearsal import Rehearsal
 
 __all__ = [
     "MOEAD",
@@ -24,6 +25,7 @@ __all__ = [
     "ParetoLocalSearch",
     "QLogNEHVI",
     "RandomSearch",
+    "Rehearsal",
     "Strategy",
     "Suggestion",
 ]

@@ -21,10 +21,12 @@ class Suggestion:
         codes: Rows (k, d), best first. The study drops inadmissible rows and duplicates and fills up
             with random candidates, so a strategy may return fewer rows than asked for, or none.
         report: Anything worth inspecting about how they were chosen, as plain dataclasses.
+        cheap: Whether the cheap stand-in is wanted of them; there may then be any number of rows.
     """
 
     codes: IntArray
     report: object | None = None
+    cheap: bool = False
 
 
 class Strategy(Protocol):

@@ -67,6 +67,20 @@ def test_the_report_and_the_json(table, tmp_path):
         assert first != second
 
 
+def test_cheap_evaluations_are_paid_for(table, tmp_path):
+    out = tmp_path / "out.json"
+    done = bench(
+        "--table", table, "--maximize", "accuracy", "--minimize", "latency_ms", "--samples", 30, "--seeds", 1,
+        "--strategies", "lamoo,lamoo-cheap", "--cheap", "accuracy", "--cheap-cost", 0.1, "--json", out,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    settings = json.loads(out.read_text())["settings"]
+    assert settings["cheap"] == ["accuracy", 0.1]
+    costs = settings["cost_of_each_evaluation"]
+    assert costs["lamoo/0"] == [float(k) for k in range(1, 31)]
+    assert 32 < costs["lamoo-cheap/0"][-1] <= 36.0
+
+
 def test_processes_do_not_change_the_trials(table, tmp_path):
     files = [tmp_path / "one.json", tmp_path / "two.json"]
     for jobs, file in enumerate(files, start=1):

@@ -41,6 +41,7 @@ CHEAP = [
     "lamoo-qehvi",
     "qehvi",
     "qehvi-learned",
+    "lamoo-cheap",
 ]
 COSTLY = ["qlognehvi", "qlognehvi-known"]
 ALL = [*CHEAP, *COSTLY]

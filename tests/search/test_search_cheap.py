@@ -1,0 +1,131 @@
+"""Cheap evaluations: they inform models, count for nothing else, and resume as any trial does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from search_toys import score, toy_problem
+
+from search import Cheap, Problem, ProblemError, RestoreError, Study, make_strategy
+from search.models import CheapInformed, GaussianProcess, Inputs
+
+PROBLEM = replace(toy_problem(upper=None), cheap=Cheap(0.1))
+
+
+def distorted(codes) -> float:
+    """What the cheap stand-in says of the toy's score."""
+    return 0.5 * float(score(np.array([codes]))[0]) - 1.0 + 0.02 * codes[0]
+
+
+def study_of(name="lamoo-cheap", problem: Problem = PROBLEM, seed=1) -> Study:
+    return Study(problem, make_strategy(name), seed=seed, initial=6, batch=3)
+
+
+def tell(study: Study, proposal) -> None:
+    value = distorted(proposal.codes) if proposal.cheap else float(score(np.array([proposal.codes]))[0])
+    study.tell(proposal.number, {"score": value})
+
+
+def run(study: Study, full: int) -> Study:
+    while sum(not trial.cheap for trial in study.trials) < full and (proposals := study.ask()):
+        for proposal in proposals:
+            tell(study, proposal)
+    return study
+
+
+def test_cheap_trials_come_first_and_count_for_nothing_else():
+    study = run(study_of(), 24)
+    cheap = [trial for trial in study.trials if trial.cheap]
+    full = [trial for trial in study.trials if not trial.cheap]
+    assert not any(trial.cheap for trial in study.trials[:6])
+    assert 24 <= len(cheap) <= 2 * len(full)
+    for kind in (cheap, full):
+        assert len({trial.codes for trial in kind}) == len(kind)
+    assert all(trial.values["score"] == pytest.approx(distorted(trial.codes)) for trial in cheap)
+    context = study.context()
+    assert [trial.number for trial in context.successful] == [trial.number for trial in full]
+    assert not any(trial.cheap for trial in study.front())
+    assert {trial.codes for trial in full} & {trial.codes for trial in cheap}
+
+
+@pytest.mark.parametrize("name", ["lamoo", "nsga2"])
+def test_strategies_that_do_not_ask_for_cheap_evaluations_get_none(name):
+    assert not any(trial.cheap for trial in run(study_of(name), 18).trials)
+
+
+def test_without_a_stand_in_nothing_is_evaluated_cheaply():
+    plain, cheap = (
+        run(study_of("lamoo", toy_problem(upper=None)), 18),
+        run(study_of(problem=toy_problem(upper=None)), 18),
+    )
+    assert plain.trials == cheap.trials
+
+
+def test_a_study_with_cheap_trials_resumes_anywhere():
+    whole = run(study_of(), 18)
+    for cut in range(0, len(whole.trials), 5):
+        state = json.loads(json.dumps({**whole.state(), "trials": [t.to_json() for t in whole.trials[:cut]]}))
+        again = run(Study.from_state(PROBLEM, make_strategy("lamoo-cheap"), state), 18)
+        assert again.trials == whole.trials
+
+
+def test_a_cheap_trial_is_not_taken_for_a_full_one():
+    whole = run(study_of(), 18)
+    number = next(trial.number for trial in whole.trials if trial.cheap)
+    trials = [replace(trial, cheap=False) if trial.number == number else trial for trial in whole.trials]
+    with pytest.raises(RestoreError, match=f"trial {number} is journalled"):
+        Study.restore(PROBLEM, make_strategy("lamoo-cheap"), seed=1, trials=trials, initial=6, batch=3)
+
+
+def test_failed_cheap_trials_are_not_repeated():
+    study = study_of()
+    while len(study.trials) < 40:
+        for proposal in study.ask():
+            if proposal.cheap:
+                study.tell(proposal.number, failed="diverged")
+            else:
+                tell(study, proposal)
+    cheap = [trial.codes for trial in study.trials if trial.cheap]
+    assert len(cheap) == len(set(cheap)) > 0
+    assert study.context().cheap_trials == ()
+
+
+@pytest.mark.parametrize("cost", [0.0, 1.0, -1.0, float("nan")])
+def test_a_cost_that_is_no_share_is_refused(cost):
+    with pytest.raises(ProblemError, match="must cost between 0 and 1"):
+        Cheap(cost)
+
+
+def test_the_model_uses_cheap_targets_where_they_tell_something():
+    rng = np.random.default_rng(0)
+    x = rng.random((120, 6))
+    truth = np.sin(4 * x[:, 0]) + x[:, 1] * x[:, 2] + 0.7 * np.sin(9 * x[:, 3])
+    inputs = Inputs(x, np.arange(120)[:, None] % 128)
+    train, pool = (Inputs(x[a:b], inputs.one_hot[a:b]) for a, b in ((0, 15), (15, 120)))
+
+    def error(model):
+        posterior = model.fit(train, truth[:15]).posterior(pool)
+        return float(np.sqrt(np.mean((posterior.mean - truth[15:]) ** 2))), posterior
+
+    plain, _ = error(GaussianProcess("encodings", relevance=0.3))
+    told, posterior = error(CheapInformed(GaussianProcess("encodings", relevance=0.3), inputs, 3 * truth - 5))
+    noise, _ = error(CheapInformed(GaussianProcess("encodings", relevance=0.3), inputs, rng.random(120)))
+    assert told < 0.3 * plain
+    assert noise < 1.3 * plain
+    before = posterior.std.copy()
+    posterior.condition(3)
+    assert posterior.std[3] < before[3]
+
+
+def test_where_nothing_was_looked_at_the_cheap_model_adds_its_doubt():
+    rng = np.random.default_rng(1)
+    x = rng.random((60, 2))
+    keys = np.arange(60)[:, None]
+    truth = np.sin(5 * x[:, 0]) + x[:, 1]
+    half = Inputs(x[:30], keys[:30])
+    model = CheapInformed(GaussianProcess("encodings", relevance=0.3), half, 2 * truth[:30])
+    posterior = model.fit(Inputs(x[:20], keys[:20]), truth[:20]).posterior(Inputs(x, keys))
+    assert posterior.std[20:30].mean() < posterior.std[30:].mean()
