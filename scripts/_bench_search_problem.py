@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hwnas._space_costs import SpaceCosts
 from hwnas.evaluators import BenchmarkTable
 from hwnas.spaces import Space, make_space
 from search import Cheap, Domain, Objective, Problem, hypervolume, nondominated
@@ -61,19 +62,25 @@ def _index(codes: np.ndarray, cardinalities: tuple[int, ...]) -> np.ndarray:
 
 
 def load_benchmark(
-    path: Path, maximize: list[str], minimize: list[str], cheap: tuple[str, float] | None = None
+    path: Path,
+    maximize: list[str],
+    minimize: list[str],
+    cheap: tuple[str, float] | None = None,
+    reference: list[float] | None = None,
 ) -> Benchmark:
     """Builds the problem; `cheap` is the column of a cheap stand-in for the maximised one, and its cost.
 
     Rows of disconnected cells and rows with values that are not positive are filtered. Isomorphic cells
     are one network measured several times: each class is represented by its row with the lowest (known)
     first minimised column, and is evaluated at most once. Objectives are scaled to [0, 1] over the
-    connected rows; the maximum is the hypervolume of all candidates, with reference 0.
+    connected rows; the maximum is the hypervolume of all candidates, with reference 0. A `reference` puts 0 so many
+    standard deviations of the connected rows above their mean (maximised, so negative numbers are worse). The
+    column ``macs``, where the table has none, is counted from the cells.
     """
     space = make_space("nasbench201")
     table = BenchmarkTable.load(path)
-    values = np.stack([table.column(name) for name in [*maximize, *minimize]], axis=1)
     codes = np.array([space.encode(space.parse(arch)) for arch in table.archs])
+    values = np.stack([_column(table, space, codes, name) for name in [*maximize, *minimize]], axis=1)
     connected = np.asarray(space.valid_codes(codes), dtype=bool)
     sound = (values > 0).all(axis=1)
     usable = np.flatnonzero(connected & sound)
@@ -82,6 +89,10 @@ def load_benchmark(
     signs = np.array([1.0] * len(maximize) + [-1.0] * len(minimize))
     oriented = values[usable] * signs
     best, worst = oriented.max(axis=0) * signs, oriented.min(axis=0) * signs
+    deviations = np.ones(len(signs))
+    if reference is not None:
+        deviations = oriented.std(axis=0)
+        worst = (oriented.mean(axis=0) + np.array(reference) * deviations) * signs
     scaled, zero = (values - worst) / (best - worst), np.zeros(len(signs))
     maximum, everything = hypervolume(scaled[chosen], zero), hypervolume(scaled[usable], zero)
     front = frozenset(int(row) for row in chosen[nondominated(scaled[chosen])])
@@ -94,11 +105,21 @@ def load_benchmark(
     ]
     names = (maximize, minimize)
     problem, rows = _problem(space, codes, chosen, values, names, worst, best)
+    if reference is not None:
+        area = float(np.prod(np.abs(best - worst) / deviations))
+        notes.append(f"reference {reference} standard deviations from the mean: maximum {maximum * area:.4f}")
     if cheap is not None:
         problem = replace(problem, cheap=Cheap(cheap[1]))
         notes.append(f"cheap evaluations: {cheap[0]}, each {cheap[1]:g} of a full one")
     stand_in = None if cheap is None else table.column(cheap[0])
     return Benchmark(problem, rows, table.archs, values, worst, best, maximum, everything, front, notes, stand_in)
+
+
+def _column(table: BenchmarkTable, space: Space, codes: np.ndarray, name: str) -> np.ndarray:
+    """Values (n,) of a column; multiply-accumulates are counted where the table does not have them."""
+    if name != "macs" or name in table.columns:
+        return np.asarray(table.column(name))
+    return np.nan_to_num(SpaceCosts(space, None).macs(codes))
 
 
 def _representatives(space: Space, codes: np.ndarray, usable: np.ndarray, cost: np.ndarray) -> np.ndarray:

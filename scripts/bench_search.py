@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
@@ -56,9 +57,9 @@ class Run:
 _benchmark: Benchmark | None = None
 
 
-def _prepare(table: Path, maximize: list[str], minimize: list[str], cheap: tuple[str, float] | None) -> None:
+def _prepare(*setup: Any) -> None:
     global _benchmark
-    _benchmark = load_benchmark(table, maximize, minimize, cheap)
+    _benchmark = load_benchmark(*setup)
 
 
 def _run(task: tuple[str, int, int, int, int, bool]) -> Run:
@@ -99,12 +100,16 @@ def _run_all(args: argparse.Namespace, names: list[str]) -> list[Run]:
         for name in names
         for seed in range(args.seeds)
     ]
-    setup = (args.table, args.maximize, args.minimize, _cheap(args))
+    setup = _setup(args)
     if args.jobs == 1:
         _prepare(*setup)
         return [_run(task) for task in tasks]
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn"), initializer=_prepare, initargs=setup) as pool:
         return list(pool.map(_run, tasks))
+
+
+def _setup(args: argparse.Namespace) -> tuple[Any, ...]:
+    return args.table, args.maximize, args.minimize, _cheap(args), args.reference
 
 
 def _cheap(args: argparse.Namespace) -> tuple[str, float] | None:
@@ -183,6 +188,7 @@ def _write(path: Path, args: argparse.Namespace, benchmark: Benchmark, runs: lis
         "maximum_of_all_rows": benchmark.everything,
         "notes": benchmark.notes,
         "cheap": _cheap(args),
+        "reference": args.reference,
         "cost_of_each_evaluation": {
             run.strategy + "/" + str(run.seed): [round(c, 6) for c in run.costs] for run in runs if args.cheap
         },
@@ -213,6 +219,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--cheap", help="column of a cheap stand-in for the first maximised one")
     parser.add_argument("--cheap-cost", type=float, default=0.06, help="of a cheap evaluation, in full ones")
+    parser.add_argument(
+        "--reference",
+        type=lambda text: [float(word) for word in text.split(",")],
+        help="of the hypervolume, in standard deviations from the mean (--reference=-3,-6); default: the worst values",
+    )
     parser.add_argument("--json", type=Path, help="where to write settings and trials")
     args = parser.parse_args(argv)
     if min(args.samples, args.seeds, args.initial, args.batch, args.jobs) < 1:
@@ -227,7 +238,7 @@ def main() -> int:
     try:
         for name in names:
             make_strategy(name)
-        benchmark = load_benchmark(args.table, args.maximize, args.minimize, _cheap(args))
+        benchmark = load_benchmark(*_setup(args))
     except (SearchError, HwnasError) as error:
         print(f"bench_search: {error}", file=sys.stderr)
         return 2
