@@ -1,6 +1,6 @@
 """Seconds and memory that a strategy takes for each proposed architecture, on the space mobilenetv3.
 
-    python scripts/_bench_search_overhead.py [--strategies lamoo] [--trials 100,300,600,1000,2000]
+    python scripts/bench_search_overhead.py [--strategies lamoo] [--trials 100,300,600,1000,2000]
 
 Accuracy and costs are made up (smooth functions of the codes), as only the strategy's own work is timed.
 Trials are filled in by random search; then the median over a few batches of five is taken.
@@ -9,6 +9,7 @@ Trials are filled in by random search; then the median over a few batches of fiv
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import sys
@@ -41,8 +42,9 @@ def make_problem(objectives: int) -> tuple[Problem, np.ndarray]:
     return Problem(domain, (Objective("accuracy", "max"), *known)), weights
 
 
-def measure(name: str, objectives: int, sizes: list[int]) -> None:
-    """Prints a line for each number of trials."""
+def measure(name: str, objectives: int, sizes: list[int]) -> list[dict[str, object]]:
+    """Prints a line for each number of trials, and returns them."""
+    rows: list[dict[str, object]] = []
     problem, weights = make_problem(objectives)
     strategy = make_strategy(name)
     study = Study(problem, make_strategy("random"), seed=0)
@@ -58,7 +60,10 @@ def measure(name: str, objectives: int, sizes: list[int]) -> None:
             strategy.propose(study.context(), BATCH, np.random.default_rng(repeat))
             spent.append((time.perf_counter() - start) / BATCH)
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{name:<16}{objectives:>4}{len(study.trials):>8}{np.median(spent):>12.4f}{peak_mib:>10.0f}")
+        print(f"{name:<16}{objectives:>4}{len(study.trials):>8}{np.median(spent):>12.4f}{peak_mib:>10.0f}", flush=True)
+        row = {"strategy": name, "objectives": objectives, "trials": len(study.trials)}
+        rows.append({**row, "s_per_proposal": float(np.median(spent)), "peak_mib": peak_mib})
+    return rows
 
 
 def main() -> int:
@@ -67,11 +72,15 @@ def main() -> int:
     parser.add_argument("--strategies", default="lamoo")
     parser.add_argument("--objectives", default="2,4")
     parser.add_argument("--trials", default="100,300,600,1000,2000")
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    rows: list[dict[str, object]] = []
     print(f"{'strategy':<16}{'objs':>4}{'trials':>8}{'s/proposal':>12}{'peak MiB':>10}")
     for name in args.strategies.split(","):
         for objectives in args.objectives.split(","):
-            measure(name, int(objectives), [int(size) for size in args.trials.split(",")])
+            rows += measure(name, int(objectives), [int(size) for size in args.trials.split(",")])
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n")
     return 0
 
 

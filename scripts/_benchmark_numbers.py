@@ -1,0 +1,102 @@
+"""Numbers behind docs/benchmarks.md: runs condensed, and strategies compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FIRST = "lamoo"
+TARGET = 0.01
+
+Row = dict[str, Any]
+
+
+def condense(table: Path, files: list[Path]) -> dict[str, Any]:
+    """Evaluations to 99 %, gaps at the end and mean curves: by pair and strategy, and of the other settings."""
+    from _bench_search_problem import load_benchmark
+
+    found: dict[str, Any] = {"pairs": {}, "cheap": {}, "paper": {}}
+    for file in files:
+        data = json.loads(file.read_text())
+        settings = data["settings"]
+        best, least = settings["maximize"], settings["minimize"]
+        benchmark = load_benchmark(table, best, least, None, settings.get("reference"))
+        row_of = {arch: index for index, arch in enumerate(benchmark.archs)}
+        kind = "cheap" if settings.get("cheap") else "paper" if settings.get("reference") else "pairs"
+        pair = found[kind].setdefault(f"{' '.join(best)} x {' '.join(least)}", {"notes": settings["notes"], "rows": {}})
+        for name, seeds in data["trials"].items():
+            curves = {seed: benchmark.gaps([row_of[arch] for arch in archs]) for seed, archs in seeds.items()}
+            costs = {seed: settings.get("cost_of_each_evaluation", {}).get(f"{name}/{seed}") for seed in seeds}
+            _take_in(pair["rows"].setdefault(name, {}), curves, costs, settings)
+    return found
+
+
+def _take_in(row: Row, curves: dict[str, np.ndarray], costs: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Add the runs of one file to a strategy's row; the first file that has a seed decides its evaluations to 99 %."""
+    cap, whole = settings["samples"], not settings.get("to_target")
+    reached = row.setdefault("evaluations_to_99", {})
+    for seed, curve in curves.items():
+        there = np.flatnonzero(curve <= TARGET)
+        if seed not in reached:
+            reached[seed] = int(there[0]) + 1 if len(there) else None
+            row.setdefault("caps", {})[seed] = cap
+            if costs[seed] is not None:
+                row.setdefault("cost_to_99", {})[seed] = costs[seed][int(there[0]) if len(there) else -1]
+        if whole:
+            row.setdefault("gap_at_end", {})[seed] = float(f"{curve[-1]:.4g}")
+    if whole and "mean_gap" not in row:
+        padded = [np.concatenate([c, np.repeat(c[-1:], cap - len(c))]) for c in curves.values()]
+        row["mean_gap"] = [float(f"{value:.4g}") for value in np.mean(padded, axis=0)]
+
+
+def geometric(values: list[float]) -> float:
+    """Geometric mean."""
+    return float(np.exp(np.mean(np.log(values))))
+
+
+def counts(row: Row) -> dict[str, float]:
+    """Evaluations to 99 % by seed; a run that never gets there counts as all its evaluations."""
+    return {s: float(row["caps"][s] if v is None else v) for s, v in row["evaluations_to_99"].items()}
+
+
+def is_bound(row: Row) -> bool:
+    """Whether runs were ended before they got there, so that the counts are lower bounds."""
+    return "mean_gap" not in row and any(v is None for v in row["evaluations_to_99"].values())
+
+
+def compared(pairs: dict[str, Any], ours: str, theirs: str) -> tuple[float, int, int, int, int]:
+    """Ratio of evaluations to 99 % (theirs to ours), pairs won and lost by `ours` (p < .05), pairs, runs."""
+    from scipy.stats import wilcoxon
+
+    ratios, won, lost, runs = [], 0, 0, 0
+    for pair in pairs.values():
+        if ours not in pair["rows"] or theirs not in pair["rows"]:
+            continue
+        a, b = counts(pair["rows"][ours]), counts(pair["rows"][theirs])
+        seeds = sorted(set(a) & set(b))
+        mine, other = np.array([a[s] for s in seeds]), np.array([b[s] for s in seeds])
+        ratios.append(geometric(other.tolist()) / geometric(mine.tolist()))
+        clear = bool((mine != other).any()) and float(wilcoxon(mine, other).pvalue) < 0.05
+        won += int(clear and ratios[-1] > 1)
+        lost += int(clear and ratios[-1] < 1)
+        runs += len(seeds)
+    return geometric(ratios), won, lost, len(ratios), runs
+
+
+def gap_at_end(pairs: dict[str, Any], name: str) -> tuple[float, int] | None:
+    """Mean gap after all evaluations, and the fewest seeds behind it; None where no run went on to the end."""
+    gaps = [
+        list(p["rows"][name]["gap_at_end"].values())
+        for p in pairs.values()
+        if p["rows"].get(name, {}).get("gap_at_end")
+    ]
+    return (float(np.mean([np.mean(g) for g in gaps])), min(map(len, gaps))) if gaps else None
+
+
+def strategies_of(pairs: dict[str, Any]) -> list[str]:
+    """All strategies, fewest evaluations first."""
+    names = {name for pair in pairs.values() for name in pair["rows"]}
+    return sorted(names, key=lambda name: compared(pairs, FIRST, name)[0])
