@@ -11,7 +11,7 @@ import numpy as np
 from hwnas._space_costs import SpaceCosts
 from hwnas.evaluators import BenchmarkTable
 from hwnas.spaces import Space, make_space
-from search import Cheap, Domain, Objective, Problem, hypervolume, nondominated
+from search import Domain, Objective, Problem, hypervolume, nondominated
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Benchmark:
         front: Rows of the candidates' true front.
         notes: What was filtered, in words.
         cheap: Natural value of the expensive objective's cheap stand-in for each row (n,), where there is one.
+        cheap_cost: What one cheap evaluation takes, in full ones.
     """
 
     problem: Problem
@@ -41,6 +42,7 @@ class Benchmark:
     front: frozenset[int]
     notes: list[str]
     cheap: np.ndarray | None = None
+    cheap_cost: float = 0.0
 
     def row(self, codes: tuple[int, ...]) -> int:
         """The table's row of a canonical architecture."""
@@ -109,10 +111,10 @@ def load_benchmark(
         area = float(np.prod(np.abs(best - worst) / deviations))
         notes.append(f"reference {reference} standard deviations from the mean: maximum {maximum * area:.4f}")
     if cheap is not None:
-        problem = replace(problem, cheap=Cheap(cheap[1]))
+        problem = replace(problem, cheap=True)
         notes.append(f"cheap evaluations: {cheap[0]}, each {cheap[1]:g} of a full one")
-    stand_in = None if cheap is None else table.column(cheap[0])
-    return Benchmark(problem, rows, table.archs, values, worst, best, maximum, everything, front, notes, stand_in)
+    found = Benchmark(problem, rows, table.archs, values, worst, best, maximum, everything, front, notes)
+    return found if cheap is None else replace(found, cheap=table.column(cheap[0]), cheap_cost=cheap[1])
 
 
 def _column(table: BenchmarkTable, space: Space, codes: np.ndarray, name: str) -> np.ndarray:

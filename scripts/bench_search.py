@@ -81,9 +81,8 @@ def _run(task: tuple[str, int, int, int, int, bool]) -> Run:
             row = _benchmark.row(proposal.codes)
             if proposal.cheap:
                 assert _benchmark.cheap is not None
-                assert _benchmark.problem.cheap is not None
                 study.tell(proposal.number, {names[0]: float(_benchmark.cheap[row])})
-                cost += _benchmark.problem.cheap.cost
+                cost += _benchmark.cheap_cost
                 continue
             study.tell(proposal.number, dict(zip(names, _benchmark.values[row].tolist(), strict=True)))
             rows.append(row)
@@ -226,6 +225,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, help="where to write settings and trials")
     args = parser.parse_args(argv)
+    if not 0 < args.cheap_cost < 1:
+        parser.error("--cheap-cost must be between 0 and 1")
     if min(args.samples, args.seeds, args.initial, args.batch, args.jobs) < 1:
         parser.error("samples, seeds, initial, batch and jobs must be at least 1")
     return args

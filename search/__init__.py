@@ -16,7 +16,7 @@ keeps the books: batches, duplicates, failures, exact resumption.
 from search._domain import ENUMERATION_LIMIT, Domain
 from search._errors import ProblemError, RestoreError, SearchError, TellError
 from search._pareto import dominance_numbers, hypervolume, nondominated
-from search._problem import Cheap, Constraint, Objective, Problem
+from search._problem import Constraint, Objective, Problem
 from search._registry import STRATEGIES, make_strategy
 from search._study import Study
 from search._trial import Proposal, Trial
@@ -26,7 +26,6 @@ from search.strategies import Strategy, Suggestion
 __all__ = [
     "ENUMERATION_LIMIT",
     "STRATEGIES",
-    "Cheap",
     "Constraint",
     "Domain",
     "LaMOO",

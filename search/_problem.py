@@ -13,7 +13,7 @@ from search._arrays import BoolArray, FloatArray, IntArray
 from search._domain import Domain
 from search._errors import ProblemError
 
-__all__ = ["Cheap", "Constraint", "Objective", "Problem"]
+__all__ = ["Constraint", "Objective", "Problem"]
 
 Known = Callable[[IntArray], FloatArray]
 
@@ -80,24 +80,6 @@ class Constraint:
 
 
 @dataclass(frozen=True)
-class Cheap:
-    """A cheap stand-in for a full evaluation: fewer epochs, a supernet instead of a training of its own.
-
-    It tells the expensive objectives too, in the same unit and direction, but wrongly: cheap trials inform models and
-    count for no front or hypervolume.
-
-    Attributes:
-        cost: What it takes, as a share of a full evaluation.
-    """
-
-    cost: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.cost < 1:
-            raise ProblemError(f"a cheap evaluation must cost between 0 and 1 full ones, not {self.cost}")
-
-
-@dataclass(frozen=True)
 class Problem:
     """A domain, at least one objective and any number of constraints.
 
@@ -107,7 +89,9 @@ class Problem:
         constraints: What must hold.
         anchors: Rows that the initial design begins with (as far as they are admissible): the extremes of a
             known cost, say, which random samples of a large domain never come near.
-        cheap: The cheap stand-in for an evaluation, where there is one.
+        cheap: Whether there is a cheap stand-in for a full evaluation: fewer epochs, a supernet instead of a training
+            of its own. It tells the expensive objectives too, in the same direction, but wrongly: cheap trials inform
+            models and count for no front or hypervolume.
 
     Raises:
         ProblemError: When there is no objective or a name occurs twice.
@@ -117,7 +101,7 @@ class Problem:
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
     anchors: tuple[tuple[int, ...], ...] = ()
-    cheap: Cheap | None = None
+    cheap: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))

@@ -31,7 +31,7 @@ class Rehearsal:
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
         """Cheap candidates or full ones, by the number of either so far."""
         owed = self.ratio * (len(context.seen) + n) - len(context.seen_cheaply)
-        if context.problem.cheap is not None and owed >= self.ratio:
+        if context.problem.cheap and owed >= self.ratio:
             wanted = self.strategy.propose(context, max(owed, n), rng)
             if len(context.admit_cheaply(wanted.codes)) >= n:
                 return Suggestion(wanted.codes, wanted.report, cheap=True)
