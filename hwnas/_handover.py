@@ -56,24 +56,16 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
     assert data is not None
     folder = run.folder("models")
     files = [export_onnx(folder / f"{winner.id}.onnx", winner, parts) for winner in winners]
-    progress(f"measuring {len(files)} networks on {run.settings.device}")
-    measured = measure_winners(parts, winners, files)
+    measured = measure_winners(parts, winners, files, progress)
     entries = []
     for winner, file in zip(winners, files, strict=True):
         entry = known_costs(winner, parts.space, parts.costs)
-        samples = measured[str(file)]
-        entry["latency_ms"]["measured"] = _rounded(samples.quantile() * 1e3)
-        entry["latency_ms"]["measured_half_width"] = _rounded(
-            relative_half_width(samples.seconds, np.random.default_rng(0)) * samples.quantile() * 1e3
-        )
+        entry["latency_ms"] |= _measured_latency(measured.get(str(file)))
         entry["accuracy"] = onnx_accuracy(file, data, threads=run.settings.threads)
         entry["torch_accuracy"] = parts.evaluator.test_accuracy(winner.arch)
         entry["onnx"] = f"models/{file.name}"
         entries.append(entry)
-        progress(
-            f"{winner.id}: test accuracy {entry['accuracy']:.2%}, predicted {entry['latency_ms']['predicted']:.4g} ms, "
-            f"measured {entry['latency_ms']['measured']:.4g} ms"
-        )
+        progress(f"{winner.id}: test accuracy {entry['accuracy']:.2%}, {_told(entry['latency_ms'])}")
     run.write("pareto.json", json.dumps(entries, indent=1) + "\n")
     return entries
 
@@ -139,8 +131,14 @@ def export_onnx(path: Path, winner: Winner, parts: Parts) -> Path:
     return path
 
 
-def measure_winners(parts: Parts, winners: Sequence[Winner], files: Sequence[Path]) -> dict[str, SampleSet]:
-    """Latency samples of the finished networks by file name, in interleaved rounds."""
+def measure_winners(
+    parts: Parts, winners: Sequence[Winner], files: Sequence[Path], progress: Progress
+) -> dict[str, SampleSet]:
+    """Latency samples of the networks by file name, in interleaved rounds; none where their device is not here."""
+    if parts.backend is None:
+        progress(f"{len(files)} networks written; they are not measured, since their device is not here")
+        return {}
+    progress(f"measuring {len(files)} networks on {parts.run.settings.device}")
     runnables = {
         str(file): parts.backend.load_trained(
             parts.space.graph(winner.arch), parts.evaluator.trained_weights(winner.arch), str(file)
@@ -155,6 +153,21 @@ def onnx_accuracy(file: Path, data: ImageData, *, threads: int) -> float:
     from hwnas.training import evaluate_onnx
 
     return evaluate_onnx(file, data, data.test, threads=threads)
+
+
+def _measured_latency(samples: SampleSet | None) -> dict[str, float | None]:
+    """What was measured of one network, in milliseconds."""
+    if samples is None:
+        return {"measured": None}
+    value = samples.quantile() * 1e3
+    half_width = relative_half_width(samples.seconds, np.random.default_rng(0)) * value
+    return {"measured": _rounded(value), "measured_half_width": _rounded(half_width)}
+
+
+def _told(latency: Mapping[str, float]) -> str:
+    """Latencies for people."""
+    text = f"predicted {latency['predicted']:.4g} ms"
+    return text if latency["measured"] is None else f"{text}, measured {latency['measured']:.4g} ms"
 
 
 def _rounded(value: float) -> float:

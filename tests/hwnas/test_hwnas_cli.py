@@ -257,7 +257,7 @@ def test_a_table_of_another_device_or_thread_count(fails, table_file, tmp_path):
     line = fails("search", *SMALL, "--threads", 2, "--table", table_file, "--out", tmp_path / "run")
     assert line == (
         f"hwnas: error: {table_file} was measured with threads 1, here it is 2; "
-        "measure a table of your own with `hwnas profile`"
+        "measure a table of your own with `hwnas profile`, or search on its predictions alone with --not-here"
     )
 
 
