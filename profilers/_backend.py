@@ -46,5 +46,15 @@ class Backend(Protocol):
             UnsupportedGraphError: the runtime cannot execute it.
         """
 
+    def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
+        """Where the runtime executes networks otherwise than a table prices them, one line each.
+
+        Args:
+            networks: a few of them, by name.
+
+        Returns:
+            Nothing where there is no difference, or where the runtime does not show what it executes.
+        """
+
     def warnings(self) -> list[str]:
         """What may have disturbed the measurements so far, one line each."""

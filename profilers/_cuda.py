@@ -192,6 +192,10 @@ class CudaBackend:
         """Volatile facts of the machine and the GPU."""
         return {**cpu_environment(), **self._watch.facts()}
 
+    def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
+        """None: torch executes a network op by op, as it is written."""
+        return []
+
     def warnings(self) -> list[str]:
         """What NVML saw while measuring: throttling, moving clocks, other processes."""
         return self._watch.warnings()

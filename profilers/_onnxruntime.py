@@ -185,6 +185,18 @@ class OnnxRuntimeBackend:
         """Volatile facts of the machine."""
         return cpu_environment()
 
+    def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
+        """Differences between the executed nodes and the fused ops, fp32 on the CPU provider only.
+
+        Other providers fuse by rules of their own. int8 graphs hold conversions that belong to no op; a row's price
+        contains those that its block was measured with, so there is nothing to count.
+        """
+        if self.provider != PROVIDER or self.precision != "fp32":
+            return []
+        from profilers._fusion import fusion_notes
+
+        return fusion_notes(networks)
+
     def warnings(self) -> list[str]:
         """Nothing is watched beside the calibration op."""
         return []

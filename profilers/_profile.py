@@ -33,6 +33,8 @@ CALIBRATION_MS = "calibration_op_ms"
 """Where a table's environment holds the time of the calibration op."""
 DRIFT_ALARM = 0.05
 """Drift of the calibration op above which a note warns."""
+CHECKED_NETWORKS = 3
+"""Networks whose execution is compared with what the table prices."""
 UNSTABLE = 0.10
 """Relative half-width of a price's interval above which its row is called unstable..."""
 NEGLIGIBLE_MS = 0.002
@@ -93,7 +95,7 @@ def profile_ops(
         space=space,
         entries=entries,
         networks=measured,
-        notes=(*_notes(samples, entries, measured), *backend.warnings()),
+        notes=(*_notes(samples, entries, measured), *_execution_notes(backend, plan), *backend.warnings()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         cache=curve,
     )
@@ -217,6 +219,12 @@ def _measurements(
         )
         for i, network in networks.items()
     )
+
+
+def _execution_notes(backend: Backend, plan: Plan) -> list[str]:
+    """What the backend says of the networks with the most different ops."""
+    ranked = sorted(plan.networks.values(), key=lambda network: -len(network.graph.op_counts))
+    return backend.execution_notes({network.arch: network.graph for network in ranked[:CHECKED_NETWORKS]})
 
 
 def _notes(

@@ -23,6 +23,7 @@ class AdditiveBackend:
 
     protocol = "simulated"
     batch = 1
+    notes = ()
     element_bytes = 4
 
     def __init__(self, image_channels=3, noise=0.0, fail_after=None, refuses=None, fast_cache_bytes=0, slower=None):
@@ -36,6 +37,10 @@ class AdditiveBackend:
 
     def environment(self):
         return {}
+
+    def execution_notes(self, networks):
+        self.checked = (self.samples, dict(networks))
+        return self.notes
 
     def warnings(self):
         return []
