@@ -57,10 +57,12 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
     folder = run.folder("models")
     files = [export_onnx(folder / f"{winner.id}.onnx", winner, parts) for winner in winners]
     measured = measure_winners(parts, winners, files, progress)
+    arenas = parts.backend.arena_bytes(files) if parts.backend is not None else [None] * len(files)
     entries = []
-    for winner, file in zip(winners, files, strict=True):
+    for winner, file, arena in zip(winners, files, arenas, strict=True):
         entry = known_costs(winner, parts.space, parts.costs)
         entry["latency_ms"] |= _measured_latency(measured.get(str(file)))
+        entry["arena_bytes"] = arena
         entry["accuracy"] = onnx_accuracy(file, data, threads=run.settings.threads)
         entry["torch_accuracy"] = parts.evaluator.test_accuracy(winner.arch)
         entry["onnx"] = f"models/{file.name}"
@@ -91,6 +93,7 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
         "macs": int(costs.macs(codes)[0]),
         "params": int(costs.params(codes)[0]),
         "peak_memory_bytes": int(costs.peak_memory_bytes(codes)[0]),
+        "arena_bytes": None,
         "onnx": None,
     }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 from latency_tables import Op, OpGraph
@@ -45,6 +46,9 @@ class Backend(Protocol):
         Raises:
             UnsupportedGraphError: the runtime cannot execute it.
         """
+
+    def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
+        """Bytes that the runtime holds for activations during one inference of each ONNX file; None where unknown."""
 
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
         """Where the runtime executes networks otherwise than a table prices them, one line each.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -191,6 +192,10 @@ class CudaBackend:
     def environment(self) -> dict[str, object]:
         """Volatile facts of the machine and the GPU."""
         return {**cpu_environment(), **self._watch.facts()}
+
+    def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
+        """Unknown: torch does not execute ONNX files."""
+        return [None] * len(models)
 
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
         """None: torch executes a network op by op, as it is written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -184,6 +184,14 @@ class OnnxRuntimeBackend:
     def environment(self) -> dict[str, object]:
         """Volatile facts of the machine."""
         return cpu_environment()
+
+    def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
+        """What the arena of the CPU provider holds, by its log; other providers have allocators of their own."""
+        if self.provider != PROVIDER:
+            return [None] * len(models)
+        from profilers._arena import arena_bytes
+
+        return arena_bytes(models)
 
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
         """Differences between the executed nodes and the fused ops, fp32 on the CPU provider only.

@@ -118,7 +118,8 @@ def _explanation(networks: Sequence[dict[str, Any]]) -> str:
         latency = "latency is that of the same file on this device" if measured else "latency was not measured"
         return (
             "Accuracy is that of the ONNX file on the test part, which the search never saw; "
-            f"{latency}, the interval is the latency table's (90 %)."
+            f"{latency}, the interval is the latency table's (90 %). Memory is the largest sum of live activations, "
+            "which the search knew; arena is what ONNX Runtime really holds for them."
         )
     return "Accuracies were looked up in a benchmark table; nothing was trained, exported or measured."
 
@@ -133,6 +134,7 @@ def _network_table(networks: Sequence[dict[str, Any]]) -> str:
         "MACs",
         "parameters",
         "memory",
+        "arena",
         "ONNX",
     ]
     rows = []
@@ -150,6 +152,7 @@ def _network_table(networks: Sequence[dict[str, Any]]) -> str:
             f"{n['macs'] / 1e6:.3g} M",
             f"{n['params'] / 1e3:.4g} k",
             f"{n['peak_memory_bytes'] / 1024:.4g} KiB",
+            f"{arena / 1024:.4g} KiB" if (arena := n.get("arena_bytes")) else "-",
             link,
         ]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells))
