@@ -15,7 +15,15 @@ from hwnas._prepare import Parts, Progress
 from hwnas._space_costs import SpaceCosts
 from hwnas.data import ImageData
 from hwnas.spaces import Architecture, Space
-from profilers import Sampler, SampleSet, SamplingSettings, relative_half_width
+from profilers import (
+    EnergyUnavailableError,
+    Runnable,
+    Sampler,
+    SampleSet,
+    SamplingSettings,
+    energy_mj,
+    relative_half_width,
+)
 
 VERIFICATION = SamplingSettings(min_rounds=30, max_rounds=90, inner_seconds=1e-3)
 """Sampling of the winners: longer than in a profile, since they are few."""
@@ -56,12 +64,15 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
     assert data is not None
     folder = run.folder("models")
     files = [export_onnx(folder / f"{winner.id}.onnx", winner, parts) for winner in winners]
-    measured = measure_winners(parts, winners, files, progress)
+    runnables = load_winners(parts, winners, files, progress)
+    measured = Sampler(runnables, VERIFICATION).run() if runnables else {}
+    energies = measure_energies(parts, runnables, progress)
     arenas = parts.backend.arena_bytes(files) if parts.backend is not None else [None] * len(files)
     entries = []
     for winner, file, arena in zip(winners, files, arenas, strict=True):
         entry = known_costs(winner, parts.space, parts.costs)
         entry["latency_ms"] |= _measured_latency(measured.get(str(file)))
+        entry["energy_mj"] = energies.get(str(file))
         entry["arena_bytes"] = arena
         entry["accuracy"] = onnx_accuracy(file, data, threads=run.settings.threads)
         entry["torch_accuracy"] = parts.evaluator.test_accuracy(winner.arch)
@@ -93,6 +104,7 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
         "macs": int(costs.macs(codes)[0]),
         "params": int(costs.params(codes)[0]),
         "peak_memory_bytes": int(costs.peak_memory_bytes(codes)[0]),
+        "energy_mj": None,
         "arena_bytes": None,
         "onnx": None,
     }
@@ -134,21 +146,32 @@ def export_onnx(path: Path, winner: Winner, parts: Parts) -> Path:
     return path
 
 
-def measure_winners(
+def load_winners(
     parts: Parts, winners: Sequence[Winner], files: Sequence[Path], progress: Progress
-) -> dict[str, SampleSet]:
-    """Latency samples of the networks by file name, in interleaved rounds; none where their device is not here."""
+) -> dict[str, Runnable]:
+    """The finished networks by file name, ready to be measured; none where their device is not here."""
     if parts.backend is None:
         progress(f"{len(files)} networks written; they are not measured, since their device is not here")
         return {}
     progress(f"measuring {len(files)} networks on {parts.run.settings.device}")
-    runnables = {
+    return {
         str(file): parts.backend.load_trained(
             parts.space.graph(winner.arch), parts.evaluator.trained_weights(winner.arch), str(file)
         )
         for winner, file in zip(winners, files, strict=True)
     }
-    return Sampler(runnables, VERIFICATION).run()
+
+
+def measure_energies(parts: Parts, runnables: Mapping[str, Runnable], progress: Progress) -> dict[str, float]:
+    """Millijoules of one inference by file name; none, and one line that says why, where they cannot be had."""
+    if parts.backend is None:
+        return {}
+    try:
+        counter = parts.backend.energy_counter()
+        return {name: _rounded(energy_mj(runnable, counter)) for name, runnable in runnables.items()}
+    except EnergyUnavailableError as error:
+        progress(str(error))
+        return {}
 
 
 def onnx_accuracy(file: Path, data: ImageData, *, threads: int) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from latency_tables import Op, OpGraph
+from profilers._energy import EnergyCounter
 from profilers._operators._base import FloatArray
 from profilers._sampling import Runnable
 
@@ -45,6 +46,13 @@ class Backend(Protocol):
 
         Raises:
             UnsupportedGraphError: the runtime cannot execute it.
+        """
+
+    def energy_counter(self) -> EnergyCounter:
+        """The counter that what this backend executes moves.
+
+        Raises:
+            EnergyUnavailableError: the device has none, or it may not be read.
         """
 
     def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:

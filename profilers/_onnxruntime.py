@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from latency_tables import Op, OpGraph
-from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
+from profilers._energy import RaplCounter
+from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity
 from profilers._operators._base import FloatArray
 from profilers._weights import random_weights
@@ -184,6 +185,12 @@ class OnnxRuntimeBackend:
     def environment(self) -> dict[str, object]:
         """Volatile facts of the machine."""
         return cpu_environment()
+
+    def energy_counter(self) -> RaplCounter:
+        """The processor's packages; what another provider's device takes is not known."""
+        if self.provider != PROVIDER:
+            raise EnergyUnavailableError(f"energy is unavailable: no counter is known for {self.provider}")
+        return RaplCounter()
 
     def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
         """What the arena of the CPU provider holds, by its log; other providers have allocators of their own."""

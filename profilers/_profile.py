@@ -21,6 +21,7 @@ from latency_tables import (
 from profilers._backend import Backend
 from profilers._cache_curve import fit_cache_curve, probe_extra_ms
 from profilers._design import Probe
+from profilers._energy import energy_facts
 from profilers._journal import SampleJournal
 from profilers._operators import _make as ops
 from profilers._plan import Network, Plan, again, design_plan, load_plan, network_label
@@ -76,7 +77,7 @@ def profile_ops(
             progress(f"going on after {samples_file.rounds} rounds in {journal}")
         progress(f"loading {len(plan.probes) + 2 * len(plan.pairs)} probes and {len(networks)} networks")
         plan, runnables = load_plan(plan, backend, targets)
-        runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
+        calibration = runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
         samples: dict[str, SampleSet] = {}
         for number in (1, 2):
             if number == 2:
@@ -90,7 +91,11 @@ def profile_ops(
     measured = _measurements(plan.networks, samples, entries, curve)
     return LatencyTable(
         identity=backend.identity(),
-        environment={**backend.environment(), **_circumstances(samples)},
+        environment={
+            **backend.environment(),
+            **_circumstances(samples),
+            **energy_facts(backend.energy_counter, calibration),
+        },
         settings=settings.as_dict(),
         space=space,
         entries=entries,

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from latency_tables import SESSION
-from profilers import UnsupportedGraphError
+from profilers import EnergyUnavailableError, UnsupportedGraphError
 from profilers._working_set import Sizes
 
 
@@ -37,6 +37,9 @@ class AdditiveBackend:
 
     def environment(self):
         return {}
+
+    def energy_counter(self):
+        raise EnergyUnavailableError("energy is unavailable: nothing is executed")
 
     def arena_bytes(self, models):
         return [None for _ in models]

@@ -135,6 +135,7 @@ def _network_table(networks: Sequence[dict[str, Any]]) -> str:
         "parameters",
         "memory",
         "arena",
+        "energy",
         "ONNX",
     ]
     rows = []
@@ -153,6 +154,7 @@ def _network_table(networks: Sequence[dict[str, Any]]) -> str:
             f"{n['params'] / 1e3:.4g} k",
             f"{n['peak_memory_bytes'] / 1024:.4g} KiB",
             f"{arena / 1024:.4g} KiB" if (arena := n.get("arena_bytes")) else "-",
+            f"{energy:.4g} mJ" if (energy := n.get("energy_mj")) else "-",
             link,
         ]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells))

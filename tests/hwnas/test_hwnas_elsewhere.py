@@ -66,6 +66,8 @@ def test_networks_are_written_and_tested_but_no_latency_is_made_up(run):
     for n in networks:
         assert n["accuracy"] == pytest.approx(n["torch_accuracy"], abs=0.002)
         assert (run / n["onnx"]).is_file()
+        assert n["energy_mj"] is None
+        assert n["arena_bytes"] is None
         latency = n["latency_ms"]
         assert latency["measured"] is None
         assert "measured_half_width" not in latency
