@@ -64,18 +64,17 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
     identity = {"space": {"name": space.name, **space.settings}, "evaluator": evaluator.settings}
     run = Run.create(out, settings, identity)
     channels = data.channels if data is not None else 3
-    backend: Backend | None = settings.backend(channels)
-    assert backend is not None
+    backend = settings.backend(channels)
     table = None if settings.latency_column else _table(run, space, backend, progress)
+    elsewhere = table is not None and is_elsewhere(table, settings)
+    if table is not None and elsewhere:
+        progress(elsewhere_line(table))
     costs = SpaceCosts(space, table, batch=settings.batch)
     known: dict[str, Any] = {name: costs.cost(name) for name in COSTS}
     if settings.latency_column is not None:
         known["latency_ms"] = _column_cost(space, evaluator, settings.latency_column)
     problem = make_problem(space, known, settings.minimize, settings.budgets)
-    if table is not None and is_elsewhere(table, settings):
-        backend = None
-        progress(elsewhere_line(table))
-    return Parts(run, backend, space, data, evaluator, costs, problem)
+    return Parts(run, None if elsewhere else backend, space, data, evaluator, costs, problem)
 
 
 def _load_data(settings: SearchSettings) -> ImageData | None:
