@@ -15,7 +15,15 @@ from hwnas._prepare import Parts, Progress
 from hwnas._space_costs import SpaceCosts
 from hwnas.data import ImageData
 from hwnas.spaces import Architecture, Space
-from profilers import Sampler, SampleSet, SamplingSettings, relative_half_width
+from profilers import (
+    EnergyUnavailableError,
+    Runnable,
+    Sampler,
+    SampleSet,
+    SamplingSettings,
+    energy_mj,
+    relative_half_width,
+)
 
 VERIFICATION = SamplingSettings(min_rounds=30, max_rounds=90, inner_seconds=1e-3)
 """Sampling of the winners: longer than in a profile, since they are few."""
@@ -56,24 +64,21 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
     assert data is not None
     folder = run.folder("models")
     files = [export_onnx(folder / f"{winner.id}.onnx", winner, parts) for winner in winners]
-    progress(f"measuring {len(files)} networks on {run.settings.device}")
-    measured = measure_winners(parts, winners, files)
+    runnables = load_winners(parts, winners, files, progress)
+    measured = Sampler(runnables, VERIFICATION).run() if runnables else {}
+    energies = measure_energies(parts, runnables, progress)
+    arenas = parts.backend.arena_bytes(files) if parts.backend is not None else [None] * len(files)
     entries = []
-    for winner, file in zip(winners, files, strict=True):
+    for winner, file, arena in zip(winners, files, arenas, strict=True):
         entry = known_costs(winner, parts.space, parts.costs)
-        samples = measured[str(file)]
-        entry["latency_ms"]["measured"] = _rounded(samples.quantile() * 1e3)
-        entry["latency_ms"]["measured_half_width"] = _rounded(
-            relative_half_width(samples.seconds, np.random.default_rng(0)) * samples.quantile() * 1e3
-        )
+        entry["latency_ms"] |= _measured_latency(measured.get(str(file)))
+        entry["energy_mj"] = energies.get(str(file))
+        entry["arena_bytes"] = arena
         entry["accuracy"] = onnx_accuracy(file, data, threads=run.settings.threads)
         entry["torch_accuracy"] = parts.evaluator.test_accuracy(winner.arch)
         entry["onnx"] = f"models/{file.name}"
         entries.append(entry)
-        progress(
-            f"{winner.id}: test accuracy {entry['accuracy']:.2%}, predicted {entry['latency_ms']['predicted']:.4g} ms, "
-            f"measured {entry['latency_ms']['measured']:.4g} ms"
-        )
+        progress(f"{winner.id}: test accuracy {entry['accuracy']:.2%}, {_told(entry['latency_ms'])}")
     run.write("pareto.json", json.dumps(entries, indent=1) + "\n")
     return entries
 
@@ -99,6 +104,8 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
         "macs": int(costs.macs(codes)[0]),
         "params": int(costs.params(codes)[0]),
         "peak_memory_bytes": int(costs.peak_memory_bytes(codes)[0]),
+        "energy_mj": None,
+        "arena_bytes": None,
         "onnx": None,
     }
 
@@ -139,15 +146,32 @@ def export_onnx(path: Path, winner: Winner, parts: Parts) -> Path:
     return path
 
 
-def measure_winners(parts: Parts, winners: Sequence[Winner], files: Sequence[Path]) -> dict[str, SampleSet]:
-    """Latency samples of the finished networks by file name, in interleaved rounds."""
-    runnables = {
+def load_winners(
+    parts: Parts, winners: Sequence[Winner], files: Sequence[Path], progress: Progress
+) -> dict[str, Runnable]:
+    """The finished networks by file name, ready to be measured; none where their device is not here."""
+    if parts.backend is None:
+        progress(f"{len(files)} networks written; they are not measured, since their device is not here")
+        return {}
+    progress(f"measuring {len(files)} networks on {parts.run.settings.device}")
+    return {
         str(file): parts.backend.load_trained(
             parts.space.graph(winner.arch), parts.evaluator.trained_weights(winner.arch), str(file)
         )
         for winner, file in zip(winners, files, strict=True)
     }
-    return Sampler(runnables, VERIFICATION).run()
+
+
+def measure_energies(parts: Parts, runnables: Mapping[str, Runnable], progress: Progress) -> dict[str, float]:
+    """Millijoules of one inference by file name; none, and one line that says why, where they cannot be had."""
+    if parts.backend is None:
+        return {}
+    try:
+        counter = parts.backend.energy_counter()
+        return {name: _rounded(energy_mj(runnable, counter)) for name, runnable in runnables.items()}
+    except EnergyUnavailableError as error:
+        progress(str(error))
+        return {}
 
 
 def onnx_accuracy(file: Path, data: ImageData, *, threads: int) -> float:
@@ -155,6 +179,21 @@ def onnx_accuracy(file: Path, data: ImageData, *, threads: int) -> float:
     from hwnas.training import evaluate_onnx
 
     return evaluate_onnx(file, data, data.test, threads=threads)
+
+
+def _measured_latency(samples: SampleSet | None) -> dict[str, float | None]:
+    """What was measured of one network, in milliseconds."""
+    if samples is None:
+        return {"measured": None}
+    value = samples.quantile() * 1e3
+    half_width = relative_half_width(samples.seconds, np.random.default_rng(0)) * value
+    return {"measured": _rounded(value), "measured_half_width": _rounded(half_width)}
+
+
+def _told(latency: Mapping[str, float]) -> str:
+    """Latencies for people."""
+    text = f"predicted {latency['predicted']:.4g} ms"
+    return text if latency["measured"] is None else f"{text}, measured {latency['measured']:.4g} ms"
 
 
 def _rounded(value: float) -> float:

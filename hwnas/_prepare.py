@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._elsewhere import elsewhere_line, is_elsewhere, require_usable
 from hwnas._errors import HwnasError, RunError
 from hwnas._problem import make_problem
 from hwnas._run import Run
@@ -19,7 +20,7 @@ from hwnas._tables import build_table, default_table_path, find_table, require_c
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import Evaluator, TableEvaluator, make_evaluator
 from hwnas.spaces import Space, make_space
-from latency_tables import LatencyTable, dump_table, load_table, save_table
+from latency_tables import IdentityMismatchError, LatencyTable, dump_table, load_table, save_table
 from profilers import Backend
 from search import Problem, make_strategy
 
@@ -32,7 +33,7 @@ class Parts:
 
     Attributes:
         run: the run directory.
-        backend: measures on the device.
+        backend: measures on the device; None where that is not here.
         space: what is searched.
         data: None where accuracies come from a table.
         evaluator: not yet prepared.
@@ -41,7 +42,7 @@ class Parts:
     """
 
     run: Run
-    backend: Backend
+    backend: Backend | None
     space: Space
     data: ImageData | None
     evaluator: Evaluator
@@ -65,12 +66,15 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
     channels = data.channels if data is not None else 3
     backend = settings.backend(channels)
     table = None if settings.latency_column else _table(run, space, backend, progress)
+    elsewhere = table is not None and is_elsewhere(table, settings)
+    if table is not None and elsewhere:
+        progress(elsewhere_line(table))
     costs = SpaceCosts(space, table, batch=settings.batch)
     known: dict[str, Any] = {name: costs.cost(name) for name in COSTS}
     if settings.latency_column is not None:
         known["latency_ms"] = _column_cost(space, evaluator, settings.latency_column)
     problem = make_problem(space, known, settings.minimize, settings.budgets)
-    return Parts(run, backend, space, data, evaluator, costs, problem)
+    return Parts(run, None if elsewhere else backend, space, data, evaluator, costs, problem)
 
 
 def _load_data(settings: SearchSettings) -> ImageData | None:
@@ -128,17 +132,16 @@ def _table(run: Run, space: Space, backend: Backend, progress: Progress) -> Late
         table = load_table(copy)
         if asked is not None and dump_table(load_table(Path(asked))) != dump_table(table):
             raise RunError(f"{run.path} was begun with another latency table than {asked}; choose another --out")
-        table.require_identity(backend.identity())
+        _require_usable(table, run.settings, space, backend)
         return table
     if asked is not None:
         table = load_table(Path(asked))
-        table.require_identity(backend.identity())
-        require_coverage(table, space)
+        _require_usable(table, run.settings, space, backend)
     else:
         table = _found_or_built(space, backend, progress)
     progress(f"latency table: {table.source}")
-    for line in (*table.environment_changes(backend.environment()), *table.notes):
-        progress(f"warning: {line}")
+    for line in _remarks(table, run.settings, backend):
+        progress(line)
     for line in table.validation.lines() if table.validation else []:
         progress(line)
     try:
@@ -146,6 +149,25 @@ def _table(run: Run, space: Space, backend: Backend, progress: Progress) -> Late
     except OSError as error:
         raise HwnasError(f"cannot write {copy}: {error.strerror}") from None
     return load_table(copy)
+
+
+def _require_usable(table: LatencyTable, settings: SearchSettings, space: Space, backend: Backend) -> None:
+    """Refuse another device's table, unless it is one whose device need not be here."""
+    if is_elsewhere(table, settings):
+        require_usable(table, settings, space)
+        return
+    try:
+        table.require_identity(backend.identity())
+    except IdentityMismatchError as error:
+        raise IdentityMismatchError(f"{error}, or search on its predictions alone with --not-here") from None
+    require_coverage(table, space)
+
+
+def _remarks(table: LatencyTable, settings: SearchSettings, backend: Backend) -> list[str]:
+    """What a table says of itself, and what has changed on its device."""
+    if is_elsewhere(table, settings):
+        return [f"note: {line}" for line in table.notes]
+    return [f"warning: {line}" for line in (*table.environment_changes(backend.environment()), *table.notes)]
 
 
 def _found_or_built(space: Space, backend: Backend, progress: Progress) -> LatencyTable:

@@ -75,19 +75,20 @@ class Run:
         return journal.exists() and journal.stat().st_size > 0
 
     def _require_same(self, record: Mapping[str, Any]) -> None:
-        old, new = record["settings"], json.loads(json.dumps(self.settings.as_dict()))
+        before = SearchSettings.from_dict(record["settings"])  # with defaults for what an older hwnas did not know
+        old, new = (json.loads(json.dumps(settings.as_dict())) for settings in (before, self.settings))
         for name in new:
             if name not in _MAY_CHANGE and old.get(name) != new[name]:
                 raise RunError(
                     f"{self.path} holds a search with {name} {_short(old.get(name))}, this one has "
                     f"{_short(new[name])}; choose another --out"
                 )
-        before, now = _flat(record["identity"]), _flat(self.identity)
-        for name in sorted({*before, *now}):
-            if before.get(name) != now.get(name):
+        there, here = _flat(record["identity"]), _flat(self.identity)
+        for name in sorted({*there, *here}):
+            if there.get(name) != here.get(name):
                 raise RunError(
-                    f"{self.path} holds a search with {name} {_short(before.get(name))}, this one has "
-                    f"{_short(now.get(name))}; the data or the defaults have changed, choose another --out"
+                    f"{self.path} holds a search with {name} {_short(there.get(name))}, this one has "
+                    f"{_short(here.get(name))}; the data or the defaults have changed, choose another --out"
                 )
 
     def _write_settings(self) -> None:

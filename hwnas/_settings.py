@@ -45,6 +45,8 @@ class SearchSettings:
         samples: architectures to evaluate.
         seed: of everything random.
         table: file of the latency table; None to find or build one.
+        not_here: whether the table is of a device that is not here: the search uses its predictions, and no network
+            is measured.
         latency_column: column of a benchmark table that takes the place of a latency table; None otherwise.
     """
 
@@ -68,6 +70,7 @@ class SearchSettings:
     samples: int = 200
     seed: int = 0
     table: str | None = None
+    not_here: bool = False
     latency_column: str | None = None
 
     def __post_init__(self) -> None:
@@ -80,6 +83,8 @@ class SearchSettings:
             raise HwnasError(f"--samples must be at least 1, not {self.samples}")
         if self.seed < 0:
             raise HwnasError(f"--seed must not be negative, not {self.seed}")
+        if self.not_here and self.table is None:
+            raise HwnasError("--not-here goes with --table FILE, a table of the device that is not here")
 
     def backend(self, image_channels: int = 3) -> Backend:
         """What networks are measured with.

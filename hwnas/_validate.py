@@ -129,6 +129,9 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     median, p90 = (table.environment.get(f"split_half_{name}") for name in ("median", "p90"))
     if isinstance(median, float) and isinstance(p90, float):
         lines.append(f"rounds split in halves differ by {median:.2%} in the median, {p90:.2%} at the 90th percentile")
+    energy = table.environment.get("calibration_op_mj")
+    if isinstance(energy, float):
+        lines.append(f"the calibration op takes {energy:.4g} mJ ({table.environment.get('energy_counter')})")
     lines += [f"note: {note}" for note in table.notes]
     lines.append(f"dearest rows (of {len(rows)}): price, 90 % interval, rounds, why sampling stopped")
     for entry in rows[:most]:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from profilers._backend import Backend
 from profilers._costs import activation_bytes, graph_macs, graph_params, peak_memory_bytes
-from profilers._errors import DeviceUnavailableError, JournalError, OperatorError, ProfilerError, UnsupportedGraphError
+from profilers._energy import EnergyCounter, energy_mj
+from profilers._errors import (
+    DeviceUnavailableError,
+    EnergyUnavailableError,
+    JournalError,
+    OperatorError,
+    ProfilerError,
+    UnsupportedGraphError,
+)
 from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
 from profilers._fusion import fusion_differences
 from profilers._networks import measure_twice
@@ -41,6 +49,8 @@ __all__ = [
     "Backend",
     "BoundSession",
     "DeviceUnavailableError",
+    "EnergyCounter",
+    "EnergyUnavailableError",
     "GraphModule",
     "JournalError",
     "Network",
@@ -59,6 +69,7 @@ __all__ = [
     "build_onnx",
     "cpu_environment",
     "cpu_identity",
+    "energy_mj",
     "expand",
     "fusion_differences",
     "graph_macs",

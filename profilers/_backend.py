@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 from latency_tables import Op, OpGraph
+from profilers._energy import EnergyCounter
 from profilers._operators._base import FloatArray
 from profilers._sampling import Runnable
 
@@ -44,6 +46,26 @@ class Backend(Protocol):
 
         Raises:
             UnsupportedGraphError: the runtime cannot execute it.
+        """
+
+    def energy_counter(self) -> EnergyCounter:
+        """The counter that what this backend executes moves.
+
+        Raises:
+            EnergyUnavailableError: the device has none, or it may not be read.
+        """
+
+    def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
+        """Bytes that the runtime holds for activations during one inference of each ONNX file; None where unknown."""
+
+    def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
+        """Where the runtime executes networks otherwise than a table prices them, one line each.
+
+        Args:
+            networks: a few of them, by name.
+
+        Returns:
+            Nothing where there is no difference, or where the runtime does not show what it executes.
         """
 
     def warnings(self) -> list[str]:

@@ -36,7 +36,8 @@ def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
 
     A tensor lives from the step that writes it to the last step that reads it; the graph's input lives while it is
     read, the outputs to the end. Element-wise operators and the residual sum of a convolution overwrite
-    an operand that nobody reads later, as runtimes with a memory planner do.
+    an operand that nobody reads later, as runtimes with a memory planner do. What a runtime really holds depends on
+    its layouts and on where its planner places tensors (`Backend.arena_bytes` measures it).
 
     Args:
         graph: the network, or a part of one; composite ops are expanded.

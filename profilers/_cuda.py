@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from latency_tables import Op, OpGraph
+from profilers._energy import NvmlCounter
 from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
 from profilers._fingerprint import cpu_environment, cpu_model
 from profilers._folding import folded_graph, folded_weights
@@ -163,7 +165,8 @@ class CudaBackend:
         self._device = torch.device("cuda", index)
         self._clock: Clock = EventClock(index)
         self._pool: Any = None
-        self._watch = GpuWatch(str(torch.cuda.get_device_properties(index).uuid))
+        self._uuid = str(torch.cuda.get_device_properties(index).uuid)
+        self._watch = GpuWatch(self._uuid)
         torch.backends.cudnn.benchmark = True
 
     def identity(self) -> dict[str, object]:
@@ -191,6 +194,18 @@ class CudaBackend:
     def environment(self) -> dict[str, object]:
         """Volatile facts of the machine and the GPU."""
         return {**cpu_environment(), **self._watch.facts()}
+
+    def energy_counter(self) -> NvmlCounter:
+        """The GPU's own."""
+        return NvmlCounter(self._uuid)
+
+    def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
+        """Unknown: torch does not execute ONNX files."""
+        return [None] * len(models)
+
+    def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
+        """None: torch executes a network op by op, as it is written."""
+        return []
 
     def warnings(self) -> list[str]:
         """What NVML saw while measuring: throttling, moving clocks, other processes."""

@@ -15,6 +15,10 @@ class DeviceUnavailableError(ProfilerError):
     """The device asked for is not here, or what is needed to reach it is not installed."""
 
 
+class EnergyUnavailableError(ProfilerError):
+    """The device has no energy counter, or it may not be read."""
+
+
 class UnsupportedGraphError(ProfilerError):
     """The runtime cannot execute a graph."""
 

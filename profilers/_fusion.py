@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from latency_tables import OpGraph
@@ -60,3 +61,24 @@ def fusion_differences(graph: OpGraph) -> list[str]:
         if found[kind] > apart[kind]:
             lines.append(f"{found[kind]} {kind} nodes are executed, at most {apart[kind]} are not fused in the table")
     return lines
+
+
+def fusion_notes(networks: Mapping[str, OpGraph]) -> list[str]:
+    """One line for each network that is executed otherwise than it is priced, or that could not be checked.
+
+    Args:
+        networks: by name.
+    """
+    notes = []
+    for name, graph in networks.items():
+        try:
+            lines = fusion_differences(graph)
+        except (UnsupportedGraphError, OSError) as error:
+            notes.append(f"it was not checked whether network {name} is executed as it is priced: {error}")
+            continue
+        if lines:
+            notes.append(
+                f"ONNX Runtime executes network {name} otherwise than the table prices it ({'; '.join(lines)}): "
+                "predictions of such networks may be off, so go by measured latencies"
+            )
+    return notes

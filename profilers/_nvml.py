@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 _MOVED = 0.1
@@ -37,6 +38,22 @@ class GpuLook:
     others: int
 
 
+def open_gpu(uuid: str, nvml: Any = None) -> tuple[Any, Any] | None:
+    """The NVML module and its handle of one GPU; None where either is not here.
+
+    Args:
+        uuid: of the GPU, with or without ``GPU-`` in front.
+        nvml: the module; None imports ``pynvml``.
+    """
+    try:
+        found: Any = import_module("pynvml") if nvml is None else nvml
+        found.nvmlInit()
+        name = uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
+        return found, found.nvmlDeviceGetHandleByUUID(name.encode())
+    except Exception:  # absent module, absent library or driver: each has an exception of its own
+        return None
+
+
 class GpuWatch:
     """Looks at one GPU before, between and after measurements.
 
@@ -47,17 +64,10 @@ class GpuWatch:
 
     def __init__(self, uuid: str, nvml: Any = None) -> None:
         self.looks: list[GpuLook] = []
-        self._nvml, self._handle = nvml, None
-        try:
-            if self._nvml is None:
-                import pynvml
-
-                self._nvml = pynvml
-            self._nvml.nvmlInit()
-            name = uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
-            self._handle = self._nvml.nvmlDeviceGetHandleByUUID(name.encode())
-        except Exception:  # absent module, absent library or driver: each has an exception of its own
-            self._nvml = None
+        self._nvml: Any = None
+        self._handle: Any = None
+        if (opened := open_gpu(uuid, nvml)) is not None:
+            self._nvml, self._handle = opened
 
     def look(self) -> None:
         """Note the GPU's state now."""

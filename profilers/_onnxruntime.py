@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from latency_tables import Op, OpGraph
-from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
+from profilers._energy import RaplCounter
+from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity
 from profilers._operators._base import FloatArray
 from profilers._weights import random_weights
@@ -184,6 +185,32 @@ class OnnxRuntimeBackend:
     def environment(self) -> dict[str, object]:
         """Volatile facts of the machine."""
         return cpu_environment()
+
+    def energy_counter(self) -> RaplCounter:
+        """The processor's packages; what another provider's device takes is not known."""
+        if self.provider != PROVIDER:
+            raise EnergyUnavailableError(f"energy is unavailable: no counter is known for {self.provider}")
+        return RaplCounter()
+
+    def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
+        """What the arena of the CPU provider holds, by its log; other providers have allocators of their own."""
+        if self.provider != PROVIDER:
+            return [None] * len(models)
+        from profilers._arena import arena_bytes
+
+        return arena_bytes(models)
+
+    def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
+        """Differences between the executed nodes and the fused ops, fp32 on the CPU provider only.
+
+        Other providers fuse by rules of their own. int8 graphs hold conversions that belong to no op; a row's price
+        contains those that its block was measured with, so there is nothing to count.
+        """
+        if self.provider != PROVIDER or self.precision != "fp32":
+            return []
+        from profilers._fusion import fusion_notes
+
+        return fusion_notes(networks)
 
     def warnings(self) -> list[str]:
         """Nothing is watched beside the calibration op."""

@@ -21,6 +21,7 @@ from latency_tables import (
 from profilers._backend import Backend
 from profilers._cache_curve import fit_cache_curve, probe_extra_ms
 from profilers._design import Probe
+from profilers._energy import energy_facts
 from profilers._journal import SampleJournal
 from profilers._operators import _make as ops
 from profilers._plan import Network, Plan, again, design_plan, load_plan, network_label
@@ -33,6 +34,8 @@ CALIBRATION_MS = "calibration_op_ms"
 """Where a table's environment holds the time of the calibration op."""
 DRIFT_ALARM = 0.05
 """Drift of the calibration op above which a note warns."""
+CHECKED_NETWORKS = 3
+"""Networks whose execution is compared with what the table prices."""
 UNSTABLE = 0.10
 """Relative half-width of a price's interval above which its row is called unstable..."""
 NEGLIGIBLE_MS = 0.002
@@ -74,7 +77,7 @@ def profile_ops(
             progress(f"going on after {samples_file.rounds} rounds in {journal}")
         progress(f"loading {len(plan.probes) + 2 * len(plan.pairs)} probes and {len(networks)} networks")
         plan, runnables = load_plan(plan, backend, targets)
-        runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
+        calibration = runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
         samples: dict[str, SampleSet] = {}
         for number in (1, 2):
             if number == 2:
@@ -88,12 +91,16 @@ def profile_ops(
     measured = _measurements(plan.networks, samples, entries, curve)
     return LatencyTable(
         identity=backend.identity(),
-        environment={**backend.environment(), **_circumstances(samples)},
+        environment={
+            **backend.environment(),
+            **_circumstances(samples),
+            **energy_facts(backend.energy_counter, calibration),
+        },
         settings=settings.as_dict(),
         space=space,
         entries=entries,
         networks=measured,
-        notes=(*_notes(samples, entries, measured), *backend.warnings()),
+        notes=(*_notes(samples, entries, measured), *_execution_notes(backend, plan), *backend.warnings()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         cache=curve,
     )
@@ -217,6 +224,12 @@ def _measurements(
         )
         for i, network in networks.items()
     )
+
+
+def _execution_notes(backend: Backend, plan: Plan) -> list[str]:
+    """What the backend says of the networks with the most different ops."""
+    ranked = sorted(plan.networks.values(), key=lambda network: -len(network.graph.op_counts))
+    return backend.execution_notes({network.arch: network.graph for network in ranked[:CHECKED_NETWORKS]})
 
 
 def _notes(

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from latency_tables import SESSION
-from profilers import UnsupportedGraphError
+from profilers import EnergyUnavailableError, UnsupportedGraphError
 from profilers._working_set import Sizes
 
 
@@ -23,6 +23,7 @@ class AdditiveBackend:
 
     protocol = "simulated"
     batch = 1
+    notes = ()
     element_bytes = 4
 
     def __init__(self, image_channels=3, noise=0.0, fail_after=None, refuses=None, fast_cache_bytes=0, slower=None):
@@ -36,6 +37,16 @@ class AdditiveBackend:
 
     def environment(self):
         return {}
+
+    def energy_counter(self):
+        raise EnergyUnavailableError("energy is unavailable: nothing is executed")
+
+    def arena_bytes(self, models):
+        return [None for _ in models]
+
+    def execution_notes(self, networks):
+        self.checked = (self.samples, dict(networks))
+        return self.notes
 
     def warnings(self):
         return []

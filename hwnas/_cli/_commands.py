@@ -100,6 +100,7 @@ def run_search(options: argparse.Namespace) -> None:
         samples=options.samples,
         seed=options.seed,
         table=options.table,
+        not_here=options.not_here,
         latency_column=options.latency_column,
     )
     run = search(settings, Path(options.out), _progress())
@@ -118,8 +119,11 @@ def run_export(options: argparse.Namespace) -> None:
         raise HwnasError(f"{options.run} has no ONNX files: its accuracies came from a table")
     target = Path(options.output or f"{network['id']}.onnx")
     write_atomic(target, (run.path / network["onnx"]).read_bytes())
-    latency = network["latency_ms"]["measured"]
-    _print(f"{target}: {network['arch']}, test accuracy {network['accuracy']:.2%}, {latency:.4g} ms measured")
+    latency = network["latency_ms"]
+    value, how = latency["measured"], "measured"
+    if value is None:
+        value, how = latency["predicted"], "predicted, not measured"
+    _print(f"{target}: {network['arch']}, test accuracy {network['accuracy']:.2%}, {value:.4g} ms {how}")
 
 
 def run_predict(options: argparse.Namespace) -> None:

@@ -113,6 +113,7 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--samples", type=int, default=200, help="architectures to evaluate (default 200)")
     command.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     command.add_argument("--table", help="latency table to use (default: one that fits, else a new one)")
+    command.add_argument("--not-here", action="store_true", help="the table's device is not here: measure no network")
     command.add_argument("--out", default="runs/latest", help="run directory (default runs/latest)")
 
 

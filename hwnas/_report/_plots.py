@@ -20,7 +20,7 @@ _GREY, _BLUE, _ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
 
 
 def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float | None) -> bytes:
-    """All trials, the front, the tested winners at their measured latency, and the budget."""
+    """All trials, the front, the tested winners at their measured latency (else the predicted one), and the budget."""
     figure, axes = make_figure()
     rest = ~curves.on_front
     axes.scatter(curves.costs[rest], 100 * curves.accuracies[rest], s=14, color=_GREY, label="other trials")
@@ -30,15 +30,16 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     axes.scatter(x, y, s=26, color=_BLUE, label="front (predicted, validation)", zorder=3)
     tested = [n for n in networks if n["accuracy"] is not None and curves.cost_name == "latency_ms"]
     if tested:
+        how = "predicted" if any(n["latency_ms"]["measured"] is None for n in tested) else "measured"
         axes.scatter(
-            [n["latency_ms"]["measured"] for n in tested],
+            [n["latency_ms"][how] for n in tested],
             [100 * n["accuracy"] for n in tested],
             s=44,
             marker="D",
             facecolors="none",
             edgecolors=_ORANGE,
             linewidths=1.5,
-            label="winners (measured, test)",
+            label=f"winners ({how}, test)",
             zorder=4,
         )
     if budget is not None and curves.cost_name == "latency_ms":

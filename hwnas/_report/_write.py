@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._elsewhere import elsewhere_line, is_elsewhere
 from hwnas._report._curves import make_curves, measured_pairs
 from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._run import Run
@@ -79,7 +80,7 @@ def _page(
         _network_table(networks),
         f"<p class=note>{_explanation(networks)}</p>",
         "<h2>Does the table hold?</h2>",
-        _table_section(table, networks),
+        _table_section(run, table, networks),
         _image(pictures, "latency", "Predicted against measured latency of the winners"),
         "<h2>Progress</h2>",
         _image(pictures, "hypervolume", "Hypervolume over evaluated architectures"),
@@ -101,23 +102,24 @@ def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any
     failed = sum(not trial.ok for trial in trials)
     text = f"{len(trials)} architectures evaluated with {run.settings.strategy}"
     text += f" ({failed} failed)" if failed else ""
-    measured = [n for n in networks if n["latency_ms"]["measured"] is not None]
-    if measured:
-        best = max(measured, key=lambda n: n["accuracy"])
-        fastest = min(n["latency_ms"]["measured"] for n in measured)
-        slowest = max(n["latency_ms"]["measured"] for n in measured)
+    if networks and networks[0]["onnx"]:
+        how = "predicted" if any(n["latency_ms"]["measured"] is None for n in networks) else "measured"
+        latencies = [n["latency_ms"][how] for n in networks]
         text += (
-            f"; {len(networks)} networks handed over, {fastest:.3g}-{slowest:.3g} ms measured, "
-            f"the most accurate at {best['accuracy']:.2%} on the test part"
+            f"; {len(networks)} networks handed over, {min(latencies):.3g}-{max(latencies):.3g} ms {how}, "
+            f"the most accurate at {max(n['accuracy'] for n in networks):.2%} on the test part"
         )
     return text + "."
 
 
 def _explanation(networks: Sequence[dict[str, Any]]) -> str:
     if any(n["onnx"] for n in networks):
+        measured = any(n["latency_ms"]["measured"] is not None for n in networks)
+        latency = "latency is that of the same file on this device" if measured else "latency was not measured"
         return (
-            "Accuracy is that of the ONNX file on the test part, which the search never saw; latency is that of the "
-            "same file on this device, the interval is the latency table's (90 %)."
+            "Accuracy is that of the ONNX file on the test part, which the search never saw; "
+            f"{latency}, the interval is the latency table's (90 %). Memory is the largest sum of live activations, "
+            "which the search knew; arena is what ONNX Runtime really holds for them."
         )
     return "Accuracies were looked up in a benchmark table; nothing was trained, exported or measured."
 
@@ -132,6 +134,8 @@ def _network_table(networks: Sequence[dict[str, Any]]) -> str:
         "MACs",
         "parameters",
         "memory",
+        "arena",
+        "energy",
         "ONNX",
     ]
     rows = []
@@ -149,6 +153,8 @@ def _network_table(networks: Sequence[dict[str, Any]]) -> str:
             f"{n['macs'] / 1e6:.3g} M",
             f"{n['params'] / 1e3:.4g} k",
             f"{n['peak_memory_bytes'] / 1024:.4g} KiB",
+            f"{arena / 1024:.4g} KiB" if (arena := n.get("arena_bytes")) else "-",
+            f"{energy:.4g} mJ" if (energy := n.get("energy_mj")) else "-",
             link,
         ]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells))
@@ -157,8 +163,10 @@ def _network_table(networks: Sequence[dict[str, Any]]) -> str:
     return f"<div class=wide><table><tr>{head}{''.join(rows)}</table></div>"
 
 
-def _table_section(table: LatencyTable | None, networks: Sequence[dict[str, Any]]) -> str:
+def _table_section(run: Run, table: LatencyTable | None, networks: Sequence[dict[str, Any]]) -> str:
     lines = []
+    if table is not None and is_elsewhere(table, run.settings):
+        lines.append(f"{elsewhere_line(table)}.")
     pairs = measured_pairs(networks)
     if len(pairs):
         errors = np.abs(pairs[:, 0] - pairs[:, 3]) / pairs[:, 3]

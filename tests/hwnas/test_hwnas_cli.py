@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from hwnas._cli import main
 from hwnas.spaces import make_space
 from latency_tables import IdentityMismatchError, load_table
-from profilers import BoundSession, graph_macs
+from profilers import BoundSession, EnergyUnavailableError, graph_macs
 
 SMALL = ["--space", "mobilenetv3", "--resolution", "8", "--width", "0.5"]
 
@@ -257,7 +258,7 @@ def test_a_table_of_another_device_or_thread_count(fails, table_file, tmp_path):
     line = fails("search", *SMALL, "--threads", 2, "--table", table_file, "--out", tmp_path / "run")
     assert line == (
         f"hwnas: error: {table_file} was measured with threads 1, here it is 2; "
-        "measure a table of your own with `hwnas profile`"
+        "measure a table of your own with `hwnas profile`, or search on its predictions alone with --not-here"
     )
 
 
@@ -469,6 +470,7 @@ class TestWholeSearch:
             assert latency["measured"] > 0
             assert (run / n["onnx"]).is_file()
             assert min(n["macs"], n["params"], n["peak_memory_bytes"]) > 0
+            assert 0.5 < n["arena_bytes"] / n["peak_memory_bytes"] < 3
         predicted = [n["latency_ms"]["predicted"] for n in networks]
         assert predicted == sorted(predicted)
 
@@ -499,6 +501,36 @@ class TestWholeSearch:
         command = ["search", *SMALL, "--table", str(table_file), "--epochs", "2", "--samples", "14", "--out", str(run)]
         assert main(command) == 0
         assert (run / "trials.jsonl").read_bytes() == before
+
+    def test_energy_is_measured_where_there_is_a_counter_and_else_its_absence_said_once(
+        self, run, table_file, tmp_path, monkeypatch, capsys
+    ):
+        class TenWatts:
+            name = "a counter"
+
+            def read_mj(self):
+                return 10e3 * time.perf_counter()
+
+        def none(backend):
+            raise EnergyUnavailableError("energy is unavailable: no counter")
+
+        out = tmp_path / "run"
+        shutil.copytree(run, out)
+        command = ["search", *SMALL, "--table", str(table_file), "--epochs", "2", "--samples", "14", "--out", str(out)]
+        for open_counter in (lambda backend: TenWatts(), none):
+            monkeypatch.setattr("profilers.OnnxRuntimeBackend.energy_counter", open_counter)
+            assert main(command) == 0
+            networks = json.loads((out / "pareto.json").read_text())
+            page = (out / "report.html").read_text()
+            absent = capsys.readouterr().err.count("energy is unavailable: no counter")
+            if open_counter is none:
+                assert absent == 1
+                assert all(n["energy_mj"] is None for n in networks)
+            else:
+                assert absent == 0
+                for n in networks:
+                    assert 0.5 < n["energy_mj"] / (10 * n["latency_ms"]["measured"]) < 5
+                    assert f"{n['energy_mj']:.4g} mJ" in page
 
     def test_another_seed_in_the_same_folder_is_refused(self, run, table_file, fails):
         command = ["search", *SMALL, "--table", table_file, "--epochs", "2", "--samples", "14", "--out", run]

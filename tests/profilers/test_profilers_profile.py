@@ -157,6 +157,17 @@ def test_an_interrupted_profile_loses_no_round_and_ends_in_the_same_table(tmp_pa
         assert table.entries[op].q10_ms == pytest.approx(entry.q10_ms, rel=1e-4, abs=1e-6)
 
 
+def test_a_few_networks_are_held_against_what_is_executed_after_the_last_round(tmp_path):
+    backend = AdditiveBackend()
+    backend.notes = ["the runtime fuses otherwise"]
+    table = small_profile(tmp_path, backend)
+    when, networks = backend.checked
+    assert when == backend.samples
+    assert len(networks) == 3
+    assert networks.keys() <= {n.arch for n in table.networks}
+    assert "the runtime fuses otherwise" in table.notes
+
+
 def test_ops_that_the_runtime_refuses_are_rows_with_a_reason_and_no_price(tmp_path):
     def refuses(op):
         return op.kind == "mbconv" and op.integer("kernel") == 7 and op.integer("hidden") == 32
