@@ -29,6 +29,7 @@ PARTITIONED = (
     ("random", "lamoo-random"),
     ("mutation", "lamoo-mutation"),
     ("cmaes", "lamoo-cmaes"),
+    ("qehvi-hamming", "lamoo-hamming"),
     ("qehvi", "lamoo-qehvi"),
     ("qehvi", "lamoo"),
 )

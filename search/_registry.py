@@ -53,6 +53,8 @@ _MAKERS: dict[str, Callable[[], Strategy]] = {
     "lamoo-faithful": lambda: LaMOO(RandomSampler(), _FAITHFUL, name="lamoo-faithful"),
     "lamoo-cheap": lambda: Rehearsal(_lamoo(), name="lamoo-cheap"),
     "qehvi": lambda: EHVISearch(_model(), name="qehvi"),
+    "qehvi-hamming": lambda: EHVISearch(GaussianProcess("one_hot"), name="qehvi-hamming"),
+    "lamoo-hamming": lambda: LaMOO(EHVISampler(GaussianProcess("one_hot"), hedge=_HEDGE), name="lamoo-hamming"),
     "qehvi-learned": lambda: EHVILearned(_model(), name="qehvi-learned"),
     "mutation": ParetoLocalSearch,
     "random": RandomSearch,

@@ -42,6 +42,8 @@ CHEAP = [
     "qehvi",
     "qehvi-learned",
     "lamoo-cheap",
+    "qehvi-hamming",
+    "lamoo-hamming",
 ]
 COSTLY = ["qlognehvi", "qlognehvi-known"]
 ALL = [*CHEAP, *COSTLY]
