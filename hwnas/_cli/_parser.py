@@ -98,7 +98,9 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     )
     _device_options(command)
     _space_options(command)
-    command.add_argument("--data", default="digits", help="digits (default), a folder of images or an .npz file")
+    command.add_argument(
+        "--data", default="digits", help="digits (default), a folder of images or of CIFAR-10, an .npz file"
+    )
     command.add_argument("--data-limit", type=int, help="use at most this many images of each part")
     command.add_argument("--evaluator", default="supernet", help=_EVALUATOR_HELP)
     command.add_argument("--epochs", type=int, help="epochs of training (default: by the size of the data)")
