@@ -144,3 +144,29 @@ def parse_count(text: str) -> float:
     if match is None or float(match.group(1)) <= 0:
         raise HwnasError(f"cannot read the amount {text!r}; write it like 600k, 2M or 1.5G")
     return float(match.group(1)) * _COUNT_UNITS[match.group(2)]
+
+
+def parse_recipe(option: str, text: str) -> dict[str, Any]:
+    """Settings of a training like ``"cutout=0.5,flip=true,epochs=30"`` by name; `Recipe` checks them.
+
+    Raises:
+        HwnasError: it cannot be read, or names a setting twice.
+    """
+    found: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if not name or not value or name in found:
+            raise HwnasError(f"cannot read {option} {text!r}; write each setting once, like cutout=0.5,mixup=0.2")
+        found[name] = _setting(value)
+    return found
+
+
+def _setting(text: str) -> bool | int | float | str:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

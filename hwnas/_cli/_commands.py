@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas._cli._spaces import space_settings
 from hwnas._errors import HwnasError
-from hwnas._settings import SearchSettings, parse_count, parse_latency
+from hwnas._settings import SearchSettings, parse_count, parse_latency, parse_recipe
 
 if TYPE_CHECKING:
     from latency_tables import LatencyTable
@@ -82,7 +82,10 @@ def run_search(options: argparse.Namespace) -> None:
         "params": parse_count(options.params_budget) if options.params_budget else None,
         "peak_memory_bytes": parse_count(options.memory_budget) if options.memory_budget else None,
     }
-    evaluator = {"epochs": options.epochs, "accuracy_column": options.accuracy_column}
+    recipe = parse_recipe("--recipe", options.recipe) if options.recipe is not None else {}
+    evaluator = {**recipe, "accuracy_column": options.accuracy_column}
+    if options.epochs is not None:
+        evaluator["epochs"] = options.epochs
     nasbench = options.space == "nasbench201"
     settings = SearchSettings(
         device=options.device,

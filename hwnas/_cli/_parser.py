@@ -104,6 +104,7 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--data-limit", type=int, help="use at most this many images of each part")
     command.add_argument("--evaluator", default="supernet", help=_EVALUATOR_HELP)
     command.add_argument("--epochs", type=int, help="epochs of training (default: by the size of the data)")
+    command.add_argument("--recipe", help="settings of training, like cutout=0.5,mixup=0.2 (see docs/training.md)")
     command.add_argument("--accuracy-column", help="column of accuracies in table:FILE")
     command.add_argument("--latency-column", help="column of latencies in table:FILE, instead of a latency table")
     command.add_argument("--strategy", default="lamoo", help="lamoo (default), random, nsga2, ...")

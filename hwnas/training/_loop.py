@@ -19,7 +19,7 @@ from hwnas.training._checkpoint import load_checkpoint, save_checkpoint
 from hwnas.training._recipe import Progress, Recipe
 
 Backward = Callable[[Tensor, Tensor, np.random.Generator], Tensor]
-"""Adds the gradients for one batch ``(B, C, H, W)`` with labels ``(B,)``; returns the loss as a scalar."""
+"""Adds the gradients for one batch of `TrainLoader.epoch` (images, labels); returns the loss as a scalar."""
 
 
 @contextmanager

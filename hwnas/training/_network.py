@@ -55,7 +55,7 @@ def train_network(
     weights = {name: initial_value(p, rng) for name, p in starting_parameters(graph.without_dead_code())}
     module = GraphModule(graph, weights).to(device).train()
     size = graph.input_shape[1]
-    loader = TrainLoader(data, recipe.batch_size, size, device, shift=recipe.shift, flip=recipe.flip)
+    loader = TrainLoader(data, recipe, size, device)
     identity = {
         "training": "network",
         "graph": repr([(node.name, node.op.key) for node in graph.nodes]),

@@ -35,6 +35,8 @@ class Recipe:
         clip: largest 2-norm of the gradient.
         shift: augmentation: images move by up to this share of their size along each axis, edges repeated.
         flip: augmentation: half of the images are mirrored left to right. Not for digits, text, maps.
+        cutout: augmentation: side of a square that is blanked, as a share of the image's; 0 for none.
+        mixup: augmentation: alpha of the beta distribution that images are blended with; 0 for none.
         random_subnets: subnets a step besides the largest and the smallest (supernets alone).
     """
 
@@ -48,6 +50,8 @@ class Recipe:
     clip: float = 5.0
     shift: float = 0.125
     flip: bool = False
+    cutout: float = 0.0
+    mixup: float = 0.0
     random_subnets: int = 2
 
     def __post_init__(self) -> None:
@@ -66,6 +70,8 @@ class Recipe:
             "label_smoothing": (0.0, 0.9),
             "clip": (1e-9, 1e9),
             "shift": (0.0, 0.5),
+            "cutout": (0.0, 1.0),
+            "mixup": (0.0, 10.0),
             "random_subnets": (0, 64),
         }
         for name, (low, high) in ranges.items():

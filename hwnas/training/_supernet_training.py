@@ -51,7 +51,7 @@ def train_supernet(
     require_device(device)
     supernet.to(device)
     size = supernet.space.input_shape(supernet.largest)[1]
-    loader = TrainLoader(data, recipe.batch_size, size, device, shift=recipe.shift, flip=recipe.flip)
+    loader = TrainLoader(data, recipe, size, device)
     identity = {
         "training": "supernet",
         "space": repr((supernet.space.name, sorted(supernet.space.settings.items()))),

@@ -25,7 +25,6 @@ from hwnas.training import (
     train_network,
     train_supernet,
 )
-from hwnas.training._batches import augment
 from hwnas.training._loop import compute_threads, learning_rate
 from profilers import build_onnx
 
@@ -231,24 +230,6 @@ def test_images_are_normalised_and_resized() -> None:
         np.testing.assert_allclose(y, (0.2 - data.mean[0]) / data.std[0], rtol=1e-5)
 
 
-def test_augmentation_moves_and_mirrors_each_image() -> None:
-    x = torch.arange(400 * 25, dtype=torch.float32).reshape(400, 1, 5, 5)
-    assert torch.equal(augment(x, np.random.default_rng(0), shift=0.0, flip=False), x)
-    moved = augment(x, np.random.default_rng(0), shift=0.2, flip=True)
-    seen = set()
-    for before, after in zip(x[:, 0], moved[:, 0], strict=True):
-        for flipped in (False, True):
-            for down in (-1, 0, 1):
-                for right in (-1, 0, 1):
-                    rows = (torch.arange(5) + down).clamp(0, 4)
-                    columns = (torch.arange(5) + right).clamp(0, 4)
-                    columns = columns.flip(0) if flipped else columns
-                    if torch.equal(after, before[rows][:, columns]):
-                        seen.add((flipped, down, right))
-                        break
-    assert len(seen) == 18
-
-
 def test_schedule_warms_up_and_ends_near_zero() -> None:
     recipe = Recipe(epochs=1, batch_size=1, learning_rate=0.2, warmup=0.1)
     rates = [learning_rate(recipe, step, 100) for step in range(100)]
@@ -276,7 +257,7 @@ def test_default_recipe_follows_the_data() -> None:
         (
             {"speed": 3},
             "training has no setting 'speed'; it takes epochs, batch_size, optimizer, learning_rate, warmup, "
-            "weight_decay, label_smoothing, clip, shift, flip, random_subnets",
+            "weight_decay, label_smoothing, clip, shift, flip, cutout, mixup, random_subnets",
         ),
         ({"epochs": 0}, "training: epochs must be a positive integer, not 0"),
         ({"batch_size": 2.5}, "training: batch_size must be a positive integer, not 2.5"),
