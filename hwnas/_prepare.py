@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hwnas._elsewhere import elsewhere_line, is_elsewhere, require_usable
 from hwnas._errors import HwnasError, RunError
+from hwnas._finalize import require_finalizable
 from hwnas._problem import make_problem
 from hwnas._run import Run
 from hwnas._settings import SearchSettings
@@ -61,6 +62,7 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
     data = _load_data(settings)
     space = make_space(settings.space, **_space_settings(settings, data))
     evaluator = _make_evaluator(settings, space, data)
+    require_finalizable(settings, data, evaluator)
     identity = {"space": {"name": space.name, **space.settings}, "evaluator": evaluator.settings}
     run = Run.create(out, settings, identity)
     channels = data.channels if data is not None else 3

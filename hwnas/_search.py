@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._errors import HwnasError, NoAccuracyError
+from hwnas._finalize import finalized
 from hwnas._front import spread_along
 from hwnas._handover import Winner, hand_over, known_costs
 from hwnas._prepare import Parts, Progress, prepare
@@ -47,7 +48,7 @@ def run_search(settings: SearchSettings, out: Path, progress: Progress = lambda 
             entries = [known_costs(winner, parts.space, parts.costs) for winner in winners]
             run.write("pareto.json", json.dumps(entries, indent=1) + "\n")
         else:
-            hand_over(parts, winners, progress)
+            hand_over(finalized(parts, winners, progress, _every(10.0, progress)), winners, progress)
         from hwnas._report import write_report
 
         write_report(run, study)

@@ -82,10 +82,7 @@ def run_search(options: argparse.Namespace) -> None:
         "params": parse_count(options.params_budget) if options.params_budget else None,
         "peak_memory_bytes": parse_count(options.memory_budget) if options.memory_budget else None,
     }
-    recipe = parse_recipe("--recipe", options.recipe) if options.recipe is not None else {}
-    evaluator = {**recipe, "accuracy_column": options.accuracy_column}
-    if options.epochs is not None:
-        evaluator["epochs"] = options.epochs
+    evaluator = {**_recipe("--recipe", options.recipe, options.epochs), "accuracy_column": options.accuracy_column}
     nasbench = options.space == "nasbench201"
     settings = SearchSettings(
         device=options.device,
@@ -105,6 +102,8 @@ def run_search(options: argparse.Namespace) -> None:
         table=options.table,
         not_here=options.not_here,
         latency_column=options.latency_column,
+        finalize=options.finalize,
+        final_recipe=_recipe("--final-recipe", options.final_recipe, options.final_epochs),
     )
     run = search(settings, Path(options.out), _progress())
     _print(str(run.path / "report.html"))
@@ -233,6 +232,12 @@ def run_devices(options: argparse.Namespace) -> None:
 def _measuring(options: argparse.Namespace) -> dict[str, Any]:
     names = ("threads", "batch", "precision", "provider", "protocol", "channels_last")
     return {name: getattr(options, name) for name in names}
+
+
+def _recipe(option: str, text: str | None, epochs: int | None) -> dict[str, Any]:
+    """Settings of a training, with the epochs that have an option of their own."""
+    recipe = parse_recipe(option, text) if text is not None else {}
+    return recipe if epochs is None else {**recipe, "epochs": epochs}
 
 
 def _save(table: LatencyTable, output: str) -> None:

@@ -34,9 +34,15 @@ class Evaluation:
 
 
 class Evaluator(ABC):
-    """Accuracies of the networks of one space. Equal settings give equal accuracies."""
+    """Accuracies of the networks of one space. Equal settings give equal accuracies.
+
+    Attributes:
+        name: of the kind of evaluator.
+        trains: whether networks have weights here (`trained_weights`, `test_accuracy`).
+    """
 
     name: ClassVar[str]
+    trains: ClassVar[bool] = False
 
     @property
     @abstractmethod

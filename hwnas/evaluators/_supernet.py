@@ -40,6 +40,7 @@ class SupernetEvaluator(Evaluator):
     """
 
     name = "supernet"
+    trains = True
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,12 @@ class TrainEvaluator(Evaluator):
         seed: of every training.
         device: ``"cpu"`` or ``"cuda"``.
         threads: of torch; None for torch's default.
+        start: gives the weights that a network's training starts from (`Evaluator.trained_weights` of another
+            evaluator, say); None for He initialisation.
     """
 
     name = "train"
+    trains = True
 
     def __init__(
         self,
@@ -40,9 +44,11 @@ class TrainEvaluator(Evaluator):
         seed: int = 0,
         device: str = "cpu",
         threads: int | None = None,
+        start: Callable[[Architecture], Weights] | None = None,
     ) -> None:
         self.space, self.data, self.recipe = space, data, recipe
         self.seed, self.device, self.threads = seed, device, threads
+        self._start = start
         self._workdir: Path | None = None
         self._progress: Progress | None = None
 
@@ -103,4 +109,5 @@ class TrainEvaluator(Evaluator):
             checkpoint=self._workdir / "networks" / file,
             progress=self._progress,
             label=text,
+            start=None if self._start is None else self._start(arch),
         )

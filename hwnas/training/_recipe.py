@@ -37,6 +37,7 @@ class Recipe:
         flip: augmentation: half of the images are mirrored left to right. Not for digits, text, maps.
         cutout: augmentation: side of a square that is blanked, as a share of the image's; 0 for none.
         mixup: augmentation: alpha of the beta distribution that images are blended with; 0 for none.
+        average: decay of a moving average of the weights, which is then the result; 0 for none.
         random_subnets: subnets a step besides the largest and the smallest (supernets alone).
     """
 
@@ -52,6 +53,7 @@ class Recipe:
     flip: bool = False
     cutout: float = 0.0
     mixup: float = 0.0
+    average: float = 0.0
     random_subnets: int = 2
 
     def __post_init__(self) -> None:
@@ -72,6 +74,7 @@ class Recipe:
             "shift": (0.0, 0.5),
             "cutout": (0.0, 1.0),
             "mixup": (0.0, 10.0),
+            "average": (0.0, 0.999999),
             "random_subnets": (0, 64),
         }
         for name, (low, high) in ranges.items():

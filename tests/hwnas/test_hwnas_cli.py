@@ -209,6 +209,13 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("search", "--latency-column", "x", *out) == (
         "hwnas: error: --latency-column goes with --evaluator table:FILE"
     )
+    assert fails("search", "--final-epochs", "3", *out) == (
+        "hwnas: error: --final-epochs and --final-recipe go with --finalize finetune or train"
+    )
+    assert fails("search", "--recipe", "cutout", *out) == (
+        "hwnas: error: cannot read --recipe 'cutout'; write each setting once, like cutout=0.5,mixup=0.2"
+    )
+    assert fails("search", "--recipe", "cutout=2", *out) == ("hwnas: error: training: cutout must lie in 0-1, not at 2")
     assert fails("profile", "--seed", "-1") == "hwnas: error: --seed must not be negative, not -1"
     assert fails("profile", "--image-size", "16") == (
         "hwnas: error: --image-size is an option of nasbench201; mobilenetv3 takes --resolution"
@@ -531,6 +538,24 @@ class TestWholeSearch:
                 for n in networks:
                     assert 0.5 < n["energy_mj"] / (10 * n["latency_ms"]["measured"]) < 5
                     assert f"{n['energy_mj']:.4g} mJ" in page
+
+    @pytest.mark.parametrize("finalize", ["finetune", "train"])
+    def test_a_finished_run_gets_a_final_training(self, run, table_file, tmp_path, finalize):
+        import onnx
+
+        out = tmp_path / "run"
+        shutil.copytree(run, out)
+        command = ["search", *SMALL, "--table", str(table_file), "--epochs", "2", "--samples", "14", "--out", str(out)]
+        assert main([*command, "--finalize", finalize, "--final-epochs", "1", "--final-recipe", "average=0.9"]) == 0
+        assert (out / "trials.jsonl").read_bytes() == (run / "trials.jsonl").read_bytes()
+        for n in json.loads((out / "pareto.json").read_text()):
+            assert n["accuracy"] == pytest.approx(n["torch_accuracy"], abs=0.003)
+            assert n["latency_ms"]["measured"] > 0
+            before, after = (onnx.load(place / n["onnx"]) for place in (run, out))
+            assert onnx.checker.check_model(after, full_check=True) is None
+            weights = [{i.name: i.raw_data for i in model.graph.initializer} for model in (before, after)]
+            assert weights[0].keys() == weights[1].keys()
+            assert weights[0] != weights[1]
 
     def test_another_seed_in_the_same_folder_is_refused(self, run, table_file, fails):
         command = ["search", *SMALL, "--table", table_file, "--epochs", "2", "--samples", "14", "--out", run]
