@@ -83,6 +83,10 @@ def run_search(options: argparse.Namespace) -> None:
         "peak_memory_bytes": parse_count(options.memory_budget) if options.memory_budget else None,
     }
     evaluator = {**_recipe("--recipe", options.recipe, options.epochs), "accuracy_column": options.accuracy_column}
+    if options.supernet_sampling is not None:
+        if options.evaluator != "supernet":
+            raise HwnasError("--supernet-sampling goes with --evaluator supernet")
+        evaluator["sampling"] = options.supernet_sampling
     nasbench = options.space == "nasbench201"
     settings = SearchSettings(
         device=options.device,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture
-from hwnas.training import Progress
+from hwnas.training import CostFunction, Progress
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -39,10 +39,12 @@ class Evaluator(ABC):
     Attributes:
         name: of the kind of evaluator.
         trains: whether networks have weights here (`trained_weights`, `test_accuracy`).
+        cost: what networks cost where they will run; None for their MACs. May be set before `prepare`.
     """
 
     name: ClassVar[str]
     trains: ClassVar[bool] = False
+    cost: CostFunction | None = None
 
     @property
     @abstractmethod

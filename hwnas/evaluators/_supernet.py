@@ -83,6 +83,7 @@ class SupernetEvaluator(Evaluator):
             seed=self.seed,
             device=self.device,
             threads=self.threads,
+            cost=self.cost,
             checkpoint=workdir / "supernet.pt",
             progress=progress,
         )

@@ -212,6 +212,12 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("search", "--final-epochs", "3", *out) == (
         "hwnas: error: --final-epochs and --final-recipe go with --finalize finetune or train"
     )
+    assert fails("search", "--evaluator", "train", "--supernet-sampling", "bestup", *out) == (
+        "hwnas: error: --supernet-sampling goes with --evaluator supernet"
+    )
+    assert fails("search", "--supernet-sampling", "luck", *out) == (
+        "hwnas: error: training: unknown sampling 'luck'; known: uniform, bestup, worstup"
+    )
     assert fails("search", "--recipe", "cutout", *out) == (
         "hwnas: error: cannot read --recipe 'cutout'; write each setting once, like cutout=0.5,mixup=0.2"
     )

@@ -64,6 +64,8 @@ TRAININGS = {"supernet": supernet_state, "network": network_state}
 RECIPES: dict[str, dict[str, object]] = {
     "sgd": {},
     "adamw": {"optimizer": "adamw", "learning_rate": 0.002},
+    "bestup": {"sampling": "bestup"},
+    "worstup": {"sampling": "worstup", "candidates": 2},
     "everything": {"cutout": 0.5, "mixup": 0.4, "average": 0.99, "flip": True},
 }
 
@@ -322,12 +324,15 @@ def test_default_recipe_follows_the_data() -> None:
         (
             {"speed": 3},
             "training has no setting 'speed'; it takes epochs, batch_size, optimizer, learning_rate, warmup, "
-            "weight_decay, label_smoothing, clip, shift, flip, cutout, mixup, average, random_subnets",
+            "weight_decay, label_smoothing, clip, shift, flip, cutout, mixup, average, random_subnets, "
+            "sampling, candidates",
         ),
         ({"epochs": 0}, "training: epochs must be a positive integer, not 0"),
         ({"batch_size": 2.5}, "training: batch_size must be a positive integer, not 2.5"),
         ({"optimizer": "lamb"}, "training: unknown optimizer 'lamb'; known: sgd, adamw"),
         ({"learning_rate": -1.0}, "training: learning_rate must lie in 1e-09-1000, not at -1.0"),
+        ({"sampling": "luck"}, "training: unknown sampling 'luck'; known: uniform, bestup, worstup"),
+        ({"candidates": 0}, "training: candidates must be a positive integer, not 0"),
         ({"flip": "no"}, "training: flip must be true or false, not 'no'"),
         ({"shift": 0.7}, "training: shift must lie in 0-0.5, not at 0.7"),
     ],
