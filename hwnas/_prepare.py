@@ -80,7 +80,7 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
     known: dict[str, Any] = {name: costs.cost(name) for name in COSTS}
     if settings.latency_column is not None:
         known["latency_ms"] = _column_cost(space, evaluator, settings.latency_column)
-    problem = make_problem(space, known, settings.minimize, settings.budgets)
+    problem = make_problem(space, known, settings.minimize, settings.budgets, evaluator.measure)
     return Parts(run, None if elsewhere else backend, space, data, evaluator, costs, problem)
 
 

@@ -82,11 +82,6 @@ def run_search(options: argparse.Namespace) -> None:
         "params": parse_count(options.params_budget) if options.params_budget else None,
         "peak_memory_bytes": parse_count(options.memory_budget) if options.memory_budget else None,
     }
-    evaluator = {**_recipe("--recipe", options.recipe, options.epochs), "accuracy_column": options.accuracy_column}
-    if options.supernet_sampling is not None:
-        if options.evaluator != "supernet":
-            raise HwnasError("--supernet-sampling goes with --evaluator supernet")
-        evaluator["sampling"] = options.supernet_sampling
     nasbench = options.space == "nasbench201"
     settings = SearchSettings(
         device=options.device,
@@ -97,7 +92,7 @@ def run_search(options: argparse.Namespace) -> None:
         data_limit=options.data_limit,
         image_size=None if nasbench and options.evaluator.startswith("table:") else options.image_size,
         evaluator=options.evaluator,
-        evaluator_options={name: value for name, value in evaluator.items() if value is not None},
+        evaluator_options=_evaluator_options(options),
         strategy=options.strategy,
         minimize=tuple(options.minimize.split(",")),
         budgets={name: value for name, value in budgets.items() if value is not None},
@@ -236,6 +231,21 @@ def run_devices(options: argparse.Namespace) -> None:
 def _measuring(options: argparse.Namespace) -> dict[str, Any]:
     names = ("threads", "batch", "precision", "provider", "protocol", "channels_last")
     return {name: getattr(options, name) for name in names}
+
+
+def _evaluator_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Options of the evaluator that were given; those of another evaluator are refused."""
+    found = _recipe("--recipe", options.recipe, options.epochs)
+    own = {"halving": ("train", options.halving), "sampling": ("supernet", options.supernet_sampling)}
+    for name, (evaluator, value) in own.items():
+        if value is not None:
+            if options.evaluator != evaluator:
+                option = "--supernet-sampling" if name == "sampling" else "--halving"
+                raise HwnasError(f"{option} goes with --evaluator {evaluator}")
+            found[name] = value
+    if options.accuracy_column is not None:
+        found["accuracy_column"] = options.accuracy_column
+    return found
 
 
 def _recipe(option: str, text: str | None, epochs: int | None) -> dict[str, Any]:

@@ -7,7 +7,10 @@ from typing import NoReturn
 
 from hwnas._version import __version__
 
-_EVALUATOR_HELP = "where accuracies come from: supernet (default), train, or table:FILE"
+_EVALUATOR_HELP = (
+    "where accuracies come from: supernet (default), train, or table:FILE; "
+    "or scores that are none: synflow, naswot, gradnorm, parameters"
+)
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -106,6 +109,7 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--epochs", type=int, help="epochs of training (default: by the size of the data)")
     command.add_argument("--recipe", help="settings of training, like cutout=0.5,mixup=0.2 (see docs/training.md)")
     command.add_argument("--supernet-sampling", help="subnets of a training step: uniform (default), bestup, worstup")
+    command.add_argument("--halving", type=int, help="train: of the networks at a rung only the best 1/HALVING go on")
     command.add_argument("--finalize", default="none", help="picked networks: none (default), finetune or train")
     command.add_argument("--final-epochs", type=int, help="epochs of --finalize (default: by the size of the data)")
     command.add_argument("--final-recipe", help="settings of --finalize, like --recipe")

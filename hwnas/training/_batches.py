@@ -77,10 +77,10 @@ class TrainLoader:
             yield x.contiguous(memory_format=torch.channels_last), y
 
 
-def calibration_images(data: ImageData, count: int) -> ImageArray:
-    """The first `count` train images of a fixed shuffle ``(count, C, H, W)``."""
+def fixed_sample(data: ImageData, count: int) -> Split:
+    """The first `count` train images of a fixed shuffle, with their labels."""
     order = np.random.default_rng(0).permutation(len(data.train))[:count]
-    return np.ascontiguousarray(data.train.images[np.sort(order)])
+    return data.train.take(np.sort(order))
 
 
 def in_batches(split: Split, batch_size: int) -> Iterator[tuple[ImageArray, LabelArray]]:

@@ -175,7 +175,8 @@ def test_unknown_names(fails, tmp_path, benchmark_csv):
     )
     assert fails("search", "--strategy", "luck", *out).startswith("hwnas: error: unknown strategy 'luck'")
     assert fails("search", "--evaluator", "guess", *out) == (
-        "hwnas: error: unknown evaluator 'guess'; known: supernet, table:FILE, train"
+        "hwnas: error: unknown evaluator 'guess'; known: gradnorm, naswot, parameters, supernet, synflow, "
+        "table:FILE, train"
     )
     assert fails("search", "--minimize", "speed", *out) == (
         "hwnas: error: unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory"
@@ -214,6 +215,13 @@ def test_options_out_of_range(fails, tmp_path):
     )
     assert fails("search", "--evaluator", "train", "--supernet-sampling", "bestup", *out) == (
         "hwnas: error: --supernet-sampling goes with --evaluator supernet"
+    )
+    assert fails("search", "--halving", "3", *out) == "hwnas: error: --halving goes with --evaluator train"
+    assert fails("search", "--evaluator", "naswot", *out) == (
+        "hwnas: error: --evaluator naswot trains no networks, so none could be shipped; add --finalize train"
+    )
+    assert fails("search", "--evaluator", "naswot", "--finalize", "finetune", *out) == (
+        "hwnas: error: --finalize finetune needs weights to start from; with --evaluator naswot take train"
     )
     assert fails("search", "--supernet-sampling", "luck", *out) == (
         "hwnas: error: training: unknown sampling 'luck'; known: uniform, bestup, worstup"
@@ -562,6 +570,24 @@ class TestWholeSearch:
             weights = [{i.name: i.raw_data for i in model.graph.initializer} for model in (before, after)]
             assert weights[0].keys() == weights[1].keys()
             assert weights[0] != weights[1]
+
+    @pytest.mark.parametrize(
+        ("evaluator", "measure"), [(["naswot"], "naswot"), (["train", "--epochs", "3", "--halving", "3"], "accuracy")]
+    )
+    def test_other_evaluators_end_in_tested_networks(self, table_file, tmp_path, evaluator, measure):
+        out = tmp_path / "run"
+        command = ["search", *SMALL, "--table", str(table_file), "--samples", "12", "--data-limit", "200"]
+        final = ["--finalize", "train", "--final-epochs", "1"] if measure == "naswot" else []
+        assert main([*command, "--evaluator", *evaluator, *final, "--out", str(out)]) == 0
+        trials = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
+        assert [trial["seed"] for trial in trials] == [0] * 12
+        assert all(measure in trial["values"] and trial["seconds"] > 0 for trial in trials)
+        if measure == "accuracy":
+            assert {trial["known"]["epochs"] for trial in trials} == {1.0, 3.0}
+        for n in json.loads((out / "pareto.json").read_text()):
+            assert n["accuracy"] == pytest.approx(n["torch_accuracy"], abs=0.03)
+            assert (n["validation_accuracy"] is None) == (measure == "naswot")
+        assert ("naswot" in (out / "report.html").read_text()) == (measure == "naswot")
 
     def test_another_seed_in_the_same_folder_is_refused(self, run, table_file, fails):
         command = ["search", *SMALL, "--table", table_file, "--epochs", "2", "--samples", "14", "--out", run]
