@@ -23,7 +23,8 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     """All trials, the front, the tested winners at their measured latency (else the predicted one), and the budget."""
     figure, axes = make_figure()
     accurate = curves.measure == "accuracy"
-    rest, heights = ~curves.on_front, 100 * curves.accuracies if accurate else curves.accuracies
+    scale, label = measure_axis(curves.measure)
+    rest, heights = ~curves.on_front, scale * curves.accuracies
     axes.scatter(curves.costs[rest], heights[rest], s=14, color=_GREY, label="other trials")
     order = np.argsort(curves.costs[curves.on_front])
     x, y = curves.costs[curves.on_front][order], heights[curves.on_front][order]
@@ -48,15 +49,20 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     axes.set_xscale("log")
     plain_ticks(axes.xaxis)
     axes.set_xlabel(AXES.get(curves.cost_name, curves.cost_name))
-    axes.set_ylabel("accuracy (%)" if accurate else f"{curves.measure} (a score, no accuracy)")
+    axes.set_ylabel(label)
     axes.set_title(f"{curves.measure.capitalize()} against cost")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     return png(figure)
 
 
+def measure_axis(measure: str) -> tuple[float, str]:
+    """What values of the evaluator's measure are multiplied with for an axis, and the axis's label."""
+    return (100.0, "accuracy (%)") if measure == "accuracy" else (1.0, f"{measure} (a score, no accuracy)")
+
+
 def hypervolume_plot(curves: Curves) -> bytes:
     """Hypervolume over samples."""
-    figure, axes = makemake_figure()
+    figure, axes = make_figure()
     axes.plot(curves.samples, curves.volumes, color=_BLUE, drawstyle="steps-post")
     axes.set_xlabel("evaluated architectures")
     axes.set_ylabel("hypervolume (objectives scaled to 0-1)")
@@ -70,7 +76,7 @@ def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
     pairs = measured_pairs(networks)
     if not len(pairs):
         return None
-    figure, axes = makemake_figure()
+    figure, axes = make_figure()
     predicted, low, high, measured = pairs.T
     ends = np.array([0.9 * pairs.min(), 1.1 * pairs.max()])
     axes.plot(ends, ends, color="black", linewidth=1, label="equal")

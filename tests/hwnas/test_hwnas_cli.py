@@ -576,11 +576,12 @@ class TestWholeSearch:
     )
     def test_other_evaluators_end_in_tested_networks(self, table_file, tmp_path, evaluator, measure):
         out = tmp_path / "run"
-        command = ["search", *SMALL, "--table", str(table_file), "--samples", "12", "--data-limit", "200"]
+        samples = 40 if measure == "naswot" else 12
+        command = ["search", *SMALL, "--table", str(table_file), "--samples", str(samples), "--data-limit", "200"]
         final = ["--finalize", "train", "--final-epochs", "1"] if measure == "naswot" else []
         assert main([*command, "--evaluator", *evaluator, *final, "--out", str(out)]) == 0
         trials = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
-        assert [trial["seed"] for trial in trials] == [0] * 12
+        assert [trial["seed"] for trial in trials] == [0] * samples
         assert all(measure in trial["values"] and trial["seconds"] > 0 for trial in trials)
         if measure == "accuracy":
             assert {trial["known"]["epochs"] for trial in trials} == {1.0, 3.0}
@@ -588,6 +589,7 @@ class TestWholeSearch:
             assert n["accuracy"] == pytest.approx(n["torch_accuracy"], abs=0.03)
             assert (n["validation_accuracy"] is None) == (measure == "naswot")
         assert ("naswot" in (out / "report.html").read_text()) == (measure == "naswot")
+        assert (out / "partition.png").exists() or measure == "accuracy"
 
     def test_another_seed_in_the_same_folder_is_refused(self, run, table_file, fails):
         command = ["search", *SMALL, "--table", table_file, "--epochs", "2", "--samples", "14", "--out", run]
