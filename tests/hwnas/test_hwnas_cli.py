@@ -591,6 +591,15 @@ class TestWholeSearch:
         assert ("naswot" in (out / "report.html").read_text()) == (measure == "naswot")
         assert (out / "partition.png").exists() or measure == "accuracy"
 
+    def test_attentive_sampling_goes_by_the_runs_own_table(self, table_file, tmp_path):
+        import torch
+
+        out = tmp_path / "run"
+        command = ["search", *SMALL, "--table", str(table_file), "--samples", "4", "--data-limit", "200"]
+        assert main([*command, "--epochs", "1", "--supernet-sampling", "worstup", "--out", str(out)]) == 0
+        stored = torch.load(out / "evaluator" / "supernet.pt", weights_only=True)
+        assert stored["identity"]["cost"].startswith("latency_ms of table ")
+
     def test_another_seed_in_the_same_folder_is_refused(self, run, table_file, fails):
         command = ["search", *SMALL, "--table", table_file, "--epochs", "2", "--samples", "14", "--out", run]
         assert fails(*command, "--seed", "9") == (

@@ -106,6 +106,14 @@ def test_scores_tell_networks_and_seeds_apart(proxy: str, kind: str, tmp_path: P
     assert (found[0] == found[1]) == (proxy == "parameters")
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_scores_on_a_gpu_are_those_on_the_cpu(proxy: str) -> None:
+    arch = cells().sample(1, np.random.default_rng(0))[0]
+    here, there = (ProxyEvaluator(proxy, cells(), DATA, device=d, images=16).evaluate(arch) for d in ("cpu", "cuda"))
+    assert there.value == pytest.approx(here.value, rel=1e-2)
+
+
 def test_a_score_that_is_not_finite_is_a_failed_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_proxies, "naswot", lambda *_: -math.inf)
     evaluator, arch = ProxyEvaluator("naswot", cells(), DATA), cells().sample(1, np.random.default_rng(0))[0]

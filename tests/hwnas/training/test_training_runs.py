@@ -228,6 +228,21 @@ def test_the_average_follows_its_formula_and_leaves_no_trace() -> None:
     torch.testing.assert_close(model.weight.detach(), mean)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("recipe", ["everything", "worstup"])
+def test_trainings_and_their_checkpoints_on_a_gpu(tmp_path: Path, recipe: str) -> None:
+    space, data = cells(), digits()
+    settings = replace(RECIPE, **RECIPES[recipe])  # type: ignore[arg-type]
+    for _ in range(2):  # the second time from the checkpoint
+        net = Supernet(space, seed=1)
+        train_supernet(net, data, settings, device="cuda", checkpoint=tmp_path / "supernet.pt")
+        assert all(bool(tensor.isfinite().all()) and tensor.is_cuda for tensor in net.shared().values())
+    graph = space.graph(net.smallest)
+    start = train_network(graph, data, settings, device="cuda", checkpoint=tmp_path / "network.pt").arrays()
+    module = train_network(graph, data, settings, device="cuda", start=start, goes_on=lambda done, _: done < 2)
+    assert 0 <= accuracy(module, data, data.test, 8, device="cuda") <= 1
+
+
 @pytest.mark.slow
 def test_a_short_training_learns_digits() -> None:
     data, space = digits(600), mobile()
