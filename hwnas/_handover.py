@@ -99,7 +99,7 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
         "trial": winner.trial,
         "arch": space.format(winner.arch),
         "accuracy": None,
-        "validation_accuracy": winner.values["accuracy"],
+        "validation_accuracy": winner.values.get("accuracy"),
         "latency_ms": {**latency, "measured": None},
         "macs": int(costs.macs(codes)[0]),
         "params": int(costs.params(codes)[0]),

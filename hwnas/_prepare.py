@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from hwnas._elsewhere import elsewhere_line, is_elsewhere, require_usable
 from hwnas._errors import HwnasError, RunError
+from hwnas._finalize import require_finalizable
 from hwnas._problem import make_problem
 from hwnas._run import Run
 from hwnas._settings import SearchSettings
@@ -20,6 +22,7 @@ from hwnas._tables import build_table, default_table_path, find_table, require_c
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import Evaluator, TableEvaluator, make_evaluator
 from hwnas.spaces import Space, make_space
+from hwnas.training import CostFunction
 from latency_tables import IdentityMismatchError, LatencyTable, dump_table, load_table, save_table
 from profilers import Backend
 from search import Problem, make_strategy
@@ -61,6 +64,7 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
     data = _load_data(settings)
     space = make_space(settings.space, **_space_settings(settings, data))
     evaluator = _make_evaluator(settings, space, data)
+    require_finalizable(settings, data, evaluator)
     identity = {"space": {"name": space.name, **space.settings}, "evaluator": evaluator.settings}
     run = Run.create(out, settings, identity)
     channels = data.channels if data is not None else 3
@@ -70,10 +74,13 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
     if table is not None and elsewhere:
         progress(elsewhere_line(table))
     costs = SpaceCosts(space, table, batch=settings.batch)
+    if table is not None:
+        digest = hashlib.sha256(dump_table(table).encode()).hexdigest()
+        evaluator.cost = CostFunction(f"latency_ms of table {digest[:16]}", costs.latency_ms)
     known: dict[str, Any] = {name: costs.cost(name) for name in COSTS}
     if settings.latency_column is not None:
         known["latency_ms"] = _column_cost(space, evaluator, settings.latency_column)
-    problem = make_problem(space, known, settings.minimize, settings.budgets)
+    problem = make_problem(space, known, settings.minimize, settings.budgets, evaluator.measure)
     return Parts(run, None if elsewhere else backend, space, data, evaluator, costs, problem)
 
 

@@ -20,23 +20,29 @@ Known = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]
 
 
 def make_problem(
-    space: Space, known: Mapping[str, Known], minimize: Sequence[str], budgets: Mapping[str, float]
+    space: Space,
+    known: Mapping[str, Known],
+    minimize: Sequence[str],
+    budgets: Mapping[str, float],
+    measure: str = "accuracy",
 ) -> Problem:
-    """Accuracy to maximise, costs to minimise, budgets to keep.
+    """Accuracy (or a score that stands for it) to maximise, costs to minimise, budgets to keep.
 
     Args:
         space: gives the domain.
         known: the cost functions, by name; NaN marks rows that are no network.
         minimize: keys of `OBJECTIVES`.
         budgets: upper bounds by cost name.
+        measure: what the evaluator gives.
 
     Raises:
         BudgetError: no network meets the budgets.
     """
     domain = Domain(space.cardinalities, canonical=space.canonical_codes, features=space.features)
     constraints = tuple(Constraint(name, known[name], upper) for name, upper in budgets.items())
-    require_feasible(space, Problem(domain, (Objective("accuracy", "max"),), constraints))
-    objectives, anchors = [Objective("accuracy", "max", ceiling=1.0)], []
+    require_feasible(space, Problem(domain, (Objective(measure, "max"),), constraints))
+    ceiling = 1.0 if measure == "accuracy" else None
+    objectives, anchors = [Objective(measure, "max", ceiling=ceiling)], []
     for name in (OBJECTIVES[word] for word in minimize):
         objective, ends = _cost(space, name, known[name], constraints)
         objectives.append(objective)

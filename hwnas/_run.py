@@ -13,7 +13,7 @@ from latency_tables import LineJournal, write_atomic
 
 _FORMAT = "hwnas-run"
 _VERSION = 1
-_MAY_CHANGE = ("samples", "table")
+_MAY_CHANGE = ("samples", "table", "finalize", "final_recipe")
 _PARETO_KEYS = {"id", "arch", "accuracy", "validation_accuracy", "latency_ms", "onnx"}
 
 
@@ -34,7 +34,8 @@ class Run:
     def create(cls, path: Path, settings: SearchSettings, identity: Mapping[str, Any]) -> Run:
         """Make a run directory, or take one up again.
 
-        A run with trials is only continued with the same settings (it may get more samples) and the same identity.
+        A run with trials is only continued with the same settings and the same identity; it may get more samples and
+        another final training.
 
         Args:
             path: the directory.

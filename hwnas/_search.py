@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._errors import HwnasError, NoAccuracyError
+from hwnas._finalize import finalized
 from hwnas._front import spread_along
 from hwnas._handover import Winner, hand_over, known_costs
 from hwnas._prepare import Parts, Progress, prepare
@@ -47,7 +48,7 @@ def run_search(settings: SearchSettings, out: Path, progress: Progress = lambda 
             entries = [known_costs(winner, parts.space, parts.costs) for winner in winners]
             run.write("pareto.json", json.dumps(entries, indent=1) + "\n")
         else:
-            hand_over(parts, winners, progress)
+            hand_over(finalized(parts, winners, progress, _every(10.0, progress)), winners, progress)
         from hwnas._report import write_report
 
         write_report(run, study)
@@ -94,32 +95,36 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, progress: Progres
     report_every = max(1, samples // 20)
     while len(study.trials) < samples and (proposals := study.ask()):
         for proposal in proposals[: samples - len(study.trials)]:
-            trial, seconds = _evaluate(study, proposal.number, proposal.codes, parts)
-            journal.append(_record(parts, trial, seconds))
+            journal.append(_evaluate(study, proposal.number, proposal.codes, parts))
             if len(study.trials) % report_every == 0:
                 progress(_status(study, samples))
 
 
-def _evaluate(study: Study, number: int, codes: tuple[int, ...], parts: Parts) -> tuple[Trial, float]:
-    began = time.perf_counter()
+def _evaluate(study: Study, number: int, codes: tuple[int, ...], parts: Parts) -> dict[str, Any]:
+    """Evaluate a proposal and tell the study.
+
+    Returns:
+        The trial's journal line: with its architecture in words, what it took, the seed, and what else is known.
+    """
+    arch, began = parts.space.decode(codes), time.perf_counter()
+    known: dict[str, float] = {}
     try:
-        result = parts.evaluator.evaluate(parts.space.decode(codes))
+        result = parts.evaluator.evaluate(arch)
     except NoAccuracyError as error:
-        return study.tell(number, failed=str(error)), time.perf_counter() - began
-    return study.tell(number, {"accuracy": result.accuracy}), time.perf_counter() - began
-
-
-def _record(parts: Parts, trial: Trial, seconds: float) -> dict[str, Any]:
-    """A journal line: the trial, its architecture in words and what it took."""
-    arch = parts.space.format(parts.space.decode(trial.codes))
-    return {**trial.to_json(), "arch": arch, "seconds": round(seconds, 4)}
+        trial = study.tell(number, failed=str(error))
+    else:
+        trial, known = study.tell(number, {parts.evaluator.measure: result.value}), dict(result.known)
+    record = {**trial.to_json(), "arch": parts.space.format(arch), "seconds": round(time.perf_counter() - began, 4)}
+    return {**record, "seed": parts.run.settings.seed, **({"known": known} if known else {})}
 
 
 def _status(study: Study, samples: int) -> str:
     good = [trial for trial in study.trials if trial.ok]
-    best = max((trial.values["accuracy"] for trial in good), default=0.0)
+    measure = study.problem.objectives[0].name
+    best = max((trial.values[measure] for trial in good), default=0.0)
+    text = f"{best:.2%}" if measure == "accuracy" else f"{best:.4g}"
     volume = study.context().hypervolume if good else 0.0
-    return f"{len(study.trials)} of {samples} samples: best accuracy {best:.2%}, hypervolume {volume:.4f}"
+    return f"{len(study.trials)} of {samples} samples: best {measure} {text}, hypervolume {volume:.4f}"
 
 
 def _winners(study: Study, parts: Parts) -> list[Winner]:

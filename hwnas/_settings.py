@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 OBJECTIVES = {"latency": "latency_ms", "macs": "macs", "params": "params", "memory": "peak_memory_bytes"}
 """Names of costs on the command line, and the costs they stand for."""
+FINALIZE = ("none", "finetune", "train")
+"""Final training: none, from the weights that the search has, or from scratch."""
 _LATENCY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)?\Z")
 _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMG]?)B?\Z")
 _LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, None: 1.0}
@@ -48,6 +50,8 @@ class SearchSettings:
         not_here: whether the table is of a device that is not here: the search uses its predictions, and no network
             is measured.
         latency_column: column of a benchmark table that takes the place of a latency table; None otherwise.
+        finalize: what happens to the picked networks before they are handed over (one of `FINALIZE`).
+        final_recipe: settings of that training (`hwnas.training.Recipe`); what is absent has a default.
     """
 
     device: str = "cpu"
@@ -72,6 +76,8 @@ class SearchSettings:
     table: str | None = None
     not_here: bool = False
     latency_column: str | None = None
+    finalize: str = "none"
+    final_recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.minimize:
@@ -85,6 +91,10 @@ class SearchSettings:
             raise HwnasError(f"--seed must not be negative, not {self.seed}")
         if self.not_here and self.table is None:
             raise HwnasError("--not-here goes with --table FILE, a table of the device that is not here")
+        if self.finalize not in FINALIZE:
+            raise HwnasError(f"--finalize must be {', '.join(FINALIZE[:-1])} or {FINALIZE[-1]}, not {self.finalize!r}")
+        if self.final_recipe and self.finalize == "none":
+            raise HwnasError("--final-epochs and --final-recipe go with --finalize finetune or train")
 
     def backend(self, image_channels: int = 3) -> Backend:
         """What networks are measured with.
@@ -144,3 +154,29 @@ def parse_count(text: str) -> float:
     if match is None or float(match.group(1)) <= 0:
         raise HwnasError(f"cannot read the amount {text!r}; write it like 600k, 2M or 1.5G")
     return float(match.group(1)) * _COUNT_UNITS[match.group(2)]
+
+
+def parse_recipe(option: str, text: str) -> dict[str, Any]:
+    """Settings of a training like ``"cutout=0.5,flip=true,epochs=30"`` by name; `Recipe` checks them.
+
+    Raises:
+        HwnasError: it cannot be read, or names a setting twice.
+    """
+    found: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if not name or not value or name in found:
+            raise HwnasError(f"cannot read {option} {text!r}; write each setting once, like cutout=0.5,mixup=0.2")
+        found[name] = _setting(value)
+    return found
+
+
+def _setting(text: str) -> bool | int | float | str:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas._cli._spaces import space_settings
 from hwnas._errors import HwnasError
-from hwnas._settings import SearchSettings, parse_count, parse_latency
+from hwnas._settings import SearchSettings, parse_count, parse_latency, parse_recipe
 
 if TYPE_CHECKING:
     from latency_tables import LatencyTable
@@ -82,7 +82,6 @@ def run_search(options: argparse.Namespace) -> None:
         "params": parse_count(options.params_budget) if options.params_budget else None,
         "peak_memory_bytes": parse_count(options.memory_budget) if options.memory_budget else None,
     }
-    evaluator = {"epochs": options.epochs, "accuracy_column": options.accuracy_column}
     nasbench = options.space == "nasbench201"
     settings = SearchSettings(
         device=options.device,
@@ -93,7 +92,7 @@ def run_search(options: argparse.Namespace) -> None:
         data_limit=options.data_limit,
         image_size=None if nasbench and options.evaluator.startswith("table:") else options.image_size,
         evaluator=options.evaluator,
-        evaluator_options={name: value for name, value in evaluator.items() if value is not None},
+        evaluator_options=_evaluator_options(options),
         strategy=options.strategy,
         minimize=tuple(options.minimize.split(",")),
         budgets={name: value for name, value in budgets.items() if value is not None},
@@ -102,6 +101,8 @@ def run_search(options: argparse.Namespace) -> None:
         table=options.table,
         not_here=options.not_here,
         latency_column=options.latency_column,
+        finalize=options.finalize,
+        final_recipe=_recipe("--final-recipe", options.final_recipe, options.final_epochs),
     )
     run = search(settings, Path(options.out), _progress())
     _print(str(run.path / "report.html"))
@@ -230,6 +231,27 @@ def run_devices(options: argparse.Namespace) -> None:
 def _measuring(options: argparse.Namespace) -> dict[str, Any]:
     names = ("threads", "batch", "precision", "provider", "protocol", "channels_last")
     return {name: getattr(options, name) for name in names}
+
+
+def _evaluator_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Options of the evaluator that were given; those of another evaluator are refused."""
+    found = _recipe("--recipe", options.recipe, options.epochs)
+    own = {"halving": ("train", options.halving), "sampling": ("supernet", options.supernet_sampling)}
+    for name, (evaluator, value) in own.items():
+        if value is not None:
+            if options.evaluator != evaluator:
+                option = "--supernet-sampling" if name == "sampling" else "--halving"
+                raise HwnasError(f"{option} goes with --evaluator {evaluator}")
+            found[name] = value
+    if options.accuracy_column is not None:
+        found["accuracy_column"] = options.accuracy_column
+    return found
+
+
+def _recipe(option: str, text: str | None, epochs: int | None) -> dict[str, Any]:
+    """Settings of a training, with the epochs that have an option of their own."""
+    recipe = parse_recipe(option, text) if text is not None else {}
+    return recipe if epochs is None else {**recipe, "epochs": epochs}
 
 
 def _save(table: LatencyTable, output: str) -> None:

@@ -7,7 +7,10 @@ from typing import NoReturn
 
 from hwnas._version import __version__
 
-_EVALUATOR_HELP = "where accuracies come from: supernet (default), train, or table:FILE"
+_EVALUATOR_HELP = (
+    "where accuracies come from: supernet (default), train, or table:FILE; "
+    "or scores that are none: synflow, naswot, gradnorm, parameters"
+)
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -98,10 +101,18 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     )
     _device_options(command)
     _space_options(command)
-    command.add_argument("--data", default="digits", help="digits (default), a folder of images or an .npz file")
+    command.add_argument(
+        "--data", default="digits", help="digits (default), a folder of images or of CIFAR-10, an .npz file"
+    )
     command.add_argument("--data-limit", type=int, help="use at most this many images of each part")
     command.add_argument("--evaluator", default="supernet", help=_EVALUATOR_HELP)
     command.add_argument("--epochs", type=int, help="epochs of training (default: by the size of the data)")
+    command.add_argument("--recipe", help="settings of training, like cutout=0.5,mixup=0.2 (see docs/training.md)")
+    command.add_argument("--supernet-sampling", help="subnets of a training step: uniform (default), bestup, worstup")
+    command.add_argument("--halving", type=int, help="train: of the networks at a rung only the best 1/HALVING go on")
+    command.add_argument("--finalize", default="none", help="picked networks: none (default), finetune or train")
+    command.add_argument("--final-epochs", type=int, help="epochs of --finalize (default: by the size of the data)")
+    command.add_argument("--final-recipe", help="settings of --finalize, like --recipe")
     command.add_argument("--accuracy-column", help="column of accuracies in table:FILE")
     command.add_argument("--latency-column", help="column of latencies in table:FILE, instead of a latency table")
     command.add_argument("--strategy", default="lamoo", help="lamoo (default), random, nsga2, ...")

@@ -19,14 +19,16 @@ class Curves:
     """All a report draws.
 
     Attributes:
+        measure: the objective on the vertical axis.
         cost_name: the objective on the horizontal axis.
         costs: its values ``(n,)`` of the successful trials.
-        accuracies: their validation accuracies ``(n,)``.
+        accuracies: their validation accuracies ``(n,)``, or the score that stood for them.
         on_front: which of them no other one dominates in these two objectives.
         samples: numbers of evaluated architectures ``(k,)``.
         volumes: hypervolume ``(k,)`` after so many, all objectives scaled to 0-1 over the run.
     """
 
+    measure: str
     cost_name: str
     costs: FloatArray
     accuracies: FloatArray
@@ -50,6 +52,7 @@ def make_curves(problem: Problem, trials: Sequence[Trial]) -> Curves:
     samples = np.unique(np.linspace(1, len(good), min(len(good), 100)).astype(np.int64))
     volumes = [hypervolume(scaled[:n], reference) for n in samples]
     return Curves(
+        measure=names[0],
         cost_name=names[1],
         costs=-values[:, 1],
         accuracies=values[:, 0],

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._report._plots import AXES, make_figure, plain_ticks, png
+from hwnas._report._plots import AXES, make_figure, measure_axis, plain_ticks, png
 from search import NodeSummary, Partition, Problem, Trial
 
 _LABELLED = 40
@@ -38,9 +38,10 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
             )
     left.set_axis_off()
     left.set_title("Tree: size is samples, good side left")
-    cost = problem.objectives[1].name
+    measure, cost = (objective.name for objective in problem.objectives[:2])
+    scale, label = measure_axis(measure)
     told = {trial.number: trial for trial in trials}
-    points = np.array([[told[n].values[cost], 100 * told[n].values["accuracy"]] for n in partition.trials.tolist()])
+    points = np.array([[told[n].values[cost], scale * told[n].values[measure]] for n in partition.trials.tolist()])
     chosen = partition.leaves == partition.summary.leaf
     leaf_values = np.array([values[leaf] for leaf in partition.leaves.tolist()])
     right.scatter(*points.T, s=16, c=leaf_values, vmin=0.0, vmax=top)
@@ -50,7 +51,7 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
     right.set_xscale("log")
     plain_ticks(right.xaxis)
     right.set_xlabel(AXES.get(cost, cost))
-    right.set_ylabel("accuracy (%)")
+    right.set_ylabel(label)
     right.set_title("Trials, by region")
     right.legend(frameon=False, fontsize=8, loc="lower right")
     figure.colorbar(drawn, ax=right, label="hypervolume of the region's samples")

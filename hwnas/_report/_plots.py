@@ -22,14 +22,16 @@ _GREY, _BLUE, _ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
 def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float | None) -> bytes:
     """All trials, the front, the tested winners at their measured latency (else the predicted one), and the budget."""
     figure, axes = make_figure()
-    rest = ~curves.on_front
-    axes.scatter(curves.costs[rest], 100 * curves.accuracies[rest], s=14, color=_GREY, label="other trials")
+    accurate = curves.measure == "accuracy"
+    scale, label = measure_axis(curves.measure)
+    rest, heights = ~curves.on_front, scale * curves.accuracies
+    axes.scatter(curves.costs[rest], heights[rest], s=14, color=_GREY, label="other trials")
     order = np.argsort(curves.costs[curves.on_front])
-    x, y = curves.costs[curves.on_front][order], 100 * curves.accuracies[curves.on_front][order]
+    x, y = curves.costs[curves.on_front][order], heights[curves.on_front][order]
     axes.step(x, y, where="post", color=_BLUE, linewidth=1.2)
-    axes.scatter(x, y, s=26, color=_BLUE, label="front (predicted, validation)", zorder=3)
+    axes.scatter(x, y, s=26, color=_BLUE, label=f"front (predicted, {'validation' if accurate else 'score'})", zorder=3)
     tested = [n for n in networks if n["accuracy"] is not None and curves.cost_name == "latency_ms"]
-    if tested:
+    if tested and accurate:
         how = "predicted" if any(n["latency_ms"]["measured"] is None for n in tested) else "measured"
         axes.scatter(
             [n["latency_ms"][how] for n in tested],
@@ -47,10 +49,15 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     axes.set_xscale("log")
     plain_ticks(axes.xaxis)
     axes.set_xlabel(AXES.get(curves.cost_name, curves.cost_name))
-    axes.set_ylabel("accuracy (%)")
-    axes.set_title("Accuracy against cost")
+    axes.set_ylabel(label)
+    axes.set_title(f"{curves.measure.capitalize()} against cost")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     return png(figure)
+
+
+def measure_axis(measure: str) -> tuple[float, str]:
+    """What values of the evaluator's measure are multiplied with for an axis, and the axis's label."""
+    return (100.0, "accuracy (%)") if measure == "accuracy" else (1.0, f"{measure} (a score, no accuracy)")
 
 
 def hypervolume_plot(curves: Curves) -> bytes:

@@ -21,7 +21,8 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
     Args:
         spec: ``"digits"`` (scikit-learn's 8x8 digits); an ``.npz`` file with ``x_train``, ``y_train`` and optionally
             ``x_test``, ``y_test``, ``x_val``, ``y_val`` (images ``(N, H, W)`` or ``(N, H, W, C)``, uint8, or float
-            on 0-1 or 0-255); or a folder with ``train/<class>/*`` and optionally ``test/<class>/*`` and
+            on 0-1 or 0-255); a folder of CIFAR-10's own files, binary (``data_batch_1.bin``) or Python
+            (``data_batch_1``); or a folder with ``train/<class>/*`` and optionally ``test/<class>/*`` and
             ``val/<class>/*``, or with ``<class>/*`` directly.
         image_size: height and width to bring every image to: the shorter side is scaled to it (Pillow, bilinear,
             antialiased), then the centre is cut out. None keeps the images as they are; they must be of one size.
@@ -41,9 +42,11 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
     if spec == DIGITS:
         classes, parts = _digits(image_size, limit)
     elif path.is_dir():
+        from hwnas.data._cifar import find_cifar, read_cifar
         from hwnas.data._folder import read_folder
 
-        classes, parts = read_folder(path, image_size, limit)
+        cifar = find_cifar(path)
+        classes, parts = read_cifar(*cifar, image_size, limit) if cifar else read_folder(path, image_size, limit)
     elif path.is_file() and path.suffix == ".npz":
         from hwnas.data._npz import read_npz
 

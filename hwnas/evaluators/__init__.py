@@ -5,17 +5,24 @@ from __future__ import annotations
 from hwnas.evaluators._base import Evaluation, Evaluator
 from hwnas.evaluators._benchmark import BenchmarkTable
 from hwnas.evaluators._make import evaluator_names, make_evaluator
+from hwnas.evaluators._proxy import PROXIES, ProxyEvaluator
+from hwnas.evaluators._rank import RankCorrelation, draw_benchmark, rank_correlation
 from hwnas.evaluators._supernet import SupernetEvaluator
 from hwnas.evaluators._table import TableEvaluator
 from hwnas.evaluators._train import TrainEvaluator
 
 __all__ = [
+    "PROXIES",
     "BenchmarkTable",
     "Evaluation",
     "Evaluator",
+    "ProxyEvaluator",
+    "RankCorrelation",
     "SupernetEvaluator",
     "TableEvaluator",
     "TrainEvaluator",
+    "draw_benchmark",
     "evaluator_names",
     "make_evaluator",
+    "rank_correlation",
 ]

@@ -1,4 +1,4 @@
-"""`Evaluator`: anything that turns an architecture into an accuracy."""
+"""`Evaluator`: anything that turns an architecture into an accuracy, or into a score that stands for one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture
-from hwnas.training import Progress
+from hwnas.training import CostFunction, Progress
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -23,20 +22,30 @@ class Evaluation:
     """What an evaluator says of one architecture.
 
     Attributes:
-        accuracy: fraction on the validation part.
-        seconds: what the evaluation took.
-        known: other numbers that come with it, by name (columns of a benchmark table).
+        value: the evaluator's measure, more is better: an accuracy is a fraction on the validation part.
+        seconds: what this call took; a network that an earlier call trained is not trained again.
+        known: other numbers that come with it, by name (columns of a benchmark table, epochs).
     """
 
-    accuracy: float
+    value: float
     seconds: float
     known: Mapping[str, float] = field(default_factory=dict)
 
 
 class Evaluator(ABC):
-    """Accuracies of the networks of one space. Equal settings give equal accuracies."""
+    """Values of the networks of one space, more is better. Equal settings give equal values.
 
-    name: ClassVar[str]
+    Attributes:
+        name: of the kind of evaluator.
+        measure: what the values are: ``"accuracy"``, or the name of a score that is none.
+        trains: whether networks have weights here (`trained_weights`, `test_accuracy`).
+        cost: what networks cost where they will run; None for their MACs. May be set before `prepare`.
+    """
+
+    name: str
+    measure: str = "accuracy"
+    trains: bool = False
+    cost: CostFunction | None = None
 
     @property
     @abstractmethod
@@ -57,7 +66,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def evaluate(self, arch: Architecture) -> Evaluation:
-        """Accuracy on the validation part.
+        """Accuracy on the validation part, or another measure.
 
         Raises:
             EvaluatorError: `prepare` was not called, or the architecture has no accuracy here.

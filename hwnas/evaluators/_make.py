@@ -8,6 +8,7 @@ from typing import cast
 from hwnas._errors import EvaluatorError
 from hwnas.data import ImageData
 from hwnas.evaluators._base import Evaluator
+from hwnas.evaluators._proxy import PROXIES, ProxyEvaluator
 from hwnas.evaluators._supernet import SupernetEvaluator
 from hwnas.evaluators._table import TableEvaluator
 from hwnas.evaluators._train import TrainEvaluator
@@ -19,7 +20,7 @@ _TABLE = "table:"
 
 def evaluator_names() -> list[str]:
     """What `make_evaluator` takes, sorted."""
-    return ["supernet", "table:FILE", "train"]
+    return sorted(["supernet", "table:FILE", "train", *PROXIES])
 
 
 def make_evaluator(
@@ -35,14 +36,15 @@ def make_evaluator(
     """Build an evaluator.
 
     Args:
-        spec: ``"supernet"``, ``"train"`` or ``"table:FILE"``.
+        spec: ``"supernet"``, ``"train"``, ``"table:FILE"`` or a key of `PROXIES`.
         space: the space whose networks are evaluated.
         data: the data set; not for tables.
         device: ``"cpu"`` or ``"cuda"``; not for tables.
         seed: of training.
         threads: of torch while training and evaluating; None for torch's default.
         options: fields of `hwnas.training.Recipe` (None: the default for the size of the data); ``calibration`` of
-            ``supernet``; ``accuracy_column`` and ``known`` of ``table:FILE``.
+            ``supernet``; ``halving`` of ``train``. Proxies take ``images`` alone, ``table:FILE`` takes
+            ``accuracy_column`` and ``known``.
 
     Raises:
         EvaluatorError: an unknown evaluator or option, or data that does not fit the space.
@@ -54,14 +56,21 @@ def make_evaluator(
         column = cast("str | None", options.get("accuracy_column"))
         known = tuple(cast("Sequence[str]", options.get("known") or ()))
         return TableEvaluator(space, spec.removeprefix(_TABLE), accuracy_column=column, known=known)
-    if spec not in ("supernet", "train"):
+    if spec not in ("supernet", "train", *PROXIES):
         raise EvaluatorError(f"unknown evaluator {spec!r}; known: {', '.join(evaluator_names())}")
     if data is None:
         raise EvaluatorError(f"evaluator {spec}: it needs a data set")
     _check_fit(space, data)
+    if spec in PROXIES:
+        unknown = sorted(set(options) - {"images"})
+        if unknown:
+            raise EvaluatorError(f"evaluator {spec} has no option {unknown[0]!r}; it takes images")
+        images = cast(int, options.get("images", 64))
+        return ProxyEvaluator(spec, space, data, images=images, seed=seed, device=device, threads=threads)
     if spec == "train":
+        halving = cast("int | None", options.pop("halving", None))
         recipe = default_recipe(data, **options)
-        return TrainEvaluator(space, data, recipe, seed=seed, device=device, threads=threads)
+        return TrainEvaluator(space, data, recipe, seed=seed, device=device, threads=threads, halving=halving)
     calibration = options.pop("calibration", None)
     extra = {} if calibration is None else {"calibration": cast(int, calibration)}
     recipe = default_recipe(data, **options)

@@ -40,6 +40,7 @@ class SupernetEvaluator(Evaluator):
     """
 
     name = "supernet"
+    trains = True
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class SupernetEvaluator(Evaluator):
             seed=self.seed,
             device=self.device,
             threads=self.threads,
+            cost=self.cost,
             checkpoint=workdir / "supernet.pt",
             progress=progress,
         )
@@ -119,8 +121,8 @@ class SupernetEvaluator(Evaluator):
 
     def _calibration_batches(self, size: int) -> Iterator[Tensor]:
         from hwnas.training import prepare_images
-        from hwnas.training._batches import calibration_images
+        from hwnas.training._batches import fixed_sample
 
-        images = calibration_images(self.data, self.calibration)
+        images = fixed_sample(self.data, self.calibration).images
         for part in np.array_split(images, math.ceil(len(images) / BATCH)):
             yield prepare_images(self.data, part, size, self.device)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas._errors import EvaluatorError
 from hwnas.data import ImageData, Split
 from hwnas.evaluators._base import Evaluation, Evaluator, Weights
+from hwnas.evaluators._rungs import Rungs
 from hwnas.spaces import Architecture, Space
 from hwnas.training import Progress, Recipe
 
@@ -27,9 +29,15 @@ class TrainEvaluator(Evaluator):
         seed: of every training.
         device: ``"cpu"`` or ``"cuda"``.
         threads: of torch; None for torch's default.
+        halving: end a training that is not among the best 1/halving of the earlier ones after a share of 1/halving,
+            1/halving^2, ... of the epochs (`hwnas.evaluators._rungs`); None trains every network to the end. What an
+            ended one is worth then depends on those before it, so on the order of evaluation.
+        start: gives the weights that a network's training starts from (`Evaluator.trained_weights` of another
+            evaluator, say); None for He initialisation.
     """
 
     name = "train"
+    trains = True
 
     def __init__(
         self,
@@ -40,18 +48,25 @@ class TrainEvaluator(Evaluator):
         seed: int = 0,
         device: str = "cpu",
         threads: int | None = None,
+        halving: int | None = None,
+        start: Callable[[Architecture], Weights] | None = None,
     ) -> None:
+        if halving is not None and (type(halving) is not int or halving < 2):
+            raise EvaluatorError(f"evaluator train: halving must be an integer of at least 2, not {halving!r}")
         self.space, self.data, self.recipe = space, data, recipe
         self.seed, self.device, self.threads = seed, device, threads
+        self.halving, self._start = halving, start
+        self._rungs: Rungs | None = None
         self._workdir: Path | None = None
         self._progress: Progress | None = None
 
     @property
     def settings(self) -> dict[str, object]:
-        """Recipe, seed and the data's fingerprint."""
+        """Recipe, halving, seed and the data's fingerprint."""
         return {
             "evaluator": self.name,
             "recipe": self.recipe.as_dict(),
+            "halving": self.halving,
             "seed": self.seed,
             "data": self.data.fingerprint,
         }
@@ -59,12 +74,17 @@ class TrainEvaluator(Evaluator):
     def prepare(self, workdir: Path, progress: Progress | None = None) -> None:
         """Remember the folder; networks are trained when they are asked for and report to `progress` then."""
         self._workdir, self._progress = workdir, progress
+        if self.halving is not None:
+            self._rungs = Rungs(workdir / "rungs.jsonl", self.recipe.epochs, self.halving, self.settings)
 
     def evaluate(self, arch: Architecture) -> Evaluation:
-        """Validation accuracy of the trained network."""
+        """Validation accuracy of the trained network; where trainings may end early, also its ``epochs``."""
         began = time.perf_counter()
-        accuracy = self._accuracy(arch, self.data.validation)
-        return Evaluation(accuracy, time.perf_counter() - began)
+        accuracy = self._accuracy(self._network(arch), self.data.validation)
+        known = {}
+        if self._rungs is not None:
+            known["epochs"] = float(self._rungs.stopped_at(self.space.format(arch)) or self.recipe.epochs)
+        return Evaluation(accuracy, time.perf_counter() - began, known)
 
     def trained_weights(self, arch: Architecture) -> Weights:
         """Weights and running statistics of the trained network."""
@@ -72,15 +92,15 @@ class TrainEvaluator(Evaluator):
 
     def test_accuracy(self, arch: Architecture) -> float:
         """Test accuracy of the trained network."""
-        return self._accuracy(arch, self.data.test)
+        return self._accuracy(self._network(arch), self.data.test)
 
-    def _accuracy(self, arch: Architecture, split: Split) -> float:
+    def _accuracy(self, network: GraphModule, split: Split) -> float:
         import torch
 
         from hwnas.training import Subnet, accuracy
         from hwnas.training._loop import compute_threads
 
-        network, size = self._network(arch), self.space.input_shape(arch)[1]
+        size = network.graph.input_shape[1]
         weights = {name: torch.from_numpy(array).to(self.device) for name, array in network.arrays().items()}
         with compute_threads(self.threads):
             return accuracy(Subnet(network.graph, weights), self.data, split, size, device=self.device)
@@ -103,4 +123,20 @@ class TrainEvaluator(Evaluator):
             checkpoint=self._workdir / "networks" / file,
             progress=self._progress,
             label=text,
+            start=None if self._start is None else self._start(arch),
+            goes_on=self._asker(text),
         )
+
+    def _asker(self, text: str) -> Callable[[int, GraphModule], bool] | None:
+        """Decides at the rungs whether the training of an architecture goes on."""
+        rungs = self._rungs
+        if rungs is None:
+            return None
+
+        def goes_on(done: int, network: GraphModule) -> bool:
+            if done not in rungs.epochs:
+                return True
+            known = rungs.known(text, done)
+            return rungs.decide(text, done, self._accuracy(network, self.data.validation)) if known is None else known
+
+        return goes_on

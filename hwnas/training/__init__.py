@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hwnas.training._recipe import Progress, Recipe, default_recipe
+from hwnas.training._sampling import CostFunction
 
 if TYPE_CHECKING:
     from hwnas.training._accuracy import accuracy, evaluate_onnx
@@ -27,6 +28,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "CostFunction",
     "Progress",
     "Recipe",
     "Subnet",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from hwnas._errors import EvaluatorError, NoAccuracyError
+from hwnas.training._average import WeightAverage
 from hwnas.training._batches import TrainLoader
 from hwnas.training._checkpoint import load_checkpoint, save_checkpoint
 from hwnas.training._recipe import Progress, Recipe
 
 Backward = Callable[[Tensor, Tensor, np.random.Generator], Tensor]
-"""Adds the gradients for one batch ``(B, C, H, W)`` with labels ``(B,)``; returns the loss as a scalar."""
+"""Adds the gradients for one batch of `TrainLoader.epoch` (images, labels); returns the loss as a scalar."""
 
 
 @contextmanager
@@ -56,6 +57,8 @@ class Job:
         seed: of everything random.
         checkpoint: file for the state after each epoch; None for none.
         identity: what the checkpoint belongs to.
+        goes_on: asked after every epoch but the last, with the number of epochs done and the weights that would be
+            the result; where it says no, training ends there. It must say the same when it is asked again.
     """
 
     label: str
@@ -66,6 +69,7 @@ class Job:
     seed: int
     checkpoint: Path | None
     identity: Mapping[str, object]
+    goes_on: Callable[[int], bool] | None = None
 
 
 def run_job(job: Job, progress: Progress | None = None) -> None:
@@ -78,28 +82,47 @@ def run_job(job: Job, progress: Progress | None = None) -> None:
         EvaluatorError: the loss is no longer finite, or the checkpoint cannot be used.
     """
     optimizer = make_optimizer(job.model, job.recipe)
-    start = _resume(job, optimizer)
-    if start == 0:
-        _save(job, optimizer, 0)  # a folder that cannot be written to shows before the work, not after
-    clock = _Clock(job, start, progress)
+    average = WeightAverage(job.model, job.recipe.average) if job.recipe.average else None
+    epoch = _resume(job, optimizer, average)
+    if epoch == 0:
+        _save(job, optimizer, average, 0)  # a folder that cannot be written to shows before the work, not after
+    clock = _Clock(job, epoch, progress)
+    while epoch < job.recipe.epochs and _goes_on(job, average, epoch):
+        _train_epoch(job, optimizer, average, clock, epoch)
+        epoch += 1
+        _save(job, optimizer, average, epoch)
+    if average is not None:
+        average.apply()
+
+
+def _goes_on(job: Job, average: WeightAverage | None, done: int) -> bool:
+    if job.goes_on is None or done == 0:
+        return True
+    with nullcontext() if average is None else average.applied():
+        return job.goes_on(done)
+
+
+def _train_epoch(
+    job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage | None, clock: _Clock, epoch: int
+) -> None:
+    rng = np.random.default_rng([job.seed, 1 + epoch])
     total = job.recipe.epochs * len(job.loader)
-    for epoch in range(start, job.recipe.epochs):
-        rng = np.random.default_rng([job.seed, 1 + epoch])
-        for step, (x, labels) in enumerate(job.loader.epoch(rng)):
-            rate = learning_rate(job.recipe, epoch * len(job.loader) + step, total)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.zero_grad(set_to_none=True)
-            loss = float(job.backward(x, labels, rng))
-            norm = float(nn.utils.clip_grad_norm_(job.model.parameters(), job.recipe.clip))
-            if not math.isfinite(loss) or not math.isfinite(norm):
-                raise NoAccuracyError(
-                    f"{job.label}: training diverged in epoch {epoch + 1}, step {step + 1} (loss {loss:g}); "
-                    f"lower the learning rate, now {job.recipe.learning_rate:g}"
-                )
-            optimizer.step()
-            clock.tick(epoch, step, loss)
-        _save(job, optimizer, epoch + 1)
+    for step, (x, labels) in enumerate(job.loader.epoch(rng)):
+        rate = learning_rate(job.recipe, epoch * len(job.loader) + step, total)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad(set_to_none=True)
+        loss = float(job.backward(x, labels, rng))
+        norm = float(nn.utils.clip_grad_norm_(job.model.parameters(), job.recipe.clip))
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise NoAccuracyError(
+                f"{job.label}: training diverged in epoch {epoch + 1}, step {step + 1} (loss {loss:g}); "
+                f"lower the learning rate, now {job.recipe.learning_rate:g}"
+            )
+        optimizer.step()
+        if average is not None:
+            average.update()
+        clock.tick(epoch, step, loss)
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -122,7 +145,7 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
 
-def _resume(job: Job, optimizer: torch.optim.Optimizer) -> int:
+def _resume(job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage | None) -> int:
     """Load the checkpoint, if any; returns the first epoch to do."""
     if job.checkpoint is None:
         return 0
@@ -132,14 +155,18 @@ def _resume(job: Job, optimizer: torch.optim.Optimizer) -> int:
     try:
         job.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
+        if average is not None:
+            average.load_state_dict(state["average"])
         return int(state["epoch"])
     except (KeyError, RuntimeError, ValueError, TypeError):
         raise EvaluatorError(f"checkpoint {job.checkpoint}: damaged or none; remove it to train again") from None
 
 
-def _save(job: Job, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+def _save(job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage | None, epoch: int) -> None:
     if job.checkpoint is not None:
         state = {"epoch": epoch, "model": dict(job.model.state_dict()), "optimizer": optimizer.state_dict()}
+        if average is not None:
+            state["average"] = average.state_dict()
         save_checkpoint(job.checkpoint, job.identity, state)
 
 

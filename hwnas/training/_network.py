@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as f
@@ -18,6 +21,8 @@ from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
 from profilers import GraphModule, Parameter, RunningNorm, expand, initial_value, run_graph
 
+FloatArray = npt.NDArray[np.float32]
+
 
 def train_network(
     graph: OpGraph,
@@ -30,8 +35,10 @@ def train_network(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     label: str = "network",
+    start: Mapping[str, FloatArray] | None = None,
+    goes_on: Callable[[int, GraphModule], bool] | None = None,
 ) -> GraphModule:
-    """Train a network from He initialisation.
+    """Train a network, from He initialisation or from given weights.
 
     Args:
         graph: the network; its input's height is the image size.
@@ -43,6 +50,9 @@ def train_network(
         checkpoint: file to resume from and to write after each epoch.
         progress: called after every step.
         label: what progress and errors call the network.
+        start: weights and statistics to start from by ``"node.parameter"``; None for He initialisation.
+        goes_on: asked after every epoch but the last with the number of epochs done and the network in evaluation
+            mode; where it says no, training ends there (see `Job`).
 
     Returns:
         The network in evaluation mode, with the running statistics of its batch norms.
@@ -52,21 +62,43 @@ def train_network(
     """
     require_device(device)
     rng = np.random.default_rng([seed, 0])
-    weights = {name: initial_value(p, rng) for name, p in starting_parameters(graph.without_dead_code())}
+    if start is None:
+        weights = {name: initial_value(p, rng) for name, p in starting_parameters(graph.without_dead_code())}
+    else:
+        weights = dict(start)
     module = GraphModule(graph, weights).to(device).train()
     size = graph.input_shape[1]
-    loader = TrainLoader(data, recipe.batch_size, size, device, shift=recipe.shift, flip=recipe.flip)
+    loader = TrainLoader(data, recipe, size, device)
     identity = {
         "training": "network",
         "graph": repr([(node.name, node.op.key) for node in graph.nodes]),
         "data": data.fingerprint,
         "recipe": repr(sorted(recipe.as_dict().items())),
         "seed": seed,
+        "start": "he" if start is None else _digest(weights),
     }
     backward = _backward(module, recipe, mixed=device.startswith("cuda"))
     with compute_threads(threads):
-        run_job(Job(label, module, backward, loader, recipe, seed, checkpoint, identity), progress)
+        ask = None if goes_on is None else _asked(module, goes_on)
+        run_job(Job(label, module, backward, loader, recipe, seed, checkpoint, identity, ask), progress)
     return module.eval()
+
+
+def _digest(weights: Mapping[str, FloatArray]) -> str:
+    """SHA-256 (hexadecimal) of names and values."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode() + np.ascontiguousarray(weights[name]).tobytes())
+    return digest.hexdigest()
+
+
+def _asked(module: GraphModule, goes_on: Callable[[int, GraphModule], bool]) -> Callable[[int], bool]:
+    def ask(done: int) -> bool:
+        found = goes_on(done, module.eval())
+        module.train()
+        return found
+
+    return ask
 
 
 def _backward(module: GraphModule, recipe: Recipe, *, mixed: bool) -> Backward:

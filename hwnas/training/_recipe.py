@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 
 from hwnas._errors import EvaluatorError
 from hwnas.data import ImageData
+from hwnas.training._sampling import SAMPLINGS
 
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all and one line of text."""
@@ -35,7 +36,13 @@ class Recipe:
         clip: largest 2-norm of the gradient.
         shift: augmentation: images move by up to this share of their size along each axis, edges repeated.
         flip: augmentation: half of the images are mirrored left to right. Not for digits, text, maps.
+        cutout: augmentation: side of a square that is blanked, as a share of the image's; 0 for none.
+        mixup: augmentation: alpha of the beta distribution that images are blended with; 0 for none.
+        average: decay of a moving average of the weights, which is then the result; 0 for none.
         random_subnets: subnets a step besides the largest and the smallest (supernets alone).
+        sampling: how these are drawn (supernets alone): ``"uniform"``, or the best (``"bestup"``) or worst
+            (``"worstup"``) of `candidates` networks of nearly one cost.
+        candidates: networks that one is chosen from where `sampling` is not uniform.
     """
 
     epochs: int
@@ -48,12 +55,19 @@ class Recipe:
     clip: float = 5.0
     shift: float = 0.125
     flip: bool = False
+    cutout: float = 0.0
+    mixup: float = 0.0
+    average: float = 0.0
     random_subnets: int = 2
+    sampling: str = "uniform"
+    candidates: int = 3
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise EvaluatorError(f"training: unknown optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
-        for name in ("epochs", "batch_size"):
+        if self.sampling not in SAMPLINGS:
+            raise EvaluatorError(f"training: unknown sampling {self.sampling!r}; known: {', '.join(SAMPLINGS)}")
+        for name in ("epochs", "batch_size", "candidates"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise EvaluatorError(f"training: {name} must be a positive integer, not {value!r}")
@@ -66,6 +80,9 @@ class Recipe:
             "label_smoothing": (0.0, 0.9),
             "clip": (1e-9, 1e9),
             "shift": (0.0, 0.5),
+            "cutout": (0.0, 1.0),
+            "mixup": (0.0, 10.0),
+            "average": (0.0, 0.999999),
             "random_subnets": (0, 64),
         }
         for name, (low, high) in ranges.items():

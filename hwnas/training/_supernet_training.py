@@ -1,7 +1,8 @@
-"""Training a supernet: sandwich rule and in-place distillation."""
+"""Training a supernet: sandwich rule, in-place distillation, attentive sampling."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as f
 
+from hwnas._space_costs import SpaceCosts
 from hwnas.data import ImageData
 from hwnas.spaces import Architecture
 from hwnas.training._batches import TrainLoader, resize
 from hwnas.training._loop import Job, compute_threads, require_device, run_job
 from hwnas.training._recipe import Progress, Recipe
+from hwnas.training._sampling import CostFunction, draw_near
 from hwnas.training._supernet import Supernet
 
 
@@ -25,6 +28,7 @@ def train_supernet(
     seed: int = 0,
     device: str = "cpu",
     threads: int | None = None,
+    cost: CostFunction | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -35,6 +39,14 @@ def train_supernet(
     largest learns the labels, the others the largest's predictions on the same images (in-place distillation,
     section 3.3 of the former).
 
+    With `Recipe.sampling` ``"bestup"`` or ``"worstup"`` each random network is the one with the least or the greatest
+    loss among `Recipe.candidates` networks of nearly one cost (`draw_near`), as in AttentiveNAS (Wang et al. 2021,
+    arXiv 2011.09011, section 3.1). Their predictor of performance is here the loss on the step's own images, against
+    the largest network's predictions: all candidates see the same images with the present weights, so that even small
+    differences between networks of one cost count, there is no second model whose fit lags behind the weights, and no
+    state beside the weights that a resumed training would have to restore. It costs a forward pass, without gradients,
+    for each candidate.
+
     Args:
         supernet: starts as it is.
         data: its train part is used.
@@ -42,6 +54,7 @@ def train_supernet(
         seed: of batches, augmentation and random subnets.
         device: ``"cpu"`` or ``"cuda"``.
         threads: of torch on the CPU; None for torch's default. Results depend on it in the last bits.
+        cost: what candidates are drawn by; None for MACs. Not used by uniform sampling.
         checkpoint: file to resume from and to write after each epoch.
         progress: called after every step.
 
@@ -51,7 +64,7 @@ def train_supernet(
     require_device(device)
     supernet.to(device)
     size = supernet.space.input_shape(supernet.largest)[1]
-    loader = TrainLoader(data, recipe.batch_size, size, device, shift=recipe.shift, flip=recipe.flip)
+    loader = TrainLoader(data, recipe, size, device)
     identity = {
         "training": "supernet",
         "space": repr((supernet.space.name, sorted(supernet.space.settings.items()))),
@@ -59,7 +72,11 @@ def train_supernet(
         "recipe": repr(sorted(recipe.as_dict().items())),
         "seed": seed,
     }
-    sandwich = _Sandwich(supernet, recipe, device)
+    if cost is None:
+        cost = CostFunction("macs", SpaceCosts(supernet.space, None).macs)
+    if recipe.sampling != "uniform":
+        identity["cost"] = cost.name
+    sandwich = _Sandwich(supernet, recipe, device, cost)
     job = Job("supernet", supernet, sandwich.backward, loader, recipe, seed, checkpoint, identity)
     with compute_threads(threads):
         run_job(job, progress)
@@ -68,25 +85,40 @@ def train_supernet(
 class _Sandwich:
     """Gradients of one batch."""
 
-    def __init__(self, supernet: Supernet, recipe: Recipe, device: str) -> None:
-        self.supernet, self.recipe = supernet, recipe
+    def __init__(self, supernet: Supernet, recipe: Recipe, device: str, cost: CostFunction) -> None:
+        self.supernet, self.recipe, self.cost = supernet, recipe, cost
         self.mixed = device.startswith("cuda")
 
     def backward(self, x: Tensor, labels: Tensor, rng: np.random.Generator) -> Tensor:
-        """Add the gradients of largest, random and smallest networks; returns the largest's loss."""
+        """Add the gradients of largest, chosen and smallest networks; returns the largest's loss."""
         net = self.supernet
-        loss, teacher = self._step(net.largest, x, labels, None)
-        for arch in [*net.space.sample(self.recipe.random_subnets, rng), net.smallest]:
-            self._step(arch, x, labels, teacher)
-        return loss
+        logits = self._logits(net.largest, x)
+        loss = f.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        teacher = logits.detach().softmax(1)
+        for arch in [*self._chosen(x, teacher, rng), net.smallest]:
+            f.cross_entropy(self._logits(arch, x), teacher).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
-    def _step(self, arch: Architecture, x: Tensor, labels: Tensor, teacher: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _chosen(self, x: Tensor, teacher: Tensor, rng: np.random.Generator) -> Iterator[Architecture]:
+        """The networks between the largest and the smallest, `Recipe.random_subnets` of them."""
+        recipe, space = self.recipe, self.supernet.space
+        if recipe.sampling == "uniform":
+            yield from space.sample(recipe.random_subnets, rng)
+            return
+        better = min if recipe.sampling == "bestup" else max
+        for _ in range(recipe.random_subnets):
+            losses = {
+                arch: self._loss(arch, x, teacher) for arch in draw_near(space, self.cost, recipe.candidates, rng)
+            }
+            yield better(losses, key=losses.__getitem__)
+
+    def _loss(self, arch: Architecture, x: Tensor, teacher: Tensor) -> float:
+        with torch.no_grad():
+            return float(f.cross_entropy(self._logits(arch, x), teacher))
+
+    def _logits(self, arch: Architecture, x: Tensor) -> Tensor:
         small = resize(x, self.supernet.space.input_shape(arch)[1])
         with torch.autocast("cuda", torch.bfloat16, enabled=self.mixed):
-            logits = self.supernet(small, arch).float()
-        if teacher is None:
-            loss = f.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        else:
-            loss = f.cross_entropy(logits, teacher)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach(), logits.detach().softmax(1)
+            logits: Tensor = self.supernet(small, arch).float()
+        return logits

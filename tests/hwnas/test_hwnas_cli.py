@@ -175,7 +175,8 @@ def test_unknown_names(fails, tmp_path, benchmark_csv):
     )
     assert fails("search", "--strategy", "luck", *out).startswith("hwnas: error: unknown strategy 'luck'")
     assert fails("search", "--evaluator", "guess", *out) == (
-        "hwnas: error: unknown evaluator 'guess'; known: supernet, table:FILE, train"
+        "hwnas: error: unknown evaluator 'guess'; known: gradnorm, naswot, parameters, supernet, synflow, "
+        "table:FILE, train"
     )
     assert fails("search", "--minimize", "speed", *out) == (
         "hwnas: error: unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory"
@@ -209,6 +210,26 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("search", "--latency-column", "x", *out) == (
         "hwnas: error: --latency-column goes with --evaluator table:FILE"
     )
+    assert fails("search", "--final-epochs", "3", *out) == (
+        "hwnas: error: --final-epochs and --final-recipe go with --finalize finetune or train"
+    )
+    assert fails("search", "--evaluator", "train", "--supernet-sampling", "bestup", *out) == (
+        "hwnas: error: --supernet-sampling goes with --evaluator supernet"
+    )
+    assert fails("search", "--halving", "3", *out) == "hwnas: error: --halving goes with --evaluator train"
+    assert fails("search", "--evaluator", "naswot", *out) == (
+        "hwnas: error: --evaluator naswot trains no networks, so none could be shipped; add --finalize train"
+    )
+    assert fails("search", "--evaluator", "naswot", "--finalize", "finetune", *out) == (
+        "hwnas: error: --finalize finetune needs weights to start from; with --evaluator naswot take train"
+    )
+    assert fails("search", "--supernet-sampling", "luck", *out) == (
+        "hwnas: error: training: unknown sampling 'luck'; known: uniform, bestup, worstup"
+    )
+    assert fails("search", "--recipe", "cutout", *out) == (
+        "hwnas: error: cannot read --recipe 'cutout'; write each setting once, like cutout=0.5,mixup=0.2"
+    )
+    assert fails("search", "--recipe", "cutout=2", *out) == ("hwnas: error: training: cutout must lie in 0-1, not at 2")
     assert fails("profile", "--seed", "-1") == "hwnas: error: --seed must not be negative, not -1"
     assert fails("profile", "--image-size", "16") == (
         "hwnas: error: --image-size is an option of nasbench201; mobilenetv3 takes --resolution"
@@ -531,6 +552,53 @@ class TestWholeSearch:
                 for n in networks:
                     assert 0.5 < n["energy_mj"] / (10 * n["latency_ms"]["measured"]) < 5
                     assert f"{n['energy_mj']:.4g} mJ" in page
+
+    @pytest.mark.parametrize("finalize", ["finetune", "train"])
+    def test_a_finished_run_gets_a_final_training(self, run, table_file, tmp_path, finalize):
+        import onnx
+
+        out = tmp_path / "run"
+        shutil.copytree(run, out)
+        command = ["search", *SMALL, "--table", str(table_file), "--epochs", "2", "--samples", "14", "--out", str(out)]
+        assert main([*command, "--finalize", finalize, "--final-epochs", "1", "--final-recipe", "average=0.9"]) == 0
+        assert (out / "trials.jsonl").read_bytes() == (run / "trials.jsonl").read_bytes()
+        for n in json.loads((out / "pareto.json").read_text()):
+            assert n["accuracy"] == pytest.approx(n["torch_accuracy"], abs=0.003)
+            assert n["latency_ms"]["measured"] > 0
+            before, after = (onnx.load(place / n["onnx"]) for place in (run, out))
+            assert onnx.checker.check_model(after, full_check=True) is None
+            weights = [{i.name: i.raw_data for i in model.graph.initializer} for model in (before, after)]
+            assert weights[0].keys() == weights[1].keys()
+            assert weights[0] != weights[1]
+
+    @pytest.mark.parametrize(
+        ("evaluator", "measure"), [(["naswot"], "naswot"), (["train", "--epochs", "3", "--halving", "3"], "accuracy")]
+    )
+    def test_other_evaluators_end_in_tested_networks(self, table_file, tmp_path, evaluator, measure):
+        out = tmp_path / "run"
+        samples = 40 if measure == "naswot" else 12
+        command = ["search", *SMALL, "--table", str(table_file), "--samples", str(samples), "--data-limit", "200"]
+        final = ["--finalize", "train", "--final-epochs", "1"] if measure == "naswot" else []
+        assert main([*command, "--evaluator", *evaluator, *final, "--out", str(out)]) == 0
+        trials = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
+        assert [trial["seed"] for trial in trials] == [0] * samples
+        assert all(measure in trial["values"] and trial["seconds"] > 0 for trial in trials)
+        if measure == "accuracy":
+            assert {trial["known"]["epochs"] for trial in trials} == {1.0, 3.0}
+        for n in json.loads((out / "pareto.json").read_text()):
+            assert n["accuracy"] == pytest.approx(n["torch_accuracy"], abs=0.03)
+            assert (n["validation_accuracy"] is None) == (measure == "naswot")
+        assert ("naswot" in (out / "report.html").read_text()) == (measure == "naswot")
+        assert (out / "partition.png").exists() or measure == "accuracy"
+
+    def test_attentive_sampling_goes_by_the_runs_own_table(self, table_file, tmp_path):
+        import torch
+
+        out = tmp_path / "run"
+        command = ["search", *SMALL, "--table", str(table_file), "--samples", "4", "--data-limit", "200"]
+        assert main([*command, "--epochs", "1", "--supernet-sampling", "worstup", "--out", str(out)]) == 0
+        stored = torch.load(out / "evaluator" / "supernet.pt", weights_only=True)
+        assert stored["identity"]["cost"].startswith("latency_ms of table ")
 
     def test_another_seed_in_the_same_folder_is_refused(self, run, table_file, fails):
         command = ["search", *SMALL, "--table", table_file, "--epochs", "2", "--samples", "14", "--out", run]

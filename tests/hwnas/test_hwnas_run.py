@@ -6,7 +6,7 @@ import pytest
 from hwnas import HwnasError, SearchSettings
 from hwnas._front import knee_index, pick_network, spread_along
 from hwnas._run import Run, TrialJournal
-from hwnas._settings import parse_count, parse_latency
+from hwnas._settings import parse_count, parse_latency, parse_recipe
 from latency_tables import LatencyTableError
 
 
@@ -32,6 +32,22 @@ def test_amounts_are_read(text, count):
 def test_unreadable_amounts_are_refused(text):
     with pytest.raises(HwnasError, match="cannot read the amount"):
         parse_count(text)
+
+
+def test_settings_of_training_are_read():
+    assert parse_recipe("--recipe", "cutout=0.5, flip=true,epochs=3,optimizer=adamw") == {
+        "cutout": 0.5,
+        "flip": True,
+        "epochs": 3,
+        "optimizer": "adamw",
+    }
+
+
+@pytest.mark.parametrize("text", ["", "cutout", "cutout=", "=1", "cutout=1,cutout=2", "cutout=1,"])
+def test_unreadable_settings_of_training_are_refused(text):
+    with pytest.raises(HwnasError) as caught:
+        parse_recipe("--recipe", text)
+    assert str(caught.value) == (f"cannot read --recipe {text!r}; write each setting once, like cutout=0.5,mixup=0.2")
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,13 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
+NAMES = ["gradnorm", "naswot", "parameters", "supernet", "synflow", "table:FILE", "train"]
+
+
 def test_refusals() -> None:
     data = load_data("digits", limit=60)
-    refuses("unknown evaluator 'oracle'; known: supernet, table:FILE, train", "oracle", cells())
-    assert evaluator_names() == ["supernet", "table:FILE", "train"]
+    refuses("unknown evaluator 'oracle'; known: " + ", ".join(NAMES), "oracle", cells())
+    assert evaluator_names() == NAMES
     refuses("evaluator train: it needs a data set", "train", cells())
     refuses(
         "data digits: 10 classes, the networks of the space tell 7; set classes=10", "train", cells(classes=7), data
@@ -44,6 +47,11 @@ def test_refusals() -> None:
     refuses(f"data digits: {reason}", "supernet", colour, data)
     reason = "calibration needs at least 2 images, not 1"
     refuses(f"evaluator supernet: {reason}", "supernet", cells(), data, calibration=1)
+    reason = "halving must be an integer of at least 2, not 1"
+    refuses(f"evaluator train: {reason}", "train", cells(), data, halving=1)
+    reason = "images must be an integer of at least 2, not 1"
+    refuses(f"evaluator naswot: {reason}", "naswot", cells(), data, images=1)
+    refuses("evaluator synflow has no option 'epochs'; it takes images", "synflow", cells(), data, epochs=3)
 
 
 def test_none_stands_for_the_default() -> None:
@@ -71,7 +79,7 @@ def test_table_percent_and_fractions(tmp_path: Path, cells_text: tuple[str, str]
     space, file = cells(), write(tmp_path / "t.csv", table_text(*cells_text))
     evaluator = make_evaluator(f"table:{file}", space, known=["ms"])
     found = [evaluator.evaluate(space.parse(text)) for text in TWO]
-    assert [e.accuracy for e in found] == pytest.approx(fractions)
+    assert [e.value for e in found] == pytest.approx(fractions)
     assert [dict(e.known) for e in found] == [{"ms": 4.0}, {"ms": 5.0}]
 
 
@@ -106,8 +114,8 @@ def test_isomorphic_cells_share_the_canonical_row() -> None:
         "|skip_connect~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_3x3~2|",
     ]
     found = [evaluator.evaluate(space.parse(text)) for text in texts]
-    assert found[0].accuracy == found[1].accuracy
-    assert 0.5 < found[0].accuracy < 0.95
+    assert found[0].value == found[1].value
+    assert 0.5 < found[0].value < 0.95
     assert found[0].known["2080ti_1_latency_ms"] > 0
 
 

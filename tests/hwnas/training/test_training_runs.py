@@ -25,9 +25,9 @@ from hwnas.training import (
     train_network,
     train_supernet,
 )
-from hwnas.training._batches import augment
+from hwnas.training._average import WeightAverage
 from hwnas.training._loop import compute_threads, learning_rate
-from profilers import build_onnx
+from profilers import GraphModule, build_onnx, graph_parameters
 
 RECIPE = Recipe(epochs=3, batch_size=20, learning_rate=0.05)
 
@@ -61,12 +61,20 @@ def network_state(checkpoint: Path | None, progress: Progress | None = None, **c
 TRAININGS = {"supernet": supernet_state, "network": network_state}
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+RECIPES: dict[str, dict[str, object]] = {
+    "sgd": {},
+    "adamw": {"optimizer": "adamw", "learning_rate": 0.002},
+    "bestup": {"sampling": "bestup"},
+    "worstup": {"sampling": "worstup", "candidates": 2},
+    "everything": {"cutout": 0.5, "mixup": 0.4, "average": 0.99, "flip": True},
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("kind", sorted(TRAININGS))
-def test_killed_training_resumes_to_the_same_bits(tmp_path: Path, kind: str, optimizer: str) -> None:
-    train, file = TRAININGS[kind], tmp_path / "x.pt"
-    rate = 0.05 if optimizer == "sgd" else 0.002
-    unbroken = train(None, optimizer=optimizer, learning_rate=rate)
+def test_killed_training_resumes_to_the_same_bits(tmp_path: Path, kind: str, recipe: str) -> None:
+    train, file, changes = TRAININGS[kind], tmp_path / "x.pt", RECIPES[recipe]
+    unbroken = train(None, **changes)
     steps = 0
 
     def count(done: int, total: int, text: str) -> None:
@@ -74,12 +82,12 @@ def test_killed_training_resumes_to_the_same_bits(tmp_path: Path, kind: str, opt
         steps += 1
 
     with pytest.raises(Stopped):
-        train(file, stop_after(9), optimizer=optimizer, learning_rate=rate)  # six steps an epoch: in the second
-    resumed = train(file, count, optimizer=optimizer, learning_rate=rate)
+        train(file, stop_after(9), **changes)  # six steps an epoch: in the second
+    resumed = train(file, count, **changes)
     assert steps == 12
     assert unbroken.keys() == resumed.keys()
     assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
-    again = train(file, stop_after(1), optimizer=optimizer, learning_rate=rate)
+    again = train(file, stop_after(1), **changes)
     assert all(torch.equal(unbroken[name], again[name]) for name in unbroken)
 
 
@@ -118,7 +126,7 @@ def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvaluatorError) as caught:
         network_state(file, epochs=2)
     message = str(caught.value)
-    assert message.startswith(f"checkpoint {file}: belongs to recipe [('batch_size', 20), ")
+    assert message.startswith(f"checkpoint {file}: belongs to recipe [('average', 0.0), ")
     assert message.endswith("; use another folder or remove it to train again")
     with pytest.raises(EvaluatorError) as caught:
         supernet_state(file)
@@ -160,6 +168,79 @@ def test_device_that_is_not_there(device: str, reason: str) -> None:
     with pytest.raises(EvaluatorError) as caught:
         train_supernet(Supernet(cells()), digits(), RECIPE, device=device)
     assert str(caught.value) == reason
+
+
+def test_training_goes_on_from_given_weights(tmp_path: Path) -> None:
+    space, data = cells(), digits()
+    graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
+    first = train_network(graph, data, RECIPE, seed=1).arrays()
+    still = replace(RECIPE, epochs=1, learning_rate=1e-9, weight_decay=0.0)
+    kept = train_network(graph, data, still, start=first).arrays()
+    trainable = [name for name, parameter in graph_parameters(graph) if parameter.trainable]
+    assert all(np.abs(kept[name] - first[name]).max() < 1e-6 for name in trainable)
+    file = tmp_path / "x.pt"
+    train_network(graph, data, RECIPE, start=first, checkpoint=file)
+    with pytest.raises(EvaluatorError, match=r"belongs to start [0-9a-f]{64}, not he; use another folder"):
+        train_network(graph, data, RECIPE, checkpoint=file)
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_training_that_is_told_to_stop_stops_there_however_often_it_is_begun(tmp_path: Path, average: float) -> None:
+    space, data, file = cells(), digits(), tmp_path / "x.pt"
+    graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
+    recipe = replace(RECIPE, average=average)
+    asked: list[tuple[int, float]] = []
+
+    def goes_on(done: int, module: GraphModule) -> bool:
+        asked.append((done, accuracy(module, data, data.validation, 8)))
+        return done < 2
+
+    first = train_network(graph, data, recipe, seed=1, checkpoint=file, goes_on=goes_on)
+    again = train_network(graph, data, recipe, seed=1, checkpoint=file, goes_on=goes_on)
+    assert [done for done, _ in asked] == [1, 2, 2]
+    assert asked[1] == asked[2] == (2, accuracy(first, data, data.validation, 8))
+    assert all(np.array_equal(a, b) for a, b in zip(first.arrays().values(), again.arrays().values(), strict=True))
+    unasked = train_network(graph, data, recipe, seed=1).arrays()
+    watched = train_network(graph, data, recipe, seed=1, goes_on=lambda done, module: True).arrays()
+    assert all(np.array_equal(unasked[name], watched[name]) for name in unasked)
+
+
+def test_the_average_follows_its_formula_and_leaves_no_trace() -> None:
+    model = torch.nn.Linear(2, 1)
+    average = WeightAverage(model, 0.5)
+    mean, path = model.weight.detach().clone(), []
+    for step in range(1, 21):
+        with torch.no_grad():
+            model.weight.fill_(float(step))
+        average.update()
+        decay = min(0.5, (1 + step) / (10 + step))
+        mean = decay * mean + (1 - decay) * step
+        path.append(decay)
+    assert path[0] == pytest.approx(2 / 11)
+    assert path[-1] == 0.5
+    with average.applied():
+        torch.testing.assert_close(model.weight.detach(), mean)
+    assert bool((model.weight == 20).all())
+    other = WeightAverage(torch.nn.Linear(2, 1), 0.5)
+    other.load_state_dict(average.state_dict())
+    assert other.steps == 20
+    average.apply()
+    torch.testing.assert_close(model.weight.detach(), mean)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("recipe", ["everything", "worstup"])
+def test_trainings_and_their_checkpoints_on_a_gpu(tmp_path: Path, recipe: str) -> None:
+    space, data = cells(), digits()
+    settings = replace(RECIPE, **RECIPES[recipe])  # type: ignore[arg-type]
+    for _ in range(2):  # the second time from the checkpoint
+        net = Supernet(space, seed=1)
+        train_supernet(net, data, settings, device="cuda", checkpoint=tmp_path / "supernet.pt")
+        assert all(bool(tensor.isfinite().all()) and tensor.is_cuda for tensor in net.shared().values())
+    graph = space.graph(net.smallest)
+    start = train_network(graph, data, settings, device="cuda", checkpoint=tmp_path / "network.pt").arrays()
+    module = train_network(graph, data, settings, device="cuda", start=start, goes_on=lambda done, _: done < 2)
+    assert 0 <= accuracy(module, data, data.test, 8, device="cuda") <= 1
 
 
 @pytest.mark.slow
@@ -231,24 +312,6 @@ def test_images_are_normalised_and_resized() -> None:
         np.testing.assert_allclose(y, (0.2 - data.mean[0]) / data.std[0], rtol=1e-5)
 
 
-def test_augmentation_moves_and_mirrors_each_image() -> None:
-    x = torch.arange(400 * 25, dtype=torch.float32).reshape(400, 1, 5, 5)
-    assert torch.equal(augment(x, np.random.default_rng(0), shift=0.0, flip=False), x)
-    moved = augment(x, np.random.default_rng(0), shift=0.2, flip=True)
-    seen = set()
-    for before, after in zip(x[:, 0], moved[:, 0], strict=True):
-        for flipped in (False, True):
-            for down in (-1, 0, 1):
-                for right in (-1, 0, 1):
-                    rows = (torch.arange(5) + down).clamp(0, 4)
-                    columns = (torch.arange(5) + right).clamp(0, 4)
-                    columns = columns.flip(0) if flipped else columns
-                    if torch.equal(after, before[rows][:, columns]):
-                        seen.add((flipped, down, right))
-                        break
-    assert len(seen) == 18
-
-
 def test_schedule_warms_up_and_ends_near_zero() -> None:
     recipe = Recipe(epochs=1, batch_size=1, learning_rate=0.2, warmup=0.1)
     rates = [learning_rate(recipe, step, 100) for step in range(100)]
@@ -276,12 +339,15 @@ def test_default_recipe_follows_the_data() -> None:
         (
             {"speed": 3},
             "training has no setting 'speed'; it takes epochs, batch_size, optimizer, learning_rate, warmup, "
-            "weight_decay, label_smoothing, clip, shift, flip, random_subnets",
+            "weight_decay, label_smoothing, clip, shift, flip, cutout, mixup, average, random_subnets, "
+            "sampling, candidates",
         ),
         ({"epochs": 0}, "training: epochs must be a positive integer, not 0"),
         ({"batch_size": 2.5}, "training: batch_size must be a positive integer, not 2.5"),
         ({"optimizer": "lamb"}, "training: unknown optimizer 'lamb'; known: sgd, adamw"),
         ({"learning_rate": -1.0}, "training: learning_rate must lie in 1e-09-1000, not at -1.0"),
+        ({"sampling": "luck"}, "training: unknown sampling 'luck'; known: uniform, bestup, worstup"),
+        ({"candidates": 0}, "training: candidates must be a positive integer, not 0"),
         ({"flip": "no"}, "training: flip must be true or false, not 'no'"),
         ({"shift": 0.7}, "training: shift must lie in 0-0.5, not at 0.7"),
     ],

@@ -1,0 +1,105 @@
+"""Final training: the picked networks are trained to the end before they are exported, measured and tested."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from hwnas._errors import HwnasError
+from hwnas._settings import SearchSettings
+from hwnas.data import ImageData
+from hwnas.evaluators import Evaluator, TrainEvaluator
+from hwnas.training import Recipe, default_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hwnas._handover import Winner
+    from hwnas._prepare import Parts
+
+AVERAGE = 0.999
+"""Decay of the weights' moving average in a final training."""
+TUNE_RATE, TUNE_SHARE = 0.02, 0.25
+"""Fine-tuning: peak of the learning rate, and its epochs as a share of a whole training's; the weights are good already
+and only have to come apart from those of the other networks."""
+
+
+def final_recipe(settings: SearchSettings, data: ImageData) -> Recipe:
+    """How the picked networks are trained.
+
+    The settings of ``--recipe`` without its epochs, what fine-tuning or training from scratch needs, and over these
+    the settings of the final training itself.
+
+    Raises:
+        EvaluatorError: an unknown or impossible setting.
+    """
+    known = {field.name for field in fields(Recipe)} - {"epochs"}
+    shared = {name: value for name, value in settings.evaluator_options.items() if name in known}
+    own: dict[str, Any] = {"average": AVERAGE}
+    if settings.finalize == "finetune":
+        own["epochs"] = max(1, round(TUNE_SHARE * default_recipe(data).epochs))
+        own["learning_rate"] = TUNE_RATE
+    return default_recipe(data, **{**shared, **own, **settings.final_recipe})
+
+
+def require_finalizable(settings: SearchSettings, data: ImageData | None, evaluator: Evaluator) -> None:
+    """Refuse a final training that could not be done, before anything is searched.
+
+    Raises:
+        HwnasError: there is nothing to train with, nothing to fine-tune, or nothing would be trained at all.
+        EvaluatorError: an unknown or impossible setting of the final training.
+    """
+    name = evaluator.name
+    if settings.finalize == "none":
+        if data is not None and not evaluator.trains:
+            raise HwnasError(f"--evaluator {name} trains no networks, so none could be shipped; add --finalize train")
+        return
+    if data is None:
+        raise HwnasError(f"--finalize {settings.finalize} needs a data set, which --evaluator {name}:FILE has not")
+    if settings.finalize == "finetune" and not evaluator.trains:
+        raise HwnasError(f"--finalize finetune needs weights to start from; with --evaluator {name} take train")
+    final_recipe(settings, data)
+
+
+def finalized(
+    parts: Parts, winners: Sequence[Winner], progress: Callable[[str], None], steps: Callable[[int, int, str], None]
+) -> Parts:
+    """The parts with an evaluator that holds the finished networks; as they are where none are to be finished.
+
+    A network that was finished before is not trained again, and one that was begun goes on.
+
+    Args:
+        parts: of the search.
+        winners: the picked networks.
+        progress: receives a line a network.
+        steps: receives the steps of each training.
+
+    Raises:
+        EvaluatorError: a training diverged, or a checkpoint cannot be used.
+    """
+    settings, data = parts.run.settings, parts.data
+    if settings.finalize == "none" or data is None:
+        return parts
+    recipe, kind = final_recipe(settings, data), settings.finalize
+    trainer = TrainEvaluator(
+        parts.space,
+        data,
+        recipe,
+        seed=settings.seed,
+        device=settings.device if settings.device.startswith("cuda") else "cpu",
+        start=parts.evaluator.trained_weights if kind == "finetune" else None,
+    )
+    trainer.prepare(parts.run.folder("final") / _name(kind, recipe.as_dict()), steps)
+    for number, winner in enumerate(winners, 1):
+        progress(f"{winner.id}: {kind}, network {number} of {len(winners)}")
+        trainer.trained_weights(winner.arch)
+    return replace(parts, evaluator=trainer)
+
+
+def _name(kind: str, recipe: Mapping[str, object]) -> str:
+    """A folder name that differs with the settings."""
+    text = json.dumps(recipe, sort_keys=True)
+    return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -1,0 +1,105 @@
+"""Rungs: after so many epochs a training goes on only if it is among the best of those before it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas._errors import EvaluatorError
+from latency_tables import LineJournal
+
+
+def rung_epochs(epochs: int, eta: int) -> tuple[int, ...]:
+    """Epochs after which a training of `epochs` may end, from few to many: 1/eta of them, 1/eta^2, ..."""
+    found = []
+    while (epochs := epochs // eta) >= 1:
+        found.append(epochs)
+    return tuple(reversed(found))
+
+
+def survives(accuracy: float, earlier: list[float], eta: int) -> bool:
+    """Whether an accuracy is among the best 1/eta of itself and the earlier ones at its rung; equals share a place.
+
+    Successive halving for trainings that come one after the other, decided on what is known so far (Li et al. 2020,
+    arXiv 1810.05934, section 3.2). With eta 2 it is the median rule. The first eta - 1 trainings at a rung go on.
+    """
+    places = (len(earlier) + 1) // eta
+    return places == 0 or sum(other > accuracy for other in earlier) < places
+
+
+class Rungs:
+    """Accuracies at the rungs and what was decided on them, on disk before training goes on.
+
+    A decision is never taken twice: a training that is resumed or loaded again is told what it was told before.
+
+    Args:
+        path: the file, one JSON line a decision; made when the first is taken.
+        epochs: of a whole training.
+        eta: 1/eta of the trainings at a rung go on; at least 2.
+        identity: settings that the accuracies belong to.
+
+    Raises:
+        EvaluatorError: the file is damaged or belongs to other settings, or eta is below 2.
+    """
+
+    def __init__(self, path: Path, epochs: int, eta: int, identity: Mapping[str, object]) -> None:
+        self.path, self.eta, self.epochs = path, eta, rung_epochs(epochs, eta)
+        self._identity = json.loads(json.dumps(dict(identity)))
+        self._decided: dict[tuple[str, int], bool] = {}
+        self._accuracies: dict[int, list[float]] = {epochs: [] for epochs in self.epochs}
+        found = self._read()
+        self._begun = bool(found)
+        header, *records = found or [self._identity]
+        if header != self._identity:
+            raise EvaluatorError(f"{path}: belongs to other settings; use another folder or remove it")
+        try:
+            for record in records:
+                self._take(record["arch"], record["epochs"], record["accuracy"], record["goes_on"])
+        except (ValueError, KeyError, TypeError):
+            raise self._damaged() from None
+
+    def _read(self) -> list[Any]:
+        lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError:
+            raise self._damaged() from None
+
+    def _damaged(self) -> EvaluatorError:
+        return EvaluatorError(f"{self.path}: damaged; restore it, or remove it to decide again")
+
+    def known(self, arch: str, epochs: int) -> bool | None:
+        """What was decided on this training at this rung; None where nothing was."""
+        return self._decided.get((arch, epochs))
+
+    def decide(self, arch: str, epochs: int, accuracy: float) -> bool:
+        """Whether the training goes on, by the accuracies of earlier ones at the same rung.
+
+        Raises:
+            EvaluatorError: the decision cannot be written down.
+        """
+        goes_on = survives(accuracy, self._accuracies[epochs], self.eta)
+        record = {"arch": arch, "epochs": epochs, "accuracy": accuracy, "goes_on": goes_on}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            journal = LineJournal(self.path)
+            try:
+                for entry in (record,) if self._begun else (self._identity, record):
+                    journal.append(json.dumps(entry))
+            finally:
+                journal.close()
+        except OSError as error:
+            raise EvaluatorError(f"cannot write {self.path}: {error.strerror}") from None
+        self._begun = True
+        self._take(arch, epochs, accuracy, goes_on)
+        return goes_on
+
+    def stopped_at(self, arch: str) -> int | None:
+        """Epochs after which this training was ended; None where it was not."""
+        return next((epochs for epochs in self.epochs if self._decided.get((arch, epochs)) is False), None)
+
+    def _take(self, arch: str, epochs: int, accuracy: float, goes_on: bool) -> None:
+        self._decided[arch, epochs] = goes_on
+        self._accuracies[epochs].append(float(accuracy))
