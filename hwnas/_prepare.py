@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Parts:
         space: what is searched.
         data: None where accuracies come from a table.
         evaluator: not yet prepared.
+        cheap: its cheap stand-in, not yet prepared; None without one.
         costs: known before evaluation.
         problem: objectives and constraints.
     """
@@ -49,6 +50,7 @@ class Parts:
     space: Space
     data: ImageData | None
     evaluator: Evaluator
+    cheap: Evaluator | None
     costs: SpaceCosts
     problem: Problem
 
@@ -59,13 +61,16 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
     Raises:
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
     """
-    make_strategy(settings.strategy)
+    make_strategy(settings.strategy_name)
     settings.backend()
     data = _load_data(settings)
     space = make_space(settings.space, **_space_settings(settings, data))
     evaluator = _make_evaluator(settings, space, data)
+    cheap = _make_cheap(settings, space, data)
     require_finalizable(settings, data, evaluator)
     identity = {"space": {"name": space.name, **space.settings}, "evaluator": evaluator.settings}
+    if cheap is not None:
+        identity["cheap"] = cheap.settings
     run = Run.create(out, settings, identity)
     channels = data.channels if data is not None else 3
     backend = settings.backend(channels)
@@ -76,12 +81,15 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
     costs = SpaceCosts(space, table, batch=settings.batch)
     if table is not None:
         digest = hashlib.sha256(dump_table(table).encode()).hexdigest()
-        evaluator.cost = CostFunction(f"latency_ms of table {digest[:16]}", costs.latency_ms)
+        for one in (evaluator, cheap):
+            if one is not None:
+                one.cost = CostFunction(f"latency_ms of table {digest[:16]}", costs.latency_ms)
     known: dict[str, Any] = {name: costs.cost(name) for name in COSTS}
     if settings.latency_column is not None:
         known["latency_ms"] = _column_cost(space, evaluator, settings.latency_column)
     problem = make_problem(space, known, settings.minimize, settings.budgets, evaluator.measure)
-    return Parts(run, None if elsewhere else backend, space, data, evaluator, costs, problem)
+    problem = replace(problem, cheap=cheap is not None)
+    return Parts(run, None if elsewhere else backend, space, data, evaluator, cheap, costs, problem)
 
 
 def _load_data(settings: SearchSettings) -> ImageData | None:
@@ -130,6 +138,17 @@ def _make_evaluator(settings: SearchSettings, space: Space, data: ImageData | No
         return make_evaluator(settings.evaluator, space, None, **options)
     device = settings.device if settings.device.startswith("cuda") else "cpu"
     return make_evaluator(settings.evaluator, space, data, device=device, seed=settings.seed, **options)
+
+
+def _make_cheap(settings: SearchSettings, space: Space, data: ImageData | None) -> Evaluator | None:
+    """The cheap stand-in: of a table another of its columns, else another evaluator with its defaults."""
+    if settings.cheap is None:
+        return None
+    if data is None:
+        return make_evaluator(settings.evaluator, space, None, accuracy_column=settings.cheap)
+    if settings.cheap == settings.evaluator or settings.cheap.startswith("table:"):
+        raise HwnasError(f"--cheap {settings.cheap} is no cheap stand-in for --evaluator {settings.evaluator}")
+    return _make_evaluator(replace(settings, evaluator=settings.cheap, evaluator_options={}), space, data)
 
 
 def _table(run: Run, space: Space, backend: Backend, progress: Progress) -> LatencyTable:

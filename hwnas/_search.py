@@ -15,7 +15,7 @@ from hwnas._handover import Winner, hand_over, known_costs
 from hwnas._prepare import Parts, Progress, prepare
 from hwnas._run import Run, TrialJournal
 from hwnas._settings import SearchSettings
-from search import RestoreError, Study, Trial, make_strategy
+from search import Proposal, RestoreError, Study, Trial, make_strategy
 
 FINALISTS = 10
 
@@ -38,6 +38,9 @@ def run_search(settings: SearchSettings, out: Path, progress: Progress = lambda 
         study = _restore(parts, journal)
         progress(f"preparing evaluator {settings.evaluator.partition(':')[0]}")
         parts.evaluator.prepare(run.folder("evaluator"), _every(10.0, progress))
+        if parts.cheap is not None:
+            progress(f"preparing its cheap stand-in {parts.cheap.name}")
+            parts.cheap.prepare(run.folder("cheap"), _every(10.0, progress))
         if study.trials:
             progress(f"going on after {len(study.trials)} trials")
         _sample(parts, study, journal, progress)
@@ -80,7 +83,7 @@ def _restore(parts: Parts, journal: TrialJournal) -> Study:
     settings = parts.run.settings
     try:
         trials = [Trial.from_json(record) for record in journal.records]
-        study = Study.restore(parts.problem, make_strategy(settings.strategy), seed=settings.seed, trials=trials)
+        study = Study.restore(parts.problem, make_strategy(settings.strategy_name), seed=settings.seed, trials=trials)
         for trial, record in zip(trials, journal.records, strict=True):
             if record.get("arch") != parts.space.format(parts.space.decode(trial.codes)):
                 raise RestoreError(f"trial {trial.number} names another architecture than its codes")
@@ -90,41 +93,47 @@ def _restore(parts: Parts, journal: TrialJournal) -> Study:
 
 
 def _sample(parts: Parts, study: Study, journal: TrialJournal, progress: Progress) -> None:
-    """Ask, evaluate, journal and tell until the samples are used up or the space is."""
+    """Ask, evaluate, journal and tell until the samples are used up (cheap ones do not count) or the space is."""
     samples = parts.run.settings.samples
     report_every = max(1, samples // 20)
-    while len(study.trials) < samples and (proposals := study.ask()):
-        for proposal in proposals[: samples - len(study.trials)]:
-            journal.append(_evaluate(study, proposal.number, proposal.codes, parts))
-            if len(study.trials) % report_every == 0:
+    done = sum(not trial.cheap for trial in study.trials)
+    while done < samples and (proposals := study.ask()):
+        for proposal in proposals:
+            if done >= samples:
+                break
+            journal.append(_evaluate(study, proposal, parts))
+            done += not proposal.cheap
+            if done % report_every == 0 and not proposal.cheap:
                 progress(_status(study, samples))
 
 
-def _evaluate(study: Study, number: int, codes: tuple[int, ...], parts: Parts) -> dict[str, Any]:
+def _evaluate(study: Study, proposal: Proposal, parts: Parts) -> dict[str, Any]:
     """Evaluate a proposal and tell the study.
 
     Returns:
         The trial's journal line: with its architecture in words, what it took, the seed, and what else is known.
     """
-    arch, began = parts.space.decode(codes), time.perf_counter()
+    arch, began = parts.space.decode(proposal.codes), time.perf_counter()
+    evaluator = parts.cheap if proposal.cheap and parts.cheap is not None else parts.evaluator
     known: dict[str, float] = {}
     try:
-        result = parts.evaluator.evaluate(arch)
+        result = evaluator.evaluate(arch)
     except NoAccuracyError as error:
-        trial = study.tell(number, failed=str(error))
+        trial = study.tell(proposal.number, failed=str(error))
     else:
-        trial, known = study.tell(number, {parts.evaluator.measure: result.value}), dict(result.known)
+        trial, known = study.tell(proposal.number, {parts.evaluator.measure: result.value}), dict(result.known)
     record = {**trial.to_json(), "arch": parts.space.format(arch), "seconds": round(time.perf_counter() - began, 4)}
     return {**record, "seed": parts.run.settings.seed, **({"known": known} if known else {})}
 
 
 def _status(study: Study, samples: int) -> str:
-    good = [trial for trial in study.trials if trial.ok]
+    full = [trial for trial in study.trials if not trial.cheap]
+    good = [trial for trial in full if trial.ok]
     measure = study.problem.objectives[0].name
     best = max((trial.values[measure] for trial in good), default=0.0)
     text = f"{best:.2%}" if measure == "accuracy" else f"{best:.4g}"
     volume = study.context().hypervolume if good else 0.0
-    return f"{len(study.trials)} of {samples} samples: best {measure} {text}, hypervolume {volume:.4f}"
+    return f"{len(full)} of {samples} samples: best {measure} {text}, hypervolume {volume:.4f}"
 
 
 def _winners(study: Study, parts: Parts) -> list[Winner]:

@@ -42,6 +42,7 @@ class SearchSettings:
         evaluator: where accuracies come from.
         evaluator_options: its options.
         strategy: what proposes architectures.
+        cheap: a cheap stand-in for the evaluator: another evaluator, or a column of its table; None for none.
         minimize: costs to minimise beside maximising accuracy (keys of `OBJECTIVES`).
         budgets: upper bounds, by cost name (values of `OBJECTIVES`).
         samples: architectures to evaluate.
@@ -69,6 +70,7 @@ class SearchSettings:
     evaluator: str = "supernet"
     evaluator_options: Mapping[str, Any] = field(default_factory=dict)
     strategy: str = "lamoo"
+    cheap: str | None = None
     minimize: tuple[str, ...] = ("latency",)
     budgets: Mapping[str, float] = field(default_factory=dict)
     samples: int = 200
@@ -89,12 +91,19 @@ class SearchSettings:
             raise HwnasError(f"--samples must be at least 1, not {self.samples}")
         if self.seed < 0:
             raise HwnasError(f"--seed must not be negative, not {self.seed}")
+        if self.cheap is not None and self.strategy != "lamoo":
+            raise HwnasError(f"--cheap goes with --strategy lamoo, not {self.strategy}")
         if self.not_here and self.table is None:
             raise HwnasError("--not-here goes with --table FILE, a table of the device that is not here")
         if self.finalize not in FINALIZE:
             raise HwnasError(f"--finalize must be {', '.join(FINALIZE[:-1])} or {FINALIZE[-1]}, not {self.finalize!r}")
         if self.final_recipe and self.finalize == "none":
             raise HwnasError("--final-epochs and --final-recipe go with --finalize finetune or train")
+
+    @property
+    def strategy_name(self) -> str:
+        """The strategy as `search` knows it."""
+        return self.strategy if self.cheap is None else f"{self.strategy}-cheap"
 
     def backend(self, image_channels: int = 3) -> Backend:
         """What networks are measured with.

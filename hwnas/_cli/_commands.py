@@ -94,6 +94,7 @@ def run_search(options: argparse.Namespace) -> None:
         evaluator=options.evaluator,
         evaluator_options=_evaluator_options(options),
         strategy=options.strategy,
+        cheap=options.cheap,
         minimize=tuple(options.minimize.split(",")),
         budgets={name: value for name, value in budgets.items() if value is not None},
         samples=options.samples,

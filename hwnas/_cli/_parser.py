@@ -115,6 +115,7 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--final-recipe", help="settings of --finalize, like --recipe")
     command.add_argument("--accuracy-column", help="column of accuracies in table:FILE")
     command.add_argument("--latency-column", help="column of latencies in table:FILE, instead of a latency table")
+    command.add_argument("--cheap", help="look at candidates first with another evaluator (or column of table:FILE)")
     command.add_argument("--strategy", default="lamoo", help="lamoo (default), random, nsga2, ...")
     command.add_argument("--minimize", default="latency", help="costs: latency,macs,params,memory (default latency)")
     command.add_argument("--latency-budget", help="upper bound, like 4ms or 250us")

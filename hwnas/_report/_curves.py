@@ -43,7 +43,7 @@ def make_curves(problem: Problem, trials: Sequence[Trial]) -> Curves:
     Hypervolumes are taken of objectives scaled to their range over the whole run, reference point one tenth below
     the worst.
     """
-    good = [trial for trial in trials if trial.ok]
+    good = [trial for trial in trials if trial.ok and not trial.cheap]
     names = [objective.name for objective in problem.objectives]
     values = np.array([[trial.values[name] for name in names] for trial in good]) * problem.signs
     low, span = values.min(axis=0), np.ptp(values, axis=0)

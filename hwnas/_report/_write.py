@@ -99,8 +99,10 @@ def _page(
 
 
 def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any]]) -> str:
+    cheap = sum(trial.cheap for trial in trials)
     failed = sum(not trial.ok for trial in trials)
-    text = f"{len(trials)} architectures evaluated with {run.settings.strategy}"
+    text = f"{len(trials) - cheap} architectures evaluated with {run.settings.strategy}"
+    text += f", {cheap} looked at cheaply ({run.settings.cheap})" if cheap else ""
     text += f" ({failed} failed)" if failed else ""
     if networks and networks[0]["onnx"]:
         how = "predicted" if any(n["latency_ms"]["measured"] is None for n in networks) else "measured"

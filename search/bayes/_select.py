@@ -119,10 +119,9 @@ def _informed(context: Context, model: Model, learned: int) -> Model:
         return model
     domain = context.problem.domain
     codes = np.array([trial.codes for trial in trials], dtype=np.int64)
-    names = [objective.name for objective in context.problem.objectives]
-    told = np.array([[trial.values[name] for name in names] for trial in trials])
-    values = context.normaliser(told)[:, learned]
-    target = fit_target(values, float(context.reference[learned]), context.normaliser.cap(learned))
+    objective = context.problem.objectives[learned]
+    values = objective.sign * np.array([trial.values[objective.name] for trial in trials])
+    target = fit_target(values, float(values.min()))  # a scale of its own: it may be a score that is no accuracy
     return CheapInformed(model, Inputs(domain.encode(codes), domain.one_hot(codes)), target.transform(values))
 
 

@@ -183,9 +183,9 @@ def test_unknown_names(fails, tmp_path, benchmark_csv):
     )
     table = ["--space", "nasbench201", "--evaluator", f"table:{benchmark_csv}"]
     line = fails("search", *table, "--accuracy-column", "acc", "--latency-column", "zz", *out)
-    assert line == f"hwnas: error: table {benchmark_csv}: no column 'zz' of numbers; it has acc, phone_ms"
+    assert line == f"hwnas: error: table {benchmark_csv}: no column 'zz' of numbers; it has acc, early, phone_ms"
     line = fails("search", *table, "--accuracy-column", "yy", "--latency-column", "phone_ms", *out)
-    assert line == f"hwnas: error: table {benchmark_csv}: no column 'yy' of numbers; it has acc, phone_ms"
+    assert line == f"hwnas: error: table {benchmark_csv}: no column 'yy' of numbers; it has acc, early, phone_ms"
     assert not (tmp_path / "run").exists()
 
 
@@ -358,9 +358,10 @@ def benchmark_csv(tmp_path_factory):
     score = np.take_along_axis(np.repeat(weights, len(grid), 0), grid, 1).sum(1)
     path = tmp_path_factory.mktemp("benchmark") / "cells.csv"
     with path.open("w") as file:
-        file.write("arch,acc,phone_ms\n")
+        file.write("arch,acc,early,phone_ms\n")
         for row, s, noise in zip(grid, score, rng.random(len(grid)), strict=True):
-            file.write(f"{space.format(space.decode(row))},{0.5 + s / 2 + noise / 50:.4f},{1 + 9 * s + noise:.4f}\n")
+            early, late = 0.4 + s / 3 + noise / 100, 0.5 + s / 2 + noise / 50
+            file.write(f"{space.format(space.decode(row))},{late:.4f},{early:.4f},{1 + 9 * s + noise:.4f}\n")
     return path
 
 
@@ -390,6 +391,42 @@ def test_a_search_on_a_benchmark_keeps_its_budget_and_repeats_nothing(unbroken):
     assert 1 <= len(front) <= 10
     assert all(n["onnx"] is None and n["accuracy"] is None for n in front)
     assert (unbroken / "report.html").exists()
+
+
+def test_a_search_that_looks_cheaply_first_counts_full_samples_and_resumes(benchmark_csv, tmp_path):
+    out = tmp_path / "run"
+    command = [*search_on_benchmark(benchmark_csv, out, samples=21), "--cheap", "early"]
+    subprocess.run(command, check=True, capture_output=True)
+    trials = trials_of(out)
+    cheap = [trial for trial in trials if trial.get("cheap")]
+    assert len(trials) - len(cheap) == 21
+    assert len(cheap) >= 11
+    assert (
+        f"21 architectures evaluated with lamoo, {len(cheap)} looked at cheaply (early)"
+        in (out / "report.html").read_text()
+    )
+    lines = (out / "trials.jsonl").read_text().splitlines(keepends=True)
+    place = next(i for i, trial in enumerate(trials) if trial.get("cheap")) + 3
+    (out / "trials.jsonl").write_text("".join(lines[:place]))
+    subprocess.run(command, check=True, capture_output=True)
+    assert trials_of(out) == trials
+
+
+def test_a_cheap_stand_in_must_be_one(fails, benchmark_csv, tmp_path):
+    out = ["--out", tmp_path / "run"]
+    assert fails("search", "--cheap", "synflow", "--strategy", "nsga2", *out) == (
+        "hwnas: error: --cheap goes with --strategy lamoo, not nsga2"
+    )
+    assert fails("search", "--cheap", "supernet", *out) == (
+        "hwnas: error: --cheap supernet is no cheap stand-in for --evaluator supernet"
+    )
+    assert fails("search", "--cheap", "guess", "--evaluator", "train", *out).startswith(
+        "hwnas: error: unknown evaluator 'guess'"
+    )
+    table = ["--space", "nasbench201", "--evaluator", f"table:{benchmark_csv}", "--accuracy-column", "acc"]
+    assert fails("search", *table, "--latency-column", "phone_ms", "--cheap", "zz", *out) == (
+        f"hwnas: error: table {benchmark_csv}: no column 'zz' of numbers; it has acc, early, phone_ms"
+    )
 
 
 @pytest.mark.parametrize("kill_at", [3, 17])
