@@ -15,12 +15,13 @@ keeps the books: batches, duplicates, failures, exact resumption.
 
 from search._domain import ENUMERATION_LIMIT, Domain
 from search._errors import ProblemError, RestoreError, SearchError, TellError
+from search._inspect import partition_of
 from search._pareto import dominance_numbers, hypervolume, nondominated
 from search._problem import Constraint, Objective, Problem
 from search._registry import STRATEGIES, make_strategy
 from search._study import Study
 from search._trial import Proposal, Trial
-from search.lamoo import LaMOO, NodeSummary, Partition, TreeSummary
+from search.lamoo import NodeSummary, Partition, TreeSummary
 from search.strategies import Strategy, Suggestion
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "STRATEGIES",
     "Constraint",
     "Domain",
-    "LaMOO",
     "NodeSummary",
     "Objective",
     "Partition",
@@ -47,4 +47,5 @@ __all__ = [
     "hypervolume",
     "make_strategy",
     "nondominated",
+    "partition_of",
 ]

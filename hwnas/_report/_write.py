@@ -17,10 +17,10 @@ from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._run import Run
 from hwnas._version import __version__
 from latency_tables import LatencyTable, load_table
-from search import LaMOO, Partition, Study, Trial
+from search import Partition, Study, Trial, partition_of
 
 _STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#1c2733;margin:0 auto;max-width:60rem;padding:1rem}
+body{font:16px/1.5 system-ui,sans-serif;color:#1c2733;margin:0 auto;max-width:66rem;padding:1rem}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}
 img{max-width:100%;height:auto;display:block;margin:.5rem 0}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.875rem}
@@ -38,8 +38,7 @@ def write_report(run: Run, study: Study) -> None:
         run: a run with ``pareto.json``.
         study: what was searched for and found, with at least one successful trial.
     """
-    networks, strategy = run.pareto(), study.strategy
-    partition = strategy.partition(study.context()) if isinstance(strategy, LaMOO) else None
+    networks, partition = run.pareto(), partition_of(study)
     pictures = _pictures(run, study, networks, partition)
     for name, data in pictures.items():
         run.write(f"{name}.png", data)
@@ -127,42 +126,36 @@ def _explanation(networks: Sequence[dict[str, Any]]) -> str:
 
 
 def _network_table(networks: Sequence[dict[str, Any]]) -> str:
-    heads = [
-        "id",
-        "test accuracy" if any(n["onnx"] for n in networks) else "accuracy",
-        "measured ms",
-        "predicted ms",
-        "90 % interval",
-        "MACs",
-        "parameters",
-        "memory",
-        "arena",
-        "energy",
-        "ONNX",
-    ]
+    """A row for each network and one for its architecture; columns that no network has a value for are left out."""
+    columns = _columns(networks)
+    columns = {name: cells for name, cells in columns.items() if any(cell != "-" for cell in cells)}
     rows = []
-    for n in networks:
-        latency = n["latency_ms"]
-        interval = f"{latency['low']:.4g}-{latency['high']:.4g}" if latency["low"] is not None else "-"
-        accuracy = n["accuracy"] if n["accuracy"] is not None else n["validation_accuracy"]
-        link = f"<a href='{_escape(n['onnx'])}'>file</a>" if n["onnx"] else "-"
-        cells = [
-            _escape(n["id"]),
-            f"{accuracy:.2%}",
-            _number(latency["measured"]),
-            _number(latency["predicted"]),
-            interval,
-            f"{n['macs'] / 1e6:.3g} M",
-            f"{n['params'] / 1e3:.4g} k",
-            f"{n['peak_memory_bytes'] / 1024:.4g} KiB",
-            f"{arena / 1024:.4g} KiB" if (arena := n.get("arena_bytes")) else "-",
-            f"{energy:.4g} mJ" if (energy := n.get("energy_mj")) else "-",
-            link,
-        ]
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells))
-        rows.append(f"<tr><td class=text colspan={len(heads)}><small>{_escape(n['arch'])}</small></td>")
-    head = "".join(f"<th>{name}</th>" for name in heads)
+    for place, n in enumerate(networks):
+        rows.append("<tr>" + "".join(f"<td>{cells[place]}</td>" for cells in columns.values()))
+        rows.append(f"<tr><td class=text colspan={len(columns)}><small>{_escape(n['arch'])}</small></td>")
+    head = "".join(f"<th>{name}</th>" for name in columns)
     return f"<div class=wide><table><tr>{head}{''.join(rows)}</table></div>"
+
+
+def _columns(networks: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """Cells of the table of networks by column, ``"-"`` for what is not known."""
+    shipped = any(n["onnx"] for n in networks)
+    accuracies = [n["accuracy"] if n["accuracy"] is not None else n["validation_accuracy"] for n in networks]
+    latencies = [n["latency_ms"] for n in networks]
+    links = [_escape(n["onnx"] or "") for n in networks]
+    return {
+        "id": [_escape(n["id"]) for n in networks],
+        "test accuracy" if shipped else "accuracy": [f"{value:.2%}" for value in accuracies],
+        "measured ms": [_number(latency["measured"]) for latency in latencies],
+        "predicted ms": [_number(latency["predicted"]) for latency in latencies],
+        "90 % interval": [_interval(latency) for latency in latencies],
+        "MACs": [f"{n['macs'] / 1e6:.3g} M" for n in networks],
+        "parameters": [f"{n['params'] / 1e3:.4g} k" for n in networks],
+        "memory": [f"{n['peak_memory_bytes'] / 1024:.4g} KiB" for n in networks],
+        "arena": [f"{value / 1024:.4g} KiB" if (value := n.get("arena_bytes")) else "-" for n in networks],
+        "energy": [f"{value:.4g} mJ" if (value := n.get("energy_mj")) else "-" for n in networks],
+        "ONNX": [f"<a href='{link}'>file</a>" if link else "-" for link in links],
+    }
 
 
 def _table_section(run: Run, table: LatencyTable | None, networks: Sequence[dict[str, Any]]) -> str:
@@ -210,6 +203,10 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _interval(latency: dict[str, Any]) -> str:
+    return "-" if latency["low"] is None else f"{latency['low']:.4g}-{latency['high']:.4g}"
 
 
 def _number(value: float | None) -> str:

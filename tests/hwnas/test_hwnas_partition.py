@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hwnas._report._partition import partition_plot, partition_rows
-from search import Domain, LaMOO, Objective, Problem, Study, make_strategy
+from search import Domain, Objective, Problem, Study, make_strategy, partition_of
 
 PROBLEM = Problem(
     Domain((4, 4, 4, 4)),
@@ -18,8 +18,7 @@ def searched(trials):
         for proposal in study.ask():
             codes = np.array(proposal.codes)
             study.tell(proposal.number, {"accuracy": float(0.1 + 0.05 * codes.max() + 0.01 * codes.sum())})
-    assert isinstance(study.strategy, LaMOO)
-    return study, study.strategy.partition(study.context())
+    return study, partition_of(study)
 
 
 @pytest.mark.parametrize("trials", [10, 60, 200])
@@ -39,3 +38,11 @@ def test_the_picture_is_drawn_for_trees_of_any_size(trials):
     study, partition = searched(trials)
     assert (len(partition.summary.nodes) == 1) == (trials == 10)
     assert partition_plot(partition, PROBLEM, study.trials).startswith(b"\x89PNG")
+
+
+def test_other_strategies_have_no_partition_and_a_wrapped_lamoo_has():
+    assert partition_of(Study(PROBLEM, make_strategy("nsga2"), seed=0)) is None
+    study = Study(PROBLEM, make_strategy("lamoo-cheap"), seed=0)
+    for proposal in study.ask():
+        study.tell(proposal.number, {"accuracy": 0.1 * proposal.number})
+    assert partition_of(study).trials.tolist() == list(range(10))
