@@ -228,3 +228,23 @@ def test_the_model_beats_random_search_on_a_structured_problem():
         return np.mean(volumes)
 
     assert mean_volume("lamoo") > 1.05 * mean_volume("random")
+
+
+def test_our_categorical_kernel_is_botorchs_on_one_hot_rows():
+    torch = pytest.importorskip("torch")
+    kernels = pytest.importorskip("botorch.models.kernels")
+    from search.bayes._categorical import hamming_kernel
+
+    domain, rng = Domain((5, 2, 3, 7)), np.random.default_rng(0)
+    left, right = domain.random(20, rng), domain.random(9, rng)
+    ours, theirs = hamming_kernel(domain.cardinalities).double(), kernels.CategoricalKernel(ard_num_dims=4).double()
+    scales = torch.tensor(rng.uniform(0.1, 2.0, (1, 4)))
+    ours.base_kernel.lengthscale = theirs.lengthscale = scales
+
+    def rows(codes):
+        return torch.as_tensor(codes, dtype=torch.double)
+
+    hot = rows(domain.one_hot(left)), rows(domain.one_hot(right))
+    found = ours.base_kernel(*hot).to_dense()
+    assert torch.allclose(found, theirs(rows(left), rows(right)).to_dense(), atol=1e-12)
+    assert torch.allclose(ours.base_kernel(hot[0], diag=True), torch.ones(20, dtype=torch.double))
