@@ -22,6 +22,7 @@ from latency_tables._validation import (
     ValidationReport,
     agreement,
     noise_floor,
+    rank_correlations,
 )
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "merge_tables",
     "noise_floor",
     "parse_table",
+    "rank_correlations",
     "save_table",
     "sorted_attributes",
     "write_atomic",

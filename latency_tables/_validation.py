@@ -113,19 +113,26 @@ class ValidationReport:
 
 def agreement(predicted: Sequence[float] | FloatArray, measured: Sequence[float] | FloatArray) -> Agreement:
     """Compare predictions ``(n,)`` with measurements ``(n,)``; correlations are 0 where they are undefined."""
-    from scipy import stats
-
     x, y = np.asarray(predicted, dtype=np.float64), np.asarray(measured, dtype=np.float64)
     errors = x / y - 1.0
-    varied = len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0
+    spearman, kendall = rank_correlations(x, y)
     return Agreement(
-        spearman=float(stats.spearmanr(x, y).statistic) if varied else 0.0,
-        kendall=float(stats.kendalltau(x, y).statistic) if varied else 0.0,
+        spearman=spearman,
+        kendall=kendall,
         mape=float(np.mean(np.abs(errors))),
         bias=float(np.median(errors)),
         within_5=float(np.mean(np.abs(errors) <= 0.05)),
         within_10=float(np.mean(np.abs(errors) <= 0.10)),
     )
+
+
+def rank_correlations(x: Sequence[float] | FloatArray, y: Sequence[float] | FloatArray) -> tuple[float, float]:
+    """Spearman's rho and Kendall's tau-b of two series ``(n,)``; 0 where they are undefined."""
+    from scipy import stats
+
+    if not (len(x) > 1 and np.ptp(x) > 0 and np.ptp(y) > 0):
+        return 0.0, 0.0
+    return float(stats.spearmanr(x, y).statistic), float(stats.kendalltau(x, y).statistic)
 
 
 def noise_floor(first: Sequence[float] | FloatArray, second: Sequence[float] | FloatArray) -> NoiseFloor:

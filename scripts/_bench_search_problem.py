@@ -52,11 +52,13 @@ class Benchmark:
         """Maximised values (n, m) of rows of the table, 0 at the worst and 1 at the best of the table."""
         return (self.values[rows] - self.worst) / (self.best - self.worst)
 
+    def gap(self, rows: list[int]) -> float:
+        """Share of the maximal hypervolume that is missing after these evaluations."""
+        return 1.0 - hypervolume(self.normalised(rows), np.zeros(self.values.shape[1])) / self.maximum
+
     def gaps(self, rows: list[int]) -> np.ndarray:
-        """Share of the maximal hypervolume that is missing after each of the evaluations (k,)."""
-        points, zero = self.normalised(rows), np.zeros(self.values.shape[1])
-        volumes = [hypervolume(points[: k + 1], zero) for k in range(len(points))]
-        return 1.0 - np.array(volumes) / self.maximum
+        """The same after each of the evaluations (k,)."""
+        return np.array([self.gap(rows[: k + 1]) for k in range(len(rows))])
 
 
 def _index(codes: np.ndarray, cardinalities: tuple[int, ...]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Numbers behind docs/benchmarks.md: runs condensed, and strategies compared."""
+"""Numbers of search benchmarks: curves, comparisons, and the runs behind docs/benchmarks.md condensed."""
 
 from __future__ import annotations
 
@@ -39,20 +39,39 @@ def _take_in(row: Row, curves: dict[str, np.ndarray], costs: dict[str, Any], set
     cap, whole = settings["samples"], not settings.get("to_target")
     reached = row.setdefault("evaluations_to_99", {})
     for seed, curve in curves.items():
-        there = np.flatnonzero(curve <= TARGET)
         if seed not in reached:
-            reached[seed] = int(there[0]) + 1 if len(there) else None
+            reached[seed] = evaluations_to_target(curve)
             row.setdefault("caps", {})[seed] = cap
             if costs[seed] is not None:
-                row.setdefault("cost_to_99", {})[seed] = costs[seed][int(there[0]) if len(there) else -1]
+                row.setdefault("cost_to_99", {})[seed] = costs[seed][(reached[seed] or len(curve)) - 1]
         if whole:
             row.setdefault("gap_at_end", {})[seed] = float(f"{curve[-1]:.4g}")
     if whole and "mean_gap" not in row:
-        padded = [np.concatenate([c, np.repeat(c[-1:], cap - len(c))]) for c in curves.values()]
-        row["mean_gap"] = [float(f"{value:.4g}") for value in np.mean(padded, axis=0)]
+        mean = np.mean([padded(curve, cap) for curve in curves.values()], axis=0)
+        row["mean_gap"] = [float(f"{value:.4g}") for value in mean]
 
 
-def geometric(values: list[float]) -> float:
+def evaluations_to_target(gaps: np.ndarray) -> int | None:
+    """Evaluations until 99 % of the maximal hypervolume; `None` when a run never gets there."""
+    there = np.flatnonzero(gaps <= TARGET)
+    return int(there[0]) + 1 if len(there) else None
+
+
+def paired_p(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Two-sided Wilcoxon signed-rank test over seeds; 1 when there is no difference at all."""
+    from scipy.stats import wilcoxon
+
+    if (ours == theirs).all():
+        return 1.0
+    return float(wilcoxon(ours, theirs).pvalue)
+
+
+def padded(gaps: np.ndarray, samples: int) -> np.ndarray:
+    """Holds the last gap where a run ended early because nothing was left."""
+    return np.concatenate([gaps, np.repeat(gaps[-1:], max(0, samples - len(gaps)))])
+
+
+def geometric(values: list[float] | np.ndarray) -> float:
     """Geometric mean."""
     return float(np.exp(np.mean(np.log(values))))
 
@@ -69,8 +88,6 @@ def is_bound(row: Row) -> bool:
 
 def compared(pairs: dict[str, Any], ours: str, theirs: str) -> tuple[float, int, int, int, int]:
     """Ratio of evaluations to 99 % (theirs to ours), pairs won and lost by `ours` (p < .05), pairs, runs."""
-    from scipy.stats import wilcoxon
-
     ratios, won, lost, runs = [], 0, 0, 0
     for pair in pairs.values():
         if ours not in pair["rows"] or theirs not in pair["rows"]:
@@ -78,22 +95,19 @@ def compared(pairs: dict[str, Any], ours: str, theirs: str) -> tuple[float, int,
         a, b = counts(pair["rows"][ours]), counts(pair["rows"][theirs])
         seeds = sorted(set(a) & set(b))
         mine, other = np.array([a[s] for s in seeds]), np.array([b[s] for s in seeds])
-        ratios.append(geometric(other.tolist()) / geometric(mine.tolist()))
-        clear = bool((mine != other).any()) and float(wilcoxon(mine, other).pvalue) < 0.05
+        ratios.append(geometric(other) / geometric(mine))
+        clear = paired_p(mine, other) < 0.05
         won += int(clear and ratios[-1] > 1)
         lost += int(clear and ratios[-1] < 1)
         runs += len(seeds)
     return geometric(ratios), won, lost, len(ratios), runs
 
 
-def gap_at_end(pairs: dict[str, Any], name: str) -> tuple[float, int] | None:
-    """Mean gap after all evaluations, and the fewest seeds behind it; None where no run went on to the end."""
-    gaps = [
-        list(p["rows"][name]["gap_at_end"].values())
-        for p in pairs.values()
-        if p["rows"].get(name, {}).get("gap_at_end")
-    ]
-    return (float(np.mean([np.mean(g) for g in gaps])), min(map(len, gaps))) if gaps else None
+def gap_at_end(pairs: dict[str, Any], name: str) -> float | None:
+    """Mean gap after all evaluations; None where no run went on to the end."""
+    rows = [pair["rows"].get(name, {}).get("gap_at_end", {}) for pair in pairs.values()]
+    means = [np.mean(list(row.values())) for row in rows if row]
+    return float(np.mean(means)) if means else None
 
 
 def strategies_of(pairs: dict[str, Any]) -> list[str]:

@@ -27,12 +27,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
 from _bench_search_problem import Benchmark, load_benchmark  # noqa: E402
+from _benchmark_numbers import TARGET, evaluations_to_target, geometric, padded, paired_p  # noqa: E402
 
 from hwnas._errors import HwnasError  # noqa: E402
 from search import STRATEGIES, SearchError, Study, make_strategy  # noqa: E402
 
 CHECKPOINTS = (50, 100, 150, 200, 300)
-TARGET = 0.01
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _run(task: tuple[str, int, int, int, int, bool]) -> Run:
             rows.append(row)
             cost += 1.0
             costs.append(cost)
-        if to_target and rows and _benchmark.gaps(rows)[-1] <= TARGET:
+        if to_target and rows and _benchmark.gap(rows) <= TARGET:
             break
     return Run(name, seed, rows, spent / max(1, len(study.trials)), costs)
 
@@ -115,21 +115,6 @@ def _cheap(args: argparse.Namespace) -> tuple[str, float] | None:
     return (args.cheap, args.cheap_cost) if args.cheap else None
 
 
-def evaluations_to_target(gaps: np.ndarray) -> int | None:
-    """Evaluations until 99 % of the maximal hypervolume; `None` when a run never gets there."""
-    there = np.flatnonzero(gaps <= TARGET)
-    return int(there[0]) + 1 if len(there) else None
-
-
-def _paired_p(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Two-sided Wilcoxon signed-rank test over seeds; 1 when there is no difference at all."""
-    from scipy.stats import wilcoxon
-
-    if (ours == theirs).all():
-        return 1.0
-    return float(wilcoxon(ours, theirs).pvalue)
-
-
 def report(benchmark: Benchmark, runs: list[Run], samples: int) -> None:
     """Prints one line for each strategy."""
     points = [k for k in CHECKPOINTS if k <= samples] or [samples]
@@ -144,7 +129,7 @@ def report(benchmark: Benchmark, runs: list[Run], samples: int) -> None:
     ours: tuple[np.ndarray, np.ndarray] | None = None
     for name in names:
         mine = sorted((run for run in runs if run.strategy == name), key=lambda run: run.seed)
-        gaps = np.array([_padded(benchmark.gaps(run.rows), samples) for run in mine])
+        gaps = np.array([padded(benchmark.gaps(run.rows), samples) for run in mine])
         reached = [evaluations_to_target(g) for g in gaps]
         counts = np.array([samples if r is None else r for r in reached], dtype=float)
         costs = np.array([run.costs[-1 if r is None else r - 1] for run, r in zip(mine, reached, strict=True)])
@@ -155,16 +140,11 @@ def report(benchmark: Benchmark, runs: list[Run], samples: int) -> None:
         seconds = np.mean([run.overhead_s for run in mine])
         current = (counts, gaps[:, final - 1])
         ours = ours or current
-        p = "" if current is ours else " / ".join(f"{_paired_p(a, b):.3f}" for a, b in zip(ours, current, strict=True))
+        p = "" if current is ours else " / ".join(f"{paired_p(a, b):.3f}" for a, b in zip(ours, current, strict=True))
         print(
-            f"{name:<16}{cells}{log:>7.2f}{np.exp(np.log(counts).mean()):>7.0f}{np.exp(np.log(costs).mean()):>7.0f}{np.median(counts):>7.0f}"
+            f"{name:<16}{cells}{log:>7.2f}{geometric(counts):>7.0f}{geometric(costs):>7.0f}{np.median(counts):>7.0f}"
             f"{share:>6.2f}{front:>7.2f}{seconds:>8.4f}  {p}"
         )
-
-
-def _padded(gaps: np.ndarray, samples: int) -> np.ndarray:
-    """Holds the last gap where a run ended early because nothing was left."""
-    return np.concatenate([gaps, np.repeat(gaps[-1:], max(0, samples - len(gaps)))])
 
 
 def _write(path: Path, args: argparse.Namespace, benchmark: Benchmark, runs: list[Run]) -> None:

@@ -78,7 +78,7 @@ def search_section(pairs: dict[str, Any]) -> list[str]:
             f"{sign}{ratio:.2f}",
             "-" if name == FIRST else f"{won} / {lost}",
             f"{share:.0%}",
-            "-" if gap is None else f"{gap[0]:.5f}",
+            "-" if gap is None else f"{gap:.5f}",
             str(number),
             str(runs),
         ]
@@ -125,7 +125,7 @@ def parts_section(pairs: dict[str, Any]) -> list[str]:
         if all(any(name in pair["rows"] for pair in pairs.values()) for name in (alone, inside)):
             ratio, won, lost, _, _ = compared(pairs, inside, alone)
             gaps = [gap_at_end(pairs, name) for name in (alone, inside)]
-            cells = ["-" if gap is None else f"{gap[0]:.5f}" for gap in gaps]
+            cells = ["-" if gap is None else f"{gap:.5f}" for gap in gaps]
             lines.append(f"| `{alone}` | `{inside}` | {ratio:.2f} | {won} / {lost} | {' | '.join(cells)} |")
     return [
         *lines,

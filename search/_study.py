@@ -103,8 +103,8 @@ class Study:
         Args:
             number: A proposal in flight.
             values: Objective values in their natural direction, and those of expensive constraints (but not of a
-                cheap evaluation). Known
-                objectives may be left out; a value that is not finite makes the trial a failed one.
+                cheap evaluation). Known objectives may be left out; a value that is not finite makes the trial a failed
+                one.
             failed: Why there are no values, for a failed evaluation.
 
         Returns:

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._report._plots import AXES, make_figure, measure_axis, plain_ticks, png
+from hwnas._report._plots import AXES, GREY, ORANGE, make_figure, measure_axis, plain_ticks, png
 from search import NodeSummary, Partition, Problem, Trial
 
 _LABELLED = 40
-_GREY, _ORANGE = "#9aa5b1", "#d9741a"
 
 
 def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Trial]) -> bytes:
@@ -26,7 +25,7 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
         if node.parent is not None:
             both = node.selected and by_number[node.parent].selected
             xs, ys = zip(places[node.parent], places[node.identity], strict=True)
-            left.plot(xs, ys, color=_ORANGE if both else _GREY, linewidth=2.0 if both else 0.8, zorder=1)
+            left.plot(xs, ys, color=ORANGE if both else GREY, linewidth=2.0 if both else 0.8, zorder=1)
     x, y = np.array([places[node.identity] for node in nodes]).T
     colours = [values[node.identity] for node in nodes]
     sizes = [20 + 6 * node.size**0.8 for node in nodes]
@@ -46,7 +45,7 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
     leaf_values = np.array([values[leaf] for leaf in partition.leaves.tolist()])
     right.scatter(*points.T, s=16, c=leaf_values, vmin=0.0, vmax=top)
     right.scatter(
-        *points[chosen].T, s=44, facecolors="none", edgecolors=_ORANGE, linewidths=1.2, label="selected region"
+        *points[chosen].T, s=44, facecolors="none", edgecolors=ORANGE, linewidths=1.2, label="selected region"
     )
     right.set_xscale("log")
     plain_ticks(right.xaxis)

@@ -16,7 +16,7 @@ AXES = {
     "params": "parameters",
     "peak_memory_bytes": "peak activation memory (bytes)",
 }
-_GREY, _BLUE, _ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
+GREY, BLUE, ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
 
 
 def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float | None) -> bytes:
@@ -25,11 +25,11 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     accurate = curves.measure == "accuracy"
     scale, label = measure_axis(curves.measure)
     rest, heights = ~curves.on_front, scale * curves.accuracies
-    axes.scatter(curves.costs[rest], heights[rest], s=14, color=_GREY, label="other trials")
+    axes.scatter(curves.costs[rest], heights[rest], s=14, color=GREY, label="other trials")
     order = np.argsort(curves.costs[curves.on_front])
     x, y = curves.costs[curves.on_front][order], heights[curves.on_front][order]
-    axes.step(x, y, where="post", color=_BLUE, linewidth=1.2)
-    axes.scatter(x, y, s=26, color=_BLUE, label=f"front (predicted, {'validation' if accurate else 'score'})", zorder=3)
+    axes.step(x, y, where="post", color=BLUE, linewidth=1.2)
+    axes.scatter(x, y, s=26, color=BLUE, label=f"front (predicted, {'validation' if accurate else 'score'})", zorder=3)
     tested = [n for n in networks if n["accuracy"] is not None and curves.cost_name == "latency_ms"]
     if tested and accurate:
         how = "predicted" if any(n["latency_ms"]["measured"] is None for n in tested) else "measured"
@@ -39,7 +39,7 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
             s=44,
             marker="D",
             facecolors="none",
-            edgecolors=_ORANGE,
+            edgecolors=ORANGE,
             linewidths=1.5,
             label=f"winners ({how}, test)",
             zorder=4,
@@ -63,7 +63,7 @@ def measure_axis(measure: str) -> tuple[float, str]:
 def hypervolume_plot(curves: Curves) -> bytes:
     """Hypervolume over samples."""
     figure, axes = make_figure()
-    axes.plot(curves.samples, curves.volumes, color=_BLUE, drawstyle="steps-post")
+    axes.plot(curves.samples, curves.volumes, color=BLUE, drawstyle="steps-post")
     axes.set_xlabel("evaluated architectures")
     axes.set_ylabel("hypervolume (objectives scaled to 0-1)")
     axes.set_title("Progress of the search")
@@ -80,10 +80,10 @@ def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
     predicted, low, high, measured = pairs.T
     ends = np.array([0.9 * pairs.min(), 1.1 * pairs.max()])
     axes.plot(ends, ends, color="black", linewidth=1, label="equal")
-    axes.fill_between(ends, 0.9 * ends, 1.1 * ends, color=_GREY, alpha=0.25, linewidth=0, label="within 10 %")
+    axes.fill_between(ends, 0.9 * ends, 1.1 * ends, color=GREY, alpha=0.25, linewidth=0, label="within 10 %")
     bars = np.stack([predicted - low, high - predicted])
     axes.errorbar(
-        measured, predicted, yerr=bars, fmt="o", color=_ORANGE, markersize=5, capsize=2, label="winners, 90 % interval"
+        measured, predicted, yerr=bars, fmt="o", color=ORANGE, markersize=5, capsize=2, label="winners, 90 % interval"
     )
     axes.set_xscale("log")
     axes.set_yscale("log")

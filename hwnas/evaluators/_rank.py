@@ -11,6 +11,7 @@ from hwnas._errors import EvaluatorError, NoAccuracyError, SpaceError
 from hwnas.evaluators._base import Evaluator
 from hwnas.evaluators._benchmark import BenchmarkTable
 from hwnas.spaces import Architecture, Space
+from latency_tables import rank_correlations
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,6 @@ def rank_correlation(
     Raises:
         EvaluatorError: fewer than two networks have a value.
     """
-    from scipy import stats
-
     found, wanted, seconds = [], [], []
     for arch, accuracy in zip(archs, accuracies, strict=True):
         try:
@@ -55,13 +54,13 @@ def rank_correlation(
         seconds.append(result.seconds)
     if len(found) < 2:
         raise EvaluatorError(f"evaluator {evaluator.name}: {len(found)} of {len(archs)} networks have a value")
-    varied = np.ptp(found) > 0 and np.ptp(wanted) > 0
+    spearman, kendall = rank_correlations(found, wanted)
     return RankCorrelation(
         evaluator=evaluator.name,
         networks=len(found),
         failed=len(archs) - len(found),
-        spearman=float(stats.spearmanr(found, wanted).statistic) if varied else 0.0,
-        kendall=float(stats.kendalltau(found, wanted).statistic) if varied else 0.0,
+        spearman=spearman,
+        kendall=kendall,
         seconds=float(np.median(seconds)),
     )
 

@@ -2,11 +2,12 @@
 
 from search.bayes._ehvi import ImprovementGrid, expected_improvement, improvement_grid
 from search.bayes._pool import Pool, make_pool, whole_pool
-from search.bayes._select import greedy_batch
+from search.bayes._select import choose_greedily, greedy_batch
 
 __all__ = [
     "ImprovementGrid",
     "Pool",
+    "choose_greedily",
     "expected_improvement",
     "greedy_batch",
     "improvement_grid",

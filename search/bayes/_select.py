@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -12,9 +13,9 @@ from search._context import Context
 from search._pareto import dominance_numbers
 from search.bayes._ehvi import expected_improvement, improvement_grid
 from search.bayes._pool import Pool
-from search.models import CheapInformed, Fitted, Inputs, LogTarget, Model, Posterior, fit_target
+from search.models import CheapInformed, Inputs, LogTarget, Model, Posterior, fit_target
 
-__all__ = ["Contains", "greedy_batch"]
+__all__ = ["Believer", "Contains", "choose_greedily", "greedy_batch"]
 
 Contains = Callable[[IntArray], BoolArray]
 
@@ -43,46 +44,75 @@ def greedy_batch(
         contains: The region that the first `confined` choices are made in.
         confined: Number of these choices.
     """
-    acquisition = _prepare(context, model, pool)
     inside = contains(pool.codes) if contains is not None else np.ones(len(pool.codes), dtype=bool)
-    posterior = acquisition.posterior(pool)
-    archive = context.points[context.archive]
+    acquisition = _prepare(context, model, pool)
+    return choose_greedily(acquisition, pool, context.points[context.archive], n, inside, confined)
+
+
+class Believer(Protocol):
+    """An acquisition over a pool that believes its predictions of what was chosen."""
+
+    def gain(self, archive: FloatArray) -> FloatArray:
+        """What each candidate promises (p,) beyond an archive (k, m)."""
+        ...
+
+    def pick(self, gain: FloatArray, allowed: BoolArray) -> int:
+        """The best of the allowed candidates."""
+        ...
+
+    def believe(self, chosen: int) -> FloatArray:
+        """The point (1, m) that a candidate is believed to be; the models take it as observed."""
+        ...
+
+
+def choose_greedily(
+    acquisition: Believer,
+    pool: Pool,
+    archive: FloatArray,
+    n: int,
+    inside: BoolArray | None = None,
+    confined: int = 0,
+) -> IntArray:
+    """Codes (k, d), k <= n, chosen one after the other, each added to the archive as it is believed to be.
+
+    The first `confined` choices are made where `inside` (p,) says, as far as there are candidates.
+    """
     free = np.ones(len(pool.codes), dtype=bool)
     chosen: list[int] = []
     for slot in range(min(n, len(pool.codes))):
-        gain = acquisition.gain(pool, posterior, archive)
-        allowed = free & inside if slot < confined else free
-        best = _argmax(gain, posterior.mean, allowed if allowed.any() else free)
+        gain = acquisition.gain(archive)
+        allowed = free & inside if inside is not None and slot < confined else free
+        best = acquisition.pick(gain, allowed if allowed.any() else free)
         chosen.append(best)
         free[best] = False
-        archive = np.concatenate([archive, acquisition.believed(pool, posterior, best)])
-        posterior.condition(best)
+        archive = np.concatenate([archive, acquisition.believe(best)])
     return pool.codes[np.array(chosen, dtype=np.int64)]
 
 
 @dataclass(frozen=True)
 class _Acquisition:
-    """Expected hypervolume improvement with one objective learned (or, with `model` absent, none)."""
+    """Expected hypervolume improvement with one objective learned, or none and that one exact."""
 
     learned: int
     reference: FloatArray
     target: LogTarget
-    model: Fitted | None
+    pool: Pool
+    posterior: Posterior
 
-    def posterior(self, pool: Pool) -> Posterior:
-        if self.model is None:
-            return _Exact(self.target.transform(pool.known[:, self.learned]))
-        return self.model.posterior(pool.inputs)
-
-    def gain(self, pool: Pool, posterior: Posterior, archive: FloatArray) -> FloatArray:
+    def gain(self, archive: FloatArray) -> FloatArray:
         grid = improvement_grid(archive, self.reference, self.learned)
-        known = np.delete(pool.known, self.learned, axis=1)
-        return expected_improvement(grid, known, posterior.mean, posterior.std, self.target)
+        known = np.delete(self.pool.known, self.learned, axis=1)
+        return expected_improvement(grid, known, self.posterior.mean, self.posterior.std, self.target)
 
-    def believed(self, pool: Pool, posterior: Posterior, chosen: int) -> FloatArray:
-        """The point (1, m) that a candidate is believed to be."""
-        point = pool.known[chosen : chosen + 1].copy()
-        point[:, self.learned] = self.target.inverse(posterior.mean[chosen : chosen + 1])
+    def pick(self, gain: FloatArray, allowed: BoolArray) -> int:
+        """The candidate with the largest gain; with the largest mean where no gain is positive."""
+        best = int(np.argmax(np.where(allowed, gain, -np.inf)))
+        return best if gain[best] > 0 else int(np.argmax(np.where(allowed, self.posterior.mean, -np.inf)))
+
+    def believe(self, chosen: int) -> FloatArray:
+        point = self.pool.known[chosen : chosen + 1].copy()
+        point[:, self.learned] = self.target.inverse(self.posterior.mean[chosen : chosen + 1])
+        self.posterior.condition(chosen)
         return point
 
 
@@ -104,12 +134,13 @@ def _prepare(context: Context, model: Model, pool: Pool) -> _Acquisition:
     reference, cap = float(context.reference[learned]), context.normaliser.cap(learned)
     if not expensive:
         target = fit_target(np.append(values, pool.known[:, learned]), reference, cap)
-        return _Acquisition(learned, context.reference, target, None)
+        exact = _Exact(target.transform(pool.known[:, learned]))
+        return _Acquisition(learned, context.reference, target, pool, exact)
     target = fit_target(values, reference, cap)
     kept = _informative(context)
     train = Inputs(context.encodings[kept], context.problem.domain.one_hot(context.codes[kept]))
     fitted = _informed(context, model, learned).fit(train, target.transform(values[kept]))
-    return _Acquisition(learned, context.reference, target, fitted)
+    return _Acquisition(learned, context.reference, target, pool, fitted.posterior(pool.inputs))
 
 
 def _informed(context: Context, model: Model, learned: int) -> Model:
@@ -131,9 +162,3 @@ def _informative(context: Context) -> IntArray:
         return np.arange(len(context.points))
     best = np.argsort(dominance_numbers(context.points), kind="stable")[:_TRAIN_LIMIT]
     return np.sort(best)
-
-
-def _argmax(gain: FloatArray, mean: FloatArray, allowed: BoolArray) -> int:
-    """The allowed candidate with the largest gain; with the largest mean where no gain is positive."""
-    best = int(np.argmax(np.where(allowed, gain, -np.inf)))
-    return best if gain[best] > 0 else int(np.argmax(np.where(allowed, mean, -np.inf)))

@@ -26,8 +26,7 @@ class CheapInformed:
     def __init__(self, model: Model, inputs: Inputs, targets: FloatArray) -> None:
         self.name = f"{model.name}+cheap"
         self._model, self._inputs = model, inputs
-        self._middle, self._spread = float(targets.mean()), float(targets.std()) or 1.0
-        self._targets = (targets - self._middle) / self._spread
+        self._targets = (targets - targets.mean()) / (float(targets.std()) or 1.0)
         self._known = dict(zip(map(_key, inputs.one_hot), self._targets.tolist(), strict=True))
 
     def fit(self, train: Inputs, targets: FloatArray) -> Fitted:

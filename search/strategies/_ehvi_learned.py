@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from search._arrays import FloatArray
+from search._arrays import BoolArray, FloatArray
 from search._context import Context
-from search.bayes import expected_improvement, improvement_grid, make_pool, whole_pool
+from search.bayes import choose_greedily, expected_improvement, improvement_grid, make_pool, whole_pool
 from search.models import Fitted, Inputs, LogTarget, Model, Posterior, fit_target
 from search.strategies._base import Suggestion
 
@@ -37,22 +39,10 @@ class EHVILearned:
         values, cap = context.points[:, learned], context.normaliser.cap(learned)
         target = fit_target(values, float(context.reference[learned]), cap)
         fitted = self._fit(context, learned, target)
-        posteriors = [one.posterior(pool.inputs) for one in fitted]
         noise = rng.standard_normal((_DRAWS, len(fitted) - 1))
-        archive = context.points[context.archive]
-        free = np.ones(len(pool.codes), dtype=bool)
-        chosen: list[int] = []
-        for _ in range(min(n, len(pool.codes))):
-            gain = _gain(posteriors, learned, target, archive, context.reference, noise)
-            best = int(np.argmax(np.where(free, gain, -np.inf)))
-            chosen.append(best)
-            free[best] = False
-            believed = np.array([[posterior.mean[best] for posterior in posteriors]])
-            believed[:, learned] = target.inverse(believed[:, learned])
-            archive = np.concatenate([archive, believed])
-            for posterior in posteriors:
-                posterior.condition(best)
-        return Suggestion(pool.codes[np.array(chosen, dtype=np.int64)])
+        posteriors = [one.posterior(pool.inputs) for one in fitted]
+        acquisition = _Acquisition(learned, context.reference, target, posteriors, noise)
+        return Suggestion(choose_greedily(acquisition, pool, context.points[context.archive], n))
 
     def _fit(self, context: Context, learned: int, target: LogTarget) -> list[Fitted]:
         train = Inputs(context.encodings, context.problem.domain.one_hot(context.codes))
@@ -61,22 +51,34 @@ class EHVILearned:
         return [self.model.fit(train, column) for column in values.T]
 
 
-def _gain(
-    posteriors: list[Posterior],
-    learned: int,
-    target: LogTarget,
-    archive: FloatArray,
-    reference: FloatArray,
-    noise: FloatArray,
-) -> FloatArray:
-    """Expected improvement (p,) of each candidate, averaged over the draws of the other objectives."""
-    grid = improvement_grid(archive, reference, learned)
-    others = [posterior for k, posterior in enumerate(posteriors) if k != learned]
-    mean, std = posteriors[learned].mean, posteriors[learned].std
-    gains = []
-    for draw in noise if others else noise[:1]:
-        drawn = [other.mean + z * other.std for other, z in zip(others, draw, strict=True)]
-        known = np.stack(drawn, axis=1) if drawn else np.empty((len(mean), 0))
-        gains.append(expected_improvement(grid, known, mean, std, target))
-    result: FloatArray = np.mean(gains, axis=0)
-    return result
+@dataclass(frozen=True)
+class _Acquisition:
+    """Expected improvement averaged over draws of all objectives but one."""
+
+    learned: int
+    reference: FloatArray
+    target: LogTarget
+    posteriors: list[Posterior]
+    noise: FloatArray
+
+    def gain(self, archive: FloatArray) -> FloatArray:
+        grid = improvement_grid(archive, self.reference, self.learned)
+        others = [posterior for k, posterior in enumerate(self.posteriors) if k != self.learned]
+        mean, std = self.posteriors[self.learned].mean, self.posteriors[self.learned].std
+        gains = []
+        for draw in self.noise if others else self.noise[:1]:
+            drawn = [other.mean + z * other.std for other, z in zip(others, draw, strict=True)]
+            known = np.stack(drawn, axis=1) if drawn else np.empty((len(mean), 0))
+            gains.append(expected_improvement(grid, known, mean, std, self.target))
+        result: FloatArray = np.mean(gains, axis=0)
+        return result
+
+    def pick(self, gain: FloatArray, allowed: BoolArray) -> int:
+        return int(np.argmax(np.where(allowed, gain, -np.inf)))
+
+    def believe(self, chosen: int) -> FloatArray:
+        point = np.array([[posterior.mean[chosen] for posterior in self.posteriors]])
+        point[:, self.learned] = self.target.inverse(point[:, self.learned])
+        for posterior in self.posteriors:
+            posterior.condition(chosen)
+        return point
