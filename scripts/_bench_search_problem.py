@@ -13,6 +13,8 @@ from hwnas.evaluators import BenchmarkTable
 from hwnas.spaces import Space, make_space
 from search import Domain, Objective, Problem, hypervolume, nondominated
 
+_SKIPS = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|"
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -71,6 +73,7 @@ def load_benchmark(
     minimize: list[str],
     cheap: tuple[str, float] | None = None,
     reference: list[float] | None = None,
+    every_row: bool = False,
 ) -> Benchmark:
     """Builds the problem; `cheap` is the column of a cheap stand-in for the maximised one, and its cost.
 
@@ -78,8 +81,9 @@ def load_benchmark(
     are one network measured several times: each class is represented by its row with the lowest (known)
     first minimised column, and is evaluated at most once. Objectives are scaled to [0, 1] over the
     connected rows; the maximum is the hypervolume of all candidates, with reference 0. A `reference` puts 0 so many
-    standard deviations of the connected rows above their mean (maximised, so negative numbers are worse). The
-    column ``macs``, where the table has none, is counted from the cells.
+    standard deviations of the connected rows above their mean (maximised, so negative numbers are worse). With
+    `every_row` nothing is filtered, and every row is a candidate of its own. The column ``macs``, where the table has
+    none, is counted from the cells as the benchmark publishes it: operators that lead nowhere count too.
     """
     space = make_space("nasbench201")
     table = BenchmarkTable.load(path)
@@ -87,8 +91,8 @@ def load_benchmark(
     values = np.stack([_column(table, space, codes, name) for name in [*maximize, *minimize]], axis=1)
     connected = np.asarray(space.valid_codes(codes), dtype=bool)
     sound = (values > 0).all(axis=1)
-    usable = np.flatnonzero(connected & sound)
-    chosen = _representatives(space, codes, usable, values[:, len(maximize)])
+    usable = np.arange(len(values)) if every_row else np.flatnonzero(connected & sound)
+    chosen = usable if every_row else _representatives(space, codes, usable, values[:, len(maximize)])
 
     signs = np.array([1.0] * len(maximize) + [-1.0] * len(minimize))
     oriented = values[usable] * signs
@@ -107,8 +111,11 @@ def load_benchmark(
         f"maximal hypervolume {maximum:.5f} (these classes, scaled to [0, 1] over the connected rows, "
         f"reference 0), front of {len(front)}; with isomorphic rows apart it would be {everything:.5f}",
     ]
-    names = (maximize, minimize)
-    problem, rows = _problem(space, codes, chosen, values, names, worst, best)
+    if every_row:
+        points = len(np.unique(values[sorted(front)], axis=0))
+        notes = [f"{len(values)} rows, none filtered, isomorphic cells apart, front of {points} points"]
+    same = (lambda asked: asked) if every_row else space.canonical_codes
+    problem, rows = _problem(space, codes, chosen, values, (maximize, minimize), (worst, best), same)
     if reference is not None:
         area = float(np.prod(np.abs(best - worst) / deviations))
         notes.append(f"reference {reference} standard deviations from the mean: maximum {maximum * area:.4f}")
@@ -123,7 +130,15 @@ def _column(table: BenchmarkTable, space: Space, codes: np.ndarray, name: str) -
     """Values (n,) of a column; multiply-accumulates are counted where the table does not have them."""
     if name != "macs" or name in table.columns:
         return np.asarray(table.column(name))
-    return np.nan_to_num(SpaceCosts(space, None).macs(codes))
+    skip = space.encode(space.parse(_SKIPS))
+    least = float(SpaceCosts(space, None).macs(skip[None])[0])
+    total = np.full(len(codes), least)
+    for choice, size in enumerate(space.cardinalities):
+        cells = np.repeat(skip[None], size, axis=0)
+        cells[:, choice] = np.arange(size)
+        alone = SpaceCosts(space, None).macs(cells) - least
+        total += alone[codes[:, choice]]
+    return total
 
 
 def _representatives(space: Space, codes: np.ndarray, usable: np.ndarray, cost: np.ndarray) -> np.ndarray:
@@ -141,15 +156,15 @@ def _problem(
     chosen: np.ndarray,
     values: np.ndarray,
     names: tuple[list[str], list[str]],
-    worst: np.ndarray,
-    best: np.ndarray,
+    bounds: tuple[np.ndarray, np.ndarray],
+    canonical: Callable[[np.ndarray], np.ndarray],
 ) -> tuple[Problem, np.ndarray]:
     """The problem whose candidates are the chosen rows, and the row of each code index (-1 for none)."""
     cards = tuple(space.cardinalities)
     grid = np.stack(np.unravel_index(np.arange(int(np.prod(cards))), cards), axis=1)
-    classes = _index(space.canonical_codes(grid), cards)
+    classes = _index(canonical(grid), cards)
     row_of_class = np.full(len(grid), -1)
-    row_of_class[_index(space.canonical_codes(codes[chosen]), cards)] = chosen
+    row_of_class[_index(canonical(codes[chosen]), cards)] = chosen
     found = row_of_class[classes]
     representative = np.where(found >= 0, _index(codes[found], cards), np.arange(len(grid)))
     rows = np.full(len(grid), -1)
@@ -164,10 +179,10 @@ def _problem(
         return known
 
     maximize, minimize = names
-    bounds = [{"worst": float(w), "best": float(b)} for w, b in zip(worst, best, strict=True)]
-    objectives = [Objective(name, "max", **bounds[k]) for k, name in enumerate(maximize)]
+    ends = [{"worst": float(w), "best": float(b)} for w, b in zip(*bounds, strict=True)]
+    objectives = [Objective(name, "max", **ends[k]) for k, name in enumerate(maximize)]
     for k, name in enumerate(minimize, start=len(maximize)):
-        objectives.append(Objective(name, "min", known=column(k), **bounds[k]))
+        objectives.append(Objective(name, "min", known=column(k), **ends[k]))
     domain = Domain(
         cards, lambda asked: grid[representative[_index(asked, cards)]], lambda c: features[_index(c, cards)]
     )

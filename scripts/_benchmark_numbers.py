@@ -23,7 +23,8 @@ def condense(table: Path, files: list[Path]) -> dict[str, Any]:
         data = json.loads(file.read_text())
         settings = data["settings"]
         best, least = settings["maximize"], settings["minimize"]
-        benchmark = load_benchmark(table, best, least, None, settings.get("reference"))
+        scaled = settings.get("reference"), settings.get("every_row", False)
+        benchmark = load_benchmark(table, best, least, None, *scaled)
         row_of = {arch: index for index, arch in enumerate(benchmark.archs)}
         kind = "cheap" if settings.get("cheap") else "paper" if settings.get("reference") else "pairs"
         pair = found[kind].setdefault(f"{' '.join(best)} x {' '.join(least)}", {"notes": settings["notes"], "rows": {}})

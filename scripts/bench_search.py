@@ -108,7 +108,7 @@ def _run_all(args: argparse.Namespace, names: list[str]) -> list[Run]:
 
 
 def _setup(args: argparse.Namespace) -> tuple[Any, ...]:
-    return args.table, args.maximize, args.minimize, _cheap(args), args.reference
+    return args.table, args.maximize, args.minimize, _cheap(args), args.reference, args.every_row
 
 
 def _cheap(args: argparse.Namespace) -> tuple[str, float] | None:
@@ -168,6 +168,7 @@ def _write(path: Path, args: argparse.Namespace, benchmark: Benchmark, runs: lis
         "notes": benchmark.notes,
         "cheap": _cheap(args),
         "reference": args.reference,
+        "every_row": args.every_row,
         "cost_of_each_evaluation": {
             run.strategy + "/" + str(run.seed): [round(c, 6) for c in run.costs] for run in runs if args.cheap
         },
@@ -201,7 +202,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--reference",
         type=lambda text: [float(word) for word in text.split(",")],
-        help="of the hypervolume, in standard deviations from the mean (--reference=-3,-6); default: the worst values",
+        help="of the hypervolume, in standard deviations from the mean (--reference=-1,-4); default: the worst values",
+    )
+    parser.add_argument(
+        "--every-row", action="store_true", help="filter nothing, and let isomorphic cells be candidates of their own"
     )
     parser.add_argument("--json", type=Path, help="where to write settings and trials")
     args = parser.parse_args(argv)
