@@ -31,6 +31,7 @@ class Benchmark:
         notes: What was filtered, in words.
         cheap: Natural value of the expensive objective's cheap stand-in for each row (n,), where there is one.
         cheap_cost: What one cheap evaluation takes, in full ones.
+        unit: What a normalised hypervolume of 1 is where objectives are in standard deviations.
     """
 
     problem: Problem
@@ -45,6 +46,7 @@ class Benchmark:
     notes: list[str]
     cheap: np.ndarray | None = None
     cheap_cost: float = 0.0
+    unit: float = 1.0
 
     def row(self, codes: tuple[int, ...]) -> int:
         """The table's row of a canonical architecture."""
@@ -116,13 +118,13 @@ def load_benchmark(
         notes = [f"{len(values)} rows, none filtered, isomorphic cells apart, front of {points} points"]
     same = (lambda asked: asked) if every_row else space.canonical_codes
     problem, rows = _problem(space, codes, chosen, values, (maximize, minimize), (worst, best), same)
+    unit = float(np.prod(np.abs(best - worst) / deviations)) if reference is not None else 1.0
     if reference is not None:
-        area = float(np.prod(np.abs(best - worst) / deviations))
-        notes.append(f"reference {reference} standard deviations from the mean: maximum {maximum * area:.4f}")
+        notes.append(f"reference {reference} standard deviations from the mean: maximum {maximum * unit:.4f}")
     if cheap is not None:
         problem = replace(problem, cheap=True)
         notes.append(f"cheap evaluations: {cheap[0]}, each {cheap[1]:g} of a full one")
-    found = Benchmark(problem, rows, table.archs, values, worst, best, maximum, everything, front, notes)
+    found = Benchmark(problem, rows, table.archs, values, worst, best, maximum, everything, front, notes, unit=unit)
     return found if cheap is None else replace(found, cheap=table.column(cheap[0]), cheap_cost=cheap[1])
 
 

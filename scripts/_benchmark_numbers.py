@@ -27,7 +27,8 @@ def condense(table: Path, files: list[Path]) -> dict[str, Any]:
         benchmark = load_benchmark(table, best, least, None, *scaled)
         row_of = {arch: index for index, arch in enumerate(benchmark.archs)}
         kind = "cheap" if settings.get("cheap") else "paper" if settings.get("reference") else "pairs"
-        pair = found[kind].setdefault(f"{' '.join(best)} x {' '.join(least)}", {"notes": settings["notes"], "rows": {}})
+        fresh = {"notes": benchmark.notes, "maximum": benchmark.maximum * benchmark.unit, "rows": {}}
+        pair = found[kind].setdefault(f"{' '.join(best)} x {' '.join(least)}", fresh)
         for name, seeds in data["trials"].items():
             curves = {seed: benchmark.gaps([row_of[arch] for arch in archs]) for seed, archs in seeds.items()}
             costs = {seed: settings.get("cost_of_each_evaluation", {}).get(f"{name}/{seed}") for seed in seeds}

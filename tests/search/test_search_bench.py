@@ -108,3 +108,28 @@ def test_bad_input_is_one_line(table, change, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_every_row_is_a_candidate_of_its_own(table, tmp_path):
+    out = tmp_path / "out.json"
+    done = bench(
+        "--table", table, "--maximize", "accuracy", "--minimize", "macs", "--samples", 200, "--seeds", 1,
+        "--strategies", "random", "--every-row", "--reference=-1,-4", "--json", out,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "none filtered" in done.stdout
+    data = json.loads(out.read_text())
+    with table.open() as stream:
+        everything = [row["arch"] for row in csv.DictReader(stream)]
+    assert sorted(data["trials"]["random"]["0"]) == sorted(everything)
+    assert data["settings"]["every_row"] is True
+
+
+def test_the_published_maximum(benchmark_file):
+    done = bench(
+        "--table", benchmark_file, "--maximize", "cifar10_test_acc", "--minimize", "macs", "--samples", 10,
+        "--seeds", 1, "--strategies", "random", "--every-row", "--reference=-1,-4",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "front of 14 points" in done.stdout
+    assert "maximum 8.0526" in done.stdout
