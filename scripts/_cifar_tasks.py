@@ -1,0 +1,191 @@
+"""What scripts/cifar10.py hands to its processes: supernets, single trainings. Every result is kept in a file."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _cifar_baselines import BASELINES
+
+from hwnas._problem import make_problem
+from hwnas._space_costs import SpaceCosts
+from hwnas.data import ImageData, load_data
+from hwnas.evaluators import SupernetEvaluator
+from hwnas.spaces import Space, make_space
+from hwnas.training import CostFunction, Recipe, Subnet, accuracy, default_recipe, train_network
+from latency_tables import OpGraph, load_table, write_atomic
+from search import Study, make_strategy
+
+SPACE = "mobilenetv3"
+SUPERNET, NETWORK = "supernet", "network"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the experiment is.
+
+    Attributes:
+        images: of each part of the data; None for all.
+        epochs: of every single training, baselines and found networks alike.
+        supernet_epochs: of a supernet, whichever its sampling.
+        batch_size: of all trainings.
+        learning_rate: of all trainings.
+        subnets: networks whose rank is compared.
+        samples: architectures that a search evaluates.
+        seeds: of supernets, searches and trainings.
+        device: where is trained.
+    """
+
+    images: int | None
+    epochs: int
+    supernet_epochs: int
+    batch_size: int
+    learning_rate: float
+    subnets: int
+    samples: int
+    seeds: int
+    device: str
+
+    def space(self) -> Space:
+        """The space that is searched."""
+        return make_space(SPACE, preset="tiny", resolution=[32], classes=10)
+
+    def data(self, path: str) -> ImageData:
+        """The images."""
+        return load_data(path, limit=self.images)
+
+    def recipe(self, data: ImageData, **changes: object) -> Recipe:
+        """Of every training: standard augmentation, one schedule."""
+        common = {"batch_size": self.batch_size, "learning_rate": self.learning_rate, "epochs": self.epochs}
+        return default_recipe(data, **(common | changes))
+
+
+@dataclass(frozen=True)
+class Task:
+    """One unit of work, done once and kept.
+
+    Attributes:
+        kind: `SUPERNET` or `NETWORK`.
+        name: of a supernet its sampling; of a network ``"space:ARCH"`` or ``"FAMILY:WIDTH"``.
+        seed: of all that is random.
+    """
+
+    kind: str
+    name: str
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """File name of the result."""
+        return f"{self.kind}-{self.name}-{self.seed}".replace(":", "-").replace("/", "-")
+
+
+class Worker:
+    """Does tasks in one process.
+
+    Args:
+        scale: the experiment's size.
+        data: path of the data set.
+        workdir: for results and checkpoints.
+        ranked: architectures whose supernet accuracies are wanted.
+    """
+
+    def __init__(self, scale: Scale, data: str, workdir: Path, ranked: list[str]) -> None:
+        self.scale, self.workdir, self.ranked = scale, workdir, ranked
+        self.data = scale.data(data)
+        self.space = scale.space()
+        self.table = load_table(workdir / "table.json")
+        self.costs = SpaceCosts(self.space, self.table)
+
+    def do(self, task: Task) -> dict[str, Any]:
+        """The task's result, from its file where it is there."""
+        settings = json.loads(json.dumps({"task": asdict(task), "scale": asdict(self.scale), "ranked": self.ranked}))
+        if task.kind == NETWORK:
+            del settings["ranked"]
+        file = self.workdir / "results" / f"{task.label}.json"
+        if file.exists():
+            kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            if kept["settings"] == settings:
+                return kept
+        began = time.perf_counter()
+        result = self._supernet(task) if task.kind == SUPERNET else self._network(task)
+        result |= {"settings": settings, "seconds": round(time.perf_counter() - began, 2)}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, json.dumps(result).encode())
+        return result
+
+    def graph(self, name: str) -> OpGraph:
+        """The network that a task's name stands for."""
+        family, _, rest = name.partition(":")
+        return self.space.graph(self.space.parse(rest)) if family == "space" else BASELINES[family](float(rest))
+
+    def _network(self, task: Task) -> dict[str, Any]:
+        """Train from scratch."""
+        graph = self.graph(task.name)
+        recipe = self.scale.recipe(self.data)
+        network = train_network(graph, self.data, recipe, seed=task.seed, device=self.scale.device, threads=1)
+        return self._accuracies(graph, network.arrays())
+
+    def _accuracies(self, graph: OpGraph, weights: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        tensors = {name: torch.from_numpy(array).to(self.scale.device) for name, array in weights.items()}
+        subnet, size = Subnet(graph, tensors), graph.input_shape[1]
+        parts = {"validation": self.data.validation, "test": self.data.test}
+        return {name: accuracy(subnet, self.data, part, size, device=self.scale.device) for name, part in parts.items()}
+
+    def _supernet(self, task: Task) -> dict[str, Any]:
+        """Train, evaluate the ranked networks and the ends, and search."""
+        recipe = self.scale.recipe(self.data, epochs=self.scale.supernet_epochs, sampling=task.name)
+        evaluator = SupernetEvaluator(
+            self.space, self.data, recipe, seed=task.seed, device=self.scale.device, threads=1
+        )
+        evaluator.cost = CostFunction("latency_ms", self.costs.latency_ms)
+        began = time.perf_counter()
+        evaluator.prepare(self.workdir / "checkpoints" / task.label)
+        trained = time.perf_counter() - began
+        ranked = {text: evaluator.evaluate(self.space.parse(text)).value for text in self.ranked}
+        study = self._search(evaluator, task.seed)
+        front = [
+            {
+                "arch": self.space.format(arch := self.space.decode(trial.codes)),
+                "latency_ms": trial.values["latency_ms"],
+                "validation": trial.values["accuracy"],
+                "test": evaluator.test_accuracy(arch),
+            }
+            for trial in study.front()
+        ]
+        ends = {
+            end: evaluator.test_accuracy(self.space.decode(np.array(codes)))
+            for end, codes in zip(("smallest", "largest"), study.problem.anchors, strict=True)
+        }
+        return {"ranked": ranked, "front": front, "ends": ends, "training_seconds": round(trained, 2)}
+
+    def _search(self, evaluator: SupernetEvaluator, seed: int) -> Study:
+        problem = make_problem(self.space, {"latency_ms": self.costs.cost("latency_ms")}, ["latency"], {})
+        study = Study(problem, make_strategy("lamoo"), seed=seed)
+        while len(study.trials) < self.scale.samples and (proposals := study.ask()):
+            for proposal in proposals:
+                value = evaluator.evaluate(self.space.decode(proposal.codes)).value
+                study.tell(proposal.number, {"accuracy": value})
+        return study
+
+
+_worker: Worker | None = None
+
+
+def begin(*setup: Any) -> None:
+    """Make this process's worker."""
+    global _worker
+    _worker = Worker(*setup)
+
+
+def do(task: Task) -> dict[str, Any]:
+    """Do a task in this process."""
+    assert _worker is not None
+    return _worker.do(task)

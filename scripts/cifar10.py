@@ -1,0 +1,308 @@
+"""CIFAR-10 from end to end: does the supernet rank, does attentive sampling help, and do found networks win?
+
+1. Rank quality: networks spread over latency, trained alone, and cut out of supernets of either sampling.
+2. The same supernets' fronts, and their smallest and largest networks.
+3. Found networks against scaled MobileNets and ResNets: trained alike, at equal measured latency on this CPU.
+
+Every training is kept in the work directory: started again, the script goes on where it was.
+
+    scripts/cifar10.py --data CIFAR10 --scale small --workdir cifar10-small --json docs/results/cifar10-small.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np  # noqa: E402
+from _cifar_baselines import BASELINES  # noqa: E402
+from _cifar_tasks import NETWORK, SUPERNET, Scale, Task, Worker, begin, do  # noqa: E402
+
+from hwnas._errors import HwnasError  # noqa: E402
+from hwnas._space_costs import SpaceCosts  # noqa: E402
+from hwnas._tables import build_table, find_table  # noqa: E402
+from hwnas.spaces import Space  # noqa: E402
+from latency_tables import LatencyTable, OpGraph, load_table, rank_correlations, save_table  # noqa: E402
+from profilers import (  # noqa: E402
+    OnnxRuntimeBackend,
+    Runnable,
+    Sampler,
+    SamplingSettings,
+    cpu_identity,
+    graph_macs,
+    graph_params,
+)
+from search import hypervolume  # noqa: E402
+
+SCALES = {
+    "small": Scale(8000, 2, 4, 64, 0.1, 24, 150, 3, "cpu"),
+    "full": Scale(None, 100, 150, 256, 0.2, 48, 600, 3, "cuda"),
+}
+SAMPLINGS = ("uniform", "bestup")
+POINTS = (0.25, 0.5, 0.75)
+"""Where on the found front, in log latency, the comparison with baselines is made."""
+WIDTHS = tuple(round(0.1 * k, 1) for k in range(2, 41))
+CHANCE = 0.1
+MEASURING = SamplingSettings(min_rounds=20, max_rounds=60, inner_seconds=1e-3)
+
+
+def say(text: str) -> None:
+    """A line of progress with the time."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def latency_table(space: Space, workdir: Path) -> LatencyTable:
+    """The work directory's table: one that fits this device, or a new one."""
+    path, backend = workdir / "table.json", OnnxRuntimeBackend(threads=1)
+    if not path.exists():
+        table = find_table(space, backend) or build_table(space, backend, path, progress=say)
+        save_table(table, path)
+    table = load_table(path)
+    table.require_identity(backend.identity())
+    return table
+
+
+def spread_networks(space: Space, costs: SpaceCosts, count: int) -> list[str]:
+    """Random networks whose table latencies are spread evenly, on a logarithmic scale."""
+    codes = space.canonical_codes(np.stack([space.encode(a) for a in space.sample(5000, np.random.default_rng(1))]))
+    logs = np.log(costs.latency_ms(codes))
+    goals = np.linspace(*np.quantile(logs, (0.005, 0.995)), count)
+    chosen: list[int] = []
+    for goal in goals:
+        order = np.argsort(np.abs(logs - goal))
+        chosen.append(next(int(i) for i in order if int(i) not in chosen))
+    return [space.format(space.decode(codes[i])) for i in chosen]
+
+
+def measure(graphs: dict[str, OpGraph]) -> dict[str, dict[str, float]]:
+    """Latencies on this CPU in milliseconds, all networks in the same interleaved rounds, twice."""
+    passes = []
+    for seed in (0, 1):
+        backend = OnnxRuntimeBackend(threads=1)
+        samples = Sampler({name: backend.load(g, seed=seed) for name, g in graphs.items()}, MEASURING, seed=seed).run()
+        passes.append({name: one.quantile() * 1e3 for name, one in samples.items()})
+    return {name: {"ms": (passes[0][name] + passes[1][name]) / 2, "repeat_ms": passes[1][name]} for name in graphs}
+
+
+def run_tasks(tasks: list[Task], setup: tuple[Any, ...], jobs: int) -> dict[Task, dict[str, Any]]:
+    """All results; the longest tasks should come first."""
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=begin, initargs=setup) as pool:
+        found = {}
+        for task, result in zip(tasks, pool.map(do, tasks), strict=True):
+            found[task] = result
+            say(f"{len(found)} of {len(tasks)}: {task.label}, {result['seconds']:.0f} s")
+    return found
+
+
+def taus(alone: list[float], shared: list[float]) -> dict[str, float]:
+    """Kendall's tau-b and its 90 % bootstrap interval over networks."""
+    rng, pairs = np.random.default_rng(0), np.array([alone, shared])
+    draws = [rank_correlations(*pairs[:, rng.integers(0, len(alone), len(alone))])[1] for _ in range(1000)]
+    low, high = np.quantile(draws, (0.05, 0.95))
+    return {"tau": rank_correlations(alone, shared)[1], "low": float(low), "high": float(high)}
+
+
+def supernet_results(found: dict[Task, dict[str, Any]], ranked: list[str], seeds: int, span: Any) -> dict[str, Any]:
+    """Rank quality, fronts and ends for each sampling."""
+    alone = [found[Task(NETWORK, f"space:{text}", 0)] for text in ranked]
+    truth = [one["test"] for one in alone]  # of more images than the validation part: less noise
+    results: dict[str, Any] = {
+        "networks": [
+            {"arch": text, **{k: one[k] for k in ("validation", "test")}}
+            for text, one in zip(ranked, alone, strict=True)
+        ]
+    }
+    for sampling in SAMPLINGS:
+        runs = [found[Task(SUPERNET, sampling, seed)] for seed in range(seeds)]
+        shared = [[run["ranked"][text] for text in ranked] for run in runs]
+        results[sampling] = {
+            "tau_by_seed": [taus(truth, values) for values in shared],
+            "tau_of_mean": taus(truth, np.mean(shared, axis=0).tolist()),
+            "shared": shared,
+            "hypervolume": [front_volume(run["front"], span) for run in runs],
+            "smallest": [run["ends"]["smallest"] for run in runs],
+            "largest": [run["ends"]["largest"] for run in runs],
+            "training_seconds": [run["training_seconds"] for run in runs],
+            "fronts": [run["front"] for run in runs],
+        }
+    return results
+
+
+def front_volume(front: list[dict[str, Any]], span: tuple[float, float]) -> float:
+    """Hypervolume of test accuracy above chance and log latency, each scaled to 0-1 over what is possible."""
+    low, high = np.log(span)
+    points = [
+        [(one["test"] - CHANCE) / (1 - CHANCE), (high - math.log(one["latency_ms"])) / (high - low)] for one in front
+    ]
+    return hypervolume(np.array(points), np.zeros(2))
+
+
+def chosen_networks(fronts: list[list[dict[str, Any]]]) -> list[list[str]]:
+    """For each latency point, the network that each seed's search would pick: the best in time, as it sees them."""
+    low = max(min(one["latency_ms"] for one in front) for front in fronts)
+    high = min(max(one["latency_ms"] for one in front) for front in fronts)
+    limits = [math.exp((1 - p) * math.log(low) + p * math.log(high)) for p in POINTS]
+    return [
+        [
+            max((one for one in front if one["latency_ms"] <= limit * 1.0001), key=lambda one: one["validation"])[
+                "arch"
+            ]
+            for front in fronts
+        ]
+        for limit in limits
+    ]
+
+
+def matched_widths(limits_ms: list[float]) -> list[dict[str, float]]:
+    """For each latency, every family's widest network that takes no longer; families too slow at any width are out."""
+    quick = SamplingSettings(min_rounds=8, max_rounds=12, inner_seconds=3e-4)
+    backend, times = OnnxRuntimeBackend(threads=1), dict[tuple[str, float], float]()
+    for family, build in BASELINES.items():
+        loaded: dict[str, Runnable] = {}
+        for width in WIDTHS:
+            loaded[str(width)] = backend.load(build(width))
+            loaded[str(width)].run(2)
+            if min(loaded[str(width)].run(1) for _ in range(5)) * 1e3 > 1.5 * max(limits_ms):
+                break
+        samples = Sampler(loaded, quick).run()
+        times |= {(family, float(width)): one.quantile() * 1e3 for width, one in samples.items()}
+    found = []
+    for limit in limits_ms:
+        fitting = [key for key, ms in times.items() if ms <= limit]
+        found.append({family: max(w for f, w in fitting if f == family) for family, _ in fitting})
+    return found
+
+
+def compare(worker: Worker, supernets: dict[str, Any], setup: tuple[Any, ...], jobs: int) -> list[dict[str, Any]]:
+    """Found networks and baselines of equal latency, trained alike."""
+    scale = worker.scale
+    found = chosen_networks(supernets["bestup"]["fronts"])
+    say("measuring found networks, and baselines of all widths")
+    first = measure({f"space:{arch}": worker.graph(f"space:{arch}") for arch in {a for row in found for a in row}})
+    limits = [max(first[f"space:{arch}"]["ms"] for arch in row) for row in found]
+    widths = matched_widths(limits)
+    rivals = [[f"{family}:{width}" for family, width in sorted(row.items())] for row in widths]
+    tasks = [Task(NETWORK, f"space:{arch}", seed) for row in found for seed, arch in enumerate(row)]
+    tasks += [Task(NETWORK, name, seed) for row in rivals for name in row for seed in range(scale.seeds)]
+    results = run_tasks(list(dict.fromkeys(tasks)), setup, jobs)
+    say("measuring all networks once more, together")
+    graphs = {task.name: worker.graph(task.name) for task in tasks}
+    times = measure(graphs)
+    rows = []
+    for limit, archs, names in zip(limits, found, rivals, strict=True):
+        point: dict[str, Any] = {"limit_ms": limit, "families": {}}
+        members = {"hwnas": [(f"space:{arch}", seed) for seed, arch in enumerate(archs)]}
+        members |= {name.partition(":")[0]: [(name, seed) for seed in range(scale.seeds)] for name in names}
+        for family, pairs in members.items():
+            point["families"][family] = [
+                {
+                    "network": name,
+                    **times[name],
+                    "macs": graph_macs(graphs[name]),
+                    "params": graph_params(graphs[name]),
+                    **{k: results[Task(NETWORK, name, seed)][k] for k in ("validation", "test")},
+                }
+                for name, seed in pairs
+            ]
+        rows.append(point)
+    return rows
+
+
+def parse() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--data", required=True, help="CIFAR-10: its own files, or a folder of images")
+    parser.add_argument("--scale", choices=sorted(SCALES), default="small", help="small: two CPU cores; full: one GPU")
+    parser.add_argument("--change", action="append", default=[], metavar="NAME=VALUE", help="another scale's setting")
+    parser.add_argument("--workdir", type=Path, help="results and checkpoints (default: cifar10-SCALE)")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, one thread each (default 2)")
+    parser.add_argument("--no-baselines", action="store_true", help="leave the comparison with baselines out")
+    parser.add_argument("--json", type=Path, help="where to write the results")
+    return parser.parse_args()
+
+
+def changed(scale: Scale, changes: list[str]) -> Scale:
+    """The scale with some settings changed."""
+    values: dict[str, Any] = {}
+    for change in changes:
+        name, _, text = change.partition("=")
+        if name not in asdict(scale):
+            raise HwnasError(f"no setting {name!r}; there are {', '.join(asdict(scale))}")
+        try:
+            values[name] = text if name == "device" else json.loads(text)
+        except ValueError:
+            raise HwnasError(f"{change}: the value is no number") from None
+    return replace(scale, **values)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """The whole experiment."""
+    scale, began = changed(SCALES[args.scale], args.change), time.perf_counter()
+    workdir = args.workdir or Path(f"cifar10-{args.scale}")
+    workdir.mkdir(parents=True, exist_ok=True)
+    space = scale.space()
+    table = latency_table(space, workdir)
+    costs = SpaceCosts(space, table)
+    ranked = spread_networks(space, costs, scale.subnets)
+    worker = Worker(scale, args.data, workdir, ranked)
+    setup = (scale, args.data, workdir, ranked)
+    tasks = [Task(SUPERNET, sampling, seed) for seed in range(scale.seeds) for sampling in reversed(SAMPLINGS)]
+    tasks += [Task(NETWORK, f"space:{text}", 0) for text in reversed(ranked)]
+    found = run_tasks(tasks, setup, args.jobs)
+    ends = [
+        worker.costs.latency_ms(space.encode(a)[None])[0] for a in (space.parse(ranked[0]), space.parse(ranked[-1]))
+    ]
+    span = (0.5 * min(ends), 2.0 * max(ends))
+    supernets = supernet_results(found, ranked, scale.seeds, span)
+    result: dict[str, Any] = {
+        "scale": args.scale,
+        "settings": asdict(scale),
+        "data": {part: len(getattr(worker.data, part)) for part in ("train", "validation", "test")},
+        "device": {"cpu": cpu_identity()["cpu"], "table": table.source},
+        "supernets": supernets,
+        "baselines": [] if args.no_baselines else compare(worker, supernets, setup, args.jobs),
+    }
+    result["seconds"] = round(time.perf_counter() - began)
+    return result
+
+
+def main() -> int:
+    """Runs the experiment and prints what matters."""
+    args = parse()
+    try:
+        result = run(args)
+    except HwnasError as error:
+        print(f"cifar10: {error}", file=sys.stderr)
+        return 2
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for sampling in SAMPLINGS:
+        row = result["supernets"][sampling]
+        by_seed = ", ".join(f"{t['tau']:.2f} ({t['low']:.2f}-{t['high']:.2f})" for t in row["tau_by_seed"])
+        print(f"{sampling}: tau {by_seed}; hypervolume {np.mean(row['hypervolume']):.4f};", end=" ")
+        print(f"smallest {np.mean(row['smallest']):.2%}, largest {np.mean(row['largest']):.2%}")
+    for point in result["baselines"]:
+        print(f"at {point['limit_ms']:.3f} ms:")
+        for family, rows in point["families"].items():
+            mean = np.mean([one["test"] for one in rows])
+            print(f"  {family:<18} {mean:.2%}  {np.mean([one['ms'] for one in rows]):.3f} ms  {rows[0]['network']}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
