@@ -35,8 +35,8 @@ PARTITIONED = (
     ("qehvi", "lamoo"),
 )
 
-_BOUNDS = """A >= marks strategies whose runs were ended early, so that their counts are lower bounds and nothing is said of
-their end."""
+_BOUNDS = """A >= marks strategies whose runs were ended early, so that their counts are lower bounds and nothing is
+said of their end."""
 
 
 def wrapped(text: str) -> list[str]:
@@ -135,11 +135,12 @@ def parts_section(pairs: dict[str, Any]) -> list[str]:
         *wrapped(
             """With a model as good as the default's and all candidates enumerated, the tree has nothing left to do:
             `lamoo` and `qehvi` are the same within noise. It is kept because it costs little and models can be wrong:
-            a sampler without a model needs up to 1.4 times as many evaluations alone (mutation, which is drawn to good
-            regions by itself, gains least and ends with more missing: its last steps lie outside the region), a weak model (`hamming`: one
-            scale for all choices) ends with twice as much missing, and in the space too large to enumerate (below) the
-            tree is a little ahead at every budget. Confining every proposal to the region (`lamoo-qehvi`) costs some of
-            the last tenth of a percent, so two of the default's five proposals come from anywhere."""
+            a sampler without a model needs up to 1.4 times as many evaluations alone (mutation, which is drawn to
+            good regions by itself, gains least and ends with more missing: its last steps lie outside the region), a
+            weak model (`hamming`: one scale for all choices) ends with twice as much missing, and in the space too
+            large to enumerate (below) the tree is a little ahead at every budget. Confining every proposal to the
+            region (`lamoo-qehvi`) costs some of the last tenth of a percent, so two of the default's five proposals
+            come from anywhere."""
         ),
     ]
 
