@@ -74,6 +74,7 @@ def run_fit(options: argparse.Namespace) -> None:
 
 def run_search(options: argparse.Namespace) -> None:
     """``hwnas search``."""
+    from hwnas._cli._live import JsonWatcher, make_watcher
     from hwnas._search import run_search as search
 
     budgets = {
@@ -105,8 +106,15 @@ def run_search(options: argparse.Namespace) -> None:
         finalize=options.finalize,
         final_recipe=_recipe("--final-recipe", options.final_recipe, options.final_epochs),
     )
-    run = search(settings, Path(options.out), _progress())
-    _print(str(run.path / "report.html"))
+    watcher = make_watcher(options.quiet, options.json, _progress())
+    try:
+        run = search(settings, Path(options.out), watcher=watcher)
+    finally:
+        watcher.close()
+    if isinstance(watcher, JsonWatcher):
+        watcher.tell("end", report=str(run.path / "report.html"), networks=len(run.pareto()))
+    else:
+        _print(str(run.path / "report.html"))
 
 
 def run_export(options: argparse.Namespace) -> None:

@@ -127,6 +127,8 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--table", help="latency table to use (default: one that fits, else a new one)")
     command.add_argument("--not-here", action="store_true", help="the table's device is not here: measure no network")
     command.add_argument("--out", default="runs/latest", help="run directory (default runs/latest)")
+    command.add_argument("--quiet", action="store_true", help="print the path of the report alone")
+    command.add_argument("--json", action="store_true", help="print what happens as JSON, one object a line")
 
 
 def _export(commands: argparse._SubParsersAction[OneLineParser]) -> None:
