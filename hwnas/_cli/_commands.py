@@ -136,6 +136,34 @@ def run_export(options: argparse.Namespace) -> None:
     _print(f"{target}: {network['arch']}, test accuracy {network['accuracy']:.2%}, {value:.4g} ms {how}")
 
 
+def run_runs(options: argparse.Namespace) -> None:
+    """``hwnas runs``."""
+    from hwnas._cli._listing import run_lines
+    from hwnas._runs import find_runs
+
+    found = find_runs(Path(options.folder))
+    if options.json:
+        _print(json.dumps([info.as_dict() for info in found], indent=1))
+        return
+    for line in run_lines(found, options.folder):
+        _print(line)
+
+
+def run_compare(options: argparse.Namespace) -> None:
+    """``hwnas compare``."""
+    from hwnas._compare import compare_runs, table_lines
+    from hwnas._report import write_comparison
+
+    found = compare_runs([Path(name) for name in options.runs])
+    if options.output:
+        write_comparison(found, Path(options.output))
+    if options.json:
+        _print(json.dumps(found.as_dict(), indent=1))
+        return
+    for line in [*table_lines(found), *([options.output] if options.output else [])]:
+        _print(line)
+
+
 def run_predict(options: argparse.Namespace) -> None:
     """``hwnas predict``."""
     from hwnas._fit import written_price

@@ -33,6 +33,8 @@ def build_parser() -> argparse.ArgumentParser:
     _fit(commands)
     _search(commands)
     _export(commands)
+    _runs(commands)
+    _compare(commands)
     _predict(commands)
     _validate(commands)
     _verify(commands)
@@ -138,6 +140,21 @@ def _export(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("run", help="run directory")
     command.add_argument("--pick", default="knee", help="fastest, knee (default), most-accurate or an id")
     command.add_argument("-o", "--output", help="ONNX file to write (default: ID.onnx)")
+
+
+def _runs(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(commands, "runs", "list the runs below a folder", "hwnas runs runs/")
+    command.add_argument("folder", nargs="?", default="runs", help="folder to look through (default runs)")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _compare(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands, "compare", "hold the fronts of several runs together", "hwnas compare runs/a runs/b -o both.png"
+    )
+    command.add_argument("runs", nargs="+", metavar="RUN", help="run directories of the same objectives")
+    command.add_argument("-o", "--output", help="picture to write: a .png file, or an .html page with the table")
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _predict(commands: argparse._SubParsersAction[OneLineParser]) -> None:

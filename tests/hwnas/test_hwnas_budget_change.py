@@ -4,16 +4,11 @@ import json
 import shutil
 
 import pytest
-from cells import arguments, cut, search, trials_of, write_cells
+from cells import arguments, cut, search, trials_of
 
 from hwnas import HwnasError, SearchSettings
 from hwnas._cli import main
 from hwnas._run import Phase, Run
-
-
-@pytest.fixture(scope="module")
-def csv(tmp_path_factory):
-    return write_cells(tmp_path_factory.mktemp("cells") / "cells.csv")
 
 
 @pytest.fixture(scope="module")
