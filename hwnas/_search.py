@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -157,8 +156,9 @@ def _evaluate(study: Study, proposal: Proposal, parts: Parts) -> dict[str, Any]:
         trial, known = study.tell(proposal.number, {parts.evaluator.measure: result.value}), dict(result.known)
     record = {**trial.to_json(), "arch": parts.space.format(arch), "seconds": round(time.perf_counter() - began, 4)}
     row = np.array([proposal.codes], dtype=np.int64)
-    costs = {name: float(cost(row)[0]) for name, cost in parts.known.items()}
-    record["costs"] = {name: value for name, value in costs.items() if math.isfinite(value)}
+    costs = {name: float(parts.known[name](row)[0]) for name in parts.run.settings.budgets if name not in trial.values}
+    if costs:  # budgets of what is no objective: later looks at the journal need them
+        record["costs"] = costs
     return {**record, "seed": parts.run.settings.seed, **({"known": known} if known else {})}
 
 

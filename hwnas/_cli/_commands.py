@@ -265,6 +265,24 @@ def run_devices(options: argparse.Namespace) -> None:
         _print(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
 
 
+def run_doctor(options: argparse.Namespace) -> None:
+    """``hwnas doctor``."""
+    from dataclasses import asdict
+
+    from hwnas._doctor import examine
+
+    found = examine()
+    if options.json:
+        _print(json.dumps([asdict(finding) for finding in found], indent=1))
+        return
+    for finding in found:
+        _print(f"{finding.status:8s} {finding.check}: {finding.text}" + (f" -> {finding.fix}" if finding.fix else ""))
+    warnings = sum(finding.status == "warning" for finding in found)
+    _print(
+        f"{warnings} of {len(found)} findings spoil measurements" if warnings else "nothing spoils measurements here"
+    )
+
+
 def _measuring(options: argparse.Namespace) -> dict[str, Any]:
     names = ("threads", "batch", "precision", "provider", "protocol", "channels_last")
     return {name: getattr(options, name) for name in names}

@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     _merge(commands)
     _table(commands)
     _devices(commands)
+    _doctor(commands)
     return parser
 
 
@@ -209,6 +210,11 @@ def _table(commands: argparse._SubParsersAction[OneLineParser]) -> None:
 
 def _devices(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     _add(commands, "devices", "list the devices of this machine", "hwnas devices")
+
+
+def _doctor(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(commands, "doctor", "say what on this machine spoils measurements, and the remedy", "hwnas doctor")
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _device_options(command: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ def test_more_samples_go_on_as_if_asked_for_at_once(csv, tmp_path):
 
 def test_another_budget_binds_what_comes_and_leaves_what_was(changed):
     trials = trials_of(changed)
-    latencies = [trial["costs"]["latency_ms"] for trial in trials]
+    latencies = [trial["values"]["latency_ms"] for trial in trials]
     assert len({trial["arch"] for trial in trials}) == len(trials) == 30
     assert 4 < max(latencies[:12]) <= 8
     assert max(latencies[12:24]) <= 4
