@@ -71,6 +71,24 @@ def hypervolume_plot(curves: Curves) -> bytes:
     return png(figure)
 
 
+def time_curve_plot(curves: Curves) -> bytes | None:
+    """Hypervolume over the seconds that evaluations took; None where these are not known."""
+    if curves.seconds is None or curves.seconds[-1] <= 0:
+        return None
+    figure, axes = make_figure()
+    scale, unit = next(
+        (s, u)
+        for s, u in ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
+        if curves.seconds[-1] >= 3 * s or s == 1.0
+    )
+    axes.plot(curves.seconds / scale, curves.volumes, color=BLUE, drawstyle="steps-post")
+    axes.set_xlabel(f"time of evaluations ({unit})")
+    axes.set_ylabel("hypervolume (objectives scaled to 0-1)")
+    axes.set_title("Progress over time")
+    axes.set_xlim(left=0)
+    return png(figure)
+
+
 def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
     """Predicted against measured latency of the winners; None when none was measured."""
     pairs = measured_pairs(networks)

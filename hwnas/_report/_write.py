@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from hwnas._elsewhere import elsewhere_line, is_elsewhere
+from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves, measured_pairs
 from hwnas._report._html import escape, image, page
 from hwnas._report._partition import partition_plot, partition_rows
+from hwnas._report._time import Spent, time_plot, time_spent, time_table
 from hwnas._run import Run
 from hwnas._version import __version__
+from hwnas.spaces import Space, make_space
 from latency_tables import LatencyTable, load_table
 from search import Partition, Study, Trial, partition_of
 
@@ -26,39 +30,67 @@ def write_report(run: Run, study: Study) -> None:
         run: a run with ``pareto.json``.
         study: what was searched for and found, with at least one successful trial.
     """
-    networks, partition = run.pareto(), partition_of(study)
-    pictures = _pictures(run, study, networks, partition)
+    copy = run.path / "table.json"
+    table = load_table(copy) if copy.exists() else None
+    settings = dict(run.identity["space"])
+    space = make_space(settings.pop("name"), **settings)
+    shown = _Shown(
+        run=run,
+        study=study,
+        space=space,
+        table=table,
+        networks=run.pareto(),
+        partition=partition_of(study),
+        spent=time_spent(space, table, run.pareto()),
+    )
+    pictures = _pictures(shown)
     for name, data in pictures.items():
         run.write(f"{name}.png", data)
-    run.write("report.html", _page(run, study.trials, networks, pictures, partition))
+    run.write("report.html", _page(shown, pictures))
 
 
-def _pictures(
-    run: Run, study: Study, networks: Sequence[dict[str, Any]], partition: Partition | None
-) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class _Shown:
+    """What the report is about."""
+
+    run: Run
+    study: Study
+    space: Space
+    table: LatencyTable | None
+    networks: Sequence[dict[str, Any]]
+    partition: Partition | None
+    spent: Sequence[Spent]
+
+
+def _pictures(shown: _Shown) -> dict[str, bytes]:
     if find_spec("matplotlib") is None:
         return {}
     from hwnas._report import _plots
 
-    curves = make_curves(study.problem, study.trials)
+    study, networks, partition = shown.study, shown.networks, shown.partition
+    curves = make_curves(study.problem, study.trials, _seconds(shown.run))
     found = {
-        "front": _plots.front_plot(curves, networks, run.settings.budgets.get("latency_ms")),
+        "front": _plots.front_plot(curves, networks, shown.run.settings.budgets.get("latency_ms")),
+        "time": time_plot(shown.spent) if shown.spent else None,
         "hypervolume": _plots.hypervolume_plot(curves),
+        "hypervolume_time": _plots.time_curve_plot(curves),
         "latency": _plots.latency_plot(networks),
         "partition": partition_plot(partition, study.problem, study.trials) if partition else None,
     }
     return {name: data for name, data in found.items() if data is not None}
 
 
-def _page(
-    run: Run,
-    trials: Sequence[Trial],
-    networks: Sequence[dict[str, Any]],
-    pictures: dict[str, bytes],
-    partition: Partition | None,
-) -> str:
-    copy = run.path / "table.json"
-    table = load_table(copy) if copy.exists() else None
+def _seconds(run: Run) -> dict[int, float] | None:
+    """Seconds that each journalled trial took, by number; None where the journal does not say."""
+    try:
+        lines = (run.path / "trials.jsonl").read_text(encoding="utf-8").splitlines()
+        return {record["number"]: float(record["seconds"]) for record in map(json.loads, lines)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _page(shown: _Shown, pictures: dict[str, bytes]) -> str:
+    run, trials, networks, table = shown.run, shown.study.trials, shown.networks, shown.table
     parts = [
         f"<h1>hwnas: {escape(run.path.name)}</h1>",
         f"<p>{escape(_summary(run, trials, networks))}</p>",
@@ -66,18 +98,37 @@ def _page(
         "<h2>Networks</h2>",
         _network_table(networks),
         f"<p class=note>{_explanation(networks)}</p>",
+        _time_section(shown, pictures),
         "<h2>Does the table hold?</h2>",
         _table_section(run, table, networks),
         image(pictures, "latency", "Predicted against measured latency of the winners"),
         "<h2>Progress</h2>",
         image(pictures, "hypervolume", "Hypervolume over evaluated architectures"),
-        _partition_section(partition, pictures),
+        image(pictures, "hypervolume_time", "Hypervolume over the time of evaluations"),
+        _choices_section(shown),
+        _partition_section(shown.partition, pictures),
         "" if pictures else "<p class=note>Install hwnas[report] for the pictures.</p>",
         "<h2>Settings and device</h2>",
         _facts({**_flat(run.settings.as_dict()), **(dict(table.identity) if table else {}), "hwnas": __version__}),
     ]
-    body = "\n".join(part for part in parts if part)
-    return page(run.path.name, body)
+    return page(run.path.name, "\n".join(part for part in parts if part))
+
+
+def _time_section(shown: _Shown, pictures: dict[str, bytes]) -> str:
+    if not shown.spent:
+        return ""
+    return (
+        "<h2>Where the time goes</h2>"
+        + image(pictures, "time", "Predicted latency of each network, part by part")
+        + "<p class=note>Prices of the latency table, calibrated; below, the dearest operators of each network.</p>"
+        + time_table(shown.spent)
+    )
+
+
+def _choices_section(shown: _Shown) -> str:
+    front, trials = shown.study.front(), shown.study.context().successful
+    found = favours(shown.space, front, trials)
+    return f"<h2>What the front has in common</h2>{favour_table(found, len(front), len(trials))}" if found else ""
 
 
 def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any]]) -> str:
