@@ -51,7 +51,7 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     axes.set_xlabel(AXES.get(curves.cost_name, curves.cost_name))
     axes.set_ylabel(label)
     axes.set_title(f"{curves.measure.capitalize()} against cost")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(framealpha=0.85, edgecolor="none", fontsize=8, loc="lower right")
     return png(figure)
 
 
