@@ -196,7 +196,7 @@ class Run:
             if any(not item.keys() >= _PARETO_KEYS for item in found):
                 raise ValueError
             return found
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             raise RunError(f"{path} is damaged; run the same `hwnas search` again to write it anew") from None
 
 
@@ -227,7 +227,7 @@ class TrialJournal:
     def _take(self, number: int, line: bytes) -> None:
         try:
             self.records.append(dict(json.loads(line)))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise RunError(f"{self.path} is damaged in line {number}; restore it or choose another --out") from None
 
     def append(self, record: Mapping[str, object]) -> None:
@@ -253,7 +253,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         what = "is not a run of hwnas (no settings.json)" if path.is_dir() else "does not exist"
         raise RunError(f"{path} {what}; choose another folder") from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise RunError(f"{path / 'settings.json'} cannot be read; choose another folder") from None
     parts = [record.get(name) for name in ("settings", "identity")] if isinstance(record, dict) else []
     if not parts or record.get("format") != _FORMAT or not all(isinstance(part, dict) for part in parts):

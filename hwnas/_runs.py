@@ -133,7 +133,7 @@ def read_run(path: Path) -> PastRun:
     for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), 1):
         try:
             trials.append(_trial(json.loads(line), found.objectives))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             raise RunError(f"{journal} is damaged in line {number}; restore it or choose another --out") from None
     return PastRun(run, tuple(trials))
 

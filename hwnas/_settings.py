@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -19,6 +18,7 @@ FINALIZE = ("none", "finetune", "train")
 """Final training: none, from the weights that the search has, or from scratch."""
 _LATENCY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)?\Z")
 _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMG]?)B?\Z")
+_MOST = 1e300
 _LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, None: 1.0}
 _COUNT_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
@@ -155,7 +155,7 @@ def require_budgets(budgets: object) -> Mapping[str, float]:
     """
     known = tuple(OBJECTIVES.values())
     if not isinstance(budgets, Mapping) or any(
-        name not in known or type(value) not in (int, float) or not 0 < value < math.inf
+        name not in known or type(value) not in (int, float) or not 0 < value <= _MOST
         for name, value in budgets.items()
     ):
         raise ValueError(f"{budgets!r} are no budgets")

@@ -330,4 +330,6 @@ def _progress() -> Callable[[str], None]:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    """A line on standard output; what its encoding does not know is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
