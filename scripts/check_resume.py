@@ -2,10 +2,11 @@
 
     python scripts/check_resume.py --kills 50
 
-Every search looks its accuracies up in a made-up table of cells. It is killed after a random part of the time that an
-unbroken search takes, started again, killed again, until one start comes to its end; then the next search begins, until
-there were enough kills. A search passes where no finished trial was lost, changed or run twice, and where its
-trials and its front are those of the unbroken search. Leaves with exit code 1 where one does not.
+Every search looks its accuracies up in a made-up table of cells. It is killed, started again, killed again, until one
+start comes to its end; then the next search begins, until there were enough kills. Two in three kills come a random
+moment after one of the next trials, the others after a random part of the time that an unbroken search takes, so that
+they hit the start and the hand-over too. A search passes where no finished trial was lost, changed or run twice, and
+where its trials and its front are those of the unbroken search. Leaves with exit code 1 where one does not.
 """
 
 from __future__ import annotations
@@ -82,6 +83,19 @@ def trials(out: Path) -> list[dict[str, object]]:
     return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in journal(out).splitlines()]
 
 
+def wait(
+    process: multiprocessing.Process, out: Path, done: int, samples: int, whole_s: float, rng: np.random.Generator
+) -> None:
+    """Until the moment of the next kill, or the end of the process."""
+    if done >= samples or rng.random() < 1 / 3:
+        process.join(rng.uniform(0.0, whole_s))
+        return
+    target = min(samples, done + int(rng.integers(1, 7)))
+    while process.exitcode is None and journal(out).count(b"\n") < target:
+        process.join(0.002)
+    process.join(rng.uniform(0.0, 2 * SLOW_S))
+
+
 def killed_search(
     table: Path, out: Path, options: argparse.Namespace, whole_s: float, rng: np.random.Generator, kills: int
 ) -> tuple[list[int], int]:
@@ -93,7 +107,10 @@ def killed_search(
     moments, lost, before = [], 0, b""
     while True:
         process = start(table, out, options)
-        process.join(rng.uniform(0.0, whole_s) if len(moments) < kills else None)
+        if len(moments) < kills:
+            wait(process, out, before.count(b"\n"), options.samples, whole_s, rng)
+        else:
+            process.join()
         if process.exitcode is None:
             os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
         process.join()

@@ -88,15 +88,18 @@ class TerminalWatcher(Watcher):
 
     def close(self) -> None:
         """Leave the last status where it is."""
-        self._draw()
+        if self._status is not None:
+            self._draw()
         if self._shown:
             self._stream.write("\n")
             self._stream.flush()
-        self._status, self._shown = None, ""
+        self._shown = ""
 
     def _draw(self) -> None:
+        """The status; worked out anew only where a trial came since the last time."""
         if self._status is not None:
-            self._shown = status_line(self._status())[: max(1, self._columns() - 1)]
+            self._shown, self._status = status_line(self._status())[: max(1, self._columns() - 1)], None
+        if self._shown:
             self._stream.write("\r\x1b[K" + self._shown)
             self._stream.flush()
 

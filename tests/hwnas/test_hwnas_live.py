@@ -39,6 +39,8 @@ def test_a_terminal_shows_one_line_that_changes_in_place():
     assert all(len(line.rstrip("\n")) < 30 for line in drawn)
     assert any("report: here\n" in line for line in drawn)
     assert drawn[-1] == status_line(status(40))[:29] + "\n"
+    watcher.line("more")
+    assert stream.getvalue().endswith("\nmore\n")
 
 
 def test_plain_lines_where_there_is_no_terminal(monkeypatch):
