@@ -70,6 +70,8 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher) -> None:
         progress(f"budgets from here on: {_told(run.settings.budgets)} (until now {_told(before)})")
     _sample(parts, study, journal, watcher)
     winners = _winners(study, parts)
+    if not winners and study.context().outside:
+        raise HwnasError(f"no trial so far keeps the budgets {_told(run.settings.budgets)}; ask for more --samples")
     if not winners:
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {journal.path}")
     if parts.data is None:

@@ -76,6 +76,20 @@ def test_an_impossible_budget_changes_nothing(csv, changed, tmp_path, capsys):
     assert (out / "settings.json").read_bytes() == before
 
 
+def test_a_budget_that_no_trial_keeps_asks_for_more_samples(csv, changed, tmp_path, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(changed, out)
+    first, *others = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()][:10]
+    cheapest, second = sorted(trial["values"]["latency_ms"] for trial in [first, *others])[:2]
+    assert first["values"]["latency_ms"] == cheapest
+    first |= {"values": {}, "failed": "no luck"}
+    (out / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [first, *others]))
+    budget = round((cheapest + second) / 2, 3)
+    assert main(arguments(csv, out, samples=10, budget=f"{budget}ms")) == 2
+    message = f"no trial so far keeps the budgets latency_ms {budget:g}; ask for more --samples"
+    assert capsys.readouterr().err.splitlines()[-1] == f"hwnas: error: {message}"
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
