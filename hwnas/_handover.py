@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from hwnas._errors import RunError
-from hwnas._prepare import Parts, Progress
+from hwnas._prepare import Parts
 from hwnas._space_costs import SpaceCosts
+from hwnas._watch import Progress
 from hwnas.data import ImageData
 from hwnas.spaces import Architecture, Space
 from profilers import (

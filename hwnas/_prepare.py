@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ import numpy.typing as npt
 from hwnas._elsewhere import elsewhere_line, is_elsewhere, require_usable
 from hwnas._errors import HwnasError, RunError
 from hwnas._finalize import require_finalizable
-from hwnas._problem import make_problem
+from hwnas._problem import Known, make_problem
 from hwnas._run import Run
 from hwnas._settings import SearchSettings
 from hwnas._space_costs import COSTS, SpaceCosts
 from hwnas._tables import build_table, default_table_path, find_table, require_coverage
+from hwnas._watch import Progress
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import Evaluator, TableEvaluator, make_evaluator
 from hwnas.spaces import Space, make_space
@@ -26,8 +27,6 @@ from hwnas.training import CostFunction
 from latency_tables import IdentityMismatchError, LatencyTable, dump_table, load_table, save_table
 from profilers import Backend
 from search import Problem, make_strategy
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class Parts:
         evaluator: not yet prepared.
         cheap: its cheap stand-in, not yet prepared; None without one.
         costs: known before evaluation.
+        known: the cost functions, by name.
+        under: the problem with other budgets.
         problem: objectives and constraints.
     """
 
@@ -52,6 +53,8 @@ class Parts:
     evaluator: Evaluator
     cheap: Evaluator | None
     costs: SpaceCosts
+    known: Mapping[str, Known]
+    under: Callable[[Mapping[str, float]], Problem]
     problem: Problem
 
 
@@ -84,12 +87,16 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
         for one in (evaluator, cheap):
             if one is not None:
                 one.cost = CostFunction(f"latency_ms of table {digest[:16]}", costs.latency_ms)
-    known: dict[str, Any] = {name: costs.cost(name) for name in COSTS}
+    known: dict[str, Known] = {name: costs.cost(name) for name in COSTS}
     if settings.latency_column is not None:
         known["latency_ms"] = _column_cost(space, evaluator, settings.latency_column)
-    problem = make_problem(space, known, settings.minimize, settings.budgets, evaluator.measure)
-    problem = replace(problem, cheap=cheap is not None)
-    return Parts(run, None if elsewhere else backend, space, data, evaluator, cheap, costs, problem)
+
+    def under(budgets: Mapping[str, float]) -> Problem:
+        problem = make_problem(space, known, settings.minimize, budgets, evaluator.measure)
+        return replace(problem, cheap=cheap is not None)
+
+    place = None if elsewhere else backend
+    return Parts(run, place, space, data, evaluator, cheap, costs, known, under, under(settings.budgets))
 
 
 def _load_data(settings: SearchSettings) -> ImageData | None:

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas._errors import RunError
-from hwnas._settings import SearchSettings
+from hwnas._errors import HwnasError, RunError
+from hwnas._settings import SearchSettings, require_budgets
 from latency_tables import LineJournal, write_atomic
 
 _FORMAT = "hwnas-run"
 _VERSION = 1
-_MAY_CHANGE = ("samples", "table", "finalize", "final_recipe")
+_MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe")
 _PARETO_KEYS = {"id", "arch", "accuracy", "validation_accuracy", "latency_ms", "onnx"}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Budgets that a run had before others took their place.
+
+    Attributes:
+        until: number of the first trial that they did not hold for.
+        budgets: upper bounds, by cost name.
+    """
+
+    until: int
+    budgets: Mapping[str, float]
 
 
 class Run:
@@ -23,19 +38,24 @@ class Run:
     Attributes:
         path: the directory.
         settings: what is searched for.
+        identity: what the settings stand for.
+        phases: budgets before the present ones, each with the number of trials at which it was given up, ascending.
+        finished: number of trials that were handed over; None where the search has not come that far.
     """
 
     def __init__(self, path: Path, settings: SearchSettings, identity: Mapping[str, Any]) -> None:
         self.path = path
         self.settings = settings
         self.identity = identity
+        self.phases: list[Phase] = []
+        self.finished: int | None = None
 
     @classmethod
     def create(cls, path: Path, settings: SearchSettings, identity: Mapping[str, Any]) -> Run:
         """Make a run directory, or take one up again.
 
-        A run with trials is only continued with the same settings and the same identity; it may get more samples and
-        another final training.
+        A run with trials is only continued with the same settings and the same identity; it may get more samples,
+        other budgets and another final training, which `go_on` records.
 
         Args:
             path: the directory.
@@ -50,14 +70,14 @@ class Run:
         run = cls(path, settings, json.loads(json.dumps(identity)))
         if path.is_dir() and any(not item.name.endswith(".partial") for item in path.iterdir()):
             if run.has_trials():
-                run._require_same(_read_record(path))
-            else:
-                _read_record(path)
+                run._take_up(_read_record(path))
+                return run
+            _read_record(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            run._write_settings()
         except OSError as error:
             raise RunError(f"cannot write into {path}: {error.strerror}; choose another --out") from None
+        run._write_settings()
         return run
 
     @classmethod
@@ -68,15 +88,52 @@ class Run:
             RunError: the folder is no run, or its settings are damaged.
         """
         record = _read_record(path)
-        return cls(path, SearchSettings.from_dict(record["settings"]), record["identity"])
+        run = cls(path, SearchSettings.from_dict(record["settings"]), record["identity"])
+        run.phases, run.finished = _phases_of(path, record), record.get("finished")
+        return run
 
     def has_trials(self) -> bool:
         """Whether a trial has been written."""
         journal = self.path / "trials.jsonl"
         return journal.exists() and journal.stat().st_size > 0
 
-    def _require_same(self, record: Mapping[str, Any]) -> None:
+    def go_on(self, trials: int) -> None:
+        """Record the settings, and that the budgets before them held up to here; the journal must be locked.
+
+        Args:
+            trials: finished so far.
+
+        Raises:
+            RunError: the settings cannot be written.
+        """
+        self.phases, self.finished = self.phases_at(trials), None
+        self._write_settings()
+
+    def phases_at(self, trials: int) -> list[Phase]:
+        """The phases where so many trials are finished; those that no trial was proposed in are none."""
+        found: list[Phase] = []
+        for phase in self.phases:
+            until = min(phase.until, trials)
+            if until > (found[-1].until if found else 0):
+                found.append(Phase(until, phase.budgets))
+        if found and found[-1] == Phase(trials, self.settings.budgets):
+            found.pop()
+        return found
+
+    def finish(self, trials: int) -> None:
+        """Record that the networks of so many trials were handed over."""
+        self.finished = trials
+        self._write_settings()
+
+    def _take_up(self, record: Mapping[str, Any]) -> None:
+        """Refuse another search's record; take over its phases, the budgets that end now as the last of them."""
         before = SearchSettings.from_dict(record["settings"])  # with defaults for what an older hwnas did not know
+        self._require_same(before, record)
+        self.phases, self.finished = _phases_of(self.path, record), record.get("finished")
+        if dict(before.budgets) != dict(self.settings.budgets):
+            self.phases.append(Phase(sys.maxsize, before.budgets))
+
+    def _require_same(self, before: SearchSettings, record: Mapping[str, Any]) -> None:
         old, new = (json.loads(json.dumps(settings.as_dict())) for settings in (before, self.settings))
         for name in new:
             if name not in _MAY_CHANGE and old.get(name) != new[name]:
@@ -95,7 +152,14 @@ class Run:
     def _write_settings(self) -> None:
         settings = self.settings.as_dict()
         record = {"format": _FORMAT, "version": _VERSION, "settings": settings, "identity": self.identity}
-        write_atomic(self.path / "settings.json", json.dumps(record, indent=1) + "\n")
+        if self.phases:
+            record["phases"] = [{"until": phase.until, "budgets": dict(phase.budgets)} for phase in self.phases]
+        if self.finished is not None:
+            record["finished"] = self.finished
+        try:
+            write_atomic(self.path / "settings.json", json.dumps(record, indent=1) + "\n")
+        except OSError as error:
+            raise RunError(f"cannot write into {self.path}: {error.strerror}; choose another --out") from None
 
     def folder(self, name: str) -> Path:
         """A folder inside the run, made where absent."""
@@ -132,7 +196,7 @@ class Run:
             if any(not item.keys() >= _PARETO_KEYS for item in found):
                 raise ValueError
             return found
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             raise RunError(f"{path} is damaged; run the same `hwnas search` again to write it anew") from None
 
 
@@ -163,7 +227,7 @@ class TrialJournal:
     def _take(self, number: int, line: bytes) -> None:
         try:
             self.records.append(dict(json.loads(line)))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise RunError(f"{self.path} is damaged in line {number}; restore it or choose another --out") from None
 
     def append(self, record: Mapping[str, object]) -> None:
@@ -189,7 +253,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         what = "is not a run of hwnas (no settings.json)" if path.is_dir() else "does not exist"
         raise RunError(f"{path} {what}; choose another folder") from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise RunError(f"{path / 'settings.json'} cannot be read; choose another folder") from None
     parts = [record.get(name) for name in ("settings", "identity")] if isinstance(record, dict) else []
     if not parts or record.get("format") != _FORMAT or not all(isinstance(part, dict) for part in parts):
@@ -197,6 +261,20 @@ def _read_record(path: Path) -> dict[str, Any]:
     if record.get("version") != _VERSION:
         raise RunError(f"{path} was written by another version of hwnas (run format {record.get('version')})")
     return dict(record)
+
+
+def _phases_of(path: Path, record: Mapping[str, Any]) -> list[Phase]:
+    phases, finished = record.get("phases", []), record.get("finished")
+    try:
+        found = [Phase(phase["until"], require_budgets(phase["budgets"])) for phase in phases]
+        ends = [phase.until for phase in found]
+        if any(type(end) is not int for end in [*ends, *([] if finished is None else [finished])]):
+            raise ValueError
+        if ends != sorted(set(ends)) or (ends and ends[0] < 1):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, HwnasError):
+        raise RunError(f"{path / 'settings.json'} cannot be read; choose another folder") from None
+    return found
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

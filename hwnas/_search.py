@@ -4,61 +4,89 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hwnas._errors import HwnasError, NoAccuracyError
 from hwnas._finalize import finalized
 from hwnas._front import spread_along
 from hwnas._handover import Winner, hand_over, known_costs
-from hwnas._prepare import Parts, Progress, prepare
+from hwnas._prepare import Parts, prepare
 from hwnas._run import Run, TrialJournal
 from hwnas._settings import SearchSettings
+from hwnas._watch import Clock, Interrupted, Lines, Progress, Watcher
 from search import Proposal, RestoreError, Study, Trial, make_strategy
 
 FINALISTS = 10
 
 
-def run_search(settings: SearchSettings, out: Path, progress: Progress = lambda text: None) -> Run:
+def run_search(
+    settings: SearchSettings, out: Path, progress: Progress = lambda text: None, watcher: Watcher | None = None
+) -> Run:
     """Search, or go on with an interrupted search, and hand its front over.
 
     Args:
         settings: what to search for.
-        out: the run directory; an interrupted run of the same settings in it is continued.
+        out: the run directory; an interrupted run of the same settings in it is continued, with more samples or
+            other budgets where these are asked for.
         progress: receives lines for people.
+        watcher: hears of every trial too, and takes the place of `progress`.
 
     Raises:
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
+        Interrupted: the user stopped it; every finished trial is safe.
     """
-    parts = prepare(settings, out, progress)
-    run = parts.run
-    journal = TrialJournal(run.path / "trials.jsonl")
+    watcher = watcher or Lines(progress)
+    parts = prepare(settings, out, watcher.line)
+    journal = TrialJournal(parts.run.path / "trials.jsonl")
     try:
-        study = _restore(parts, journal)
-        progress(f"preparing evaluator {settings.evaluator.partition(':')[0]}")
-        parts.evaluator.prepare(run.folder("evaluator"), _every(10.0, progress))
-        if parts.cheap is not None:
-            progress(f"preparing its cheap stand-in {parts.cheap.name}")
-            parts.cheap.prepare(run.folder("cheap"), _every(10.0, progress))
-        if study.trials:
-            progress(f"going on after {len(study.trials)} trials")
-        _sample(parts, study, journal, progress)
-        winners = _winners(study, parts)
-        if not winners:
-            raise HwnasError(f"no architecture could be evaluated; see the reasons in {journal.path}")
-        if parts.data is None:
-            entries = [known_costs(winner, parts.space, parts.costs) for winner in winners]
-            run.write("pareto.json", json.dumps(entries, indent=1) + "\n")
-        else:
-            hand_over(finalized(parts, winners, progress, _every(10.0, progress)), winners, progress)
-        from hwnas._report import write_report
-
-        write_report(run, study)
+        _search(parts, journal, watcher)
+    except KeyboardInterrupt:
+        safe = f"{len(journal.records)} trials are safe in {journal.path}"
+        raise Interrupted(f"interrupted; {safe}, run the same command again to go on") from None
     finally:
         journal.close()
-    progress(f"report: {run.path / 'report.html'}")
-    return run
+    watcher.line(f"report: {parts.run.path / 'report.html'}")
+    return parts.run
+
+
+def _search(parts: Parts, journal: TrialJournal, watcher: Watcher) -> None:
+    """From the journal as it is to the report."""
+    run, progress = parts.run, watcher.line
+    study = _restore(parts, journal)
+    before = dict(run.phases[-1].budgets) if run.phases and run.phases[-1].until > len(study.trials) else None
+    run.go_on(len(study.trials))
+    progress(f"preparing evaluator {run.settings.evaluator.partition(':')[0]}")
+    parts.evaluator.prepare(run.folder("evaluator"), _every(10.0, progress))
+    if parts.cheap is not None:
+        progress(f"preparing its cheap stand-in {parts.cheap.name}")
+        parts.cheap.prepare(run.folder("cheap"), _every(10.0, progress))
+    if study.trials:
+        progress(f"going on after {len(study.trials)} trials")
+    if study.trials and before is not None:
+        progress(f"budgets from here on: {_told(run.settings.budgets)} (until now {_told(before)})")
+    _sample(parts, study, journal, watcher)
+    winners = _winners(study, parts)
+    if not winners and study.context().outside:
+        raise HwnasError(f"no trial so far keeps the budgets {_told(run.settings.budgets)}; ask for more --samples")
+    if not winners:
+        raise HwnasError(f"no architecture could be evaluated; see the reasons in {journal.path}")
+    if parts.data is None:
+        entries = [known_costs(winner, parts.space, parts.costs) for winner in winners]
+        run.write("pareto.json", json.dumps(entries, indent=1) + "\n")
+    else:
+        hand_over(finalized(parts, winners, progress, _every(10.0, progress)), winners, progress)
+    from hwnas._report import write_report
+
+    write_report(run, study)
+    run.finish(len(study.trials))
+
+
+def _told(budgets: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in budgets.items()) or "none"
 
 
 def _every(seconds: float, progress: Progress) -> Callable[[int, int, str], None]:
@@ -83,7 +111,14 @@ def _restore(parts: Parts, journal: TrialJournal) -> Study:
     settings = parts.run.settings
     try:
         trials = [Trial.from_json(record) for record in journal.records]
-        study = Study.restore(parts.problem, make_strategy(settings.strategy_name), seed=settings.seed, trials=trials)
+        phases = [(phase.until, parts.under(phase.budgets)) for phase in parts.run.phases_at(len(trials))]
+        study = Study.restore(
+            parts.problem,
+            make_strategy(settings.strategy_name),
+            seed=settings.seed,
+            trials=trials,
+            earlier=phases,
+        )
         for trial, record in zip(trials, journal.records, strict=True):
             if record.get("arch") != parts.space.format(parts.space.decode(trial.codes)):
                 raise RestoreError(f"trial {trial.number} names another architecture than its codes")
@@ -92,19 +127,18 @@ def _restore(parts: Parts, journal: TrialJournal) -> Study:
     return study
 
 
-def _sample(parts: Parts, study: Study, journal: TrialJournal, progress: Progress) -> None:
+def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher) -> None:
     """Ask, evaluate, journal and tell until the samples are used up (cheap ones do not count) or the space is."""
     samples = parts.run.settings.samples
-    report_every = max(1, samples // 20)
     done = sum(not trial.cheap for trial in study.trials)
+    clock = Clock(done)
     while done < samples and (proposals := study.ask()):
         for proposal in proposals:
             if done >= samples:
                 break
             journal.append(_evaluate(study, proposal, parts))
             done += not proposal.cheap
-            if done % report_every == 0 and not proposal.cheap:
-                progress(_status(study, samples))
+            watcher.trial(journal.records[-1], lambda: clock.status(study, samples))
 
 
 def _evaluate(study: Study, proposal: Proposal, parts: Parts) -> dict[str, Any]:
@@ -123,17 +157,11 @@ def _evaluate(study: Study, proposal: Proposal, parts: Parts) -> dict[str, Any]:
     else:
         trial, known = study.tell(proposal.number, {parts.evaluator.measure: result.value}), dict(result.known)
     record = {**trial.to_json(), "arch": parts.space.format(arch), "seconds": round(time.perf_counter() - began, 4)}
+    row = np.array([proposal.codes], dtype=np.int64)
+    costs = {name: float(parts.known[name](row)[0]) for name in parts.run.settings.budgets if name not in trial.values}
+    if costs:  # budgets of what is no objective: later looks at the journal need them
+        record["costs"] = costs
     return {**record, "seed": parts.run.settings.seed, **({"known": known} if known else {})}
-
-
-def _status(study: Study, samples: int) -> str:
-    full = [trial for trial in study.trials if not trial.cheap]
-    good = [trial for trial in full if trial.ok]
-    measure = study.problem.objectives[0].name
-    best = max((trial.values[measure] for trial in good), default=0.0)
-    text = f"{best:.2%}" if measure == "accuracy" else f"{best:.4g}"
-    volume = study.context().hypervolume if good else 0.0
-    return f"{len(full)} of {samples} samples: best {measure} {text}, hypervolume {volume:.4f}"
 
 
 def _winners(study: Study, parts: Parts) -> list[Winner]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from hwnas._errors import HwnasError, RunError
@@ -18,6 +18,7 @@ FINALIZE = ("none", "finetune", "train")
 """Final training: none, from the weights that the search has, or from scratch."""
 _LATENCY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)?\Z")
 _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMG]?)B?\Z")
+_MOST = 1e300
 _LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, None: 1.0}
 _COUNT_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
@@ -136,9 +137,45 @@ class SearchSettings:
             RunError: a field is unknown or of the wrong type.
         """
         try:
-            return cls(**{**record, "minimize": tuple(record["minimize"])})
-        except (TypeError, KeyError) as error:
+            minimize = record["minimize"]
+            if not isinstance(minimize, list) or any(not isinstance(name, str) for name in minimize):
+                raise TypeError("minimize is no list of names")
+            found = cls(**{**record, "minimize": tuple(minimize)})
+            _require_types(found)
+            return found
+        except (TypeError, KeyError, ValueError) as error:
             raise RunError(f"the run's settings cannot be read: {error}") from None
+
+
+def require_budgets(budgets: object) -> Mapping[str, float]:
+    """Upper bounds by cost name, as a file holds them.
+
+    Raises:
+        ValueError: they are none.
+    """
+    known = tuple(OBJECTIVES.values())
+    if not isinstance(budgets, Mapping) or any(
+        name not in known or type(value) not in (int, float) or not 0 < value <= _MOST
+        for name, value in budgets.items()
+    ):
+        raise ValueError(f"{budgets!r} are no budgets")
+    return budgets
+
+
+def _require_types(settings: SearchSettings) -> None:
+    """Raise `TypeError` or `ValueError` for a field of another type than its default's (None is also a string)."""
+    optional = {"data_limit": int, "image_size": int}
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        default = item.default if item.default is not MISSING else {}
+        kind = (
+            Mapping if isinstance(default, dict) else optional.get(item.name, str if default is None else type(default))
+        )
+        if not (isinstance(value, kind) or (value is None and default is None)) or (
+            kind is int and isinstance(value, bool)
+        ):
+            raise TypeError(f"{item.name} is {value!r}")
+    require_budgets(settings.budgets)
 
 
 def parse_latency(text: str) -> float:

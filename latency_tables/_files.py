@@ -77,7 +77,7 @@ class LineJournal:
             while written < len(data):
                 written += os.pwrite(self._file, data[written:], self._length + written)
             os.fsync(self._file)
-        except OSError:
+        except BaseException:  # an interrupt, too, leaves whole lines only
             os.ftruncate(self._file, self._length)
             raise
         self._length += len(data)

@@ -92,17 +92,26 @@ class Context:
     Attributes:
         problem: The problem.
         trials: Every finished trial, failed and cheap ones too, by number.
-        successful: The full ones among them that have values and keep the expensive constraints (n).
+        successful: The full ones among them that have values and keep the constraints (n).
+        outside: Full ones with values that break a known constraint: they were tried while the problem was another.
+            Models may learn from them; no front or hypervolume counts them.
         batches: Index of the batch of each successful trial (n,), 0 for the initial design.
         codes: Canonical rows (n, d) of the successful trials.
         values: Their natural objective values (n, m).
     """
 
-    def __init__(self, candidates: Candidates, trials: Sequence[Trial], batch_of: Sequence[int]) -> None:
+    def __init__(
+        self, candidates: Candidates, trials: Sequence[Trial], batch_of: Sequence[int], screen: bool = False
+    ) -> None:
         self.problem: Problem = candidates.problem
         self.candidates = candidates
         self.trials = tuple(trials)
         good = [i for i, t in enumerate(self.trials) if t.ok and not t.cheap and self.problem.feasible(t.values)]
+        self.outside: tuple[Trial, ...] = ()
+        if screen and good:
+            inside = self.problem.admissible(np.array([self.trials[i].codes for i in good], dtype=np.int64))
+            self.outside = tuple(self.trials[i] for i, keep in zip(good, inside, strict=True) if not keep)
+            good = [i for i, keep in zip(good, inside, strict=True) if keep]
         self.successful: tuple[Trial, ...] = tuple(self.trials[i] for i in good)
         names = [o.name for o in self.problem.objectives]
         shape = (len(good), self.problem.domain.dimension)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from search._arrays import IntArray, row_keys, unique_rows
+from search._batch import fill, single_threaded
 from search._candidates import Candidates
 from search._context import Context
 from search._errors import ProblemError, RestoreError, TellError
@@ -21,14 +21,6 @@ __all__ = ["Study"]
 
 _STATE_VERSION = 1
 _KNOWN_TOLERANCE = 1e-9
-
-
-def _single_threaded() -> AbstractContextManager[object]:
-    """One thread for linear algebra: the order of its sums, and so a resumed study, must not depend on cores."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    limits: AbstractContextManager[object] = threadpool_limits(limits=1)
-    return limits
 
 
 class Study:
@@ -62,6 +54,7 @@ class Study:
         self._trials: dict[int, Trial] = {}
         self._batch_of: list[int] = []
         self._batches = 0
+        self._changes: list[tuple[int, int]] = []
         self._pending: dict[int, Proposal] = {}
 
     @property
@@ -77,7 +70,7 @@ class Study:
     def context(self) -> Context:
         """The view that strategies get, over every finished trial."""
         trials = self.trials
-        return Context(self._candidates, trials, [self._batch_of[t.number] for t in trials])
+        return Context(self._candidates, trials, [self._batch_of[t.number] for t in trials], bool(self._changes))
 
     def front(self) -> tuple[Trial, ...]:
         """The successful trials that no other one dominates, by number."""
@@ -150,22 +143,47 @@ class Study:
             return Trial(proposal.number, proposal.codes, {}, ", ".join(wrong), proposal.cheap)
         return Trial(proposal.number, proposal.codes, complete, None, proposal.cheap)
 
+    def change(self, problem: Problem) -> None:
+        """Goes on under another problem: other constraints, anchors or scales.
+
+        Proposals in flight are dropped, finished trials stay. Those that break a new constraint count for no front or
+        hypervolume (`Context.outside`). The next batch begins with the new problem's anchors, and is a random design
+        like the first one where fewer than `initial` trials are left.
+
+        Raises:
+            ProblemError: When its domain has other choices or its objectives have other names or directions.
+        """
+        before, after = (
+            (p.domain.cardinalities, [(o.name, o.direction) for o in p.objectives]) for p in (self.problem, problem)
+        )
+        if before != after:
+            raise ProblemError("a study goes on with other constraints only, not with another domain or objectives")
+        self._pending = {}
+        kept = max(self._trials, default=-1) + 1
+        del self._batch_of[kept:]
+        self._batches = self._batch_of[-1] + 1 if self._batch_of else 0
+        self.problem, self._candidates = problem, Candidates(problem)
+        self._changes.append((kept, self._batches))
+
     def _open_batch(self) -> None:
         context = self.context()
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self._batches]))
-        want, cheap = self.batch if self._batches else self.initial, False
-        codes = np.array(() if self._batches else self.problem.anchors, dtype=np.int64)
+        opening = self._batches == (self._changes[-1][1] if self._changes else 0)
+        design = self.initial - len(context.codes) if opening else 0
+        want, cheap = max(self.batch, design) if self._batches else self.initial, False
+        codes = np.array(self.problem.anchors if opening else (), dtype=np.int64)
         codes = context.admit(codes.reshape(-1, self.problem.domain.dimension))[:want]
         self.report = None
-        if self._batches and len(context.codes):
-            with _single_threaded():
+        if self._batches and len(context.codes) and design <= 0:
+            with single_threaded():
                 suggestion = self.strategy.propose(context, want, rng)
             self.report = suggestion.report
-            rows = self.problem.domain.check(suggestion.codes)
-            codes = context.admit_cheaply(rows) if suggestion.cheap else context.admit(rows)[:want]
-            cheap = suggestion.cheap and len(codes) > 0
+            rows = np.concatenate([codes, self.problem.domain.check(suggestion.codes)])
+            cheap = suggestion.cheap and not len(codes)
+            codes = context.admit_cheaply(rows) if cheap else context.admit(rows)[:want]
+            cheap = cheap and len(codes) > 0
         if not cheap:
-            codes = self._fill(context, codes, want, rng)
+            codes = fill(context, codes, want, rng)
         first = len(self._batch_of)
         for offset, row in enumerate(codes):
             key = tuple(int(c) for c in row)
@@ -173,15 +191,6 @@ class Study:
             self._pending[proposal.number] = proposal
         self._batch_of.extend([self._batches] * len(codes))
         self._batches += 1 if len(codes) else 0
-
-    @staticmethod
-    def _fill(context: Context, codes: IntArray, want: int, rng: np.random.Generator) -> IntArray:
-        """Fills a short suggestion up with random candidates."""
-        if len(codes) >= want:
-            return codes
-        seen = context.seen | set(row_keys(codes))
-        extra = context.candidates.random(want - len(codes), seen, rng)
-        return unique_rows(np.concatenate([codes, extra]))
 
     def state(self) -> dict[str, Any]:
         """Everything that `from_state` needs, as plain JSON types."""
@@ -191,12 +200,21 @@ class Study:
             "initial": self.initial,
             "batch": self.batch,
             "strategy": self.strategy.name,
+            **({"changes": [at for at, _ in self._changes]} if self._changes else {}),
             "trials": [trial.to_json() for trial in self.trials],
         }
 
     @classmethod
-    def from_state(cls, problem: Problem, strategy: Strategy, state: Mapping[str, Any]) -> Study:
+    def from_state(
+        cls, problem: Problem, strategy: Strategy, state: Mapping[str, Any], earlier: Sequence[Problem] = ()
+    ) -> Study:
         """The study that `state` was taken of.
+
+        Args:
+            problem: Its problem, after the last change.
+            strategy: Its strategy.
+            state: What `state` gave.
+            earlier: The problems before each `change`, in their order.
 
         Raises:
             RestoreError: When the state is of another version or strategy, or as in `restore`.
@@ -208,9 +226,13 @@ class Study:
         try:
             sizes = {key: int(state[key]) for key in ("seed", "initial", "batch")}
             trials = [Trial.from_json(entry) for entry in state["trials"]]
+            changes = [int(at) for at in state.get("changes", ())]
         except (KeyError, TypeError, ValueError) as error:
             raise RestoreError(f"the state cannot be read: {error!r}") from error
-        return cls.restore(problem, strategy, trials=trials, **sizes)
+        if len(changes) != len(earlier):
+            raise RestoreError(f"the state's problem changed {len(changes)} times; give the earlier problems")
+        phases = list(zip(changes, earlier, strict=True))
+        return cls.restore(problem, strategy, trials=trials, earlier=phases, **sizes)
 
     @classmethod
     def restore(
@@ -222,6 +244,7 @@ class Study:
         trials: Iterable[Trial],
         initial: int = 10,
         batch: int = 5,
+        earlier: Sequence[tuple[int, Problem]] = (),
     ) -> Study:
         """The study as it was when `trials` had finished, the batch in flight included.
 
@@ -235,29 +258,39 @@ class Study:
             trials: Its finished trials, in any order.
             initial: Its size of the initial design.
             batch: Its batch size.
+            earlier: Where the problem changed, the problems before `problem`, each with the number of the trial at
+                which `change` ended it, ascending.
 
         Raises:
             RestoreError: When the trials are not what these settings would have proposed.
         """
-        study = cls(problem, strategy, seed=seed, initial=initial, batch=batch)
+        phases = [*earlier, (None, problem)]
+        study = cls(phases[0][1], strategy, seed=seed, initial=initial, batch=batch)
         journal: dict[int, Trial] = {}
         for trial in trials:
             if trial.number in journal:
                 raise RestoreError(f"trial {trial.number} is journalled twice; keep one of the two lines")
             journal[trial.number] = trial
-        while journal and not study._pending:
-            study._open_batch()
-            if not study._pending:
+        for (end, _), (_, following) in pairwise(phases):
+            study._replay({n: journal.pop(n) for n in sorted(journal) if end is not None and n < end})
+            study.change(following)
+        study._replay(journal)
+        return study
+
+    def _replay(self, journal: dict[int, Trial]) -> None:
+        """Moves the trials of one problem from the journal into the study, batch by batch."""
+        while journal and not self._pending:
+            self._open_batch()
+            if not self._pending:
                 break
-            study._replay(journal)
+            self._replay_batch(journal)
         if journal:
             number = min(journal)
             raise RestoreError(
                 f"trial {number} is journalled, but an earlier batch is not finished; the journal has a gap"
             )
-        return study
 
-    def _replay(self, journal: dict[int, Trial]) -> None:
+    def _replay_batch(self, journal: dict[int, Trial]) -> None:
         """Moves the trials of the batch in flight from the journal into the study."""
         for proposal in self.pending:
             trial = journal.pop(proposal.number, None)

@@ -77,5 +77,5 @@ class Trial:
                 failed=None if failed is None else str(failed),
                 cheap=bool(data.get("cheap", False)),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RestoreError(f"a journalled trial cannot be read: {error!r}") from error

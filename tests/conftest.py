@@ -34,3 +34,11 @@ def benchmark_file() -> Path:
     if not path.exists():
         pytest.skip("the NAS-Bench-201 table is not here")
     return path
+
+
+@pytest.fixture(scope="session")
+def csv(tmp_path_factory) -> Path:
+    """A made-up benchmark of all cells of NAS-Bench-201."""
+    from cells import write_cells
+
+    return write_cells(tmp_path_factory.mktemp("cells") / "cells.csv")

@@ -74,6 +74,7 @@ def run_fit(options: argparse.Namespace) -> None:
 
 def run_search(options: argparse.Namespace) -> None:
     """``hwnas search``."""
+    from hwnas._cli._live import JsonWatcher, make_watcher
     from hwnas._search import run_search as search
 
     budgets = {
@@ -105,8 +106,15 @@ def run_search(options: argparse.Namespace) -> None:
         finalize=options.finalize,
         final_recipe=_recipe("--final-recipe", options.final_recipe, options.final_epochs),
     )
-    run = search(settings, Path(options.out), _progress())
-    _print(str(run.path / "report.html"))
+    watcher = make_watcher(options.quiet, options.json, _progress())
+    try:
+        run = search(settings, Path(options.out), watcher=watcher)
+    finally:
+        watcher.close()
+    if isinstance(watcher, JsonWatcher):
+        watcher.tell("end", report=str(run.path / "report.html"), networks=len(run.pareto()))
+    else:
+        _print(str(run.path / "report.html"))
 
 
 def run_export(options: argparse.Namespace) -> None:
@@ -126,6 +134,34 @@ def run_export(options: argparse.Namespace) -> None:
     if value is None:
         value, how = latency["predicted"], "predicted, not measured"
     _print(f"{target}: {network['arch']}, test accuracy {network['accuracy']:.2%}, {value:.4g} ms {how}")
+
+
+def run_runs(options: argparse.Namespace) -> None:
+    """``hwnas runs``."""
+    from hwnas._cli._listing import run_lines
+    from hwnas._runs import find_runs
+
+    found = find_runs(Path(options.folder))
+    if options.json:
+        _print(json.dumps([info.as_dict() for info in found], indent=1))
+        return
+    for line in run_lines(found, options.folder):
+        _print(line)
+
+
+def run_compare(options: argparse.Namespace) -> None:
+    """``hwnas compare``."""
+    from hwnas._compare import compare_runs, table_lines
+    from hwnas._report import write_comparison
+
+    found = compare_runs([Path(name) for name in options.runs])
+    if options.output:
+        write_comparison(found, Path(options.output))
+    if options.json:
+        _print(json.dumps(found.as_dict(), indent=1))
+        return
+    for line in [*table_lines(found), *([options.output] if options.output else [])]:
+        _print(line)
 
 
 def run_predict(options: argparse.Namespace) -> None:
@@ -229,6 +265,24 @@ def run_devices(options: argparse.Namespace) -> None:
         _print(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
 
 
+def run_doctor(options: argparse.Namespace) -> None:
+    """``hwnas doctor``."""
+    from dataclasses import asdict
+
+    from hwnas._doctor import examine
+
+    found = examine()
+    if options.json:
+        _print(json.dumps([asdict(finding) for finding in found], indent=1))
+        return
+    for finding in found:
+        _print(f"{finding.status:8s} {finding.check}: {finding.text}" + (f" -> {finding.fix}" if finding.fix else ""))
+    warnings = sum(finding.status == "warning" for finding in found)
+    _print(
+        f"{warnings} of {len(found)} findings spoil measurements" if warnings else "nothing spoils measurements here"
+    )
+
+
 def _measuring(options: argparse.Namespace) -> dict[str, Any]:
     names = ("threads", "batch", "precision", "provider", "protocol", "channels_last")
     return {name: getattr(options, name) for name in names}
@@ -276,4 +330,6 @@ def _progress() -> Callable[[str], None]:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    """A line on standard output; what its encoding does not know is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run = _command(options.command)
         run(options)
-    except KeyboardInterrupt:
-        say("interrupted; run the same command again to go on")
+    except KeyboardInterrupt as stop:
+        say(str(stop) or "interrupted; run the same command again to go on")
         return 130
     except Exception as error:
         message = _for_people(error)

@@ -33,12 +33,15 @@ def build_parser() -> argparse.ArgumentParser:
     _fit(commands)
     _search(commands)
     _export(commands)
+    _runs(commands)
+    _compare(commands)
     _predict(commands)
     _validate(commands)
     _verify(commands)
     _merge(commands)
     _table(commands)
     _devices(commands)
+    _doctor(commands)
     return parser
 
 
@@ -127,6 +130,8 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--table", help="latency table to use (default: one that fits, else a new one)")
     command.add_argument("--not-here", action="store_true", help="the table's device is not here: measure no network")
     command.add_argument("--out", default="runs/latest", help="run directory (default runs/latest)")
+    command.add_argument("--quiet", action="store_true", help="print the path of the report alone")
+    command.add_argument("--json", action="store_true", help="print what happens as JSON, one object a line")
 
 
 def _export(commands: argparse._SubParsersAction[OneLineParser]) -> None:
@@ -136,6 +141,21 @@ def _export(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("run", help="run directory")
     command.add_argument("--pick", default="knee", help="fastest, knee (default), most-accurate or an id")
     command.add_argument("-o", "--output", help="ONNX file to write (default: ID.onnx)")
+
+
+def _runs(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(commands, "runs", "list the runs below a folder", "hwnas runs runs/")
+    command.add_argument("folder", nargs="?", default="runs", help="folder to look through (default runs)")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _compare(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands, "compare", "hold the fronts of several runs together", "hwnas compare runs/a runs/b -o both.png"
+    )
+    command.add_argument("runs", nargs="+", metavar="RUN", help="run directories of the same objectives")
+    command.add_argument("-o", "--output", help="picture to write: a .png file, or an .html page with the table")
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _predict(commands: argparse._SubParsersAction[OneLineParser]) -> None:
@@ -190,6 +210,11 @@ def _table(commands: argparse._SubParsersAction[OneLineParser]) -> None:
 
 def _devices(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     _add(commands, "devices", "list the devices of this machine", "hwnas devices")
+
+
+def _doctor(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(commands, "doctor", "say what on this machine spoils measurements, and the remedy", "hwnas doctor")
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _device_options(command: argparse.ArgumentParser) -> None:

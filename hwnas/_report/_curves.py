@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class Curves:
         on_front: which of them no other one dominates in these two objectives.
         samples: numbers of evaluated architectures ``(k,)``.
         volumes: hypervolume ``(k,)`` after so many, all objectives scaled to 0-1 over the run.
+        seconds: of evaluation ``(k,)`` until then, cheap looks included; None where that is not known.
     """
 
     measure: str
@@ -35,31 +36,50 @@ class Curves:
     on_front: npt.NDArray[np.bool_]
     samples: npt.NDArray[np.int64]
     volumes: FloatArray
+    seconds: FloatArray | None = None
 
 
-def make_curves(problem: Problem, trials: Sequence[Trial]) -> Curves:
+def make_curves(problem: Problem, trials: Sequence[Trial], seconds: Mapping[int, float] | None = None) -> Curves:
     """Compute the curves of a run.
 
     Hypervolumes are taken of objectives scaled to their range over the whole run, reference point one tenth below
-    the worst.
+    the worst. Trials outside the budgets, from before these changed, are on no front and count for no hypervolume.
+
+    Args:
+        problem: the run's.
+        trials: its trials.
+        seconds: that each of them took, by number.
     """
     good = [trial for trial in trials if trial.ok and not trial.cheap]
     names = [objective.name for objective in problem.objectives]
     values = np.array([[trial.values[name] for name in names] for trial in good]) * problem.signs
-    low, span = values.min(axis=0), np.ptp(values, axis=0)
+    inside = problem.admissible(np.array([trial.codes for trial in good], dtype=np.int64))
+    low, span = values[inside].min(axis=0), np.ptp(values[inside], axis=0)
     scaled = (values - low) / np.where(span > 0, span, 1.0)
     reference = np.full(len(names), -0.1)
     samples = np.unique(np.linspace(1, len(good), min(len(good), 100)).astype(np.int64))
-    volumes = [hypervolume(scaled[:n], reference) for n in samples]
+    volumes = [hypervolume(scaled[:n][inside[:n]], reference) for n in samples]
+    on_front = np.zeros(len(good), dtype=np.bool_)
+    on_front[inside] = nondominated(values[inside, :2])
     return Curves(
         measure=names[0],
         cost_name=names[1],
         costs=-values[:, 1],
         accuracies=values[:, 0],
-        on_front=nondominated(values[:, :2]),
+        on_front=on_front,
         samples=samples,
         volumes=np.array(volumes),
+        seconds=_elapsed(trials, [good[n - 1].number for n in samples], seconds),
     )
+
+
+def _elapsed(trials: Sequence[Trial], numbers: Sequence[int], seconds: Mapping[int, float] | None) -> FloatArray | None:
+    """Seconds until each of the trials `numbers` was finished."""
+    if seconds is None or any(trial.number not in seconds for trial in trials):
+        return None
+    ordered = sorted(trial.number for trial in trials)
+    sums = dict(zip(ordered, np.cumsum([seconds[number] for number in ordered]).tolist(), strict=True))
+    return np.array([sums[number] for number in numbers])
 
 
 def measured_pairs(networks: Sequence[dict[str, Any]]) -> FloatArray:

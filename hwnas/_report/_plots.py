@@ -51,7 +51,7 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     axes.set_xlabel(AXES.get(curves.cost_name, curves.cost_name))
     axes.set_ylabel(label)
     axes.set_title(f"{curves.measure.capitalize()} against cost")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(framealpha=0.85, edgecolor="none", fontsize=8, loc="lower right")
     return png(figure)
 
 
@@ -67,6 +67,24 @@ def hypervolume_plot(curves: Curves) -> bytes:
     axes.set_xlabel("evaluated architectures")
     axes.set_ylabel("hypervolume (objectives scaled to 0-1)")
     axes.set_title("Progress of the search")
+    axes.set_xlim(left=0)
+    return png(figure)
+
+
+def time_curve_plot(curves: Curves) -> bytes | None:
+    """Hypervolume over the seconds that evaluations took; None where these are not known."""
+    if curves.seconds is None or curves.seconds[-1] <= 0:
+        return None
+    figure, axes = make_figure()
+    scale, unit = next(
+        (s, u)
+        for s, u in ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
+        if curves.seconds[-1] >= 3 * s or s == 1.0
+    )
+    axes.plot(curves.seconds / scale, curves.volumes, color=BLUE, drawstyle="steps-post")
+    axes.set_xlabel(f"time of evaluations ({unit})")
+    axes.set_ylabel("hypervolume (objectives scaled to 0-1)")
+    axes.set_title("Progress over time")
     axes.set_xlim(left=0)
     return png(figure)
 

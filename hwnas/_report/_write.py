@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from hwnas._elsewhere import elsewhere_line, is_elsewhere
+from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves, measured_pairs
+from hwnas._report._html import escape, image, page
 from hwnas._report._partition import partition_plot, partition_rows
+from hwnas._report._time import Spent, time_plot, time_spent, time_table
 from hwnas._run import Run
 from hwnas._version import __version__
+from hwnas.spaces import Space, make_space
 from latency_tables import LatencyTable, load_table
 from search import Partition, Study, Trial, partition_of
-
-_STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#1c2733;margin:0 auto;max-width:66rem;padding:1rem}
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}
-img{max-width:100%;height:auto;display:block;margin:.5rem 0}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.875rem}
-th,td{padding:.3rem .6rem;border-bottom:1px solid #dde3e8;text-align:right;white-space:nowrap}
-th:first-child,td:first-child,td.text,th.text{text-align:left}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;font-size:.875rem}
-dd{margin:0;overflow-wrap:anywhere}dt{color:#5b6977}.note{color:#5b6977;font-size:.875rem}
-"""
 
 
 def write_report(run: Run, study: Study) -> None:
@@ -38,63 +30,105 @@ def write_report(run: Run, study: Study) -> None:
         run: a run with ``pareto.json``.
         study: what was searched for and found, with at least one successful trial.
     """
-    networks, partition = run.pareto(), partition_of(study)
-    pictures = _pictures(run, study, networks, partition)
+    copy = run.path / "table.json"
+    table = load_table(copy) if copy.exists() else None
+    settings = dict(run.identity["space"])
+    space = make_space(settings.pop("name"), **settings)
+    shown = _Shown(
+        run=run,
+        study=study,
+        space=space,
+        table=table,
+        networks=run.pareto(),
+        partition=partition_of(study),
+        spent=time_spent(space, table, run.pareto()),
+    )
+    pictures = _pictures(shown)
     for name, data in pictures.items():
         run.write(f"{name}.png", data)
-    run.write("report.html", _page(run, study.trials, networks, pictures, partition))
+    run.write("report.html", _page(shown, pictures))
 
 
-def _pictures(
-    run: Run, study: Study, networks: Sequence[dict[str, Any]], partition: Partition | None
-) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class _Shown:
+    """What the report is about."""
+
+    run: Run
+    study: Study
+    space: Space
+    table: LatencyTable | None
+    networks: Sequence[dict[str, Any]]
+    partition: Partition | None
+    spent: Sequence[Spent]
+
+
+def _pictures(shown: _Shown) -> dict[str, bytes]:
     if find_spec("matplotlib") is None:
         return {}
     from hwnas._report import _plots
 
-    curves = make_curves(study.problem, study.trials)
+    study, networks, partition = shown.study, shown.networks, shown.partition
+    curves = make_curves(study.problem, study.trials, _seconds(shown.run))
     found = {
-        "front": _plots.front_plot(curves, networks, run.settings.budgets.get("latency_ms")),
+        "front": _plots.front_plot(curves, networks, shown.run.settings.budgets.get("latency_ms")),
+        "time": time_plot(shown.spent) if shown.spent else None,
         "hypervolume": _plots.hypervolume_plot(curves),
+        "hypervolume_time": _plots.time_curve_plot(curves),
         "latency": _plots.latency_plot(networks),
         "partition": partition_plot(partition, study.problem, study.trials) if partition else None,
     }
     return {name: data for name, data in found.items() if data is not None}
 
 
-def _page(
-    run: Run,
-    trials: Sequence[Trial],
-    networks: Sequence[dict[str, Any]],
-    pictures: dict[str, bytes],
-    partition: Partition | None,
-) -> str:
-    copy = run.path / "table.json"
-    table = load_table(copy) if copy.exists() else None
+def _seconds(run: Run) -> dict[int, float] | None:
+    """Seconds that each journalled trial took, by number; None where the journal does not say."""
+    try:
+        lines = (run.path / "trials.jsonl").read_text(encoding="utf-8").splitlines()
+        return {record["number"]: float(record["seconds"]) for record in map(json.loads, lines)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _page(shown: _Shown, pictures: dict[str, bytes]) -> str:
+    run, trials, networks, table = shown.run, shown.study.trials, shown.networks, shown.table
     parts = [
-        f"<h1>hwnas: {_escape(run.path.name)}</h1>",
-        f"<p>{_escape(_summary(run, trials, networks))}</p>",
-        _image(pictures, "front", "Accuracy against cost: all trials, the front, the winners"),
+        f"<h1>hwnas: {escape(run.path.name)}</h1>",
+        f"<p>{escape(_summary(run, trials, networks))}</p>",
+        image(pictures, "front", "Accuracy against cost: all trials, the front, the winners"),
         "<h2>Networks</h2>",
         _network_table(networks),
         f"<p class=note>{_explanation(networks)}</p>",
+        _time_section(shown, pictures),
         "<h2>Does the table hold?</h2>",
         _table_section(run, table, networks),
-        _image(pictures, "latency", "Predicted against measured latency of the winners"),
+        image(pictures, "latency", "Predicted against measured latency of the winners"),
         "<h2>Progress</h2>",
-        _image(pictures, "hypervolume", "Hypervolume over evaluated architectures"),
-        _partition_section(partition, pictures),
+        image(pictures, "hypervolume", "Hypervolume over evaluated architectures"),
+        image(pictures, "hypervolume_time", "Hypervolume over the time of evaluations"),
+        _choices_section(shown),
+        _partition_section(shown.partition, pictures),
         "" if pictures else "<p class=note>Install hwnas[report] for the pictures.</p>",
         "<h2>Settings and device</h2>",
         _facts({**_flat(run.settings.as_dict()), **(dict(table.identity) if table else {}), "hwnas": __version__}),
     ]
-    body = "\n".join(part for part in parts if part)
+    return page(run.path.name, "\n".join(part for part in parts if part))
+
+
+def _time_section(shown: _Shown, pictures: dict[str, bytes]) -> str:
+    if not shown.spent:
+        return ""
     return (
-        "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
-        "<meta name=viewport content='width=device-width,initial-scale=1'>"
-        f"<link rel=icon href='data:,'><title>hwnas: {_escape(run.path.name)}</title>"
-        f"<style>{_STYLE}</style></head><body>\n{body}\n</body></html>\n"
+        "<h2>Where the time goes</h2>"
+        + image(pictures, "time", "Predicted latency of each network, part by part")
+        + "<p class=note>Prices of the latency table, calibrated; below, the dearest operators of each network.</p>"
+        + time_table(shown.spent)
     )
+
+
+def _choices_section(shown: _Shown) -> str:
+    front, trials = shown.study.front(), shown.study.context().successful
+    found = favours(shown.space, front, trials)
+    return f"<h2>What the front has in common</h2>{favour_table(found, len(front), len(trials))}" if found else ""
 
 
 def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any]]) -> str:
@@ -132,7 +166,7 @@ def _network_table(networks: Sequence[dict[str, Any]]) -> str:
     rows = []
     for place, n in enumerate(networks):
         rows.append("<tr>" + "".join(f"<td>{cells[place]}</td>" for cells in columns.values()))
-        rows.append(f"<tr><td class=text colspan={len(columns)}><small>{_escape(n['arch'])}</small></td>")
+        rows.append(f"<tr><td class=text colspan={len(columns)}><small>{escape(n['arch'])}</small></td>")
     head = "".join(f"<th>{name}</th>" for name in columns)
     return f"<div class=wide><table><tr>{head}{''.join(rows)}</table></div>"
 
@@ -142,9 +176,9 @@ def _columns(networks: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     shipped = any(n["onnx"] for n in networks)
     accuracies = [n["accuracy"] if n["accuracy"] is not None else n["validation_accuracy"] for n in networks]
     latencies = [n["latency_ms"] for n in networks]
-    links = [_escape(n["onnx"] or "") for n in networks]
+    links = [escape(n["onnx"] or "") for n in networks]
     return {
-        "id": [_escape(n["id"]) for n in networks],
+        "id": [escape(n["id"]) for n in networks],
         "test accuracy" if shipped else "accuracy": [f"{value:.2%}" for value in accuracies],
         "measured ms": [_number(latency["measured"]) for latency in latencies],
         "predicted ms": [_number(latency["predicted"]) for latency in latencies],
@@ -174,26 +208,26 @@ def _table_section(run: Run, table: LatencyTable | None, networks: Sequence[dict
     else:
         lines += table.validation.lines() if table.validation else ["The table was not validated."]
         lines += [f"Note: {note}" for note in table.notes]
-    return "".join(f"<p>{_escape(line)}</p>" for line in lines)
+    return "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
 def _partition_section(partition: Partition | None, pictures: dict[str, bytes]) -> str:
     if partition is None:
         return ""
     heads, rows = partition_rows(partition)
-    cells = "".join("<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in row) for row in rows)
+    cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
     return (
         "<h2>Partition of the space</h2>"
         f"<p class=note>The tree that LaMOO learned from all trials: {len(partition.summary.nodes)} regions; below are "
         "those on the way to the region it would sample next, and their siblings. A region's share of the space "
         "is that of untried (in large spaces: random) candidates inside it.</p>"
-        + _image(pictures, "partition", "The partition tree, and the trials by region")
+        + image(pictures, "partition", "The partition tree, and the trials by region")
         + f"<div class=wide><table><tr>{''.join(f'<th>{name}</th>' for name in heads)}{cells}</table></div>"
     )
 
 
 def _facts(facts: dict[str, Any]) -> str:
-    rows = "".join(f"<dt>{_escape(name)}</dt><dd>{_escape(_text(value))}</dd>" for name, value in facts.items())
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd>" for name, value in facts.items())
     return f"<dl>{rows}</dl>"
 
 
@@ -211,14 +245,3 @@ def _interval(latency: dict[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
-
-
-def _image(pictures: dict[str, bytes], name: str, description: str) -> str:
-    if name not in pictures:
-        return ""
-    data = base64.b64encode(pictures[name]).decode("ascii")
-    return f"<img alt='{_escape(description)}' src='data:image/png;base64,{data}'>"
-
-
-def _escape(text: object) -> str:
-    return html.escape(str(text), quote=True)

@@ -136,10 +136,10 @@ def _prepare(context: Context, model: Model, pool: Pool) -> _Acquisition:
         target = fit_target(np.append(values, pool.known[:, learned]), reference, cap)
         exact = _Exact(target.transform(pool.known[:, learned]))
         return _Acquisition(learned, context.reference, target, pool, exact)
-    target = fit_target(values, reference, cap)
-    kept = _informative(context)
-    train = Inputs(context.encodings[kept], context.problem.domain.one_hot(context.codes[kept]))
-    fitted = _informed(context, model, learned).fit(train, target.transform(values[kept]))
+    codes, told = _training(context, learned)
+    target = fit_target(np.append(values, told), reference, cap)
+    train = Inputs(context.problem.domain.encode(codes), context.problem.domain.one_hot(codes))
+    fitted = _informed(context, model, learned).fit(train, target.transform(told))
     return _Acquisition(learned, context.reference, target, pool, fitted.posterior(pool.inputs))
 
 
@@ -154,6 +154,18 @@ def _informed(context: Context, model: Model, learned: int) -> Model:
     values = objective.sign * np.array([trial.values[objective.name] for trial in trials])
     target = fit_target(values, float(values.min()))  # a scale of its own: it may be a score that is no accuracy
     return CheapInformed(model, Inputs(domain.encode(codes), domain.one_hot(codes)), target.transform(values))
+
+
+def _training(context: Context, learned: int) -> tuple[IntArray, FloatArray]:
+    """Codes (k, d) and normalised values (k,) that the model learns: also of trials outside a later budget."""
+    kept = _informative(context)
+    codes, values = context.codes[kept], context.points[kept, learned]
+    outside = context.outside[: max(0, _TRAIN_LIMIT - len(kept))]
+    if not outside:
+        return codes, values
+    rows = [[trial.values[objective.name] for objective in context.problem.objectives] for trial in outside]
+    more = context.normaliser(np.array(rows, dtype=np.float64))[:, learned]
+    return np.concatenate([codes, [trial.codes for trial in outside]]), np.concatenate([values, more])
 
 
 def _informative(context: Context) -> IntArray:

@@ -547,9 +547,9 @@ class TestWholeSearch:
 
     def test_report_and_pictures(self, run):
         page = (run / "report.html").read_text()
-        assert page.count("data:image/png;base64,") == 4
+        assert page.count("data:image/png;base64,") == 6
         assert "http" not in page
-        for name in ("front", "hypervolume", "latency", "partition"):
+        for name in ("front", "time", "hypervolume", "hypervolume_time", "latency", "partition"):
             assert (run / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         for n in json.loads((run / "pareto.json").read_text()):
             assert n["arch"] in page

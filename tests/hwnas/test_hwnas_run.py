@@ -81,7 +81,7 @@ def test_a_run_is_made_and_taken_up_again(tmp_path):
     assert Run.open(tmp_path / "run").settings.as_dict() == settings.as_dict()
     assert Run.open(tmp_path / "run").identity == IDENTITY
     more = dataclasses.replace(settings, samples=500)
-    Run.create(tmp_path / "run", more, IDENTITY)
+    Run.create(tmp_path / "run", more, IDENTITY).go_on(1)
     assert Run.open(tmp_path / "run").settings.samples == 500
 
 

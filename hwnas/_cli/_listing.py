@@ -1,0 +1,36 @@
+"""Lines of `hwnas runs`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hwnas._compare import aligned
+from hwnas._runs import RunInfo, written_budgets
+
+_HEADS = ("run", "state", "trials", "best", "budget", "space", "data", "device", "when")
+
+
+def run_lines(found: Sequence[RunInfo], folder: str) -> list[str]:
+    """A table, and what is wrong with the damaged ones below it."""
+    if not found:
+        return [f"no runs below {folder}"]
+    rows = [list(_HEADS)]
+    for info in found:
+        if info.state == "damaged":
+            rows.append([info.name, info.state, "-", "-", "-", "-", "-", "-", info.when[:16].replace("T", " ")])
+            continue
+        best = "-" if info.best is None else f"{info.best:.2%}" if info.measure == "accuracy" else f"{info.best:.4g}"
+        rows.append(
+            [
+                info.name,
+                info.state,
+                f"{info.trials} of {info.samples}",
+                best,
+                written_budgets(info.budgets or {}),
+                info.space,
+                info.data,
+                info.device,
+                info.when[:16].replace("T", " "),
+            ]
+        )
+    return [*aligned(rows), *(f"{info.name}: {info.problem}" for info in found if info.problem)]

@@ -1,0 +1,123 @@
+"""Who hears of a search on the command line: a terminal, a file, a machine, or nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from hwnas._watch import Lines, Status, Watcher
+
+_FIELDS = ("number", "arch", "values", "failed", "cheap", "seconds", "costs")
+_EVERY_S = 0.2
+
+
+def make_watcher(quiet: bool, as_json: bool, plain: Callable[[str], None]) -> Watcher:
+    """Nothing, JSON lines, one updating line on a terminal, or plain lines."""
+    if as_json:
+        return JsonWatcher(sys.stdout)
+    if quiet:
+        return Watcher()
+    if sys.stdout.isatty() and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        return TerminalWatcher(sys.stderr, plain)
+    return Lines(plain)
+
+
+class JsonWatcher(Watcher):
+    """One JSON object a line: ``note``, ``trial`` (with where the search stands) and ``end``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def line(self, text: str) -> None:
+        """A note."""
+        self.tell("note", text=text)
+
+    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+        """A trial."""
+        now = status()
+        about = {"done": now.done, "samples": now.samples, "best": now.best, "hypervolume": now.hypervolume}
+        trial = {name: record[name] for name in _FIELDS if name in record}
+        self.tell("trial", trial=trial.pop("number"), **trial, status=about)
+
+    def tell(self, event: str, **facts: object) -> None:
+        """Write one event."""
+        self._stream.write(json.dumps({"event": event, **facts}) + "\n")
+        self._stream.flush()
+
+
+class TerminalWatcher(Watcher):
+    """One line that changes in place, below the remarks.
+
+    Args:
+        stream: the terminal.
+        plain: writes a remark to it.
+        columns: tells its width.
+        now: tells seconds.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        plain: Callable[[str], None],
+        columns: Callable[[], int] = lambda: shutil.get_terminal_size().columns,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream, self._plain, self._columns, self._now = stream, plain, columns, now
+        self._drawn = -_EVERY_S
+        self._status: Callable[[], Status] | None = None
+        self._shown = ""
+
+    def line(self, text: str) -> None:
+        """A remark, above the status."""
+        if self._shown:
+            self._stream.write("\r\x1b[K")
+        self._plain(text)
+        self._draw()
+
+    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+        """The status, at most five times a second."""
+        self._status = status
+        if self._now() - self._drawn >= _EVERY_S:
+            self._drawn = self._now()
+            self._draw()
+
+    def close(self) -> None:
+        """Leave the last status where it is."""
+        if self._status is not None:
+            self._draw()
+        if self._shown:
+            self._stream.write("\n")
+            self._stream.flush()
+        self._shown = ""
+
+    def _draw(self) -> None:
+        """The status; worked out anew only where a trial came since the last time."""
+        if self._status is not None:
+            self._shown, self._status = status_line(self._status())[: max(1, self._columns() - 1)], None
+        if self._shown:
+            self._stream.write("\r\x1b[K" + self._shown)
+            self._stream.flush()
+
+
+def status_line(status: Status) -> str:
+    """Where a search stands, the most important first: a narrow terminal cuts the end off."""
+    rate = f", {status.per_minute:.3g}/min" if status.per_minute else ""
+    left = f", {duration(status.left_s)} left" if status.left_s is not None else ""
+    return (
+        f"{status.done}/{status.samples} best {status.measure} {status.best_text}, "
+        f"hypervolume {status.hypervolume:.4f}{rate}{left}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

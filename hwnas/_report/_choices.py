@@ -1,0 +1,107 @@
+"""Which choices the front favours, against all trials within the budgets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._report._html import escape
+from hwnas.spaces import Space
+from search import Trial
+
+IntArray = npt.NDArray[np.int64]
+_SIGMAS = 2.0
+_MOST = 16
+
+
+@dataclass(frozen=True)
+class Share:
+    """One value of a choice.
+
+    Attributes:
+        value: the value.
+        front: its share among the networks of the front in which the choice matters.
+        trials: its share among all trials in which it matters.
+        favoured: 1 where the front has it more often than chance explains, -1 where less often, else 0.
+    """
+
+    value: object
+    front: float
+    trials: float
+    favoured: int
+
+
+@dataclass(frozen=True)
+class Favour:
+    """One choice.
+
+    Attributes:
+        name: of the choice.
+        shares: of its values.
+        networks: of the front in which it matters.
+    """
+
+    name: str
+    shares: tuple[Share, ...]
+    networks: int
+
+    @property
+    def distance(self) -> float:
+        """Half the summed difference between both distributions: 0 for none, 1 for all."""
+        return sum(abs(share.front - share.trials) for share in self.shares) / 2
+
+
+def favours(space: Space, front: Sequence[Trial], trials: Sequence[Trial]) -> list[Favour]:
+    """Every choice with several values that matters in some network of the front, the most telling first.
+
+    A choice that does not change the network (the kernel of an absent block) does not count there. A share stands out
+    where it is two standard errors of the front's size away from that of all trials.
+    """
+    chosen, every = (np.array([trial.codes for trial in part], dtype=np.int64) for part in (front, trials))
+    found = []
+    for column, choice in enumerate(space.choices):
+        if len(choice.values) < 2:
+            continue
+        ours = chosen[_matters(space, chosen, column), column]
+        all_of_them = every[_matters(space, every, column), column]
+        if not len(ours) or not len(all_of_them):
+            continue
+        shares = []
+        for code, value in enumerate(choice.values):
+            here, there = float((ours == code).mean()), float((all_of_them == code).mean())
+            error = math.sqrt(max(there * (1 - there), 1e-4) / len(ours))
+            favoured = 0 if abs(here - there) <= _SIGMAS * error else 1 if here > there else -1
+            shares.append(Share(value, here, there, favoured))
+        found.append(Favour(choice.name, tuple(shares), len(ours)))
+    return sorted(found, key=lambda favour: -favour.distance)
+
+
+def favour_table(found: Sequence[Favour], front: int, trials: int) -> str:
+    """The choices as HTML, the most telling ones."""
+    rows = []
+    for favour in found[:_MOST]:
+        chips = "".join(_chip(share) for share in favour.shares)
+        rows.append(f"<dt>{escape(favour.name)} <small>({favour.networks})</small></dt><dd>{chips}</dd>")
+    more = f" The {len(found) - _MOST} choices that differ least are left out." if len(found) > _MOST else ""
+    return (
+        f"<p class=note>Share of each value on the front ({front} networks), in brackets among all {trials} trials "
+        "within the budgets; only networks in which the choice makes a difference count (their number on the front "
+        "follows the choice). Blue is more, struck through less than in all trials by over two standard errors."
+        f"{more}</p><dl class=choices>{''.join(rows)}</dl>"
+    )
+
+
+def _chip(share: Share) -> str:
+    kind = {1: " class=more", -1: " class=less", 0: ""}[share.favoured]
+    return f"<span{kind}><b>{escape(share.value)}</b> {share.front:.0%} <small>({share.trials:.0%})</small></span> "
+
+
+def _matters(space: Space, codes: IntArray, column: int) -> npt.NDArray[np.bool_]:
+    """In which rows (n, d) another value of a choice would be another network ``(n,)``."""
+    other = codes.copy()
+    other[:, column] = (other[:, column] + 1) % space.cardinalities[column]
+    return np.asarray((space.canonical_codes(other) != codes).any(axis=1), dtype=np.bool_)

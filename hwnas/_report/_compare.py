@@ -1,0 +1,69 @@
+"""The picture of several runs, as a PNG file or on a page of its own."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from hwnas._compare import Comparison, table_lines
+from hwnas._errors import HwnasError
+from hwnas._report._html import escape, image, page
+
+COLOURS = ("#1f5f99", "#d9741a", "#3c8d5a", "#8a4fa3", "#b5413f", "#4d6a79", "#a58a1f", "#d06c9a")
+
+
+def write_comparison(comparison: Comparison, path: Path) -> None:
+    """Write the picture, as ``.png`` or as a self-contained ``.html`` page.
+
+    Raises:
+        HwnasError: another ending, no matplotlib, or a place that cannot be written.
+    """
+    from latency_tables import write_atomic
+
+    if path.suffix not in (".png", ".html"):
+        raise HwnasError(f"cannot write {path}: choose a name that ends in .png or .html")
+    if find_spec("matplotlib") is None:
+        raise HwnasError("the picture needs matplotlib; install hwnas[report]")
+    picture = comparison_plot(comparison)
+    try:
+        write_atomic(path, picture if path.suffix == ".png" else _page(comparison, picture))
+    except OSError as error:
+        raise HwnasError(f"cannot write {path}: {error.strerror}; choose another place") from None
+
+
+def comparison_plot(comparison: Comparison) -> bytes:
+    """Fronts to the left, hypervolume over trials to the right."""
+    from hwnas._report._plots import AXES, make_figure, measure_axis, plain_ticks, png
+
+    figure, (left, right) = make_figure(2)
+    measure, cost = comparison.objectives[:2]
+    scale, label = measure_axis(measure)
+    for number, one in enumerate(comparison.runs):
+        colour = COLOURS[number % len(COLOURS)]
+        front = one.values[one.front]
+        front = front[front[:, 1].argsort()]
+        left.plot(
+            front[:, 1], scale * front[:, 0], color=colour, marker="o", markersize=3.5, drawstyle="steps-post", lw=1.2
+        )
+        right.plot(one.samples, one.volumes, color=colour, drawstyle="steps-post", label=one.name)
+    left.set_xscale("log")
+    plain_ticks(left.xaxis)
+    left.set_xlabel(AXES.get(cost, cost))
+    left.set_ylabel(label)
+    left.set_title("Fronts")
+    right.set_xlabel("evaluated architectures")
+    right.set_ylabel("hypervolume (common reference)")
+    right.set_title("Progress")
+    right.set_xlim(left=0)
+    right.legend(frameon=False, fontsize=8, loc="lower right")
+    return png(figure)
+
+
+def _page(comparison: Comparison, picture: bytes) -> str:
+    lines = escape("\n".join(table_lines(comparison)))
+    body = (
+        "<h1>hwnas: runs compared</h1>\n"
+        f"{image({'picture': picture}, 'picture', 'Fronts and hypervolumes of the runs')}\n"
+        f"<div class=wide><pre>{lines}</pre></div>"
+    )
+    return page("runs compared", body)

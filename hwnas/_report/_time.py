@@ -1,0 +1,119 @@
+"""Where the time of each network goes: the prices of its ops, by stage or by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas._fit import PROTOCOL as FITTED
+from hwnas._report._html import escape
+from hwnas.spaces import Architecture, Space
+from latency_tables import SESSION, LatencyTable, Op
+
+START, MEMORY = "start of an inference", "memory beyond the caches"
+_MOST_GROUPS = 10
+_DEAREST = 3
+
+
+@dataclass(frozen=True)
+class Spent:
+    """One network's predicted latency, part by part.
+
+    Attributes:
+        id: of the network.
+        parts: milliseconds by stage or kind of op; they add up to the prediction.
+        dearest: its dearest ops: what it is, and milliseconds.
+    """
+
+    id: str
+    parts: Mapping[str, float]
+    dearest: tuple[tuple[str, float], ...]
+
+
+def time_spent(space: Space, table: LatencyTable | None, networks: Sequence[Mapping[str, Any]]) -> list[Spent]:
+    """The parts of each network, from fast to slow; none where no op was measured (a fitted table, or no table)."""
+    if table is None or table.identity.get("protocol") == FITTED:
+        return []
+    archs = [space.parse(str(network["arch"])) for network in networks]
+    return [_spent(str(n["id"]), space, table, arch) for n, arch in zip(networks, archs, strict=True)]
+
+
+def _spent(name: str, space: Space, table: LatencyTable, arch: Architecture) -> Spent:
+    rows: list[tuple[str, Op]] = []
+    if len(space.terms) > 1:
+        for term in space.terms:
+            graph = space.term_graph(term, arch)
+            rows += [] if graph is None else [(term.name, node.op) for node in graph.nodes]
+        groups = [group.split(".")[0] for group, _ in rows]
+    else:
+        rows = [(_kind(node.op), node.op) for node in space.graph(arch).without_dead_code().nodes]
+        groups = [group for group, _ in rows]
+    prices = [table.op_ms(op) for _, op in rows]
+    whole = table.unfitted_graph_ms(space.graph(arch))
+    scale = float(table.calibration.apply(whole)) / whole
+    start = table.op_ms(SESSION)
+    parts = {START: start * scale}
+    for group, price in zip(groups, prices, strict=True):
+        parts[group] = parts.get(group, 0.0) + price * scale
+    parts[MEMORY] = max(0.0, whole - start - sum(prices)) * scale
+    order = sorted(range(len(rows)), key=lambda i: -prices[i])[:_DEAREST]
+    dearest = tuple((f"{rows[i][0]}: {_told(rows[i][1])}", prices[i] * scale) for i in order)
+    return Spent(name, {group: ms for group, ms in parts.items() if ms > 0}, dearest)
+
+
+def time_plot(spent: Sequence[Spent]) -> bytes:
+    """A bar for each network, stacked by part."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    from hwnas._report._plots import GREY, ORANGE, png
+
+    groups = list(dict.fromkeys(group for one in spent for group in one.parts if group not in (START, MEMORY)))
+    if len(groups) > _MOST_GROUPS:
+        totals = {group: sum(one.parts.get(group, 0.0) for one in spent) for group in groups}
+        groups = sorted(groups, key=lambda group: -totals[group])[: _MOST_GROUPS - 1]
+    steps = {group: colormaps["viridis"](i / max(1, len(groups) - 1)) for i, group in enumerate(groups)}
+    colours: dict[str, Any] = {START: GREY, **steps, "other": "#c9c2b8", MEMORY: ORANGE}
+    figure = Figure(figsize=(6.4, 1.9 + 0.32 * len(spent)), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    names, left = [one.id for one in spent], [0.0] * len(spent)
+    for group, colour in colours.items():
+        values = [_value(one, group, colours) for one in spent]
+        if any(values):
+            axes.barh(names, values, left=left, color=colour, label=group, height=0.7, edgecolor="white", linewidth=0.4)
+            left = [a + b for a, b in zip(left, values, strict=True)]
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("predicted latency (ms)")
+    axes.set_title("Where the time goes")
+    figure.legend(frameon=False, fontsize=8, ncols=3, loc="outside lower center")
+    return png(figure)
+
+
+def time_table(spent: Sequence[Spent]) -> str:
+    """The dearest ops of each network, as HTML."""
+    rows = []
+    for one in spent:
+        total = sum(one.parts.values())
+        cells = "".join(f"<li>{escape(told)}: {ms:.3g} ms ({ms / total:.0%})</li>" for told, ms in one.dearest)
+        rows.append(f"<dt>{escape(one.id)}, {total:.3g} ms</dt><dd><ol>{cells}</ol></dd>")
+    return f"<dl class=time>{''.join(rows)}</dl>"
+
+
+def _value(one: Spent, group: str, known: Mapping[str, object]) -> float:
+    if group == "other":
+        return sum(ms for name, ms in one.parts.items() if name not in known)
+    return one.parts.get(group, 0.0)
+
+
+def _kind(op: Op) -> str:
+    """Kind of op, with the kernel that decides what it costs."""
+    kernel = op.integer("kernel", 0)
+    return f"{op.kind.replace('_', ' ')} {kernel}x{kernel}" if kernel else op.kind.replace("_", " ")
+
+
+def _told(op: Op) -> str:
+    """An op for people: its kind and shapes."""
+    shape = "x".join(map(str, op.inputs[0])) if op.inputs else ""
+    return f"{_kind(op)}, {shape} to {'x'.join(map(str, op.output))}"

@@ -1,0 +1,111 @@
+"""What the command line says to wrong input, whole lines; and that every command's help has an example that parses."""
+
+import shlex
+
+import pytest
+
+from hwnas._cli import main
+from hwnas._cli._parser import build_parser
+
+RECIPE = (
+    "it takes epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, label_smoothing, clip, shift, flip, "
+    "cutout, mixup, average, random_subnets, sampling, candidates"
+)
+ERRORS = [
+    ("", "the following arguments are required: COMMAND (see `hwnas --help`)"),
+    ("predict", "the following arguments are required: table, arch (see `hwnas predict --help`)"),
+    ("search --unknown", "unrecognized arguments: --unknown (see `hwnas --help`)"),
+    ("search --batch x", "argument --batch: invalid int value: 'x' (see `hwnas search --help`)"),
+    ("profile --networks x", "argument --networks: invalid int value: 'x' (see `hwnas profile --help`)"),
+    ("table hide x", "argument action: invalid choice: 'hide' (choose from 'show') (see `hwnas table --help`)"),
+    ("runs {tmp}/x", "{tmp}/x is no folder; choose one that holds run directories"),
+    ("compare a", "compare wants two runs or more"),
+    ("compare {tmp}/a {tmp}/b", "{tmp}/a does not exist; choose another folder"),
+    ("compare {tmp} {tmp}", "{tmp} is not a run of hwnas (no settings.json); choose another folder"),
+    ("export {tmp}/x", "{tmp}/x does not exist; choose another folder"),
+    ("search --samples 0", "--samples must be at least 1, not 0"),
+    ("search --seed -1", "--seed must not be negative, not -1"),
+    ("search --batch 0", "--batch must be at least 1, not 0"),
+    ("search --minimize speed", "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory"),
+    ("search --minimize macs,macs", "--minimize wants at least one cost, and each once"),
+    ("search --latency-budget soon", "cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"),
+    ("search --latency-budget 0ms", "cannot read the latency '0ms'; write it like 4ms, 250us or 0.1s"),
+    ("search --macs-budget x", "cannot read the amount 'x'; write it like 600k, 2M or 1.5G"),
+    ("search --memory-budget 1T", "cannot read the amount '1T'; write it like 600k, 2M or 1.5G"),
+    ("search --device tpu", "unknown device 'tpu'; known devices: cpu, cuda, cuda:N (see `hwnas devices`)"),
+    ("search --precision fp8", "--precision fp8 is not for device cpu; choose from fp32, int8"),
+    ("search --space resnet", "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201"),
+    ("search --preset huge", "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
+    ("search --width 9", "space mobilenetv3: a width multiplier lies between 0.1 and 4, not at 9.0"),
+    ("search --width 1,x", "cannot read --width '1,x'; write numbers with commas between, like 16,32"),
+    ("search --resolution 999", "space mobilenetv3: preset tiny takes images of 8-32 pixels, not 999"),
+    ("search --resolution 8,8", "space mobilenetv3: give different values, at least one, not [8, 8]"),
+    ("search --space nasbench201 --width 1", "--width is an option of mobilenetv3, not of nasbench201"),
+    (
+        "search --space nasbench201 --image-size 3",
+        "space nasbench201: the image size must be a multiple of 4, not 3",
+    ),
+    ("search --not-here", "--not-here goes with --table FILE, a table of the device that is not here"),
+    ("search --finalize later", "--finalize must be none, finetune or train, not 'later'"),
+    ("search --final-epochs 2", "--final-epochs and --final-recipe go with --finalize finetune or train"),
+    ("search --finalize train --final-recipe a=b", "training has no setting 'a'; " + RECIPE),
+    ("search --recipe no=1", "training has no setting 'no'; " + RECIPE),
+    ("search --recipe cutout", "cannot read --recipe 'cutout'; write each setting once, like cutout=0.5,mixup=0.2"),
+    ("search --epochs 0", "training: epochs must be a positive integer, not 0"),
+    ("search --evaluator train --halving 1", "evaluator train: halving must be an integer of at least 2, not 1"),
+    ("search --halving 2", "--halving goes with --evaluator train"),
+    ("search --supernet-sampling bestup --evaluator train", "--supernet-sampling goes with --evaluator supernet"),
+    ("search --latency-column x", "--latency-column goes with --evaluator table:FILE"),
+    ("search --cheap synflow --strategy nsga2", "--cheap goes with --strategy lamoo, not nsga2"),
+    ("search --data {tmp}/x", "data {tmp}/x: does not exist; give digits, a folder of images or an .npz file"),
+    ("search --data-limit 0", "data digits: the limit must be positive, not 0"),
+    ("search --space nasbench201 --evaluator table:{tmp}/x.csv", "table {tmp}/x.csv: no such file"),
+    ("search --table {tmp}/x.json", "cannot read the latency table {tmp}/x.json: No such file or directory"),
+    ("fit {tmp}/x.csv --latency-column a --device b -o c", "table {tmp}/x.csv: no such file"),
+    (
+        "fit x.csv --latency-column a --device b -o c --unit h",
+        "fit: cannot use unit 'h', dead code 'auto' and batch 1; units are s, ms, us, dead code is auto, executed, "
+        "removed, a batch is 1 or more",
+    ),
+    ("merge {tmp}/a {tmp}/b -o c", "cannot read the latency table {tmp}/a: No such file or directory"),
+    ("table show {tmp}/x", "cannot read the latency table {tmp}/x: No such file or directory"),
+    ("predict {tmp}/x w1", "cannot read the latency table {tmp}/x: No such file or directory"),
+    ("verify {tmp}/x", "cannot read the latency table {tmp}/x: No such file or directory"),
+    ("verify x --seed -1", "--seed must not be negative, not -1"),
+    ("validate x --networks 1", "--networks must be at least 2 and --seed not negative"),
+    ("validate {tmp}/x", "cannot read the latency table {tmp}/x: No such file or directory"),
+    ("profile --networks 1", "--networks must be at least 2, not 1"),
+    ("profile --seed -1", "--seed must not be negative, not -1"),
+    ("profile --classes 0", "space mobilenetv3: classes must be a positive integer, not 0"),
+    ("profile --image-size 16", "--image-size is an option of nasbench201; mobilenetv3 takes --resolution"),
+    ("profile --space nasbench201 --preset tiny", "--preset is an option of mobilenetv3, not of nasbench201"),
+]
+
+
+@pytest.mark.parametrize(("command", "message"), ERRORS)
+def test_wrong_input_is_answered_in_one_line(tmp_path, monkeypatch, capsys, command, message):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(shlex.split(command.format(tmp=tmp_path)))
+    except SystemExit as leaving:
+        code = leaving.code
+    captured = capsys.readouterr()
+    assert (code, captured.out) == (2, "")
+    assert captured.err == f"hwnas: error: {message.format(tmp=tmp_path)}\n"
+
+
+def commands():
+    parser = build_parser()
+    (group,) = [action for action in parser._actions if action.dest == "command"]
+    return sorted(group.choices)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_help_has_an_example_that_parses(command, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main([command, "--help"])
+    assert leaving.value.code == 0
+    (example,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("example: ")]
+    words = shlex.split(example.removeprefix("example: "))
+    assert words[:2] == ["hwnas", command]
+    assert build_parser().parse_args(words[1:]).command == command
