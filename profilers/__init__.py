@@ -21,13 +21,14 @@ from profilers._errors import (
 from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
 from profilers._fusion import fusion_differences
 from profilers._networks import measure_twice
-from profilers._onnxruntime import BoundSession, OnnxRuntimeBackend, installed_providers, make_session
+from profilers._onnxruntime import OnnxRuntimeBackend
 from profilers._operators import Parameter, expand, operator_kinds, operator_of, parts_of, primitive_of
 from profilers._operators import _make as ops
 from profilers._plan import Network
 from profilers._profile import CALIBRATION_MS, profile_ops
 from profilers._remeasure import Remeasured, remeasure
 from profilers._sampling import Runnable, Sampler, SampleSet, SamplingSettings, relative_half_width
+from profilers._session import BoundSession, installed_providers, make_session
 from profilers._weights import graph_parameters, initial_value, random_weights
 
 if TYPE_CHECKING:
