@@ -34,12 +34,16 @@ from profilers._weights import graph_parameters, initial_value, random_weights
 if TYPE_CHECKING:
     from profilers._onnx import build_onnx
     from profilers._quantize import quantize_model, tensor_ranges
+    from profilers._remote._backend import SshBackend
+    from profilers._remote._greeting import clean_device
     from profilers._torch import GraphModule, RunningNorm, run_graph
 
 _LAZY = {
     "GraphModule": "profilers._torch",
     "RunningNorm": "profilers._torch",
+    "SshBackend": "profilers._remote._backend",
     "build_onnx": "profilers._onnx",
+    "clean_device": "profilers._remote._greeting",
     "quantize_model": "profilers._quantize",
     "run_graph": "profilers._torch",
     "tensor_ranges": "profilers._quantize",
@@ -65,9 +69,11 @@ __all__ = [
     "SampleSet",
     "Sampler",
     "SamplingSettings",
+    "SshBackend",
     "UnsupportedGraphError",
     "activation_bytes",
     "build_onnx",
+    "clean_device",
     "cpu_environment",
     "cpu_identity",
     "energy_mj",

@@ -31,8 +31,8 @@ def run_profile(options: argparse.Namespace) -> None:
     if options.space == "mobilenetv3" and options.image_size is not None:
         raise HwnasError("--image-size is an option of nasbench201; mobilenetv3 takes --resolution")
     settings = space_settings(options)
-    channels = settings.get("image_channels", 3)
-    backend = make_backend(options.device, image_channels=channels, **_measuring(options))
+    channels, progress = settings.get("image_channels", 3), _progress()
+    backend = make_backend(options.device, image_channels=channels, **_measuring(options), progress=progress)
     space = make_space(options.space, **settings)
     path = Path(options.output) if options.output else default_table_path(space, backend)
     table = build_table(
@@ -42,7 +42,7 @@ def run_profile(options: argparse.Namespace) -> None:
         seed=options.seed,
         networks=options.networks,
         force=options.force,
-        progress=_progress(),
+        progress=progress,
     )
     for line in table.validation.lines() if table.validation else []:
         _print(line)
@@ -166,7 +166,9 @@ def run_validate(options: argparse.Namespace) -> None:
     if options.networks < 2 or options.seed < 0:
         raise HwnasError("--networks must be at least 2 and --seed not negative")
     table = load_table(Path(options.table))
-    found = validate_table(table, networks=options.networks, seed=options.seed, progress=_progress())
+    found = validate_table(
+        table, device=options.device, networks=options.networks, seed=options.seed, progress=_progress()
+    )
     if options.json:
         _print(json.dumps(validation_record(found), indent=1))
         return
@@ -184,10 +186,11 @@ def run_verify(options: argparse.Namespace) -> None:
         raise HwnasError(f"--seed must not be negative, not {options.seed}")
     table = load_table(Path(options.table))
     space = space_of(table)
-    backend = backend_of(table, space)
+    progress = _progress()
+    backend = backend_of(table, space, options.device, progress)
     for warning in table.environment_changes(backend.environment()):
         _print(f"warning: {warning}")
-    checks = verify_table(table, space, backend, seed=options.seed, progress=_progress())
+    checks = verify_table(table, space, backend, seed=options.seed, progress=progress)
     for check in checks:
         change = check.measured_ms / check.table_ms - 1 if check.table_ms else 0.0
         verdict = "ok" if check.holds else "MOVED"
@@ -227,6 +230,14 @@ def run_devices(options: argparse.Namespace) -> None:
 
     for info in list_devices():
         _print(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
+
+
+def run_device(options: argparse.Namespace) -> None:
+    """``hwnas device clean``."""
+    from profilers import clean_device
+
+    removed, folder = clean_device(options.device)
+    _print(f"{folder} removed from {options.device}" if removed else f"{options.device} has no {folder}: it is clean")
 
 
 def _measuring(options: argparse.Namespace) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     _merge(commands)
     _table(commands)
     _devices(commands)
+    _device(commands)
     return parser
 
 
@@ -158,6 +159,7 @@ def _validate(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         "hwnas validate laptop.json --networks 50 --seed 1",
     )
     command.add_argument("table", help="table file of this device")
+    _where_option(command)
     command.add_argument("--networks", type=int, default=50, help="networks to draw (default 50)")
     command.add_argument("--seed", type=int, default=0, help="of the draw")
     command.add_argument("--json", action="store_true", help="print JSON")
@@ -171,6 +173,7 @@ def _verify(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         "hwnas verify laptop.json",
     )
     command.add_argument("table", help="table file of this device")
+    _where_option(command)
     command.add_argument("--seed", type=int, default=0, help="of the choice of ops and network")
 
 
@@ -192,8 +195,19 @@ def _devices(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     _add(commands, "devices", "list the devices of this machine", "hwnas devices")
 
 
+def _device(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    text = "remove everything of hwnas's from a device reached through ssh"
+    command = _add(commands, "device", text, "hwnas device clean ssh://user@board")
+    command.add_argument("action", choices=["clean"], help="clean: remove the cache folder there")
+    command.add_argument("device", help="ssh://[user@]host[:port]")
+
+
+def _where_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", help="where the table's device is: ssh://[user@]host[:port] (default: here)")
+
+
 def _device_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+    command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:N or ssh://[user@]host[:port]")
     command.add_argument("--threads", type=int, default=1, help="threads inside an operator (default 1: the steadiest)")
     command.add_argument("--batch", type=int, default=1, help="images of one inference (default 1)")
     command.add_argument("--precision", default="fp32", help="fp32 (default); cpu: int8; cuda: fp16, bf16")

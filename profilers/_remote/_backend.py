@@ -149,7 +149,7 @@ class SshBackend:
             return [None] * len(models)
         files = [(digest_of(path.read_bytes()), path.read_bytes) for path in models]
         answer, _ = self.device.ask("arena", {"digests": [digest for digest, _ in files]}, models=files)
-        return read_sizes(answer.get("bytes"), len(models), str(self.device.address))
+        return read_sizes(answer.get("sizes"), len(models), str(self.device.address))
 
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
         """Differences between the nodes executed on the device and the fused ops, fp32 on the CPU provider only."""

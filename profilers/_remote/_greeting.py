@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from profilers._errors import DeviceUnavailableError
-from profilers._remote._address import Address, device_cache
+from profilers._remote._address import Address, device_cache, parse_address
 from profilers._remote._link import Link, LinkLostError, LinkRefusedError, printable
 from profilers._remote._protocol import Message
 
@@ -28,8 +28,11 @@ def require_runner(greeting: Message, address: Address) -> None:
         raise DeviceUnavailableError(f"{address} lacks {', '.join(names)}: {install}")
 
 
-def clean_device(address: Address) -> tuple[bool, str]:
+def clean_device(where: str) -> tuple[bool, str]:
     """Remove everything of ours from a device: its one cache folder.
+
+    Args:
+        where: ``ssh://[user@]host[:port]``.
 
     Returns:
         Whether there was one, and which.
@@ -37,6 +40,7 @@ def clean_device(address: Address) -> tuple[bool, str]:
     Raises:
         DeviceUnavailableError: the device cannot be reached, or the folder is not ours.
     """
+    address = parse_address(where)
     try:
         link = Link(address.command())
         try:

@@ -61,9 +61,7 @@ class Link:
             )
         except OSError as error:
             self._said.close()
-            raise LinkRefusedError(
-                f"cannot start {command[0]!r} ({error.strerror}): install OpenSSH's client"
-            ) from None
+            raise LinkRefusedError(f"cannot start {command[0]!r}: {error.strerror}; install OpenSSH") from None
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self._input, self._output = self.process.stdin, self.process.stdout

@@ -113,7 +113,7 @@ class Requests:
         return {"mj": energy_mj(session, self._counter)}, b""
 
     def _arena(self, request: Mapping[str, Any], payload: bytes) -> Answer:
-        return {"bytes": arena_bytes([self._model(digest) for digest in request["digests"]])}, b""
+        return {"sizes": arena_bytes([self._model(digest) for digest in request["digests"]])}, b""
 
     def _optimised(self, request: Mapping[str, Any], payload: bytes) -> Answer:
         return {}, optimised_model(str(self._model(request["digest"])))
