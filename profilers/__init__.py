@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from profilers._onnx import build_onnx
     from profilers._quantize import quantize_model, tensor_ranges
     from profilers._remote._backend import SshBackend
+    from profilers._remote._bundle import read_result, table_of_result, write_bundle
     from profilers._remote._greeting import clean_device
     from profilers._torch import GraphModule, RunningNorm, run_graph
 
@@ -45,8 +46,11 @@ _LAZY = {
     "build_onnx": "profilers._onnx",
     "clean_device": "profilers._remote._greeting",
     "quantize_model": "profilers._quantize",
+    "read_result": "profilers._remote._bundle",
     "run_graph": "profilers._torch",
+    "table_of_result": "profilers._remote._bundle",
     "tensor_ranges": "profilers._quantize",
+    "write_bundle": "profilers._remote._bundle",
 }
 
 __all__ = [
@@ -95,11 +99,14 @@ __all__ = [
     "profile_ops",
     "quantize_model",
     "random_weights",
+    "read_result",
     "relative_half_width",
     "remeasure",
     "run_graph",
+    "table_of_result",
     "tensor_ranges",
     "usable_cores",
+    "write_bundle",
 ]
 
 

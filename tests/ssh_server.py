@@ -7,9 +7,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 NAME = "board"
@@ -133,3 +135,34 @@ def gone(cache, seconds=5.0):
     while runners(cache) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not runners(cache)
+
+
+class Killer(threading.Thread):
+    """Ends a connection at random moments, on this side and on the server's in turn; lets some work be done between."""
+
+    def __init__(self, device, server, times, between=50, delay_s=0.02):
+        super().__init__(daemon=True)
+        self.device, self.server, self.times = device, server, times
+        self.between, self.delay_s = between, delay_s
+        self.rng, self.done, self.killed, self.over = np.random.default_rng(0), 0, [], False
+        once = device._once
+
+        def counted(link, request, payload=b""):
+            answer = once(link, request, payload)
+            self.done += {"ping": 1, "fastest": 15, "round": 15}.get(request["do"], 0)
+            return answer
+
+        device._once = counted
+
+    def run(self):
+        while len(self.killed) < self.times and not self.over:
+            wanted = self.done + int(self.rng.integers(1, self.between))
+            while self.done < wanted and not self.over:
+                time.sleep(0.001)
+            time.sleep(float(self.rng.uniform(0, self.delay_s)))
+            link = self.device._link
+            if len(self.killed) % 2:
+                self.killed.append("server") if self.server.kill_sessions() else None
+            elif link is not None and link.process.poll() is None:
+                link.process.kill()
+                self.killed.append("client")

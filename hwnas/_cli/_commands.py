@@ -24,13 +24,10 @@ def run_profile(options: argparse.Namespace) -> None:
     from hwnas._tables import build_table, default_table_path
     from hwnas.spaces import make_space
 
-    if options.networks < 2:
-        raise HwnasError(f"--networks must be at least 2, not {options.networks}")
-    if options.seed < 0:
-        raise HwnasError(f"--seed must not be negative, not {options.seed}")
-    if options.space == "mobilenetv3" and options.image_size is not None:
-        raise HwnasError("--image-size is an option of nasbench201; mobilenetv3 takes --resolution")
-    settings = space_settings(options)
+    if options.result is not None:
+        _import(options)
+        return
+    settings = _profiled_space(options)
     channels, progress = settings.get("image_channels", 3), _progress()
     backend = make_backend(options.device, image_channels=channels, **_measuring(options), progress=progress)
     space = make_space(options.space, **settings)
@@ -44,6 +41,56 @@ def run_profile(options: argparse.Namespace) -> None:
         force=options.force,
         progress=progress,
     )
+    _show_profile(table, path)
+
+
+def run_bundle(options: argparse.Namespace) -> None:
+    """``hwnas bundle``."""
+    from hwnas._bundle import make_bundle
+    from hwnas.spaces import make_space
+
+    settings = _profiled_space(options)
+    models = make_bundle(
+        make_space(options.space, **settings),
+        Path(options.output),
+        {
+            "threads": options.threads,
+            "batch": options.batch,
+            "precision": options.precision,
+            "image_channels": settings.get("image_channels", 3),
+            "core_cache_bytes": int(parse_count(options.core_cache)),
+        },
+        networks=options.networks,
+        seed=options.seed,
+        progress=_progress(),
+    )
+    _print(f"{models} models in {options.output}; README.txt there says how to go on")
+
+
+def _profiled_space(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the space to profile."""
+    if options.networks < 2:
+        raise HwnasError(f"--networks must be at least 2, not {options.networks}")
+    if options.seed < 0:
+        raise HwnasError(f"--seed must not be negative, not {options.seed}")
+    if options.space == "mobilenetv3" and options.image_size is not None:
+        raise HwnasError("--image-size is an option of nasbench201; mobilenetv3 takes --resolution")
+    return space_settings(options)
+
+
+def _import(options: argparse.Namespace) -> None:
+    from hwnas._bundle import import_result
+
+    if options.output is None:
+        raise HwnasError("--import wants the table's file: -o table.json")
+    if Path(options.output).exists() and not options.force:
+        raise HwnasError(f"{options.output} exists; choose another -o, or --force to replace it")
+    table = import_result(Path(options.result))
+    _save(table, options.output)
+    _show_profile(table, Path(options.output))
+
+
+def _show_profile(table: LatencyTable, path: Path) -> None:
     for line in table.validation.lines() if table.validation else []:
         _print(line)
     for note in table.notes:

@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hwnas {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
     _profile(commands)
+    _bundle(commands)
     _fit(commands)
     _search(commands)
     _export(commands)
@@ -71,6 +72,26 @@ def _profile(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--seed", type=int, default=0, help="of the networks drawn for validation")
     command.add_argument("-o", "--output", help="table file (default: in the user's table folder)")
     command.add_argument("--force", action="store_true", help="measure again and replace what is there")
+    command.add_argument("--import", dest="result", metavar="FILE", help="make the table of a bundle's result.json")
+
+
+def _bundle(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands,
+        "bundle",
+        "write a profile as a folder, for a device without ssh",
+        "hwnas bundle --space mobilenetv3 --preset tiny --threads 4 --core-cache 512k -o board/",
+    )
+    command.add_argument("--threads", type=int, default=1, help="threads inside an operator (default 1: the steadiest)")
+    command.add_argument("--batch", type=int, default=1, help="images of one inference (default 1)")
+    command.add_argument("--precision", default="fp32", help="fp32 (default) or int8")
+    command.add_argument("--core-cache", default="1M", help="a core's second-level cache in bytes (default 1M)")
+    _space_options(command)
+    command.add_argument("--classes", type=int, help="classes of the networks (default 10)")
+    command.add_argument("--image-channels", type=int, help="channels of the images (default 3)")
+    command.add_argument("--networks", type=int, default=50, help="held-out networks to validate on (default 50)")
+    command.add_argument("--seed", type=int, default=0, help="of the networks drawn for validation")
+    command.add_argument("-o", "--output", required=True, help="folder to write")
 
 
 def _fit(commands: argparse._SubParsersAction[OneLineParser]) -> None:

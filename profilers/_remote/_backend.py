@@ -46,10 +46,11 @@ class RemoteGroup:
 class RemoteRunnable:
     """A session on the device, closed there when this object goes."""
 
-    def __init__(self, device: RemoteDevice, group: RemoteGroup, model: Model) -> None:
+    def __init__(self, device: RemoteDevice, group: RemoteGroup, make: Callable[[], bytes], seed: int) -> None:
         self.group = group
         self._device = device
-        self.number = device.add(model)
+        content = make()
+        self.number = device.add(Model(digest_of(content), make, seed), content)
 
     def run(self, repeats: int) -> float:
         """Infer `repeats` times; returns seconds in total."""
@@ -172,12 +173,11 @@ class SshBackend:
         def content() -> bytes:
             return random_model(graph, seed, tied, batch=self.batch, precision=self.precision)
 
-        return RemoteRunnable(self.device, self._group, Model(digest_of(content()), content, seed))
+        return RemoteRunnable(self.device, self._group, content, seed)
 
     def load_trained(self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str) -> RemoteRunnable:
         """Open a session on the exported file there: what is measured is what ships."""
-        content = Path(path).read_bytes
-        return RemoteRunnable(self.device, self._group, Model(digest_of(content()), content, 0))
+        return RemoteRunnable(self.device, self._group, Path(path).read_bytes, 0)
 
     def _optimised(self, graph: OpGraph) -> bytes:
         def content() -> bytes:

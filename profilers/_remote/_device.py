@@ -71,6 +71,7 @@ class RemoteDevice:
         self._models: dict[int, Model] = {}
         self._open: set[int] = set()
         self._dropped: list[int] = []
+        self._fresh: dict[str, bytes] = {}
         self._link: Link | None = None
         try:
             self._link = self._connect()
@@ -95,8 +96,12 @@ class RemoteDevice:
         """Seconds in which it could not be reached."""
         return self._away_s
 
-    def add(self, model: Model) -> int:
+    def add(self, model: Model, content: bytes) -> int:
         """Open a session; returns its number.
+
+        Args:
+            model: what to open it with.
+            content: of the model's file, as it has just been made.
 
         Raises:
             UnsupportedGraphError: the runtime there cannot execute the model.
@@ -104,12 +109,14 @@ class RemoteDevice:
         """
         self._numbered += 1
         number = self._numbered
-        self._models[number] = model
+        self._models[number], self._fresh = model, {model.digest: content}
         try:
             self.ask("ping", needs=[number])
         except BaseException:
             self.forget(number)
             raise
+        finally:
+            self._fresh = {}
         return number
 
     def forget(self, number: int) -> None:
@@ -221,7 +228,7 @@ class RemoteDevice:
             self._put(link, digest, content)
 
     def _put(self, link: Link, digest: str, content: Callable[[], bytes]) -> None:
-        data = content()
+        data = self._fresh.get(digest) or content()
         if digest_of(data) != digest:
             raise DeviceUnavailableError(f"a model changed while it was measured on {self.address}; start again")
         self._require(self._once(link, {"do": "put", "digest": digest}, data)[0])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from profilers._errors import DeviceUnavailableError
 from profilers._remote._link import printable
+from profilers._sampling import SampleSet
 
 _MOST = 4096
+STOP_REASONS = ("converged", "settled", "cap")
 _T = TypeVar("_T")
 
 
@@ -137,3 +139,38 @@ def _plain(value: object) -> object:
             raise ValueError(f"{value} is not finite")
         return value
     return _text(value)
+
+
+def read_samples(record: object, names: Collection[str], source: str) -> dict[str, SampleSet]:
+    """Check the samples of a whole profile.
+
+    Args:
+        record: decoded JSON.
+        names: of everything that was measured.
+        source: what said it, for people.
+
+    Raises:
+        KeyError, TypeError, ValueError: something is missing or of the wrong type.
+        DeviceUnavailableError: a time cannot be.
+    """
+    given = _mapping(record)
+    if set(given) != set(names):
+        raise ValueError("other graphs were measured")
+    found = {}
+    for name, value in given.items():
+        one = _mapping(value)
+        seconds = read_seconds(one["seconds"], len(one["seconds"]), source)
+        if not seconds or one["stop"] not in STOP_REASONS:
+            raise ValueError(f"{name} was not measured to the end")
+        found[name] = SampleSet(max(1, _count(one["repeats"])), seconds, one["stop"])
+    return found
+
+
+def read_energy(record: object) -> dict[str, object]:
+    """Check what a device says of the calibration op's energy.
+
+    Raises:
+        TypeError, ValueError: something is of the wrong type.
+    """
+    known = ("energy_counter", "calibration_op_mj", "energy_unavailable")
+    return {name: _plain(value) for name, value in _mapping(record).items() if name in known}

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from ssh_server import NAME, gone, runners
+from ssh_server import NAME, Killer, gone, runners
 
 from hwnas.spaces import make_space
 from latency_tables import GraphBuilder
@@ -63,36 +63,6 @@ def small_profile(backend, journal):
     networks = [Network(str(i), tiny_network(i), "held-out" if i > 1 else "calibration") for i in range(4)]
     targets = list(networks[-1].graph.op_counts)
     return profile_ops(backend, targets, networks, journal, space={"name": "few", "settings": {}}, settings=FEW)
-
-
-class Killer(threading.Thread):
-    """Ends a connection at random moments, on this side and on the server's in turn; lets some work be done between."""
-
-    def __init__(self, device, server, times):
-        super().__init__()
-        self.device, self.server, self.times = device, server, times
-        self.rng, self.done, self.killed, self.over = np.random.default_rng(0), 0, [], False
-        once = device._once
-
-        def counted(link, request, payload=b""):
-            answer = once(link, request, payload)
-            self.done += 1
-            return answer
-
-        device._once = counted
-
-    def run(self):
-        while len(self.killed) < self.times and not self.over:
-            wanted = self.done + int(self.rng.integers(1, 40))
-            while self.done < wanted and not self.over:
-                time.sleep(0.001)
-            time.sleep(float(self.rng.uniform(0, 0.02)))
-            link = self.device._link
-            if len(self.killed) % 2:
-                self.killed.append("server") if self.server.kill_sessions() else None
-            elif link is not None and link.process.poll() is None:
-                link.process.kill()
-                self.killed.append("client")
 
 
 def test_the_device_is_this_machine_and_says_so(device):

@@ -18,14 +18,13 @@ from profilers import DeviceUnavailableError
 from profilers._remote._address import Address, parse_address
 from profilers._remote._archive import MODULES, runner_archive
 from profilers._remote._backend import RemoteGroup, RemoteRunnable
-from profilers._remote._device import Model, RemoteDevice
+from profilers._remote._device import RemoteDevice
 from profilers._remote._facts import read_facts
 from profilers._remote._protocol import Decoder, ProtocolError, encode
 from profilers._remote._store import ModelStore, digest_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FAKE = Path(__file__).with_name("fake_device.py")
-MODEL = Model(digest_of(b"model"), lambda: b"model", 0)
 
 
 class FakeAddress(Address):
@@ -42,7 +41,7 @@ def fake_device(tmp_path, damage, times, **options):
 
 
 def one_round(device):
-    return RemoteRunnable(device, RemoteGroup(device), MODEL).run(1)
+    return RemoteRunnable(device, RemoteGroup(device), lambda: b"model", 0).run(1)
 
 
 @pytest.mark.parametrize("damage", ["torn", "garbage", "list", "size", "other", "endless", "silent"])
