@@ -216,7 +216,9 @@ def table_of_result(
     job = result["job"]
     try:
         facts = read_facts(result["facts"], source)
-        backend = CarriedBackend(job, facts=facts, provider=str(result["provider"]))
+        if result["provider"] not in facts.providers:
+            raise ValueError("measured with a provider that is not there")
+        backend = CarriedBackend(job, facts=facts, provider=result["provider"])
         settings = SamplingSettings(**job["settings"])
         plan = design_plan(backend, targets, networks)
         if plan.digest() != job["plan"]:

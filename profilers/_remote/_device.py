@@ -251,7 +251,7 @@ class RemoteDevice:
     def _hint(self, why: str) -> str:
         """What helps against a failure of ssh's, as the end of a sentence."""
         if "Host key verification failed" in why:
-            return f"; its host key is not known here: run `{self.address.for_people('true')}` once and compare the key"
+            return f"; its host key is unknown here or has changed: run `{self.address.for_people('true')}` once and compare it"
         if "Permission denied" in why:
             return "; let it in with a key (ssh-copy-id), or name the user: ssh://user@host"
         if "exit code 127" in why:
