@@ -251,7 +251,8 @@ class RemoteDevice:
     def _hint(self, why: str) -> str:
         """What helps against a failure of ssh's, as the end of a sentence."""
         if "Host key verification failed" in why:
-            return f"; its host key is unknown here or has changed: run `{self.address.for_people('true')}` once and compare it"
+            command = self.address.for_people("true")
+            return f"; its host key is unknown here or has changed: run `{command}` once and compare the key"
         if "Permission denied" in why:
             return "; let it in with a key (ssh-copy-id), or name the user: ssh://user@host"
         if "exit code 127" in why:

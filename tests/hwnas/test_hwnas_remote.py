@@ -60,8 +60,8 @@ def test_validate_and_verify_measure_there(table, device, capsys):
 
 def test_a_search_takes_the_devices_table_and_measures_its_winners_there(table, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HWNAS_TABLES", str(table.parent))
-    command = ["search", "--device", DEVICE, *SPACE, "--data-limit", "60", "--evaluator", "train", "--epochs", "1"]
-    assert main([*command, "--samples", "2", "--out", str(tmp_path / "run")]) == 0
+    command = ["search", "--device", DEVICE, *SPACE, "--data-limit", "40", "--evaluator", "train", "--epochs", "1"]
+    assert main([*command, "--samples", "1", "--out", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().err
     assert f"latency table: {table}" in said
     assert re.search(rf"measuring \d networks on {DEVICE}", said)
