@@ -129,7 +129,7 @@ def runners(cache):
     return found
 
 
-def gone(cache, seconds=5.0):
+def gone(cache, seconds=20.0):
     """Whether no runner of a cache folder is left within some seconds."""
     deadline = time.monotonic() + seconds
     while runners(cache) and time.monotonic() < deadline:

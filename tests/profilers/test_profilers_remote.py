@@ -111,10 +111,9 @@ def test_what_the_device_measures_is_what_this_machine_measures(device):
     for graph in graphs(3):
         both[str(len(both))] = here.load(graph), remote.load(graph)
     ratios = []
-    for _ in range(4):  # one beside the other: this machine has other work
-        for mine, theirs in both.values():
-            mine.run(20), theirs.run(20)
-            ratios.append(theirs.run(50) / mine.run(50))
+    for mine, theirs in both.values():  # one beside the other: this machine has other work
+        pairs = [(mine.run(20), theirs.run(20)) for _ in range(12)]
+        ratios.append(min(b for _, b in pairs) / min(a for a, _ in pairs))
     assert 0.5 < np.median(ratios) < 2
 
 
@@ -234,7 +233,7 @@ class TestRefusals:
         with pytest.raises(DeviceUnavailableError, match=match) as found:
             connect(waits_s=(30.0,), **options)
         assert "\n" not in str(found.value)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25
 
     def test_an_unknown_host_key(self, device, ssh_server, monkeypatch):
         monkeypatch.setenv("HWNAS_SSH", ssh_server.environment(device, known_hosts="nobody")["HWNAS_SSH"])

@@ -67,6 +67,16 @@ def test_a_device_that_keeps_failing_is_given_up(tmp_path):
     assert len((tmp_path / "count").read_text()) == 3
 
 
+def test_a_connection_that_rested_long_is_made_anew_without_a_word(tmp_path, monkeypatch):
+    said = []
+    device = fake_device(tmp_path, "torn", 0, progress=said.append)
+    monkeypatch.setattr("profilers._remote._device.REST_S", 0.0)
+    assert one_round(device) == 1e-3
+    assert len((tmp_path / "count").read_text()) > 1
+    assert (said, device.lost, device.seconds_away()) == ([], 0, 0.0)
+    device.close()
+
+
 @pytest.mark.parametrize("damage", ["nan", "negative", "text", "many", "infinite", "bug"])
 def test_numbers_that_cannot_be_are_refused(tmp_path, damage):
     device = fake_device(tmp_path, damage, 99)
