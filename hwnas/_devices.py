@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnas._errors import HwnasError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 CPU_PRECISIONS = ("fp32", "int8")
 CUDA_PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 CUDA_PROTOCOLS = ("host", "kernel")
+SSH = "ssh://"
 _CUDA = re.compile(r"cuda(?::([0-9]+))?\Z")
 
 
@@ -54,11 +56,12 @@ def make_backend(
     provider: str | None = None,
     protocol: str | None = None,
     channels_last: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Backend:
     """The backend that measures on `device`.
 
     Args:
-        device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or ``"ssh://[user@]host[:port]"`` for another machine's processor.
         threads: threads inside an operator (CPU).
         batch: images of one inference.
         image_channels: channels of the images.
@@ -66,23 +69,29 @@ def make_backend(
         provider: ONNX Runtime's execution provider (CPU); None for its CPU provider.
         protocol: ``"host"`` or ``"kernel"`` (GPU); None for ``"host"``.
         channels_last: memory format (GPU).
+        progress: receives a line for each lost connection (ssh).
 
     Raises:
         HwnasError: an unknown device, or an option that is out of range or not for this device.
-        DeviceUnavailableError: the device or provider is not here.
+        DeviceUnavailableError: the device or provider is not here, or the device cannot be reached.
     """
     if batch < 1:
         raise HwnasError(f"--batch must be at least 1, not {batch}")
-    found = _CUDA.match(device)
-    if device != "cpu" and found is None:
-        raise HwnasError(f"unknown device {device!r}; known devices: cpu, cuda, cuda:N (see `hwnas devices`)")
-    known = CPU_PRECISIONS if device == "cpu" else tuple(CUDA_PRECISIONS)
+    found, processor = _CUDA.match(device), device == "cpu" or device.startswith(SSH)
+    if not processor and found is None:
+        raise HwnasError(
+            f"unknown device {device!r}; known devices: cpu, cuda, cuda:N (see `hwnas devices`), ssh://[user@]host[:port]"
+        )
+    known = CPU_PRECISIONS if processor else tuple(CUDA_PRECISIONS)
     if precision not in known:
         raise HwnasError(f"--precision {precision} is not for device {device}; choose from {', '.join(known)}")
-    if device == "cpu":
+    if processor:
         if protocol is not None or channels_last:
-            raise HwnasError("--protocol and --channels-last are options of GPUs; leave them out with --device cpu")
-        return _cpu_backend(threads, batch, image_channels, precision, provider)
+            raise HwnasError(
+                f"--protocol and --channels-last are options of GPUs; leave them out with --device {device}"
+            )
+        options = {"threads": threads, "batch": batch, "image_channels": image_channels, "precision": precision}
+        return _cpu_backend(options, provider) if device == "cpu" else _ssh_backend(device, options, provider, progress)
     assert found is not None
     if provider is not None or threads != 1:
         raise HwnasError(f"--provider and --threads are options of --device cpu; leave them out with --device {device}")
@@ -101,18 +110,24 @@ def make_backend(
     )
 
 
-def _cpu_backend(threads: int, batch: int, image_channels: int, precision: str, provider: str | None) -> Backend:
+def _cpu_backend(options: Mapping[str, Any], provider: str | None) -> Backend:
     from profilers import OnnxRuntimeBackend, usable_cores
 
-    if not 1 <= threads <= usable_cores():
-        raise HwnasError(f"--threads must be between 1 and this machine's {usable_cores()} usable cores, not {threads}")
-    return OnnxRuntimeBackend(
-        threads=threads,
-        batch=batch,
-        image_channels=image_channels,
-        provider=provider or "CPUExecutionProvider",
-        precision=precision,
-    )
+    if not 1 <= options["threads"] <= usable_cores():
+        raise HwnasError(
+            f"--threads must be between 1 and this machine's {usable_cores()} usable cores, not {options['threads']}"
+        )
+    return OnnxRuntimeBackend(provider=provider or "cpu", **options)
+
+
+def _ssh_backend(
+    device: str, options: Mapping[str, Any], provider: str | None, progress: Callable[[str], None]
+) -> Backend:
+    from profilers import SshBackend
+
+    if options["threads"] < 1:
+        raise HwnasError(f"--threads must be at least 1, not {options['threads']}")
+    return SshBackend(device, provider=provider or "cpu", progress=progress, **options)
 
 
 def _require_cuda(device: str) -> None:

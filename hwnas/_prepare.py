@@ -76,7 +76,7 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
         identity["cheap"] = cheap.settings
     run = Run.create(out, settings, identity)
     channels = data.channels if data is not None else 3
-    backend = settings.backend(channels)
+    backend = settings.backend(channels, progress)
     table = None if settings.latency_column else _table(run, space, backend, progress)
     elsewhere = table is not None and is_elsewhere(table, settings)
     if table is not None and elsewhere:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ class SearchSettings:
     """A search. Two runs with equal settings propose and evaluate the same architectures.
 
     Attributes:
-        device: where networks are measured: ``"cpu"``, ``"cuda"``, ``"cuda:N"``.
+        device: where networks are measured: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"ssh://[user@]host[:port]"``.
         threads: threads inside an operator while measuring on a CPU.
         batch: images of one inference.
         precision: of the networks that are measured and shipped.
@@ -106,8 +106,8 @@ class SearchSettings:
         """The strategy as `search` knows it."""
         return self.strategy if self.cheap is None else f"{self.strategy}-cheap"
 
-    def backend(self, image_channels: int = 3) -> Backend:
-        """What networks are measured with.
+    def backend(self, image_channels: int = 3, progress: Callable[[str], None] = lambda text: None) -> Backend:
+        """What networks are measured with; `progress` receives a line for each lost connection.
 
         Raises:
             HwnasError, DeviceUnavailableError: as `make_backend`.
@@ -123,6 +123,7 @@ class SearchSettings:
             provider=self.provider,
             protocol=self.protocol,
             channels_last=self.channels_last,
+            progress=progress,
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._devices import make_backend
+from hwnas._devices import SSH, make_backend
 from hwnas._errors import HwnasError
 from hwnas._tables import draw_distinct
 from hwnas.spaces import Architecture, Space, make_space
@@ -20,6 +20,7 @@ from profilers import Backend, SamplingSettings, measure_twice
 def validate_table(
     table: LatencyTable,
     *,
+    device: str | None = None,
     networks: int = 50,
     seed: int = 0,
     settings: SamplingSettings | None = None,
@@ -28,7 +29,8 @@ def validate_table(
     """The table with other held-out networks: random ones that it holds no measurement of, measured now.
 
     Args:
-        table: of this device.
+        table: of this device, or of that at `device`.
+        device: where the table's device is: ``"ssh://[user@]host[:port]"``; None for here.
         networks: how many to draw.
         seed: of the draw.
         settings: of the sampling.
@@ -39,7 +41,7 @@ def validate_table(
         IdentityMismatchError: the table is another device's.
     """
     space = space_of(table)
-    backend = backend_of(table, space)
+    backend = backend_of(table, space, device, progress)
     table.require_identity(backend.identity())
     archs = _unseen(space, {n.arch for n in table.networks}, networks, seed)
     graphs = [space.graph(arch) for arch in archs]
@@ -88,13 +90,27 @@ def space_of(table: LatencyTable) -> Space:
     return make_space(str(table.space["name"]), **settings)
 
 
-def backend_of(table: LatencyTable, space: Space) -> Backend:
+def backend_of(
+    table: LatencyTable,
+    space: Space,
+    device: str | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Backend:
     """The backend with the settings that a table was measured with.
 
+    Args:
+        table: the table.
+        space: its space.
+        device: where the table's device is: ``"ssh://[user@]host[:port]"``; None for here.
+        progress: receives a line for each lost connection.
+
     Raises:
+        HwnasError: `device` is no such address, or what was measured is no processor.
         DeviceUnavailableError: the device is not here.
     """
     identity = table.identity
+    if device is not None and (not device.startswith(SSH) or identity.get("device") != "cpu"):
+        raise HwnasError("--device says where the processor of a table is, like ssh://user@host; leave it out for here")
     channels = space.input_shape(space.sample(1, np.random.default_rng(0))[0])[0]
     precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
     dtype = str(identity.get("dtype"))
@@ -109,11 +125,12 @@ def backend_of(table: LatencyTable, space: Space) -> Backend:
             channels_last=bool(identity.get("channels_last")),
         )
     return make_backend(
-        str(identity["device"]),
+        device or str(identity["device"]),
         **shared,
         precision=precision,
         threads=int(str(identity.get("threads", 1))),
         provider=str(identity["provider"]) if "provider" in identity else None,
+        progress=progress,
     )
 
 

@@ -21,27 +21,36 @@ from profilers._errors import (
 from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
 from profilers._fusion import fusion_differences
 from profilers._networks import measure_twice
-from profilers._onnxruntime import BoundSession, OnnxRuntimeBackend, installed_providers, make_session
+from profilers._onnxruntime import OnnxRuntimeBackend
 from profilers._operators import Parameter, expand, operator_kinds, operator_of, parts_of, primitive_of
 from profilers._operators import _make as ops
 from profilers._plan import Network
 from profilers._profile import CALIBRATION_MS, profile_ops
 from profilers._remeasure import Remeasured, remeasure
 from profilers._sampling import Runnable, Sampler, SampleSet, SamplingSettings, relative_half_width
+from profilers._session import BoundSession, installed_providers, make_session
 from profilers._weights import graph_parameters, initial_value, random_weights
 
 if TYPE_CHECKING:
     from profilers._onnx import build_onnx
     from profilers._quantize import quantize_model, tensor_ranges
+    from profilers._remote._backend import SshBackend
+    from profilers._remote._bundle import read_result, table_of_result, write_bundle
+    from profilers._remote._greeting import clean_device
     from profilers._torch import GraphModule, RunningNorm, run_graph
 
 _LAZY = {
     "GraphModule": "profilers._torch",
     "RunningNorm": "profilers._torch",
+    "SshBackend": "profilers._remote._backend",
     "build_onnx": "profilers._onnx",
+    "clean_device": "profilers._remote._greeting",
     "quantize_model": "profilers._quantize",
+    "read_result": "profilers._remote._bundle",
     "run_graph": "profilers._torch",
+    "table_of_result": "profilers._remote._bundle",
     "tensor_ranges": "profilers._quantize",
+    "write_bundle": "profilers._remote._bundle",
 }
 
 __all__ = [
@@ -64,9 +73,11 @@ __all__ = [
     "SampleSet",
     "Sampler",
     "SamplingSettings",
+    "SshBackend",
     "UnsupportedGraphError",
     "activation_bytes",
     "build_onnx",
+    "clean_device",
     "cpu_environment",
     "cpu_identity",
     "energy_mj",
@@ -88,11 +99,14 @@ __all__ = [
     "profile_ops",
     "quantize_model",
     "random_weights",
+    "read_result",
     "relative_half_width",
     "remeasure",
     "run_graph",
+    "table_of_result",
     "tensor_ranges",
     "usable_cores",
+    "write_bundle",
 ]
 
 

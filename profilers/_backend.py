@@ -13,7 +13,10 @@ from profilers._sampling import Runnable
 
 
 class Backend(Protocol):
-    """A device and a runtime on it: makes graphs runnable and says what they are measured on."""
+    """A device and a runtime on it: makes graphs runnable and says what they are measured on.
+
+    Where every word to the device takes long, its runnables share a `Group` and its energy counter is an `EnergyMeter`.
+    """
 
     image_channels: int
     batch: int

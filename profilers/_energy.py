@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from profilers._errors import EnergyUnavailableError
 from profilers._nvml import open_gpu
@@ -33,6 +33,18 @@ class EnergyCounter(Protocol):
 
         Raises:
             EnergyUnavailableError: it cannot be read any longer.
+        """
+
+
+@runtime_checkable
+class EnergyMeter(EnergyCounter, Protocol):
+    """A counter of a device elsewhere: it measures whole inferences there, where no network stands between."""
+
+    def inference_mj(self, runnable: Runnable) -> float:
+        """Millijoules of one inference, as `energy_mj` takes them.
+
+        Raises:
+            EnergyUnavailableError: the counter there cannot be read, or does not move.
         """
 
 
@@ -61,7 +73,8 @@ class RaplCounter:
     def read_mj(self) -> float:
         """Millijoules of all packages since this object was made; a counter that starts anew at its range goes on."""
         now = [_read_number(file) for file in self._files]
-        for before, after, most in zip(self._last, now, self._ranges, strict=True):
+        for i, most in enumerate(self._ranges):
+            before, after = self._last[i], now[i]
             self._total_uj += after - before if after >= before else after - before + most
         self._last = now
         return self._total_uj / 1e3
@@ -110,6 +123,8 @@ def energy_mj(runnable: Runnable, counter: EnergyCounter, *, clock: Callable[[],
     Raises:
         EnergyUnavailableError: the counter cannot be read, or does not move.
     """
+    if isinstance(counter, EnergyMeter):
+        return counter.inference_mj(runnable)
     runnable.run(3)
     fastest = min(runnable.run(1) for _ in range(3))
     burst = max(1, math.ceil(_BURST_SECONDS / max(fastest, 1e-9)))

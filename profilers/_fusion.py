@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 from latency_tables import OpGraph
 from profilers._errors import UnsupportedGraphError
@@ -16,35 +14,45 @@ _NODE_OF = {"conv": "Conv", "add": "Add", "pool": "AveragePool", "global_pool": 
 _ACTIVATIONS = {"relu": ("Relu",), "hswish": ("HardSwish", "HardSigmoid"), "hsigmoid": ("HardSigmoid",)}
 
 
-def executed_nodes(graph: OpGraph) -> Counter[str]:
-    """Node types of the graph that ONNX Runtime's CPU provider executes after its optimisations.
+def optimised_here(graph: OpGraph) -> bytes:
+    """The ONNX file of the graph that ONNX Runtime's CPU provider executes here after its optimisations.
 
     Raises:
         UnsupportedGraphError: it cannot execute the graph.
     """
-    import onnx
-
     from profilers._onnx import build_onnx
-    from profilers._onnxruntime import make_session
+    from profilers._session import optimised_model
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "optimised.onnx"
-        model = build_onnx(graph, random_weights(graph)).SerializeToString()
-        try:
-            make_session(model, threads=1, optimised=path)
-        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-            raise UnsupportedGraphError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}") from None
-        optimised = onnx.load(str(path), load_external_data=False)
-    return Counter(str(node.op_type) for node in optimised.graph.node)
+    return optimised_model(build_onnx(graph, random_weights(graph)).SerializeToString())
 
 
-def fusion_differences(graph: OpGraph) -> list[str]:
+def executed_nodes(graph: OpGraph, optimised: Callable[[OpGraph], bytes] = optimised_here) -> Counter[str]:
+    """Node types that a runtime executes.
+
+    Args:
+        graph: the network.
+        optimised: gives the ONNX file of what is executed for it.
+
+    Raises:
+        UnsupportedGraphError: the runtime cannot execute the graph, or what it wrote is no ONNX file.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load_model_from_string(optimised(graph))
+    except DecodeError:
+        raise UnsupportedGraphError("the optimised graph that ONNX Runtime wrote cannot be read") from None
+    return Counter(str(node.op_type) for node in model.graph.node)
+
+
+def fusion_differences(graph: OpGraph, optimised: Callable[[OpGraph], bytes] = optimised_here) -> list[str]:
     """Where the executed nodes differ from the fused ops that the table prices; empty where they agree.
 
     Every convolution, sum and pooling of the graph must be one node, and activations may be nodes of their own only
     where the graph has them apart from a convolution.
     """
-    found, expected, apart = executed_nodes(graph), Counter[str](), Counter[str]()
+    found, expected, apart = executed_nodes(graph, optimised), Counter[str](), Counter[str]()
     for node in expand(graph.without_dead_code()).nodes:
         if node.op.kind in _NODE_OF:
             expected[_NODE_OF[node.op.kind]] += 1
@@ -63,16 +71,17 @@ def fusion_differences(graph: OpGraph) -> list[str]:
     return lines
 
 
-def fusion_notes(networks: Mapping[str, OpGraph]) -> list[str]:
+def fusion_notes(networks: Mapping[str, OpGraph], optimised: Callable[[OpGraph], bytes] = optimised_here) -> list[str]:
     """One line for each network that is executed otherwise than it is priced, or that could not be checked.
 
     Args:
         networks: by name.
+        optimised: gives the ONNX file of what is executed for one of them.
     """
     notes = []
     for name, graph in networks.items():
         try:
-            lines = fusion_differences(graph)
+            lines = fusion_differences(graph, optimised)
         except (UnsupportedGraphError, OSError) as error:
             notes.append(f"it was not checked whether network {name} is executed as it is priced: {error}")
             continue

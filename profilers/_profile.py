@@ -85,6 +85,31 @@ def profile_ops(
                 runnables |= {again(name): loaded for name, loaded in plan.load_probes(backend).items()}
             runnables |= plan.load_networks(backend, seed=number)
             samples |= _sample(runnables, settings, samples_file, plan.tight, f"pass {number} of 2", progress)
+    energy = energy_facts(backend.energy_counter, calibration)
+    return make_table(backend, plan, targets, samples, space=space, settings=settings, energy=energy)
+
+
+def make_table(
+    backend: Backend,
+    plan: Plan,
+    targets: Sequence[Op],
+    samples: Mapping[str, SampleSet],
+    *,
+    space: Mapping[str, object],
+    settings: SamplingSettings,
+    energy: Mapping[str, object],
+) -> LatencyTable:
+    """The table that follows from all samples of a plan.
+
+    Args:
+        backend: device and runtime that were measured.
+        plan: what was measured.
+        targets: the ops to price.
+        samples: of both passes, by the plan's names.
+        space: name and settings of the space.
+        settings: of the sampling.
+        energy: of the calibration op, for the table's environment.
+    """
     plan = plan.with_second_pass()
     curve = fit_cache_curve(plan.pairs, samples, fast_cache_bytes=backend.fast_cache_bytes, sizes=plan.sizes)
     entries = _entries(targets, plan, samples, curve)
@@ -94,7 +119,7 @@ def profile_ops(
         environment={
             **backend.environment(),
             **_circumstances(samples),
-            **energy_facts(backend.energy_counter, calibration),
+            **energy,
         },
         settings=settings.as_dict(),
         space=space,

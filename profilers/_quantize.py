@@ -70,7 +70,7 @@ def tensor_ranges(model: onnx.ModelProto, images: npt.NDArray[np.float32], *, th
     """
     import onnx
 
-    from profilers._onnxruntime import make_session
+    from profilers._session import make_session
 
     watched = onnx.ModelProto()
     watched.CopyFrom(onnx.shape_inference.infer_shapes(model))

@@ -1,8 +1,8 @@
 """The sampling protocol: interleaved, shuffled rounds over any set of runnables, until the noise allows to stop.
 
-Needs neither ONNX nor torch. Neighbours, frequency steps and cache states come in bursts; a sequential
-measurement gives all of a burst to one runnable, interleaved rounds spread it over all, and a low quantile leaves it
-out.
+Needs neither ONNX nor torch, and keeps to Python 3.9: devices that are measured from elsewhere run it too. Neighbours,
+frequency steps and cache states come in bursts; a sequential measurement gives all of a burst to one runnable,
+interleaved rounds spread it over all, and a low quantile leaves it out.
 """
 
 from __future__ import annotations
@@ -29,6 +29,28 @@ class Runnable(Protocol):
 
     def run(self, repeats: int) -> float:
         """Execute `repeats` times back to back; returns the seconds that all of them took."""
+
+
+class Group(Protocol):
+    """Times many runnables in one go, where every word to them takes long: those of a device reached over a network.
+
+    A runnable that belongs to one holds it as its attribute ``group``.
+    """
+
+    def fastest(self, runnables: Sequence[Runnable], warmup_runs: int) -> list[float]:
+        """Run each `warmup_runs` times untimed, then three times; returns the seconds of the fastest of the three."""
+
+    def time_round(self, runnables: Sequence[Runnable], repeats: Sequence[int], priming_runs: int) -> list[float]:
+        """Time each in the order given, `priming_runs` untimed runs before; returns the seconds of all its repeats."""
+
+    def seconds_away(self) -> float:
+        """Seconds so far in which the device could not be reached: they count towards no limit."""
+
+
+def shared_group(runnables: Iterable[Runnable]) -> Group | None:
+    """The group that all of them belong to; None where there is none."""
+    groups = {id(group): group for group in (getattr(runnable, "group", None) for runnable in runnables)}
+    return next(iter(groups.values())) if len(groups) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -162,17 +184,26 @@ class Sampler:
         self._on_round = on_round
         self._tight = tight
         self._clock = clock
+        self._group = shared_group(self._runnables.values())
         self.samples: dict[str, SampleSet] = dict(history or {})
 
     def choose_repeats(self) -> dict[str, int]:
         """Warm every runnable up; returns how often each is repeated in a sample (earlier choices stay)."""
-        for name, runnable in self._runnables.items():
-            runnable.run(self._settings.warmup_runs)
-            if name not in self.samples:
-                fastest = min(runnable.run(1) for _ in range(3))
-                repeats = max(1, math.ceil(self._settings.inner_seconds / max(fastest, 1e-9)))
-                self.samples[name] = SampleSet(repeats)
+        if self._group is not None:
+            runnables = list(self._runnables.values())
+            fastest = self._group.fastest(runnables, self._settings.warmup_runs)
+            for name, seconds in zip(self._runnables, fastest):  # noqa: B905 (devices run it with Python 3.9)
+                self._choose(name, seconds)
+        else:
+            for name, runnable in self._runnables.items():
+                runnable.run(self._settings.warmup_runs)
+                if name not in self.samples:
+                    self._choose(name, min(runnable.run(1) for _ in range(3)))
         return {name: self.samples[name].repeats for name in self._runnables}
+
+    def _choose(self, name: str, fastest: float) -> None:
+        if name not in self.samples:
+            self.samples[name] = SampleSet(max(1, math.ceil(self._settings.inner_seconds / max(fastest, 1e-9))))
 
     def run(self, progress: Callable[[int, int, int], None] | None = None) -> dict[str, SampleSet]:
         """Sample until every runnable has stopped.
@@ -186,12 +217,12 @@ class Sampler:
         if not all(name in self.samples for name in self._runnables):
             self.choose_repeats()
         number = self._replay()
-        began = self._clock()
+        began = self._now()
         while active := self._active():
             self._round(number, active)
             number += 1
             self._look(number, active)
-            if number >= self._settings.min_rounds and self._clock() - began > self._settings.max_seconds:
+            if number >= self._settings.min_rounds and self._now() - began > self._settings.max_seconds:
                 self._out_of_time()
             if progress is not None:
                 progress(number, self._settings.max_rounds, len(self._active()))
@@ -205,16 +236,27 @@ class Sampler:
 
     def _round(self, number: int, active: list[str]) -> None:
         order = np.random.default_rng((self._seed, number)).permutation(len(active))
-        taken: dict[str, float] = {}
-        for index in order:
-            name = active[int(index)]
-            repeats = self.samples[name].repeats
-            self._runnables[name].run(self._settings.priming_runs)  # bring its weights back into the caches
-            taken[name] = self._runnables[name].run(repeats) / repeats
+        taken = self._time([active[int(index)] for index in order])
         for name, seconds in taken.items():
             self.samples[name].seconds.append(seconds)
         if self._on_round is not None:
             self._on_round(number, taken)
+
+    def _time(self, names: Sequence[str]) -> dict[str, float]:
+        """Seconds of one execution of each, measured in this order."""
+        repeats, priming = [self.samples[name].repeats for name in names], self._settings.priming_runs
+        taken: dict[str, float] = {}
+        if self._group is not None:
+            seconds = self._group.time_round([self._runnables[name] for name in names], repeats, priming)
+            return {name: seconds[i] / repeats[i] for i, name in enumerate(names)}
+        for i, name in enumerate(names):
+            self._runnables[name].run(priming)  # bring its weights back into the caches
+            taken[name] = self._runnables[name].run(repeats[i]) / repeats[i]
+        return taken
+
+    def _now(self) -> float:
+        """The clock, less the time in which nothing could be measured."""
+        return self._clock() - (self._group.seconds_away() if self._group is not None else 0.0)
 
     def _out_of_time(self) -> None:
         for name in self._runnables:

@@ -29,6 +29,19 @@ def _own_table_folder(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def ssh_server(tmp_path_factory):
+    """A real OpenSSH server on loopback."""
+    from ssh_server import SshServer, why_not
+
+    if reason := why_not():
+        pytest.skip(reason)
+    server = SshServer(tmp_path_factory.mktemp("ssh"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def benchmark_file() -> Path:
     path = ROOT.parent / "shared" / "data" / "nasbench201.csv.gz"
     if not path.exists():

@@ -4,51 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hwnas._cli._output import measuring, progress_lines, save, say
 from hwnas._cli._spaces import space_settings
 from hwnas._errors import HwnasError
 from hwnas._settings import SearchSettings, parse_count, parse_latency, parse_recipe
-
-if TYPE_CHECKING:
-    from latency_tables import LatencyTable
-
-
-def run_profile(options: argparse.Namespace) -> None:
-    """``hwnas profile``."""
-    from hwnas._devices import make_backend
-    from hwnas._tables import build_table, default_table_path
-    from hwnas.spaces import make_space
-
-    if options.networks < 2:
-        raise HwnasError(f"--networks must be at least 2, not {options.networks}")
-    if options.seed < 0:
-        raise HwnasError(f"--seed must not be negative, not {options.seed}")
-    if options.space == "mobilenetv3" and options.image_size is not None:
-        raise HwnasError("--image-size is an option of nasbench201; mobilenetv3 takes --resolution")
-    settings = space_settings(options)
-    channels = settings.get("image_channels", 3)
-    backend = make_backend(options.device, image_channels=channels, **_measuring(options))
-    space = make_space(options.space, **settings)
-    path = Path(options.output) if options.output else default_table_path(space, backend)
-    table = build_table(
-        space,
-        backend,
-        path,
-        seed=options.seed,
-        networks=options.networks,
-        force=options.force,
-        progress=_progress(),
-    )
-    for line in table.validation.lines() if table.validation else []:
-        _print(line)
-    for note in table.notes:
-        _print(f"warning: {note}")
-    _print(f"{len(table.entries)} prices in {path}")
 
 
 def run_fit(options: argparse.Namespace) -> None:
@@ -66,10 +28,10 @@ def run_fit(options: argparse.Namespace) -> None:
         dead_code=options.dead_code,
         seed=options.seed,
     )
-    _save(table, options.output)
+    save(table, options.output)
     for note in table.notes:
-        _print(note)
-    _print(f"{len(table.entries)} prices from {len(table.networks)} networks in {options.output}")
+        say(note)
+    say(f"{len(table.entries)} prices from {len(table.networks)} networks in {options.output}")
 
 
 def run_search(options: argparse.Namespace) -> None:
@@ -86,7 +48,7 @@ def run_search(options: argparse.Namespace) -> None:
     nasbench = options.space == "nasbench201"
     settings = SearchSettings(
         device=options.device,
-        **_measuring(options),
+        **measuring(options),
         space=options.space,
         space_settings=space_settings(options),
         data=options.data,
@@ -106,7 +68,7 @@ def run_search(options: argparse.Namespace) -> None:
         finalize=options.finalize,
         final_recipe=_recipe("--final-recipe", options.final_recipe, options.final_epochs),
     )
-    watcher = make_watcher(options.quiet, options.json, _progress())
+    watcher = make_watcher(options.quiet, options.json, progress_lines())
     try:
         run = search(settings, Path(options.out), watcher=watcher)
     finally:
@@ -114,7 +76,7 @@ def run_search(options: argparse.Namespace) -> None:
     if isinstance(watcher, JsonWatcher):
         watcher.tell("end", report=str(run.path / "report.html"), networks=len(run.pareto()))
     else:
-        _print(str(run.path / "report.html"))
+        say(str(run.path / "report.html"))
 
 
 def run_export(options: argparse.Namespace) -> None:
@@ -133,7 +95,7 @@ def run_export(options: argparse.Namespace) -> None:
     value, how = latency["measured"], "measured"
     if value is None:
         value, how = latency["predicted"], "predicted, not measured"
-    _print(f"{target}: {network['arch']}, test accuracy {network['accuracy']:.2%}, {value:.4g} ms {how}")
+    say(f"{target}: {network['arch']}, test accuracy {network['accuracy']:.2%}, {value:.4g} ms {how}")
 
 
 def run_runs(options: argparse.Namespace) -> None:
@@ -143,10 +105,10 @@ def run_runs(options: argparse.Namespace) -> None:
 
     found = find_runs(Path(options.folder))
     if options.json:
-        _print(json.dumps([info.as_dict() for info in found], indent=1))
+        say(json.dumps([info.as_dict() for info in found], indent=1))
         return
     for line in run_lines(found, options.folder):
-        _print(line)
+        say(line)
 
 
 def run_compare(options: argparse.Namespace) -> None:
@@ -158,10 +120,10 @@ def run_compare(options: argparse.Namespace) -> None:
     if options.output:
         write_comparison(found, Path(options.output))
     if options.json:
-        _print(json.dumps(found.as_dict(), indent=1))
+        say(json.dumps(found.as_dict(), indent=1))
         return
     for line in [*table_lines(found), *([options.output] if options.output else [])]:
-        _print(line)
+        say(line)
 
 
 def run_predict(options: argparse.Namespace) -> None:
@@ -184,14 +146,12 @@ def run_predict(options: argparse.Namespace) -> None:
         "peak_memory_bytes": peak_memory_bytes(graph, batch=batch),
     }
     if options.json:
-        _print(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1))
         return
     interval = f" (90 % interval {price.low_ms:.4g}-{price.high_ms:.4g} ms)" if price.low_ms and price.high_ms else ""
     setting = f"{table.identity['device']}, {table.identity.get('threads', 1)} thread(s), batch {batch}"
-    _print(f"latency {price.value_ms:.4g} ms{interval} on {setting}")
-    _print(
-        f"{found['macs']:,} MACs, {found['params']:,} parameters, {found['peak_memory_bytes']:,} bytes of activations"
-    )
+    say(f"latency {price.value_ms:.4g} ms{interval} on {setting}")
+    say(f"{found['macs']:,} MACs, {found['params']:,} parameters, {found['peak_memory_bytes']:,} bytes of activations")
 
 
 def run_validate(options: argparse.Namespace) -> None:
@@ -202,12 +162,14 @@ def run_validate(options: argparse.Namespace) -> None:
     if options.networks < 2 or options.seed < 0:
         raise HwnasError("--networks must be at least 2 and --seed not negative")
     table = load_table(Path(options.table))
-    found = validate_table(table, networks=options.networks, seed=options.seed, progress=_progress())
+    found = validate_table(
+        table, device=options.device, networks=options.networks, seed=options.seed, progress=progress_lines()
+    )
     if options.json:
-        _print(json.dumps(validation_record(found), indent=1))
+        say(json.dumps(validation_record(found), indent=1))
         return
     for line in found.validation.lines() if found.validation else []:
-        _print(line)
+        say(line)
 
 
 def run_verify(options: argparse.Namespace) -> None:
@@ -220,21 +182,20 @@ def run_verify(options: argparse.Namespace) -> None:
         raise HwnasError(f"--seed must not be negative, not {options.seed}")
     table = load_table(Path(options.table))
     space = space_of(table)
-    backend = backend_of(table, space)
+    progress = progress_lines()
+    backend = backend_of(table, space, options.device, progress)
     for warning in table.environment_changes(backend.environment()):
-        _print(f"warning: {warning}")
-    checks = verify_table(table, space, backend, seed=options.seed, progress=_progress())
+        say(f"warning: {warning}")
+    checks = verify_table(table, space, backend, seed=options.seed, progress=progress)
     for check in checks:
         change = check.measured_ms / check.table_ms - 1 if check.table_ms else 0.0
         verdict = "ok" if check.holds else "MOVED"
-        _print(
-            f"{verdict:5s} {check.name}: {check.table_ms:.4g} ms then, {check.measured_ms:.4g} ms now ({change:+.1%})"
-        )
+        say(f"{verdict:5s} {check.name}: {check.table_ms:.4g} ms then, {check.measured_ms:.4g} ms now ({change:+.1%})")
     moved = sum(not check.holds for check in checks)
     if moved:
-        _print(f"{options.table} does not hold here: {moved} of {len(checks)} moved; run `hwnas profile --force`")
+        say(f"{options.table} does not hold here: {moved} of {len(checks)} moved; run `hwnas profile --force`")
         raise SystemExit(1)
-    _print(f"{options.table} holds here")
+    say(f"{options.table} holds here")
 
 
 def run_merge(options: argparse.Namespace) -> None:
@@ -244,8 +205,8 @@ def run_merge(options: argparse.Namespace) -> None:
     from latency_tables import load_table, merge_tables
 
     merged = reduce(merge_tables, [load_table(Path(name)) for name in options.tables])
-    _save(merged, options.output)
-    _print(f"{len(merged.entries)} prices and {len(merged.networks)} networks in {options.output}")
+    save(merged, options.output)
+    say(f"{len(merged.entries)} prices and {len(merged.networks)} networks in {options.output}")
 
 
 def run_table(options: argparse.Namespace) -> None:
@@ -254,7 +215,7 @@ def run_table(options: argparse.Namespace) -> None:
     from latency_tables import load_table
 
     for line in show_table(load_table(Path(options.table))):
-        _print(line)
+        say(line)
 
 
 def run_devices(options: argparse.Namespace) -> None:
@@ -262,7 +223,7 @@ def run_devices(options: argparse.Namespace) -> None:
     from hwnas._devices import list_devices
 
     for info in list_devices():
-        _print(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
+        say(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
 
 
 def run_doctor(options: argparse.Namespace) -> None:
@@ -273,19 +234,12 @@ def run_doctor(options: argparse.Namespace) -> None:
 
     found = examine()
     if options.json:
-        _print(json.dumps([asdict(finding) for finding in found], indent=1))
+        say(json.dumps([asdict(finding) for finding in found], indent=1))
         return
     for finding in found:
-        _print(f"{finding.status:8s} {finding.check}: {finding.text}" + (f" -> {finding.fix}" if finding.fix else ""))
+        say(f"{finding.status:8s} {finding.check}: {finding.text}" + (f" -> {finding.fix}" if finding.fix else ""))
     warnings = sum(finding.status == "warning" for finding in found)
-    _print(
-        f"{warnings} of {len(found)} findings spoil measurements" if warnings else "nothing spoils measurements here"
-    )
-
-
-def _measuring(options: argparse.Namespace) -> dict[str, Any]:
-    names = ("threads", "batch", "precision", "provider", "protocol", "channels_last")
-    return {name: getattr(options, name) for name in names}
+    say(f"{warnings} of {len(found)} findings spoil measurements" if warnings else "nothing spoils measurements here")
 
 
 def _evaluator_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -307,29 +261,3 @@ def _recipe(option: str, text: str | None, epochs: int | None) -> dict[str, Any]
     """Settings of a training, with the epochs that have an option of their own."""
     recipe = parse_recipe(option, text) if text is not None else {}
     return recipe if epochs is None else {**recipe, "epochs": epochs}
-
-
-def _save(table: LatencyTable, output: str) -> None:
-    from latency_tables import save_table
-
-    try:
-        save_table(table, Path(output))
-    except OSError as error:
-        raise HwnasError(f"cannot write {output}: {error.strerror}; choose another place") from None
-
-
-def _progress() -> Callable[[str], None]:
-    """Writes lines with the seconds since now to standard error."""
-    began = time.monotonic()
-
-    def write(text: str) -> None:
-        sys.stderr.write(f"[{time.monotonic() - began:7.1f} s] {text}\n")
-        sys.stderr.flush()
-
-    return write
-
-
-def _print(text: str) -> None:
-    """A line on standard output; what its encoding does not know is escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

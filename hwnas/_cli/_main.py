@@ -46,9 +46,10 @@ def say(text: str) -> None:
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], None]:
-    from hwnas._cli import _commands
+    from hwnas._cli import _commands, _profiling
 
-    found: Callable[[argparse.Namespace], None] = getattr(_commands, f"run_{name}")
+    home = _profiling if hasattr(_profiling, f"run_{name}") else _commands
+    found: Callable[[argparse.Namespace], None] = getattr(home, f"run_{name}")
     return found
 
 

@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hwnas {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
     _profile(commands)
+    _bundle(commands)
     _fit(commands)
     _search(commands)
     _export(commands)
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _table(commands)
     _devices(commands)
     _doctor(commands)
+    _device(commands)
     return parser
 
 
@@ -73,6 +75,26 @@ def _profile(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--seed", type=int, default=0, help="of the networks drawn for validation")
     command.add_argument("-o", "--output", help="table file (default: in the user's table folder)")
     command.add_argument("--force", action="store_true", help="measure again and replace what is there")
+    command.add_argument("--import", dest="result", metavar="FILE", help="make the table of a bundle's result.json")
+
+
+def _bundle(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands,
+        "bundle",
+        "write a profile as a folder, for a device without ssh",
+        "hwnas bundle --space mobilenetv3 --preset tiny --threads 4 --core-cache 512k -o board/",
+    )
+    command.add_argument("--threads", type=int, default=1, help="threads inside an operator (default 1: the steadiest)")
+    command.add_argument("--batch", type=int, default=1, help="images of one inference (default 1)")
+    command.add_argument("--precision", default="fp32", help="fp32 (default) or int8")
+    command.add_argument("--core-cache", default="1M", help="a core's second-level cache in bytes (default 1M)")
+    _space_options(command)
+    command.add_argument("--classes", type=int, help="classes of the networks (default 10)")
+    command.add_argument("--image-channels", type=int, help="channels of the images (default 3)")
+    command.add_argument("--networks", type=int, default=50, help="held-out networks to validate on (default 50)")
+    command.add_argument("--seed", type=int, default=0, help="of the networks drawn for validation")
+    command.add_argument("-o", "--output", required=True, help="folder to write")
 
 
 def _fit(commands: argparse._SubParsersAction[OneLineParser]) -> None:
@@ -178,6 +200,7 @@ def _validate(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         "hwnas validate laptop.json --networks 50 --seed 1",
     )
     command.add_argument("table", help="table file of this device")
+    _where_option(command)
     command.add_argument("--networks", type=int, default=50, help="networks to draw (default 50)")
     command.add_argument("--seed", type=int, default=0, help="of the draw")
     command.add_argument("--json", action="store_true", help="print JSON")
@@ -191,6 +214,7 @@ def _verify(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         "hwnas verify laptop.json",
     )
     command.add_argument("table", help="table file of this device")
+    _where_option(command)
     command.add_argument("--seed", type=int, default=0, help="of the choice of ops and network")
 
 
@@ -217,8 +241,19 @@ def _doctor(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _device(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    text = "remove everything of hwnas's from a device reached through ssh"
+    command = _add(commands, "device", text, "hwnas device clean ssh://user@board")
+    command.add_argument("action", choices=["clean"], help="clean: remove the cache folder there")
+    command.add_argument("device", help="ssh://[user@]host[:port]")
+
+
+def _where_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", help="where the table's device is: ssh://[user@]host[:port] (default: here)")
+
+
 def _device_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+    command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:N or ssh://[user@]host[:port]")
     command.add_argument("--threads", type=int, default=1, help="threads inside an operator (default 1: the steadiest)")
     command.add_argument("--batch", type=int, default=1, help="images of one inference (default 1)")
     command.add_argument("--precision", default="fp32", help="fp32 (default); cpu: int8; cuda: fp16, bf16")

@@ -168,7 +168,8 @@ def test_fit_says_what_is_wrong_with_its_input(fails, tmp_path):
 def test_unknown_names(fails, tmp_path, benchmark_csv):
     out = ["--out", tmp_path / "run"]
     assert fails("search", "--device", "tpu", *out) == (
-        "hwnas: error: unknown device 'tpu'; known devices: cpu, cuda, cuda:N (see `hwnas devices`)"
+        "hwnas: error: unknown device 'tpu'; known devices: cpu, cuda, cuda:N (see `hwnas devices`), "
+        "ssh://[user@]host[:port]"
     )
     assert fails("search", "--space", "resnet", *out) == (
         "hwnas: error: unknown space 'resnet'; known spaces: mobilenetv3, nasbench201"

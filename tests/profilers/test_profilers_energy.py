@@ -160,3 +160,16 @@ def test_a_cpu_backend_counts_its_packages(tmp_path, monkeypatch):
     other.provider = "OpenVINOExecutionProvider"
     with pytest.raises(EnergyUnavailableError, match="no counter is known for OpenVINOExecutionProvider"):
         other.energy_counter()
+
+
+def test_a_meter_elsewhere_measures_whole_inferences_itself():
+    class Meter:
+        name = "elsewhere"
+
+        def read_mj(self):
+            raise AssertionError("the way there would be part of it")
+
+        def inference_mj(self, runnable):
+            return 0.25 * runnable
+
+    assert energy_mj(2, Meter()) == 0.5

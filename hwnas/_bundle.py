@@ -1,0 +1,79 @@
+"""Profiles for devices without ssh: a folder to carry there, and a result to bring back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas._devices import CPU_PRECISIONS
+from hwnas._errors import HwnasError
+from hwnas._tables import CALIBRATION_NETWORKS, draw_networks
+from hwnas.spaces import Space, make_space
+from latency_tables import LatencyTable
+from profilers import SamplingSettings, read_result, table_of_result, write_bundle
+
+
+def make_bundle(
+    space: Space,
+    folder: Path,
+    setting: Mapping[str, Any],
+    *,
+    networks: int,
+    seed: int,
+    settings: SamplingSettings | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> int:
+    """Write the profile of a space as a folder.
+
+    Args:
+        space: the search space.
+        folder: absent or empty.
+        setting: ``threads``, ``batch``, ``image_channels``, ``precision``, ``core_cache_bytes``.
+        networks: held-out networks; ten more are drawn for calibration.
+        seed: of the networks that are drawn.
+        settings: of the sampling.
+        progress: receives lines for people.
+
+    Returns:
+        How many models it holds.
+
+    Raises:
+        HwnasError: a setting is out of range, or the folder is in use or cannot be written.
+    """
+    if setting["precision"] not in CPU_PRECISIONS:
+        raise HwnasError(f"--precision {setting['precision']} is not for a bundle; choose from fp32, int8")
+    for option in ("threads", "batch"):
+        if setting[option] < 1:
+            raise HwnasError(f"--{option} must be at least 1, not {setting[option]}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise HwnasError(f"{folder} is not an empty folder; choose another -o")
+    try:
+        return write_bundle(
+            folder,
+            {**setting, "provider": "cpu"},
+            space.ops(),
+            draw_networks(space, networks + CALIBRATION_NETWORKS, seed),
+            about={"space": space.name, "space_settings": space.settings, "networks": networks, "seed": seed},
+            settings=settings,
+            progress=progress,
+        )
+    except OSError as error:
+        raise HwnasError(f"cannot write into {folder}: {error.strerror}; choose another place") from None
+
+
+def import_result(path: Path) -> LatencyTable:
+    """The table of what was brought back; the result says which space it is of.
+
+    Raises:
+        ProfilerError, HwnasError: it is no result, is damaged, or of another version of hwnas.
+    """
+    result = read_result(path)
+    about = result["job"].get("about")
+    try:
+        space = make_space(str(about["space"]), **about["space_settings"])
+        drawn = draw_networks(space, int(about["networks"]) + CALIBRATION_NETWORKS, int(about["seed"]))
+    except (KeyError, TypeError, ValueError):
+        raise HwnasError(f"{path} is damaged; bring result.json back from the device again") from None
+    named = {"name": space.name, "settings": space.settings}
+    return table_of_result(result, space.ops(), drawn, space=named, source=str(path))

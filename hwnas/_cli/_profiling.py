@@ -1,0 +1,103 @@
+"""The commands that make a table of a device, wherever that is."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas._cli._output import measuring, progress_lines, save, say
+from hwnas._cli._spaces import space_settings
+from hwnas._errors import HwnasError
+from hwnas._settings import parse_count
+
+if TYPE_CHECKING:
+    from latency_tables import LatencyTable
+
+
+def run_profile(options: argparse.Namespace) -> None:
+    """``hwnas profile``."""
+    from hwnas._devices import make_backend
+    from hwnas._tables import build_table, default_table_path
+    from hwnas.spaces import make_space
+
+    if options.result is not None:
+        _import(options)
+        return
+    settings = _profiled_space(options)
+    channels, progress = settings.get("image_channels", 3), progress_lines()
+    backend = make_backend(options.device, image_channels=channels, **measuring(options), progress=progress)
+    space = make_space(options.space, **settings)
+    path = Path(options.output) if options.output else default_table_path(space, backend)
+    table = build_table(
+        space,
+        backend,
+        path,
+        seed=options.seed,
+        networks=options.networks,
+        force=options.force,
+        progress=progress,
+    )
+    _show_profile(table, path)
+
+
+def run_bundle(options: argparse.Namespace) -> None:
+    """``hwnas bundle``."""
+    from hwnas._bundle import make_bundle
+    from hwnas.spaces import make_space
+
+    settings = _profiled_space(options)
+    models = make_bundle(
+        make_space(options.space, **settings),
+        Path(options.output),
+        {
+            "threads": options.threads,
+            "batch": options.batch,
+            "precision": options.precision,
+            "image_channels": settings.get("image_channels", 3),
+            "core_cache_bytes": int(parse_count(options.core_cache)),
+        },
+        networks=options.networks,
+        seed=options.seed,
+        progress=progress_lines(),
+    )
+    say(f"{models} models in {options.output}; README.txt there says how to go on")
+
+
+def _profiled_space(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the space to profile."""
+    if options.networks < 2:
+        raise HwnasError(f"--networks must be at least 2, not {options.networks}")
+    if options.seed < 0:
+        raise HwnasError(f"--seed must not be negative, not {options.seed}")
+    if options.space == "mobilenetv3" and options.image_size is not None:
+        raise HwnasError("--image-size is an option of nasbench201; mobilenetv3 takes --resolution")
+    return space_settings(options)
+
+
+def _import(options: argparse.Namespace) -> None:
+    from hwnas._bundle import import_result
+
+    if options.output is None:
+        raise HwnasError("--import wants the table's file: -o table.json")
+    if Path(options.output).exists() and not options.force:
+        raise HwnasError(f"{options.output} exists; choose another -o, or --force to replace it")
+    table = import_result(Path(options.result))
+    save(table, options.output)
+    _show_profile(table, Path(options.output))
+
+
+def _show_profile(table: LatencyTable, path: Path) -> None:
+    for line in table.validation.lines() if table.validation else []:
+        say(line)
+    for note in table.notes:
+        say(f"warning: {note}")
+    say(f"{len(table.entries)} prices in {path}")
+
+
+def run_device(options: argparse.Namespace) -> None:
+    """``hwnas device clean``."""
+    from profilers import clean_device
+
+    removed, folder = clean_device(options.device)
+    say(f"{folder} removed from {options.device}" if removed else f"{options.device} has no {folder}: it is clean")

@@ -1,0 +1,128 @@
+"""A profile job carried to a device in a folder: the same sampling, the same journal, and one file to bring back.
+
+Runs on devices.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from latency_tables import write_atomic
+from profilers._energy import RaplCounter, energy_facts
+from profilers._errors import EnergyUnavailableError, ProfilerError
+from profilers._journal import SampleJournal
+from profilers._remote._requests import device_facts
+from profilers._sampling import CALIBRATION, Runnable, Sampler, SampleSet, SamplingSettings
+from profilers._session import PROVIDER, BoundSession, find_provider
+
+JOB, RESULT = "hwnas-job", "hwnas-job-result"
+VERSION = 1
+
+
+def run_job(folder: Path) -> int:
+    """Run or continue the job in a folder, and write ``result.json`` beside it; returns an exit code."""
+    began = time.monotonic()
+
+    def progress(text: str) -> None:
+        sys.stderr.write(f"[{time.monotonic() - began:7.1f} s] {text}\n")
+        sys.stderr.flush()
+
+    try:
+        job = _read_job(folder)
+        target = folder.resolve().parent / "result.json"
+        write_atomic(target, json.dumps(_run(job, folder, progress)) + "\n")
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; run the same command again to go on\n")
+        return 130
+    except (ProfilerError, OSError, ValueError) as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        return 2
+    sys.stderr.write(f"done: bring {target} back and run `hwnas profile --import result.json -o table.json` there\n")
+    return 0
+
+
+def _read_job(folder: Path) -> dict[str, Any]:
+    path = folder / "job.json"
+    try:
+        job = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise ValueError(f"{path} cannot be read; name the folder that `hwnas bundle` made") from None
+    if not isinstance(job, dict) or job.get("format") != JOB or job.get("version") != VERSION:
+        raise ValueError(f"{path} is not a job of this version of hwnas")
+    return job
+
+
+def _run(job: Mapping[str, Any], folder: Path, progress: Any) -> dict[str, Any]:
+    facts = device_facts()
+    if not 1 <= job["threads"] <= facts["usable_cores"]:
+        raise ValueError(
+            f"the job wants {job['threads']} threads, this device has {facts['usable_cores']} usable cores"
+        )
+    provider = find_provider(job["provider"], facts["providers"])
+    settings = SamplingSettings(**job["settings"])
+    digest = hashlib.sha256(json.dumps(job, sort_keys=True).encode("utf-8")).hexdigest()
+    header = {"cpu": facts["cpu"], "runtime_version": facts["runtime_version"], "job": digest}
+    samples: dict[str, SampleSet] = {}
+    energy: dict[str, object] = {}
+    with SampleJournal(folder / "samples.jsonl", header) as journal:
+        for number, names in enumerate(job["passes"], 1):
+            progress(f"loading {len(names)} graphs of pass {number} of {len(job['passes'])}")
+            runnables = _load(names, folder, job["threads"], provider)
+            samples.update(_sample(runnables, settings, journal, job["tight"], f"pass {number}", progress))
+            if CALIBRATION in runnables:
+                energy = _energy(runnables[CALIBRATION], provider)
+    return {
+        "format": RESULT,
+        "version": VERSION,
+        "job": {name: job[name] for name in job if name not in ("passes", "tight")},
+        "facts": facts,
+        "provider": provider,
+        "energy": energy,
+        "samples": {
+            name: {"repeats": one.repeats, "seconds": one.seconds, "stop": one.stop} for name, one in samples.items()
+        },
+    }
+
+
+def _load(names: Mapping[str, Any], folder: Path, threads: int, provider: str) -> dict[str, Runnable]:
+    loaded: dict[str, Runnable] = {}
+    for name, model in names.items():
+        path = folder / "models" / (str(model["digest"]) + ".onnx")
+        if not path.is_file():
+            raise ValueError(f"{path} is missing; copy the whole folder again")
+        loaded[name] = BoundSession(str(path), threads=threads, seed=int(model["seed"]), provider=provider)
+    return loaded
+
+
+def _sample(
+    runnables: Mapping[str, Runnable],
+    settings: SamplingSettings,
+    journal: SampleJournal,
+    tight: Any,
+    what: str,
+    progress: Any,
+) -> dict[str, SampleSet]:
+    history = {name: journal.history[name] for name in runnables if name in journal.history}
+    sampler = Sampler(runnables, settings, history=history, on_round=journal.write_round, tight=frozenset(tight))
+    journal.write_repeats(sampler.choose_repeats())
+
+    def on_progress(done: int, cap: int, active: int) -> None:
+        if done % 10 == 0 or not active:
+            progress(f"{what}: round {done} (at most {cap}), {active} of {len(runnables)} still sampled")
+
+    return sampler.run(on_progress)
+
+
+def _energy(calibration: Runnable, provider: str) -> dict[str, object]:
+    def counter() -> RaplCounter:
+        if provider != PROVIDER:
+            raise EnergyUnavailableError(f"energy is unavailable: no counter is known for {provider}")
+        return RaplCounter()
+
+    return energy_facts(counter, calibration)

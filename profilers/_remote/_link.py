@@ -1,0 +1,184 @@
+"""One connection to a device: a process whose input and output carry the protocol, with a time-out on every wait."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from profilers._remote._archive import runner_archive
+from profilers._remote._protocol import GREETING, VERSION, Decoder, Message, ProtocolError, encode
+from profilers._remote._store import digest_of
+
+SILENCE_S = 180.0
+"""A device that says nothing for so long, while something is asked of it, is lost."""
+GREETING_S = 60.0
+_MOST_NOISE = 2**16
+_SSH_FAILED = 255
+_ENDING_S = 2.0
+_T = TypeVar("_T")
+
+
+class LinkLostError(Exception):
+    """The connection is gone; the text says why. Another one may do."""
+
+
+class LinkRefusedError(Exception):
+    """There is no use in trying again."""
+
+
+class Link:
+    """A started command that speaks the protocol.
+
+    Args:
+        command: its words.
+        silence_s: the time-out of answers.
+
+    Raises:
+        LinkRefusedError: it cannot be started.
+    """
+
+    def __init__(self, command: Sequence[str], *, silence_s: float = SILENCE_S) -> None:
+        self._silence_s = silence_s
+        self._decoder = Decoder()
+        self._count = 0
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the link)
+        try:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._said.close()
+            raise LinkRefusedError(f"cannot start {command[0]!r}: {error.strerror}; install OpenSSH") from None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._input, self._output = self.process.stdin, self.process.stdout
+        os.set_blocking(self._input.fileno(), False)
+        self.asked = time.monotonic()
+
+    def greet(self, order: Mapping[str, object], payload: bytes = b"") -> Message:
+        """Send the bootstrap and its order; returns the greeting.
+
+        Raises:
+            LinkLostError: the connection ended or is silent.
+        """
+        source = (Path(__file__).parent / "_bootstrap.py").read_text(encoding="utf-8")
+        with contextlib.suppress(BrokenPipeError):  # what came back says more
+            self._write(repr(source).encode("ascii") + b"\n" + json.dumps(order).encode("ascii") + b"\n" + payload)
+        deadline, skipped = time.monotonic() + GREETING_S, 0
+        while True:
+            line = self._decoded(self._decoder.line)
+            if line is None:
+                self._read(deadline)
+            elif line.startswith(GREETING):
+                return _greeting(line)
+            elif (skipped := skipped + len(line)) > _MOST_NOISE:
+                raise LinkLostError("the device answers something else than a runner would")
+
+    def ask(self, message: Mapping[str, object], payload: bytes = b"") -> tuple[Message, bytes]:
+        """Send a request and wait for its answer.
+
+        Raises:
+            LinkLostError: the connection ended, is silent or garbled.
+        """
+        self._count += 1
+        try:
+            self._write(encode({**message, "id": self._count}, payload))
+        except BrokenPipeError:
+            raise LinkLostError(self._why()) from None
+        while True:
+            found = self._decoded(self._decoder.next)
+            if found is None:
+                self._read(time.monotonic() + self._silence_s)
+            elif found[0].get("id") == self._count:
+                self.asked = time.monotonic()
+                return found
+            elif found[0] != {"alive": True}:
+                raise LinkLostError("the device answers something else than what was asked")
+
+    def close(self) -> None:
+        """End the connection, and with it the runner on the device."""
+        for stream in (self._input, self._output):
+            with contextlib.suppress(OSError):
+                stream.close()
+        try:
+            self.process.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._said.close()
+
+    def _decoded(self, read: Callable[[], _T]) -> _T:
+        try:
+            return read()
+        except ProtocolError as error:
+            raise LinkLostError(f"the device answers something else than a runner would: {error}") from None
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._input, selectors.EVENT_WRITE)
+            while rest:
+                if not selector.select(self._silence_s):
+                    raise LinkLostError(f"nothing could be sent for {self._silence_s:g} s")
+                rest = rest[os.write(self._input.fileno(), rest[: 2**16]) :]
+
+    def _read(self, deadline: float) -> None:
+        """Wait for more."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._output, selectors.EVENT_READ)
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise LinkLostError("the device does not answer in time")
+        data = os.read(self._output.fileno(), 2**18)
+        if not data:
+            raise LinkLostError(self._why())
+        self._decoder.feed(data)
+
+    def _why(self) -> str:
+        """Why the connection ended: what ssh says, else how the process on the device ended."""
+        try:
+            code = self.process.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            return "the device closed the connection"
+        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - 2000))
+        lines = [printable(line) for line in self._said.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        last = lines[-1] if lines else ""
+        if code < 0:
+            return f"ssh was ended by signal {-code}"
+        if code == _SSH_FAILED or code == 0:
+            return last or "the connection was closed"
+        return f"the process there ended with exit code {code}" + (f": {last}" if last else "")
+
+
+def start_order(cache: str) -> tuple[dict[str, object], bytes]:
+    """What makes the bootstrap start a runner."""
+    archive = runner_archive()
+    name = f"runner-{digest_of(archive)[:16]}.pyz"
+    return {"do": "serve", "cache": cache, "name": name, "size": len(archive)}, archive
+
+
+def printable(text: object, most: int = 300) -> str:
+    """Text from a device for people: one line, no control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:most]
+
+
+def _greeting(line: bytes) -> Message:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        raise LinkLostError("the device's greeting is damaged") from None
+    if found.get("hwnas-runner") != VERSION:
+        raise LinkLostError("the device's greeting is of another version")
+    return dict(found)

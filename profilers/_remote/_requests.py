@@ -1,0 +1,155 @@
+"""What a runner does when it is asked. Runs on devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from profilers._arena import arena_bytes
+from profilers._energy import RaplCounter, energy_mj
+from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, ProfilerError, UnsupportedGraphError
+from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity, usable_cores
+from profilers._remote._store import ModelStore
+from profilers._session import BoundSession, installed_providers, optimised_model
+
+Answer = tuple[dict[str, Any], bytes]
+KINDS = ((UnsupportedGraphError, "unsupported"), (EnergyUnavailableError, "energy"), (ProfilerError, "unavailable"))
+"""Errors, and what they are called on the way."""
+TIMED_RUNS = 3
+"""Single runs of which the fastest says how often a runnable is repeated."""
+
+
+class AbsentError(Exception):
+    """A model or a session that this runner does not have."""
+
+
+class Requests:
+    """The sessions of one runner.
+
+    Args:
+        home: the cache folder.
+        alive: called between two measurements of one request.
+    """
+
+    def __init__(self, home: Path, alive: Callable[[], None]) -> None:
+        self._models = ModelStore(home / "models")
+        self._alive = alive
+        self._sessions: dict[int, BoundSession] = {}
+        self._counter: RaplCounter | None = None
+
+    def answer(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        """Do what is asked; errors are answers, too."""
+        for name in request.get("drop", ()):
+            self._sessions.pop(name, None)
+        known = {
+            "ping": lambda request, payload: ({}, b""),
+            "facts": lambda request, payload: (device_facts(), b""),
+            "has": self._has,
+            "put": self._put,
+            "open": self._open,
+            "fastest": self._fastest,
+            "round": self._round,
+            "meter": self._meter,
+            "energy": self._energy,
+            "arena": self._arena,
+            "optimised": self._optimised,
+        }
+        try:
+            return known[str(request["do"])](request, payload)
+        except AbsentError:
+            return {"error": "absent"}, b""
+        except ProfilerError as error:
+            kind = next(kind for known_type, kind in KINDS if isinstance(error, known_type))
+            return {"error": kind, "text": str(error)}, b""
+        except OSError as error:
+            return {"error": "unavailable", "text": f"the device cannot do it: {error}"}, b""
+        except Exception as error:
+            return {"error": "bug", "text": repr(error)}, b""
+
+    def _has(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        self._model(request["digest"])
+        return {}, b""
+
+    def _put(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        self._models.put(request["digest"], payload)
+        return {}, b""
+
+    def _open(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        self._sessions[int(request["session"])] = BoundSession(
+            str(self._model(request["digest"])),
+            threads=int(request["threads"]),
+            seed=int(request["seed"]),
+            provider=str(request["provider"]),
+        )
+        return {}, b""
+
+    def _fastest(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        found = []
+        for name in request["sessions"]:
+            session = self._session(name)
+            session.run(int(request["warmup"]))
+            found.append(min(session.run(1) for _ in range(TIMED_RUNS)))
+            self._alive()
+        return {"seconds": found}, b""
+
+    def _round(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        found, priming = [], int(request["priming"])
+        sessions = [self._session(name) for name in request["sessions"]]
+        for i, repeats in enumerate(request["repeats"]):
+            sessions[i].run(priming)
+            found.append(sessions[i].run(int(repeats)))
+            self._alive()
+        return {"seconds": found}, b""
+
+    def _meter(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        self._counter = RaplCounter()
+        return {"name": self._counter.name}, b""
+
+    def _energy(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        session = self._session(request["session"])
+        self._counter = self._counter or RaplCounter()
+        return {"mj": energy_mj(session, self._counter)}, b""
+
+    def _arena(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        return {"sizes": arena_bytes([self._model(digest) for digest in request["digests"]])}, b""
+
+    def _optimised(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        return {}, optimised_model(str(self._model(request["digest"])))
+
+    def _model(self, digest: str) -> Path:
+        found = self._models.path(digest)
+        if found is None:
+            raise AbsentError
+        return found
+
+    def _session(self, name: int) -> BoundSession:
+        if name not in self._sessions:
+            raise AbsentError
+        return self._sessions[name]
+
+
+def device_facts() -> dict[str, Any]:
+    """Everything that a table or a profile needs to know of this device."""
+    return {
+        "cpu": cpu_identity(),
+        "environment": cpu_environment(),
+        "runtime_version": _runtime_version(),
+        "providers": installed_providers(),
+        "usable_cores": usable_cores(),
+        "core_cache_bytes": core_cache_bytes(),
+    }
+
+
+def _runtime_version() -> str:
+    """Of the installed ONNX Runtime, whichever of its packages that is."""
+    try:
+        return version("onnxruntime")
+    except ImportError:  # onnxruntime-gpu and others hold the same module under names of their own
+        import onnxruntime
+
+        found = getattr(onnxruntime, "__version__", None)
+        if not isinstance(found, str):
+            raise DeviceUnavailableError("the installed ONNX Runtime does not say its version") from None
+        return found

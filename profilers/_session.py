@@ -1,0 +1,184 @@
+"""One session of ONNX Runtime: explicit threads, bound inputs and outputs. It needs no graphs, and so runs anywhere.
+
+This module also runs on devices that are measured from elsewhere: it keeps to Python 3.9 and numpy.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
+
+PROVIDER = "CPUExecutionProvider"
+_POOL: list[int] = []
+"""Size of the process-wide thread pool, once it is made."""
+
+
+def make_session(
+    model: bytes | str,
+    *,
+    threads: int,
+    provider: str = PROVIDER,
+    measuring: bool = False,
+    optimised: Path | None = None,
+) -> Any:
+    """An `onnxruntime.InferenceSession` as this project measures and checks it.
+
+    Args:
+        model: serialised model, or a path.
+        threads: threads inside an operator; ONNX Runtime's own default ignores container limits.
+        provider: execution provider; a node that it cannot run is an error, never silently left to the CPU.
+        measuring: whether times will be taken; several threads then come from one pool for the whole process.
+        optimised: file to write the graph to that is executed; None to write none.
+
+    Raises:
+        DeviceUnavailableError: this process already measures with another number of threads.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    _set_threads(options, threads, measuring)
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 4
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
+    if provider != PROVIDER:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    return onnxruntime.InferenceSession(model, options, providers=[provider])
+
+
+def _set_threads(options: Any, threads: int, measuring: bool) -> None:
+    """Give a session its threads: its own, or the process-wide pool once there is one.
+
+    With a pool for each session, the threads of the session that ran last still spin, waiting for work, while the next
+    one is measured, and take its cores. The pool can be made once in a process, and then serves all its sessions.
+
+    Raises:
+        DeviceUnavailableError: this process already measures with another number of threads.
+    """
+    if measuring and threads > 1 and not _POOL:
+        _make_pool(threads)
+    if measuring and _POOL and threads not in _POOL:
+        raise DeviceUnavailableError(
+            f"this process measures with {_POOL[0]} threads already; measure with {threads} in another process"
+        )
+    if _POOL:
+        options.use_per_session_threads = False
+        return
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+
+
+def _make_pool(threads: int) -> None:
+    import onnxruntime
+
+    if not hasattr(onnxruntime, "set_global_thread_pool_sizes"):
+        return  # an old version: each session has its own
+    try:
+        onnxruntime.set_global_thread_pool_sizes(threads, 1)
+    except Exception:  # made by somebody else; ONNX Runtime's exceptions have no common base of their own
+        return
+    _POOL.append(threads)
+
+
+class BoundSession:
+    """A session with its inputs and outputs bound to memory allocated once; it is a `Runnable`.
+
+    Args:
+        model: serialised model, or a path.
+        threads: threads inside an operator.
+        seed: of the inputs, drawn from N(0, 1): zeros and denormals would distort times.
+        provider: execution provider.
+
+    Raises:
+        UnsupportedGraphError: ONNX Runtime cannot execute the model.
+    """
+
+    def __init__(self, model: bytes | str, *, threads: int, seed: int = 0, provider: str = PROVIDER) -> None:
+        import onnxruntime
+
+        try:
+            self._session = make_session(model, threads=threads, provider=provider, measuring=True)
+        except DeviceUnavailableError:
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            raise UnsupportedGraphError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}") from None
+        self._binding = self._session.io_binding()
+        rng = np.random.default_rng(seed)
+        self._kept: list[Any] = []
+        for tensor in self._session.get_inputs():
+            value = rng.standard_normal(tensor.shape, dtype=np.float32)
+            self._kept.append(onnxruntime.OrtValue.ortvalue_from_numpy(value))
+            self._binding.bind_ortvalue_input(tensor.name, self._kept[-1])
+        for tensor in self._session.get_outputs():
+            value = np.zeros(tensor.shape, dtype=np.float32)
+            self._kept.append(onnxruntime.OrtValue.ortvalue_from_numpy(value))
+            self._binding.bind_ortvalue_output(tensor.name, self._kept[-1])
+
+    def run(self, repeats: int) -> float:
+        """Infer `repeats` times; returns seconds in total."""
+        run, binding = self._session.run_with_iobinding, self._binding
+        start = time.perf_counter()
+        for _ in range(repeats):
+            run(binding)
+        return time.perf_counter() - start
+
+
+def optimised_model(model: bytes | str) -> bytes:
+    """The ONNX file of what the CPU provider executes after its optimisations.
+
+    Args:
+        model: serialised model, or a path.
+
+    Raises:
+        UnsupportedGraphError: ONNX Runtime cannot execute the model.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optimised.onnx"
+        try:
+            make_session(model, threads=1, optimised=path)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            raise UnsupportedGraphError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}") from None
+        return path.read_bytes()
+
+
+def installed_providers() -> list[str]:
+    """Full names of the execution providers that the installed ONNX Runtime has.
+
+    Raises:
+        DeviceUnavailableError: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise DeviceUnavailableError(
+            "device cpu needs ONNX Runtime, which is not installed: pip install onnxruntime"
+        ) from None
+    return list(onnxruntime.get_available_providers())
+
+
+def find_provider(name: str, known: Sequence[str]) -> str:
+    """The full name of an execution provider.
+
+    Args:
+        name: its name, with or without ``ExecutionProvider``, in any case.
+        known: full names of those that the device's ONNX Runtime has.
+
+    Raises:
+        DeviceUnavailableError: it has no such provider.
+    """
+    for full in known:
+        if name.lower() in (full.lower(), full.removesuffix("ExecutionProvider").lower()):
+            return full
+    names = ", ".join(full.removesuffix("ExecutionProvider").lower() for full in known)
+    raise DeviceUnavailableError(
+        f"the installed ONNX Runtime has no execution provider {name!r}; it has {names}: install a build that has it"
+    )
