@@ -39,6 +39,7 @@ class Scale:
         samples: architectures that a search evaluates.
         seeds: of supernets, searches and trainings.
         device: where is trained.
+        widths: width multipliers of the space.
     """
 
     images: int | None
@@ -50,10 +51,11 @@ class Scale:
     samples: int
     seeds: int
     device: str
+    widths: tuple[float, ...]
 
     def space(self) -> Space:
         """The space that is searched."""
-        return make_space(SPACE, preset="tiny", resolution=[32], classes=10)
+        return make_space(SPACE, preset="tiny", resolution=[32], width=list(self.widths), classes=10)
 
     def data(self, path: str) -> ImageData:
         """The images."""

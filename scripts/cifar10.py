@@ -49,8 +49,8 @@ from profilers import (  # noqa: E402
 from search import hypervolume  # noqa: E402
 
 SCALES = {
-    "small": Scale(8000, 2, 4, 64, 0.1, 24, 150, 3, "cpu"),
-    "full": Scale(None, 100, 150, 256, 0.2, 48, 600, 3, "cuda"),
+    "small": Scale(8000, 2, 3, 64, 0.1, 24, 100, 3, "cpu", (0.5,)),
+    "full": Scale(None, 100, 150, 256, 0.2, 48, 600, 3, "cuda", (0.5, 0.75, 1.0)),
 }
 SAMPLINGS = ("uniform", "bestup")
 POINTS = (0.25, 0.5, 0.75)
@@ -244,6 +244,8 @@ def changed(scale: Scale, changes: list[str]) -> Scale:
             raise HwnasError(f"no setting {name!r}; there are {', '.join(asdict(scale))}")
         try:
             values[name] = text if name == "device" else json.loads(text)
+            if isinstance(values[name], list):
+                values[name] = tuple(values[name])
         except ValueError:
             raise HwnasError(f"{change}: the value is no number") from None
     return replace(scale, **values)

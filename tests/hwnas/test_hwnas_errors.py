@@ -32,7 +32,10 @@ ERRORS = [
     ("search --latency-budget 0ms", "cannot read the latency '0ms'; write it like 4ms, 250us or 0.1s"),
     ("search --macs-budget x", "cannot read the amount 'x'; write it like 600k, 2M or 1.5G"),
     ("search --memory-budget 1T", "cannot read the amount '1T'; write it like 600k, 2M or 1.5G"),
-    ("search --device tpu", "unknown device 'tpu'; known devices: cpu, cuda, cuda:N (see `hwnas devices`)"),
+    (
+        "search --device tpu",
+        "unknown device 'tpu'; known devices: cpu, cuda, cuda:N (see `hwnas devices`), ssh://[user@]host[:port]",
+    ),
     ("search --precision fp8", "--precision fp8 is not for device cpu; choose from fp32, int8"),
     ("search --space resnet", "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201"),
     ("search --preset huge", "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),

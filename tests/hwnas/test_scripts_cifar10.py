@@ -92,7 +92,7 @@ def test_a_worker_keeps_what_it_did(scripts, tmp_path, monkeypatch):
     np.savez(tmp_path / "data.npz", x_train=images, y_train=np.arange(60) % 10)
     table = SCRIPTS.parent / "latency_tables" / "data" / "mobilenetv3-tiny-32px-1-thread-intel-xeon.json"
     save_table(load_table(table), tmp_path / "table.json")
-    scale = Scale(None, 1, 1, 16, 0.05, 2, 12, 1, "cpu")
+    scale = Scale(None, 1, 1, 16, 0.05, 2, 12, 1, "cpu", (0.5,))
     costs_of = Worker(scale, str(tmp_path / "data.npz"), tmp_path, [])
     ranked = scripts[0].spread_networks(costs_of.space, costs_of.costs, 2)
     worker = Worker(scale, str(tmp_path / "data.npz"), tmp_path, ranked)
