@@ -11,6 +11,7 @@ import numpy as np
 
 from hwnas._devices import SSH, make_backend
 from hwnas._errors import HwnasError
+from hwnas._fit import PROTOCOL as FITTED
 from hwnas._tables import draw_distinct
 from hwnas.spaces import Architecture, Space, make_space
 from latency_tables import LatencyTable, NetworkMeasurement
@@ -105,10 +106,15 @@ def backend_of(
         progress: receives a line for each lost connection.
 
     Raises:
-        HwnasError: `device` is no such address, or what was measured is no processor.
+        HwnasError: the table was fitted, `device` is no such address, or what was measured is no processor.
         DeviceUnavailableError: the device is not here.
     """
     identity = table.identity
+    if identity.get("protocol") == FITTED:
+        raise HwnasError(
+            f"{table.source} was fitted to networks that were measured on {identity.get('device')}: nothing of it can "
+            "be measured from here; `hwnas table show` says how well it fits"
+        )
     if device is not None and (not device.startswith(SSH) or identity.get("device") != "cpu"):
         raise HwnasError("--device says where the processor of a table is, like ssh://user@host; leave it out for here")
     channels = space.input_shape(space.sample(1, np.random.default_rng(0))[0])[0]

@@ -170,3 +170,11 @@ def test_not_here_wants_a_table(tmp_path, capsys):
     assert fails(capsys, *SEARCH, "--not-here", "--out", tmp_path / "run") == (
         "hwnas: error: --not-here goes with --table FILE, a table of the device that is not here"
     )
+
+
+@pytest.mark.parametrize("command", ["validate", "verify"])
+def test_a_fitted_table_is_not_measured_again(fitted, capsys, command):
+    assert fails(capsys, command, fitted) == (
+        f"hwnas: error: {fitted} was fitted to networks that were measured on my-phone: nothing of it can be measured "
+        "from here; `hwnas table show` says how well it fits"
+    )
