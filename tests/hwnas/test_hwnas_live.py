@@ -75,7 +75,10 @@ def test_quiet_and_json(csv, tmp_path, capsys):
 
 def test_an_interrupt_leaves_a_whole_journal_and_says_how_to_go_on(csv, tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "hwnas", *arguments(csv, out, "--json", samples=4000)]
+    # a shell without job control starts what runs behind it with SIGINT ignored, and that is inherited
+    hearing = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    hearing += "from hwnas._cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", hearing, *arguments(csv, out, "--json", samples=4000)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
         if json.loads(line).get("trial") == 15:
