@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import HwnasError
-from hwnas._runs import PastRun, read_run, written_budgets
-from search import hypervolume, nondominated
+from hwnas._front import BELOW, hypervolume_curve
+from hwnas._runs import PastRun, read_run, written_budgets, written_value
+from search import nondominated
 
 FloatArray = npt.NDArray[np.float64]
-_MARGIN = 0.1
-_POINTS = 100
 _TOLD = ("data", "device", "space", "evaluator")
 
 
@@ -115,7 +114,7 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
     low, high = np.concatenate(axes).min(axis=0), np.concatenate(axes).max(axis=0)
     span = np.where(high > low, high - low, 1.0)
     scaled = [(part - low) / span for part in axes]
-    reference = low - _MARGIN * span
+    reference = low - BELOW * span
     natural = np.concatenate([reference[:1], np.exp(-reference[1:])])
     rows = zip(names, pasts, values, scaled, strict=True)
     return Comparison(objectives, natural, tuple(_compared(*row) for row in rows), tuple(_notes(names, pasts)))
@@ -159,15 +158,14 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _compared(name: str, past: PastRun, values: FloatArray, scaled: FloatArray) -> Compared:
-    reference = np.full(values.shape[1], -_MARGIN)
-    samples = np.unique(np.linspace(1, len(values), min(len(values), _POINTS)).astype(np.int64))
+    samples, volumes = hypervolume_curve(scaled)
     return Compared(
         name=name,
         past=past,
         values=values,
         front=nondominated(scaled),
         samples=samples,
-        volumes=np.array([hypervolume(scaled[:n], reference) for n in samples]),
+        volumes=volumes,
         seconds=sum(trial.seconds for trial in past.trials),
     )
 
@@ -193,6 +191,4 @@ def _written(budgets: Mapping[str, float]) -> str:
 
 
 def _best(measure: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2%}" if measure == "accuracy" else f"{value:.4g}"
+    return "-" if value is None else written_value(measure, value)

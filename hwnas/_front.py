@@ -7,10 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas._errors import RunError
+from search import hypervolume
 
 PICKS = ("fastest", "knee", "most-accurate")
+BELOW = 0.1
+"""How far below the worst point the reference of a hypervolume lies, as a share of the range."""
+_POINTS = 100
 
 
 def spread_along(latencies_ms: Sequence[float], most: int) -> list[int]:
@@ -33,6 +38,24 @@ def spread_along(latencies_ms: Sequence[float], most: int) -> list[int]:
         distances[kept] = -1.0
         kept.append(int(distances.argmax()))
     return [order[k] for k in sorted(kept)]
+
+
+def hypervolume_curve(
+    scaled: npt.NDArray[np.float64], counted: npt.NDArray[np.bool_] | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """How the hypervolume of a run grew, at a hundred numbers of trials at most.
+
+    Args:
+        scaled: objectives ``(n, m)``, all to be maximised, 0 to 1; the reference lies at minus `BELOW`.
+        counted: which trials count ``(n,)``; None for all.
+
+    Returns:
+        Numbers of trials ``(k,)``, and the hypervolume ``(k,)`` after so many.
+    """
+    kept = np.ones(len(scaled), dtype=np.bool_) if counted is None else counted
+    reference = np.full(scaled.shape[1], -BELOW)
+    samples = np.unique(np.linspace(1, len(scaled), min(len(scaled), _POINTS)).astype(np.int64))
+    return samples, np.array([hypervolume(scaled[:n][kept[:n]], reference) for n in samples])
 
 
 def knee_index(latencies_ms: Sequence[float], accuracies: Sequence[float]) -> int:

@@ -188,6 +188,11 @@ def written_budgets(budgets: Mapping[str, float]) -> str:
     return ", ".join(parts) or "none"
 
 
+def written_value(measure: str, value: float) -> str:
+    """A value of what is maximised, for people: accuracies in percent."""
+    return f"{value:.2%}" if measure == "accuracy" else f"{value:.4g}"
+
+
 def _short(count: float) -> str:
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= size:

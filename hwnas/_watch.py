@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hwnas._runs import written_value
 from search import Study
 
 Progress = Callable[[str], None]
@@ -41,9 +42,7 @@ class Status:
     @property
     def best_text(self) -> str:
         """The best value for people."""
-        if self.best is None:
-            return "none yet"
-        return f"{self.best:.2%}" if self.measure == "accuracy" else f"{self.best:.4g}"
+        return "none yet" if self.best is None else written_value(self.measure, self.best)
 
     @property
     def line(self) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
 from latency_tables import LineJournal
 from profilers._errors import JournalError
-from profilers._sampling import SampleSet
+from profilers._sampling import Runnable, Sampler, SampleSet, SamplingSettings
 
 _FORMAT = "hwnas-samples"
 _VERSION = 1
@@ -91,3 +91,35 @@ class SampleJournal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def sample_into(
+    journal: SampleJournal,
+    runnables: Mapping[str, Runnable],
+    settings: SamplingSettings,
+    tight: frozenset[str],
+    what: str,
+    progress: Callable[[str], None],
+) -> dict[str, SampleSet]:
+    """Sample `runnables`, each round into the journal, going on from the rounds that it holds.
+
+    Args:
+        journal: open.
+        runnables: by name; none give no samples.
+        settings: of the sampling.
+        tight: names that must reach half the target.
+        what: the pass, for people.
+        progress: receives lines for people.
+    """
+    if not runnables:
+        return {}
+    history = {name: journal.history[name] for name in runnables if name in journal.history}
+    sampler = Sampler(runnables, settings, history=history, on_round=journal.write_round, tight=tight)
+    progress(f"warming up {what}")
+    journal.write_repeats(sampler.choose_repeats())
+
+    def on_progress(done: int, cap: int, active: int) -> None:
+        if done % 10 == 0 or not active:
+            progress(f"{what}: round {done} (at most {cap}), {active} of {len(runnables)} still sampled")
+
+    return sampler.run(on_progress)

@@ -9,10 +9,9 @@ from typing import ClassVar
 
 from latency_tables import Op, OpGraph
 from profilers._energy import RaplCounter
-from profilers._errors import EnergyUnavailableError
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity
 from profilers._operators._base import FloatArray
-from profilers._session import PROVIDER, BoundSession, find_provider, installed_providers
+from profilers._session import PROVIDER, BoundSession, find_provider, installed_providers, require_counter
 from profilers._weights import random_weights
 
 PROTOCOL = "onnxruntime-marginal-q10-v2"
@@ -107,8 +106,7 @@ class OnnxRuntimeBackend:
 
     def energy_counter(self) -> RaplCounter:
         """The processor's packages; what another provider's device takes is not known."""
-        if self.provider != PROVIDER:
-            raise EnergyUnavailableError(f"energy is unavailable: no counter is known for {self.provider}")
+        require_counter(self.provider)
         return RaplCounter()
 
     def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:

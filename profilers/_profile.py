@@ -22,10 +22,10 @@ from profilers._backend import Backend
 from profilers._cache_curve import fit_cache_curve, probe_extra_ms
 from profilers._design import Probe
 from profilers._energy import energy_facts
-from profilers._journal import SampleJournal
+from profilers._journal import SampleJournal, sample_into
 from profilers._operators import _make as ops
 from profilers._plan import Network, Plan, again, design_plan, load_plan, network_label
-from profilers._sampling import CALIBRATION, Runnable, Sampler, SampleSet, SamplingSettings, drift, split_half_noise
+from profilers._sampling import CALIBRATION, SampleSet, SamplingSettings, drift, split_half_noise
 from profilers._solve import OpPrice, solve_prices
 from profilers._working_set import Sizes, op_kernels
 
@@ -84,7 +84,7 @@ def profile_ops(
                 runnables.clear()
                 runnables |= {again(name): loaded for name, loaded in plan.load_probes(backend).items()}
             runnables |= plan.load_networks(backend, seed=number)
-            samples |= _sample(runnables, settings, samples_file, plan.tight, f"pass {number} of 2", progress)
+            samples |= sample_into(samples_file, runnables, settings, plan.tight, f"pass {number} of 2", progress)
     energy = energy_facts(backend.energy_counter, calibration)
     return make_table(backend, plan, targets, samples, space=space, settings=settings, energy=energy)
 
@@ -149,28 +149,6 @@ def calibration_graph(image_channels: int) -> OpGraph:
     for i in range(4):
         x = builder.add(f"conv{i}", ops.conv((32, 16, 16), 32, 3, act="relu"), x)
     return builder.build(x)
-
-
-def _sample(
-    runnables: Mapping[str, Runnable],
-    settings: SamplingSettings,
-    journal: SampleJournal,
-    tight: frozenset[str],
-    what: str,
-    progress: Progress,
-) -> dict[str, SampleSet]:
-    if not runnables:
-        return {}
-    history = {name: journal.history[name] for name in runnables if name in journal.history}
-    sampler = Sampler(runnables, settings, history=history, on_round=journal.write_round, tight=tight)
-    progress(f"warming up {what}")
-    journal.write_repeats(sampler.choose_repeats())
-
-    def on_progress(done: int, cap: int, active: int) -> None:
-        if done % 10 == 0 or not active:
-            progress(f"{what}: round {done} (at most {cap}), {active} of {len(runnables)} still sampled")
-
-    return sampler.run(on_progress)
 
 
 def _entries(

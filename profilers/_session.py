@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
+from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
 
 PROVIDER = "CPUExecutionProvider"
 _POOL: list[int] = []
@@ -182,3 +182,13 @@ def find_provider(name: str, known: Sequence[str]) -> str:
     raise DeviceUnavailableError(
         f"the installed ONNX Runtime has no execution provider {name!r}; it has {names}: install a build that has it"
     )
+
+
+def require_counter(provider: str) -> None:
+    """Refuse providers whose device has no energy counter that is known.
+
+    Raises:
+        EnergyUnavailableError: it is not the CPU provider.
+    """
+    if provider != PROVIDER:
+        raise EnergyUnavailableError(f"energy is unavailable: no counter is known for {provider}")

@@ -45,6 +45,7 @@ from profilers import (  # noqa: E402
     cpu_identity,
     graph_macs,
     graph_params,
+    measure_twice,
 )
 from search import hypervolume  # noqa: E402
 
@@ -90,12 +91,8 @@ def spread_networks(space: Space, costs: SpaceCosts, count: int) -> list[str]:
 
 def measure(graphs: dict[str, OpGraph]) -> dict[str, dict[str, float]]:
     """Latencies on this CPU in milliseconds, all networks in the same interleaved rounds, twice."""
-    passes = []
-    for seed in (0, 1):
-        backend = OnnxRuntimeBackend(threads=1)
-        samples = Sampler({name: backend.load(g, seed=seed) for name, g in graphs.items()}, MEASURING, seed=seed).run()
-        passes.append({name: one.quantile() * 1e3 for name, one in samples.items()})
-    return {name: {"ms": (passes[0][name] + passes[1][name]) / 2, "repeat_ms": passes[1][name]} for name in graphs}
+    times = measure_twice(OnnxRuntimeBackend(threads=1), list(graphs.values()), MEASURING, progress=say)
+    return {name: {"ms": (a + b) / 2, "repeat_ms": b} for name, (a, b) in zip(graphs, times, strict=True)}
 
 
 def run_tasks(tasks: list[Task], setup: tuple[Any, ...], jobs: int) -> dict[Task, dict[str, Any]]:

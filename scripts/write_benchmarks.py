@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 from _benchmark_numbers import FIRST, TARGET, compared, condense, counts, gap_at_end, geometric, is_bound, strategies_of
+from _page import wrapped
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -37,11 +37,6 @@ PARTITIONED = (
 
 _BOUNDS = """A >= marks strategies whose runs were ended early, so that their counts are lower bounds and nothing is
 said of their end."""
-
-
-def wrapped(text: str) -> list[str]:
-    """A paragraph in lines of at most 118 characters, and an empty one."""
-    return [*textwrap.wrap(" ".join(text.split()), 118, break_on_hyphens=False), ""]
 
 
 def search_section(pairs: dict[str, Any]) -> list[str]:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _page import wrapped
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 SCALES = ("small", "full")
 SAMPLINGS = ("uniform", "bestup")
 COLOURS = {"uniform": "#8a94a0", "bestup": "#1f6fb4"}
-
-
-def wrapped(text: str) -> list[str]:
-    """A paragraph in lines of at most 118 characters, and an empty one."""
-    return [*textwrap.wrap(" ".join(text.split()), 118, break_on_hyphens=False), ""]
 
 
 def mean_and_spread(values: list[float], form: str) -> str:

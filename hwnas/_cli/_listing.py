@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hwnas._compare import aligned
-from hwnas._runs import RunInfo, written_budgets
+from hwnas._runs import RunInfo, written_budgets, written_value
 
 _HEADS = ("run", "state", "trials", "best", "budget", "space", "data", "device", "when")
 
@@ -19,7 +19,7 @@ def run_lines(found: Sequence[RunInfo], folder: str) -> list[str]:
         if info.state == "damaged":
             rows.append([info.name, info.state, "-", "-", "-", "-", "-", "-", info.when[:16].replace("T", " ")])
             continue
-        best = "-" if info.best is None else f"{info.best:.2%}" if info.measure == "accuracy" else f"{info.best:.4g}"
+        best = "-" if info.best is None else written_value(info.measure, info.best)
         rows.append(
             [
                 info.name,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from search import Problem, Trial, hypervolume, nondominated
+from hwnas._front import hypervolume_curve
+from search import Problem, Trial, nondominated
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,9 +57,7 @@ def make_curves(problem: Problem, trials: Sequence[Trial], seconds: Mapping[int,
     inside = problem.admissible(np.array([trial.codes for trial in good], dtype=np.int64))
     low, span = values[inside].min(axis=0), np.ptp(values[inside], axis=0)
     scaled = (values - low) / np.where(span > 0, span, 1.0)
-    reference = np.full(len(names), -0.1)
-    samples = np.unique(np.linspace(1, len(good), min(len(good), 100)).astype(np.int64))
-    volumes = [hypervolume(scaled[:n][inside[:n]], reference) for n in samples]
+    samples, volumes = hypervolume_curve(scaled, inside)
     on_front = np.zeros(len(good), dtype=np.bool_)
     on_front[inside] = nondominated(values[inside, :2])
     return Curves(
@@ -68,7 +67,7 @@ def make_curves(problem: Problem, trials: Sequence[Trial], seconds: Mapping[int,
         accuracies=values[:, 0],
         on_front=on_front,
         samples=samples,
-        volumes=np.array(volumes),
+        volumes=volumes,
         seconds=_elapsed(trials, [good[n - 1].number for n in samples], seconds),
     )
 

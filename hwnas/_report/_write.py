@@ -32,16 +32,16 @@ def write_report(run: Run, study: Study) -> None:
     """
     copy = run.path / "table.json"
     table = load_table(copy) if copy.exists() else None
-    settings = dict(run.identity["space"])
+    networks, settings = run.pareto(), dict(run.identity["space"])
     space = make_space(settings.pop("name"), **settings)
     shown = _Shown(
         run=run,
         study=study,
         space=space,
         table=table,
-        networks=run.pareto(),
+        networks=networks,
         partition=partition_of(study),
-        spent=time_spent(space, table, run.pareto()),
+        spent=time_spent(space, table, networks),
     )
     pictures = _pictures(shown)
     for name, data in pictures.items():

@@ -251,16 +251,16 @@ def _inverted(shape: Shape, stage: Stage, first: bool, width: float, kernel: int
         kernel=kernel,
         stride=stage.stride if first else 1,
         hidden=hidden,
-        squeeze=_divisible(hidden / 4) if stage.squeeze else 0,
+        squeeze=divisible(hidden / 4) if stage.squeeze else 0,
         act=stage.act,
     )
 
 
 def _channels(channels: int, width: float) -> int:
-    return _divisible(channels * width)
+    return divisible(channels * width)
 
 
-def _divisible(value: float, divisor: int = 8) -> int:
+def divisible(value: float, divisor: int = 8) -> int:
     """The nearest multiple of `divisor`, at least one of it and never below 90 % of `value`."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded

@@ -16,7 +16,7 @@ from profilers._remote._facts import read_facts, read_number, read_seconds, read
 from profilers._remote._link import printable
 from profilers._remote._store import digest_of
 from profilers._sampling import Runnable
-from profilers._session import PROVIDER, find_provider
+from profilers._session import PROVIDER, find_provider, require_counter
 
 
 class RemoteGroup:
@@ -140,8 +140,7 @@ class SshBackend:
 
     def energy_counter(self) -> RemoteMeter:
         """The processor's packages; what another provider's device takes is not known."""
-        if self.provider != PROVIDER:
-            raise EnergyUnavailableError(f"energy is unavailable: no counter is known for {self.provider}")
+        require_counter(self.provider)
         return RemoteMeter(self.device)
 
     def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:

@@ -15,11 +15,11 @@ from typing import Any
 
 from latency_tables import write_atomic
 from profilers._energy import RaplCounter, energy_facts
-from profilers._errors import EnergyUnavailableError, ProfilerError
-from profilers._journal import SampleJournal
+from profilers._errors import ProfilerError
+from profilers._journal import SampleJournal, sample_into
 from profilers._remote._requests import device_facts
-from profilers._sampling import CALIBRATION, Runnable, Sampler, SampleSet, SamplingSettings
-from profilers._session import PROVIDER, BoundSession, find_provider
+from profilers._sampling import CALIBRATION, Runnable, SampleSet, SamplingSettings
+from profilers._session import BoundSession, find_provider, require_counter
 
 JOB, RESULT = "hwnas-job", "hwnas-job-result"
 VERSION = 1
@@ -74,7 +74,8 @@ def _run(job: Mapping[str, Any], folder: Path, progress: Any) -> dict[str, Any]:
         for number, names in enumerate(job["passes"], 1):
             progress(f"loading {len(names)} graphs of pass {number} of {len(job['passes'])}")
             runnables = _load(names, folder, job["threads"], provider)
-            samples.update(_sample(runnables, settings, journal, job["tight"], f"pass {number}", progress))
+            tight = frozenset(job["tight"])
+            samples.update(sample_into(journal, runnables, settings, tight, f"pass {number}", progress))
             if CALIBRATION in runnables:
                 energy = _energy(runnables[CALIBRATION], provider)
     return {
@@ -100,29 +101,9 @@ def _load(names: Mapping[str, Any], folder: Path, threads: int, provider: str) -
     return loaded
 
 
-def _sample(
-    runnables: Mapping[str, Runnable],
-    settings: SamplingSettings,
-    journal: SampleJournal,
-    tight: Any,
-    what: str,
-    progress: Any,
-) -> dict[str, SampleSet]:
-    history = {name: journal.history[name] for name in runnables if name in journal.history}
-    sampler = Sampler(runnables, settings, history=history, on_round=journal.write_round, tight=frozenset(tight))
-    journal.write_repeats(sampler.choose_repeats())
-
-    def on_progress(done: int, cap: int, active: int) -> None:
-        if done % 10 == 0 or not active:
-            progress(f"{what}: round {done} (at most {cap}), {active} of {len(runnables)} still sampled")
-
-    return sampler.run(on_progress)
-
-
 def _energy(calibration: Runnable, provider: str) -> dict[str, object]:
     def counter() -> RaplCounter:
-        if provider != PROVIDER:
-            raise EnergyUnavailableError(f"energy is unavailable: no counter is known for {provider}")
+        require_counter(provider)
         return RaplCounter()
 
     return energy_facts(counter, calibration)
