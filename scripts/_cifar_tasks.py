@@ -17,7 +17,7 @@ from hwnas._space_costs import SpaceCosts
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import SupernetEvaluator
 from hwnas.spaces import Space, make_space
-from hwnas.training import CostFunction, Recipe, Subnet, accuracy, default_recipe, train_network
+from hwnas.training import CostFunction, Progress, Recipe, Subnet, accuracy, default_recipe, train_network
 from latency_tables import OpGraph, load_table, write_atomic
 from search import Study, make_strategy
 
@@ -40,6 +40,7 @@ class Scale:
         seeds: of supernets, searches and trainings.
         device: where is trained.
         widths: width multipliers of the space.
+        resolutions: image sizes of the space.
     """
 
     images: int | None
@@ -52,10 +53,11 @@ class Scale:
     seeds: int
     device: str
     widths: tuple[float, ...]
+    resolutions: tuple[int, ...]
 
     def space(self) -> Space:
         """The space that is searched."""
-        return make_space(SPACE, preset="tiny", resolution=[32], width=list(self.widths), classes=10)
+        return make_space(SPACE, preset="tiny", resolution=list(self.resolutions), width=list(self.widths), classes=10)
 
     def data(self, path: str) -> ImageData:
         """The images."""
@@ -149,9 +151,9 @@ class Worker:
         )
         evaluator.cost = CostFunction("latency_ms", self.costs.latency_ms)
         began = time.perf_counter()
-        evaluator.prepare(self.workdir / "checkpoints" / task.label)
+        evaluator.prepare(self.workdir / "checkpoints" / task.label, _told_each_minute(task.label))
         trained = time.perf_counter() - began
-        ranked = {text: evaluator.evaluate(self.space.parse(text)).value for text in self.ranked}
+        ranked = {text: evaluator.test_accuracy(self.space.parse(text)) for text in self.ranked}
         study = self._search(evaluator, task.seed)
         front = [
             {
@@ -176,6 +178,18 @@ class Worker:
                 value = evaluator.evaluate(self.space.decode(proposal.codes)).value
                 study.tell(proposal.number, {"accuracy": value})
         return study
+
+
+def _told_each_minute(label: str) -> Progress:
+    last = time.monotonic()
+
+    def tell(done: int, total: int, text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= 60:
+            last = time.monotonic()
+            print(f"  {label}: {text}", flush=True)
+
+    return tell
 
 
 _worker: Worker | None = None

@@ -25,6 +25,8 @@ from typing import Any
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+for _name, _bytes in (("MMAP_THRESHOLD_", 1 << 32), ("TRIM_THRESHOLD_", 1 << 34), ("TOP_PAD_", 1 << 28)):
+    os.environ.setdefault(f"MALLOC_{_name}", str(_bytes))  # the trainings' processes: glibc keeps freed activations
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -50,13 +52,15 @@ from profilers import (  # noqa: E402
 from search import hypervolume  # noqa: E402
 
 SCALES = {
-    "small": Scale(8000, 2, 3, 64, 0.1, 24, 100, 3, "cpu", (0.5,)),
-    "full": Scale(None, 100, 150, 256, 0.2, 48, 600, 3, "cuda", (0.5, 0.75, 1.0)),
+    "small": Scale(8000, 2, 4, 32, 0.1, 24, 60, 3, "cpu", (0.5,), (16, 24, 32)),
+    "full": Scale(None, 100, 150, 256, 0.2, 48, 600, 3, "cuda", (0.5, 0.75, 1.0), (32,)),
 }
 SAMPLINGS = ("uniform", "bestup")
 POINTS = (0.25, 0.5, 0.75)
 """Where on the found front, in log latency, the comparison with baselines is made."""
-WIDTHS = tuple(round(0.1 * k, 1) for k in range(2, 41))
+WIDTHS = tuple(round(0.05 * k, 2) for k in range(4, 81))
+SLACK = 1.03
+"""How much longer a baseline may take than the network found: what two measurements of one network differ by."""
 CHANCE = 0.1
 MEASURING = SamplingSettings(min_rounds=20, max_rounds=60, inner_seconds=1e-3)
 
@@ -149,7 +153,7 @@ def front_volume(front: list[dict[str, Any]], span: tuple[float, float]) -> floa
 
 
 def chosen_networks(fronts: list[list[dict[str, Any]]]) -> list[list[str]]:
-    """For each latency point, the network that each seed's search would pick: the best in time, as it sees them."""
+    """For each latency point, the network that each seed's search ranks first among those in time."""
     low = max(min(one["latency_ms"] for one in front) for front in fronts)
     high = min(max(one["latency_ms"] for one in front) for front in fronts)
     limits = [math.exp((1 - p) * math.log(low) + p * math.log(high)) for p in POINTS]
@@ -164,8 +168,15 @@ def chosen_networks(fronts: list[list[dict[str, Any]]]) -> list[list[str]]:
     ]
 
 
+def trained_choice(rows: list[list[str]], results: dict[Task, dict[str, Any]], seed: int) -> list[str]:
+    """Of each row's networks the one whose training with this seed ended best, as the validation part tells."""
+    return [
+        max(row, key=lambda arch: float(results[Task(NETWORK, f"space:{arch}", seed)]["validation"])) for row in rows
+    ]
+
+
 def matched_widths(limits_ms: list[float]) -> list[dict[str, float]]:
-    """For each latency, every family's widest network that takes no longer; families too slow at any width are out."""
+    """For each latency, every family's widest network that takes no longer (`SLACK`), where it has one."""
     quick = SamplingSettings(min_rounds=8, max_rounds=12, inner_seconds=3e-4)
     backend, times = OnnxRuntimeBackend(threads=1), dict[tuple[str, float], float]()
     for family, build in BASELINES.items():
@@ -179,32 +190,39 @@ def matched_widths(limits_ms: list[float]) -> list[dict[str, float]]:
         times |= {(family, float(width)): one.quantile() * 1e3 for width, one in samples.items()}
     found = []
     for limit in limits_ms:
-        fitting = [key for key, ms in times.items() if ms <= limit]
+        fitting = [key for key, ms in times.items() if ms <= SLACK * limit]
         found.append({family: max(w for f, w in fitting if f == family) for family, _ in fitting})
     return found
 
 
 def compare(worker: Worker, supernets: dict[str, Any], setup: tuple[Any, ...], jobs: int) -> list[dict[str, Any]]:
-    """Found networks and baselines of equal latency, trained alike."""
+    """Found networks and baselines of equal latency, trained alike.
+
+    Each search offers one network at a latency point. These are trained as `hwnas search --finalize train` does it,
+    with a seed of its own; the best of them on the validation part stands for hwnas, trained anew with every seed.
+    """
     scale = worker.scale
-    found = chosen_networks(supernets["bestup"]["fronts"])
-    say("measuring found networks, and baselines of all widths")
-    first = measure({f"space:{arch}": worker.graph(f"space:{arch}") for arch in {a for row in found for a in row}})
-    limits = [max(first[f"space:{arch}"]["ms"] for arch in row) for row in found]
+    rows = chosen_networks(supernets["bestup"]["fronts"])
+    offered = sorted({arch for row in rows for arch in row})
+    say(f"training {len(offered)} networks that searches found")
+    trained = run_tasks([Task(NETWORK, f"space:{arch}", scale.seeds) for arch in offered], setup, jobs)
+    found = trained_choice(rows, trained, scale.seeds)
+    say("measuring the best of them, and baselines of all widths")
+    first = measure({f"space:{arch}": worker.graph(f"space:{arch}") for arch in dict.fromkeys(found)})
+    limits = [first[f"space:{arch}"]["ms"] for arch in found]
     widths = matched_widths(limits)
     rivals = [[f"{family}:{width}" for family, width in sorted(row.items())] for row in widths]
-    tasks = [Task(NETWORK, f"space:{arch}", seed) for row in found for seed, arch in enumerate(row)]
-    tasks += [Task(NETWORK, name, seed) for row in rivals for name in row for seed in range(scale.seeds)]
-    results = run_tasks(list(dict.fromkeys(tasks)), setup, jobs)
+    names = [name for arch, row in zip(found, rivals, strict=True) for name in (f"space:{arch}", *row)]
+    tasks = [Task(NETWORK, name, seed) for name in dict.fromkeys(names) for seed in range(scale.seeds)]
+    results = run_tasks(tasks, setup, jobs)
     say("measuring all networks once more, together")
     graphs = {task.name: worker.graph(task.name) for task in tasks}
     times = measure(graphs)
-    rows = []
-    for limit, archs, names in zip(limits, found, rivals, strict=True):
+    points = []
+    for limit, arch, row in zip(limits, found, rivals, strict=True):
         point: dict[str, Any] = {"limit_ms": limit, "families": {}}
-        members = {"hwnas": [(f"space:{arch}", seed) for seed, arch in enumerate(archs)]}
-        members |= {name.partition(":")[0]: [(name, seed) for seed in range(scale.seeds)] for name in names}
-        for family, pairs in members.items():
+        members = {"hwnas": f"space:{arch}"} | {name.partition(":")[0]: name for name in row}
+        for family, name in members.items():
             point["families"][family] = [
                 {
                     "network": name,
@@ -213,10 +231,10 @@ def compare(worker: Worker, supernets: dict[str, Any], setup: tuple[Any, ...], j
                     "params": graph_params(graphs[name]),
                     **{k: results[Task(NETWORK, name, seed)][k] for k in ("validation", "test")},
                 }
-                for name, seed in pairs
+                for seed in range(scale.seeds)
             ]
-        rows.append(point)
-    return rows
+        points.append(point)
+    return points
 
 
 def parse() -> argparse.Namespace:

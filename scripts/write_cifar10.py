@@ -79,7 +79,7 @@ def draw(record: dict[str, Any], path: Path) -> None:
         shared = np.mean(record["supernets"][name]["shared"], axis=0)
         left.scatter(alone, shared, s=16, color=COLOURS[name], label=name)
     left.set_xlabel("test accuracy, trained alone")
-    left.set_ylabel("validation accuracy, shared weights (mean of seeds)")
+    left.set_ylabel("test accuracy, shared weights (mean of seeds)")
     left.legend(frameon=False, fontsize=8)
     families = sorted({family for point in record["baselines"] for family in point["families"]})
     for index, family in enumerate(families):
@@ -125,9 +125,15 @@ def section(scale: str, record: dict[str, Any]) -> list[str]:
     if record["baselines"]:
         lines += wrapped(
             """Networks found on the `bestup` supernets, and off-the-shelf families scaled to the widest that takes no
-            longer, all trained from scratch with the same recipe:"""
+            longer, all trained from scratch with the same recipe. At each latency every search offers the network that
+            it ranks first; each is trained once, with a seed that is used for nothing else, and the best on the
+            validation part is the one below, trained anew with the seeds that the others have:"""
         )
         lines += baseline_lines(record)
+        for point in record["baselines"]:
+            arch = point["families"]["hwnas"][0]["network"].partition(":")[2]
+            lines.append(f"* {point['limit_ms']:.3f} ms: `{arch}`")
+        lines.append("")
     return [*lines, f"![Rank quality, and accuracy over latency]({picture.name})", ""]
 
 

@@ -76,6 +76,14 @@ def test_the_pick_of_a_front_keeps_the_limit(scripts):
     assert all(len(row) == 2 for row in rows)
 
 
+def test_the_network_that_stands_for_a_row_is_the_best_on_validation_images(scripts):
+    from _cifar_tasks import NETWORK, Task
+
+    known = {"a": 0.4, "b": 0.6, "c": 0.5}
+    results = {Task(NETWORK, f"space:{arch}", 3): {"validation": v, "test": 1 - v} for arch, v in known.items()}
+    assert scripts[0].trained_choice([["a", "b"], ["a", "c", "c"], ["a", "a"]], results, 3) == ["b", "c", "a"]
+
+
 def test_an_unknown_setting_is_one_line(tmp_path):
     command = [sys.executable, str(SCRIPTS / "cifar10.py"), "--data", "absent", "--change", "speed=1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
@@ -92,7 +100,7 @@ def test_a_worker_keeps_what_it_did(scripts, tmp_path, monkeypatch):
     np.savez(tmp_path / "data.npz", x_train=images, y_train=np.arange(60) % 10)
     table = SCRIPTS.parent / "latency_tables" / "data" / "mobilenetv3-tiny-32px-1-thread-intel-xeon.json"
     save_table(load_table(table), tmp_path / "table.json")
-    scale = Scale(None, 1, 1, 16, 0.05, 2, 12, 1, "cpu", (0.5,))
+    scale = Scale(None, 1, 1, 16, 0.05, 2, 12, 1, "cpu", (0.5,), (32,))
     costs_of = Worker(scale, str(tmp_path / "data.npz"), tmp_path, [])
     ranked = scripts[0].spread_networks(costs_of.space, costs_of.costs, 2)
     worker = Worker(scale, str(tmp_path / "data.npz"), tmp_path, ranked)
