@@ -186,11 +186,11 @@ def draw_tree(axes: Any, nodes: dict[int, dict[str, Any]], styles: dict[int, Any
         if node["acceptance"] is not None and node["parent"] is not None:
             text += f"\n{node['acceptance']:.1%} of space"
         box = {"boxstyle": "round,pad=0.35", "fc": "white", "ec": colour, "lw": 2.4 if node["selected"] else 1.4}
-        axes.text(x, y, text, ha="center", va="center", fontsize=9.5, bbox=box, zorder=2)
+        axes.text(x, y, text, ha="center", va="center", fontsize=9, bbox=box, zorder=2)
         if identity in styles:
-            axes.plot([x + 0.47], [y], styles[identity][1], color=colour, ms=7, mec="white", clip_on=False)
+            axes.plot([x + 0.55], [y], styles[identity][1], color=colour, ms=7, mec="white", clip_on=False)
     depth = max(node["depth"] for node in nodes.values())
-    axes.set_xlim(-0.45, depth + 0.55)
+    axes.set_xlim(-0.45, depth + 0.62)
     axes.set_ylim(0.4, next_leaf + 0.6)
     axes.set_axis_off()
     axes.set_title("The tree: good sides on top, selected path in bold", fontsize=11)

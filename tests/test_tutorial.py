@@ -77,7 +77,7 @@ def shell(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_tutorial_does_what_it_says(shell):
     blocks = blocks_of(PAGE.read_text(encoding="utf-8"))
     assert {language for language, _ in blocks} == {"sh", "python", "text"}
