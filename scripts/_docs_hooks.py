@@ -1,7 +1,8 @@
 """What MkDocs does beyond its own: pages made of other sources, and a look at what the pages load.
 
 `docs/changelog.md` becomes CHANGELOG.md, and `docs/reference/commands.md` gets the options of every command from the
-parser itself. A page that would load anything from elsewhere is a warning, which ends a strict build.
+parser itself. A page that would load anything from elsewhere is a warning, which ends a strict build; so is a public
+name that the reference lacks.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import argparse
 import logging
 import re
+import textwrap
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,9 +32,13 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 
 
 def on_post_page(output: str, *, page: Any, **_: Any) -> str:
-    """The page as it is; a warning for each thing that it would load from elsewhere."""
+    """The page as it is; a warning for each thing that it would load from elsewhere, and each name that it lacks."""
+    where = page.file.src_uri
     for address in loaded_from_elsewhere(output):
-        log.warning("%s loads %s; pages must be whole without a network", page.file.src_uri, address)
+        log.warning("%s loads %s; pages must be whole without a network", where, address)
+    if where.startswith("reference/") and where != COMMANDS:
+        for name in missing_names(Path(where).stem, output):
+            log.warning("%s lacks %s; look at the options below its :::", where, name)
     return output
 
 
@@ -52,7 +60,7 @@ def command_lines(name: str, command: argparse.ArgumentParser) -> list[str]:
     example = (command.epilog or "").removeprefix("example: ")
     text = _text(command.description or "")
     lines = [f"## hwnas {name}", "", f"{text[:1].upper()}{text[1:]}.".replace("?.", "?"), ""]
-    lines += ["```sh", example, "```", "", "| argument | what it is |", "|---|---|"]
+    lines += ["```sh", *_shell_lines(example), "```", "", "| argument | what it is |", "|---|---|"]
     lines += [f"| {_written(action)} | {_text(action.help or '')} |" for action in options_of(command)]
     return [*lines, ""]
 
@@ -62,6 +70,14 @@ def loaded_from_elsewhere(html: str) -> list[str]:
     finder = _Loads()
     finder.feed(html)
     return finder.found
+
+
+def missing_names(package: str, html: str) -> list[str]:
+    """Public names of a package, modules apart, that a page of the reference has no entry for."""
+    module = import_module(package)
+    names = [name for name in module.__all__ if not name.startswith("_")]
+    entries = [f"{package}.{name}" for name in names if not isinstance(vars(module).get(name), ModuleType)]
+    return [entry for entry in entries if f'id="{entry}"' not in html]
 
 
 class _Loads(HTMLParser):
@@ -86,6 +102,13 @@ def _written(action: argparse.Action) -> str:
         value = ",".join(map(str, action.choices))
     parts = [", ".join(action.option_strings), "" if action.nargs == 0 else value]
     return f"`{' '.join(part for part in parts if part)}`"
+
+
+def _shell_lines(command: str) -> list[str]:
+    """A command in lines that fit the page, options together with their values."""
+    glued = re.sub(r"( -[\w-]+) (?!-)", "\\1\0", command)
+    lines = textwrap.wrap(glued, 74, subsequent_indent="  ", break_on_hyphens=False)
+    return " \\\n".join(lines).replace("\0", " ").split("\n")
 
 
 def _text(text: str) -> str:

@@ -2,8 +2,8 @@
 
     scripts/draw_partition.py --table nasbench201.csv.gz
 
-The search is the one of bench_search: accuracies are looked up, latencies are known beforehand. The table stays where it is;
-docs/lamoo-partition.png is the picture, docs/results/lamoo-partition.json holds what the page says of it.
+The search is the one of bench_search: accuracies are looked up, latencies are known beforehand. The table stays where
+it is; docs/lamoo-partition.png is the picture, docs/results/lamoo-partition.json holds what the page says of it.
 """
 
 from __future__ import annotations
@@ -92,19 +92,20 @@ def passage(result: dict[str, Any]) -> str:
     first = next((row for row in history if row["leaves"] > 1), after)
     lines = wrapped(
         f"""*A real partition: strategy `{settings["strategy"]}`, seed {settings["seed"]}, after {drawn["trials"]} of
-        {settings["candidates"]} cells of NAS-Bench-201 were evaluated ({settings["initial"]} of them at random), with
-        `{settings["maximize"]}` and `{settings["minimize"]}`. Left: all cells in light grey, the evaluated ones by
-        the leaf that they lie in; the best are up and to the left. Right: the tree, good sides on top, the selected
-        path in bold. Below: the selected region, and what is still missing, over the whole search.*"""
+        {settings["candidates"]} cells of NAS-Bench-201 were evaluated ({settings["initial"]} of them at random), to
+        maximise `{settings["maximize"]}` and minimise `{settings["minimize"]}`. Left: all cells in light grey, the
+        evaluated ones by the leaf that they lie in; the best are up and to the left. Right: the tree, good sides on
+        top, the selected path in bold. Below: the selected region, and what is still missing, over the whole
+        search.*"""
     )
+    share, end = leaf["hypervolume"] / root["hypervolume"], history[-1]
     lines += wrapped(
         f"""The first split came after {first["trials"]} samples and left {first["share"]:.0%} of the untried cells in
         the selected region. At the moment of the picture the tree has {after["leaves"]} leaves. Its selected leaf is
-        node {leaf["identity"]}: {leaf["size"]} of the {root["size"]} samples, {leaf["hypervolume"] / root["hypervolume"]:.1%}
-        of their hypervolume, and {leaf["acceptance"]:.2%} of the untried cells. The samples so far miss
-        {drawn["missing"]:.2%} of the hypervolume that all cells together have; when the first split was made it was
-        {first["missing"]:.2%}, and after {history[-1]["trials"]} samples it is {history[-1]["missing"]:.2%}, with a region of
-        {history[-1]["share"]:.2%}."""
+        node {leaf["identity"]}: {leaf["size"]} of the {root["size"]} samples, {share:.1%} of their hypervolume, and
+        {leaf["acceptance"]:.2%} of the untried cells. The samples so far miss {drawn["missing"]:.2%} of the
+        hypervolume that all cells together have; when the first split was made it was {first["missing"]:.2%}, and
+        after {end["trials"]} samples it is {end["missing"]:.2%}, with a region of {end["share"]:.2%}."""
     )
     lines += ["| node | is | samples | hypervolume | UCB | its split is right for | untried cells inside |"]
     lines += ["|---|---|---|---|---|---|---|", *(node_row(node) for node in nodes.values())]
@@ -113,7 +114,9 @@ def passage(result: dict[str, Any]) -> str:
 
 def node_row(node: dict[str, Any]) -> str:
     """One node of the tree as a row of the table."""
-    side = "the whole space" if node["parent"] is None else f"{'good' if node['side'] else 'bad'} side of {node['parent']}"
+    side = (
+        "the whole space" if node["parent"] is None else f"{'good' if node['side'] else 'bad'} side of {node['parent']}"
+    )
     cells = [
         f"**{node['identity']}**" if node["selected"] else str(node["identity"]),
         side,
@@ -152,14 +155,18 @@ def draw(benchmark: Benchmark, rows: list[int], partition: Partition, result: di
         figure.savefig(PICTURE)
 
 
-def draw_samples(axes: Any, benchmark: Benchmark, rows: list[int], partition: Partition, styles: dict[int, Any]) -> None:
+def draw_samples(
+    axes: Any, benchmark: Benchmark, rows: list[int], partition: Partition, styles: dict[int, tuple[str, str]]
+) -> None:
     """All candidates and the evaluated ones in objective space, by leaf."""
     every = benchmark.values[np.unique(benchmark.rows[benchmark.rows >= 0])]
     axes.scatter(every[:, 1], every[:, 0], s=3, color="#dfe3e7", linewidths=0, rasterized=True)
     points = benchmark.values[rows]
     for leaf, (colour, marker) in sorted(styles.items(), reverse=True):
         inside = partition.leaves == leaf
-        axes.scatter(points[inside, 1], points[inside, 0], s=42, color=colour, marker=marker, edgecolors="white", lw=0.6)
+        axes.scatter(
+            points[inside, 1], points[inside, 0], s=42, color=colour, marker=marker, edgecolors="white", lw=0.6
+        )
     low = np.quantile(every[:, 0], 0.08)
     axes.set_ylim(low, every[:, 0].max() + 0.03 * (every[:, 0].max() - low))
     below = int((points[:, 0] < low).sum())
@@ -168,7 +175,7 @@ def draw_samples(axes: Any, benchmark: Benchmark, rows: list[int], partition: Pa
     axes.set_title("Samples, by leaf" + (f" ({below} lie below)" if below else ""), fontsize=11)
 
 
-def draw_tree(axes: Any, nodes: dict[int, dict[str, Any]], styles: dict[int, Any]) -> None:
+def draw_tree(axes: Any, nodes: dict[int, dict[str, Any]], styles: dict[int, tuple[str, str]]) -> None:
     """The tree from left (root) to right, good children on top."""
     places, next_leaf = {}, 0.0
     for identity in sorted(nodes, reverse=True):  # children come after their parent
@@ -207,7 +214,9 @@ def draw_history(axes: Any, result: dict[str, Any]) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     axes.set_xlabel("evaluated cells")
-    axes.legend(["untried cells inside the selected region", "hypervolume still missing", "the moment above"], frameon=False)
+    axes.legend(
+        ["untried cells inside the selected region", "hypervolume still missing", "the moment above"], frameon=False
+    )
     axes.grid(color="#e6e9ec", lw=0.6)
 
 
@@ -232,7 +241,8 @@ def main() -> int:
     draw(benchmark, rows, partition, result)
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(with_passage(PAGE.read_text(encoding="utf-8"), passage(result)), encoding="utf-8")
-    print(f"{PICTURE.relative_to(ROOT)}, {RESULT.relative_to(ROOT)} and the passage in {PAGE.relative_to(ROOT)} are written")
+    names = [str(path.relative_to(ROOT)) for path in (PICTURE, RESULT, PAGE)]
+    print(f"{names[0]}, {names[1]} and the passage in {names[2]} are written")
     return 0
 
 

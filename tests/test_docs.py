@@ -6,7 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,7 +132,7 @@ def test_the_changelog_page_is_the_changelog():
 def test_pages_that_load_from_elsewhere_are_warned_of(caplog):
     script = load_script("_docs_hooks")
     page = argparse.Namespace(file=argparse.Namespace(src_uri="index.md"))
-    here = '<script src="a.js"></script><link rel="canonical" href="https://x/"><a href="https://y/">y</a><img src="b.png">'
+    here = '<script src="a.js"></script><link rel="canonical" href="https://x/"><a href="https://y/">y</a><img src="b">'
     assert script.on_post_page(here, page=page) == here
     assert caplog.messages == []
     away = '<link rel="stylesheet" href="https://x/s.css"><script src="//y/z.js"></script><img src="http://z/p.png">'
@@ -144,6 +143,20 @@ def test_pages_that_load_from_elsewhere_are_warned_of(caplog):
     ]
 
 
-@pytest.mark.parametrize("package", ["hwnas", "search", "profilers", "latency_tables"])
-def test_the_reference_has_every_package(package):
-    assert f"\n::: {package}\n" in (ROOT / "docs" / "reference" / f"{package}.md").read_text(encoding="utf-8")
+def test_names_that_the_reference_lacks_are_warned_of(caplog):
+    import search
+
+    script = load_script("_docs_hooks")
+    page = argparse.Namespace(file=argparse.Namespace(src_uri="reference/search.md"))
+    whole = " ".join(f'<h2 id="search.{name}">' for name in search.__all__)
+    script.on_post_page(whole, page=page)
+    assert caplog.messages == []
+    script.on_post_page(whole.replace("search.Study", "x"), page=page)
+    assert caplog.messages == ["reference/search.md lacks search.Study; look at the options below its :::"]
+
+
+def test_the_reference_has_every_package():
+    packages = {"hwnas", "search", "profilers", "latency_tables"}
+    assert {page.stem for page in (ROOT / "docs" / "reference").glob("*.md")} - {"commands"} == packages
+    for package in packages:
+        assert f"\n::: {package}\n" in (ROOT / "docs" / "reference" / f"{package}.md").read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
 """The tutorial's commands do what the page says.
 
-Every `sh` and `python` block of docs/tutorial.md runs, in order, in one folder, and must end with exit code 0. A `text`
-block shows output of the block before it: each of its lines must match a whole line of that output, in this order, where
-`...` stands for anything and a number for any number.
+Every `sh` and `python` block of docs/tutorial.md runs, in order, in one folder, and must end with exit code 0. A
+`text` block shows output of the block before it: each of its lines must match a whole line of that output, in this
+order, where `...` stands for anything and a number for any number.
 """
 
 import os
