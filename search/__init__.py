@@ -4,13 +4,14 @@ The package knows nothing of networks, devices or files. An architecture is a ro
 `Problem` says what is maximised and minimised and what must hold, a `Strategy` proposes, and a `Study`
 keeps the books: batches, duplicates, failures, exact resumption.
 
->>> domain = Domain(cardinalities=(5, 5, 5))
->>> price = Objective("price", "min", known=lambda codes: codes.sum(axis=1).astype(float))
->>> study = Study(Problem(domain, (Objective("score", "max"), price)), make_strategy("random"), seed=1)
->>> for proposal in study.ask():
-...     _ = study.tell(proposal.number, {"score": float(max(proposal.codes))})
->>> len(study.trials)
-10
+Examples:
+    >>> domain = Domain(cardinalities=(5, 5, 5))
+    >>> price = Objective("price", "min", known=lambda codes: codes.sum(axis=1).astype(float))
+    >>> study = Study(Problem(domain, (Objective("score", "max"), price)), make_strategy("random"), seed=1)
+    >>> for proposal in study.ask():
+    ...     _ = study.tell(proposal.number, {"score": float(max(proposal.codes))})
+    >>> len(study.trials)
+    10
 """
 
 from search._domain import ENUMERATION_LIMIT, Domain
