@@ -18,7 +18,7 @@ from hwnas._prepare import Parts, prepare
 from hwnas._run import Run, TrialJournal
 from hwnas._settings import SearchSettings
 from hwnas._watch import Clock, Interrupted, Lines, Progress, Watcher
-from hwnas._workers import Job, Kit, Outcome, WorkerPlan, Workers, make_workers, with_threads
+from hwnas._workers import Job, Kit, Outcome, WorkerPlan, Workers, make_workers, settle
 from search import Proposal, RestoreError, Study, Trial, make_strategy
 
 FINALISTS = 10
@@ -49,7 +49,7 @@ def run_search(
     """
     watcher = watcher or Lines(progress)
     plan = workers or WorkerPlan()
-    parts = prepare(with_threads(settings, out, plan), out, watcher.line, parallel=plan.parallel)
+    parts = prepare(settle(settings, out, plan), out, watcher.line, parallel=plan.parallel)
     journal = TrialJournal(parts.run.path / "trials.jsonl")
     try:
         _search(parts, journal, watcher, plan)

@@ -55,13 +55,21 @@ def parse_workers(workers: str, ray_address: str | None) -> WorkerPlan:
     return WorkerPlan(count=int(workers))
 
 
-def with_threads(settings: SearchSettings, out: Path, plan: WorkerPlan) -> SearchSettings:
+def settle(settings: SearchSettings, out: Path, plan: WorkerPlan) -> SearchSettings:
     """The settings with the threads of an evaluation, where these were left open.
 
     A run that has trials keeps its number. A new one lets torch choose where evaluations are made one by one, and
     otherwise divides the cores of this machine among the workers; a task of a Ray cluster gets one core.
+
+    Raises:
+        HwnasError: the workers cannot evaluate with these settings.
+        RunError: the settings of a run that has trials cannot be read.
     """
-    if settings.evaluation_threads is not None or settings.evaluator.startswith("table:"):
+    if settings.evaluator.startswith("table:"):
+        return settings
+    if plan.ray_address is not None and settings.device.startswith("cuda:"):
+        raise HwnasError(f"--workers ray chooses the GPUs itself; take --device cuda, not {settings.device}")
+    if settings.evaluation_threads is not None:
         return settings
     if out.is_dir() and Run(out, settings, {}).has_trials():
         return replace(settings, evaluation_threads=Run.open(out).settings.evaluation_threads)

@@ -92,7 +92,8 @@ class LocalWorkers(Workers):
         """End the processes."""
         hands, self._hands = self._hands, []
         for hand in hands:
-            hand.process.terminate()
+            if hand.process.pid is not None:
+                hand.process.terminate()
         deadline = time.monotonic() + _PATIENCE_S
         for hand in hands:
             hand.end(max(0.0, deadline - time.monotonic()))

@@ -28,6 +28,9 @@ def answer(digest: str, box: list[Any], job: Job, version: str) -> Reply:
         if version != __version__:
             raise HwnasError(f"a node of the Ray cluster has hwnas {__version__}, the search {version}; install one")
         folder, bench = _ready(digest, box)
+    except ImportError as error:
+        text = f"a node of the Ray cluster cannot make the evaluator ({error}); install there what it needs"
+        return Reply(None, HwnasError(text))
     except Exception as error:
         return Reply(None, sendable(error))
     reply = bench.reply(job)

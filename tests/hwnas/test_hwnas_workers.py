@@ -1,5 +1,6 @@
 """Searches with workers: the same trials as without, whatever happens to the workers or to the search."""
 
+import errno
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from hwnas._cli import main
 from hwnas._errors import HwnasError
 from hwnas._run import Run
 from hwnas._settings import SearchSettings
-from hwnas._workers import WorkerPlan, parse_workers, with_threads
+from hwnas._workers import WorkerPlan, parse_workers, settle
 
 HEARING = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -147,7 +148,7 @@ def test_threads_of_an_evaluation_are_settled_when_a_run_begins(tmp_path, monkey
     settings, out = SearchSettings(), tmp_path / "run"
 
     def threads(plan, **more):
-        return with_threads(SearchSettings(**more), out, plan).evaluation_threads
+        return settle(SearchSettings(**more), out, plan).evaluation_threads
 
     assert threads(WorkerPlan()) is None
     assert [threads(WorkerPlan(count)) for count in (2, 3, 99)] == [4, 2, 1]
@@ -155,11 +156,14 @@ def test_threads_of_an_evaluation_are_settled_when_a_run_begins(tmp_path, monkey
     assert threads(WorkerPlan(2), evaluator="table:x.csv") is None
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads(WorkerPlan(2)) == 3
-    Run.create(out, with_threads(settings, out, WorkerPlan(2)), {})
+    Run.create(out, settle(settings, out, WorkerPlan(2)), {})
     assert threads(WorkerPlan()) is None  # nothing was evaluated yet
     (out / "trials.jsonl").write_text("{}\n")
     assert [threads(plan) for plan in (WorkerPlan(), WorkerPlan(8))] == [3, 3]
     assert threads(WorkerPlan(), evaluation_threads=2) == 2
+    with pytest.raises(HwnasError) as caught:
+        threads(WorkerPlan(ray_address="auto"), device="cuda:1")
+    assert str(caught.value) == "--workers ray chooses the GPUs itself; take --device cuda, not cuda:1"
 
 
 def test_ray_that_is_not_installed_is_told_before_anything_else(monkeypatch):
@@ -174,7 +178,8 @@ def test_a_ray_cluster_that_is_not_there_is_told_in_one_line(csv, tmp_path, caps
     pytest.importorskip("ray", reason="Ray is not installed")
     capsys.readouterr()
     assert main(arguments(csv, tmp_path / "run", "--workers", "ray", "--ray-address", "127.0.0.1:1")) == 2
+    why = f"[Errno {errno.ECONNREFUSED}] {os.strerror(errno.ECONNREFUSED)}"
     assert capsys.readouterr().err == (
-        "hwnas: error: there is no Ray cluster at 127.0.0.1:1 ([Errno 111] Connection refused); "
+        f"hwnas: error: there is no Ray cluster at 127.0.0.1:1 ({why}); "
         "start one with `ray start --head`, or give --ray-address\n"
     )

@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import sys
+import types
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from odd_evaluators import Moody
 
 from hwnas._errors import HwnasError
+from hwnas._version import __version__
 from hwnas._workers import Job, Kit
 from hwnas._workers._base import MOST_ATTEMPTS
 from hwnas._workers._inline import InlineWorkers
@@ -177,3 +180,50 @@ def test_an_evaluator_that_cannot_travel_is_told_in_one_line(kind, tmp_path, req
         list(workers.evaluate(jobs(2)))
     assert str(caught.value).startswith("evaluator moody cannot be sent to workers (")
     assert str(caught.value).endswith("); take --workers 1")
+
+
+@pytest.fixture
+def known_here_alone(monkeypatch):
+    """A module that no other process can import."""
+    module = types.ModuleType("known_here_alone")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def add(thing):
+        thing.__module__, thing.__qualname__ = module.__name__, thing.__name__
+        setattr(module, thing.__name__, thing)
+        return thing
+
+    return add
+
+
+def refused(kit, request):
+    with pytest.raises(HwnasError) as caught, make("ray", kit, request) as workers:
+        list(workers.evaluate(jobs(2)))
+    return str(caught.value)
+
+
+def nothing(digest, box, job, version):
+    raise AssertionError("no node can import this")
+
+
+@pytest.mark.slow
+def test_a_cluster_that_cannot_evaluate_is_told_in_one_line(tmp_path, request, monkeypatch, known_here_alone):
+    kit, evaluator = moody_kit(tmp_path)
+    assert refused(Kit(evaluator, tmp_path, threads=64), request) == (
+        "no node of the Ray cluster has 64 CPU for an evaluation; add one, or change --evaluation-threads"
+    )
+    stranger = known_here_alone(type("Stranger", (Moody,), {}))(space(), tmp_path)
+    strange = Kit(stranger, tmp_path)
+    stranger.prepare(tmp_path)
+    assert refused(strange, request) == (
+        "a node of the Ray cluster cannot make the evaluator (No module named 'known_here_alone'); "
+        "install there what it needs"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("hwnas._workers._ray.__version__", "0")
+        expected = f"a node of the Ray cluster has hwnas {__version__}, the search 0; install one"
+        assert refused(kit, request) == expected
+    monkeypatch.setattr("hwnas._workers._ray.answer", known_here_alone(nothing))
+    message = refused(kit, request)
+    assert message.startswith("the Ray cluster cannot evaluate (")
+    assert message.endswith(f"); every node needs hwnas {__version__} and what it needs")
