@@ -58,8 +58,14 @@ class Parts:
     problem: Problem
 
 
-def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
+def prepare(settings: SearchSettings, out: Path, progress: Progress, *, parallel: bool = False) -> Parts:
     """Load and check everything; measures a latency table where none fits, trains nothing.
+
+    Args:
+        settings: what to search for.
+        out: the run directory.
+        progress: receives lines for people.
+        parallel: whether architectures are to be evaluated at the same time.
 
     Raises:
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
@@ -71,6 +77,9 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
     evaluator = _make_evaluator(settings, space, data)
     cheap = _make_cheap(settings, space, data)
     require_finalizable(settings, data, evaluator)
+    for one in (evaluator, cheap):
+        if parallel and one is not None and one.in_order:
+            raise HwnasError(f"evaluator {one.name} ends trainings by what earlier ones reached; take --workers 1")
     identity = {"space": {"name": space.name, **space.settings}, "evaluator": evaluator.settings}
     if cheap is not None:
         identity["cheap"] = cheap.settings

@@ -33,6 +33,22 @@ def test_the_latency_page_comes_from_its_results():
     assert script.PAGE.read_text(encoding="utf-8") == script.page(latency, fit)
 
 
+def test_the_page_on_workers_holds_the_figures_of_its_result():
+    page = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
+    found = json.loads((ROOT / "docs" / "results" / "workers.json").read_text(encoding="utf-8"))
+    rows = {"in the search's process": "this process", "by two local workers": "local"}
+    for words, name in {**rows, "by two nodes of a Ray cluster": "ray"}.items():
+        times = found["overhead"][name]
+        first = f"{times['first batch, s']:.2g} s" if times["first batch, s"] > 0.01 else "at once"
+        assert f"| {words} | {times['ms a trial']:.2g} ms | {first} |" in page
+    assert f"Of {found['samples']} trials each, none was lost" in page
+    for search in found["searches"].values():
+        losses = search.pop("workers lost")
+        expected = {"trials": found["samples"], "lost": 0, "twice": 0, "failed": 0, "as in this process": True}
+        assert search == expected
+        assert losses
+
+
 def test_shipped_tables_are_whole_and_validated():
     from hwnas._tables import require_coverage
     from hwnas._validate import space_of

@@ -38,6 +38,7 @@ def run_search(options: argparse.Namespace) -> None:
     """``hwnas search``."""
     from hwnas._cli._live import JsonWatcher, make_watcher
     from hwnas._search import run_search as search
+    from hwnas._workers import parse_workers
 
     budgets = {
         "latency_ms": parse_latency(options.latency_budget) if options.latency_budget else None,
@@ -56,7 +57,9 @@ def run_search(options: argparse.Namespace) -> None:
         image_size=None if nasbench and options.evaluator.startswith("table:") else options.image_size,
         evaluator=options.evaluator,
         evaluator_options=_evaluator_options(options),
+        evaluation_threads=options.evaluation_threads,
         strategy=options.strategy,
+        proposals=options.proposals,
         cheap=options.cheap,
         minimize=tuple(options.minimize.split(",")),
         budgets={name: value for name, value in budgets.items() if value is not None},
@@ -68,9 +71,10 @@ def run_search(options: argparse.Namespace) -> None:
         finalize=options.finalize,
         final_recipe=_recipe("--final-recipe", options.final_recipe, options.final_epochs),
     )
+    workers = parse_workers(options.workers, options.ray_address)
     watcher = make_watcher(options.quiet, options.json, progress_lines())
     try:
-        run = search(settings, Path(options.out), watcher=watcher)
+        run = search(settings, Path(options.out), watcher=watcher, workers=workers)
     finally:
         watcher.close()
     if isinstance(watcher, JsonWatcher):

@@ -151,6 +151,12 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     command.add_argument("--table", help="latency table to use (default: one that fits, else a new one)")
     command.add_argument("--not-here", action="store_true", help="the table's device is not here: measure no network")
+    command.add_argument(
+        "--workers", default="1", help="processes that evaluate (default 1: this one), or ray: a cluster"
+    )
+    command.add_argument("--ray-address", help="of the Ray cluster (default: the one that Ray finds)")
+    command.add_argument("--evaluation-threads", type=int, help="of one evaluation (default: by the cores and workers)")
+    command.add_argument("--proposals", type=int, default=5, help="proposed at once; more workers idle (default 5)")
     command.add_argument("--out", default="runs/latest", help="run directory (default runs/latest)")
     command.add_argument("--quiet", action="store_true", help="print the path of the report alone")
     command.add_argument("--json", action="store_true", help="print what happens as JSON, one object a line")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,16 +36,22 @@ class Evaluation:
 class Evaluator(ABC):
     """Values of the networks of one space, more is better. Equal settings give equal values.
 
+    Worker processes evaluate with copies: an evaluator can be pickled as long as it is not prepared, and a copy is made
+    ready by `restore` with what `state` gave here.
+
     Attributes:
         name: of the kind of evaluator.
         measure: what the values are: ``"accuracy"``, or the name of a score that is none.
         trains: whether networks have weights here (`trained_weights`, `test_accuracy`).
+        in_order: whether a value depends on the networks that were evaluated before, so that none can be evaluated at
+            the same time.
         cost: what networks cost where they will run; None for their MACs. May be set before `prepare`.
     """
 
     name: str
     measure: str = "accuracy"
     trains: bool = False
+    in_order: bool = False
     cost: CostFunction | None = None
 
     @property
@@ -71,6 +78,23 @@ class Evaluator(ABC):
         Raises:
             EvaluatorError: `prepare` was not called, or the architecture has no accuracy here.
         """
+
+    def state(self) -> Mapping[str, npt.NDArray[Any]]:
+        """What `prepare` learned, by name; empty where it learns nothing."""
+        return {}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]], workdir: Path) -> None:
+        """Make ready by what another process learned; trains nothing.
+
+        Args:
+            state: what `state` gave there.
+            workdir: as in `prepare`: the same folder, or an empty one on another machine.
+        """
+        self.prepare(workdir)
+
+    def files(self, arch: Architecture) -> Sequence[str]:
+        """What `evaluate` leaves in the folder for `trained_weights` and `test_accuracy`: names relative to it."""
+        return ()
 
     def trained_weights(self, arch: Architecture) -> Weights:
         """Weights and batch-norm statistics of ``space.graph(arch)`` by ``"node.parameter"``, for `build_onnx`.
