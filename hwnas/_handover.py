@@ -80,7 +80,7 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
         entry["onnx"] = f"models/{file.name}"
         entries.append(entry)
         progress(f"{winner.id}: test accuracy {entry['accuracy']:.2%}, {_told(entry['latency_ms'])}")
-    run.write("pareto.json", json.dumps(entries, indent=1) + "\n")
+    run.write_pareto(entries)
     return entries
 
 

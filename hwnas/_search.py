@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -41,7 +40,7 @@ def run_search(
     """
     watcher = watcher or Lines(progress)
     parts = prepare(settings, out, watcher.line)
-    journal = TrialJournal(parts.run.path / "trials.jsonl")
+    journal = TrialJournal(parts.run.path / "trials.jsonl", parts.run.unhashed)
     try:
         _search(parts, journal, watcher)
     except KeyboardInterrupt:
@@ -76,7 +75,7 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher) -> None:
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {journal.path}")
     if parts.data is None:
         entries = [known_costs(winner, parts.space, parts.costs) for winner in winners]
-        run.write("pareto.json", json.dumps(entries, indent=1) + "\n")
+        run.write_pareto(entries)
     else:
         hand_over(finalized(parts, winners, progress, _every(10.0, progress)), winners, progress)
     from hwnas._report import write_report
