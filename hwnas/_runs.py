@@ -64,7 +64,7 @@ class PastRun:
         """What the evaluator gives: ``"accuracy"``, or the name of a score."""
         from hwnas.evaluators import PROXIES
 
-        return PROXIES.get(self.run.settings.evaluator, "accuracy")
+        return str(self.run.identity.get("measure", PROXIES.get(self.run.settings.evaluator, "accuracy")))
 
     @property
     def full(self) -> list[PastTrial]:

@@ -12,12 +12,13 @@ import numpy as np
 from hwnas._errors import HwnasError, NoAccuracyError
 from hwnas._finalize import finalized
 from hwnas._front import spread_along
+from hwnas._given import Given, require_fraction
 from hwnas._handover import Winner, hand_over, known_costs
 from hwnas._prepare import Parts, prepare
 from hwnas._run import Run, TrialJournal
 from hwnas._settings import SearchSettings
 from hwnas._watch import Clock, Interrupted, Lines, Progress, Watcher
-from search import Proposal, RestoreError, Study, Trial, make_strategy
+from search import Proposal, RestoreError, Study, Trial
 
 FINALISTS = 10
 
@@ -25,34 +26,41 @@ FINALISTS = 10
 def run_search(
     settings: SearchSettings, out: Path, progress: Progress = lambda text: None, watcher: Watcher | None = None
 ) -> Run:
+    """A search whose parts are all named by its settings; see `conduct`."""
+    return conduct(settings, out, watcher or Lines(progress), Given())[0].run
+
+
+def conduct(settings: SearchSettings, out: Path, watcher: Watcher, given: Given) -> tuple[Parts, Study]:
     """Search, or go on with an interrupted search, and hand its front over.
 
     Args:
         settings: what to search for.
         out: the run directory; an interrupted run of the same settings in it is continued, with more samples or
             other budgets where these are asked for.
-        progress: receives lines for people.
-        watcher: hears of every trial too, and takes the place of `progress`.
+        watcher: hears of every trial, and what is said for people.
+        given: objects that take the place of names in the settings.
+
+    Returns:
+        What was searched with, and the study as it ended.
 
     Raises:
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
         Interrupted: the user stopped it; every finished trial is safe.
     """
-    watcher = watcher or Lines(progress)
-    parts = prepare(settings, out, watcher.line)
+    parts = prepare(settings, out, watcher.line, given)
     journal = TrialJournal(parts.run.path / "trials.jsonl", parts.run.unhashed)
     try:
-        _search(parts, journal, watcher)
+        study = _search(parts, journal, watcher)
     except KeyboardInterrupt:
         safe = f"{len(journal.records)} trials are safe in {journal.path}"
         raise Interrupted(f"interrupted; {safe}, run the same command again to go on") from None
     finally:
         journal.close()
     watcher.line(f"report: {parts.run.path / 'report.html'}")
-    return parts.run
+    return parts, study
 
 
-def _search(parts: Parts, journal: TrialJournal, watcher: Watcher) -> None:
+def _search(parts: Parts, journal: TrialJournal, watcher: Watcher) -> Study:
     """From the journal as it is to the report."""
     run, progress = parts.run, watcher.line
     study = _restore(parts, journal)
@@ -80,8 +88,9 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher) -> None:
         hand_over(finalized(parts, winners, progress, _every(10.0, progress)), winners, progress)
     from hwnas._report import write_report
 
-    write_report(run, study)
+    write_report(run, study, parts.space)
     run.finish(len(study.trials))
+    return study
 
 
 def _told(budgets: Mapping[str, float]) -> str:
@@ -113,7 +122,7 @@ def _restore(parts: Parts, journal: TrialJournal) -> Study:
         phases = [(phase.until, parts.under(phase.budgets)) for phase in parts.run.phases_at(len(trials))]
         study = Study.restore(
             parts.problem,
-            make_strategy(settings.strategy_name),
+            parts.strategy,
             seed=settings.seed,
             trials=trials,
             earlier=phases,
@@ -150,7 +159,7 @@ def _evaluate(study: Study, proposal: Proposal, parts: Parts) -> dict[str, Any]:
     evaluator = parts.cheap if proposal.cheap and parts.cheap is not None else parts.evaluator
     known: dict[str, float] = {}
     try:
-        result = evaluator.evaluate(arch)
+        result = require_fraction(evaluator, parts.space, arch, evaluator.evaluate(arch))
     except NoAccuracyError as error:
         trial = study.tell(proposal.number, failed=str(error))
     else:

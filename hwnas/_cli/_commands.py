@@ -88,7 +88,9 @@ def run_export(options: argparse.Namespace) -> None:
     run = Run.open(Path(options.run))
     network = pick_network(run.pareto(), options.pick)
     if network["onnx"] is None:
-        raise HwnasError(f"{options.run} has no ONNX files: its accuracies came from a table")
+        name, _, table = run.settings.evaluator.partition(":")
+        why = "its accuracies came from a table" if table else f"evaluator {name} has no weights"
+        raise HwnasError(f"{options.run} has no ONNX files: {why}")
     target = Path(options.output or f"{network['id']}.onnx")
     write_atomic(target, (run.path / network["onnx"]).read_bytes())
     latency = network["latency_ms"]

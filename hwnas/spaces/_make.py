@@ -31,3 +31,9 @@ def make_space(name: str, **settings: object) -> Space:
             options = ", ".join(k for k in known if k != "self")
             raise SpaceError(f"space {name} has no setting {setting!r}; it takes {options}")
     return _SPACES[name](**settings)
+
+
+def space_identity(space: Space) -> dict[str, object]:
+    """Name and settings; for a space that is not ours also a fingerprint, since nobody vouches for its name."""
+    own = _SPACES.get(space.name) is type(space)
+    return {"name": space.name, **space.settings, **({} if own else {"fingerprint": space.fingerprint})}

@@ -49,7 +49,7 @@ def reported(tmp_path_factory):
     (path / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     winners = [Winner(t.number, SPACE.decode(t.codes), dict(t.values)) for t in study.front()][:8]
     run.write_pareto([known_costs(winner, SPACE, COSTS) for winner in winners])
-    write_report(run, study)
+    write_report(run, study, SPACE)
     return run, study
 
 
