@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from hwnas._api import FoundTrial, SearchResult, profile, search
     from hwnas._errors import HwnasError, NoAccuracyError
     from hwnas._settings import SearchSettings
+    from hwnas._strategies import make_strategy
     from hwnas.data import ImageData, load_data
     from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
     from hwnas.spaces import Architecture, Choice, Space, Term, make_space
     from latency_tables import INPUT, GraphBuilder, LatencyTable, OpGraph
     from profilers import ops
-    from search import Strategy, Suggestion, make_strategy
+    from search import Strategy, Suggestion
     from search.lamoo import LaMOO, Sampler
 
 _LAZY = {
@@ -49,7 +50,7 @@ _LAZY = {
     "load_data": "hwnas.data",
     "make_evaluator": "hwnas.evaluators",
     "make_space": "hwnas.spaces",
-    "make_strategy": "search",
+    "make_strategy": "hwnas._strategies",
     "ops": "profilers",
     "profile": "hwnas._api",
     "search": "hwnas._api",

@@ -19,15 +19,16 @@ from hwnas._problem import Known, make_problem
 from hwnas._run import Run
 from hwnas._settings import SearchSettings
 from hwnas._space_costs import COSTS, SpaceCosts
+from hwnas._strategies import make_strategy
 from hwnas._tables import build_table, default_table_path, find_table, require_coverage
 from hwnas._watch import Progress
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, make_evaluator
-from hwnas.spaces import Space, make_space, space_identity
+from hwnas.spaces import Space, make_space, space_identity, space_parameters
 from hwnas.training import CostFunction
 from latency_tables import IdentityMismatchError, LatencyTable, dump_table, load_table, save_table
 from profilers import Backend
-from search import Problem, Strategy, make_strategy
+from search import Problem, Strategy
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,9 @@ def _space_settings(settings: SearchSettings, data: ImageData | None) -> dict[st
     chosen = dict(settings.space_settings)
     if data is None:
         return chosen
-    chosen.setdefault("classes", len(data.classes))
-    chosen.setdefault("image_channels", data.channels)
+    for name, value in {"classes": len(data.classes), "image_channels": data.channels}.items():
+        if name in space_parameters(settings.space):
+            chosen.setdefault(name, value)
     side = min(data.native_size)
     if settings.space == "nasbench201":
         chosen.setdefault("image_size", max(4, side // 4 * 4))

@@ -119,7 +119,7 @@ def backend_of(
     if device is not None and (not device.startswith(SSH) or identity.get("device") != "cpu"):
         raise HwnasError("--device says where the processor of a table is, like ssh://user@host; leave it out for here")
     precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-    dtype = str(identity.get("dtype"))
+    dtype = str(identity.get("dtype", "float32"))
     shared: dict[str, Any] = {"batch": int(str(identity.get("batch", 1))), "image_channels": input_channels(space)}
     precision = precisions.get(dtype, dtype)
     if identity.get("device") == "cuda":

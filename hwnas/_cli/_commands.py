@@ -228,6 +228,18 @@ def run_devices(options: argparse.Namespace) -> None:
         say(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
 
 
+def run_plugins(options: argparse.Namespace) -> None:
+    """``hwnas plugins``."""
+    from hwnas._plugins import plugin_lines
+    from hwnas.evaluators import evaluator_names
+    from hwnas.spaces import space_names
+    from search import STRATEGIES
+
+    own = {"space": space_names(), "strategy": STRATEGIES, "evaluator": evaluator_names()}
+    for line in plugin_lines({**own, "device": ["cpu", "cuda", "cuda:N", "ssh://"]}):
+        say(line)
+
+
 def run_doctor(options: argparse.Namespace) -> None:
     """``hwnas doctor``."""
     from dataclasses import asdict
