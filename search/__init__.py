@@ -13,6 +13,7 @@ keeps the books: batches, duplicates, failures, exact resumption.
 10
 """
 
+from search._advisor import Advisor
 from search._domain import ENUMERATION_LIMIT, Domain
 from search._errors import ProblemError, RestoreError, SearchError, TellError
 from search._inspect import partition_of
@@ -27,6 +28,7 @@ from search.strategies import Strategy, Suggestion
 __all__ = [
     "ENUMERATION_LIMIT",
     "STRATEGIES",
+    "Advisor",
     "Constraint",
     "Domain",
     "NodeSummary",

@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,9 +43,22 @@ def test_shipped_tables_are_whole_and_validated():
         assert json.loads(path.read_text(encoding="utf-8"))["validation"] == table.validation.as_dict()
 
 
-def test_links_between_pages_lead_somewhere():
-    import re
+def test_the_python_page_shows_the_example_as_it_is():
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    script = (ROOT / "scripts" / "example_custom_space.py").read_text(encoding="utf-8")
+    assert f"```python\n{script}```\n" in page
 
+
+def test_the_python_pages_code_for_optuna_runs():
+    pytest.importorskip("optuna")
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    (code,) = [part for part in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "LaMOOSampler" in part]
+    names: dict[str, object] = {}
+    exec(code.replace("n_trials=60", "n_trials=12"), names)
+    assert len(names["study"].trials) == 12
+
+
+def test_links_between_pages_lead_somewhere():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
