@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from hwnas.data import ImageData, load_data
     from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
     from hwnas.spaces import Architecture, Choice, Space, Term, make_space
-    from latency_tables import INPUT, GraphBuilder, LatencyTable, OpGraph
-    from profilers import ops
-    from search import Strategy, Suggestion
+    from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, OpGraph
+    from profilers import ProfilerError, ops
+    from search import SearchError, Strategy, Suggestion
     from search.lamoo import LaMOO, Sampler
 
 _LAZY = {
@@ -38,9 +38,12 @@ _LAZY = {
     "ImageData": "hwnas.data",
     "LaMOO": "search.lamoo",
     "LatencyTable": "latency_tables",
+    "LatencyTableError": "latency_tables",
     "NoAccuracyError": "hwnas._errors",
     "OpGraph": "latency_tables",
+    "ProfilerError": "profilers",
     "Sampler": "search.lamoo",
+    "SearchError": "search",
     "SearchResult": "hwnas._api",
     "SearchSettings": "hwnas._settings",
     "Space": "hwnas.spaces",
@@ -68,9 +71,12 @@ __all__ = [
     "ImageData",
     "LaMOO",
     "LatencyTable",
+    "LatencyTableError",
     "NoAccuracyError",
     "OpGraph",
+    "ProfilerError",
     "Sampler",
+    "SearchError",
     "SearchResult",
     "SearchSettings",
     "Space",

@@ -183,10 +183,10 @@ def search(
     settings = _settings(
         given,
         more,
-        space=space if isinstance(space, str) else space.name,
-        data=NO_DATA if data is None else data.name if isinstance(data, ImageData) else str(data),
-        evaluator=evaluator if isinstance(evaluator, str) else evaluator.name,
-        strategy=strategy if isinstance(strategy, str) else strategy.name,
+        space=_name(space),
+        data=_data_name(data, evaluator),
+        evaluator=_name(evaluator),
+        strategy=_name(strategy),
         table=str(table.source or "the given one") if isinstance(table, LatencyTable) else table and str(table),
         device=device if isinstance(device, str) else str(device.identity()["device"]),
         budgets=_budgets(budgets or {}),
@@ -204,6 +204,17 @@ def search(
         front=tuple(trial for trial in trials if trial.number in front),
         networks=tuple(parts.run.pareto()),
     )
+
+
+def _name(thing: Space | Evaluator | Strategy | str) -> str:
+    return thing if isinstance(thing, str) else thing.name
+
+
+def _data_name(data: ImageData | str | Path | None, evaluator: Evaluator | str) -> str:
+    """What the settings call the data; beside a table as the command line does, which has a default there."""
+    if data is None:
+        return SearchSettings().data if _name(evaluator).startswith("table:") else NO_DATA
+    return data.name if isinstance(data, ImageData) else str(data)
 
 
 def _require_kinds(space: object, evaluator: object, strategy: object) -> None:

@@ -93,12 +93,9 @@ def make_backend(
         raise HwnasError(f"--batch must be at least 1, not {batch}")
     found, processor = _CUDA.match(device), device == "cpu" or device.startswith(SSH)
     if not processor and found is None:
-        return _plugin_backend(
-            device,
-            {"threads": threads, "batch": batch, "precision": precision, "provider": provider, "protocol": protocol}
-            | {"channels_last": channels_last},
-            {"image_channels": image_channels, "progress": progress},
-        )
+        given = {"threads": threads, "batch": batch, "precision": precision, "provider": provider}
+        given |= {"protocol": protocol, "channels_last": channels_last}
+        return _plugin_backend(device, given, {"image_channels": image_channels, "progress": progress})
     refuse_shadow("device", device)
     known = CPU_PRECISIONS if processor else tuple(CUDA_PRECISIONS)
     if precision not in known:

@@ -14,8 +14,12 @@ from typing import Any
 
 from hwnas._errors import HwnasError
 
-KINDS = {"space": "hwnas.spaces", "strategy": "hwnas.strategies", "evaluator": "hwnas.evaluators"}
-KINDS["device"] = "hwnas.profilers"
+KINDS = {
+    "space": "hwnas.spaces",
+    "strategy": "hwnas.strategies",
+    "evaluator": "hwnas.evaluators",
+    "device": "hwnas.profilers",
+}
 """Groups of entry points, by what a plug-in in them is called on the command line."""
 
 
@@ -57,6 +61,8 @@ def load_plugin(kind: str, name: str) -> Callable[..., Any] | None:
         raise PluginError(f"{kind} {name!r} is brought by {distribution_of(kind, name)}; uninstall all but one")
     try:
         found = points[0].load()
+        if callable(found):
+            inspect.signature(found)
     except Exception as error:
         raise PluginError(f"{kind} {name!r} of {_told(points[0])} cannot be loaded: {_cause(error)}") from error
     if not callable(found):
