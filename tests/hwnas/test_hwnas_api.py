@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cells import cut, trials_of
+from cells import search as cell_search
 from simulated_device import AdditiveBackend
 
 import hwnas
@@ -148,6 +149,17 @@ def test_the_same_call_goes_on_and_the_command_line_reads_the_run(search, capsys
     assert (info["space"], info["data"], info["measure"], info["state"]) == ("toy", "none", "score", "finished")
     assert main(["export", str(whole.path)]) == 2
     assert capsys.readouterr().err == f"hwnas: error: {whole.path} has no ONNX files: evaluator wide has no weights\n"
+
+
+def test_a_run_of_the_command_line_goes_on_in_python(csv, tmp_path):
+    out = cell_search(csv, tmp_path / "run", samples=12)
+    before = trials_of(out)
+    options = {"evaluator_options": {"accuracy_column": "acc"}, "latency_column": "ms", "strategy": "mutation"}
+    found = hwnas.search(
+        "nasbench201", evaluator=f"table:{csv}", budgets={"latency": "8ms"}, samples=12, out=out, **options
+    )
+    assert trials_of(out) == before
+    assert [trial.text for trial in found.trials] == [trial["arch"] for trial in before]
 
 
 @pytest.mark.parametrize(
