@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,13 +12,14 @@ import numpy as np
 from hwnas._errors import HwnasError
 from hwnas._finalize import finalized
 from hwnas._front import spread_along
+from hwnas._given import Given, require_fraction
 from hwnas._handover import Winner, hand_over, known_costs
 from hwnas._prepare import Parts, prepare
 from hwnas._run import Run, TrialJournal
 from hwnas._settings import SearchSettings
 from hwnas._watch import Clock, Interrupted, Lines, Progress, Watcher
 from hwnas._workers import Job, Kit, Outcome, WorkerPlan, Workers, make_workers, settle
-from search import Proposal, RestoreError, Study, Trial, make_strategy
+from search import Proposal, RestoreError, Study, Trial
 
 FINALISTS = 10
 _FIRST = 10
@@ -33,36 +33,45 @@ def run_search(
     watcher: Watcher | None = None,
     workers: WorkerPlan | None = None,
 ) -> Run:
+    """A search whose parts are all named by its settings; see `conduct`."""
+    return conduct(settings, out, watcher or Lines(progress), Given(), workers)[0].run
+
+
+def conduct(
+    settings: SearchSettings, out: Path, watcher: Watcher, given: Given, workers: WorkerPlan | None = None
+) -> tuple[Parts, Study]:
     """Search, or go on with an interrupted search, and hand its front over.
 
     Args:
         settings: what to search for.
         out: the run directory; an interrupted run of the same settings in it is continued, with more samples or
             other budgets where these are asked for.
-        progress: receives lines for people.
-        watcher: hears of every trial too, and takes the place of `progress`.
+        watcher: hears of every trial, and what is said for people.
+        given: objects that take the place of names in the settings.
         workers: who evaluates accuracies; None for this process.
+
+    Returns:
+        What was searched with, and the study as it ended.
 
     Raises:
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
         Interrupted: the user stopped it; every finished trial is safe.
     """
-    watcher = watcher or Lines(progress)
     plan = workers or WorkerPlan()
-    parts = prepare(settle(settings, out, plan), out, watcher.line, parallel=plan.parallel)
-    journal = TrialJournal(parts.run.path / "trials.jsonl")
+    parts = prepare(settle(settings, out, plan), out, watcher.line, given, parallel=plan.parallel)
+    journal = TrialJournal(parts.run.path / "trials.jsonl", parts.run.unhashed)
     try:
-        _search(parts, journal, watcher, plan)
+        study = _search(parts, journal, watcher, plan)
     except KeyboardInterrupt:
         safe = f"{len(journal.records)} trials are safe in {journal.path}"
         raise Interrupted(f"interrupted; {safe}, run the same command again to go on") from None
     finally:
         journal.close()
     watcher.line(f"report: {parts.run.path / 'report.html'}")
-    return parts.run
+    return parts, study
 
 
-def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerPlan) -> None:
+def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerPlan) -> Study:
     """From the journal as it is to the report."""
     run, progress = parts.run, watcher.line
     study = _restore(parts, journal)
@@ -82,13 +91,14 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerP
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {journal.path}")
     if parts.data is None:
         entries = [known_costs(winner, parts.space, parts.costs) for winner in winners]
-        run.write("pareto.json", json.dumps(entries, indent=1) + "\n")
+        run.write_pareto(entries)
     else:
         hand_over(finalized(parts, winners, progress, _every(10.0, progress)), winners, progress)
     from hwnas._report import write_report
 
-    write_report(run, study)
+    write_report(run, study, parts.space)
     run.finish(len(study.trials))
+    return study
 
 
 def _workers(parts: Parts, plan: WorkerPlan, progress: Progress) -> Workers:
@@ -137,7 +147,7 @@ def _restore(parts: Parts, journal: TrialJournal) -> Study:
         phases = [(phase.until, parts.under(phase.budgets)) for phase in parts.run.phases_at(len(trials))]
         study = Study.restore(
             parts.problem,
-            make_strategy(settings.strategy_name),
+            parts.strategy,
             seed=settings.seed,
             trials=trials,
             initial=max(_FIRST, settings.proposals),
@@ -176,13 +186,14 @@ def _finish(study: Study, proposal: Proposal, outcome: Outcome, parts: Parts) ->
         The trial's journal line: with its architecture in words, what it took, the seed, and what else is known.
     """
     known: dict[str, float] = {}
+    arch = parts.space.decode(proposal.codes)
     if outcome.evaluation is None:
         trial = study.tell(proposal.number, failed=outcome.failed)
     else:
-        trial = study.tell(proposal.number, {parts.evaluator.measure: outcome.evaluation.value})
-        known = dict(outcome.evaluation.known)
-    arch = parts.space.format(parts.space.decode(proposal.codes))
-    record = {**trial.to_json(), "arch": arch, "seconds": round(outcome.seconds, 4)}
+        evaluator = parts.cheap if proposal.cheap and parts.cheap is not None else parts.evaluator
+        result = require_fraction(evaluator, parts.space, arch, outcome.evaluation)
+        trial, known = study.tell(proposal.number, {parts.evaluator.measure: result.value}), dict(result.known)
+    record = {**trial.to_json(), "arch": parts.space.format(arch), "seconds": round(outcome.seconds, 4)}
     row = np.array([proposal.codes], dtype=np.int64)
     costs = {name: float(parts.known[name](row)[0]) for name in parts.run.settings.budgets if name not in trial.values}
     if costs:  # budgets of what is no objective: later looks at the journal need them

@@ -14,6 +14,7 @@ Examples:
     10
 """
 
+from search._advisor import Advisor
 from search._domain import ENUMERATION_LIMIT, Domain
 from search._errors import ProblemError, RestoreError, SearchError, TellError
 from search._inspect import partition_of
@@ -28,6 +29,7 @@ from search.strategies import Strategy, Suggestion
 __all__ = [
     "ENUMERATION_LIMIT",
     "STRATEGIES",
+    "Advisor",
     "Constraint",
     "Domain",
     "NodeSummary",

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +62,21 @@ def test_shipped_tables_are_whole_and_validated():
         require_coverage(table, space_of(table))
         assert table.validation.networks >= 50
         assert json.loads(path.read_text(encoding="utf-8"))["validation"] == table.validation.as_dict()
+
+
+def test_the_python_page_shows_the_example_as_it_is():
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    script = (ROOT / "scripts" / "example_custom_space.py").read_text(encoding="utf-8")
+    assert f"```python\n{script}```\n" in page
+
+
+def test_the_python_pages_code_for_optuna_runs():
+    pytest.importorskip("optuna")
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    (code,) = [part for part in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "LaMOOSampler" in part]
+    names: dict[str, object] = {}
+    exec(code.replace("n_trials=60", "n_trials=12"), names)
+    assert len(names["study"].trials) == 12
 
 
 def test_links_between_pages_lead_somewhere():

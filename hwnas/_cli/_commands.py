@@ -92,7 +92,9 @@ def run_export(options: argparse.Namespace) -> None:
     run = Run.open(Path(options.run))
     network = pick_network(run.pareto(), options.pick)
     if network["onnx"] is None:
-        raise HwnasError(f"{options.run} has no ONNX files: its accuracies came from a table")
+        name, _, table = run.settings.evaluator.partition(":")
+        why = "its accuracies came from a table" if table else f"evaluator {name} has no weights"
+        raise HwnasError(f"{options.run} has no ONNX files: {why}")
     target = Path(options.output or f"{network['id']}.onnx")
     write_atomic(target, (run.path / network["onnx"]).read_bytes())
     latency = network["latency_ms"]
@@ -228,6 +230,18 @@ def run_devices(options: argparse.Namespace) -> None:
 
     for info in list_devices():
         say(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
+
+
+def run_plugins(options: argparse.Namespace) -> None:
+    """``hwnas plugins``."""
+    from hwnas._plugins import plugin_lines
+    from hwnas.evaluators import evaluator_names
+    from hwnas.spaces import space_names
+    from search import STRATEGIES
+
+    own = {"space": space_names(), "strategy": STRATEGIES, "evaluator": evaluator_names()}
+    for line in plugin_lines({**own, "device": ["cpu", "cuda", "cuda:N", "ssh://"]}):
+        say(line)
 
 
 def run_doctor(options: argparse.Namespace) -> None:

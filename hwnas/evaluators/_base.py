@@ -24,17 +24,19 @@ class Evaluation:
 
     Attributes:
         value: the evaluator's measure, more is better: an accuracy is a fraction on the validation part.
-        seconds: what this call took; a network that an earlier call trained is not trained again.
+        seconds: what this call took, where it says so; a network that an earlier call trained is not trained again.
         known: other numbers that come with it, by name (columns of a benchmark table, epochs).
     """
 
     value: float
-    seconds: float
+    seconds: float = 0.0
     known: Mapping[str, float] = field(default_factory=dict)
 
 
 class Evaluator(ABC):
     """Values of the networks of one space, more is better. Equal settings give equal values.
+
+    A subclass needs a `name`, `settings` and `evaluate`; one that trains networks gives their weights too.
 
     Worker processes evaluate with copies: an evaluator can be pickled as long as it is not prepared, and a copy is made
     ready by `restore` with what `state` gave here.
@@ -57,10 +59,9 @@ class Evaluator(ABC):
     @property
     @abstractmethod
     def settings(self) -> dict[str, object]:
-        """JSON-able settings: a run with others is another run."""
+        """JSON-able settings, with what identifies its data: a run with others is another run."""
 
-    @abstractmethod
-    def prepare(self, workdir: Path, progress: Progress | None = None) -> None:
+    def prepare(self, workdir: Path, progress: Progress | None = None) -> None:  # noqa: B027 - many need nothing
         """Make ready, in a folder of its own; what an earlier call there finished or began is used.
 
         Args:
