@@ -86,6 +86,11 @@ def search(table, tmp_path):
         yield run
 
 
+def test_worker_processes_change_nothing(search, tmp_path):
+    alone, together = search(), search(workers=2, out=tmp_path / "two")
+    assert together.trials == alone.trials
+
+
 def refused(search, **changes):
     with pytest.raises(hwnas.HwnasError) as caught:
         search(**changes)
