@@ -29,20 +29,20 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "lamoo.md"
 PICTURE = ROOT / "docs" / "lamoo-partition.png"
 RESULT = ROOT / "docs" / "results" / "lamoo-partition.json"
+INITIAL = 10
 BEGIN, END = "<!-- written by scripts/draw_partition.py -->", "<!-- end -->"
 STYLES = (("#d9741a", "D"), ("#1f5f99", "o"), ("#2f9e6e", "s"), ("#b5548f", "^"), ("#c9a500", "v"), ("#55b4d9", "P"))
 REST, GREY = ("#7a828c", "X"), "#c3cad1"
 
 
-def searched(benchmark: Benchmark, args: argparse.Namespace) -> tuple[list[int], Partition, dict[str, Any]]:
-    """Rows evaluated up to the moment that is drawn, the partition then, and all figures."""
-    study = Study(benchmark.problem, make_strategy(args.strategy), seed=args.seed)
+def searched(benchmark: Benchmark, args: argparse.Namespace) -> tuple[list[int], Partition, list[dict[str, Any]]]:
+    """Rows evaluated up to the moment that is drawn, the partition then, and the whole search batch by batch."""
+    study = Study(benchmark.problem, make_strategy(args.strategy), seed=args.seed, initial=INITIAL)
     names = [objective.name for objective in benchmark.problem.objectives]
     rows: list[int] = []
     history: list[dict[str, Any]] = []
     found: tuple[list[int], Partition] | None = None
-    while True:
-        proposals = study.ask()
+    while proposals := study.ask():
         if isinstance(study.report, TreeSummary):
             history.append(moment(study.report, benchmark, rows))
         if len(rows) >= args.samples:
@@ -55,20 +55,34 @@ def searched(benchmark: Benchmark, args: argparse.Namespace) -> tuple[list[int],
             if partition is None:
                 raise HwnasError(f"strategy {args.strategy!r} learns no partition; choose lamoo or one named lamoo-...")
             found = list(rows), partition
-    assert found is not None
+    if found is None:
+        raise HwnasError(f"{args.table} has only {len(rows)} cells to evaluate; choose a smaller --at")
+    return *found, history
+
+
+def figures(
+    benchmark: Benchmark, args: argparse.Namespace, rows: list[int], partition: Partition, history: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Everything that the page says of a search, as JSON-able data."""
     settings = {
         "table": args.table.name,
         "maximize": args.maximize,
         "minimize": args.minimize,
         "strategy": args.strategy,
         "seed": args.seed,
-        "initial": study.initial,
-        "candidates": len(set(benchmark.rows[benchmark.rows >= 0].tolist())),
+        "initial": INITIAL,
+        "candidates": len(candidates(benchmark)),
         "maximum": benchmark.maximum,
     }
-    nodes = [asdict(node) for node in found[1].summary.nodes]
-    drawn = {"trials": len(found[0]), "missing": benchmark.gap(found[0]), "leaf": found[1].summary.leaf, "nodes": nodes}
-    return *found, {"settings": settings, "drawn": drawn, "history": history}
+    summary = partition.summary
+    nodes = [asdict(node) for node in summary.nodes]
+    drawn = {"trials": len(rows), "missing": benchmark.gap(rows), "leaf": summary.leaf, "nodes": nodes}
+    return {"settings": settings, "drawn": drawn, "history": history}
+
+
+def candidates(benchmark: Benchmark) -> np.ndarray:
+    """Rows of the table that a search may evaluate."""
+    return np.unique(benchmark.rows[benchmark.rows >= 0])
 
 
 def moment(report: TreeSummary, benchmark: Benchmark, rows: list[int]) -> dict[str, Any]:
@@ -114,12 +128,10 @@ def passage(result: dict[str, Any]) -> str:
 
 def node_row(node: dict[str, Any]) -> str:
     """One node of the tree as a row of the table."""
-    side = (
-        "the whole space" if node["parent"] is None else f"{'good' if node['side'] else 'bad'} side of {node['parent']}"
-    )
+    side = f"{'good' if node['side'] else 'bad'} side of {node['parent']}"
     cells = [
         f"**{node['identity']}**" if node["selected"] else str(node["identity"]),
-        side,
+        "the whole space" if node["parent"] is None else side,
         str(node["size"]),
         f"{node['hypervolume']:.3f}",
         "-" if node["parent"] is None else f"{node['ucb']:.3f}",
@@ -159,7 +171,7 @@ def draw_samples(
     axes: Any, benchmark: Benchmark, rows: list[int], partition: Partition, styles: dict[int, tuple[str, str]]
 ) -> None:
     """All candidates and the evaluated ones in objective space, by leaf."""
-    every = benchmark.values[np.unique(benchmark.rows[benchmark.rows >= 0])]
+    every = benchmark.values[candidates(benchmark)]
     axes.scatter(every[:, 1], every[:, 0], s=3, color="#dfe3e7", linewidths=0, rasterized=True)
     points = benchmark.values[rows]
     for leaf, (colour, marker) in sorted(styles.items(), reverse=True):
@@ -220,7 +232,7 @@ def draw_history(axes: Any, result: dict[str, Any]) -> None:
     axes.grid(color="#e6e9ec", lw=0.6)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, required=True, help="CSV (or .csv.gz) with a column arch")
     parser.add_argument("--maximize", default="cifar10_test_acc", help="column of accuracies in percent")
@@ -229,20 +241,20 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=100, help="to evaluate (default 100)")
     parser.add_argument("--at", type=int, default=60, help="samples at the moment that is drawn (default 60)")
-    args = parser.parse_args()
-    if not 10 <= args.at < args.samples:
-        parser.error("--at must be at least 10 and less than --samples")
+    args = parser.parse_args(arguments)
+    if not INITIAL <= args.at < args.samples:
+        parser.error(f"--at must be at least {INITIAL} and less than --samples")
     try:
         benchmark = load_benchmark(args.table, [args.maximize], [args.minimize])
-        rows, partition, result = searched(benchmark, args)
+        rows, partition, history = searched(benchmark, args)
     except (HwnasError, SearchError) as error:
         print(f"draw_partition: {error}", file=sys.stderr)
         return 2
+    result = figures(benchmark, args, rows, partition, history)
     draw(benchmark, rows, partition, result)
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(with_passage(PAGE.read_text(encoding="utf-8"), passage(result)), encoding="utf-8")
-    names = [str(path.relative_to(ROOT)) for path in (PICTURE, RESULT, PAGE)]
-    print(f"{names[0]}, {names[1]} and the passage in {names[2]} are written")
+    print(f"{PICTURE}, {RESULT} and the passage in {PAGE} are written")
     return 0
 
 

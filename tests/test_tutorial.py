@@ -92,4 +92,4 @@ def test_the_tutorial_does_what_it_says(shell):
             assert done.returncode == 0, f"{text}\n{output}"
         before = language
     share = float(re.search(r"([\d.]+)% of \d+ images", output).group(1))
-    assert share > 90, "images were prepared otherwise than in training"
+    assert share > 80, "images were prepared otherwise than in training"
