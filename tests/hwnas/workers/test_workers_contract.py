@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 import sys
 import types
 from functools import cache
@@ -25,21 +26,41 @@ from hwnas.spaces import make_space
 ROOT = Path(__file__).resolve().parents[3]
 
 
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+cluster.add_node(num_cpus=1)
+print("address", cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
 @pytest.fixture(scope="module")
 def ray_cluster():
-    """The address of a cluster of two nodes with one core each."""
+    """The address of a cluster of two nodes with one core each, in a process of its own."""
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed")
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(Path(__file__).parent)]))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        cluster.add_node(num_cpus=1)
-        yield cluster.address
-        cluster.shutdown()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    address = next((line.split()[1] for line in process.stdout if line.startswith("address ")), None)
+    if address is not None:
+        yield address
+    process.communicate()
+    if address is None:
+        pytest.skip("no Ray cluster could be started here: the machine is too busy, or does not allow it")
 
 
 def on_ray(kit, said, request):
