@@ -76,7 +76,7 @@ def missing_names(package: str, html: str) -> list[str]:
     """Public names of a package, modules apart, that a page of the reference has no entry for."""
     module = import_module(package)
     names = [name for name in module.__all__ if not name.startswith("_")]
-    entries = [f"{package}.{name}" for name in names if not isinstance(vars(module).get(name), ModuleType)]
+    entries = [f"{package}.{name}" for name in names if not isinstance(getattr(module, name), ModuleType)]
     return [entry for entry in entries if f'id="{entry}"' not in html]
 
 
