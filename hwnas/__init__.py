@@ -1,6 +1,7 @@
 """hwnas: hardware-aware, latency-constrained neural architecture search.
 
-Profile a device (`build_table`), search on it (`run_search`), ship networks that were measured there.
+`profile` measures a device, `search` searches on it and ships networks that were measured there. Spaces, evaluators
+and strategies of your own are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and `Sampler`.
 """
 
 from __future__ import annotations
@@ -13,36 +14,83 @@ from typing import TYPE_CHECKING, Any
 from hwnas._version import __version__
 
 if TYPE_CHECKING:
-    from hwnas._errors import HwnasError
-    from hwnas._search import run_search
+    from hwnas._api import FoundTrial, SearchResult, profile, search
+    from hwnas._errors import HwnasError, NoAccuracyError
     from hwnas._settings import SearchSettings
-    from hwnas._tables import build_table
-    from hwnas.spaces import Architecture, Space, make_space
-    from latency_tables import LatencyTable, load_table
+    from hwnas._strategies import make_strategy
+    from hwnas.data import ImageData, load_data
+    from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
+    from hwnas.spaces import Architecture, Choice, Space, Term, make_space
+    from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, OpGraph
+    from profilers import ProfilerError, ops
+    from search import SearchError, Strategy, Suggestion
+    from search.lamoo import LaMOO, Sampler
 
 _LAZY = {
+    "INPUT": "latency_tables",
     "Architecture": "hwnas.spaces",
+    "Choice": "hwnas.spaces",
+    "Evaluation": "hwnas.evaluators",
+    "Evaluator": "hwnas.evaluators",
+    "FoundTrial": "hwnas._api",
+    "GraphBuilder": "latency_tables",
     "HwnasError": "hwnas._errors",
+    "ImageData": "hwnas.data",
+    "LaMOO": "search.lamoo",
     "LatencyTable": "latency_tables",
+    "LatencyTableError": "latency_tables",
+    "NoAccuracyError": "hwnas._errors",
+    "OpGraph": "latency_tables",
+    "ProfilerError": "profilers",
+    "Sampler": "search.lamoo",
+    "SearchError": "search",
+    "SearchResult": "hwnas._api",
     "SearchSettings": "hwnas._settings",
     "Space": "hwnas.spaces",
-    "build_table": "hwnas._tables",
-    "load_table": "latency_tables",
+    "Strategy": "search",
+    "Suggestion": "search",
+    "Term": "hwnas.spaces",
+    "load_data": "hwnas.data",
+    "make_evaluator": "hwnas.evaluators",
     "make_space": "hwnas.spaces",
-    "run_search": "hwnas._search",
+    "make_strategy": "hwnas._strategies",
+    "ops": "profilers",
+    "profile": "hwnas._api",
+    "search": "hwnas._api",
 }
 
 __all__ = [
+    "INPUT",
     "Architecture",
+    "Choice",
+    "Evaluation",
+    "Evaluator",
+    "FoundTrial",
+    "GraphBuilder",
     "HwnasError",
+    "ImageData",
+    "LaMOO",
     "LatencyTable",
+    "LatencyTableError",
+    "NoAccuracyError",
+    "OpGraph",
+    "ProfilerError",
+    "Sampler",
+    "SearchError",
+    "SearchResult",
     "SearchSettings",
     "Space",
+    "Strategy",
+    "Suggestion",
+    "Term",
     "__version__",
-    "build_table",
-    "load_table",
+    "load_data",
+    "make_evaluator",
     "make_space",
-    "run_search",
+    "make_strategy",
+    "ops",
+    "profile",
+    "search",
 ]
 
 
@@ -62,6 +110,10 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'hwnas' has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 _refuse_shadows()

@@ -8,6 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hwnas._errors import HwnasError
+from hwnas._plugins import (
+    distribution_of,
+    load_plugin,
+    make_plugin,
+    only_taken,
+    plugin_names,
+    refuse_shadow,
+    takes,
+)
 
 if TYPE_CHECKING:
     from profilers import Backend
@@ -16,6 +25,9 @@ CPU_PRECISIONS = ("fp32", "int8")
 CUDA_PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 CUDA_PROTOCOLS = ("host", "kernel")
 SSH = "ssh://"
+_RESERVED = ("cpu", "cuda", "ssh")
+"""What names of our own devices begin with."""
+_DEFAULTS = {"threads": 1, "batch": 1, "precision": "fp32", "channels_last": False}
 _CUDA = re.compile(r"cuda(?::([0-9]+))?\Z")
 
 
@@ -43,7 +55,8 @@ def list_devices() -> list[DeviceInfo]:
     cpu = cpu_identity()
     providers = ", ".join(name.removesuffix("ExecutionProvider").lower() for name in installed_providers())
     about = f"{cpu['cpu']}, {usable_cores()} usable cores, ONNX Runtime ({providers})"
-    return [DeviceInfo("cpu", about, True, ""), *_cuda_devices()]
+    brought = [DeviceInfo(name, f"plug-in of {distribution_of('device', name)}", True, "") for name in _plugins()]
+    return [DeviceInfo("cpu", about, True, ""), *_cuda_devices(), *brought]
 
 
 def make_backend(
@@ -61,7 +74,8 @@ def make_backend(
     """The backend that measures on `device`.
 
     Args:
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or ``"ssh://[user@]host[:port]"`` for another machine's processor.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"ssh://[user@]host[:port]"`` for another machine's processor, or
+            the name of a plug-in.
         threads: threads inside an operator (CPU).
         batch: images of one inference.
         image_channels: channels of the images.
@@ -79,9 +93,10 @@ def make_backend(
         raise HwnasError(f"--batch must be at least 1, not {batch}")
     found, processor = _CUDA.match(device), device == "cpu" or device.startswith(SSH)
     if not processor and found is None:
-        raise HwnasError(
-            f"unknown device {device!r}; known devices: cpu, cuda, cuda:N (see `hwnas devices`), ssh://[user@]host[:port]"
-        )
+        given = {"threads": threads, "batch": batch, "precision": precision, "provider": provider}
+        given |= {"protocol": protocol, "channels_last": channels_last}
+        return _plugin_backend(device, given, {"image_channels": image_channels, "progress": progress})
+    refuse_shadow("device", device)
     known = CPU_PRECISIONS if processor else tuple(CUDA_PRECISIONS)
     if precision not in known:
         raise HwnasError(f"--precision {precision} is not for device {device}; choose from {', '.join(known)}")
@@ -108,6 +123,27 @@ def make_backend(
         batch=batch,
         image_channels=image_channels,
     )
+
+
+def _plugin_backend(device: str, options: Mapping[str, Any], more: Mapping[str, Any]) -> Backend:
+    """The backend of a plug-in, with what it takes of the options; others must have their defaults."""
+    if device.startswith(_RESERVED):
+        refuse_shadow("device", device)
+    maker = load_plugin("device", device)
+    if maker is None:
+        names = ", ".join(["cpu", "cuda", "cuda:N (see `hwnas devices`)", "ssh://[user@]host[:port]", *_plugins()])
+        raise HwnasError(f"unknown device {device!r}; known devices: {names}")
+    for name, value in options.items():
+        if name not in takes(maker) and value != _DEFAULTS.get(name):
+            raise HwnasError(f"--{name.replace('_', '-')} is no option of device {device}; leave it out")
+    found: Backend = make_plugin(
+        "device", device, wants=("identity", "environment", "load"), **only_taken(maker, {**options, **more})
+    )
+    return found
+
+
+def _plugins() -> list[str]:
+    return [name for name in plugin_names("device") if not name.startswith(_RESERVED)]
 
 
 def _cpu_backend(options: Mapping[str, Any], provider: str | None) -> Backend:

@@ -53,12 +53,15 @@ def require_finalizable(settings: SearchSettings, data: ImageData | None, evalua
         EvaluatorError: an unknown or impossible setting of the final training.
     """
     name = evaluator.name
+    if data is None and evaluator.trains:
+        raise HwnasError(f"evaluator {name} trains networks; give the data that they are tested on too")
     if settings.finalize == "none":
         if data is not None and not evaluator.trains:
             raise HwnasError(f"--evaluator {name} trains no networks, so none could be shipped; add --finalize train")
         return
     if data is None:
-        raise HwnasError(f"--finalize {settings.finalize} needs a data set, which --evaluator {name}:FILE has not")
+        told = f"{name}:FILE" if name == "table" else name
+        raise HwnasError(f"--finalize {settings.finalize} needs a data set, which --evaluator {told} has not")
     if settings.finalize == "finetune" and not evaluator.trains:
         raise HwnasError(f"--finalize finetune needs weights to start from; with --evaluator {name} take train")
     final_recipe(settings, data)

@@ -82,7 +82,7 @@ def pick_network(networks: Sequence[Mapping[str, Any]], pick: str) -> Mapping[st
     if not networks:
         raise RunError("the run has no networks to export")
     latencies = [latency_of(n) for n in networks]
-    accuracies = [float(n["accuracy"] if n["accuracy"] is not None else n["validation_accuracy"]) for n in networks]
+    _, accuracies = measure_of(networks)
     if pick == "fastest":
         return networks[int(np.argmin(latencies))]
     if pick == "most-accurate":
@@ -94,6 +94,18 @@ def pick_network(networks: Sequence[Mapping[str, Any]], pick: str) -> Mapping[st
             return network
     ids = ", ".join(str(n["id"]) for n in networks)
     raise RunError(f"the run has no network {pick!r}; pick {', '.join(PICKS)} or one of {ids}")
+
+
+def measure_of(networks: Sequence[Mapping[str, Any]]) -> tuple[str, list[float]]:
+    """What networks are compared by, and its values: test accuracy, else what the search saw: accuracy or a score."""
+    found: list[float] = []
+    name = "accuracy"
+    for network in networks:
+        value = network["accuracy"] if network["accuracy"] is not None else network["validation_accuracy"]
+        if value is None:
+            ((name, value),) = network["score"].items()
+        found.append(float(value))
+    return name, found
 
 
 def latency_of(network: Mapping[str, Any]) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hwnas._errors import RunError
 from hwnas._prepare import Parts
-from hwnas._space_costs import SpaceCosts
+from hwnas._space_costs import COSTS, SpaceCosts
 from hwnas._watch import Progress
 from hwnas.data import ImageData
 from hwnas.spaces import Architecture, Space
@@ -80,7 +80,7 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
         entry["onnx"] = f"models/{file.name}"
         entries.append(entry)
         progress(f"{winner.id}: test accuracy {entry['accuracy']:.2%}, {_told(entry['latency_ms'])}")
-    run.write("pareto.json", json.dumps(entries, indent=1) + "\n")
+    run.write_pareto(entries)
     return entries
 
 
@@ -90,6 +90,7 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
     Without a latency table the predicted latency is the one that the search was told.
     """
     codes = space.encode(winner.arch)[None]
+    score = {name: value for name, value in winner.values.items() if name not in ("accuracy", *COSTS)}
     latency: dict[str, float | None] = {"predicted": winner.values.get("latency_ms"), "low": None, "high": None}
     if costs.table is not None:
         price = costs.table.calibrated_price(float(costs.unfitted_ms(codes)[0]))
@@ -101,6 +102,7 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
         "arch": space.format(winner.arch),
         "accuracy": None,
         "validation_accuracy": winner.values.get("accuracy"),
+        **({"score": score} if score else {}),
         "latency_ms": {**latency, "measured": None},
         "macs": int(costs.macs(codes)[0]),
         "params": int(costs.params(codes)[0]),

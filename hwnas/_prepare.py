@@ -14,19 +14,21 @@ import numpy.typing as npt
 from hwnas._elsewhere import elsewhere_line, is_elsewhere, require_usable
 from hwnas._errors import HwnasError, RunError
 from hwnas._finalize import require_finalizable
+from hwnas._given import NO_DATA, Given, input_channels, require_json, require_sound
 from hwnas._problem import Known, make_problem
 from hwnas._run import Run
 from hwnas._settings import SearchSettings
 from hwnas._space_costs import COSTS, SpaceCosts
+from hwnas._strategies import make_strategy
 from hwnas._tables import build_table, default_table_path, find_table, require_coverage
 from hwnas._watch import Progress
 from hwnas.data import ImageData, load_data
-from hwnas.evaluators import Evaluator, TableEvaluator, make_evaluator
-from hwnas.spaces import Space, make_space
+from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, make_evaluator
+from hwnas.spaces import Space, make_space, space_identity, space_parameters
 from hwnas.training import CostFunction
 from latency_tables import IdentityMismatchError, LatencyTable, dump_table, load_table, save_table
 from profilers import Backend
-from search import Problem, make_strategy
+from search import Problem, Strategy
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Parts:
         cheap: its cheap stand-in, not yet prepared; None without one.
         costs: known before evaluation.
         known: the cost functions, by name.
+        strategy: what proposes.
         under: the problem with other budgets.
         problem: objectives and constraints.
     """
@@ -54,30 +57,39 @@ class Parts:
     cheap: Evaluator | None
     costs: SpaceCosts
     known: Mapping[str, Known]
+    strategy: Strategy
     under: Callable[[Mapping[str, float]], Problem]
     problem: Problem
 
 
-def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
+def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Given, *, parallel: bool = False) -> Parts:
     """Load and check everything; measures a latency table where none fits, trains nothing.
+
+    Args:
+        settings: what to search for.
+        out: the run directory.
+        progress: receives lines for people.
+        given: objects that take the place of names in the settings.
+        parallel: whether architectures are to be evaluated at the same time.
 
     Raises:
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
     """
-    make_strategy(settings.strategy_name)
-    settings.backend()
-    data = _load_data(settings)
-    space = make_space(settings.space, **_space_settings(settings, data))
-    evaluator = _make_evaluator(settings, space, data)
+    strategy = given.strategy or make_strategy(settings.strategy_name)
+    if given.backend is None:
+        settings.backend()
+    data = given.data or _load_data(settings)
+    space = given.space or make_space(settings.space, **_space_settings(settings, data))
+    require_sound(space)
+    evaluator = given.evaluator or _make_evaluator(settings, space, data)
     cheap = _make_cheap(settings, space, data)
+    require_json(f"evaluator {evaluator.name}", evaluator.settings)
     require_finalizable(settings, data, evaluator)
-    identity = {"space": {"name": space.name, **space.settings}, "evaluator": evaluator.settings}
-    if cheap is not None:
-        identity["cheap"] = cheap.settings
-    run = Run.create(out, settings, identity)
-    channels = data.channels if data is not None else 3
-    backend = settings.backend(channels, progress)
-    table = None if settings.latency_column else _table(run, space, backend, progress)
+    if parallel:
+        _require_any_order(evaluator, cheap)
+    run = Run.create(out, settings, _identity(settings, space, data, evaluator, cheap))
+    backend = given.backend or settings.backend(input_channels(space), progress)
+    table = None if settings.latency_column else _table(run, space, backend, progress, given)
     elsewhere = table is not None and is_elsewhere(table, settings)
     if table is not None and elsewhere:
         progress(elsewhere_line(table))
@@ -96,11 +108,31 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress) -> Parts:
         return replace(problem, cheap=cheap is not None)
 
     place = None if elsewhere else backend
-    return Parts(run, place, space, data, evaluator, cheap, costs, known, under, under(settings.budgets))
+    return Parts(run, place, space, data, evaluator, cheap, costs, known, strategy, under, under(settings.budgets))
+
+
+def _require_any_order(*evaluators: Evaluator | None) -> None:
+    for one in evaluators:
+        if one is not None and one.in_order:
+            raise HwnasError(f"evaluator {one.name} ends trainings by what earlier ones reached; take --workers 1")
+
+
+def _identity(
+    settings: SearchSettings, space: Space, data: ImageData | None, evaluator: Evaluator, cheap: Evaluator | None
+) -> dict[str, object]:
+    """What the settings stand for; what goes without saying where a search names things of ours is left out."""
+    found: dict[str, object] = {"space": space_identity(space), "evaluator": evaluator.settings}
+    if cheap is not None:
+        found["cheap"] = cheap.settings
+    if evaluator.measure != PROXIES.get(settings.evaluator, "accuracy"):
+        found["measure"] = evaluator.measure
+    if data is not None and "data" not in evaluator.settings:
+        found["data"] = data.fingerprint
+    return found
 
 
 def _load_data(settings: SearchSettings) -> ImageData | None:
-    if settings.evaluator.startswith("table:"):
+    if settings.evaluator.startswith("table:") or settings.data == NO_DATA:
         return None
     size = settings.image_size
     if size is None and Path(settings.data).is_dir() and settings.space_settings.get("preset") == "imagenet":
@@ -113,8 +145,9 @@ def _space_settings(settings: SearchSettings, data: ImageData | None) -> dict[st
     chosen = dict(settings.space_settings)
     if data is None:
         return chosen
-    chosen.setdefault("classes", len(data.classes))
-    chosen.setdefault("image_channels", data.channels)
+    for name, value in {"classes": len(data.classes), "image_channels": data.channels}.items():
+        if name in space_parameters(settings.space):
+            chosen.setdefault(name, value)
     side = min(data.native_size)
     if settings.space == "nasbench201":
         chosen.setdefault("image_size", max(4, side // 4 * 4))
@@ -158,17 +191,18 @@ def _make_cheap(settings: SearchSettings, space: Space, data: ImageData | None) 
     return _make_evaluator(replace(settings, evaluator=settings.cheap, evaluator_options={}), space, data)
 
 
-def _table(run: Run, space: Space, backend: Backend, progress: Progress) -> LatencyTable:
+def _table(run: Run, space: Space, backend: Backend, progress: Progress, given: Given) -> LatencyTable:
     """The run's own copy of a table; a run without trials takes the one asked for, one that fits, or a new one."""
-    copy, asked = run.path / "table.json", run.settings.table
+    copy, name = run.path / "table.json", run.settings.table
+    asked = given.table or (load_table(Path(name)) if name is not None else None)
     if run.has_trials() and copy.exists():
         table = load_table(copy)
-        if asked is not None and dump_table(load_table(Path(asked))) != dump_table(table):
-            raise RunError(f"{run.path} was begun with another latency table than {asked}; choose another --out")
+        if asked is not None and dump_table(asked) != dump_table(table):
+            raise RunError(f"{run.path} was begun with another latency table than {name}; choose another --out")
         _require_usable(table, run.settings, space, backend)
         return table
     if asked is not None:
-        table = load_table(Path(asked))
+        table = asked
         _require_usable(table, run.settings, space, backend)
     else:
         table = _found_or_built(space, backend, progress)

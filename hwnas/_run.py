@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas._chain import Chain, read_lines
 from hwnas._errors import HwnasError, RunError
+from hwnas._record import read_record, unreadable, write_record
 from hwnas._settings import SearchSettings, require_budgets
-from latency_tables import LineJournal, write_atomic
+from latency_tables import LineJournal, content_hash, strict_json, write_atomic
 
-_FORMAT = "hwnas-run"
-_VERSION = 1
 _MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe")
 _PARETO_KEYS = {"id", "arch", "accuracy", "validation_accuracy", "latency_ms", "onnx"}
 
@@ -41,6 +41,7 @@ class Run:
         identity: what the settings stand for.
         phases: budgets before the present ones, each with the number of trials at which it was given up, ascending.
         finished: number of trials that were handed over; None where the search has not come that far.
+        unhashed: whether an hwnas that wrote no hashes began it.
     """
 
     def __init__(self, path: Path, settings: SearchSettings, identity: Mapping[str, Any]) -> None:
@@ -49,6 +50,8 @@ class Run:
         self.identity = identity
         self.phases: list[Phase] = []
         self.finished: int | None = None
+        self.unhashed = False
+        self._pareto_hash: str | None = None
 
     @classmethod
     def create(cls, path: Path, settings: SearchSettings, identity: Mapping[str, Any]) -> Run:
@@ -70,9 +73,9 @@ class Run:
         run = cls(path, settings, json.loads(json.dumps(identity)))
         if path.is_dir() and any(not item.name.endswith(".partial") for item in path.iterdir()):
             if run.has_trials():
-                run._take_up(_read_record(path))
+                run._take_up(read_record(path))
                 return run
-            _read_record(path)
+            read_record(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -87,9 +90,9 @@ class Run:
         Raises:
             RunError: the folder is no run, or its settings are damaged.
         """
-        record = _read_record(path)
+        record = read_record(path)
         run = cls(path, SearchSettings.from_dict(record["settings"]), record["identity"])
-        run.phases, run.finished = _phases_of(path, record), record.get("finished")
+        run._take_over(record)
         return run
 
     def has_trials(self) -> bool:
@@ -129,9 +132,14 @@ class Run:
         """Refuse another search's record; take over its phases, the budgets that end now as the last of them."""
         before = SearchSettings.from_dict(record["settings"])  # with defaults for what an older hwnas did not know
         self._require_same(before, record)
-        self.phases, self.finished = _phases_of(self.path, record), record.get("finished")
+        self._take_over(record)
         if dict(before.budgets) != dict(self.settings.budgets):
             self.phases.append(Phase(sys.maxsize, before.budgets))
+
+    def _take_over(self, record: Mapping[str, Any]) -> None:
+        """What has become of the run so far."""
+        self.phases, self.finished = _phases_of(self.path, record), record.get("finished")
+        self.unhashed, self._pareto_hash = record.get("unhashed", False), record.get("pareto_hash")
 
     def _require_same(self, before: SearchSettings, record: Mapping[str, Any]) -> None:
         old, new = (json.loads(json.dumps(settings.as_dict())) for settings in (before, self.settings))
@@ -150,16 +158,16 @@ class Run:
                 )
 
     def _write_settings(self) -> None:
-        settings = self.settings.as_dict()
-        record = {"format": _FORMAT, "version": _VERSION, "settings": settings, "identity": self.identity}
+        body: dict[str, Any] = {"settings": self.settings.as_dict(), "identity": self.identity}
         if self.phases:
-            record["phases"] = [{"until": phase.until, "budgets": dict(phase.budgets)} for phase in self.phases]
+            body["phases"] = [{"until": phase.until, "budgets": dict(phase.budgets)} for phase in self.phases]
         if self.finished is not None:
-            record["finished"] = self.finished
-        try:
-            write_atomic(self.path / "settings.json", json.dumps(record, indent=1) + "\n")
-        except OSError as error:
-            raise RunError(f"cannot write into {self.path}: {error.strerror}; choose another --out") from None
+            body["finished"] = self.finished
+        if self.unhashed:
+            body["unhashed"] = True
+        if self._pareto_hash is not None:
+            body["pareto_hash"] = self._pareto_hash
+        write_record(self.path, body)
 
     def folder(self, name: str) -> Path:
         """A folder inside the run, made where absent."""
@@ -182,53 +190,65 @@ class Run:
             raise RunError(f"cannot write {self.path / name}: {error.strerror}; the trials so far are safe") from None
         return self.path / name
 
+    def write_pareto(self, networks: Sequence[Mapping[str, Any]]) -> None:
+        """Write ``pareto.json``; its hash is in the settings first, so that a crash between leaves no other file valid.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        self._pareto_hash = content_hash(list(networks))
+        self._write_settings()
+        self.write("pareto.json", json.dumps(networks, indent=1) + "\n")
+
     def pareto(self) -> list[dict[str, Any]]:
         """The handed-over networks.
 
         Raises:
-            RunError: the search has not come that far, or the file is damaged.
+            RunError: the search has not come that far, or the file is damaged or changed.
         """
         path = self.path / "pareto.json"
         if not path.exists():
             raise RunError(f"{self.path} has no pareto.json yet; run the same `hwnas search` again to finish it")
         try:
-            found = [dict(item) for item in json.loads(path.read_text(encoding="utf-8"))]
+            found = [dict(item) for item in strict_json(path.read_text(encoding="utf-8"))]
             if any(not item.keys() >= _PARETO_KEYS for item in found):
                 raise ValueError
-            return found
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             raise RunError(f"{path} is damaged; run the same `hwnas search` again to write it anew") from None
+        if content_hash(found) != self._pareto_hash and not (self.unhashed and self._pareto_hash is None):
+            raise RunError(
+                f"{path} was changed after it was written (its content hash does not fit); run the same "
+                "`hwnas search` again to write it anew"
+            )
+        return found
 
 
 class TrialJournal:
     """Finished trials, one JSON line each, on disk before the next one starts. A torn last line is dropped.
 
+    Each line has a hash (`Chain`): a journal that was changed is refused.
+
     Args:
         path: the file.
+        unhashed: whether the first lines may be without hashes (`Run.unhashed`).
 
     Raises:
-        RunError: it cannot be read or written.
+        RunError: it cannot be read or written, or is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, unhashed: bool = False) -> None:
         self.path = path
         self.records: list[dict[str, Any]] = []
+        self._chain = Chain(unhashed)
         try:
             self._file = LineJournal(path)
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}") from None
         try:
-            for number, line in enumerate(self._file.lines, 1):
-                self._take(number, line)
+            self.records = read_lines(path, self._file.lines, self._chain)
         except RunError:
             self._file.close()
             raise
-
-    def _take(self, number: int, line: bytes) -> None:
-        try:
-            self.records.append(dict(json.loads(line)))
-        except (ValueError, TypeError, RecursionError):
-            raise RunError(f"{self.path} is damaged in line {number}; restore it or choose another --out") from None
 
     def append(self, record: Mapping[str, object]) -> None:
         """Write one trial.
@@ -236,31 +256,17 @@ class TrialJournal:
         Raises:
             RunError: the disk is full or gone; earlier trials are safe.
         """
+        line = self._chain.written(record)
         try:
-            self._file.append(json.dumps(record, allow_nan=False))
+            self._file.append(line)
         except OSError as error:
             raise RunError(f"cannot write {self.path}: {error.strerror}; the trials before this one are safe") from None
+        self._chain.took(record)
         self.records.append(dict(record))
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads((path / "settings.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        what = "is not a run of hwnas (no settings.json)" if path.is_dir() else "does not exist"
-        raise RunError(f"{path} {what}; choose another folder") from None
-    except (OSError, ValueError, RecursionError):
-        raise RunError(f"{path / 'settings.json'} cannot be read; choose another folder") from None
-    parts = [record.get(name) for name in ("settings", "identity")] if isinstance(record, dict) else []
-    if not parts or record.get("format") != _FORMAT or not all(isinstance(part, dict) for part in parts):
-        raise RunError(f"{path} is not a run of hwnas; choose another folder")
-    if record.get("version") != _VERSION:
-        raise RunError(f"{path} was written by another version of hwnas (run format {record.get('version')})")
-    return dict(record)
 
 
 def _phases_of(path: Path, record: Mapping[str, Any]) -> list[Phase]:
@@ -273,7 +279,7 @@ def _phases_of(path: Path, record: Mapping[str, Any]) -> list[Phase]:
         if ends != sorted(set(ends)) or (ends and ends[0] < 1):
             raise ValueError
     except (KeyError, TypeError, ValueError, HwnasError):
-        raise RunError(f"{path / 'settings.json'} cannot be read; choose another folder") from None
+        raise unreadable(path) from None
     return found
 
 

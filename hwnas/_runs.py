@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hwnas._chain import Chain, read_lines
 from hwnas._errors import HwnasError, RunError
 from hwnas._run import Run
 from hwnas._settings import OBJECTIVES
@@ -63,7 +64,7 @@ class PastRun:
         """What the evaluator gives: ``"accuracy"``, or the name of a score."""
         from hwnas.evaluators import PROXIES
 
-        return PROXIES.get(self.run.settings.evaluator, "accuracy")
+        return str(self.run.identity.get("measure", PROXIES.get(self.run.settings.evaluator, "accuracy")))
 
     @property
     def full(self) -> list[PastTrial]:
@@ -129,11 +130,12 @@ def read_run(path: Path) -> PastRun:
     except OSError as error:
         raise RunError(f"cannot read {journal}: {error.strerror}") from None
     found = PastRun(run, ())
+    lines = data[: data.rfind(b"\n") + 1].splitlines()
     trials = []
-    for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), 1):
+    for number, record in enumerate(read_lines(journal, lines, Chain(run.unhashed)), 1):
         try:
-            trials.append(_trial(json.loads(line), found.objectives))
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+            trials.append(_trial(record, found.objectives))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             raise RunError(f"{journal} is damaged in line {number}; restore it or choose another --out") from None
     return PastRun(run, tuple(trials))
 

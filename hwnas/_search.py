@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,65 +9,81 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._errors import HwnasError, NoAccuracyError
+from hwnas._errors import HwnasError
 from hwnas._finalize import finalized
 from hwnas._front import spread_along
+from hwnas._given import Given, require_fraction
 from hwnas._handover import Winner, hand_over, known_costs
 from hwnas._prepare import Parts, prepare
 from hwnas._run import Run, TrialJournal
 from hwnas._settings import SearchSettings
 from hwnas._watch import Clock, Interrupted, Lines, Progress, Watcher
-from search import Proposal, RestoreError, Study, Trial, make_strategy
+from hwnas._workers import Job, Kit, Outcome, WorkerPlan, Workers, make_workers, settle
+from search import Proposal, RestoreError, Study, Trial
 
 FINALISTS = 10
+_FIRST = 10
+"""Architectures of the first batch, at least."""
 
 
 def run_search(
-    settings: SearchSettings, out: Path, progress: Progress = lambda text: None, watcher: Watcher | None = None
+    settings: SearchSettings,
+    out: Path,
+    progress: Progress = lambda text: None,
+    watcher: Watcher | None = None,
+    workers: WorkerPlan | None = None,
 ) -> Run:
+    """A search whose parts are all named by its settings; see `conduct`."""
+    return conduct(settings, out, watcher or Lines(progress), Given(), workers)[0].run
+
+
+def conduct(
+    settings: SearchSettings, out: Path, watcher: Watcher, given: Given, workers: WorkerPlan | None = None
+) -> tuple[Parts, Study]:
     """Search, or go on with an interrupted search, and hand its front over.
 
     Args:
         settings: what to search for.
         out: the run directory; an interrupted run of the same settings in it is continued, with more samples or
             other budgets where these are asked for.
-        progress: receives lines for people.
-        watcher: hears of every trial too, and takes the place of `progress`.
+        watcher: hears of every trial, and what is said for people.
+        given: objects that take the place of names in the settings.
+        workers: who evaluates accuracies; None for this process.
+
+    Returns:
+        What was searched with, and the study as it ended.
 
     Raises:
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
         Interrupted: the user stopped it; every finished trial is safe.
     """
-    watcher = watcher or Lines(progress)
-    parts = prepare(settings, out, watcher.line)
-    journal = TrialJournal(parts.run.path / "trials.jsonl")
+    plan = workers or WorkerPlan()
+    parts = prepare(settle(settings, out, plan), out, watcher.line, given, parallel=plan.parallel)
+    journal = TrialJournal(parts.run.path / "trials.jsonl", parts.run.unhashed)
     try:
-        _search(parts, journal, watcher)
+        study = _search(parts, journal, watcher, plan)
     except KeyboardInterrupt:
         safe = f"{len(journal.records)} trials are safe in {journal.path}"
         raise Interrupted(f"interrupted; {safe}, run the same command again to go on") from None
     finally:
         journal.close()
     watcher.line(f"report: {parts.run.path / 'report.html'}")
-    return parts.run
+    return parts, study
 
 
-def _search(parts: Parts, journal: TrialJournal, watcher: Watcher) -> None:
+def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerPlan) -> Study:
     """From the journal as it is to the report."""
     run, progress = parts.run, watcher.line
     study = _restore(parts, journal)
     before = dict(run.phases[-1].budgets) if run.phases and run.phases[-1].until > len(study.trials) else None
     run.go_on(len(study.trials))
-    progress(f"preparing evaluator {run.settings.evaluator.partition(':')[0]}")
-    parts.evaluator.prepare(run.folder("evaluator"), _every(10.0, progress))
-    if parts.cheap is not None:
-        progress(f"preparing its cheap stand-in {parts.cheap.name}")
-        parts.cheap.prepare(run.folder("cheap"), _every(10.0, progress))
-    if study.trials:
-        progress(f"going on after {len(study.trials)} trials")
-    if study.trials and before is not None:
-        progress(f"budgets from here on: {_told(run.settings.budgets)} (until now {_told(before)})")
-    _sample(parts, study, journal, watcher)
+    with _workers(parts, plan, progress) as workers:
+        _prepare_evaluators(parts, progress)
+        if study.trials:
+            progress(f"going on after {len(study.trials)} trials")
+        if study.trials and before is not None:
+            progress(f"budgets from here on: {_told(run.settings.budgets)} (until now {_told(before)})")
+        _sample(parts, study, journal, watcher, workers)
     winners = _winners(study, parts)
     if not winners and study.context().outside:
         raise HwnasError(f"no trial so far keeps the budgets {_told(run.settings.budgets)}; ask for more --samples")
@@ -76,13 +91,31 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher) -> None:
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {journal.path}")
     if parts.data is None:
         entries = [known_costs(winner, parts.space, parts.costs) for winner in winners]
-        run.write("pareto.json", json.dumps(entries, indent=1) + "\n")
+        run.write_pareto(entries)
     else:
         hand_over(finalized(parts, winners, progress, _every(10.0, progress)), winners, progress)
     from hwnas._report import write_report
 
-    write_report(run, study)
+    write_report(run, study, parts.space)
     run.finish(len(study.trials))
+    return study
+
+
+def _workers(parts: Parts, plan: WorkerPlan, progress: Progress) -> Workers:
+    """Who evaluates; to be made before the evaluators are prepared, and closed before anything is measured."""
+    run, settings = parts.run, parts.run.settings
+    places = run.path / "evaluator", run.path / "cheap"
+    kit = Kit(parts.evaluator, places[0], parts.cheap, places[1], threads=settings.evaluation_threads)
+    return make_workers(plan, kit, progress, gpu=parts.data is not None and settings.device.startswith("cuda"))
+
+
+def _prepare_evaluators(parts: Parts, progress: Progress) -> None:
+    run = parts.run
+    progress(f"preparing evaluator {run.settings.evaluator.partition(':')[0]}")
+    parts.evaluator.prepare(run.folder("evaluator"), _every(10.0, progress))
+    if parts.cheap is not None:
+        progress(f"preparing its cheap stand-in {parts.cheap.name}")
+        parts.cheap.prepare(run.folder("cheap"), _every(10.0, progress))
 
 
 def _told(budgets: Mapping[str, float]) -> str:
@@ -114,9 +147,11 @@ def _restore(parts: Parts, journal: TrialJournal) -> Study:
         phases = [(phase.until, parts.under(phase.budgets)) for phase in parts.run.phases_at(len(trials))]
         study = Study.restore(
             parts.problem,
-            make_strategy(settings.strategy_name),
+            parts.strategy,
             seed=settings.seed,
             trials=trials,
+            initial=max(_FIRST, settings.proposals),
+            batch=settings.proposals,
             earlier=phases,
         )
         for trial, record in zip(trials, journal.records, strict=True):
@@ -127,36 +162,38 @@ def _restore(parts: Parts, journal: TrialJournal) -> Study:
     return study
 
 
-def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher) -> None:
-    """Ask, evaluate, journal and tell until the samples are used up (cheap ones do not count) or the space is."""
+def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher, workers: Workers) -> None:
+    """Ask, evaluate, journal and tell until the samples are used up (cheap ones do not count) or the space is.
+
+    The outcomes of a batch are told in the order of its proposals, whoever was first: so nothing depends on that.
+    """
     samples = parts.run.settings.samples
     done = sum(not trial.cheap for trial in study.trials)
     clock = Clock(done)
     while done < samples and (proposals := study.ask()):
-        for proposal in proposals:
-            if done >= samples:
-                break
-            journal.append(_evaluate(study, proposal, parts))
+        wanted = proposals if proposals[0].cheap else proposals[: samples - done]
+        jobs = [Job(one.number, parts.space.decode(one.codes), one.cheap) for one in wanted]
+        for proposal, outcome in zip(wanted, workers.evaluate(jobs), strict=True):
+            journal.append(_finish(study, proposal, outcome, parts))
             done += not proposal.cheap
             watcher.trial(journal.records[-1], lambda: clock.status(study, samples))
 
 
-def _evaluate(study: Study, proposal: Proposal, parts: Parts) -> dict[str, Any]:
-    """Evaluate a proposal and tell the study.
+def _finish(study: Study, proposal: Proposal, outcome: Outcome, parts: Parts) -> dict[str, Any]:
+    """Tell the study what came of a proposal.
 
     Returns:
         The trial's journal line: with its architecture in words, what it took, the seed, and what else is known.
     """
-    arch, began = parts.space.decode(proposal.codes), time.perf_counter()
-    evaluator = parts.cheap if proposal.cheap and parts.cheap is not None else parts.evaluator
     known: dict[str, float] = {}
-    try:
-        result = evaluator.evaluate(arch)
-    except NoAccuracyError as error:
-        trial = study.tell(proposal.number, failed=str(error))
+    arch = parts.space.decode(proposal.codes)
+    if outcome.evaluation is None:
+        trial = study.tell(proposal.number, failed=outcome.failed)
     else:
+        evaluator = parts.cheap if proposal.cheap and parts.cheap is not None else parts.evaluator
+        result = require_fraction(evaluator, parts.space, arch, outcome.evaluation)
         trial, known = study.tell(proposal.number, {parts.evaluator.measure: result.value}), dict(result.known)
-    record = {**trial.to_json(), "arch": parts.space.format(arch), "seconds": round(time.perf_counter() - began, 4)}
+    record = {**trial.to_json(), "arch": parts.space.format(arch), "seconds": round(outcome.seconds, 4)}
     row = np.array([proposal.codes], dtype=np.int64)
     costs = {name: float(parts.known[name](row)[0]) for name in parts.run.settings.budgets if name not in trial.values}
     if costs:  # budgets of what is no objective: later looks at the journal need them

@@ -42,7 +42,10 @@ class SearchSettings:
         image_size: size to bring images to when they are loaded; None to keep them.
         evaluator: where accuracies come from.
         evaluator_options: its options.
+        evaluation_threads: threads that torch evaluates one architecture with; None for its own choice, which depends
+            on the machine. Values depend on it in the last bits, and nothing else of them on who evaluates.
         strategy: what proposes architectures.
+        proposals: architectures that it proposes at once, on what is known of those before.
         cheap: a cheap stand-in for the evaluator: another evaluator, or a column of its table; None for none.
         minimize: costs to minimise beside maximising accuracy (keys of `OBJECTIVES`).
         budgets: upper bounds, by cost name (values of `OBJECTIVES`).
@@ -70,7 +73,9 @@ class SearchSettings:
     image_size: int | None = None
     evaluator: str = "supernet"
     evaluator_options: Mapping[str, Any] = field(default_factory=dict)
+    evaluation_threads: int | None = None
     strategy: str = "lamoo"
+    proposals: int = 5
     cheap: str | None = None
     minimize: tuple[str, ...] = ("latency",)
     budgets: Mapping[str, float] = field(default_factory=dict)
@@ -90,6 +95,10 @@ class SearchSettings:
             raise HwnasError("--minimize wants at least one cost, and each once")
         if self.samples < 1:
             raise HwnasError(f"--samples must be at least 1, not {self.samples}")
+        if self.proposals < 1:
+            raise HwnasError(f"--proposals must be at least 1, not {self.proposals}")
+        if self.evaluation_threads is not None and self.evaluation_threads < 1:
+            raise HwnasError(f"--evaluation-threads must be at least 1, not {self.evaluation_threads}")
         if self.seed < 0:
             raise HwnasError(f"--seed must not be negative, not {self.seed}")
         if self.cheap is not None and self.strategy != "lamoo":
@@ -165,7 +174,7 @@ def require_budgets(budgets: object) -> Mapping[str, float]:
 
 def _require_types(settings: SearchSettings) -> None:
     """Raise `TypeError` or `ValueError` for a field of another type than its default's (None is also a string)."""
-    optional = {"data_limit": int, "image_size": int}
+    optional = {"data_limit": int, "image_size": int, "evaluation_threads": int}
     for item in fields(settings):
         value = getattr(settings, item.name)
         default = item.default if item.default is not MISSING else {}

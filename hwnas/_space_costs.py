@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.spaces import Architecture, Space, Term
+from hwnas.spaces import MOST_NETWORKS, Architecture, Space, Term
 from latency_tables import SESSION, LatencyTable, OpGraph
 from profilers import graph_macs, graph_params, peak_memory_bytes
 
@@ -19,7 +19,7 @@ COSTS = ("latency_ms", "macs", "params", "peak_memory_bytes")
 """Costs that are known before an architecture is evaluated."""
 Cost = Callable[[IntArray], FloatArray]
 """Codes ``(n, d)`` to costs ``(n,)``; NaN for rows that are no network."""
-_ENUMERABLE = 20_000
+_ENUMERABLE = MOST_NETWORKS
 _CHUNK = 16_384
 _FEW = 4
 _MAXIMA = ("peak_memory_bytes", "activation_bytes")

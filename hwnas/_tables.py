@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hwnas._errors import HwnasError
-from hwnas.spaces import Architecture, Space
+from hwnas.spaces import Architecture, Space, space_identity
 from latency_tables import LatencyTable, Op, TableFormatError, UnmeasuredOpError, load_table, save_table
 from profilers import Backend, Network, SamplingSettings, graph_macs, profile_ops
 
@@ -29,8 +29,8 @@ def table_folder() -> Path:
 
 def default_table_path(space: Space, backend: Backend) -> Path:
     """One file name for each space on each identity."""
-    identity = backend.identity()
-    text = json.dumps([identity, space.name, space.settings], sort_keys=True)
+    identity, mark = backend.identity(), space_identity(space).get("fingerprint")
+    text = json.dumps([identity, space.name, space.settings, *([mark] if mark else [])], sort_keys=True)
     digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:10]
     return table_folder() / f"{space.name}-{identity['device']}-{digest}.json"
 
@@ -91,6 +91,18 @@ def build_table(
         ) from None
     journal_path(path).replace(samples_path(path))
     return load_table(path)
+
+
+def require_drawing(networks: int, seed: int) -> None:
+    """Refuse what no networks can be drawn by.
+
+    Raises:
+        HwnasError: fewer than two, or a negative seed.
+    """
+    if networks < 2:
+        raise HwnasError(f"--networks must be at least 2, not {networks}")
+    if seed < 0:
+        raise HwnasError(f"--seed must not be negative, not {seed}")
 
 
 def samples_path(path: Path) -> Path:

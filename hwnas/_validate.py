@@ -12,6 +12,7 @@ import numpy as np
 from hwnas._devices import SSH, make_backend
 from hwnas._errors import HwnasError
 from hwnas._fit import PROTOCOL as FITTED
+from hwnas._given import input_channels
 from hwnas._tables import draw_distinct
 from hwnas.spaces import Architecture, Space, make_space
 from latency_tables import LatencyTable, NetworkMeasurement
@@ -117,10 +118,9 @@ def backend_of(
         )
     if device is not None and (not device.startswith(SSH) or identity.get("device") != "cpu"):
         raise HwnasError("--device says where the processor of a table is, like ssh://user@host; leave it out for here")
-    channels = space.input_shape(space.sample(1, np.random.default_rng(0))[0])[0]
     precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-    dtype = str(identity.get("dtype"))
-    shared: dict[str, Any] = {"batch": int(str(identity.get("batch", 1))), "image_channels": channels}
+    dtype = str(identity.get("dtype", "float32"))
+    shared: dict[str, Any] = {"batch": int(str(identity.get("batch", 1))), "image_channels": input_channels(space)}
     precision = precisions.get(dtype, dtype)
     if identity.get("device") == "cuda":
         return make_backend(

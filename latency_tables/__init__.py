@@ -2,6 +2,7 @@
 
 from latency_tables._cache import CacheCurve
 from latency_tables._calibration import Calibration
+from latency_tables._content import content_hash, strict_json
 from latency_tables._errors import (
     GraphError,
     IdentityMismatchError,
@@ -50,6 +51,7 @@ __all__ = [
     "UnmeasuredOpError",
     "ValidationReport",
     "agreement",
+    "content_hash",
     "dump_table",
     "load_table",
     "merge_tables",
@@ -58,5 +60,6 @@ __all__ = [
     "rank_correlations",
     "save_table",
     "sorted_attributes",
+    "strict_json",
     "write_atomic",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from latency_tables._cache import CacheCurve
+from latency_tables._content import content_hash, strict_json
 from latency_tables._errors import GraphError, TableFormatError
 from latency_tables._files import write_atomic
 from latency_tables._op import Op
@@ -61,7 +61,7 @@ def dump_table(table: LatencyTable) -> str:
         "networks": [asdict(network) for network in table.networks],
         "validation": table.validation.as_dict() if table.validation else None,
     }
-    return json.dumps({**body, "content_hash": _content_hash(body)}, indent=1, allow_nan=False) + "\n"
+    return json.dumps({**body, "content_hash": content_hash(body)}, indent=1, allow_nan=False) + "\n"
 
 
 def parse_table(text: str, path: Path | None = None) -> LatencyTable:
@@ -72,7 +72,7 @@ def parse_table(text: str, path: Path | None = None) -> LatencyTable:
     """
     name = str(path) if path else "the latency table"
     try:
-        body = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        body = strict_json(text)
     except (ValueError, RecursionError):
         raise TableFormatError(f"{name} is truncated or not JSON; measure it again with `hwnas profile`") from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:
@@ -81,7 +81,7 @@ def parse_table(text: str, path: Path | None = None) -> LatencyTable:
     if reader is None:
         raise TableFormatError(f"{name} has format version {body.get('version')}; this hwnas reads {list(_READERS)}")
     found = body.pop("content_hash", None)
-    if found != _content_hash(body):
+    if found != content_hash(body):
         raise TableFormatError(
             f"{name} was changed after it was measured (its content hash does not fit); measure it again"
         )
@@ -162,19 +162,3 @@ def _count(value: object) -> int:
     if type(value) is not int or value < 0:
         raise ValueError(f"{value!r} is not a count")
     return value
-
-
-def _content_hash(body: Mapping[str, object]) -> str:
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return "sha256:" + hashlib.sha256(canonical.encode("ascii")).hexdigest()
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number")
-
-
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found

@@ -110,6 +110,27 @@ class LatencyTable:
     cache: CacheCurve | None = None
     source: Path | None = field(default=None, compare=False)
 
+    @classmethod
+    def load(cls, path: str | Path) -> LatencyTable:
+        """Read a table file.
+
+        Raises:
+            TableFormatError: it is absent, truncated, changed since it was written, or of an unknown version.
+        """
+        from latency_tables._format import load_table
+
+        return load_table(Path(path))
+
+    def save(self, path: str | Path) -> None:
+        """Write a table file, atomically.
+
+        Raises:
+            OSError: the folder cannot be written, or the disk is full.
+        """
+        from latency_tables._format import save_table
+
+        save_table(self, Path(path))
+
     @cached_property
     def calibration(self) -> Calibration:
         """Correction of predictions, fitted to the calibration networks alone; none without any."""

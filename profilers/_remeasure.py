@@ -23,7 +23,7 @@ class Remeasured:
         calibration_ms: of the calibration op.
         prices: of the ops.
         half_widths: half of each price's 90 % interval.
-        graph_noise: one percent of the time of the graph that an op's price was solved from.
+        graph_noise: one percent of the time of the shortest graph that an op's price was solved from.
         networks: of the networks, in their order.
     """
 
@@ -67,7 +67,10 @@ def remeasure(
         calibration_ms=samples[CALIBRATION].quantile() * 1e3,
         prices={op: prices[op].q10 for op in chosen},
         half_widths={op: (prices[op].high - prices[op].low) / 2 for op in chosen},
-        graph_noise={op: 0.01 * samples[probe_name(op)].quantile() * 1e3 for op in chosen},
+        graph_noise={
+            op: 0.01 * min(samples[probe.name].quantile() for probe in probes if op in probe.counts) * 1e3
+            for op in chosen
+        },
         networks=[samples[f"network:{i}"].quantile() * 1e3 for i in range(len(networks))],
     )
 
@@ -76,4 +79,5 @@ def _needed(probes: Sequence[Probe], chosen: Sequence[Op]) -> list[Probe]:
     """The probes of the chosen ops, and those that every unknown in them follows from."""
     own = [probe for probe in probes if probe.name in {probe_name(op) for op in chosen}]
     unknown = {op for probe in own for op in probe.counts} - set(chosen)
+    unknown |= {op for op in chosen if probe_name(op) not in {probe.name for probe in own}}  # of shared probes alone
     return own + [p for p in probes if p.shared and (p.name.startswith("session:") or unknown & set(p.counts))]

@@ -4,15 +4,17 @@ The package knows nothing of networks, devices or files. An architecture is a ro
 `Problem` says what is maximised and minimised and what must hold, a `Strategy` proposes, and a `Study`
 keeps the books: batches, duplicates, failures, exact resumption.
 
->>> domain = Domain(cardinalities=(5, 5, 5))
->>> price = Objective("price", "min", known=lambda codes: codes.sum(axis=1).astype(float))
->>> study = Study(Problem(domain, (Objective("score", "max"), price)), make_strategy("random"), seed=1)
->>> for proposal in study.ask():
-...     _ = study.tell(proposal.number, {"score": float(max(proposal.codes))})
->>> len(study.trials)
-10
+Examples:
+    >>> domain = Domain(cardinalities=(5, 5, 5))
+    >>> price = Objective("price", "min", known=lambda codes: codes.sum(axis=1).astype(float))
+    >>> study = Study(Problem(domain, (Objective("score", "max"), price)), make_strategy("random"), seed=1)
+    >>> for proposal in study.ask():
+    ...     _ = study.tell(proposal.number, {"score": float(max(proposal.codes))})
+    >>> len(study.trials)
+    10
 """
 
+from search._advisor import Advisor
 from search._domain import ENUMERATION_LIMIT, Domain
 from search._errors import ProblemError, RestoreError, SearchError, TellError
 from search._inspect import partition_of
@@ -27,6 +29,7 @@ from search.strategies import Strategy, Suggestion
 __all__ = [
     "ENUMERATION_LIMIT",
     "STRATEGIES",
+    "Advisor",
     "Constraint",
     "Domain",
     "NodeSummary",

@@ -38,6 +38,7 @@ def run_search(options: argparse.Namespace) -> None:
     """``hwnas search``."""
     from hwnas._cli._live import JsonWatcher, make_watcher
     from hwnas._search import run_search as search
+    from hwnas._workers import parse_workers
 
     budgets = {
         "latency_ms": parse_latency(options.latency_budget) if options.latency_budget else None,
@@ -56,7 +57,9 @@ def run_search(options: argparse.Namespace) -> None:
         image_size=None if nasbench and options.evaluator.startswith("table:") else options.image_size,
         evaluator=options.evaluator,
         evaluator_options=_evaluator_options(options),
+        evaluation_threads=options.evaluation_threads,
         strategy=options.strategy,
+        proposals=options.proposals,
         cheap=options.cheap,
         minimize=tuple(options.minimize.split(",")),
         budgets={name: value for name, value in budgets.items() if value is not None},
@@ -68,9 +71,10 @@ def run_search(options: argparse.Namespace) -> None:
         finalize=options.finalize,
         final_recipe=_recipe("--final-recipe", options.final_recipe, options.final_epochs),
     )
+    workers = parse_workers(options.workers, options.ray_address)
     watcher = make_watcher(options.quiet, options.json, progress_lines())
     try:
-        run = search(settings, Path(options.out), watcher=watcher)
+        run = search(settings, Path(options.out), watcher=watcher, workers=workers)
     finally:
         watcher.close()
     if isinstance(watcher, JsonWatcher):
@@ -88,7 +92,9 @@ def run_export(options: argparse.Namespace) -> None:
     run = Run.open(Path(options.run))
     network = pick_network(run.pareto(), options.pick)
     if network["onnx"] is None:
-        raise HwnasError(f"{options.run} has no ONNX files: its accuracies came from a table")
+        name, _, table = run.settings.evaluator.partition(":")
+        why = "its accuracies came from a table" if table else f"evaluator {name} has no weights"
+        raise HwnasError(f"{options.run} has no ONNX files: {why}")
     target = Path(options.output or f"{network['id']}.onnx")
     write_atomic(target, (run.path / network["onnx"]).read_bytes())
     latency = network["latency_ms"]
@@ -224,6 +230,18 @@ def run_devices(options: argparse.Namespace) -> None:
 
     for info in list_devices():
         say(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
+
+
+def run_plugins(options: argparse.Namespace) -> None:
+    """``hwnas plugins``."""
+    from hwnas._plugins import plugin_lines
+    from hwnas.evaluators import evaluator_names
+    from hwnas.spaces import space_names
+    from search import STRATEGIES
+
+    own = {"space": space_names(), "strategy": STRATEGIES, "evaluator": evaluator_names()}
+    for line in plugin_lines({**own, "device": ["cpu", "cuda", "cuda:N", "ssh://"]}):
+        say(line)
 
 
 def run_doctor(options: argparse.Namespace) -> None:

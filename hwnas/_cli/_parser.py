@@ -20,6 +20,19 @@ class OneLineParser(argparse.ArgumentParser):
         """Print one line and leave with exit code 2."""
         self.exit(2, f"hwnas: error: {' '.join(message.split())} (see `{self.prog} --help`)\n")
 
+    def format_help(self) -> str:
+        """The help, with the names of installed plug-ins where the command takes some."""
+        text = super().format_help()
+        taken = [
+            kind for kind in ("space", "strategy", "evaluator", "device") if f"--{kind}" in self._option_string_actions
+        ]
+        if not taken:
+            return text
+        from hwnas._plugins import plugin_names
+
+        found = [f"--{kind} of plug-ins: {', '.join(names)}\n" for kind in taken if (names := plugin_names(kind))]
+        return text + "".join(["\n", *found] if found else [])
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
@@ -44,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     _devices(commands)
     _doctor(commands)
     _device(commands)
+    _plugins(commands)
     return parser
 
 
@@ -141,7 +155,9 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--accuracy-column", help="column of accuracies in table:FILE")
     command.add_argument("--latency-column", help="column of latencies in table:FILE, instead of a latency table")
     command.add_argument("--cheap", help="look at candidates first with another evaluator (or column of table:FILE)")
-    command.add_argument("--strategy", default="lamoo", help="lamoo (default), random, nsga2, ...")
+    command.add_argument(
+        "--strategy", default="lamoo", help="lamoo (default), random, nsga2, ... (see `hwnas plugins`)"
+    )
     command.add_argument("--minimize", default="latency", help="costs: latency,macs,params,memory (default latency)")
     command.add_argument("--latency-budget", help="upper bound, like 4ms or 250us")
     command.add_argument("--macs-budget", help="upper bound, like 50M")
@@ -151,6 +167,12 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     command.add_argument("--table", help="latency table to use (default: one that fits, else a new one)")
     command.add_argument("--not-here", action="store_true", help="the table's device is not here: measure no network")
+    command.add_argument(
+        "--workers", default="1", help="processes that evaluate (default 1: this one), or ray: a cluster"
+    )
+    command.add_argument("--ray-address", help="of the Ray cluster (default: the one that Ray finds)")
+    command.add_argument("--evaluation-threads", type=int, help="of one evaluation (default: by the cores and workers)")
+    command.add_argument("--proposals", type=int, default=5, help="proposed at once; more workers idle (default 5)")
     command.add_argument("--out", default="runs/latest", help="run directory (default runs/latest)")
     command.add_argument("--quiet", action="store_true", help="print the path of the report alone")
     command.add_argument("--json", action="store_true", help="print what happens as JSON, one object a line")
@@ -248,12 +270,17 @@ def _device(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("device", help="ssh://[user@]host[:port]")
 
 
+def _plugins(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    text = "list spaces, strategies, evaluators and devices by name, with the distribution that brings each"
+    _add(commands, "plugins", text, "hwnas plugins")
+
+
 def _where_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", help="where the table's device is: ssh://[user@]host[:port] (default: here)")
 
 
 def _device_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:N or ssh://[user@]host[:port]")
+    command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:N, ssh://[user@]host[:port]")
     command.add_argument("--threads", type=int, default=1, help="threads inside an operator (default 1: the steadiest)")
     command.add_argument("--batch", type=int, default=1, help="images of one inference (default 1)")
     command.add_argument("--precision", default="fp32", help="fp32 (default); cpu: int8; cuda: fp16, bf16")
@@ -263,7 +290,7 @@ def _device_options(command: argparse.ArgumentParser) -> None:
 
 
 def _space_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--space", default="mobilenetv3", help="mobilenetv3 (default) or nasbench201")
+    command.add_argument("--space", default="mobilenetv3", help="mobilenetv3 (default), nasbench201 or a plug-in's")
     command.add_argument("--preset", help="mobilenetv3: tiny (8-32 pixels) or imagenet (128-224)")
     command.add_argument("--resolution", help="mobilenetv3: image sizes to choose from, like 16,32")
     command.add_argument("--width", help="mobilenetv3: width multipliers to choose from, like 0.5,1.0")

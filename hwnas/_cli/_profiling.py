@@ -66,10 +66,9 @@ def run_bundle(options: argparse.Namespace) -> None:
 
 def _profiled_space(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of the space to profile."""
-    if options.networks < 2:
-        raise HwnasError(f"--networks must be at least 2, not {options.networks}")
-    if options.seed < 0:
-        raise HwnasError(f"--seed must not be negative, not {options.seed}")
+    from hwnas._tables import require_drawing
+
+    require_drawing(options.networks, options.seed)
     if options.space == "mobilenetv3" and options.image_size is not None:
         raise HwnasError("--image-size is an option of nasbench201; mobilenetv3 takes --resolution")
     return space_settings(options)

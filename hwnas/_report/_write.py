@@ -11,29 +11,31 @@ from typing import Any
 import numpy as np
 
 from hwnas._elsewhere import elsewhere_line, is_elsewhere
+from hwnas._front import measure_of
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves, measured_pairs
 from hwnas._report._html import escape, image, page
 from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
 from hwnas._run import Run
+from hwnas._runs import written_value
 from hwnas._version import __version__
-from hwnas.spaces import Space, make_space
+from hwnas.spaces import Space
 from latency_tables import LatencyTable, load_table
 from search import Partition, Study, Trial, partition_of
 
 
-def write_report(run: Run, study: Study) -> None:
+def write_report(run: Run, study: Study, space: Space) -> None:
     """Write ``report.html`` and, where matplotlib is installed, the PNG files it shows.
 
     Args:
         run: a run with ``pareto.json``.
         study: what was searched for and found, with at least one successful trial.
+        space: where.
     """
     copy = run.path / "table.json"
     table = load_table(copy) if copy.exists() else None
-    networks, settings = run.pareto(), dict(run.identity["space"])
-    space = make_space(settings.pop("name"), **settings)
+    networks = run.pareto()
     shown = _Shown(
         run=run,
         study=study,
@@ -97,7 +99,7 @@ def _page(shown: _Shown, pictures: dict[str, bytes]) -> str:
         image(pictures, "front", "Accuracy against cost: all trials, the front, the winners"),
         "<h2>Networks</h2>",
         _network_table(networks),
-        f"<p class=note>{_explanation(networks)}</p>",
+        f"<p class=note>{_explanation(run, networks)}</p>",
         _time_section(shown, pictures),
         "<h2>Does the table hold?</h2>",
         _table_section(run, table, networks),
@@ -147,7 +149,7 @@ def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any
     return text + "."
 
 
-def _explanation(networks: Sequence[dict[str, Any]]) -> str:
+def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
     if any(n["onnx"] for n in networks):
         measured = any(n["latency_ms"]["measured"] is not None for n in networks)
         latency = "latency is that of the same file on this device" if measured else "latency was not measured"
@@ -156,7 +158,9 @@ def _explanation(networks: Sequence[dict[str, Any]]) -> str:
             f"{latency}, the interval is the latency table's (90 %). Memory is the largest sum of live activations, "
             "which the search knew; arena is what ONNX Runtime really holds for them."
         )
-    return "Accuracies were looked up in a benchmark table; nothing was trained, exported or measured."
+    if run.settings.evaluator.startswith("table:"):
+        return "Accuracies were looked up in a benchmark table; nothing was trained, exported or measured."
+    return f"Evaluator {escape(run.settings.evaluator)} has no weights to export; no network was measured."
 
 
 def _network_table(networks: Sequence[dict[str, Any]]) -> str:
@@ -174,12 +178,12 @@ def _network_table(networks: Sequence[dict[str, Any]]) -> str:
 def _columns(networks: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     """Cells of the table of networks by column, ``"-"`` for what is not known."""
     shipped = any(n["onnx"] for n in networks)
-    accuracies = [n["accuracy"] if n["accuracy"] is not None else n["validation_accuracy"] for n in networks]
+    measure, values = measure_of(networks)
     latencies = [n["latency_ms"] for n in networks]
     links = [escape(n["onnx"] or "") for n in networks]
     return {
         "id": [escape(n["id"]) for n in networks],
-        "test accuracy" if shipped else "accuracy": [f"{value:.2%}" for value in accuracies],
+        f"test {measure}" if shipped else measure: [written_value(measure, value) for value in values],
         "measured ms": [_number(latency["measured"]) for latency in latencies],
         "predicted ms": [_number(latency["predicted"]) for latency in latencies],
         "90 % interval": [_interval(latency) for latency in latencies],

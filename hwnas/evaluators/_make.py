@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from hwnas._errors import EvaluatorError
+from hwnas._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
 from hwnas.data import ImageData
 from hwnas.evaluators._base import Evaluator
 from hwnas.evaluators._proxy import PROXIES, ProxyEvaluator
@@ -19,7 +20,7 @@ _TABLE = "table:"
 
 
 def evaluator_names() -> list[str]:
-    """What `make_evaluator` takes, sorted."""
+    """What `make_evaluator` takes of ours, sorted."""
     return sorted(["supernet", "table:FILE", "train", *PROXIES])
 
 
@@ -36,7 +37,7 @@ def make_evaluator(
     """Build an evaluator.
 
     Args:
-        spec: ``"supernet"``, ``"train"``, ``"table:FILE"`` or a key of `PROXIES`.
+        spec: ``"supernet"``, ``"train"``, ``"table:FILE"``, a key of `PROXIES` or the name of a plug-in.
         space: the space whose networks are evaluated.
         data: the data set; not for tables.
         device: ``"cpu"`` or ``"cuda"``; not for tables.
@@ -48,6 +49,7 @@ def make_evaluator(
 
     Raises:
         EvaluatorError: an unknown evaluator or option, or data that does not fit the space.
+        PluginError: it is a plug-in's that cannot be used.
     """
     if spec.startswith(_TABLE):
         unknown = sorted(set(options) - {"accuracy_column", "known"})
@@ -57,7 +59,8 @@ def make_evaluator(
         known = tuple(cast("Sequence[str]", options.get("known") or ()))
         return TableEvaluator(space, spec.removeprefix(_TABLE), accuracy_column=column, known=known)
     if spec not in ("supernet", "train", *PROXIES):
-        raise EvaluatorError(f"unknown evaluator {spec!r}; known: {', '.join(evaluator_names())}")
+        return _plugin(spec, space, data, {"device": device, "seed": seed, "threads": threads}, options)
+    refuse_shadow("evaluator", spec)
     if data is None:
         raise EvaluatorError(f"evaluator {spec}: it needs a data set")
     _check_fit(space, data)
@@ -75,6 +78,27 @@ def make_evaluator(
     extra = {} if calibration is None else {"calibration": cast(int, calibration)}
     recipe = default_recipe(data, **options)
     return SupernetEvaluator(space, data, recipe, seed=seed, device=device, threads=threads, **extra)
+
+
+def _plugin(
+    name: str, space: Space, data: ImageData | None, given: Mapping[str, object], options: Mapping[str, object]
+) -> Evaluator:
+    """An evaluator of a plug-in, which is called with space and data, its options, and what of `given` it takes."""
+    maker = load_plugin("evaluator", name)
+    if maker is None:
+        known = ", ".join([*evaluator_names(), *plugin_names("evaluator", evaluator_names())])
+        raise EvaluatorError(f"unknown evaluator {name!r}; known: {known}")
+    for option in options:
+        if option not in takes(maker):
+            raise EvaluatorError(
+                f"evaluator {name} has no option {option!r}; it takes {', '.join(takes(maker)[2:]) or 'none'}"
+            )
+    if data is not None:
+        _check_fit(space, data)
+    wants = ("name", "settings", "evaluate", "measure", "trains")
+    more = {**only_taken(maker, given), **options}
+    made: Evaluator = make_plugin("evaluator", name, space, data, wants=wants, **more)
+    return made
 
 
 def _check_fit(space: Space, data: ImageData) -> None:

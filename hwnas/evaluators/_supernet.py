@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas._errors import EvaluatorError
 from hwnas.data import ImageData, Split
@@ -95,6 +96,24 @@ class SupernetEvaluator(Evaluator):
         accuracy = self._accuracy(arch, self.data.validation)
         return Evaluation(accuracy, time.perf_counter() - began)
 
+    def state(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The shared weights."""
+        return {name: tensor.detach().cpu().numpy() for name, tensor in self._prepared().shared().items()}
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.float32]], workdir: Path) -> None:
+        """Take over shared weights that were trained elsewhere."""
+        import torch
+
+        from hwnas.training import Supernet
+        from hwnas.training._loop import require_device
+
+        require_device(self.device)
+        supernet = Supernet(self.space, seed=self.seed).to(self.device)
+        with torch.no_grad():
+            for name, tensor in supernet.shared().items():
+                tensor.copy_(torch.from_numpy(state[name]))
+        self._supernet = supernet
+
     def trained_weights(self, arch: Architecture) -> Weights:
         """Weights of the recalibrated subnet."""
         from hwnas.training._loop import compute_threads
@@ -115,9 +134,12 @@ class SupernetEvaluator(Evaluator):
             return accuracy(self._subnet(arch), self.data, split, size, device=self.device)
 
     def _subnet(self, arch: Architecture) -> Subnet:
+        return self._prepared().subnet(arch, self._calibration_batches(self.space.input_shape(arch)[1]))
+
+    def _prepared(self) -> Supernet:
         if self._supernet is None:
             raise EvaluatorError("evaluator supernet: not prepared; call prepare first")
-        return self._supernet.subnet(arch, self._calibration_batches(self.space.input_shape(arch)[1]))
+        return self._supernet
 
     def _calibration_batches(self, size: int) -> Iterator[Tensor]:
         from hwnas.training import prepare_images

@@ -56,6 +56,7 @@ class TrainEvaluator(Evaluator):
         self.space, self.data, self.recipe = space, data, recipe
         self.seed, self.device, self.threads = seed, device, threads
         self.halving, self._start = halving, start
+        self.in_order = halving is not None
         self._rungs: Rungs | None = None
         self._workdir: Path | None = None
         self._progress: Progress | None = None
@@ -86,6 +87,10 @@ class TrainEvaluator(Evaluator):
             known["epochs"] = float(self._rungs.stopped_at(self.space.format(arch)) or self.recipe.epochs)
         return Evaluation(accuracy, time.perf_counter() - began, known)
 
+    def files(self, arch: Architecture) -> tuple[str]:
+        """The checkpoint of the training."""
+        return (f"networks/{hashlib.sha256(self.space.format(arch).encode()).hexdigest()[:20]}.pt",)
+
     def trained_weights(self, arch: Architecture) -> Weights:
         """Weights and running statistics of the trained network."""
         return self._network(arch).arrays()
@@ -112,7 +117,6 @@ class TrainEvaluator(Evaluator):
         if self._workdir is None:
             raise EvaluatorError("evaluator train: not prepared; call prepare first")
         text = self.space.format(arch)
-        file = hashlib.sha256(text.encode()).hexdigest()[:20] + ".pt"
         return train_network(
             self.space.graph(arch),
             self.data,
@@ -120,7 +124,7 @@ class TrainEvaluator(Evaluator):
             seed=self.seed,
             device=self.device,
             threads=self.threads,
-            checkpoint=self._workdir / "networks" / file,
+            checkpoint=self._workdir / self.files(arch)[0],
             progress=self._progress,
             label=text,
             start=None if self._start is None else self._start(arch),

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from hwnas.spaces._base import Architecture, Choice, Space, Term
-from hwnas.spaces._make import make_space, space_names
+from hwnas.spaces._base import MOST_NETWORKS, Architecture, Choice, Space, Term
+from hwnas.spaces._make import make_space, space_identity, space_names, space_parameters
 
-__all__ = ["Architecture", "Choice", "Space", "Term", "make_space", "space_names"]
+__all__ = [
+    "MOST_NETWORKS",
+    "Architecture",
+    "Choice",
+    "Space",
+    "Term",
+    "make_space",
+    "space_identity",
+    "space_names",
+    "space_parameters",
+]

@@ -6,18 +6,21 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
-from latency_tables import Op, OpGraph, Shape
+from latency_tables import Op, OpGraph, Shape, content_hash
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 Value = int | float | str
+MOST_NETWORKS = 20_000
+"""Networks of a space that are priced one by one, and forms of a term whose ops are listed."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,18 @@ class Choice:
 
     Attributes:
         name: unique in the space, such as ``"stage2.block1.kernel"``.
-        values: what can be chosen, at least one.
+        values: what can be chosen, at least one, all different, also as text.
+
+    Raises:
+        SpaceError: the values are not like that.
     """
 
     name: str
     values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values or len({str(value) for value in self.values}) != len(self.values):
+            raise SpaceError(f"choice {self.name}: it wants different values, at least one, not {self.values}")
 
 
 @dataclass(frozen=True)
@@ -61,33 +71,25 @@ class Term:
 
 
 class Space(ABC):
-    """A search space. Codes are the indices of the chosen values, one column a choice."""
+    """A search space. Codes are the indices of the chosen values, one column a choice.
+
+    A subclass needs a `name`, `choices` and `graph`. The rest follows from these in small spaces where every
+    architecture is another network; a space of many networks says what its `terms` are.
+    """
 
     name: ClassVar[str]
     terms_want_canonical_codes: ClassVar[bool] = True
     """False where `term_graph` gives the same part for all codes of a network, canonical or not."""
 
     @property
-    @abstractmethod
     def settings(self) -> dict[str, object]:
-        """JSON-able keyword arguments with which `make_space` builds the same space again."""
+        """JSON-able keyword arguments of the constructor that build the same space again; none by default."""
+        return {}
 
     @property
     @abstractmethod
     def choices(self) -> tuple[Choice, ...]:
         """The choices, in the order of the code columns."""
-
-    @property
-    @abstractmethod
-    def terms(self) -> tuple[Term, ...]:
-        """The parts that the networks are chains of, from input to output."""
-
-    @abstractmethod
-    def term_graph(self, term: Term, arch: Architecture) -> OpGraph | None:
-        """The part `term` of the network of `arch`; None where that part is empty.
-
-        Only the choices that the term names may matter.
-        """
 
     @abstractmethod
     def graph(self, arch: Architecture) -> OpGraph:
@@ -97,29 +99,95 @@ class Space(ABC):
             SpaceError: the architecture is not of this space, or no network (a disconnected cell).
         """
 
-    @abstractmethod
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The parts that the networks are chains of, from input to output; by default the whole network.
+
+        Raises:
+            SpaceError: there are too many networks for that.
+        """
+        if math.prod(self.cardinalities) > MOST_NETWORKS:
+            raise SpaceError(
+                f"space {self.name}: of its {math.prod(self.cardinalities)} architectures not each can be priced by "
+                f"itself (that is for {MOST_NETWORKS} at most); override terms and term_graph"
+            )
+        return (Term("network", tuple(range(len(self.choices)))),)
+
+    def term_graph(self, term: Term, arch: Architecture) -> OpGraph | None:
+        """The part `term` of the network of `arch`; None where that part is empty.
+
+        Only the choices that the term names may matter. Without terms of its own, the whole network.
+        """
+        if type(self).terms is not Space.terms:
+            raise SpaceError(f"space {self.name}: it has terms of its own; override term_graph too")
+        return self.graph(arch)
+
     def input_shape(self, arch: Architecture) -> Shape:
         """``(channels, height, width)`` of the images that the network of `arch` reads."""
+        return self.graph(arch).input_shape
 
-    @abstractmethod
     def ops(self) -> list[Op]:
-        """Every distinct op of every network of the space: what a profile measures."""
+        """Every distinct op of every network of the space: what a profile measures; by default those of all terms."""
+        return list(self._ops_of_terms)
 
-    @abstractmethod
     def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
-        """Codes ``(n, d)`` to the codes of each row's representative: isomorphic networks share one."""
+        """Codes ``(n, d)`` to the codes of each row's representative: isomorphic networks share one.
 
-    @abstractmethod
+        By default every row stands for itself.
+        """
+        return np.asarray(codes, dtype=np.int64)
+
     def format(self, arch: Architecture) -> str:
-        """Print an architecture as one word, without spaces; equal text means the same canonical network."""
+        """Print an architecture as one word, without spaces; equal text means the same canonical network.
 
-    @abstractmethod
+        By default ``name=value`` of the choices, with commas between.
+
+        Raises:
+            SpaceError: such a text could not be read back.
+        """
+        values = self.canonical(arch).values
+        text = ",".join(f"{choice.name}={value}" for choice, value in zip(self.choices, values, strict=True))
+        if len(text.split()) != 1 or text.count(",") + 1 != len(values):
+            raise SpaceError(
+                f"space {self.name}: {text!r} is no one word; name choices and values without , and spaces"
+            )
+        return text
+
     def parse(self, text: str) -> Architecture:
         """Read an architecture back from its text.
 
         Raises:
             SpaceError: the text is none of this space.
         """
+        parts = text.strip().split(",")
+        known = [{f"{choice.name}={value}": value for value in choice.values} for choice in self.choices]
+        if len(parts) != len(known) or any(part not in values for part, values in zip(parts, known, strict=True)):
+            like = ",".join(next(iter(values)) for values in known)
+            raise SpaceError(f"space {self.name}: cannot read {text!r}; it must look like {like}")
+        return Architecture(tuple(values[part] for part, values in zip(parts, known, strict=True)))
+
+    @property
+    def fingerprint(self) -> str:
+        """Other for spaces that have name and settings in common, but other choices or ops."""
+        choices = [[choice.name, list(choice.values)] for choice in self.choices]
+        return content_hash([choices, sorted(op.key for op in self.ops())])
+
+    @cached_property
+    def _ops_of_terms(self) -> tuple[Op, ...]:
+        found: dict[Op, None] = {}
+        for term in self.terms:
+            counts = [self.cardinalities[c] for c in term.choices]
+            if math.prod(counts) > MOST_NETWORKS:
+                raise SpaceError(
+                    f"space {self.name}: term {term.name} has too many forms to list its ops; override ops"
+                )
+            rows = np.zeros((math.prod(counts), len(self.choices)), dtype=np.int64)
+            rows[:, list(term.choices)] = np.indices(counts).reshape(len(counts), -1).T
+            rows = self.canonical_codes(rows[self.valid_codes(rows)])
+            for row in np.unique(rows, axis=0):
+                graph = self.term_graph(term, self.decode(row))
+                found.update(dict.fromkeys(graph.op_counts if graph is not None else ()))
+        return tuple(sorted(found, key=lambda op: op.key))
 
     @property
     def size(self) -> int:

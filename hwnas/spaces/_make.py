@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
+from collections.abc import Callable
 
 from hwnas._errors import SpaceError
+from hwnas._plugins import load_plugin, make_plugin, plugin_names, refuse_shadow, takes
 from hwnas.spaces._base import Space
 from hwnas.spaces._mobilenetv3 import MobileNetV3
 from hwnas.spaces._nasbench201 import NASBench201
@@ -13,8 +14,18 @@ _SPACES: dict[str, type[Space]] = {space.name: space for space in (MobileNetV3, 
 
 
 def space_names() -> list[str]:
-    """Names that `make_space` knows, sorted."""
+    """Names of our own spaces, sorted."""
     return sorted(_SPACES)
+
+
+def space_parameters(name: str) -> tuple[str, ...]:
+    """Settings that `make_space` takes with a name.
+
+    Raises:
+        SpaceError: the name is unknown.
+        PluginError: it is a plug-in's that cannot be used.
+    """
+    return takes(_maker(name))
 
 
 def make_space(name: str, **settings: object) -> Space:
@@ -22,12 +33,32 @@ def make_space(name: str, **settings: object) -> Space:
 
     Raises:
         SpaceError: the name or a setting is unknown, or a setting is out of range.
+        PluginError: it is a plug-in's that cannot be used.
     """
-    if name not in _SPACES:
-        raise SpaceError(f"unknown space {name!r}; known spaces: {', '.join(space_names())}")
-    known = inspect.signature(_SPACES[name].__init__).parameters
+    maker = _maker(name)
+    known = takes(maker)
     for setting in settings:
-        if setting not in known or setting == "self":
-            options = ", ".join(k for k in known if k != "self")
+        if setting not in known:
+            options = ", ".join(known) or "none"
             raise SpaceError(f"space {name} has no setting {setting!r}; it takes {options}")
-    return _SPACES[name](**settings)
+    if name in _SPACES:
+        return _SPACES[name](**settings)
+    made: Space = make_plugin("space", name, wants=("choices", "graph", "settings"), **settings)
+    return made
+
+
+def _maker(name: str) -> Callable[..., Space]:
+    if name in _SPACES:
+        refuse_shadow("space", name)
+        return _SPACES[name]
+    maker = load_plugin("space", name)
+    if maker is None:
+        known = ", ".join([*space_names(), *plugin_names("space", _SPACES)])
+        raise SpaceError(f"unknown space {name!r}; known spaces: {known}")
+    return maker
+
+
+def space_identity(space: Space) -> dict[str, object]:
+    """Name and settings; for a space that is not ours also a fingerprint, since nobody vouches for its name."""
+    own = _SPACES.get(space.name) is type(space)
+    return {"name": space.name, **space.settings, **({} if own else {"fingerprint": space.fingerprint})}

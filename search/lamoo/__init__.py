@@ -7,6 +7,7 @@ from search.lamoo._random_sampler import RandomSampler
 from search.lamoo._region import Region
 from search.lamoo._report import NodeSummary, Partition, TreeSummary
 from search.lamoo._samplers import Sampler
+from search.lamoo._scalar_sampler import ScalarSampler
 from search.lamoo._split import Split, label_good
 from search.lamoo._strategy import LaMOO
 from search.lamoo._tree import Node, TreeSettings, build_tree, select, ucb
@@ -22,6 +23,7 @@ __all__ = [
     "RandomSampler",
     "Region",
     "Sampler",
+    "ScalarSampler",
     "Split",
     "TreeSettings",
     "TreeSummary",

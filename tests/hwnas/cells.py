@@ -35,18 +35,31 @@ def search(csv, out, *more, report=False, **options):
     """A search in this process, by default without the pictures, which take longest."""
     with pytest.MonkeyPatch.context() as patch:
         if not report:
-            patch.setattr("hwnas._report.write_report", lambda run, study: None)
+            patch.setattr("hwnas._report.write_report", lambda run, study, space: None)
         assert main(arguments(csv, out, *more, **options)) == 0
     return out
 
 
 def trials_of(out):
-    """Its trials without the times that they took."""
+    """Its trials without the times that they took (and the hashes, which cover these)."""
     lines = (out / "trials.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+    return [{k: v for k, v in json.loads(line).items() if k not in ("seconds", "content_hash")} for line in lines]
 
 
 def cut(out, trials):
     """Leave the first trials of a run, as if it had been killed after them."""
     lines = (out / "trials.jsonl").read_text().splitlines(keepends=True)
     (out / "trials.jsonl").write_text("".join(lines[:trials]))
+
+
+def as_version_1(out, change=lambda record, trials: None):
+    """Write a run as the version of hwnas did that knew no hashes, changed or not."""
+    record = json.loads((out / "settings.json").read_text()) | {"version": 1}
+    for name in ("content_hash", "pareto_hash", "unhashed"):
+        record.pop(name, None)
+    trials = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
+    for trial in trials:
+        trial.pop("content_hash", None)
+    change(record, trials)
+    (out / "settings.json").write_text(json.dumps(record, indent=1) + "\n")
+    (out / "trials.jsonl").write_text("".join(json.dumps(trial) + "\n" for trial in trials))

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from cells import arguments, cut, search, trials_of
+from cells import arguments, as_version_1, cut, search, trials_of
 
 from hwnas import HwnasError, SearchSettings
 from hwnas._cli import main
@@ -79,11 +79,14 @@ def test_an_impossible_budget_changes_nothing(csv, changed, tmp_path, capsys):
 def test_a_budget_that_no_trial_keeps_asks_for_more_samples(csv, changed, tmp_path, capsys):
     out = tmp_path / "run"
     shutil.copytree(changed, out)
-    first, *others = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()][:10]
+    first, *others = trials_of(out)[:10]
     cheapest, second = sorted(trial["values"]["latency_ms"] for trial in [first, *others])[:2]
     assert first["values"]["latency_ms"] == cheapest
-    first |= {"values": {}, "failed": "no luck"}
-    (out / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [first, *others]))
+
+    def fail_first(record, trials):
+        trials[:] = [{**first, "values": {}, "failed": "no luck"}, *others]
+
+    as_version_1(out, fail_first)
     budget = round((cheapest + second) / 2, 3)
     assert main(arguments(csv, out, samples=10, budget=f"{budget}ms")) == 2
     message = f"no trial so far keeps the budgets latency_ms {budget:g}; ask for more --samples"
@@ -143,7 +146,7 @@ def test_phases_without_trials_are_none(tmp_path):
 )
 def test_damaged_phases_are_refused(tmp_path, phases):
     Run.create(tmp_path / "run", SearchSettings(), {})
-    record = json.loads((tmp_path / "run" / "settings.json").read_text())
-    (tmp_path / "run" / "settings.json").write_text(json.dumps({**record, "phases": phases}))
+    (tmp_path / "run" / "trials.jsonl").touch()
+    as_version_1(tmp_path / "run", lambda record, trials: record.update(phases=phases))
     with pytest.raises(HwnasError, match=r"settings\.json cannot be read"):
         Run.open(tmp_path / "run")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cells import as_version_1, trials_of
 from PIL import Image
 
 from hwnas._cli import main
@@ -372,11 +373,6 @@ def search_on_benchmark(benchmark_csv, out, samples=40, **process):
     return [sys.executable, "-m", "hwnas", *command, "--samples", str(samples), "--seed", "3", "--out", str(out)]
 
 
-def trials_of(out):
-    lines = (out / "trials.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
-
-
 @pytest.fixture(scope="module")
 def unbroken(benchmark_csv, tmp_path_factory):
     out = tmp_path_factory.mktemp("unbroken") / "run"
@@ -468,9 +464,11 @@ def test_a_full_disk_loses_no_finished_trial(benchmark_csv, unbroken, tmp_path):
 def test_a_journal_of_another_search_is_refused(benchmark_csv, unbroken, tmp_path, fails):
     out = tmp_path / "run"
     shutil.copytree(unbroken, out)
-    lines = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
-    lines[20]["codes"], lines[21]["codes"] = lines[21]["codes"], lines[20]["codes"]
-    (out / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def swap(record, trials):
+        trials[20]["codes"], trials[21]["codes"] = trials[21]["codes"], trials[20]["codes"]
+
+    as_version_1(out, swap)
     line = fails(*search_on_benchmark(benchmark_csv, out)[3:])
     assert line.startswith(f"hwnas: error: {out / 'trials.jsonl'} does not continue this search: ")
 

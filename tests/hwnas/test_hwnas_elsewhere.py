@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from cells import as_version_1
 
 from hwnas._cli import main
 from hwnas.spaces import make_space
@@ -129,9 +130,7 @@ def test_a_measured_table_of_another_device_wants_to_be_asked_for(measured_elsew
 def test_a_run_of_a_version_without_the_option_goes_on(run):
     from hwnas._run import Run
 
-    record = json.loads((run / "settings.json").read_text())
-    del record["settings"]["not_here"]
-    (run / "settings.json").write_text(json.dumps(record))
+    as_version_1(run, lambda record, trials: record["settings"].pop("not_here"))
     opened = Run.open(run)
     assert Run.create(run, opened.settings, opened.identity).settings.not_here is False
 

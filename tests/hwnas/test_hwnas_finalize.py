@@ -38,7 +38,8 @@ def parts(tmp_path, data):
             final_recipe={"epochs": 2, **recipe} if finalize != "none" else {},
         )
         run = Run.create(tmp_path / "run", settings, {})
-        return Parts(run, None, SPACE, data, evaluator, cheap=None, costs=None, known={}, under=None, problem=None)
+        absent = dict.fromkeys(("cheap", "costs", "strategy", "under", "problem"))
+        return Parts(run, None, SPACE, data, evaluator, known={}, **absent)
 
     return make
 

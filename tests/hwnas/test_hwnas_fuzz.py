@@ -1,4 +1,4 @@
-"""Mutated files are refused with one line or read as what they were; never a traceback.
+"""Mutated files are refused with one line or read as exactly what they were; never a traceback.
 
 ``HWNAS_FUZZ_EXAMPLES=10000`` makes it the long version.
 """
@@ -8,9 +8,10 @@ import io
 import json
 import os
 import random
+import shutil
 
 import pytest
-from cells import search
+from cells import as_version_1, search
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +35,7 @@ def mutated(text, rng):
     """A file with bytes changed, cut out, doubled or put in, or with one value of its JSON changed."""
     if rng.random() < 0.5:
         lines = text.decode().splitlines()
-        whole = len(lines) > 1 and lines[0] == "{"
+        whole = len(lines) > 1 and lines[0] in ("{", "[")
         documents = [json.loads(text)] if whole else [json.loads(line) for line in lines]
         change(rng.choice(documents), rng)
         return ("\n".join(json.dumps(document) for document in documents) + "\n").encode()
@@ -81,14 +82,20 @@ def run(csv, tmp_path_factory):
     return out
 
 
+def contents(run):
+    """All that is kept of a run."""
+    return run.settings, run.identity, run.phases, run.finished, run.unhashed
+
+
 @quick
 @given(seeds)
 def test_mutated_settings(run, seed):
     rng, path = random.Random(seed), run / "settings.json"
-    text = path.read_bytes()
+    text, whole = path.read_bytes(), read_run(run)
     try:
         path.write_bytes(mutated(text, rng))
         found = read_or_refused(lambda: read_run(run), HwnasError)
+        assert found is None or contents(found.run) == contents(whole.run)
         assert describe_run(run, run.parent).state in ("finished", "stopped", "damaged")
         assert (describe_run(run, run.parent).state == "damaged") == (found is None)
         shown = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
@@ -102,13 +109,57 @@ def test_mutated_settings(run, seed):
 @quick
 @given(seeds)
 def test_mutated_journals(run, tmp_path, seed):
-    text = (run / "trials.jsonl").read_bytes()
+    text, whole = (run / "trials.jsonl").read_bytes(), read_run(run)
     path = tmp_path / "trials.jsonl"
     path.write_bytes(mutated(text, random.Random(seed)))
     (tmp_path / "settings.json").write_bytes((run / "settings.json").read_bytes())
     found = read_or_refused(lambda: read_run(tmp_path), HwnasError)
-    assert found is None or len(found.trials) <= path.read_bytes().count(b"\n")
+    assert found is None or found.trials == whole.trials[: len(found.trials)]
     journal = read_or_refused(lambda: TrialJournal(path), HwnasError)
+    assert (journal is None) == (found is None)
+    if journal is not None:
+        journal.close()
+        written = [json.loads(line) for line in text.splitlines()]
+        assert journal.records == [without_hash(line) for line in written[: len(journal.records)]]
+
+
+def without_hash(line):
+    return {name: value for name, value in line.items() if name != "content_hash"}
+
+
+@quick
+@given(seeds)
+def test_mutated_networks(run, seed):
+    rng, path = random.Random(seed), run / "pareto.json"
+    text = path.read_bytes()
+    try:
+        path.write_bytes(mutated(text, rng))
+        found = read_or_refused(lambda: Run.open(run).pareto(), HwnasError)
+        assert found is None or found == json.loads(text)
+    finally:
+        path.write_bytes(text)
+
+
+@pytest.fixture(scope="module")
+def old_run(run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("fuzz") / "old"
+    shutil.copytree(run, out)
+    as_version_1(out)
+    return out
+
+
+@quick
+@given(seeds)
+def test_mutated_runs_without_hashes_give_no_traceback(old_run, tmp_path, seed):
+    rng = random.Random(seed)
+    name = rng.choice(["settings.json", "trials.jsonl"])
+    for file in ("settings.json", "trials.jsonl"):
+        text = (old_run / file).read_bytes()
+        (tmp_path / file).write_bytes(mutated(text, rng) if file == name else text)
+    found = read_or_refused(lambda: read_run(tmp_path), HwnasError)
+    assert (describe_run(tmp_path, tmp_path.parent).state == "damaged") == (found is None)
+    read_or_refused(lambda: Run.create(tmp_path, SearchSettings(), {}), HwnasError)
+    journal = read_or_refused(lambda: TrialJournal(tmp_path / "trials.jsonl", unhashed=True), HwnasError)
     if journal is not None:
         journal.close()
         read_or_refused(lambda: [Trial.from_json(record) for record in journal.records], SearchError)
@@ -133,13 +184,13 @@ def journal():
 
 @quick
 @given(seeds)
-def test_a_mutated_journal_restores_the_same_proposals_or_none(journal, tmp_path, seed):
+def test_a_mutated_journal_without_hashes_restores_the_same_proposals_or_none(journal, tmp_path, seed):
     trials, text = journal
     path = tmp_path / "trials.jsonl"
     path.write_bytes(mutated(text, random.Random(seed)))
 
     def restore():
-        opened = TrialJournal(path)
+        opened = TrialJournal(path, unhashed=True)
         opened.close()
         told = [Trial.from_json(record) for record in opened.records]
         return Study.restore(toy(), make_strategy("random"), seed=1, trials=told)

@@ -48,8 +48,8 @@ def reported(tmp_path_factory):
     lines = [{**trial.to_json(), "seconds": 0.5 + trial.number} for trial in study.trials]
     (path / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     winners = [Winner(t.number, SPACE.decode(t.codes), dict(t.values)) for t in study.front()][:8]
-    run.write("pareto.json", json.dumps([known_costs(winner, SPACE, COSTS) for winner in winners]))
-    write_report(run, study)
+    run.write_pareto([known_costs(winner, SPACE, COSTS) for winner in winners])
+    write_report(run, study, SPACE)
     return run, study
 
 

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from cells import cut, search
+from cells import as_version_1, cut, search
 
 from hwnas._cli import main
 from hwnas._compare import short_names
@@ -22,6 +22,7 @@ def folder(csv, tmp_path_factory):
     search(csv, folder / "deep" / "a", samples=25)
     search(csv, folder / "b", "--seed", 5, samples=20, budget="6ms")
     shutil.copytree(folder / "b", folder / "other")
+    as_version_1(folder / "other")
     for file in ("settings.json", "trials.jsonl"):
         text = (folder / "other" / file).read_text()
         text = text.replace('"minimize": [\n   "latency"', '"minimize": [\n   "macs"')
@@ -84,8 +85,9 @@ def test_unfinished_running_and_damaged_runs_are_told_apart(folder, tmp_path, ca
     assert main(["runs", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 7
-    problem = f"{tmp_path / 'damaged' / 'trials.jsonl'} is damaged in line 1; restore it or choose another --out"
-    assert f"damaged: {problem}" in lines
+    journal = tmp_path / "damaged" / "trials.jsonl"
+    problem = f"{journal} was changed in or before line 1 (its content hash does not fit); restore it or choose another"
+    assert f"damaged: {problem} --out" in lines
 
 
 def test_a_budget_that_changed_is_the_one_that_counts(csv, folder, tmp_path):

@@ -43,6 +43,18 @@ def test_a_table_holds_on_its_device(table, seed):
     assert all(check.holds for check in checks)
 
 
+def test_ops_that_no_graph_is_made_for_are_measured_again_too(tmp_path):
+    cells = make_space("nasbench201", image_size=8)
+    settings = SamplingSettings(min_rounds=8, max_rounds=12)
+    named = {"name": cells.name, "settings": cells.settings}
+    table = profile_ops(device(), cells.ops(), [], tmp_path / "samples.jsonl", space=named, settings=settings)
+    (pool,) = [op for op in table.entries if table.entries[op].op.kind == "global_pool"]
+    alone = dataclasses.replace(table, entries={pool: table.entries[pool]})
+    checks = verify_table(alone, cells, device())
+    assert [check.name for check in checks] == ["calibration op", table.entries[pool].op.key]
+    assert all(check.holds for check in checks)
+
+
 def test_a_slower_device_is_noticed(table):
     checks = {check.name.split()[0]: check.holds for check in verify_on(table, device(lambda op: 1.3))}
     assert not checks["calibration"]

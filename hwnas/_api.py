@@ -1,0 +1,275 @@
+"""The Python API: `profile` and `search`, with names, files and numbers as on the command line, or with objects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from hwnas._devices import make_backend
+from hwnas._errors import HwnasError
+from hwnas._front import pick_network
+from hwnas._given import NO_DATA, Given, input_channels, require_sound
+from hwnas._search import conduct
+from hwnas._settings import OBJECTIVES, SearchSettings, parse_count, parse_latency
+from hwnas._tables import build_table, default_table_path, require_drawing
+from hwnas._watch import Lines
+from hwnas._workers import parse_workers
+from hwnas.data import ImageData
+from hwnas.evaluators import Evaluator
+from hwnas.spaces import Architecture, Space, make_space
+from latency_tables import LatencyTable
+from profilers import Backend
+from search import Strategy, Trial
+
+
+class Measuring(TypedDict, total=False):
+    """How a device measures; each has the default that the command line has."""
+
+    threads: int
+    batch: int
+    precision: str
+    provider: str | None
+    protocol: str | None
+    channels_last: bool
+
+
+@dataclass(frozen=True)
+class FoundTrial:
+    """One evaluated architecture.
+
+    Attributes:
+        number: of the trial, counted from 0.
+        arch: the architecture.
+        text: the same in words, as `hwnas predict` takes it.
+        values: objectives by name; empty where it failed.
+        failed: why it has no values; None where it has.
+        cheap: whether the cheap stand-in was evaluated.
+    """
+
+    number: int
+    arch: Architecture
+    text: str
+    values: Mapping[str, float]
+    failed: str | None
+    cheap: bool
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        path: the run directory.
+        settings: what was searched for.
+        trials: everything that was evaluated, by number.
+        front: the trials within the budgets that no other one dominates.
+        networks: what was handed over: the entries of ``pareto.json``, at most ten of the front.
+    """
+
+    path: Path
+    settings: SearchSettings
+    trials: tuple[FoundTrial, ...]
+    front: tuple[FoundTrial, ...]
+    networks: tuple[Mapping[str, Any], ...]
+
+    @property
+    def report(self) -> Path:
+        """The report's page."""
+        return self.path / "report.html"
+
+    def pick(self, which: str = "knee") -> Mapping[str, Any]:
+        """One of `networks`: ``"fastest"``, ``"knee"``, ``"most-accurate"`` or an id.
+
+        Raises:
+            HwnasError: there is none of that name.
+        """
+        return pick_network(self.networks, which)
+
+
+def profile(
+    space: Space | str = "mobilenetv3",
+    device: Backend | str = "cpu",
+    *,
+    out: str | Path | None = None,
+    networks: int = 50,
+    seed: int = 0,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+    **measuring: Unpack[Measuring],
+) -> LatencyTable:
+    """Measure a latency table of a space on a device, as ``hwnas profile`` does.
+
+    An interrupted call goes on where it stopped; a table that is there already is returned as it is.
+
+    Args:
+        space: a space, or the name of one in its default settings (see `make_space`).
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"ssh://[user@]host[:port]"``, or a backend.
+        out: the table's file; None for one in the user's table folder, where searches look for tables.
+        networks: random networks that the table is held against; ten more are drawn for calibration.
+        seed: of these networks.
+        force: measure again what is there already.
+        progress: receives lines for people; `print`, say.
+        measuring: of a device that is named: ``threads``, ``batch``, ``precision``, ``provider``, ``protocol``,
+            ``channels_last``.
+
+    Raises:
+        HwnasError, LatencyTableError, ProfilerError: one line each, for people.
+    """
+    require_drawing(networks, seed)
+    found = make_space(space) if isinstance(space, str) else space
+    require_sound(found)
+    if isinstance(device, str):
+        backend = make_backend(device, image_channels=input_channels(found), progress=progress, **measuring)
+    else:
+        _refuse_measuring(measuring)
+        backend = device
+    path = default_table_path(found, backend) if out is None else Path(out)
+    return build_table(found, backend, path, networks=networks, seed=seed, force=force, progress=progress)
+
+
+def search(
+    space: Space | str = "mobilenetv3",
+    *,
+    out: str | Path,
+    data: ImageData | str | Path | None = None,
+    evaluator: Evaluator | str = "supernet",
+    table: LatencyTable | str | Path | None = None,
+    budgets: Mapping[str, float | str] | None = None,
+    minimize: Sequence[str] = ("latency",),
+    samples: int = 200,
+    strategy: Strategy | str = "lamoo",
+    seed: int = 0,
+    device: Backend | str = "cpu",
+    workers: int | str = 1,
+    ray_address: str | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+    **more: Any,
+) -> SearchResult:
+    """Search networks and hand the front over, as ``hwnas search`` does.
+
+    The same call goes on with an interrupted search, and with a finished one that is asked for more samples or other
+    budgets. Another search in the same folder is refused: objects are told apart by the space's name, settings and
+    `Space.fingerprint` and by the evaluator's name and settings.
+
+    Args:
+        space: a space, or the name of one, whose settings then follow from the data and from ``space_settings``.
+        out: the run directory.
+        data: what `load_data` takes or gave. None is for evaluators that look at no data; then nothing is trained,
+            written or measured in the end, unless the evaluator has weights.
+        evaluator: an evaluator of this space, or what ``--evaluator`` takes.
+        table: latencies: a table, or its file. None for one that fits this device; without one it is measured.
+        budgets: upper bounds by cost: ``{"latency": "4ms", "params": 600_000}``. Numbers are milliseconds and counts.
+        minimize: costs beside the accuracy: of ``latency``, ``macs``, ``params``, ``memory``.
+        samples: architectures to evaluate.
+        strategy: a strategy, or what ``--strategy`` takes.
+        seed: of everything random.
+        device: what measures, as for `profile`.
+        workers: processes that evaluate accuracies, or ``"ray"``. Processes import the calling script again, which
+            must then call this below ``if __name__ == "__main__":``.
+        ray_address: of the Ray cluster; None for the one that Ray finds.
+        progress: receives lines for people; `print`, say.
+        more: any other attribute of `SearchSettings`, such as ``threads``, ``cheap`` or ``finalize``.
+
+    Raises:
+        HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
+        KeyboardInterrupt: the user stopped it; every finished trial is safe.
+    """
+    _require_kinds(space, evaluator, strategy)
+    given = Given(
+        space=None if isinstance(space, str) else space,
+        data=data if isinstance(data, ImageData) else None,
+        evaluator=None if isinstance(evaluator, str) else evaluator,
+        strategy=None if isinstance(strategy, str) else strategy,
+        table=table if isinstance(table, LatencyTable) else None,
+        backend=None if isinstance(device, str) else device,
+    )
+    settings = _settings(
+        given,
+        more,
+        space=_name(space),
+        data=_data_name(data, evaluator),
+        evaluator=_name(evaluator),
+        strategy=_name(strategy),
+        table=str(table.source or "the given one") if isinstance(table, LatencyTable) else table and str(table),
+        device=device if isinstance(device, str) else str(device.identity()["device"]),
+        budgets=_budgets(budgets or {}),
+        minimize=tuple(minimize),
+        samples=samples,
+        seed=seed,
+    )
+    parts, study = conduct(settings, Path(out), Lines(progress), given, parse_workers(str(workers), ray_address))
+    trials = tuple(_found(trial, parts.space) for trial in study.trials)
+    front = {trial.number for trial in study.front()}
+    return SearchResult(
+        path=parts.run.path,
+        settings=parts.run.settings,
+        trials=trials,
+        front=tuple(trial for trial in trials if trial.number in front),
+        networks=tuple(parts.run.pareto()),
+    )
+
+
+def _name(thing: Space | Evaluator | Strategy | str) -> str:
+    return thing if isinstance(thing, str) else thing.name
+
+
+def _data_name(data: ImageData | str | Path | None, evaluator: Evaluator | str) -> str:
+    """What the settings call the data; beside a table as the command line does, which has a default there."""
+    if data is None:
+        return SearchSettings().data if _name(evaluator).startswith("table:") else NO_DATA
+    return data.name if isinstance(data, ImageData) else str(data)
+
+
+def _require_kinds(space: object, evaluator: object, strategy: object) -> None:
+    """Refuse what is neither a name nor an object of the kind: a class, most likely."""
+    for name, value, kind in (("space", space, Space), ("evaluator", evaluator, Evaluator)):
+        if not isinstance(value, (str, kind)):
+            raise HwnasError(f"{name} must be a name or an instance of hwnas.{kind.__name__}, not {value!r}")
+    if not isinstance(strategy, str) and (isinstance(strategy, type) or not hasattr(strategy, "propose")):
+        raise HwnasError(f"strategy must be a name or an instance with a method propose, not {strategy!r}")
+
+
+def _settings(given: Given, more: Mapping[str, Any], **named: Any) -> SearchSettings:
+    """The settings that names and objects stand for."""
+    known = {field.name for field in fields(SearchSettings)} - named.keys()
+    for name in more:
+        if name not in known:
+            raise HwnasError(f"search has no setting {name!r}; it takes {', '.join(sorted(known))}")
+    if given.space is not None:
+        if "space_settings" in more:
+            raise HwnasError("space_settings go with the name of a space; this one has its settings already")
+        named["space_settings"] = given.space.settings
+    if given.strategy is not None and more.get("cheap") is not None:
+        raise HwnasError("cheap goes with strategy='lamoo', not with an object")
+    if given.backend is not None:
+        _refuse_measuring(more)
+        named["batch"] = given.backend.batch
+    return SearchSettings(**named, **more)
+
+
+def _refuse_measuring(options: Mapping[str, Any]) -> None:
+    for name in Measuring.__annotations__:
+        if name in options:
+            raise HwnasError(f"{name} goes with the name of a device; this one has its settings already")
+
+
+def _budgets(budgets: Mapping[str, float | str]) -> dict[str, float]:
+    """Upper bounds by cost name."""
+    found = {}
+    for word, value in budgets.items():
+        if word not in OBJECTIVES:
+            raise HwnasError(f"unknown cost {word!r} in budgets; known costs: {', '.join(OBJECTIVES)}")
+        if isinstance(value, str):
+            value = parse_latency(value) if word == "latency" else parse_count(value)
+        if type(value) not in (int, float) or not 0 < value < math.inf:
+            raise HwnasError(f"budget {word} must be a positive number, or like '4ms' or '600k', not {value!r}")
+        found[OBJECTIVES[word]] = float(value)
+    return found
+
+
+def _found(trial: Trial, space: Space) -> FoundTrial:
+    arch = space.decode(trial.codes)
+    return FoundTrial(trial.number, arch, space.format(arch), dict(trial.values), trial.failed, trial.cheap)

@@ -1,0 +1,63 @@
+"""``settings.json`` of a run: versions, and a hash of its content."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas._errors import RunError
+from latency_tables import content_hash, strict_json, write_atomic
+
+_NAME, _FORMAT, _HASH = "settings.json", "hwnas-run", "content_hash"
+_VERSION = 2
+"""Version 1 had no hashes, neither here nor in the journal."""
+
+
+def write_record(path: Path, body: Mapping[str, Any]) -> None:
+    """Write the settings of the run in folder `path`, atomically.
+
+    Raises:
+        RunError: they cannot be written.
+    """
+    record = {"format": _FORMAT, "version": _VERSION, **body}
+    text = json.dumps({**record, _HASH: content_hash(record)}, indent=1) + "\n"
+    try:
+        write_atomic(path / _NAME, text)
+    except OSError as error:
+        raise RunError(f"cannot write into {path}: {error.strerror}; choose another --out") from None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What `write_record` wrote, with ``"unhashed": True`` where version 1 did.
+
+    Raises:
+        RunError: the folder is no run, or the settings are damaged, changed or of an unknown version.
+    """
+    file = path / _NAME
+    try:
+        record = strict_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        what = f"is not a run of hwnas (no {_NAME})" if path.is_dir() else "does not exist"
+        raise RunError(f"{path} {what}; choose another folder") from None
+    except (OSError, ValueError, RecursionError):
+        raise unreadable(path) from None
+    parts = [record.get(name) for name in ("settings", "identity")] if isinstance(record, dict) else []
+    if not parts or record.get("format") != _FORMAT or not all(isinstance(part, dict) for part in parts):
+        raise RunError(f"{path} is not a run of hwnas; choose another folder")
+    version = record.get("version")
+    if type(version) is not int or version not in (1, _VERSION):
+        raise RunError(f"{path} was written by another version of hwnas (run format {version})")
+    found = record.pop(_HASH, None)
+    if found != (content_hash(record) if version == _VERSION else None):
+        raise RunError(
+            f"{file} was changed after it was written (its content hash does not fit); restore it or choose another "
+            "folder"
+        )
+    return {**record, "unhashed": True} if version == 1 else dict(record)
+
+
+def unreadable(path: Path) -> RunError:
+    """For settings of the run in folder `path` that make no sense."""
+    return RunError(f"{path / _NAME} cannot be read; choose another folder")

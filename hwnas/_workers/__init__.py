@@ -1,0 +1,10 @@
+"""Where accuracies are evaluated: in this process, in local worker processes, or on a Ray cluster."""
+
+from __future__ import annotations
+
+from hwnas._workers._base import Workers
+from hwnas._workers._kit import Kit
+from hwnas._workers._messages import Job, Outcome
+from hwnas._workers._plan import WorkerPlan, make_workers, parse_workers, settle
+
+__all__ = ["Job", "Kit", "Outcome", "WorkerPlan", "Workers", "make_workers", "parse_workers", "settle"]

@@ -1,0 +1,84 @@
+"""`Workers`: evaluates a batch of architectures, and says what came of each, in the batch's order."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from hwnas._watch import Progress
+from hwnas._workers._messages import Job, Outcome, Reply
+
+MOST_ATTEMPTS = 3
+"""A trial whose worker is lost so many times has failed."""
+
+
+class Workers(ABC):
+    """Evaluates batches. What it gives depends on the jobs and the evaluators alone, not on who evaluates where."""
+
+    @abstractmethod
+    def evaluate(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """The outcomes of a batch, one a job and in the jobs' order; those that come early are held back.
+
+        An evaluation that loses its worker is made again by another one, `MOST_ATTEMPTS` times in all, and has then
+        failed.
+
+        Raises:
+            HwnasError: workers cannot be had.
+            Exception: whatever an evaluation raises, except where it says that one architecture has no accuracy.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the workers; evaluations that are under way are given up."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Attempts:
+    """How often each job of a batch lost its worker.
+
+    Args:
+        progress: receives a line for each loss.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lost: Counter[int] = Counter()
+
+    def lost(self, job: Job, how: str) -> Reply | None:
+        """Note a loss.
+
+        Args:
+            job: what the worker was evaluating.
+            how: it was lost.
+
+        Returns:
+            The job's failure; None where it is to be evaluated again.
+        """
+        self._lost[job.number] += 1
+        if self._lost[job.number] < MOST_ATTEMPTS:
+            self._progress(f"a worker was lost ({how}); trial {job.number} is evaluated again")
+            return None
+        self._progress(f"a worker was lost ({how}); trial {job.number} has failed")
+        return Reply(Outcome(None, f"lost its worker {MOST_ATTEMPTS} times, at last: {how}", 0.0))
+
+
+def in_order(jobs: Sequence[Job], replies: Iterable[tuple[Job, Reply]]) -> Iterator[Outcome]:
+    """The outcomes in the jobs' order, as soon as those before them are there; errors are raised in their turn."""
+    early: dict[int, Reply] = {}
+    turn = iter(jobs)
+    job = next(turn, None)
+    for done, reply in replies:
+        early[done.number] = reply
+        while job is not None and job.number in early:
+            yield early.pop(job.number).take()
+            job = next(turn, None)

@@ -1,0 +1,153 @@
+"""What workers need to evaluate: the evaluators as they were before `prepare`, and what `prepare` learned.
+
+It travels pickled through pipes and Ray's object store, between processes of one search; no file holds it.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._errors import HwnasError, NoAccuracyError
+from hwnas._workers._messages import Job, Outcome, Reply, sendable
+from hwnas.evaluators import Evaluator
+
+
+class Bench:
+    """Evaluators that are ready.
+
+    Args:
+        evaluator: of full evaluations.
+        cheap: its stand-in, if any.
+        threads: that torch computes an evaluation with; None for its own choice.
+    """
+
+    def __init__(self, evaluator: Evaluator, cheap: Evaluator | None, threads: int | None) -> None:
+        self._evaluator, self._cheap, self._threads = evaluator, cheap, threads
+
+    def evaluator(self, job: Job) -> Evaluator:
+        """Who evaluates a job."""
+        return self._cheap if job.cheap and self._cheap is not None else self._evaluator
+
+    def evaluate(self, job: Job) -> Outcome:
+        """Evaluate; an architecture without an accuracy is a failed outcome.
+
+        Raises:
+            Exception: whatever else the evaluator raises.
+        """
+        began = time.perf_counter()
+        try:
+            with _threads(self._threads):
+                found = self.evaluator(job).evaluate(job.arch)
+        except NoAccuracyError as error:
+            return Outcome(None, str(error), time.perf_counter() - began)
+        return Outcome(found, None, time.perf_counter() - began)
+
+    def reply(self, job: Job) -> Reply:
+        """As `evaluate`, with errors as values that can be sent; their notes hold the traceback."""
+        try:
+            return Reply(self.evaluate(job))
+        except Exception as error:
+            return Reply(None, sendable(error))
+
+
+class Kit:
+    """Makes benches: one for this process, others for workers. To be made before the evaluators are prepared.
+
+    Args:
+        evaluator: of full evaluations.
+        folder: that it is prepared in.
+        cheap: its stand-in, if any.
+        cheap_folder: that the stand-in is prepared in.
+        threads: that torch computes an evaluation with; None for its own choice.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        folder: Path,
+        cheap: Evaluator | None = None,
+        cheap_folder: Path | None = None,
+        *,
+        threads: int | None = None,
+    ) -> None:
+        self.threads = threads
+        self._places = [(evaluator, folder), *([(cheap, cheap_folder or folder)] if cheap is not None else [])]
+        self._blank = [_blank(one) for one, _ in self._places]
+
+    def bench(self) -> Bench:
+        """The evaluators of this process, which were prepared here."""
+        evaluator, *cheap = [one for one, _ in self._places]
+        return Bench(evaluator, cheap[0] if cheap else None, self.threads)
+
+    def folder(self, job: Job) -> Path:
+        """Where the evaluator of a job keeps its files."""
+        return self._places[-1 if job.cheap else 0][1]
+
+    def pack(self) -> bytes:
+        """Everything that `unpack` needs, once the evaluators are prepared.
+
+        Raises:
+            HwnasError: an evaluator cannot be pickled.
+        """
+        tools = [
+            _Tool(blank, dict(one.state()), str(folder.resolve()))
+            for blank, (one, folder) in zip(self._blank, self._places, strict=True)
+        ]
+        try:
+            return pickle.dumps((tools, self.threads), protocol=5)
+        except Exception as error:  # whatever an evaluator's own parts raise
+            names = " and ".join(one.name for one, _ in self._places)
+            raise HwnasError(f"evaluator {names} cannot be sent to workers ({error}); take --workers 1") from error
+
+
+@dataclass(frozen=True)
+class _Tool:
+    """One evaluator on its way."""
+
+    blank: Evaluator
+    state: Mapping[str, npt.NDArray[Any]]
+    folder: str
+
+
+def unpack(packed: bytes, elsewhere: Path | None = None) -> Bench:
+    """The bench of a worker.
+
+    Args:
+        packed: from `Kit.pack`, through a pipe or an object store, never from a file.
+        elsewhere: folder for the evaluators' files; None where the run's own can be reached.
+    """
+    tools, threads = pickle.loads(packed)
+    for number, tool in enumerate(tools):
+        folder = Path(tool.folder) if elsewhere is None else elsewhere / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        tool.blank.restore({name: np.array(array) for name, array in tool.state.items()}, folder)
+    evaluator, *cheap = [tool.blank for tool in tools]
+    return Bench(evaluator, cheap[0] if cheap else None, threads)
+
+
+def _blank(evaluator: Evaluator) -> Evaluator:
+    """A copy that was not prepared. What networks cost is asked in training alone and stays here."""
+    found = copy.copy(evaluator)
+    found.cost = None
+    return found
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    if count is None:
+        yield
+        return
+    from hwnas.training._loop import compute_threads
+
+    with compute_threads(count):
+        yield

@@ -1,0 +1,72 @@
+"""What goes to a worker and what comes back."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hwnas.evaluators import Evaluation
+from hwnas.spaces import Architecture
+
+
+@dataclass(frozen=True)
+class Job:
+    """One evaluation.
+
+    Attributes:
+        number: of the trial; no other job of the batch has it.
+        arch: the architecture.
+        cheap: whether the cheap stand-in is to be evaluated.
+    """
+
+    number: int
+    arch: Architecture
+    cheap: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an evaluation.
+
+    Attributes:
+        evaluation: None where it failed.
+        failed: why; None where it did not.
+        seconds: what it took where it was made.
+        files: what it left for the hand-over where the run's folder is out of reach, by names relative to it.
+    """
+
+    evaluation: Evaluation | None
+    failed: str | None
+    seconds: float
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a worker sends back: an outcome, or an error that ends the search."""
+
+    outcome: Outcome | None
+    error: Exception | None = None
+
+    def take(self) -> Outcome:
+        """The outcome.
+
+        Raises:
+            Exception: the error.
+        """
+        if self.error is not None:
+            raise self.error
+        assert self.outcome is not None
+        return self.outcome
+
+
+def sendable(error: Exception) -> Exception:
+    """An error that can be pickled, with its traceback as a note."""
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # an error may fail to be pickled, or to be made again, in any way
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error

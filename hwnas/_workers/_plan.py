@@ -1,0 +1,112 @@
+"""Who evaluates: what the command line asks for, and the workers that follow from it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hwnas._errors import HwnasError
+from hwnas._run import Run
+from hwnas._settings import SearchSettings
+from hwnas._watch import Progress
+from hwnas._workers._base import Workers
+from hwnas._workers._inline import InlineWorkers
+from hwnas._workers._kit import Kit
+from profilers import usable_cores
+
+AUTO = "auto"
+"""Ray's own word for the cluster that is there."""
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """Who evaluates accuracies. No result depends on it.
+
+    Attributes:
+        count: local processes; with 1, evaluations are made in the search's own.
+        ray_address: of the Ray cluster that evaluates instead; None for none.
+    """
+
+    count: int = 1
+    ray_address: str | None = None
+
+    @property
+    def parallel(self) -> bool:
+        """Whether evaluations are made at the same time."""
+        return self.count > 1 or self.ray_address is not None
+
+
+def parse_workers(workers: str, ray_address: str | None) -> WorkerPlan:
+    """What ``--workers`` and ``--ray-address`` say.
+
+    Raises:
+        HwnasError: they cannot be read, or Ray is not installed.
+    """
+    if workers == "ray":
+        if importlib.util.find_spec("ray") is None:
+            raise HwnasError('--workers ray needs Ray, which is not installed: pip install "hwnas[ray]"')
+        return WorkerPlan(ray_address=ray_address or AUTO)
+    if not workers.isdecimal() or int(workers) < 1:
+        raise HwnasError(f"--workers must be a positive number or ray, not {workers!r}")
+    if ray_address is not None:
+        raise HwnasError("--ray-address goes with --workers ray")
+    return WorkerPlan(count=int(workers))
+
+
+def settle(settings: SearchSettings, out: Path, plan: WorkerPlan) -> SearchSettings:
+    """The settings with the threads of an evaluation, where these were left open.
+
+    A run that has trials keeps its number. A new one lets torch choose where evaluations are made one by one, and
+    otherwise divides the cores of this machine among the workers; a task of a Ray cluster gets one core.
+
+    Raises:
+        HwnasError: the workers cannot evaluate with these settings.
+        RunError: the settings of a run that has trials cannot be read.
+    """
+    if settings.evaluator.startswith("table:"):
+        return settings
+    if plan.ray_address is not None and settings.device.startswith("cuda:"):
+        raise HwnasError(f"--workers ray chooses the GPUs itself; take --device cuda, not {settings.device}")
+    if settings.evaluation_threads is not None:
+        return settings
+    if out.is_dir() and Run(out, settings, {}).has_trials():
+        return replace(settings, evaluation_threads=Run.open(out).settings.evaluation_threads)
+    if not plan.parallel:
+        return settings
+    share = 1 if plan.ray_address is not None else max(1, usable_cores() // plan.count)
+    return replace(settings, evaluation_threads=min(share, _allowed(share)))
+
+
+def make_workers(plan: WorkerPlan, kit: Kit, progress: Progress, *, gpu: bool = False) -> Workers:
+    """The workers; they are started when they are first asked to evaluate.
+
+    Args:
+        plan: who evaluates.
+        kit: what they evaluate with.
+        progress: receives lines for people.
+        gpu: whether an evaluation needs a GPU.
+
+    Raises:
+        HwnasError: there is no Ray cluster, or none that could evaluate.
+    """
+    if not plan.parallel:
+        return InlineWorkers(kit)
+    each = f", {kit.threads} thread{'' if kit.threads == 1 else 's'} each" if kit.threads else ""
+    if plan.ray_address is not None:
+        from hwnas._workers._ray import RayWorkers
+
+        found = RayWorkers(kit, plan.ray_address, progress, gpu=gpu)
+        progress(f"evaluating on a Ray cluster, {found.places} at once{each}")
+        return found
+    from hwnas._workers._pool import LocalWorkers
+
+    progress(f"evaluating in {plan.count} worker processes{each}")
+    return LocalWorkers(kit, plan.count, progress)
+
+
+def _allowed(otherwise: int) -> int:
+    """The most threads that the environment lets torch have."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdecimal() and int(text) > 0 else otherwise

@@ -1,0 +1,116 @@
+"""What MkDocs does beyond its own: pages made of other sources, and a look at what the pages load.
+
+`docs/changelog.md` becomes CHANGELOG.md, and `docs/reference/commands.md` gets the options of every command from the
+parser itself. A page that would load anything from elsewhere is a warning, which ends a strict build; so is a public
+name that the reference lacks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import textwrap
+from html.parser import HTMLParser
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+CHANGELOG, COMMANDS = "changelog.md", "reference/commands.md"
+log = logging.getLogger("mkdocs.hooks.hwnas")
+
+
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """The page's text, with what is made when the site is built."""
+    if page.file.src_uri == CHANGELOG:
+        return (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    if page.file.src_uri == COMMANDS:
+        return "\n".join([markdown, *(line for each in commands().items() for line in command_lines(*each))])
+    return markdown
+
+
+def on_post_page(output: str, *, page: Any, **_: Any) -> str:
+    """The page as it is; a warning for each thing that it would load from elsewhere, and each name that it lacks."""
+    where = page.file.src_uri
+    for address in loaded_from_elsewhere(output):
+        log.warning("%s loads %s; pages must be whole without a network", where, address)
+    if where.startswith("reference/") and where != COMMANDS:
+        for name in missing_names(Path(where).stem, output):
+            log.warning("%s lacks %s; look at the options below its :::", where, name)
+    return output
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command, by name."""
+    from hwnas._cli._parser import build_parser
+
+    (action,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(action.choices)
+
+
+def options_of(command: argparse.ArgumentParser) -> list[argparse.Action]:
+    """What a command takes, in the order of its help; ``--help`` left out."""
+    return [action for action in command._actions if action.dest != "help"]
+
+
+def command_lines(name: str, command: argparse.ArgumentParser) -> list[str]:
+    """The section of a command."""
+    example = (command.epilog or "").removeprefix("example: ")
+    text = _text(command.description or "")
+    lines = [f"## hwnas {name}", "", f"{text[:1].upper()}{text[1:]}.".replace("?.", "?"), ""]
+    lines += ["```sh", *_shell_lines(example), "```", "", "| argument | what it is |", "|---|---|"]
+    lines += [f"| {_written(action)} | {_text(action.help or '')} |" for action in options_of(command)]
+    return [*lines, ""]
+
+
+def loaded_from_elsewhere(html: str) -> list[str]:
+    """Addresses of scripts, styles, fonts and pictures that a page would fetch over a network."""
+    finder = _Loads()
+    finder.feed(html)
+    return finder.found
+
+
+def missing_names(package: str, html: str) -> list[str]:
+    """Public names of a package, modules apart, that a page of the reference has no entry for."""
+    module = import_module(package)
+    names = [name for name in module.__all__ if not name.startswith("_")]
+    entries = [f"{package}.{name}" for name in names if not isinstance(getattr(module, name), ModuleType)]
+    return [entry for entry in entries if f'id="{entry}"' not in html]
+
+
+class _Loads(HTMLParser):
+    """Collects what is loaded, not what is linked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attributes}
+        addresses = [given.get("src", ""), given.get("data", "") if tag == "object" else ""]
+        if tag == "link" and given.get("rel") not in ("canonical", "next", "prev"):
+            addresses.append(given.get("href", ""))
+        self.found += [address for address in addresses if re.match(r"(https?:)?//", address)]
+
+
+def _written(action: argparse.Action) -> str:
+    """An argument as it is typed."""
+    value = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+    if action.choices is not None:
+        value = ",".join(map(str, action.choices))
+    parts = [", ".join(action.option_strings), "" if action.nargs == 0 else value]
+    return f"`{' '.join(part for part in parts if part)}`"
+
+
+def _shell_lines(command: str) -> list[str]:
+    """A command in lines that fit the page, options together with their values."""
+    glued = re.sub(r"( -[\w-]+) (?!-)", "\\1\0", command)
+    lines = textwrap.wrap(glued, 74, subsequent_indent="  ", break_on_hyphens=False)
+    return " \\\n".join(lines).replace("\0", " ").split("\n")
+
+
+def _text(text: str) -> str:
+    """A help text as a cell of a table."""
+    return text.replace("%%", "%").replace("|", "\\|").replace("<", "&lt;")

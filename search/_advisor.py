@@ -1,0 +1,51 @@
+"""Proposals from whatever trials there are, for loops that keep their own books."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from search._arrays import IntArray
+from search._batch import fill, single_threaded
+from search._candidates import Candidates
+from search._context import Context
+from search._problem import Problem
+from search._trial import Trial
+from search.strategies._base import Strategy
+
+__all__ = ["Advisor"]
+
+
+class Advisor:
+    """Asks a strategy, given trials that anybody may have proposed; `Study` is for those that it proposed itself.
+
+    Args:
+        problem: What is searched for.
+        initial: Number of successful trials before which proposals are random; they fix the objectives' scales.
+    """
+
+    def __init__(self, problem: Problem, *, initial: int = 10) -> None:
+        self.problem, self.initial = problem, initial
+        self._candidates = Candidates(problem)
+
+    def propose(self, strategy: Strategy, trials: Sequence[Trial], n: int, rng: np.random.Generator) -> IntArray:
+        """Up to `n` untried admissible rows (k, d), fewer where no more are left.
+
+        Args:
+            strategy: Who proposes once there are enough trials.
+            trials: In the order in which they count; failed ones are only not proposed again.
+            n: How many to propose.
+            rng: Random generator of this call.
+        """
+        first = set[int]()
+        for place, trial in enumerate(trials):
+            if len(first) < self.initial and trial.ok and self.problem.feasible(trial.values):
+                first.add(place)
+        batches = [0 if place in first else 1 for place in range(len(trials))]
+        context = Context(self._candidates, trials, batches)
+        codes = context.codes[:0]
+        if len(context.codes) >= self.initial and len(context.random(1, np.random.default_rng(0))):
+            with single_threaded():
+                codes = context.admit(self.problem.domain.check(strategy.propose(context, n, rng).codes))[:n]
+        return fill(context, codes, n, rng)

@@ -1,0 +1,52 @@
+"""Local worker processes alone: how many there are, and what happens where they cannot be started."""
+
+import os
+
+import pytest
+from odd_evaluators import Moody
+from test_workers_contract import jobs, moody_kit, space
+
+from hwnas._errors import HwnasError
+from hwnas._workers import Kit
+from hwnas._workers._pool import LocalWorkers
+
+
+class DeadOnArrival(Moody):
+    def restore(self, state, workdir):
+        os._exit(7)
+
+
+class NeverReady(Moody):
+    def restore(self, state, workdir):
+        raise HwnasError("there is no GPU in this process")
+
+
+def test_no_more_workers_than_a_batch_has_use_for(tmp_path):
+    kit, _ = moody_kit(tmp_path)
+    with LocalWorkers(kit, 4, print) as workers:
+        (outcome,) = workers.evaluate(jobs(1))
+        assert outcome.failed is None
+        assert len(workers._hands) == 1
+        found = list(workers.evaluate(jobs(6)[1:4]))
+        assert len(workers._hands) == 3
+        assert {one.evaluation.known["process"] for one in found} <= {float(h.process.pid) for h in workers._hands}
+
+
+def test_workers_that_cannot_be_started_end_the_search(tmp_path):
+    for kind, message in (
+        (DeadOnArrival, "no worker can be started (exit code 7); what it printed says why, or take --workers 1"),
+        (NeverReady, "there is no GPU in this process"),
+    ):
+        evaluator = kind(space(), tmp_path)
+        kit = Kit(evaluator, tmp_path)
+        evaluator.prepare(tmp_path)
+        with LocalWorkers(kit, 1, print) as workers, pytest.raises(HwnasError) as caught:
+            list(workers.evaluate(jobs(3)))
+        assert str(caught.value) == message
+
+
+def test_an_error_brings_its_traceback_along(tmp_path):
+    kit, _ = moody_kit(tmp_path, {0: "breaks"})
+    with LocalWorkers(kit, 1, print) as workers, pytest.raises(ZeroDivisionError) as caught:
+        list(workers.evaluate(jobs(1)))
+    assert "in evaluate" in caught.value.__notes__[0]
