@@ -34,6 +34,11 @@ def test_the_latency_page_comes_from_its_results():
     assert script.PAGE.read_text(encoding="utf-8") == script.page(latency, fit)
 
 
+def test_the_cifar10_page_comes_from_its_results():
+    script = load_script("write_cifar10")
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(script.read())
+
+
 def test_the_page_on_workers_holds_the_figures_of_its_result():
     page = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
     found = json.loads((ROOT / "docs" / "results" / "workers.json").read_text(encoding="utf-8"))
