@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from hwnas._handover import Winner, hand_over, known_costs
 from hwnas._prepare import Parts, prepare
 from hwnas._run import Run, TrialJournal
 from hwnas._settings import SearchSettings
-from hwnas._watch import Clock, Interrupted, Lines, Progress, Watcher
+from hwnas._watch import Clock, Interrupted, Lines, Progress, Watcher, every
 from hwnas._workers import Job, Kit, Outcome, WorkerPlan, Workers, make_workers, settle
 from search import Proposal, RestoreError, Study, Trial
 
@@ -93,7 +92,7 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerP
         entries = [known_costs(winner, parts.space, parts.costs) for winner in winners]
         run.write_pareto(entries)
     else:
-        hand_over(finalized(parts, winners, progress, _every(10.0, progress)), winners, progress)
+        hand_over(finalized(parts, winners, progress, every(10.0, progress)), winners, progress)
     from hwnas._report import write_report
 
     write_report(run, study, parts.space)
@@ -112,27 +111,14 @@ def _workers(parts: Parts, plan: WorkerPlan, progress: Progress) -> Workers:
 def _prepare_evaluators(parts: Parts, progress: Progress) -> None:
     run = parts.run
     progress(f"preparing evaluator {run.settings.evaluator.partition(':')[0]}")
-    parts.evaluator.prepare(run.folder("evaluator"), _every(10.0, progress))
+    parts.evaluator.prepare(run.folder("evaluator"), every(10.0, progress))
     if parts.cheap is not None:
         progress(f"preparing its cheap stand-in {parts.cheap.name}")
-        parts.cheap.prepare(run.folder("cheap"), _every(10.0, progress))
+        parts.cheap.prepare(run.folder("cheap"), every(10.0, progress))
 
 
 def _told(budgets: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in budgets.items()) or "none"
-
-
-def _every(seconds: float, progress: Progress) -> Callable[[int, int, str], None]:
-    """Pass on the last line and otherwise one line in so many seconds."""
-    last = time.monotonic()
-
-    def pass_on(done: int, total: int, text: str) -> None:
-        nonlocal last
-        if done >= total or time.monotonic() - last >= seconds:
-            last = time.monotonic()
-            progress(text)
-
-    return pass_on
 
 
 def _restore(parts: Parts, journal: TrialJournal) -> Study:

@@ -53,6 +53,19 @@ class Status:
         )
 
 
+def every(seconds: float, progress: Progress) -> Callable[[int, int, str], None]:
+    """Pass on the last line and otherwise one line in so many seconds."""
+    last = time.monotonic()
+
+    def pass_on(done: int, total: int, text: str) -> None:
+        nonlocal last
+        if done >= total or time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            progress(text)
+
+    return pass_on
+
+
 class Watcher:
     """Hears what happens; this one does nothing."""
 

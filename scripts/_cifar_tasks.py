@@ -14,10 +14,11 @@ from _cifar_baselines import BASELINES
 
 from hwnas._problem import make_problem
 from hwnas._space_costs import SpaceCosts
+from hwnas._watch import every
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import SupernetEvaluator
 from hwnas.spaces import Space, make_space
-from hwnas.training import CostFunction, Progress, Recipe, Subnet, accuracy, default_recipe, train_network
+from hwnas.training import CostFunction, Recipe, Subnet, accuracy, default_recipe, train_network
 from latency_tables import OpGraph, load_table, write_atomic
 from search import Study, make_strategy
 
@@ -151,7 +152,10 @@ class Worker:
         )
         evaluator.cost = CostFunction("latency_ms", self.costs.latency_ms)
         began = time.perf_counter()
-        evaluator.prepare(self.workdir / "checkpoints" / task.label, _told_each_minute(task.label))
+        evaluator.prepare(
+            self.workdir / "checkpoints" / task.label,
+            every(60.0, lambda text: print(f"  {task.label}: {text}", flush=True)),
+        )
         trained = time.perf_counter() - began
         ranked = {text: evaluator.test_accuracy(self.space.parse(text)) for text in self.ranked}
         study = self._search(evaluator, task.seed)
@@ -178,18 +182,6 @@ class Worker:
                 value = evaluator.evaluate(self.space.decode(proposal.codes)).value
                 study.tell(proposal.number, {"accuracy": value})
         return study
-
-
-def _told_each_minute(label: str) -> Progress:
-    last = time.monotonic()
-
-    def tell(done: int, total: int, text: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= 60:
-            last = time.monotonic()
-            print(f"  {label}: {text}", flush=True)
-
-    return tell
 
 
 _worker: Worker | None = None
