@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas._devices import CPU_PRECISIONS
 from hwnas._errors import HwnasError
-from hwnas._tables import CALIBRATION_NETWORKS, draw_networks
+from hwnas._tables import draw_networks
 from hwnas.spaces import Space, make_space
 from latency_tables import LatencyTable
 from profilers import SamplingSettings, read_result, table_of_result, write_bundle
@@ -53,7 +53,7 @@ def make_bundle(
             folder,
             {**setting, "provider": "cpu"},
             space.ops(),
-            draw_networks(space, networks + CALIBRATION_NETWORKS, seed),
+            draw_networks(space, networks, seed),
             about={"space": space.name, "space_settings": space.settings, "networks": networks, "seed": seed},
             settings=settings,
             progress=progress,
@@ -72,7 +72,7 @@ def import_result(path: Path) -> LatencyTable:
     about = result["job"].get("about")
     try:
         space = make_space(str(about["space"]), **about["space_settings"])
-        drawn = draw_networks(space, int(about["networks"]) + CALIBRATION_NETWORKS, int(about["seed"]))
+        drawn = draw_networks(space, int(about["networks"]), int(about["seed"]))
     except (KeyError, TypeError, ValueError):
         raise HwnasError(f"{path} is damaged; bring result.json back from the device again") from None
     named = {"name": space.name, "settings": space.settings}

@@ -16,6 +16,8 @@ from latency_tables import LatencyTable, Op, TableFormatError, UnmeasuredOpError
 from profilers import Backend, Network, SamplingSettings, graph_macs, profile_ops
 
 CALIBRATION_NETWORKS = 10
+INTERVAL_NETWORKS = 60
+"""How many more networks say how far predictions may be off: with ten alone, 90 % intervals hold 75-95 %."""
 HELD_OUT_NETWORKS = 50
 
 
@@ -56,7 +58,7 @@ def build_table(
         backend: device and runtime.
         path: the table file.
         seed: of the networks that are drawn.
-        networks: held-out networks; ten more are drawn for calibration.
+        networks: held-out networks; ten more are drawn for calibration and sixty for the intervals.
         settings: of the sampling.
         force: measure again; an existing table is kept until the new one takes its place.
         progress: receives lines for people.
@@ -73,7 +75,7 @@ def build_table(
         progress(f"{path} is already measured")
         return table
     require_writable(path)
-    drawn = draw_networks(space, networks + CALIBRATION_NETWORKS, seed)
+    drawn = draw_networks(space, networks, seed)
     table = profile_ops(
         backend,
         space.ops(),
@@ -126,15 +128,21 @@ def require_coverage(table: LatencyTable, space: Space) -> None:
         raise UnmeasuredOpError([op.key for op in missing])
 
 
-def draw_networks(space: Space, count: int, seed: int) -> list[Network]:
-    """Distinct random networks: ten, evenly spread from few to many MACs, for calibration, all others held out."""
+def draw_networks(space: Space, networks: int, seed: int) -> list[Network]:
+    """Distinct random networks, fewer where the space has no more.
+
+    Ten, evenly spread from few to many MACs, are for calibration; of the others the first `networks` are held out, and
+    up to sixty more are for the intervals.
+    """
+    count = networks + CALIBRATION_NETWORKS + INTERVAL_NETWORKS
     archs = draw_distinct(space, count, np.random.default_rng((seed, 7)))
     chosen = {text: space.graph(arch) for text, arch in archs.items()}
     by_macs = sorted(chosen, key=lambda text: graph_macs(chosen[text]))
     spread = np.linspace(0, len(by_macs), min(CALIBRATION_NETWORKS, len(by_macs)), endpoint=False)
     half = len(by_macs) / (2 * max(1, len(spread)))
     calibrating = {by_macs[int(place + half)] for place in spread}
-    return [Network(t, g, "calibration" if t in calibrating else "held-out") for t, g in chosen.items()]
+    others = iter(["held-out"] * networks + ["interval"] * len(chosen))
+    return [Network(t, g, "calibration" if t in calibrating else next(others)) for t, g in chosen.items()]
 
 
 def draw_distinct(

@@ -53,7 +53,7 @@ def validate_table(
         NetworkMeasurement(space.format(arch), "held-out", unfitted, first, second)
         for arch, unfitted, (first, second) in zip(archs, sums, times, strict=True)
     )
-    kept = tuple(n for n in table.networks if n.split == "calibration")
+    kept = tuple(n for n in table.networks if n.split != "held-out")
     return replace(table, networks=kept + measured)
 
 
@@ -66,6 +66,7 @@ def validation_record(table: LatencyTable) -> dict[str, Any]:
     return {
         "networks": report.networks,
         "calibration_networks": report.calibration_networks,
+        "interval_networks": report.interval_networks,
         **asdict(given),
         "nothing_fitted": asdict(plain),
         "noise_floor": asdict(report.noise_floor),

@@ -15,7 +15,7 @@ _TILT_SD = 0.1
 _NOISE = 0.01
 _WORTH = 0.8
 _PRIOR_ERROR, _PRIOR_NETWORKS = 0.025, 5
-_MANY = 20
+_MANY = 200
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,32 @@ def fit_calibration(
     return _tilted(x, y) if errors[1] < _WORTH * errors[0] else _plain(x, y)
 
 
-def predictive_spread(predicted_ms: Sequence[float] | FloatArray, measured_ms: Sequence[float] | FloatArray) -> float:
-    """Half-width, in log latency, of a 90 % interval from calibration networks.
+def predictive_spread(
+    predicted_ms: Sequence[float] | FloatArray,
+    measured_ms: Sequence[float] | FloatArray,
+    further: tuple[Sequence[float] | FloatArray, Sequence[float] | FloatArray] = ((), ()),
+) -> float:
+    """Half-width, in log latency, of a 90 % interval from networks that it is not judged on.
 
-    Each network is predicted with the calibration by all the others, so that no residual profits from its own
-    network. From twenty networks on it is the ``ceil(0.9 (n + 1))``-th smallest absolute log ratio (jackknife conformal
-    prediction: Lei et al. 2018, arXiv 1604.04173, sections 2.2 and 2.4). Fewer say too little of their own 90th
-    percentile; their interval is that of the t distribution which a normal error of unknown variance predicts
-    (Gelman et al. 2013, Bayesian Data Analysis, section 3.2), with a scaled inverse chi-squared prior: a table is
-    expected to err by 2.5 %, which weighs as much as five networks.
+    Each calibration network is predicted with the calibration by all the others, so that no residual profits from its
+    own network; further networks are predicted with the calibration as it is. Fewer than two hundred networks say too
+    little of their errors' 90th percentile; their interval is that of the t distribution which a normal error of
+    unknown variance predicts (Gelman et al. 2013, Bayesian Data Analysis, section 3.2), with a scaled inverse
+    chi-squared prior: a table is expected to err by 2.5 %, which weighs as much as five networks. From two hundred on it is the
+    ``ceil(0.9 (n + 1))``-th smallest absolute log ratio (jackknife conformal prediction: Lei et al. 2018, arXiv
+    1604.04173, sections 2.2 and 2.4).
+
+    Args:
+        predicted_ms: predictions ``(n,)`` of the calibration networks with nothing fitted.
+        measured_ms: their measurements ``(n,)``.
+        further: predictions ``(m,)`` and measurements ``(m,)`` of networks that the calibration was not fitted to.
     """
     from scipy.special import stdtrit
 
     x, y = np.asarray(predicted_ms, dtype=np.float64), np.asarray(measured_ms, dtype=np.float64)
-    residuals = np.abs(_left_out(x, y, fit_calibration))
+    others, found = np.asarray(further[0], dtype=np.float64), np.asarray(further[1], dtype=np.float64)
+    errors = [_left_out(x, y, fit_calibration), np.log(found / fit_calibration(x, y).apply(others))]
+    residuals = np.abs(np.concatenate(errors))
     if len(residuals) >= _MANY:
         return float(np.sort(residuals)[min(len(residuals), math.ceil(0.9 * (len(residuals) + 1))) - 1])
     freedom = _PRIOR_NETWORKS + len(residuals)

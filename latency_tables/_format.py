@@ -15,10 +15,10 @@ from latency_tables._errors import GraphError, TableFormatError
 from latency_tables._files import write_atomic
 from latency_tables._op import Op
 from latency_tables._table import STATUSES, Entry, LatencyTable
-from latency_tables._validation import NetworkMeasurement
+from latency_tables._validation import SPLITS, NetworkMeasurement
 
 FORMAT = "hwnas-latency-table"
-VERSION = 1
+VERSION = 2
 _TIMES = ("q10_ms", "median_ms", "p90_ms", "low_ms", "high_ms")
 
 
@@ -92,6 +92,13 @@ def parse_table(text: str, path: Path | None = None) -> LatencyTable:
 
 
 def _read_version_1(body: Mapping[str, Any], path: Path | None) -> LatencyTable:
+    """Before networks for the interval alone."""
+    if any(record["split"] == "interval" for record in body["networks"]):
+        raise ValueError("unknown split 'interval'")
+    return _read_version_2(body, path)
+
+
+def _read_version_2(body: Mapping[str, Any], path: Path | None) -> LatencyTable:
     entries = [_entry(record) for record in body["entries"]]
     by_op = {entry.op: entry for entry in entries}
     if len(by_op) != len(entries):
@@ -110,7 +117,10 @@ def _read_version_1(body: Mapping[str, Any], path: Path | None) -> LatencyTable:
     )
 
 
-_READERS: dict[int, Callable[[Mapping[str, Any], Path | None], LatencyTable]] = {1: _read_version_1}
+_READERS: dict[int, Callable[[Mapping[str, Any], Path | None], LatencyTable]] = {
+    1: _read_version_1,
+    2: _read_version_2,
+}
 
 
 def _entry_record(entry: Entry) -> dict[str, object]:
@@ -147,7 +157,7 @@ def _cache(record: Mapping[str, Any] | None) -> CacheCurve | None:
 
 def _network(record: Mapping[str, Any]) -> NetworkMeasurement:
     times = {name: _time(record[name], positive=True) for name in ("unfitted_ms", "measured_ms", "repeat_ms")}
-    if record["split"] not in ("calibration", "held-out"):
+    if record["split"] not in SPLITS:
         raise ValueError(f"unknown split {record['split']!r}")
     return NetworkMeasurement(arch=str(record["arch"]), split=str(record["split"]), **times)
 

@@ -7,15 +7,15 @@ from typing import Any
 
 from latency_tables._errors import LatencyTableError
 from latency_tables._table import Entry, LatencyTable
-from latency_tables._validation import NetworkMeasurement
+from latency_tables._validation import SPLITS, NetworkMeasurement
 
 
 def merge_tables(first: LatencyTable, second: LatencyTable) -> LatencyTable:
     """The union of two tables; of a row or network that both hold, the better measured one.
 
     Better is: has a price, more samples, a narrower interval; then any fixed order, so that merging is idempotent and
-    does not depend on the order of the tables. A network that either table calibrates with is a calibration
-    network of the result. The cache curve, the settings and the environment are those of the later table.
+    does not depend on the order of the tables. A network that either table uses for calibration or interval is one of
+    the result's. The cache curve, the settings and the environment are those of the later table.
 
     Raises:
         LatencyTableError: the tables are of different devices, runtimes, settings or spaces.
@@ -48,7 +48,7 @@ def _quality(entry: Entry) -> tuple[Any, ...]:
 
 def _better_network(a: NetworkMeasurement, b: NetworkMeasurement) -> NetworkMeasurement:
     chosen = min(a, b, key=lambda n: (abs(n.measured_ms - n.repeat_ms) / n.measured_ms, repr(n)))
-    return replace(chosen, split="calibration") if "calibration" in (a.split, b.split) else chosen
+    return replace(chosen, split=min(a.split, b.split, key=SPLITS.index))
 
 
 def _order(table: LatencyTable) -> tuple[str, ...]:

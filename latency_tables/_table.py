@@ -134,17 +134,17 @@ class LatencyTable:
     @cached_property
     def calibration(self) -> Calibration:
         """Correction of predictions, fitted to the calibration networks alone; none without any."""
-        return fit_calibration(*self._calibrating)
+        return fit_calibration(*self._of_split("calibration"))
 
     @cached_property
     def spread(self) -> float | None:
-        """Half-width of the 90 % interval in log latency, from the calibration networks; None without any."""
-        predicted, measured = self._calibrating
-        return predictive_spread(predicted, measured) if predicted else None
+        """Half-width of the 90 % interval in log latency, from networks not held out; None without any."""
+        calibrating, further = self._of_split("calibration"), self._of_split("interval")
+        return predictive_spread(*calibrating, further) if calibrating[0] or further[0] else None
 
-    @cached_property
-    def _calibrating(self) -> tuple[list[float], list[float]]:
-        chosen = [n for n in self.networks if n.split == "calibration"]
+    def _of_split(self, split: str) -> tuple[list[float], list[float]]:
+        """Predictions with nothing fitted and measurements of the networks of one split."""
+        chosen = [n for n in self.networks if n.split == split]
         return [n.unfitted_ms for n in chosen], [n.latency_ms for n in chosen]
 
     @cached_property
@@ -161,7 +161,8 @@ class LatencyTable:
         inside = np.abs(np.log(measured / calibrated)) <= spread
         return ValidationReport(
             networks=len(held),
-            calibration_networks=len(self.networks) - len(held),
+            calibration_networks=sum(n.split == "calibration" for n in self.networks),
+            interval_networks=len(self.networks) - len(held),
             unfitted=agreement(unfitted, measured),
             calibrated=agreement(calibrated, measured),
             noise_floor=noise_floor(first, second),

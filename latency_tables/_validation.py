@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+SPLITS = ("calibration", "interval", "held-out")
+"""What a network's measurement may be used for, from most to least."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class NetworkMeasurement:
 
     Attributes:
         arch: the architecture's text.
-        split: ``"calibration"`` (may be fitted to) or ``"held-out"`` (only ever compared with).
+        split: one of `SPLITS`: ``"calibration"`` (predictions are fitted to it), ``"interval"`` (it says how far
+            predictions may be off, and changes none) or ``"held-out"`` (only ever compared with).
         unfitted_ms: what the table predicts with nothing fitted to whole networks.
         measured_ms: q10 of the first measurement.
         repeat_ms: q10 of the second.
@@ -76,7 +79,8 @@ class ValidationReport:
 
     Attributes:
         networks: number of held-out networks.
-        calibration_networks: number of networks that calibration and interval were fitted to.
+        calibration_networks: number of networks that the calibration was fitted to.
+        interval_networks: number of networks, calibration networks among them, that the interval's width is from.
         unfitted: agreement of predictions with nothing fitted to whole networks.
         calibrated: agreement of the prices that the table gives.
         noise_floor: the same networks measured twice.
@@ -85,6 +89,7 @@ class ValidationReport:
 
     networks: int
     calibration_networks: int
+    interval_networks: int
     unfitted: Agreement
     calibrated: Agreement
     noise_floor: NoiseFloor
@@ -107,7 +112,10 @@ class ValidationReport:
                 f"  {name}: Spearman {a.spearman:.4f}, Kendall {a.kendall:.4f}, MAPE {a.mape:.2%}, "
                 f"bias {a.bias:+.2%}, within 5 % {a.within_5:.0%}, within 10 % {a.within_10:.0%}"
             )
-        rows.append(f"  90 % intervals hold {self.interval_coverage:.0%} of the held-out networks")
+        rows.append(
+            f"  90 % intervals (their width from {self.interval_networks} other networks) hold "
+            f"{self.interval_coverage:.0%} of the held-out networks"
+        )
         return rows
 
 

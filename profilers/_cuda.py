@@ -139,7 +139,7 @@ class CudaBackend:
         DeviceUnavailableError: there is no such GPU, or no torch that can use it.
     """
 
-    protocol: ClassVar[str] = "cuda-marginal-q10-v1"
+    protocol: ClassVar[str] = "cuda-marginal-q10-v2"
     fast_cache_bytes = 0
 
     def __init__(

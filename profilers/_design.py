@@ -30,6 +30,8 @@ _TINY: Shape = (8, 1, 1)
 _CONTEXT = "context."
 _TIED_WEIGHTS = 16 * 1024
 """Ops with more weights than this share them between their copies: more than a first-level cache holds."""
+_EXTRA_COPIES, _MOST_EXTRA = 10, 4
+"""Further sessions of context ops that all prices of a space would rest on; how many at most."""
 PAIR, QUAD = 2, 4
 """How many ops a context consists of."""
 
@@ -135,7 +137,18 @@ class _Designer:
             builder, x = self._start(shape, around)
             tails = [builder.add(f"pool{i}", ops.global_pool(shape), x) for i in range(pools)]
             contexts = [context_op(shape, len(around))] if around else []
-            self._probe(f"{name}:{label}", builder.build(*tails), contexts, shared=True)
+            for copy in range(self._copies(shape) if around else 1):
+                mark = f" #{copy + 1}" if copy else ""
+                self._probe(f"{name}:{label}{mark}", builder.build(*tails), contexts, shared=True)
+
+    def _copies(self, shape: Shape) -> int:
+        """How often the context ops of a shape are measured, each time in a session of its own.
+
+        An error of theirs is in all prices of the shape, with the same sign. Where a space has few shapes, it is in all
+        networks.
+        """
+        resting = sum(shape in (op.inputs[0], op.output) for op in self.targets)
+        return 1 + min(_MOST_EXTRA, round(_EXTRA_COPIES * resting / len(self.targets)))
 
     def _start(self, shape: Shape, around: Sequence[Op]) -> tuple[GraphBuilder, str]:
         """Entry and context ops of `shape`."""

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from latency_tables import LineJournal
 from profilers._errors import JournalError
-from profilers._sampling import Runnable, Sampler, SampleSet, SamplingSettings
+from profilers._sampling import CALIBRATION, Runnable, Sampler, SampleSet, SamplingSettings, same_graph
 
 _FORMAT = "hwnas-samples"
 _VERSION = 1
@@ -30,7 +30,7 @@ class SampleJournal:
         self.path = path
         self._header = {"format": _FORMAT, "version": _VERSION, **header}
         self.history: dict[str, SampleSet] = {}
-        self.rounds = 0
+        self.rounds = self.samples = 0
         try:
             self._file = LineJournal(path)
         except OSError as error:
@@ -61,7 +61,8 @@ class SampleJournal:
                 self.history[name] = SampleSet(int(repeats))
             return
         for name, seconds in record["seconds"].items():
-            self.history[name].seconds.append(float(seconds))
+            self.history[name].add(float(seconds), self.samples)
+            self.samples += 1
         self.rounds += 1
 
     def write_repeats(self, repeats: Mapping[str, int]) -> None:
@@ -71,7 +72,8 @@ class SampleJournal:
             self._write({"repeats": new})
 
     def write_round(self, number: int, seconds: Mapping[str, float]) -> None:
-        """Append one round."""
+        """Append one round; the order of `seconds` is the order in which they were measured."""
+        self.samples += len(seconds)
         self._write({"round": number, "seconds": {name: float(f"{value:.6g}") for name, value in seconds.items()}})
 
     def _write(self, record: Mapping[str, object]) -> None:
@@ -114,7 +116,15 @@ def sample_into(
     if not runnables:
         return {}
     history = {name: journal.history[name] for name in runnables if name in journal.history}
-    sampler = Sampler(runnables, settings, history=history, on_round=journal.write_round, tight=tight)
+    sampler = Sampler(
+        runnables,
+        settings,
+        history=history,
+        on_round=journal.write_round,
+        tight=tight,
+        watched=next((name for name in runnables if same_graph(name) == CALIBRATION), CALIBRATION),
+        first_moment=journal.samples,
+    )
     progress(f"warming up {what}")
     journal.write_repeats(sampler.choose_repeats())
 

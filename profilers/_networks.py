@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from latency_tables import OpGraph
 from profilers._backend import Backend
-from profilers._sampling import Sampler, SamplingSettings
+from profilers._sampling import Sampler, SampleSet, SamplingSettings, again, same_graph
+from profilers._speed import at_one_speed
 
 
 def measure_twice(
@@ -16,7 +17,7 @@ def measure_twice(
     *,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[tuple[float, float]]:
-    """Latencies of whole networks, measured in two separate passes of interleaved rounds.
+    """Latencies of whole networks at one speed of the machine, measured in two separate passes of interleaved rounds.
 
     Args:
         backend: device and runtime.
@@ -30,10 +31,12 @@ def measure_twice(
     Raises:
         UnsupportedGraphError: the runtime cannot execute a network.
     """
-    passes = []
-    for number in (1, 2):
+    samples: dict[str, SampleSet] = {}
+    for number, named in ((1, str), (2, again)):
         progress(f"measuring {len(graphs)} networks, pass {number} of 2")
-        runnables = {str(i): backend.load(graph, seed=number) for i, graph in enumerate(graphs)}
-        samples = Sampler(runnables, settings, seed=number).run()
-        passes.append([samples[str(i)].quantile() * 1e3 for i in range(len(graphs))])
-    return list(zip(*passes, strict=True))
+        runnables = {named(str(i)): backend.load(graph, seed=number) for i, graph in enumerate(graphs)}
+        taken = sum(len(one.seconds) for one in samples.values())
+        samples |= Sampler(runnables, settings, seed=number, first_moment=taken).run()
+    found = at_one_speed(samples, same_graph).samples
+    names = [str(i) for i in range(len(graphs))]
+    return [(found[name].quantile() * 1e3, found[again(name)].quantile() * 1e3) for name in names]

@@ -14,7 +14,7 @@ from profilers._operators._base import FloatArray
 from profilers._session import PROVIDER, BoundSession, find_provider, installed_providers, require_counter
 from profilers._weights import random_weights
 
-PROTOCOL = "onnxruntime-marginal-q10-v2"
+PROTOCOL = "onnxruntime-marginal-q10-v3"
 
 
 def runtime_identity(

@@ -7,12 +7,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from latency_tables import GraphError, Op, OpGraph
+from latency_tables import GraphBuilder, GraphError, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import CachePair, design_cache_pairs, typical_working_bytes
 from profilers._design import Probe, design_probes
 from profilers._errors import UnsupportedGraphError
-from profilers._sampling import Runnable
+from profilers._operators import _make as ops
+from profilers._sampling import CALIBRATION, Runnable, again
 from profilers._working_set import Sizes
 
 BEYOND_CACHES = 3.0
@@ -26,7 +27,7 @@ class Network:
     Attributes:
         arch: its text.
         graph: what is measured.
-        split: ``"calibration"`` or ``"held-out"``.
+        split: ``"calibration"``, ``"interval"`` or ``"held-out"``.
     """
 
     arch: str
@@ -82,19 +83,39 @@ class Plan:
             loaded |= {own: backend.load(pair.graph), tied: backend.load(pair.graph, tied=[pair.op])}
         return loaded
 
-    def load_networks(self, backend: Backend, seed: int) -> dict[str, Runnable]:
-        """Sessions of the whole networks; `seed` also numbers the pass."""
-        return {network_label(i, seed): backend.load(n.graph, seed=seed) for i, n in self.networks.items()}
+    def load_pass(self, backend: Backend, number: int, probes: Mapping[str, Runnable]) -> dict[str, Runnable]:
+        """Everything that is sampled in pass 1 or 2, under the names of that pass.
+
+        Args:
+            backend: loads networks (with weights that differ between the passes) and the calibration op.
+            number: of the pass.
+            probes: sessions of probes and pairs, as `load_probes` names them.
+        """
+        networks = {network_label(i): backend.load(n.graph, seed=number) for i, n in self.networks.items()}
+        calibration = {CALIBRATION: backend.load(calibration_graph(backend.image_channels))}
+        loaded = {**probes, **networks, **calibration}
+        return loaded if number == 1 else {again(name): runnable for name, runnable in loaded.items()}
+
+    @property
+    def names(self) -> set[str]:
+        """Of everything that is sampled in both passes."""
+        once = {probe.name for probe in self.probes} | {label for pair in self.pairs for label in pair.labels}
+        once |= {network_label(i) for i in self.networks} | {CALIBRATION}
+        return once | {again(name) for name in once}
 
 
-def again(name: str) -> str:
-    """What a runnable is called in the second pass."""
-    return f"{name} (again)"
+def network_label(index: int) -> str:
+    """Name of a network's runnable in the first pass."""
+    return f"network:{index}"
 
 
-def network_label(index: int, number: int) -> str:
-    """Name of a network's runnable in pass 1 or 2."""
-    return f"network:{index}:{number}"
+def calibration_graph(image_channels: int) -> OpGraph:
+    """The calibration op: a few convolutions that every device runs, timed in every round."""
+    builder = GraphBuilder((image_channels, 16, 16))
+    x = builder.add("entry", ops.conv(builder.input_shape, 32, 3, act="relu"), "input")
+    for i in range(4):
+        x = builder.add(f"conv{i}", ops.conv((32, 16, 16), 32, 3, act="relu"), x)
+    return builder.build(x)
 
 
 def design_plan(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,28 +11,28 @@ from latency_tables import (
     SESSION,
     CacheCurve,
     Entry,
-    GraphBuilder,
     LatencyTable,
     NetworkMeasurement,
     Op,
-    OpGraph,
 )
 from profilers._backend import Backend
 from profilers._cache_curve import fit_cache_curve, probe_extra_ms
 from profilers._design import Probe
 from profilers._energy import energy_facts
 from profilers._journal import SampleJournal, sample_into
-from profilers._operators import _make as ops
-from profilers._plan import Network, Plan, again, design_plan, load_plan, network_label
-from profilers._sampling import CALIBRATION, SampleSet, SamplingSettings, drift, split_half_noise
+from profilers._plan import Network, Plan, design_plan, load_plan, network_label
+from profilers._sampling import CALIBRATION, SampleSet, SamplingSettings, again, drift, same_graph, split_half_noise
 from profilers._solve import OpPrice, solve_prices
+from profilers._speed import Steady, at_one_speed
 from profilers._working_set import Sizes, op_kernels
 
 Progress = Callable[[str], None]
 CALIBRATION_MS = "calibration_op_ms"
 """Where a table's environment holds the time of the calibration op."""
 DRIFT_ALARM = 0.05
-"""Drift of the calibration op above which a note warns."""
+"""Drift of the calibration op, at one speed of the machine, above which a note warns."""
+SPEED_ALARM = 0.15
+"""Range of the machine's speed above which a note says so."""
 CHECKED_NETWORKS = 3
 """Networks whose execution is compared with what the table prices."""
 UNSTABLE = 0.10
@@ -76,15 +75,14 @@ def profile_ops(
         if samples_file.rounds:
             progress(f"going on after {samples_file.rounds} rounds in {journal}")
         progress(f"loading {len(plan.probes) + 2 * len(plan.pairs)} probes and {len(networks)} networks")
-        plan, runnables = load_plan(plan, backend, targets)
-        calibration = runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
-        samples: dict[str, SampleSet] = {}
-        for number in (1, 2):
-            if number == 2:
-                runnables.clear()
-                runnables |= {again(name): loaded for name, loaded in plan.load_probes(backend).items()}
-            runnables |= plan.load_networks(backend, seed=number)
-            samples |= sample_into(samples_file, runnables, settings, plan.tight, f"pass {number} of 2", progress)
+        plan, probes = load_plan(plan, backend, targets)
+        runnables = plan.load_pass(backend, 1, probes)
+        samples = sample_into(samples_file, runnables, settings, plan.tight, "pass 1 of 2", progress)
+        calibration = runnables[CALIBRATION]
+        runnables.clear()
+        probes.clear()
+        runnables = plan.load_pass(backend, 2, plan.load_probes(backend))
+        samples |= sample_into(samples_file, runnables, settings, plan.tight, "pass 2 of 2", progress)
     energy = energy_facts(backend.energy_counter, calibration)
     return make_table(backend, plan, targets, samples, space=space, settings=settings, energy=energy)
 
@@ -111,6 +109,8 @@ def make_table(
         energy: of the calibration op, for the table's environment.
     """
     plan = plan.with_second_pass()
+    steady = at_one_speed(samples, same_graph)
+    samples = steady.samples
     curve = fit_cache_curve(plan.pairs, samples, fast_cache_bytes=backend.fast_cache_bytes, sizes=plan.sizes)
     entries = _entries(targets, plan, samples, curve)
     measured = _measurements(plan.networks, samples, entries, curve)
@@ -118,37 +118,30 @@ def make_table(
         identity=backend.identity(),
         environment={
             **backend.environment(),
-            **_circumstances(samples),
+            **_circumstances(steady),
             **energy,
         },
         settings=settings.as_dict(),
         space=space,
         entries=entries,
         networks=measured,
-        notes=(*_notes(samples, entries, measured), *_execution_notes(backend, plan), *backend.warnings()),
+        notes=(*_notes(steady, entries), *_execution_notes(backend, plan), *backend.warnings()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         cache=curve,
     )
 
 
-def _circumstances(samples: Mapping[str, SampleSet]) -> dict[str, object]:
+def _circumstances(steady: Steady) -> dict[str, object]:
     """What the samples say of the machine while it measured."""
-    halves = split_half_noise(samples.values())
+    halves = split_half_noise(steady.samples.values())
+    calibration = _both_passes(CALIBRATION, steady.samples)
     return {
-        CALIBRATION_MS: samples[CALIBRATION].quantile() * 1e3,
-        "calibration_op_drift": drift(samples[CALIBRATION]),
+        CALIBRATION_MS: calibration.quantile() * 1e3,
+        "calibration_op_drift": drift(calibration),
+        "speed_range": steady.range,
         "split_half_median": halves[0] if halves else None,
         "split_half_p90": halves[1] if halves else None,
     }
-
-
-def calibration_graph(image_channels: int) -> OpGraph:
-    """The calibration op: a few convolutions that every device runs, timed in every round."""
-    builder = GraphBuilder((image_channels, 16, 16))
-    x = builder.add("entry", ops.conv(builder.input_shape, 32, 3, act="relu"), "input")
-    for i in range(4):
-        x = builder.add(f"conv{i}", ops.conv((32, 16, 16), 32, 3, act="relu"), x)
-    return builder.build(x)
 
 
 def _entries(
@@ -174,9 +167,11 @@ def _entries(
 
 def _both_passes(name: str, samples: Mapping[str, SampleSet]) -> SampleSet:
     """All samples of a probe."""
-    name = name.removesuffix(again(""))
+    name = same_graph(name)
     first, second = samples[name], samples[again(name)]
-    return SampleSet(first.repeats, [*first.seconds, *second.seconds], second.stop)
+    return SampleSet(
+        first.repeats, [*first.seconds, *second.seconds], second.stop, moments=[*first.moments, *second.moments]
+    )
 
 
 def _with_sizes(entry: Entry, sizes: Sizes) -> Entry:
@@ -222,8 +217,8 @@ def _measurements(
             arch=network.arch,
             split=network.split,
             unfitted_ms=prices.unfitted_graph_ms(network.graph),
-            measured_ms=samples[network_label(i, 1)].quantile() * 1e3,
-            repeat_ms=samples[network_label(i, 2)].quantile() * 1e3,
+            measured_ms=samples[network_label(i)].quantile() * 1e3,
+            repeat_ms=samples[again(network_label(i))].quantile() * 1e3,
         )
         for i, network in networks.items()
     )
@@ -235,20 +230,17 @@ def _execution_notes(backend: Backend, plan: Plan) -> list[str]:
     return backend.execution_notes({network.arch: network.graph for network in ranked[:CHECKED_NETWORKS]})
 
 
-def _notes(
-    samples: Mapping[str, SampleSet], entries: Mapping[Op, Entry], networks: Sequence[NetworkMeasurement]
-) -> list[str]:
+def _notes(steady: Steady, entries: Mapping[Op, Entry]) -> list[str]:
     notes = []
-    change = statistics.median(n.repeat_ms / n.measured_ms for n in networks) - 1 if networks else 0.0
-    if abs(change) > DRIFT_ALARM:
+    if steady.range > SPEED_ALARM:
         notes.append(
-            f"the second pass took {change:+.0%} longer than the first: the machine changed its speed; "
-            "run the same `hwnas profile` with --force when it is steadier"
+            f"the machine's speed moved by {steady.range:.0%} while measuring; prices are those of its faster moments, "
+            "so networks will take longer in the slower ones"
         )
-    moved = drift(samples[CALIBRATION])
+    moved = drift(_both_passes(CALIBRATION, steady.samples))
     if moved > DRIFT_ALARM:
         notes.append(
-            f"the calibration op drifted by {moved:.0%} while measuring: something else used this machine; "
+            f"the calibration op drifted by {moved:.0%} against everything else: something else used this machine; "
             "close it and run the same `hwnas profile` with --force"
         )
     shaky = sum(entry.status == "unstable" for entry in entries.values())

@@ -9,9 +9,10 @@ from latency_tables import CacheCurve, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import probe_extra_ms
 from profilers._design import Probe, design_probes, probe_name
-from profilers._profile import calibration_graph
+from profilers._plan import calibration_graph
 from profilers._sampling import CALIBRATION, Runnable, Sampler, SamplingSettings
 from profilers._solve import solve_prices
+from profilers._speed import at_one_speed
 from profilers._working_set import Sizes
 
 
@@ -60,7 +61,7 @@ def remeasure(
     runnables |= {f"network:{i}": backend.load(graph, seed=1) for i, graph in enumerate(networks)}
     runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
     tight = frozenset(probe.name for probe in probes if probe.shared)
-    samples = Sampler(runnables, settings, tight=tight).run()
+    samples = at_one_speed(Sampler(runnables, settings, tight=tight).run()).samples
     sizes = Sizes(backend.element_bytes, backend.batch)
     prices = solve_prices(probes, samples, extra_ms=probe_extra_ms(probes, curve, sizes))
     return Remeasured(

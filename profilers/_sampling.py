@@ -24,6 +24,19 @@ CALIBRATION = "calibration"
 """Name of the runnable whose drift is watched and reported."""
 
 
+_AGAIN = " (again)"
+
+
+def again(name: str) -> str:
+    """What a session of the graph `name` is called in a second pass."""
+    return name + _AGAIN
+
+
+def same_graph(name: str) -> str:
+    """The graph that a runnable of either pass executes."""
+    return name.removesuffix(_AGAIN)
+
+
 class Runnable(Protocol):
     """Something that can be timed."""
 
@@ -93,12 +106,19 @@ class SampleSet:
         repeats: executions in one sample.
         stop: why its sampling ended; None while it goes on.
         widths: relative half-widths of q10 at the looks so far.
+        moments: when each sample was taken: its number among all samples, rising with time.
     """
 
     repeats: int
     seconds: list[float] = field(default_factory=list)
     stop: StopReason | None = None
     widths: list[float] = field(default_factory=list)
+    moments: list[int] = field(default_factory=list)
+
+    def add(self, seconds: float, moment: int) -> None:
+        """Take one more sample in."""
+        self.seconds.append(seconds)
+        self.moments.append(moment)
 
     def quantile(self, q: float = QUANTILE) -> float:
         """The q-quantile in seconds."""
@@ -157,13 +177,15 @@ class Sampler:
     """Runs the rounds.
 
     Args:
-        runnables: what to time, by name; one called `CALIBRATION` is sampled in every round.
+        runnables: what to time, by name.
         settings: when to stop.
         seed: of the order inside the rounds and of the bootstrap.
         history: rounds of an earlier, interrupted sampling (`SampleSet` by name).
         on_round: called after each round with its number and the seconds of each runnable, before the next one
             starts: where a journal is written.
         tight: names that must reach half the target (baselines that many prices rest on).
+        watched: name of the runnable that is sampled in every round, where there is one.
+        first_moment: number of the first sample, where nothing was sampled before.
         clock: seconds since any moment.
     """
 
@@ -176,6 +198,8 @@ class Sampler:
         history: Mapping[str, SampleSet] | None = None,
         on_round: RoundSink | None = None,
         tight: frozenset[str] = frozenset(),
+        watched: str = CALIBRATION,
+        first_moment: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runnables = dict(runnables)
@@ -185,7 +209,9 @@ class Sampler:
         self._tight = tight
         self._clock = clock
         self._group = shared_group(self._runnables.values())
+        self._watched = watched
         self.samples: dict[str, SampleSet] = dict(history or {})
+        self._moment = max((one.moments[-1] + 1 for one in self.samples.values() if one.moments), default=first_moment)
 
     def choose_repeats(self) -> dict[str, int]:
         """Warm every runnable up; returns how often each is repeated in a sample (earlier choices stay)."""
@@ -230,15 +256,16 @@ class Sampler:
 
     def _active(self) -> list[str]:
         active = [name for name in self._runnables if self.samples[name].stop is None]
-        if CALIBRATION in self._runnables and CALIBRATION not in active and active:
-            active.append(CALIBRATION)
-        return [] if active == [CALIBRATION] and len(self._runnables) > 1 else active
+        if self._watched in self._runnables and self._watched not in active and active:
+            active.append(self._watched)
+        return [] if active == [self._watched] and len(self._runnables) > 1 else active
 
     def _round(self, number: int, active: list[str]) -> None:
         order = np.random.default_rng((self._seed, number)).permutation(len(active))
         taken = self._time([active[int(index)] for index in order])
         for name, seconds in taken.items():
-            self.samples[name].seconds.append(seconds)
+            self.samples[name].add(seconds, self._moment)
+            self._moment += 1
         if self._on_round is not None:
             self._on_round(number, taken)
 

@@ -12,13 +12,13 @@ from latency_tables import LatencyTable, Op, OpGraph, write_atomic
 from profilers._errors import EnergyUnavailableError, ProfilerError, UnsupportedGraphError
 from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity
 from profilers._operators._base import FloatArray
-from profilers._plan import Network, Plan, again, design_plan
-from profilers._profile import calibration_graph, make_table
+from profilers._plan import Network, Plan, design_plan
+from profilers._profile import make_table
 from profilers._remote._archive import runner_archive
 from profilers._remote._facts import DeviceFacts, read_energy, read_facts, read_samples
 from profilers._remote._job import JOB, RESULT, VERSION
 from profilers._remote._store import digest_of
-from profilers._sampling import CALIBRATION, Runnable, SamplingSettings
+from profilers._sampling import SamplingSettings
 
 _README = """A profile to be measured on a device.
 
@@ -163,12 +163,7 @@ def write_bundle(
 
 def _written(plan: Plan, backend: CarriedBackend, number: int) -> dict[str, dict[str, Any]]:
     """The runnables of pass 1 or 2 by name, written as files."""
-    loaded: dict[str, Runnable] = plan.load_probes(backend)
-    if number == 2:
-        loaded = {again(name): runnable for name, runnable in loaded.items()}
-    else:
-        loaded[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
-    loaded |= plan.load_networks(backend, seed=number)
+    loaded = plan.load_pass(backend, number, plan.load_probes(backend))
     return {
         name: {"digest": one.digest, "seed": one.seed}
         for name, one in loaded.items()
@@ -227,17 +222,10 @@ def table_of_result(
             backend,
             plan,
             targets,
-            read_samples(result["samples"], _names(plan), source),
+            read_samples(result["samples"], plan.names, source),
             space=space,
             settings=settings,
             energy=read_energy(result["energy"]),
         )
     except (KeyError, TypeError, ValueError):
         raise ProfilerError(f"{source} is damaged; bring result.json back from the device again") from None
-
-
-def _names(plan: Plan) -> set[str]:
-    """Of everything that was measured."""
-    twice = plan.with_second_pass()
-    names = {probe.name for probe in twice.probes} | {label for pair in twice.pairs for label in pair.labels}
-    return names | {CALIBRATION} | {f"network:{i}:{number}" for i in plan.networks for number in (1, 2)}

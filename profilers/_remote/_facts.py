@@ -162,7 +162,10 @@ def read_samples(record: object, names: Collection[str], source: str) -> dict[st
         seconds = read_seconds(one["seconds"], len(one["seconds"]), source)
         if not seconds or one["stop"] not in STOP_REASONS:
             raise ValueError(f"{name} was not measured to the end")
-        found[name] = SampleSet(max(1, _count(one["repeats"])), seconds, one["stop"])
+        moments = _list(one["moments"], _count)
+        if len(moments) != len(seconds):
+            raise ValueError(f"{name} does not say when it was measured")
+        found[name] = SampleSet(max(1, _count(one["repeats"])), seconds, one["stop"], moments=moments)
     return found
 
 

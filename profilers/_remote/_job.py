@@ -22,7 +22,7 @@ from profilers._sampling import CALIBRATION, Runnable, SampleSet, SamplingSettin
 from profilers._session import BoundSession, find_provider, require_counter
 
 JOB, RESULT = "hwnas-job", "hwnas-job-result"
-VERSION = 1
+VERSION = 2
 
 
 def run_job(folder: Path) -> int:
@@ -86,7 +86,8 @@ def _run(job: Mapping[str, Any], folder: Path, progress: Any) -> dict[str, Any]:
         "provider": provider,
         "energy": energy,
         "samples": {
-            name: {"repeats": one.repeats, "seconds": one.seconds, "stop": one.stop} for name, one in samples.items()
+            name: {"repeats": one.repeats, "seconds": one.seconds, "moments": one.moments, "stop": one.stop}
+            for name, one in samples.items()
         },
     }
 
