@@ -13,6 +13,7 @@ from latency_tables._errors import (
 from latency_tables._files import JournalInUseError, LineJournal, write_atomic
 from latency_tables._format import dump_table, load_table, parse_table, save_table
 from latency_tables._graph import INPUT, GraphBuilder, Node, OpGraph
+from latency_tables._handover import HANDOVER, count_handovers
 from latency_tables._merge import merge_tables
 from latency_tables._op import Op, Shape, sorted_attributes
 from latency_tables._table import SESSION, Entry, LatencyTable, Price
@@ -27,6 +28,7 @@ from latency_tables._validation import (
 )
 
 __all__ = [
+    "HANDOVER",
     "INPUT",
     "SESSION",
     "Agreement",
@@ -52,6 +54,7 @@ __all__ = [
     "ValidationReport",
     "agreement",
     "content_hash",
+    "count_handovers",
     "dump_table",
     "load_table",
     "merge_tables",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 _SHIFT_SD = 0.1
-_TILT_SD = 0.1
+_TILT_SD = 0.05
 _NOISE = 0.01
-_WORTH = 0.8
+_ITERATIONS = 5
 _PRIOR_ERROR, _PRIOR_NETWORKS = 0.025, 5
 _MANY = 200
 
@@ -24,7 +24,7 @@ class Calibration:
 
     Attributes:
         shift: log factor on networks of the size `centre_ms`; 0 changes nothing.
-        tilt: what large networks take more than small ones, as an exponent; 0 where a factor alone does as well.
+        tilt: what large networks take more than small ones, as an exponent.
         centre_ms: geometric mean of the calibration networks' predictions.
     """
 
@@ -44,10 +44,8 @@ def fit_calibration(
     """Fit shift and tilt to a few whole networks, both shrunk towards 0.
 
     The mode of the posterior of a linear regression of log ratios on log predictions, with normal priors of standard
-    deviation 0.1 on both coefficients and the residuals' own variance as noise (at least 1 %); a network that
-    a burst of noise hit is drawn in towards the others. The tilt is used where
-    it makes the leave-one-out squared error at least a fifth smaller: on few networks a second coefficient
-    easily makes a good table worse.
+    deviation 0.1 (shift) and 0.05 (tilt) and the residuals' variance as noise, for which a table that errs by 2.5 %
+    counts as much as five networks. A network that a burst of noise hit is drawn in towards the others.
 
     Args:
         predicted_ms: predictions ``(n,)`` with nothing fitted.
@@ -56,10 +54,14 @@ def fit_calibration(
     x, y = np.asarray(predicted_ms, dtype=np.float64), np.asarray(measured_ms, dtype=np.float64)
     if len(x) == 0:
         return Calibration()
-    if len(x) < 5:
-        return _plain(x, y)
-    errors = [float(np.sum(_left_out(x, y, fit) ** 2)) for fit in (_plain, _tilted)]
-    return _tilted(x, y) if errors[1] < _WORTH * errors[0] else _plain(x, y)
+    centre = float(np.exp(np.mean(np.log(x))))
+    columns = np.stack([np.ones(len(x)), np.log(x / centre)], axis=1)
+    ratios = _without_outliers(np.log(y / x))
+    precision, variance, found = np.diag([_SHIFT_SD**-2, _TILT_SD**-2]), _PRIOR_ERROR**2, np.zeros(2)
+    for _ in range(_ITERATIONS):
+        found = np.linalg.solve(columns.T @ columns / variance + precision, columns.T @ ratios / variance)
+        variance = _error_variance(ratios - columns @ found)
+    return Calibration(float(found[0]), float(found[1]), centre)
 
 
 def predictive_spread(
@@ -73,9 +75,9 @@ def predictive_spread(
     own network; further networks are predicted with the calibration as it is. Fewer than two hundred networks say too
     little of their errors' 90th percentile; their interval is that of the t distribution which a normal error of
     unknown variance predicts (Gelman et al. 2013, Bayesian Data Analysis, section 3.2), with a scaled inverse
-    chi-squared prior: a table is expected to err by 2.5 %, which weighs as much as five networks. From two hundred on it is the
-    ``ceil(0.9 (n + 1))``-th smallest absolute log ratio (jackknife conformal prediction: Lei et al. 2018, arXiv
-    1604.04173, sections 2.2 and 2.4).
+    chi-squared prior: a table is expected to err by 2.5 %, which weighs as much as five networks. From two hundred on
+    it is the ``ceil(0.9 (n + 1))``-th smallest absolute log ratio (jackknife conformal prediction: Lei et al. 2018,
+    arXiv 1604.04173, sections 2.2 and 2.4).
 
     Args:
         predicted_ms: predictions ``(n,)`` of the calibration networks with nothing fitted.
@@ -86,37 +88,23 @@ def predictive_spread(
 
     x, y = np.asarray(predicted_ms, dtype=np.float64), np.asarray(measured_ms, dtype=np.float64)
     others, found = np.asarray(further[0], dtype=np.float64), np.asarray(further[1], dtype=np.float64)
-    errors = [_left_out(x, y, fit_calibration), np.log(found / fit_calibration(x, y).apply(others))]
+    errors = [_left_out(x, y), np.log(found / fit_calibration(x, y).apply(others))]
     residuals = np.abs(np.concatenate(errors))
     if len(residuals) >= _MANY:
         return float(np.sort(residuals)[min(len(residuals), math.ceil(0.9 * (len(residuals) + 1))) - 1])
-    freedom = _PRIOR_NETWORKS + len(residuals)
-    variance = (_PRIOR_NETWORKS * _PRIOR_ERROR**2 + float(np.sum(residuals**2))) / freedom
-    return float(stdtrit(freedom, 0.95)) * math.sqrt(variance)
+    return float(stdtrit(_PRIOR_NETWORKS + len(residuals), 0.95)) * math.sqrt(_error_variance(residuals))
 
 
-def _left_out(x: FloatArray, y: FloatArray, fit: Callable[[FloatArray, FloatArray], Calibration]) -> FloatArray:
+def _error_variance(errors: FloatArray) -> float:
+    """Variance of log errors ``(n,)`` whose mean is 0, with what is expected of a table as if more had said so."""
+    squares = _PRIOR_NETWORKS * _PRIOR_ERROR**2 + float(np.sum(errors**2))
+    return squares / (_PRIOR_NETWORKS + len(errors))
+
+
+def _left_out(x: FloatArray, y: FloatArray) -> FloatArray:
     """Log errors ``(n,)`` of each network under the calibration by all the others."""
     kept = [np.arange(len(x)) != i for i in range(len(x))]
-    return np.array([math.log(y[i] / fit(x[k], y[k]).apply(x[i])) for i, k in enumerate(kept)])
-
-
-def _plain(x: FloatArray, y: FloatArray) -> Calibration:
-    return _fit(x, y, tilted=False)
-
-
-def _tilted(x: FloatArray, y: FloatArray) -> Calibration:
-    return _fit(x, y, tilted=True)
-
-
-def _fit(x: FloatArray, y: FloatArray, tilted: bool) -> Calibration:
-    centre = float(np.exp(np.mean(np.log(x))))
-    columns = np.stack([np.ones(len(x)), np.log(x / centre)], axis=1)[:, : 1 + tilted]
-    ratios = _without_outliers(np.log(y / x))
-    precision = np.diag([_SHIFT_SD**-2, _TILT_SD**-2][: 1 + tilted])
-    noise = max(_NOISE, float(np.std(ratios)))
-    found = np.linalg.solve(columns.T @ columns / noise**2 + precision, columns.T @ ratios / noise**2)
-    return Calibration(float(found[0]), float(found[1]) if tilted else 0.0, centre)
+    return np.array([math.log(y[i] / fit_calibration(x[k], y[k]).apply(x[i])) for i, k in enumerate(kept)])
 
 
 def _without_outliers(values: FloatArray) -> FloatArray:

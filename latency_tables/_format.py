@@ -144,8 +144,15 @@ def _entry(record: Mapping[str, Any]) -> Entry:
         weight_bytes=_count(record["weight_bytes"]),
         kernels=_count(record["kernels"]),
         activation_bytes=_count(record["activation_bytes"]),
+        on_one_core=_flag(record.get("on_one_core")),
         **times,
     )
+
+
+def _flag(value: object) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    raise ValueError(f"{value!r} is neither true nor false")
 
 
 def _cache(record: Mapping[str, Any] | None) -> CacheCurve | None:

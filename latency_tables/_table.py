@@ -14,7 +14,8 @@ from latency_tables._cache import CacheCurve
 from latency_tables._calibration import Calibration, fit_calibration, predictive_spread
 from latency_tables._errors import IdentityMismatchError, UnmeasuredOpError
 from latency_tables._graph import OpGraph
-from latency_tables._op import Op
+from latency_tables._handover import HANDOVER, count_handovers
+from latency_tables._op import Op, Shape
 from latency_tables._validation import (
     NetworkMeasurement,
     ValidationReport,
@@ -45,6 +46,7 @@ class Entry:
         weight_bytes: of the op's weights.
         kernels: kernels that the runtime executes for it.
         activation_bytes: largest sum of live activations inside it, at the table's batch size.
+        on_one_core: whether one of several threads executes it alone; None where the table prices no hand-overs.
     """
 
     op: Op
@@ -60,6 +62,7 @@ class Entry:
     weight_bytes: int = 0
     kernels: int = 0
     activation_bytes: int = 0
+    on_one_core: bool | None = None
 
     @property
     def priced(self) -> bool:
@@ -198,19 +201,19 @@ class LatencyTable:
         Raises:
             UnmeasuredOpError: naming every op without a price.
         """
-        counts = _counts(ops)
+        counts = self._counts(ops)
         self._require_priced(counts)
         return sum(self.entries[op].q10_ms * count for op, count in counts.items())
 
     def touched_bytes_of(self, ops: OpGraph | Mapping[Op, int]) -> float:
         """Bytes of weights and of the runtime's own data that one inference of these ops touches."""
         kernel = self.cache.kernel_bytes if self.cache is not None else 0
-        rows = ((self.entries[op], count) for op, count in _counts(ops).items())
+        rows = ((self.entries[op], count) for op, count in self._counts(ops).items())
         return float(sum(count * (row.weight_bytes + row.kernels * kernel) for row, count in rows))
 
     def activation_bytes_of(self, ops: OpGraph | Mapping[Op, int]) -> float:
         """Bytes of the largest activations that are live inside one of these ops."""
-        return float(max((self.entries[op].activation_bytes for op in _counts(ops)), default=0))
+        return float(max((self.entries[op].activation_bytes for op in self._counts(ops)), default=0))
 
     def unfitted_graph_ms(self, graph: OpGraph) -> float:
         """What a whole network costs, with the cost of a session; nothing fitted.
@@ -218,9 +221,8 @@ class LatencyTable:
         Raises:
             UnmeasuredOpError: naming every op without a price.
         """
-        counts = graph.without_dead_code().op_counts.copy()
-        counts[SESSION] += 1
-        return self.unfitted_ms(counts)
+        counts = self._counts(graph.without_dead_code())
+        return self.unfitted_ms({**counts, SESSION: 1})
 
     def price(self, graph: OpGraph) -> Price:
         """Predicted latency of a whole network.
@@ -240,6 +242,19 @@ class LatencyTable:
         if spread is None:
             return Price(value, None, None)
         return Price(value, value * math.exp(-spread), value * math.exp(spread))
+
+    def _counts(self, ops: OpGraph | Mapping[Op, int]) -> Mapping[Op, int]:
+        """How often each row is paid for: the ops of a graph, and what they cross over between cores."""
+        if not isinstance(ops, OpGraph):
+            return ops
+        on_one_core, shapes = self._handovers
+        return ops.op_counts + count_handovers(ops, on_one_core, shapes) if shapes else ops.op_counts
+
+    @cached_property
+    def _handovers(self) -> tuple[dict[Op, bool], set[Shape]]:
+        """Which ops one core executes alone, and the shapes of tensors whose hand-overs have prices."""
+        known = {op: entry.on_one_core for op, entry in self.entries.items() if entry.on_one_core is not None}
+        return known, {op.output for op in self.entries if op.kind == HANDOVER}
 
     def _require_priced(self, wanted: Iterable[Op]) -> None:
         missing = [op for op in wanted if (entry := self.entries.get(op)) is None or not entry.priced]
@@ -271,10 +286,6 @@ class LatencyTable:
             for fact in watched
             if self.environment.get(fact) != environment.get(fact)
         ]
-
-
-def _counts(ops: OpGraph | Mapping[Op, int]) -> Mapping[Op, int]:
-    return ops.op_counts if isinstance(ops, OpGraph) else ops
 
 
 def _importance(fact: str) -> tuple[int, str]:

@@ -27,7 +27,8 @@ from profilers._operators import _make as ops
 from profilers._plan import Network
 from profilers._profile import CALIBRATION_MS, profile_ops
 from profilers._remeasure import Remeasured, remeasure
-from profilers._sampling import Runnable, Sampler, SampleSet, SamplingSettings, relative_half_width
+from profilers._samples import SampleSet, relative_half_width
+from profilers._sampling import Runnable, Sampler, SamplingSettings
 from profilers._session import BoundSession, installed_providers, make_session
 from profilers._weights import graph_parameters, initial_value, random_weights
 

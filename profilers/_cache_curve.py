@@ -13,7 +13,7 @@ import numpy.typing as npt
 from latency_tables import INPUT, CacheCurve, GraphBuilder, Op, OpGraph
 from profilers._design import Probe, is_chainable, is_closed, op_macs
 from profilers._operators import _make as ops
-from profilers._sampling import SampleSet
+from profilers._samples import SampleSet
 from profilers._working_set import Sizes, op_weights
 
 FloatArray = npt.NDArray[np.float64]

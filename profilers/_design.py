@@ -21,6 +21,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from latency_tables import INPUT, SESSION, GraphBuilder, Op, OpGraph, Shape, sorted_attributes
+from profilers._division import Cores
 from profilers._errors import OperatorError
 from profilers._operators import _make as ops
 from profilers._operators import parts_of, primitive_of
@@ -66,7 +67,12 @@ class Probe:
 
 
 def design_probes(
-    targets: Iterable[Op], image_channels: int = 3, *, tie: bool = False, avoid: Collection[Op] = ()
+    targets: Iterable[Op],
+    image_channels: int = 3,
+    *,
+    tie: bool = False,
+    avoid: Collection[Op] = (),
+    cores: Cores | None = None,
 ) -> list[Probe]:
     """Graphs from whose times the price of every op of `targets` can be solved.
 
@@ -75,17 +81,22 @@ def design_probes(
         image_channels: channels of the images, which chains begin with.
         tie: whether copies of an op with many weights share them.
         avoid: targets that no other op's chain may hold, since the runtime refuses them.
+        cores: how threads share the ops; then hand-overs between them have prices, too.
 
     Raises:
         OperatorError: an op has shapes for which no chain can be built.
     """
     wanted = sorted(set(targets), key=lambda op: op.key)
-    return _Designer(wanted, image_channels, tie, frozenset(avoid)).run()
+    return _Designer(wanted, image_channels, tie, frozenset(avoid), cores).run()
 
 
 class _Designer:
-    def __init__(self, targets: list[Op], image_channels: int, tie: bool, avoid: frozenset[Op]) -> None:
+    def __init__(
+        self, targets: list[Op], image_channels: int, tie: bool, avoid: frozenset[Op], cores: Cores | None
+    ) -> None:
         self.targets = targets
+        self.cores = cores
+        self.crossing = crossing_shapes(targets, cores)
         self.avoid = avoid
         self.image_channels = image_channels
         self.tie = tie
@@ -106,6 +117,9 @@ class _Designer:
         for op in self.targets:
             if op.kind != "global_pool":
                 (self._chain if _keeps_shape(op) else self._bridge)(op)
+        for op in self.targets:
+            if op.output in self.crossing and _keeps_shape(op) and self.cores is not None and self.cores.on_one(op):
+                self._run(op)
         return self.probes
 
     def _probe(self, name: str, graph: OpGraph, contexts: Iterable[Op] = (), shared: bool = False) -> None:
@@ -113,6 +127,8 @@ class _Designer:
         counts = Counter(node.op for node in fused.nodes if not node.name.startswith(_CONTEXT))
         counts.update(contexts)
         counts[SESSION] += 1
+        if self.cores is not None:
+            counts.update(self.cores.handovers(fused, self.crossing))
         tied = frozenset(op for op in fused.op_counts if self.tie and op_weights(op) > _TIED_WEIGHTS)
         self.probes.append(Probe(name, fused, counts, shared, tied))
 
@@ -169,6 +185,18 @@ class _Designer:
         graph = builder.build(builder.add("pool", ops.global_pool(op.output), x))
         self._probe(probe_name(op), graph, [context_op(op.output, QUAD)])
 
+    def _run(self, op: Op) -> None:
+        """An op that one core executes, three times in a row: data cross over to it and back once, not three times."""
+        first, second, third = self.neighbours[op.output]
+        builder, x = self._start(op.output, (first,))
+        skipped = x
+        for i in range(3):
+            x, skipped = builder.add(f"op{i}", op, *(x, skipped)[: len(op.inputs)]), x
+        for i, follower in enumerate((second, third, first)):
+            x = builder.add(f"{_CONTEXT}after{i}", follower, x)
+        graph = builder.build(builder.add("pool", ops.global_pool(op.output), x))
+        self._probe(f"run:{op.key}", graph, [context_op(op.output, QUAD)], shared=True)
+
     def _bridge(self, op: Op) -> None:
         """An op that changes the shape, once, between context ops of both shapes."""
         source = op.inputs[0]
@@ -187,6 +215,13 @@ class _Designer:
             contexts.append(context_op(op.output, PAIR))
             y = builder.add("pool", ops.global_pool(op.output), y)
         self._probe(probe_name(op), builder.build(y), contexts)
+
+
+def crossing_shapes(targets: Iterable[Op], cores: Cores | None) -> frozenset[Shape]:
+    """Shapes that some op keeps which one core executes alone: by such ops the price of a crossing is told."""
+    if cores is None:
+        return frozenset()
+    return frozenset(op.output for op in targets if _keeps_shape(op) and cores.on_one(op))
 
 
 def is_chainable(op: Op) -> bool:

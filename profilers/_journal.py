@@ -9,7 +9,8 @@ from types import TracebackType
 
 from latency_tables import LineJournal
 from profilers._errors import JournalError
-from profilers._sampling import CALIBRATION, Runnable, Sampler, SampleSet, SamplingSettings, same_graph
+from profilers._samples import SampleSet
+from profilers._sampling import CALIBRATION, Runnable, Sampler, SamplingSettings, same_graph
 
 _FORMAT = "hwnas-samples"
 _VERSION = 1
@@ -99,7 +100,7 @@ def sample_into(
     journal: SampleJournal,
     runnables: Mapping[str, Runnable],
     settings: SamplingSettings,
-    tight: frozenset[str],
+    care: Mapping[str, float],
     what: str,
     progress: Callable[[str], None],
 ) -> dict[str, SampleSet]:
@@ -109,7 +110,7 @@ def sample_into(
         journal: open.
         runnables: by name; none give no samples.
         settings: of the sampling.
-        tight: names that must reach half the target.
+        care: how much more than the others some are to be measured, as `Sampler` takes it.
         what: the pass, for people.
         progress: receives lines for people.
     """
@@ -121,7 +122,7 @@ def sample_into(
         settings,
         history=history,
         on_round=journal.write_round,
-        tight=tight,
+        care=care,
         watched=next((name for name in runnables if same_graph(name) == CALIBRATION), CALIBRATION),
         first_moment=journal.samples,
     )

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from latency_tables import OpGraph
 from profilers._backend import Backend
-from profilers._sampling import Sampler, SampleSet, SamplingSettings, again, same_graph
+from profilers._samples import SampleSet
+from profilers._sampling import Sampler, SamplingSettings, again, same_graph
 from profilers._speed import at_one_speed
 
 

@@ -11,6 +11,7 @@ from latency_tables import GraphBuilder, GraphError, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import CachePair, design_cache_pairs, typical_working_bytes
 from profilers._design import Probe, design_probes
+from profilers._division import Cores, cores_of
 from profilers._errors import UnsupportedGraphError
 from profilers._operators import _make as ops
 from profilers._sampling import CALIBRATION, Runnable, again
@@ -45,6 +46,7 @@ class Plan:
         pairs: for the cost of working sets beyond the caches; none where all networks are.
         networks: whole networks by number.
         refused: ops that the runtime cannot execute, with its reason.
+        cores: how threads share the ops, where that is known.
     """
 
     sizes: Sizes
@@ -52,6 +54,7 @@ class Plan:
     pairs: list[CachePair]
     networks: Mapping[int, Network]
     refused: Mapping[Op, str] = field(default_factory=dict)
+    cores: Cores | None = None
 
     def digest(self) -> str:
         """Identifies what is measured, so that a journal is never continued with other graphs."""
@@ -61,9 +64,14 @@ class Plan:
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     @property
-    def tight(self) -> frozenset[str]:
-        """Names, in both passes, of the probes that many prices rest on."""
-        return frozenset(name for p in self.probes if p.shared for name in (p.name, again(p.name)))
+    def care(self) -> dict[str, float]:
+        """What is measured with more care than the rest, and what with less, in both passes, as `Sampler` takes it.
+
+        More: probes that many prices rest on. Less: the many networks that only say how far predictions are off.
+        """
+        found = {p.name: 2.0 for p in self.probes if p.shared}
+        found |= {network_label(i): 0.5 for i, n in self.networks.items() if n.split == "interval"}
+        return found | {again(name): value for name, value in found.items()}
 
     def with_second_pass(self) -> Plan:
         """The same with every probe and pair twice, the second time under the names of the second pass."""
@@ -125,7 +133,8 @@ def design_plan(
     lost = refused or {}
     sizes = Sizes(backend.element_bytes, backend.batch)
     tie = _fits_caches([network.graph for network in networks], backend, sizes)
-    probes = design_probes(targets, backend.image_channels, tie=tie, avoid=lost)
+    cores = cores_of(backend.identity())
+    probes = design_probes(targets, backend.image_channels, tie=tie, avoid=lost, cores=cores)
     pairs: list[CachePair] = []
     if tie:
         pairs = design_cache_pairs(
@@ -141,6 +150,7 @@ def design_plan(
         pairs=pairs,
         networks={i: n for i, n in enumerate(networks) if not set(lost) & set(n.graph.op_counts)},
         refused=lost,
+        cores=cores,
     )
 
 

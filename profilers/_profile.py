@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from latency_tables import (
+    HANDOVER,
     SESSION,
     CacheCurve,
     Entry,
@@ -21,7 +22,8 @@ from profilers._design import Probe
 from profilers._energy import energy_facts
 from profilers._journal import SampleJournal, sample_into
 from profilers._plan import Network, Plan, design_plan, load_plan, network_label
-from profilers._sampling import CALIBRATION, SampleSet, SamplingSettings, again, drift, same_graph, split_half_noise
+from profilers._samples import SampleSet, drift, split_half_noise
+from profilers._sampling import CALIBRATION, SamplingSettings, again, same_graph
 from profilers._solve import OpPrice, solve_prices
 from profilers._speed import Steady, at_one_speed
 from profilers._working_set import Sizes, op_kernels
@@ -77,12 +79,12 @@ def profile_ops(
         progress(f"loading {len(plan.probes) + 2 * len(plan.pairs)} probes and {len(networks)} networks")
         plan, probes = load_plan(plan, backend, targets)
         runnables = plan.load_pass(backend, 1, probes)
-        samples = sample_into(samples_file, runnables, settings, plan.tight, "pass 1 of 2", progress)
+        samples = sample_into(samples_file, runnables, settings, plan.care, "pass 1 of 2", progress)
         calibration = runnables[CALIBRATION]
         runnables.clear()
         probes.clear()
         runnables = plan.load_pass(backend, 2, plan.load_probes(backend))
-        samples |= sample_into(samples_file, runnables, settings, plan.tight, "pass 2 of 2", progress)
+        samples |= sample_into(samples_file, runnables, settings, plan.care, "pass 2 of 2", progress)
     energy = energy_facts(backend.energy_counter, calibration)
     return make_table(backend, plan, targets, samples, space=space, settings=settings, energy=energy)
 
@@ -113,7 +115,8 @@ def make_table(
     samples = steady.samples
     curve = fit_cache_curve(plan.pairs, samples, fast_cache_bytes=backend.fast_cache_bytes, sizes=plan.sizes)
     entries = _entries(targets, plan, samples, curve)
-    measured = _measurements(plan.networks, samples, entries, curve)
+    prices = LatencyTable(backend.identity(), {}, {}, {}, entries, cache=curve)
+    measured = _measurements(plan.networks, samples, prices)
     return LatencyTable(
         identity=backend.identity(),
         environment={
@@ -133,7 +136,8 @@ def make_table(
 
 def _circumstances(steady: Steady) -> dict[str, object]:
     """What the samples say of the machine while it measured."""
-    halves = split_half_noise(steady.samples.values())
+    whole = [_both_passes(name, steady.samples) for name in steady.samples if same_graph(name) == name]
+    halves = split_half_noise(whole)
     calibration = _both_passes(CALIBRATION, steady.samples)
     return {
         CALIBRATION_MS: calibration.quantile() * 1e3,
@@ -162,7 +166,11 @@ def _entries(
             reason = plan.refused.get(op, "the graphs that would price it could not be executed")
             entry = Entry(op, "unsupported", 0.0, 0.0, 0.0, 0.0, 0.0, 0, "", reason)
         entries[op] = entry if op == SESSION else _with_sizes(entry, plan.sizes)
-    return entries
+    moves = [op for op in prices if op.kind == HANDOVER]
+    entries |= {op: _entry(op, prices[op], _both_passes(by_op[op].name, samples)) for op in moves}
+    if plan.cores is None or not moves:
+        return entries
+    return {op: replace(e, on_one_core=plan.cores.on_one(op)) if op in targets else e for op, e in entries.items()}
 
 
 def _both_passes(name: str, samples: Mapping[str, SampleSet]) -> SampleSet:
@@ -208,10 +216,8 @@ def _entry(op: Op, price: OpPrice, samples: SampleSet) -> Entry:
 def _measurements(
     networks: Mapping[int, Network],
     samples: Mapping[str, SampleSet],
-    entries: Mapping[Op, Entry],
-    curve: CacheCurve | None,
+    prices: LatencyTable,
 ) -> tuple[NetworkMeasurement, ...]:
-    prices = LatencyTable({}, {}, {}, {}, entries, cache=curve)
     return tuple(
         NetworkMeasurement(
             arch=network.arch,

@@ -2,7 +2,8 @@
 
 Needs neither ONNX nor torch, and keeps to Python 3.9: devices that are measured from elsewhere run it too. Neighbours,
 frequency steps and cache states come in bursts; a sequential measurement gives all of a burst to one runnable,
-interleaved rounds spread it over all, and a low quantile leaves it out.
+interleaved rounds spread it over all, and a low quantile leaves it out. How noisy a runnable is, is judged on samples
+at one speed of the machine (`at_one_speed`).
 """
 
 from __future__ import annotations
@@ -10,20 +11,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Literal, Protocol
+from dataclasses import asdict, dataclass
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-StopReason = Literal["converged", "settled", "cap"]
-QUANTILE = 0.1
-"""The quantile of the samples that stands for a runnable: q10."""
+from profilers._samples import SampleSet, StopReason, relative_half_width
+from profilers._speed import at_one_speed
+
 CALIBRATION = "calibration"
 """Name of the runnable whose drift is watched and reported."""
-
-
 _AGAIN = " (again)"
 
 
@@ -84,7 +81,7 @@ class SamplingSettings:
     """
 
     min_rounds: int = 12
-    max_rounds: int = 35
+    max_rounds: int = 45
     max_seconds: float = 75.0
     target: float = 0.01
     inner_seconds: float = 300e-6
@@ -97,64 +94,7 @@ class SamplingSettings:
         return asdict(self)
 
 
-@dataclass
-class SampleSet:
-    """All samples of one runnable.
-
-    Attributes:
-        seconds: one mean time of a single execution for each round it took part in.
-        repeats: executions in one sample.
-        stop: why its sampling ended; None while it goes on.
-        widths: relative half-widths of q10 at the looks so far.
-        moments: when each sample was taken: its number among all samples, rising with time.
-    """
-
-    repeats: int
-    seconds: list[float] = field(default_factory=list)
-    stop: StopReason | None = None
-    widths: list[float] = field(default_factory=list)
-    moments: list[int] = field(default_factory=list)
-
-    def add(self, seconds: float, moment: int) -> None:
-        """Take one more sample in."""
-        self.seconds.append(seconds)
-        self.moments.append(moment)
-
-    def quantile(self, q: float = QUANTILE) -> float:
-        """The q-quantile in seconds."""
-        return float(np.quantile(self.seconds, q))
-
-
 RoundSink = Callable[[int, Mapping[str, float]], None]
-
-
-def bootstrap_quantiles(
-    seconds: Sequence[float], rng: np.random.Generator, *, draws: int = 200, q: float = QUANTILE
-) -> FloatArray:
-    """Quantiles of `draws` resamples with replacement: their spread is the uncertainty of q10.
-
-    Args:
-        seconds: the samples, ``(n,)``.
-        rng: source of the resamples.
-        draws: number of resamples.
-        q: the quantile.
-
-    Returns:
-        ``(draws,)`` in seconds.
-    """
-    values = np.sort(np.asarray(seconds, dtype=np.float64))
-    picks = np.sort(rng.integers(0, len(values), size=(draws, len(values))), axis=1)
-    position = q * (len(values) - 1)
-    low, weight = math.floor(position), position - math.floor(position)
-    high = min(low + 1, len(values) - 1)
-    return np.asarray((1 - weight) * values[picks[:, low]] + weight * values[picks[:, high]])
-
-
-def relative_half_width(seconds: Sequence[float], rng: np.random.Generator) -> float:
-    """Half of the 90 % bootstrap interval of q10, relative to q10."""
-    draws = bootstrap_quantiles(seconds, rng)
-    low, high = np.quantile(draws, (0.05, 0.95))
-    return float((high - low) / 2 / np.quantile(seconds, QUANTILE))
 
 
 def stop_reason(samples: SampleSet, rounds: int, settings: SamplingSettings) -> StopReason | None:
@@ -183,7 +123,7 @@ class Sampler:
         history: rounds of an earlier, interrupted sampling (`SampleSet` by name).
         on_round: called after each round with its number and the seconds of each runnable, before the next one
             starts: where a journal is written.
-        tight: names that must reach half the target (baselines that many prices rest on).
+        care: how many times smaller the noise of a runnable must be than the target (1 where it is not named).
         watched: name of the runnable that is sampled in every round, where there is one.
         first_moment: number of the first sample, where nothing was sampled before.
         clock: seconds since any moment.
@@ -197,7 +137,7 @@ class Sampler:
         seed: int = 0,
         history: Mapping[str, SampleSet] | None = None,
         on_round: RoundSink | None = None,
-        tight: frozenset[str] = frozenset(),
+        care: Mapping[str, float] | None = None,
         watched: str = CALIBRATION,
         first_moment: int = 0,
         clock: Callable[[], float] = time.monotonic,
@@ -206,7 +146,7 @@ class Sampler:
         self._settings = settings
         self._seed = seed
         self._on_round = on_round
-        self._tight = tight
+        self._care = dict(care or {})
         self._clock = clock
         self._group = shared_group(self._runnables.values())
         self._watched = watched
@@ -301,33 +241,9 @@ class Sampler:
         if number % self._settings.check_every and number < self._settings.max_rounds:
             return
         rng = np.random.default_rng((self._seed, number, 1))
+        steady = at_one_speed({name: self.samples[name].until(number) for name in self._runnables}).samples
         for name in active:
             samples = self.samples[name]
-            width = relative_half_width(samples.seconds[:number], rng)
-            samples.widths.append(2 * width if name in self._tight else width)
+            width = relative_half_width(steady[name].seconds, rng)
+            samples.widths.append(self._care.get(name, 1.0) * width)
             samples.stop = stop_reason(samples, number, self._settings)
-
-
-def drift(samples: SampleSet, parts: int = 4) -> float:
-    """How far the calibration runnable's q10 moved over the sampling: largest over smallest quarter, minus one."""
-    if len(samples.seconds) < 2 * parts:
-        return 0.0
-    quarters = [float(np.quantile(part, QUANTILE)) for part in np.array_split(np.array(samples.seconds), parts)]
-    return max(quarters) / min(quarters) - 1.0
-
-
-def split_half_noise(samples: Iterable[SampleSet]) -> tuple[float, float] | None:
-    """How well one profile repeats itself: q10 of the even rounds against q10 of the odd ones.
-
-    Returns:
-        Median and 90th percentile of the relative differences over all runnables with eight rounds or more; None
-        where there are none.
-    """
-    differences = []
-    for one in samples:
-        if len(one.seconds) >= 8:
-            even, odd = (float(np.quantile(one.seconds[start::2], QUANTILE)) for start in (0, 1))
-            differences.append(abs(even - odd) / ((even + odd) / 2))
-    if not differences:
-        return None
-    return float(np.median(differences)), float(np.quantile(differences, 0.9))

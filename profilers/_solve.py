@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from latency_tables import Op
 from profilers._design import Probe
-from profilers._sampling import SampleSet, bootstrap_quantiles
+from profilers._samples import SampleSet, bootstrap_quantiles
 
 FloatArray = npt.NDArray[np.float64]
 _DRAWS = 200

@@ -12,6 +12,7 @@ from hwnas.spaces import Architecture, Space
 from latency_tables import SESSION, LatencyTable, Op
 
 START, MEMORY = "start of an inference", "memory beyond the caches"
+HANDOVERS = "hand-overs between cores"
 _MOST_GROUPS = 10
 _DEAREST = 3
 
@@ -50,13 +51,15 @@ def _spent(name: str, space: Space, table: LatencyTable, arch: Architecture) -> 
         rows = [(_kind(node.op), node.op) for node in space.graph(arch).without_dead_code().nodes]
         groups = [group for group, _ in rows]
     prices = [table.op_ms(op) for _, op in rows]
-    whole = table.unfitted_graph_ms(space.graph(arch))
+    network = space.graph(arch).without_dead_code()
+    summed, whole = table.sum_ms_of(network), table.unfitted_graph_ms(network)
     scale = float(table.calibration.apply(whole)) / whole
     start = table.op_ms(SESSION)
     parts = {START: start * scale}
     for group, price in zip(groups, prices, strict=True):
         parts[group] = parts.get(group, 0.0) + price * scale
-    parts[MEMORY] = max(0.0, whole - start - sum(prices)) * scale
+    parts[HANDOVERS] = max(0.0, summed - sum(prices)) * scale
+    parts[MEMORY] = max(0.0, whole - start - summed) * scale
     order = sorted(range(len(rows)), key=lambda i: -prices[i])[:_DEAREST]
     dearest = tuple((f"{rows[i][0]}: {_told(rows[i][1])}", prices[i] * scale) for i in order)
     return Spent(name, {group: ms for group, ms in parts.items() if ms > 0}, dearest)
@@ -69,12 +72,13 @@ def time_plot(spent: Sequence[Spent]) -> bytes:
 
     from hwnas._report._plots import GREY, ORANGE, png
 
-    groups = list(dict.fromkeys(group for one in spent for group in one.parts if group not in (START, MEMORY)))
+    apart = (START, HANDOVERS, MEMORY)
+    groups = list(dict.fromkeys(group for one in spent for group in one.parts if group not in apart))
     if len(groups) > _MOST_GROUPS:
         totals = {group: sum(one.parts.get(group, 0.0) for one in spent) for group in groups}
         groups = sorted(groups, key=lambda group: -totals[group])[: _MOST_GROUPS - 1]
     steps = {group: colormaps["viridis"](i / max(1, len(groups) - 1)) for i, group in enumerate(groups)}
-    colours: dict[str, Any] = {START: GREY, **steps, "other": "#c9c2b8", MEMORY: ORANGE}
+    colours: dict[str, Any] = {START: GREY, **steps, "other": "#c9c2b8", HANDOVERS: "#b07aa1", MEMORY: ORANGE}
     figure = Figure(figsize=(6.4, 1.9 + 0.32 * len(spent)), dpi=130, layout="constrained")
     axes = figure.subplots()
     names, left = [one.id for one in spent], [0.0] * len(spent)

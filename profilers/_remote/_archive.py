@@ -23,8 +23,10 @@ MODULES = (
     "profilers/_remote/_requests.py",
     "profilers/_remote/_runner.py",
     "profilers/_remote/_store.py",
+    "profilers/_samples.py",
     "profilers/_sampling.py",
     "profilers/_session.py",
+    "profilers/_speed.py",
 )
 """Of this source tree: they keep to Python 3.9."""
 _GENERATED = {

@@ -152,7 +152,7 @@ def write_bundle(
         "about": dict(about),
         "settings": (settings or SamplingSettings()).as_dict(),
         "plan": plan.digest(),
-        "tight": sorted(plan.tight),
+        "care": plan.care,
         "passes": passes,
     }
     write_atomic(folder / "job" / "job.json", json.dumps(job) + "\n")

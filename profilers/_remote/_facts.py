@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from profilers._errors import DeviceUnavailableError
 from profilers._remote._link import printable
-from profilers._sampling import SampleSet
+from profilers._samples import SampleSet
 
 _MOST = 4096
 STOP_REASONS = ("converged", "settled", "cap")

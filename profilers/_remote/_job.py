@@ -18,7 +18,8 @@ from profilers._energy import RaplCounter, energy_facts
 from profilers._errors import ProfilerError
 from profilers._journal import SampleJournal, sample_into
 from profilers._remote._requests import device_facts
-from profilers._sampling import CALIBRATION, Runnable, SampleSet, SamplingSettings
+from profilers._samples import SampleSet
+from profilers._sampling import CALIBRATION, Runnable, SamplingSettings
 from profilers._session import BoundSession, find_provider, require_counter
 
 JOB, RESULT = "hwnas-job", "hwnas-job-result"
@@ -74,14 +75,13 @@ def _run(job: Mapping[str, Any], folder: Path, progress: Any) -> dict[str, Any]:
         for number, names in enumerate(job["passes"], 1):
             progress(f"loading {len(names)} graphs of pass {number} of {len(job['passes'])}")
             runnables = _load(names, folder, job["threads"], provider)
-            tight = frozenset(job["tight"])
-            samples.update(sample_into(journal, runnables, settings, tight, f"pass {number}", progress))
+            samples.update(sample_into(journal, runnables, settings, job["care"], f"pass {number}", progress))
             if CALIBRATION in runnables:
                 energy = _energy(runnables[CALIBRATION], provider)
     return {
         "format": RESULT,
         "version": VERSION,
-        "job": {name: job[name] for name in job if name not in ("passes", "tight")},
+        "job": {name: job[name] for name in job if name not in ("passes", "care")},
         "facts": facts,
         "provider": provider,
         "energy": energy,

@@ -21,7 +21,7 @@ from profilers import (
     random_weights,
 )
 from profilers._design import context_op, design_probes, probe_name
-from profilers._sampling import SampleSet
+from profilers._samples import SampleSet
 from profilers._solve import solve_prices
 from profilers._working_set import Sizes, op_kernels
 

@@ -25,7 +25,7 @@ from profilers import (
     ops,
     profile_ops,
 )
-from profilers._profile import calibration_graph
+from profilers._plan import calibration_graph
 
 FEW = SamplingSettings(min_rounds=6, max_rounds=6, inner_seconds=5e-5)
 SPACE = make_space("nasbench201", image_size=8, image_channels=1)

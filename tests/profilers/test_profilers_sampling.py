@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from profilers import JournalError, Sampler, SampleSet, SamplingSettings
 from profilers._journal import SampleJournal
-from profilers._sampling import CALIBRATION, bootstrap_quantiles, drift, split_half_noise, stop_reason
+from profilers._samples import bootstrap_quantiles, drift, split_half_noise
+from profilers._sampling import CALIBRATION, stop_reason
 
 QUIET = SamplingSettings(min_rounds=10, max_rounds=40, check_every=5, inner_seconds=1e-3)
 
