@@ -30,6 +30,7 @@ from profilers._remeasure import Remeasured, remeasure
 from profilers._samples import SampleSet, relative_half_width
 from profilers._sampling import Runnable, Sampler, SamplingSettings
 from profilers._session import BoundSession, installed_providers, make_session
+from profilers._speed import Steady, at_one_speed
 from profilers._weights import graph_parameters, initial_value, random_weights
 
 if TYPE_CHECKING:
@@ -75,8 +76,10 @@ __all__ = [
     "Sampler",
     "SamplingSettings",
     "SshBackend",
+    "Steady",
     "UnsupportedGraphError",
     "activation_bytes",
+    "at_one_speed",
     "build_onnx",
     "clean_device",
     "cpu_environment",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from latency_tables import Op, OpGraph
+from profilers._division import Cores
 from profilers._energy import EnergyCounter
 from profilers._operators._base import FloatArray
 from profilers._sampling import Runnable
@@ -21,9 +22,14 @@ class Backend(Protocol):
     image_channels: int
     batch: int
     fast_cache_bytes: int
-    """Size of the caches that an inference should stay in; 0 where prices are measured beyond them anyway."""
+    """Size of the cache that an inference should stay in; 0 where prices are measured beyond it anyway.
+
+    That of one core, however many threads there are: each of them needs all weights of its convolutions.
+    """
     element_bytes: int
     """Bytes of one weight or activation."""
+    cores: Cores | None
+    """How several threads share ops, where that is known."""
     protocol: ClassVar[str]
 
     def identity(self) -> dict[str, object]:

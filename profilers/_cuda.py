@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 
 from latency_tables import Op, OpGraph
+from profilers._division import Cores
 from profilers._energy import NvmlCounter
 from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
 from profilers._fingerprint import cpu_environment, cpu_model
@@ -141,6 +142,7 @@ class CudaBackend:
 
     protocol: ClassVar[str] = "cuda-marginal-q10-v2"
     fast_cache_bytes = 0
+    cores: Cores | None = None
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from latency_tables import Op, OpGraph, Shape, count_handovers
@@ -43,15 +43,15 @@ class Cores:
         return count_handovers(graph, {op: self.on_one(op) for op in graph.op_counts}, shapes)
 
 
-def cores_of(identity: Mapping[str, object]) -> Cores | None:
-    """The cores that the networks of a backend run on; None where nothing is known of how they share ops.
+def cores_of(*, threads: int, batch: int, provider: str, precision: str) -> Cores | None:
+    """The cores that networks run on; None where nothing is known of how they share ops.
 
     Known are float networks on several threads of ONNX Runtime's CPU provider.
 
     Args:
-        identity: of the backend.
+        threads: threads inside an operator.
+        batch: images of one inference.
+        provider: full name of the execution provider.
+        precision: ``"fp32"`` or ``"int8"``.
     """
-    threads = int(str(identity.get("threads", 1)))
-    if threads < 2 or identity.get("provider") != PROVIDER or identity.get("dtype") != "float32":
-        return None
-    return Cores(int(str(identity.get("batch", 1))))
+    return Cores(batch) if threads > 1 and provider == PROVIDER and precision == "fp32" else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from latency_tables import Op, OpGraph
+from profilers._division import cores_of
 from profilers._energy import RaplCounter
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity
 from profilers._operators._base import FloatArray
@@ -86,7 +87,8 @@ class OnnxRuntimeBackend:
         self.precision = precision
         self.provider = find_provider(provider, installed_providers())
         self.element_bytes = 1 if precision == "int8" else 4
-        self.fast_cache_bytes = threads * core_cache_bytes() if self.provider == PROVIDER else 0
+        self.fast_cache_bytes = core_cache_bytes() if self.provider == PROVIDER else 0
+        self.cores = cores_of(threads=threads, batch=batch, provider=self.provider, precision=precision)
         self._version = version("onnxruntime")
 
     def identity(self) -> dict[str, object]:

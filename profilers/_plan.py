@@ -11,7 +11,7 @@ from latency_tables import GraphBuilder, GraphError, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import CachePair, design_cache_pairs, typical_working_bytes
 from profilers._design import Probe, design_probes
-from profilers._division import Cores, cores_of
+from profilers._division import Cores
 from profilers._errors import UnsupportedGraphError
 from profilers._operators import _make as ops
 from profilers._sampling import CALIBRATION, Runnable, again
@@ -133,8 +133,7 @@ def design_plan(
     lost = refused or {}
     sizes = Sizes(backend.element_bytes, backend.batch)
     tie = _fits_caches([network.graph for network in networks], backend, sizes)
-    cores = cores_of(backend.identity())
-    probes = design_probes(targets, backend.image_channels, tie=tie, avoid=lost, cores=cores)
+    probes = design_probes(targets, backend.image_channels, tie=tie, avoid=lost, cores=backend.cores)
     pairs: list[CachePair] = []
     if tie:
         pairs = design_cache_pairs(
@@ -150,7 +149,7 @@ def design_plan(
         pairs=pairs,
         networks={i: n for i, n in enumerate(networks) if not set(lost) & set(n.graph.op_counts)},
         refused=lost,
-        cores=cores,
+        cores=backend.cores,
     )
 
 

@@ -9,7 +9,6 @@ from latency_tables import CacheCurve, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import probe_extra_ms
 from profilers._design import Probe, design_probes, probe_name
-from profilers._division import cores_of
 from profilers._plan import calibration_graph
 from profilers._sampling import CALIBRATION, Runnable, Sampler, SamplingSettings
 from profilers._solve import solve_prices
@@ -57,7 +56,7 @@ def remeasure(
     Raises:
         UnsupportedGraphError: the runtime cannot execute a graph.
     """
-    probes = _needed(_all_probes(backend, targets, curve), chosen)
+    probes = _needed(design_probes(targets, backend.image_channels, tie=curve is not None, cores=backend.cores), chosen)
     runnables: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied) for p in probes}
     runnables |= {f"network:{i}": backend.load(graph, seed=1) for i, graph in enumerate(networks)}
     runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
@@ -75,11 +74,6 @@ def remeasure(
         },
         networks=[samples[f"network:{i}"].quantile() * 1e3 for i in range(len(networks))],
     )
-
-
-def _all_probes(backend: Backend, targets: Sequence[Op], curve: CacheCurve | None) -> list[Probe]:
-    cores = cores_of(backend.identity())
-    return design_probes(targets, backend.image_channels, tie=curve is not None, cores=cores)
 
 
 def _needed(probes: Sequence[Probe], chosen: Sequence[Op]) -> list[Probe]:

@@ -82,7 +82,7 @@ class SamplingSettings:
 
     min_rounds: int = 12
     max_rounds: int = 45
-    max_seconds: float = 75.0
+    max_seconds: float = 70.0
     target: float = 0.01
     inner_seconds: float = 300e-6
     check_every: int = 5

@@ -1,6 +1,6 @@
 """How well latency tables predict whole networks, against simpler ways to predict them.
 
-scripts/bench_latency.py TABLE.json [TABLE.json ...] [-o docs/results/latency.json]
+scripts/bench_latency.py TABLE.json [TABLE.json ...] [-o docs/results/latency.json] [--as-measured]
 
 Each table must be one of this device. Its held-out networks and every one of its operators, alone in a session of its
 own, are measured now in the same interleaved rounds. Predictions from operators measured alone are held against these
@@ -14,6 +14,9 @@ same rounds as its prices. What the table says of the networks as they are now s
     alone minus dispatch           the same, each less the cost of an empty session
     MACs                           multiply-accumulates times a factor fitted to the ten calibration networks
     additive fit                   prices fitted to the ten calibration networks alone (hwnas fit)
+
+With --as-measured nothing is measured: rows that need operators alone, or the networks as they are now,
+are left out.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ from hwnas._fit import fit_model
 from hwnas._fit_networks import describe
 from hwnas._validate import backend_of, space_of
 from hwnas.spaces import Space
-from latency_tables import SESSION, LatencyTable, Op, OpGraph, agreement, load_table, noise_floor
-from profilers import Backend, Sampler, SamplingSettings, graph_macs, ops
+from latency_tables import HANDOVER, SESSION, LatencyTable, Op, OpGraph, agreement, load_table, noise_floor
+from profilers import Backend, Sampler, SamplingSettings, at_one_speed, graph_macs, ops
 
 SETTINGS = SamplingSettings(min_rounds=20, max_rounds=40)
 
@@ -44,13 +47,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="+", type=Path, help="latency tables of this device")
     parser.add_argument("-o", "--output", type=Path, help="JSON file; results of other tables in it are kept")
+    parser.add_argument("--as-measured", action="store_true", help="measure nothing: what the tables hold alone")
     options = parser.parse_args()
     results: dict[str, Any] = {}
     if options.output and options.output.exists():
         results = json.loads(options.output.read_text(encoding="utf-8"))
     for path in options.tables:
-        results[path.stem] = found = compare(load_table(path), lambda text: print(text, file=sys.stderr))
-        print(f"{path.stem}: {found['networks']} networks, noise floor {found['noise_floor']['median']:.2%}")
+        results[path.stem] = found = compare(load_table(path), say, measuring=not options.as_measured)
+        print(f"{path.stem}: {found['networks']} networks")
         for name, row in found["predictions"].items():
             print(
                 f"  {name:22s} Spearman {row['spearman']:.4f}  MAPE {row['mape']:7.2%}  "
@@ -61,35 +65,39 @@ def main() -> None:
             options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def compare(table: LatencyTable, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Measure now, predict in six ways."""
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def compare(table: LatencyTable, progress: Callable[[str], None], *, measuring: bool = True) -> dict[str, Any]:
+    """Measure now, where asked, and predict in several ways."""
     space = space_of(table)
-    backend = backend_of(table, space)
-    table.require_identity(backend.identity())
     graphs = {n.arch: space.graph(space.parse(n.arch)) for n in table.networks}
     held = [n.arch for n in table.networks if n.split == "held-out"]
-    alone, empty, measured, repeat = measure(backend, table, [graphs[arch] for arch in held], progress)
-    now = np.sqrt(measured * repeat)
     fitting = {n.arch: n.latency_ms for n in table.networks if n.split == "calibration"}
     macs = np.array([graph_macs(graphs[arch]) for arch in held])
     factor = np.exp(np.median([np.log(ms / graph_macs(graphs[arch])) for arch, ms in fitting.items()]))
     unfitted = np.array([table.unfitted_graph_ms(graphs[arch]) for arch in held])
     then = np.array([n.latency_ms for n in table.networks if n.split == "held-out"])
     held_graphs = [graphs[arch] for arch in held]
-    predictions = {
-        "ours, nothing fitted": (unfitted, then),
-        "ours, calibrated": (table.calibration.apply(unfitted), then),
-        "ours, later": (table.calibration.apply(unfitted), now),
-        "alone": (summed(alone, 0.0, held_graphs), now),
-        "alone minus dispatch": (empty + summed(alone, empty, held_graphs), now),
-        "MACs": (factor * macs, then),
-        "additive fit": (fitted(space, fitting, held), then),
-    }
+    calibrated = table.calibration.apply(unfitted)
+    predictions = {"ours, nothing fitted": (unfitted, then), "ours, calibrated": (calibrated, then)}
+    floor = None
+    if measuring:
+        backend = backend_of(table, space)
+        table.require_identity(backend.identity())
+        alone, empty, measured, repeat = measure(backend, table, held_graphs, progress)
+        now, floor = np.sqrt(measured * repeat), asdict(noise_floor(measured, repeat))
+        predictions["ours, later"] = (calibrated, now)
+        predictions["alone"] = (summed(alone, 0.0, held_graphs), now)
+        predictions["alone minus dispatch"] = (empty + summed(alone, empty, held_graphs), now)
+    predictions["MACs"] = (factor * macs, then)
+    predictions["additive fit"] = (fitted(space, fitting, held), then)
     return {
         "space": dict(table.space),
         "identity": dict(table.identity),
         "networks": len(held),
-        "noise_floor": asdict(noise_floor(measured, repeat)),
+        "noise_floor": floor,
         "table_validation": table.validation.as_dict() if table.validation else None,
         "predictions": {
             name: {**asdict(agreement(x, y)), "predicted_ms": rounded(x), "measured_ms": rounded(y)}
@@ -110,15 +118,21 @@ def measure(
     backend: Backend, table: LatencyTable, networks: Sequence[OpGraph], progress: Callable[[str], None]
 ) -> tuple[dict[Op, float], float, Any, Any]:
     """Ops alone, an empty session, the networks and the networks with sessions of their own again; milliseconds."""
-    runnables = {op.key: backend.load(OpGraph.single(op)) for op in table.entries if op != SESSION}
+    measured = [op for op in table.entries if op.kind not in (SESSION.kind, HANDOVER)]
+    runnables = {op.key: backend.load(OpGraph.single(op)) for op in measured}
     runnables["empty"] = backend.load(OpGraph.single(ops.activation((8, 1, 1), "relu")))
     for number in (1, 2):
         runnables |= {f"network:{i}:{number}": backend.load(graph, seed=number) for i, graph in enumerate(networks)}
     progress(f"measuring {len(runnables)} graphs")
-    samples = Sampler(runnables, SETTINGS).run()
+    samples = at_one_speed(Sampler(runnables, SETTINGS).run(), without_number).samples
     ms = {name: one.quantile() * 1e3 for name, one in samples.items()}
     first, second = (np.array([ms[f"network:{i}:{n}"] for i in range(len(networks))]) for n in (1, 2))
-    return {op: ms[op.key] for op in table.entries if op != SESSION}, ms["empty"], first, second
+    return {op: ms[op.key] for op in measured}, ms["empty"], first, second
+
+
+def without_number(name: str) -> str:
+    """The graph that a runnable executes."""
+    return name.rpartition(":")[0] if name.startswith("network:") else name
 
 
 def summed(prices: dict[Op, float], less: float, graphs: Sequence[OpGraph]) -> Any:

@@ -25,6 +25,7 @@ class AdditiveBackend:
     batch = 1
     notes = ()
     element_bytes = 4
+    cores = None
 
     def __init__(self, image_channels=3, noise=0.0, fail_after=None, refuses=None, fast_cache_bytes=0, slower=None):
         self.image_channels, self.noise, self.fail_after = image_channels, noise, fail_after

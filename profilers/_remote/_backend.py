@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from latency_tables import Op, OpGraph
+from profilers._division import cores_of
 from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
 from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity
 from profilers._operators._base import FloatArray
@@ -119,7 +120,8 @@ class SshBackend:
             )
         self.provider = self.device.provider = find_provider(provider, facts.providers)
         self.element_bytes = 1 if precision == "int8" else 4
-        self.fast_cache_bytes = threads * facts.core_cache_bytes if self.provider == PROVIDER else 0
+        self.fast_cache_bytes = facts.core_cache_bytes if self.provider == PROVIDER else 0
+        self.cores = cores_of(threads=threads, batch=batch, provider=self.provider, precision=precision)
         self._group = RemoteGroup(self.device)
 
     def identity(self) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from latency_tables import LatencyTable, Op, OpGraph, write_atomic
+from profilers._division import cores_of
 from profilers._errors import EnergyUnavailableError, ProfilerError, UnsupportedGraphError
 from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity
 from profilers._operators._base import FloatArray
@@ -19,6 +20,7 @@ from profilers._remote._facts import DeviceFacts, read_energy, read_facts, read_
 from profilers._remote._job import JOB, RESULT, VERSION
 from profilers._remote._store import digest_of
 from profilers._sampling import SamplingSettings
+from profilers._session import PROVIDER
 
 _README = """A profile to be measured on a device.
 
@@ -69,7 +71,10 @@ class CarriedBackend:
         self.setting, self.folder, self.facts, self.provider = setting, folder, facts, provider
         self.image_channels, self.batch = int(setting["image_channels"]), int(setting["batch"])
         self.element_bytes = 1 if setting["precision"] == "int8" else 4
-        self.fast_cache_bytes = int(setting["threads"]) * int(setting["core_cache_bytes"])
+        self.fast_cache_bytes = int(setting["core_cache_bytes"])
+        self.cores = cores_of(
+            threads=int(setting["threads"]), batch=self.batch, provider=PROVIDER, precision=str(setting["precision"])
+        )
 
     def identity(self) -> dict[str, object]:
         """Stable facts of the device that was measured."""

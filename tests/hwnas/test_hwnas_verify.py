@@ -89,4 +89,4 @@ def test_merge_command(table, tmp_path, capsys):
     path, target = tmp_path / "t.json", tmp_path / "m.json"
     save_table(table, path)
     assert main(["merge", str(path), str(path), "-o", str(target)]) == 0
-    assert capsys.readouterr().out == f"{len(table.entries)} prices and 14 networks in {target}\n"
+    assert capsys.readouterr().out == f"{len(table.entries)} prices and 84 networks in {target}\n"

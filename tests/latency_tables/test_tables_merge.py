@@ -16,6 +16,7 @@ from latency_tables import (
     dump_table,
     merge_tables,
 )
+from latency_tables._validation import SPLITS
 from profilers import ops
 
 OPS = [SESSION, *(ops.conv((8, 4, 4), 8, kernel) for kernel in (1, 3, 5, 7))]
@@ -29,9 +30,7 @@ def tables(draw):
         status = draw(st.sampled_from(["ok", "unstable", "unsupported"]))
         entries[op] = Entry(op, status, ms, ms, ms, 0.9 * ms, 1.1 * ms, draw(st.integers(1, 3)), "cap")
     networks = [
-        NetworkMeasurement(
-            arch, draw(st.sampled_from(["calibration", "held-out"])), 1.0, draw(st.sampled_from([1.0, 1.1])), 1.0
-        )
+        NetworkMeasurement(arch, draw(st.sampled_from(SPLITS)), 1.0, draw(st.sampled_from([1.0, 1.1])), 1.0)
         for arch in draw(st.lists(st.sampled_from("abcd"), unique=True))
     ]
     return LatencyTable(
@@ -70,7 +69,7 @@ def test_nothing_is_lost_and_the_better_row_wins(a, b):
         assert entry.samples == max(one.samples for one in candidates if one.priced == entry.priced)
     for network in merged.networks:
         seen = [n for t in (a, b) for n in t.networks if n.arch == network.arch]
-        assert (network.split == "calibration") == any(n.split == "calibration" for n in seen)
+        assert SPLITS.index(network.split) == min(SPLITS.index(n.split) for n in seen)
 
 
 def table(**changes):

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profilers import JournalError, Sampler, SampleSet, SamplingSettings
-from profilers._journal import SampleJournal
+from profilers._journal import SampleJournal, sample_into
 from profilers._samples import bootstrap_quantiles, drift, split_half_noise
-from profilers._sampling import CALIBRATION, stop_reason
+from profilers._sampling import CALIBRATION, again, stop_reason
 
 QUIET = SamplingSettings(min_rounds=10, max_rounds=40, check_every=5, inner_seconds=1e-3)
 
@@ -128,6 +128,57 @@ def test_the_calibration_runnable_is_in_every_round():
         SamplingSettings(min_rounds=10, max_rounds=40, target=1e-6),
     ).run()
     assert len(samples[CALIBRATION].seconds) == len(samples["noisy"].seconds) > 10
+
+
+def test_another_name_can_be_watched():
+    machine, noisy = SimulatedMachine(), SimulatedMachine(lambda now, rng: rng.uniform(1, 2))
+    runnables = {again(CALIBRATION): machine.runnable(1e-3), "noisy": noisy.runnable(1e-3)}
+    limits = SamplingSettings(min_rounds=10, max_rounds=40, target=1e-6)
+    samples = Sampler(runnables, limits, watched=again(CALIBRATION)).run()
+    assert len(samples[again(CALIBRATION)].seconds) == len(samples["noisy"].seconds) > 10
+
+
+def test_what_is_measured_with_care_is_sampled_for_longer():
+    machine = SimulatedMachine(lambda now, rng: 1 + rng.exponential(0.03))
+    names = [f"r{i}" for i in range(12)]
+    samples = Sampler({n: machine.runnable(1e-3) for n in names}, QUIET, care={"r0": 4.0, "r1": 0.1}).run()
+    rounds = {name: len(one.seconds) for name, one in samples.items()}
+    assert rounds["r1"] == 10
+    assert rounds["r0"] > np.median(list(rounds.values())) >= rounds["r1"]
+
+
+def test_a_moment_is_the_number_of_a_sample(tmp_path):
+    machine = SimulatedMachine()
+    path, limits = tmp_path / "s.jsonl", SamplingSettings(min_rounds=3, max_rounds=3)
+    with SampleJournal(path, {}) as journal:
+        first = sample_into(journal, {n: machine.runnable(1e-3) for n in "abc"}, limits, {}, "pass 1", print)
+        second = sample_into(journal, {again(n): machine.runnable(1e-3) for n in "abc"}, limits, {}, "pass 2", print)
+    moments = [m for one in (*first.values(), *second.values()) for m in one.moments]
+    assert sorted(moments) == list(range(18))
+    assert max(m for one in first.values() for m in one.moments) == 8
+    with SampleJournal(path, {}) as journal:
+        assert {n: one.moments for n, one in journal.history.items()} == {
+            n: one.moments for n, one in {**first, **second}.items()
+        }
+
+
+def test_the_order_inside_a_journal_line_is_that_of_measuring(tmp_path):
+    order = []
+
+    class Noting:
+        def __init__(self, name):
+            self.name = name
+
+        def run(self, repeats):
+            order.append(self.name)
+            return repeats * 1e-3
+
+    with SampleJournal(tmp_path / "s.jsonl", {}) as journal:
+        limits = SamplingSettings(min_rounds=2, max_rounds=2, priming_runs=1)
+        sample_into(journal, {n: Noting(n) for n in "abcdef"}, limits, {}, "pass", print)
+    lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    written = [name for line in lines if "seconds" in line for name in line["seconds"]]
+    assert written == order[-24::2]
 
 
 def test_drift_is_seen():
