@@ -244,7 +244,7 @@ class LatencyTable:
         return Price(value, value * math.exp(-spread), value * math.exp(spread))
 
     def _counts(self, ops: OpGraph | Mapping[Op, int]) -> Mapping[Op, int]:
-        """How often each row is paid for: the ops of a graph, and what they cross over between cores."""
+        """How often each row is paid for: the ops of a graph, and the crossings between cores."""
         if not isinstance(ops, OpGraph):
             return ops
         on_one_core, shapes = self._handovers
