@@ -172,7 +172,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    large = Large(load_table(args.table))
+    table = load_table(args.table)
+    large = Large(table)
     front, budgets, names = large.front(), large.budgets(), args.strategies.split(",")
     points = [k for k in CHECKPOINTS if k <= args.samples]
     results: dict[str, dict[str, dict[str, object]]] = {}
@@ -200,6 +201,7 @@ def main() -> int:
     if args.json:
         record = {
             "table": args.table.name,
+            "table_created": table.created[:10],
             "samples": args.samples,
             "seeds": args.seeds,
             "networks": str(large.space.size),
