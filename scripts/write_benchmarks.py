@@ -192,9 +192,9 @@ def large_section(record: dict[str, Any]) -> list[str]:
         *wrapped(
             f"""`scripts/bench_search_large.py`: {float(record["networks"]):.1e} networks of `mobilenetv3`, latencies
             of the measured table `{record["table"]}` (as of {record["table_created"]}), a made-up smooth accuracy
-            whose true front is known, a latency budget at three percentiles of random networks. Share of the true hypervolume missing after
-            {record["samples"]} evaluations, mean of {record["seeds"]} seeds; no network above the budget was ever
-            evaluated."""
+            whose true front is known, a latency budget at three percentiles of random networks. Share of the true
+            hypervolume missing after {record["samples"]} evaluations, mean of {record["seeds"]} seeds; no network
+            above the budget was ever evaluated."""
         ),
         "| budget | " + " | ".join(f"`{name}`" for name in names) + " |",
         "|---|" + "---|" * len(names),
