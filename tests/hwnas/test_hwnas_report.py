@@ -17,7 +17,7 @@ from hwnas._problem import make_problem
 from hwnas._report import write_report
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves
-from hwnas._report._time import MEMORY, START, time_plot, time_spent
+from hwnas._report._time import HANDOVERS, MEMORY, START, time_plot, time_spent
 from hwnas._run import Run
 from hwnas._space_costs import SpaceCosts
 from hwnas._validate import space_of
@@ -28,6 +28,7 @@ from search import Study, Trial, make_strategy
 TABLES = Path(__file__).resolve().parents[2] / "latency_tables" / "data"
 TINY = load_table(TABLES / "mobilenetv3-tiny-32px-1-thread-intel-xeon.json")
 CELLS = load_table(TABLES / "nasbench201-32px-1-thread-intel-xeon.json")
+SHARED = load_table(TABLES / "nasbench201-32px-2-threads-intel-xeon.json")
 SPACE = space_of(TINY)
 COSTS = SpaceCosts(SPACE, TINY)
 
@@ -53,7 +54,7 @@ def reported(tmp_path_factory):
     return run, study
 
 
-@pytest.mark.parametrize("table", [TINY, CELLS])
+@pytest.mark.parametrize("table", [TINY, CELLS, SHARED])
 def test_the_parts_of_the_time_add_up_to_the_prediction(table):
     space = space_of(table)
     archs = space.sample(5, np.random.default_rng(1))
@@ -63,7 +64,8 @@ def test_the_parts_of_the_time_add_up_to_the_prediction(table):
         assert START in one.parts
         times = [ms for _, ms in one.dearest]
         assert times == sorted(times, reverse=True)
-    groups = {group for one in spent for group in one.parts} - {START, MEMORY}
+    groups = {group for one in spent for group in one.parts} - {START, HANDOVERS, MEMORY}
+    assert all((HANDOVERS in one.parts) == (table is SHARED) for one in spent)
     assert {"stem", "head"} < groups if table is TINY else all("stage" not in group for group in groups)
     assert time_plot(spent).startswith(b"\x89PNG")
 
