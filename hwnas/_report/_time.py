@@ -15,6 +15,7 @@ START, MEMORY = "start of an inference", "memory beyond the caches"
 HANDOVERS = "hand-overs between cores"
 _MOST_GROUPS = 10
 _DEAREST = 3
+_ROUNDING_MS = 1e-12
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def _spent(name: str, space: Space, table: LatencyTable, arch: Architecture) -> 
     parts[MEMORY] = max(0.0, whole - start - summed) * scale
     order = sorted(range(len(rows)), key=lambda i: -prices[i])[:_DEAREST]
     dearest = tuple((f"{rows[i][0]}: {_told(rows[i][1])}", prices[i] * scale) for i in order)
-    return Spent(name, {group: ms for group, ms in parts.items() if ms > 0}, dearest)
+    return Spent(name, {group: ms for group, ms in parts.items() if ms > _ROUNDING_MS}, dearest)
 
 
 def time_plot(spent: Sequence[Spent]) -> bytes:
