@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.spaces import Space
-from latency_tables import HANDOVER, LatencyTable
+from latency_tables import OVERHEADS, LatencyTable
 from profilers import CALIBRATION_MS, Backend, SamplingSettings, remeasure
 
 QUICK = SamplingSettings(min_rounds=15, max_rounds=25, max_seconds=20.0)
@@ -63,8 +63,7 @@ def verify_table(
     """
     table.require_identity(backend.identity())
     rng = np.random.default_rng(seed)
-    own = ("session", HANDOVER)  # follow from the other rows' probes
-    priced = [entry for entry in table.entries.values() if entry.status == "ok" and entry.op.kind not in own]
+    priced = [entry for entry in table.entries.values() if entry.status == "ok" and entry.op.kind not in OVERHEADS]
     chosen = [priced[int(i)] for i in rng.permutation(len(priced))[:OPS]]
     network = table.networks[int(rng.integers(len(table.networks)))] if table.networks else None
     graphs = [space.graph(space.parse(network.arch))] if network else []

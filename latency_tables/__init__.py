@@ -16,7 +16,7 @@ from latency_tables._graph import INPUT, GraphBuilder, Node, OpGraph
 from latency_tables._handover import HANDOVER, count_handovers
 from latency_tables._merge import merge_tables
 from latency_tables._op import Op, Shape, sorted_attributes
-from latency_tables._table import SESSION, Entry, LatencyTable, Price
+from latency_tables._table import OVERHEADS, SESSION, Entry, LatencyTable, Price
 from latency_tables._validation import (
     Agreement,
     NetworkMeasurement,
@@ -30,6 +30,7 @@ from latency_tables._validation import (
 __all__ = [
     "HANDOVER",
     "INPUT",
+    "OVERHEADS",
     "SESSION",
     "Agreement",
     "CacheCurve",

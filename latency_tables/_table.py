@@ -25,6 +25,8 @@ from latency_tables._validation import (
 
 SESSION = Op("session", (), (1,))
 """The cost of starting one inference, whatever is computed; every price of a whole network holds it once."""
+OVERHEADS = (SESSION.kind, HANDOVER)
+"""Kinds of rows that price no op, but what a runtime spends around them."""
 STATUSES = ("ok", "unstable", "unsupported", "timeout")
 
 
@@ -208,12 +210,12 @@ class LatencyTable:
     def touched_bytes_of(self, ops: OpGraph | Mapping[Op, int]) -> float:
         """Bytes of weights and of the runtime's own data that one inference of these ops touches."""
         kernel = self.cache.kernel_bytes if self.cache is not None else 0
-        rows = ((self.entries[op], count) for op, count in self._counts(ops).items())
+        rows = ((self.entries[op], count) for op, count in _op_counts(ops).items())
         return float(sum(count * (row.weight_bytes + row.kernels * kernel) for row, count in rows))
 
     def activation_bytes_of(self, ops: OpGraph | Mapping[Op, int]) -> float:
         """Bytes of the largest activations that are live inside one of these ops."""
-        return float(max((self.entries[op].activation_bytes for op in self._counts(ops)), default=0))
+        return float(max((self.entries[op].activation_bytes for op in _op_counts(ops)), default=0))
 
     def unfitted_graph_ms(self, graph: OpGraph) -> float:
         """What a whole network costs, with the cost of a session; nothing fitted.
@@ -245,10 +247,10 @@ class LatencyTable:
 
     def _counts(self, ops: OpGraph | Mapping[Op, int]) -> Mapping[Op, int]:
         """How often each row is paid for: the ops of a graph, and the crossings between cores."""
-        if not isinstance(ops, OpGraph):
-            return ops
         on_one_core, shapes = self._handovers
-        return ops.op_counts + count_handovers(ops, on_one_core, shapes) if shapes else ops.op_counts
+        if not isinstance(ops, OpGraph) or not shapes:
+            return _op_counts(ops)
+        return ops.op_counts + count_handovers(ops, on_one_core, shapes)
 
     @cached_property
     def _handovers(self) -> tuple[dict[Op, bool], set[Shape]]:
@@ -286,6 +288,11 @@ class LatencyTable:
             for fact in watched
             if self.environment.get(fact) != environment.get(fact)
         ]
+
+
+def _op_counts(ops: OpGraph | Mapping[Op, int]) -> Mapping[Op, int]:
+    """How often each op occurs; crossings between cores, which touch no bytes of their own, are not among them."""
+    return ops.op_counts if isinstance(ops, OpGraph) else ops
 
 
 def _importance(fact: str) -> tuple[int, str]:

@@ -96,7 +96,8 @@ class _Designer:
     ) -> None:
         self.targets = targets
         self.cores = cores
-        self.crossing = crossing_shapes(targets, cores)
+        self.alone = [op for op in targets if cores is not None and _keeps_shape(op) and cores.on_one(op)]
+        self.crossing = frozenset(op.output for op in self.alone)
         self.avoid = avoid
         self.image_channels = image_channels
         self.tie = tie
@@ -117,9 +118,8 @@ class _Designer:
         for op in self.targets:
             if op.kind != "global_pool":
                 (self._chain if _keeps_shape(op) else self._bridge)(op)
-        for op in self.targets:
-            if op.output in self.crossing and _keeps_shape(op) and self.cores is not None and self.cores.on_one(op):
-                self._run(op)
+        for op in self.alone:
+            self._run(op)
         return self.probes
 
     def _probe(self, name: str, graph: OpGraph, contexts: Iterable[Op] = (), shared: bool = False) -> None:
@@ -215,13 +215,6 @@ class _Designer:
             contexts.append(context_op(op.output, PAIR))
             y = builder.add("pool", ops.global_pool(op.output), y)
         self._probe(probe_name(op), builder.build(y), contexts)
-
-
-def crossing_shapes(targets: Iterable[Op], cores: Cores | None) -> frozenset[Shape]:
-    """Shapes that some op keeps which one core executes alone: by such ops the price of a crossing is told."""
-    if cores is None:
-        return frozenset()
-    return frozenset(op.output for op in targets if _keeps_shape(op) and cores.on_one(op))
 
 
 def is_chainable(op: Op) -> bool:

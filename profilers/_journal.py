@@ -10,7 +10,7 @@ from types import TracebackType
 from latency_tables import LineJournal
 from profilers._errors import JournalError
 from profilers._samples import SampleSet
-from profilers._sampling import CALIBRATION, Runnable, Sampler, SamplingSettings, same_graph
+from profilers._sampling import Runnable, Sampler, SamplingSettings
 
 _FORMAT = "hwnas-samples"
 _VERSION = 1
@@ -123,7 +123,6 @@ def sample_into(
         history=history,
         on_round=journal.write_round,
         care=care,
-        watched=next((name for name in runnables if same_graph(name) == CALIBRATION), CALIBRATION),
         first_moment=journal.samples,
     )
     progress(f"warming up {what}")

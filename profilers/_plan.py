@@ -69,7 +69,7 @@ class Plan:
 
         More: probes that many prices rest on. Less: the many networks that only say how far predictions are off.
         """
-        found = {p.name: 2.0 for p in self.probes if p.shared}
+        found = care_for(self.probes)
         found |= {network_label(i): 0.5 for i, n in self.networks.items() if n.split == "interval"}
         return found | {again(name): value for name, value in found.items()}
 
@@ -110,6 +110,11 @@ class Plan:
         once = {probe.name for probe in self.probes} | {label for pair in self.pairs for label in pair.labels}
         once |= {network_label(i) for i in self.networks} | {CALIBRATION}
         return once | {again(name) for name in once}
+
+
+def care_for(probes: Sequence[Probe]) -> dict[str, float]:
+    """Twice the usual care for probes that many prices rest on, as `Sampler` takes it."""
+    return {probe.name: 2.0 for probe in probes if probe.shared}
 
 
 def network_label(index: int) -> str:

@@ -19,6 +19,7 @@ from latency_tables import (
 from profilers._backend import Backend
 from profilers._cache_curve import fit_cache_curve, probe_extra_ms
 from profilers._design import Probe
+from profilers._division import Cores
 from profilers._energy import energy_facts
 from profilers._journal import SampleJournal, sample_into
 from profilers._plan import Network, Plan, design_plan, load_plan, network_label
@@ -115,8 +116,7 @@ def make_table(
     samples = steady.samples
     curve = fit_cache_curve(plan.pairs, samples, fast_cache_bytes=backend.fast_cache_bytes, sizes=plan.sizes)
     entries = _entries(targets, plan, samples, curve)
-    prices = LatencyTable(backend.identity(), {}, {}, {}, entries, cache=curve)
-    measured = _measurements(plan.networks, samples, prices)
+    measured = _measurements(plan.networks, samples, entries, curve)
     return LatencyTable(
         identity=backend.identity(),
         environment={
@@ -158,6 +158,8 @@ def _entries(
             best = by_op.get(op)
             if best is None or len(probe.counts) <= len(best.counts):
                 by_op[op] = probe
+    crossings = [op for op in prices if op.kind == HANDOVER]
+    cores = plan.cores if crossings else None
     entries = {}
     for op in dict.fromkeys([SESSION, *targets]):
         if op in prices:
@@ -165,12 +167,8 @@ def _entries(
         else:
             reason = plan.refused.get(op, "the graphs that would price it could not be executed")
             entry = Entry(op, "unsupported", 0.0, 0.0, 0.0, 0.0, 0.0, 0, "", reason)
-        entries[op] = entry if op == SESSION else _with_sizes(entry, plan.sizes)
-    moves = [op for op in prices if op.kind == HANDOVER]
-    entries |= {op: _entry(op, prices[op], _both_passes(by_op[op].name, samples)) for op in moves}
-    if plan.cores is None or not moves:
-        return entries
-    return {op: replace(e, on_one_core=plan.cores.on_one(op)) if op in targets else e for op, e in entries.items()}
+        entries[op] = entry if op == SESSION else _with_facts(entry, plan.sizes, cores)
+    return entries | {op: _entry(op, prices[op], _both_passes(by_op[op].name, samples)) for op in crossings}
 
 
 def _both_passes(name: str, samples: Mapping[str, SampleSet]) -> SampleSet:
@@ -182,13 +180,14 @@ def _both_passes(name: str, samples: Mapping[str, SampleSet]) -> SampleSet:
     )
 
 
-def _with_sizes(entry: Entry, sizes: Sizes) -> Entry:
+def _with_facts(entry: Entry, sizes: Sizes, cores: Cores | None) -> Entry:
     op = entry.op
     return replace(
         entry,
         weight_bytes=sizes.weight_bytes(op),
         kernels=op_kernels(op),
         activation_bytes=sizes.activation_bytes(op),
+        on_one_core=cores.on_one(op) if cores is not None else None,
     )
 
 
@@ -216,8 +215,10 @@ def _entry(op: Op, price: OpPrice, samples: SampleSet) -> Entry:
 def _measurements(
     networks: Mapping[int, Network],
     samples: Mapping[str, SampleSet],
-    prices: LatencyTable,
+    entries: Mapping[Op, Entry],
+    curve: CacheCurve | None,
 ) -> tuple[NetworkMeasurement, ...]:
+    prices = LatencyTable({}, {}, {}, {}, entries, cache=curve)
     return tuple(
         NetworkMeasurement(
             arch=network.arch,

@@ -9,7 +9,7 @@ from latency_tables import CacheCurve, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import probe_extra_ms
 from profilers._design import Probe, design_probes, probe_name
-from profilers._plan import calibration_graph
+from profilers._plan import calibration_graph, care_for
 from profilers._sampling import CALIBRATION, Runnable, Sampler, SamplingSettings
 from profilers._solve import solve_prices
 from profilers._speed import at_one_speed
@@ -60,8 +60,7 @@ def remeasure(
     runnables: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied) for p in probes}
     runnables |= {f"network:{i}": backend.load(graph, seed=1) for i, graph in enumerate(networks)}
     runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
-    care = {probe.name: 2.0 for probe in probes if probe.shared}
-    samples = at_one_speed(Sampler(runnables, settings, care=care).run()).samples
+    samples = at_one_speed(Sampler(runnables, settings, care=care_for(probes)).run()).samples
     sizes = Sizes(backend.element_bytes, backend.batch)
     prices = solve_prices(probes, samples, extra_ms=probe_extra_ms(probes, curve, sizes))
     return Remeasured(

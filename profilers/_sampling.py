@@ -117,14 +117,13 @@ class Sampler:
     """Runs the rounds.
 
     Args:
-        runnables: what to time, by name.
+        runnables: what to time, by name; that of the graph `CALIBRATION`, in either pass, is sampled in every round.
         settings: when to stop.
         seed: of the order inside the rounds and of the bootstrap.
         history: rounds of an earlier, interrupted sampling (`SampleSet` by name).
         on_round: called after each round with its number and the seconds of each runnable, before the next one
             starts: where a journal is written.
         care: how many times smaller the noise of a runnable must be than the target (1 where it is not named).
-        watched: name of the runnable that is sampled in every round, where there is one.
         first_moment: number of the first sample, where nothing was sampled before.
         clock: seconds since any moment.
     """
@@ -138,7 +137,6 @@ class Sampler:
         history: Mapping[str, SampleSet] | None = None,
         on_round: RoundSink | None = None,
         care: Mapping[str, float] | None = None,
-        watched: str = CALIBRATION,
         first_moment: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -149,7 +147,7 @@ class Sampler:
         self._care = dict(care or {})
         self._clock = clock
         self._group = shared_group(self._runnables.values())
-        self._watched = watched
+        self._watched = [name for name in self._runnables if same_graph(name) == CALIBRATION]
         self.samples: dict[str, SampleSet] = dict(history or {})
         self._moment = max((one.moments[-1] + 1 for one in self.samples.values() if one.moments), default=first_moment)
 
@@ -196,9 +194,9 @@ class Sampler:
 
     def _active(self) -> list[str]:
         active = [name for name in self._runnables if self.samples[name].stop is None]
-        if self._watched in self._runnables and self._watched not in active and active:
-            active.append(self._watched)
-        return [] if active == [self._watched] and len(self._runnables) > 1 else active
+        if active:
+            active += [name for name in self._watched if name not in active]
+        return [] if active == self._watched and len(self._runnables) > 1 else active
 
     def _round(self, number: int, active: list[str]) -> None:
         order = np.random.default_rng((self._seed, number)).permutation(len(active))

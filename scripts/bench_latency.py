@@ -37,8 +37,10 @@ from hwnas._fit import fit_model
 from hwnas._fit_networks import describe
 from hwnas._validate import backend_of, space_of
 from hwnas.spaces import Space
-from latency_tables import HANDOVER, SESSION, LatencyTable, Op, OpGraph, agreement, load_table, noise_floor
+from latency_tables import OVERHEADS, LatencyTable, Op, OpGraph, agreement, load_table, noise_floor
 from profilers import Backend, Sampler, SamplingSettings, at_one_speed, graph_macs, ops
+from profilers._plan import network_label
+from profilers._sampling import again, same_graph
 
 SETTINGS = SamplingSettings(min_rounds=20, max_rounds=40)
 
@@ -118,21 +120,17 @@ def measure(
     backend: Backend, table: LatencyTable, networks: Sequence[OpGraph], progress: Callable[[str], None]
 ) -> tuple[dict[Op, float], float, Any, Any]:
     """Ops alone, an empty session, the networks and the networks with sessions of their own again; milliseconds."""
-    measured = [op for op in table.entries if op.kind not in (SESSION.kind, HANDOVER)]
+    measured = [op for op in table.entries if op.kind not in OVERHEADS]
     runnables = {op.key: backend.load(OpGraph.single(op)) for op in measured}
     runnables["empty"] = backend.load(OpGraph.single(ops.activation((8, 1, 1), "relu")))
-    for number in (1, 2):
-        runnables |= {f"network:{i}:{number}": backend.load(graph, seed=number) for i, graph in enumerate(networks)}
+    names = [network_label(i) for i in range(len(networks))]
+    for number, named in ((1, str), (2, again)):
+        runnables |= {named(n): backend.load(graph, seed=number) for n, graph in zip(names, networks, strict=True)}
     progress(f"measuring {len(runnables)} graphs")
-    samples = at_one_speed(Sampler(runnables, SETTINGS).run(), without_number).samples
+    samples = at_one_speed(Sampler(runnables, SETTINGS).run(), same_graph).samples
     ms = {name: one.quantile() * 1e3 for name, one in samples.items()}
-    first, second = (np.array([ms[f"network:{i}:{n}"] for i in range(len(networks))]) for n in (1, 2))
+    first, second = (np.array([ms[named(name)] for name in names]) for named in (str, again))
     return {op: ms[op.key] for op in measured}, ms["empty"], first, second
-
-
-def without_number(name: str) -> str:
-    """The graph that a runnable executes."""
-    return name.rpartition(":")[0] if name.startswith("network:") else name
 
 
 def summed(prices: dict[Op, float], less: float, graphs: Sequence[OpGraph]) -> Any:

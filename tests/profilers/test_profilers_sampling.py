@@ -120,22 +120,15 @@ def test_short_runnables_are_repeated_within_a_sample_and_primed_before_it():
     assert slow.calls == 3 + 3 + settings_.priming_runs + 1
 
 
-def test_the_calibration_runnable_is_in_every_round():
+@pytest.mark.parametrize("name", [CALIBRATION, again(CALIBRATION)])
+def test_the_calibration_runnable_is_in_every_round(name):
     machine = SimulatedMachine()
     noisy = SimulatedMachine(lambda now, rng: rng.uniform(1, 2))
     samples = Sampler(
-        {CALIBRATION: machine.runnable(1e-3), "noisy": noisy.runnable(1e-3)},
+        {name: machine.runnable(1e-3), "noisy": noisy.runnable(1e-3)},
         SamplingSettings(min_rounds=10, max_rounds=40, target=1e-6),
     ).run()
-    assert len(samples[CALIBRATION].seconds) == len(samples["noisy"].seconds) > 10
-
-
-def test_another_name_can_be_watched():
-    machine, noisy = SimulatedMachine(), SimulatedMachine(lambda now, rng: rng.uniform(1, 2))
-    runnables = {again(CALIBRATION): machine.runnable(1e-3), "noisy": noisy.runnable(1e-3)}
-    limits = SamplingSettings(min_rounds=10, max_rounds=40, target=1e-6)
-    samples = Sampler(runnables, limits, watched=again(CALIBRATION)).run()
-    assert len(samples[again(CALIBRATION)].seconds) == len(samples["noisy"].seconds) > 10
+    assert len(samples[name].seconds) == len(samples["noisy"].seconds) > 10
 
 
 def test_what_is_measured_with_care_is_sampled_for_longer():
