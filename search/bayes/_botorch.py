@@ -129,9 +129,19 @@ def log_nehvi_batch(
         return _decode(chosen, domain)
 
 
+def _keep_from_compiling(logei: Any) -> None:
+    """Tell BoTorch (from 0.18) that its C++ kernel is not to be had: it takes its implementation in PyTorch.
+
+    It would compile the kernel for this very processor on first use, half a minute in the middle of a search, into a
+    cache that all processes and machines of a home directory share. A process killed meanwhile leaves a lock behind
+    for which every later one waits without end. A batch then takes 1.5 times as long, tenths of a second.
+    """
+    logei._load_attempted = True
+
+
 def _acquisition(context: Context, seed: int, known_exact: bool, log_error: bool) -> Any:
     import torch
-    from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+    from botorch.acquisition.multi_objective import logei
     from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
     from botorch.models.model import ModelList
     from botorch.models.model_list_gp_regression import ModelListGP
@@ -145,7 +155,8 @@ def _acquisition(context: Context, seed: int, known_exact: bool, log_error: bool
         return torch.where(torch.isfinite(top), top - torch.exp(-y), y)
 
     baseline = _tensor(context.problem.domain.one_hot(context.codes))
-    return qLogNoisyExpectedHypervolumeImprovement(
+    _keep_from_compiling(logei)
+    return logei.qLogNoisyExpectedHypervolumeImprovement(
         model=model,
         ref_point=context.reference.tolist(),
         X_baseline=baseline,

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from search_toys import advance, large_problem, toy_problem
@@ -228,6 +231,22 @@ def test_the_model_beats_random_search_on_a_structured_problem():
         return np.mean(volumes)
 
     assert mean_volume("lamoo") > 1.05 * mean_volume("random")
+
+
+def test_nothing_is_compiled_in_a_search(monkeypatch):
+    """A compilation that was killed leaves a lock in the user's cache, for which every later search would wait."""
+    logei = pytest.importorskip("botorch.acquisition.multi_objective.logei")
+    compiled = []
+    monkeypatch.setattr(logei, "_load_attempted", False, raising=False)
+    monkeypatch.setitem(sys.modules, "torch.utils.cpp_extension", SimpleNamespace(load=lambda **k: compiled.append(k)))
+    problem = Problem(Domain((3, 3, 3)), (Objective("score", "max"), Objective("cost", "min")))
+    study = Study(problem, make_strategy("qlognehvi"), seed=0, initial=6, batch=3)
+    for _ in range(3):
+        for proposal in study.ask():
+            a, b, c = proposal.codes
+            study.tell(proposal.number, {"score": float(a + b), "cost": float(b * c)})
+    assert len(study.trials) == 12
+    assert compiled == []
 
 
 def test_our_categorical_kernel_is_botorchs_on_one_hot_rows():
