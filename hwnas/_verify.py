@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas.spaces import Space
 from latency_tables import OVERHEADS, LatencyTable
-from profilers import CALIBRATION_MS, Backend, SamplingSettings, remeasure
+from profilers import CALIBRATION_MS, COLD_CACHES, Backend, SamplingSettings, remeasure
 
 QUICK = SamplingSettings(min_rounds=15, max_rounds=25, max_seconds=20.0)
 OPS = 5
@@ -68,7 +68,17 @@ def verify_table(
     network = table.networks[int(rng.integers(len(table.networks)))] if table.networks else None
     graphs = [space.graph(space.parse(network.arch))] if network else []
     progress(f"measuring {len(chosen)} ops, the calibration op and {len(graphs)} network again")
-    found = remeasure(backend, space.ops(), [entry.op for entry in chosen], graphs, table.cache, QUICK)
+    cold = table.environment.get(COLD_CACHES)
+    found = remeasure(
+        backend,
+        space.ops(),
+        [entry.op for entry in chosen],
+        graphs,
+        table.cache,
+        QUICK,
+        cold=cold if isinstance(cold, bool) else None,
+        refused=[op for op, entry in table.entries.items() if not entry.priced],
+    )
     checks = []
     recorded = table.environment.get(CALIBRATION_MS)
     if isinstance(recorded, float):

@@ -25,7 +25,7 @@ from profilers._onnxruntime import OnnxRuntimeBackend
 from profilers._operators import Parameter, expand, operator_kinds, operator_of, parts_of, primitive_of
 from profilers._operators import _make as ops
 from profilers._plan import Network
-from profilers._profile import CALIBRATION_MS, profile_ops
+from profilers._profile import CALIBRATION_MS, COLD_CACHES, profile_ops
 from profilers._remeasure import Remeasured, remeasure
 from profilers._samples import SampleSet, relative_half_width
 from profilers._sampling import Runnable, Sampler, SamplingSettings
@@ -57,6 +57,7 @@ _LAZY = {
 
 __all__ = [
     "CALIBRATION_MS",
+    "COLD_CACHES",
     "Backend",
     "BoundSession",
     "DeviceUnavailableError",

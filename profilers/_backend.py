@@ -38,8 +38,15 @@ class Backend(Protocol):
     def environment(self) -> dict[str, object]:
         """Volatile facts, noted beside a table."""
 
-    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = ()) -> Runnable:
-        """Make a graph runnable, with random weights drawn from `seed`; nodes of the ops in `tied` share theirs.
+    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = (), cold: bool = False) -> Runnable:
+        """Make a graph runnable with random weights.
+
+        Args:
+            graph: what to run.
+            seed: of the weights.
+            tied: ops whose nodes share theirs.
+            cold: whether nothing of an execution may be in the fast caches when the next one begins; only asked for
+                where `fast_cache_bytes` is not 0.
 
         Raises:
             UnsupportedGraphError: the runtime cannot execute it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,10 +9,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from latency_tables import INPUT, CacheCurve, GraphBuilder, Op, OpGraph
+from latency_tables import INPUT, CacheCurve, GraphBuilder, Op, OpGraph, Shape
 from profilers._design import Probe, is_chainable, is_closed, op_macs
+from profilers._division import Cores
 from profilers._operators import _make as ops
 from profilers._samples import SampleSet
+from profilers._sampling import again
 from profilers._working_set import Sizes, op_weights
 
 FloatArray = npt.NDArray[np.float64]
@@ -23,7 +24,8 @@ _KNOTS = 13
 _FEWEST_WEIGHTS = 500
 _KERNEL_BYTES = (4_000, 6_000, 8_000, 10_000, 12_000)
 _TYPICAL_KERNEL_BYTES = 8_000
-_SMOOTH = 1e-3
+_REWEIGHTINGS, _USUAL_ERROR = 15, 0.005
+_SMOOTH = 7e-4
 """Weight of differences between neighbouring slopes (in microseconds a megabyte) against relative errors."""
 
 
@@ -35,18 +37,16 @@ class CachePair:
         name: unique; the two runnables are called ``name:own`` and ``name:tied``.
         graph: the chain.
         op: its link.
-        suffix: of both names, where a pair is measured more than once.
     """
 
     name: str
     graph: OpGraph
     op: Op
-    suffix: str = ""
 
     @property
     def labels(self) -> tuple[str, str]:
-        """Names of the two runnables: own weights, tied weights."""
-        return f"{self.name}:own{self.suffix}", f"{self.name}:tied{self.suffix}"
+        """Names of the two runnables in the first pass: own weights, tied weights."""
+        return f"{self.name}:own", f"{self.name}:tied"
 
 
 def typical_working_bytes(graph: OpGraph, sizes: Sizes) -> float:
@@ -55,7 +55,13 @@ def typical_working_bytes(graph: OpGraph, sizes: Sizes) -> float:
 
 
 def design_cache_pairs(
-    targets: Iterable[Op], networks: Sequence[OpGraph], image_channels: int, *, fast_cache_bytes: int, sizes: Sizes
+    targets: Iterable[Op],
+    networks: Sequence[OpGraph],
+    image_channels: int,
+    *,
+    fast_cache_bytes: int,
+    sizes: Sizes,
+    cores: Cores | None = None,
 ) -> list[CachePair]:
     """Chains whose working sets cover the networks', with many weights in few kernels and with few in many.
 
@@ -65,10 +71,14 @@ def design_cache_pairs(
         image_channels: channels of the images.
         fast_cache_bytes: where the curve is expected to rise.
         sizes: of elements and batches.
+        cores: how threads share the ops. Where one core executes some of them alone, one stands behind each link:
+            cores that run side by side without a pause wait much longer for the same weights.
     """
     largest = 1.3 * max(typical_working_bytes(graph, sizes) for graph in networks)
     most_macs = max(sum(op_macs(op) * n for op, n in graph.op_counts.items()) for graph in networks)
-    chains = _chains(targets, image_channels, most_macs)
+    wanted = sorted(set(targets), key=lambda op: op.key)
+    alone = {op.output: op for op in reversed(wanted) if cores is not None and is_chainable(op) and cores.on_one(op)}
+    chains = _chains(wanted, image_channels, most_macs, alone)
     extents = np.array([typical_working_bytes(chain.graph, sizes) for chain in chains])
     weights = np.array([sizes.working_bytes(chain.graph, 0) for chain in chains])
     chosen: dict[str, CachePair] = {}
@@ -81,23 +91,25 @@ def design_cache_pairs(
     return list(chosen.values())
 
 
-def _chains(targets: Iterable[Op], image_channels: int, most_macs: int) -> list[CachePair]:
+def _chains(targets: Sequence[Op], image_channels: int, most_macs: int, alone: Mapping[Shape, Op]) -> list[CachePair]:
     chains = []
-    for op in sorted(set(targets), key=lambda op: op.key):
+    for op in targets:
         if not is_chainable(op) or not is_closed(op) or op_weights(op) < _FEWEST_WEIGHTS:
             continue
         for length in _LENGTHS:
             if length * op_macs(op) <= most_macs:
-                graph = _chain(op, length, image_channels)
+                graph = _chain(op, length, image_channels, alone.get(op.output))
                 chains.append(CachePair(f"cache:{length} x {op.key}", graph, op))
     return chains
 
 
-def _chain(op: Op, length: int, image_channels: int) -> OpGraph:
+def _chain(op: Op, length: int, image_channels: int, behind: Op | None) -> OpGraph:
     builder = GraphBuilder((image_channels, *op.output[1:]))
     x = builder.add("entry", ops.conv(builder.input_shape, op.output[0]), INPUT)
     for i in range(length):
         x = builder.add(f"link{i}", op, x)
+        if behind is not None:
+            x = builder.add(f"behind{i}", behind, x)
     return builder.build(builder.add("pool", ops.global_pool(op.output), x)).fused()
 
 
@@ -107,18 +119,19 @@ def fit_cache_curve(
     """The curve that explains what own weights cost more than tied ones; None without pairs.
 
     Non-negative least squares on relative errors, with the differences of neighbouring slopes as a weak penalty,
-    once for each size of a kernel's own data; the size that fits best is kept.
+    once for each size of a kernel's own data; the size that fits best is kept. A session in a slow state would make its
+    pair say that caches cost a fifth of its time: of the sessions of a chain the fastest counts, and pairs that the
+    others contradict lose their weight.
 
     Args:
         pairs: what was measured.
-        samples: by the pairs' labels.
+        samples: of both passes, by the pairs' labels.
         fast_cache_bytes: places the knots.
         sizes: of elements and batches.
     """
     if not pairs:
         return None
-    own = np.array([samples[pair.labels[0]].quantile() for pair in pairs]) * 1e6
-    tied = np.array([samples[pair.labels[1]].quantile() for pair in pairs]) * 1e6
+    own, tied = (np.array([_fastest_us(pair.labels[i], samples) for pair in pairs]) for i in (0, 1))
     best: tuple[float, CacheCurve] | None = None
     for kernel in _KERNEL_BYTES:
         apart = np.array([sizes.working_bytes(p.graph, kernel) for p in pairs]) / 1e6
@@ -134,6 +147,11 @@ def fit_cache_curve(
     return best[1]
 
 
+def _fastest_us(label: str, samples: Mapping[str, SampleSet]) -> float:
+    """Microseconds of the faster session of a chain."""
+    return min(samples[name].quantile() for name in (label, again(label))) * 1e6
+
+
 def probe_extra_ms(probes: Iterable[Probe], curve: CacheCurve | None, sizes: Sizes) -> dict[str, float]:
     """What the working set of each probe costs beside the prices of its ops, by probe name; nothing without a curve."""
     if curve is None:
@@ -147,10 +165,20 @@ def _ramps(sizes: FloatArray, knots: FloatArray) -> FloatArray:
 
 
 def _fit_slopes(design: FloatArray, target: FloatArray, weights: FloatArray) -> tuple[FloatArray, float]:
+    """Slopes ``(pieces,)``, and their mean absolute error, by which fits can be compared.
+
+    A pair whose error is larger than usual is weighted by the inverse square of how much larger it is.
+    """
     from scipy.optimize import nnls
 
     pieces = design.shape[1]
     smooth = _SMOOTH * (np.eye(pieces)[1:] - np.eye(pieces)[:-1])
-    matrix = np.concatenate([design * weights[:, None], smooth])
-    slopes, _ = nnls(matrix, np.concatenate([target * weights, np.zeros(pieces - 1)]))
-    return slopes, math.sqrt(float(np.mean(((design @ slopes - target) * weights) ** 2)))
+    trust = np.ones(len(target))
+    for _ in range(_REWEIGHTINGS):
+        scale = trust * weights
+        matrix = np.concatenate([design * scale[:, None], smooth])
+        slopes, _ = nnls(matrix, np.concatenate([target * scale, np.zeros(pieces - 1)]))
+        errors = np.abs(design @ slopes - target) * weights
+        usual = max(_USUAL_ERROR, 1.4826 * float(np.median(errors)))
+        trust = usual / np.maximum(errors, usual)
+    return slopes, float(np.mean(errors))

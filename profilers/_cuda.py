@@ -213,8 +213,10 @@ class CudaBackend:
         """What NVML saw while measuring: throttling, moving clocks, other processes."""
         return self._watch.warnings()
 
-    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = ()) -> KernelRunnable | HostRunnable:
-        """Make a graph runnable with random weights."""
+    def load(
+        self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = (), cold: bool = False
+    ) -> KernelRunnable | HostRunnable:
+        """Make a graph runnable with random weights; its inputs rotate past the caches, `cold` or not."""
         return self._runnable(graph, random_weights(graph, seed, tied))
 
     def load_trained(

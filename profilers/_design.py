@@ -33,6 +33,8 @@ _TIED_WEIGHTS = 16 * 1024
 """Ops with more weights than this share them between their copies: more than a first-level cache holds."""
 _EXTRA_COPIES, _MOST_EXTRA = 10, 4
 """Further sessions of context ops that all prices of a space would rest on; how many at most."""
+_THREADED_COPIES = 2
+"""Further ones with several threads."""
 PAIR, QUAD = 2, 4
 """How many ops a context consists of."""
 
@@ -95,6 +97,7 @@ class _Designer:
         self, targets: list[Op], image_channels: int, tie: bool, avoid: frozenset[Op], cores: Cores | None
     ) -> None:
         self.targets = targets
+        self.inner = {op.output for op in targets}
         self.cores = cores
         self.alone = [op for op in targets if cores is not None and _keeps_shape(op) and cores.on_one(op)]
         self.crossing = frozenset(op.output for op in self.alone)
@@ -112,7 +115,7 @@ class _Designer:
                 by_shape.setdefault(op.output, []).append(op)
         for op in self.targets:
             for shape in (op.inputs[0], op.output):
-                if len(shape) == 3 and shape[0] != self.image_channels and shape not in self.neighbours:
+                if len(shape) == 3 and not self._is_image(shape) and shape not in self.neighbours:
                     self.neighbours[shape] = _cheapest(shape, by_shape.get(shape, []))
                     self._baseline(shape)
         for op in self.targets:
@@ -121,6 +124,10 @@ class _Designer:
         for op in self.alone:
             self._run(op)
         return self.probes
+
+    def _is_image(self, shape: Shape) -> bool:
+        """Whether tensors of a shape come from outside: an inner one may have as many channels."""
+        return shape[0] == self.image_channels and shape not in self.inner
 
     def _probe(self, name: str, graph: OpGraph, contexts: Iterable[Op] = (), shared: bool = False) -> None:
         fused = graph.fused()
@@ -161,10 +168,11 @@ class _Designer:
         """How often the context ops of a shape are measured, each time in a session of its own.
 
         An error of theirs is in all prices of the shape, with the same sign. Where a space has few shapes, it is in all
-        networks.
+        networks. With several threads, sessions of one graph differ more.
         """
         resting = sum(shape in (op.inputs[0], op.output) for op in self.targets)
-        return 1 + min(_MOST_EXTRA, round(_EXTRA_COPIES * resting / len(self.targets)))
+        extra = round(_EXTRA_COPIES * resting / len(self.targets)) + (_THREADED_COPIES if self.cores else 0)
+        return 1 + min(_MOST_EXTRA, extra)
 
     def _start(self, shape: Shape, around: Sequence[Op]) -> tuple[GraphBuilder, str]:
         """Entry and context ops of `shape`."""
@@ -203,7 +211,7 @@ class _Designer:
         if len(op.inputs) != 1 or len(source) != 3:
             raise OperatorError(f"op {op.key}: no chain can be built around it; use it inside a composite op")
         contexts = []
-        if source[0] == self.image_channels:
+        if self._is_image(source):
             builder, x = GraphBuilder(source), INPUT
         else:
             builder, x = self._start(source, self.neighbours[source][:PAIR])

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from latency_tables import LineJournal
 from profilers._errors import JournalError
-from profilers._samples import SampleSet
+from profilers._samples import STOP_REASONS, SampleSet
 from profilers._sampling import Runnable, Sampler, SamplingSettings
 
 _FORMAT = "hwnas-samples"
@@ -56,10 +57,16 @@ class SampleJournal:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise JournalError(f"{self.path} is damaged; delete it to measure again") from None
 
-    def _take(self, record: dict[str, dict[str, float]]) -> None:
+    def _take(self, record: dict[str, dict[str, Any]]) -> None:
         if "repeats" in record:
             for name, repeats in record["repeats"].items():
                 self.history[name] = SampleSet(int(repeats))
+            return
+        if "stops" in record:
+            for name, stop in record["stops"].items():
+                if stop not in STOP_REASONS:
+                    raise ValueError(stop)
+                self.history[name].stop = stop
             return
         for name, seconds in record["seconds"].items():
             self.history[name].add(float(seconds), self.samples)
@@ -76,6 +83,10 @@ class SampleJournal:
         """Append one round; the order of `seconds` is the order in which they were measured."""
         self.samples += len(seconds)
         self._write({"round": number, "seconds": {name: float(f"{value:.6g}") for name, value in seconds.items()}})
+
+    def write_end(self, samples: Mapping[str, SampleSet]) -> None:
+        """Note that these are sampled to the end, and why, so that nothing of them is sampled again."""
+        self._write({"stops": {name: one.stop for name, one in samples.items()}})
 
     def _write(self, record: Mapping[str, object]) -> None:
         try:
@@ -117,6 +128,8 @@ def sample_into(
     if not runnables:
         return {}
     history = {name: journal.history[name] for name in runnables if name in journal.history}
+    if len(history) == len(runnables) and all(one.stop for one in history.values()):
+        return history
     sampler = Sampler(
         runnables,
         settings,
@@ -132,4 +145,6 @@ def sample_into(
         if done % 10 == 0 or not active:
             progress(f"{what}: round {done} (at most {cap}), {active} of {len(runnables)} still sampled")
 
-    return sampler.run(on_progress)
+    samples = sampler.run(on_progress)
+    journal.write_end(samples)
+    return samples

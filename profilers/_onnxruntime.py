@@ -15,7 +15,14 @@ from profilers._operators._base import FloatArray
 from profilers._session import PROVIDER, BoundSession, find_provider, installed_providers, require_counter
 from profilers._weights import random_weights
 
-PROTOCOL = "onnxruntime-marginal-q10-v3"
+PROTOCOL = "onnxruntime-marginal-q10-v4"
+_SWEEP = 2
+"""Memory read between cold inferences, in sizes of a core's fast cache for each thread."""
+
+
+def sweep_bytes(fast_cache_bytes: int, threads: int) -> int:
+    """How much to read before an inference so that nothing of the last one is left in the fast caches."""
+    return _SWEEP * fast_cache_bytes * threads
 
 
 def runtime_identity(
@@ -135,10 +142,11 @@ class OnnxRuntimeBackend:
         """Nothing is watched beside the calibration op."""
         return []
 
-    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = ()) -> BoundSession:
+    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = (), cold: bool = False) -> BoundSession:
         """Lower `graph` to ONNX with random weights, quantise it where asked, and open a session on it."""
         model = random_model(graph, seed, tied, batch=self.batch, precision=self.precision)
-        return BoundSession(model, threads=self.threads, seed=seed, provider=self.provider)
+        swept = sweep_bytes(self.fast_cache_bytes, self.threads) if cold else 0
+        return BoundSession(model, threads=self.threads, seed=seed, provider=self.provider, sweep_bytes=swept)
 
     def load_trained(self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str) -> BoundSession:
         """Open a session on the exported file: what is measured is what ships."""

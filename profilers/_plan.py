@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from latency_tables import GraphBuilder, GraphError, Op, OpGraph
 from profilers._backend import Backend
@@ -47,6 +49,8 @@ class Plan:
         networks: whole networks by number.
         refused: ops that the runtime cannot execute, with its reason.
         cores: how threads share the ops, where that is known.
+        cold: whether probes are executed with cold caches: they are smaller than the networks, and would find weights
+            there that networks must fetch.
     """
 
     sizes: Sizes
@@ -55,12 +59,13 @@ class Plan:
     networks: Mapping[int, Network]
     refused: Mapping[Op, str] = field(default_factory=dict)
     cores: Cores | None = None
+    cold: bool = False
 
     def digest(self) -> str:
         """Identifies what is measured, so that a journal is never continued with other graphs."""
         graphs = [[p.name, str(p.graph), sorted(op.key for op in p.tied)] for p in self.probes]
         networks = [[n.arch, n.split] for n in self.networks.values()]
-        text = json.dumps([graphs, [p.name for p in self.pairs], networks])
+        text = json.dumps([graphs, [p.name for p in self.pairs], networks, self.cold])
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     @property
@@ -74,22 +79,28 @@ class Plan:
         return found | {again(name): value for name, value in found.items()}
 
     def with_second_pass(self) -> Plan:
-        """The same with every probe and pair twice, the second time under the names of the second pass."""
-        probes = [*self.probes, *(replace(p, name=again(p.name)) for p in self.probes)]
-        pairs = [*self.pairs, *(replace(p, suffix=again("")) for p in self.pairs)]
-        return replace(self, probes=probes, pairs=pairs)
+        """The same with every probe twice, the second time under its name in the second pass."""
+        return replace(self, probes=[*self.probes, *(replace(p, name=again(p.name)) for p in self.probes)])
 
-    def load_probes(self, backend: Backend) -> dict[str, Runnable]:
-        """Sessions of all probes and pairs by name.
+    def load_probes(self, backend: Backend, number: int) -> dict[str, Runnable]:
+        """Sessions of all probes and pairs by name, in an order of its own for each pass.
+
+        With several threads, a session can take a third longer wherever its memory happens to lie, and so do those that
+        were loaded just before and behind it: were these the ops of one shape, networks would be mispriced by it.
+
+        Args:
+            backend: loads them.
+            number: of the pass.
 
         Raises:
             UnsupportedGraphError: the runtime cannot execute one.
         """
-        loaded: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied) for p in self.probes}
+        wanted: list[tuple[str, OpGraph, Collection[Op]]] = [(p.name, p.graph, p.tied) for p in self.probes]
         for pair in self.pairs:
-            own, tied = pair.labels
-            loaded |= {own: backend.load(pair.graph), tied: backend.load(pair.graph, tied=[pair.op])}
-        return loaded
+            wanted += zip(pair.labels, (pair.graph, pair.graph), ((), (pair.op,)), strict=True)
+        order = np.random.default_rng(number).permutation(len(wanted))
+        shuffled = (wanted[int(i)] for i in order)
+        return {name: backend.load(graph, tied=tied, cold=self.cold) for name, graph, tied in shuffled}
 
     def load_pass(self, backend: Backend, number: int, probes: Mapping[str, Runnable]) -> dict[str, Runnable]:
         """Everything that is sampled in pass 1 or 2, under the names of that pass.
@@ -147,6 +158,7 @@ def design_plan(
             backend.image_channels,
             fast_cache_bytes=backend.fast_cache_bytes,
             sizes=sizes,
+            cores=backend.cores,
         )
     return Plan(
         sizes=sizes,
@@ -155,7 +167,13 @@ def design_plan(
         networks={i: n for i, n in enumerate(networks) if not set(lost) & set(n.graph.op_counts)},
         refused=lost,
         cores=backend.cores,
+        cold=measured_cold(backend, tie),
     )
+
+
+def measured_cold(backend: Backend, tied: bool) -> bool:
+    """Whether probes are executed with cold caches: where networks leave the fast caches, and weights are not tied."""
+    return backend.fast_cache_bytes > 0 and not tied
 
 
 def load_plan(plan: Plan, backend: Backend, targets: Sequence[Op]) -> tuple[Plan, dict[str, Runnable]]:
@@ -168,13 +186,13 @@ def load_plan(plan: Plan, backend: Backend, targets: Sequence[Op]) -> tuple[Plan
         UnsupportedGraphError: a graph cannot be executed although each of its ops can.
     """
     try:
-        return plan, plan.load_probes(backend)
+        return plan, plan.load_probes(backend, 1)
     except UnsupportedGraphError:
         refused = _refused_ops(backend, targets)
         if not refused:
             raise
         around = design_plan(backend, targets, list(plan.networks.values()), refused)
-        return around, around.load_probes(backend)
+        return around, around.load_probes(backend, 1)
 
 
 def _refused_ops(backend: Backend, targets: Sequence[Op]) -> dict[Op, str]:

@@ -25,11 +25,13 @@ from profilers._journal import SampleJournal, sample_into
 from profilers._plan import Network, Plan, design_plan, load_plan, network_label
 from profilers._samples import SampleSet, drift, split_half_noise
 from profilers._sampling import CALIBRATION, SamplingSettings, again, same_graph
-from profilers._solve import OpPrice, solve_prices
+from profilers._solve import OpPrice, solve_prices, without_slow_sessions
 from profilers._speed import Steady, at_one_speed
 from profilers._working_set import Sizes, op_kernels
 
 Progress = Callable[[str], None]
+COLD_CACHES = "cold_caches"
+"""Where a table's environment says whether prices were measured with cold caches."""
 CALIBRATION_MS = "calibration_op_ms"
 """Where a table's environment holds the time of the calibration op."""
 DRIFT_ALARM = 0.05
@@ -84,7 +86,7 @@ def profile_ops(
         calibration = runnables[CALIBRATION]
         runnables.clear()
         probes.clear()
-        runnables = plan.load_pass(backend, 2, plan.load_probes(backend))
+        runnables = plan.load_pass(backend, 2, plan.load_probes(backend, 2))
         samples |= sample_into(samples_file, runnables, settings, plan.care, "pass 2 of 2", progress)
     energy = energy_facts(backend.energy_counter, calibration)
     return make_table(backend, plan, targets, samples, space=space, settings=settings, energy=energy)
@@ -115,13 +117,16 @@ def make_table(
     steady = at_one_speed(samples, same_graph)
     samples = steady.samples
     curve = fit_cache_curve(plan.pairs, samples, fast_cache_bytes=backend.fast_cache_bytes, sizes=plan.sizes)
-    entries = _entries(targets, plan, samples, curve)
+    kept = without_slow_sessions(plan.probes, samples)
+    entries = _entries(targets, replace(plan, probes=kept), samples, curve)
     measured = _measurements(plan.networks, samples, entries, curve)
     return LatencyTable(
         identity=backend.identity(),
         environment={
             **backend.environment(),
             **_circumstances(steady),
+            "slow_sessions": len(plan.probes) - len(kept),
+            COLD_CACHES: plan.cold,
             **energy,
         },
         settings=settings.as_dict(),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from latency_tables import CacheCurve, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import probe_extra_ms
 from profilers._design import Probe, design_probes, probe_name
-from profilers._plan import calibration_graph, care_for
+from profilers._plan import calibration_graph, care_for, measured_cold
 from profilers._sampling import CALIBRATION, Runnable, Sampler, SamplingSettings
-from profilers._solve import solve_prices
+from profilers._solve import solve_prices, without_slow_sessions
 from profilers._speed import at_one_speed
 from profilers._working_set import Sizes
 
@@ -42,6 +42,9 @@ def remeasure(
     networks: Sequence[OpGraph],
     curve: CacheCurve | None,
     settings: SamplingSettings,
+    *,
+    cold: bool | None = None,
+    refused: Collection[Op] = (),
 ) -> Remeasured:
     """Measure `chosen` ops and whole networks again.
 
@@ -52,15 +55,22 @@ def remeasure(
         networks: whole networks.
         curve: the table's cost of working sets; None where it has none.
         settings: of the sampling.
+        cold: whether the table's prices were measured with cold caches; None where it does not say.
+        refused: ops of the table that the runtime cannot execute: nothing measured may hold them.
 
     Raises:
         UnsupportedGraphError: the runtime cannot execute a graph.
     """
-    probes = _needed(design_probes(targets, backend.image_channels, tie=curve is not None, cores=backend.cores), chosen)
-    runnables: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied) for p in probes}
+    if cold is None:
+        cold = measured_cold(backend, curve is not None)
+    tie = backend.fast_cache_bytes > 0 and not cold
+    designed = design_probes(targets, backend.image_channels, tie=tie, avoid=refused, cores=backend.cores)
+    probes = _needed([probe for probe in designed if not set(refused) & set(probe.graph.op_counts)], chosen)
+    runnables: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied, cold=cold) for p in probes}
     runnables |= {f"network:{i}": backend.load(graph, seed=1) for i, graph in enumerate(networks)}
     runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
     samples = at_one_speed(Sampler(runnables, settings, care=care_for(probes)).run()).samples
+    probes = without_slow_sessions(probes, samples)
     sizes = Sizes(backend.element_bytes, backend.batch)
     prices = solve_prices(probes, samples, extra_ms=probe_extra_ms(probes, curve, sizes))
     return Remeasured(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 StopReason = Literal["converged", "settled", "cap"]
+STOP_REASONS: tuple[StopReason, ...] = ("converged", "settled", "cap")
 QUANTILE = 0.1
 """The quantile of the samples that stands for a runnable: q10."""
 

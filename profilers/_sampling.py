@@ -80,13 +80,13 @@ class SamplingSettings:
             that of a network of milliseconds no less than that of one of microseconds.
     """
 
-    min_rounds: int = 12
+    min_rounds: int = 11
     max_rounds: int = 45
     max_seconds: float = 70.0
     target: float = 0.01
     inner_seconds: float = 300e-6
     check_every: int = 5
-    warmup_runs: int = 3
+    warmup_runs: int = 1
     priming_runs: int = 4
 
     def as_dict(self) -> dict[str, float]:
@@ -124,7 +124,7 @@ class Sampler:
         on_round: called after each round with its number and the seconds of each runnable, before the next one
             starts: where a journal is written.
         care: how many times smaller the noise of a runnable must be than the target (1 where it is not named).
-        first_moment: number of the first sample, where nothing was sampled before.
+        first_moment: number of the first sample that is taken from now on, at least.
         clock: seconds since any moment.
     """
 
@@ -149,7 +149,7 @@ class Sampler:
         self._group = shared_group(self._runnables.values())
         self._watched = [name for name in self._runnables if same_graph(name) == CALIBRATION]
         self.samples: dict[str, SampleSet] = dict(history or {})
-        self._moment = max((one.moments[-1] + 1 for one in self.samples.values() if one.moments), default=first_moment)
+        self._moment = max([first_moment, *(one.moments[-1] + 1 for one in self.samples.values() if one.moments)])
 
     def choose_repeats(self) -> dict[str, int]:
         """Warm every runnable up; returns how often each is repeated in a sample (earlier choices stay)."""
@@ -187,9 +187,10 @@ class Sampler:
             number += 1
             self._look(number, active)
             if number >= self._settings.min_rounds and self._now() - began > self._settings.max_seconds:
-                self._out_of_time()
+                self._out_of_time(self._runnables)
             if progress is not None:
                 progress(number, self._settings.max_rounds, len(self._active()))
+        self._out_of_time(self._watched)  # nothing is left that they would be watched for
         return self.samples
 
     def _active(self) -> list[str]:
@@ -223,8 +224,8 @@ class Sampler:
         """The clock, less the time in which nothing could be measured."""
         return self._clock() - (self._group.seconds_away() if self._group is not None else 0.0)
 
-    def _out_of_time(self) -> None:
-        for name in self._runnables:
+    def _out_of_time(self, names: Iterable[str]) -> None:
+        for name in names:
             self.samples[name].stop = self.samples[name].stop or "cap"
 
     def _replay(self) -> int:
@@ -244,4 +245,4 @@ class Sampler:
             samples = self.samples[name]
             width = relative_half_width(steady[name].seconds, rng)
             samples.widths.append(self._care.get(name, 1.0) * width)
-            samples.stop = stop_reason(samples, number, self._settings)
+            samples.stop = samples.stop or stop_reason(samples, number, self._settings)

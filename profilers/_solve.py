@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from latency_tables import Op
+from latency_tables import Op, OpGraph
 from profilers._design import Probe
 from profilers._samples import SampleSet, bootstrap_quantiles
 
 FloatArray = npt.NDArray[np.float64]
 _DRAWS = 200
+_SLOW = 0.05
+_SLOW_SECONDS = 2e-6
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,25 @@ class OpPrice:
     p90: float
     low: float
     high: float
+
+
+def without_slow_sessions(probes: Sequence[Probe], samples: Mapping[str, SampleSet]) -> list[Probe]:
+    """Probes less those whose session was in a slow state: another session of the same graph is faster by over 5 %.
+
+    With several threads, one session in twenty takes 15-35 % longer than another of the same graph, in all its samples.
+    Differences of less than two microseconds are left to the average.
+
+    Args:
+        probes: of the same graph, any number.
+        samples: of all of them, by probe name.
+    """
+    fastest: dict[tuple[OpGraph, frozenset[Op]], float] = {}
+    taken = {probe.name: samples[probe.name].quantile() for probe in probes}
+    for probe in probes:
+        session = probe.graph, probe.tied
+        fastest[session] = min(taken[probe.name], fastest.get(session, math.inf))
+    slack = {session: max(_SLOW * seconds, _SLOW_SECONDS) for session, seconds in fastest.items()}
+    return [p for p in probes if taken[p.name] - fastest[p.graph, p.tied] <= slack[p.graph, p.tied]]
 
 
 def solve_prices(

@@ -9,7 +9,7 @@ from typing import ClassVar
 from latency_tables import Op, OpGraph
 from profilers._division import cores_of
 from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
-from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity
+from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity, sweep_bytes
 from profilers._operators._base import FloatArray
 from profilers._remote._address import parse_address
 from profilers._remote._device import WAITS_S, Model, RemoteDevice
@@ -47,11 +47,13 @@ class RemoteGroup:
 class RemoteRunnable:
     """A session on the device, closed there when this object goes."""
 
-    def __init__(self, device: RemoteDevice, group: RemoteGroup, make: Callable[[], bytes], seed: int) -> None:
+    def __init__(
+        self, device: RemoteDevice, group: RemoteGroup, make: Callable[[], bytes], seed: int, swept: int = 0
+    ) -> None:
         self.group = group
         self._device = device
         content = make()
-        self.number = device.add(Model(digest_of(content), make, seed), content)
+        self.number = device.add(Model(digest_of(content), make, seed, swept), content)
 
     def run(self, repeats: int) -> float:
         """Infer `repeats` times; returns seconds in total."""
@@ -168,13 +170,14 @@ class SshBackend:
             return []
         return [f"the connection to the device was lost {lost} times; the rounds it broke off were measured again"]
 
-    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = ()) -> RemoteRunnable:
+    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = (), cold: bool = False) -> RemoteRunnable:
         """Lower `graph` here with random weights, quantise it where asked, and open a session on it there."""
 
         def content() -> bytes:
             return random_model(graph, seed, tied, batch=self.batch, precision=self.precision)
 
-        return RemoteRunnable(self.device, self._group, content, seed)
+        swept = sweep_bytes(self.fast_cache_bytes, self.threads) if cold else 0
+        return RemoteRunnable(self.device, self._group, content, seed, swept)
 
     def load_trained(self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str) -> RemoteRunnable:
         """Open a session on the exported file there: what is measured is what ships."""

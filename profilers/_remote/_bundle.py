@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from latency_tables import LatencyTable, Op, OpGraph, write_atomic
 from profilers._division import cores_of
 from profilers._errors import EnergyUnavailableError, ProfilerError, UnsupportedGraphError
-from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity
+from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity, sweep_bytes
 from profilers._operators._base import FloatArray
 from profilers._plan import Network, Plan, design_plan
 from profilers._profile import make_table
@@ -42,6 +42,7 @@ class CarriedRunnable:
 
     digest: str
     seed: int
+    sweep_bytes: int = 0
 
     def run(self, repeats: int) -> float:
         """Nothing runs here."""
@@ -87,14 +88,15 @@ class CarriedBackend:
         assert self.facts is not None
         return dict(self.facts.environment)
 
-    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = ()) -> CarriedRunnable:
+    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = (), cold: bool = False) -> CarriedRunnable:
         """Write the ONNX file of a graph."""
         assert self.folder is not None
         content = random_model(graph, seed, tied, batch=self.batch, precision=str(self.setting["precision"]))
         path = self.folder / f"{digest_of(content)}.onnx"
         if not path.exists():
             write_atomic(path, content)
-        return CarriedRunnable(path.stem, seed)
+        swept = sweep_bytes(self.fast_cache_bytes, int(self.setting["threads"])) if cold else 0
+        return CarriedRunnable(path.stem, seed, swept)
 
     def load_trained(self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str) -> CarriedRunnable:
         """Not carried."""
@@ -168,9 +170,9 @@ def write_bundle(
 
 def _written(plan: Plan, backend: CarriedBackend, number: int) -> dict[str, dict[str, Any]]:
     """The runnables of pass 1 or 2 by name, written as files."""
-    loaded = plan.load_pass(backend, number, plan.load_probes(backend))
+    loaded = plan.load_pass(backend, number, plan.load_probes(backend, number))
     return {
-        name: {"digest": one.digest, "seed": one.seed}
+        name: {"digest": one.digest, "seed": one.seed, "sweep": one.sweep_bytes}
         for name, one in loaded.items()
         if isinstance(one, CarriedRunnable)
     }

@@ -33,11 +33,13 @@ class Model:
         digest: of the ONNX file.
         content: makes the file again, wherever the device has it no longer.
         seed: of the inputs.
+        sweep_bytes: how much other memory the device reads before each inference.
     """
 
     digest: str
     content: Callable[[], bytes]
     seed: int
+    sweep_bytes: int = 0
 
 
 class RemoteDevice:
@@ -217,7 +219,7 @@ class RemoteDevice:
             return
         model = self._models[number]
         request = {"do": "open", "session": number, "digest": model.digest, "seed": model.seed}
-        request |= {"threads": self.threads, "provider": self.provider}
+        request |= {"threads": self.threads, "provider": self.provider, "sweep": model.sweep_bytes}
         if self._once(link, request)[0].get("error") == "absent":
             self._put(link, model.digest, model.content)
             self._require(self._once(link, request)[0])

@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 
 from profilers._errors import DeviceUnavailableError
 from profilers._remote._link import printable
-from profilers._samples import SampleSet
+from profilers._samples import STOP_REASONS, SampleSet
 
 _MOST = 4096
-STOP_REASONS = ("converged", "settled", "cap")
 _T = TypeVar("_T")
 
 

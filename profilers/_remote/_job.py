@@ -15,7 +15,7 @@ from typing import Any
 
 from latency_tables import write_atomic
 from profilers._energy import RaplCounter, energy_facts
-from profilers._errors import ProfilerError
+from profilers._errors import ProfilerError, UnsupportedGraphError
 from profilers._journal import SampleJournal, sample_into
 from profilers._remote._requests import device_facts
 from profilers._samples import SampleSet
@@ -23,7 +23,7 @@ from profilers._sampling import CALIBRATION, Runnable, SamplingSettings
 from profilers._session import BoundSession, find_provider, require_counter
 
 JOB, RESULT = "hwnas-job", "hwnas-job-result"
-VERSION = 2
+VERSION = 3
 
 
 def run_job(folder: Path) -> int:
@@ -98,7 +98,11 @@ def _load(names: Mapping[str, Any], folder: Path, threads: int, provider: str) -
         path = folder / "models" / (str(model["digest"]) + ".onnx")
         if not path.is_file():
             raise ValueError(f"{path} is missing; copy the whole folder again")
-        loaded[name] = BoundSession(str(path), threads=threads, seed=int(model["seed"]), provider=provider)
+        seed, swept = int(model["seed"]), int(model["sweep"])
+        try:
+            loaded[name] = BoundSession(str(path), threads=threads, seed=seed, provider=provider, sweep_bytes=swept)
+        except UnsupportedGraphError as error:
+            raise UnsupportedGraphError(f"{name}: {error}") from None
     return loaded
 
 

@@ -82,6 +82,7 @@ class Requests:
             threads=int(request["threads"]),
             seed=int(request["seed"]),
             provider=str(request["provider"]),
+            sweep_bytes=int(request["sweep"]),
         )
         return {}, b""
 

@@ -13,6 +13,7 @@ from hwnas._devices import make_backend
 from hwnas.spaces import make_space
 from latency_tables import load_table
 from profilers import SamplingSettings
+from profilers._onnxruntime import sweep_bytes
 
 SPACE = make_space("nasbench201", image_size=8, image_channels=1)
 SETTING = {"threads": 1, "batch": 1, "precision": "fp32", "image_channels": 1, "core_cache_bytes": 2**20}
@@ -54,6 +55,18 @@ def test_the_result_becomes_a_table_of_the_device(folder, tmp_path, capsys):
     assert any("measured from a bundle" in note for note in table.notes)
     assert [op for op in SPACE.ops() if not table.entries[op].priced] == []
     assert fails(capsys, "profile", "--import", folder / "result.json", "-o", path).endswith("--force to replace it")
+
+
+def test_probes_of_networks_beyond_the_caches_are_measured_cold_there(tmp_path):
+    folder = tmp_path / "board"
+    make_bundle(SPACE, folder, {**SETTING, "core_cache_bytes": 4096}, networks=3, seed=0, settings=TWO)
+    job = json.loads((folder / "job" / "job.json").read_text())
+    swept = {name: model["sweep"] for names in job["passes"] for name, model in names.items()}
+    assert {name for name, size in swept.items() if not size} == {
+        name for name in swept if name.startswith(("network:", "calibration"))
+    }
+    assert {size for size in swept.values() if size} == {sweep_bytes(4096, 1)}
+    assert run_there(folder).returncode == 0
 
 
 def test_a_finished_job_is_not_measured_again(folder):

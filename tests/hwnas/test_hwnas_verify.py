@@ -1,6 +1,7 @@
 """A table that holds, and one that does not, on a simulated device."""
 
 import dataclasses
+from collections import Counter
 
 import pytest
 from simulated_device import AdditiveBackend
@@ -11,6 +12,7 @@ from hwnas._verify import verify_table
 from hwnas.spaces import make_space
 from latency_tables import save_table
 from profilers import SamplingSettings, profile_ops
+from profilers._design import design_probes
 
 SPACE = make_space("mobilenetv3", preset="tiny", resolution=8, width=0.5)
 
@@ -53,6 +55,38 @@ def test_ops_that_no_graph_is_made_for_are_measured_again_too(tmp_path):
     checks = verify_table(alone, cells, device())
     assert [check.name for check in checks] == ["calibration op", table.entries[pool].op.key]
     assert all(check.holds for check in checks)
+
+
+def test_ops_that_the_runtime_refuses_stand_around_none_that_is_verified(tmp_path):
+    nodes = [node for probe in design_probes(SPACE.ops()) for node in probe.graph.nodes]
+    around = Counter(node.op for node in nodes if node.name.startswith("context."))
+    lost = max(around, key=lambda op: (around[op], op.key))
+    backend = AdditiveBackend(noise=0.002, refuses=lambda op: op == lost)
+    settings = SamplingSettings(min_rounds=8, max_rounds=12)
+    named = {"name": SPACE.name, "settings": SPACE.settings}
+    networks = draw_networks(SPACE, 4, 0)
+    table = profile_ops(backend, SPACE.ops(), networks, tmp_path / "samples.jsonl", space=named, settings=settings)
+    assert not table.entries[lost].priced
+    for seed in range(4):
+        assert all(check.holds for check in verify_on(table, backend, seed))
+
+
+class WatchedDevice(AdditiveBackend):
+    """Notes how graphs are asked for."""
+
+    def load(self, graph, *, seed=0, tied=(), cold=False):
+        self.asked.add((bool(tied), cold))
+        return super().load(graph, seed=seed, tied=tied, cold=cold)
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_caches_are_as_cold_as_when_the_table_was_measured(table, cold):
+    watched = WatchedDevice(noise=0.002, fast_cache_bytes=2**24)
+    watched.asked = set()
+    assert table.environment["cold_caches"] is False
+    found = dataclasses.replace(table, environment={**table.environment, "cold_caches": cold})
+    verify_on(found, watched)
+    assert {asked for _, asked in watched.asked} == {False, cold}
 
 
 def test_a_slower_device_is_noticed(table):

@@ -7,7 +7,9 @@ from hwnas._tables import draw_networks
 from hwnas.spaces import make_space
 from latency_tables import HANDOVER, SESSION
 from profilers import OnnxRuntimeBackend, SamplingSettings, ops, profile_ops
+from profilers._design import design_probes
 from profilers._division import Cores, cores_of
+from profilers._plan import design_plan
 from profilers._session import PROVIDER
 
 SPACE = make_space("nasbench201", image_size=8, cells=2)
@@ -49,7 +51,7 @@ class TwoCores(AdditiveBackend):
         super().__init__(**options)
         self.crossing = crossing
 
-    def load(self, graph, *, seed=0, tied=()):
+    def load(self, graph, *, seed=0, tied=(), cold=False):
         counts = [(SESSION, 1), *graph.op_counts.items()]
         seconds = sum(true_price(op) * n for op, n in counts)
         shapes = {shape for op in graph.op_counts for shape in op.inputs if len(shape) == 3 and shape[0] > 3}
@@ -98,3 +100,22 @@ def test_a_device_of_one_thread_has_no_such_rows(tmp_path):
     )
     assert not any(entry.op.kind == HANDOVER for entry in table.entries.values())
     assert all(entry.on_one_core is None for entry in table.entries.values())
+
+
+def test_contexts_are_measured_more_often_with_several_threads():
+    one, two = (
+        sum(probe.name.startswith("pair:16x8x8") for probe in design_probes(SPACE.ops(), cores=cores))
+        for cores in (None, Cores())
+    )
+    assert 1 < one < two
+
+
+def test_chains_that_tell_what_caches_cost_hold_ops_of_one_core_where_there_are_any():
+    wide = make_space("nasbench201")
+    links = {}
+    for threads in (1, 2):
+        plan = design_plan(OnnxRuntimeBackend(threads=threads), wide.ops(), draw_networks(wide, 10, 0))
+        links[threads] = [[node.op.kind for node in pair.graph.nodes] for pair in plan.pairs]
+        assert all(threads * pair.graph.op_counts[pair.op] == len(pair.graph.nodes) - 2 for pair in plan.pairs)
+    assert not any("activation" in kinds for kinds in links[1])
+    assert all(kinds[1:-1] == ["conv", "activation"] * (len(kinds) // 2 - 1) for kinds in links[2])

@@ -25,6 +25,7 @@ from profilers import (
     ops,
     profile_ops,
 )
+from profilers._onnxruntime import sweep_bytes
 from profilers._plan import calibration_graph
 
 FEW = SamplingSettings(min_rounds=6, max_rounds=6, inner_seconds=5e-5)
@@ -95,6 +96,15 @@ def test_a_round_is_one_request_and_models_travel_once(device, precision, monkey
     assert asked[-1][0]["do"] == "facts"
     with pytest.raises(KeyError):
         backend.device._models[number]
+
+
+def test_the_device_is_told_what_to_sweep(device, monkeypatch):
+    backend, asked = connect(), []
+    monkeypatch.setattr(backend.device, "_once", spy(asked, backend.device._once))
+    loaded = [backend.load(graphs(1)[0], cold=cold) for cold in (True, False)]
+    opened = {request["session"]: request["sweep"] for request, _ in asked if request["do"] == "open"}
+    assert opened == {loaded[0].number: sweep_bytes(backend.fast_cache_bytes, 1), loaded[1].number: 0}
+    assert min(one.run(3) for one in loaded) > 0
 
 
 def spy(asked, call):

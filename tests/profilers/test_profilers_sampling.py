@@ -131,6 +131,15 @@ def test_the_calibration_runnable_is_in_every_round(name):
     assert len(samples[name].seconds) == len(samples["noisy"].seconds) > 10
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_calibration_runnable_has_a_reason_to_stop_however_noisy_it_is(seed):
+    quiet, noisy = SimulatedMachine(), SimulatedMachine(lambda now, rng: 1 + rng.exponential(0.05), seed)
+    runnables = {CALIBRATION: noisy.runnable(1e-3)} | {f"r{i}": quiet.runnable(1e-3) for i in range(12)}
+    samples = Sampler(runnables, SamplingSettings(min_rounds=10, max_rounds=40)).run()
+    assert max(len(one.seconds) for one in samples.values()) < 40
+    assert all(one.stop for one in samples.values())
+
+
 def test_what_is_measured_with_care_is_sampled_for_longer():
     machine = SimulatedMachine(lambda now, rng: 1 + rng.exponential(0.03))
     names = [f"r{i}" for i in range(12)]
@@ -153,6 +162,49 @@ def test_a_moment_is_the_number_of_a_sample(tmp_path):
         assert {n: one.moments for n, one in journal.history.items()} == {
             n: one.moments for n, one in {**first, **second}.items()
         }
+
+
+def two_passes(path, limits, machine, stop_in_second=None):
+    """Both passes of three runnables, as a profile samples them; the second interrupted after some rounds."""
+    limits = SamplingSettings(**limits)
+    with SampleJournal(path, {}) as journal:
+        found = sample_into(journal, {n: machine.runnable(1e-3) for n in "abc"}, limits, {}, "pass 1", print)
+        rounds = journal.rounds
+        write = journal.write_round
+
+        def write_round(number, seconds):
+            if stop_in_second is not None and number >= stop_in_second:
+                raise KeyboardInterrupt
+            write(number, seconds)
+
+        journal.write_round = write_round
+        second = {again(n): machine.runnable(1e-3) for n in "abc"}
+        return found | sample_into(journal, second, limits, {}, "pass 2", print), rounds
+
+
+def test_a_finished_pass_is_not_sampled_again_and_no_moment_is_given_twice(tmp_path):
+    limits = {"min_rounds": 4, "max_rounds": 40, "max_seconds": 0.0, "target": 1e-9}
+    machine = SimulatedMachine(lambda now, rng: rng.uniform(1, 1.5))
+    path = tmp_path / "s.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        two_passes(path, limits, machine, stop_in_second=2)
+    samples, rounds = two_passes(path, limits, machine)
+    assert rounds == 4 + 2
+    assert {n: len(one.seconds) for n, one in samples.items()} == {n: 4 for m in "abc" for n in (m, again(m))}
+    moments = [m for one in samples.values() for m in one.moments]
+    assert sorted(moments) == list(range(24))
+    with SampleJournal(path, {}) as journal:
+        assert {n: (one.moments, one.stop) for n, one in journal.history.items()} == {
+            n: (one.moments, one.stop) for n, one in samples.items()
+        }
+
+
+def test_moments_go_on_behind_everything_that_was_sampled(tmp_path):
+    machine = SimulatedMachine()
+    history = {"a": SampleSet(1, [1e-3] * 3, moments=[0, 2, 4])}
+    limits = SamplingSettings(min_rounds=5, max_rounds=5)
+    samples = Sampler({"a": machine.runnable(1e-3)}, limits, history=history, first_moment=40).run()
+    assert samples["a"].moments == [0, 2, 4, 40, 41]
 
 
 def test_the_order_inside_a_journal_line_is_that_of_measuring(tmp_path):

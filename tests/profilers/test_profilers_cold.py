@@ -1,0 +1,147 @@
+"""Where networks leave the fast caches, probes that would stay in them are executed with cold ones."""
+
+import time
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from simulated_device import AdditiveBackend
+
+from hwnas._tables import draw_networks
+from hwnas.spaces import make_space
+from latency_tables import GraphBuilder
+from profilers import OnnxRuntimeBackend, SamplingSettings, UnsupportedGraphError, ops, profile_ops
+from profilers import _session as session
+from profilers._onnxruntime import sweep_bytes
+from profilers._plan import design_plan
+from profilers._remote._job import _load
+from profilers._session import PROVIDER
+from profilers._working_set import op_weights
+
+SPACE = make_space("mobilenetv3", preset="tiny", resolution=8, width=1.0)
+
+
+class ThrashingBackend(AdditiveBackend):
+    """A device whose cache holds all weights of a graph from one execution to the next, or none of them.
+
+    Its memory is slow: weights then take about as long as everything else.
+    """
+
+    def __init__(self, obeys=True, **options):
+        super().__init__(fast_cache_bytes=100_000, **options)
+        self.obeys = obeys
+
+    def fetched_bytes(self, graph, tied, cold):
+        weights = 4 * sum(op_weights(op) * (1 if op in tied else n) for op, n in graph.op_counts.items())
+        return 50 * weights if weights > self.fast_cache_bytes or (cold and self.obeys) else 0
+
+
+def unfitted(backend, folder):
+    networks = draw_networks(SPACE, 20, 0)
+    table = profile_ops(
+        backend,
+        SPACE.ops(),
+        networks,
+        folder / "samples.jsonl",
+        space={"name": SPACE.name, "settings": SPACE.settings},
+        settings=SamplingSettings(min_rounds=5, max_rounds=5),
+    )
+    assert table.cache is None
+    return table.validation.unfitted
+
+
+def test_prices_are_those_of_networks_that_fetch_their_weights(tmp_path):
+    found = unfitted(ThrashingBackend(noise=0.0005), tmp_path)
+    assert found.mape < 0.005
+
+
+def test_without_cold_caches_prices_would_hold_what_the_ops_around_them_fetch(tmp_path):
+    assert unfitted(ThrashingBackend(obeys=False, noise=0.0005), tmp_path).bias > 0.02
+
+
+def test_only_networks_beyond_the_caches_ask_for_it():
+    networks = draw_networks(SPACE, 5, 0)
+    smaller, larger, unknown = AdditiveBackend(fast_cache_bytes=2**21), ThrashingBackend(), AdditiveBackend()
+    plans = [design_plan(backend, SPACE.ops(), networks) for backend in (smaller, larger, unknown)]
+    assert [plan.cold for plan in plans] == [False, True, False]
+    assert [bool(plan.pairs) for plan in plans] == [True, False, False]
+    assert len({plan.digest() for plan in plans}) == 3
+
+
+def test_probes_are_loaded_in_another_order_in_each_pass():
+    plan, orders = design_plan(AdditiveBackend(fast_cache_bytes=2**21), SPACE.ops(), draw_networks(SPACE, 2, 0)), []
+    for number in (1, 2, 1):
+        orders.append(list(plan.load_probes(AdditiveBackend(), number)))
+    names = [probe.name for probe in plan.probes] + [label for pair in plan.pairs for label in pair.labels]
+    assert all(sorted(order) == sorted(names) for order in orders)
+    assert orders[0] == orders[2] != orders[1]
+    assert names not in orders
+
+
+def small_graph():
+    conv = ops.conv((3, 8, 8), 8, 3, act="relu")
+    builder = GraphBuilder((3, 8, 8))
+    return builder.build(builder.add("conv", conv, "input"))
+
+
+def test_memory_is_read_before_every_execution_and_not_timed(monkeypatch):
+    swept = []
+
+    def sweep():
+        swept.append(len(swept))
+        time.sleep(0.05)
+
+    asked = []
+    monkeypatch.setattr(session, "_cache_sweep", lambda threads, size: asked.append((threads, size)) or sweep)
+    backend = OnnxRuntimeBackend()
+    backend.fast_cache_bytes = 3000
+    assert backend.load(small_graph()).run(4) > 0
+    assert (asked, swept) == ([], [])
+    assert 0 < backend.load(small_graph(), cold=True).run(4) < 0.1
+    assert (asked, swept) == ([(1, sweep_bytes(3000, 1))], [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("size", [1, 4096, 5_000_000])
+def test_a_sweep_reads_at_least_what_was_asked_for(size):
+    sweep = session.CacheSweep(1, size)
+    sweep()
+    numbers, largest = (value.numpy() for value in sweep._kept)
+    assert size <= numbers.nbytes < size + 4096
+    np.testing.assert_array_equal(largest, 1.0)
+    again = session.CacheSweep(1, size)
+    again._kept[0].update_inplace(np.full_like(numbers, 7.0))
+    again()
+    np.testing.assert_array_equal(again._kept[1].numpy(), 7.0)
+
+
+def test_each_thread_has_caches_of_its_own_to_sweep():
+    assert sweep_bytes(2**21, 2) == 2 * sweep_bytes(2**21, 1) > 2 * 2**21
+
+
+def test_the_file_that_sweeps_is_the_largest_number_of_each_row():
+    node = helper.make_node("ReduceMax", ["x"], ["y"], axes=[1])
+    tensors = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", "nk"), ("y", ["n", 1]))
+    ]
+    graph = helper.make_graph([node], "stream", tensors[:1], tensors[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    found = onnx.load_model_from_string(session._SWEEP_MODEL)
+    onnx.checker.check_model(found)
+    assert found == model
+
+
+def test_a_job_names_the_graph_that_the_device_refuses(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "0123.onnx").write_bytes(b"no model")
+    with pytest.raises(UnsupportedGraphError, match="op:conv: ONNX Runtime refuses the graph"):
+        _load({"op:conv": {"digest": "0123", "seed": 0, "sweep": 0}}, tmp_path, 1, PROVIDER)
+
+
+def test_a_runtime_that_cannot_read_the_sweep_refuses_in_one_line(monkeypatch):
+    def refuses(threads, size):
+        raise RuntimeError("opset 17 is not known")
+
+    monkeypatch.setattr(session, "_cache_sweep", refuses)
+    with pytest.raises(UnsupportedGraphError, match="opset 17 is not known"):
+        OnnxRuntimeBackend().load(draw_networks(SPACE, 1, 0)[0].graph, cold=True)
