@@ -167,7 +167,7 @@ def design_plan(
         networks={i: n for i, n in enumerate(networks) if not set(lost) & set(n.graph.op_counts)},
         refused=lost,
         cores=backend.cores,
-        cold=measured_cold(backend, tie),
+        cold=bool(networks) and measured_cold(backend, tie),
     )
 
 

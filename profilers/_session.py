@@ -34,6 +34,7 @@ def make_session(
     threads: int,
     provider: str = PROVIDER,
     measuring: bool = False,
+    spinning: bool = True,
     optimised: Path | None = None,
 ) -> Any:
     """An `onnxruntime.InferenceSession` as this project measures and checks it.
@@ -43,6 +44,7 @@ def make_session(
         threads: threads inside an operator; ONNX Runtime's own default ignores container limits.
         provider: execution provider; a node that it cannot run is an error, never silently left to the CPU.
         measuring: whether times will be taken; several threads then come from one pool for the whole process.
+        spinning: whether threads of the session's own go on spinning for a while after an inference.
         optimised: file to write the graph to that is executed; None to write none.
 
     Raises:
@@ -51,7 +53,7 @@ def make_session(
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    _set_threads(options, threads, measuring)
+    _set_threads(options, threads, measuring, spinning)
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 4
@@ -62,7 +64,7 @@ def make_session(
     return onnxruntime.InferenceSession(model, options, providers=[provider])
 
 
-def _set_threads(options: Any, threads: int, measuring: bool) -> None:
+def _set_threads(options: Any, threads: int, measuring: bool, spinning: bool) -> None:
     """Give a session its threads: its own, or the process-wide pool once there is one.
 
     With a pool for each session, the threads of the session that ran last still spin, waiting for work, while the next
@@ -82,7 +84,7 @@ def _set_threads(options: Any, threads: int, measuring: bool) -> None:
         return
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
 
 
 def _make_pool(threads: int) -> None:
@@ -157,7 +159,10 @@ class BoundSession:
 
 
 class CacheSweep:
-    """Reads memory until the caches hold nothing else, on the threads that are measured: each has caches of its own.
+    """Reads memory until the caches hold nothing else, on as many threads as are measured: each has caches of its own.
+
+    They are the same threads wherever the process has one pool. An ONNX Runtime that knows no such pool gives the sweep
+    threads of its own, which must not spin on while the next inference is timed.
 
     Args:
         threads: of the sessions that are measured.
@@ -167,7 +172,7 @@ class CacheSweep:
     def __init__(self, threads: int, size: int) -> None:
         import onnxruntime
 
-        self._session = make_session(_SWEEP_MODEL, threads=threads, measuring=True)
+        self._session = make_session(_SWEEP_MODEL, threads=threads, measuring=True, spinning=False)
         numbers = np.ones((math.ceil(size / (4 * _SWEEP_ROW)), _SWEEP_ROW), dtype=np.float32)
         self._kept = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in (numbers, numbers[:, :1].copy())]
         self._binding = self._session.io_binding()

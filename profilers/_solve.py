@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,9 @@ from profilers._samples import SampleSet, bootstrap_quantiles
 
 FloatArray = npt.NDArray[np.float64]
 _DRAWS = 200
-_SLOW = 0.05
-_SLOW_SECONDS = 2e-6
+_SLOW, _SLOW_DEVIATIONS, _SLOW_SECONDS = 0.05, 5.0, 2e-6
+_MEDIAN_DIFFERENCE = 0.954
+"""Median difference of two normal deviates, in standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +44,34 @@ class OpPrice:
 
 
 def without_slow_sessions(probes: Sequence[Probe], samples: Mapping[str, SampleSet]) -> list[Probe]:
-    """Probes less those whose session was in a slow state: another session of the same graph is faster by over 5 %.
+    """Probes less those whose session was in a slow state: another session of the same graph is much faster.
 
     With several threads, one session in twenty takes 15-35 % longer than another of the same graph, in all its samples.
-    Differences of less than two microseconds are left to the average.
+    Much is over 5 %, and over five times the standard deviation of ordinary sessions: graphs with many sessions would
+    otherwise lose more of their slower ones than graphs with two. Differences of less than two microseconds are left to
+    the average.
 
     Args:
         probes: of the same graph, any number.
         samples: of all of them, by probe name.
     """
-    fastest: dict[tuple[OpGraph, frozenset[Op]], float] = {}
+    sessions: dict[tuple[OpGraph, frozenset[Op]], list[float]] = defaultdict(list)
     taken = {probe.name: samples[probe.name].quantile() for probe in probes}
     for probe in probes:
-        session = probe.graph, probe.tied
-        fastest[session] = min(taken[probe.name], fastest.get(session, math.inf))
-    slack = {session: max(_SLOW * seconds, _SLOW_SECONDS) for session, seconds in fastest.items()}
-    return [p for p in probes if taken[p.name] - fastest[p.graph, p.tied] <= slack[p.graph, p.tied]]
+        sessions[probe.graph, probe.tied].append(taken[probe.name])
+    slow = max(_SLOW, _SLOW_DEVIATIONS * _deviation(sessions.values()))
+    limit = {key: min(times) + max(slow * min(times), _SLOW_SECONDS) for key, times in sessions.items()}
+    return [probe for probe in probes if taken[probe.name] <= limit[probe.graph, probe.tied]]
+
+
+def _deviation(sessions: Iterable[Sequence[float]]) -> float:
+    """Relative standard deviation of ordinary sessions, from what the second fastest of a graph takes longer.
+
+    The median over graphs: of most there are two sessions, whose difference has this median for normal deviates. That a
+    few are in a slow state does not show in it.
+    """
+    fastest = [sorted(times)[:2] for times in sessions if len(times) > 1]
+    return float(np.median([math.log(b / a) for a, b in fastest])) / _MEDIAN_DIFFERENCE if fastest else 0.0
 
 
 def solve_prices(

@@ -1,9 +1,13 @@
 """Where networks leave the fast caches, probes that would stay in them are executed with cold ones."""
 
+import hashlib
+import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 from simulated_device import AdditiveBackend
@@ -11,11 +15,20 @@ from simulated_device import AdditiveBackend
 from hwnas._tables import draw_networks
 from hwnas.spaces import make_space
 from latency_tables import GraphBuilder
-from profilers import OnnxRuntimeBackend, SamplingSettings, UnsupportedGraphError, ops, profile_ops
+from profilers import (
+    OnnxRuntimeBackend,
+    SamplingSettings,
+    UnsupportedGraphError,
+    build_onnx,
+    ops,
+    profile_ops,
+    random_weights,
+)
 from profilers import _session as session
 from profilers._onnxruntime import sweep_bytes
 from profilers._plan import design_plan
 from profilers._remote._job import _load
+from profilers._remote._requests import Requests
 from profilers._session import PROVIDER
 from profilers._working_set import op_weights
 
@@ -129,6 +142,80 @@ def test_the_file_that_sweeps_is_the_largest_number_of_each_row():
     found = onnx.load_model_from_string(session._SWEEP_MODEL)
     onnx.checker.check_model(found)
     assert found == model
+
+
+@pytest.fixture
+def swept(monkeypatch):
+    """For what threads and how many bytes sweeps are made; nothing is read."""
+    asked = []
+    monkeypatch.setattr(session, "_cache_sweep", lambda *what: asked.append(what) or (lambda: None))
+    return asked
+
+
+@pytest.fixture
+def model():
+    """A model's digest and bytes."""
+    graph = small_graph()
+    data = build_onnx(graph, random_weights(graph, 0)).SerializeToString()
+    return hashlib.sha256(data).hexdigest(), data
+
+
+def test_a_device_sweeps_what_it_is_told_to(swept, model, tmp_path):
+    requests = Requests(tmp_path, lambda: None)
+    assert requests.answer({"do": "put", "digest": model[0]}, model[1]) == ({}, b"")
+    common = {"do": "open", "digest": model[0], "threads": 1, "seed": 0, "provider": PROVIDER}
+    for number, size in enumerate([0, 5000]):
+        assert requests.answer({**common, "session": number, "sweep": size}, b"") == ({}, b"")
+    assert swept == [(1, 5000)]
+
+
+def test_a_job_sweeps_what_it_says(swept, model, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / f"{model[0]}.onnx").write_bytes(model[1])
+    names = {name: {"digest": model[0], "seed": 0, "sweep": size} for name, size in (("warm", 0), ("cold", 5000))}
+    assert list(_load(names, tmp_path, 1, PROVIDER)) == ["warm", "cold"]
+    assert swept == [(1, 5000)]
+
+
+@pytest.mark.parametrize("pool", [False, True])
+def test_threads_of_a_sweep_do_not_spin_while_something_else_is_timed(monkeypatch, pool):
+    """Unless it has the threads that are measured, as where the process has one pool."""
+    made = []
+
+    class Options:
+        def __init__(self):
+            self.entries = {}
+            made.append(self)
+
+        def add_session_config_entry(self, name, value):
+            self.entries[name] = value
+
+    runtime = SimpleNamespace(
+        SessionOptions=Options,
+        ExecutionMode=onnxruntime.ExecutionMode,
+        GraphOptimizationLevel=onnxruntime.GraphOptimizationLevel,
+        InferenceSession=lambda model, options, providers: None,
+    )
+    if pool:
+        runtime.set_global_thread_pool_sizes = lambda intra, inter: None
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    monkeypatch.setattr(session, "_POOL", [])
+    session.make_session(b"", threads=2, measuring=True)
+    session.make_session(b"", threads=2, measuring=True, spinning=False)
+    spins = "session.intra_op.allow_spinning"
+    assert [one.entries.get(spins) for one in made] == ([None, None] if pool else ["1", "0"])
+    assert [getattr(one, "use_per_session_threads", True) for one in made] == [not pool] * 2
+
+
+def test_the_session_that_sweeps_is_one_that_does_not_spin(monkeypatch):
+    asked, make = [], session.make_session
+    monkeypatch.setattr(session, "make_session", lambda *model, **how: asked.append(how) or make(*model, **how))
+    session.CacheSweep(1, 5000)
+    assert [how["spinning"] for how in asked] == [False]
+
+
+def test_without_networks_nothing_says_that_caches_are_left():
+    assert not design_plan(ThrashingBackend(), SPACE.ops(), []).cold
 
 
 def test_a_job_names_the_graph_that_the_device_refuses(tmp_path):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from profilers import (
 from profilers._cache_curve import design_cache_pairs, fit_cache_curve
 from profilers._design import context_op, design_probes, probe_name
 from profilers._division import Cores
+from profilers._remeasure import remeasure
 from profilers._samples import SampleSet
 from profilers._sampling import again
 from profilers._solve import solve_prices, without_slow_sessions
@@ -294,6 +296,86 @@ def test_a_session_in_a_slow_state_prices_nothing():
     assert max(errors) < 0.05
     worse = solve_prices(twice, samples)
     assert max(abs(worse[op].q10 / (1e3 * true_price(op)) - 1) for op in space.ops()) > 0.2
+
+
+@pytest.mark.parametrize("slow", [0.0, 0.05])
+def test_ordinary_differences_between_sessions_leave_no_bias(slow):
+    """Sessions differ by 3 %, more than the usual 5 % between extremes; graphs of contexts have many of them."""
+    space = make_space("nasbench201")
+    probes = design_probes(space.ops())
+    twice = [*probes, *(replace(probe, name=again(probe.name)) for probe in probes)]
+    rng, samples, states = np.random.default_rng(0), {}, set()
+    for probe in twice:
+        seconds = 20 * sum(true_price(op) * n for op, n in probe.counts.items()) * np.exp(0.03 * rng.standard_normal())
+        if rng.random() < slow:
+            states.add(probe.name)
+            seconds *= 1.3
+        samples[probe.name] = SampleSet(1, seconds=[seconds] * 3)
+    kept = without_slow_sessions(twice, samples)
+    lost = {probe.name for probe in twice} - {probe.name for probe in kept}
+    assert len(lost - states) <= 0.02 * len(twice)
+    assert len(lost) >= 0.7 * len(states)
+    prices = solve_prices(kept, samples)
+    graphs = [space.graph(arch) for arch in space.sample(40, np.random.default_rng(0))]
+    counts = [{SESSION: 1, **graph.op_counts} for graph in graphs]
+    ratios = [
+        sum(prices[op].q10 * n for op, n in one.items()) / sum(2e4 * true_price(op) * n for op, n in one.items())
+        for one in counts
+    ]
+    assert abs(np.mean(ratios) - 1) < 0.02
+
+
+class MoodyBackend(AdditiveBackend):
+    """A device whose every eleventh session takes a third longer for as long as it lives."""
+
+    loaded = 0
+
+    def load(self, graph, *, seed=0, tied=(), cold=False):
+        runnable = super().load(graph, seed=seed, tied=tied, cold=cold)
+        self.loaded += 1
+        if self.loaded % 11 == 0:
+            runnable.seconds *= 1.3
+        return runnable
+
+
+def test_profiles_leave_slow_sessions_out(tmp_path):
+    space = SPACES["tiny"]
+    named = {"name": space.name, "settings": space.settings}
+    settings = SamplingSettings(min_rounds=5, max_rounds=5)
+    backend = MoodyBackend(noise=0.0005)
+    table = profile_ops(backend, space.ops(), [], tmp_path / "samples.jsonl", space=named, settings=settings)
+    probes = 2 * len(design_probes(space.ops()))
+    assert 0.05 * probes < table.environment["slow_sessions"] < 0.1 * probes
+    errors = [abs(table.entries[op].q10_ms / (1e3 * true_price(op)) - 1) for op in space.ops()]
+    assert np.quantile(errors, 0.9) < 0.05
+
+
+class SlowLastBackend(AdditiveBackend):
+    """A device on which the last of several sessions of a graph takes a third longer, of every fourth such graph."""
+
+    def __init__(self, sessions, **options):
+        super().__init__(**options)
+        several = [graph for graph, n in sessions.items() if n > 1]
+        self.left = Counter({graph: sessions[graph] for graph in several[::4]})
+
+    def load(self, graph, *, seed=0, tied=(), cold=False):
+        runnable = super().load(graph, seed=seed, tied=tied, cold=cold)
+        if graph in self.left:
+            self.left[graph] -= 1
+            runnable.seconds *= 1.0 if self.left[graph] else 1.3
+        return runnable
+
+
+def test_slow_sessions_price_nothing_when_ops_are_measured_again():
+    space = SPACES["tiny"]
+    sessions = Counter(probe.graph for probe in design_probes(space.ops()))
+    backend = SlowLastBackend(sessions, noise=0.0005)
+    chosen = [op for op in space.ops() if op.kind != "global_pool"]
+    found = remeasure(backend, space.ops(), chosen, [], None, SamplingSettings(min_rounds=5, max_rounds=5))
+    assert len(backend.left) > 3
+    assert not +backend.left
+    errors = [abs(found.prices[op] / (1e3 * true_price(op)) - 1) for op in chosen]
+    assert np.quantile(errors, 0.9) < 0.03
 
 
 def test_small_differences_between_sessions_are_averaged():
