@@ -82,7 +82,7 @@ def design_probes(
         targets: the ops to price, as they stand in fused graphs.
         image_channels: channels of the images, which chains begin with.
         tie: whether copies of an op with many weights share them.
-        avoid: targets that no other op's chain may hold, since the runtime refuses them.
+        avoid: ops that the runtime refuses: no graph holds them.
         cores: how threads share the ops; then hand-overs between them have prices, too.
 
     Raises:
@@ -131,6 +131,8 @@ class _Designer:
 
     def _probe(self, name: str, graph: OpGraph, contexts: Iterable[Op] = (), shared: bool = False) -> None:
         fused = graph.fused()
+        if self.avoid & set(fused.op_counts):
+            return
         counts = Counter(node.op for node in fused.nodes if not node.name.startswith(_CONTEXT))
         counts.update(contexts)
         counts[SESSION] += 1

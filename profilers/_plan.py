@@ -162,7 +162,7 @@ def design_plan(
         )
     return Plan(
         sizes=sizes,
-        probes=[probe for probe in probes if not set(lost) & set(probe.graph.op_counts)],
+        probes=probes,
         pairs=pairs,
         networks={i: n for i, n in enumerate(networks) if not set(lost) & set(n.graph.op_counts)},
         refused=lost,

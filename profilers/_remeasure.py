@@ -65,7 +65,7 @@ def remeasure(
         cold = measured_cold(backend, curve is not None)
     tie = backend.fast_cache_bytes > 0 and not cold
     designed = design_probes(targets, backend.image_channels, tie=tie, avoid=refused, cores=backend.cores)
-    probes = _needed([probe for probe in designed if not set(refused) & set(probe.graph.op_counts)], chosen)
+    probes = _needed(designed, chosen)
     runnables: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied, cold=cold) for p in probes}
     runnables |= {f"network:{i}": backend.load(graph, seed=1) for i, graph in enumerate(networks)}
     runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))

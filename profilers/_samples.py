@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 StopReason = Literal["converged", "settled", "cap"]
-STOP_REASONS: tuple[StopReason, ...] = ("converged", "settled", "cap")
+STOP_REASONS: tuple[StopReason, ...] = get_args(StopReason)
 QUANTILE = 0.1
 """The quantile of the samples that stands for a runnable: q10."""
 

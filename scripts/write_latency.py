@@ -37,7 +37,8 @@ seen, half an hour later and more, missed predictions by 1.7 % (`nasbench201`) a
 2.5 % calibrated, and the shipped one by 3.6 % on 200 other networks ten minutes later (intervals: 72 %), when networks
 took 3-4 % longer than before. For `nasbench201`, networks of microsecond operators in many branches, prices alone do
 not explain two threads: what an operator costs depends on which core wrote what it reads. Every profile errs by about
-5 %, on the same networks in the same direction; prices fitted to 350 networks would still err by 3.5 %.
+5 %, on the same networks in the same direction; prices of operators and crossings that are fitted to 410 whole
+networks would still err by 3.4-3.6 %.
 
 ## Networks that a table has not been fitted to
 

@@ -276,11 +276,15 @@ def test_container_limits_are_read(tmp_path, files, cores):
     assert cgroup_cores(tmp_path) == cores
 
 
+def probes_of_both_passes(space):
+    probes = design_probes(space.ops())
+    return [*probes, *(replace(probe, name=again(probe.name)) for probe in probes)]
+
+
 def test_a_session_in_a_slow_state_prices_nothing():
     """Every other session of some graphs takes a third longer; that of a cheap graph only microseconds."""
     space = SPACES["tiny"]
-    probes = design_probes(space.ops())
-    twice = [*probes, *(replace(probe, name=again(probe.name)) for probe in probes)]
+    twice = probes_of_both_passes(space)
     rng, samples, slow = np.random.default_rng(0), {}, set()
     for i, probe in enumerate(twice):
         seconds = sum(true_price(op) * n for op, n in probe.counts.items())
@@ -302,8 +306,7 @@ def test_a_session_in_a_slow_state_prices_nothing():
 def test_ordinary_differences_between_sessions_leave_no_bias(slow):
     """Sessions differ by 3 %, more than the usual 5 % between extremes; graphs of contexts have many of them."""
     space = make_space("nasbench201")
-    probes = design_probes(space.ops())
-    twice = [*probes, *(replace(probe, name=again(probe.name)) for probe in probes)]
+    twice = probes_of_both_passes(space)
     rng, samples, states = np.random.default_rng(0), {}, set()
     for probe in twice:
         seconds = 20 * sum(true_price(op) * n for op, n in probe.counts.items()) * np.exp(0.03 * rng.standard_normal())
