@@ -151,7 +151,7 @@ def design_plan(
     tie = _fits_caches([network.graph for network in networks], backend, sizes)
     probes = design_probes(targets, backend.image_channels, tie=tie, avoid=lost, cores=backend.cores)
     pairs: list[CachePair] = []
-    if tie:
+    if tie and networks:
         pairs = design_cache_pairs(
             set(targets) - set(lost),
             [network.graph for network in networks],
@@ -167,7 +167,7 @@ def design_plan(
         networks={i: n for i, n in enumerate(networks) if not set(lost) & set(n.graph.op_counts)},
         refused=lost,
         cores=backend.cores,
-        cold=bool(networks) and measured_cold(backend, tie),
+        cold=measured_cold(backend, tie),
     )
 
 
@@ -209,7 +209,6 @@ def _refused_ops(backend: Backend, targets: Sequence[Op]) -> dict[Op, str]:
 
 
 def _fits_caches(networks: Sequence[OpGraph], backend: Backend, sizes: Sizes) -> bool:
-    """Whether some network is small enough to run from the fast caches, at least in part."""
-    if not networks or not backend.fast_cache_bytes:
-        return False
-    return min(typical_working_bytes(graph, sizes) for graph in networks) < BEYOND_CACHES * backend.fast_cache_bytes
+    """Whether some network is small enough to run from the fast caches, at least in part; so are unknown ones."""
+    smallest = min((typical_working_bytes(graph, sizes) for graph in networks), default=0.0)
+    return smallest < BEYOND_CACHES * backend.fast_cache_bytes

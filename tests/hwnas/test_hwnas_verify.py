@@ -93,6 +93,18 @@ def test_caches_are_as_cold_as_when_the_table_was_measured(table, cold):
     assert watched.asked == {networks_and_calibration, *probes}
 
 
+def test_weights_are_shared_as_when_a_table_without_networks_was_measured(tmp_path):
+    settings = SamplingSettings(min_rounds=8, max_rounds=12)
+    named = {"name": SPACE.name, "settings": SPACE.settings}
+    watched = WatchedDevice(noise=0.002, fast_cache_bytes=2**24)
+    watched.asked = when_profiled = set()
+    table = profile_ops(watched, SPACE.ops(), [], tmp_path / "samples.jsonl", space=named, settings=settings)
+    watched.asked = set()
+    heavy = {op: entry for op, entry in table.entries.items() if entry.weight_bytes > 2**17}
+    assert all(check.holds for check in verify_on(dataclasses.replace(table, entries=heavy), watched))
+    assert watched.asked == when_profiled == {(True, False), (False, False)}
+
+
 def test_a_slower_device_is_noticed(table):
     checks = {check.name.split()[0]: check.holds for check in verify_on(table, device(lambda op: 1.3))}
     assert not checks["calibration"]
