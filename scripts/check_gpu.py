@@ -1,0 +1,254 @@
+"""Meet a GPU: run the tests that need one, measure tables under both protocols, search on CIFAR-10, train.
+
+Made for a machine that is there for minutes only. Each step is a process of its own with a time limit, so that none
+takes the others with it; the most important come first, and `results.json` and `log.txt` are written after each. No
+step needs a network.
+
+    python scripts/check_gpu.py OUT --data cifar10.tar.xz     # one NVIDIA GPU, 12 minutes at most
+    python scripts/check_gpu.py OUT --rehearse                # the same steps on this CPU, at their smallest
+
+OUT then holds ``results.json`` (what came of each step, and its figures), ``log.txt`` (all output), ``tables/*.json`` and
+``run/`` (the search).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+HWNAS = (sys.executable, "-m", "hwnas")
+LEAST_SECONDS = 15
+"""With less time left, no further step begins."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One process.
+
+    Attributes:
+        name: in the results.
+        command: what is run.
+        seconds: its time limit.
+        figures: reads the step's figures after it ended well.
+        needs: a file without which it is skipped.
+    """
+
+    name: str
+    command: Sequence[str]
+    seconds: float
+    figures: Callable[[], object] = field(default=lambda: None)
+    needs: Path | None = None
+
+
+def main() -> int:
+    """Run all steps; 0 if each of them went well."""
+    options = _options()
+    if options.measure_training:
+        return measure_training(options.data, "cpu" if options.rehearse else "cuda", quick=options.rehearse)
+    out = Path(options.out).resolve()
+    (out / "tables").mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + 60 * options.minutes
+    results: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as scratch, (out / "log.txt").open("ab") as log:
+        data = _unpacked(options.data, Path(scratch))
+        steps = rehearsal(out) if options.rehearse else gpu_steps(out, data)
+        for step in steps:
+            results.append(run(step, deadline - time.monotonic(), log))
+            _write(out / "results.json", results)
+            print(_line(results[-1]), flush=True)
+    print(f"results: {out / 'results.json'}")
+    return int(any(result["status"] != "ok" for result in results))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", default="gpu-check", help="folder for results (default gpu-check)")
+    parser.add_argument("--data", default="digits", help="CIFAR-10: a folder, or a .tar or .tar.xz of one")
+    parser.add_argument("--minutes", type=float, default=12, help="no step goes on for longer (default 12)")
+    parser.add_argument("--rehearse", action="store_true", help="on the CPU, with the smallest settings")
+    parser.add_argument("--measure-training", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def gpu_steps(out: Path, data: str) -> Iterator[Step]:
+    """Everything that only a GPU can show, most important first."""
+    marked = [str(path) for path in sorted((ROOT / "tests").rglob("test_*.py")) if _has_gpu_tests(path)]
+    pytest = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "filterwarnings=default", "-rA")
+    yield Step("devices", (*HWNAS, "devices"), 60)
+    yield Step("gpu tests", (*pytest, "-m", "gpu", *marked), 150)
+    spaces = {"tiny": ("--space", "mobilenetv3", "--preset", "tiny"), "nasbench201": ("--space", "nasbench201")}
+    table = {
+        (space, protocol, precision): out / "tables" / f"{space}-{protocol}-{precision}.json"
+        for space in spaces
+        for protocol in ("kernel", "host")
+        for precision in ("fp32", "bf16")
+    }
+
+    def profile(space: str, protocol: str, precision: str, seconds: float) -> Step:
+        path = table[space, protocol, precision]
+        what = ("--device", "cuda", "--protocol", protocol, "--precision", precision)
+        command = (*HWNAS, "profile", *what, *spaces[space], "-o", str(path))
+        return Step(f"profile {path.stem}", command, seconds, lambda: table_figures(path))
+
+    def validate(space: str, protocol: str) -> Step:
+        path = table[space, protocol, "fp32"]
+        command = (*HWNAS, "validate", str(path), "--networks", "20", "--seed", "5", "--json")
+        return Step(f"validate {path.stem}", command, 60, needs=path)
+
+    def verify(space: str, protocol: str) -> Step:
+        path = table[space, protocol, "fp32"]
+        return Step(f"verify {path.stem}", (*HWNAS, "verify", str(path)), 60, needs=path)
+
+    yield profile("tiny", "kernel", "fp32", 150)
+    yield profile("tiny", "host", "fp32", 150)
+    host = table["tiny", "host", "fp32"]
+    training = ("--epochs", "6", "--samples", "60", "--recipe", "batch_size=512,learning_rate=0.2")
+    where = ("--device", "cuda", "--protocol", "host", "--table", str(host), "--out", str(out / "run"))
+    search = (*HWNAS, "search", *where, *spaces["tiny"], "--resolution", "16,24,32", "--data", data, *training)
+    yield Step("search", search, 240, lambda: run_figures(out / "run"), needs=host)
+    yield profile("nasbench201", "kernel", "fp32", 150)
+    yield profile("nasbench201", "host", "fp32", 200)
+    yield Step("training", (sys.executable, __file__, "--measure-training", "--data", data), 90)
+    yield from (validate(space, protocol) for protocol in ("kernel", "host") for space in spaces)
+    yield from (verify(space, protocol) for protocol in ("kernel", "host") for space in spaces)
+    yield profile("tiny", "kernel", "bf16", 120)
+    yield profile("nasbench201", "kernel", "bf16", 150)
+    yield profile("tiny", "host", "bf16", 120)
+    yield profile("nasbench201", "host", "bf16", 150)
+
+
+def rehearsal(out: Path) -> Iterator[Step]:
+    """The same steps at their smallest, on the CPU: shows that the script and the commands in it work."""
+    path, space = out / "tables" / "rehearsal.json", ("--preset", "tiny", "--resolution", "8", "--width", "0.5")
+    yield Step("devices", (*HWNAS, "devices"), 60)
+    profile = (*HWNAS, "profile", *space, "--image-channels", "1", "--networks", "5", "-o", str(path))
+    yield Step("profile", profile, 120, lambda: table_figures(path))
+    training = ("--epochs", "1", "--samples", "12", "--data-limit", "200")
+    search = (*HWNAS, "search", *space, "--table", str(path), *training, "--out", str(out / "run"))
+    yield Step("search", search, 120, lambda: run_figures(out / "run"), needs=path)
+    yield Step("training", (sys.executable, __file__, "--measure-training", "--rehearse"), 120)
+    yield Step("validate", (*HWNAS, "validate", str(path), "--networks", "4", "--json"), 60, needs=path)
+
+
+def run(step: Step, left: float, log: Any) -> dict[str, Any]:
+    """What came of one step; its output goes to the log."""
+    log.write(f"\n=== {step.name}: {' '.join(step.command)}\n".encode())
+    log.flush()
+    if left < LEAST_SECONDS:
+        return {"step": step.name, "status": "no time left"}
+    if step.needs is not None and not step.needs.exists():
+        return {"step": step.name, "status": "skipped", "reason": f"{step.needs.name} is missing"}
+    paths = filter(None, [os.environ.get("PYTHONPATH")])
+    began = time.monotonic()
+    process = subprocess.Popen(
+        step.command,
+        cwd=ROOT,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *paths]), "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+    try:
+        code = process.wait(min(step.seconds, left))
+        status = "ok" if code == 0 else f"exit code {code}"
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        status = "out of time"
+    result = {"step": step.name, "status": status, "seconds": round(time.monotonic() - began, 1)}
+    if status == "ok":
+        try:
+            result["figures"] = step.figures()
+        except Exception as error:  # a step that went well must not be lost to its summary
+            result["status"] = f"no figures: {type(error).__name__}: {error}"
+    return result
+
+
+def table_figures(path: Path) -> dict[str, object]:
+    """How well a table predicts its own held-out networks."""
+    from latency_tables import load_table
+
+    table = load_table(path)
+    assert table.validation is not None
+    return {
+        "prices": len(table.entries),
+        "identity": dict(table.identity),
+        "environment": dict(table.environment),
+        "validation": table.validation.lines(),
+        "notes": list(table.notes),
+    }
+
+
+def run_figures(run_folder: Path) -> list[dict[str, object]]:
+    """The networks that a search delivered."""
+    networks = json.loads((run_folder / "pareto.json").read_text(encoding="utf-8"))
+    return [{name: item.get(name) for name in ("arch", "accuracy", "latency_ms", "energy_mj")} for item in networks]
+
+
+def measure_training(data_name: str, device: str, *, quick: bool) -> int:
+    """Print images a second of two trainings and of a supernet's, after an epoch to warm up."""
+    import numpy as np
+
+    from hwnas.data import load_data
+    from hwnas.spaces import make_space
+    from hwnas.training import Supernet, default_recipe, train_network, train_supernet
+
+    data = load_data(data_name, limit=200 if quick else None)
+    size = 8 if quick else 32
+    mobile = make_space("mobilenetv3", preset="tiny", resolution=[size], width=[0.5], image_channels=data.channels)
+    cells = make_space("nasbench201", image_size=size, image_channels=data.channels)
+    recipe = default_recipe(data, epochs=1, batch_size=64 if quick else 512)
+
+    def report(name: str, work: Callable[[], object]) -> None:
+        work()
+        began = time.perf_counter()
+        work()
+        rate = len(data.train) / (time.perf_counter() - began)
+        print(json.dumps({"training": name, "device": device, "images_per_second": round(rate)}), flush=True)
+
+    for name, space in {"mobilenetv3": mobile, "nasbench201": cells}.items():
+        if quick and name == "nasbench201":
+            continue
+        graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
+        report(f"{name} network", lambda graph=graph: train_network(graph, data, recipe, device=device))
+    report("mobilenetv3 supernet", lambda: train_supernet(Supernet(mobile), data, recipe, device=device))
+    return 0
+
+
+def _has_gpu_tests(path: Path) -> bool:
+    return "pytest.mark.gpu" in path.read_text(encoding="utf-8")
+
+
+def _unpacked(data: str, scratch: Path) -> str:
+    """The folder in an archive; anything else as it is."""
+    if ".tar" not in Path(data).name:
+        return data
+    with tarfile.open(data) as archive:
+        archive.extractall(scratch, filter="data")
+    return str(next(path.parent for path in sorted(scratch.rglob("train"))))
+
+
+def _write(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def _line(result: Mapping[str, Any]) -> str:
+    seconds = f", {result['seconds']:g} s" if "seconds" in result else ""
+    return f"{result['step']}: {result['status']}{seconds}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
