@@ -277,7 +277,10 @@ class CudaBackend:
         return launch
 
     def _captured(self, module: torch.nn.Module, x: torch.Tensor, copies: int) -> Callable[[], None]:
-        """A CUDA graph of several inferences; all graphs share one pool of memory, since only one runs at a time."""
+        """A CUDA graph of several inferences; all graphs share one pool of memory, since only one runs at a time.
+
+        A captured graph holds addresses, no references: the replay keeps the weights and the input alive.
+        """
         torch = self._torch
         graph = torch.cuda.CUDAGraph()
         if self._pool is None:
@@ -285,5 +288,8 @@ class CudaBackend:
         with torch.cuda.graph(graph, pool=self._pool):
             for _ in range(copies):
                 module(x)
-        replay: Callable[[], None] = graph.replay
+
+        def replay(kept: object = (module, x)) -> None:
+            graph.replay()
+
         return replay

@@ -1,6 +1,9 @@
 """The arithmetic around CUDA events on a fake stopwatch; on a GPU, the real thing."""
 
+import contextlib
+import gc
 import math
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 
 from latency_tables import GraphBuilder
 from profilers import GraphModule, Sampler, SamplingSettings, ops, random_weights
-from profilers._cuda import HostRunnable, KernelRunnable, copies_in_graph, rotated_buffers
+from profilers._cuda import CudaBackend, HostRunnable, KernelRunnable, copies_in_graph, rotated_buffers
 from profilers._folding import folded_graph, folded_weights
 from profilers._nvml import GpuWatch
 
@@ -161,12 +164,51 @@ def test_without_nvml_that_is_said():
     ]
 
 
+class Held:
+    """A module or a tensor."""
+
+    def __call__(self, x):
+        return x
+
+
+def test_a_captured_graph_keeps_the_memory_that_it_reads():
+    cuda = SimpleNamespace(
+        CUDAGraph=lambda: SimpleNamespace(replay=lambda: None),
+        graph_pool_handle=lambda: 1,
+        graph=lambda graph, pool: contextlib.nullcontext(),
+    )
+    backend = CudaBackend.__new__(CudaBackend)
+    backend._torch, backend._pool = SimpleNamespace(cuda=cuda), None
+    module, x = Held(), Held()
+    kept = [weakref.ref(module), weakref.ref(x)]
+    replay = backend._captured(module, x, 2)
+    del module, x
+    gc.collect()
+    assert all(reference() is not None for reference in kept)
+    replay()
+    del replay
+    gc.collect()
+    assert all(reference() is None for reference in kept)
+
+
+@pytest.mark.gpu
+def test_graphs_survive_that_memory_goes_back_to_the_gpu():
+    import torch
+
+    backend = CudaBackend(mode="kernel")
+    runnables = [backend.load(network(), seed=seed) for seed in range(3)]
+    gc.collect()
+    torch.cuda.empty_cache()
+    kept = [torch.full((1 << 20,), math.nan, device="cuda") for _ in range(50)]
+    assert all(0 < runnable.run(20) < 1 for runnable in runnables)
+    torch.cuda.synchronize()
+    assert len(kept) == 50
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("mode", ["kernel", "host"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_a_gpu_times_more_work_as_longer(mode, dtype):
-    from profilers._cuda import CudaBackend
-
     backend = CudaBackend(mode=mode, dtype=dtype, batch=32, channels_last=dtype == "float16")
     times = []
     for length in (2, 8):
