@@ -16,6 +16,8 @@ from hwnas._settings import SearchSettings, require_budgets
 from latency_tables import LineJournal, content_hash, strict_json, write_atomic
 
 _MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe")
+_LINE = b'{"number": '
+"""How every line of a journal of trials begins."""
 _PARETO_KEYS = {"id", "arch", "accuracy", "validation_accuracy", "latency_ms", "onnx"}
 
 
@@ -241,7 +243,7 @@ class TrialJournal:
         self.records: list[dict[str, Any]] = []
         self._chain = Chain(unhashed)
         try:
-            self._file = LineJournal(path)
+            self._file = LineJournal(path, _LINE)
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}") from None
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,6 +11,8 @@ from profilers._remote._link import printable
 from profilers._samples import STOP_REASONS, SampleSet
 
 _MOST = 4096
+_MOST_NUMBER = 1e15
+"""Nothing that a device says of itself or measures is larger."""
 _T = TypeVar("_T")
 
 
@@ -103,7 +104,7 @@ def read_sizes(values: object, count: int, source: str) -> list[int | None]:
 
 
 def _positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _MOST_NUMBER
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -134,8 +135,8 @@ def _plain(value: object) -> object:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, (int, float)):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} is not finite")
+        if not -_MOST_NUMBER <= value <= _MOST_NUMBER:
+            raise ValueError(f"{printable(value, 40)} is no number that can be")
         return value
     return _text(value)
 
