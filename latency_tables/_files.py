@@ -1,7 +1,7 @@
 """The one way in which files are written and read: nothing half written, nothing but regular files. Runs on devices.
 
-A write goes to a new file of an unpredictable name beside the target, which then takes the target's place. A target that
-is no regular file (a symbolic link, a device, a pipe, a folder) is refused: whoever may write into a folder could
+A write goes to a new file of an unpredictable name beside the target, which then takes the target's place. A target
+that is no regular file (a symbolic link, a device, a pipe, a folder) is refused: whoever may write into a folder could
 otherwise lead a write out of it.
 """
 
@@ -47,8 +47,8 @@ class ForeignJournalError(LatencyTableError):
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a whole file: a new file beside it, fsync, rename over the target, fsync of the folder.
 
-    A new file gets the mode that the umask leaves, an existing one keeps its mode. Of text, what UTF-8 cannot hold (names
-    of files in another encoding) is written as an escape.
+    A new file gets the mode that the umask leaves, an existing one keeps its mode. What UTF-8 cannot hold of a text
+    (names of files in another encoding) is written as an escape.
 
     Raises:
         NotAFileError: there is something else than a regular file at `path`; it is left alone.

@@ -202,8 +202,8 @@ def read_result(path: Path) -> dict[str, Any]:
     found = result.pop(HASH, None)
     if found != (content_hash(result) if version == VERSION else None):
         raise ProfilerError(
-            f"{path} was changed after it was measured (its content hash does not fit); bring result.json back from the "
-            "device again"
+            f"{path} was changed after it was measured (its content hash does not fit); bring result.json back from "
+            "the device again"
         )
     return dict(result)
 
