@@ -206,8 +206,9 @@ def require_writable(path: Path) -> None:
         HwnasError: it cannot be written.
     """
     try:
-        require_place(path)
+        for place in (path, journal_path(path), samples_path(path)):
+            require_place(place)
     except NotAFileError as error:
-        raise HwnasError(f"cannot write {path}: {error.strerror}; choose another place") from None
+        raise HwnasError(f"cannot write {error.filename}: {error.strerror}; choose another place") from None
     except OSError as error:
         raise HwnasError(f"cannot write into {path.parent}: {error.strerror}; choose another place") from None

@@ -199,9 +199,7 @@ def main() -> int:
     if args.json:
         settings = {"file": args.file.name, "samples": args.samples, "draws": args.draws, "dead_code": args.dead_code}
         record = {**settings, "first_seed": args.first_seed, "test_rows": len(connected) - args.samples}
-        part = args.json.with_name(args.json.name + ".part")
-        write_atomic(part, json.dumps({"settings": record, "mean": mean, "columns": columns}, indent=1) + "\n")
-        part.replace(args.json)
+        write_atomic(args.json, json.dumps({"settings": record, "mean": mean, "columns": columns}, indent=1) + "\n")
     return 0
 
 

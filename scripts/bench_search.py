@@ -175,9 +175,7 @@ def _write(path: Path, args: argparse.Namespace, benchmark: Benchmark, runs: lis
         },
         "overhead_s_per_proposal": overhead,
     }
-    part = path.with_name(path.name + ".part")
-    write_atomic(part, json.dumps({"settings": settings, "trials": trials}, indent=1))
-    part.replace(path)
+    write_atomic(path, json.dumps({"settings": settings, "trials": trials}, indent=1))
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
