@@ -49,7 +49,7 @@ def read_record(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is not a run of hwnas; choose another folder")
     version = record.get("version")
     if type(version) is not int or version not in (1, _VERSION):
-        raise RunError(f"{path} was written by another version of hwnas (run format {version})")
+        raise RunError(f"{path} was written by another version of hwnas (run format {version!s:.20})")
     found = record.pop(_HASH, None)
     if found != (content_hash(record) if version == _VERSION else None):
         raise RunError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from typing import TextIO
 
 PIPE_CLOSED = 141
 """The exit code of a command whose output nobody reads any more: 128 and the number of SIGPIPE, as of other tools."""
@@ -42,11 +43,16 @@ def put(text: str) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    encoding = sys.stdout.encoding or "utf-8"
     try:
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.write(_escaped(text, sys.stdout))
     except OSError as error:
         raise OutputError(error) from None
+
+
+def _escaped(text: str, stream: TextIO) -> str:
+    """A text without what the encoding of a stream does not know."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def flush() -> None:
@@ -64,7 +70,7 @@ def flush() -> None:
 def tell(text: str) -> None:
     """Write to standard error; where that cannot be written, what was to be said is lost and the work goes on."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(text)
+        sys.stderr.write(_escaped(text, sys.stderr))
         sys.stderr.flush()
 
 

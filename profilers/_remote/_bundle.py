@@ -16,7 +16,14 @@ from profilers._operators._base import FloatArray
 from profilers._plan import Network, Plan, design_plan
 from profilers._profile import make_table
 from profilers._remote._archive import runner_archive
-from profilers._remote._facts import DeviceFacts, read_energy, read_facts, read_samples
+from profilers._remote._facts import (
+    DeviceFacts,
+    read_energy,
+    read_facts,
+    read_samples,
+    read_sampling,
+    read_setting,
+)
 from profilers._remote._job import HASH, JOB, RESULT, VERSION
 from profilers._remote._store import digest_of
 from profilers._sampling import SamplingSettings
@@ -198,7 +205,7 @@ def read_result(path: Path) -> dict[str, Any]:
         raise ProfilerError(f"{path} is not the result of a job; `python3 runner.pyz job` writes it on the device")
     version = result.get("version")
     if type(version) is not int or version not in (_UNHASHED, VERSION):
-        raise ProfilerError(f"{path} was written by another version of hwnas (result format {version})")
+        raise ProfilerError(f"{path} was written by another version of hwnas (result format {version!s:.20})")
     found = result.pop(HASH, None)
     if found != (content_hash(result) if version == VERSION else None):
         raise ProfilerError(
@@ -233,8 +240,8 @@ def table_of_result(
         facts = read_facts(result["facts"], source)
         if result["provider"] not in facts.providers:
             raise ValueError("measured with a provider that is not there")
-        backend = CarriedBackend(job, facts=facts, provider=result["provider"])
-        settings = SamplingSettings(**job["settings"])
+        backend = CarriedBackend(read_setting(job), facts=facts, provider=result["provider"])
+        settings = read_sampling(job["settings"])
         plan = design_plan(backend, targets, networks)
         if plan.digest() != job["plan"]:
             raise ProfilerError(f"{source} is of a bundle of another version of hwnas; make the bundle anew")

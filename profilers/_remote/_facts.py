@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from profilers._errors import DeviceUnavailableError
 from profilers._remote._link import printable
 from profilers._samples import STOP_REASONS, SampleSet
+from profilers._sampling import SamplingSettings
 
 _MOST = 4096
 _MOST_NUMBER = 1e15
@@ -101,6 +102,37 @@ def read_sizes(values: object, count: int, source: str) -> list[int | None]:
     if len(found) != count:
         raise DeviceUnavailableError(f"{source} measured what cannot be: {printable(values, 80)}")
     return found
+
+
+def read_setting(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what a job says of how its networks were made.
+
+    Raises:
+        KeyError, TypeError, ValueError: something is missing, of the wrong type or out of range.
+    """
+    found = {name: _count(record[name]) for name in ("threads", "batch", "image_channels", "core_cache_bytes")}
+    if not all(1 <= found[name] <= _MOST for name in ("threads", "batch", "image_channels")):
+        raise ValueError("a setting is out of range")
+    if record["precision"] not in ("fp32", "int8"):
+        raise ValueError("an unknown precision")
+    return {**found, "precision": record["precision"]}
+
+
+def read_sampling(record: object) -> SamplingSettings:
+    """Check how a job was sampled.
+
+    Raises:
+        TypeError, ValueError: something is unknown, of the wrong type or out of range.
+    """
+    given, known = _mapping(record), SamplingSettings().as_dict()
+    for name, value in given.items():
+        if (
+            name not in known
+            or not (_positive(value) or value == 0)
+            or isinstance(known[name], int) > isinstance(value, int)
+        ):
+            raise ValueError(f"{printable(name, 40)} is no setting")
+    return SamplingSettings(**given)
 
 
 def _positive(value: object) -> bool:
