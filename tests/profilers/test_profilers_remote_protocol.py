@@ -18,8 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers import DeviceUnavailableError
-from profilers._remote._address import Address, parse_address
+from latency_tables import GraphBuilder
+from profilers import DeviceUnavailableError, SshBackend, ops
+from profilers._remote._address import _START, Address, parse_address
 from profilers._remote._archive import MODULES, runner_archive
 from profilers._remote._backend import RemoteGroup, RemoteRunnable
 from profilers._remote._device import RemoteDevice
@@ -435,3 +436,30 @@ def test_a_group_is_asked_round_by_round_in_the_order_of_the_local_path():
     together["0"].group = Group()  # of two devices: no round of one is a round of the other
     Sampler(together, five).run()
     assert len(group.orders) == 5
+
+
+class HereAddress(Address):
+    """This machine, without ssh: what is sent to a device runs here."""
+
+    def command(self):
+        return [sys.executable, "-c", _START]
+
+
+def test_the_whole_way_without_ssh(tmp_path, monkeypatch):
+    monkeypatch.setenv("HWNAS_DEVICE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setattr("profilers._remote._backend.parse_address", lambda text: HereAddress("here"))
+    backend = SshBackend("ssh://here", image_channels=1)
+    builder = GraphBuilder((1, 8, 8))
+    graph = builder.build(builder.add("entry", ops.conv((1, 8, 8), 4, 3, act="relu"), "input"))
+    assert backend.load(graph).run(3) > 0
+    (model,) = (tmp_path / "cache" / "models").glob("*.onnx")
+    for content in (b"", b"another network"):
+        model.write_bytes(content)
+        backend.device.close()  # a new connection opens the model anew
+        assert backend.load(graph).run(3) > 0
+        assert digest_of(model.read_bytes()) == model.stem
+    assert backend.arena_bytes([model])[0] is not None
+    assert backend.environment()
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    backend.device.close()
