@@ -8,10 +8,13 @@ from typing import Any
 
 from hwnas._devices import CPU_PRECISIONS
 from hwnas._errors import HwnasError
-from hwnas._tables import draw_networks
+from hwnas._tables import draw_networks, require_drawing
 from hwnas.spaces import Space, make_space
 from latency_tables import LatencyTable
 from profilers import SamplingSettings, read_result, table_of_result, write_bundle
+
+_MOST_NETWORKS = 100_000
+"""Held-out networks of a bundle; nobody measures more."""
 
 
 def make_bundle(
@@ -71,9 +74,13 @@ def import_result(path: Path) -> LatencyTable:
     result = read_result(path)
     about = result["job"].get("about")
     try:
+        networks, seed = about["networks"], about["seed"]
+        if type(networks) is not int or type(seed) is not int or networks > _MOST_NETWORKS:
+            raise ValueError("no numbers of networks and of a seed")
+        require_drawing(networks, seed)
         space = make_space(str(about["space"]), **about["space_settings"])
-        drawn = draw_networks(space, int(about["networks"]), int(about["seed"]))
-    except (KeyError, TypeError, ValueError):
+        drawn = draw_networks(space, networks, seed)
+    except (KeyError, TypeError, ValueError, OverflowError, HwnasError):
         raise HwnasError(f"{path} is damaged; bring result.json back from the device again") from None
     named = {"name": space.name, "settings": space.settings}
     return table_of_result(result, space.ops(), drawn, space=named, source=str(path))

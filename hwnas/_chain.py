@@ -38,7 +38,7 @@ class Chain:
 
         Raises:
             ChangedLineError: its hash does not fit, or it has none where it should.
-            ValueError, RecursionError: it is no record at all.
+            ValueError: it is no record at all.
         """
         record = strict_json(line)
         if not isinstance(record, dict):
@@ -78,6 +78,6 @@ def read_lines(path: Path, lines: Sequence[bytes], chain: Chain) -> list[dict[st
                 f"{path} was changed in or before line {number} (its content hash does not fit); restore it or choose "
                 "another --out"
             ) from None
-        except (ValueError, RecursionError):
+        except ValueError:
             raise RunError(f"{path} is damaged in line {number}; restore it or choose another --out") from None
     return found

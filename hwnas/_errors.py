@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+
+OUT_OF_MEMORY = (
+    "out of memory; take less data (--data-limit), a smaller --batch, smaller images, a smaller space, fewer --workers "
+    "or a machine with more memory. What was finished is safe: run the same command again to go on"
+)
+"""What is said where memory runs out; options that a command has not do not matter."""
+_NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "bad_alloc",
+    "bad allocation",
+    "failed to allocate memory",
+)
+
 
 class HwnasError(Exception):
     """Base of every error a user of hwnas can mend; the command line prints it as one line, exit code 2."""
@@ -29,3 +46,17 @@ class RunError(HwnasError):
 
 class BudgetError(HwnasError, ValueError):
     """A budget that no architecture of the space meets."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's, torch's on a processor or GPU, or ONNX Runtime's.
+
+    Their libraries know no common class of error: torch raises a `RuntimeError`, ONNX Runtime a class of its own.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    text = str(error).lower()
+    foreign = isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime")
+    return foreign and any(sign in text for sign in _NO_MEMORY)

@@ -95,7 +95,8 @@ def finalized(
         device=settings.device if settings.device.startswith("cuda") else "cpu",
         start=parts.evaluator.trained_weights if kind == "finetune" else None,
     )
-    trainer.prepare(parts.run.folder("final") / _name(kind, recipe.as_dict()), steps)
+    parts.run.folder("final")
+    trainer.prepare(parts.run.folder(f"final/{_name(kind, recipe.as_dict())}"), steps)
     for number, winner in enumerate(winners, 1):
         progress(f"{winner.id}: {kind}, network {number} of {len(winners)}")
         trainer.trained_weights(winner.arch)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._entries import digest_of
 from hwnas._errors import RunError
 from hwnas._prepare import Parts
 from hwnas._space_costs import COSTS, SpaceCosts
@@ -77,7 +78,7 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
         entry["arena_bytes"] = arena
         entry["accuracy"] = onnx_accuracy(file, data, threads=run.settings.threads)
         entry["torch_accuracy"] = parts.evaluator.test_accuracy(winner.arch)
-        entry["onnx"] = f"models/{file.name}"
+        entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
         entries.append(entry)
         progress(f"{winner.id}: test accuracy {entry['accuracy']:.2%}, {_told(entry['latency_ms'])}")
     run.write_pareto(entries)

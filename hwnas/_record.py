@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._errors import RunError
-from latency_tables import content_hash, strict_json, write_atomic
+from latency_tables import content_hash, read_json, write_atomic
 
 _NAME, _FORMAT, _HASH = "settings.json", "hwnas-run", "content_hash"
+_MOST = 2**24
 _VERSION = 2
 """Version 1 had no hashes, neither here nor in the journal."""
 
@@ -37,18 +38,18 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     file = path / _NAME
     try:
-        record = strict_json(file.read_text(encoding="utf-8"))
+        record = read_json(file, _MOST)
     except FileNotFoundError:
         what = f"is not a run of hwnas (no {_NAME})" if path.is_dir() else "does not exist"
         raise RunError(f"{path} {what}; choose another folder") from None
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         raise unreadable(path) from None
     parts = [record.get(name) for name in ("settings", "identity")] if isinstance(record, dict) else []
     if not parts or record.get("format") != _FORMAT or not all(isinstance(part, dict) for part in parts):
         raise RunError(f"{path} is not a run of hwnas; choose another folder")
     version = record.get("version")
     if type(version) is not int or version not in (1, _VERSION):
-        raise RunError(f"{path} was written by another version of hwnas (run format {version})")
+        raise RunError(f"{path} was written by another version of hwnas (run format {version!s:.20})")
     found = record.pop(_HASH, None)
     if found != (content_hash(record) if version == _VERSION else None):
         raise RunError(

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._chain import Chain, read_lines
+from hwnas._entries import file_of_run, require_networks
 from hwnas._errors import HwnasError, RunError
 from hwnas._record import read_record, unreadable, write_record
 from hwnas._settings import SearchSettings, require_budgets
-from latency_tables import LineJournal, content_hash, strict_json, write_atomic
+from latency_tables import LineJournal, content_hash, read_json, write_atomic
 
 _MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe")
-_PARETO_KEYS = {"id", "arch", "accuracy", "validation_accuracy", "latency_ms", "onnx"}
+_LINE = b'{"number": '
+"""How every line of a journal of trials begins."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ class Run:
         """What has become of the run so far."""
         self.phases, self.finished = _phases_of(self.path, record), record.get("finished")
         self.unhashed, self._pareto_hash = record.get("unhashed", False), record.get("pareto_hash")
+        if type(self.unhashed) is not bool:
+            raise unreadable(self.path)
 
     def _require_same(self, before: SearchSettings, record: Mapping[str, Any]) -> None:
         old, new = (json.loads(json.dumps(settings.as_dict())) for settings in (before, self.settings))
@@ -170,12 +174,17 @@ class Run:
         write_record(self.path, body)
 
     def folder(self, name: str) -> Path:
-        """A folder inside the run, made where absent."""
+        """A folder inside the run, made where absent.
+
+        Raises:
+            RunError: it cannot be made, or is a link that leads out of the run.
+        """
         place = self.path / name
         try:
             place.mkdir(exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot write into {self.path}: {error.strerror}") from None
+        file_of_run(self.path, name)
         return place
 
     def write(self, name: str, content: str | bytes) -> Path:
@@ -210,10 +219,8 @@ class Run:
         if not path.exists():
             raise RunError(f"{self.path} has no pareto.json yet; run the same `hwnas search` again to finish it")
         try:
-            found = [dict(item) for item in strict_json(path.read_text(encoding="utf-8"))]
-            if any(not item.keys() >= _PARETO_KEYS for item in found):
-                raise ValueError
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+            found = require_networks(read_json(path))
+        except (OSError, ValueError):
             raise RunError(f"{path} is damaged; run the same `hwnas search` again to write it anew") from None
         if content_hash(found) != self._pareto_hash and not (self.unhashed and self._pareto_hash is None):
             raise RunError(
@@ -241,7 +248,7 @@ class TrialJournal:
         self.records: list[dict[str, Any]] = []
         self._chain = Chain(unhashed)
         try:
-            self._file = LineJournal(path)
+            self._file = LineJournal(path, _LINE)
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}") from None
         try:

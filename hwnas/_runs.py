@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -15,9 +14,12 @@ from hwnas._chain import Chain, read_lines
 from hwnas._errors import HwnasError, RunError
 from hwnas._run import Run
 from hwnas._settings import OBJECTIVES
+from latency_tables import read_json, read_regular
 
 COST_OF = {name: word for word, name in OBJECTIVES.items()}
 """Options of ``--minimize`` by the cost that they stand for."""
+_MOST = 1e300
+_MOST_SETTINGS = 2**24
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def read_run(path: Path) -> PastRun:
     run = Run.open(path)
     journal = path / "trials.jsonl"
     try:
-        data = journal.read_bytes() if journal.exists() else b""
+        data = read_regular(journal) if journal.exists() else b""
     except OSError as error:
         raise RunError(f"cannot read {journal}: {error.strerror}") from None
     found = PastRun(run, ())
@@ -215,7 +217,7 @@ def _trial(record: Any, objectives: tuple[str, ...]) -> PastTrial:
 
 
 def _finite(value: object) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
+    if type(value) not in (int, float) or not -_MOST <= value <= _MOST:  # type: ignore[operator]
         raise ValueError
     return float(value)  # type: ignore[arg-type]
 
@@ -233,6 +235,8 @@ def _locked(path: Path) -> bool:
     try:
         import fcntl
 
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -245,8 +249,8 @@ def _locked(path: Path) -> bool:
 def _looks_like_run(path: Path, files: list[str]) -> bool:
     """Whether a settings.json is of a run: by its format, or by the journal beside it where it cannot be read."""
     try:
-        record = json.loads((path / "settings.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        record = read_json(path / "settings.json", _MOST_SETTINGS)
+    except (OSError, ValueError):
         return "trials.jsonl" in files
     return isinstance(record, dict) and record.get("format") == "hwnas-run"
 

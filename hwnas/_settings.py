@@ -154,7 +154,7 @@ class SearchSettings:
             _require_types(found)
             return found
         except (TypeError, KeyError, ValueError) as error:
-            raise RunError(f"the run's settings cannot be read: {error}") from None
+            raise RunError(f"the run's settings cannot be read: {error!s:.200}") from None
 
 
 def require_budgets(budgets: object) -> Mapping[str, float]:

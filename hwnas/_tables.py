@@ -12,7 +12,17 @@ import numpy as np
 
 from hwnas._errors import HwnasError
 from hwnas.spaces import Architecture, Space, space_identity
-from latency_tables import LatencyTable, Op, TableFormatError, UnmeasuredOpError, load_table, save_table
+from latency_tables import (
+    LatencyTable,
+    NotAFileError,
+    Op,
+    TableFormatError,
+    UnmeasuredOpError,
+    load_table,
+    rename,
+    require_place,
+    save_table,
+)
 from profilers import Backend, Network, SamplingSettings, graph_macs, profile_ops
 
 CALIBRATION_NETWORKS = 10
@@ -91,7 +101,7 @@ def build_table(
         raise HwnasError(
             f"cannot write {path}: {error.strerror}; the samples are safe in {journal_path(path)}, run it again"
         ) from None
-    journal_path(path).replace(samples_path(path))
+    rename(journal_path(path), samples_path(path))
     return load_table(path)
 
 
@@ -196,9 +206,9 @@ def require_writable(path: Path) -> None:
         HwnasError: it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        probe = path.parent / f".{path.name}.probe"
-        probe.write_bytes(b"")
-        probe.unlink()
+        for place in (path, journal_path(path), samples_path(path)):
+            require_place(place)
+    except NotAFileError as error:
+        raise HwnasError(f"cannot write {error.filename}: {error.strerror}; choose another place") from None
     except OSError as error:
         raise HwnasError(f"cannot write into {path.parent}: {error.strerror}; choose another place") from None

@@ -2,7 +2,7 @@
 
 from latency_tables._cache import CacheCurve
 from latency_tables._calibration import Calibration
-from latency_tables._content import content_hash, strict_json
+from latency_tables._content import content_hash, read_json, strict_json
 from latency_tables._errors import (
     GraphError,
     IdentityMismatchError,
@@ -10,7 +10,16 @@ from latency_tables._errors import (
     TableFormatError,
     UnmeasuredOpError,
 )
-from latency_tables._files import JournalInUseError, LineJournal, write_atomic
+from latency_tables._files import (
+    ForeignJournalError,
+    JournalInUseError,
+    LineJournal,
+    NotAFileError,
+    read_regular,
+    rename,
+    require_place,
+    write_atomic,
+)
 from latency_tables._format import dump_table, load_table, parse_table, save_table
 from latency_tables._graph import INPUT, GraphBuilder, Node, OpGraph
 from latency_tables._handover import HANDOVER, count_handovers
@@ -36,6 +45,7 @@ __all__ = [
     "CacheCurve",
     "Calibration",
     "Entry",
+    "ForeignJournalError",
     "GraphBuilder",
     "GraphError",
     "IdentityMismatchError",
@@ -46,6 +56,7 @@ __all__ = [
     "NetworkMeasurement",
     "Node",
     "NoiseFloor",
+    "NotAFileError",
     "Op",
     "OpGraph",
     "Price",
@@ -62,6 +73,10 @@ __all__ = [
     "noise_floor",
     "parse_table",
     "rank_correlations",
+    "read_json",
+    "read_regular",
+    "rename",
+    "require_place",
     "save_table",
     "sorted_attributes",
     "strict_json",

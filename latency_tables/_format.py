@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from latency_tables._cache import CacheCurve
-from latency_tables._content import content_hash, strict_json
+from latency_tables._content import MOST_JSON_BYTES, content_hash, strict_json
 from latency_tables._errors import GraphError, TableFormatError
-from latency_tables._files import write_atomic
+from latency_tables._files import read_regular, write_atomic
 from latency_tables._op import Op
 from latency_tables._table import STATUSES, Entry, LatencyTable
 from latency_tables._validation import SPLITS, NetworkMeasurement
@@ -38,7 +38,7 @@ def load_table(path: Path) -> LatencyTable:
         TableFormatError: it is absent, truncated, changed since it was written, or of an unknown version.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, MOST_JSON_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise TableFormatError(f"cannot read the latency table {path}: {why}") from None

@@ -8,13 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from latency_tables import LineJournal
+from latency_tables import LineJournal, strict_json
 from profilers._errors import JournalError
 from profilers._samples import STOP_REASONS, SampleSet
 from profilers._sampling import Runnable, Sampler, SamplingSettings
 
 _FORMAT = "hwnas-samples"
 _VERSION = 1
+_BEGINS = b'{"format": "hwnas-samples", '
 
 
 class SampleJournal:
@@ -34,7 +35,7 @@ class SampleJournal:
         self.history: dict[str, SampleSet] = {}
         self.rounds = self.samples = 0
         try:
-            self._file = LineJournal(path)
+            self._file = LineJournal(path, _BEGINS)
         except OSError as error:
             raise JournalError(f"cannot write {path}: {error.strerror}; choose another output with -o") from None
         try:
@@ -48,19 +49,24 @@ class SampleJournal:
 
     def _read(self, lines: list[bytes]) -> None:
         try:
-            if json.loads(lines[0]) != json.loads(json.dumps(self._header)):
+            header = strict_json(lines[0])
+            if not isinstance(header, dict) or header.get("format") != _FORMAT:
+                raise JournalError(f"{self.path} is not a journal of hwnas; move it away or choose another -o")
+            if header != json.loads(json.dumps(self._header)):
                 raise JournalError(
                     f"{self.path} holds samples of another device, setting or space; delete it or choose another -o"
                 )
             for line in lines[1:]:
-                self._take(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError):
+                self._take(strict_json(line))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise JournalError(f"{self.path} is damaged; delete it to measure again") from None
 
     def _take(self, record: dict[str, dict[str, Any]]) -> None:
         if "repeats" in record:
             for name, repeats in record["repeats"].items():
-                self.history[name] = SampleSet(int(repeats))
+                if type(repeats) is not int or repeats < 1:
+                    raise ValueError(repeats)
+                self.history[name] = SampleSet(repeats)
             return
         if "stops" in record:
             for name, stop in record["stops"].items():
@@ -69,6 +75,8 @@ class SampleJournal:
                 self.history[name].stop = stop
             return
         for name, seconds in record["seconds"].items():
+            if type(seconds) not in (int, float) or not seconds > 0:
+                raise ValueError(seconds)
             self.history[name].add(float(seconds), self.samples)
             self.samples += 1
         self.rounds += 1

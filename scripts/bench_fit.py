@@ -29,7 +29,7 @@ from hwnas._fit import DEAD_CODE, fit_model, left_out_ms, twins  # noqa: E402
 from hwnas._fit_networks import Networks, describe  # noqa: E402
 from hwnas.evaluators import BenchmarkTable  # noqa: E402
 from hwnas.spaces import Space, make_space  # noqa: E402
-from latency_tables import NoiseFloor, noise_floor  # noqa: E402
+from latency_tables import NoiseFloor, noise_floor, write_atomic  # noqa: E402
 from latency_tables._additive_fit import clock_quantum  # noqa: E402
 from latency_tables._calibration import fit_calibration, predictive_spread  # noqa: E402
 
@@ -199,9 +199,7 @@ def main() -> int:
     if args.json:
         settings = {"file": args.file.name, "samples": args.samples, "draws": args.draws, "dead_code": args.dead_code}
         record = {**settings, "first_seed": args.first_seed, "test_rows": len(connected) - args.samples}
-        part = args.json.with_name(args.json.name + ".part")
-        part.write_text(json.dumps({"settings": record, "mean": mean, "columns": columns}, indent=1) + "\n")
-        part.replace(args.json)
+        write_atomic(args.json, json.dumps({"settings": record, "mean": mean, "columns": columns}, indent=1) + "\n")
     return 0
 
 

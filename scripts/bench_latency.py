@@ -37,7 +37,7 @@ from hwnas._fit import fit_model
 from hwnas._fit_networks import describe
 from hwnas._validate import backend_of, space_of
 from hwnas.spaces import Space
-from latency_tables import OVERHEADS, LatencyTable, Op, OpGraph, agreement, load_table, noise_floor
+from latency_tables import OVERHEADS, LatencyTable, Op, OpGraph, agreement, load_table, noise_floor, write_atomic
 from profilers import Backend, Sampler, SamplingSettings, at_one_speed, graph_macs, ops
 from profilers._plan import network_label
 from profilers._sampling import again, same_graph
@@ -64,7 +64,7 @@ def main() -> None:
             )
         if options.output:
             options.output.parent.mkdir(parents=True, exist_ok=True)
-            options.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            write_atomic(options.output, json.dumps(results, indent=1) + "\n")
 
 
 def say(text: str) -> None:

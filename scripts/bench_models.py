@@ -26,6 +26,7 @@ from scipy import stats  # noqa: E402
 
 from hwnas.evaluators import BenchmarkTable  # noqa: E402
 from hwnas.spaces import make_space  # noqa: E402
+from latency_tables import write_atomic  # noqa: E402
 from search import Domain  # noqa: E402
 from search.models import Ensemble, Forest, GaussianProcess, Inputs, Model, fit_target  # noqa: E402
 
@@ -115,7 +116,7 @@ def main() -> int:
             print(f"  {name:<32}" + "  ".join(f"{a:.2f}/{b:.2f}/{c:.2f}" for a, b, c in rows))
     record["columns"] = columns
     if args.json:
-        args.json.write_text(json.dumps(record, indent=1) + "\n")
+        write_atomic(args.json, json.dumps(record, indent=1) + "\n")
     return 0
 
 

@@ -30,6 +30,7 @@ from _bench_search_problem import Benchmark, load_benchmark  # noqa: E402
 from _benchmark_numbers import TARGET, evaluations_to_target, geometric, padded, paired_p  # noqa: E402
 
 from hwnas._errors import HwnasError  # noqa: E402
+from latency_tables import write_atomic  # noqa: E402
 from search import STRATEGIES, SearchError, Study, make_strategy  # noqa: E402
 
 CHECKPOINTS = (50, 100, 150, 200, 300)
@@ -174,9 +175,7 @@ def _write(path: Path, args: argparse.Namespace, benchmark: Benchmark, runs: lis
         },
         "overhead_s_per_proposal": overhead,
     }
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps({"settings": settings, "trials": trials}, indent=1))
-    part.replace(path)
+    write_atomic(path, json.dumps({"settings": settings, "trials": trials}, indent=1))
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

@@ -29,7 +29,7 @@ from hwnas._problem import make_problem  # noqa: E402
 from hwnas._space_costs import SpaceCosts  # noqa: E402
 from hwnas._validate import space_of  # noqa: E402
 from hwnas.spaces import Space  # noqa: E402
-from latency_tables import SESSION, LatencyTable, load_table  # noqa: E402
+from latency_tables import SESSION, LatencyTable, load_table, write_atomic  # noqa: E402
 from profilers import graph_macs  # noqa: E402
 from search import Problem, Study, hypervolume, make_strategy, nondominated  # noqa: E402
 
@@ -208,7 +208,7 @@ def main() -> int:
             "budgets_ms": {str(p): b for p, b in budgets.items()},
             "results": results,
         }
-        args.json.write_text(json.dumps(record, indent=1) + "\n")
+        write_atomic(args.json, json.dumps(record, indent=1) + "\n")
     return 0
 
 

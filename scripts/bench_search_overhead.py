@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from hwnas.spaces import make_space
+from latency_tables import write_atomic
 from search import Domain, Objective, Problem, Study, make_strategy
 
 REPEATS = 5
@@ -80,7 +81,7 @@ def main() -> int:
         for objectives in args.objectives.split(","):
             rows += measure(name, int(objectives), [int(size) for size in args.trials.split(",")])
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+        write_atomic(args.json, json.dumps(rows, indent=1) + "\n")
     return 0
 
 

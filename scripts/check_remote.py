@@ -26,7 +26,7 @@ from ssh_server import NAME, Killer, SshServer, gone, why_not
 
 from hwnas._tables import draw_networks
 from hwnas.spaces import make_space
-from latency_tables import LatencyTable, save_table
+from latency_tables import LatencyTable, save_table, write_atomic
 from profilers import OnnxRuntimeBackend, SamplingSettings, SshBackend, profile_ops
 
 SPACE = make_space("nasbench201", image_size=8, image_channels=1)
@@ -45,7 +45,7 @@ def main() -> None:
     for key, value in found.items():
         print(f"{key:42s} {value:.2%}" if isinstance(value, float) else f"{key:42s} {value}")
     if options.output:
-        options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_atomic(options.output, json.dumps(found, indent=1) + "\n")
 
 
 def compare(folder: Path, kills: int, rounds: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import multiprocessing
 import os
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hwnas._cli import main as hwnas
 from hwnas.spaces import make_space
+from latency_tables import write_atomic
 
 SLOW_S = 0.02
 """What a look into the table takes, so that kills come while networks are evaluated."""
@@ -39,10 +41,10 @@ def write_cells(path: Path) -> None:
     grid = np.array(np.meshgrid(*[np.arange(5)] * 6, indexing="ij")).reshape(6, -1).T
     grid = np.unique(space.canonical_codes(grid[space.valid_codes(grid)]), axis=0)
     score = np.take_along_axis(np.repeat(np.array([[0, 1, 4, 9, 2]]) / 60, len(grid), 0), grid, 1).sum(1)
-    with path.open("w", encoding="utf-8") as file:
-        file.write("arch,acc,ms\n")
-        for row, s, noise in zip(grid, score, rng.random(len(grid)), strict=True):
-            file.write(f"{space.format(space.decode(row))},{0.5 + s / 2 + noise / 50:.4f},{1 + 9 * s + noise:.4f}\n")
+    lines = ["arch,acc,ms"]
+    for row, s, noise in zip(grid, score, rng.random(len(grid)), strict=True):
+        lines.append(f"{space.format(space.decode(row))},{0.5 + s / 2 + noise / 50:.4f},{1 + 9 * s + noise:.4f}")
+    write_atomic(path, "\n".join(lines) + "\n")
 
 
 def search(table: Path, out: Path, options: argparse.Namespace) -> None:
@@ -59,7 +61,7 @@ def search(table: Path, out: Path, options: argparse.Namespace) -> None:
     columns = ["--accuracy-column", "acc", "--latency-column", "ms", "--latency-budget", "8ms", "--quiet"]
     command = ["search", "--space", "nasbench201", "--evaluator", f"table:{table}", *columns]
     command += ["--strategy", options.strategy, "--samples", str(options.samples), "--out", str(out)]
-    with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing):
+    with contextlib.redirect_stdout(io.StringIO()):
         code = hwnas(command)
     os._exit(code)
 

@@ -37,6 +37,7 @@ from hwnas._watch import Watcher
 from hwnas._workers import Job, Kit, WorkerPlan, make_workers
 from hwnas.evaluators import TableEvaluator
 from hwnas.spaces import make_space
+from latency_tables import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 5
@@ -175,7 +176,7 @@ def main() -> int:
     for name, result in found["overhead"].items():
         print(f"{name}: {result}")
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_atomic(options.json, json.dumps(found, indent=1) + "\n")
     good = all(
         one["trials"] == options.samples and one["as in this process"] and not one["lost"] and not one["twice"]
         for one in found["searches"].values()

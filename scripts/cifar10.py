@@ -38,7 +38,7 @@ from hwnas._errors import HwnasError  # noqa: E402
 from hwnas._space_costs import SpaceCosts  # noqa: E402
 from hwnas._tables import build_table, find_table  # noqa: E402
 from hwnas.spaces import Space  # noqa: E402
-from latency_tables import LatencyTable, OpGraph, load_table, rank_correlations, save_table  # noqa: E402
+from latency_tables import LatencyTable, OpGraph, load_table, rank_correlations, save_table, write_atomic  # noqa: E402
 from profilers import (  # noqa: E402
     OnnxRuntimeBackend,
     Runnable,
@@ -308,7 +308,7 @@ def main() -> int:
         return 2
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_atomic(args.json, json.dumps(result, indent=1) + "\n")
     for sampling in SAMPLINGS:
         row = result["supernets"][sampling]
         by_seed = ", ".join(f"{t['tau']:.2f} ({t['low']:.2f}-{t['high']:.2f})" for t in row["tau_by_seed"])

@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 from _bench_search_problem import Benchmark, load_benchmark
-from _page import wrapped
+from _page import save_figure, wrapped
 
 from hwnas._errors import HwnasError
+from latency_tables import write_atomic
 from search import Partition, SearchError, Study, TreeSummary, make_strategy, partition_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,7 +165,7 @@ def draw(benchmark: Benchmark, rows: list[int], partition: Partition, result: di
         draw_samples(figure.add_subplot(grid[0, 0]), benchmark, rows, partition, styles)
         draw_tree(figure.add_subplot(grid[0, 1]), nodes, styles)
         draw_history(figure.add_subplot(grid[1, :]), result)
-        figure.savefig(PICTURE)
+        save_figure(figure, PICTURE)
 
 
 def draw_samples(
@@ -252,8 +253,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     result = figures(benchmark, args, rows, partition, history)
     draw(benchmark, rows, partition, result)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(with_passage(PAGE.read_text(encoding="utf-8"), passage(result)), encoding="utf-8")
+    write_atomic(RESULT, json.dumps(result, indent=1) + "\n")
+    write_atomic(PAGE, with_passage(PAGE.read_text(encoding="utf-8"), passage(result)))
     print(f"{PICTURE}, {RESULT} and the passage in {PAGE} are written")
     return 0
 

@@ -17,7 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 from _benchmark_numbers import FIRST, TARGET, compared, condense, counts, gap_at_end, geometric, is_bound, strategies_of
-from _page import wrapped
+from _page import save_figure, wrapped
+
+from latency_tables import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -274,7 +276,7 @@ def draw(results: dict[str, Any]) -> None:
     for axes in panels[:, 0]:
         axes.set_ylabel("missing hypervolume")
     panels[0][0].legend(fontsize=7, ncols=2, frameon=False)
-    figure.savefig(PICTURE)
+    save_figure(figure, PICTURE)
 
 
 def draw_paper(pairs: dict[str, Any]) -> None:
@@ -292,7 +294,7 @@ def draw_paper(pairs: dict[str, Any]) -> None:
     axes.set_xlabel("evaluated architectures")
     axes.set_ylabel(f"hypervolume missing of {pair['maximum']:.4f}")
     axes.legend(fontsize=8, ncols=2, frameon=False)
-    figure.savefig(PAPER_PICTURE)
+    save_figure(figure, PAPER_PICTURE)
 
 
 def load(name: str) -> Any:
@@ -329,12 +331,12 @@ def main() -> int:
         if args.table is None:
             parser.error("--table is needed to condense runs")
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "search.json").write_text(json.dumps(condense(args.table, args.files)) + "\n", encoding="utf-8")
+        write_atomic(RESULTS / "search.json", json.dumps(condense(args.table, args.files)) + "\n")
     results = load("search")
     draw(results)
     if results["paper"]:
         draw_paper(results["paper"])
-    PAGE.write_text(page(), encoding="utf-8")
+    write_atomic(PAGE, page())
     return 0
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _page import wrapped
+from _page import save_figure, wrapped
+
+from latency_tables import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -131,7 +133,7 @@ def draw(record: dict[str, Any], path: Path) -> None:
         right.legend(frameon=False, fontsize=8)
     for axes in (left, right):
         axes.grid(color="#e6e9ec", linewidth=0.6)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def picture(scale: str) -> str:
@@ -206,7 +208,7 @@ def main() -> int:
     records = read()
     for scale, record in records.items():
         draw(record, DOCS / picture(scale))
-    PAGE.write_text(page(records), encoding="utf-8")
+    write_atomic(PAGE, page(records))
     return 0
 
 

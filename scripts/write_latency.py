@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from _page import save_figure
+
+from latency_tables import write_atomic
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,14 +171,14 @@ def draw(latency: dict[str, Any], path: Path) -> None:
         panel.set_title(title(name, result), fontsize=9)
         panel.legend(frameon=False, fontsize=8)
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
     plt.close(figure)
 
 
 def main() -> None:
     latency = json.loads(LATENCY.read_text(encoding="utf-8"))
     fit = json.loads(FIT.read_text(encoding="utf-8")) if FIT.exists() else None
-    PAGE.write_text(page(latency, fit), encoding="utf-8")
+    write_atomic(PAGE, page(latency, fit))
     draw(latency, PICTURE)
     print(PAGE)
 

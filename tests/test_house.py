@@ -48,6 +48,84 @@ def run_python(code, cwd, **environment):
     )
 
 
+WRITERS = {
+    "latency_tables/_files.py",  # the one writer
+    "hwnas/_cli/_streams.py",  # standard streams, no files
+    "profilers/_remote/_bootstrap.py",  # runs on devices before anything of ours is there
+}
+WRITE_CALLS = {
+    "write_text",
+    "write_bytes",
+    "touch",
+    "symlink_to",
+    "hardlink_to",
+    "mkstemp",
+    "mknod",
+    "mkfifo",
+    "tofile",
+}
+SAVE_CALLS = {"save", "savez", "savez_compressed", "savetxt", "savefig", "save_model", "dump"}
+MOVE_CALLS = {"rename", "replace", "copy", "copy2", "copyfile", "copytree", "move", "link", "symlink"}
+
+
+def writes(call):
+    """Whether a call writes a file by itself."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    owner = call.func.value.id if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) else ""
+    if name in WRITE_CALLS:
+        return True
+    if name == "open":
+        if owner == "os":
+            return any(
+                isinstance(part, ast.Attribute) and part.attr in ("O_CREAT", "O_RDWR") for part in ast.walk(call)
+            )
+        place = 1 if isinstance(call.func, ast.Name) or owner in ("io", "gzip", "zipfile") else 0
+        modes = [*call.args[place : place + 1], *(word.value for word in call.keywords if word.arg == "mode")]
+        texts = [str(mode.value) for mode in modes if isinstance(mode, ast.Constant)]
+        return any(set(text) <= set("rwaxbt+") and set(text) & set("wax+") for text in texts)
+    if name in SAVE_CALLS and owner in ("torch", "np", "numpy", "onnx", "pickle", "json", "figure", "plt", "image"):
+        return not any(isinstance(arg, ast.Name) and arg.id == "buffer" for arg in call.args)
+    if name in MOVE_CALLS and owner in ("os", "shutil"):
+        return True
+    return name in ("rename", "replace") and len(call.args) == 1 and not call.keywords and owner != "dataclasses"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("open('x')", False),
+        ("open('x', 'wb')", True),
+        ("path.open('a')", True),
+        ("path.open(mode='r+')", True),
+        ("path.open('rb')", False),
+        ("Image.open(path)", False),
+        ("os.open(path, os.O_RDONLY)", False),
+        ("os.open(path, os.O_WRONLY | os.O_CREAT)", True),
+        ("torch.save(x, path)", True),
+        ("torch.save(x, buffer)", False),
+        ("figure.savefig(buffer, format='png')", False),
+        ("figure.savefig('x.png')", True),
+        ("path.replace(target)", True),
+        ("text.replace('a', 'b')", False),
+        ("shutil.copy(a, b)", True),
+    ],
+)
+def test_writes_are_recognised(text, found):
+    assert writes(ast.parse(text).body[0].value) is found
+
+
+def test_nothing_is_written_but_through_the_one_writer():
+    files = [file for package in (*ALLOWED, "scripts") for file in sorted((ROOT / package).rglob("*.py"))]
+    found = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in files
+        if str(file.relative_to(ROOT)) not in WRITERS
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and writes(node)
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("package", ["hwnas", "latency_tables", "profilers", "search", "hwnas.spaces", "hwnas._cli"])
 def test_importing_a_package_loads_no_heavy_library(package):
     code = f"import sys, {package}; print(sorted({HEAVY!r} & set(sys.modules)))"

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hwnas._cli._output import measuring, progress_lines, save, say
+from hwnas._cli._output import measuring, progress_lines, save, say, write_file
 from hwnas._cli._spaces import space_settings
 from hwnas._errors import HwnasError
 from hwnas._settings import SearchSettings, parse_count, parse_latency, parse_recipe
@@ -85,9 +85,9 @@ def run_search(options: argparse.Namespace) -> None:
 
 def run_export(options: argparse.Namespace) -> None:
     """``hwnas export``."""
+    from hwnas._entries import read_network
     from hwnas._front import pick_network
     from hwnas._run import Run
-    from latency_tables import write_atomic
 
     run = Run.open(Path(options.run))
     network = pick_network(run.pareto(), options.pick)
@@ -95,8 +95,7 @@ def run_export(options: argparse.Namespace) -> None:
         name, _, table = run.settings.evaluator.partition(":")
         why = "its accuracies came from a table" if table else f"evaluator {name} has no weights"
         raise HwnasError(f"{options.run} has no ONNX files: {why}")
-    target = Path(options.output or f"{network['id']}.onnx")
-    write_atomic(target, (run.path / network["onnx"]).read_bytes())
+    target = write_file(options.output, f"{network['id']}.onnx", read_network(run.path, network))
     latency = network["latency_ms"]
     value, how = latency["measured"], "measured"
     if value is None:

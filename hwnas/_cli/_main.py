@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 
 from hwnas._cli._parser import build_parser
+from hwnas._cli._streams import PIPE_CLOSED, OutputError, flush, give_up_output, open_streams, tell
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,19 +18,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 on success; 2 when the input was wrong (one line on standard error says what and what to do); 130
-        when interrupted.
+        when interrupted; 141 when nobody reads the output any more.
     """
+    open_streams()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            flush()
+    except OutputError as error:
+        if not error.nobody_reads:
+            say(f"hwnas: error: {error}")
+        return PIPE_CLOSED if error.nobody_reads else 2
+    finally:
+        give_up_output()
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = build_parser().parse_args(arguments)
     try:
-        run = _command(options.command)
-        run(options)
+        _command(options.command)(options)
+    except OutputError:
+        raise
+    except BrokenPipeError as error:
+        raise OutputError(error) from None
     except KeyboardInterrupt as stop:
         say(str(stop) or "interrupted; run the same command again to go on")
         return 130
     except Exception as error:
         message = _for_people(error)
         if message is None or options.debug:
-            traceback.print_exc()
+            tell(traceback.format_exc())
         if message is None:
             say(f"hwnas: this is a bug in hwnas, please report it with the lines above: {error!r}")
             return 1
@@ -41,8 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def say(text: str) -> None:
     """A line for people, on standard error."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    tell(text + "\n")
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], None]:
@@ -55,11 +72,13 @@ def _command(name: str) -> Callable[[argparse.Namespace], None]:
 
 def _for_people(error: Exception) -> str | None:
     """The line to print for an error that the user can mend; None for a bug."""
-    from hwnas._errors import HwnasError
+    from hwnas._errors import OUT_OF_MEMORY, HwnasError, is_out_of_memory
     from latency_tables import LatencyTableError
     from profilers import ProfilerError
     from search import SearchError
 
+    if is_out_of_memory(error):
+        return OUT_OF_MEMORY
     if isinstance(error, (HwnasError, LatencyTableError, ProfilerError, SearchError)):
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwnas._cli._streams import put, tell
 from hwnas._errors import HwnasError
 
 if TYPE_CHECKING:
@@ -29,10 +29,41 @@ def save(table: LatencyTable, output: str) -> None:
     """
     from latency_tables import save_table
 
+    if output.endswith("/"):
+        raise HwnasError(f"cannot write {output}: it names a folder; name a file")
     try:
         save_table(table, Path(output))
     except OSError as error:
         raise HwnasError(f"cannot write {output}: {error.strerror}; choose another place") from None
+
+
+def write_file(output: str | None, name: str, content: bytes) -> Path:
+    """Write a file.
+
+    Args:
+        output: where: a file, or a folder for a file called `name` in it, which is made where it ends in a slash.
+            None for the current folder.
+        name: of the file, where `output` does not say it.
+        content: of the file.
+
+    Returns:
+        The file.
+
+    Raises:
+        HwnasError: it cannot be written.
+    """
+    from latency_tables import write_atomic
+
+    target = Path(output or name)
+    if output and (output.endswith("/") or target.is_dir()):
+        target /= name
+    try:
+        if output and output.endswith("/"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(target, content)
+    except OSError as error:
+        raise HwnasError(f"cannot write {target}: {error.strerror}; choose another -o") from None
+    return target
 
 
 def progress_lines() -> Callable[[str], None]:
@@ -40,13 +71,11 @@ def progress_lines() -> Callable[[str], None]:
     began = time.monotonic()
 
     def write(text: str) -> None:
-        sys.stderr.write(f"[{time.monotonic() - began:7.1f} s] {text}\n")
-        sys.stderr.flush()
+        tell(f"[{time.monotonic() - began:7.1f} s] {text}\n")
 
     return write
 
 
 def say(text: str) -> None:
     """A line of the result, on standard output; what its encoding does not know is escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    put(text + "\n")

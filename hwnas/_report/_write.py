@@ -21,7 +21,7 @@ from hwnas._run import Run
 from hwnas._runs import written_value
 from hwnas._version import __version__
 from hwnas.spaces import Space
-from latency_tables import LatencyTable, load_table
+from latency_tables import LatencyTable, load_table, read_regular, strict_json
 from search import Partition, Study, Trial, partition_of
 
 
@@ -85,8 +85,8 @@ def _pictures(shown: _Shown) -> dict[str, bytes]:
 def _seconds(run: Run) -> dict[int, float] | None:
     """Seconds that each journalled trial took, by number; None where the journal does not say."""
     try:
-        lines = (run.path / "trials.jsonl").read_text(encoding="utf-8").splitlines()
-        return {record["number"]: float(record["seconds"]) for record in map(json.loads, lines)}
+        lines = read_regular(run.path / "trials.jsonl").splitlines()
+        return {record["number"]: float(record["seconds"]) for record in map(strict_json, lines)}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

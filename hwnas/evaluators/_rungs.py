@@ -84,7 +84,7 @@ class Rungs:
         record = {"arch": arch, "epochs": epochs, "accuracy": accuracy, "goes_on": goes_on}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            journal = LineJournal(self.path)
+            journal = LineJournal(self.path, json.dumps(self._identity).encode("ascii"))
             try:
                 for entry in (record,) if self._begun else (self._identity, record):
                     journal.append(json.dumps(entry))

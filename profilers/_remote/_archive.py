@@ -9,6 +9,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 MODULES = (
+    "latency_tables/_content.py",
     "latency_tables/_errors.py",
     "latency_tables/_files.py",
     "profilers/_arena.py",
@@ -32,8 +33,11 @@ MODULES = (
 _GENERATED = {
     "__main__.py": "import sys\n\nfrom profilers._remote._runner import main\n\nsys.exit(main(sys.argv[1:]))\n",
     "latency_tables/__init__.py": (
-        "from latency_tables._files import JournalInUseError, LineJournal, write_atomic\n\n"
-        '__all__ = ["JournalInUseError", "LineJournal", "write_atomic"]\n'
+        "from latency_tables._content import content_hash, read_json, strict_json\n"
+        "from latency_tables._errors import LatencyTableError\n"
+        "from latency_tables._files import LineJournal, read_regular, write_atomic\n\n"
+        '__all__ = ["LatencyTableError", "LineJournal", "content_hash", "read_json", "read_regular", "strict_json", '
+        '"write_atomic"]\n'
     ),
     "profilers/__init__.py": "",
 }

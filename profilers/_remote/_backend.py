@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from latency_tables import Op, OpGraph
+from latency_tables import Op, OpGraph, read_regular
 from profilers._division import cores_of
 from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
 from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity, sweep_bytes
@@ -151,7 +152,8 @@ class SshBackend:
         """What the arena of the device's CPU provider holds; other providers have allocators of their own."""
         if self.provider != PROVIDER or not models:
             return [None] * len(models)
-        files = [(digest_of(path.read_bytes()), path.read_bytes) for path in models]
+        contents = [partial(read_regular, path) for path in models]
+        files = [(digest_of(content()), content) for content in contents]
         answer, _ = self.device.ask("arena", {"digests": [digest for digest, _ in files]}, models=files)
         return read_sizes(answer.get("sizes"), len(models), str(self.device.address))
 
@@ -181,14 +183,15 @@ class SshBackend:
 
     def load_trained(self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str) -> RemoteRunnable:
         """Open a session on the exported file there: what is measured is what ships."""
-        return RemoteRunnable(self.device, self._group, Path(path).read_bytes, 0)
+        return RemoteRunnable(self.device, self._group, partial(read_regular, Path(path)), 0)
 
     def _optimised(self, graph: OpGraph) -> bytes:
         def content() -> bytes:
             return random_model(graph, 0, (), batch=1, precision="fp32")
 
-        digest = digest_of(content())
-        found = self.device.ask("optimised", {"digest": digest}, models=[(digest, content)])[1]
+        given = content()
+        digest, most = digest_of(given), 2 * len(given) + 2**20
+        found = self.device.ask("optimised", {"digest": digest}, models=[(digest, content)], most_payload=most)[1]
         if not found:
             raise UnsupportedGraphError("the device gave no optimised graph")
         return found

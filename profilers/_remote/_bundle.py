@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from latency_tables import LatencyTable, Op, OpGraph, write_atomic
+from latency_tables import LatencyTable, Op, OpGraph, content_hash, read_json, write_atomic
 from profilers._division import cores_of
 from profilers._errors import EnergyUnavailableError, ProfilerError, UnsupportedGraphError
 from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity, sweep_bytes
@@ -16,12 +16,21 @@ from profilers._operators._base import FloatArray
 from profilers._plan import Network, Plan, design_plan
 from profilers._profile import make_table
 from profilers._remote._archive import runner_archive
-from profilers._remote._facts import DeviceFacts, read_energy, read_facts, read_samples
-from profilers._remote._job import JOB, RESULT, VERSION
+from profilers._remote._facts import (
+    DeviceFacts,
+    read_energy,
+    read_facts,
+    read_samples,
+    read_sampling,
+    read_setting,
+)
+from profilers._remote._job import HASH, JOB, RESULT, VERSION
 from profilers._remote._store import digest_of
 from profilers._sampling import SamplingSettings
 from profilers._session import PROVIDER
 
+_UNHASHED = 3
+"""The version of results that had no hash."""
 _README = """A profile to be measured on a device.
 
 1. Copy this folder there. The device needs Python 3.9 or newer with numpy, onnxruntime and psutil.
@@ -70,6 +79,7 @@ class CarriedBackend:
         provider: str = "",
     ) -> None:
         self.setting, self.folder, self.facts, self.provider = setting, folder, facts, provider
+        self._written: set[str] = set()
         self.image_channels, self.batch = int(setting["image_channels"]), int(setting["batch"])
         self.element_bytes = 1 if setting["precision"] == "int8" else 4
         self.fast_cache_bytes = int(setting["core_cache_bytes"])
@@ -92,11 +102,12 @@ class CarriedBackend:
         """Write the ONNX file of a graph."""
         assert self.folder is not None
         content = random_model(graph, seed, tied, batch=self.batch, precision=str(self.setting["precision"]))
-        path = self.folder / f"{digest_of(content)}.onnx"
-        if not path.exists():
-            write_atomic(path, content)
+        digest = digest_of(content)
+        if digest not in self._written:
+            write_atomic(self.folder / f"{digest}.onnx", content)
+            self._written.add(digest)
         swept = sweep_bytes(self.fast_cache_bytes, int(self.setting["threads"])) if cold else 0
-        return CarriedRunnable(path.stem, seed, swept)
+        return CarriedRunnable(digest, seed, swept)
 
     def load_trained(self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str) -> CarriedRunnable:
         """Not carried."""
@@ -162,7 +173,7 @@ def write_bundle(
         "care": plan.care,
         "passes": passes,
     }
-    write_atomic(folder / "job" / "job.json", json.dumps(job) + "\n")
+    write_atomic(folder / "job" / "job.json", json.dumps({**job, HASH: content_hash(job)}) + "\n")
     write_atomic(folder / "runner.pyz", runner_archive())
     write_atomic(folder / "README.txt", _README)
     return len({model["digest"] for one in passes for model in one.values()})
@@ -185,14 +196,23 @@ def read_result(path: Path) -> dict[str, Any]:
         ProfilerError: it is no result of a job, or of another version.
     """
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise ProfilerError(f"{path} cannot be read; bring result.json back from the device again") from None
+        result = read_json(path)
+    except OSError as error:
+        raise ProfilerError(f"cannot read {path}: {error.strerror}; bring result.json back from the device") from None
+    except ValueError:
+        raise ProfilerError(f"{path} is damaged; bring result.json back from the device again") from None
     if not isinstance(result, dict) or result.get("format") != RESULT or not isinstance(result.get("job"), dict):
         raise ProfilerError(f"{path} is not the result of a job; `python3 runner.pyz job` writes it on the device")
-    if result.get("version") != VERSION:
-        raise ProfilerError(f"{path} was written by another version of hwnas (result format {result.get('version')})")
-    return result
+    version = result.get("version")
+    if type(version) is not int or version not in (_UNHASHED, VERSION):
+        raise ProfilerError(f"{path} was written by another version of hwnas (result format {version!s:.20})")
+    found = result.pop(HASH, None)
+    if found != (content_hash(result) if version == VERSION else None):
+        raise ProfilerError(
+            f"{path} was changed after it was measured (its content hash does not fit); bring result.json back from "
+            "the device again"
+        )
+    return dict(result)
 
 
 def table_of_result(
@@ -220,8 +240,8 @@ def table_of_result(
         facts = read_facts(result["facts"], source)
         if result["provider"] not in facts.providers:
             raise ValueError("measured with a provider that is not there")
-        backend = CarriedBackend(job, facts=facts, provider=result["provider"])
-        settings = SamplingSettings(**job["settings"])
+        backend = CarriedBackend(read_setting(job), facts=facts, provider=result["provider"])
+        settings = read_sampling(job["settings"])
         plan = design_plan(backend, targets, networks)
         if plan.digest() != job["plan"]:
             raise ProfilerError(f"{source} is of a bundle of another version of hwnas; make the bundle anew")

@@ -135,6 +135,7 @@ class RemoteDevice:
         *,
         needs: Sequence[int] = (),
         models: Sequence[tuple[str, Callable[[], bytes]]] = (),
+        most_payload: int = 0,
     ) -> tuple[Message, bytes]:
         """Ask for something, as often as it takes.
 
@@ -143,6 +144,7 @@ class RemoteDevice:
             fields: of the request.
             needs: numbers of the sessions that must be open for it.
             models: digests of files that it needs there, and what makes each again.
+            most_payload: bytes that may come with the answer.
 
         Raises:
             UnsupportedGraphError, EnergyUnavailableError: the device says so.
@@ -156,7 +158,7 @@ class RemoteDevice:
                     self._upload(link, digest, content)
                 for number in needs:
                     self._require_open(link, number)
-                answer = self._once(link, {**(fields or {}), "do": what})
+                answer = self._once(link, {**(fields or {}), "do": what}, most_payload=most_payload)
                 if answer[0].get("error") == "absent":
                     raise LinkLostError("the runner there has lost what it had")
                 if failures:
@@ -235,10 +237,13 @@ class RemoteDevice:
             raise DeviceUnavailableError(f"a model changed while it was measured on {self.address}; start again")
         self._require(self._once(link, {"do": "put", "digest": digest}, data)[0])
 
-    def _once(self, link: Link, request: Mapping[str, Any], payload: bytes = b"") -> tuple[Message, bytes]:
+    def _once(
+        self, link: Link, request: Mapping[str, Any], payload: bytes = b"", *, most_payload: int = 0
+    ) -> tuple[Message, bytes]:
         """Ask one connection; errors that the device states are raised, but for what it does not have."""
         dropped, self._dropped = self._dropped, []
-        answer, content = link.ask({**request, **({"drop": dropped} if dropped else {})}, payload)
+        told = {**request, **({"drop": dropped} if dropped else {})}
+        answer, content = link.ask(told, payload, most_payload=most_payload)
         if answer.get("error") not in (None, "absent"):
             self._require(answer)
         return answer, content

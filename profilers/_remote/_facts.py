@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,8 +9,11 @@ from typing import Any, TypeVar
 from profilers._errors import DeviceUnavailableError
 from profilers._remote._link import printable
 from profilers._samples import STOP_REASONS, SampleSet
+from profilers._sampling import SamplingSettings
 
 _MOST = 4096
+_MOST_NUMBER = 1e15
+"""Nothing that a device says of itself or measures is larger."""
 _T = TypeVar("_T")
 
 
@@ -102,8 +104,39 @@ def read_sizes(values: object, count: int, source: str) -> list[int | None]:
     return found
 
 
+def read_setting(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what a job says of how its networks were made.
+
+    Raises:
+        KeyError, TypeError, ValueError: something is missing, of the wrong type or out of range.
+    """
+    found = {name: _count(record[name]) for name in ("threads", "batch", "image_channels", "core_cache_bytes")}
+    if not all(1 <= found[name] <= _MOST for name in ("threads", "batch", "image_channels")):
+        raise ValueError("a setting is out of range")
+    if record["precision"] not in ("fp32", "int8"):
+        raise ValueError("an unknown precision")
+    return {**found, "precision": record["precision"]}
+
+
+def read_sampling(record: object) -> SamplingSettings:
+    """Check how a job was sampled.
+
+    Raises:
+        TypeError, ValueError: something is unknown, of the wrong type or out of range.
+    """
+    given, known = _mapping(record), SamplingSettings().as_dict()
+    for name, value in given.items():
+        if (
+            name not in known
+            or not (_positive(value) or value == 0)
+            or isinstance(known[name], int) > isinstance(value, int)
+        ):
+            raise ValueError(f"{printable(name, 40)} is no setting")
+    return SamplingSettings(**given)
+
+
 def _positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _MOST_NUMBER
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -134,8 +167,8 @@ def _plain(value: object) -> object:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, (int, float)):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} is not finite")
+        if not -_MOST_NUMBER <= value <= _MOST_NUMBER:
+            raise ValueError(f"{printable(value, 40)} is no number that can be")
         return value
     return _text(value)
 

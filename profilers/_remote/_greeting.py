@@ -23,7 +23,7 @@ def require_runner(greeting: Message, address: Address) -> None:
         raise DeviceUnavailableError(f"{address}: {printable(greeting['error'])}")
     missing = greeting.get("missing")
     if missing:
-        names = [printable(name, 40) for name in missing] if isinstance(missing, list) else [printable(missing, 40)]
+        names = [printable(name, 40) for name in (missing if isinstance(missing, list) else [missing])[:9]]
         install = address.for_people(printable(greeting.get("python", "python3")), "-m", "pip", "install", *names)
         raise DeviceUnavailableError(f"{address} lacks {', '.join(names)}: {install}")
 

@@ -13,17 +13,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from latency_tables import write_atomic
+from latency_tables import LatencyTableError, content_hash, read_json, read_regular, write_atomic
 from profilers._energy import RaplCounter, energy_facts
 from profilers._errors import ProfilerError, UnsupportedGraphError
 from profilers._journal import SampleJournal, sample_into
 from profilers._remote._requests import device_facts
+from profilers._remote._store import digest_of, require_digest
 from profilers._samples import SampleSet
 from profilers._sampling import CALIBRATION, Runnable, SamplingSettings
 from profilers._session import BoundSession, find_provider, require_counter
 
 JOB, RESULT = "hwnas-job", "hwnas-job-result"
-VERSION = 3
+VERSION = 4
+"""Of jobs and results; those of version 3 have no hash of their content."""
+HASH = "content_hash"
 
 
 def run_job(folder: Path) -> int:
@@ -37,11 +40,12 @@ def run_job(folder: Path) -> int:
     try:
         job = _read_job(folder)
         target = folder.resolve().parent / "result.json"
-        write_atomic(target, json.dumps(_run(job, folder, progress)) + "\n")
+        result = _run(job, folder, progress)
+        write_atomic(target, json.dumps({**result, HASH: content_hash(result)}) + "\n")
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; run the same command again to go on\n")
         return 130
-    except (ProfilerError, OSError, ValueError) as error:
+    except (ProfilerError, LatencyTableError, OSError, ValueError) as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return 2
     sys.stderr.write(f"done: bring {target} back and run `hwnas profile --import result.json -o table.json` there\n")
@@ -51,11 +55,13 @@ def run_job(folder: Path) -> int:
 def _read_job(folder: Path) -> dict[str, Any]:
     path = folder / "job.json"
     try:
-        job = json.loads(path.read_text(encoding="utf-8"))
+        job = read_json(path)
     except (OSError, ValueError):
         raise ValueError(f"{path} cannot be read; name the folder that `hwnas bundle` made") from None
     if not isinstance(job, dict) or job.get("format") != JOB or job.get("version") != VERSION:
         raise ValueError(f"{path} is not a job of this version of hwnas")
+    if job.pop(HASH, None) != content_hash(job):
+        raise ValueError(f"{path} was changed (its content hash does not fit); copy the whole folder again")
     return job
 
 
@@ -95,15 +101,24 @@ def _run(job: Mapping[str, Any], folder: Path, progress: Any) -> dict[str, Any]:
 def _load(names: Mapping[str, Any], folder: Path, threads: int, provider: str) -> dict[str, Runnable]:
     loaded: dict[str, Runnable] = {}
     for name, model in names.items():
-        path = folder / "models" / (str(model["digest"]) + ".onnx")
-        if not path.is_file():
-            raise ValueError(f"{path} is missing; copy the whole folder again")
+        path = _model(folder, require_digest(model["digest"]))
         seed, swept = int(model["seed"]), int(model["sweep"])
         try:
             loaded[name] = BoundSession(str(path), threads=threads, seed=seed, provider=provider, sweep_bytes=swept)
         except UnsupportedGraphError as error:
             raise UnsupportedGraphError(f"{name}: {error}") from None
     return loaded
+
+
+def _model(folder: Path, digest: str) -> Path:
+    """The file of a model, which is what was written."""
+    path = folder / "models" / f"{digest}.onnx"
+    try:
+        if digest_of(read_regular(path)) == digest:
+            return path
+    except OSError:
+        raise ValueError(f"{path} is missing or cannot be read; copy the whole folder again") from None
+    raise ValueError(f"{path} is damaged (its content hash does not fit); copy the whole folder again")
 
 
 def _energy(calibration: Runnable, provider: str) -> dict[str, object]:

@@ -9,10 +9,11 @@ import selectors
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import TypeVar
 
+from latency_tables import strict_json
 from profilers._remote._archive import runner_archive
 from profilers._remote._protocol import GREETING, VERSION, Decoder, Message, ProtocolError, encode
 from profilers._remote._store import digest_of
@@ -20,7 +21,15 @@ from profilers._remote._store import digest_of
 SILENCE_S = 180.0
 """A device that says nothing for so long, while something is asked of it, is lost."""
 GREETING_S = 60.0
+MOST_SILENCES = 20
+"""No answer takes longer than so many silences, whatever arrives in the meantime."""
+_SLOWEST = 10_000.0
+"""Bytes a second below which files do not travel."""
 _MOST_NOISE = 2**16
+_MOST_ANSWER, _MOST_STEP = 2**18, 64
+"""Bytes of an answer, and of what each session or file that it is about adds."""
+_MOST_SAID = 2**24
+"""Bytes that may come on standard error."""
 _SSH_FAILED = 255
 _ENDING_S = 2.0
 _T = TypeVar("_T")
@@ -78,6 +87,7 @@ class Link:
         with contextlib.suppress(BrokenPipeError):  # what came back says more
             self._write(repr(source).encode("ascii") + b"\n" + json.dumps(order).encode("ascii") + b"\n" + payload)
         deadline, skipped = time.monotonic() + GREETING_S, 0
+        self._decoder.most_line = _MOST_NOISE
         while True:
             line = self._decoded(self._decoder.line)
             if line is None:
@@ -87,25 +97,38 @@ class Link:
             elif (skipped := skipped + len(line)) > _MOST_NOISE:
                 raise LinkLostError("the device answers something else than a runner would")
 
-    def ask(self, message: Mapping[str, object], payload: bytes = b"") -> tuple[Message, bytes]:
+    def ask(
+        self, message: Mapping[str, object], payload: bytes = b"", *, most_payload: int = 0
+    ) -> tuple[Message, bytes]:
         """Send a request and wait for its answer.
 
+        Args:
+            message: the request.
+            payload: bytes that go with it.
+            most_payload: bytes that may come with the answer.
+
         Raises:
-            LinkLostError: the connection ended, is silent or garbled.
+            LinkLostError: the connection ended, is silent, late or garbled, or more arrives than was asked for.
         """
         self._count += 1
+        steps = _steps(message)
+        self._decoder.most_line, self._decoder.most_payload = _MOST_ANSWER + _MOST_STEP * steps, most_payload
         try:
             self._write(encode({**message, "id": self._count}, payload))
         except BrokenPipeError:
             raise LinkLostError(self._why()) from None
+        silent = time.monotonic() + self._silence_s
+        whole = time.monotonic() + self._silence_s * min(steps + 1, MOST_SILENCES) + most_payload / _SLOWEST
         while True:
             found = self._decoded(self._decoder.next)
             if found is None:
-                self._read(time.monotonic() + self._silence_s)
-            elif found[0].get("id") == self._count:
+                self._read(whole if self._decoder.in_payload else min(silent, whole))
+            elif type(found[0].get("id")) is int and found[0]["id"] == self._count:
                 self.asked = time.monotonic()
                 return found
-            elif found[0] != {"alive": True}:
+            elif found == ({"alive": True}, b""):
+                silent = time.monotonic() + self._silence_s
+            else:
                 raise LinkLostError("the device answers something else than what was asked")
 
     def close(self) -> None:
@@ -128,19 +151,28 @@ class Link:
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
+        deadline = time.monotonic() + self._silence_s + len(data) / _SLOWEST
         with selectors.DefaultSelector() as selector:
             selector.register(self._input, selectors.EVENT_WRITE)
             while rest:
-                if not selector.select(self._silence_s):
+                if not selector.select(min(self._silence_s, max(0.0, deadline - time.monotonic()))):
                     raise LinkLostError(f"nothing could be sent for {self._silence_s:g} s")
+                if time.monotonic() > deadline:
+                    raise LinkLostError("the device takes what is sent too slowly")
                 rest = rest[os.write(self._input.fileno(), rest[: 2**16]) :]
 
     def _read(self, deadline: float) -> None:
-        """Wait for more."""
+        """Wait for more, until a moment that nothing which arrives puts off."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._output, selectors.EVENT_READ)
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise LinkLostError("the device does not answer in time")
+            while True:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise LinkLostError("the device does not answer in time")
+                if os.fstat(self._said.fileno()).st_size > _MOST_SAID:
+                    raise LinkLostError("the device writes errors without end")
+                if selector.select(min(left, 1.0)):
+                    break
         data = os.read(self._output.fileno(), 2**18)
         if not data:
             raise LinkLostError(self._why())
@@ -174,11 +206,17 @@ def printable(text: object, most: int = 300) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:most]
 
 
+def _steps(message: Mapping[str, object]) -> int:
+    """Sessions or files that a request is about: the device says that it is alive between two of them."""
+    counted = [value for name in ("sessions", "digests") if isinstance(value := message.get(name), Sized)]
+    return max(1, *map(len, counted)) if counted else 1
+
+
 def _greeting(line: bytes) -> Message:
     try:
-        found = json.loads(line)
+        found = strict_json(line)
     except ValueError:
         raise LinkLostError("the device's greeting is damaged") from None
-    if found.get("hwnas-runner") != VERSION:
+    if type(found["hwnas-runner"]) is not int or found.get("hwnas-runner") != VERSION:
         raise LinkLostError("the device's greeting is of another version")
     return dict(found)

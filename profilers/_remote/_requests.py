@@ -29,12 +29,12 @@ class Requests:
     """The sessions of one runner.
 
     Args:
-        home: the cache folder.
+        models: what the device keeps.
         alive: called between two measurements of one request.
     """
 
-    def __init__(self, home: Path, alive: Callable[[], None]) -> None:
-        self._models = ModelStore(home / "models")
+    def __init__(self, models: ModelStore, alive: Callable[[], None]) -> None:
+        self._models = models
         self._alive = alive
         self._sessions: dict[int, BoundSession] = {}
         self._counter: RaplCounter | None = None

@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from profilers._remote._protocol import VERSION, Decoder, Message, ProtocolError, encode
+from profilers._remote._protocol import MOST_PAYLOAD, VERSION, Decoder, Message, ProtocolError, encode
+from profilers._remote._store import ModelStore
 
 NEEDED = ("numpy", "onnxruntime", "psutil")
 _IDLE_SECONDS = 600.0
@@ -46,6 +47,11 @@ def serve(home: Path) -> int:
     """Obey requests; returns when standard input has closed."""
     source, target = _own_streams()
     missing = missing_packages()
+    try:
+        store = ModelStore(home / "models")
+    except OSError as error:
+        _send(target, {"hwnas-runner": VERSION, "error": str(error)})
+        return 3
     _send(target, {"hwnas-runner": VERSION, "missing": missing, "python": sys.executable, "folder": str(home)})
     if missing:
         return 3
@@ -54,7 +60,7 @@ def serve(home: Path) -> int:
     from profilers._remote._requests import Requests
 
     beat = _Beat(target)
-    requests = Requests(home, beat)
+    requests = Requests(store, beat)
     while True:
         try:
             found = arrived.get(timeout=_IDLE_SECONDS)
@@ -100,7 +106,7 @@ def _own_streams() -> tuple[int, int]:
 
 def _listen(source: int, arrived: Any) -> None:
     """Pass requests on; when the stream closes, in the middle of a measurement or not, everything ends at once."""
-    decoder = Decoder()
+    decoder = Decoder(most_payload=MOST_PAYLOAD)
     try:
         while data := os.read(source, 2**20):
             decoder.feed(data)

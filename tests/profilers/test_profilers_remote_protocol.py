@@ -1,11 +1,15 @@
 """What travels between here and a device, whole and damaged; what is sent there runs on an old Python."""
 
 import ast
+import contextlib
 import hashlib
+import io
 import json
 import os
+import resource
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -14,8 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers import DeviceUnavailableError
-from profilers._remote._address import Address, parse_address
+from latency_tables import GraphBuilder
+from profilers import DeviceUnavailableError, SshBackend, ops
+from profilers._remote._address import _START, Address, parse_address
 from profilers._remote._archive import MODULES, runner_archive
 from profilers._remote._backend import RemoteGroup, RemoteRunnable
 from profilers._remote._device import RemoteDevice
@@ -80,17 +85,52 @@ def test_a_connection_that_rested_long_is_made_anew_without_a_word(tmp_path, mon
 @pytest.mark.parametrize("damage", ["nan", "negative", "text", "many", "infinite", "bug"])
 def test_numbers_that_cannot_be_are_refused(tmp_path, damage):
     device = fake_device(tmp_path, damage, 99)
-    text = r"^ssh://fake: oh \[31mno$" if damage == "bug" else "measured what cannot be"
+    said = {"bug": r"^ssh://fake: oh \[31mno$", "nan": "no message", "infinite": "no message"}
+    text = said.get(damage, "measured what cannot be")
     with pytest.raises(DeviceUnavailableError, match=text) as found:
         one_round(device)
     assert str(found.value).isprintable()
     device.close()
 
 
+@pytest.mark.parametrize("damage", ["alive", "drip", "deep", "large", "payload", "flood", "errors", "header", "stderr"])
+def test_no_device_holds_anybody_up_or_fills_the_memory(tmp_path, damage, monkeypatch):
+    monkeypatch.setattr("profilers._remote._link._ENDING_S", 0.1)
+    silence = 0.7 if damage in ("alive", "drip", "header", "flood", "stderr") else 10.0
+    device = fake_device(tmp_path, damage, 99, silence_s=silence)
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    with pytest.raises(DeviceUnavailableError) as found:
+        one_round(device)
+    assert time.monotonic() - began < 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+    assert str(found.value).isprintable()
+    assert len(str(found.value)) < 700
+
+
+@pytest.mark.parametrize("damage", ["greets deep", "greets large", "greets number", "greets list", "greets null"])
+def test_greetings_that_are_none_are_refused(tmp_path, damage):
+    with pytest.raises(DeviceUnavailableError, match=r"^cannot reach ssh://fake: the device"):
+        fake_device(tmp_path, damage, 99)
+
+
+def test_a_payload_is_taken_where_it_was_asked_for_and_up_to_its_limit():
+    data = encode({"id": 1}, b"12345")
+    for most, fits in ((5, True), (4, False), (0, False)):
+        decoder = Decoder(most_payload=most)
+        decoder.feed(data)
+        if fits:
+            assert decoder.next() == ({"id": 1}, b"12345")
+        else:
+            with pytest.raises(ProtocolError, match="5 bytes that nobody asked for"):
+                decoder.next()
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"cpu": None},
+        {"core_cache_bytes": 10**400},
+        {"environment": {"x": 10**300}},
         {"cpu": {"cpu": 3}},
         {"environment": {"load_average": float("inf")}},
         {"environment": {"x": ["y"]}},
@@ -112,7 +152,7 @@ def test_facts_of_the_wrong_type_are_refused(change):
 @given(st.lists(st.tuples(st.dictionaries(st.text(), st.integers()), st.binary()), max_size=5), st.integers(1, 7))
 def test_messages_survive_any_cutting(messages, step):
     messages = [({k: v for k, v in message.items() if k != "bytes"}, payload) for message, payload in messages]
-    data, decoder, found = b"".join(encode(*one) for one in messages), Decoder(), []
+    data, decoder, found = b"".join(encode(*one) for one in messages), Decoder(most_payload=2**20), []
     for start in range(0, len(data), step):
         decoder.feed(data[start : start + step])
         while (one := decoder.next()) is not None:
@@ -246,6 +286,117 @@ def test_the_store_keeps_whole_models_only_and_not_too_many(tmp_path):
     assert len(list((tmp_path / "models").iterdir())) == 2
 
 
+def test_what_lies_in_the_store_is_believed_only_if_it_is_what_it_is_called(tmp_path):
+    store, content = ModelStore(tmp_path / "models"), b"a model"
+    digest = digest_of(content)
+    path = tmp_path / "models" / f"{digest}.onnx"
+    (tmp_path / "precious").write_bytes(content)
+    for plant in (
+        lambda: path.write_bytes(b"another model"),
+        lambda: path.write_bytes(b""),
+        lambda: path.symlink_to(tmp_path / "precious"),
+        lambda: os.mkfifo(path),
+        lambda: (path.write_bytes(content), path.chmod(0o666)),
+    ):
+        plant()
+        assert store.path(digest) is None
+        assert not os.path.lexists(path)
+        plant()
+        store.put(digest, content)
+        assert store.path(digest).read_bytes() == content
+        path.unlink()
+    assert (tmp_path / "precious").read_bytes() == content
+
+
+def test_a_store_that_others_may_write_into_becomes_private(tmp_path):
+    (tmp_path / "models").mkdir(mode=0o777)
+    (tmp_path / "models").chmod(0o777)
+    ModelStore(tmp_path / "models")
+    assert (tmp_path / "models").stat().st_mode & 0o077 == 0
+    (tmp_path / "link").symlink_to(tmp_path / "models")
+    with pytest.raises(OSError, match="not this user's own folder"):
+        ModelStore(tmp_path / "link")
+
+
+class Left(Exception):
+    """The bootstrap would have become the runner."""
+
+
+def bootstrap(home, monkeypatch, archive=b"the runner", name="runner-1.pyz"):
+    """Run the bootstrap here; what it would execute, or what it answers."""
+    from profilers._remote import _bootstrap
+
+    def leave(program, words):
+        raise Left(words[1])
+
+    monkeypatch.setattr(os, "execv", leave)
+    monkeypatch.chdir(home.parent)
+    order = {"do": "serve", "cache": str(home), "name": name, "size": len(archive)}
+    out, before = io.StringIO(), os.umask(0o022)
+    try:
+        with contextlib.redirect_stdout(out):
+            _bootstrap.begin(io.BytesIO(json.dumps(order).encode() + b"\n" + archive))
+    except Left as left:
+        return Path(str(left))
+    finally:
+        os.umask(before)
+    return json.loads(out.getvalue())["error"]
+
+
+@pytest.mark.parametrize("plant", ["other", "as long", "link", "writable"])
+def test_a_planted_runner_is_replaced(tmp_path, monkeypatch, plant):
+    home = tmp_path / "cache"
+    runner = bootstrap(home, monkeypatch)
+    assert runner == home / "runner-1.pyz"
+    assert home.stat().st_mode & 0o777 == 0o700
+    before = runner.stat().st_ino
+    assert bootstrap(home, monkeypatch) == runner
+    assert runner.stat().st_ino == before
+    if plant == "link":
+        (tmp_path / "evil").write_bytes(b"the runner")
+        runner.unlink()
+        runner.symlink_to(tmp_path / "evil")
+    elif plant == "writable":
+        runner.chmod(0o666)
+    else:
+        runner.write_bytes(b"not runner" if plant == "as long" else b"")
+    assert bootstrap(home, monkeypatch) == runner
+    assert not runner.is_symlink()
+    assert runner.read_bytes() == b"the runner"
+    assert runner.stat().st_mode & 0o077 == 0
+
+
+def test_a_cache_folder_that_others_may_write_becomes_private(tmp_path, monkeypatch):
+    home = tmp_path / "cache"
+    home.mkdir()
+    home.chmod(0o777)
+    assert bootstrap(home, monkeypatch) == home / "runner-1.pyz"
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cache_folder_where_others_rule_is_refused(tmp_path, monkeypatch):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    assert bootstrap(shared / "cache", monkeypatch).endswith(
+        f"lies in {shared}, where everybody may write; name another folder with HWNAS_DEVICE_CACHE"
+    )
+    shared.chmod(0o1777)  # as /tmp is: nobody can put another folder there
+    assert bootstrap(shared / "cache", monkeypatch) == shared / "cache" / "runner-1.pyz"
+    if os.geteuid() == 0:
+        os.chown(shared / "cache", 1234, 1234)
+        assert "belongs to another user" in bootstrap(shared / "cache", monkeypatch)
+        os.chown(shared / "cache", 0, 0)
+        os.chown(shared, 1234, 1234)
+        assert "which belongs to another user" in bootstrap(shared / "cache", monkeypatch)
+
+
+def test_a_link_is_followed_once_and_for_all(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert bootstrap(tmp_path / "link", monkeypatch) == tmp_path / "real" / "runner-1.pyz"
+
+
 def test_a_group_is_asked_round_by_round_in_the_order_of_the_local_path():
     from profilers import Sampler, SamplingSettings
 
@@ -285,3 +436,30 @@ def test_a_group_is_asked_round_by_round_in_the_order_of_the_local_path():
     together["0"].group = Group()  # of two devices: no round of one is a round of the other
     Sampler(together, five).run()
     assert len(group.orders) == 5
+
+
+class HereAddress(Address):
+    """This machine, without ssh: what is sent to a device runs here."""
+
+    def command(self):
+        return [sys.executable, "-c", _START]
+
+
+def test_the_whole_way_without_ssh(tmp_path, monkeypatch):
+    monkeypatch.setenv("HWNAS_DEVICE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setattr("profilers._remote._backend.parse_address", lambda text: HereAddress("here"))
+    backend = SshBackend("ssh://here", image_channels=1)
+    builder = GraphBuilder((1, 8, 8))
+    graph = builder.build(builder.add("entry", ops.conv((1, 8, 8), 4, 3, act="relu"), "input"))
+    assert backend.load(graph).run(3) > 0
+    (model,) = (tmp_path / "cache" / "models").glob("*.onnx")
+    for content in (b"", b"another network"):
+        model.write_bytes(content)
+        backend.device.close()  # a new connection opens the model anew
+        assert backend.load(graph).run(3) > 0
+        assert digest_of(model.read_bytes()) == model.stem
+    assert backend.arena_bytes([model])[0] is not None
+    assert backend.environment()
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    backend.device.close()

@@ -1,0 +1,140 @@
+"""Networks as ``pareto.json`` holds them: checked before anything relies on them, and their files found in the run."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas._errors import RunError
+from latency_tables import read_regular
+
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
+_PLACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*\Z")
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_MOST = 1e300
+_MOST_TEXT = 2**16
+_NEEDED = ("id", "arch", "accuracy", "validation_accuracy", "latency_ms", "onnx")
+_LATENCIES = ("predicted", "measured")
+
+
+def require_networks(found: object) -> list[dict[str, Any]]:
+    """The entries of ``pareto.json``; what is not known here is left as it is.
+
+    Raises:
+        ValueError: they are none: something is missing, of the wrong type or out of range.
+    """
+    if not isinstance(found, list):
+        raise ValueError("no list")
+    for entry in found:
+        if not isinstance(entry, dict) or any(name not in entry for name in _NEEDED):
+            raise ValueError("an entry is no network")
+        for name, fits in _FIELDS.items():
+            if name in entry and not fits(entry[name]):
+                raise ValueError(f"{name} is no {name}")
+        if entry["accuracy"] is None and entry["validation_accuracy"] is None and len(entry.get("score", ())) != 1:
+            raise ValueError("a network has neither accuracy nor score")
+    if len({entry["id"] for entry in found}) != len(found):
+        raise ValueError("two networks have one id")
+    return found
+
+
+def file_of_run(run: Path, name: str) -> Path:
+    """A file or folder of a run.
+
+    Args:
+        run: the folder.
+        name: relative to it.
+
+    Raises:
+        RunError: it is missing, or lies outside the run, by its name or through a symbolic link.
+    """
+    place = run / name
+    try:
+        root, real = run.resolve(strict=True), place.resolve(strict=True)
+    except (OSError, RuntimeError):  # a loop of links is a RuntimeError before Python 3.13
+        raise RunError(f"{place} is missing; run the same `hwnas search` again to write it anew") from None
+    if not real.is_relative_to(root):
+        raise RunError(f"{place} lies outside the run {run}; nothing outside it is touched")
+    return real
+
+
+def read_network(run: Path, network: Mapping[str, Any]) -> bytes:
+    """The ONNX file of a network, as it was handed over.
+
+    Raises:
+        RunError: it is missing, lies outside the run, cannot be read, or was changed since then.
+    """
+    place = file_of_run(run, network["onnx"])
+    try:
+        content = read_regular(place)
+    except OSError as error:
+        raise RunError(f"cannot read {place}: {error.strerror}") from None
+    if network.get("onnx_sha256") not in (None, digest_of(content)):
+        raise RunError(
+            f"{place} was changed after it was handed over (its content hash does not fit); run the same "
+            "`hwnas search` again to write it anew"
+        )
+    return content
+
+
+def digest_of(content: bytes) -> str:
+    """``onnx_sha256`` of an entry; those of earlier versions of hwnas have none."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _MOST_TEXT
+
+
+def _named(pattern: re.Pattern[str]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and pattern.match(value) is not None
+
+
+def _number(value: object) -> bool:
+    return type(value) in (int, float) and -_MOST <= value <= _MOST  # type: ignore[operator]
+
+
+def _count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**62
+
+
+def _fraction(value: object) -> bool:
+    return _number(value) and 0 <= value <= 1  # type: ignore[operator]
+
+
+def _maybe(fits: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or fits(value)
+
+
+def _latency(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and all(name in value for name in _LATENCIES)
+        and all(_maybe(_number)(value.get(name)) for name in (*_LATENCIES, "low", "high", "measured_half_width"))
+    )
+
+
+def _score(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_number, value.values()))
+
+
+_FIELDS: dict[str, Callable[[object], bool]] = {
+    "id": _named(_ID),
+    "trial": _count,
+    "arch": _text,
+    "accuracy": _maybe(_fraction),
+    "validation_accuracy": _maybe(_number),
+    "torch_accuracy": _maybe(_fraction),
+    "score": _score,
+    "latency_ms": _latency,
+    "macs": _count,
+    "params": _count,
+    "peak_memory_bytes": _count,
+    "energy_mj": _maybe(_number),
+    "arena_bytes": _maybe(_count),
+    "onnx": _maybe(_named(_PLACE)),
+    "onnx_sha256": _maybe(_named(_DIGEST)),
+}
