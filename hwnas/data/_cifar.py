@@ -154,9 +154,10 @@ def _entry(path: Path, record: dict[Any, Any], name: str, kind: type[Any]) -> An
 
 def _content(path: Path, kind: str) -> bytes:
     with open_regular(path) as file:
-        if os.fstat(file.fileno()).st_size > _LARGEST[kind]:
+        size = os.fstat(file.fileno()).st_size
+        if size > _LARGEST[kind]:
             raise DataError(f"data {shown(path)}: is larger than any such file of CIFAR-10; {_AGAIN}")
-        return file.read(_LARGEST[kind])
+        return file.read(size)
 
 
 def _unpickle(path: Path, kind: str) -> dict[Any, Any]:

@@ -120,9 +120,10 @@ def _require_classes(root: Path, top: Sequence[Path], folders: Mapping[str, Path
     for folder in folders.values():
         inside = [path.name for path in _classes_in(folder)]
         if len(inside) > 1 or names & set(inside):
-            raise DataError(
-                f"data {shown(folder)}: holds class folders, but no train part is beside it; add train/<class>/*"
-            )
+            what = "but no train part is beside it; add train/<class>/*"
+            if folder == folders.get("train"):
+                what = "and images or a folder beside them could be classes too; move them away"
+            raise DataError(f"data {shown(folder)}: holds class folders, {what}")
     if folders and all(path in folders.values() for path in top if has_images(path)):
         raise DataError(
             f"data {shown(root)}: {', '.join(shown(path.name) for path in folders.values())} hold no class folders; "
@@ -267,8 +268,10 @@ def _others(left: Counter[str]) -> list[str]:
         return []
     kinds = ", ".join(f"{count} {shown(kind)}" for kind, count in left.most_common(6))
     more = f" and {len(left) - 6} more kinds" if len(left) > 6 else ""
-    files = "1 file" if left.total() == 1 else f"{left.total()} files"
-    return [f"left out {files} that are not read as images: {kinds}{more}; convert images to PNG or JPEG"]
+    files = f"{left.total()} files that are not read as images"
+    if left.total() == 1:
+        files = "1 file that is not read as an image"
+    return [f"left out {files}: {kinds}{more}; convert images to PNG or JPEG"]
 
 
 def _images(count: int) -> str:

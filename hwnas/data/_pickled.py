@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import struct
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -172,7 +173,9 @@ class _Machine:
         text = self.line(len(self._data))
         if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
             raise ValueError("no string")
-        self.push(codecs.escape_decode(text[1:-1])[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that mean nothing
+            self.push(codecs.escape_decode(text[1:-1])[0])
 
     def collect(self, kind: Callable[[list[Any]], object]) -> None:
         self.push(kind(self._pop_to_mark()))
