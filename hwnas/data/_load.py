@@ -44,6 +44,10 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
         raise DataError(f"data {shown(spec)}: the image size must be at most {_LARGEST}, not {image_size}")
     if limit is not None and limit < 1:
         raise DataError(f"data {shown(spec)}: the limit must be positive, not {limit}")
+    if shown(spec) != spec:  # it is written into the run, its report and the terminal
+        raise DataError(
+            f"data {shown(spec)}: its name is not UTF-8 or holds control characters; rename it, or link to it"
+        )
     try:
         return assemble(spec, _open(spec, image_size), seed=seed, limit=limit)
     except OSError as error:

@@ -139,10 +139,10 @@ def test_the_command_refuses_and_tells_alike(table_file, tmp_path, capsys):  # n
     assert main(["search", "--data", str(tmp_path / "wide"), *out]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.endswith("give --image-size 8 to scale the shorter side and cut out the centre")
-    latin = tmp_path / "caf\udce9"
+    latin = tmp_path / "latin"
     pictures(latin)
     (latin / "dog").rename(latin / "d\udcffg")
     assert main(["search", "--data", str(latin), *out]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert lines[-1] == f"hwnas: error: data {tmp_path}/caf\\xe9: the class name 'd\\xffg' is not UTF-8; rename it"
+    assert lines[-1] == f"hwnas: error: data {tmp_path}/latin: the class name 'd\\xffg' is not UTF-8; rename it"
     assert not (tmp_path / "run").exists()
