@@ -126,7 +126,7 @@ def _require_classes(root: Path, top: Sequence[Path], folders: Mapping[str, Path
             raise DataError(f"data {shown(folder)}: holds class folders, {what}")
     if folders and all(path in folders.values() for path in top if has_images(path)):
         raise DataError(
-            f"data {shown(root)}: {', '.join(shown(path.name) for path in folders.values())} hold no class folders; "
+            f"data {shown(root)}: no class folders in {', '.join(shown(path.name) for path in folders.values())}; "
             "it must hold train/<class>/* or <class>/* with images"
         )
 

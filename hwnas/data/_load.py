@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas._errors import DataError
 from hwnas.data._images import ImageData
-from hwnas.data._names import shown
+from hwnas.data._names import can_be_written, shown
 from hwnas.data._source import Canvas, Source, assemble
 
 DIGITS = "digits"
@@ -44,7 +44,7 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
         raise DataError(f"data {shown(spec)}: the image size must be at most {_LARGEST}, not {image_size}")
     if limit is not None and limit < 1:
         raise DataError(f"data {shown(spec)}: the limit must be positive, not {limit}")
-    if shown(spec) != spec:  # it is written into the run, its report and the terminal
+    if not can_be_written(spec):  # it is written into the run, its report and the terminal
         raise DataError(
             f"data {shown(spec)}: its name is not UTF-8 or holds control characters; rename it, or link to it"
         )

@@ -19,6 +19,11 @@ def shown(text: object) -> str:
     return safe if len(safe) <= 4 * _LONGEST else f"{safe[: 4 * _LONGEST]}..."
 
 
+def can_be_written(text: str) -> bool:
+    """Whether a name is UTF-8 and holds no control characters, so that files, pages and terminals can show it."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+
+
 def same_name(name: str) -> str:
     """What two spellings of one name have in common (Unicode's NFC)."""
     return unicodedata.normalize("NFC", name)
@@ -36,7 +41,7 @@ def require_class_names(source: str, names: Sequence[str]) -> None:
             name.encode()
         except UnicodeEncodeError:
             raise DataError(f"data {shown(source)}: the class name '{shown(name)}' is not UTF-8; rename it") from None
-        if len(name) > _LONGEST or not name.isprintable() or not name.strip():
+        if len(name) > _LONGEST or not can_be_written(name) or not name.strip():
             raise DataError(
                 f"data {shown(source)}: the class name '{shown(name)}' is empty, longer than {_LONGEST} characters "
                 "or holds control characters; rename it"

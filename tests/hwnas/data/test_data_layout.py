@@ -121,8 +121,8 @@ def test_a_class_may_have_the_name_of_a_part(tmp_path: Path, name: str) -> None:
 
 def test_parts_without_classes_are_no_classes(tmp_path: Path) -> None:
     flat = make(tmp_path / "flat", train=5, test=5)
-    wanted = "hold no class folders; it must hold train/<class>/* or <class>/* with images"
-    assert refused(flat) == f"data {flat}: train, test {wanted}"
+    wanted = "it must hold train/<class>/* or <class>/* with images"
+    assert refused(flat) == f"data {flat}: no class folders in train, test; {wanted}"
     beside = make(tmp_path / "beside", cat=5, dog=5, test__cat=2, test__dog=2)
     wanted = "holds class folders, but no train part is beside it; add train/<class>/*"
     assert refused(beside) == f"data {beside}/test: {wanted}"
@@ -144,6 +144,12 @@ def test_spellings_of_unicode_are_one_class(tmp_path: Path) -> None:
             fill(tmp_path / part / unicodedata.normalize(form, "caf\u00e9"), 6)
         assert "two classes are called 'caf" in refused(tmp_path)
         assert refused(tmp_path).endswith("in different spellings of Unicode (NFC and NFD); make them one")
+
+
+def test_unusual_names_are_names(tmp_path: Path) -> None:
+    """A space of another script, a joiner within a word, and a long way to the folder."""
+    root = make(tmp_path.joinpath(*["d" * 60] * 10), **{"\u3042\u3000\u3044": 5, "a\u200cb": 5, "a b": 5})
+    assert load_data(str(root)).classes == tuple(sorted(["\u3042\u3000\u3044", "a\u200cb", "a b"]))
 
 
 def test_names_that_cannot_be_written_are_refused_and_shown(tmp_path: Path) -> None:
