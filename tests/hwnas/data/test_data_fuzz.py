@@ -10,6 +10,7 @@ import io
 import os
 import pickle
 import random
+import shutil
 import struct
 import time
 import tracemalloc
@@ -148,8 +149,10 @@ def test_mutated_pictures(folder: tuple[Path, dict[str, bytes]], seed: int) -> N
 
 @quick
 @given(seeds)
-def test_odd_trees_of_folders(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
-    root, rng = tmp_path_factory.mktemp("tree"), random.Random(seed)
+def test_odd_trees_of_folders(tmp_path: Path, seed: int) -> None:
+    root, rng = tmp_path / "tree", random.Random(seed)
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
     names = [
         b"train",
         b"test",
