@@ -71,12 +71,18 @@ def open_cifar(folder: Path, suffix: str, image_size: int | None) -> Source:
         for part, paths in files.items():
             first = 0
             for path in paths:
-                for rows in _batch(path):
-                    images = rows[:, 1:] if suffix else rows
-                    canvas.put(part, first, images.reshape(-1, CHANNELS, SIDE, SIDE), fitting(image_size))
-                    first += len(rows)
+                first = _put(canvas, part, first, path, image_size)
 
     return Source(classes, {part: np.concatenate(labels) for part, labels in found.items()}, fill)
+
+
+def _put(canvas: Canvas, part: str, first: int, path: Path, image_size: int | None) -> int:
+    """A batch onto the canvas; gives the place of the next one. On return nothing holds the file's bytes."""
+    for rows in _batch(path):
+        images = rows[:, 1:] if path.suffix else rows
+        canvas.put(part, first, images.reshape(-1, CHANNELS, SIDE, SIDE), fitting(image_size))
+        first += len(rows)
+    return first
 
 
 def _class_names(path: Path, *, binary: bool) -> list[str]:

@@ -196,7 +196,7 @@ def _files(folder: Path) -> Listing:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in _CLUTTER or entry.is_dir():
                 continue
-            suffix = Path(entry.name).suffix.lower()
+            suffix = _suffix(entry.name)
             if not entry.is_file():
                 found.others["broken links or no regular files"] += 1
             elif suffix in SUFFIXES:
@@ -207,10 +207,23 @@ def _files(folder: Path) -> Listing:
     return found
 
 
+def _has_image(folder: Path) -> bool:
+    """Whether `_files` would find an image; ends at the first."""
+    with os.scandir(folder) as entries:
+        return any(e.name[0] != "." and _suffix(e.name) in SUFFIXES and e.is_file() for e in entries)
+
+
+def _suffix(name: str) -> str:
+    """The end of a name from its last dot, in lower case."""
+    stem, dot, end = name.rpartition(".")
+    return f".{end.lower()}" if stem and dot else ""
+
+
 def _walk(folder: Path) -> Listing:
     """Files in a folder and all folders in it."""
     found = Listing()
-    for here, files in _each(folder):
+    for here in _each(folder):
+        files = _files(here)
         found.images += files.images
         found.others += files.others
         if here != folder and files.images:
@@ -220,10 +233,10 @@ def _walk(folder: Path) -> Listing:
 
 def has_images(folder: Path) -> bool:
     """Whether an image file is in a folder or in any folder in it."""
-    return any(files.images for _, files in _each(folder))
+    return any(map(_has_image, _each(folder)))
 
 
-def _each(folder: Path) -> Iterator[tuple[Path, Listing]]:
+def _each(folder: Path) -> Iterator[Path]:
     """A folder and all folders in it, nearest first, each once however often links lead there."""
     seen: set[tuple[int, int]] = set()
     waiting = deque([(folder, 0)])
@@ -235,7 +248,7 @@ def _each(folder: Path) -> Iterator[tuple[Path, Listing]]:
         seen.add((status.st_dev, status.st_ino))
         if depth > _DEEPEST:
             raise DataError(f"data {shown(here)}: lies more than {_DEEPEST} folders deep; move it up")
-        yield here, _files(here)
+        yield here
         waiting.extend((path, depth + 1) for path in _folders(here))
 
 
