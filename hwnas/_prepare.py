@@ -24,6 +24,7 @@ from hwnas._tables import build_table, default_table_path, find_table, require_c
 from hwnas._watch import Progress
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, make_evaluator
+from hwnas.evaluators._squares import require_squares
 from hwnas.spaces import Space, make_space, space_identity, space_parameters
 from hwnas.training import CostFunction
 from latency_tables import IdentityMismatchError, LatencyTable, dump_table, load_table, save_table
@@ -79,11 +80,15 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Give
     if given.backend is None:
         settings.backend()
     data = given.data or _load_data(settings)
+    for note in data.notes if data is not None else ():
+        progress(f"data: {note}")
     space = given.space or make_space(settings.space, **_space_settings(settings, data))
     require_sound(space)
     evaluator = given.evaluator or _make_evaluator(settings, space, data)
     cheap = _make_cheap(settings, space, data)
     require_json(f"evaluator {evaluator.name}", evaluator.settings)
+    if data is not None:
+        require_squares(space, data)
     require_finalizable(settings, data, evaluator)
     if parallel:
         _require_any_order(evaluator, cheap)

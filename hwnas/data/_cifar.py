@@ -5,18 +5,21 @@ Both hold five train batches and a test batch of 32x32 colour images, each row t
 
 from __future__ import annotations
 
-import io
-import pickle
-from collections.abc import Sequence
+import os
+import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any
 
 import numpy as np
 
+from hwnas._bounded import open_regular
 from hwnas._errors import DataError
-from hwnas.data._images import ImageArray, LabelArray, Split
-from hwnas.data._pixels import fit_all
-from hwnas.data._splits import subset
+from hwnas.data._images import ImageArray, LabelArray
+from hwnas.data._names import shown
+from hwnas.data._pickled import ByteArray, RefusedError, read_plain
+from hwnas.data._pixels import fitting
+from hwnas.data._source import Canvas, Source
 
 SIDE, CHANNELS = 32, 3
 PIXELS = CHANNELS * SIDE * SIDE
@@ -25,6 +28,9 @@ TEST = "test_batch"
 _FOLDERS = ("cifar-10-batches-bin", "cifar-10-batches-py")
 """What the archives unpack to; the folder that holds one of them will do as well."""
 _AGAIN = "copy or download the set again"
+_LARGEST = {".bin": 2**40, "": 2**30, "meta": 2**20}
+"""Most bytes of a file: binary batches are read in pieces, pickles (31 MB each in the set) as a whole."""
+_ROWS = 1024
 
 
 def find_cifar(root: Path) -> tuple[Path, str] | None:
@@ -36,179 +42,147 @@ def find_cifar(root: Path) -> tuple[Path, str] | None:
     return None
 
 
-def read_cifar(
-    folder: Path, suffix: str, image_size: int | None, limit: int | None
-) -> tuple[list[str], dict[str, Split]]:
+def open_cifar(folder: Path, suffix: str, image_size: int | None) -> Source:
     """Class names in the set's own order, the train part (all five batches in order) and the test part.
 
     Args:
         folder: where the files are.
         suffix: ``".bin"`` for the binary layout, ``""`` for the Python layout.
         image_size: see `hwnas.data.load_data`.
-        limit: see `hwnas.data.load_data`.
 
     Raises:
         DataError: a file is absent, cut off, of another content, or a pickle of anything but what the set holds.
     """
-    meta, read = ("batches.meta.txt", _read_binary) if suffix else ("batches.meta", _read_python)
-    needed = [meta, *(f"{name}{suffix}" for name in (*TRAIN, TEST))]
-    for name in needed:
+    meta = "batches.meta.txt" if suffix else "batches.meta"
+    for name in (meta, *(f"{name}{suffix}" for name in (*TRAIN, TEST))):
         if not (folder / name).is_file():
-            raise DataError(f"data {folder}: {name} is missing; {_AGAIN}")
+            raise DataError(f"data {shown(folder)}: {name} is missing; {_AGAIN}")
     classes = _class_names(folder / meta, binary=bool(suffix))
-    *batches, test = [read(folder / name, len(classes)) for name in needed[1:]]
-    for name, (_, labels) in zip(needed[1:], batches, strict=False):
-        if len(labels) != len(batches[0][1]):
+    files = {"train": [folder / f"{name}{suffix}" for name in TRAIN], "test": [folder / f"{TEST}{suffix}"]}
+    found = {part: [_labels(path, len(classes)) for path in paths] for part, paths in files.items()}
+    for path, labels in zip(files["train"], found["train"], strict=True):
+        if len(labels) != len(found["train"][0]):
             raise DataError(
-                f"data {folder / name}: {len(labels)} images, but {len(batches[0][1])} in {needed[1]}; {_AGAIN}"
+                f"data {shown(path)}: {len(labels)} images, but {len(found['train'][0])} in {files['train'][0].name}; "
+                f"{_AGAIN}"
             )
-    images = np.concatenate([images for images, _ in batches])
-    parts = {"train": (images, np.concatenate([labels for _, labels in batches])), "test": test}
-    found = {}
-    for part, (pixels, labels) in parts.items():
-        keep = subset(str(folder), labels, limit, needed=2 if part == "train" else 1)
-        chosen = np.ascontiguousarray(pixels[keep])
-        found[part] = Split(chosen if image_size is None else fit_all(chosen, image_size), labels[keep])
-    return classes, found
+
+    def fill(canvas: Canvas) -> None:
+        for part, paths in files.items():
+            first = 0
+            for path in paths:
+                first = _put(canvas, part, first, path, image_size)
+
+    return Source(classes, {part: np.concatenate(labels) for part, labels in found.items()}, fill)
+
+
+def _put(canvas: Canvas, part: str, first: int, path: Path, image_size: int | None) -> int:
+    """A batch onto the canvas; gives the place of the next one. On return nothing holds the file's bytes."""
+    for rows in _batch(path):
+        images = rows[:, 1:] if path.suffix else rows
+        canvas.put(part, first, images.reshape(-1, CHANNELS, SIDE, SIDE), fitting(image_size))
+        first += len(rows)
+    return first
 
 
 def _class_names(path: Path, *, binary: bool) -> list[str]:
     if binary:
         try:
-            found: Sequence[object] = path.read_text(encoding="utf-8").split()
+            found: Sequence[object] = _content(path, "meta").decode("utf-8").split()
         except UnicodeDecodeError:
-            raise DataError(f"data {path}: is no text file of class names; {_AGAIN}") from None
+            raise DataError(f"data {shown(path)}: is no text file of class names; {_AGAIN}") from None
     else:
-        found = _entry(path, _unpickle(path), "label_names", list)
+        found = _entry(path, _unpickle(path, "meta"), "label_names", list)
     names = [name.decode("latin-1") if isinstance(name, bytes) else name for name in found]
-    if any(not isinstance(name, str) for name in names) or len(set(names)) != len(names) or not 2 <= len(names) <= 256:
-        raise DataError(f"data {path}: {len(names)} class names; there must be 2-256 different ones; {_AGAIN}")
-    return [str(name) for name in names]
+    texts = [name for name in names if isinstance(name, str)]
+    if len(texts) != len(names) or len(set(texts)) != len(texts) or not 2 <= len(texts) <= 256:
+        raise DataError(f"data {shown(path)}: {len(names)} class names; there must be 2-256 different ones; {_AGAIN}")
+    return texts
 
 
-def _read_binary(path: Path, classes: int) -> tuple[ImageArray, LabelArray]:
-    """Images ``(N, 3, 32, 32)`` and labels ``(N,)``: rows of one byte for the label and 3,072 for the pixels."""
-    data = np.fromfile(path, dtype=np.uint8)
-    if not len(data) or len(data) % (1 + PIXELS):
-        raise DataError(f"data {path}: {len(data):,} bytes are no whole number of rows of {1 + PIXELS:,}; {_AGAIN}")
-    rows = data.reshape(-1, 1 + PIXELS)
-    return _checked(path, rows[:, 1:], rows[:, 0].astype(np.int64), classes)
-
-
-def _read_python(path: Path, classes: int) -> tuple[ImageArray, LabelArray]:
-    """The same from a pickled dictionary with ``data`` ``(N, 3072)`` uint8 and ``labels``, a list of N integers."""
-    batch = _unpickle(path)
-    labels = _entry(path, batch, "labels", list)
-    if any(type(label) is not int or not -(2**31) <= label < 2**31 for label in labels):
-        raise DataError(f"data {path}: labels holds something else than integers; {_AGAIN}")
-    rows = _entry(path, batch, "data", _Array).rows
-    if rows is None or rows.ndim != 2 or rows.shape[1] != PIXELS:
-        shape = None if rows is None else rows.shape
-        raise DataError(f"data {path}: data has shape {shape}, not (N, {PIXELS}); {_AGAIN}")
-    if not len(rows) or len(rows) != len(labels):
-        raise DataError(f"data {path}: {len(rows)} images, but {len(labels)} labels; {_AGAIN}")
-    return _checked(path, rows, np.array(labels, dtype=np.int64), classes)
-
-
-def _checked(path: Path, rows: ImageArray, labels: LabelArray, classes: int) -> tuple[ImageArray, LabelArray]:
+def _labels(path: Path, classes: int) -> LabelArray:
+    """Labels ``(N,)`` of a batch, each below the number of classes."""
+    if path.suffix:
+        labels = np.concatenate([rows[:, 0] for rows in _batch(path)]).astype(np.int64)
+    else:
+        batch = _unpickle(path, "")
+        listed = _entry(path, batch, "labels", list)
+        if any(type(label) is not int or not -(2**31) <= label < 2**31 for label in listed):
+            raise DataError(f"data {shown(path)}: labels holds something else than integers; {_AGAIN}")
+        labels, rows = np.array(listed, dtype=np.int64), _rows(path, batch)
+        if not len(rows) or len(rows) != len(labels):
+            raise DataError(f"data {shown(path)}: {len(rows)} images, but {len(labels)} labels; {_AGAIN}")
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         place = int(wrong[0])
         raise DataError(
-            f"data {path}: image {place} has the label {labels[place]}, but there are {classes} class names; {_AGAIN}"
+            f"data {shown(path)}: image {place} has the label {labels[place]}, but there are {classes} class names; "
+            f"{_AGAIN}"
         )
-    return rows.reshape(-1, CHANNELS, SIDE, SIDE), labels
+    return labels
+
+
+def _batch(path: Path) -> Iterator[ImageArray]:
+    """Rows of a batch, some at a time: the 3,072 pixels of each image, in the binary layout behind a label."""
+    if not path.suffix:
+        rows = _rows(path, _unpickle(path, ""))
+        for first in range(0, len(rows), _ROWS):
+            yield rows[first : first + _ROWS]
+        return
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size or size % (1 + PIXELS) or size > _LARGEST[".bin"]:
+            raise DataError(
+                f"data {shown(path)}: {size:,} bytes are no whole number of rows of {1 + PIXELS:,}; {_AGAIN}"
+            )
+        while piece := file.read(_ROWS * (1 + PIXELS)):
+            if len(piece) % (1 + PIXELS):
+                raise DataError(f"data {shown(path)}: it changed while it was read; try again")
+            yield np.frombuffer(piece, np.uint8).reshape(-1, 1 + PIXELS)
+
+
+def _rows(path: Path, batch: dict[Any, Any]) -> ImageArray:
+    """``data`` of a pickled batch, ``(N, 3072)``."""
+    rows: ImageArray | None = _entry(path, batch, "data", ByteArray).rows
+    if rows is None or rows.ndim != 2 or rows.shape[1] != PIXELS:
+        shape = None if rows is None else rows.shape
+        raise DataError(f"data {shown(path)}: data has shape {shape}, not (N, {PIXELS}); {_AGAIN}")
+    return rows
 
 
 def _entry(path: Path, record: dict[Any, Any], name: str, kind: type[Any]) -> Any:
     """One entry of a pickled dictionary; Python 2 wrote its keys as bytes."""
     value = record.get(name.encode(), record.get(name))
     if not isinstance(value, kind):
-        raise DataError(f"data {path}: holds no {name} like CIFAR-10's; {_AGAIN}")
+        raise DataError(f"data {shown(path)}: holds no {name} like CIFAR-10's; {_AGAIN}")
     return value
 
 
-def _unpickle(path: Path) -> dict[Any, Any]:
+def _content(path: Path, kind: str) -> bytes:
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _LARGEST[kind]:
+            raise DataError(f"data {shown(path)}: is larger than any such file of CIFAR-10; {_AGAIN}")
+        return file.read(size)
+
+
+def _unpickle(path: Path, kind: str) -> dict[Any, Any]:
     """The dictionary in a pickle of plain containers, numbers, text and arrays of bytes.
 
     Raises:
         DataError: it asks for anything else, or is damaged.
     """
     try:
-        record = _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-    except _RefusedError as error:
+        record = read_plain(_content(path, kind))
+    except RefusedError as error:
         raise DataError(
-            f"data {path}: asks for {error}, which CIFAR-10 does not hold; nothing of it was run, "
+            f"data {shown(path)}: asks for {error}, which CIFAR-10 does not hold; nothing of it was run, "
             "do not trust this file"
         ) from None
-    except (
-        pickle.UnpicklingError,
-        ArithmeticError,
-        AttributeError,
-        EOFError,
-        ImportError,
-        LookupError,
-        MemoryError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ):
-        raise DataError(f"data {path}: is no readable batch of CIFAR-10; {_AGAIN}") from None
+    except DataError:
+        raise
+    except (EOFError, ValueError, TypeError, OverflowError, struct.error):
+        raise DataError(f"data {shown(path)}: is no readable batch of CIFAR-10; {_AGAIN}") from None
     if not isinstance(record, dict):
-        raise DataError(f"data {path}: holds no dictionary like CIFAR-10's batches; {_AGAIN}")
+        raise DataError(f"data {shown(path)}: holds no dictionary like CIFAR-10's batches; {_AGAIN}")
     return record
-
-
-class _RefusedError(Exception):
-    """A pickle names something that no file of the set holds."""
-
-
-class _Dtype:
-    """Stands for `numpy.dtype`: the one of bytes, whatever else a file asks for is refused."""
-
-    def __init__(self, name: object, *_: object) -> None:
-        if name not in ("u1", b"u1"):
-            raise _RefusedError(f"arrays of type {str(name)[:20]}")
-
-    def __setstate__(self, state: object) -> None:
-        """Byte order and alignment mean nothing for bytes."""
-
-
-class _Array:
-    """Stands for `numpy.ndarray` and for the function that numpy's pickles make an empty one with.
-
-    Attributes:
-        rows: the array, once its state is read.
-    """
-
-    def __init__(self, *_: object) -> None:
-        self.rows: ImageArray | None = None
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Version, shape, type, whether the first axis runs fastest, and the bytes themselves."""
-        _, shape, dtype, fortran, raw = state
-        if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes) or any(type(n) is not int for n in shape):
-            raise ValueError("no array of bytes")
-        self.rows = np.frombuffer(raw, np.uint8).reshape(shape, order="F" if fortran else "C")
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Builds containers, numbers, text and the two stand-ins above; no name in a file reaches any library."""
-
-    _STAND_INS: ClassVar[dict[tuple[str, str], type[Any]]] = {
-        ("numpy", "dtype"): _Dtype,
-        ("numpy", "ndarray"): _Array,
-        ("numpy.core.multiarray", "_reconstruct"): _Array,
-        ("numpy._core.multiarray", "_reconstruct"): _Array,
-    }
-
-    def find_class(self, module: str, name: str) -> type[Any]:
-        """One of the stand-ins."""
-        found = self._STAND_INS.get((module, name))
-        if found is None:
-            raise _RefusedError(f"{module}.{name}"[:80])
-        return found
-
-    def persistent_load(self, pid: object) -> NoReturn:
-        """The set has no persistent objects."""
-        raise _RefusedError("a persistent object")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data._splits import TEST_FRACTION, VALIDATION_FRACTION, VALIDATION_MOST, split_off
-
 ImageArray = npt.NDArray[np.uint8]
 LabelArray = npt.NDArray[np.int64]
+_COUNTED = 2**18
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +46,7 @@ class ImageData:
         test: for the final report alone.
         mean: mean of each channel of `train`, pixels scaled to 0-1.
         std: standard deviation of each channel of `train`, pixels scaled to 0-1; at least 1/255.
+        notes: lines for people about what the source holds that was left out or read in part.
     """
 
     name: str
@@ -57,6 +56,7 @@ class ImageData:
     test: Split
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -80,39 +80,19 @@ class ImageData:
         return digest.hexdigest()
 
 
-def assemble(name: str, classes: Sequence[str], parts: Mapping[str, Split], seed: int) -> ImageData:
-    """Put the parts that a source has (``train``, perhaps ``validation`` and ``test``) into an `ImageData`.
-
-    A missing test part is split off the train part the same way for every seed, so that runs with different
-    seeds report on the same images; a missing validation part is split off from `seed`.
-
-    Raises:
-        DataError: a class has too few images to split.
-    """
-    train, test, validation = parts["train"], parts.get("test"), parts.get("validation")
-    needed = 1 + (test is None) + (validation is None)
-    if test is None:
-        rest, held = split_off(name, train.labels, classes, TEST_FRACTION, seed=0, needed=needed)
-        train, test = train.take(rest), train.take(held)
-    if validation is None:
-        fraction = min(VALIDATION_FRACTION, VALIDATION_MOST / max(1, len(train)))
-        rest, held = split_off(name, train.labels, classes, fraction, seed=seed, needed=2)
-        train, validation = train.take(rest), train.take(held)
-    scaled = [_moments(train.images[:, channel]) for channel in range(train.images.shape[1])]
-    return ImageData(
-        name,
-        tuple(classes),
-        train,
-        validation,
-        test,
-        mean=tuple(mean for mean, _ in scaled),
-        std=tuple(std for _, std in scaled),
-    )
+def moments(images: ImageArray) -> list[tuple[float, float]]:
+    """Mean and standard deviation on 0-1 of each channel of ``(N, C, H, W)``, exact through the histogram."""
+    channels = images.shape[1]
+    counts = np.zeros((channels, 256), dtype=np.int64)
+    step = max(1, _COUNTED // max(1, images[0, 0].size))
+    for start in range(0, len(images), step):  # bincount takes eight bytes for each that it counts
+        for channel in range(channels):
+            pixels = images[start : start + step, channel]
+            counts[channel] += np.bincount(pixels.ravel(), minlength=256)
+    return [_moments(row) for row in counts]
 
 
-def _moments(pixels: ImageArray) -> tuple[float, float]:
-    """Mean and standard deviation on 0-1, exact through the histogram."""
-    counts = np.bincount(pixels.ravel(), minlength=256)
+def _moments(counts: npt.NDArray[np.int64]) -> tuple[float, float]:
     values = np.arange(256) / 255.0
     mean = float(counts @ values / counts.sum())
     variance = float(counts @ (values - mean) ** 2 / counts.sum())

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 
 from hwnas._errors import DataError
-from hwnas.data._images import ImageData, Split, assemble
-from hwnas.data._splits import subset
+from hwnas.data._images import ImageData
+from hwnas.data._names import can_be_written, shown
+from hwnas.data._source import Canvas, Source, assemble
 
 DIGITS = "digits"
-NEEDED = 3
-"""Images of a class that the three parts need."""
+_LARGEST = 4096
+"""Most pixels of a side that images are scaled to."""
 
 
 def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> ImageData:
     """Load images for classification and split them.
 
+    While it loads, the images are in memory once (a step of decoding beside them).
+
     Args:
-        spec: ``"digits"`` (scikit-learn's 8x8 digits); an ``.npz`` file with ``x_train``, ``y_train`` and optionally
-            ``x_test``, ``y_test``, ``x_val``, ``y_val`` (images ``(N, H, W)`` or ``(N, H, W, C)``, uint8, or float
-            on 0-1 or 0-255); a folder of CIFAR-10's own files, binary (``data_batch_1.bin``) or Python
-            (``data_batch_1``); or a folder with ``train/<class>/*`` and optionally ``test/<class>/*`` and
-            ``val/<class>/*``, or with ``<class>/*`` directly.
+        spec: ``"digits"`` (scikit-learn's 8x8 digits, unless a folder of images is called so); an ``.npz`` file with
+            ``x_train``, ``y_train`` and optionally ``x_test``, ``y_test``, ``x_val``, ``y_val`` (images ``(N, H, W)``
+            or ``(N, H, W, C)``, uint8, or float on 0-1 or 0-255); a folder of CIFAR-10's own files, binary
+            (``data_batch_1.bin``) or Python (``data_batch_1``); or a folder with ``train/<class>/*`` and optionally
+            ``test/<class>/*`` and ``val/<class>/*`` (or ``valid``, ``validation``), or with ``<class>/*`` directly.
         image_size: height and width to bring every image to: the shorter side is scaled to it (Pillow, bilinear,
             antialiased), then the centre is cut out. None keeps the images as they are; they must be of one size.
         seed: of the validation split. A test part that the source lacks (20 % of each class) and the subset of
@@ -35,37 +39,65 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
         DataError: one line that names the file at fault and says what to do.
     """
     if image_size is not None and image_size < 1:
-        raise DataError(f"data {spec}: the image size must be positive, not {image_size}")
+        raise DataError(f"data {shown(spec)}: the image size must be positive, not {image_size}")
+    if image_size is not None and image_size > _LARGEST:
+        raise DataError(f"data {shown(spec)}: the image size must be at most {_LARGEST}, not {image_size}")
     if limit is not None and limit < 1:
-        raise DataError(f"data {spec}: the limit must be positive, not {limit}")
+        raise DataError(f"data {shown(spec)}: the limit must be positive, not {limit}")
+    if not can_be_written(spec):  # it is written into the run, its report and the terminal
+        raise DataError(
+            f"data {shown(spec)}: its name is not UTF-8 or holds control characters; rename it, or link to it"
+        )
+    try:
+        return assemble(spec, _open(spec, image_size), seed=seed, limit=limit)
+    except OSError as error:
+        place = shown(error.filename or spec)
+        raise DataError(f"data {place}: cannot be read ({error.strerror or error}); mend or remove it") from None
+    except MemoryError:
+        raise DataError(
+            f"data {shown(spec)}: its images do not fit into memory; give --image-size N or --data-limit N"
+        ) from None
+
+
+def _open(spec: str, image_size: int | None) -> Source:
     path = Path(spec)
-    if spec == DIGITS:
-        classes, parts = _digits(image_size, limit)
-    elif path.is_dir():
-        from hwnas.data._cifar import find_cifar, read_cifar
-        from hwnas.data._folder import read_folder
+    if spec == DIGITS and not _holds_images(path):
+        return _digits(image_size)
+    if spec and path.is_dir():
+        from hwnas.data._cifar import find_cifar, open_cifar
+        from hwnas.data._folder import open_folder
 
         cifar = find_cifar(path)
-        classes, parts = read_cifar(*cifar, image_size, limit) if cifar else read_folder(path, image_size, limit)
-    elif path.is_file() and path.suffix == ".npz":
-        from hwnas.data._npz import read_npz
+        source = open_cifar(*cifar, image_size) if cifar else open_folder(path, image_size)
+        if spec == DIGITS:
+            source.notes.insert(0, f"the folder {DIGITS} is read, not scikit-learn's set of this name")
+        return source
+    if path.is_file() and path.suffix.lower() == ".npz":
+        from hwnas.data._npz import open_npz
 
-        classes, parts = read_npz(path, image_size, limit)
-    else:
-        what = "is none of these" if path.exists() else "does not exist"
-        raise DataError(f"data {spec}: {what}; give {DIGITS}, a folder of images or an .npz file")
-    return assemble(spec, classes, parts, seed)
+        return open_npz(path, image_size)
+    what = "is none of these" if os.path.lexists(path) and spec else "does not exist"
+    raise DataError(f"data {shown(spec)}: {what}; give {DIGITS}, a folder of images or an .npz file")
 
 
-def _digits(image_size: int | None, limit: int | None) -> tuple[list[str], dict[str, Split]]:
+def _holds_images(path: Path) -> bool:
+    """Whether a folder that has a set's name is data itself: a run called so, say, is not."""
+    from hwnas.data._cifar import find_cifar
+    from hwnas.data._layout import has_images
+
+    return path.is_dir() and (find_cifar(path) is not None or has_images(path))
+
+
+def _digits(image_size: int | None) -> Source:
     """1,797 grey images of 8x8 pixels; their 17 levels are spread over 0-255."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
-    keep = subset(DIGITS, labels.astype(np.int64), limit, needed=NEEDED)
-    pixels = np.round(images[keep] * (255.0 / 16.0)).astype(np.uint8).reshape(-1, 1, 8, 8)
-    if image_size is not None:
-        from hwnas.data._pixels import fit_all
+    pixels = np.round(images * (255.0 / 16.0)).astype(np.uint8).reshape(-1, 1, 8, 8)
 
-        pixels = fit_all(pixels, image_size)
-    return [str(digit) for digit in range(10)], {"train": Split(pixels, labels[keep].astype(np.int64))}
+    def fill(canvas: Canvas) -> None:
+        from hwnas.data._pixels import fitting
+
+        canvas.put("train", 0, pixels, fitting(image_size))
+
+    return Source([str(digit) for digit in range(10)], {"train": labels.astype(np.int64)}, fill)

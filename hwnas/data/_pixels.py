@@ -2,50 +2,88 @@
 
 from __future__ import annotations
 
-import warnings
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from hwnas._bounded import open_regular
 from hwnas._errors import DataError
 from hwnas.data._images import ImageArray
+from hwnas.data._names import shown
 
-_GREY = ("1", "L", "LA")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""The decoders that a file can reach, whatever its name: Pillow's others start programs (PostScript) or are fragile."""
+PIXELS, PIXELS_PER_BYTE, PIXELS_EVER = 2**24, 100, 89_478_485
+"""Most pixels of a small file, of a larger one for each of its bytes (photographs have some ten), and of any."""
+_GREY = ("1", "L", "LA", "La")
+_CLEAR = ("LA", "La", "PA", "RGBA", "RGBa")
+_ANIMATED = ("GIF", "PNG", "TIFF", "WEBP")
+"""Formats with several pictures where the others are more than a preview of the first (as in JPEG)."""
 
 
-def decode(path: Path, image_size: int | None) -> npt.NDArray[np.uint8]:
-    """One file as ``(H, W, C)``, C = 1 for grey files and 3 for all others; transparency is dropped.
+@dataclass(frozen=True)
+class Decoded:
+    """An image and what of its file is not in it.
+
+    Attributes:
+        pixels: ``(H, W, C)``, C = 1 for grey files and 3 for all others.
+        animated: the file holds more pictures; this is the first.
+        clear: the file has transparency, which is dropped.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    animated: bool
+    clear: bool
+
+
+def decode(path: str | Path, image_size: int | None) -> Decoded:
+    """Read one file.
 
     Raises:
-        DataError: the file is no readable 8-bit image.
+        DataError: it is no readable 8-bit image of one of `FORMATS`.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
-                if image_size is not None:
-                    opened.draft(None, (image_size, image_size))
-                image = ImageOps.exif_transpose(opened)
-                image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        reason = str(error).splitlines()[0] if isinstance(error, Image.DecompressionBombWarning) else _reason(error)
-        raise DataError(f"data {path}: cannot be read as an image ({reason}); mend or remove the file") from None
-    if image.mode.startswith(("I", "F")):
-        raise DataError(f"data {path}: has pixels of mode {image.mode}; convert the image to 8 bits a channel")
-    image = image.convert("L" if image.mode in _GREY else "RGB")
-    if image_size is not None:
-        image = fit(image, image_size)
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+        with open_regular(path) as file, Image.open(file, formats=FORMATS) as opened:
+            _require_size(opened, os.fstat(file.fileno()).st_size)
+            if opened.mode.startswith(("I", "F")):
+                raise DataError(
+                    f"data {shown(path)}: has pixels of mode {opened.mode}; convert the image to 8 bits a channel"
+                )
+            animated = opened.format in _ANIMATED and bool(getattr(opened, "is_animated", False))
+            clear = opened.mode in _CLEAR or "transparency" in opened.info
+            if image_size is not None:
+                opened.draft(None, (image_size, image_size))
+            image = ImageOps.exif_transpose(opened)
+            image = image.convert("L" if image.mode in _GREY else "RGB")
+            if image_size is not None:
+                image = fit(image, image_size)
+            pixels = np.asarray(image, dtype=np.uint8)
+    except DataError:
+        raise
+    except Exception as error:  # a decoder raises anything on damaged bytes: struct.error, IndexError, KeyError, ...
+        raise DataError(
+            f"data {shown(path)}: cannot be read as an image ({_reason(error)}); mend or remove the file"
+        ) from None
+    return Decoded(pixels[:, :, None] if pixels.ndim == 2 else pixels, animated, clear)
+
+
+def _require_size(image: Image.Image, stored: int) -> None:
+    width, height = image.size
+    most = min(PIXELS_EVER, max(PIXELS, PIXELS_PER_BYTE * stored))
+    if width * height > most:
+        raise ValueError(f"{width}x{height} pixels in {stored:,} bytes, more than the {most:,} that are read")
 
 
 def _reason(error: BaseException) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = str(error).splitlines()[0] if str(error).strip() else type(error).__name__
     if text.startswith("cannot identify image file"):
         return "unknown format or damaged header"
-    return error.strerror if isinstance(error, OSError) and error.strerror else text
+    return shown(error.strerror if isinstance(error, OSError) and error.strerror else text)
 
 
 def fit(image: Image.Image, size: int) -> Image.Image:
@@ -53,6 +91,11 @@ def fit(image: Image.Image, size: int) -> Image.Image:
     if image.size == (size, size):
         return image
     return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+
+
+def fitting(size: int | None) -> Callable[[ImageArray], ImageArray] | None:
+    """`fit_all` for a size; None where images stay as they are."""
+    return None if size is None else lambda images: fit_all(images, size)
 
 
 def fit_all(images: ImageArray, size: int) -> ImageArray:

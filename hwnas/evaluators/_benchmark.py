@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._bounded import UnpackedSizeError, read_unpacked
 from hwnas._errors import EvaluatorError
 
 ARCH_COLUMN = "arch"
@@ -95,16 +96,15 @@ class BenchmarkTable:
 
 def _read_text(path: Path) -> str:
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
-        return data.decode("utf-8-sig")
+        return read_unpacked(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise EvaluatorError(f"table {path}: no such file") from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise EvaluatorError(f"table {path}: the gzip file is damaged or none; copy it again") from None
     except UnicodeDecodeError:
         raise EvaluatorError(f"table {path}: not a text file; a table is a .csv or .csv.gz file") from None
+    except UnpackedSizeError as error:
+        raise EvaluatorError(f"table {path}: {error}; unpack it yourself if you trust it") from None
     except OSError as error:
         raise EvaluatorError(f"table {path}: cannot be read ({error.strerror})") from None
 

@@ -10,6 +10,7 @@ from hwnas._plugins import load_plugin, make_plugin, only_taken, plugin_names, r
 from hwnas.data import ImageData
 from hwnas.evaluators._base import Evaluator
 from hwnas.evaluators._proxy import PROXIES, ProxyEvaluator
+from hwnas.evaluators._squares import require_squares
 from hwnas.evaluators._supernet import SupernetEvaluator
 from hwnas.evaluators._table import TableEvaluator
 from hwnas.evaluators._train import TrainEvaluator
@@ -105,6 +106,7 @@ def _check_fit(space: Space, data: ImageData) -> None:
     """Raise `EvaluatorError` where the networks do not read such images or give other numbers of classes."""
     first = space.canonical(Architecture(tuple(choice.values[-1] for choice in space.choices)))
     graph = space.graph(first)
+    require_squares(space, data)
     channels, classes = graph.input_shape[0], graph.output_shape[0]
     if channels != data.channels:
         raise EvaluatorError(

@@ -156,7 +156,7 @@ def test_image_size_scales_the_shorter_side_and_cuts_the_centre(tmp_path: Path) 
     assert data.test.images[0].min() >= 150
 
 
-FOLDER_SUFFIXES = ".bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp"
+FOLDER_SUFFIXES = ".bmp, .gif, .jfif, .jpe, .jpeg, .jpg, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp"
 
 
 def test_folder_refusals(tmp_path: Path) -> None:

@@ -1,0 +1,291 @@
+"""What a folder of images means: which folders are parts, which are classes, and what belongs to neither."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hwnas._errors import DataError
+from hwnas.data._names import same_name, shown
+
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+PARTS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing"),
+    "validation": ("val", "valid", "validation"),
+}
+"""Folder names of each part, in any case."""
+_CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
+_DEEPEST = 32
+_NAMED = 3
+"""How many folders a line names."""
+
+
+@dataclass
+class Listing:
+    """What lies in a folder and the folders in it.
+
+    Attributes:
+        images: paths of image files, by their suffix; the folder's own first, each folder's in order of their names.
+        deep: folders inside it that hold some of them.
+        others: files that are left out, by what they are.
+    """
+
+    images: list[str] = field(default_factory=list)
+    deep: list[Path] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Layout:
+    """The image files of each part and class.
+
+    Attributes:
+        folders: of each part.
+        parts: for each part the class names and their files; the names are those of the train part.
+        notes: lines for people about what is left out.
+    """
+
+    folders: dict[str, Path]
+    parts: dict[str, dict[str, list[str]]]
+    notes: list[str]
+
+
+def find_layout(root: Path) -> Layout:
+    """Read the names in a folder of images.
+
+    Raises:
+        DataError: it holds no classes, or what it holds can be understood in two ways.
+    """
+    top = _folders(root)
+    folders = _named_parts(top)
+    if not _is_part(folders.get("train"), top, folders):
+        _require_classes(root, top, folders)
+        folders = {"train": root}
+    _require_once(root, top, folders)
+    found = {part: _list_classes(folder) for part, folder in folders.items()}
+    beside = [path for path in top if path not in folders.values()] if folders["train"] != root else []
+    listings = [listing for classes in found.values() for listing in classes.values()]
+    loose = {folder: _files(folder) for folder in (root, *folders.values())}
+    left: Counter[str] = Counter()
+    for listing in (*listings, *loose.values()):
+        left += listing.others
+    notes = [
+        *_beside(beside),
+        *_loose({folder: len(listing.images) for folder, listing in loose.items()}),
+        *_deep([path for listing in listings for path in listing.deep]),
+        *_others(left),
+    ]
+    parts = {part: {name: listing.images for name, listing in classes.items()} for part, classes in found.items()}
+    return Layout(folders, _with_train_names(folders, parts), notes)
+
+
+def _named_parts(top: Sequence[Path]) -> dict[str, Path]:
+    """The folder of each part, by its name alone; of two for one part the first."""
+    found: dict[str, Path] = {}
+    for part, names in PARTS.items():
+        for path in top:
+            if path.name.lower() in names:
+                found.setdefault(part, path)
+    return found
+
+
+def _is_part(train: Path | None, top: Sequence[Path], folders: Mapping[str, Path]) -> bool:
+    """Whether a folder called train is a part, and not a class of that name.
+
+    A part holds class folders, a class holds images. Where it holds both, or a single folder, what lies beside it
+    decides: classes beside it make it a class.
+    """
+    if train is None:
+        return False
+    inside, loose = _classes_in(train), bool(_files(train).images)
+    if not inside:
+        return not loose  # an empty part, which is refused as such
+    doubtful = len(inside) == 1 or loose
+    return not (doubtful and any(has_images(path) for path in top if path not in folders.values()))
+
+
+def _require_classes(root: Path, top: Sequence[Path], folders: Mapping[str, Path]) -> None:
+    """Refuse folders that are called like parts where no train part is.
+
+    Raises:
+        DataError: one holds class folders, or there are no others.
+    """
+    names = {path.name for path in top}
+    for folder in folders.values():
+        inside = [path.name for path in _classes_in(folder)]
+        if len(inside) > 1 or names & set(inside):
+            what = "but no train part is beside it; add train/<class>/*"
+            if folder == folders.get("train"):
+                what = "and images or a folder beside them could be classes too; move them away"
+            raise DataError(f"data {shown(folder)}: holds class folders, {what}")
+    if folders and all(path in folders.values() for path in top if has_images(path)):
+        raise DataError(
+            f"data {shown(root)}: no class folders in {', '.join(shown(path.name) for path in folders.values())}; "
+            "it must hold train/<class>/* or <class>/* with images"
+        )
+
+
+def _require_once(root: Path, top: Sequence[Path], folders: Mapping[str, Path]) -> None:
+    for part, folder in folders.items():
+        for other in top if folder != root else ():
+            if other != folder and other.name.lower() in PARTS[part] and has_images(other):
+                raise DataError(
+                    f"data {shown(root)}: both {shown(folder.name)} and {shown(other.name)} hold {part} images; keep "
+                    "one"
+                )
+
+
+def _with_train_names(
+    folders: Mapping[str, Path], parts: Mapping[str, dict[str, list[str]]]
+) -> dict[str, dict[str, list[str]]]:
+    """The parts with class names as the train part spells them; spellings of Unicode are told apart nowhere.
+
+    Raises:
+        DataError: a part has a class that the train part lacks.
+    """
+    spelled = {same_name(name): name for name in parts["train"]}
+    found: dict[str, dict[str, list[str]]] = {}
+    for part, classes in parts.items():
+        found[part] = dict(classes) if part == "train" else {}
+        for name, images in classes.items() if part != "train" else ():
+            known = spelled.get(same_name(name))
+            if known is None:
+                raise DataError(f"data {shown(folders[part])}: class '{shown(name)}' is none of the train classes")
+            if known in found[part]:
+                raise DataError(
+                    f"data {shown(folders[part])}: two classes are called '{shown(name)}', in different spellings of "
+                    "Unicode (NFC and NFD); make them one"
+                )
+            found[part][known] = images
+    return found
+
+
+def _list_classes(folder: Path) -> dict[str, Listing]:
+    found = {}
+    for path in _folders(folder):
+        found[path.name] = _walk(path)
+        if not found[path.name].images:
+            raise DataError(
+                f"data {shown(path)}: a class without images; add some ({', '.join(sorted(SUFFIXES))}) or remove it"
+            )
+    return found
+
+
+def _classes_in(folder: Path) -> list[Path]:
+    return [path for path in _folders(folder) if has_images(path)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Folders in a folder, by name; hidden ones are passed over."""
+    with os.scandir(folder) as entries:
+        return sorted(
+            (Path(e.path) for e in entries if not e.name.startswith(".") and e.is_dir()), key=lambda p: p.name
+        )
+
+
+def _files(folder: Path) -> Listing:
+    """Files in a folder itself, by name; hidden ones are passed over."""
+    found = Listing()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.lower() in _CLUTTER or entry.is_dir():
+                continue
+            suffix = _suffix(entry.name)
+            if not entry.is_file():
+                found.others["broken links or no regular files"] += 1
+            elif suffix in SUFFIXES:
+                found.images.append(entry.path)
+            else:
+                found.others[suffix or "without a suffix"] += 1
+    found.images.sort()
+    return found
+
+
+def _has_image(folder: Path) -> bool:
+    """Whether `_files` would find an image; ends at the first."""
+    with os.scandir(folder) as entries:
+        return any(e.name[0] != "." and _suffix(e.name) in SUFFIXES and e.is_file() for e in entries)
+
+
+def _suffix(name: str) -> str:
+    """The end of a name from its last dot, in lower case."""
+    stem, dot, end = name.rpartition(".")
+    return f".{end.lower()}" if stem and dot else ""
+
+
+def _walk(folder: Path) -> Listing:
+    """Files in a folder and all folders in it."""
+    found = Listing()
+    for here in _each(folder):
+        files = _files(here)
+        found.images += files.images
+        found.others += files.others
+        if here != folder and files.images:
+            found.deep.append(here)
+    return found
+
+
+def has_images(folder: Path) -> bool:
+    """Whether an image file is in a folder or in any folder in it."""
+    return any(map(_has_image, _each(folder)))
+
+
+def _each(folder: Path) -> Iterator[Path]:
+    """A folder and all folders in it, nearest first, each once however often links lead there."""
+    seen: set[tuple[int, int]] = set()
+    waiting = deque([(folder, 0)])
+    while waiting:
+        here, depth = waiting.popleft()
+        status = here.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        if depth > _DEEPEST:
+            raise DataError(f"data {shown(here)}: lies more than {_DEEPEST} folders deep; move it up")
+        yield here
+        waiting.extend((path, depth + 1) for path in _folders(here))
+
+
+def _beside(folders: Sequence[Path]) -> list[str]:
+    counts = {path: len(_walk(path).images) for path in folders}
+    return [
+        f"left out {_images(count)} in {shown(path)}, which is none of train, val and test"
+        for path, count in counts.items()
+        if count
+    ]
+
+
+def _loose(counts: Mapping[Path, int]) -> list[str]:
+    return [
+        f"left out {_images(count)} in {shown(path)} itself, which are in no class folder"
+        for path, count in counts.items()
+        if count
+    ]
+
+
+def _deep(places: Sequence[Path]) -> list[str]:
+    if not places:
+        return []
+    more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+    return [f"images in subfolders count for the class above them: {', '.join(map(shown, places[:_NAMED]))}{more}"]
+
+
+def _others(left: Counter[str]) -> list[str]:
+    if not left:
+        return []
+    kinds = ", ".join(f"{count} {shown(kind)}" for kind, count in left.most_common(6))
+    more = f" and {len(left) - 6} more kinds" if len(left) > 6 else ""
+    files = f"{left.total()} files that are not read as images"
+    if left.total() == 1:
+        files = "1 file that is not read as an image"
+    return [f"left out {files}: {kinds}{more}; convert images to PNG or JPEG"]
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"

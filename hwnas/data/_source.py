@@ -1,0 +1,168 @@
+"""From a source to an `ImageData`: labels first, then every image straight to its place, so that none is held twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hwnas._errors import DataError
+from hwnas.data._images import ImageArray, ImageData, LabelArray, Split, moments
+from hwnas.data._names import require_class_names, shown
+from hwnas.data._splits import (
+    TEST_FRACTION,
+    VALIDATION_FRACTION,
+    VALIDATION_MOST,
+    Indices,
+    split_off,
+    subset,
+)
+
+
+class Canvas:
+    """Room for the chosen images of a data set.
+
+    Args:
+        name: of the data set, for messages.
+        totals: images of each part that the source has.
+        chosen: for each part to be made, the part of the source it is taken from and the ascending indices there.
+    """
+
+    def __init__(self, name: str, totals: Mapping[str, int], chosen: Mapping[str, tuple[str, Indices]]) -> None:
+        self._name = name
+        self._chosen = chosen
+        self._images: dict[str, ImageArray] = {}
+        self._left = sum(len(indices) for _, indices in chosen.values())
+        self._target = {part: np.full(total, -1, dtype=np.int8) for part, total in totals.items()}
+        self._row = {part: np.zeros(total, dtype=np.int64) for part, total in totals.items()}
+        for code, (part, indices) in enumerate(chosen.values()):
+            self._target[part][indices] = code
+            self._row[part][indices] = np.arange(len(indices))
+        self._lock = threading.Lock()
+
+    def kept(self, part: str) -> Indices:
+        """Ascending indices of the images of a source's part that are wanted."""
+        return np.flatnonzero(self._target[part] >= 0)
+
+    def put(
+        self, part: str, first: int, images: ImageArray, change: Callable[[ImageArray], ImageArray] | None = None
+    ) -> None:
+        """Keep what is wanted of some images; from any thread.
+
+        Args:
+            part: of the source.
+            first: index of the first of them there.
+            images: ``(n, C, H, W)``; grey ones become colour where the set has both.
+            change: what is done to the wanted ones first.
+
+        Raises:
+            DataError: the source has more images than it said.
+        """
+        targets, rows = (kept[part][first : first + len(images)] for kept in (self._target, self._row))
+        if len(targets) != len(images):
+            raise self._changed()
+        wanted = targets >= 0
+        if not wanted.any():
+            return
+        if not wanted.all():
+            images, targets, rows = images[wanted], targets[wanted], rows[wanted]
+        if change is not None:
+            images = change(images)
+        with self._lock:
+            self._make_room(images)
+            for code, name in enumerate(self._chosen):
+                here = targets == code
+                if here.any():
+                    self._images[name][rows[here]] = images if here.all() else images[here]
+            self._left -= len(images)
+
+    def take(self, name: str) -> ImageArray:
+        """The images of a part, ``(N, C, H, W)``; once.
+
+        Raises:
+            DataError: the source has fewer images than it said.
+        """
+        if self._left:
+            raise self._changed()
+        return self._images.pop(name)
+
+    def _make_room(self, images: ImageArray) -> None:
+        channels, *size = images.shape[1:]
+        if not self._images:
+            for name, (_, indices) in self._chosen.items():
+                self._images[name] = np.empty((len(indices), channels, *size), dtype=np.uint8)
+        for name, grey in self._images.items():
+            if grey.shape[1] < channels:
+                colour = np.empty((len(grey), channels, *size), dtype=np.uint8)
+                colour[:] = grey
+                self._images[name] = colour
+
+    def _changed(self) -> DataError:
+        return DataError(f"data {shown(self._name)}: it changed while it was read; try again")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a reader knows of a data set before it reads an image.
+
+    Attributes:
+        classes: class names, in the order of the labels.
+        labels: of all images, by part: ``train``, perhaps ``validation`` and ``test``.
+        fill: puts all images onto a canvas.
+        notes: lines for people about what is left out; `fill` may add some.
+    """
+
+    classes: Sequence[str]
+    labels: Mapping[str, LabelArray]
+    fill: Callable[[Canvas], None]
+    notes: list[str] = field(default_factory=list)
+
+
+def assemble(name: str, source: Source, *, seed: int, limit: int | None) -> ImageData:
+    """Read the parts that a source has (``train``, perhaps ``validation`` and ``test``) into an `ImageData`.
+
+    A missing test part is split off the train part the same way for every seed, so that runs with different
+    seeds report on the same images; a missing validation part is split off from `seed`.
+
+    Raises:
+        DataError: a class has too few images to split, or an image cannot be read.
+    """
+    require_class_names(name, source.classes)
+    chosen = _choose(name, source, seed, limit)
+    canvas = Canvas(name, {part: len(labels) for part, labels in source.labels.items()}, chosen)
+    source.fill(canvas)
+    parts = {
+        part: Split(canvas.take(part), source.labels[origin][indices]) for part, (origin, indices) in chosen.items()
+    }
+    scaled = moments(parts["train"].images)
+    return ImageData(
+        name,
+        tuple(source.classes),
+        **parts,
+        mean=tuple(mean for mean, _ in scaled),
+        std=tuple(std for _, std in scaled),
+        notes=tuple(source.notes),
+    )
+
+
+def _choose(name: str, source: Source, seed: int, limit: int | None) -> dict[str, tuple[str, Indices]]:
+    """For each part of the result, the source's part that it is taken from and the indices there."""
+    labels, classes = source.labels, source.classes
+    kept = {
+        part: subset(shown(name), found, limit, needed=4 - len(labels) if part == "train" else 1)
+        for part, found in labels.items()
+    }
+    chosen = {part: (part, indices) for part, indices in kept.items()}
+    train = kept["train"]
+    if "test" not in kept:
+        needed = 2 + ("validation" not in kept)
+        rest, held = split_off(shown(name), labels["train"][train], classes, TEST_FRACTION, seed=0, needed=needed)
+        train, chosen["test"] = train[rest], ("train", train[held])
+    if "validation" not in kept:
+        fraction = min(VALIDATION_FRACTION, VALIDATION_MOST / max(1, len(train)))
+        rest, held = split_off(shown(name), labels["train"][train], classes, fraction, seed=seed, needed=2)
+        train, chosen["validation"] = train[rest], ("train", train[held])
+    chosen["train"] = ("train", train)
+    return chosen
