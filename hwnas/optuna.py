@@ -236,7 +236,7 @@ class _Numbers:
 
     def code(self, value: Any) -> int | None:
         """The code of the nearest value; None outside the range."""
-        if not isinstance(value, Real) or not self._values[0] <= value <= self._high:
+        if not isinstance(value, Real) or not self._values[0] <= float(value) <= self._high:
             return None
         return int(np.argmin(np.abs(self._scale(self._values) - self._scale(value))))
 

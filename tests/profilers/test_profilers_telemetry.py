@@ -23,7 +23,9 @@ def imported(tree):
 
 def test_one_place_alone_loads_onnx_runtime():
     found = {}
-    for path in [path for package in ("hwnas", "profilers", "latency_tables") for path in (ROOT / package).rglob("*.py")]:
+    for path in [
+        path for package in ("hwnas", "profilers", "latency_tables") for path in (ROOT / package).rglob("*.py")
+    ]:
         lines = [(number, name) for number, name in imported(ast.parse(path.read_text())) if "onnxruntime" in name]
         lines = [(number, name) for number, name in lines if name.split(".")[0] == "onnxruntime"]
         if lines:
@@ -48,8 +50,8 @@ def test_telemetry_is_switched_off_at_each_use(monkeypatch, known):
 
 
 def test_quantising_switches_it_off_too(monkeypatch):
-    from profilers import build_onnx, ops, quantize_model, random_weights
     from latency_tables import INPUT, GraphBuilder
+    from profilers import build_onnx, ops, quantize_model, random_weights
 
     onnxruntime = pytest.importorskip("onnxruntime")
     calls = []
