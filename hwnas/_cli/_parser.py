@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
+from hwnas._about import about_lines
 from hwnas._version import __version__
 
 _EVALUATOR_HELP = (
@@ -21,8 +22,11 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"hwnas: error: {' '.join(message.split())} (see `{self.prog} --help`)\n")
 
     def format_help(self) -> str:
-        """The help, with the names of installed plug-ins where the command takes some."""
+        """The help, with what the spaces, evaluators and strategies are that the command takes, and plug-ins' names."""
         text = super().format_help()
+        if "--strategy" in self._option_string_actions:
+            for kind, title in (("evaluator", "evaluators"), ("strategy", "strategies"), ("space", "spaces")):
+                text += "\n".join(["", f"{title} (--{kind}):", *about_lines(kind), ""])
         taken = [
             kind for kind in ("space", "strategy", "evaluator", "device") if f"--{kind}" in self._option_string_actions
         ]
@@ -152,7 +156,7 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         "--data", default="digits", help="digits (default), a folder of images or of CIFAR-10, an .npz file"
     )
     command.add_argument("--data-limit", type=int, help="use at most this many images of each part")
-    command = accuracy = parser.add_argument_group("accuracy", "where it comes from: see below")
+    command = accuracy = parser.add_argument_group("accuracy", "the evaluators are listed below")
     command.add_argument("--evaluator", default="supernet", help=_EVALUATOR_HELP)
     command.add_argument("--epochs", type=int, help="epochs of training (default: by the size of the data)")
     command.add_argument("--recipe", help="settings of training, like cutout=0.5,mixup=0.2 (see docs/training.md)")
