@@ -28,7 +28,7 @@ STRATEGIES = {
     "qehvi-hamming": "qehvi, with a model that only counts differing choices",
     "qehvi-learned": "qehvi, with the known costs learned like the accuracy: shows what knowing them is worth",
     "mutation": "changes one choice of a random network of the front at a time",
-    "random": "random networks",
+    "random": "random networks, none twice: what every other strategy must beat",
     "cmaes": "a categorical evolution strategy over the whole space (needs cmaes)",
     "nsga2": "genetic search, survival by rank and crowding",
     "nsga3": "genetic search, survival by rank and reference directions",

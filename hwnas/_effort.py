@@ -45,9 +45,8 @@ class Load:
         threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
         busy = self.cores - self.idle
         if self.threads == self.cores:
-            return (
-                f"training with {threads}: {'the core is' if self.cores == 1 else f'all {self.cores} cores are'} idle"
-            )
+            idle = "the core is" if self.cores == 1 else f"all {self.cores} cores are"
+            return f"training with {threads}: {idle} idle"
         return f"training with {threads}: other work keeps {busy:.1f} of {self.cores} cores busy (--evaluation-threads)"
 
 
