@@ -114,7 +114,8 @@ def _workers(parts: Parts, plan: WorkerPlan, progress: Progress) -> Workers:
 def _prepare_evaluators(parts: Parts, progress: Progress) -> None:
     run = parts.run
     progress(f"preparing evaluator {run.settings.evaluator.partition(':')[0]}")
-    parts.evaluator.prepare(run.folder("evaluator"), announced(every(10.0, progress), progress, "training"))
+    what = "training the first network" if parts.evaluator.name == "train" else "training"
+    parts.evaluator.prepare(run.folder("evaluator"), announced(every(10.0, progress), progress, what))
     if parts.cheap is not None:
         progress(f"preparing its cheap stand-in {parts.cheap.name}")
         parts.cheap.prepare(run.folder("cheap"), every(10.0, progress))

@@ -131,9 +131,9 @@ def test_samples_are_announced_and_the_estimate_is_renewed():
     for done in range(6, 106):
         watch.now += 2.0 if done < 10 else 4.0
         samples.finished(done)
-    assert said[0] == "the other 97 samples take about 3 min (3 min to 4 min), by the 3 so far"
+    assert said[0] == "the other 97 samples take about 3.2 min (2.9 min to 4.0 min), by the 3 so far"
     assert len(said) == 2
-    assert said[1].startswith("the other 90 samples take about 5 min (3 min to 6 min), by the 10 so far")
+    assert said[1].startswith("the other 90 samples take about 4.8 min (3.0 min to 6.0 min), by the 10 so far")
 
 
 def test_a_range_holds_its_middle():
