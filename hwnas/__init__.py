@@ -7,6 +7,7 @@ and strategies of your own are subclasses of `Space` and `Evaluator` and impleme
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,12 @@ def _refuse_shadows() -> None:
             raise ImportError(f"hwnas needs its own package {name!r}, but finds {found}; rename or move that file")
 
 
+def _keep_cores() -> None:
+    """Where the environment lets OpenMP pin threads, look at the cores now: loading torch pins the thread that does."""
+    if any(name in os.environ for name in ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")):
+        importlib.import_module("profilers._cores")
+
+
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'hwnas' has no attribute {name!r}")
@@ -117,3 +124,4 @@ def __dir__() -> list[str]:
 
 
 _refuse_shadows()
+_keep_cores()

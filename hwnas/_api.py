@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from hwnas._bundle import import_table
 from hwnas._devices import make_backend
 from hwnas._errors import HwnasError
 from hwnas._front import pick_network
 from hwnas._given import NO_DATA, Given, input_channels, require_sound
+from hwnas._options import EVALUATOR, SPACE, profiled_space, search_option_names, search_settings
 from hwnas._search import conduct
-from hwnas._settings import OBJECTIVES, SearchSettings, parse_count, parse_latency
+from hwnas._settings import SearchSettings
 from hwnas._tables import build_table, default_table_path, require_drawing
 from hwnas._watch import Lines
 from hwnas._workers import parse_workers
@@ -23,6 +24,8 @@ from hwnas.spaces import Architecture, Space, make_space
 from latency_tables import LatencyTable
 from profilers import Backend
 from search import Strategy, Trial
+
+_A = {"space": "a space", "evaluator": "an evaluator", "device": "a device"}
 
 
 class Measuring(TypedDict, total=False):
@@ -34,6 +37,19 @@ class Measuring(TypedDict, total=False):
     provider: str | None
     protocol: str | None
     channels_last: bool
+
+
+class Profiling(Measuring, total=False):
+    """What else `hwnas profile` takes: settings of a space that is named, and what comes from elsewhere."""
+
+    preset: str | None
+    resolution: str | int | Sequence[int] | None
+    width: str | float | Sequence[float] | None
+    image_size: int | None
+    classes: int | None
+    image_channels: int | None
+    output: str | Path | None
+    result: str | Path | None
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,7 @@ def profile(
     seed: int = 0,
     force: bool = False,
     progress: Callable[[str], None] = lambda text: None,
-    **measuring: Unpack[Measuring],
+    **more: Unpack[Profiling],
 ) -> LatencyTable:
     """Measure a latency table of a space on a device, as ``hwnas profile`` does.
 
@@ -112,19 +128,28 @@ def profile(
         seed: of these networks.
         force: measure again what is there already.
         progress: receives lines for people; `print`, say.
-        measuring: of a device that is named: ``threads``, ``batch``, ``precision``, ``provider``, ``protocol``,
-            ``channels_last``.
+        more: any other option of ``hwnas profile``, by its name there: of a device that is named ``threads``,
+            ``batch``, ``precision``, ``provider``, ``protocol`` and ``channels_last``; of a space that is named
+            ``preset``, ``resolution``, ``width``, ``image_size``, ``classes`` and ``image_channels``; ``output`` for
+            ``out``; ``result``, which is ``--import``, makes the table of a bundle's ``result.json``.
 
     Raises:
         HwnasError, LatencyTableError, ProfilerError: one line each, for people.
     """
     require_drawing(networks, seed)
-    found = make_space(space) if isinstance(space, str) else space
+    measuring = _profiling(more)
+    out = more.get("output") if out is None else out
+    if (result := more.get("result")) is not None:
+        return import_table(result, out, force=force)
+    settings = profiled_space({**more, "space": _name(space)}) if isinstance(space, str) else {}
+    if not isinstance(space, str):
+        _refuse_settings(more, SPACE, "space")
+    found = make_space(space, **settings) if isinstance(space, str) else space
     require_sound(found)
     if isinstance(device, str):
         backend = make_backend(device, image_channels=input_channels(found), progress=progress, **measuring)
     else:
-        _refuse_measuring(measuring)
+        _refuse_settings(measuring, Measuring.__annotations__, "device")
         backend = device
     path = default_table_path(found, backend) if out is None else Path(out)
     return build_table(found, backend, path, networks=networks, seed=seed, force=force, progress=progress)
@@ -138,7 +163,7 @@ def search(
     evaluator: Evaluator | str = "supernet",
     table: LatencyTable | str | Path | None = None,
     budgets: Mapping[str, float | str] | None = None,
-    minimize: Sequence[str] = ("latency",),
+    minimize: str | Sequence[str] = ("latency",),
     samples: int = 200,
     strategy: Strategy | str = "lamoo",
     seed: int = 0,
@@ -161,8 +186,10 @@ def search(
             written or measured in the end, unless the evaluator has weights.
         evaluator: an evaluator of this space, or what ``--evaluator`` takes.
         table: latencies: a table, or its file. None for one that fits this device; without one it is measured.
-        budgets: upper bounds by cost: ``{"latency": "4ms", "params": 600_000}``. Numbers are milliseconds and counts.
-        minimize: costs beside the accuracy: of ``latency``, ``macs``, ``params``, ``memory``.
+        budgets: upper bounds by cost: ``{"latency": "4ms", "params": 600_000}``. Numbers are milliseconds, counts and
+            bytes; a text needs its unit.
+        minimize: costs beside the accuracy: of ``latency``, ``macs``, ``params``, ``memory``; one, several in a
+            sequence, or ``"latency,macs"``.
         samples: architectures to evaluate.
         strategy: a strategy, or what ``--strategy`` takes.
         seed: of everything random.
@@ -171,7 +198,9 @@ def search(
             must then call this below ``if __name__ == "__main__":``.
         ray_address: of the Ray cluster; None for the one that Ray finds.
         progress: receives lines for people; `print`, say.
-        more: any other attribute of `SearchSettings`, such as ``threads``, ``cheap`` or ``finalize``.
+        more: any other option of ``hwnas search``, by its name there with ``_`` for ``-`` (``epochs=4``,
+            ``latency_budget="4ms"``, ``resolution=[16, 32]``), or attribute of `SearchSettings`. Texts are read as on
+            the command line. What is for terminals alone (``--quiet``, ``--json``, ``--debug``) is not taken.
 
     Raises:
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
@@ -195,8 +224,8 @@ def search(
         strategy=_name(strategy),
         table=str(table.source or "the given one") if isinstance(table, LatencyTable) else table and str(table),
         device=device if isinstance(device, str) else str(device.identity()["device"]),
-        budgets=_budgets(budgets or {}),
-        minimize=tuple(minimize),
+        budgets=budgets or {},
+        minimize=minimize,
         samples=samples,
         seed=seed,
     )
@@ -234,40 +263,39 @@ def _require_kinds(space: object, evaluator: object, strategy: object) -> None:
 
 def _settings(given: Given, more: Mapping[str, Any], **named: Any) -> SearchSettings:
     """The settings that names and objects stand for."""
-    known = {field.name for field in fields(SearchSettings)} - named.keys()
+    known = search_option_names() - named.keys()
     for name in more:
         if name not in known:
             raise HwnasError(f"search has no setting {name!r}; it takes {', '.join(sorted(known))}")
     if given.space is not None:
         if "space_settings" in more:
             raise HwnasError("space_settings go with the name of a space; this one has its settings already")
-        named["space_settings"] = given.space.settings
+        _refuse_settings(more, set(SPACE) - {"image_size"}, "space")
+    if given.evaluator is not None:
+        _refuse_settings(more, (*EVALUATOR, "evaluator_options"), "evaluator")
     if given.strategy is not None and more.get("cheap") is not None:
         raise HwnasError("cheap goes with strategy='lamoo', not with an object")
     if given.backend is not None:
-        _refuse_measuring(more)
+        _refuse_settings(more, Measuring.__annotations__, "device")
         named["batch"] = given.backend.batch
-    return SearchSettings(**named, **more)
+    found = search_settings({**named, **more})
+    return found if given.space is None else replace(found, space_settings=given.space.settings)
 
 
-def _refuse_measuring(options: Mapping[str, Any]) -> None:
-    for name in Measuring.__annotations__:
-        if name in options:
-            raise HwnasError(f"{name} goes with the name of a device; this one has its settings already")
+def _profiling(more: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of measuring among those of a profile, which must all be known."""
+    known = {*Profiling.__annotations__, *Measuring.__annotations__}
+    for name in more:
+        if name not in known:
+            raise HwnasError(f"profile has no option {name!r}; it takes {', '.join(sorted(known))}")
+    return {name: value for name, value in more.items() if name in Measuring.__annotations__}
 
 
-def _budgets(budgets: Mapping[str, float | str]) -> dict[str, float]:
-    """Upper bounds by cost name."""
-    found = {}
-    for word, value in budgets.items():
-        if word not in OBJECTIVES:
-            raise HwnasError(f"unknown cost {word!r} in budgets; known costs: {', '.join(OBJECTIVES)}")
-        if isinstance(value, str):
-            value = parse_latency(value) if word == "latency" else parse_count(value)
-        if type(value) not in (int, float) or not 0 < value < math.inf:
-            raise HwnasError(f"budget {word} must be a positive number, or like '4ms' or '600k', not {value!r}")
-        found[OBJECTIVES[word]] = float(value)
-    return found
+def _refuse_settings(options: Mapping[str, Any], names: Iterable[str], thing: str) -> None:
+    """Refuse options of something that is given as an object."""
+    for name in names:
+        if options.get(name) is not None:
+            raise HwnasError(f"{name} goes with the name of {_A[thing]}; this one has its settings already")
 
 
 def _found(trial: Trial, space: Space) -> FoundTrial:

@@ -84,3 +84,22 @@ def import_result(path: Path) -> LatencyTable:
         raise HwnasError(f"{path} is damaged; bring result.json back from the device again") from None
     named = {"name": space.name, "settings": space.settings}
     return table_of_result(result, space.ops(), drawn, space=named, source=str(path))
+
+
+def import_table(result: str | Path, out: str | Path | None, *, force: bool) -> LatencyTable:
+    """Make the table of a bundle's result, and write it.
+
+    Raises:
+        HwnasError: no file is named, or it is there already, or it cannot be written.
+        ProfilerError: the result cannot be used.
+    """
+    if out is None:
+        raise HwnasError("--import wants the table's file: -o table.json")
+    if Path(out).exists() and not force:
+        raise HwnasError(f"{out} exists; choose another -o, or --force to replace it")
+    table = import_result(Path(result))
+    try:
+        table.save(Path(out))
+    except OSError as error:
+        raise HwnasError(f"cannot write {out}: {error.strerror}; choose another place") from None
+    return table

@@ -12,6 +12,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from hwnas._about import ABOUT
 from hwnas._errors import HwnasError
 
 KINDS = {
@@ -112,11 +113,12 @@ def only_taken(maker: Callable[..., Any], options: Mapping[str, object]) -> dict
 
 
 def plugin_lines(own: Mapping[str, Iterable[str]]) -> list[str]:
-    """Every name by kind, ours first, each with the distribution that brings it."""
+    """Every name by kind, ours first, each with the distribution that brings it; of ours also what it is."""
     lines = []
     for kind in KINDS:
         ours = list(own[kind])
-        lines += [f"{kind:10s} {name:20s} hwnas" for name in ours]
+        about = ABOUT.get(kind, {})
+        lines += [f"{kind:10s} {name:20s} hwnas" + (f": {about[name]}" if name in about else "") for name in ours]
         for name in plugin_names(kind):
             taken = " (not usable: a name of hwnas's own)" if name in ours else ""
             lines.append(f"{kind:10s} {name:20s} {distribution_of(kind, name)}{taken}")

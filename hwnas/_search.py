@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._effort import SampleTimes, announced
 from hwnas._errors import HwnasError
 from hwnas._finalize import finalized
 from hwnas._front import spread_along
@@ -17,7 +18,7 @@ from hwnas._prepare import Parts, prepare
 from hwnas._run import Run, TrialJournal
 from hwnas._settings import SearchSettings
 from hwnas._watch import Clock, Interrupted, Lines, Progress, Watcher, every
-from hwnas._workers import Job, Kit, Outcome, WorkerPlan, Workers, make_workers, settle
+from hwnas._workers import Job, Kit, Outcome, WorkerPlan, Workers, make_workers, settle, torch_threads
 from search import Proposal, RestoreError, Study, Trial
 
 FINALISTS = 10
@@ -57,10 +58,12 @@ def conduct(
         Interrupted: the user stopped it; every finished trial is safe.
     """
     plan = workers or WorkerPlan()
-    parts = prepare(settle(settings, out, plan), out, watcher.line, given, parallel=plan.parallel)
+    parts = prepare(settle(settings, out, plan, watcher.line), out, watcher.line, given, parallel=plan.parallel)
     journal = TrialJournal(parts.run.path / "trials.jsonl", parts.run.unhashed)
+    threads = None if plan.parallel else parts.run.settings.evaluation_threads
     try:
-        study = _search(parts, journal, watcher, plan)
+        with torch_threads(threads):
+            study = _search(parts, journal, watcher, plan)
     except KeyboardInterrupt:
         safe = f"{len(journal.records)} trials are safe in {journal.path}"
         raise Interrupted(f"interrupted; {safe}, run the same command again to go on") from None
@@ -111,7 +114,8 @@ def _workers(parts: Parts, plan: WorkerPlan, progress: Progress) -> Workers:
 def _prepare_evaluators(parts: Parts, progress: Progress) -> None:
     run = parts.run
     progress(f"preparing evaluator {run.settings.evaluator.partition(':')[0]}")
-    parts.evaluator.prepare(run.folder("evaluator"), every(10.0, progress))
+    what = "training the first network" if parts.evaluator.name == "train" else "training"
+    parts.evaluator.prepare(run.folder("evaluator"), announced(every(10.0, progress), progress, what))
     if parts.cheap is not None:
         progress(f"preparing its cheap stand-in {parts.cheap.name}")
         parts.cheap.prepare(run.folder("cheap"), every(10.0, progress))
@@ -155,13 +159,15 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
     """
     samples = parts.run.settings.samples
     done = sum(not trial.cheap for trial in study.trials)
-    clock = Clock(done)
+    clock, times = Clock(done), SampleTimes(done, samples, watcher.line)
     while done < samples and (proposals := study.ask()):
         wanted = proposals if proposals[0].cheap else proposals[: samples - done]
         jobs = [Job(one.number, parts.space.decode(one.codes), one.cheap) for one in wanted]
         for proposal, outcome in zip(wanted, workers.evaluate(jobs), strict=True):
             journal.append(_finish(study, proposal, outcome, parts))
-            done += not proposal.cheap
+            if not proposal.cheap:
+                done += 1
+                times.finished(done)
             watcher.trial(journal.records[-1], lambda: clock.status(study, samples))
 
 

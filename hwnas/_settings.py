@@ -16,10 +16,10 @@ OBJECTIVES = {"latency": "latency_ms", "macs": "macs", "params": "params", "memo
 """Names of costs on the command line, and the costs they stand for."""
 FINALIZE = ("none", "finetune", "train")
 """Final training: none, from the weights that the search has, or from scratch."""
-_LATENCY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)?\Z")
+_LATENCY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)?\Z", re.ASCII)
 _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMG]?)B?\Z")
 _MOST = 1e300
-_LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, None: 1.0}
+_LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _COUNT_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -47,7 +47,7 @@ class SearchSettings:
         strategy: what proposes architectures.
         proposals: architectures that it proposes at once, on what is known of those before.
         cheap: a cheap stand-in for the evaluator: another evaluator, or a column of its table; None for none.
-        minimize: costs to minimise beside maximising accuracy (keys of `OBJECTIVES`).
+        minimize: costs to minimise beside maximising accuracy (keys of `OBJECTIVES`); ``"latency,macs"`` is read, too.
         budgets: upper bounds, by cost name (values of `OBJECTIVES`).
         samples: architectures to evaluate.
         seed: of everything random.
@@ -88,6 +88,9 @@ class SearchSettings:
     final_recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        given: object = self.minimize
+        if isinstance(given, str):  # a string is a sequence too, of letters
+            object.__setattr__(self, "minimize", tuple(name.strip() for name in given.split(",")))
         for name in self.minimize:
             if name not in OBJECTIVES:
                 raise HwnasError(f"unknown cost {name!r} in --minimize; known costs: {', '.join(OBJECTIVES)}")
@@ -189,14 +192,16 @@ def _require_types(settings: SearchSettings) -> None:
 
 
 def parse_latency(text: str) -> float:
-    """Milliseconds of ``"4ms"``, ``"250us"``, ``"0.1s"`` or a bare number of milliseconds.
+    """Milliseconds of ``"4ms"``, ``"250us"`` or ``"0.1s"``.
 
     Raises:
-        HwnasError: it is none of these.
+        HwnasError: it is none of these; a number without a unit could be any of them.
     """
     match = _LATENCY.match(text.strip())
     if match is None or float(match.group(1)) <= 0:
         raise HwnasError(f"cannot read the latency {text!r}; write it like 4ms, 250us or 0.1s")
+    if match.group(2) is None:
+        raise HwnasError(f"the latency {text!r} has no unit; write {match.group(1)}ms or {match.group(1)}us")
     return float(match.group(1)) * _LATENCY_UNITS[match.group(2)]
 
 

@@ -29,22 +29,39 @@ CALIBRATION_NETWORKS = 10
 INTERVAL_NETWORKS = 60
 """How many more networks say how far predictions may be off: with ten alone, 90 % intervals hold 75-95 %."""
 HELD_OUT_NETWORKS = 50
+_REMEDY = "set HWNAS_TABLES to a folder, or name the table's file (-o for profile, --table for search)"
 
 
 def table_folder() -> Path:
-    """Where tables are kept and looked for: ``$HWNAS_TABLES``, else the user's data folder."""
+    """Where tables are kept and looked for: ``$HWNAS_TABLES``, else the user's data folder.
+
+    Raises:
+        HwnasError: the user has no home folder.
+    """
     if chosen := os.environ.get("HWNAS_TABLES"):
         return Path(chosen)
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(base) / "hwnas" / "tables"
+    if base := os.environ.get("XDG_DATA_HOME"):
+        return Path(base) / "hwnas" / "tables"
+    try:
+        return Path.home() / ".local" / "share" / "hwnas" / "tables"
+    except RuntimeError:
+        raise HwnasError(f"this user has no home folder to keep latency tables in; {_REMEDY}") from None
 
 
 def default_table_path(space: Space, backend: Backend) -> Path:
-    """One file name for each space on each identity."""
+    """One file name for each space on each identity.
+
+    Raises:
+        HwnasError: there is no folder for it that can be written, and it is not there yet.
+    """
     identity, mark = backend.identity(), space_identity(space).get("fingerprint")
     text = json.dumps([identity, space.name, space.settings, *([mark] if mark else [])], sort_keys=True)
     digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:10]
-    return table_folder() / f"{space.name}-{identity['device']}-{digest}.json"
+    path = table_folder() / f"{space.name}-{identity['device']}-{digest}.json"
+    there = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not os.access(path, os.R_OK) and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise HwnasError(f"cannot write latency tables into {path.parent}; {_REMEDY}")
+    return path
 
 
 def build_table(
@@ -179,9 +196,9 @@ def find_table(space: Space, backend: Backend, folder: Path | None = None) -> La
 
     shipped = Path(latency_tables.__file__).parent / "data"
     identity = backend.identity()
-    for place in (folder or table_folder(), shipped):
+    for place in (folder or _own_folder(), shipped):
         fitting = []
-        for path in sorted(place.glob("*.json")):
+        for path in _tables_in(place):
             try:
                 table = load_table(path)
             except TableFormatError:
@@ -191,6 +208,22 @@ def find_table(space: Space, backend: Backend, folder: Path | None = None) -> La
         if fitting:
             return max(fitting, key=lambda table: table.created)
     return None
+
+
+def _own_folder() -> Path | None:
+    """The user's folder; None for one without a home, who may find a shipped table."""
+    try:
+        return table_folder()
+    except HwnasError:
+        return None
+
+
+def _tables_in(folder: Path | None) -> list[Path]:
+    """Files that may be tables; none where there is no folder, or one that cannot be read."""
+    try:
+        return sorted(folder.glob("*.json")) if folder is not None else []
+    except OSError:
+        return []
 
 
 def _unpriced(table: LatencyTable, space: Space) -> list[Op]:

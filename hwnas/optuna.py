@@ -9,12 +9,14 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import HwnasError
+from hwnas._optuna_constraints import KEY, checked, constraints_of, violations
 from search import Advisor, Domain, Objective, Problem, Trial
 from search.lamoo import LaMOO, Sampler, ScalarSampler
 from search.models import GaussianProcess
@@ -30,7 +32,6 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.samplers._base import _process_constraints_after_trial
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
@@ -42,8 +43,8 @@ FloatArray = npt.NDArray[np.float64]
 _HEDGE = 0.4
 """Share of the proposals from the whole space, as in `hwnas search`."""
 _RELEVANCE = 0.3
-_CONSTRAINTS = "constraints"
-"""Under which Optuna keeps a trial's constraints."""
+_MOST = 1e60
+"""Greater values count as this one: differences and products of them must be numbers."""
 _TRIED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
 
 
@@ -63,6 +64,9 @@ class LaMOOSampler(BaseSampler):
     Parameters that not every finished trial has (of conditional spaces, or of the first trial) are drawn at random.
     Pruned and failed trials are not proposed again and teach nothing. When everything was tried, proposals are random.
 
+    Trials that violate constraints count as worse than all others, the more the farther they are from keeping them. A
+    constraint that a trial lacks is not violated, as Optuna has it; a trial whose constraints failed is not feasible.
+
     Args:
         seed: of everything random; None for another one each time.
         initial: successful trials before which proposals are random.
@@ -70,7 +74,7 @@ class LaMOOSampler(BaseSampler):
         sampler: inner sampler of the leaves; None for a `search.lamoo.ScalarSampler`, which models one random trade-off
             between the objectives at a time.
         constraints_func: as of Optuna's own samplers: numbers of a finished trial, at most 0 where it is feasible.
-            Trials that are not count as worse than all others, the more the larger these numbers.
+            What ``trial.set_constraint`` sets (Optuna 5) is seen without it.
 
     Raises:
         HwnasError: a number is out of range.
@@ -125,9 +129,19 @@ class LaMOOSampler(BaseSampler):
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Keep what the constraints of a finished trial are, where Optuna keeps it."""
-        if self._constraints_func is not None:
-            _process_constraints_after_trial(self._constraints_func, study, trial, state)
+        """Keep what the constraints of a finished trial are, where Optuna keeps it.
+
+        Raises:
+            HwnasError: `constraints_func` gives something else than numbers.
+        """
+        if self._constraints_func is None or state not in (TrialState.COMPLETE, TrialState.PRUNED):
+            return
+        kept: tuple[float, ...] | None = None
+        try:
+            whose = f"constraints_func of trial {trial.number}"
+            kept = checked(self._constraints_func(trial), whose, "it must give numbers, at most 0 where feasible")
+        finally:
+            study._storage.set_trial_system_attr(trial._trial_id, KEY, kept)
 
     @property
     def _strategy(self) -> LaMOO:
@@ -153,22 +167,21 @@ class LaMOOSampler(BaseSampler):
             row = grid.row(one.params)
             if row is None or one.number == now:
                 continue
-            whole = one.state == TrialState.COMPLETE and np.isfinite(one.values).all()
+            whole = one.state == TrialState.COMPLETE and _finite(one.values, len(study.directions))
             told += [one] if whole else []
             found.append(Trial(one.number, row, failed=None if whole else one.state.name))
         if not told:
             return found
         signs = np.array([1.0 if way == optuna.study.StudyDirection.MINIMIZE else -1.0 for way in study.directions])
-        losses = np.array([one.values for one in told], dtype=np.float64) * signs
-        if self._constraints_func is not None:
-            losses = _penalised(losses, [self._constraints_of(one) for one in told])
-        values = iter((losses * signs).tolist())
+        losses = np.clip(np.array([one.values for one in told], dtype=np.float64) * signs, -_MOST, _MOST)
+        beyond = violations([constraints_of(one, self._constraints_func) for one in told])
+        values = iter((_penalised(losses, beyond) * signs).tolist())
         return [replace(one, values=_named(next(values))) if one.ok else one for one in found]
 
-    def _constraints_of(self, one: FrozenTrial) -> Sequence[float]:
-        assert self._constraints_func is not None
-        kept: Sequence[float] | None = one.system_attrs.get(_CONSTRAINTS)
-        return self._constraints_func(one) if kept is None else kept
+
+def _finite(values: Sequence[float] | None, count: int) -> bool:
+    """Whether a finished trial has a number for each objective; in a damaged storage it need not."""
+    return values is not None and len(values) == count and all(math.isfinite(value) for value in values)
 
 
 def _named(values: Sequence[float]) -> dict[str, float]:
@@ -190,7 +203,7 @@ class _Categories:
         """The code of a category; None where it is none."""
         try:
             return int(self._distribution.to_internal_repr(value))
-        except ValueError:
+        except (TypeError, ValueError):
             return None
 
     def features(self, codes: IntArray) -> FloatArray:
@@ -223,7 +236,7 @@ class _Numbers:
 
     def code(self, value: Any) -> int | None:
         """The code of the nearest value; None outside the range."""
-        if isinstance(value, str) or not self._values[0] <= value <= self._high:
+        if not isinstance(value, Real) or not self._values[0] <= float(value) <= self._high:
             return None
         return int(np.argmin(np.abs(self._scale(self._values) - self._scale(value))))
 
@@ -265,12 +278,8 @@ def _column(distribution: BaseDistribution, points: int) -> _Categories | _Numbe
     raise HwnasError(f"LaMOOSampler knows no {type(distribution).__name__}; use categories, integers or floats")
 
 
-def _penalised(losses: FloatArray, violations: Sequence[Sequence[float]]) -> FloatArray:
-    """Losses ``(n, m)``, those of trials that violate constraints beyond the worst of all, the more the farther."""
-    excess = np.maximum(np.array(violations, dtype=np.float64).reshape(len(losses), -1), 0.0)
-    if not excess.any():
-        return losses
-    share = (excess / np.where(excess.max(axis=0) > 0, excess.max(axis=0), 1.0)).mean(axis=1)
+def _penalised(losses: FloatArray, share: FloatArray) -> FloatArray:
+    """Losses ``(n, m)``, those of trials that violate constraints by ``(n,)`` beyond the worst of all."""
     span = np.ptp(losses, axis=0)
     beyond = losses.max(axis=0) + np.where(span > 0, span, 1.0) * share[:, None]
     return np.where(share[:, None] > 0, beyond, losses)

@@ -53,8 +53,10 @@ def grown_bytes(log: str, model: str) -> int | None:
 def _log_inferences(models: Sequence[str]) -> None:
     """In the process that is watched: an arena that grows by what is asked for and is emptied after each inference."""
     import numpy as np
-    import onnxruntime as ort
 
+    from profilers._session import runtime
+
+    ort = runtime()
     ort.set_default_logger_severity(1)
     memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     arena = {"max_mem": _ACCEPT_ALL, "arena_extend_strategy": _SAME_AS_REQUESTED, "initial_chunk_size_bytes": 256}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import re
@@ -11,6 +10,19 @@ from pathlib import Path
 
 import psutil
 
+from profilers._cores import cgroup_cores, core_mask, usable_cores
+
+__all__ = [
+    "cgroup_cores",
+    "core_cache_bytes",
+    "core_mask",
+    "cpu_environment",
+    "cpu_identity",
+    "cpu_model",
+    "cpu_revision",
+    "isa_flags",
+    "usable_cores",
+]
 _ISA = re.compile(r"^(avx\w*|amx\w*|fma|f16c|sse4_2|vnni\w*|asimd\w*|sve\w*|neon|fphp|i8mm|bf16|vfpv4|rv\w+)$")
 
 
@@ -48,33 +60,6 @@ def isa_flags() -> list[str]:
     """Instruction set extensions that change which kernels a runtime picks, sorted."""
     words = (_cpuinfo().get("flags") or _cpuinfo().get("Features") or "").split()
     return sorted({word for word in words if _ISA.match(word)})
-
-
-def core_mask() -> list[int]:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def usable_cores() -> int:
-    """Cores that threads can really use: the smaller of the affinity mask and the container's CPU quota."""
-    return max(1, min(len(core_mask()), cgroup_cores() or len(core_mask())))
-
-
-def cgroup_cores(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """The container's CPU quota in whole cores (cgroup v2, then v1); None where there is none."""
-    try:
-        quota, period = (root / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    if quota == "max" or int(quota) < 0:
-        return None
-    return max(1, math.floor(int(quota) / int(period)))
 
 
 def core_cache_bytes(root: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:

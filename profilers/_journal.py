@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,10 @@ from profilers._sampling import Runnable, Sampler, SamplingSettings
 _FORMAT = "hwnas-samples"
 _VERSION = 1
 _BEGINS = b'{"format": "hwnas-samples", '
+_FIRST_ROUNDS = 3
+"""So many rounds tell how long a pass takes."""
+_WORTH_S = 20.0
+"""A shorter pass is not announced."""
 
 
 class SampleJournal:
@@ -115,6 +120,15 @@ class SampleJournal:
         self.close()
 
 
+def pass_seconds(round_s: float, settings: SamplingSettings) -> tuple[float, float]:
+    """The least and the most that a pass takes whose rounds take `round_s` with everything still sampled.
+
+    The least is when all converge at once; later rounds, of what has not, are shorter.
+    """
+    least = settings.min_rounds * round_s
+    return least, max(least, min(settings.max_rounds * round_s, settings.max_seconds + round_s))
+
+
 def sample_into(
     journal: SampleJournal,
     runnables: Mapping[str, Runnable],
@@ -149,7 +163,15 @@ def sample_into(
     progress(f"warming up {what}")
     journal.write_repeats(sampler.choose_repeats())
 
+    began, rounds = time.monotonic(), 0
+
     def on_progress(done: int, cap: int, active: int) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == done == _FIRST_ROUNDS:  # a resumed pass has less to do
+            low, high = pass_seconds((time.monotonic() - began) / rounds, settings)
+            if high >= _WORTH_S:
+                progress(f"{what} takes {low:.0f} to {high:.0f} s, by its first {rounds} rounds")
         if done % 10 == 0 or not active:
             progress(f"{what}: round {done} (at most {cap}), {active} of {len(runnables)} still sampled")
 

@@ -28,6 +28,10 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
         ranges: smallest and largest value of each tensor (`tensor_ranges`); None assumes `ASSUMED_RANGE` for all.
     """
     import onnx
+
+    from profilers._session import runtime
+
+    runtime()  # before its parts
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer

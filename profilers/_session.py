@@ -6,6 +6,7 @@ This module also runs on devices that are measured from elsewhere: it keeps to P
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from profilers._cores import release_cores
 from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
 
 PROVIDER = "CPUExecutionProvider"
@@ -26,6 +28,24 @@ _SWEEP_MODEL = bytes.fromhex(
 )
 """An ONNX file (opset 17): the largest number of each row of a matrix. Devices need no package to build it with."""
 _SWEEP_ROW = 1024
+
+
+def runtime() -> Any:
+    """ONNX Runtime, with its telemetry off: nothing about models and machines goes to its makers.
+
+    Every use of ONNX Runtime goes through here. The variable counts when the library is loaded, the function from then
+    on; old versions know neither.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    disable = getattr(onnxruntime, "disable_telemetry_events", None)
+    if disable is not None:
+        disable()
+    return onnxruntime
 
 
 def make_session(
@@ -50,8 +70,8 @@ def make_session(
     Raises:
         DeviceUnavailableError: this process already measures with another number of threads.
     """
-    import onnxruntime
-
+    onnxruntime = runtime()
+    release_cores()  # threads that the session makes run where this one may
     options = onnxruntime.SessionOptions()
     _set_threads(options, threads, measuring, spinning)
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -88,8 +108,7 @@ def _set_threads(options: Any, threads: int, measuring: bool, spinning: bool) ->
 
 
 def _make_pool(threads: int) -> None:
-    import onnxruntime
-
+    onnxruntime = runtime()
     if not hasattr(onnxruntime, "set_global_thread_pool_sizes"):
         return  # an old version: each session has its own
     try:
@@ -117,8 +136,7 @@ class BoundSession:
     def __init__(
         self, model: bytes | str, *, threads: int, seed: int = 0, provider: str = PROVIDER, sweep_bytes: int = 0
     ) -> None:
-        import onnxruntime
-
+        onnxruntime = runtime()
         try:
             self._sweep = _cache_sweep(threads, sweep_bytes) if sweep_bytes else None
             self._session = make_session(model, threads=threads, provider=provider, measuring=True)
@@ -170,8 +188,7 @@ class CacheSweep:
     """
 
     def __init__(self, threads: int, size: int) -> None:
-        import onnxruntime
-
+        onnxruntime = runtime()
         self._session = make_session(_SWEEP_MODEL, threads=threads, measuring=True, spinning=False)
         numbers = np.ones((math.ceil(size / (4 * _SWEEP_ROW)), _SWEEP_ROW), dtype=np.float32)
         self._kept = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in (numbers, numbers[:, :1].copy())]
@@ -213,7 +230,7 @@ def installed_providers() -> list[str]:
         DeviceUnavailableError: it is not installed.
     """
     try:
-        import onnxruntime
+        onnxruntime = runtime()
     except ModuleNotFoundError:
         raise DeviceUnavailableError(
             "device cpu needs ONNX Runtime, which is not installed: pip install onnxruntime"

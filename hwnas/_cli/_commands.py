@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hwnas._cli._output import measuring, progress_lines, save, say, write_file
+from hwnas._cli._output import progress_lines, save, say, write_file
 from hwnas._cli._spaces import space_settings
 from hwnas._errors import HwnasError
-from hwnas._settings import SearchSettings, parse_count, parse_latency, parse_recipe
+from hwnas._options import search_option_names, search_settings
 
 
 def run_fit(options: argparse.Namespace) -> None:
@@ -40,37 +40,8 @@ def run_search(options: argparse.Namespace) -> None:
     from hwnas._search import run_search as search
     from hwnas._workers import parse_workers
 
-    budgets = {
-        "latency_ms": parse_latency(options.latency_budget) if options.latency_budget else None,
-        "macs": parse_count(options.macs_budget) if options.macs_budget else None,
-        "params": parse_count(options.params_budget) if options.params_budget else None,
-        "peak_memory_bytes": parse_count(options.memory_budget) if options.memory_budget else None,
-    }
-    nasbench = options.space == "nasbench201"
-    settings = SearchSettings(
-        device=options.device,
-        **measuring(options),
-        space=options.space,
-        space_settings=space_settings(options),
-        data=options.data,
-        data_limit=options.data_limit,
-        image_size=None if nasbench and options.evaluator.startswith("table:") else options.image_size,
-        evaluator=options.evaluator,
-        evaluator_options=_evaluator_options(options),
-        evaluation_threads=options.evaluation_threads,
-        strategy=options.strategy,
-        proposals=options.proposals,
-        cheap=options.cheap,
-        minimize=tuple(options.minimize.split(",")),
-        budgets={name: value for name, value in budgets.items() if value is not None},
-        samples=options.samples,
-        seed=options.seed,
-        table=options.table,
-        not_here=options.not_here,
-        latency_column=options.latency_column,
-        finalize=options.finalize,
-        final_recipe=_recipe("--final-recipe", options.final_recipe, options.final_epochs),
-    )
+    names = search_option_names()
+    settings = search_settings({name: value for name, value in vars(options).items() if name in names})
     workers = parse_workers(options.workers, options.ray_address)
     watcher = make_watcher(options.quiet, options.json, progress_lines())
     try:
@@ -257,24 +228,3 @@ def run_doctor(options: argparse.Namespace) -> None:
         say(f"{finding.status:8s} {finding.check}: {finding.text}" + (f" -> {finding.fix}" if finding.fix else ""))
     warnings = sum(finding.status == "warning" for finding in found)
     say(f"{warnings} of {len(found)} findings spoil measurements" if warnings else "nothing spoils measurements here")
-
-
-def _evaluator_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Options of the evaluator that were given; those of another evaluator are refused."""
-    found = _recipe("--recipe", options.recipe, options.epochs)
-    own = {"halving": ("train", options.halving), "sampling": ("supernet", options.supernet_sampling)}
-    for name, (evaluator, value) in own.items():
-        if value is not None:
-            if options.evaluator != evaluator:
-                option = "--supernet-sampling" if name == "sampling" else "--halving"
-                raise HwnasError(f"{option} goes with --evaluator {evaluator}")
-            found[name] = value
-    if options.accuracy_column is not None:
-        found["accuracy_column"] = options.accuracy_column
-    return found
-
-
-def _recipe(option: str, text: str | None, epochs: int | None) -> dict[str, Any]:
-    """Settings of a training, with the epochs that have an option of their own."""
-    recipe = parse_recipe(option, text) if text is not None else {}
-    return recipe if epochs is None else {**recipe, "epochs": epochs}

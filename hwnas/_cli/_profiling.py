@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas._cli._output import measuring, progress_lines, save, say
-from hwnas._cli._spaces import space_settings
-from hwnas._errors import HwnasError
+from hwnas._cli._output import measuring, progress_lines, say
+from hwnas._options import profiled_space
 from hwnas._settings import parse_count
 
 if TYPE_CHECKING:
@@ -69,20 +68,13 @@ def _profiled_space(options: argparse.Namespace) -> dict[str, Any]:
     from hwnas._tables import require_drawing
 
     require_drawing(options.networks, options.seed)
-    if options.space == "mobilenetv3" and options.image_size is not None:
-        raise HwnasError("--image-size is an option of nasbench201; mobilenetv3 takes --resolution")
-    return space_settings(options)
+    return profiled_space(vars(options))
 
 
 def _import(options: argparse.Namespace) -> None:
-    from hwnas._bundle import import_result
+    from hwnas._bundle import import_table
 
-    if options.output is None:
-        raise HwnasError("--import wants the table's file: -o table.json")
-    if Path(options.output).exists() and not options.force:
-        raise HwnasError(f"{options.output} exists; choose another -o, or --force to replace it")
-    table = import_result(Path(options.result))
-    save(table, options.output)
+    table = import_table(options.result, options.output, force=options.force)
     _show_profile(table, Path(options.output))
 
 

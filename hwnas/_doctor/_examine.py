@@ -22,6 +22,7 @@ _EVERYWHERE: tuple[Probe, ...] = (
     _processor.neighbours,
     _processor.affinity,
     _surroundings.thread_limits,
+    _surroundings.thread_pinning,
     _surroundings.packages,
     _surroundings.providers,
     _surroundings.cuda,

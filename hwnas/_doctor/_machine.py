@@ -73,9 +73,9 @@ def watch_neighbours(seconds: float = SAMPLE_S) -> list[Neighbour]:
 
 def own_cores() -> tuple[int, ...]:
     """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
+    from profilers._cores import core_mask
+
+    return tuple(core_mask())
 
 
 def providers_here() -> list[str]:

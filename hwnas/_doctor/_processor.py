@@ -47,17 +47,16 @@ def neighbours(machine: Machine) -> list[Finding]:
 
 
 def quota(machine: Machine) -> list[Finding]:
-    """The container's share of processor time against the cores that are seen."""
-    from profilers._fingerprint import cgroup_cores
+    """The share of processor time of the process's control groups against the cores that are seen."""
+    from profilers._cores import cgroup_cores, cgroup_folders
 
-    try:
-        cores = cgroup_cores(machine.root / "sys/fs/cgroup")
-    except ValueError:
-        cores = None
+    where = machine.root / "sys/fs/cgroup", machine.root / "proc/self/cgroup"
+    cores = cgroup_cores(*where)
     throttled = 0
-    for line in (machine.text("sys/fs/cgroup/cpu.stat") or "").splitlines():
-        name, _, value = line.partition(" ")
-        throttled = int(value) if name == "nr_throttled" and value.isdigit() else throttled
+    for folder in cgroup_folders(*where):
+        for line in (machine.text(str(folder.relative_to(machine.root) / "cpu.stat")) or "").splitlines():
+            name, _, value = line.partition(" ")
+            throttled = max(throttled, int(value) if name == "nr_throttled" and value.isdigit() else 0)
     found = []
     if cores is not None and cores < len(machine.cores):
         text = f"the container's quota is {cores} cores, {len(machine.cores)} are seen: more threads are throttled"

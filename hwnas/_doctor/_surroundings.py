@@ -32,6 +32,18 @@ def thread_limits(machine: Machine) -> list[Finding]:
     return [Finding("thread limits", "info", text, f"unset {' '.join(found)} to train on all cores")]
 
 
+def thread_pinning(machine: Machine) -> list[Finding]:
+    """Environment variables that let OpenMP pin threads to cores."""
+    from profilers._cores import pinning
+
+    found = pinning(machine.environment)
+    if not found:
+        return [Finding("thread pinning", "ok", "no environment variable pins threads")]
+    told = ", ".join(f"{name}={value}" for name, value in found.items())
+    text = f"{told}: OpenMP pins threads of training to cores; measurements and workers use all cores"
+    return [Finding("thread pinning", "info", text, f"unset {' '.join(found)} if training is slow beside other work")]
+
+
 def memory(machine: Machine) -> list[Finding]:
     """Whether pages are swapped out."""
     pairs = [line.partition(":") for line in (machine.text("proc/meminfo") or "").splitlines()]

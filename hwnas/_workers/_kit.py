@@ -46,7 +46,7 @@ class Bench:
         """
         began = time.perf_counter()
         try:
-            with _threads(self._threads):
+            with torch_threads(self._threads):
                 found = self.evaluator(job).evaluate(job.arch)
         except NoAccuracyError as error:
             return Outcome(None, str(error), time.perf_counter() - began)
@@ -143,7 +143,8 @@ def _blank(evaluator: Evaluator) -> Evaluator:
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Let torch compute with `count` threads for a while; None leaves it as it is, and need not load it."""
     if count is None:
         yield
         return

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hwnas._effort import choose_threads
 from hwnas._errors import HwnasError
 from hwnas._run import Run
 from hwnas._settings import SearchSettings
@@ -55,11 +56,13 @@ def parse_workers(workers: str, ray_address: str | None) -> WorkerPlan:
     return WorkerPlan(count=int(workers))
 
 
-def settle(settings: SearchSettings, out: Path, plan: WorkerPlan) -> SearchSettings:
+def settle(
+    settings: SearchSettings, out: Path, plan: WorkerPlan, progress: Progress = lambda text: None
+) -> SearchSettings:
     """The settings with the threads of an evaluation, where these were left open.
 
-    A run that has trials keeps its number. A new one lets torch choose where evaluations are made one by one, and
-    otherwise divides the cores of this machine among the workers; a task of a Ray cluster gets one core.
+    A run that was begun keeps its number. A new one takes the cores that are idle where evaluations are made one by
+    one, and otherwise divides the cores of this machine among the workers; a task of a Ray cluster gets one core.
 
     Raises:
         HwnasError: the workers cannot evaluate with these settings.
@@ -74,9 +77,21 @@ def settle(settings: SearchSettings, out: Path, plan: WorkerPlan) -> SearchSetti
     if out.is_dir() and Run(out, settings, {}).has_trials():
         return replace(settings, evaluation_threads=Run.open(out).settings.evaluation_threads)
     if not plan.parallel:
-        return settings
+        begun, threads = _begun(settings, out)
+        if not begun:
+            threads = choose_threads(settings.evaluator, settings.device, progress)
+        return replace(settings, evaluation_threads=threads)
     share = 1 if plan.ray_address is not None else max(1, usable_cores() // plan.count)
     return replace(settings, evaluation_threads=min(share, _allowed(share)))
+
+
+def _begun(settings: SearchSettings, out: Path) -> tuple[bool, int | None]:
+    """Whether the folder holds a run of this evaluator without trials (its training goes on), and its threads."""
+    try:
+        before = Run.open(out).settings
+    except (HwnasError, OSError):
+        return False, None
+    return before.evaluator == settings.evaluator, before.evaluation_threads
 
 
 def make_workers(plan: WorkerPlan, kit: Kit, progress: Progress, *, gpu: bool = False) -> Workers:

@@ -17,6 +17,7 @@ from hwnas._workers._base import Attempts, Workers, in_order
 from hwnas._workers._kit import Kit
 from hwnas._workers._messages import Job, Outcome, Reply
 from hwnas._workers._process import READY, work
+from profilers._cores import unpinned
 
 _MOST_FALSE_STARTS = 3
 """So many workers in a row that die before they are ready end the search."""
@@ -133,8 +134,8 @@ class _Hand:
         self.connection: Connection
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=work, args=(theirs, packed), daemon=True)
-        with suppress(BrokenPipeError), _interrupts_held_back():  # one that dies in between is noticed when it is heard
-            self.process.start()
+        with suppress(BrokenPipeError), _interrupts_held_back(), unpinned():
+            self.process.start()  # one that dies in between is noticed when it is heard
         theirs.close()
 
     @property

@@ -13,6 +13,7 @@ MODULES = (
     "latency_tables/_errors.py",
     "latency_tables/_files.py",
     "profilers/_arena.py",
+    "profilers/_cores.py",
     "profilers/_energy.py",
     "profilers/_errors.py",
     "profilers/_fingerprint.py",

@@ -12,7 +12,7 @@ from profilers._energy import RaplCounter, energy_mj
 from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, ProfilerError, UnsupportedGraphError
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity, usable_cores
 from profilers._remote._store import ModelStore
-from profilers._session import BoundSession, installed_providers, optimised_model
+from profilers._session import BoundSession, installed_providers, optimised_model, runtime
 
 Answer = tuple[dict[str, Any], bytes]
 KINDS = ((UnsupportedGraphError, "unsupported"), (EnergyUnavailableError, "energy"), (ProfilerError, "unavailable"))
@@ -148,9 +148,7 @@ def _runtime_version() -> str:
     try:
         return version("onnxruntime")
     except ImportError:  # onnxruntime-gpu and others hold the same module under names of their own
-        import onnxruntime
-
-        found = getattr(onnxruntime, "__version__", None)
+        found = getattr(runtime(), "__version__", None)
         if not isinstance(found, str):
             raise DeviceUnavailableError("the installed ONNX Runtime does not say its version") from None
         return found

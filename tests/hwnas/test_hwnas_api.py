@@ -294,6 +294,26 @@ def test_a_space_that_does_not_fit_together_is_refused(search, space, message):
         ),
         ({"budgets": {"speed": 1}}, "unknown cost 'speed' in budgets; known costs: latency, macs, params, memory"),
         ({"budgets": {"macs": 0}}, "budget macs must be a positive number, or like '4ms' or '600k', not 0"),
+        ({"budgets": {"latency": "0.3"}}, "the latency '0.3' has no unit; write 0.3ms or 0.3us"),
+        ({"latency_budget": "0.3"}, "the latency '0.3' has no unit; write 0.3ms or 0.3us"),
+        (
+            {"latency_budget": float("nan")},
+            "budget latency must be a positive number, or like '4ms' or '600k', not nan",
+        ),
+        (
+            {"budgets": {"latency": 1}, "latency_budget": 2},
+            "budget latency is given twice, in budgets and as latency_budget; leave one out",
+        ),
+        ({"budgets": "4ms"}, "budgets must be a dictionary, not '4ms'"),
+        ({"minimize": 3}, "minimize must be names, like 'latency' or 'latency,macs', not 3"),
+        (
+            {"minimize": "latency,speed"},
+            "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory",
+        ),
+        ({"samples": "3"}, "--samples must be a whole number, not '3'"),
+        ({"seed": True}, "--seed must be a whole number, not True"),
+        ({"epochs": 4}, "epochs goes with the name of an evaluator; this one has its settings already"),
+        ({"resolution": 8}, "resolution goes with the name of a space; this one has its settings already"),
         ({"budgets": {"latency": "soon"}}, "cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"),
         ({"threads": 2}, "threads goes with the name of a device; this one has its settings already"),
         ({"space_settings": {}}, "space_settings go with the name of a space; this one has its settings already"),
@@ -312,7 +332,7 @@ def test_wrong_arguments_are_refused_in_one_line(search, changes, message):
 
 def test_an_unknown_setting_is_named_with_those_there_are(search):
     message = refused(search, sample=3)
-    assert message.startswith("search has no setting 'sample'; it takes batch, channels_last, cheap, ")
+    assert message.startswith("search has no setting 'sample'; it takes accuracy_column, batch, channels_last, cheap, ")
 
 
 def test_percent_is_no_accuracy(search):

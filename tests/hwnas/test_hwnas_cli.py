@@ -200,6 +200,9 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("search", "--latency-budget", "soon", *out) == (
         "hwnas: error: cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"
     )
+    assert fails("search", "--latency-budget", "0.3", *out) == (
+        "hwnas: error: the latency '0.3' has no unit; write 0.3ms or 0.3us"
+    )
     assert fails("search", "--params-budget", "few", *out) == (
         "hwnas: error: cannot read the amount 'few'; write it like 600k, 2M or 1.5G"
     )

@@ -63,6 +63,20 @@ CASES = [
         "throttled 7 times",
         "quota",
     ),
+    (
+        processor.quota,
+        {"sys/fs/cgroup/a/b/cpu.max": "200000 100000", "proc/self/cgroup": "0::/a/b"},
+        "warning",
+        "quota is 2 cores",
+        "--threads 2",
+    ),
+    (
+        processor.quota,
+        {"sys/fs/cgroup/a/cpu.stat": "nr_throttled 5", "proc/self/cgroup": "0::/a/b"},
+        "warning",
+        "throttled 5 times",
+        "quota",
+    ),
     (processor.siblings, {}, "ok", "no two usable cores", ""),
     (
         processor.siblings,
@@ -154,6 +168,9 @@ def test_what_facts_tell(tmp_path):
     assert one(surroundings.thread_limits, tmp_path).status == "ok"
     assert one(surroundings.thread_limits, tmp_path, environment={"OMP_NUM_THREADS": "1"}).status == "info"
     wide = one(surroundings.thread_limits, tmp_path, environment={"OMP_NUM_THREADS": "9"})
+    assert one(surroundings.thread_pinning, tmp_path).status == "ok"
+    pinned = one(surroundings.thread_pinning, tmp_path, environment={"OMP_PROC_BIND": "true"})
+    assert (pinned.status, pinned.fix) == ("info", "unset OMP_PROC_BIND if training is slow beside other work")
     assert (wide.status, wide.fix) == ("warning", "unset OMP_NUM_THREADS")
     gone = one(surroundings.packages, tmp_path, installed=lambda name: name != "torch")
     assert (gone.status, gone.text) == ("warning", "torch cannot be imported")
@@ -178,7 +195,7 @@ def test_other_systems_say_what_they_do_not_tell(tmp_path):
 
 def test_an_empty_tree_is_no_crash_and_every_check_appears_once(tmp_path):
     checks = [finding.check for finding in examine(machine(tmp_path))]
-    assert len(checks) == len(set(checks)) == 15
+    assert len(checks) == len(set(checks)) == 16
 
 
 def test_neighbours_are_watched_without_harm():
@@ -191,7 +208,7 @@ def test_the_command(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("hwnas._doctor.examine", lambda: examine(machine(tmp_path, {CLOCK: "hpet"})))
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "1 of 15 findings spoil measurements"
+    assert lines[-1] == "1 of 16 findings spoil measurements"
     assert any(line.startswith("warning  clock source: hpet: ") and " -> " in line for line in lines)
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hwnas._about import SPACES, STRATEGIES
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = """
 import hwnas
@@ -146,10 +148,10 @@ def test_they_are_listed_with_ours_and_none_is_loaded(hwnas):
     lines = hwnas("plugins", before=loaded).splitlines()
     assert lines[-1] == "False"
     words = [line.split(maxsplit=2) for line in lines[:-1]]
-    assert ["space", "mobilenetv3", "hwnas"] in words
+    assert ["space", "mobilenetv3", f"hwnas: {SPACES['mobilenetv3']}"] in words
     assert ["space", "toy", "hwnas-toys 1.2"] in words
     assert ["space", "nasbench201", "hwnas-toys 1.2 (not usable: a name of hwnas's own)"] in words
-    assert ["strategy", "lamoo", "hwnas"] in words
+    assert ["strategy", "lamoo", f"hwnas: {STRATEGIES['lamoo']}"] in words
     assert ["strategy", "twice", "more-toys 0.2, other-toys 0.1"] in words
     assert ["evaluator", "wide", "hwnas-toys 1.2"] in words
     assert ["device", "stopwatch", "hwnas-toys 1.2"] in words

@@ -145,19 +145,20 @@ def test_an_interrupt_while_workers_start_is_as_clean(csv, tmp_path):
 def test_threads_of_an_evaluation_are_settled_when_a_run_begins(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("hwnas._workers._plan.usable_cores", lambda: 8)
+    monkeypatch.setattr("hwnas._workers._plan.choose_threads", lambda evaluator, device, say: 5)
     settings, out = SearchSettings(), tmp_path / "run"
 
     def threads(plan, **more):
         return settle(SearchSettings(**more), out, plan).evaluation_threads
 
-    assert threads(WorkerPlan()) is None
+    assert threads(WorkerPlan()) == 5
     assert [threads(WorkerPlan(count)) for count in (2, 3, 99)] == [4, 2, 1]
     assert threads(WorkerPlan(ray_address="auto")) == 1
     assert threads(WorkerPlan(2), evaluator="table:x.csv") is None
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads(WorkerPlan(2)) == 3
     Run.create(out, settle(settings, out, WorkerPlan(2)), {})
-    assert threads(WorkerPlan()) is None  # nothing was evaluated yet
+    assert threads(WorkerPlan()) == 3  # nothing was evaluated yet, but training may have begun
     (out / "trials.jsonl").write_text("{}\n")
     assert [threads(plan) for plan in (WorkerPlan(), WorkerPlan(8))] == [3, 3]
     assert threads(WorkerPlan(), evaluation_threads=2) == 2

@@ -1,0 +1,46 @@
+"""One line for each space, evaluator and strategy of ours, for help and `hwnas plugins`. Imports nothing."""
+
+from __future__ import annotations
+
+SPACES = {
+    "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",
+    "nasbench201": "cells of NAS-Bench-201: four nodes, five operations, stacked three times",
+}
+EVALUATORS = {
+    "supernet": "trains one network with shared weights, cuts each candidate out of it (default)",
+    "train": "trains each candidate from scratch; --halving ends hopeless ones early",
+    "table:FILE": "looks accuracies up in a CSV file that somebody has published",
+    "synflow": "score without training: products of weights along paths; no accuracy",
+    "naswot": "score without training: how differently ReLUs see different images; no accuracy",
+    "gradnorm": "score without training: size of the gradients on one batch; no accuracy",
+    "parameters": "score without training: number of parameters; no accuracy",
+}
+STRATEGIES = {
+    "lamoo": "learns regions that hold good trade-offs, and proposes by hypervolume inside and around them (default)",
+    "lamoo-qehvi": "lamoo, with proposals from the chosen region alone",
+    "lamoo-mutation": "lamoo, with mutations of what was found in the region",
+    "lamoo-random": "lamoo, with random networks of the region",
+    "lamoo-cmaes": "lamoo, with a categorical evolution strategy in the region (needs cmaes)",
+    "lamoo-faithful": "lamoo as its paper states it, with random networks of the region",
+    "lamoo-cheap": "what --cheap uses: lamoo that looks at candidates with a cheap evaluator first",
+    "lamoo-hamming": "lamoo, with a model that only counts differing choices",
+    "qehvi": "expected hypervolume improvement over the whole space, known costs exact",
+    "qehvi-hamming": "qehvi, with a model that only counts differing choices",
+    "qehvi-learned": "qehvi, with the known costs learned like the accuracy: shows what knowing them is worth",
+    "mutation": "changes one choice of a random network of the front at a time",
+    "random": "random networks, none twice: what every other strategy must beat",
+    "cmaes": "a categorical evolution strategy over the whole space (needs cmaes)",
+    "nsga2": "genetic search, survival by rank and crowding",
+    "nsga3": "genetic search, survival by rank and reference directions",
+    "moead": "genetic search on many weighted sums at once",
+    "tpe": "Optuna's tree-structured Parzen estimator (needs optuna)",
+    "optuna-nsga2": "Optuna's NSGA-II (needs optuna)",
+    "qlognehvi": "BoTorch's noisy expected hypervolume improvement, costs learned (needs botorch)",
+    "qlognehvi-known": "BoTorch's noisy expected hypervolume improvement, costs known (needs botorch)",
+}
+ABOUT = {"space": SPACES, "strategy": STRATEGIES, "evaluator": EVALUATORS}
+
+
+def about_lines(kind: str) -> list[str]:
+    """The names of a kind (``space``, ``strategy``, ``evaluator``), each with its line."""
+    return [f"  {name:16s} {text}" for name, text in ABOUT[kind].items()]
