@@ -95,7 +95,8 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerP
         hand_over(finalized(parts, winners, progress, every(10.0, progress)), winners, progress)
     from hwnas._report import write_report
 
-    write_report(run, study, parts.space)
+    if why := write_report(run, study, parts.space):
+        progress(why)
     run.finish(len(study.trials))
     return study
 

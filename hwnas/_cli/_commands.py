@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from hwnas._cli._output import measuring, progress_lines, save, say
+from hwnas._cli._output import measuring, progress_lines, save, say, say_json
 from hwnas._cli._spaces import space_settings
 from hwnas._errors import HwnasError
 from hwnas._settings import SearchSettings, parse_count, parse_latency, parse_recipe
@@ -111,7 +110,7 @@ def run_runs(options: argparse.Namespace) -> None:
 
     found = find_runs(Path(options.folder))
     if options.json:
-        say(json.dumps([info.as_dict() for info in found], indent=1))
+        say_json([info.as_dict() for info in found])
         return
     for line in run_lines(found, options.folder):
         say(line)
@@ -126,7 +125,7 @@ def run_compare(options: argparse.Namespace) -> None:
     if options.output:
         write_comparison(found, Path(options.output))
     if options.json:
-        say(json.dumps(found.as_dict(), indent=1))
+        say_json(found.as_dict())
         return
     for line in [*table_lines(found), *([options.output] if options.output else [])]:
         say(line)
@@ -152,7 +151,7 @@ def run_predict(options: argparse.Namespace) -> None:
         "peak_memory_bytes": peak_memory_bytes(graph, batch=batch),
     }
     if options.json:
-        say(json.dumps(found, indent=1))
+        say_json(found)
         return
     interval = f" (90 % interval {price.low_ms:.4g}-{price.high_ms:.4g} ms)" if price.low_ms and price.high_ms else ""
     setting = f"{table.identity['device']}, {table.identity.get('threads', 1)} thread(s), batch {batch}"
@@ -172,7 +171,7 @@ def run_validate(options: argparse.Namespace) -> None:
         table, device=options.device, networks=options.networks, seed=options.seed, progress=progress_lines()
     )
     if options.json:
-        say(json.dumps(validation_record(found), indent=1))
+        say_json(validation_record(found))
         return
     for line in found.validation.lines() if found.validation else []:
         say(line)
@@ -252,7 +251,7 @@ def run_doctor(options: argparse.Namespace) -> None:
 
     found = examine()
     if options.json:
-        say(json.dumps([asdict(finding) for finding in found], indent=1))
+        say_json([asdict(finding) for finding in found])
         return
     for finding in found:
         say(f"{finding.status:8s} {finding.check}: {finding.text}" + (f" -> {finding.fix}" if finding.fix else ""))

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from hwnas._cli._parser import build_parser
+from hwnas._text import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         message = _for_people(error)
         if message is None or options.debug:
-            traceback.print_exc()
+            for line in traceback.format_exc().splitlines():
+                say(line)
         if message is None:
             say(f"hwnas: this is a bug in hwnas, please report it with the lines above: {error!r}")
             return 1
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def say(text: str) -> None:
     """A line for people, on standard error."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas._errors import HwnasError
+from hwnas._text import json_text, printable
 
 if TYPE_CHECKING:
     from latency_tables import LatencyTable
@@ -40,7 +41,7 @@ def progress_lines() -> Callable[[str], None]:
     began = time.monotonic()
 
     def write(text: str) -> None:
-        sys.stderr.write(f"[{time.monotonic() - began:7.1f} s] {text}\n")
+        sys.stderr.write(f"[{time.monotonic() - began:7.1f} s] {printable(text)}\n")
         sys.stderr.flush()
 
     return write
@@ -49,4 +50,9 @@ def progress_lines() -> Callable[[str], None]:
 def say(text: str) -> None:
     """A line of the result, on standard output; what its encoding does not know is escaped."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.write(printable(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def say_json(value: object) -> None:
+    """A result as JSON, on standard output."""
+    sys.stdout.write(json_text(value, indent=1) + "\n")

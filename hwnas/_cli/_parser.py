@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
+from hwnas._text import printable
 from hwnas._version import __version__
 
 _EVALUATOR_HELP = (
@@ -18,7 +19,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and leave with exit code 2."""
-        self.exit(2, f"hwnas: error: {' '.join(message.split())} (see `{self.prog} --help`)\n")
+        self.exit(2, f"hwnas: error: {printable(' '.join(message.split()))} (see `{self.prog} --help`)\n")
 
     def format_help(self) -> str:
         """The help, with the names of installed plug-ins where the command takes some."""
@@ -30,7 +31,8 @@ class OneLineParser(argparse.ArgumentParser):
             return text
         from hwnas._plugins import plugin_names
 
-        found = [f"--{kind} of plug-ins: {', '.join(names)}\n" for kind in taken if (names := plugin_names(kind))]
+        named = [(kind, printable(", ".join(names))) for kind in taken if (names := plugin_names(kind))]
+        found = [f"--{kind} of plug-ins: {names}\n" for kind, names in named]
         return text + "".join(["\n", *found] if found else [])
 
 

@@ -6,6 +6,8 @@ import base64
 import html
 from collections.abc import Mapping
 
+from hwnas._text import printable
+
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1c2733;margin:0 auto;max-width:66rem;padding:1rem}
 h1{font-size:1.5rem;overflow-wrap:anywhere}h2{font-size:1.15rem;margin-top:2rem}
@@ -41,5 +43,5 @@ def image(pictures: Mapping[str, bytes], name: str, description: str) -> str:
 
 
 def escape(text: object) -> str:
-    """Text that is safe in HTML and in attributes."""
-    return html.escape(str(text), quote=True)
+    """Text on one line that is safe in HTML and in attributes."""
+    return html.escape(printable(str(text)), quote=True)

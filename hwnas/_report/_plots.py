@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
 from hwnas._report._curves import Curves, measured_pairs
+from hwnas._text import printable
 
 AXES = {
     "latency_ms": "latency (ms)",
@@ -50,14 +51,15 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     plain_ticks(axes.xaxis)
     axes.set_xlabel(AXES.get(curves.cost_name, curves.cost_name))
     axes.set_ylabel(label)
-    axes.set_title(f"{curves.measure.capitalize()} against cost")
-    axes.legend(framealpha=0.85, edgecolor="none", fontsize=8, loc="lower right")
+    axes.set_title(f"{printable(curves.measure.capitalize())} against cost")
+    shown = list(zip(*axes.get_legend_handles_labels(), strict=True))
+    add_legend(axes, shown, framealpha=0.85, edgecolor="none", fontsize=8, loc="lower right")
     return png(figure)
 
 
 def measure_axis(measure: str) -> tuple[float, str]:
     """What values of the evaluator's measure are multiplied with for an axis, and the axis's label."""
-    return (100.0, "accuracy (%)") if measure == "accuracy" else (1.0, f"{measure} (a score, no accuracy)")
+    return (100.0, "accuracy (%)") if measure == "accuracy" else (1.0, f"{printable(measure)} (a score, no accuracy)")
 
 
 def hypervolume_plot(curves: Curves) -> bytes:
@@ -110,34 +112,7 @@ def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
     axes.set_xlabel("measured latency (ms)")
     axes.set_ylabel("predicted latency (ms)")
     axes.set_title("Predicted against measured")
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    add_legend(
+        axes, list(zip(*axes.get_legend_handles_labels(), strict=True)), frameon=False, fontsize=8, loc="upper left"
+    )
     return png(figure)
-
-
-def make_figure(columns: int = 1) -> tuple[Any, Any]:
-    """A figure in the report's style, and its axes: one, or an array of them."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4 if columns == 1 else 4.8 * columns, 4.2), dpi=130, layout="constrained")
-    axes = figure.subplots(1, columns)
-    for one in np.atleast_1d(axes):
-        one.spines[["top", "right"]].set_visible(False)
-        one.grid(color="#e6e9ec", linewidth=0.6)
-        one.set_axisbelow(True)
-    return figure, axes
-
-
-def plain_ticks(axis: Any) -> None:
-    """Ticks at 1, 2 and 5 in plain numbers on a logarithmic axis, few enough not to overlap."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def png(figure: Any) -> bytes:
-    """The figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()

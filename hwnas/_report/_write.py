@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from hwnas._elsewhere import elsewhere_line, is_elsewhere
 from hwnas._front import measure_of
+from hwnas._report._canvas import NoPictureError, pictures_of
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves, measured_pairs
 from hwnas._report._html import escape, image, page
@@ -25,13 +25,16 @@ from latency_tables import LatencyTable, load_table
 from search import Partition, Study, Trial, partition_of
 
 
-def write_report(run: Run, study: Study, space: Space) -> None:
-    """Write ``report.html`` and, where matplotlib is installed, the PNG files it shows.
+def write_report(run: Run, study: Study, space: Space) -> str:
+    """Write ``report.html`` and, where matplotlib can draw, the PNG files it shows.
 
     Args:
         run: a run with ``pareto.json``.
         study: what was searched for and found, with at least one successful trial.
         space: where.
+
+    Returns:
+        Why there are no pictures; empty where there are.
     """
     copy = run.path / "table.json"
     table = load_table(copy) if copy.exists() else None
@@ -45,10 +48,15 @@ def write_report(run: Run, study: Study, space: Space) -> None:
         partition=partition_of(study),
         spent=time_spent(space, table, networks),
     )
-    pictures = _pictures(shown)
+    why = ""
+    try:
+        pictures = pictures_of(lambda: _pictures(shown))
+    except NoPictureError as error:
+        pictures, why = {}, f"no pictures in the report: {error}"
     for name, data in pictures.items():
         run.write(f"{name}.png", data)
-    run.write("report.html", _page(shown, pictures))
+    run.write("report.html", _page(shown, pictures, why))
+    return why
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,6 @@ class _Shown:
 
 
 def _pictures(shown: _Shown) -> dict[str, bytes]:
-    if find_spec("matplotlib") is None:
-        return {}
     from hwnas._report import _plots
 
     study, networks, partition = shown.study, shown.networks, shown.partition
@@ -91,7 +97,7 @@ def _seconds(run: Run) -> dict[int, float] | None:
         return None
 
 
-def _page(shown: _Shown, pictures: dict[str, bytes]) -> str:
+def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
     run, trials, networks, table = shown.run, shown.study.trials, shown.networks, shown.table
     parts = [
         f"<h1>hwnas: {escape(run.path.name)}</h1>",
@@ -109,7 +115,7 @@ def _page(shown: _Shown, pictures: dict[str, bytes]) -> str:
         image(pictures, "hypervolume_time", "Hypervolume over the time of evaluations"),
         _choices_section(shown),
         _partition_section(shown.partition, pictures),
-        "" if pictures else "<p class=note>Install hwnas[report] for the pictures.</p>",
+        f"<p class=note>{escape(why)}</p>" if why else "",
         "<h2>Settings and device</h2>",
         _facts({**_flat(run.settings.as_dict()), **(dict(table.identity) if table else {}), "hwnas": __version__}),
     ]
@@ -171,7 +177,7 @@ def _network_table(networks: Sequence[dict[str, Any]]) -> str:
     for place, n in enumerate(networks):
         rows.append("<tr>" + "".join(f"<td>{cells[place]}</td>" for cells in columns.values()))
         rows.append(f"<tr><td class=text colspan={len(columns)}><small>{escape(n['arch'])}</small></td>")
-    head = "".join(f"<th>{name}</th>" for name in columns)
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     return f"<div class=wide><table><tr>{head}{''.join(rows)}</table></div>"
 
 
@@ -226,7 +232,7 @@ def _partition_section(partition: Partition | None, pictures: dict[str, bytes]) 
         "those on the way to the region it would sample next, and their siblings. A region's share of the space "
         "is that of untried (in large spaces: random) candidates inside it.</p>"
         + image(pictures, "partition", "The partition tree, and the trials by region")
-        + f"<div class=wide><table><tr>{''.join(f'<th>{name}</th>' for name in heads)}{cells}</table></div>"
+        + f"<div class=wide><table><tr>{''.join(f'<th>{escape(name)}</th>' for name in heads)}{cells}</table></div>"
     )
 
 
