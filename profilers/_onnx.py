@@ -40,7 +40,7 @@ class _ModelWriter:
         An input that is handed through, and a tensor that is handed out twice, get a node of their own: ONNX knows
         neither.
         """
-        found = []
+        found: list[str] = []
         for number, tensor in enumerate(tensors):
             name = f"{OUTPUT}_{number}" if number else OUTPUT
             if tensor == INPUT or tensor in tensors[:number]:

@@ -77,30 +77,30 @@ def run_search(options: argparse.Namespace) -> None:
     finally:
         watcher.close()
     if isinstance(watcher, JsonWatcher):
-        watcher.tell("end", report=str(run.path / "report.html"), networks=len(run.pareto()))
+        networks = run.pareto()
+        within = sum(network["within_budget"] for network in networks)
+        watcher.tell("end", report=str(run.path / "report.html"), networks=len(networks), within_budget=within)
     else:
         say(str(run.path / "report.html"))
 
 
 def run_export(options: argparse.Namespace) -> None:
     """``hwnas export``."""
+    from hwnas._delivered import described
     from hwnas._front import pick_network
     from hwnas._run import Run
     from latency_tables import write_atomic
 
     run = Run.open(Path(options.run))
-    network = pick_network(run.pareto(), options.pick)
+    budgets = run.settings.budgets
+    network = pick_network(run.pareto(), options.pick, budgets, allow_over_budget=options.allow_over_budget)
     if network["onnx"] is None:
         name, _, table = run.settings.evaluator.partition(":")
         why = "its accuracies came from a table" if table else f"evaluator {name} has no weights"
         raise HwnasError(f"{options.run} has no ONNX files: {why}")
     target = Path(options.output or f"{network['id']}.onnx")
     write_atomic(target, (run.path / network["onnx"]).read_bytes())
-    latency = network["latency_ms"]
-    value, how = latency["measured"], "measured"
-    if value is None:
-        value, how = latency["predicted"], "predicted, not measured"
-    say(f"{target}: {network['arch']}, test accuracy {network['accuracy']:.2%}, {value:.4g} ms {how}")
+    say(f"{target}: {described(network, budgets)}")
 
 
 def run_runs(options: argparse.Namespace) -> None:

@@ -110,7 +110,7 @@ def status_line(status: Status) -> str:
     left = f", {duration(status.left_s)} left" if status.left_s is not None else ""
     return (
         f"{status.done}/{status.samples} best {status.measure} {status.best_text}, "
-        f"hypervolume {status.hypervolume:.4f}{rate}{left}"
+        f"hypervolume {status.hypervolume_text}{rate}{left}"
     )
 
 

@@ -186,6 +186,7 @@ def _export(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     )
     command.add_argument("run", help="run directory")
     command.add_argument("--pick", default="knee", help="fastest, knee (default), most-accurate or an id")
+    command.add_argument("--allow-over-budget", action="store_true", help="also take a network that breaks the budget")
     command.add_argument("-o", "--output", help="ONNX file to write (default: ID.onnx)")
 
 

@@ -107,5 +107,6 @@ def png(figure: Any) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.print_png(buffer)
     return buffer.getvalue()
