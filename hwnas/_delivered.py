@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,39 @@ from hwnas._settings import OBJECTIVES
 Network = Mapping[str, Any]
 WORD_OF = {name: word for word, name in OBJECTIVES.items()}
 """Costs as ``--minimize`` and ``budgets`` call them, by their names."""
+_ALWAYS = ("macs", "params", "peak_memory_bytes")
+_NUMBERS = (*_ALWAYS, "accuracy", "validation_accuracy", "final_validation_accuracy", "arena_bytes", "energy_mj")
 _ROUNDING = 1e-5
 """What is written of a latency has six digits: beyond a budget is what lies beyond it by more than that."""
+
+
+def require_networks(networks: Sequence[Network]) -> None:
+    """Refuse entries that no version of hwnas wrote; what is absent in earlier versions may be absent.
+
+    Raises:
+        ValueError: a value is of the wrong kind.
+    """
+    for network in networks:
+        latency, score = network["latency_ms"], network.get("score", {})
+        if (
+            not isinstance(latency, dict)
+            or not isinstance(score, dict)
+            or not latency.keys() >= {"predicted", "measured"}
+        ):
+            raise ValueError
+        numbers = [*latency.values(), *score.values(), *(network.get(name) for name in _NUMBERS)]
+        if not all(value is None or _is_finite(value) for value in numbers):
+            raise ValueError
+        if any(type(network[name]) is not str for name in ("id", "arch")):
+            raise ValueError
+        if any(type(network.get(name)) not in (str, type(None)) for name in ("onnx", "dominated_by")):
+            raise ValueError
+        if any(network.get(name) is None for name in _ALWAYS if name in network):
+            raise ValueError
+
+
+def _is_finite(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) < sys.float_info.max  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -48,14 +80,13 @@ class Check:
 
     @property
     def text(self) -> str:
-        """For people: ``latency 0.1059 ms ± 0.0003 ms measured, 5.9 % over the budget of 0.1 ms``."""
+        """For people: ``latency 0.1059 ± 0.0003 ms measured, 5.9 % over the budget of 0.1 ms``."""
         how = " measured" if self.measured else " predicted" if self.cost == "latency_ms" else ""
-        value = f"{WORD_OF[self.cost]} {written_cost(self.cost, self.value)}"
-        width = f" ± {written_cost(self.cost, self.half_width)}" if self.half_width else ""
+        value = written_ms(self.value, self.half_width) if self.half_width else written_cost(self.cost, self.value)
         side = f"{100 * abs(self.excess):.3g} % {'over' if self.excess > 0 else 'below'}"
         near = self.half_width is not None and abs(self.value - self.upper) <= self.half_width
         doubt = ", which is less than the measurement can tell" if near else ""
-        return f"{value}{width}{how}, {side} the budget of {written_cost(self.cost, self.upper)}{doubt}"
+        return f"{WORD_OF[self.cost]} {value}{how}, {side} the budget of {written_cost(self.cost, self.upper)}{doubt}"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -112,7 +143,7 @@ def beaten_by(networks: Sequence[Network], costs: Sequence[str]) -> list[str | N
     _, values = measure_of(networks)
     columns = [values]
     for cost in costs:
-        columns.append([-latency_of(n) if cost == "latency_ms" else -float(n[cost]) for n in networks])
+        columns.append([-latency_of(n) if cost == "latency_ms" else -float(n.get(cost, math.nan)) for n in networks])
     points = np.array(columns, dtype=np.float64).T
     front = nondominated(points)
     found: list[str | None] = []
@@ -178,12 +209,19 @@ def written_measure(network: Network) -> str:
 
 
 def written_latency(network: Network) -> str:
-    """For people: ``0.1059 ms ± 0.0003 ms measured``, or ``0.1 ms predicted, not measured``."""
+    """For people: ``0.1059 ± 0.0003 ms measured``, or ``0.1 ms predicted, not measured``."""
     latency = network["latency_ms"]
     if latency["measured"] is None:
         return f"{latency_of(network):.4g} ms predicted, not measured"
-    width = latency.get("measured_half_width")
-    return f"{latency['measured']:.4g} ms" + (f" ± {width:.2g} ms" if width else "") + " measured"
+    return f"{written_ms(latency['measured'], latency.get('measured_half_width'))} measured"
+
+
+def written_ms(value: float, half_width: float | None) -> str:
+    """A latency for people, four digits of it and its uncertainty to as many places: ``0.1059 ± 0.0003 ms``."""
+    if not half_width or not 0 < value < math.inf:
+        return f"{value:.4g} ms"
+    places = max(0, 3 - math.floor(math.log10(value)))
+    return f"{value:.4g} ± {max(half_width, 10.0**-places):.{places}f} ms"
 
 
 def written_cost(cost: str, value: float) -> str:
@@ -198,7 +236,8 @@ def written_cost(cost: str, value: float) -> str:
 
 def described(network: Network, budgets: Mapping[str, float]) -> str:
     """An exported network for people: what it is, how good and how fast, and what must be known before it is used."""
-    accuracies = [written_measure(network), f"test accuracy {written_test(network)}"]
+    told = " (± one standard error)" if images_of(network, "test") else ""
+    accuracies = [written_measure(network), f"test accuracy {written_test(network)}{told}"]
     over = [check.text for check in overruns(network, budgets)]
     beaten = [f"{network['dominated_by']} beats it in all that counts"] if network.get("dominated_by") else []
     return "; ".join([", ".join([str(network["arch"]), *accuracies, written_latency(network)]), *over, *beaten])
@@ -210,7 +249,9 @@ def remarks(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[s
     over = [(n, failed) for n in networks if (failed := overruns(n, budgets))]
     if over:
         told = "; ".join(f"{n['id']}: {', '.join(check.text for check in failed)}" for n, failed in over)
-        which = "no network keeps" if len(over) == len(networks) else f"{len(over)} of {len(networks)} do not keep"
+        which = (
+            "no network keeps" if len(over) == len(networks) else f"{len(over)} of {len(networks)} networks do not keep"
+        )
         found.append(f"{which} the budget: {told}; `hwnas export` wants --allow-over-budget for these")
     beaten = [n for n in networks if n.get("dominated_by")]
     if beaten:

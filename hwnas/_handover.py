@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._delivered import judge, remarks, written_test
+from hwnas._delivered import judge, remarks, written_ms, written_test
 from hwnas._errors import RunError
 from hwnas._prepare import Parts
 from hwnas._settings import OBJECTIVES
@@ -223,7 +223,7 @@ def _told(latency: Mapping[str, Any]) -> str:
     text = f"predicted {latency['predicted']:.4g} ms"
     if latency["measured"] is None:
         return text
-    return f"{text}, measured {latency['measured']:.4g} ms ± {latency['measured_half_width']:.2g} ms"
+    return f"{text}, measured {written_ms(latency['measured'], latency['measured_half_width'])}"
 
 
 def _rounded(value: float) -> float:

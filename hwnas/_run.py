@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._chain import Chain, read_lines
+from hwnas._delivered import require_networks
 from hwnas._errors import HwnasError, RunError
 from hwnas._record import read_record, unreadable, write_record
 from hwnas._settings import SearchSettings, require_budgets
@@ -213,6 +214,7 @@ class Run:
             found = [dict(item) for item in strict_json(path.read_text(encoding="utf-8"))]
             if any(not item.keys() >= _PARETO_KEYS for item in found):
                 raise ValueError
+            require_networks(found)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             raise RunError(f"{path} is damaged; run the same `hwnas search` again to write it anew") from None
         if content_hash(found) != self._pareto_hash and not (self.unhashed and self._pareto_hash is None):

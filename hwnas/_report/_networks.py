@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hwnas._delivered import Check, checks, images_of, measure_of, standard_error, written_test
+from hwnas._delivered import Check, checks, images_of, measure_of, standard_error, written_ms, written_test
 from hwnas._report._html import escape
 from hwnas._run import Run
 from hwnas._runs import written_value
@@ -71,8 +71,9 @@ def _error(network: Mapping[str, Any]) -> float | None:
 
 
 def _measured(latency: Mapping[str, Any]) -> str:
-    width = latency.get("measured_half_width")
-    return _number(latency["measured"]) + (f" ± {width:.2g}" if width else "")
+    if latency["measured"] is None:
+        return "-"
+    return written_ms(latency["measured"], latency.get("measured_half_width")).removesuffix(" ms")
 
 
 def _kept(found: Sequence[Check]) -> str:

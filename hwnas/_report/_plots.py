@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._delivered import images_of, standard_error
 from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
 from hwnas._report._curves import Curves, measured_pairs
 from hwnas._text import printable
@@ -33,18 +34,7 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     axes.scatter(x, y, s=26, color=BLUE, label=f"front (predicted, {'validation' if accurate else 'score'})", zorder=3)
     tested = [n for n in networks if n["accuracy"] is not None and curves.cost_name == "latency_ms"]
     if tested and accurate:
-        how = "predicted" if any(n["latency_ms"]["measured"] is None for n in tested) else "measured"
-        axes.scatter(
-            [n["latency_ms"][how] for n in tested],
-            [100 * n["accuracy"] for n in tested],
-            s=44,
-            marker="D",
-            facecolors="none",
-            edgecolors=ORANGE,
-            linewidths=1.5,
-            label=f"winners ({how}, test)",
-            zorder=4,
-        )
+        _add_tested(axes, tested)
     if budget is not None and curves.cost_name == "latency_ms":
         axes.axvline(budget, color="black", linestyle="--", linewidth=1, label=f"budget {budget:g} ms")
     axes.set_xscale("log")
@@ -55,6 +45,29 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     shown = list(zip(*axes.get_legend_handles_labels(), strict=True))
     add_legend(axes, shown, framealpha=0.85, edgecolor="none", fontsize=8, loc="lower right")
     return png(figure)
+
+
+def _add_tested(axes: Any, tested: Sequence[dict[str, Any]]) -> None:
+    """Test accuracies with their standard errors; what others beat once it was measured is crossed out."""
+    how = "predicted" if any(n["latency_ms"]["measured"] is None for n in tested) else "measured"
+    for beaten, marker, label in ((False, "D", f"winners ({how}, test)"), (True, "x", "beaten when measured (test)")):
+        part = [n for n in tested if bool(n.get("dominated_by")) == beaten]
+        if not part:
+            continue
+        counts = [images_of(n, "test") for n in part]
+        errors = [100 * standard_error(n["accuracy"], c) if c else 0.0 for n, c in zip(part, counts, strict=True)]
+        axes.errorbar(
+            [n["latency_ms"][how] for n in part],
+            [100 * n["accuracy"] for n in part],
+            yerr=errors,
+            fmt=marker,
+            color=ORANGE,
+            markerfacecolor="none",
+            markersize=6,
+            elinewidth=0.8,
+            label=label,
+            zorder=4,
+        )
 
 
 def measure_axis(measure: str) -> tuple[float, str]:
