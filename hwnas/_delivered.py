@@ -71,7 +71,7 @@ class Check:
     @property
     def within(self) -> bool:
         """Whether the network keeps the budget."""
-        return self.value <= self.upper * (1 + _ROUNDING)
+        return self.value <= self.upper * (1 + _ROUNDING * (self.cost == "latency_ms"))
 
     @property
     def excess(self) -> float:
