@@ -1,12 +1,17 @@
 """Networks that were handed over: which keep the budget as measured, which others beat, what is picked by what."""
 
+import contextlib
+import io
 import json
 import math
+import random
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from test_hwnas_fuzz import change, quick, seeds
 
 from hwnas import HwnasError, SearchResult, SearchSettings
 from hwnas._cli import main
@@ -229,6 +234,31 @@ def test_entries_that_no_version_wrote_are_refused(tmp_path, capsys, nonsense):
     assert "pareto.json is damaged" in refused(capsys, "export", run)
     assert main(["runs", str(run)]) == 0
     assert "damaged" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory):
+    entries = [dict(n) for n in SOME_OVER]
+    judge(entries, BUDGETS, ["latency_ms"])
+    return finished(tmp_path_factory.mktemp("fuzz") / "run", entries), entries
+
+
+@quick
+@given(seed=seeds)
+def test_entries_of_any_content_with_a_right_hash_end_in_a_network_or_one_line(fuzzed, seed):
+    run, entries = fuzzed
+    rng, changed = random.Random(seed), json.loads(json.dumps(entries))
+    for _ in range(rng.randint(1, 3)):
+        change(changed, rng)
+    with contextlib.suppress(ValueError):  # NaN and infinity cannot be hashed
+        Run.open(run).write_pareto(changed)
+    target = run.parent / "n.onnx"
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(["export", str(run), "--pick", rng.choice(["knee", "a", "most-accurate"]), "-o", str(target)])
+    assert (code, err.getvalue().count("\n")) in ((0, 0), (2, 1)), err.getvalue()
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(["runs", str(run)]) == 0
 
 
 class Steady:
