@@ -81,6 +81,8 @@ class Check:
     @property
     def text(self) -> str:
         """For people: ``latency 0.1059 ± 0.0003 ms measured, 5.9 % over the budget of 0.1 ms``."""
+        if math.isnan(self.value):
+            return f"{WORD_OF[self.cost]} is not known, the budget is {written_cost(self.cost, self.upper)}"
         how = " measured" if self.measured else " predicted" if self.cost == "latency_ms" else ""
         value = written_ms(self.value, self.half_width) if self.half_width else written_cost(self.cost, self.value)
         side = f"{100 * abs(self.excess):.3g} % {'over' if self.excess > 0 else 'below'}"
@@ -184,10 +186,21 @@ def standard_error(accuracy: float, images: int) -> float:
 
 
 def images_of(network: Network, part: str) -> int | None:
-    """How many images of a part (``"test"``, ``"validation"``) its accuracy comes from; None where that is not told."""
+    """How many images an accuracy comes from; None where that is not told.
+
+    Args:
+        network: its entry.
+        part: ``"test"``, ``"validation"`` (what the search saw) or ``"final_validation"``.
+    """
     images = network.get("images")
     count = images.get(part) if isinstance(images, dict) else None
     return count if type(count) is int and count > 0 else None
+
+
+def compared_images(network: Network) -> int | None:
+    """How many images the accuracy comes from that `measure_of` compares it by."""
+    final = network.get("final_validation_accuracy") is not None
+    return images_of(network, "final_validation" if final else "validation")
 
 
 def written_accuracy(accuracy: float, images: int | None) -> str:
@@ -204,7 +217,7 @@ def written_measure(network: Network) -> str:
     """What it is chosen by, for people: ``validation accuracy 93.06% ± 1.34%``, or a score and its value."""
     name, (value,) = measure_of([network])
     if name == "accuracy":
-        return f"validation accuracy {written_accuracy(value, images_of(network, 'validation'))}"
+        return f"validation accuracy {written_accuracy(value, compared_images(network))}"
     return f"{name} {value:.4g}"
 
 
@@ -257,7 +270,7 @@ def remarks(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[s
     if beaten:
         told = ", ".join(f"{n['id']} by {n['dominated_by']}" for n in beaten)
         found.append(f"{len(beaten)} of {len(networks)} networks are beaten in all that counts, as measured: {told}")
-    parts = {part: images_of(networks[0], part) for part in ("validation", "test")} if networks else {}
+    parts = {"validation": compared_images(networks[0]), "test": images_of(networks[0], "test")} if networks else {}
     told = " and ".join(f"{count} {part}" for part, count in parts.items() if count)
     if told:
         found.append(f"accuracies come from {told} images: ± is one standard error, binomial")

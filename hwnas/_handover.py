@@ -78,10 +78,11 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
         entry["energy_mj"] = energies.get(str(file))
         entry["arena_bytes"] = arena
         entry["accuracy"] = onnx_accuracy(file, data, threads=run.settings.threads)
+        entry["images"] = {"test": len(data.test), "validation": validation_images(parts)}
         if run.settings.finalize != "none":  # other weights than the search saw: to be chosen by what they can do
             found = onnx_accuracy(file, data, threads=run.settings.threads, part="validation")
             entry["final_validation_accuracy"] = found
-        entry["images"] = {"test": len(data.test), "validation": validation_images(parts)}
+            entry["images"]["final_validation"] = len(data.validation)
         entry["torch_accuracy"] = parts.evaluator.test_accuracy(winner.arch)
         entry["onnx"] = f"models/{file.name}"
         entries.append(entry)
@@ -100,13 +101,10 @@ def write_judged(parts: Parts, entries: Sequence[dict[str, Any]], progress: Prog
 
 
 def validation_images(parts: Parts) -> int | None:
-    """How many images the validation accuracies come from; None where an evaluator has them from elsewhere."""
-    data, settings = parts.data, parts.run.settings
-    if data is None:
-        return None
-    evaluator = parts.run.identity.get("evaluator")
-    own = isinstance(evaluator, dict) and evaluator.get("data") == data.fingerprint
-    return len(data.validation) if own or settings.finalize != "none" else None
+    """How many images the search's accuracies come from; None where its evaluator has them from elsewhere."""
+    data, evaluator = parts.data, parts.run.identity.get("evaluator")
+    own = data is not None and isinstance(evaluator, dict) and evaluator.get("data") == data.fingerprint
+    return len(data.validation) if data is not None and own else None
 
 
 def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hwnas._delivered import Check, checks, images_of, measure_of, standard_error, written_ms, written_test
+from hwnas._delivered import Check, checks, compared_images, measure_of, standard_error, written_ms, written_test
 from hwnas._report._html import escape
 from hwnas._run import Run
 from hwnas._runs import written_value
@@ -65,7 +65,7 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
 
 def _error(network: Mapping[str, Any]) -> float | None:
     """Standard error of the validation accuracy, where the number of images is known."""
-    images = images_of(network, "validation")
+    images = compared_images(network)
     name, (value,) = measure_of([network])
     return standard_error(value, images) if images and name == "accuracy" else None
 

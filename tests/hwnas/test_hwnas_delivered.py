@@ -302,7 +302,8 @@ def test_the_hand_over_judges_and_says_so(tmp_path, monkeypatch, finalize):
     assert run.pareto() == json.loads(json.dumps(entries))
     assert [n["within_budget"] for n in entries] == [False, False]
     assert entries[0]["budgets"]["macs"]["within"]
-    assert entries[0]["images"] == {"test": len(data.test), "validation": len(data.validation)}
+    final = {"final_validation": len(data.validation)} if finalize == "train" else {}
+    assert entries[0]["images"] == {"test": len(data.test), "validation": len(data.validation), **final}
     assert ("final_validation_accuracy" in entries[0]) == (finalize == "train")
     if finalize == "none":  # both take 3 ms, and the second has the better validation accuracy
         assert [n["dominated_by"] for n in entries] == ["t0001", None]
@@ -313,7 +314,6 @@ def test_the_hand_over_judges_and_says_so(tmp_path, monkeypatch, finalize):
 
 def test_accuracies_from_elsewhere_have_no_error_of_ours(tmp_path):
     data = SimpleNamespace(fingerprint="x", validation=range(7))
-    settings = SimpleNamespace(finalize="none")
     for identity, found in (({"evaluator": {"data": "x"}}, 7), ({"evaluator": {}}, None), ({}, None)):
-        run = SimpleNamespace(identity=identity, settings=settings)
+        run = SimpleNamespace(identity=identity)
         assert validation_images(SimpleNamespace(run=run, data=data)) == found
