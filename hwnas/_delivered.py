@@ -256,22 +256,29 @@ def described(network: Network, budgets: Mapping[str, float]) -> str:
     return "; ".join([", ".join([str(network["arch"]), *accuracies, written_latency(network)]), *over, *beaten])
 
 
-def remarks(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:
-    """What must be said of a run's networks: which are over the budget, which others beat, and what ± means."""
+def shortcomings(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:
+    """What people must know of a run's networks: which are over the budget, and which others beat."""
     found = []
     over = [(n, failed) for n in networks if (failed := overruns(n, budgets))]
     if over:
         told = "; ".join(f"{n['id']}: {', '.join(check.text for check in failed)}" for n, failed in over)
-        which = (
-            "no network keeps" if len(over) == len(networks) else f"{len(over)} of {len(networks)} networks do not keep"
-        )
+        some = f"{len(over)} of {len(networks)} networks do not keep"
+        which = "no network keeps" if len(over) == len(networks) else some
         found.append(f"{which} the budget: {told}; `hwnas export` wants --allow-over-budget for these")
     beaten = [n for n in networks if n.get("dominated_by")]
     if beaten:
         told = ", ".join(f"{n['id']} by {n['dominated_by']}" for n in beaten)
         found.append(f"{len(beaten)} of {len(networks)} networks are beaten in all that counts, as measured: {told}")
+    return found
+
+
+def error_lines(networks: Sequence[Network]) -> list[str]:
+    """What ± means behind a run's accuracies; nothing where no number of images is known."""
     parts = {"validation": compared_images(networks[0]), "test": images_of(networks[0], "test")} if networks else {}
     told = " and ".join(f"{count} {part}" for part, count in parts.items() if count)
-    if told:
-        found.append(f"accuracies come from {told} images: ± is one standard error, binomial")
-    return found
+    return [f"accuracies come from {told} images: ± is one standard error, binomial"] if told else []
+
+
+def remarks(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:
+    """Both, for people who read no report."""
+    return [*shortcomings(networks, budgets), *error_lines(networks)]

@@ -17,6 +17,7 @@ th,td{padding:.3rem .6rem;border-bottom:1px solid #dde3e8;text-align:right;white
 th:first-child,td:first-child,td.text,th.text{text-align:left}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.15rem 1rem;font-size:.875rem}
 dd{margin:0;overflow-wrap:anywhere}dt{color:#5b6977}.note{color:#5b6977;font-size:.875rem}
+.warn{color:#9c2f10}
 p{overflow-wrap:anywhere}ol{margin:0;padding-left:1.2rem}
 dl.choices span{display:inline-block;background:#eef1f4;border-radius:.3rem;padding:0 .4rem;margin:0 .3rem .2rem 0}
 dl.choices .more{background:#cfe2f3}dl.choices .less b{text-decoration:line-through}

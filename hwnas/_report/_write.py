@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._delivered import remarks, written_measure, written_test
+from hwnas._delivered import error_lines, shortcomings, written_measure, written_test
 from hwnas._elsewhere import elsewhere_line, is_elsewhere
 from hwnas._front import keeps, pick_network
 from hwnas._report._canvas import NoPictureError, pictures_of
@@ -103,7 +103,8 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
     parts = [
         f"<h1>hwnas: {escape(run.path.name)}</h1>",
         f"<p>{escape(_summary(run, trials, networks))}</p>",
-        *(f"<p class=note>{escape(line)}.</p>" for line in remarks(networks, run.settings.budgets)),
+        *(f"<p class=warn>{escape(line)}.</p>" for line in shortcomings(networks, run.settings.budgets)),
+        *(f"<p class=note>{escape(line)}.</p>" for line in error_lines(networks)),
         image(pictures, "front", "Accuracy against cost: all trials, the front, the winners"),
         "<h2>Networks</h2>",
         networks_section(run, networks),
