@@ -140,10 +140,10 @@ def export_onnx(path: Path, winner: Winner, parts: Parts) -> Path:
     """Write the network with its trained weights; the file's metadata say how to prepare images for it.
 
     Raises:
-        RunError: the file cannot be written.
+        RunError: the file cannot be written, or its network not be quantised.
     """
     from latency_tables import write_atomic
-    from profilers import build_onnx
+    from profilers import OperatorError, build_onnx
 
     data, settings = parts.data, parts.run.settings
     assert data is not None
@@ -164,7 +164,10 @@ def export_onnx(path: Path, winner: Winner, parts: Parts) -> Path:
     if settings.precision == "int8":
         from hwnas.training import quantized
 
-        model = quantized(model, data, graph.input_shape[1])
+        try:
+            model = quantized(model, data, graph.input_shape[1])
+        except OperatorError as error:
+            raise RunError(f"{winner.id} cannot be quantised: {error}; the trials so far are safe") from None
     try:
         write_atomic(path, model.SerializeToString())
     except OSError as error:
