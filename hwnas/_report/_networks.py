@@ -27,40 +27,38 @@ def networks_section(run: Run, networks: Sequence[dict[str, Any]]) -> str:
 
 def _network_table(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -> str:
     """A row for each network and one for its architecture; columns that no network has a value for are left out."""
-    columns = _columns(networks, budgets)
-    columns = {name: cells for name, cells in columns.items() if any(cell != "-" for cell in cells)}
+    columns = [(name, cells) for name, cells in _columns(networks, budgets) if any(cell != "-" for cell in cells)]
     rows = []
     for place, n in enumerate(networks):
-        rows.append("<tr>" + "".join(f"<td>{cells[place]}</td>" for cells in columns.values()))
+        rows.append("<tr>" + "".join(f"<td>{cells[place]}</td>" for _, cells in columns))
         rows.append(f"<tr><td class=text colspan={len(columns)}><small>{escape(n['arch'])}</small></td>")
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    head = "".join(f"<th>{escape(name)}</th>" for name, _ in columns)
     return f"<div class=wide><table><tr>{head}{''.join(rows)}</table></div>"
 
 
-def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -> dict[str, list[str]]:
+def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -> list[tuple[str, list[str]]]:
     """Cells of the table of networks by column, ``"-"`` for what is not known."""
     shipped = any(n["onnx"] for n in networks)
     measure, values = measure_of(networks)
     latencies = [n["latency_ms"] for n in networks]
     links = [escape(n["onnx"] or "") for n in networks]
-    return {
-        "id": [escape(n["id"]) for n in networks],
-        f"validation {measure}" if shipped and measure == "accuracy" else measure: [
-            written_value(measure, value, _error(network)) for network, value in zip(networks, values, strict=True)
-        ],
-        "test accuracy": [written_test(n) if n["accuracy"] is not None else "-" for n in networks],
-        "measured ms": [_measured(latency) for latency in latencies],
-        "budget": [_kept(checks(n, budgets)) for n in networks],
-        "predicted ms": [_number(latency["predicted"]) for latency in latencies],
-        "90 % interval": [_interval(latency) for latency in latencies],
-        "MACs": [f"{n['macs'] / 1e6:.3g} M" for n in networks],
-        "parameters": [f"{n['params'] / 1e3:.4g} k" for n in networks],
-        "memory": [f"{n['peak_memory_bytes'] / 1024:.4g} KiB" for n in networks],
-        "arena": [f"{value / 1024:.4g} KiB" if (value := n.get("arena_bytes")) else "-" for n in networks],
-        "energy": [f"{value:.4g} mJ" if (value := n.get("energy_mj")) else "-" for n in networks],
-        "beaten by": [escape(n.get("dominated_by") or "-") for n in networks],
-        "ONNX": [f"<a href='{link}'>file</a>" if link else "-" for link in links],
-    }
+    compared = [written_value(measure, value, _error(n)) for n, value in zip(networks, values, strict=True)]
+    return [
+        ("id", [escape(n["id"]) for n in networks]),
+        (f"validation {measure}" if shipped and measure == "accuracy" else measure, compared),
+        ("test accuracy", [written_test(n) if n["accuracy"] is not None else "-" for n in networks]),
+        ("measured ms", [_measured(latency) for latency in latencies]),
+        ("budget", [_kept(checks(n, budgets)) for n in networks]),
+        ("predicted ms", [_number(latency["predicted"]) for latency in latencies]),
+        ("90 % interval", [_interval(latency) for latency in latencies]),
+        ("MACs", [f"{n['macs'] / 1e6:.3g} M" for n in networks]),
+        ("parameters", [f"{n['params'] / 1e3:.4g} k" for n in networks]),
+        ("memory", [f"{n['peak_memory_bytes'] / 1024:.4g} KiB" for n in networks]),
+        ("arena", [f"{value / 1024:.4g} KiB" if (value := n.get("arena_bytes")) else "-" for n in networks]),
+        ("energy", [f"{value:.4g} mJ" if (value := n.get("energy_mj")) else "-" for n in networks]),
+        ("beaten by", [escape(n.get("dominated_by") or "-") for n in networks]),
+        ("ONNX", [f"<a href='{link}'>file</a>" if link else "-" for link in links]),
+    ]
 
 
 def _error(network: Mapping[str, Any]) -> float | None:
