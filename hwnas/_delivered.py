@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ WORD_OF = {name: word for word, name in OBJECTIVES.items()}
 """Costs as ``--minimize`` and ``budgets`` call them, by their names."""
 _ALWAYS = ("macs", "params", "peak_memory_bytes")
 _NUMBERS = (*_ALWAYS, "accuracy", "validation_accuracy", "final_validation_accuracy", "arena_bytes", "energy_mj")
+_FILE = re.compile(r"models/[\w.-]+")
+"""What files are called; they are tested before they are listed."""
 _ROUNDING = 1e-5
 """What is written of a latency has six digits: beyond a budget is what lies beyond it by more than that."""
 
@@ -44,7 +47,8 @@ def require_networks(networks: Sequence[Network]) -> None:
             raise ValueError
         if any(network.get(name) is None for name in _ALWAYS if name in network):
             raise ValueError
-        if network.get("onnx") is not None and network.get("accuracy") is None:  # a file is tested before it is listed
+        file = network.get("onnx")
+        if file is not None and (network.get("accuracy") is None or not _FILE.fullmatch(file)):
             raise ValueError
 
 
