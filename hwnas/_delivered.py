@@ -18,7 +18,7 @@ WORD_OF = {name: word for word, name in OBJECTIVES.items()}
 """Costs as ``--minimize`` and ``budgets`` call them, by their names."""
 _ALWAYS = ("macs", "params", "peak_memory_bytes")
 _NUMBERS = (*_ALWAYS, "accuracy", "validation_accuracy", "final_validation_accuracy", "arena_bytes", "energy_mj")
-_FILE = re.compile(r"models/[\w.-]+")
+_FILE = re.compile(r"models/[\w.-]+", re.ASCII)
 """What files are called; they are tested before they are listed."""
 _ROUNDING = 1e-5
 """What is written of a latency has six digits: beyond a budget is what lies beyond it by more than that."""
