@@ -96,13 +96,16 @@ class SearchResult:
         """The report's page."""
         return self.path / "report.html"
 
-    def pick(self, which: str = "knee") -> Mapping[str, Any]:
+    def pick(self, which: str = "knee", *, allow_over_budget: bool = False) -> Mapping[str, Any]:
         """One of `networks`: ``"fastest"``, ``"knee"``, ``"most-accurate"`` or an id.
 
+        Networks are compared by their validation accuracy and their latency as measured; those that another one beats
+        in both are picked by their id alone, and those over the budget only where `allow_over_budget` says so.
+
         Raises:
-            HwnasError: there is none of that name.
+            HwnasError: there is none of that name, or none that keeps the budget.
         """
-        return pick_network(self.networks, which)
+        return pick_network(self.networks, which, self.settings.budgets, allow_over_budget=allow_over_budget)
 
 
 def profile(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hwnas._errors import HwnasError
 from hwnas._front import BELOW, hypervolume_curve
 from hwnas._runs import PastRun, read_run, written_budgets, written_value
+from hwnas._text import printable
 from search import nondominated
 
 FloatArray = npt.NDArray[np.float64]
@@ -78,7 +79,11 @@ class Comparison:
                     "name": one.name,
                     "path": str(one.past.run.path),
                     "hypervolume": float(one.volumes[-1]),
-                    "best": [{"budgets": dict(b), "value": one.past.best(b)} for b in self.budgets],
+                    "best": [
+                        {"budgets": dict(b), "value": value, "standard_error": one.past.standard_error(value)}
+                        for b in self.budgets
+                        for value in [one.past.best(b)]
+                    ],
                     "trials": len(one.past.trials),
                     "seconds": round(one.seconds, 3),
                     "front": [dict(zip(self.objectives, row, strict=True)) for row in one.values[one.front].tolist()],
@@ -127,19 +132,22 @@ def table_lines(comparison: Comparison) -> list[str]:
     heads = ["run", "hypervolume", *(f"best {measure}, {_written(b)}" for b in budgets), "trials", "seconds"]
     rows = [heads]
     for one in comparison.runs:
-        best = [_best(measure, one.past.best(b)) for b in budgets]
+        best = [_best(one.past, one.past.best(b)) for b in budgets]
         rows.append([one.name, f"{one.volumes[-1]:.4f}", *best, str(len(one.past.trials)), f"{one.seconds:.1f}"])
     worst = zip(comparison.objectives, comparison.reference.tolist(), strict=True)
+    spread = any("±" in cell for row in rows for cell in row)
     return [
         *aligned(rows),
         f"hypervolume beyond {', '.join(f'{name} {value:.4g}' for name, value in worst)}; "
         "scaled to 0-1 over all runs, costs by their logarithm",
+        *(["± is one standard error, from the number of validation images"] if spread else []),
         *(f"note: {note}" for note in comparison.notes),
     ]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of cells as lines, the first column to the left and the others to the right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
@@ -190,5 +198,5 @@ def _written(budgets: Mapping[str, float]) -> str:
     return written_budgets(budgets) if budgets else "no budget"
 
 
-def _best(measure: str, value: float | None) -> str:
-    return "-" if value is None else written_value(measure, value)
+def _best(past: PastRun, value: float | None) -> str:
+    return "-" if value is None else written_value(past.measure, value, past.standard_error(value))

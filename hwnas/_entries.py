@@ -36,6 +36,8 @@ def require_networks(found: object) -> list[dict[str, Any]]:
                 raise ValueError(f"{name} is no {name}")
         if entry["accuracy"] is None and entry["validation_accuracy"] is None and len(entry.get("score", ())) != 1:
             raise ValueError("a network has neither accuracy nor score")
+        if entry["onnx"] is not None and entry["accuracy"] is None:
+            raise ValueError("a file that was not tested")
     if len({entry["id"] for entry in found}) != len(found):
         raise ValueError("two networks have one id")
     return found
@@ -128,6 +130,8 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "accuracy": _maybe(_fraction),
     "validation_accuracy": _maybe(_number),
     "torch_accuracy": _maybe(_fraction),
+    "final_validation_accuracy": _maybe(_fraction),
+    "dominated_by": _maybe(_named(_ID)),
     "score": _score,
     "latency_ms": _latency,
     "macs": _count,

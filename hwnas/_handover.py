@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._delivered import judge, remarks, written_ms, written_test
 from hwnas._entries import digest_of
 from hwnas._errors import RunError
 from hwnas._prepare import Parts
+from hwnas._settings import OBJECTIVES
 from hwnas._space_costs import COSTS, SpaceCosts
 from hwnas._watch import Progress
 from hwnas.data import ImageData
@@ -52,7 +54,7 @@ class Winner:
 
 
 def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> list[dict[str, Any]]:
-    """Export, measure and test the winners, and write ``pareto.json``.
+    """Export, measure and test the winners, and write ``pareto.json``, with what they keep of the budgets.
 
     Args:
         parts: of the search; the test part of its data is touched here and nowhere else.
@@ -77,12 +79,33 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
         entry["energy_mj"] = energies.get(str(file))
         entry["arena_bytes"] = arena
         entry["accuracy"] = onnx_accuracy(file, data, threads=run.settings.threads)
+        entry["images"] = {"test": len(data.test), "validation": validation_images(parts)}
+        if run.settings.finalize != "none":  # other weights than the search saw: to be chosen by what they can do
+            found = onnx_accuracy(file, data, threads=run.settings.threads, part="validation")
+            entry["final_validation_accuracy"] = found
+            entry["images"]["final_validation"] = len(data.validation)
         entry["torch_accuracy"] = parts.evaluator.test_accuracy(winner.arch)
         entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
         entries.append(entry)
-        progress(f"{winner.id}: test accuracy {entry['accuracy']:.2%}, {_told(entry['latency_ms'])}")
-    run.write_pareto(entries)
+        progress(f"{winner.id}: test accuracy {written_test(entry)}, {_told(entry['latency_ms'])}")
+    write_judged(parts, entries, progress)
     return entries
+
+
+def write_judged(parts: Parts, entries: Sequence[dict[str, Any]], progress: Progress) -> None:
+    """Write ``pareto.json`` with what each network keeps of the budgets and which other one beats it, and say so."""
+    settings = parts.run.settings
+    judge(entries, settings.budgets, [OBJECTIVES[word] for word in settings.minimize])
+    parts.run.write_pareto(entries)
+    for line in remarks(entries, settings.budgets):
+        progress(line)
+
+
+def validation_images(parts: Parts) -> int | None:
+    """How many images the search's accuracies come from; None where its evaluator has them from elsewhere."""
+    data, evaluator = parts.data, parts.run.identity.get("evaluator")
+    own = data is not None and isinstance(evaluator, dict) and evaluator.get("data") == data.fingerprint
+    return len(data.validation) if data is not None and own else None
 
 
 def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, Any]:
@@ -118,10 +141,10 @@ def export_onnx(path: Path, winner: Winner, parts: Parts) -> Path:
     """Write the network with its trained weights; the file's metadata say how to prepare images for it.
 
     Raises:
-        RunError: the file cannot be written.
+        RunError: the file cannot be written, or its network not be quantised.
     """
     from latency_tables import write_atomic
-    from profilers import build_onnx
+    from profilers import OperatorError, build_onnx
 
     data, settings = parts.data, parts.run.settings
     assert data is not None
@@ -142,7 +165,10 @@ def export_onnx(path: Path, winner: Winner, parts: Parts) -> Path:
     if settings.precision == "int8":
         from hwnas.training import quantized
 
-        model = quantized(model, data, graph.input_shape[1])
+        try:
+            model = quantized(model, data, graph.input_shape[1])
+        except OperatorError as error:
+            raise RunError(f"{winner.id} cannot be quantised: {error}; the trials so far are safe") from None
     try:
         write_atomic(path, model.SerializeToString())
     except OSError as error:
@@ -178,11 +204,11 @@ def measure_energies(parts: Parts, runnables: Mapping[str, Runnable], progress: 
         return {}
 
 
-def onnx_accuracy(file: Path, data: ImageData, *, threads: int) -> float:
-    """Accuracy of an ONNX file on the test part, through ONNX Runtime."""
+def onnx_accuracy(file: Path, data: ImageData, *, threads: int, part: str = "test") -> float:
+    """Accuracy of an ONNX file on the test part (or the ``"validation"`` part), through ONNX Runtime."""
     from hwnas.training import evaluate_onnx
 
-    return evaluate_onnx(file, data, data.test, threads=threads)
+    return evaluate_onnx(file, data, data.test if part == "test" else data.validation, threads=threads)
 
 
 def _measured_latency(samples: SampleSet | None) -> dict[str, float | None]:
@@ -194,10 +220,12 @@ def _measured_latency(samples: SampleSet | None) -> dict[str, float | None]:
     return {"measured": _rounded(value), "measured_half_width": _rounded(half_width)}
 
 
-def _told(latency: Mapping[str, float]) -> str:
+def _told(latency: Mapping[str, Any]) -> str:
     """Latencies for people."""
     text = f"predicted {latency['predicted']:.4g} ms"
-    return text if latency["measured"] is None else f"{text}, measured {latency['measured']:.4g} ms"
+    if latency["measured"] is None:
+        return text
+    return f"{text}, measured {written_ms(latency['measured'], latency['measured_half_width'])}"
 
 
 def _rounded(value: float) -> float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hwnas._chain import Chain, read_lines
+from hwnas._delivered import images_of, overruns, standard_error, written_cost
 from hwnas._errors import HwnasError, RunError
 from hwnas._run import Run
 from hwnas._settings import OBJECTIVES
@@ -68,6 +69,14 @@ class PastRun:
 
         return str(self.run.identity.get("measure", PROXIES.get(self.run.settings.evaluator, "accuracy")))
 
+    def standard_error(self, value: float | None) -> float | None:
+        """Of an accuracy that the search saw; None where the number of images is not known (or it is a score)."""
+        try:
+            images = validation_images(self.run.pareto()) if self.measure == "accuracy" else None
+        except HwnasError:  # not handed over yet, or damaged: its trials can be read all the same
+            return None
+        return standard_error(value, images) if images and value is not None else None
+
     @property
     def full(self) -> list[PastTrial]:
         """The successful trials that are no cheap ones."""
@@ -97,6 +106,9 @@ class RunInfo:
         budgets: upper bounds, by cost name.
         measure: what was maximised.
         best: the best value within the budgets; None before there is one.
+        standard_error: of that value, where it is an accuracy on a known number of images.
+        networks: handed over by a finished run.
+        over_budget: how many of these do not keep the budgets, as measured.
         when: last change, ISO 8601.
         problem: why it is damaged; empty otherwise.
     """
@@ -111,6 +123,9 @@ class RunInfo:
     budgets: Mapping[str, float] | None = None
     measure: str = "accuracy"
     best: float | None = None
+    standard_error: float | None = None
+    networks: int = 0
+    over_budget: int = 0
     when: str = ""
     problem: str = ""
 
@@ -167,10 +182,15 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
         past = read_run(path)
     except HwnasError as error:
         return RunInfo(name, "damaged", when=when, problem=str(error))
-    settings, done = past.run.settings, sum(not trial.cheap for trial in past.trials)
+    settings, done, state = past.run.settings, sum(not trial.cheap for trial in past.trials), _state(past)
+    try:
+        networks = past.run.pareto() if state == "finished" else []
+    except HwnasError as error:
+        return RunInfo(name, "damaged", when=when, problem=str(error))
+    best, images = past.best(settings.budgets), validation_images(networks)
     return RunInfo(
         name=name,
-        state=_state(past),
+        state=state,
         trials=done,
         samples=settings.samples,
         space=settings.space,
@@ -178,7 +198,10 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
         device=settings.device if settings.latency_column is None else f"column {settings.latency_column}",
         budgets=settings.budgets,
         measure=past.measure,
-        best=past.best(settings.budgets),
+        best=best,
+        standard_error=standard_error(best, images) if images and best is not None else None,
+        networks=len(networks),
+        over_budget=sum(bool(overruns(network, settings.budgets)) for network in networks),
         when=when,
     )
 
@@ -187,21 +210,21 @@ def written_budgets(budgets: Mapping[str, float]) -> str:
     """Budgets for people: ``latency 4 ms, params 600k``."""
     parts = []
     for name, upper in budgets.items():
-        value = f"{upper:g} ms" if name == "latency_ms" else _short(upper)
+        value = f"{upper:g} ms" if name == "latency_ms" else written_cost(name, upper)
         parts.append(f"{COST_OF[name]} {value}")
     return ", ".join(parts) or "none"
 
 
-def written_value(measure: str, value: float) -> str:
-    """A value of what is maximised, for people: accuracies in percent."""
-    return f"{value:.2%}" if measure == "accuracy" else f"{value:.4g}"
+def written_value(measure: str, value: float, error: float | None = None) -> str:
+    """A value of what is maximised, for people: accuracies in percent, with their standard error where it is known."""
+    if measure != "accuracy":
+        return f"{value:.4g}"
+    return f"{value:.2%}" + (f" ± {error:.2%}" if error is not None else "")
 
 
-def _short(count: float) -> str:
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= size:
-            return f"{count / size:g}{unit}"
-    return f"{count:g}"
+def validation_images(networks: Sequence[Mapping[str, Any]]) -> int | None:
+    """How many images the validation accuracies of a run come from, by its networks; None where these do not tell."""
+    return images_of(networks[0], "validation") if networks else None
 
 
 def _trial(record: Any, objectives: tuple[str, ...]) -> PastTrial:

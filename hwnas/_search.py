@@ -13,7 +13,7 @@ from hwnas._errors import HwnasError
 from hwnas._finalize import finalized
 from hwnas._front import spread_along
 from hwnas._given import Given, require_fraction
-from hwnas._handover import Winner, hand_over, known_costs
+from hwnas._handover import Winner, hand_over, known_costs, write_judged
 from hwnas._prepare import Parts, prepare
 from hwnas._run import Run, TrialJournal
 from hwnas._settings import SearchSettings
@@ -93,12 +93,13 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerP
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {journal.path}")
     if parts.data is None:
         entries = [known_costs(winner, parts.space, parts.costs) for winner in winners]
-        run.write_pareto(entries)
+        write_judged(parts, entries, progress)
     else:
         hand_over(finalized(parts, winners, progress, every(10.0, progress)), winners, progress)
     from hwnas._report import write_report
 
-    write_report(run, study, parts.space)
+    if why := write_report(run, study, parts.space):
+        progress(why)
     run.finish(len(study.trials))
     return study
 

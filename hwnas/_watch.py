@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hwnas._front import fixed_hypervolume
 from hwnas._runs import written_value
 from search import Study
 
@@ -26,7 +27,8 @@ class Status:
         samples: how many there are to be.
         measure: what is maximised.
         best: its best value within the budget; None before there is one.
-        hypervolume: normalised, of the trials within the budget.
+        hypervolume: of the trials within the budget, beyond a fixed reference: it never falls; None where a score has
+            no scale before the first batch is complete.
         per_minute: evaluations a minute in this process; None before the first.
         left_s: seconds until the last evaluation at that rate; None likewise.
     """
@@ -35,7 +37,7 @@ class Status:
     samples: int
     measure: str
     best: float | None
-    hypervolume: float
+    hypervolume: float | None
     per_minute: float | None
     left_s: float | None
 
@@ -49,8 +51,13 @@ class Status:
         """One line for people."""
         return (
             f"{self.done} of {self.samples} samples: best {self.measure} {self.best_text}, "
-            f"hypervolume {self.hypervolume:.4f}"
+            f"hypervolume {self.hypervolume_text}"
         )
+
+    @property
+    def hypervolume_text(self) -> str:
+        """The hypervolume for people."""
+        return "not yet" if self.hypervolume is None else f"{self.hypervolume:.4f}"
 
 
 def every(seconds: float, progress: Progress) -> Callable[[int, int, str], None]:
@@ -119,7 +126,7 @@ class Clock:
             samples=samples,
             measure=study.problem.objectives[0].name,
             best=float(context.values[:, 0].max()) if context.successful else None,
-            hypervolume=float(context.hypervolume) if context.successful else 0.0,
+            hypervolume=fixed_hypervolume(study.problem.objectives, context.values, context.batches),
             per_minute=60 * rate if rate else None,
             left_s=max(0, samples - done) / rate if rate else None,
         )

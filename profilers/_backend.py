@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from latency_tables import Op, OpGraph
 from profilers._division import Cores
@@ -30,7 +30,10 @@ class Backend(Protocol):
     """Bytes of one weight or activation."""
     cores: Cores | None
     """How several threads share ops, where that is known."""
-    protocol: ClassVar[str]
+
+    @property
+    def protocol(self) -> str:
+        """How times are taken, with the version of that; tables of another protocol are refused."""
 
     def identity(self) -> dict[str, object]:
         """Stable facts: device, runtime, settings. A table is valid for these alone."""

@@ -163,6 +163,7 @@ class CudaBackend:
                 f"device cuda:{index} is not here; torch sees {torch.cuda.device_count()} GPUs"
             )
         self._torch, self.index, self.mode = torch, index, mode
+        self.protocol = self.protocols[mode]
         self.dtype, self.channels_last = dtype, channels_last
         self.element_bytes = 4 if dtype == "float32" else 2
         self.batch, self.image_channels = batch, image_channels
@@ -192,7 +193,7 @@ class CudaBackend:
             "channels_last": self.channels_last,
             "batch": self.batch,
             "dtype": self.dtype,
-            "protocol": self.protocols[self.mode],
+            "protocol": self.protocol,
         }
 
     def environment(self) -> dict[str, object]:

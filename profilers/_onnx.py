@@ -16,6 +16,8 @@ from profilers._weights import node_weights
 
 OPSET = 17
 IR_VERSION = 8
+OUTPUT = "logits"
+"""Name of the output of every file, as `INPUT` is that of its input: users and runtimes look tensors up by name."""
 
 
 class _ModelWriter:
@@ -31,6 +33,29 @@ class _ModelWriter:
         output = f"{self.scope}:{len(self.nodes)}"
         self.nodes.append(helper.make_node(op_type, list(inputs), [output], output, **cast(dict[str, Any], attributes)))
         return output
+
+    def outputs(self, tensors: Sequence[str]) -> list[str]:
+        """Call tensors by the names of outputs: ``logits``, then ``logits_1`` and so on where there are several.
+
+        An input that is handed through, and a tensor that is handed out twice, get a node of their own: ONNX knows
+        neither.
+        """
+        found: list[str] = []
+        for number, tensor in enumerate(tensors):
+            name = f"{OUTPUT}_{number}" if number else OUTPUT
+            if tensor == INPUT or tensor in tensors[:number]:
+                self.nodes.append(
+                    helper.make_node("Identity", [INPUT if tensor == INPUT else found[tensors.index(tensor)]], [name])
+                )
+            else:
+                self._rename(tensor, name)
+            found.append(name)
+        return found
+
+    def _rename(self, old: str, new: str) -> None:
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                names[:] = [new if name == old else name for name in names]
 
     def constant(self, name: str, value: FloatArray) -> str:
         """Store a constant; equal ones are stored once, as tied weights ask for."""
@@ -51,7 +76,8 @@ def build_onnx(
 ) -> onnx.ModelProto:
     """An ONNX model (opset 17, IR 8, fixed batch) that computes `graph` with `weights`.
 
-    Dead code is left out and batch norms are folded into their convolutions.
+    Dead code is left out and batch norms are folded into their convolutions. The input is called ``input`` and the
+    output ``logits`` in every file.
 
     Args:
         graph: the network; input ``(batch, *graph.input_shape)``, float32.
@@ -72,7 +98,8 @@ def build_onnx(
         names[node.name] = operator.lower(node.op, writer, [names[i] for i in node.inputs], folded)
     inputs = [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [batch, *live.input_shape])]
     outputs = [
-        helper.make_tensor_value_info(names[o], TensorProto.FLOAT, [batch, *live.shape_of(o)]) for o in live.outputs
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, *live.shape_of(o)])
+        for name, o in zip(writer.outputs([names[o] for o in live.outputs]), live.outputs, strict=True)
     ]
     body = helper.make_graph(writer.nodes, "hwnas", inputs, outputs, writer.initializers)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)

@@ -6,11 +6,15 @@ onnx and onnxruntime are imported when needed.
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from profilers._errors import OperatorError
 
 if TYPE_CHECKING:
     import onnx
@@ -26,6 +30,9 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
     Args:
         model: as `build_onnx` gives it.
         ranges: smallest and largest value of each tensor (`tensor_ranges`); None assumes `ASSUMED_RANGE` for all.
+
+    Raises:
+        OperatorError: ranges are given, but not of every tensor.
     """
     import onnx
 
@@ -44,7 +51,7 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
             highest=np.array(high, dtype=np.float32),
         )
         for name in _tensor_names(inferred)
-        for low, high in [(ranges or {}).get(name, ASSUMED_RANGE)]
+        for low, high in [ASSUMED_RANGE if ranges is None else _known_range(ranges, name)]
     }
     quantizer = QDQQuantizer(
         inferred,
@@ -60,6 +67,7 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
     )
     quantizer.quantize_model()
     result: onnx.ModelProto = quantizer.model.model
+    _sort_nodes(result.graph)
     onnx.helper.set_model_props(result, {item.key: item.value for item in model.metadata_props})
     return result
 
@@ -67,30 +75,85 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
 def tensor_ranges(model: onnx.ModelProto, images: npt.NDArray[np.float32], *, threads: int = 1) -> dict[str, Range]:
     """Smallest and largest value of every tensor of a float model over some images (min-max calibration).
 
+    The images go through the network one by one, whatever its batch size is: every image counts, and the ranges
+    depend on the images alone.
+
     Args:
-        model: as `build_onnx` gives it, with a fixed batch.
-        images: ``(n, channels, height, width)``; a last incomplete batch is left out.
+        model: as `build_onnx` gives it; nothing in it but the shapes of input and output knows the batch size.
+        images: ``(n, channels, height, width)``, at least one.
         threads: of the inference.
+
+    Raises:
+        OperatorError: there is no image, or a tensor is not finite.
     """
     import onnx
 
     from profilers._session import make_session
 
-    watched = onnx.ModelProto()
-    watched.CopyFrom(onnx.shape_inference.infer_shapes(model))
+    if not len(images):
+        raise OperatorError("int8 needs at least one image to calibrate with")
+    watched = onnx.shape_inference.infer_shapes(_of_one_image(model))
     present = {output.name for output in watched.graph.output}
     watched.graph.output.extend(info for info in watched.graph.value_info if info.name not in present)
     session = make_session(watched.SerializeToString(), threads=threads)
     names = [output.name for output in session.get_outputs()]
-    source = session.get_inputs()[0]
-    batch = int(source.shape[0])
+    source = session.get_inputs()[0].name
     found: dict[str, Range] = {}
-    for start in range(0, len(images) - batch + 1, batch):
-        block = images[start : start + batch]
-        for name, value in zip([source.name, *names], [block, *session.run(None, {source.name: block})], strict=True):
+    for start in range(len(images)):
+        block = images[start : start + 1]
+        for name, value in zip([source, *names], [block, *session.run(None, {source: block})], strict=True):
+            ends = float(value.min()), float(value.max())
+            if not all(map(math.isfinite, ends)):
+                raise OperatorError(f"int8: the tensor {name} is not finite for image {start}; no range can hold it")
             low, high = found.get(name, (0.0, 0.0))
-            found[name] = min(low, float(value.min())), max(high, float(value.max()))
+            found[name] = min(low, ends[0]), max(high, ends[1])
     return found
+
+
+def _of_one_image(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a float model that reads one image."""
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for info in (*copy.graph.input, *copy.graph.output):
+        info.type.tensor_type.shape.dim[0].dim_value = 1
+    del copy.graph.value_info[:]
+    return copy
+
+
+def _known_range(ranges: Mapping[str, Range], name: str) -> Range:
+    if name not in ranges:
+        raise OperatorError(f"int8: the tensor {name} was not calibrated; give ranges of this very model")
+    return ranges[name]
+
+
+def _sort_nodes(graph: onnx.GraphProto) -> None:
+    """Put nodes after what they read, and leave them in their order otherwise.
+
+    The quantiser appends its nodes at the end. ONNX Runtime sorts them when it loads the file; the standard wants them
+    sorted in it.
+    """
+    maker = {name: number for number, node in enumerate(graph.node) for name in node.output}
+    readers: dict[int, list[int]] = {}
+    waits = []
+    for number, node in enumerate(graph.node):
+        sources = {maker[name] for name in node.input if name in maker}
+        waits.append(len(sources))
+        for source in sources:
+            readers.setdefault(source, []).append(number)
+    ready = [number for number, count in enumerate(waits) if not count]
+    order = []
+    while ready:
+        number = heapq.heappop(ready)
+        order.append(graph.node[number])
+        for reader in readers.get(number, ()):
+            waits[reader] -= 1
+            if not waits[reader]:
+                heapq.heappush(ready, reader)
+    nodes = [type(node).FromString(node.SerializeToString()) for node in order]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _tensor_names(model: Any) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from hwnas._cli._output import progress_lines, save, say, write_file
+from hwnas._cli._output import progress_lines, save, say, say_json, write_file
 from hwnas._cli._spaces import space_settings
 from hwnas._errors import HwnasError
 from hwnas._options import search_option_names, search_settings
@@ -49,29 +48,29 @@ def run_search(options: argparse.Namespace) -> None:
     finally:
         watcher.close()
     if isinstance(watcher, JsonWatcher):
-        watcher.tell("end", report=str(run.path / "report.html"), networks=len(run.pareto()))
+        networks = run.pareto()
+        within = sum(network["within_budget"] for network in networks)
+        watcher.tell("end", report=str(run.path / "report.html"), networks=len(networks), within_budget=within)
     else:
         say(str(run.path / "report.html"))
 
 
 def run_export(options: argparse.Namespace) -> None:
     """``hwnas export``."""
+    from hwnas._delivered import described
     from hwnas._entries import read_network
     from hwnas._front import pick_network
     from hwnas._run import Run
 
     run = Run.open(Path(options.run))
-    network = pick_network(run.pareto(), options.pick)
+    budgets = run.settings.budgets
+    network = pick_network(run.pareto(), options.pick, budgets, allow_over_budget=options.allow_over_budget)
     if network["onnx"] is None:
         name, _, table = run.settings.evaluator.partition(":")
         why = "its accuracies came from a table" if table else f"evaluator {name} has no weights"
         raise HwnasError(f"{options.run} has no ONNX files: {why}")
     target = write_file(options.output, f"{network['id']}.onnx", read_network(run.path, network))
-    latency = network["latency_ms"]
-    value, how = latency["measured"], "measured"
-    if value is None:
-        value, how = latency["predicted"], "predicted, not measured"
-    say(f"{target}: {network['arch']}, test accuracy {network['accuracy']:.2%}, {value:.4g} ms {how}")
+    say(f"{target}: {described(network, budgets)}")
 
 
 def run_runs(options: argparse.Namespace) -> None:
@@ -81,7 +80,7 @@ def run_runs(options: argparse.Namespace) -> None:
 
     found = find_runs(Path(options.folder))
     if options.json:
-        say(json.dumps([info.as_dict() for info in found], indent=1))
+        say_json([info.as_dict() for info in found])
         return
     for line in run_lines(found, options.folder):
         say(line)
@@ -96,7 +95,7 @@ def run_compare(options: argparse.Namespace) -> None:
     if options.output:
         write_comparison(found, Path(options.output))
     if options.json:
-        say(json.dumps(found.as_dict(), indent=1))
+        say_json(found.as_dict())
         return
     for line in [*table_lines(found), *([options.output] if options.output else [])]:
         say(line)
@@ -122,7 +121,7 @@ def run_predict(options: argparse.Namespace) -> None:
         "peak_memory_bytes": peak_memory_bytes(graph, batch=batch),
     }
     if options.json:
-        say(json.dumps(found, indent=1))
+        say_json(found)
         return
     interval = f" (90 % interval {price.low_ms:.4g}-{price.high_ms:.4g} ms)" if price.low_ms and price.high_ms else ""
     setting = f"{table.identity['device']}, {table.identity.get('threads', 1)} thread(s), batch {batch}"
@@ -142,7 +141,7 @@ def run_validate(options: argparse.Namespace) -> None:
         table, device=options.device, networks=options.networks, seed=options.seed, progress=progress_lines()
     )
     if options.json:
-        say(json.dumps(validation_record(found), indent=1))
+        say_json(validation_record(found))
         return
     for line in found.validation.lines() if found.validation else []:
         say(line)
@@ -222,7 +221,7 @@ def run_doctor(options: argparse.Namespace) -> None:
 
     found = examine()
     if options.json:
-        say(json.dumps([asdict(finding) for finding in found], indent=1))
+        say_json([asdict(finding) for finding in found])
         return
     for finding in found:
         say(f"{finding.status:8s} {finding.check}: {finding.text}" + (f" -> {finding.fix}" if finding.fix else ""))

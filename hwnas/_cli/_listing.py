@@ -19,7 +19,7 @@ def run_lines(found: Sequence[RunInfo], folder: str) -> list[str]:
         if info.state == "damaged":
             rows.append([info.name, info.state, "-", "-", "-", "-", "-", "-", info.when[:16].replace("T", " ")])
             continue
-        best = "-" if info.best is None else written_value(info.measure, info.best)
+        best = "-" if info.best is None else written_value(info.measure, info.best, info.standard_error)
         rows.append(
             [
                 info.name,
@@ -33,4 +33,12 @@ def run_lines(found: Sequence[RunInfo], folder: str) -> list[str]:
                 info.when[:16].replace("T", " "),
             ]
         )
-    return [*aligned(rows), *(f"{info.name}: {info.problem}" for info in found if info.problem)]
+    return [*aligned(rows), *(line for info in found for line in _remarks(info))]
+
+
+def _remarks(info: RunInfo) -> list[str]:
+    """What the table has no column for: what is damaged, and networks that do not keep the budget."""
+    found = [f"{info.name}: {info.problem}"] if info.problem else []
+    if info.over_budget:
+        found.append(f"{info.name}: {info.over_budget} of {info.networks} networks do not keep the budget, as measured")
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -10,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
+from hwnas._text import json_text, printable
 from hwnas._watch import Lines, Status, Watcher
 
 _FIELDS = ("number", "arch", "values", "failed", "cheap", "seconds", "costs")
@@ -46,7 +46,7 @@ class JsonWatcher(Watcher):
 
     def tell(self, event: str, **facts: object) -> None:
         """Write one event."""
-        self._stream.write(json.dumps({"event": event, **facts}) + "\n")
+        self._stream.write(json_text({"event": event, **facts}) + "\n")
         self._stream.flush()
 
 
@@ -98,7 +98,7 @@ class TerminalWatcher(Watcher):
     def _draw(self) -> None:
         """The status; worked out anew only where a trial came since the last time."""
         if self._status is not None:
-            self._shown, self._status = status_line(self._status())[: max(1, self._columns() - 1)], None
+            self._shown, self._status = printable(status_line(self._status()))[: max(1, self._columns() - 1)], None
         if self._shown:
             self._stream.write("\r\x1b[K" + self._shown)
             self._stream.flush()
@@ -110,7 +110,7 @@ def status_line(status: Status) -> str:
     left = f", {duration(status.left_s)} left" if status.left_s is not None else ""
     return (
         f"{status.done}/{status.samples} best {status.measure} {status.best_text}, "
-        f"hypervolume {status.hypervolume:.4f}{rate}{left}"
+        f"hypervolume {status.hypervolume_text}{rate}{left}"
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from hwnas._cli._parser import build_parser
 from hwnas._cli._streams import PIPE_CLOSED, OutputError, flush, give_up_output, open_streams, tell
+from hwnas._text import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +49,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         message = _for_people(error)
         if message is None or options.debug:
-            tell(traceback.format_exc())
+            for line in traceback.format_exc().splitlines():
+                say(line)
         if message is None:
             say(f"hwnas: this is a bug in hwnas, please report it with the lines above: {error!r}")
             return 1
@@ -59,7 +61,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def say(text: str) -> None:
     """A line for people, on standard error."""
-    tell(text + "\n")
+    tell(printable(text) + "\n")
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas._cli._streams import put, tell
 from hwnas._errors import HwnasError
+from hwnas._text import json_text, printable
 
 if TYPE_CHECKING:
     from latency_tables import LatencyTable
@@ -71,11 +72,16 @@ def progress_lines() -> Callable[[str], None]:
     began = time.monotonic()
 
     def write(text: str) -> None:
-        tell(f"[{time.monotonic() - began:7.1f} s] {text}\n")
+        tell(f"[{time.monotonic() - began:7.1f} s] {printable(text)}\n")
 
     return write
 
 
 def say(text: str) -> None:
     """A line of the result, on standard output; what its encoding does not know is escaped."""
-    put(text + "\n")
+    put(printable(text) + "\n")
+
+
+def say_json(value: object) -> None:
+    """A result as JSON, on standard output."""
+    put(json_text(value, indent=1) + "\n")

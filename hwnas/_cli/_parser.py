@@ -6,6 +6,7 @@ import argparse
 from typing import NoReturn
 
 from hwnas._about import about_lines
+from hwnas._text import printable
 from hwnas._version import __version__
 
 _EVALUATOR_HELP = (
@@ -19,7 +20,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and leave with exit code 2."""
-        self.exit(2, f"hwnas: error: {' '.join(message.split())} (see `{self.prog} --help`)\n")
+        self.exit(2, f"hwnas: error: {printable(' '.join(message.split()))} (see `{self.prog} --help`)\n")
 
     def format_help(self) -> str:
         """The help, with what the spaces, evaluators and strategies are that the command takes, and plug-ins' names."""
@@ -34,7 +35,8 @@ class OneLineParser(argparse.ArgumentParser):
             return text
         from hwnas._plugins import plugin_names
 
-        found = [f"--{kind} of plug-ins: {', '.join(names)}\n" for kind in taken if (names := plugin_names(kind))]
+        named = [(kind, printable(", ".join(names))) for kind in taken if (names := plugin_names(kind))]
+        found = [f"--{kind} of plug-ins: {names}\n" for kind, names in named]
         return text + "".join(["\n", *found] if found else [])
 
 
@@ -202,6 +204,7 @@ def _export(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     )
     command.add_argument("run", help="run directory")
     command.add_argument("--pick", default="knee", help="fastest, knee (default), most-accurate or an id")
+    command.add_argument("--allow-over-budget", action="store_true", help="also take a network that breaks the budget")
     command.add_argument("-o", "--output", help="ONNX file to write (default: ID.onnx)")
 
 

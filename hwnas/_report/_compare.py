@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from hwnas._compare import Comparison, table_lines
 from hwnas._errors import HwnasError
+from hwnas._report._canvas import pictures_of
 from hwnas._report._html import escape, image, page
 
 COLOURS = ("#1f5f99", "#d9741a", "#3c8d5a", "#8a4fa3", "#b5413f", "#4d6a79", "#a58a1f", "#d06c9a")
@@ -22,9 +22,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
 
     if path.suffix not in (".png", ".html"):
         raise HwnasError(f"cannot write {path}: choose a name that ends in .png or .html")
-    if find_spec("matplotlib") is None:
-        raise HwnasError("the picture needs matplotlib; install hwnas[report]")
-    picture = comparison_plot(comparison)
+    picture = pictures_of(lambda: {"picture": comparison_plot(comparison)})["picture"]
     try:
         write_atomic(path, picture if path.suffix == ".png" else _page(comparison, picture))
     except OSError as error:
@@ -33,9 +31,11 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
 
 def comparison_plot(comparison: Comparison) -> bytes:
     """Fronts to the left, hypervolume over trials to the right."""
-    from hwnas._report._plots import AXES, make_figure, measure_axis, plain_ticks, png
+    from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
+    from hwnas._report._plots import AXES, measure_axis
 
     figure, (left, right) = make_figure(2)
+    shown = []
     measure, cost = comparison.objectives[:2]
     scale, label = measure_axis(measure)
     for number, one in enumerate(comparison.runs):
@@ -45,7 +45,8 @@ def comparison_plot(comparison: Comparison) -> bytes:
         left.plot(
             front[:, 1], scale * front[:, 0], color=colour, marker="o", markersize=3.5, drawstyle="steps-post", lw=1.2
         )
-        right.plot(one.samples, one.volumes, color=colour, drawstyle="steps-post", label=one.name)
+        (line,) = right.plot(one.samples, one.volumes, color=colour, drawstyle="steps-post")
+        shown.append((line, one.name))
     left.set_xscale("log")
     plain_ticks(left.xaxis)
     left.set_xlabel(AXES.get(cost, cost))
@@ -55,12 +56,12 @@ def comparison_plot(comparison: Comparison) -> bytes:
     right.set_ylabel("hypervolume (common reference)")
     right.set_title("Progress")
     right.set_xlim(left=0)
-    right.legend(frameon=False, fontsize=8, loc="lower right")
+    add_legend(right, shown, frameon=False, fontsize=8, loc="lower right")
     return png(figure)
 
 
 def _page(comparison: Comparison, picture: bytes) -> str:
-    lines = escape("\n".join(table_lines(comparison)))
+    lines = "\n".join(escape(line) for line in table_lines(comparison))
     body = (
         "<h1>hwnas: runs compared</h1>\n"
         f"{image({'picture': picture}, 'picture', 'Fronts and hypervolumes of the runs')}\n"

@@ -6,6 +6,8 @@ import base64
 import html
 from collections.abc import Mapping
 
+from hwnas._text import printable
+
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1c2733;margin:0 auto;max-width:66rem;padding:1rem}
 h1{font-size:1.5rem;overflow-wrap:anywhere}h2{font-size:1.15rem;margin-top:2rem}
@@ -15,6 +17,7 @@ th,td{padding:.3rem .6rem;border-bottom:1px solid #dde3e8;text-align:right;white
 th:first-child,td:first-child,td.text,th.text{text-align:left}
 dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.15rem 1rem;font-size:.875rem}
 dd{margin:0;overflow-wrap:anywhere}dt{color:#5b6977}.note{color:#5b6977;font-size:.875rem}
+.warn{color:#9c2f10}
 p{overflow-wrap:anywhere}ol{margin:0;padding-left:1.2rem}
 dl.choices span{display:inline-block;background:#eef1f4;border-radius:.3rem;padding:0 .4rem;margin:0 .3rem .2rem 0}
 dl.choices .more{background:#cfe2f3}dl.choices .less b{text-decoration:line-through}
@@ -41,5 +44,5 @@ def image(pictures: Mapping[str, bytes], name: str, description: str) -> str:
 
 
 def escape(text: object) -> str:
-    """Text that is safe in HTML and in attributes."""
-    return html.escape(str(text), quote=True)
+    """Text on one line that is safe in HTML and in attributes."""
+    return html.escape(printable(str(text)), quote=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._report._plots import AXES, GREY, ORANGE, make_figure, measure_axis, plain_ticks, png
+from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
+from hwnas._report._plots import AXES, GREY, ORANGE, measure_axis
 from search import NodeSummary, Partition, Problem, Trial
 
 _LABELLED = 40
@@ -44,15 +45,13 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
     chosen = partition.leaves == partition.summary.leaf
     leaf_values = np.array([values[leaf] for leaf in partition.leaves.tolist()])
     right.scatter(*points.T, s=16, c=leaf_values, vmin=0.0, vmax=top)
-    right.scatter(
-        *points[chosen].T, s=44, facecolors="none", edgecolors=ORANGE, linewidths=1.2, label="selected region"
-    )
+    selected = right.scatter(*points[chosen].T, s=44, facecolors="none", edgecolors=ORANGE, linewidths=1.2)
     right.set_xscale("log")
     plain_ticks(right.xaxis)
     right.set_xlabel(AXES.get(cost, cost))
     right.set_ylabel(label)
     right.set_title("Trials, by region")
-    right.legend(frameon=False, fontsize=8, loc="lower right")
+    add_legend(right, [(selected, "selected region")], frameon=False, fontsize=8, loc="lower right")
     figure.colorbar(drawn, ax=right, label="hypervolume of the region's samples")
     return png(figure)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from hwnas._delivered import images_of, standard_error
+from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
 from hwnas._report._curves import Curves, measured_pairs
+from hwnas._text import printable
 
 AXES = {
     "latency_ms": "latency (ms)",
@@ -32,32 +34,45 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     axes.scatter(x, y, s=26, color=BLUE, label=f"front (predicted, {'validation' if accurate else 'score'})", zorder=3)
     tested = [n for n in networks if n["accuracy"] is not None and curves.cost_name == "latency_ms"]
     if tested and accurate:
-        how = "predicted" if any(n["latency_ms"]["measured"] is None for n in tested) else "measured"
-        axes.scatter(
-            [n["latency_ms"][how] for n in tested],
-            [100 * n["accuracy"] for n in tested],
-            s=44,
-            marker="D",
-            facecolors="none",
-            edgecolors=ORANGE,
-            linewidths=1.5,
-            label=f"winners ({how}, test)",
-            zorder=4,
-        )
+        _add_tested(axes, tested)
     if budget is not None and curves.cost_name == "latency_ms":
         axes.axvline(budget, color="black", linestyle="--", linewidth=1, label=f"budget {budget:g} ms")
     axes.set_xscale("log")
     plain_ticks(axes.xaxis)
     axes.set_xlabel(AXES.get(curves.cost_name, curves.cost_name))
     axes.set_ylabel(label)
-    axes.set_title(f"{curves.measure.capitalize()} against cost")
-    axes.legend(framealpha=0.85, edgecolor="none", fontsize=8, loc="lower right")
+    axes.set_title(f"{printable(curves.measure.capitalize())} against cost")
+    shown = list(zip(*axes.get_legend_handles_labels(), strict=True))
+    add_legend(axes, shown, framealpha=0.85, edgecolor="none", fontsize=8, loc="lower right")
     return png(figure)
+
+
+def _add_tested(axes: Any, tested: Sequence[dict[str, Any]]) -> None:
+    """Test accuracies with their standard errors; what others beat once it was measured is crossed out."""
+    how = "predicted" if any(n["latency_ms"]["measured"] is None for n in tested) else "measured"
+    for beaten, marker, label in ((False, "D", f"winners ({how}, test)"), (True, "x", "beaten when measured (test)")):
+        part = [n for n in tested if bool(n.get("dominated_by")) == beaten]
+        if not part:
+            continue
+        counts = [images_of(n, "test") for n in part]
+        errors = [100 * standard_error(n["accuracy"], c) if c else 0.0 for n, c in zip(part, counts, strict=True)]
+        axes.errorbar(
+            [n["latency_ms"][how] for n in part],
+            [100 * n["accuracy"] for n in part],
+            yerr=errors,
+            fmt=marker,
+            color=ORANGE,
+            markerfacecolor="none",
+            markersize=6,
+            elinewidth=0.8,
+            label=label,
+            zorder=4,
+        )
 
 
 def measure_axis(measure: str) -> tuple[float, str]:
     """What values of the evaluator's measure are multiplied with for an axis, and the axis's label."""
-    return (100.0, "accuracy (%)") if measure == "accuracy" else (1.0, f"{measure} (a score, no accuracy)")
+    return (100.0, "accuracy (%)") if measure == "accuracy" else (1.0, f"{printable(measure)} (a score, no accuracy)")
 
 
 def hypervolume_plot(curves: Curves) -> bytes:
@@ -110,34 +125,7 @@ def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
     axes.set_xlabel("measured latency (ms)")
     axes.set_ylabel("predicted latency (ms)")
     axes.set_title("Predicted against measured")
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    add_legend(
+        axes, list(zip(*axes.get_legend_handles_labels(), strict=True)), frameon=False, fontsize=8, loc="upper left"
+    )
     return png(figure)
-
-
-def make_figure(columns: int = 1) -> tuple[Any, Any]:
-    """A figure in the report's style, and its axes: one, or an array of them."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4 if columns == 1 else 4.8 * columns, 4.2), dpi=130, layout="constrained")
-    axes = figure.subplots(1, columns)
-    for one in np.atleast_1d(axes):
-        one.spines[["top", "right"]].set_visible(False)
-        one.grid(color="#e6e9ec", linewidth=0.6)
-        one.set_axisbelow(True)
-    return figure, axes
-
-
-def plain_ticks(axis: Any) -> None:
-    """Ticks at 1, 2 and 5 in plain numbers on a logarithmic axis, few enough not to overlap."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def png(figure: Any) -> bytes:
-    """The figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()

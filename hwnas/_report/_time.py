@@ -8,6 +8,7 @@ from typing import Any
 
 from hwnas._fit import PROTOCOL as FITTED
 from hwnas._report._html import escape
+from hwnas._text import printable
 from hwnas.spaces import Architecture, Space
 from latency_tables import SESSION, LatencyTable, Op
 
@@ -69,9 +70,9 @@ def _spent(name: str, space: Space, table: LatencyTable, arch: Architecture) -> 
 def time_plot(spent: Sequence[Spent]) -> bytes:
     """A bar for each network, stacked by part."""
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
 
-    from hwnas._report._plots import GREY, ORANGE, png
+    from hwnas._report._canvas import add_legend, make_figure, png
+    from hwnas._report._plots import GREY, ORANGE
 
     apart = (START, HANDOVERS, MEMORY)
     groups = list(dict.fromkeys(group for one in spent for group in one.parts if group not in apart))
@@ -80,19 +81,20 @@ def time_plot(spent: Sequence[Spent]) -> bytes:
         groups = sorted(groups, key=lambda group: -totals[group])[: _MOST_GROUPS - 1]
     steps = {group: colormaps["viridis"](i / max(1, len(groups) - 1)) for i, group in enumerate(groups)}
     colours: dict[str, Any] = {START: GREY, **steps, "other": "#c9c2b8", HANDOVERS: "#b07aa1", MEMORY: ORANGE}
-    figure = Figure(figsize=(6.4, 1.9 + 0.32 * len(spent)), dpi=130, layout="constrained")
-    axes = figure.subplots()
-    names, left = [one.id for one in spent], [0.0] * len(spent)
+    figure, axes = make_figure(size=(6.4, 1.9 + 0.32 * len(spent)))
+    axes.grid(visible=False)
+    rows, left, shown = range(len(spent)), [0.0] * len(spent), []
     for group, colour in colours.items():
         values = [_value(one, group, colours) for one in spent]
         if any(values):
-            axes.barh(names, values, left=left, color=colour, label=group, height=0.7, edgecolor="white", linewidth=0.4)
+            bars = axes.barh(rows, values, left=left, color=colour, height=0.7, edgecolor="white", linewidth=0.4)
+            shown.append((bars, group))
             left = [a + b for a, b in zip(left, values, strict=True)]
+    axes.set_yticks(rows, [printable(one.id) for one in spent])
     axes.invert_yaxis()
-    axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("predicted latency (ms)")
     axes.set_title("Where the time goes")
-    figure.legend(frameon=False, fontsize=8, ncols=3, loc="outside lower center")
+    add_legend(figure, shown, frameon=False, fontsize=8, ncols=3, loc="outside lower center")
     return png(figure)
 
 

@@ -5,33 +5,37 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from hwnas._delivered import error_lines, shortcomings, written_measure, written_test
 from hwnas._elsewhere import elsewhere_line, is_elsewhere
-from hwnas._front import measure_of
+from hwnas._front import keeps, pick_network
+from hwnas._report._canvas import NoPictureError, pictures_of
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves, measured_pairs
 from hwnas._report._html import escape, image, page
+from hwnas._report._networks import networks_section
 from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
 from hwnas._run import Run
-from hwnas._runs import written_value
 from hwnas._version import __version__
 from hwnas.spaces import Space
 from latency_tables import LatencyTable, load_table, read_regular, strict_json
 from search import Partition, Study, Trial, partition_of
 
 
-def write_report(run: Run, study: Study, space: Space) -> None:
-    """Write ``report.html`` and, where matplotlib is installed, the PNG files it shows.
+def write_report(run: Run, study: Study, space: Space) -> str:
+    """Write ``report.html`` and, where matplotlib can draw, the PNG files it shows.
 
     Args:
         run: a run with ``pareto.json``.
         study: what was searched for and found, with at least one successful trial.
         space: where.
+
+    Returns:
+        Why there are no pictures; empty where there are.
     """
     copy = run.path / "table.json"
     table = load_table(copy) if copy.exists() else None
@@ -45,10 +49,15 @@ def write_report(run: Run, study: Study, space: Space) -> None:
         partition=partition_of(study),
         spent=time_spent(space, table, networks),
     )
-    pictures = _pictures(shown)
+    why = ""
+    try:
+        pictures = pictures_of(lambda: _pictures(shown))
+    except NoPictureError as error:
+        pictures, why = {}, f"no pictures in the report: {error}"
     for name, data in pictures.items():
         run.write(f"{name}.png", data)
-    run.write("report.html", _page(shown, pictures))
+    run.write("report.html", _page(shown, pictures, why))
+    return why
 
 
 @dataclass(frozen=True)
@@ -65,8 +74,6 @@ class _Shown:
 
 
 def _pictures(shown: _Shown) -> dict[str, bytes]:
-    if find_spec("matplotlib") is None:
-        return {}
     from hwnas._report import _plots
 
     study, networks, partition = shown.study, shown.networks, shown.partition
@@ -91,14 +98,16 @@ def _seconds(run: Run) -> dict[int, float] | None:
         return None
 
 
-def _page(shown: _Shown, pictures: dict[str, bytes]) -> str:
+def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
     run, trials, networks, table = shown.run, shown.study.trials, shown.networks, shown.table
     parts = [
         f"<h1>hwnas: {escape(run.path.name)}</h1>",
         f"<p>{escape(_summary(run, trials, networks))}</p>",
+        *(f"<p class=warn>{escape(line)}.</p>" for line in shortcomings(networks, run.settings.budgets)),
+        *(f"<p class=note>{escape(line)}.</p>" for line in error_lines(networks)),
         image(pictures, "front", "Accuracy against cost: all trials, the front, the winners"),
         "<h2>Networks</h2>",
-        _network_table(networks),
+        networks_section(run, networks),
         f"<p class=note>{_explanation(run, networks)}</p>",
         _time_section(shown, pictures),
         "<h2>Does the table hold?</h2>",
@@ -109,7 +118,7 @@ def _page(shown: _Shown, pictures: dict[str, bytes]) -> str:
         image(pictures, "hypervolume_time", "Hypervolume over the time of evaluations"),
         _choices_section(shown),
         _partition_section(shown.partition, pictures),
-        "" if pictures else "<p class=note>Install hwnas[report] for the pictures.</p>",
+        f"<p class=note>{escape(why)}</p>" if why else "",
         "<h2>Settings and device</h2>",
         _facts({**_flat(run.settings.as_dict()), **(dict(table.identity) if table else {}), "hwnas": __version__}),
     ]
@@ -144,9 +153,16 @@ def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any
         latencies = [n["latency_ms"][how] for n in networks]
         text += (
             f"; {len(networks)} networks handed over, {min(latencies):.3g}-{max(latencies):.3g} ms {how}, "
-            f"the most accurate at {max(n['accuracy'] for n in networks):.2%} on the test part"
+            f"the most accurate at {_most_accurate(run, networks)}"
         )
     return text + "."
+
+
+def _most_accurate(run: Run, networks: Sequence[dict[str, Any]]) -> str:
+    budgets = run.settings.budgets
+    over = not any(keeps(network, budgets) for network in networks)
+    best = pick_network(networks, "most-accurate", budgets, allow_over_budget=over)
+    return f"{written_measure(best)}, test accuracy {written_test(best)}"
 
 
 def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
@@ -154,46 +170,15 @@ def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
         measured = any(n["latency_ms"]["measured"] is not None for n in networks)
         latency = "latency is that of the same file on this device" if measured else "latency was not measured"
         return (
-            "Accuracy is that of the ONNX file on the test part, which the search never saw; "
+            "Test accuracy is that of the ONNX file on the test part, which the search never saw and by which nothing "
+            "is picked: picks go by the validation accuracy and the latency. ± is one standard error of an accuracy, "
+            "from the number of images, and half of the 90 % interval of a measured latency; "
             f"{latency}, the interval is the latency table's (90 %). Memory is the largest sum of live activations, "
             "which the search knew; arena is what ONNX Runtime really holds for them."
         )
     if run.settings.evaluator.startswith("table:"):
         return "Accuracies were looked up in a benchmark table; nothing was trained, exported or measured."
     return f"Evaluator {escape(run.settings.evaluator)} has no weights to export; no network was measured."
-
-
-def _network_table(networks: Sequence[dict[str, Any]]) -> str:
-    """A row for each network and one for its architecture; columns that no network has a value for are left out."""
-    columns = _columns(networks)
-    columns = {name: cells for name, cells in columns.items() if any(cell != "-" for cell in cells)}
-    rows = []
-    for place, n in enumerate(networks):
-        rows.append("<tr>" + "".join(f"<td>{cells[place]}</td>" for cells in columns.values()))
-        rows.append(f"<tr><td class=text colspan={len(columns)}><small>{escape(n['arch'])}</small></td>")
-    head = "".join(f"<th>{name}</th>" for name in columns)
-    return f"<div class=wide><table><tr>{head}{''.join(rows)}</table></div>"
-
-
-def _columns(networks: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    """Cells of the table of networks by column, ``"-"`` for what is not known."""
-    shipped = any(n["onnx"] for n in networks)
-    measure, values = measure_of(networks)
-    latencies = [n["latency_ms"] for n in networks]
-    links = [escape(n["onnx"] or "") for n in networks]
-    return {
-        "id": [escape(n["id"]) for n in networks],
-        f"test {measure}" if shipped else measure: [written_value(measure, value) for value in values],
-        "measured ms": [_number(latency["measured"]) for latency in latencies],
-        "predicted ms": [_number(latency["predicted"]) for latency in latencies],
-        "90 % interval": [_interval(latency) for latency in latencies],
-        "MACs": [f"{n['macs'] / 1e6:.3g} M" for n in networks],
-        "parameters": [f"{n['params'] / 1e3:.4g} k" for n in networks],
-        "memory": [f"{n['peak_memory_bytes'] / 1024:.4g} KiB" for n in networks],
-        "arena": [f"{value / 1024:.4g} KiB" if (value := n.get("arena_bytes")) else "-" for n in networks],
-        "energy": [f"{value:.4g} mJ" if (value := n.get("energy_mj")) else "-" for n in networks],
-        "ONNX": [f"<a href='{link}'>file</a>" if link else "-" for link in links],
-    }
 
 
 def _table_section(run: Run, table: LatencyTable | None, networks: Sequence[dict[str, Any]]) -> str:
@@ -226,7 +211,7 @@ def _partition_section(partition: Partition | None, pictures: dict[str, bytes]) 
         "those on the way to the region it would sample next, and their siblings. A region's share of the space "
         "is that of untried (in large spaces: random) candidates inside it.</p>"
         + image(pictures, "partition", "The partition tree, and the trials by region")
-        + f"<div class=wide><table><tr>{''.join(f'<th>{name}</th>' for name in heads)}{cells}</table></div>"
+        + f"<div class=wide><table><tr>{''.join(f'<th>{escape(name)}</th>' for name in heads)}{cells}</table></div>"
     )
 
 
@@ -241,11 +226,3 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _interval(latency: dict[str, Any]) -> str:
-    return "-" if latency["low"] is None else f"{latency['low']:.4g}-{latency['high']:.4g}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"

@@ -34,8 +34,7 @@ def run_job(folder: Path) -> int:
     began = time.monotonic()
 
     def progress(text: str) -> None:
-        sys.stderr.write(f"[{time.monotonic() - began:7.1f} s] {text}\n")
-        sys.stderr.flush()
+        _say(f"[{time.monotonic() - began:7.1f} s] {text}")
 
     try:
         job = _read_job(folder)
@@ -43,13 +42,20 @@ def run_job(folder: Path) -> int:
         result = _run(job, folder, progress)
         write_atomic(target, json.dumps({**result, HASH: content_hash(result)}) + "\n")
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; run the same command again to go on\n")
+        _say("interrupted; run the same command again to go on")
         return 130
     except (ProfilerError, LatencyTableError, OSError, ValueError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        _say(f"error: {' '.join(str(error).split())}")
         return 2
-    sys.stderr.write(f"done: bring {target} back and run `hwnas profile --import result.json -o table.json` there\n")
+    _say(f"done: bring {target} back and run `hwnas profile --import result.json -o table.json` there")
     return 0
+
+
+def _say(text: str) -> None:
+    """A line for people; what would control their terminal (the job's file may be anybody's) is escaped."""
+    shown = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    sys.stderr.write(shown + "\n")
+    sys.stderr.flush()
 
 
 def _read_job(folder: Path) -> dict[str, Any]:

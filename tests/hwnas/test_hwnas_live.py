@@ -6,11 +6,15 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
+import pytest
 from cells import arguments, search, trials_of
 
 from hwnas._cli import main
 from hwnas._cli._live import TerminalWatcher, duration, make_watcher, status_line
+from hwnas._front import fixed_hypervolume
 from hwnas._watch import Lines, Status, Watcher
+from search import Objective
 
 
 def status(done, samples=40):
@@ -71,6 +75,37 @@ def test_quiet_and_json(csv, tmp_path, capsys):
     assert {"event": "note", "text": "going on after 12 trials"} in events
     assert events[-1]["event"] == "end"
     assert events[-1]["report"] == str(tmp_path / "run" / "report.html")
+
+
+def test_the_hypervolume_never_falls_and_rises_with_the_front(csv, tmp_path, capsys):
+    capsys.readouterr()
+    search(csv, tmp_path / "run", "--json", samples=60, strategy="lamoo")
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    trials = [event for event in events if event["event"] == "trial"]
+    volumes = np.array([event["status"]["hypervolume"] for event in trials])
+    points = np.array([[t["values"]["accuracy"], -t["values"]["latency_ms"]] for t in trials])
+    assert len(volumes) == 60
+    assert (np.diff(volumes) >= 0).all()
+    assert 0 <= volumes[0] < volumes[-1] < 1
+    for n in range(1, 60):
+        new = not (points[:n] >= points[n]).all(axis=1).any()
+        assert (volumes[n] > volumes[n - 1]) == new, n
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_have_a_hypervolume_once_their_first_batch_is_complete(seed):
+    rng = np.random.default_rng(seed)
+    objectives = (Objective("score", "max"), Objective("latency_ms", "min", lambda x: x, worst=9.0, best=1.0, log=True))
+    values = np.stack([rng.normal(-50, 20, 40), rng.uniform(1, 9, 40)], axis=1)
+    batches = np.repeat(np.arange(8), 5) + 2  # the first two had no values
+    found = [fixed_hypervolume(objectives, values[:n], batches[:n]) for n in range(41)]
+    assert found[0] == 0.0
+    assert found[1:6] == [None] * 5
+    assert (np.diff(found[6:]) >= 0).all()
+    assert found[6] < found[-1]
+    flat = fixed_hypervolume(objectives, np.array([[3.0, 2.0], [3.0, 3.0], [4.0, 2.0]]), np.array([0, 0, 1]))
+    assert flat > 0
+    assert Status(1, 2, "score", 1.0, None, None, None).line.endswith("hypervolume not yet")
 
 
 def test_an_interrupt_leaves_a_whole_journal_and_says_how_to_go_on(csv, tmp_path):

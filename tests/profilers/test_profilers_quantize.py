@@ -7,6 +7,7 @@ from hwnas.spaces import make_space
 from profilers import (
     DeviceUnavailableError,
     OnnxRuntimeBackend,
+    ProfilerError,
     build_onnx,
     installed_providers,
     make_session,
@@ -50,11 +51,34 @@ def test_a_calibrated_network_computes_nearly_the_same(name):
 def test_ranges_are_those_of_the_tensors():
     graph, model = network("mobilenetv3")
     images = np.random.default_rng(2).standard_normal((10, *graph.input_shape), dtype=np.float32)
-    ranges = tensor_ranges(model, images)  # eight images are whole batches of four
-    assert ranges["input"] == (float(images[:8].min()), float(images[:8].max()))
+    images[9, 0, 0, 0] = 9.0  # the last image counts, although the ten are no whole batches of four
+    ranges = tensor_ranges(model, images)
+    assert ranges["input"] == (float(images.min()), 9.0)
     output = model.graph.output[0].name
-    found = np.concatenate([run(model, images[i : i + 4]) for i in (0, 4)])
+    found = np.concatenate([run(model, images[i : i + 4]) for i in (0, 4, 6)])
     assert ranges[output] == pytest.approx((min(0.0, found.min()), max(0.0, found.max())))
+
+
+def test_ranges_depend_on_the_images_alone_and_never_on_the_batch():
+    graph, model = network("mobilenetv3")
+    images = np.random.default_rng(2).standard_normal((10, *graph.input_shape), dtype=np.float32)
+    for batch in (1, 10, 11, 300):
+        assert tensor_ranges(build_onnx(graph, random_weights(graph), batch=batch), images) == tensor_ranges(
+            model, images
+        )
+
+
+def test_a_trained_network_never_gets_assumed_ranges():
+    graph, model = network("nasbench201")
+    images = np.ones((2, *graph.input_shape), dtype=np.float32)
+    with pytest.raises(ProfilerError, match="at least one image"):
+        tensor_ranges(model, images[:0])
+    with pytest.raises(ProfilerError, match=r"the tensor input is not finite for image 1"):
+        tensor_ranges(model, images * np.array([1, np.inf], dtype=np.float32)[:, None, None, None])
+    ranges = tensor_ranges(model, images)
+    del ranges["logits"]
+    with pytest.raises(ProfilerError, match="the tensor logits was not calibrated"):
+        quantize_model(model, ranges)
 
 
 def test_the_int8_backend_measures_quantised_networks_and_says_so():

@@ -1,0 +1,88 @@
+"""The tables of the networks: the front, and what others beat once it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hwnas._delivered import Check, checks, compared_images, measure_of, standard_error, written_ms, written_test
+from hwnas._report._html import escape
+from hwnas._run import Run
+from hwnas._runs import written_value
+
+
+def networks_section(run: Run, networks: Sequence[dict[str, Any]]) -> str:
+    """The front, and apart from it what others beat once it was measured."""
+    budgets = run.settings.budgets
+    beaten = [network for network in networks if network.get("dominated_by")]
+    found = _network_table([network for network in networks if network not in beaten], budgets)
+    if beaten:
+        found += (
+            "<h3>Beaten when measured</h3><p class=note>Another network is at least as good in all that counts "
+            "and better in something, so these are no longer on the front and no pick takes them.</p>"
+        )
+        found += _network_table(beaten, budgets)
+    return found
+
+
+def _network_table(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -> str:
+    """A row for each network and one for its architecture; columns that no network has a value for are left out."""
+    columns = [(name, cells) for name, cells in _columns(networks, budgets) if any(cell != "-" for cell in cells)]
+    rows = []
+    for place, n in enumerate(networks):
+        rows.append("<tr>" + "".join(f"<td>{cells[place]}</td>" for _, cells in columns))
+        rows.append(f"<tr><td class=text colspan={len(columns)}><small>{escape(n['arch'])}</small></td>")
+    head = "".join(f"<th>{escape(name)}</th>" for name, _ in columns)
+    return f"<div class=wide><table><tr>{head}{''.join(rows)}</table></div>"
+
+
+def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -> list[tuple[str, list[str]]]:
+    """Cells of the table of networks by column, ``"-"`` for what is not known."""
+    shipped = any(n["onnx"] for n in networks)
+    measure, values = measure_of(networks)
+    latencies = [n["latency_ms"] for n in networks]
+    links = [escape(n["onnx"] or "") for n in networks]
+    compared = [written_value(measure, value, _error(n)) for n, value in zip(networks, values, strict=True)]
+    return [
+        ("id", [escape(n["id"]) for n in networks]),
+        (f"validation {measure}" if shipped and measure == "accuracy" else measure, compared),
+        ("test accuracy", [written_test(n) if n["accuracy"] is not None else "-" for n in networks]),
+        ("measured ms", [_measured(latency) for latency in latencies]),
+        ("budget", [_kept(checks(n, budgets)) for n in networks]),
+        ("predicted ms", [_number(latency["predicted"]) for latency in latencies]),
+        ("90 % interval", [_interval(latency) for latency in latencies]),
+        ("MACs", [f"{n['macs'] / 1e6:.3g} M" for n in networks]),
+        ("parameters", [f"{n['params'] / 1e3:.4g} k" for n in networks]),
+        ("memory", [f"{n['peak_memory_bytes'] / 1024:.4g} KiB" for n in networks]),
+        ("arena", [f"{value / 1024:.4g} KiB" if (value := n.get("arena_bytes")) else "-" for n in networks]),
+        ("energy", [f"{value:.4g} mJ" if (value := n.get("energy_mj")) else "-" for n in networks]),
+        ("beaten by", [escape(n.get("dominated_by") or "-") for n in networks]),
+        ("ONNX", [f"<a href='{link}'>file</a>" if link else "-" for link in links]),
+    ]
+
+
+def _error(network: Mapping[str, Any]) -> float | None:
+    """Standard error of the validation accuracy, where the number of images is known."""
+    images = compared_images(network)
+    name, (value,) = measure_of([network])
+    return standard_error(value, images) if images and name == "accuracy" else None
+
+
+def _measured(latency: Mapping[str, Any]) -> str:
+    if latency["measured"] is None:
+        return "-"
+    return written_ms(latency["measured"], latency.get("measured_half_width")).removesuffix(" ms")
+
+
+def _kept(found: Sequence[Check]) -> str:
+    """Whether budgets are kept; ``"-"`` without one."""
+    over = max((check.excess for check in found if not check.within), default=None)
+    return "-" if not found else "kept" if over is None else f"<b>{over:.1%} over</b>"
+
+
+def _interval(latency: dict[str, Any]) -> str:
+    return "-" if latency["low"] is None else f"{latency['low']:.4g}-{latency['high']:.4g}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
