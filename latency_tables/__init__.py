@@ -2,7 +2,7 @@
 
 from latency_tables._cache import CacheCurve
 from latency_tables._calibration import Calibration
-from latency_tables._content import content_hash, strict_json
+from latency_tables._content import content_hash, read_regular, strict_json
 from latency_tables._errors import (
     GraphError,
     IdentityMismatchError,
@@ -62,6 +62,7 @@ __all__ = [
     "noise_floor",
     "parse_table",
     "rank_correlations",
+    "read_regular",
     "save_table",
     "sorted_attributes",
     "strict_json",
