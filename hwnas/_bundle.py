@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._devices import CPU_PRECISIONS
+from hwnas._draw import DRAWING, draw_networks, draw_networks_as_before
 from hwnas._errors import HwnasError
-from hwnas._tables import draw_networks
 from hwnas.spaces import Space, make_space
 from latency_tables import LatencyTable
 from profilers import SamplingSettings, read_result, table_of_result, write_bundle
@@ -54,7 +54,8 @@ def make_bundle(
             {**setting, "provider": "cpu"},
             space.ops(),
             draw_networks(space, networks, seed),
-            about={"space": space.name, "space_settings": space.settings, "networks": networks, "seed": seed},
+            about={"space": space.name, "space_settings": space.settings, "networks": networks, "seed": seed}
+            | {"drawing": DRAWING},
             settings=settings,
             progress=progress,
         )
@@ -72,7 +73,8 @@ def import_result(path: Path) -> LatencyTable:
     about = result["job"].get("about")
     try:
         space = make_space(str(about["space"]), **about["space_settings"])
-        drawn = draw_networks(space, int(about["networks"]), int(about["seed"]))
+        draw = draw_networks if about.get("drawing") == DRAWING else draw_networks_as_before
+        drawn = draw(space, int(about["networks"]), int(about["seed"]))
     except (KeyError, TypeError, ValueError):
         raise HwnasError(f"{path} is damaged; bring result.json back from the device again") from None
     named = {"name": space.name, "settings": space.settings}

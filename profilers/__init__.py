@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from profilers._backend import Backend
-from profilers._costs import activation_bytes, graph_macs, graph_params, peak_memory_bytes
+from profilers._costs import activation_bytes, graph_macs, graph_params, op_work, part_work, peak_memory_bytes
 from profilers._energy import EnergyCounter, energy_mj
 from profilers._errors import (
     DeviceUnavailableError,
@@ -97,7 +97,9 @@ __all__ = [
     "measure_twice",
     "operator_kinds",
     "operator_of",
+    "op_work",
     "ops",
+    "part_work",
     "parts_of",
     "peak_memory_bytes",
     "primitive_of",

@@ -27,10 +27,12 @@ def run_fit(options: argparse.Namespace) -> None:
         batch=options.batch,
         dead_code=options.dead_code,
         seed=options.seed,
+        progress=progress_lines(),
     )
     save(table, options.output)
     for note in table.notes:
         say(note)
+    say(table.grade.line())
     say(f"{len(table.entries)} prices from {len(table.networks)} networks in {options.output}")
 
 
@@ -162,11 +164,11 @@ def run_predict(options: argparse.Namespace) -> None:
 
 def run_validate(options: argparse.Namespace) -> None:
     """``hwnas validate``."""
+    from hwnas._tables import require_drawing
     from hwnas._validate import validate_table, validation_record
     from latency_tables import load_table
 
-    if options.networks < 2 or options.seed < 0:
-        raise HwnasError("--networks must be at least 2 and --seed not negative")
+    require_drawing(options.networks, options.seed)
     table = load_table(Path(options.table))
     found = validate_table(
         table, device=options.device, networks=options.networks, seed=options.seed, progress=progress_lines()
@@ -184,8 +186,6 @@ def run_verify(options: argparse.Namespace) -> None:
     from hwnas._verify import verify_table
     from latency_tables import load_table
 
-    if options.seed < 0:
-        raise HwnasError(f"--seed must not be negative, not {options.seed}")
     table = load_table(Path(options.table))
     space = space_of(table)
     progress = progress_lines()

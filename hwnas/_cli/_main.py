@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from hwnas._cli._parser import build_parser
+from hwnas._seeds import require_seed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = build_parser().parse_args(arguments)
     try:
+        require_seed(getattr(options, "seed", 0))
         run = _command(options.command)
         run(options)
     except KeyboardInterrupt as stop:

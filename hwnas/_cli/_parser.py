@@ -120,7 +120,7 @@ def _fit(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     )
     command.add_argument("csv", help="CSV file (or .csv.gz) with a column arch and one of latencies")
     command.add_argument("--latency-column", required=True, help="column of latencies")
-    command.add_argument("--unit", default="ms", help="of the column: s, ms (default) or us")
+    command.add_argument("--unit", help="of the column: s, ms, us or ns (default: as its name ends, like _us, else ms)")
     command.add_argument("--device", required=True, help="name of the device that was measured")
     command.add_argument("--batch", type=int, default=1, help="images of one inference (default 1)")
     command.add_argument("--dead-code", default="auto", help="branches without use: executed, removed, auto (default)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -125,6 +126,14 @@ class Space(ABC):
     def input_shape(self, arch: Architecture) -> Shape:
         """``(channels, height, width)`` of the images that the network of `arch` reads."""
         return self.graph(arch).input_shape
+
+    def op_counts(self, arch: Architecture) -> Counter[Op]:
+        """How often each op occurs in the network of `arch`.
+
+        Raises:
+            SpaceError: as `graph`.
+        """
+        return self.graph(arch).op_counts
 
     def ops(self) -> list[Op]:
         """Every distinct op of every network of the space: what a profile measures; by default those of all terms."""
