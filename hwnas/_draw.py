@@ -30,8 +30,8 @@ _STARTS = 3
 def draw_networks(space: Space, networks: int, seed: int) -> list[Network]:
     """Distinct networks that cover the range of latencies, fewer where the space has no more.
 
-    Ten are for calibration, the space's fastest and slowest among them; `networks` are held out and up to sixty more are
-    for the intervals. Each of the three covers the range, from next to one end to next to the other.
+    Ten are for calibration, the space's fastest and slowest among them; `networks` are held out and up to sixty more
+    are for the intervals. Each of the three covers the range, from next to one end to next to the other.
 
     Args:
         space: the search space.
@@ -50,7 +50,7 @@ def draw_networks(space: Space, networks: int, seed: int) -> list[Network]:
 
 
 def draw_networks_as_before(space: Space, networks: int, seed: int) -> list[Network]:
-    """What `draw_networks` drew up to hwnas 0.9: at random, for results of bundles that were written by then."""
+    """What `draw_networks` drew in earlier versions, at random: for results of the bundles that they wrote."""
     count = networks + CALIBRATION_NETWORKS + INTERVAL_NETWORKS
     archs = draw_distinct(space, count, np.random.default_rng((seed, 7)))
     chosen = {text: space.graph(arch) for text, arch in archs.items()}
@@ -124,7 +124,9 @@ def _pool(space: Space, count: int, cost: Cost, rng: np.random.Generator) -> Int
         shares = rng.random((_POOL * count, 1)) ** 2
         others = rng.integers(0, space.cardinalities, size=(len(shares), len(end)))
         parts.append(np.where(rng.random(others.shape) < shares, others, end))
-        parts.append(np.array([space.encode(arch) for arch in space.neighbours(space.decode(end))]).reshape(-1, len(end)))
+        parts.append(
+            np.array([space.encode(arch) for arch in space.neighbours(space.decode(end))]).reshape(-1, len(end))
+        )
     return _networks(space, np.concatenate(parts))
 
 

@@ -26,7 +26,7 @@ from hwnas.data import ImageData, load_data
 from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, latency_unit, make_evaluator
 from hwnas.spaces import Space, make_space, space_identity, space_parameters
 from hwnas.training import CostFunction
-from latency_tables import IdentityMismatchError, LatencyTable, dump_table, load_table, save_table
+from latency_tables import UNUSABLE, IdentityMismatchError, LatencyTable, dump_table, load_table, save_table
 from profilers import Backend
 from search import Problem, Strategy
 
@@ -209,8 +209,14 @@ def _table(run: Run, space: Space, backend: Backend, progress: Progress, given: 
     progress(f"latency table: {table.source}")
     for line in _remarks(table, run.settings, backend):
         progress(line)
-    for line in table.validation.lines() if table.validation else []:
+    for line in table.report_lines():
         progress(line)
+    if table.grade.level == UNUSABLE:
+        if asked is None:
+            raise HwnasError(
+                f"{table.source}: {table.grade.line()}; or search with it all the same: --table {table.source}"
+            )
+        progress(f"warning: {table.source} is unusable by its own measurements, and is used since it was asked for")
     try:
         save_table(table, copy)
     except OSError as error:

@@ -12,7 +12,7 @@ from hwnas._draw import draw_networks
 from hwnas._errors import HwnasError
 from hwnas._seeds import require_seed
 from hwnas.spaces import Space, space_identity
-from latency_tables import LatencyTable, Op, TableFormatError, UnmeasuredOpError, load_table, save_table
+from latency_tables import UNUSABLE, LatencyTable, Op, TableFormatError, UnmeasuredOpError, load_table, save_table
 from profilers import Backend, SamplingSettings, profile_ops
 
 HELD_OUT_NETWORKS = 50
@@ -131,7 +131,8 @@ def require_coverage(table: LatencyTable, space: Space) -> None:
 def find_table(space: Space, backend: Backend, folder: Path | None = None) -> LatencyTable | None:
     """The newest table that fits this device, runtime and setting and prices every op of the space.
 
-    The user's folder is looked through first, then the tables that come with the package.
+    The user's folder is looked through first, then the tables that come with the package. Tables that are unusable by
+    their own measurements are passed over.
     """
     import latency_tables
 
@@ -143,6 +144,8 @@ def find_table(space: Space, backend: Backend, folder: Path | None = None) -> La
             try:
                 table = load_table(path)
             except TableFormatError:
+                continue
+            if table.grade.level == UNUSABLE:
                 continue
             if dict(table.identity) == identity and not _unpriced(table, space):
                 fitting.append(table)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from hwnas._devices import SSH, make_backend
+from hwnas._draw import draw_spread
 from hwnas._errors import HwnasError
 from hwnas._fit import PROTOCOL as FITTED
 from hwnas._given import input_channels
-from hwnas._draw import draw_spread
 from hwnas._seeds import require_seed
 from hwnas._space_costs import SpaceCosts
 from hwnas.spaces import Architecture, Space, make_space
@@ -97,8 +97,14 @@ def space_of(table: LatencyTable) -> Space:
     Raises:
         SpaceError: this version does not know it.
     """
-    settings: Any = table.space["settings"]
-    return make_space(str(table.space["name"]), **settings)
+    settings: Any = table.space.get("settings")
+    return make_space(str(table.space.get("name")), **(settings if isinstance(settings, dict) else {}))
+
+
+def batch_of(table: LatencyTable) -> int:
+    """Images of one inference; 1 where the table does not say."""
+    batch = table.identity.get("batch", 1)
+    return batch if type(batch) is int else 1
 
 
 def backend_of(
@@ -129,7 +135,7 @@ def backend_of(
         raise HwnasError("--device says where the processor of a table is, like ssh://user@host; leave it out for here")
     precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
     dtype = str(identity.get("dtype", "float32"))
-    shared: dict[str, Any] = {"batch": int(str(identity.get("batch", 1))), "image_channels": input_channels(space)}
+    shared: dict[str, Any] = {"batch": batch_of(table), "image_channels": input_channels(space)}
     precision = precisions.get(dtype, dtype)
     if identity.get("device") == "cuda":
         return make_backend(
@@ -154,7 +160,7 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     rows = sorted(table.entries.values(), key=lambda entry: -entry.q10_ms)
     lines = [f"measured {table.created} on {table.identity.get('device')}: {table.identity.get('cpu', '')}"]
     lines += [f"  {name}: {value}" for name, value in table.identity.items() if name not in ("device", "cpu", "isa")]
-    lines.append(f"space {table.space['name']}, {len(rows)} rows")
+    lines.append(f"space {table.space.get('name')}, {len(rows)} rows")
     fitted = table.calibration
     if table.corrected:
         lines.append(f"calibration: latencies times {math.exp(fitted.shift):.4f}, exponent {1 + fitted.tilt:.4f}")

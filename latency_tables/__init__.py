@@ -12,13 +12,16 @@ from latency_tables._errors import (
 )
 from latency_tables._files import JournalInUseError, LineJournal, write_atomic
 from latency_tables._format import dump_table, load_table, parse_table, save_table
+from latency_tables._grade import GOOD, SHAKY, UNUSABLE, Grade
 from latency_tables._graph import INPUT, GraphBuilder, Node, OpGraph
 from latency_tables._handover import HANDOVER, count_handovers
+from latency_tables._interval import Interval
 from latency_tables._merge import merge_tables
 from latency_tables._op import Op, Shape, sorted_attributes
 from latency_tables._table import OVERHEADS, SESSION, Entry, LatencyTable, Price
 from latency_tables._validation import (
     Agreement,
+    EndError,
     NetworkMeasurement,
     NoiseFloor,
     ValidationReport,
@@ -28,17 +31,23 @@ from latency_tables._validation import (
 )
 
 __all__ = [
+    "GOOD",
     "HANDOVER",
     "INPUT",
     "OVERHEADS",
     "SESSION",
+    "SHAKY",
+    "UNUSABLE",
     "Agreement",
     "CacheCurve",
     "Calibration",
+    "EndError",
     "Entry",
+    "Grade",
     "GraphBuilder",
     "GraphError",
     "IdentityMismatchError",
+    "Interval",
     "JournalInUseError",
     "LatencyTable",
     "LatencyTableError",

@@ -130,9 +130,7 @@ def left_out_errors(predicted_ms: npt.ArrayLike, measured_ms: npt.ArrayLike) -> 
     return np.asarray(errors / (1.0 - leverage))
 
 
-def correction_helps(
-    predicted_ms: npt.ArrayLike, log_errors: npt.ArrayLike, measured_ms: npt.ArrayLike
-) -> bool:
+def correction_helps(predicted_ms: npt.ArrayLike, log_errors: npt.ArrayLike, measured_ms: npt.ArrayLike) -> bool:
     """Whether predictions of networks that a correction was not fitted to are no worse with it.
 
     Args:

@@ -17,8 +17,8 @@ _REACH = 0.125
 _AS_ELSEWHERE = 5.0
 """Networks that a knot's own ones are outweighed by where the errors are of one size everywhere."""
 _BEYOND = 0.25
-"""Half-width that each unit of log latency adds beyond the networks seen: a network twice as slow as the slowest of them
-may be 17 % farther off."""
+"""Half-width that each unit of log latency adds beyond the networks seen: a network twice as slow as the slowest of
+them may be 17 % farther off."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,12 @@ def fit_interval(predicted_ms: npt.ArrayLike, log_errors: npt.ArrayLike) -> Inte
 
 
 def _local(
-    where: FloatArray, places: FloatArray, errors: FloatArray, reach: float, level: float, without: npt.NDArray[np.bool_]
+    where: FloatArray,
+    places: FloatArray,
+    errors: FloatArray,
+    reach: float,
+    level: float,
+    without: npt.NDArray[np.bool_],
 ) -> FloatArray:
     """Variance of the errors around each of `where` ``(m,)``: weights fall with the distance, like a bell."""
     weights = np.exp(-0.5 * ((where[:, None] - places[None]) / reach) ** 2)

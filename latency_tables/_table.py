@@ -34,8 +34,8 @@ OVERHEADS = (SESSION.kind, HANDOVER)
 """Kinds of rows that price no op, but what a runtime spends around them."""
 STATUSES = ("ok", "unstable", "unsupported", "timeout")
 CHECKED = 3
-"""Version of tables from which on a correction must help networks that it was not fitted to, and intervals depend on the
-latency. Earlier tables are priced as they were when they were made."""
+"""Version of tables from which on a correction must help networks that it was not fitted to, and intervals depend on
+the latency. Earlier tables are priced as they were when they were made."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,9 @@ class LatencyTable:
     def _corrected_errors(self) -> FloatArray:
         """Log errors ``(n,)`` of these networks, each under a correction that has not seen it."""
         others, found = self._of_split("interval")
-        return np.concatenate([left_out_errors(*self._of_split("calibration")), _log_errors(self._fitted, others, found)])
+        return np.concatenate(
+            [left_out_errors(*self._of_split("calibration")), _log_errors(self._fitted, others, found)]
+        )
 
     @cached_property
     def interval(self) -> Interval | None:

@@ -87,7 +87,7 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _show_profile(table: LatencyTable, path: Path) -> None:
-    for line in table.validation.lines() if table.validation else []:
+    for line in table.report_lines():
         say(line)
     for note in table.notes:
         say(f"warning: {note}")

@@ -63,9 +63,7 @@ class TableEvaluator(Evaluator):
         began = time.perf_counter()
         accuracy = self.index.mean(self._accuracies, arch)
         if accuracy is None:
-            raise NoAccuracyError(
-                f"table {self.table.path}: no row for the architecture {self.space.format(arch)}"
-            )
+            raise NoAccuracyError(f"table {self.table.path}: no row for the architecture {self.space.format(arch)}")
         known = {name: self.index.mean(values, arch) for name, values in self._known.items()}
         return Evaluation(
             accuracy, time.perf_counter() - began, {name: value for name, value in known.items() if value is not None}

@@ -236,9 +236,7 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("profile", "--image-size", "16") == (
         "hwnas: error: --image-size is an option of nasbench201; mobilenetv3 takes --resolution"
     )
-    assert fails("validate", "t.json", "--networks", "1") == (
-        "hwnas: error: --networks must be at least 2, not 1"
-    )
+    assert fails("validate", "t.json", "--networks", "1") == ("hwnas: error: --networks must be at least 2, not 1")
     assert fails("fly").startswith("hwnas: error: argument COMMAND: invalid choice: 'fly'")
     assert fails("search", "--samples", "many").startswith("hwnas: error: argument --samples: invalid int value")
 
