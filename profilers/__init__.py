@@ -21,7 +21,7 @@ from profilers._errors import (
 from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
 from profilers._fusion import fusion_differences
 from profilers._networks import measure_twice
-from profilers._onnxruntime import OnnxRuntimeBackend
+from profilers._onnxruntime import OnnxRuntimeBackend, random_model
 from profilers._operators import Parameter, expand, operator_kinds, operator_of, parts_of, primitive_of
 from profilers._operators import _make as ops
 from profilers._plan import Network
@@ -105,6 +105,7 @@ __all__ = [
     "primitive_of",
     "profile_ops",
     "quantize_model",
+    "random_model",
     "random_weights",
     "read_result",
     "relative_half_width",

@@ -213,12 +213,13 @@ def run_merge(options: argparse.Namespace) -> None:
     """``hwnas merge``."""
     from functools import reduce
 
-    from latency_tables import load_table, merge_tables
+    from latency_tables import GOOD, load_table, merge_tables
 
     merged = reduce(merge_tables, [load_table(Path(name)) for name in options.tables])
     save(merged, options.output)
     say(f"{len(merged.entries)} prices and {len(merged.networks)} networks in {options.output}")
-    say(merged.grade.line())
+    if merged.grade.level != GOOD:
+        say(f"warning: {merged.grade.line()}")
 
 
 def run_table(options: argparse.Namespace) -> None:

@@ -180,7 +180,9 @@ def test_a_space_of_a_million_cells_is_refused_at_once(bodies, tmp_path):
     assert time.monotonic() - began < 2.0
 
 
-@pytest.mark.parametrize("command", ["table show {}", "predict {} x", "merge {} {} -o m.json", "verify {}", "validate {}"])
+@pytest.mark.parametrize(
+    "command", ["table show {}", "predict {} x", "merge {} {} -o m.json", "verify {}", "validate {}"]
+)
 def test_pipes_and_devices_are_no_tables(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     os.mkfifo("fifo")
