@@ -33,6 +33,8 @@ _ONE_NETWORK = "fit: all samples are the same network; measure others"
 WORTHLESS = "the samples fit best without it"
 _FOLDS, _FEW_FOLDS, _MANY_CLASSES = 20, 5, 2000
 """Folds of the predictions on left-out samples; fewer where each holds hundreds of networks anyway."""
+_SILENT = 200
+"""Classes of networks that are predicted before anybody asks."""
 _DRAWS = 100
 _IN_FAVOUR = 0.8
 _LEAST_SHARE = 0.01
@@ -169,7 +171,8 @@ def left_out_ms(
     found, classes = np.empty(len(latency_ms)), int(networks.classes.max()) + 1
     count = _FOLDS if classes <= _MANY_CLASSES else _FEW_FOLDS
     for fold in range(min(count, classes)):
-        progress(f"predicting left-out networks: part {fold + 1} of {min(count, classes)}")
+        if classes > _SILENT:
+            progress(f"predicting left-out networks: part {fold + 1} of {min(count, classes)}")
         inside = networks.classes % count == fold
         if inside.all():
             raise HwnasError(_ONE_NETWORK)

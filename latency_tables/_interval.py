@@ -12,9 +12,9 @@ from latency_tables._calibration import MANY, error_variance, spread_of
 
 FloatArray = npt.NDArray[np.float64]
 _KNOTS = 25
-_REACH = 0.125
+_REACH = 0.1
 """Standard deviation of the weights of networks around a knot, as a share of the range of all."""
-_AS_ELSEWHERE = 5.0
+_AS_ELSEWHERE = 2.0
 """Networks that a knot's own ones are outweighed by where the errors are of one size everywhere."""
 _BEYOND = 0.25
 """Half-width that each unit of log latency adds beyond the networks seen: a network twice as slow as the slowest of
