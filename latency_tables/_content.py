@@ -62,7 +62,7 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        data = file.read(most + 1) if found.st_size <= most else b""
-        if found.st_size > most or len(data) > most:
+        data = file.read(found.st_size + 1) if found.st_size <= most else b""  # room for that much is taken at once
+        if found.st_size > most:
             raise OSError(errno.EFBIG, f"it is larger than {most // 2**20} MiB", str(path))
         return data

@@ -14,6 +14,8 @@ from hwnas.evaluators._csv import MS_OF, latency_unit, number_of, read_rows
 from hwnas.spaces import Architecture, Space
 
 ARCH_COLUMN = "arch"
+_SHORTEST_MS, _LONGEST_MS = 1e-9, 1e9
+"""No inference takes less than a clock tick, or twelve days."""
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -101,8 +103,12 @@ class BenchmarkTable:
                 "a latency is positive: mend that row or take it out"
             )
         found = values * factor
-        if not (np.isfinite(found) & (found > 0)).all():
-            raise EvaluatorError(f"table {self.path}: {name} holds latencies that are no milliseconds; check its unit")
+        wrong = ~((found >= _SHORTEST_MS) & (found <= _LONGEST_MS))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise EvaluatorError(
+                f"table {self.path}, row {row + 1}: {name} of {self.archs[row]} would be {found[row]:g} ms; check its unit"
+            )
         return found
 
     def _number(self, cell: str, column: str, line: int) -> float:

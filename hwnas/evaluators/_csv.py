@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import re
@@ -125,7 +126,7 @@ def _read_text(path: Path) -> str:
     try:
         data = read_regular(path)
         if path.suffix == ".gz":
-            data = _unpack(path, data)
+            data = _unpack(data)
         if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # a spreadsheet's "Unicode text"
             return data.decode("utf-16")
         return data.decode("utf-8-sig")
@@ -135,19 +136,19 @@ def _read_text(path: Path) -> str:
         raise EvaluatorError(f"table {path}: the gzip file is damaged or none; copy it again") from None
     except UnicodeDecodeError:
         raise EvaluatorError(f"table {path}: not a text file; a table is a .csv or .csv.gz file") from None
-    except ValueError:  # a null byte in its name
-        raise EvaluatorError(f"table {str(path)!r}: no such file") from None
     except OSError as error:
         raise EvaluatorError(f"table {path}: cannot be read ({error.strerror})") from None
 
 
-def _unpack(path: Path, data: bytes) -> bytes:
-    """Unpacked bytes, as long as there are not many more of them than text packs into."""
+def _unpack(data: bytes) -> bytes:
+    """Unpacked bytes, as long as there are not many more of them than text packs into.
+
+    Raises:
+        OSError: there are more.
+    """
     most = max(_FREE_BYTES, _MOST_TIMES * len(data))
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         found = file.read(most + 1)
     if len(found) > most:
-        raise EvaluatorError(
-            f"table {path}: its {len(data):,} bytes unpack to more than {most:,}; no table packs like that"
-        )
+        raise OSError(errno.EFBIG, f"its {len(data):,} bytes unpack to more than {most:,}: no text packs like that")
     return found

@@ -118,11 +118,13 @@ def test_nonsense_under_a_right_hash(bodies, tmp_path, seed):
     path.write_text(rehashed(body))
     name = body["space"].get("name") if isinstance(body.get("space"), dict) else None
     arch = ARCHS.get(name if isinstance(name, str) else None, "x")
-    codes = {run("table", "show", path), run("predict", path, arch), run("merge", path, path, "-o", merged)}
-    if 0 in codes:
-        assert run("table", "show", merged) == 0  # what is written can be read
-    else:
-        assert codes == {2}
+    readable = run("table", "show", path) == 0
+    assert readable or run("predict", path, arch) == 2
+    if readable:
+        run("predict", path, arch)
+    if rng.random() < 0.3:
+        assert (run("merge", path, path, "-o", merged) == 0) == readable
+        assert not readable or run("table", "show", merged) == 0  # what is written can be read
     with contextlib.suppress(HwnasError, LatencyTableError, ProfilerError):
         price_as_a_search_does(load_table(path), rng.choice(list(SPACES)))
 
