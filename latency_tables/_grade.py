@@ -120,4 +120,4 @@ def _worst(grades: Iterable[Grade]) -> Grade:
 
 def _share(value: object) -> float:
     """A number of the environment; 0 where it holds none."""
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
+    return float(min(value, 1e9)) if isinstance(value, (int, float)) and value >= 0 else 0.0

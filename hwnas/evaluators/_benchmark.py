@@ -107,7 +107,8 @@ class BenchmarkTable:
         if wrong.any():
             row = int(wrong.argmax())
             raise EvaluatorError(
-                f"table {self.path}, row {row + 1}: {name} of {self.archs[row]} would be {found[row]:g} ms; check its unit"
+                f"table {self.path}, row {row + 1}: {name} of {self.archs[row]} would be {found[row]:g} ms; "
+                "check its unit"
             )
         return found
 

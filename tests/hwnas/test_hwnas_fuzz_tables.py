@@ -74,11 +74,11 @@ def change(tree, rng):
         elif kind < 0.3:
             tree[key] = copy.deepcopy(tree[rng.choice(keys)])
         elif kind < 0.4 and isinstance(tree, dict):
-            tree[rng.choice(["name", "cells", "x", "batch", "device"])] = rng.choice(ODD)
+            tree[rng.choice(["name", "cells", "x", "batch", "device"])] = copy.deepcopy(rng.choice(ODD))
         elif kind < 0.5 and type(tree[key]) in (int, float):
             tree[key] = tree[key] * rng.choice([1e-6, 1e-3, 1e3, 1e6, 1e12])
         else:
-            tree[key] = rng.choice(ODD)
+            tree[key] = copy.deepcopy(rng.choice(ODD))
         return
 
 

@@ -93,7 +93,8 @@ def test_latencies_are_positive(tmp_path, value):
 
 
 def test_networks_are_found_by_any_spelling_and_their_rows_are_averaged(tmp_path):
-    path = write(tmp_path / "t.csv", f"arch,acc,ms\n{SPELLED},0.5,3\n{AGAIN},0.7,5\n{SKIP},0.2,1\n{SKIP},0.4,2\nx,0.1,9\n")
+    lines = ["arch,acc,ms", f"{SPELLED},0.5,3", f"{AGAIN},0.7,5", f"{SKIP},0.2,1", f"{SKIP},0.4,2", "x,0.1,9"]
+    path = write(tmp_path / "t.csv", "\n".join(lines))
     evaluator = TableEvaluator(CELLS, path, accuracy_column="acc", known=("ms",))
     found = evaluator.evaluate(CELLS.parse(CONV))
     assert (found.value, found.known["ms"]) == (pytest.approx(0.6), pytest.approx(4.0))
@@ -101,8 +102,8 @@ def test_networks_are_found_by_any_spelling_and_their_rows_are_averaged(tmp_path
     said = []
     evaluator.prepare(tmp_path, lambda done, total, text: said.append(text))
     assert said == [
-        f"table {path}: 2 networks have 2 rows each; their means count; 1 rows are no networks of space nasbench201 and "
-        "are left out"
+        f"table {path}: 2 networks have 2 rows each; their means count; 1 rows are no networks of space nasbench201 "
+        "and are left out"
     ]
 
 
@@ -161,9 +162,10 @@ def test_fits_take_units_separators_and_repeats(tmp_path):
     commas = write(tmp_path / "comma.csv", rows("latency_us", 1e3, texts, values, ";").replace(".", ","))
     thrice = write(tmp_path / "thrice.csv", rows("latency_ms", 1.0, texts, values, repeats=3))
     said = []
+    named = {plain: "latency_ms", micro: "latency_us", commas: "latency_us", thrice: "latency_ms"}
     found = [
         fit_table(CELLS, path, latency_column=column, device="x", progress=said.append)
-        for path, column in ((plain, "latency_ms"), (micro, "latency_us"), (commas, "latency_us"), (thrice, "latency_ms"))
+        for path, column in named.items()
     ]
     prices = [table.entries[SESSION].q10_ms for table in found]
     assert prices == pytest.approx([prices[0]] * 4, rel=1e-6, abs=1e-12)
