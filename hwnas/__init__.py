@@ -16,6 +16,7 @@ from hwnas._version import __version__
 
 if TYPE_CHECKING:
     from hwnas._api import FoundTrial, SearchResult, profile, search
+    from hwnas._draw_folder import draw
     from hwnas._errors import HwnasError, NoAccuracyError
     from hwnas._settings import SearchSettings
     from hwnas._strategies import make_strategy
@@ -51,6 +52,7 @@ _LAZY = {
     "Strategy": "search",
     "Suggestion": "search",
     "Term": "hwnas.spaces",
+    "draw": "hwnas._draw_folder",
     "load_data": "hwnas.data",
     "make_evaluator": "hwnas.evaluators",
     "make_space": "hwnas.spaces",
@@ -85,6 +87,7 @@ __all__ = [
     "Suggestion",
     "Term",
     "__version__",
+    "draw",
     "load_data",
     "make_evaluator",
     "make_space",

@@ -1,13 +1,12 @@
-"""Files of unknown origin: only regular ones are opened, and what they unpack to is bounded by their own size."""
+"""Packed files of unknown origin: what they unpack to is bounded by their own size."""
 
 from __future__ import annotations
 
-import errno
 import gzip
 import os
-import stat
 from pathlib import Path
-from typing import BinaryIO
+
+from latency_tables import open_regular
 
 PACKED = 100
 """Most bytes that a byte of a packed file may unpack to; images and tables reach some ten."""
@@ -16,33 +15,8 @@ SMALL = 64 * 2**20
 _CHUNK = 2**20
 
 
-class NotRegularError(OSError):
-    """A path names something that is opened but never ends, waits or acts: a named pipe, a device, a folder."""
-
-
 class UnpackedSizeError(ValueError):
     """A packed file would fill the memory."""
-
-
-def open_regular(path: str | Path) -> BinaryIO:
-    """Open a regular file for reading; nothing else is opened, waited for or run.
-
-    Raises:
-        NotRegularError: it is a named pipe, a device, a socket or a folder.
-        OSError: it cannot be opened.
-    """
-    # Without O_NONBLOCK, opening a named pipe waits for its writer; whether it is one can only be told reliably after.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a device can act on it
-        raise NotRegularError(errno.EINVAL, "no regular file", str(path))
-    handle = os.open(path, flags)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise NotRegularError(errno.EINVAL, "no regular file", str(path))
-        return os.fdopen(handle, "rb")
-    except BaseException:
-        os.close(handle)
-        raise
 
 
 def most_unpacked(packed: int) -> int:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._devices import CPU_PRECISIONS
+from hwnas._draw import DRAWING, draw_networks, draw_networks_as_before
 from hwnas._errors import HwnasError
-from hwnas._tables import draw_networks, require_drawing
+from hwnas._tables import require_drawing
 from hwnas.spaces import Space, make_space
 from latency_tables import LatencyTable
 from profilers import SamplingSettings, read_result, table_of_result, write_bundle
@@ -57,7 +58,8 @@ def make_bundle(
             {**setting, "provider": "cpu"},
             space.ops(),
             draw_networks(space, networks, seed),
-            about={"space": space.name, "space_settings": space.settings, "networks": networks, "seed": seed},
+            about={"space": space.name, "space_settings": space.settings, "networks": networks, "seed": seed}
+            | {"drawing": DRAWING},
             settings=settings,
             progress=progress,
         )
@@ -79,7 +81,8 @@ def import_result(path: Path) -> LatencyTable:
             raise ValueError("no numbers of networks and of a seed")
         require_drawing(networks, seed)
         space = make_space(str(about["space"]), **about["space_settings"])
-        drawn = draw_networks(space, networks, seed)
+        draw = draw_networks if about.get("drawing") == DRAWING else draw_networks_as_before
+        drawn = draw(space, networks, seed)
     except (KeyError, TypeError, ValueError, OverflowError, HwnasError):
         raise HwnasError(f"{path} is damaged; bring result.json back from the device again") from None
     named = {"name": space.name, "settings": space.settings}

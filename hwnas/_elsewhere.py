@@ -17,7 +17,8 @@ def is_elsewhere(table: LatencyTable, settings: SearchSettings) -> bool:
 
 def elsewhere_line(table: LatencyTable) -> str:
     """For people: which device is not here, and what follows."""
-    name = next(str(table.identity[fact]) for fact in ("gpu", "cpu", "device") if fact in table.identity)
+    facts = (table.identity.get(fact) for fact in ("gpu", "cpu", "device"))
+    name = next((str(fact) for fact in facts if fact), "the table's device")
     return f"{name} is not here: latencies are predictions of its table, and no network is measured on it"
 
 
@@ -45,7 +46,7 @@ def require_usable(table: LatencyTable, settings: SearchSettings, space: Space) 
 
 def _difference(table: LatencyTable, space: Space) -> str:
     """What the table's space and the search's differ in, with what to do, as the end of a sentence."""
-    there = {"space": table.space["name"], **dict(table.space["settings"])}  # type: ignore[call-overload]
+    there = {"space": table.space.get("name"), **dict(table.space["settings"])}  # type: ignore[call-overload]
     here = {"space": space.name, **space.settings}
     found = [
         f"{name} {there.get(name)}, this search has {here[name]}" for name in here if there.get(name) != here[name]

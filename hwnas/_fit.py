@@ -9,7 +9,7 @@ left out: the ops of the graph, and every choice of the text, wherever it stands
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,19 +18,23 @@ import numpy as np
 
 from hwnas._errors import HwnasError, SpaceError
 from hwnas._fit_networks import FIXED_PART, FloatArray, IntArray, Networks, choice_op, describe
-from hwnas.evaluators import BenchmarkTable
+from hwnas._seeds import require_seed
+from hwnas.evaluators import MS_OF, BenchmarkTable, latency_unit
 from hwnas.spaces import Architecture, Space
 from latency_tables import SESSION, Entry, LatencyTable, NetworkMeasurement, Op, Price, agreement, noise_floor
 from latency_tables._additive_fit import AdditiveFit, AdditivePrices, clock_quantum
 
 PROTOCOL = "whole-network-fit-v1"
 LEAST_SAMPLES = 10
-MS_OF = {"s": 1e3, "ms": 1.0, "us": 1e-3}
-"""Milliseconds of one unit."""
 DEAD_CODE = ("auto", "executed", "removed")
 UNSEEN = "never in the samples: priced by its MACs and bytes"
+MOST_BATCH = 2**20
+_ONE_NETWORK = "fit: all samples are the same network; measure others"
 WORTHLESS = "the samples fit best without it"
-_FOLDS = 20
+_FOLDS, _FEW_FOLDS, _MANY_CLASSES = 20, 5, 2000
+"""Folds of the predictions on left-out samples; fewer where each holds hundreds of networks anyway."""
+_SILENT = 200
+"""Classes of networks that are predicted before anybody asks."""
 _DRAWS = 100
 _IN_FAVOUR = 0.8
 _LEAST_SHARE = 0.01
@@ -64,53 +68,64 @@ def fit_table(
     *,
     latency_column: str,
     device: str,
-    unit: str = "ms",
+    unit: str | None = None,
     batch: int = 1,
     dead_code: str = "auto",
     seed: int = 0,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> LatencyTable:
     """Fit prices of all ops of a space to measured whole networks.
 
     The samples become the table's calibration networks, each with the prediction of a fit that has not seen it (nor
     an isomorphic twin; 20 folds where there are more classes than that). The table's calibration and its intervals
-    thus rest on errors on new networks; with predictions by the fit itself they would promise too much.
+    thus rest on errors on new networks; with predictions by the fit itself they would promise too much. Several rows
+    of one text are averaged.
 
     Args:
         space: reads the column ``arch``.
-        csv_path: a ``.csv`` or ``.csv.gz`` file with a header, one network a row; disconnected ones are skipped.
+        csv_path: a ``.csv`` or ``.csv.gz`` file with a header, one network a row (commas, semicolons or tabs between
+            cells); disconnected ones are skipped.
         latency_column: positive numbers.
         device: name of the device, for the table's identity.
-        unit: of the column: ``s``, ``ms`` or ``us``.
+        unit: of the column: ``s``, ``ms``, ``us`` or ``ns``; None for the one that its name ends with, else ms.
         batch: images of one inference.
         dead_code: what the device did with branches that reach no output: ``executed``, ``removed``, or ``auto`` for
             what predicts left-out samples better.
         seed: of the bootstrap behind the prices' intervals.
+        progress: receives lines for people.
 
     Raises:
         HwnasError: the file or a row cannot be used, or there are fewer than 10 networks.
     """
-    if unit not in MS_OF or dead_code not in DEAD_CODE or batch < 1:
-        known = f"units are {', '.join(MS_OF)}, dead code is {', '.join(DEAD_CODE)}, a batch is 1 or more"
-        raise HwnasError(f"fit: cannot use unit {unit!r}, dead code {dead_code!r} and batch {batch}; {known}")
+    require_seed(seed)
+    if dead_code not in DEAD_CODE or not 1 <= batch <= MOST_BATCH:
+        known = f"dead code is {', '.join(DEAD_CODE)}, a batch is 1 to {MOST_BATCH:,}"
+        raise HwnasError(f"fit: cannot use dead code {dead_code!r} and batch {_short(batch)}; {known}")
+    unit = latency_unit(latency_column, unit)
     table = BenchmarkTable.load(csv_path)
-    rows, archs = _connected(space, table)
-    values = _positive(table, latency_column, rows)
+    groups, archs = _connected(space, table)
+    every = table.latencies_ms(latency_column, unit)
+    quantum = clock_quantum(every[np.concatenate(groups)] / MS_OF[unit]) * MS_OF[unit]
+    latency = np.array([every[rows].mean() for rows in groups])
+    progress(f"counting what is in {len(archs)} networks ({latency_column} is read in {unit})")
     networks = describe(space, archs)
-    latency, quantum = values * MS_OF[unit], clock_quantum(values) * MS_OF[unit]
-    model = fit_model(networks, latency, np.arange(len(rows)), quantum, dead_code)
-    left_out = left_out_ms(networks, latency, quantum, dead_code)
+    progress("fitting prices")
+    model = fit_model(networks, latency, np.arange(len(archs)), quantum, dead_code)
+    left_out = left_out_ms(networks, latency, quantum, dead_code, progress)
+    progress("drawing intervals of the prices")
+    entries = _entries(networks, model, latency, seed)
     return LatencyTable(
         identity={"device": device, "protocol": PROTOCOL, "batch": batch}
         | {"source": Path(csv_path).name, "column": latency_column},
         environment={},
-        settings={"unit": unit, "seed": seed, "samples": len(rows), "quantum_ms": quantum}
+        settings={"unit": unit, "seed": seed, "samples": len(archs), "quantum_ms": quantum}
         | {
             "dead_code": "executed" if model.written else "removed" if networks.wasteful.any() else "not in the samples"
         },
         space={"name": space.name, "settings": space.settings},
-        entries=_entries(networks, model, latency, seed),
-        networks=_measurements([table.archs[row] for row in rows], networks, latency, left_out),
-        notes=tuple(_notes(networks, model, latency, left_out, quantum, len(table) - len(rows))),
+        entries=entries,
+        networks=_measurements([table.archs[rows[0]] for rows in groups], networks, latency, left_out),
+        notes=(*_notes(networks, model, latency, left_out, quantum), *_row_notes(table, groups)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -145,13 +160,22 @@ def fit_model(networks: Networks, latency_ms: FloatArray, rows: IntArray, quantu
     return min(found, key=lambda model: model.fit.error * (_IN_FAVOUR if model.written else 1.0))
 
 
-def left_out_ms(networks: Networks, latency_ms: FloatArray, quantum_ms: float, dead_code: str) -> FloatArray:
+def left_out_ms(
+    networks: Networks,
+    latency_ms: FloatArray,
+    quantum_ms: float,
+    dead_code: str,
+    progress: Callable[[str], None] = lambda text: None,
+) -> FloatArray:
     """Prediction ``(n,)`` of each network by a fit to others, isomorphic twins left out with it."""
-    found = np.empty(len(latency_ms))
-    for fold in range(min(_FOLDS, int(networks.classes.max()) + 1)):
-        inside = networks.classes % _FOLDS == fold
+    found, classes = np.empty(len(latency_ms)), int(networks.classes.max()) + 1
+    count = _FOLDS if classes <= _MANY_CLASSES else _FEW_FOLDS
+    for fold in range(min(count, classes)):
+        if classes > _SILENT:
+            progress(f"predicting left-out networks: part {fold + 1} of {min(count, classes)}")
+        inside = networks.classes % count == fold
         if inside.all():
-            raise HwnasError("fit: all samples are the same network; measure others")
+            raise HwnasError(_ONE_NETWORK)
         model = fit_model(networks, latency_ms, np.flatnonzero(~inside), quantum_ms, dead_code)
         found[inside] = model.predict(networks, np.flatnonzero(inside))
     return np.maximum(found, 1e-3 * latency_ms)
@@ -169,33 +193,45 @@ def twins(classes: IntArray) -> list[tuple[int, int]]:
     return found
 
 
-def _connected(space: Space, table: BenchmarkTable) -> tuple[IntArray, list[Architecture]]:
-    """Rows of the table that are networks, and what they are."""
-    rows, archs = [], []
+def _connected(space: Space, table: BenchmarkTable) -> tuple[list[IntArray], list[Architecture]]:
+    """Networks of the table, as they are written: the rows of each, and what it is."""
+    groups: dict[Architecture, list[int]] = {}
+    known: dict[str, Architecture | None] = {}
     for row, text in enumerate(table.archs):
-        try:
-            arch = space.parse(text)
-        except SpaceError as error:
-            raise HwnasError(f"table {table.path}, row {row + 1}: {error}") from None
-        if space.valid_codes(space.encode(arch)[None])[0]:
-            rows.append(row)
-            archs.append(arch)
-    if len(rows) < LEAST_SAMPLES:
+        if text not in known:
+            known[text] = _network(space, text, f"table {table.path}, row {row + 1}")
+        arch = known[text]
+        if arch is not None:
+            groups.setdefault(arch, []).append(row)
+    if len(groups) == 1 and len(table) >= LEAST_SAMPLES:
+        raise HwnasError(_ONE_NETWORK)
+    if len(groups) < LEAST_SAMPLES:
         raise HwnasError(
-            f"table {table.path}: {len(rows)} connected networks; a fit needs {LEAST_SAMPLES} or more: measure others"
+            f"table {table.path}: {len(groups)} connected networks; a fit needs {LEAST_SAMPLES} or more: measure others"
         )
-    return np.array(rows, dtype=np.int64), archs
+    return [np.array(rows, dtype=np.int64) for rows in groups.values()], list(groups)
 
 
-def _positive(table: BenchmarkTable, column: str, rows: IntArray) -> FloatArray:
-    values = table.column(column)[rows]
-    if (values <= 0).any():
-        worst = int(values.argmin())
-        raise HwnasError(
-            f"table {table.path}, row {rows[worst] + 1}: {column} of {table.archs[rows[worst]]} is {values[worst]:g}; "
-            "a latency is positive: mend that row or take it out"
-        )
-    return values
+def _network(space: Space, text: str, place: str) -> Architecture | None:
+    """The architecture of a text; None where it is disconnected."""
+    try:
+        arch = space.parse(text)
+        valid = bool(space.valid_codes(space.encode(arch)[None])[0])
+    except SpaceError as error:
+        raise HwnasError(f"{place}: {error}") from None
+    return arch if valid else None
+
+
+def _row_notes(table: BenchmarkTable, groups: Sequence[IntArray]) -> list[str]:
+    """What became of the rows that are no sample of their own."""
+    several, skipped = [len(rows) for rows in groups if len(rows) > 1], len(table) - sum(map(len, groups))
+    notes = [f"{len(several)} networks have several rows ({sum(several)} in all); their means count"] if several else []
+    return notes + ([f"{skipped} rows of disconnected cells skipped"] if skipped else [])
+
+
+def _short(value: object) -> str:
+    """A number for people, however long it is."""
+    return f"{float(min(value, 10**300)):.3g}" if isinstance(value, int) and value > 10**15 else str(value)
 
 
 def _entries(networks: Networks, model: Model, latency_ms: FloatArray, seed: int) -> dict[Op, Entry]:
@@ -245,7 +281,7 @@ def _measurements(
 
 
 def _notes(
-    networks: Networks, model: Model, latency_ms: FloatArray, left_out: FloatArray, quantum_ms: float, skipped: int
+    networks: Networks, model: Model, latency_ms: FloatArray, left_out: FloatArray, quantum_ms: float
 ) -> list[str]:
     """Remarks for people."""
     found = agreement(left_out, latency_ms)
@@ -263,8 +299,6 @@ def _notes(
         notes.append("the samples ran as written, dead branches included; prices of ops are for networks without them")
     if quantum_ms:
         notes.append(f"the clock ticks every {quantum_ms:g} ms: each latency may be off by half of that")
-    if skipped:
-        notes.append(f"{skipped} rows of disconnected cells skipped")
     ignored = int((model.fit.weights < _IGNORED).sum())
     if ignored:
         notes.append(f"{ignored} samples are so far from the fit that they hardly count; measure them again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from hwnas.spaces import Architecture, Space
 from latency_tables import Op
-from profilers import activation_bytes, parts_of, primitive_of
+from profilers import part_work, parts_of
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -58,7 +57,7 @@ def describe(space: Space, archs: Sequence[Architecture]) -> Networks:
     codes = np.array([space.encode(arch) for arch in archs])
     canonical = space.canonical_codes(codes)
     unique, place = np.unique(canonical, axis=0, return_inverse=True)
-    graphs = [space.graph(space.decode(row)).op_counts for row in unique]
+    graphs = [space.op_counts(space.decode(row)) for row in unique]
     ops = tuple(sorted({*space.ops(), *(op for graph in graphs for op in graph)}, key=lambda op: op.key))
     kinds = [*sorted({_kind(part) for op in ops for part in parts_of(op)}), _NOTHING]
     work = np.array([_work(op, kinds) for op in ops])
@@ -128,10 +127,5 @@ def _work(op: Op, kinds: Sequence[str]) -> FloatArray:
     """Multiply-accumulates (elements read, where there are none), bytes moved and kernels, by kind ``(k, 3)``."""
     found = np.zeros((len(kinds), _QUANTITIES))
     for part in parts_of(op):
-        primitive, outputs = primitive_of(part), math.prod(part.output)
-        inputs = sum(math.prod(shape) for shape in part.inputs)
-        weights = sum(parameter.size for parameter in primitive.parameters(part).values())
-        read = max(inputs, outputs * part.integer("kernel", 1) ** 2)
-        moved = (inputs + outputs + weights) * activation_bytes(part) / outputs
-        found[kinds.index(_kind(part))] += (primitive.macs(part) or read, moved, 1.0)
+        found[kinds.index(_kind(part))] += part_work(part)
     return found

@@ -23,11 +23,11 @@ from hwnas._strategies import make_strategy
 from hwnas._tables import build_table, default_table_path, find_table, require_coverage
 from hwnas._watch import Progress
 from hwnas.data import ImageData, load_data
-from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, make_evaluator
+from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, latency_unit, make_evaluator
 from hwnas.evaluators._squares import require_squares
 from hwnas.spaces import Space, make_space, space_identity, space_parameters
 from hwnas.training import CostFunction
-from latency_tables import IdentityMismatchError, LatencyTable, dump_table, load_table, save_table
+from latency_tables import UNUSABLE, IdentityMismatchError, LatencyTable, dump_table, load_table, save_table
 from profilers import Backend
 from search import Problem, Strategy
 
@@ -106,7 +106,7 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Give
                 one.cost = CostFunction(f"latency_ms of table {digest[:16]}", costs.latency_ms)
     known: dict[str, Known] = {name: costs.cost(name) for name in COSTS}
     if settings.latency_column is not None:
-        known["latency_ms"] = _column_cost(space, evaluator, settings.latency_column)
+        known["latency_ms"] = _column_cost(space, evaluator, settings.latency_column, progress)
 
     def under(budgets: Mapping[str, float]) -> Problem:
         problem = make_problem(space, known, settings.minimize, budgets, evaluator.measure)
@@ -214,8 +214,14 @@ def _table(run: Run, space: Space, backend: Backend, progress: Progress, given: 
     progress(f"latency table: {table.source}")
     for line in _remarks(table, run.settings, backend):
         progress(line)
-    for line in table.validation.lines() if table.validation else []:
+    for line in table.report_lines():
         progress(line)
+    if table.grade.level == UNUSABLE:
+        if asked is None:
+            raise HwnasError(
+                f"{table.source}: {table.grade.line()}; or search with it all the same: --table {table.source}"
+            )
+        progress(f"warning: {table.source} is unusable by its own measurements, and is used since it was asked for")
     try:
         save_table(table, copy)
     except OSError as error:
@@ -254,19 +260,19 @@ def _found_or_built(space: Space, backend: Backend, progress: Progress) -> Laten
 
 
 def _column_cost(
-    space: Space, evaluator: Evaluator, column: str
+    space: Space, evaluator: Evaluator, column: str, progress: Progress
 ) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]:
     """Latencies of a benchmark table as a cost function; NaN where the table has no row."""
     assert isinstance(evaluator, TableEvaluator)
-    values = evaluator.table.column(column)
-    rows = {text: i for i, text in reversed(list(enumerate(evaluator.table.archs)))}
+    table, values, index = evaluator.table, evaluator.table.latencies_ms(column), evaluator.index
+    progress(f"table {table.path}: column {column} is read in {latency_unit(column)}")
     cache: dict[bytes, float] = {}
 
     def look_up(row: npt.NDArray[np.int64]) -> float:
         key = row.tobytes()
         if key not in cache:
-            index = rows.get(space.format(space.decode(row)))
-            cache[key] = float(values[index]) if index is not None else np.nan
+            found = index.mean(values, space.decode(row))
+            cache[key] = np.nan if found is None else found
         return cache[key]
 
     def cost(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -8,6 +8,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from hwnas._errors import HwnasError, RunError
+from hwnas._seeds import require_seed
 
 if TYPE_CHECKING:
     from profilers import Backend
@@ -102,8 +103,7 @@ class SearchSettings:
             raise HwnasError(f"--proposals must be at least 1, not {self.proposals}")
         if self.evaluation_threads is not None and self.evaluation_threads < 1:
             raise HwnasError(f"--evaluation-threads must be at least 1, not {self.evaluation_threads}")
-        if self.seed < 0:
-            raise HwnasError(f"--seed must not be negative, not {self.seed}")
+        require_seed(self.seed)
         if self.cheap is not None and self.strategy != "lamoo":
             raise HwnasError(f"--cheap goes with --strategy lamoo, not {self.strategy}")
         if self.not_here and self.table is None:

@@ -199,7 +199,7 @@ def least(space: Space, cost: Cost, seed: int = 0) -> tuple[Architecture, float]
         return space.decode(space.canonical_codes(grid[best][None])[0]), float(values[best])
     rng = np.random.default_rng(seed)
     starts = [*_shared_starts(space), *(space.encode(arch) for arch in space.sample(_RANDOM_STARTS, rng))]
-    value, row = min((_descend(space, cost, start) for start in starts), key=lambda found: found[0])
+    value, row = min((descend(space, cost, start) for start in starts), key=lambda found: found[0])
     return space.decode(space.canonical_codes(row[None])[0]), value
 
 
@@ -215,7 +215,8 @@ def _shared_starts(space: Space) -> list[IntArray]:
     return starts
 
 
-def _descend(space: Space, cost: Cost, row: IntArray) -> tuple[float, IntArray]:
+def descend(space: Space, cost: Cost, row: IntArray) -> tuple[float, IntArray]:
+    """Move from a network to the best of all one choice away until none is cheaper; its cost and codes ``(d,)``."""
     value = float(np.nan_to_num(cost(row[None])[0], nan=math.inf))
     while True:
         moves = _one_choice_away(row, space.cardinalities)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
+from hwnas._draw import draw_networks
 from hwnas._errors import HwnasError
-from hwnas.spaces import Architecture, Space, space_identity
+from hwnas._seeds import require_seed
+from hwnas.spaces import Space, space_identity
 from latency_tables import (
+    UNUSABLE,
     LatencyTable,
     NotAFileError,
     Op,
@@ -23,13 +24,12 @@ from latency_tables import (
     require_place,
     save_table,
 )
-from profilers import Backend, Network, SamplingSettings, graph_macs, profile_ops
+from profilers import Backend, SamplingSettings, profile_ops
 
-CALIBRATION_NETWORKS = 10
-INTERVAL_NETWORKS = 60
-"""How many more networks say how far predictions may be off: with ten alone, 90 % intervals hold 75-95 %."""
 HELD_OUT_NETWORKS = 50
 _REMEDY = "set HWNAS_TABLES to a folder, or name the table's file (-o for profile, --table for search)"
+MOST_NETWORKS = 10_000
+"""Whole networks that are loaded to be measured: each keeps its session in memory."""
 
 
 def table_folder() -> Path:
@@ -126,12 +126,13 @@ def require_drawing(networks: int, seed: int) -> None:
     """Refuse what no networks can be drawn by.
 
     Raises:
-        HwnasError: fewer than two, or a negative seed.
+        HwnasError: fewer than two or more than `MOST_NETWORKS`, or no seed.
     """
     if networks < 2:
         raise HwnasError(f"--networks must be at least 2, not {networks}")
-    if seed < 0:
-        raise HwnasError(f"--seed must not be negative, not {seed}")
+    if networks > MOST_NETWORKS:
+        raise HwnasError(f"--networks must be at most {MOST_NETWORKS:,}, got {float(min(networks, 10**300)):.3g}")
+    require_seed(seed)
 
 
 def samples_path(path: Path) -> Path:
@@ -155,42 +156,11 @@ def require_coverage(table: LatencyTable, space: Space) -> None:
         raise UnmeasuredOpError([op.key for op in missing])
 
 
-def draw_networks(space: Space, networks: int, seed: int) -> list[Network]:
-    """Distinct random networks, fewer where the space has no more.
-
-    Ten, evenly spread from few to many MACs, are for calibration; of the others the first `networks` are held out, and
-    up to sixty more are for the intervals.
-    """
-    count = networks + CALIBRATION_NETWORKS + INTERVAL_NETWORKS
-    archs = draw_distinct(space, count, np.random.default_rng((seed, 7)))
-    chosen = {text: space.graph(arch) for text, arch in archs.items()}
-    by_macs = sorted(chosen, key=lambda text: graph_macs(chosen[text]))
-    spread = np.linspace(0, len(by_macs), min(CALIBRATION_NETWORKS, len(by_macs)), endpoint=False)
-    half = len(by_macs) / (2 * max(1, len(spread)))
-    calibrating = {by_macs[int(place + half)] for place in spread}
-    others = iter(["held-out"] * networks + ["interval"] * len(chosen))
-    return [Network(t, g, "calibration" if t in calibrating else next(others)) for t, g in chosen.items()]
-
-
-def draw_distinct(
-    space: Space, count: int, rng: np.random.Generator, seen: Collection[str] = ()
-) -> dict[str, Architecture]:
-    """Random architectures by text, none twice and none of `seen`; fewer than `count` where the space has no more."""
-    found: dict[str, Architecture] = {}
-    for _ in range(100):
-        for arch in space.sample(count, rng):
-            text = space.format(arch)
-            if text not in seen and len(found) < count:
-                found[text] = arch
-        if len(found) == min(count, space.size):
-            break
-    return found
-
-
 def find_table(space: Space, backend: Backend, folder: Path | None = None) -> LatencyTable | None:
     """The newest table that fits this device, runtime and setting and prices every op of the space.
 
-    The user's folder is looked through first, then the tables that come with the package.
+    The user's folder is looked through first, then the tables that come with the package. Tables that are unusable by
+    their own measurements are passed over.
     """
     import latency_tables
 
@@ -202,6 +172,8 @@ def find_table(space: Space, backend: Backend, folder: Path | None = None) -> La
             try:
                 table = load_table(path)
             except TableFormatError:
+                continue
+            if table.grade.level == UNUSABLE:
                 continue
             if dict(table.identity) == identity and not _unpriced(table, space):
                 fitting.append(table)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from hwnas._devices import SSH, make_backend
+from hwnas._draw import draw_spread
 from hwnas._errors import HwnasError
 from hwnas._fit import PROTOCOL as FITTED
 from hwnas._given import input_channels
-from hwnas._tables import draw_distinct
+from hwnas._seeds import require_seed
+from hwnas._space_costs import SpaceCosts
 from hwnas.spaces import Architecture, Space, make_space
 from latency_tables import LatencyTable, NetworkMeasurement
 from profilers import Backend, SamplingSettings, measure_twice
@@ -28,12 +30,14 @@ def validate_table(
     settings: SamplingSettings | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> LatencyTable:
-    """The table with other held-out networks: random ones that it holds no measurement of, measured now.
+    """The table with other held-out networks that it holds no measurement of, measured now.
+
+    They cover the whole range of its prices, next to the fastest and the slowest network of the space included.
 
     Args:
         table: of this device, or of that at `device`.
         device: where the table's device is: ``"ssh://[user@]host[:port]"``; None for here.
-        networks: how many to draw.
+        networks: how many to draw, 2 or more.
         seed: of the draw.
         settings: of the sampling.
         progress: receives lines for people.
@@ -42,10 +46,11 @@ def validate_table(
         HwnasError: the space has no networks left that the table has not seen.
         IdentityMismatchError: the table is another device's.
     """
+    require_seed(seed)
     space = space_of(table)
     backend = backend_of(table, space, device, progress)
     table.require_identity(backend.identity())
-    archs = _unseen(space, {n.arch for n in table.networks}, networks, seed)
+    archs = _unseen(table, space, networks, seed)
     graphs = [space.graph(arch) for arch in archs]
     sums = [table.unfitted_graph_ms(graph) for graph in graphs]
     times = measure_twice(backend, graphs, settings or SamplingSettings(), progress=progress)
@@ -71,6 +76,9 @@ def validation_record(table: LatencyTable) -> dict[str, Any]:
         "nothing_fitted": asdict(plain),
         "noise_floor": asdict(report.noise_floor),
         "interval_coverage": report.interval_coverage,
+        "verdict": report.verdict,
+        "corrected": report.corrected,
+        "ends": [asdict(end) for end in report.ends],
         "measurements": [
             {
                 "arch": n.arch,
@@ -89,8 +97,14 @@ def space_of(table: LatencyTable) -> Space:
     Raises:
         SpaceError: this version does not know it.
     """
-    settings: Any = table.space["settings"]
-    return make_space(str(table.space["name"]), **settings)
+    settings: Any = table.space.get("settings")
+    return make_space(str(table.space.get("name")), **(settings if isinstance(settings, dict) else {}))
+
+
+def batch_of(table: LatencyTable) -> int:
+    """Images of one inference; 1 where the table does not say."""
+    batch = table.identity.get("batch", 1)
+    return batch if type(batch) is int else 1
 
 
 def backend_of(
@@ -121,7 +135,7 @@ def backend_of(
         raise HwnasError("--device says where the processor of a table is, like ssh://user@host; leave it out for here")
     precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
     dtype = str(identity.get("dtype", "float32"))
-    shared: dict[str, Any] = {"batch": int(str(identity.get("batch", 1))), "image_channels": input_channels(space)}
+    shared: dict[str, Any] = {"batch": batch_of(table), "image_channels": input_channels(space)}
     precision = precisions.get(dtype, dtype)
     if identity.get("device") == "cuda":
         return make_backend(
@@ -146,10 +160,13 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     rows = sorted(table.entries.values(), key=lambda entry: -entry.q10_ms)
     lines = [f"measured {table.created} on {table.identity.get('device')}: {table.identity.get('cpu', '')}"]
     lines += [f"  {name}: {value}" for name, value in table.identity.items() if name not in ("device", "cpu", "isa")]
-    lines.append(f"space {table.space['name']}, {len(rows)} rows")
+    lines.append(f"space {table.space.get('name')}, {len(rows)} rows")
     fitted = table.calibration
-    lines.append(f"calibration: latencies times {math.exp(fitted.shift):.4f}, exponent {1 + fitted.tilt:.4f}")
-    lines += table.validation.lines() if table.validation else ["not validated"]
+    if table.corrected:
+        lines.append(f"calibration: latencies times {math.exp(fitted.shift):.4f}, exponent {1 + fitted.tilt:.4f}")
+    else:
+        lines.append("calibration: none, it would make predictions of networks that it was not fitted to worse")
+    lines += table.report_lines()
     median, p90 = (table.environment.get(f"split_half_{name}") for name in ("median", "p90"))
     if isinstance(median, float) and isinstance(p90, float):
         lines.append(f"rounds split in halves differ by {median:.2%} in the median, {p90:.2%} at the 90th percentile")
@@ -166,8 +183,10 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     return lines
 
 
-def _unseen(space: Space, seen: set[str], count: int, seed: int) -> list[Architecture]:
-    found = draw_distinct(space, count, np.random.default_rng((seed, 11)), seen)
+def _unseen(table: LatencyTable, space: Space, count: int, seed: int) -> list[Architecture]:
+    """Networks that the table has not measured, over the whole range of its prices, in random order."""
+    rng, cost = np.random.default_rng((seed, 11)), SpaceCosts(space, table).latency_ms
+    found = draw_spread(space, count, rng, cost=cost, seen={n.arch for n in table.networks})
     if len(found) == count:
-        return list(found.values())
+        return [found[int(i)] for i in rng.permutation(count)]
     raise HwnasError(f"the space has only {len(found)} networks that the table has not seen; ask for fewer --networks")

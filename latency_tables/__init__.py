@@ -15,19 +15,23 @@ from latency_tables._files import (
     JournalInUseError,
     LineJournal,
     NotAFileError,
+    open_regular,
     read_regular,
     rename,
     require_place,
     write_atomic,
 )
 from latency_tables._format import dump_table, load_table, parse_table, save_table
+from latency_tables._grade import GOOD, SHAKY, UNUSABLE, Grade
 from latency_tables._graph import INPUT, GraphBuilder, Node, OpGraph
 from latency_tables._handover import HANDOVER, count_handovers
+from latency_tables._interval import Interval
 from latency_tables._merge import merge_tables
 from latency_tables._op import Op, Shape, sorted_attributes
 from latency_tables._table import OVERHEADS, SESSION, Entry, LatencyTable, Price
 from latency_tables._validation import (
     Agreement,
+    EndError,
     NetworkMeasurement,
     NoiseFloor,
     ValidationReport,
@@ -37,18 +41,24 @@ from latency_tables._validation import (
 )
 
 __all__ = [
+    "GOOD",
     "HANDOVER",
     "INPUT",
     "OVERHEADS",
     "SESSION",
+    "SHAKY",
+    "UNUSABLE",
     "Agreement",
     "CacheCurve",
     "Calibration",
+    "EndError",
     "Entry",
     "ForeignJournalError",
+    "Grade",
     "GraphBuilder",
     "GraphError",
     "IdentityMismatchError",
+    "Interval",
     "JournalInUseError",
     "LatencyTable",
     "LatencyTableError",
@@ -71,6 +81,7 @@ __all__ = [
     "load_table",
     "merge_tables",
     "noise_floor",
+    "open_regular",
     "parse_table",
     "rank_correlations",
     "read_json",

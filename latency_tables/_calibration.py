@@ -12,10 +12,13 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 _SHIFT_SD = 0.1
 _TILT_SD = 0.05
+_PRIOR_PRECISION = np.diag([_SHIFT_SD**-2, _TILT_SD**-2])
 _NOISE = 0.01
 _ITERATIONS = 5
 _PRIOR_ERROR, _PRIOR_NETWORKS = 0.025, 5
-_MANY = 200
+MANY = 200
+"""Networks from which on quantiles of their errors are counted, not computed."""
+_CLOSED_FORM = 1000
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,10 @@ def fit_calibration(
     centre = float(np.exp(np.mean(np.log(x))))
     columns = np.stack([np.ones(len(x)), np.log(x / centre)], axis=1)
     ratios = _without_outliers(np.log(y / x))
-    precision, variance, found = np.diag([_SHIFT_SD**-2, _TILT_SD**-2]), _PRIOR_ERROR**2, np.zeros(2)
+    precision, variance, found = _PRIOR_PRECISION, _PRIOR_ERROR**2, np.zeros(2)
     for _ in range(_ITERATIONS):
         found = np.linalg.solve(columns.T @ columns / variance + precision, columns.T @ ratios / variance)
-        variance = _error_variance(ratios - columns @ found)
+        variance = error_variance(ratios - columns @ found)
     return Calibration(float(found[0]), float(found[1]), centre)
 
 
@@ -84,27 +87,59 @@ def predictive_spread(
         measured_ms: their measurements ``(n,)``.
         further: predictions ``(m,)`` and measurements ``(m,)`` of networks that the calibration was not fitted to.
     """
-    from scipy.special import stdtrit
-
     x, y = np.asarray(predicted_ms, dtype=np.float64), np.asarray(measured_ms, dtype=np.float64)
     others, found = np.asarray(further[0], dtype=np.float64), np.asarray(further[1], dtype=np.float64)
-    errors = [_left_out(x, y), np.log(found / fit_calibration(x, y).apply(others))]
-    residuals = np.abs(np.concatenate(errors))
-    if len(residuals) >= _MANY:
+    return spread_of(np.concatenate([left_out_errors(x, y), np.log(found / fit_calibration(x, y).apply(others))]))
+
+
+def spread_of(log_errors: FloatArray) -> float:
+    """The half-width that `predictive_spread` describes, of errors ``(n,)`` of networks that it is not judged on."""
+    from scipy.special import stdtrit
+
+    residuals = np.abs(log_errors)
+    if len(residuals) >= MANY:
         return float(np.sort(residuals)[min(len(residuals), math.ceil(0.9 * (len(residuals) + 1))) - 1])
-    return float(stdtrit(_PRIOR_NETWORKS + len(residuals), 0.95)) * math.sqrt(_error_variance(residuals))
+    return float(stdtrit(_PRIOR_NETWORKS + len(residuals), 0.95)) * math.sqrt(error_variance(residuals))
 
 
-def _error_variance(errors: FloatArray) -> float:
+def error_variance(errors: FloatArray) -> float:
     """Variance of log errors ``(n,)`` whose mean is 0, with what is expected of a table as if more had said so."""
     squares = _PRIOR_NETWORKS * _PRIOR_ERROR**2 + float(np.sum(errors**2))
     return squares / (_PRIOR_NETWORKS + len(errors))
 
 
-def _left_out(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Log errors ``(n,)`` of each network under the calibration by all the others."""
-    kept = [np.arange(len(x)) != i for i in range(len(x))]
-    return np.array([math.log(y[i] / fit_calibration(x[k], y[k]).apply(x[i])) for i, k in enumerate(kept)])
+def left_out_errors(predicted_ms: npt.ArrayLike, measured_ms: npt.ArrayLike) -> FloatArray:
+    """Log errors ``(n,)`` of each network under the calibration by all the others.
+
+    From 1,000 networks on, in closed form with the strength of shrinkage and the outliers of the fit to all: the
+    errors of ``n`` fits follow from the leverages of one.
+
+    Args:
+        predicted_ms: predictions ``(n,)`` with nothing fitted.
+        measured_ms: measurements ``(n,)``.
+    """
+    x, y = np.asarray(predicted_ms, dtype=np.float64), np.asarray(measured_ms, dtype=np.float64)
+    if len(x) < _CLOSED_FORM:
+        kept = [np.arange(len(x)) != i for i in range(len(x))]
+        return np.array([math.log(y[i] / fit_calibration(x[k], y[k]).apply(x[i])) for i, k in enumerate(kept)])
+    found = fit_calibration(x, y)
+    errors = np.log(y / found.apply(x))
+    columns = np.stack([np.ones(len(x)), np.log(x / found.centre_ms)], axis=1)
+    inverse = np.linalg.inv(columns.T @ columns + error_variance(errors) * _PRIOR_PRECISION)
+    leverage = np.einsum("ij,jk,ik->i", columns, inverse, columns)
+    return np.asarray(errors / (1.0 - leverage))
+
+
+def correction_helps(predicted_ms: npt.ArrayLike, log_errors: npt.ArrayLike, measured_ms: npt.ArrayLike) -> bool:
+    """Whether predictions of networks that a correction was not fitted to are no worse with it.
+
+    Args:
+        predicted_ms: predictions ``(n,)`` with nothing fitted.
+        log_errors: of the corrected predictions ``(n,)``, each by a correction that has not seen the network.
+        measured_ms: measurements ``(n,)``.
+    """
+    plain = np.log(np.asarray(measured_ms, dtype=np.float64) / np.asarray(predicted_ms, dtype=np.float64))
+    return bool(np.mean(np.abs(np.asarray(log_errors))) <= np.mean(np.abs(plain)))
 
 
 def _without_outliers(values: FloatArray) -> FloatArray:

@@ -13,6 +13,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from latency_tables._errors import LatencyTableError
 
@@ -112,6 +113,24 @@ def require_target(path: Path) -> int | None:
     return stat.S_IMODE(mode) & 0o777
 
 
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file, or the one that a link leads to, for reading; nothing else is opened or waited for.
+
+    Raises:
+        NotAFileError: it is a pipe, a device, a socket or a folder.
+        OSError: it cannot be opened.
+    """
+    path = Path(path)
+    _require_regular(path, path.stat().st_mode)  # opening a device may already do something
+    handle = os.open(path, os.O_RDONLY | _BINARY | _NO_WAIT)
+    try:
+        _require_regular(path, os.fstat(handle).st_mode)  # something else may have taken its place
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
 def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
     """The content of a regular file, or of one that a link leads to.
 
@@ -119,14 +138,11 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
         NotAFileError: it is a pipe, a device or a folder, or larger than `most` bytes.
         OSError: it cannot be read.
     """
-    _require_regular(path, path.stat().st_mode)  # opening a device may already do something
-    handle = os.open(path, os.O_RDONLY | _BINARY | _NO_WAIT)
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        _require_regular(path, found.st_mode)
-        if found.st_size > most:
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
             raise NotAFileError(errno.EFBIG, f"it is larger than {most >> 20} MiB", str(path))
-        return file.read(found.st_size)
+        return file.read(size)
 
 
 def is_private(found: os.stat_result) -> bool:

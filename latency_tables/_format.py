@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,18 @@ from latency_tables._content import MOST_JSON_BYTES, content_hash, strict_json
 from latency_tables._errors import GraphError, TableFormatError
 from latency_tables._files import read_regular, write_atomic
 from latency_tables._op import Op
-from latency_tables._table import STATUSES, Entry, LatencyTable
+from latency_tables._table import CHECKED, STATUSES, Entry, LatencyTable
 from latency_tables._validation import SPLITS, NetworkMeasurement
 
 FORMAT = "hwnas-latency-table"
-VERSION = 2
+VERSION = CHECKED
+_MOST_BYTES = 2**28
+_LONGEST_MS, _SHORTEST_MS = 1e9, 1e-9
+"""No inference takes twelve days, or less than a clock tick."""
+_MOST_AT_ONCE = 2**20
+"""Images of one inference, and threads."""
+_MOST = 2**53
+"""The largest count: larger ones are no exact numbers in JSON."""
 _TIMES = ("q10_ms", "median_ms", "p90_ms", "low_ms", "high_ms")
 
 
@@ -31,12 +37,14 @@ def save_table(table: LatencyTable, path: Path) -> None:
     write_atomic(path, dump_table(table))
 
 
-def load_table(path: Path) -> LatencyTable:
+def load_table(path: str | Path) -> LatencyTable:
     """Read a table file.
 
     Raises:
-        TableFormatError: it is absent, truncated, changed since it was written, or of an unknown version.
+        TableFormatError: it is absent, no regular file, truncated, changed since it was written, or of an unknown
+            version.
     """
+    path = Path(path)
     try:
         text = read_regular(path, MOST_JSON_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -49,7 +57,7 @@ def dump_table(table: LatencyTable) -> str:
     """A table as JSON text, content hash included."""
     body: dict[str, object] = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": table.version,
         "created": table.created,
         "identity": dict(table.identity),
         "environment": dict(table.environment),
@@ -59,9 +67,17 @@ def dump_table(table: LatencyTable) -> str:
         "cache": asdict(table.cache) if table.cache else None,
         "entries": [_entry_record(table.entries[op]) for op in sorted(table.entries, key=lambda op: op.key)],
         "networks": [asdict(network) for network in table.networks],
-        "validation": table.validation.as_dict() if table.validation else None,
+        "validation": _validation_record(table),
     }
     return json.dumps({**body, "content_hash": content_hash(body)}, indent=1, allow_nan=False) + "\n"
+
+
+def _validation_record(table: LatencyTable) -> dict[str, object] | None:
+    """The report, as the table's version holds it: for people, since it is worked out anew from the networks."""
+    found = table.validation.as_dict() if table.validation else None
+    if found is not None and table.version < CHECKED:
+        del found["corrected"], found["ends"]
+    return found
 
 
 def parse_table(text: str, path: Path | None = None) -> LatencyTable:
@@ -87,31 +103,38 @@ def parse_table(text: str, path: Path | None = None) -> LatencyTable:
         )
     try:
         return reader(body, path)
-    except (KeyError, TypeError, ValueError, AttributeError, GraphError) as error:
+    except KeyError as error:
+        raise TableFormatError(f"{name} is not a well-formed latency table: it has no {error}") from None
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError, GraphError) as error:
         raise TableFormatError(f"{name} is not a well-formed latency table: {error}") from None
 
 
 def _read_version_1(body: Mapping[str, Any], path: Path | None) -> LatencyTable:
     """Before networks for the interval alone."""
-    if any(record["split"] == "interval" for record in body["networks"]):
+    if any(record["split"] == "interval" for record in _list(body, "networks")):
         raise ValueError("unknown split 'interval'")
     return _read_version_2(body, path)
 
 
 def _read_version_2(body: Mapping[str, Any], path: Path | None) -> LatencyTable:
-    entries = [_entry(record) for record in body["entries"]]
+    """Before corrections had to help: priced as then."""
+    return replace(_read_version_3(body, path), version=2)
+
+
+def _read_version_3(body: Mapping[str, Any], path: Path | None) -> LatencyTable:
+    entries = [_entry(record) for record in _list(body, "entries")]
     by_op = {entry.op: entry for entry in entries}
     if len(by_op) != len(entries):
         raise ValueError("an op has two rows")
     return LatencyTable(
-        identity=dict(body["identity"]),
-        environment=dict(body["environment"]),
-        settings=dict(body["settings"]),
-        space=dict(body["space"]),
+        identity=_identity(body["identity"]),
+        environment=_object(body["environment"], "environment"),
+        settings=_object(body["settings"], "settings"),
+        space=_space(body["space"]),
         entries=by_op,
-        networks=tuple(_network(record) for record in body["networks"]),
-        notes=tuple(str(note) for note in body["notes"]),
-        created=str(body["created"]),
+        networks=tuple(_network(record) for record in _list(body, "networks")),
+        notes=tuple(_text(note, "note") for note in _list(body, "notes")),
+        created=_text(body["created"], "created"),
         cache=_cache(body["cache"]),
         source=path,
     )
@@ -120,7 +143,50 @@ def _read_version_2(body: Mapping[str, Any], path: Path | None) -> LatencyTable:
 _READERS: dict[int, Callable[[Mapping[str, Any], Path | None], LatencyTable]] = {
     1: _read_version_1,
     2: _read_version_2,
+    3: _read_version_3,
 }
+
+
+def _object(value: object, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} {_shown(value)} is no object")
+    return value
+
+
+def _list(body: Mapping[str, Any], name: str) -> list[Any]:
+    if not isinstance(body[name], list):
+        raise ValueError(f"{name} {_shown(body[name])} is no list")
+    return list(body[name])
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} {_shown(value)} is no text")
+    return value
+
+
+def _identity(value: object) -> dict[str, Any]:
+    """Facts of a device; those that tables are used by are of the kind that they must be."""
+    found = _object(value, "identity")
+    for name in found.keys() & {"device", "provider", "dtype", "protocol", "mode"}:
+        _text(found[name], name)
+    for name in found.keys() & {"batch", "threads"}:
+        if not 1 <= _count(found[name]) <= _MOST_AT_ONCE:
+            raise ValueError(f"{name} {_shown(found[name])} is out of range")
+    return found
+
+
+def _space(value: object) -> dict[str, Any]:
+    found = _object(value, "space")
+    _text(found["name"], "the name of the space")
+    _object(found["settings"], "the settings of the space")
+    return found
+
+
+def _shown(value: object) -> str:
+    """A value for people, cut short."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def _entry_record(entry: Entry) -> dict[str, object]:
@@ -138,9 +204,9 @@ def _entry(record: Mapping[str, Any]) -> Entry:
     return Entry(
         op=Op.parse(record["op"]),
         status=record["status"],
-        samples=int(record["samples"]),
-        stop=str(record["stop"]),
-        reason=str(record["reason"]),
+        samples=_count(record["samples"]),
+        stop=_text(record["stop"], "stop"),
+        reason=_text(record["reason"], "reason"),
         weight_bytes=_count(record["weight_bytes"]),
         kernels=_count(record["kernels"]),
         activation_bytes=_count(record["activation_bytes"]),
@@ -158,24 +224,32 @@ def _flag(value: object) -> bool | None:
 def _cache(record: Mapping[str, Any] | None) -> CacheCurve | None:
     if record is None:
         return None
-    knots, extra = ([_time(value) for value in record[name]] for name in ("working_bytes", "extra_ms"))
+    knots = [_bytes(value) for value in _list(record, "working_bytes")]
+    extra = [_time(value) for value in _list(record, "extra_ms")]
     return CacheCurve(_count(record["kernel_bytes"]), tuple(knots), tuple(extra))
+
+
+def _bytes(value: object) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= _MOST:  # type: ignore[operator]
+        raise ValueError(f"{_shown(value)} is not a number of bytes")
+    return float(value)  # type: ignore[arg-type]
 
 
 def _network(record: Mapping[str, Any]) -> NetworkMeasurement:
     times = {name: _time(record[name], positive=True) for name in ("unfitted_ms", "measured_ms", "repeat_ms")}
     if record["split"] not in SPLITS:
         raise ValueError(f"unknown split {record['split']!r}")
-    return NetworkMeasurement(arch=str(record["arch"]), split=str(record["split"]), **times)
+    return NetworkMeasurement(arch=_text(record["arch"], "arch"), split=record["split"], **times)
 
 
 def _time(value: object, positive: bool = False) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value) or value < 0 or (positive and value == 0):  # type: ignore[arg-type,operator]
-        raise ValueError(f"{value!r} is not a time")
+    least = _SHORTEST_MS if positive else 0.0
+    if type(value) not in (int, float) or not least <= value <= _LONGEST_MS:  # type: ignore[operator]
+        raise ValueError(f"{_shown(value)} is not a time in milliseconds")
     return float(value)  # type: ignore[arg-type]
 
 
 def _count(value: object) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} is not a count")
+    if type(value) is not int or not 0 <= value <= _MOST:
+        raise ValueError(f"{_shown(value)} is not a count")
     return value

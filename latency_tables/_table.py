@@ -9,25 +9,33 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from latency_tables._cache import CacheCurve
-from latency_tables._calibration import Calibration, fit_calibration, predictive_spread
+from latency_tables._calibration import (
+    Calibration,
+    correction_helps,
+    fit_calibration,
+    left_out_errors,
+    predictive_spread,
+)
 from latency_tables._errors import IdentityMismatchError, UnmeasuredOpError
+from latency_tables._grade import Grade, grade_table
 from latency_tables._graph import OpGraph
 from latency_tables._handover import HANDOVER, count_handovers
+from latency_tables._interval import Interval, fit_interval
 from latency_tables._op import Op, Shape
-from latency_tables._validation import (
-    NetworkMeasurement,
-    ValidationReport,
-    agreement,
-    noise_floor,
-)
+from latency_tables._validation import NetworkMeasurement, ValidationReport, validate_predictions
 
+FloatArray = npt.NDArray[np.float64]
 SESSION = Op("session", (), (1,))
 """The cost of starting one inference, whatever is computed; every price of a whole network holds it once."""
 OVERHEADS = (SESSION.kind, HANDOVER)
 """Kinds of rows that price no op, but what a runtime spends around them."""
 STATUSES = ("ok", "unstable", "unsupported", "timeout")
+CHECKED = 3
+"""Version of tables from which on a correction must help networks that it was not fitted to, and intervals depend on
+the latency. Earlier tables are priced as they were when they were made."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,7 @@ class LatencyTable:
         notes: remarks of the profiler (drift, instability), for people.
         created: date and time, ISO 8601.
         cache: cost of working sets beyond the caches; None where prices already hold it.
+        version: of the table file's format, and so of the rules that networks are priced by.
         source: the file it was read from.
     """
 
@@ -113,6 +122,7 @@ class LatencyTable:
     notes: tuple[str, ...] = ()
     created: str = ""
     cache: CacheCurve | None = None
+    version: int = CHECKED
     source: Path | None = field(default=None, compare=False)
 
     @classmethod
@@ -138,19 +148,57 @@ class LatencyTable:
 
     @cached_property
     def calibration(self) -> Calibration:
-        """Correction of predictions, fitted to the calibration networks alone; none without any."""
+        """Correction of predictions, fitted to the calibration networks alone; none without any, or where it harms."""
+        return self._fitted if self.corrected else Calibration()
+
+    @cached_property
+    def corrected(self) -> bool:
+        """Whether the correction makes predictions of networks that it was not fitted to no worse."""
+        unseen = self._unseen
+        if self.version < CHECKED or not len(unseen[0]):
+            return True
+        return correction_helps(unseen[0], self._corrected_errors, unseen[1])
+
+    @cached_property
+    def _fitted(self) -> Calibration:
+        """The correction, whether it helps or not."""
         return fit_calibration(*self._of_split("calibration"))
 
     @cached_property
-    def spread(self) -> float | None:
-        """Half-width of the 90 % interval in log latency, from networks not held out; None without any."""
-        calibrating, further = self._of_split("calibration"), self._of_split("interval")
-        return predictive_spread(*calibrating, further) if calibrating[0] or further[0] else None
+    def _unseen(self) -> tuple[FloatArray, FloatArray]:
+        """Predictions with nothing fitted and measurements ``(n,)`` of all networks that are not held out."""
+        pairs = [self._of_split(split) for split in ("calibration", "interval")]
+        return np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs])
 
-    def _of_split(self, split: str) -> tuple[list[float], list[float]]:
+    @cached_property
+    def _corrected_errors(self) -> FloatArray:
+        """Log errors ``(n,)`` of these networks, each under a correction that has not seen it."""
+        others, found = self._of_split("interval")
+        return np.concatenate(
+            [left_out_errors(*self._of_split("calibration")), _log_errors(self._fitted, others, found)]
+        )
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """Half-widths of the 90 % intervals by predicted latency, from networks not held out; None without any."""
+        x, y = self._unseen
+        if not len(x):
+            return None
+        if self.version < CHECKED:
+            spread = predictive_spread(*self._of_split("calibration"), self._of_split("interval"))
+            return Interval((0.0,), (spread,), beyond=0.0)
+        errors = self._corrected_errors if self.corrected else np.log(y / x)
+        return fit_interval(self.calibration.apply(x), errors)
+
+    @property
+    def spread(self) -> float | None:
+        """Typical half-width of the 90 % intervals in log latency; None without networks to tell."""
+        return None if self.interval is None else self.interval.typical
+
+    def _of_split(self, split: str) -> tuple[FloatArray, FloatArray]:
         """Predictions with nothing fitted and measurements of the networks of one split."""
         chosen = [n for n in self.networks if n.split == split]
-        return [n.unfitted_ms for n in chosen], [n.latency_ms for n in chosen]
+        return np.array([n.unfitted_ms for n in chosen]), np.array([n.latency_ms for n in chosen])
 
     @cached_property
     def validation(self) -> ValidationReport | None:
@@ -158,21 +206,26 @@ class LatencyTable:
         held = [n for n in self.networks if n.split == "held-out"]
         if not held:
             return None
-        unfitted = np.array([n.unfitted_ms for n in held])
-        first, second = np.array([n.measured_ms for n in held]), np.array([n.repeat_ms for n in held])
-        measured = np.array([n.latency_ms for n in held])
-        calibrated = self.calibration.apply(unfitted)
-        spread = self.spread if self.spread is not None else 0.0
-        inside = np.abs(np.log(measured / calibrated)) <= spread
-        return ValidationReport(
-            networks=len(held),
+        calibrated = self.calibration.apply([n.unfitted_ms for n in held])
+        widths = self.interval.half_width(calibrated) if self.interval is not None else np.zeros(len(held))
+        return validate_predictions(
+            held,
+            calibrated,
+            widths,
             calibration_networks=sum(n.split == "calibration" for n in self.networks),
             interval_networks=len(self.networks) - len(held),
-            unfitted=agreement(unfitted, measured),
-            calibrated=agreement(calibrated, measured),
-            noise_floor=noise_floor(first, second),
-            interval_coverage=float(inside.mean()),
+            corrected=self.corrected,
         )
+
+    @cached_property
+    def grade(self) -> Grade:
+        """How far the table can be trusted, by what was seen of the machine and of networks."""
+        return grade_table(self.environment, list(self.entries.values()), self.networks, self.validation)
+
+    def report_lines(self) -> list[str]:
+        """For people: whether the table holds, its validation, its grade."""
+        lines = self.validation.lines() if self.validation else ["not validated: no network was held out"]
+        return [*lines, self.grade.line()]
 
     def op_ms(self, op: Op) -> float:
         """The op's own price, uncalibrated.
@@ -240,9 +293,9 @@ class LatencyTable:
     def calibrated_price(self, unfitted_ms: float) -> Price:
         """Calibrate a prediction (session included) and put its interval around it."""
         value = float(self.calibration.apply(unfitted_ms))
-        spread = self.spread
-        if spread is None:
+        if self.interval is None:
             return Price(value, None, None)
+        spread = float(self.interval.half_width(value))
         return Price(value, value * math.exp(-spread), value * math.exp(spread))
 
     def _counts(self, ops: OpGraph | Mapping[Op, int]) -> Mapping[Op, int]:
@@ -288,6 +341,10 @@ class LatencyTable:
             for fact in watched
             if self.environment.get(fact) != environment.get(fact)
         ]
+
+
+def _log_errors(calibration: Calibration, predicted_ms: FloatArray, measured_ms: FloatArray) -> FloatArray:
+    return np.asarray(np.log(measured_ms / calibration.apply(predicted_ms)))
 
 
 def _op_counts(ops: OpGraph | Mapping[Op, int]) -> Mapping[Op, int]:

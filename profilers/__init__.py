@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from profilers._backend import Backend
-from profilers._costs import activation_bytes, graph_macs, graph_params, peak_memory_bytes
+from profilers._costs import activation_bytes, graph_macs, graph_params, op_work, part_work, peak_memory_bytes
 from profilers._energy import EnergyCounter, energy_mj
 from profilers._errors import (
     DeviceUnavailableError,
@@ -21,7 +21,7 @@ from profilers._errors import (
 from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
 from profilers._fusion import fusion_differences
 from profilers._networks import measure_twice
-from profilers._onnxruntime import OnnxRuntimeBackend
+from profilers._onnxruntime import OnnxRuntimeBackend, random_model
 from profilers._operators import Parameter, expand, operator_kinds, operator_of, parts_of, primitive_of
 from profilers._operators import _make as ops
 from profilers._plan import Network
@@ -95,14 +95,17 @@ __all__ = [
     "installed_providers",
     "make_session",
     "measure_twice",
+    "op_work",
     "operator_kinds",
     "operator_of",
     "ops",
+    "part_work",
     "parts_of",
     "peak_memory_bytes",
     "primitive_of",
     "profile_ops",
     "quantize_model",
+    "random_model",
     "random_weights",
     "read_result",
     "relative_half_width",

@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 
 from latency_tables import INPUT, Op, OpGraph
-from profilers._operators import expand, primitive_of
+from profilers._operators import expand, parts_of, primitive_of
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 """Bytes of one element of each dtype."""
@@ -29,6 +29,22 @@ def graph_params(graph: OpGraph) -> int:
 def activation_bytes(op: Op) -> int:
     """Bytes of the op's result for one sample."""
     return math.prod(op.output) * BYTES[op.dtype]
+
+
+def part_work(op: Op) -> tuple[float, float, float]:
+    """What a primitive op does: multiply-accumulates (elements read, where there are none), bytes moved and kernels."""
+    primitive, outputs = primitive_of(op), math.prod(op.output)
+    inputs = sum(math.prod(shape) for shape in op.inputs)
+    weights = sum(parameter.size for parameter in primitive.parameters(op).values())
+    read = max(inputs, outputs * op.integer("kernel", 1) ** 2)
+    moved = (inputs + outputs + weights) * activation_bytes(op) / outputs
+    return float(primitive.macs(op) or read), float(moved), 1.0
+
+
+def op_work(op: Op) -> tuple[float, float, float]:
+    """`part_work` of all parts of an op together."""
+    macs, moved, kernels = zip(*map(part_work, parts_of(op)), strict=True)
+    return sum(macs), sum(moved), sum(kernels)
 
 
 def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:

@@ -176,5 +176,7 @@ def sample_into(
             progress(f"{what}: round {done} (at most {cap}), {active} of {len(runnables)} still sampled")
 
     samples = sampler.run(on_progress)
+    if sampler.repeated:
+        progress(f"{what}: {sampler.repeated} rounds measured again, since something else used this machine")
     journal.write_end(samples)
     return samples

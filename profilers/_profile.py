@@ -23,7 +23,7 @@ from profilers._division import Cores
 from profilers._energy import energy_facts
 from profilers._journal import SampleJournal, sample_into
 from profilers._plan import Network, Plan, design_plan, load_plan, network_label
-from profilers._samples import SampleSet, drift, split_half_noise
+from profilers._samples import MANY_DISTURBED, SampleSet, disturbed, drift, split_half_noise
 from profilers._sampling import CALIBRATION, SamplingSettings, again, same_graph
 from profilers._solve import OpPrice, solve_prices, without_slow_sessions
 from profilers._speed import Steady, at_one_speed
@@ -147,6 +147,7 @@ def _circumstances(steady: Steady) -> dict[str, object]:
     return {
         CALIBRATION_MS: calibration.quantile() * 1e3,
         "calibration_op_drift": drift(calibration),
+        "disturbed_rounds": float(disturbed(calibration).mean()),
         "speed_range": steady.range,
         "split_half_median": halves[0] if halves else None,
         "split_half_p90": halves[1] if halves else None,
@@ -248,6 +249,12 @@ def _notes(steady: Steady, entries: Mapping[Op, Entry]) -> list[str]:
         notes.append(
             f"the machine's speed moved by {steady.range:.0%} while measuring; prices are those of its faster moments, "
             "so networks will take longer in the slower ones"
+        )
+    share = float(disturbed(_both_passes(CALIBRATION, steady.samples)).mean())
+    if share > MANY_DISTURBED:
+        notes.append(
+            f"something else used this machine in {share:.0%} of the rounds; up to half as many as there were have "
+            "been measured again"
         )
     moved = drift(_both_passes(CALIBRATION, steady.samples))
     if moved > DRIFT_ALARM:

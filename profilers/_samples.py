@@ -18,6 +18,10 @@ StopReason = Literal["converged", "settled", "cap"]
 STOP_REASONS: tuple[StopReason, ...] = get_args(StopReason)
 QUANTILE = 0.1
 """The quantile of the samples that stands for a runnable: q10."""
+DISTURBED = 1.25
+"""How many times its q10 a sample of the calibration runnable takes where something else used the machine."""
+MANY_DISTURBED = 0.25
+"""Share of disturbed rounds from which on as many are measured again: q10 bears fewer."""
 
 
 @dataclass
@@ -81,11 +85,22 @@ def relative_half_width(seconds: Sequence[float], rng: np.random.Generator) -> f
     return float((high - low) / 2 / np.quantile(seconds, QUANTILE))
 
 
+def disturbed(samples: SampleSet) -> npt.NDArray[np.bool_]:
+    """Which samples ``(n,)`` took far longer than q10: something else used the machine then."""
+    seconds = np.asarray(samples.seconds, dtype=np.float64)
+    return np.asarray(seconds > DISTURBED * np.quantile(seconds, QUANTILE)) if len(seconds) else np.zeros(0, np.bool_)
+
+
 def drift(samples: SampleSet, parts: int = 4) -> float:
-    """How far the calibration runnable's q10 moved over the sampling: largest over smallest quarter, minus one."""
-    if len(samples.seconds) < 2 * parts:
+    """How far the calibration runnable's q10 moved over the sampling: largest over smallest quarter, minus one.
+
+    Where at least half of the samples are undisturbed, it is theirs: disturbed rounds have been measured again.
+    """
+    bad = disturbed(samples)
+    seconds = np.array(samples.seconds)[~bad] if 2 * bad.sum() <= len(bad) else np.array(samples.seconds)
+    if len(seconds) < 2 * parts:
         return 0.0
-    quarters = [float(np.quantile(part, QUANTILE)) for part in np.array_split(np.array(samples.seconds), parts)]
+    quarters = [float(np.quantile(part, QUANTILE)) for part in np.array_split(seconds, parts)]
     return max(quarters) / min(quarters) - 1.0
 
 

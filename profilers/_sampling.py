@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from profilers._samples import SampleSet, StopReason, relative_half_width
+from profilers._samples import MANY_DISTURBED, SampleSet, StopReason, disturbed, relative_half_width
 from profilers._speed import at_one_speed
 
 CALIBRATION = "calibration"
@@ -114,7 +114,7 @@ def stop_reason(samples: SampleSet, rounds: int, settings: SamplingSettings) -> 
 
 
 class Sampler:
-    """Runs the rounds.
+    """Runs the rounds. Where many were disturbed, as the runnable `CALIBRATION` tells, as many more follow.
 
     Args:
         runnables: what to time, by name; that of the graph `CALIBRATION`, in either pass, is sampled in every round.
@@ -126,6 +126,10 @@ class Sampler:
         care: how many times smaller the noise of a runnable must be than the target (1 where it is not named).
         first_moment: number of the first sample that is taken from now on, at least.
         clock: seconds since any moment.
+
+    Attributes:
+        samples: all of them by name.
+        repeated: rounds that were measured again since something else used the machine.
     """
 
     def __init__(
@@ -149,6 +153,7 @@ class Sampler:
         self._group = shared_group(self._runnables.values())
         self._watched = [name for name in self._runnables if same_graph(name) == CALIBRATION]
         self.samples: dict[str, SampleSet] = dict(history or {})
+        self.repeated = 0
         self._moment = max([first_moment, *(one.moments[-1] + 1 for one in self.samples.values() if one.moments)])
 
     def choose_repeats(self) -> dict[str, int]:
@@ -190,8 +195,27 @@ class Sampler:
                 self._out_of_time(self._runnables)
             if progress is not None:
                 progress(number, self._settings.max_rounds, len(self._active()))
+        self._measure_again(number)
         self._out_of_time(self._watched)  # nothing is left that they would be watched for
         return self.samples
+
+    def _measure_again(self, number: int) -> None:
+        """As many rounds over everything as were disturbed, where those were many; half a sampling at most.
+
+        Whatever had stopped by then may have stopped in a disturbed stretch: it takes part, too.
+        """
+        most, began = self._settings.max_rounds // 2, self._now()
+        if not self._watched or len(self._runnables) == len(self._watched):
+            return
+        bad = disturbed(self.samples[self._watched[0]])
+        if bad.sum() - self.repeated < MANY_DISTURBED * (len(bad) - self.repeated):
+            return
+        while self.repeated < min(most, int(disturbed(self.samples[self._watched[0]]).sum())):
+            if self._now() - began > self._settings.max_seconds / 2:
+                return
+            self._round(number, list(self._runnables))
+            number += 1
+            self.repeated += 1
 
     def _active(self) -> list[str]:
         active = [name for name in self._runnables if self.samples[name].stop is None]
@@ -232,7 +256,9 @@ class Sampler:
         """Take the looks of an earlier, interrupted sampling again; returns the number of its rounds."""
         rounds = max((len(self.samples[name].seconds) for name in self._runnables), default=0)
         for number in range(1, rounds + 1):
-            self._look(number, [name for name in self._active() if len(self.samples[name].seconds) >= number])
+            active = self._active()
+            self.repeated += not active
+            self._look(number, [name for name in active if len(self.samples[name].seconds) >= number])
         return rounds
 
     def _look(self, number: int, active: list[str]) -> None:

@@ -26,10 +26,12 @@ def run_fit(options: argparse.Namespace) -> None:
         batch=options.batch,
         dead_code=options.dead_code,
         seed=options.seed,
+        progress=progress_lines(),
     )
     save(table, options.output)
     for note in table.notes:
         say(note)
+    say(table.grade.line())
     say(f"{len(table.entries)} prices from {len(table.networks)} networks in {options.output}")
 
 
@@ -104,14 +106,14 @@ def run_compare(options: argparse.Namespace) -> None:
 def run_predict(options: argparse.Namespace) -> None:
     """``hwnas predict``."""
     from hwnas._fit import written_price
-    from hwnas._validate import space_of
-    from latency_tables import load_table
+    from hwnas._validate import batch_of, space_of
+    from latency_tables import GOOD, load_table
     from profilers import graph_macs, graph_params, peak_memory_bytes
 
     table = load_table(Path(options.table))
     space = space_of(table)
     arch = space.parse(options.arch)
-    graph, batch = space.graph(arch), int(str(table.identity["batch"]))
+    graph, batch = space.graph(arch), batch_of(table)
     price = written_price(table, space, arch)
     found: dict[str, Any] = {
         "arch": space.format(arch),
@@ -119,23 +121,27 @@ def run_predict(options: argparse.Namespace) -> None:
         "macs": graph_macs(graph),
         "params": graph_params(graph),
         "peak_memory_bytes": peak_memory_bytes(graph, batch=batch),
+        "table": {"quality": table.grade.level, "reasons": list(table.grade.reasons)},
     }
     if options.json:
         say_json(found)
         return
     interval = f" (90 % interval {price.low_ms:.4g}-{price.high_ms:.4g} ms)" if price.low_ms and price.high_ms else ""
-    setting = f"{table.identity['device']}, {table.identity.get('threads', 1)} thread(s), batch {batch}"
+    device = table.identity.get("device", "an unnamed device")
+    setting = f"{device}, {table.identity.get('threads', 1)} thread(s), batch {batch}"
     say(f"latency {price.value_ms:.4g} ms{interval} on {setting}")
     say(f"{found['macs']:,} MACs, {found['params']:,} parameters, {found['peak_memory_bytes']:,} bytes of activations")
+    if table.grade.level != GOOD:
+        say(f"warning: {table.grade.line()}")
 
 
 def run_validate(options: argparse.Namespace) -> None:
     """``hwnas validate``."""
+    from hwnas._tables import require_drawing
     from hwnas._validate import validate_table, validation_record
     from latency_tables import load_table
 
-    if options.networks < 2 or options.seed < 0:
-        raise HwnasError("--networks must be at least 2 and --seed not negative")
+    require_drawing(options.networks, options.seed)
     table = load_table(Path(options.table))
     found = validate_table(
         table, device=options.device, networks=options.networks, seed=options.seed, progress=progress_lines()
@@ -143,7 +149,7 @@ def run_validate(options: argparse.Namespace) -> None:
     if options.json:
         say_json(validation_record(found))
         return
-    for line in found.validation.lines() if found.validation else []:
+    for line in found.report_lines():
         say(line)
 
 
@@ -153,14 +159,13 @@ def run_verify(options: argparse.Namespace) -> None:
     from hwnas._verify import verify_table
     from latency_tables import load_table
 
-    if options.seed < 0:
-        raise HwnasError(f"--seed must not be negative, not {options.seed}")
     table = load_table(Path(options.table))
     space = space_of(table)
     progress = progress_lines()
     backend = backend_of(table, space, options.device, progress)
     for warning in table.environment_changes(backend.environment()):
         say(f"warning: {warning}")
+    say(table.grade.line())
     checks = verify_table(table, space, backend, seed=options.seed, progress=progress)
     for check in checks:
         change = check.measured_ms / check.table_ms - 1 if check.table_ms else 0.0
@@ -177,11 +182,13 @@ def run_merge(options: argparse.Namespace) -> None:
     """``hwnas merge``."""
     from functools import reduce
 
-    from latency_tables import load_table, merge_tables
+    from latency_tables import GOOD, load_table, merge_tables
 
     merged = reduce(merge_tables, [load_table(Path(name)) for name in options.tables])
     save(merged, options.output)
     say(f"{len(merged.entries)} prices and {len(merged.networks)} networks in {options.output}")
+    if merged.grade.level != GOOD:
+        say(f"warning: {merged.grade.line()}")
 
 
 def run_table(options: argparse.Namespace) -> None:

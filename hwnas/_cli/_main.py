@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from hwnas._cli._parser import build_parser
 from hwnas._cli._streams import PIPE_CLOSED, OutputError, flush, give_up_output, open_streams, tell
+from hwnas._seeds import require_seed
 from hwnas._text import printable
 
 
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     options = build_parser().parse_args(arguments)
     try:
+        require_seed(getattr(options, "seed", 0))
         _command(options.command)(options)
     except OutputError:
         raise

@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
     _profile(commands)
     _bundle(commands)
+    _draw(commands)
     _fit(commands)
     _search(commands)
     _export(commands)
@@ -122,6 +123,23 @@ def _bundle(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument("-o", "--output", required=True, help="folder to write")
 
 
+def _draw(commands: argparse._SubParsersAction[OneLineParser]) -> None:
+    command = _add(
+        commands,
+        "draw",
+        "write networks to be measured by hand, for `hwnas fit`",
+        "hwnas draw --networks 12 --space nasbench201 -o to-measure/",
+    )
+    command.add_argument("--networks", type=int, default=12, help="from the fastest to the slowest (default 12)")
+    command.add_argument("--batch", type=int, default=1, help="images of one inference (default 1)")
+    command.add_argument("--precision", default="fp32", help="fp32 (default) or int8")
+    _space_options(command)
+    command.add_argument("--classes", type=int, help="classes of the networks (default 10)")
+    command.add_argument("--image-channels", type=int, help="channels of the images (default 3)")
+    command.add_argument("--seed", type=int, default=0, help="of the draw and of the random weights")
+    command.add_argument("-o", "--output", required=True, help="folder to write")
+
+
 def _fit(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     parser = _add(
         commands,
@@ -132,7 +150,7 @@ def _fit(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     parser.add_argument("csv", help="CSV file (or .csv.gz) with a column arch and one of latencies")
     command: argparse._ArgumentGroup = parser.add_argument_group("measurements")
     command.add_argument("--latency-column", required=True, help="column of latencies")
-    command.add_argument("--unit", default="ms", help="of the column: s, ms (default) or us")
+    command.add_argument("--unit", help="of the column: s, ms, us or ns (default: as its name ends, like _us, else ms)")
     command.add_argument("--device", required=True, help="name of the device that was measured")
     command.add_argument("--batch", type=int, default=1, help="images of one inference (default 1)")
     command.add_argument("--dead-code", default="auto", help="branches without use: executed, removed, auto (default)")

@@ -63,6 +63,31 @@ def run_bundle(options: argparse.Namespace) -> None:
     say(f"{models} models in {options.output}; README.txt there says how to go on")
 
 
+def run_draw(options: argparse.Namespace) -> None:
+    """``hwnas draw``."""
+    from hwnas._draw_folder import draw
+    from hwnas.spaces import make_space
+
+    texts = draw(
+        make_space(options.space, **profiled_space(vars(options))),
+        out=options.output,
+        networks=options.networks,
+        seed=options.seed,
+        batch=options.batch,
+        precision=options.precision,
+        options=_space_words(options),
+        progress=progress_lines(),
+    )
+    say(f"{len(texts)} networks in {options.output}; README.txt there says how to go on")
+
+
+def _space_words(options: argparse.Namespace) -> str:
+    """The options of the space as they were typed, for the next command."""
+    names = ("space", "preset", "resolution", "width", "image_size", "classes", "image_channels")
+    given = {name: getattr(options, name) for name in names}
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value is not None)
+
+
 def _profiled_space(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of the space to profile."""
     from hwnas._tables import require_drawing
@@ -79,7 +104,7 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def _show_profile(table: LatencyTable, path: Path) -> None:
-    for line in table.validation.lines() if table.validation else []:
+    for line in table.report_lines():
         say(line)
     for note in table.notes:
         say(f"warning: {note}")

@@ -195,7 +195,7 @@ def _table_section(run: Run, table: LatencyTable | None, networks: Sequence[dict
     if table is None:
         lines.append("Latencies are a column of a benchmark table; nothing was measured here.")
     else:
-        lines += table.validation.lines() if table.validation else ["The table was not validated."]
+        lines += table.report_lines()
         lines += [f"Note: {note}" for note in table.notes]
     return "".join(f"<p>{escape(line)}</p>" for line in lines)
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._bounded import open_regular
 from hwnas._errors import DataError
 from hwnas.data._images import ImageArray, LabelArray
 from hwnas.data._names import shown
 from hwnas.data._pickled import ByteArray, RefusedError, read_plain
 from hwnas.data._pixels import fitting
 from hwnas.data._source import Canvas, Source
+from latency_tables import open_regular
 
 SIDE, CHANNELS = 32, 3
 PIXELS = CHANNELS * SIDE * SIDE

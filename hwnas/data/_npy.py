@@ -17,9 +17,10 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 
-from hwnas._bounded import PACKED, most_unpacked, open_regular
+from hwnas._bounded import PACKED, most_unpacked
 from hwnas._errors import DataError
 from hwnas.data._names import shown
+from latency_tables import open_regular
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

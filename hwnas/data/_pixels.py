@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from hwnas._bounded import open_regular
 from hwnas._errors import DataError
 from hwnas.data._images import ImageArray
 from hwnas.data._names import shown
+from latency_tables import open_regular
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """The decoders that a file can reach, whatever its name: Pillow's others start programs (PostScript) or are fragile."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hwnas.evaluators._base import Evaluation, Evaluator
-from hwnas.evaluators._benchmark import BenchmarkTable
+from hwnas.evaluators._benchmark import ArchitectureIndex, BenchmarkTable
+from hwnas.evaluators._csv import MS_OF, latency_unit
 from hwnas.evaluators._make import evaluator_names, make_evaluator
 from hwnas.evaluators._proxy import PROXIES, ProxyEvaluator
 from hwnas.evaluators._rank import RankCorrelation, draw_benchmark, rank_correlation
@@ -12,7 +13,9 @@ from hwnas.evaluators._table import TableEvaluator
 from hwnas.evaluators._train import TrainEvaluator
 
 __all__ = [
+    "MS_OF",
     "PROXIES",
+    "ArchitectureIndex",
     "BenchmarkTable",
     "Evaluation",
     "Evaluator",
@@ -23,6 +26,7 @@ __all__ = [
     "TrainEvaluator",
     "draw_benchmark",
     "evaluator_names",
+    "latency_unit",
     "make_evaluator",
     "rank_correlation",
 ]

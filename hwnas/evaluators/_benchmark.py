@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import math
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._bounded import UnpackedSizeError, read_unpacked
-from hwnas._errors import EvaluatorError
+from hwnas._errors import EvaluatorError, SpaceError
+from hwnas.evaluators._csv import MS_OF, latency_unit, number_of, read_rows
+from hwnas.spaces import Architecture, Space
 
 ARCH_COLUMN = "arch"
+_SHORTEST_MS, _LONGEST_MS = 1e-9, 1e9
+"""No inference takes less than a clock tick, or twelve days."""
+FloatArray = npt.NDArray[np.float64]
 
 
 class BenchmarkTable:
     """Rows of a ``.csv`` or ``.csv.gz`` file with a header and a column ``arch``.
+
+    Cells are separated by commas, semicolons or tabs; where it is not commas, numbers may have a decimal comma.
 
     Args:
         path: where the table was read from, for messages.
         header: the column names, in the file's order.
         rows: one tuple of cells a row.
         lines: the line in the file of each row.
+        separator: between cells.
 
     Attributes:
         path: where the table was read from.
         archs: the cells of the column ``arch``, in the file's order.
     """
 
-    def __init__(self, path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[int]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        lines: Sequence[int],
+        separator: str = ",",
+    ) -> None:
         self.path = path
-        self._header, self._rows, self._lines = list(header), rows, lines
+        self._header, self._rows, self._lines, self._separator = list(header), rows, lines, separator
         place = self._header.index(ARCH_COLUMN)
         self.archs = [row[place].strip() for row in rows]
 
@@ -47,18 +57,9 @@ class BenchmarkTable:
             EvaluatorError: the file is missing or unreadable, is no table, or has no column ``arch``.
         """
         path = Path(path)
-        reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
-        rows, lines = [], []
-        try:
-            header = [name.strip() for name in next(reader, [])]
-            for row in reader:
-                if row:
-                    rows.append(tuple(row))
-                    lines.append(reader.line_num)
-        except csv.Error as error:
-            raise EvaluatorError(f"table {path}, line {reader.line_num}: {error}; it is no readable csv file") from None
-        _check_shape(path, header, rows, lines)
-        return cls(path, header, rows, lines)
+        found = read_rows(path, ARCH_COLUMN)
+        _check_shape(path, found.header, found.rows, found.lines)
+        return cls(path, found.header, found.rows, found.lines, found.separator)
 
     @property
     def columns(self) -> list[str]:
@@ -68,7 +69,7 @@ class BenchmarkTable:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def column(self, name: str) -> npt.NDArray[np.float64]:
+    def column(self, name: str) -> FloatArray:
         """The numbers of one column, ``(rows,)`` in the order of `archs`.
 
         Raises:
@@ -84,9 +85,36 @@ class BenchmarkTable:
             values[i] = self._number(row[place], name, self._lines[i])
         return values
 
+    def latencies_ms(self, name: str, unit: str | None = None) -> FloatArray:
+        """A column of latencies in milliseconds, ``(rows,)``.
+
+        Args:
+            name: of the column; ``latency_us`` is read in microseconds.
+            unit: of the column; None for the one in its name, else milliseconds.
+
+        Raises:
+            EvaluatorError: as `column`; the unit is unknown or contradicts the name; a latency is not positive.
+        """
+        values, factor = self.column(name), MS_OF[latency_unit(name, unit)]
+        if (values <= 0).any():
+            worst = int(values.argmin())
+            raise EvaluatorError(
+                f"table {self.path}, row {worst + 1}: {name} of {self.archs[worst]} is {values[worst]:g}; "
+                "a latency is positive: mend that row or take it out"
+            )
+        found = values * factor
+        wrong = ~((found >= _SHORTEST_MS) & (found <= _LONGEST_MS))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise EvaluatorError(
+                f"table {self.path}, row {row + 1}: {name} of {self.archs[row]} would be {found[row]:g} ms; "
+                "check its unit"
+            )
+        return found
+
     def _number(self, cell: str, column: str, line: int) -> float:
         try:
-            value = float(cell)
+            value = number_of(cell, self._separator)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
@@ -94,19 +122,76 @@ class BenchmarkTable:
         return value
 
 
-def _read_text(path: Path) -> str:
+class ArchitectureIndex:
+    """Which rows of a table are of which network, whatever spelling of it they have.
+
+    The rows that spell a network in its canonical form speak for it; where there are none, those of all its other
+    spellings do. Several rows of one network are averaged.
+
+    Args:
+        table: the table.
+        space: reads its architectures; rows that are no network of it (disconnected cells) are left out.
+
+    Raises:
+        EvaluatorError: no row is a network of the space.
+    """
+
+    def __init__(self, table: BenchmarkTable, space: Space) -> None:
+        self._space = space
+        self._groups, self._unread = _rows_by_network(table, space)
+        if not self._groups:
+            raise EvaluatorError(
+                f"table {table.path}: none of its {len(table)} rows is a network of space {space.name}, such as row 1: "
+                f"{table.archs[0]!r}"
+            )
+
+    def rows(self, arch: Architecture) -> Sequence[int]:
+        """The rows of a network; none where the table does not hold it."""
+        return self._groups.get(self._space.format(arch), ())
+
+    def mean(self, values: FloatArray, arch: Architecture) -> float | None:
+        """Mean over a network's rows of one number a row ``(rows,)``; None where the table does not hold it."""
+        rows = self.rows(arch)
+        return float(values[rows[0]] if len(rows) == 1 else values[list(rows)].mean()) if rows else None
+
+    def notes(self) -> list[str]:
+        """For people: what was averaged and what was left out."""
+        several = [len(rows) for rows in self._groups.values() if len(rows) > 1]
+        found = []
+        if several:
+            count = f"{min(several)}" if min(several) == max(several) else f"{min(several)} to {max(several)}"
+            found.append(f"{len(several)} networks have {count} rows each; their means count")
+        if self._unread:
+            found.append(f"{self._unread} rows are no networks of space {self._space.name} and are left out")
+        return found
+
+
+def _rows_by_network(table: BenchmarkTable, space: Space) -> tuple[Mapping[str, list[int]], int]:
+    """Rows by canonical text, and how many rows are no network."""
+    canonical: dict[str, list[int]] = {}
+    others: dict[str, list[int]] = {}
+    texts: dict[str, str | None] = {}
+    unread = 0
+    for row, text in enumerate(table.archs):
+        if text not in texts:
+            texts[text] = _canonical_text(space, text)
+        found = texts[text]
+        if found is None:
+            unread += 1
+        else:
+            (canonical if found == text else others).setdefault(found, []).append(row)
+    return {**others, **canonical}, unread
+
+
+def _canonical_text(space: Space, text: str) -> str | None:
+    """How the space spells a network; None where the text is none."""
     try:
-        return read_unpacked(path).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise EvaluatorError(f"table {path}: no such file") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise EvaluatorError(f"table {path}: the gzip file is damaged or none; copy it again") from None
-    except UnicodeDecodeError:
-        raise EvaluatorError(f"table {path}: not a text file; a table is a .csv or .csv.gz file") from None
-    except UnpackedSizeError as error:
-        raise EvaluatorError(f"table {path}: {error}; unpack it yourself if you trust it") from None
-    except OSError as error:
-        raise EvaluatorError(f"table {path}: cannot be read ({error.strerror})") from None
+        arch = space.parse(text)
+        if not space.valid_codes(space.encode(arch)[None])[0]:
+            return None
+        return space.format(arch)
+    except SpaceError:
+        return None
 
 
 def _check_shape(path: Path, header: list[str], rows: list[tuple[str, ...]], lines: list[int]) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hwnas._errors import EvaluatorError, NoAccuracyError
 from hwnas.evaluators._base import Evaluation, Evaluator
-from hwnas.evaluators._benchmark import BenchmarkTable
+from hwnas.evaluators._benchmark import ArchitectureIndex, BenchmarkTable
 from hwnas.spaces import Architecture, Space
 from hwnas.training import Progress
 
@@ -20,7 +20,7 @@ class TableEvaluator(Evaluator):
     """Looks accuracies up in a `BenchmarkTable`.
 
     Args:
-        space: its canonical texts are looked up in the column ``arch``.
+        space: its networks are looked up in the column ``arch``, whatever spelling of them stands there.
         path: the table.
         accuracy_column: the column of accuracies; None where only one column has ``acc`` in its name. Numbers
             above 1 anywhere in it make it percent.
@@ -39,9 +39,7 @@ class TableEvaluator(Evaluator):
         self.accuracy_column = accuracy_column or self._only_accuracy()
         self._accuracies = self._fractions()
         self._known = {name: self.table.column(name) for name in known}
-        self._rows: dict[str, int] = {}
-        for row, text in enumerate(self.table.archs):
-            self._rows.setdefault(text, row)
+        self.index = ArchitectureIndex(self.table, space)
         self._digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
     @property
@@ -55,17 +53,21 @@ class TableEvaluator(Evaluator):
         }
 
     def prepare(self, workdir: Path, progress: Progress | None = None) -> None:
-        """Nothing to do."""
+        """Say what of the table is averaged or left out."""
+        notes = self.index.notes()
+        if notes and progress is not None:
+            progress(1, 1, f"table {self.table.path}: {'; '.join(notes)}")
 
     def evaluate(self, arch: Architecture) -> Evaluation:
-        """The published accuracy."""
+        """The published accuracy: of several rows of the network their mean."""
         began = time.perf_counter()
-        text = self.space.format(arch)
-        row = self._rows.get(text)
-        if row is None:
-            raise NoAccuracyError(f"table {self.table.path}: no row for the architecture {text}")
-        known = {name: float(values[row]) for name, values in self._known.items()}
-        return Evaluation(float(self._accuracies[row]), time.perf_counter() - began, known)
+        accuracy = self.index.mean(self._accuracies, arch)
+        if accuracy is None:
+            raise NoAccuracyError(f"table {self.table.path}: no row for the architecture {self.space.format(arch)}")
+        known = {name: self.index.mean(values, arch) for name, values in self._known.items()}
+        return Evaluation(
+            accuracy, time.perf_counter() - began, {name: value for name, value in known.items() if value is not None}
+        )
 
     def _only_accuracy(self) -> str:
         found = [name for name in self.table.columns if "acc" in name.lower()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -125,6 +126,14 @@ class Space(ABC):
     def input_shape(self, arch: Architecture) -> Shape:
         """``(channels, height, width)`` of the images that the network of `arch` reads."""
         return self.graph(arch).input_shape
+
+    def op_counts(self, arch: Architecture) -> Counter[Op]:
+        """How often each op occurs in the network of `arch`.
+
+        Raises:
+            SpaceError: as `graph`.
+        """
+        return self.graph(arch).op_counts
 
     def ops(self) -> list[Op]:
         """Every distinct op of every network of the space: what a profile measures; by default those of all terms."""
@@ -276,8 +285,20 @@ class Space(ABC):
                 yield self.decode(found)
 
 
+_MOST_OF = {"image_size": 4096, "classes": 1_000_000, "image_channels": 1024, "cells": 100, "channels": 4096}
+"""Settings of spaces beyond which a network is no network that anybody builds, and its graph takes all memory."""
+
+
 def require_positive(space: str, values: Mapping[str, int]) -> None:
-    """Raise `SpaceError` for the first value that is not a positive integer."""
+    """Raise `SpaceError` for the first value that is not a positive integer, or larger than any network has."""
     for name, value in values.items():
         if type(value) is not int or value < 1:
-            raise SpaceError(f"space {space}: {name} must be a positive integer, not {value!r}")
+            raise SpaceError(f"space {space}: {name} must be a positive integer, not {_short(value)}")
+        if value > _MOST_OF.get(name, value):
+            raise SpaceError(f"space {space}: {name} must be at most {_MOST_OF[name]:,}, got {_short(value)}")
+
+
+def _short(value: object) -> str:
+    """A value for people, cut short."""
+    text = f"{float(min(value, 10**300)):.3g}" if type(value) is int and value > 10**15 else repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."

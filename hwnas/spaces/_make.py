@@ -28,7 +28,7 @@ def space_parameters(name: str) -> tuple[str, ...]:
     return takes(_maker(name))
 
 
-def make_space(name: str, **settings: object) -> Space:
+def make_space(name: str, /, **settings: object) -> Space:
     """Build a space from its name and settings (see the classes' constructors).
 
     Raises:

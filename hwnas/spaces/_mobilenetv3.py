@@ -30,6 +30,7 @@ from profilers import ops
 KERNELS = (3, 5, 7)
 T = TypeVar("T", int, float)
 _BLOCK = re.compile(r"k([0-9]+)e([0-9]+)\Z")
+_MOST_VALUES = 32
 
 
 class MobileNetV3(Space):
@@ -57,7 +58,7 @@ class MobileNetV3(Space):
         width: float | Sequence[float] | None = None,
         image_channels: int = 3,
     ) -> None:
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise SpaceError(f"space mobilenetv3: unknown preset {preset!r}; known presets: {', '.join(PRESETS)}")
         require_positive(self.name, {"classes": classes, "image_channels": image_channels})
         self.preset = PRESETS[preset]
@@ -69,7 +70,7 @@ class MobileNetV3(Space):
             if type(size) is not int or not low <= size <= high:
                 raise SpaceError(f"space mobilenetv3: preset {preset} takes images of {low}-{high} pixels, not {size}")
         for factor in self._widths:
-            if not 0.1 <= factor <= 4:
+            if type(factor) not in (int, float) or not 0.1 <= factor <= 4:
                 raise SpaceError(f"space mobilenetv3: a width multiplier lies between 0.1 and 4, not at {factor}")
 
     @property
@@ -270,8 +271,8 @@ def _several(given: T | Sequence[T] | None, default: tuple[T, ...]) -> tuple[T, 
     if given is None:
         return default
     values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
-    if not values or len(set(values)) != len(values):
-        raise SpaceError(f"space mobilenetv3: give different values, at least one, not {given!r}")
+    if not 1 <= len(values) <= _MOST_VALUES or len(set(map(str, values))) != len(values):
+        raise SpaceError(f"space mobilenetv3: give different values, 1 to {_MOST_VALUES}, not {str(given)[:40]}")
     return values
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from functools import cache, cached_property
 from itertools import product
@@ -171,13 +172,25 @@ class NASBench201(Space):
         x = builder.add("classes", ops.linear(builder.shape(x), self._settings["classes"]), x)
         return builder.build(x).without_dead_code().fused()
 
+    def op_counts(self, arch: Architecture) -> Counter[Op]:
+        """As the graph holds them; each cell from the third on adds what the second adds to one."""
+        more = self._settings["cells"] - 2
+        if more <= 0:
+            return self.graph(arch).op_counts
+        one, two = (self._of_cells(cells).graph(arch).op_counts for cells in (1, 2))
+        return Counter({op: count + more * (count - one[op]) for op, count in two.items()})
+
     def ops(self) -> list[Op]:
         """All ops, with every fusion that occurs in some cell."""
         return list(self._ops)
 
+    def _of_cells(self, cells: int) -> NASBench201:
+        """The same space with fewer cells in each stage."""
+        return NASBench201(**{**self._settings, "cells": min(cells, self._settings["cells"])})
+
     @cached_property
     def _ops(self) -> tuple[Op, ...]:
-        small = NASBench201(**{**self._settings, "cells": min(2, self._settings["cells"])})
+        small = self._of_cells(2)
         firsts = _codes_of(np.unique(representatives()))
         found: dict[Op, None] = {}
         for codes in firsts[self.valid_codes(firsts)]:

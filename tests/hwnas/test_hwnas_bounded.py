@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hwnas._bounded import SMALL, NotRegularError, UnpackedSizeError, open_regular, read_unpacked
+from hwnas._bounded import SMALL, UnpackedSizeError, read_unpacked
 from hwnas._errors import EvaluatorError
 from hwnas.evaluators._benchmark import BenchmarkTable
+from latency_tables import NotAFileError, open_regular
 
 
 def test_plain_and_packed_files(tmp_path: Path) -> None:
@@ -25,11 +26,11 @@ def test_plain_and_packed_files(tmp_path: Path) -> None:
 def test_pipes_devices_and_folders_are_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     for path in (tmp_path / "pipe.csv", tmp_path, Path("/dev/zero")):
-        with pytest.raises(NotRegularError, match="no regular file"):
+        with pytest.raises(NotAFileError, match="it is a (pipe|folder|device), not a file"):
             open_regular(path)
     with pytest.raises(EvaluatorError) as caught:
         BenchmarkTable.load(tmp_path / "pipe.csv")
-    assert str(caught.value) == f"table {tmp_path / 'pipe.csv'}: cannot be read (no regular file)"
+    assert str(caught.value) == f"table {tmp_path / 'pipe.csv'}: cannot be read (it is a pipe, not a file)"
 
 
 def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:

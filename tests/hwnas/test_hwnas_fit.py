@@ -216,8 +216,8 @@ def test_disconnected_cells_are_skipped_and_counted(cells):
 def test_units_and_packed_files_make_no_difference(cells, tmp_path):
     rows = read(cells)
     texts = [row["arch"] for row in rows]
-    packed = write(tmp_path / "cells.csv.gz", texts, [float(row["board_ms"]) / 1e3 for row in rows])
-    one, two = fit(CELLS, cells), fit(CELLS, packed, unit="s")
+    packed = write(tmp_path / "cells.csv.gz", texts, [float(row["board_ms"]) / 1e3 for row in rows], "board")
+    one, two = fit(CELLS, cells), fit(CELLS, packed, unit="s", latency_column="board")
     for op, entry in one.entries.items():
         assert two.entries[op].q10_ms == pytest.approx(entry.q10_ms, rel=1e-6, abs=1e-9)
 

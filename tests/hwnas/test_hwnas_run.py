@@ -56,7 +56,7 @@ def test_unreadable_settings_of_training_are_refused(text):
         ({"minimize": ("speed",)}, "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory"),
         ({"minimize": ("latency", "latency")}, "--minimize wants at least one cost, and each once"),
         ({"samples": 0}, "--samples must be at least 1, not 0"),
-        ({"seed": -1}, "--seed must not be negative, not -1"),
+        ({"seed": -1}, "--seed must be 0 or more, got -1"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message):

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hwnas._tables import draw_networks
+from hwnas._draw import draw_networks
 from hwnas.spaces import Choice, Space, make_space
 from latency_tables import INPUT, GraphBuilder
 from profilers import graph_macs, ops

@@ -7,7 +7,7 @@ import pytest
 from simulated_device import AdditiveBackend
 
 from hwnas._cli import main
-from hwnas._tables import draw_networks
+from hwnas._draw import draw_networks
 from hwnas._verify import verify_table
 from hwnas.spaces import make_space
 from latency_tables import save_table

@@ -75,8 +75,11 @@ def test_calibration_networks_set_the_correction_and_the_interval_and_held_out_o
     table = make_table()
     assert 0.9 * math.log(1.1055) < table.calibration.shift < math.log(1.1055)
     assert table.calibration.tilt == pytest.approx(0.0, abs=1e-9)  # a factor explains everything
-    price = table.price(graph(CONV))
+    earlier = dataclasses.replace(table, version=2)
+    assert earlier.calibration == table.calibration
+    price = earlier.price(graph(CONV))
     assert price.value_ms == pytest.approx(0.052 * math.exp(table.calibration.shift))
+    assert table.price(graph(CONV)).value_ms == price.value_ms
     assert 1.02 < price.high_ms / price.value_ms < 1.03
     assert price.high_ms / price.value_ms == pytest.approx(price.value_ms / price.low_ms)
     assert make_table(networks=()).price(graph(CONV)).low_ms is None
@@ -340,7 +343,7 @@ def test_files_of_the_first_version_are_read_but_know_no_interval_networks():
         for row in body["entries"]:
             del row["on_one_core"]
 
-    assert parse_table(rehashed(older)) == make_table()
+    assert parse_table(rehashed(older)) == make_table(version=2)
 
     def mixed(body):
         older(body)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from profilers import JournalError, Sampler, SampleSet, SamplingSettings
 from profilers._journal import SampleJournal, sample_into
-from profilers._samples import bootstrap_quantiles, drift, split_half_noise
+from profilers._samples import bootstrap_quantiles, disturbed, drift, split_half_noise
 from profilers._sampling import CALIBRATION, again, stop_reason
 
 QUIET = SamplingSettings(min_rounds=10, max_rounds=40, check_every=5, inner_seconds=1e-3)
@@ -298,3 +298,51 @@ def test_a_damaged_journal_is_refused(tmp_path):
         file.write('{"seconds": {"never seen": 1}}\n')
     with pytest.raises(JournalError, match="is damaged; delete it to measure again"):
         SampleJournal(path, {"plan": "x"})
+
+
+def neighbour(first, last):
+    """A machine on which something else runs from one moment to another, and slows everything down by its own share."""
+    return SimulatedMachine(lambda now, rng: 1.7 if first < now < last else 1.0)
+
+
+def sampled(machine, **options):
+    runnables = {f"r{i}": machine.runnable(1e-3) for i in range(4)} | {CALIBRATION: machine.runnable(1e-3)}
+    limits = SamplingSettings(min_rounds=20, max_rounds=20, check_every=5, inner_seconds=1e-3, priming_runs=0)
+    sampler = Sampler(runnables, limits, clock=lambda: machine.now, **options)
+    return sampler, sampler.run()
+
+
+def test_disturbed_rounds_are_measured_again():
+    sampler, samples = sampled(neighbour(0.06, 0.12))
+    lost = int(disturbed(samples[CALIBRATION]).sum())
+    assert lost >= 5
+    assert sampler.repeated == lost
+    assert {len(one.seconds) for one in samples.values()} == {20 + lost}
+    assert drift(samples[CALIBRATION]) < 0.01
+    assert {one.stop for one in samples.values()} <= {"converged", "settled", "cap"}
+
+
+def test_a_machine_that_stays_disturbed_is_given_up_after_half_as_many_rounds_and_its_drift_is_told():
+    sampler, samples = sampled(neighbour(0.06, 1e9))
+    assert sampler.repeated == 10
+    assert drift(samples[CALIBRATION]) == pytest.approx(0.7)
+
+
+def test_few_disturbed_rounds_are_not_measured_again():
+    sampler, samples = sampled(neighbour(0.06, 0.08))
+    assert disturbed(samples[CALIBRATION]).sum() > 0
+    assert sampler.repeated == 0
+
+
+def test_rounds_that_are_measured_again_go_on_after_an_interruption():
+    rounds = []
+    whole, _ = sampled(neighbour(0.06, 0.12), on_round=lambda number, seconds: rounds.append(dict(seconds)))
+    history = {name: SampleSet(1, []) for name in rounds[0]}
+    moment = 0
+    for seconds in rounds[:22]:
+        for name, value in seconds.items():
+            history[name].add(value, moment)
+            moment += 1
+    resumed, samples = sampled(SimulatedMachine(), history=history)
+    assert 2 < resumed.repeated == whole.repeated
+    assert len(samples[CALIBRATION].seconds) == 20 + whole.repeated

@@ -65,8 +65,10 @@ def test_formats_outside_the_list_are_one_line(tmp_path: Path, name: str) -> Non
 def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     (tmp_path / "b.png").symlink_to("/dev/zero")
-    for name in ("a.png", "b.png"):
-        assert refused(tmp_path / name) == "cannot be read as an image (no regular file); mend or remove the file"
+    for name, what in (("a.png", "pipe"), ("b.png", "device")):
+        assert refused(tmp_path / name) == (
+            f"cannot be read as an image (it is a {what}, not a file); mend or remove the file"
+        )
 
 
 def test_modes_have_their_values(tmp_path: Path) -> None:

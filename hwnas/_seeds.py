@@ -1,0 +1,27 @@
+"""Seeds: what everything random follows from."""
+
+from __future__ import annotations
+
+from hwnas._errors import HwnasError
+
+MOST_SEED = 2**63 - 1
+"""The largest that every generator takes."""
+
+
+def require_seed(seed: object, name: str = "--seed") -> int:
+    """The seed, where it is one.
+
+    Args:
+        seed: what was given.
+        name: what the user calls it.
+
+    Raises:
+        HwnasError: it is no integer from 0 to `MOST_SEED`.
+    """
+    if type(seed) is not int:
+        raise HwnasError(f"{name} must be a whole number, got {seed!r}")
+    if seed < 0:
+        raise HwnasError(f"{name} must be 0 or more, got {seed}")
+    if seed > MOST_SEED:
+        raise HwnasError(f"{name} must be at most {MOST_SEED}, got {float(min(seed, 10**300)):.3g}")
+    return seed

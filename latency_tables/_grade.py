@@ -1,0 +1,123 @@
+"""How far a table can be trusted: good, shaky or unusable, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from latency_tables._table import Entry
+    from latency_tables._validation import NetworkMeasurement, ValidationReport
+
+GOOD, SHAKY, UNUSABLE = "good", "shaky", "unusable"
+LEVELS = (GOOD, SHAKY, UNUSABLE)
+"""From the best to the worst."""
+DRIFT = "calibration_op_drift"
+"""Where a table's environment holds how far the reference op moved while it was measured."""
+HALVES = "split_half_median"
+"""Where it holds what two halves of the rounds differ by, in the median."""
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A level, and what speaks against a better one.
+
+    Attributes:
+        level: one of `LEVELS`.
+        reasons: one clause each; empty where the level is good.
+    """
+
+    level: str
+    reasons: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """For people, in one line."""
+        advice = {
+            GOOD: "",
+            SHAKY: "; a profile on a quieter machine (`hwnas doctor` helps) would be better",
+            UNUSABLE: "; measure it again on a quieter machine: `hwnas profile --force` (`hwnas doctor` helps)",
+        }
+        reasons = f": {'; '.join(self.reasons)}" if self.reasons else ""
+        return f"quality of the table: {self.level}{reasons}{advice[self.level]}"
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """Above which shares something is shaky, and above which it is unusable."""
+
+    shaky: float
+    unusable: float = math.inf
+
+    def judge(self, value: float, text: str) -> Grade:
+        """The grade by this alone."""
+        if not value > self.shaky:
+            return Grade(GOOD)
+        return Grade(UNUSABLE if value > self.unusable else SHAKY, (text,))
+
+
+_DRIFT = _Limit(0.10, 0.50)
+_UNSTABLE = _Limit(0.30)
+_HALVES = _Limit(0.05, 0.25)
+_FLOOR = _Limit(0.05, 0.25)
+_ERROR = _Limit(0.10, 0.30)
+_END = _Limit(0.15, 0.50)
+_OUTSIDE = _Limit(0.35)
+"""Of 90 % intervals a tenth should miss; of 20 networks a third do so by chance once in 400 times."""
+
+
+def grade_table(
+    environment: Mapping[str, object],
+    entries: Sequence[Entry],
+    networks: Sequence[NetworkMeasurement],
+    validation: ValidationReport | None,
+) -> Grade:
+    """The grade of a table.
+
+    Args:
+        environment: of the table: the drift of the reference op, and what halves of the rounds differ by.
+        entries: its rows.
+        networks: whole networks that were measured beside them.
+        validation: on held-out networks; without any, the table's own predictions of the others are judged.
+    """
+    found = []
+    drift, halves = _share(environment.get(DRIFT)), _share(environment.get(HALVES))
+    found.append(_DRIFT.judge(drift, f"the reference op drifted by {drift:.0%} while it was measured"))
+    found.append(_HALVES.judge(halves, f"the same graph differs by {halves:.0%} between halves of the rounds"))
+    noisy = sum(entry.status == "unstable" for entry in entries)
+    found.append(_UNSTABLE.judge(noisy / max(1, len(entries)), f"{noisy} of {len(entries)} prices are unstable"))
+    if validation is not None:
+        found.append(grade_validation(validation))
+    elif networks:
+        error = float(np.mean([abs(n.unfitted_ms / n.latency_ms - 1.0) for n in networks]))
+        found.append(_ERROR.judge(error, f"networks that it was not fitted to are off by {error:.0%} on average"))
+    else:
+        found.append(Grade(SHAKY, ("no network was measured to hold it against",)))
+    return _worst(found)
+
+
+def grade_validation(report: ValidationReport) -> Grade:
+    """The grade by held-out networks alone."""
+    error, floor, outside = report.calibrated.mape, report.noise_floor.median, 1.0 - report.interval_coverage
+    found = [
+        _ERROR.judge(error, f"held-out networks are off by {error:.0%} on average"),
+        _FLOOR.judge(floor, f"the same network measured twice differs by {floor:.0%}"),
+        _OUTSIDE.judge(outside, f"{outside:.0%} of the held-out networks are outside their 90 % intervals"),
+    ]
+    for end in report.ends:
+        found.append(_END.judge(end.mape, f"the {end.name} of them are off by {end.mape:.0%}"))
+    return _worst(found)
+
+
+def _worst(grades: Iterable[Grade]) -> Grade:
+    found = list(grades)
+    level = max((grade.level for grade in found), key=LEVELS.index, default=GOOD)
+    return Grade(level, tuple(reason for grade in found for reason in grade.reasons))
+
+
+def _share(value: object) -> float:
+    """A number of the environment; 0 where it holds none."""
+    return float(min(value, 1e9)) if isinstance(value, (int, float)) and value >= 0 else 0.0
