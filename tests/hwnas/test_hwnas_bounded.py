@@ -26,7 +26,7 @@ def test_plain_and_packed_files(tmp_path: Path) -> None:
 def test_pipes_devices_and_folders_are_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     for path in (tmp_path / "pipe.csv", tmp_path, Path("/dev/zero")):
-        with pytest.raises(NotAFileError, match="it is a (pipe|folder|device), not a file"):
+        with pytest.raises(NotAFileError, match=r"it is a (pipe|folder|device), not a file"):
             open_regular(path)
     with pytest.raises(EvaluatorError) as caught:
         BenchmarkTable.load(tmp_path / "pipe.csv")

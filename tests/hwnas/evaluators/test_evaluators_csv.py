@@ -132,7 +132,7 @@ def test_a_file_that_unpacks_to_far_more_than_text_does_is_refused_in_little_mem
 def test_pipes_and_devices_are_no_benchmarks(tmp_path):
     os.mkfifo(tmp_path / "fifo.csv")
     for path in (tmp_path / "fifo.csv", "/dev/zero"):
-        with pytest.raises(EvaluatorError, match="it is not a regular file"):
+        with pytest.raises(EvaluatorError, match=r"it is a (pipe|device), not a file"):
             BenchmarkTable.load(path)
 
 
