@@ -38,7 +38,10 @@ def require_networks(networks: Sequence[Network]) -> None:
             or not latency.keys() >= {"predicted", "measured"}
         ):
             raise ValueError
-        numbers = [*latency.values(), *score.values(), *(network.get(name) for name in _NUMBERS)]
+        images = network.get("images", {})
+        if not isinstance(images, dict):
+            raise ValueError
+        numbers = [*latency.values(), *score.values(), *images.values(), *(network.get(name) for name in _NUMBERS)]
         if not all(value is None or _is_finite(value) for value in numbers):
             raise ValueError
         if any(type(network[name]) is not str for name in ("id", "arch")):
