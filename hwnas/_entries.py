@@ -133,6 +133,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "final_validation_accuracy": _maybe(_fraction),
     "dominated_by": _maybe(_named(_ID)),
     "score": _score,
+    "images": lambda value: isinstance(value, dict) and all(map(_maybe(_count), value.values())),
     "latency_ms": _latency,
     "macs": _count,
     "params": _count,

@@ -225,6 +225,7 @@ def test_runs_say_how_many_are_over_the_budget(tmp_path, capsys):
 NONSENSE = [{"latency_ms": 3}, {"latency_ms": {}}, {"accuracy": "x"}, {"validation_accuracy": True}, {"id": 3}]
 NONSENSE += [{"onnx": []}, {"score": 1}, {"score": {"x": "y"}}, {"macs": None}, {"dominated_by": ["a"]}]
 NONSENSE += [{"params": 10**400}, {"latency_ms": {"predicted": True, "measured": None}}, {"arch": None}]
+NONSENSE += [{"images": {"validation": 10**400}}, {"images": 3}]
 NONSENSE += [{"accuracy": None}, {"onnx": "../a.onnx"}, {"onnx": "/etc/hostname"}, {"onnx": "models/\ud800"}]
 
 
