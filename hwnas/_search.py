@@ -155,14 +155,14 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
     """
     samples = parts.run.settings.samples
     done = sum(not trial.cheap for trial in study.trials)
-    clock = Clock(done)
+    clock = Clock(study, samples)
     while done < samples and (proposals := study.ask()):
         wanted = proposals if proposals[0].cheap else proposals[: samples - done]
         jobs = [Job(one.number, parts.space.decode(one.codes), one.cheap) for one in wanted]
         for proposal, outcome in zip(wanted, workers.evaluate(jobs), strict=True):
             journal.append(_finish(study, proposal, outcome, parts))
             done += not proposal.cheap
-            watcher.trial(journal.records[-1], lambda: clock.status(study, samples))
+            watcher.trial(journal.records[-1], clock.status)
 
 
 def _finish(study: Study, proposal: Proposal, outcome: Outcome, parts: Parts) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwnas._runs import written_value
-from search import Study
+from search import Standing, Study
 
 Progress = Callable[[str], None]
 
@@ -80,10 +80,12 @@ class Watcher:
 
 
 class Lines(Watcher):
-    """Plain lines: the remarks, and the status twenty times in a search."""
+    """Plain lines: the remarks, and the status twenty times in a search; it is worked out where it is printed."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self._done: int | None = None
+        self._each = 1
 
     def line(self, text: str) -> None:
         """Pass it on."""
@@ -93,33 +95,40 @@ class Lines(Watcher):
         """The status, at every twentieth of the samples."""
         if record.get("cheap"):
             return
-        now = status()
-        if now.done % max(1, now.samples // 20) == 0:
-            self._progress(now.line)
+        if self._done is None:
+            first = status()
+            self._done, self._each = first.done - 1, max(1, first.samples // 20)
+        self._done += 1
+        if self._done % self._each == 0:
+            self._progress(status().line)
 
 
 class Clock:
-    """The rate of a search in this process.
+    """Where a search stands, and its rate in this process. What a status costs does not depend on the trials before.
 
     Args:
-        done: full evaluations before it.
+        study: the search.
+        samples: full evaluations that there are to be.
         now: tells seconds.
     """
 
-    def __init__(self, done: int, now: Callable[[], float] = time.monotonic) -> None:
-        self._before, self._now, self._began = done, now, now()
+    def __init__(self, study: Study, samples: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._study, self._samples, self._now = study, samples, now
+        self._standing = Standing(study)
+        self._before, self._began = self._standing.full, now()
 
-    def status(self, study: Study, samples: int) -> Status:
+    def status(self) -> Status:
         """Where the study stands."""
-        done = sum(not trial.cheap for trial in study.trials)
-        context = study.context()
+        standing = self._standing
+        standing.update()
+        done = standing.full
         rate = (done - self._before) / max(self._now() - self._began, 1e-9) if done > self._before else None
         return Status(
             done=done,
-            samples=samples,
-            measure=study.problem.objectives[0].name,
-            best=float(context.values[:, 0].max()) if context.successful else None,
-            hypervolume=float(context.hypervolume) if context.successful else 0.0,
+            samples=self._samples,
+            measure=self._study.problem.objectives[0].name,
+            best=standing.best,
+            hypervolume=standing.hypervolume,
             per_minute=60 * rate if rate else None,
-            left_s=max(0, samples - done) / rate if rate else None,
+            left_s=max(0, self._samples - done) / rate if rate else None,
         )
