@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +78,27 @@ class Watcher:
 
     def close(self) -> None:
         """Nothing more will come."""
+
+
+class Unbroken(Watcher):
+    """Passes everything on; a log that cannot be written, on a full disk or a closed stream, ends no search.
+
+    Args:
+        watcher: who hears of it.
+    """
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def line(self, text: str) -> None:
+        """Pass it on."""
+        with suppress(OSError, ValueError):  # a closed file is a ValueError
+            self._watcher.line(text)
+
+    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+        """Pass it on."""
+        with suppress(OSError, ValueError):
+            self._watcher.trial(record, status)
 
 
 class Lines(Watcher):

@@ -1,4 +1,4 @@
-"""Finished trials as arrays that only grow: a context looks at their beginning, so that none is made anew each batch."""
+"""Finished trials as arrays that only grow; a context looks at their beginning, so none is made anew each batch."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def nondominated(points: FloatArray) -> BoolArray:
 
 
 def _kept_2d(ranked: FloatArray) -> BoolArray:
-    """Two objectives: a point is kept that is highest among its equals in the first, and higher than all before these."""
+    """Two objectives: kept is what is highest among its equals in the first, and above all before these."""
     first, second = ranked.T
     if not len(first):
         return np.empty(0, dtype=bool)

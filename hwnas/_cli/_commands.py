@@ -71,7 +71,7 @@ def run_search(options: argparse.Namespace) -> None:
         finalize=options.finalize,
         final_recipe=_recipe("--final-recipe", options.final_recipe, options.final_epochs),
     )
-    workers = parse_workers(options.workers, options.ray_address)
+    workers = parse_workers(options.workers, options.ray_address, options.evaluation_timeout)
     watcher = make_watcher(options.quiet, options.json, progress_lines())
     try:
         run = search(settings, Path(options.out), watcher=watcher, workers=workers)

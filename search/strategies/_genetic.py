@@ -31,7 +31,7 @@ def arrivals(context: Context, start: int = 0) -> list[Population]:
 
 
 def continues(context: Context, earlier: Context) -> bool:
-    """Whether a context's successful trials begin with all of an earlier one's, at the same points and in the same batches.
+    """Whether a context's successful trials begin with all of an earlier one's: same points, same batches.
 
     The earlier one's last batch must be whole: no trial of it may have come later.
     """
