@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from hwnas._cli._parser import build_parser
 
@@ -20,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 on success; 2 when the input was wrong (one line on standard error says what and what to do); 130
         when interrupted.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us: what is written there goes nowhere
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for good
     options = build_parser().parse_args(arguments)
     try:
         run = _command(options.command)

@@ -33,8 +33,8 @@ def survives(accuracy: float, earlier: list[float], eta: int) -> bool:
 class Rungs:
     """Accuracies at the rungs and what was decided on them, on disk before training goes on.
 
-    Each line has a hash (`Chain`), except those of versions that wrote none. A decision is never taken twice: a training
-    that is resumed or loaded again is told what it was told before.
+    Each line has a hash (`Chain`), except those of versions that wrote none. A decision is never taken twice: a
+    training that is resumed or loaded again is told what it was told before.
 
     Args:
         path: the file, one JSON line a decision; made when the first is taken.
