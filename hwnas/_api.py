@@ -173,6 +173,7 @@ def search(
     device: Backend | str = "cpu",
     workers: int | str = 1,
     ray_address: str | None = None,
+    evaluation_timeout: float | None = None,
     progress: Callable[[str], None] = lambda text: None,
     **more: Any,
 ) -> SearchResult:
@@ -200,6 +201,7 @@ def search(
         workers: processes that evaluate accuracies, or ``"ray"``. Processes import the calling script again, which
             must then call this below ``if __name__ == "__main__":``.
         ray_address: of the Ray cluster; None for the one that Ray finds.
+        evaluation_timeout: seconds after which an evaluation has failed; it is made in a worker process then.
         progress: receives lines for people; `print`, say.
         more: any other option of ``hwnas search``, by its name there with ``_`` for ``-`` (``epochs=4``,
             ``latency_budget="4ms"``, ``resolution=[16, 32]``), or attribute of `SearchSettings`. Texts are read as on
@@ -232,7 +234,9 @@ def search(
         samples=samples,
         seed=seed,
     )
-    parts, study = conduct(settings, Path(out), Lines(progress), given, parse_workers(str(workers), ray_address))
+    parts, study = conduct(
+        settings, Path(out), Lines(progress), given, parse_workers(str(workers), ray_address, evaluation_timeout)
+    )
     trials = tuple(_found(trial, parts.space) for trial in study.trials)
     front = {trial.number for trial in study.front()}
     return SearchResult(

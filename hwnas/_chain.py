@@ -32,6 +32,7 @@ class Chain:
     def __init__(self, unhashed: bool = False) -> None:
         self._unhashed = unhashed
         self._before = ""
+        self._next: tuple[Mapping[str, object], str] | None = None
 
     def read(self, line: bytes) -> dict[str, Any]:
         """The record of the next line.
@@ -56,11 +57,15 @@ class Chain:
         Raises:
             ValueError: a number in it is not finite.
         """
-        return json.dumps({**record, KEY: content_hash([self._before, record])}, allow_nan=False)
+        here = content_hash([self._before, record])
+        self._next = record, here
+        return json.dumps({**record, KEY: here}, allow_nan=False)
 
     def took(self, record: Mapping[str, object]) -> None:
         """The record was written; the next line follows it."""
-        self._before, self._unhashed = content_hash([self._before, record]), False
+        known = self._next is not None and self._next[0] is record
+        here = self._next[1] if known and self._next else content_hash([self._before, record])
+        self._before, self._unhashed, self._next = here, False, None
 
 
 def read_lines(path: Path, lines: Sequence[bytes], chain: Chain) -> list[dict[str, Any]]:

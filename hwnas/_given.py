@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +90,24 @@ def require_fraction(evaluator: Evaluator, space: Space, arch: Architecture, fou
             "divide percent by 100, or give another measure"
         )
     return found
+
+
+def require_plain(settings: Mapping[str, object], where: str = "") -> None:
+    """Refuse settings that could not be read again from the run's folder.
+
+    Raises:
+        HwnasError: naming one that is text but not UTF-8, or a number that is not finite.
+    """
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            require_plain(value, f"{where}{name}.")
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            try:
+                one.encode() if isinstance(one, str) else None
+            except UnicodeEncodeError:
+                raise HwnasError(f"{where}{name} is not UTF-8: {one!a}; give it another name") from None
+            if isinstance(one, float) and not math.isfinite(one):
+                raise HwnasError(f"{where}{name} must be a finite number, got {one}")
 
 
 def require_json(owner: str, settings: object) -> None:

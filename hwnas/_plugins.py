@@ -14,6 +14,7 @@ from typing import Any
 
 from hwnas._about import ABOUT
 from hwnas._errors import HwnasError
+from hwnas._foreign import LEAVES
 
 KINDS = {
     "space": "hwnas.spaces",
@@ -64,7 +65,7 @@ def load_plugin(kind: str, name: str) -> Callable[..., Any] | None:
         found = points[0].load()
         if callable(found):
             inspect.signature(found)
-    except Exception as error:
+    except (Exception, *LEAVES) as error:
         raise PluginError(f"{kind} {name!r} of {_told(points[0])} cannot be loaded: {_cause(error)}") from error
     if not callable(found):
         raise PluginError(f"{kind} {name!r} of {_told(points[0])} cannot be loaded: {points[0].value} is no callable")
@@ -91,7 +92,7 @@ def make_plugin(kind: str, name: str, *things: object, wants: Collection[str], *
         made = maker(*things, **options)
     except HwnasError:
         raise
-    except Exception as error:
+    except (Exception, *LEAVES) as error:
         raise PluginError(f"{told} failed: {_cause(error)}") from error
     missing = [want for want in wants if not hasattr(made, want)]
     if missing:
@@ -139,5 +140,5 @@ def _told(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown distribution"
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

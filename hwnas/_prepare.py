@@ -14,7 +14,8 @@ import numpy.typing as npt
 from hwnas._elsewhere import elsewhere_line, is_elsewhere, require_usable
 from hwnas._errors import HwnasError, RunError
 from hwnas._finalize import require_finalizable
-from hwnas._given import NO_DATA, Given, input_channels, require_json, require_sound
+from hwnas._given import NO_DATA, Given, input_channels, require_json, require_plain, require_sound
+from hwnas._journal import TrialJournal
 from hwnas._problem import Known, make_problem
 from hwnas._run import Run
 from hwnas._settings import SearchSettings
@@ -27,9 +28,19 @@ from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, latency_unit, m
 from hwnas.evaluators._squares import require_squares
 from hwnas.spaces import Space, make_space, space_identity, space_parameters
 from hwnas.training import CostFunction
-from latency_tables import UNUSABLE, IdentityMismatchError, LatencyTable, dump_table, load_table, save_table
+from latency_tables import (
+    UNUSABLE,
+    IdentityMismatchError,
+    LatencyTable,
+    dump_table,
+    load_table,
+    parse_table,
+    save_table,
+)
 from profilers import Backend
 from search import Problem, Strategy
+
+_TABLE = "table.json"
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,8 @@ class Parts:
     """Everything a search needs, checked against each other.
 
     Attributes:
-        run: the run directory.
+        run: the run directory; it belongs to this search, until `Run.release`.
+        journal: of its trials.
         backend: measures on the device; None where that is not here.
         space: what is searched.
         data: None where accuracies come from a table.
@@ -51,6 +63,7 @@ class Parts:
     """
 
     run: Run
+    journal: TrialJournal
     backend: Backend | None
     space: Space
     data: ImageData | None
@@ -66,6 +79,8 @@ class Parts:
 def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Given, *, parallel: bool = False) -> Parts:
     """Load and check everything; measures a latency table where none fits, trains nothing.
 
+    Everything that can be refused is looked at before the run's folder is taken, and nothing is written into it here.
+
     Args:
         settings: what to search for.
         out: the run directory.
@@ -76,6 +91,8 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Give
     Raises:
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
     """
+    require_plain(settings.as_dict())
+    Run.check(out, settings)
     strategy = given.strategy or make_strategy(settings.strategy_name)
     if given.backend is None:
         settings.backend()
@@ -92,9 +109,39 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Give
     require_finalizable(settings, data, evaluator)
     if parallel:
         _require_any_order(evaluator, cheap)
-    run = Run.create(out, settings, _identity(settings, space, data, evaluator, cheap))
+    run = Run.check(out, settings, _identity(settings, space, data, evaluator, cheap))
     backend = given.backend or settings.backend(input_channels(space), progress)
-    table = None if settings.latency_column else _table(run, space, backend, progress, given)
+    table = None if settings.latency_column else _known_table(run, space, backend, given)
+    journal = run.lock()
+    try:
+        if table is None and not settings.latency_column:
+            table = _built_table(space, backend, progress)
+        if table is not None and table.source != run.path / _TABLE:
+            for line in _about(table, settings, backend):
+                progress(line)
+            _require_grade(table, asked=given.table is not None or settings.table is not None, progress=progress)
+        return _bound(run, journal, space, data, evaluator, cheap, strategy, table, backend, progress)
+    except BaseException:
+        run.release()
+        raise
+
+
+def _bound(
+    run: Run,
+    journal: TrialJournal,
+    space: Space,
+    data: ImageData | None,
+    evaluator: Evaluator,
+    cheap: Evaluator | None,
+    strategy: Strategy,
+    table: LatencyTable | None,
+    backend: Backend,
+    progress: Progress,
+) -> Parts:
+    """The parts, with the problem that follows from them."""
+    settings = run.settings
+    if table is not None and table.source != run.path / _TABLE:
+        table = parse_table(dump_table(table), run.path / _TABLE)  # as a later start will read it
     elsewhere = table is not None and is_elsewhere(table, settings)
     if table is not None and elsewhere:
         progress(elsewhere_line(table))
@@ -112,14 +159,29 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Give
         problem = make_problem(space, known, settings.minimize, budgets, evaluator.measure)
         return replace(problem, cheap=cheap is not None)
 
-    place = None if elsewhere else backend
-    return Parts(run, place, space, data, evaluator, cheap, costs, known, strategy, under, under(settings.budgets))
+    return Parts(
+        run=run,
+        journal=journal,
+        backend=None if elsewhere else backend,
+        space=space,
+        data=data,
+        evaluator=evaluator,
+        cheap=cheap,
+        costs=costs,
+        known=known,
+        strategy=strategy,
+        under=under,
+        problem=under(settings.budgets),
+    )
 
 
 def _require_any_order(*evaluators: Evaluator | None) -> None:
     for one in evaluators:
         if one is not None and one.in_order:
-            raise HwnasError(f"evaluator {one.name} ends trainings by what earlier ones reached; take --workers 1")
+            raise HwnasError(
+                f"evaluator {one.name} ends trainings by what earlier ones reached; take --workers 1, without "
+                "--evaluation-timeout"
+            )
 
 
 def _identity(
@@ -196,9 +258,9 @@ def _make_cheap(settings: SearchSettings, space: Space, data: ImageData | None) 
     return _make_evaluator(replace(settings, evaluator=settings.cheap, evaluator_options={}), space, data)
 
 
-def _table(run: Run, space: Space, backend: Backend, progress: Progress, given: Given) -> LatencyTable:
-    """The run's own copy of a table; a run without trials takes the one asked for, one that fits, or a new one."""
-    copy, name = run.path / "table.json", run.settings.table
+def _known_table(run: Run, space: Space, backend: Backend, given: Given) -> LatencyTable | None:
+    """The run's own copy of a table, the one asked for, or one that fits; None where one must be measured."""
+    copy, name = run.path / _TABLE, run.settings.table
     asked = given.table or (load_table(Path(name)) if name is not None else None)
     if run.has_trials() and copy.exists():
         table = load_table(copy)
@@ -206,27 +268,25 @@ def _table(run: Run, space: Space, backend: Backend, progress: Progress, given: 
             raise RunError(f"{run.path} was begun with another latency table than {name}; choose another --out")
         _require_usable(table, run.settings, space, backend)
         return table
-    if asked is not None:
-        table = asked
-        _require_usable(table, run.settings, space, backend)
-    else:
-        table = _found_or_built(space, backend, progress)
-    progress(f"latency table: {table.source}")
-    for line in _remarks(table, run.settings, backend):
-        progress(line)
-    for line in table.report_lines():
-        progress(line)
-    if table.grade.level == UNUSABLE:
-        if asked is None:
-            raise HwnasError(
-                f"{table.source}: {table.grade.line()}; or search with it all the same: --table {table.source}"
-            )
-        progress(f"warning: {table.source} is unusable by its own measurements, and is used since it was asked for")
+    if asked is None:
+        return find_table(space, backend)
+    _require_usable(asked, run.settings, space, backend)
+    return asked
+
+
+def save_copy(parts: Parts) -> None:
+    """Give the run its copy of the latency table; to be called once nothing can be refused any more.
+
+    Raises:
+        HwnasError: it cannot be written.
+    """
+    copy = parts.run.path / _TABLE
+    if parts.costs.table is None or copy.exists():
+        return
     try:
-        save_table(table, copy)
+        save_table(parts.costs.table, copy)
     except OSError as error:
         raise HwnasError(f"cannot write {copy}: {error.strerror}") from None
-    return load_table(copy)
 
 
 def _require_usable(table: LatencyTable, settings: SearchSettings, space: Space, backend: Backend) -> None:
@@ -241,17 +301,32 @@ def _require_usable(table: LatencyTable, settings: SearchSettings, space: Space,
     require_coverage(table, space)
 
 
-def _remarks(table: LatencyTable, settings: SearchSettings, backend: Backend) -> list[str]:
+def _about(table: LatencyTable, settings: SearchSettings, backend: Backend) -> list[str]:
     """What a table says of itself, and what has changed on its device."""
+    found = [f"latency table: {table.source}"]
     if is_elsewhere(table, settings):
-        return [f"note: {line}" for line in table.notes]
-    return [f"warning: {line}" for line in (*table.environment_changes(backend.environment()), *table.notes)]
+        found += [f"note: {line}" for line in table.notes]
+    else:
+        found += [f"warning: {line}" for line in (*table.environment_changes(backend.environment()), *table.notes)]
+    return found + table.report_lines()
 
 
-def _found_or_built(space: Space, backend: Backend, progress: Progress) -> LatencyTable:
-    found = find_table(space, backend)
-    if found is not None:
-        return found
+def _require_grade(table: LatencyTable, *, asked: bool, progress: Progress) -> None:
+    """Refuse a table that its own measurements call unusable, unless the user asked for it.
+
+    Raises:
+        HwnasError: it was not asked for.
+    """
+    if table.grade.level != UNUSABLE:
+        return
+    if not asked:
+        raise HwnasError(
+            f"{table.source}: {table.grade.line()}; or search with it all the same: --table {table.source}"
+        )
+    progress(f"warning: {table.source} is unusable by its own measurements, and is used since it was asked for")
+
+
+def _built_table(space: Space, backend: Backend, progress: Progress) -> LatencyTable:
     path = default_table_path(space, backend)
     progress(f"no latency table fits this device: measuring one into {path}")
     table = build_table(space, backend, path, progress=progress)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._errors import RunError
-from latency_tables import content_hash, read_json, write_atomic
+from latency_tables import content_hash, read_json, strict_json, write_atomic
 
-_NAME, _FORMAT, _HASH = "settings.json", "hwnas-run", "content_hash"
+SETTINGS, _FORMAT, _HASH = "settings.json", "hwnas-run", "content_hash"
 _MOST = 2**24
 _VERSION = 2
 """Version 1 had no hashes, neither here nor in the journal."""
@@ -20,12 +20,16 @@ def write_record(path: Path, body: Mapping[str, Any]) -> None:
     """Write the settings of the run in folder `path`, atomically.
 
     Raises:
-        RunError: they cannot be written.
+        RunError: they cannot be written, or not be read again.
     """
     record = {"format": _FORMAT, "version": _VERSION, **body}
-    text = json.dumps({**record, _HASH: content_hash(record)}, indent=1) + "\n"
     try:
-        write_atomic(path / _NAME, text)
+        text = json.dumps({**record, _HASH: content_hash(record)}, indent=1, allow_nan=False) + "\n"
+        strict_json(text)
+    except ValueError as error:
+        raise RunError(f"the settings of {path} cannot be kept ({error}); use finite numbers and plain text") from None
+    try:
+        write_atomic(path / SETTINGS, text)
     except OSError as error:
         raise RunError(f"cannot write into {path}: {error.strerror}; choose another --out") from None
 
@@ -36,11 +40,11 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         RunError: the folder is no run, or the settings are damaged, changed or of an unknown version.
     """
-    file = path / _NAME
+    file = path / SETTINGS
     try:
         record = read_json(file, _MOST)
     except FileNotFoundError:
-        what = f"is not a run of hwnas (no {_NAME})" if path.is_dir() else "does not exist"
+        what = f"is not a run of hwnas (no {SETTINGS})" if path.is_dir() else "does not exist"
         raise RunError(f"{path} {what}; choose another folder") from None
     except (OSError, ValueError):
         raise unreadable(path) from None
@@ -61,4 +65,4 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def unreadable(path: Path) -> RunError:
     """For settings of the run in folder `path` that make no sense."""
-    return RunError(f"{path / _NAME} cannot be read; choose another folder")
+    return RunError(f"{path / SETTINGS} cannot be read; choose another folder")

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas._chain import Chain, read_lines
 from hwnas._entries import file_of_run, require_networks
 from hwnas._errors import HwnasError, RunError
-from hwnas._record import read_record, unreadable, write_record
+from hwnas._journal import TrialJournal
+from hwnas._record import SETTINGS, read_record, unreadable, write_record
 from hwnas._settings import SearchSettings, require_budgets
-from latency_tables import LineJournal, content_hash, read_json, write_atomic
+from latency_tables import JournalInUseError, content_hash, read_json, write_atomic
 
+_JOURNAL = "trials.jsonl"
 _MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe")
-_LINE = b'{"number": '
-"""How every line of a journal of trials begins."""
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -56,10 +57,12 @@ class Run:
         self.finished: int | None = None
         self.unhashed = False
         self._pareto_hash: str | None = None
+        self._journal: TrialJournal | None = None
+        self._made: list[Path] = []
 
     @classmethod
-    def create(cls, path: Path, settings: SearchSettings, identity: Mapping[str, Any]) -> Run:
-        """Make a run directory, or take one up again.
+    def check(cls, path: Path, settings: SearchSettings, identity: Mapping[str, Any] | None = None) -> Run:
+        """The run that a search would make in a folder, or take up again there; nothing is written.
 
         A run with trials is only continued with the same settings and the same identity; it may get more samples,
         other budgets and another final training, which `go_on` records.
@@ -68,24 +71,57 @@ class Run:
             path: the directory.
             settings: what is searched for.
             identity: what the settings stand for: the space in full, the evaluator with the fingerprint of its data.
+                None where that is not known yet; it is not compared then.
 
         Raises:
             RunError: the folder is no run, belongs to another search or cannot be written.
         """
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path} is a file; choose a folder for --out")
-        run = cls(path, settings, json.loads(json.dumps(identity)))
-        if path.is_dir() and any(not item.name.endswith(".partial") for item in path.iterdir()):
+        names = require_place(path)
+        run = cls(path, settings, json.loads(json.dumps(identity or {})))
+        return run._found(names, compare_identity=identity is not None)
+
+    def _found(self, names: set[str], *, compare_identity: bool = True) -> Run:
+        """The same run with what its folder, which holds `names`, says of it."""
+        run = Run(self.path, self.settings, self.identity)
+        kept = {name for name in names if not name.endswith(".partial")}
+        if kept - {_JOURNAL} or run.has_trials():
+            record = read_record(self.path)
             if run.has_trials():
-                run._take_up(read_record(path))
-                return run
-            read_record(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"cannot write into {path}: {error.strerror}; choose another --out") from None
-        run._write_settings()
+                run._take_up(record, compare_identity=compare_identity)
         return run
+
+    def lock(self) -> TrialJournal:
+        """Make the folder where it is absent, and take it for this process alone, until `release`.
+
+        Raises:
+            JournalInUseError: another search has it.
+            RunError: as in `check`; or the journal is damaged, or cannot be written.
+        """
+        self._made = [place for place in (self.path, *self.path.parents) if not place.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot write into {self.path}: {error.strerror}; choose another --out") from None
+        self._journal = TrialJournal(self.path / _JOURNAL, self.unhashed)
+        try:
+            again = self._found({item.name for item in self.path.iterdir()})  # another search may have been here
+        except BaseException:
+            self.release()
+            raise
+        self.phases, self.finished = again.phases, again.finished
+        return self._journal
+
+    def release(self) -> None:
+        """Give the folder up; one that was made by `lock` and never written to is removed."""
+        if self._journal is None:
+            return
+        journal, self._journal = self._journal, None
+        if journal.made and not journal.records and not (self.path / SETTINGS).exists():
+            with suppress(OSError):
+                journal.path.unlink()
+                for place in self._made:
+                    place.rmdir()
+        journal.close()
 
     @classmethod
     def open(cls, path: Path) -> Run:
@@ -101,7 +137,7 @@ class Run:
 
     def has_trials(self) -> bool:
         """Whether a trial has been written."""
-        journal = self.path / "trials.jsonl"
+        journal = self.path / _JOURNAL
         return journal.exists() and journal.stat().st_size > 0
 
     def go_on(self, trials: int) -> None:
@@ -132,10 +168,10 @@ class Run:
         self.finished = trials
         self._write_settings()
 
-    def _take_up(self, record: Mapping[str, Any]) -> None:
+    def _take_up(self, record: Mapping[str, Any], *, compare_identity: bool = True) -> None:
         """Refuse another search's record; take over its phases, the budgets that end now as the last of them."""
         before = SearchSettings.from_dict(record["settings"])  # with defaults for what an older hwnas did not know
-        self._require_same(before, record)
+        self._require_same(before, record if compare_identity else {"identity": self.identity})
         self._take_over(record)
         if dict(before.budgets) != dict(self.settings.budgets):
             self.phases.append(Phase(sys.maxsize, before.budgets))
@@ -166,7 +202,13 @@ class Run:
                     f"{_short(here.get(name))}; the data or the defaults have changed, choose another --out"
                 )
 
+    def _require_there(self) -> None:
+        """Raise `RunError` where the folder of the search that runs was removed."""
+        if self._journal is not None:
+            self._journal.require_there()
+
     def _write_settings(self) -> None:
+        self._require_there()
         body: dict[str, Any] = {"settings": self.settings.as_dict(), "identity": self.identity}
         if self.phases:
             body["phases"] = [{"until": phase.until, "budgets": dict(phase.budgets)} for phase in self.phases]
@@ -198,6 +240,7 @@ class Run:
         Raises:
             RunError: it cannot be written.
         """
+        self._require_there()
         try:
             write_atomic(self.path / name, content)
         except OSError as error:
@@ -235,50 +278,52 @@ class Run:
         return found
 
 
-class TrialJournal:
-    """Finished trials, one JSON line each, on disk before the next one starts. A torn last line is dropped.
+def require_place(path: Path) -> set[str]:
+    """Refuse a folder that no search could use, before anything is done.
 
-    Each line has a hash (`Chain`): a journal that was changed is refused.
-
-    Args:
-        path: the file.
-        unhashed: whether the first lines may be without hashes (`Run.unhashed`).
+    Returns:
+        Names of what lies in it.
 
     Raises:
-        RunError: it cannot be read or written, or is damaged.
+        RunError: its name is not text, it is a file, or it cannot be read or written.
+        JournalInUseError: another search is at work in it.
     """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise RunError(f"the name of --out is not UTF-8: {str(path)!a}; choose another --out") from None
+    if "\0" in str(path):
+        raise RunError(f"the name of --out holds a NUL character: {str(path)!a}; choose another --out")
+    try:
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file; choose a folder for --out")
+        parent = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if not parent.is_dir():
+            raise RunError(f"cannot write into {path}: {parent} is a file; choose another --out")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise RunError(f"cannot write into {path}: no permission to write {parent}; choose another --out")
+        found = {item.name for item in path.iterdir()} if path.exists() else set()
+    except OSError as error:
+        raise RunError(f"cannot write into {path}: {error.strerror}; choose another --out") from None
+    if _JOURNAL in found and is_locked(path / _JOURNAL):
+        raise JournalInUseError(
+            f"{path} is in use by another hwnas search; wait until it has ended, or choose another --out"
+        )
+    return found
 
-    def __init__(self, path: Path, unhashed: bool = False) -> None:
-        self.path = path
-        self.records: list[dict[str, Any]] = []
-        self._chain = Chain(unhashed)
-        try:
-            self._file = LineJournal(path, _LINE)
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}") from None
-        try:
-            self.records = read_lines(path, self._file.lines, self._chain)
-        except RunError:
-            self._file.close()
-            raise
 
-    def append(self, record: Mapping[str, object]) -> None:
-        """Write one trial.
+def is_locked(path: Path) -> bool:
+    """Whether another process holds a journal."""
+    try:
+        import fcntl
 
-        Raises:
-            RunError: the disk is full or gone; earlier trials are safe.
-        """
-        line = self._chain.written(record)
-        try:
-            self._file.append(line)
-        except OSError as error:
-            raise RunError(f"cannot write {self.path}: {error.strerror}; the trials before this one are safe") from None
-        self._chain.took(record)
-        self.records.append(dict(record))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return False
+    return False
 
 
 def _phases_of(path: Path, record: Mapping[str, Any]) -> list[Phase]:

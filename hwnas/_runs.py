@@ -13,7 +13,7 @@ from typing import Any
 from hwnas._chain import Chain, read_lines
 from hwnas._delivered import images_of, overruns, standard_error, written_cost
 from hwnas._errors import HwnasError, RunError
-from hwnas._run import Run
+from hwnas._run import Run, is_locked
 from hwnas._settings import OBJECTIVES
 from latency_tables import read_json, read_regular
 
@@ -247,26 +247,10 @@ def _finite(value: object) -> float:
 
 def _state(past: PastRun) -> str:
     run = past.run
-    if _locked(run.path / "trials.jsonl"):
+    if is_locked(run.path / "trials.jsonl"):
         return "running"
     whole = run.finished == len(past.trials) and (run.path / "pareto.json").exists()
     return "finished" if whole else "stopped"
-
-
-def _locked(path: Path) -> bool:
-    """Whether a search holds the journal."""
-    try:
-        import fcntl
-
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except (ImportError, OSError):
-        return False
-    return False
 
 
 def _looks_like_run(path: Path, files: list[str]) -> bool:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hwnas._agreement import doubt
 from hwnas._effort import SampleTimes, announced
 from hwnas._errors import HwnasError
 from hwnas._finalize import finalized
+from hwnas._foreign import Foreign
 from hwnas._front import spread_along
 from hwnas._given import Given, require_fraction
 from hwnas._handover import Winner, hand_over, known_costs, write_judged
-from hwnas._prepare import Parts, prepare
-from hwnas._run import Run, TrialJournal
+from hwnas._journal import TrialJournal
+from hwnas._prepare import Parts, prepare, save_copy
+from hwnas._run import Run
 from hwnas._settings import SearchSettings
-from hwnas._watch import Clock, Interrupted, Lines, Progress, Watcher, every
+from hwnas._troubles import Troubles
+from hwnas._watch import Clock, Interrupted, Lines, Progress, Unbroken, Watcher, every
 from hwnas._workers import Job, Kit, Outcome, WorkerPlan, Workers, make_workers, settle, torch_threads
+from hwnas.data import ImageData
 from search import Proposal, RestoreError, Study, Trial
 
 FINALISTS = 10
@@ -57,18 +62,19 @@ def conduct(
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
         Interrupted: the user stopped it; every finished trial is safe.
     """
-    plan = workers or WorkerPlan()
-    parts = prepare(settle(settings, out, plan, watcher.line), out, watcher.line, given, parallel=plan.parallel)
-    journal = TrialJournal(parts.run.path / "trials.jsonl", parts.run.unhashed)
-    threads = None if plan.parallel else parts.run.settings.evaluation_threads
+    plan, watcher = workers or WorkerPlan(), Unbroken(watcher)
+    with Foreign("a space, evaluator or strategy"):
+        parts = prepare(settle(settings, out, plan, watcher.line), out, watcher.line, given, parallel=plan.apart)
+    journal = parts.journal
+    threads = None if plan.apart else parts.run.settings.evaluation_threads
     try:
-        with torch_threads(threads):
+        with torch_threads(threads), Foreign("a space, evaluator or strategy"):
             study = _search(parts, journal, watcher, plan)
     except KeyboardInterrupt:
         safe = f"{len(journal.records)} trials are safe in {journal.path}"
         raise Interrupted(f"interrupted; {safe}, run the same command again to go on") from None
     finally:
-        journal.close()
+        parts.run.release()
     watcher.line(f"report: {parts.run.path / 'report.html'}")
     return parts, study
 
@@ -79,6 +85,7 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerP
     study = _restore(parts, journal)
     before = dict(run.phases[-1].budgets) if run.phases and run.phases[-1].until > len(study.trials) else None
     run.go_on(len(study.trials))
+    save_copy(parts)
     with _workers(parts, plan, progress) as workers:
         _prepare_evaluators(parts, progress)
         if study.trials:
@@ -95,13 +102,32 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerP
         entries = [known_costs(winner, parts.space, parts.costs) for winner in winners]
         write_judged(parts, entries, progress)
     else:
-        hand_over(finalized(parts, winners, progress, every(10.0, progress)), winners, progress)
+        entries = hand_over(finalized(parts, winners, progress, every(10.0, progress)), winners, progress)
+        _warn(parts, parts.data, entries, len(study.trials), progress)
     from hwnas._report import write_report
 
     if why := write_report(run, study, parts.space):
         progress(why)
     run.finish(len(study.trials))
     return study
+
+
+def _warn(parts: Parts, data: ImageData, entries: Sequence[Mapping[str, Any]], trials: int, progress: Progress) -> None:
+    """Say where a network that was not trained any further does otherwise on the test part than in the search."""
+    if parts.run.settings.finalize != "none":
+        return
+    for entry in entries:
+        if entry["validation_accuracy"] is not None:
+            line = doubt(
+                entry["id"],
+                entry["validation_accuracy"],
+                entry["torch_accuracy"],
+                len(data.validation),
+                len(data.test),
+                trials,
+            )
+            if line is not None:
+                progress(line)
 
 
 def _workers(parts: Parts, plan: WorkerPlan, progress: Progress) -> Workers:
@@ -115,8 +141,9 @@ def _workers(parts: Parts, plan: WorkerPlan, progress: Progress) -> Workers:
 def _prepare_evaluators(parts: Parts, progress: Progress) -> None:
     run = parts.run
     progress(f"preparing evaluator {run.settings.evaluator.partition(':')[0]}")
-    what = "training the first network" if parts.evaluator.name == "train" else "training"
-    parts.evaluator.prepare(run.folder("evaluator"), announced(every(10.0, progress), progress, what))
+    with Foreign(f"evaluator {parts.evaluator.name}"):
+        what = "training the first network" if parts.evaluator.name == "train" else "training"
+        parts.evaluator.prepare(run.folder("evaluator"), announced(every(10.0, progress), progress, what))
     if parts.cheap is not None:
         progress(f"preparing its cheap stand-in {parts.cheap.name}")
         parts.cheap.prepare(run.folder("cheap"), every(10.0, progress))
@@ -160,16 +187,33 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
     """
     samples = parts.run.settings.samples
     done = sum(not trial.cheap for trial in study.trials)
-    clock, times = Clock(done), SampleTimes(done, samples, watcher.line)
-    while done < samples and (proposals := study.ask()):
+    clock, troubles = Clock(study, samples), Troubles(any(trial.ok for trial in study.trials))
+    times = SampleTimes(done, samples, watcher.line)
+
+    def keep(record: dict[str, Any]) -> None:
+        journal.append(record)
+        if record["failed"] is not None:
+            watcher.line(f"trial {record['number']} failed: {record['failed']}")
+        watcher.trial(record, clock.status)
+
+    while done < samples and (proposals := _asked(study)):
         wanted = proposals if proposals[0].cheap else proposals[: samples - done]
-        jobs = [Job(one.number, parts.space.decode(one.codes), one.cheap) for one in wanted]
+        archs = [parts.space.decode(one.codes) for one in wanted]
+        pairs = zip(wanted, archs, strict=True)
+        jobs = [Job(one.number, arch, one.cheap, parts.space.format(arch)) for one, arch in pairs]
         for proposal, outcome in zip(wanted, workers.evaluate(jobs), strict=True):
-            journal.append(_finish(study, proposal, outcome, parts))
+            for record in troubles.passed(_finish(study, proposal, outcome, parts), outcome):
+                keep(record)
             if not proposal.cheap:
                 done += 1
                 times.finished(done)
-            watcher.trial(journal.records[-1], lambda: clock.status(study, samples))
+    for record in troubles.end():
+        keep(record)
+
+
+def _asked(study: Study) -> list[Proposal]:
+    with Foreign(f"strategy {study.strategy.name}"):
+        return study.ask()
 
 
 def _finish(study: Study, proposal: Proposal, outcome: Outcome, parts: Parts) -> dict[str, Any]:

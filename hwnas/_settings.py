@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from hwnas._errors import HwnasError, RunError
-from hwnas._seeds import require_seed
 
 if TYPE_CHECKING:
     from profilers import Backend
@@ -21,6 +21,9 @@ _LATENCY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s)?\Z", re.ASCII)
 _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMG]?)B?\Z")
 _MOST = 1e300
 _LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_MOST_MS, _MOST_COUNT = 1e9, 1e18
+"""Beyond these no budget makes sense: eleven days, and more bytes than there are."""
+_LIMITS = {"samples": (1, 10**9), "proposals": (1, 10**6), "evaluation_threads": (1, 4096), "seed": (0, 2**63 - 1)}
 _COUNT_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -97,13 +100,15 @@ class SearchSettings:
                 raise HwnasError(f"unknown cost {name!r} in --minimize; known costs: {', '.join(OBJECTIVES)}")
         if not self.minimize or len(set(self.minimize)) != len(self.minimize):
             raise HwnasError("--minimize wants at least one cost, and each once")
-        if self.samples < 1:
-            raise HwnasError(f"--samples must be at least 1, not {self.samples}")
-        if self.proposals < 1:
-            raise HwnasError(f"--proposals must be at least 1, not {self.proposals}")
-        if self.evaluation_threads is not None and self.evaluation_threads < 1:
-            raise HwnasError(f"--evaluation-threads must be at least 1, not {self.evaluation_threads}")
-        require_seed(self.seed)
+        for name, (least, most) in _LIMITS.items():
+            value, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            if value is not None and value < least:
+                raise HwnasError(f"{option} must be {least} or more, got {value}")
+            if value is not None and value > most:
+                raise HwnasError(f"{option} must be {most} or less, got {_short(value)}")
+        for cost, upper in self.budgets.items():
+            if not 0 < upper <= _MOST:
+                raise HwnasError(f"the budget of {cost} must be a number above 0 and at most {_MOST:g}, got {upper}")
         if self.cheap is not None and self.strategy != "lamoo":
             raise HwnasError(f"--cheap goes with --strategy lamoo, not {self.strategy}")
         if self.not_here and self.table is None:
@@ -199,10 +204,13 @@ def parse_latency(text: str) -> float:
     """
     match = _LATENCY.match(text.strip())
     if match is None or float(match.group(1)) <= 0:
-        raise HwnasError(f"cannot read the latency {text!r}; write it like 4ms, 250us or 0.1s")
+        raise HwnasError(f"cannot read the latency {_short(text)}; write it like 4ms, 250us or 0.1s")
     if match.group(2) is None:
         raise HwnasError(f"the latency {text!r} has no unit; write {match.group(1)}ms or {match.group(1)}us")
-    return float(match.group(1)) * _LATENCY_UNITS[match.group(2)]
+    found = float(match.group(1)) * _LATENCY_UNITS[match.group(2)]
+    if not 0 < found <= _MOST_MS:
+        raise HwnasError(f"the latency {_short(text)} is beyond all sense; write it like 4ms, 250us or 0.1s")
+    return found
 
 
 def parse_count(text: str) -> float:
@@ -213,8 +221,17 @@ def parse_count(text: str) -> float:
     """
     match = _COUNT.match(text.strip())
     if match is None or float(match.group(1)) <= 0:
-        raise HwnasError(f"cannot read the amount {text!r}; write it like 600k, 2M or 1.5G")
-    return float(match.group(1)) * _COUNT_UNITS[match.group(2)]
+        raise HwnasError(f"cannot read the amount {_short(text)}; write it like 600k, 2M or 1.5G")
+    found = float(match.group(1)) * _COUNT_UNITS[match.group(2)]
+    if not 0 < found <= _MOST_COUNT:
+        raise HwnasError(f"the amount {_short(text)} is beyond all sense; write it like 600k, 2M or 1.5G")
+    return found
+
+
+def _short(value: object) -> str:
+    """As much of a value as fits into a line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def parse_recipe(option: str, text: str) -> dict[str, Any]:
@@ -229,6 +246,8 @@ def parse_recipe(option: str, text: str) -> dict[str, Any]:
         if not name or not value or name in found:
             raise HwnasError(f"cannot read {option} {text!r}; write each setting once, like cutout=0.5,mixup=0.2")
         found[name] = _setting(value)
+        if isinstance(found[name], float) and not math.isfinite(found[name]):
+            raise HwnasError(f"{option}: {name} must be a finite number, got {_short(value)}")
     return found
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from hwnas._front import fixed_hypervolume
 from hwnas._runs import written_value
-from search import Study
+from search import Standing, Study
 
 Progress = Callable[[str], None]
 
@@ -86,11 +90,34 @@ class Watcher:
         """Nothing more will come."""
 
 
+class Unbroken(Watcher):
+    """Passes everything on; a log that cannot be written, on a full disk or a closed stream, ends no search.
+
+    Args:
+        watcher: who hears of it.
+    """
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def line(self, text: str) -> None:
+        """Pass it on."""
+        with suppress(OSError, ValueError):  # a closed file is a ValueError
+            self._watcher.line(text)
+
+    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+        """Pass it on."""
+        with suppress(OSError, ValueError):
+            self._watcher.trial(record, status)
+
+
 class Lines(Watcher):
-    """Plain lines: the remarks, and the status twenty times in a search."""
+    """Plain lines: the remarks, and the status twenty times in a search; it is worked out where it is printed."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self._done: int | None = None
+        self._each = 1
 
     def line(self, text: str) -> None:
         """Pass it on."""
@@ -100,33 +127,53 @@ class Lines(Watcher):
         """The status, at every twentieth of the samples."""
         if record.get("cheap"):
             return
-        now = status()
-        if now.done % max(1, now.samples // 20) == 0:
-            self._progress(now.line)
+        if self._done is None:
+            first = status()
+            self._done, self._each = first.done - 1, max(1, first.samples // 20)
+        self._done += 1
+        if self._done % self._each == 0:
+            self._progress(status().line)
 
 
 class Clock:
-    """The rate of a search in this process.
+    """Where a search stands, and its rate in this process. What a status costs does not depend on the trials before.
 
     Args:
-        done: full evaluations before it.
+        study: the search.
+        samples: full evaluations that there are to be.
         now: tells seconds.
     """
 
-    def __init__(self, done: int, now: Callable[[], float] = time.monotonic) -> None:
-        self._before, self._now, self._began = done, now, now()
+    def __init__(self, study: Study, samples: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._study, self._samples, self._now = study, samples, now
+        self._standing = Standing(study)
+        self._before, self._began = self._standing.full, now()
+        self._first: npt.NDArray[np.float64] | None = None
 
-    def status(self, study: Study, samples: int) -> Status:
+    def status(self) -> Status:
         """Where the study stands."""
-        done = sum(not trial.cheap for trial in study.trials)
-        context = study.context()
+        standing = self._standing
+        standing.update()
+        done = standing.full
         rate = (done - self._before) / max(self._now() - self._began, 1e-9) if done > self._before else None
         return Status(
             done=done,
-            samples=samples,
-            measure=study.problem.objectives[0].name,
-            best=float(context.values[:, 0].max()) if context.successful else None,
-            hypervolume=fixed_hypervolume(study.problem.objectives, context.values, context.batches),
+            samples=self._samples,
+            measure=self._study.problem.objectives[0].name,
+            best=standing.best,
+            hypervolume=self._hypervolume(),
             per_minute=60 * rate if rate else None,
-            left_s=max(0, samples - done) / rate if rate else None,
+            left_s=max(0, self._samples - done) / rate if rate else None,
         )
+
+    def _hypervolume(self) -> float | None:
+        """On the scale of the first batch; of what came behind it only the front matters."""
+        objectives = self._study.problem.objectives
+        if self._first is None:
+            context = self._study.context()
+            whole = len(context.values) > 0 and context.batches.max() > context.batches.min()
+            if not whole:
+                return fixed_hypervolume(objectives, context.values, context.batches)
+            self._first = context.values[context.batches == context.batches.min()]
+        values = np.concatenate([self._first, self._standing.front])
+        return fixed_hypervolume(objectives, values, (np.arange(len(values)) >= len(self._first)).astype(np.int64))

@@ -172,7 +172,7 @@ def sync_folder(folder: Path) -> None:
 
 
 class LineJournal:
-    """An append-only file of lines, each on disk before `append` returns; one process at a time.
+    """An append-only file of lines, each on disk before `append` returns unless told otherwise; one process at a time.
 
     A torn last line (a crash while writing) is cut off by the first `append`, so that whoever opens the file can read
     the lines first and refuse them. A line that does not fit on the disk leaves the file as it was.
@@ -212,8 +212,12 @@ class LineJournal:
             self.close()
             raise
 
-    def append(self, line: str) -> None:
+    def append(self, line: str, *, sync: bool = True) -> None:
         """Write one line.
+
+        Args:
+            line: without its line end.
+            sync: whether to wait until it is on disk; otherwise `sync` or a later line sees to that.
 
         Raises:
             OSError: it cannot be written; the earlier lines are safe.
@@ -228,11 +232,21 @@ class LineJournal:
             written = 0
             while written < len(data):
                 written += os.pwrite(self._file, data[written:], self._length + written)
-            os.fsync(self._file)
+            if sync:
+                os.fsync(self._file)
         except BaseException:  # an interrupt, too, leaves whole lines only
             os.ftruncate(self._file, self._length)
             raise
         self._length += len(data)
+
+    def sync(self) -> None:
+        """Wait until every line is on disk.
+
+        Raises:
+            OSError: one cannot be written.
+        """
+        if self._file is not None:
+            os.fsync(self._file)
 
     def close(self) -> None:
         """Close the file."""

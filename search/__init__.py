@@ -21,6 +21,7 @@ from search._inspect import partition_of
 from search._pareto import dominance_numbers, hypervolume, nondominated
 from search._problem import Constraint, Objective, Problem
 from search._registry import STRATEGIES, make_strategy
+from search._standing import Standing
 from search._study import Study
 from search._trial import Proposal, Trial
 from search.lamoo import NodeSummary, Partition, TreeSummary
@@ -40,6 +41,7 @@ __all__ = [
     "Proposal",
     "RestoreError",
     "SearchError",
+    "Standing",
     "Strategy",
     "Study",
     "Suggestion",

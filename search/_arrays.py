@@ -10,6 +10,7 @@ __all__ = ["BoolArray", "FloatArray", "IntArray", "row_keys", "unique_rows"]
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+_FEW = 64
 
 
 def row_keys(codes: IntArray) -> list[bytes]:
@@ -22,5 +23,10 @@ def unique_rows(codes: IntArray) -> IntArray:
     """The distinct rows of `codes` (n, d), in the order in which each occurs first."""
     if len(codes) < 2:
         return codes
-    _, first = np.unique(codes, axis=0, return_index=True)
-    return codes[np.sort(first)]
+    if len(codes) <= _FEW:  # quicker than sorting them
+        first: dict[bytes, int] = {}
+        for place, key in enumerate(row_keys(codes)):
+            first.setdefault(key, place)
+        return codes[list(first.values())]
+    _, places = np.unique(codes, axis=0, return_index=True)
+    return codes[np.sort(places)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +14,21 @@ from search._context import Context
 __all__ = ["fill", "single_threaded"]
 
 
-def single_threaded() -> AbstractContextManager[object]:
-    """One thread for linear algebra: the order of its sums, and so a resumed study, must not depend on cores."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+_limiter: tuple[int, Any] | None = None
+"""How many modules were loaded when the libraries of linear algebra were looked for, and what limits these."""
 
-    limits: AbstractContextManager[object] = threadpool_limits(limits=1)
+
+def single_threaded() -> AbstractContextManager[object]:
+    """One thread for linear algebra: the order of its sums, and so a resumed study, must not depend on cores.
+
+    Looking for the libraries takes longer than a random batch; they are looked for again where modules were loaded.
+    """
+    global _limiter
+    if _limiter is None or _limiter[0] != len(sys.modules):
+        from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+        _limiter = len(sys.modules), ThreadpoolController()
+    limits: AbstractContextManager[object] = _limiter[1].limit(limits=1)
     return limits
 
 

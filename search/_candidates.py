@@ -61,12 +61,13 @@ class Candidates:
         """Which of the enumerated rows are not in `seen` (n,)."""
         return np.fromiter((key not in seen for key in self.keys), dtype=bool, count=len(self.keys))
 
-    def admit(self, codes: IntArray, seen: Set[bytes]) -> IntArray:
-        """The canonical, distinct, admissible and unseen rows among `codes` (n, d), in their order."""
+    def admit(self, codes: IntArray, *seen: Set[bytes]) -> IntArray:
+        """The canonical, distinct, admissible rows among `codes` (n, d) that no set has seen, in their order."""
         if len(codes) == 0:
             return codes
         rows = unique_rows(self.problem.domain.canonicalise(codes))
-        fresh = np.fromiter((key not in seen for key in row_keys(rows)), dtype=bool, count=len(rows))
+        new = (not any(key in keys for keys in seen) for key in row_keys(rows))
+        fresh = np.fromiter(new, dtype=bool, count=len(rows))
         rows = rows[fresh]
         admitted: IntArray = rows[self.problem.admissible(rows)]
         return admitted
@@ -89,8 +90,11 @@ class Candidates:
         domain = self.problem.domain
         found = np.empty((0, domain.dimension), dtype=np.int64)
         for _ in range(_DRAW_ROUNDS):
-            fresh = self.admit(domain.random(max(_DRAW_SIZE, n), rng), seen)
-            found = unique_rows(np.concatenate([found, fresh]))
+            drawn = domain.random(max(_DRAW_SIZE, n), rng)
+            start, size = 0, 2 * n
+            while start < len(drawn) and len(found) < n:  # the first ones are enough as a rule
+                found = unique_rows(np.concatenate([found, self.admit(drawn[start : start + size], seen)]))
+                start, size = start + size, 2 * size
             if len(found) >= n:
                 break
         return found

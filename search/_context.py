@@ -8,8 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from search._arrays import BoolArray, FloatArray, IntArray, row_keys
+from search._arrays import BoolArray, FloatArray, IntArray
 from search._candidates import Candidates
+from search._history import History, Keys
 from search._pareto import hypervolume, nondominated
 from search._problem import Problem
 from search._trial import Trial
@@ -91,53 +92,61 @@ class Context:
 
     Attributes:
         problem: The problem.
-        trials: Every finished trial, failed and cheap ones too, by number.
-        successful: The full ones among them that have values and keep the constraints (n).
-        outside: Full ones with values that break a known constraint: they were tried while the problem was another.
-            Models may learn from them; no front or hypervolume counts them.
+        candidates: What may be proposed.
         batches: Index of the batch of each successful trial (n,), 0 for the initial design.
-        codes: Canonical rows (n, d) of the successful trials.
-        values: Their natural objective values (n, m).
+        codes: Canonical rows (n, d) of the successful trials, read-only.
+        values: Their natural objective values (n, m), read-only.
+        seen: Row keys of every full trial, failed ones too.
+        seen_cheaply: Row keys of every cheap trial, failed ones too.
     """
 
     def __init__(
         self, candidates: Candidates, trials: Sequence[Trial], batch_of: Sequence[int], screen: bool = False
     ) -> None:
+        history = History(candidates.problem, screen)
+        history.add(trials, batch_of)
+        self._look_at(candidates, history)
+
+    @classmethod
+    def of(cls, candidates: Candidates, history: History) -> Context:
+        """The view over all of a history as it is now; what is added later is not in it."""
+        found = cls.__new__(cls)
+        found._look_at(candidates, history)
+        return found
+
+    def _look_at(self, candidates: Candidates, history: History) -> None:
         self.problem: Problem = candidates.problem
         self.candidates = candidates
-        self.trials = tuple(trials)
-        good = [i for i, t in enumerate(self.trials) if t.ok and not t.cheap and self.problem.feasible(t.values)]
-        self.outside: tuple[Trial, ...] = ()
-        if screen and good:
-            inside = self.problem.admissible(np.array([self.trials[i].codes for i in good], dtype=np.int64))
-            self.outside = tuple(self.trials[i] for i, keep in zip(good, inside, strict=True) if not keep)
-            good = [i for i, keep in zip(good, inside, strict=True) if keep]
-        self.successful: tuple[Trial, ...] = tuple(self.trials[i] for i in good)
-        names = [o.name for o in self.problem.objectives]
-        shape = (len(good), self.problem.domain.dimension)
-        self.codes: IntArray = np.array([self.trials[i].codes for i in good], dtype=np.int64).reshape(shape)
-        table = [[self.trials[i].values[name] for name in names] for i in good]
-        self.values: FloatArray = np.array(table, dtype=np.float64).reshape(len(good), len(names))
-        self.batches: IntArray = np.array([batch_of[i] for i in good], dtype=np.int64)
+        self.codes: IntArray = history.codes
+        self.values: FloatArray = history.values
+        self.batches: IntArray = history.batches
+        self.seen: Keys = history.seen
+        self.seen_cheaply: Keys = history.seen_cheaply
+        self._history = history
+        self._counts = [len(kind) for kind in (history.trials, history.successful, history.outside, history.cheap)]
 
     @cached_property
-    def seen(self) -> frozenset[bytes]:
-        """Row keys of every full trial, failed ones too."""
-        return self._keys([t.codes for t in self.trials if not t.cheap])
+    def trials(self) -> tuple[Trial, ...]:
+        """Every finished trial, failed and cheap ones too, by number."""
+        return tuple(self._history.trials[: self._counts[0]])
 
     @cached_property
-    def seen_cheaply(self) -> frozenset[bytes]:
-        """Row keys of every cheap trial, failed ones too."""
-        return self._keys([t.codes for t in self.trials if t.cheap])
+    def successful(self) -> tuple[Trial, ...]:
+        """The full ones among them that have values and keep the constraints (n)."""
+        return tuple(self._history.successful[: self._counts[1]])
 
-    def _keys(self, codes: Sequence[tuple[int, ...]]) -> frozenset[bytes]:
-        rows = np.array(codes, dtype=np.int64)
-        return frozenset(row_keys(rows.reshape(len(codes), self.problem.domain.dimension)))
+    @cached_property
+    def outside(self) -> tuple[Trial, ...]:
+        """Full ones with values that break a known constraint: they were tried while the problem was another.
+
+        Models may learn from them; no front or hypervolume counts them.
+        """
+        return tuple(self._history.outside[: self._counts[2]])
 
     @cached_property
     def cheap_trials(self) -> tuple[Trial, ...]:
         """The cheap trials that have values."""
-        return tuple(t for t in self.trials if t.cheap and t.ok)
+        return tuple(self._history.cheap[: self._counts[3]])
 
     @cached_property
     def normaliser(self) -> Normaliser:
@@ -183,7 +192,7 @@ class Context:
 
     def admit_cheaply(self, codes: IntArray) -> IntArray:
         """As `admit`, without the rows that were tried cheaply."""
-        return self.candidates.admit(codes, self.seen | self.seen_cheaply)
+        return self.candidates.admit(codes, self.seen, self.seen_cheaply)
 
     def random(self, n: int, rng: np.random.Generator) -> IntArray:
         """Up to `n` random untried candidates (k, d)."""

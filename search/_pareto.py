@@ -9,6 +9,7 @@ from search._arrays import BoolArray, FloatArray
 __all__ = ["dominance_numbers", "hypervolume", "nondominated"]
 
 _CHUNK_CELLS = 4_000_000
+_BLOCK = 128
 
 
 def dominance_numbers(points: FloatArray) -> FloatArray:
@@ -39,9 +40,45 @@ def dominance_numbers(points: FloatArray) -> FloatArray:
 
 
 def nondominated(points: FloatArray) -> BoolArray:
-    """Which of the points (n, m), maximised, no other point dominates; equal points are all kept."""
-    result: BoolArray = dominance_numbers(points) == 0
+    """Which of the points (n, m), maximised, no other point dominates; equal points are all kept.
+
+    A point comes after all that dominate it in descending lexicographic order, so each is compared with the front of
+    those before it alone: exact, and no n x n comparison.
+    """
+    order = np.lexsort(-points.T[::-1])
+    ranked = points[order]
+    keep = _kept_2d(ranked) if points.shape[1] == 2 else _kept(ranked)
+    result: BoolArray = np.empty(len(points), dtype=bool)
+    result[order] = keep
     return result
+
+
+def _kept_2d(ranked: FloatArray) -> BoolArray:
+    """Two objectives: kept is what is highest among its equals in the first, and above all before these."""
+    first, second = ranked.T
+    if not len(first):
+        return np.empty(0, dtype=bool)
+    starts = np.flatnonzero(np.diff(first, prepend=np.inf))
+    group = np.cumsum(np.bincount(starts, minlength=len(first))) - 1
+    highest = np.maximum.accumulate(second)
+    before = np.concatenate([[-np.inf], highest[starts[1:] - 1]])
+    kept: BoolArray = (second == second[starts][group]) & (second > before[group])
+    return kept
+
+
+def _kept(ranked: FloatArray) -> BoolArray:
+    """Any number of objectives: against the front so far, a block at a time."""
+    keep = np.ones(len(ranked), dtype=bool)
+    front = ranked[:0]
+    for start in range(0, len(ranked), _BLOCK):
+        block = ranked[start : start + _BLOCK]
+        rivals = np.concatenate([front, block])
+        no_worse = (rivals[:, None] >= block).all(axis=2)
+        better = (rivals[:, None] > block).any(axis=2)
+        here = ~(no_worse & better).any(axis=0)
+        keep[start : start + _BLOCK] = here
+        front = np.concatenate([front, block[here]])
+    return keep
 
 
 def hypervolume(points: FloatArray, reference: FloatArray) -> float:

@@ -13,6 +13,7 @@ from search._batch import fill, single_threaded
 from search._candidates import Candidates
 from search._context import Context
 from search._errors import ProblemError, RestoreError, TellError
+from search._history import History
 from search._problem import Problem
 from search._trial import Proposal, Trial
 from search.strategies._base import Strategy
@@ -51,7 +52,9 @@ class Study:
         self.report: object | None = None
         """What the strategy reported about the batch opened last."""
         self._candidates = Candidates(problem)
-        self._trials: dict[int, Trial] = {}
+        self._history = History(problem, screen=False)
+        self._told: dict[int, Trial] = {}
+        """Trials of the batch in flight; those of earlier batches are in the history."""
         self._batch_of: list[int] = []
         self._batches = 0
         self._changes: list[tuple[int, int]] = []
@@ -60,7 +63,14 @@ class Study:
     @property
     def trials(self) -> tuple[Trial, ...]:
         """Every finished trial, failed ones too, by number."""
-        return tuple(self._trials[number] for number in sorted(self._trials))
+        return (*self._history.trials, *self._fresh())
+
+    def trials_from(self, place: int) -> Sequence[Trial]:
+        """The finished trials without the first `place` of them, by number; costs no more than it gives."""
+        return [*self._history.trials[place:], *self._fresh()[max(0, place - len(self._history.trials)) :]]
+
+    def _fresh(self) -> list[Trial]:
+        return [self._told[number] for number in sorted(self._told)]
 
     @property
     def pending(self) -> tuple[Proposal, ...]:
@@ -69,6 +79,8 @@ class Study:
 
     def context(self) -> Context:
         """The view that strategies get, over every finished trial."""
+        if not self._told:
+            return Context.of(self._candidates, self._history)
         trials = self.trials
         return Context(self._candidates, trials, [self._batch_of[t.number] for t in trials], bool(self._changes))
 
@@ -116,8 +128,16 @@ class Study:
         if values is not None:
             trial = self._evaluated(proposal, values)
         del self._pending[number]
-        self._trials[number] = trial
+        self._told[number] = trial
+        if not self._pending:
+            self._settle()
         return trial
+
+    def _settle(self) -> None:
+        """Moves the batch in flight into the history."""
+        fresh = self._fresh()
+        self._history.add(fresh, [self._batch_of[trial.number] for trial in fresh])
+        self._told = {}
 
     def _evaluated(self, proposal: Proposal, values: Mapping[str, float]) -> Trial:
         names = [o.name for o in self.problem.objectives]
@@ -159,11 +179,14 @@ class Study:
         if before != after:
             raise ProblemError("a study goes on with other constraints only, not with another domain or objectives")
         self._pending = {}
-        kept = max(self._trials, default=-1) + 1
+        trials = self.trials
+        kept = max((trial.number for trial in trials), default=-1) + 1
         del self._batch_of[kept:]
         self._batches = self._batch_of[-1] + 1 if self._batch_of else 0
         self.problem, self._candidates = problem, Candidates(problem)
         self._changes.append((kept, self._batches))
+        self._history, self._told = History(problem, screen=True), {}
+        self._history.add(trials, [self._batch_of[trial.number] for trial in trials])
 
     def _open_batch(self) -> None:
         context = self.context()

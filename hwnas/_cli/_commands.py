@@ -43,7 +43,7 @@ def run_search(options: argparse.Namespace) -> None:
 
     names = search_option_names()
     settings = search_settings({name: value for name, value in vars(options).items() if name in names})
-    workers = parse_workers(options.workers, options.ray_address)
+    workers = parse_workers(options.workers, options.ray_address, options.evaluation_timeout)
     watcher = make_watcher(options.quiet, options.json, progress_lines())
     try:
         run = search(settings, Path(options.out), watcher=watcher, workers=workers)

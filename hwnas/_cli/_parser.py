@@ -208,6 +208,12 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         "--workers", default="1", help="processes that evaluate (default 1: this one), or ray: a cluster"
     )
     command.add_argument("--ray-address", help="of the Ray cluster (default: the one that Ray finds)")
+    command.add_argument(
+        "--evaluation-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="a trial that takes longer fails (default: no limit); evaluates in a worker process, which is killed",
+    )
     command.add_argument("--evaluation-threads", type=int, help="of one evaluation (default: by the cores and workers)")
     search.add_argument("--proposals", type=int, default=5, help="proposed at once; more workers idle (default 5)")
     command = parser.add_argument_group("output")

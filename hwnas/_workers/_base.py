@@ -27,7 +27,8 @@ class Workers(ABC):
 
         Raises:
             HwnasError: workers cannot be had.
-            Exception: whatever an evaluation raises, except where it says that one architecture has no accuracy.
+            HwnasError, LatencyTableError, ProfilerError, SearchError: an evaluator says why it cannot go on. Any
+                other error is met `MOST_ERRORS` times, and the trial has then failed.
         """
 
     @abstractmethod
@@ -69,7 +70,7 @@ class Attempts:
             self._progress(f"a worker was lost ({how}); trial {job.number} is evaluated again")
             return None
         self._progress(f"a worker was lost ({how}); trial {job.number} has failed")
-        return Reply(Outcome(None, f"lost its worker {MOST_ATTEMPTS} times, at last: {how}", 0.0))
+        return Reply(Outcome(None, f"lost its worker {MOST_ATTEMPTS} times, at last: {how}", 0.0, "a lost worker"))
 
 
 def in_order(jobs: Sequence[Job], replies: Iterable[tuple[Job, Reply]]) -> Iterator[Outcome]:

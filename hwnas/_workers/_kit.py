@@ -6,6 +6,7 @@ It travels pickled through pipes and Ray's object store, between processes of on
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import time
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,17 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import HwnasError, NoAccuracyError
+from hwnas._foreign import LEAVES, Leaving, told
 from hwnas._workers._messages import Job, Outcome, Reply, sendable
 from hwnas.evaluators import Evaluator
+from hwnas.evaluators._base import BadEvaluationError, checked
+from latency_tables import LatencyTableError
+from profilers import ProfilerError
+from search import SearchError
+
+MOST_ERRORS = 3
+"""A trial whose evaluation raises so many times has failed."""
+_INVALID = "an invalid evaluation"
 
 
 class Bench:
@@ -39,17 +49,34 @@ class Bench:
         return self._cheap if job.cheap and self._cheap is not None else self._evaluator
 
     def evaluate(self, job: Job) -> Outcome:
-        """Evaluate; an architecture without an accuracy is a failed outcome.
+        """Evaluate; an architecture without an accuracy is a failed outcome, and so is one that raises each time.
 
         Raises:
-            Exception: whatever else the evaluator raises.
+            HwnasError, LatencyTableError, ProfilerError, SearchError: the evaluator says why it cannot go on.
         """
+        outcome = self._once(job)
+        for _ in range(MOST_ERRORS - 1):
+            if outcome.trouble is None or outcome.trouble == _INVALID:
+                break
+            gc.collect()  # what the error kept alive: out of memory, there may be enough now
+            outcome = self._once(job)
+        return outcome
+
+    def _once(self, job: Job) -> Outcome:
         began = time.perf_counter()
+        evaluator = self.evaluator(job)
         try:
             with torch_threads(self._threads):
-                found = self.evaluator(job).evaluate(job.arch)
+                found = checked(evaluator.name, job.text or str(job.arch), evaluator.evaluate(job.arch))
         except NoAccuracyError as error:
             return Outcome(None, str(error), time.perf_counter() - began)
+        except BadEvaluationError as error:
+            return Outcome(None, str(error), time.perf_counter() - began, _INVALID)
+        except (HwnasError, LatencyTableError, ProfilerError, SearchError, Leaving):
+            raise
+        except (Exception, *LEAVES) as error:
+            why = f"evaluator {evaluator.name}: {job.text or job.arch}: {told(error)}"
+            return Outcome(None, why, time.perf_counter() - began, type(error).__name__)
         return Outcome(found, None, time.perf_counter() - began)
 
     def reply(self, job: Job) -> Reply:

@@ -19,11 +19,13 @@ class Job:
         number: of the trial; no other job of the batch has it.
         arch: the architecture.
         cheap: whether the cheap stand-in is to be evaluated.
+        text: the architecture in words, for people.
     """
 
     number: int
     arch: Architecture
     cheap: bool = False
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class Outcome:
         evaluation: None where it failed.
         failed: why; None where it did not.
         seconds: what it took where it was made.
+        trouble: what kind of error it was; None where it succeeded, or where the architecture has no accuracy.
         files: what it left for the hand-over where the run's folder is out of reach, by names relative to it.
     """
 
     evaluation: Evaluation | None
     failed: str | None
     seconds: float
+    trouble: str | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 

@@ -19,6 +19,7 @@ from profilers import usable_cores
 
 AUTO = "auto"
 """Ray's own word for the cluster that is there."""
+_MOST_S = 1e8
 
 
 @dataclass(frozen=True)
@@ -28,24 +29,35 @@ class WorkerPlan:
     Attributes:
         count: local processes; with 1, evaluations are made in the search's own.
         ray_address: of the Ray cluster that evaluates instead; None for none.
+        timeout_s: seconds after which an evaluation is given up; it is made in a worker process then, which is killed.
     """
 
     count: int = 1
     ray_address: str | None = None
+    timeout_s: float | None = None
 
     @property
     def parallel(self) -> bool:
         """Whether evaluations are made at the same time."""
         return self.count > 1 or self.ray_address is not None
 
+    @property
+    def apart(self) -> bool:
+        """Whether evaluations are made in other processes."""
+        return self.parallel or self.timeout_s is not None
 
-def parse_workers(workers: str, ray_address: str | None) -> WorkerPlan:
-    """What ``--workers`` and ``--ray-address`` say.
+
+def parse_workers(workers: str, ray_address: str | None, timeout_s: float | None = None) -> WorkerPlan:
+    """What ``--workers``, ``--ray-address`` and ``--evaluation-timeout`` say.
 
     Raises:
         HwnasError: they cannot be read, or Ray is not installed.
     """
+    if timeout_s is not None and not 0 < timeout_s < _MOST_S:
+        raise HwnasError(f"--evaluation-timeout must be a number of seconds above 0, got {timeout_s}")
     if workers == "ray":
+        if timeout_s is not None:
+            raise HwnasError("--evaluation-timeout goes with workers of this machine; leave it out with --workers ray")
         if importlib.util.find_spec("ray") is None:
             raise HwnasError('--workers ray needs Ray, which is not installed: pip install "hwnas[ray]"')
         return WorkerPlan(ray_address=ray_address or AUTO)
@@ -53,7 +65,7 @@ def parse_workers(workers: str, ray_address: str | None) -> WorkerPlan:
         raise HwnasError(f"--workers must be a positive number or ray, not {workers!r}")
     if ray_address is not None:
         raise HwnasError("--ray-address goes with --workers ray")
-    return WorkerPlan(count=int(workers))
+    return WorkerPlan(count=int(workers), timeout_s=timeout_s)
 
 
 def settle(
@@ -106,7 +118,7 @@ def make_workers(plan: WorkerPlan, kit: Kit, progress: Progress, *, gpu: bool = 
     Raises:
         HwnasError: there is no Ray cluster, or none that could evaluate.
     """
-    if not plan.parallel:
+    if not plan.apart:
         return InlineWorkers(kit)
     each = f", {kit.threads} thread{'' if kit.threads == 1 else 's'} each" if kit.threads else ""
     if plan.ray_address is not None:
@@ -117,8 +129,9 @@ def make_workers(plan: WorkerPlan, kit: Kit, progress: Progress, *, gpu: bool = 
         return found
     from hwnas._workers._pool import LocalWorkers
 
-    progress(f"evaluating in {plan.count} worker processes{each}")
-    return LocalWorkers(kit, plan.count, progress)
+    processes = "a worker process" if plan.count == 1 else f"{plan.count} worker processes"
+    progress(f"evaluating in {processes}{each}")
+    return LocalWorkers(kit, plan.count, progress, timeout_s=plan.timeout_s)
 
 
 def _allowed(otherwise: int) -> int:

@@ -32,10 +32,11 @@ class LocalWorkers(Workers):
         kit: what they evaluate with.
         count: how many there are at most.
         progress: receives a line for each worker that is lost.
+        timeout_s: seconds after which an evaluation has failed and its worker is killed; None for no limit.
     """
 
-    def __init__(self, kit: Kit, count: int, progress: Progress) -> None:
-        self._kit, self._count, self._progress = kit, count, progress
+    def __init__(self, kit: Kit, count: int, progress: Progress, *, timeout_s: float | None = None) -> None:
+        self._kit, self._count, self._progress, self._timeout_s = kit, count, progress, timeout_s
         self._packed: bytes | None = None
         self._hands: list[_Hand] = []
         self._false_starts = 0
@@ -52,7 +53,10 @@ class LocalWorkers(Workers):
             for hand in self._hands:
                 if waiting and hand.idle:
                     hand.give(waiting.popleft())
-            spoke = wait([hand.connection for hand in self._hands])
+            spoke = wait([hand.connection for hand in self._hands], self._patience_s())
+            for late, reply in self._overdue(spoke):
+                left -= 1
+                yield late, reply
             for hand in [hand for hand in self._hands if hand.connection in spoke]:
                 job, message = hand.job, self._hear(hand)
                 if isinstance(message, _Gone) and job is not None:
@@ -64,6 +68,29 @@ class LocalWorkers(Workers):
                     yield job, message
                 elif isinstance(message, Reply):
                     message.take()  # a worker that cannot make ready says why
+
+    def _patience_s(self) -> float | None:
+        """Seconds until an evaluation takes too long."""
+        if self._timeout_s is None:
+            return None
+        begun = [hand.began for hand in self._hands if hand.job is not None]
+        return max(0.0, min(begun) + self._timeout_s - time.monotonic()) if begun else None
+
+    def _overdue(self, spoke: Sequence[object]) -> list[tuple[Job, Reply]]:
+        """Kill the workers whose evaluations take too long, unless they have just spoken."""
+        found: list[tuple[Job, Reply]] = []
+        if self._timeout_s is None:
+            return found
+        for hand in list(self._hands):
+            job = hand.job
+            if job is None or hand.connection in spoke or time.monotonic() - hand.began < self._timeout_s:
+                continue
+            hand.process.kill()
+            hand.end(_PATIENCE_S)
+            self._hands.remove(hand)
+            why = f"took longer than the {self._timeout_s:g} s of --evaluation-timeout"
+            found.append((job, Reply(Outcome(None, why, self._timeout_s, "timeout"))))
+        return found
 
     def _hear(self, hand: _Hand) -> object:
         """What a worker says; one that is gone is let go.
@@ -130,6 +157,7 @@ class _Hand:
     def __init__(self, packed: bytes) -> None:
         context = multiprocessing.get_context("spawn")
         self.job: Job | None = None
+        self.began = 0.0
         self.ready = False
         self.connection: Connection
         self.connection, theirs = context.Pipe()
@@ -145,7 +173,7 @@ class _Hand:
 
     def give(self, job: Job) -> None:
         """Let it evaluate a job; one that is gone already is noticed when its message is read."""
-        self.job = job
+        self.job, self.began = job, time.monotonic()
         with suppress(OSError):
             self.connection.send(job)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from multiprocessing.connection import Connection
 from types import FrameType
 
+from hwnas._foreign import Leaving
 from hwnas._workers._kit import unpack
 from hwnas._workers._messages import Reply, sendable
 
@@ -43,7 +43,7 @@ def work(connection: Connection, packed: bytes) -> None:
 
 def _leave(number: int, frame: FrameType | None) -> None:
     """Unwind, so that no half-written file stays behind."""
-    sys.exit(1)
+    raise Leaving(1)
 
 
 def _end_with_the_search() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hwnas._errors import HwnasError
 from hwnas._version import __version__
 from hwnas._workers._kit import Bench, unpack
-from hwnas._workers._messages import Job, Outcome, Reply, sendable
+from hwnas._workers._messages import Job, Reply, sendable
 
 _bench: tuple[str, tempfile.TemporaryDirectory[str], Bench] | None = None
 """The digest of the kit that this process works with, the folder of its files, and the evaluators."""
@@ -42,7 +43,7 @@ def answer(digest: str, box: list[Any], job: Job, version: str) -> Reply:
         if (place / name).exists():
             files[name] = (place / name).read_bytes()
             (place / name).unlink()
-    return Reply(Outcome(reply.outcome.evaluation, reply.outcome.failed, reply.outcome.seconds, files))
+    return Reply(replace(reply.outcome, files=files))
 
 
 def _ready(digest: str, box: list[Any]) -> tuple[Path, Bench]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,50 @@ class Evaluation:
     value: float
     seconds: float = 0.0
     known: Mapping[str, float] = field(default_factory=dict)
+
+
+class BadEvaluationError(EvaluatorError):
+    """What an evaluator gave is no evaluation: a bug of the evaluator's."""
+
+
+def checked(evaluator: str, arch: str, found: object) -> Evaluation:
+    """What an evaluator gave, its numbers as plain floats.
+
+    Args:
+        evaluator: its name.
+        arch: the architecture in words.
+        found: what it gave; numbers may be numpy's scalars.
+
+    Raises:
+        BadEvaluationError: naming both and what is wrong.
+    """
+    owner = f"evaluator {evaluator}: {arch}"
+    if not isinstance(found, Evaluation):
+        raise BadEvaluationError(f"{owner}: evaluate must give an Evaluation, got {_shown(found)}")
+    if not isinstance(found.known, Mapping) or any(not isinstance(name, str) for name in found.known):
+        raise BadEvaluationError(f"{owner}: known must give numbers by name, got {_shown(found.known)}")
+    known = {name: _number(f"{owner}: {name} in known", value) for name, value in found.known.items()}
+    return Evaluation(_number(f"{owner}: value", found.value), _number(f"{owner}: seconds", found.seconds), known)
+
+
+def _number(owner: str, value: object) -> float:
+    plain = value.item() if isinstance(value, np.generic) else value
+    if type(plain) in (int, float):
+        try:
+            number = float(plain)  # type: ignore[arg-type]
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise BadEvaluationError(f"{owner} must be a finite number, got {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a foreign object's repr may do anything
+        text = ""
+    return f"{type(value).__name__} {text[:60]}".strip()
 
 
 class Evaluator(ABC):

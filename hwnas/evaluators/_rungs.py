@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hwnas._chain import Chain
 from hwnas._errors import EvaluatorError
 from latency_tables import LineJournal
 
@@ -32,7 +33,8 @@ def survives(accuracy: float, earlier: list[float], eta: int) -> bool:
 class Rungs:
     """Accuracies at the rungs and what was decided on them, on disk before training goes on.
 
-    A decision is never taken twice: a training that is resumed or loaded again is told what it was told before.
+    Each line has a hash (`Chain`), except those of versions that wrote none. A decision is never taken twice: a
+    training that is resumed or loaded again is told what it was told before.
 
     Args:
         path: the file, one JSON line a decision; made when the first is taken.
@@ -47,6 +49,7 @@ class Rungs:
     def __init__(self, path: Path, epochs: int, eta: int, identity: Mapping[str, object]) -> None:
         self.path, self.eta, self.epochs = path, eta, rung_epochs(epochs, eta)
         self._identity = json.loads(json.dumps(dict(identity)))
+        self._chain = Chain(unhashed=True)
         self._decided: dict[tuple[str, int], bool] = {}
         self._accuracies: dict[int, list[float]] = {epochs: [] for epochs in self.epochs}
         found = self._read()
@@ -61,10 +64,10 @@ class Rungs:
             raise self._damaged() from None
 
     def _read(self) -> list[Any]:
-        lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
         try:
-            return [json.loads(line) for line in lines]
-        except ValueError:
+            lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
+            return [self._chain.read(line) for line in lines]
+        except (OSError, ValueError, RecursionError):
             raise self._damaged() from None
 
     def _damaged(self) -> EvaluatorError:
@@ -87,7 +90,8 @@ class Rungs:
             journal = LineJournal(self.path, json.dumps(self._identity).encode("ascii"))
             try:
                 for entry in (record,) if self._begun else (self._identity, record):
-                    journal.append(json.dumps(entry))
+                    journal.append(self._chain.written(entry))
+                    self._chain.took(entry)
             finally:
                 journal.close()
         except OSError as error:

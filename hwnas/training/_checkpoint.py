@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import torch
 from hwnas._errors import EvaluatorError
 from latency_tables import write_atomic
 
-FORMAT = 1
+FORMAT = 2
+"""Version 1 had no hash; it is still read."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -30,6 +30,32 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise EvaluatorError(f"checkpoint {path}: cannot be written ({error.strerror})") from None
 
 
+def content_digest(content: object) -> str:
+    """SHA-256 (hexadecimal) of tensors, numbers, text, lists and mappings of them: kinds, shapes and every bit."""
+    digest = hashlib.sha256()
+    _feed(digest, content)
+    return digest.hexdigest()
+
+
+def _feed(digest: hashlib._Hash, value: object) -> None:
+    if isinstance(value, torch.Tensor):
+        plain = value.detach().cpu().contiguous()
+        digest.update(f"tensor {plain.dtype} {tuple(plain.shape)} ".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    elif isinstance(value, Mapping):
+        digest.update(f"mapping {len(value)} ".encode())
+        for key, item in value.items():
+            _feed(digest, key)
+            _feed(digest, item)
+    elif isinstance(value, (list, tuple)):
+        digest.update(f"sequence {len(value)} ".encode())
+        for item in value:
+            _feed(digest, item)
+    else:
+        text = repr(value).encode()
+        digest.update(f"{type(value).__name__} {len(text)} ".encode() + text)
+
+
 def save_checkpoint(path: Path, identity: Mapping[str, object], state: Mapping[str, object]) -> None:
     """Write `state` (tensors, numbers, text, lists and dicts of them) with the settings that it belongs to.
 
@@ -37,7 +63,8 @@ def save_checkpoint(path: Path, identity: Mapping[str, object], state: Mapping[s
         EvaluatorError: the file cannot be written.
     """
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, "identity": dict(identity), "state": dict(state)}, buffer)
+    content = {"format": FORMAT, "identity": dict(identity), "state": dict(state)}
+    torch.save({**content, "sha256": content_digest(content)}, buffer)
     write_atomically(path, buffer.getvalue())
 
 
@@ -52,18 +79,12 @@ def load_checkpoint(path: Path, identity: Mapping[str, object], device: str = "c
     try:
         stored = torch.load(path, map_location=device, weights_only=True)
         found, state, version = stored["identity"], stored["state"], stored["format"]
-    except (
-        RuntimeError,
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ):
+        fits = stored.pop("sha256", None) == (content_digest(stored) if version == FORMAT else None)
+    except Exception:  # flipped bits make torch and pickle raise all kinds of errors
         raise EvaluatorError(f"checkpoint {path}: damaged or none; remove it to train again") from None
-    if version != FORMAT:
+    if version in (1, FORMAT) and not fits:
+        raise EvaluatorError(f"checkpoint {path}: damaged; remove it to train again")
+    if version not in (1, FORMAT):
         raise EvaluatorError(f"checkpoint {path}: of format {version}, not {FORMAT}; remove it to train again")
     for key in identity:
         if found.get(key) != identity[key]:

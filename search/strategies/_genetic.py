@@ -13,20 +13,33 @@ from search._context import Context
 if TYPE_CHECKING:
     from pymoo.core.population import Population
 
-__all__ = ["arrivals", "offspring", "pymoo_problem"]
+__all__ = ["arrivals", "continues", "offspring", "pymoo_problem"]
 
 _ROUNDS = 50
 _CROSSOVER = 0.9
 
 
-def arrivals(context: Context) -> list[Population]:
-    """The successful trials of each batch as a population, objectives minimised."""
+def arrivals(context: Context, start: int = 0) -> list[Population]:
+    """The successful trials of each batch as a population, objectives minimised, from the trial `start` on."""
     from pymoo.core.population import Population
 
+    batches = context.batches[start:]
     return [
-        Population.new(X=context.codes[rows], F=-context.points[rows])
-        for rows in (context.batches == batch for batch in np.unique(context.batches))
+        Population.new(X=context.codes[start:][rows], F=-context.points[start:][rows])
+        for rows in (batches == batch for batch in np.unique(batches))
     ]
+
+
+def continues(context: Context, earlier: Context) -> bool:
+    """Whether a context's successful trials begin with all of an earlier one's: same points, same batches.
+
+    The earlier one's last batch must be whole: no trial of it may have come later.
+    """
+    n = len(earlier.codes)
+    if n == 0 or len(context.codes) < n or (len(context.codes) > n and context.batches[n] <= earlier.batches[-1]):
+        return False
+    pairs = ((context.batches, earlier.batches), (context.codes, earlier.codes), (context.points, earlier.points))
+    return all(np.array_equal(now[:n], before) for now, before in pairs)
 
 
 def pymoo_problem(context: Context) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from search._arrays import FloatArray, IntArray
 from search._context import Context
 from search.strategies._base import Suggestion
-from search.strategies._genetic import offspring
+from search.strategies._genetic import continues, offspring
 from search.strategies._nsga3 import reference_directions
 
 __all__ = ["MOEAD"]
@@ -35,6 +35,7 @@ class MOEAD:
         self.directions = directions
         self.neighbours = neighbours
         self.inside = inside
+        self._known: tuple[Context, IntArray] | None = None
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
         """Offspring of random neighbourhoods."""
@@ -43,7 +44,7 @@ class MOEAD:
         weights = reference_directions(len(context.problem.objectives), self.directions)
         distances = np.linalg.norm(weights[:, None] - weights[None], axis=2)
         near = np.argsort(distances, axis=1, kind="stable")[:, : self.neighbours]
-        members = self._members(-context.points, weights, near)
+        members = self._members(context, weights, near)
         population = Population.new(X=context.codes[members], F=-context.points[members])
 
         def pairs(k: int) -> IntArray:
@@ -54,18 +55,24 @@ class MOEAD:
 
         return Suggestion(offspring(context, population, pairs, n, rng))
 
-    def _members(self, costs: FloatArray, weights: FloatArray, near: IntArray) -> IntArray:
-        """The trial (index) that holds each scalar problem (k,) after all trials came one by one."""
-        scalar = _decomposition(costs.shape[1])
-        members = np.zeros(len(weights), dtype=np.int64)
-        for new in range(1, len(costs)):
-            ideal = costs[: new + 1].min(axis=0) - _IDEAL_MARGIN
-            current = scalar.do(costs[members], weights=weights, ideal_point=ideal, _type="one_to_one")
-            offered = scalar.do(costs[new], weights=weights, ideal_point=ideal, _type="one_to_many")
+    def _members(self, context: Context, weights: FloatArray, near: IntArray) -> IntArray:
+        """The trial (index) that holds each scalar problem (k,) after all trials came one by one.
+
+        What was found at the last call is gone on from, where the trials begin with the same ones.
+        """
+        costs, scalar = -context.points, _decomposition(context.points.shape[1])
+        members, start = np.zeros(len(weights), dtype=np.int64), 1
+        if self._known is not None and continues(context, self._known[0]):
+            members, start = self._known[1].copy(), len(self._known[0].codes)
+        ideals = np.minimum.accumulate(costs, axis=0) - _IDEAL_MARGIN
+        for new in range(start, len(costs)):
+            current = scalar.do(costs[members], weights=weights, ideal_point=ideals[new], _type="one_to_one")
+            offered = scalar.do(costs[new], weights=weights, ideal_point=ideals[new], _type="one_to_many")
             gain = np.ravel(current) - np.ravel(offered)
             best = int(np.argmax(gain))
             around = near[best][gain[near[best]] > 0][:2]
             members[around] = new
+        self._known = context, members.copy()
         return members
 
 

@@ -9,29 +9,44 @@ import numpy as np
 from search._arrays import IntArray
 from search._context import Context
 from search.strategies._base import Suggestion
-from search.strategies._genetic import arrivals, offspring, pymoo_problem
+from search.strategies._genetic import arrivals, continues, offspring, pymoo_problem
 
 if TYPE_CHECKING:
     from pymoo.core.population import Population
 
-__all__ = ["NSGA2", "survivors"]
+__all__ = ["NSGA2", "Survivors"]
 
 
-def survivors(context: Context, survival: Any, size: int) -> Population:
-    """The population after all batches, each merged as it came.
+class Survivors:
+    """The population after all batches, each merged as it came, and kept for the next call.
 
-    Survival draws random numbers for ties alone; they are seeded by the batch, so nothing has to be kept
-    between calls.
+    Survival draws random numbers for ties alone; they are seeded by the batch. So the population is a function of the
+    trials, and what was kept is used where these begin with the same ones: a batch costs what it brings.
+
+    Args:
+        size: Of the population.
     """
-    from pymoo.core.population import Population
 
-    problem = pymoo_problem(context)
-    population = Population.empty()
-    for number, arrived in enumerate(arrivals(context)):
-        merged = Population.merge(population, arrived)
-        ties = np.random.default_rng(number)
-        population = survival.do(problem, merged, n_survive=size, random_state=ties)
-    return population
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._known: tuple[Context, Population, int] | None = None
+
+    def population(self, context: Context, survival: Any) -> Population:
+        """The population after the trials of a context."""
+        from pymoo.core.population import Population
+
+        problem = pymoo_problem(context)
+        population, start, number = Population.empty(), 0, 0
+        if self._known is not None and continues(context, self._known[0]):
+            before, population, number = self._known
+            start = len(before.codes)
+        for arrived in arrivals(context, start):
+            merged = Population.merge(population, arrived)
+            ties = np.random.default_rng(number)
+            population = survival.do(problem, merged, n_survive=self._size, random_state=ties)
+            number += 1
+        self._known = context, population, number
+        return population
 
 
 class NSGA2:
@@ -47,12 +62,13 @@ class NSGA2:
 
     def __init__(self, population: int = 20) -> None:
         self.population = population
+        self._survivors = Survivors(population)
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
         """Offspring of the current population."""
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
-        parents = survivors(context, RankAndCrowding(), self.population)
+        parents = self._survivors.population(context, RankAndCrowding())
 
         def pairs(k: int) -> IntArray:
             return _tournament(parents, 2 * k, rng).reshape(k, 2)

@@ -11,7 +11,7 @@ from search._arrays import FloatArray, IntArray
 from search._context import Context
 from search.strategies._base import Suggestion
 from search.strategies._genetic import offspring
-from search.strategies._nsga2 import survivors
+from search.strategies._nsga2 import Survivors
 
 __all__ = ["NSGA3", "reference_directions"]
 
@@ -40,6 +40,7 @@ class NSGA3:
 
     def __init__(self, population: int = 20) -> None:
         self.population = population
+        self._survivors = Survivors(population)
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
         """Offspring of the current population."""
@@ -50,7 +51,7 @@ class NSGA3:
         survival: Any = RankAndCrowding()
         if objectives > 1:
             survival = ReferenceDirectionSurvival(reference_directions(objectives, self.population))
-        parents = survivors(context, survival, self.population)
+        parents = self._survivors.population(context, survival)
 
         def pairs(k: int) -> IntArray:
             return rng.integers(len(parents), size=(k, 2))

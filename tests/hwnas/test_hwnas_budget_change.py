@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from cells import arguments, as_version_1, cut, search, trials_of
+from run_toys import create_run
 
 from hwnas import HwnasError, SearchSettings
 from hwnas._cli import main
@@ -124,7 +125,7 @@ def budgets(latency_ms):
 
 def test_phases_without_trials_are_none(tmp_path):
     def call(latency_ms, trials):
-        run = Run.create(tmp_path / "run", SearchSettings(budgets=budgets(latency_ms)), {})
+        run = create_run(tmp_path / "run", SearchSettings(budgets=budgets(latency_ms)), {})
         (tmp_path / "run" / "trials.jsonl").write_text('{"number": 0}\n')
         run.go_on(trials)
         return Run.open(tmp_path / "run").phases
@@ -145,7 +146,7 @@ def test_phases_without_trials_are_none(tmp_path):
     [3, [3], [{}], [{"until": 1.5, "budgets": {}}], [{"until": 0, "budgets": {}}], [{"until": 5, "budgets": {"x": 1}}]],
 )
 def test_damaged_phases_are_refused(tmp_path, phases):
-    Run.create(tmp_path / "run", SearchSettings(), {})
+    create_run(tmp_path / "run", SearchSettings(), {})
     (tmp_path / "run" / "trials.jsonl").touch()
     as_version_1(tmp_path / "run", lambda record, trials: record.update(phases=phases))
     with pytest.raises(HwnasError, match=r"settings\.json cannot be read"):

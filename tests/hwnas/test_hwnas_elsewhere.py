@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from cells import as_version_1
+from run_toys import create_run
 
 from hwnas._cli import main
 from hwnas.spaces import make_space
@@ -132,7 +133,7 @@ def test_a_run_of_a_version_without_the_option_goes_on(run):
 
     as_version_1(run, lambda record, trials: record["settings"].pop("not_here"))
     opened = Run.open(run)
-    assert Run.create(run, opened.settings, opened.identity).settings.not_here is False
+    assert create_run(run, opened.settings, opened.identity).settings.not_here is False
 
 
 @pytest.mark.parametrize(

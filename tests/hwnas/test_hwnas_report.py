@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cells import search
+from run_toys import create_run
 
 from hwnas import SearchSettings
 from hwnas._handover import Winner, known_costs
@@ -18,7 +19,6 @@ from hwnas._report import write_report
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves
 from hwnas._report._time import HANDOVERS, MEMORY, START, time_plot, time_spent
-from hwnas._run import Run
 from hwnas._space_costs import SpaceCosts
 from hwnas._validate import space_of
 from hwnas.spaces import make_space
@@ -44,7 +44,7 @@ def reported(tmp_path_factory):
             macs = float(COSTS.macs(np.array([proposal.codes]))[0])
             study.tell(proposal.number, {"accuracy": 1 - 3e4 / macs})
     settings = SearchSettings(strategy="random", budgets={"latency_ms": 1.0}, samples=40, data="x" * 150)
-    run = Run.create(path, settings, {"space": {"name": SPACE.name, **SPACE.settings}})
+    run = create_run(path, settings, {"space": {"name": SPACE.name, **SPACE.settings}})
     shutil.copy(TINY.source, path / "table.json")
     lines = [{**trial.to_json(), "seconds": 0.5 + trial.number} for trial in study.trials]
     (path / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -2,6 +2,7 @@ import dataclasses
 import json
 
 import pytest
+from run_toys import create_run
 
 from hwnas import HwnasError, SearchSettings
 from hwnas._front import knee_index, pick_network, spread_along
@@ -55,7 +56,7 @@ def test_unreadable_settings_of_training_are_refused(text):
     [
         ({"minimize": ("speed",)}, "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory"),
         ({"minimize": ("latency", "latency")}, "--minimize wants at least one cost, and each once"),
-        ({"samples": 0}, "--samples must be at least 1, not 0"),
+        ({"samples": 0}, "--samples must be 1 or more, got 0"),
         ({"seed": -1}, "--seed must be 0 or more, got -1"),
     ],
 )
@@ -70,32 +71,32 @@ IDENTITY = {"space": {"name": "mobilenetv3", "resolution": [8]}, "evaluator": {"
 
 def begun(path, settings, identity=IDENTITY):
     """A run with one trial."""
-    Run.create(path, settings, identity)
+    create_run(path, settings, identity)
     (path / "trials.jsonl").write_text('{"number": 0}\n')
 
 
 def test_a_run_is_made_and_taken_up_again(tmp_path):
     settings = SearchSettings(budgets={"latency_ms": 4.0}, space_settings={"resolution": [8]})
     begun(tmp_path / "run", settings)
-    assert Run.create(tmp_path / "run", settings, IDENTITY).settings == settings
+    assert create_run(tmp_path / "run", settings, IDENTITY).settings == settings
     assert Run.open(tmp_path / "run").settings.as_dict() == settings.as_dict()
     assert Run.open(tmp_path / "run").identity == IDENTITY
     more = dataclasses.replace(settings, samples=500)
-    Run.create(tmp_path / "run", more, IDENTITY).go_on(1)
+    create_run(tmp_path / "run", more, IDENTITY).go_on(1)
     assert Run.open(tmp_path / "run").settings.samples == 500
 
 
 def test_another_search_is_refused(tmp_path):
     begun(tmp_path / "run", SearchSettings(seed=1))
     with pytest.raises(HwnasError) as caught:
-        Run.create(tmp_path / "run", SearchSettings(seed=2), IDENTITY)
+        create_run(tmp_path / "run", SearchSettings(seed=2), IDENTITY)
     assert str(caught.value) == (f"{tmp_path / 'run'} holds a search with seed 1, this one has 2; choose another --out")
 
 
 def test_other_data_under_the_same_name_is_refused(tmp_path):
     begun(tmp_path / "run", SearchSettings())
     with pytest.raises(HwnasError) as caught:
-        Run.create(tmp_path / "run", SearchSettings(), {**IDENTITY, "evaluator": {"data": "xyz"}})
+        create_run(tmp_path / "run", SearchSettings(), {**IDENTITY, "evaluator": {"data": "xyz"}})
     assert str(caught.value) == (
         f'{tmp_path / "run"} holds a search with evaluator.data "abc", this one has "xyz"; '
         "the data or the defaults have changed, choose another --out"
@@ -103,16 +104,16 @@ def test_other_data_under_the_same_name_is_refused(tmp_path):
 
 
 def test_a_run_without_trials_takes_other_settings(tmp_path):
-    Run.create(tmp_path / "run", SearchSettings(seed=1), IDENTITY)
+    create_run(tmp_path / "run", SearchSettings(seed=1), IDENTITY)
     (tmp_path / "run" / ".settings.json.abc.partial").write_text("left by a crash")
-    Run.create(tmp_path / "run", SearchSettings(seed=2), IDENTITY)
+    create_run(tmp_path / "run", SearchSettings(seed=2), IDENTITY)
     assert Run.open(tmp_path / "run").settings.seed == 2
 
 
 def test_a_crash_while_the_first_file_is_written_does_not_block_the_folder(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".settings.json.abc.partial").write_text("{")
-    assert Run.create(tmp_path / "run", SearchSettings(), IDENTITY).path == tmp_path / "run"
+    assert create_run(tmp_path / "run", SearchSettings(), IDENTITY).path == tmp_path / "run"
 
 
 def test_two_processes_do_not_write_one_journal(tmp_path):
@@ -128,11 +129,11 @@ def test_folders_that_are_no_runs_are_refused(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"x")
     with pytest.raises(HwnasError, match=r"photos is not a run of hwnas \(no settings.json\); choose another folder"):
-        Run.create(tmp_path / "photos", SearchSettings(), IDENTITY)
+        create_run(tmp_path / "photos", SearchSettings(), IDENTITY)
     with pytest.raises(HwnasError, match="does not exist; choose another folder"):
         Run.open(tmp_path / "nothing")
     with pytest.raises(HwnasError, match=r"is a file; choose a folder for --out"):
-        Run.create(tmp_path / "photos" / "cat.jpg", SearchSettings(), IDENTITY)
+        create_run(tmp_path / "photos" / "cat.jpg", SearchSettings(), IDENTITY)
     (tmp_path / "photos" / "settings.json").write_text('{"a": 1}')
     with pytest.raises(HwnasError, match="photos is not a run of hwnas; choose another folder"):
         Run.open(tmp_path / "photos")

@@ -11,10 +11,10 @@ import time
 import psutil
 import pytest
 from cells import arguments, cut, search, trials_of
+from run_toys import create_run
 
 from hwnas._cli import main
 from hwnas._errors import HwnasError
-from hwnas._run import Run
 from hwnas._settings import SearchSettings
 from hwnas._workers import WorkerPlan, parse_workers, settle
 
@@ -157,7 +157,7 @@ def test_threads_of_an_evaluation_are_settled_when_a_run_begins(tmp_path, monkey
     assert threads(WorkerPlan(2), evaluator="table:x.csv") is None
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert threads(WorkerPlan(2)) == 3
-    Run.create(out, settle(settings, out, WorkerPlan(2)), {})
+    create_run(out, settle(settings, out, WorkerPlan(2)), {})
     assert threads(WorkerPlan()) == 3  # nothing was evaluated yet, but training may have begun
     (out / "trials.jsonl").write_text("{}\n")
     assert [threads(plan) for plan in (WorkerPlan(), WorkerPlan(8))] == [3, 3]

@@ -3,12 +3,28 @@
 import hashlib
 import os
 import signal
+import sys
 import time
 
 import numpy as np
 
-from hwnas._errors import NoAccuracyError
+from hwnas._errors import EvaluatorError, NoAccuracyError
 from hwnas.evaluators import Evaluation, Evaluator
+
+ODD = {
+    "float": 0.5,
+    "None": None,
+    "text": Evaluation("high"),
+    "nothing": Evaluation(None),
+    "bool": Evaluation(True),
+    "NaN": Evaluation(float("nan")),
+    "inf": Evaluation(np.float32("inf")),
+    "array": Evaluation(np.array([0.5])),
+    "huge": Evaluation(10**400),
+    "NaN in known": Evaluation(0.5, known={"loss": float("nan")}),
+    "number in known": Evaluation(0.5, known={1: 2.0}),
+    "seconds": Evaluation(0.5, seconds="long"),
+}
 
 
 class Moody(Evaluator):
@@ -46,8 +62,18 @@ class Moody(Evaluator):
             os.kill(os.getpid(), signal.SIGKILL)
         if mood == "none":
             raise NoAccuracyError("there is no accuracy for this one")
-        if mood == "breaks":
+        if mood == "breaks" or (mood == "breaks once" and self._first(text)):
             raise ZeroDivisionError("a bug")
+        if mood == "refuses":
+            raise EvaluatorError("its checkpoint is damaged")
+        if mood == "exits":
+            sys.exit(0)
+        if mood == "stops":
+            next(iter(()))
+        if mood == "hangs":
+            time.sleep(60)
+        if mood in ODD:
+            return ODD[mood]
         if mood == "slow":
             time.sleep(0.5)
         value = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 2**32

@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from odd_evaluators import Moody
+from odd_evaluators import ODD, Moody
 
-from hwnas._errors import HwnasError
+from hwnas._errors import EvaluatorError, HwnasError
 from hwnas._version import __version__
 from hwnas._workers import Job, Kit
 from hwnas._workers._base import MOST_ATTEMPTS
 from hwnas._workers._inline import InlineWorkers
 from hwnas._workers._pool import LocalWorkers
 from hwnas.data import load_data
-from hwnas.evaluators import make_evaluator
+from hwnas.evaluators import Evaluation, make_evaluator
+from hwnas.evaluators._base import checked
 from hwnas.spaces import make_space
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -124,13 +125,62 @@ def test_outcomes_come_in_the_order_of_the_jobs(kind, tmp_path, request):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_error_is_raised_as_it_is_when_its_turn_comes(kind, tmp_path, request):
-    kit, _ = moody_kit(tmp_path, {2: "breaks"})
+def test_an_evaluator_that_cannot_go_on_says_so_when_its_turn_comes(kind, tmp_path, request):
+    kit, _ = moody_kit(tmp_path, {2: "refuses"})
     found = []
-    with make(kind, kit, request) as workers, pytest.raises(ZeroDivisionError) as caught:
+    with make(kind, kit, request) as workers, pytest.raises(EvaluatorError) as caught:
         found.extend(workers.evaluate(jobs(5)))
-    assert str(caught.value) == "a bug"
+    assert str(caught.value) == "its checkpoint is damaged"
     assert [outcome.failed for outcome in found] == [None, None]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_trial_whose_evaluation_raises_each_time_has_failed(kind, tmp_path, request):
+    kit, evaluator = moody_kit(tmp_path, {1: "breaks", 2: "breaks once", 3: "exits", 4: "stops"})
+    batch = jobs(6)
+    with make(kind, kit, request) as workers:
+        found = list(workers.evaluate(batch))
+    assert [outcome.trouble for outcome in found] == [
+        None,
+        "ZeroDivisionError",
+        None,
+        "SystemExit",
+        "StopIteration",
+        None,
+    ]
+    assert found[1].failed.startswith("evaluator moody: ")
+    assert "ZeroDivisionError: a bug (odd_evaluators.py, line " in found[1].failed
+    assert found[2].evaluation.value == evaluator.evaluate(batch[2].arch).value
+    assert found[5].evaluation.value == evaluator.evaluate(batch[5].arch).value
+
+
+@pytest.mark.parametrize("kind", ["inline", "local"])
+def test_what_is_no_evaluation_fails_its_trial(kind, tmp_path, request):
+    kit, _ = moody_kit(tmp_path, dict(enumerate(ODD)))
+    with make(kind, kit, request) as workers:
+        found = list(workers.evaluate(jobs(len(ODD) + 1)))
+    assert found[-1].failed is None
+    for mood, outcome in zip(ODD, found, strict=False):
+        assert outcome.evaluation is None, mood
+        assert outcome.trouble == "an invalid evaluation", mood
+        assert outcome.failed.startswith("evaluator moody: "), mood
+        assert ", got " in outcome.failed
+
+
+def test_scalars_of_numpy_are_numbers():
+    found = checked("mine", "arch", Evaluation(np.float32(0.5), np.int64(2), {"loss": np.float64(1.5)}))
+    assert [type(one) for one in (found.value, found.seconds, found.known["loss"])] == [float] * 3
+    assert (found.value, found.seconds, dict(found.known)) == (0.5, 2.0, {"loss": 1.5})
+
+
+def test_an_evaluation_that_takes_too_long_loses_its_worker_and_nothing_else(tmp_path):
+    kit, evaluator = moody_kit(tmp_path, {1: "hangs"})
+    batch = jobs(4)
+    with LocalWorkers(kit, 1, lambda text: None, timeout_s=1.0) as workers:
+        found = list(workers.evaluate(batch))
+    assert [outcome.trouble for outcome in found] == [None, "timeout", None, None]
+    assert found[1].failed == "took longer than the 1 s of --evaluation-timeout"
+    assert found[3].evaluation.value == evaluator.evaluate(batch[3].arch).value
 
 
 @pytest.mark.parametrize("kind", ELSEWHERE)

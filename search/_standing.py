@@ -1,0 +1,56 @@
+"""Where a study stands, kept up to date trial by trial."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from search._arrays import FloatArray
+from search._pareto import nondominated
+from search._study import Study
+
+__all__ = ["Standing"]
+
+
+class Standing:
+    """The best value and the front of a study, however often they are asked for.
+
+    Each trial is looked at once; of those before, only the front is kept.
+
+    Args:
+        study: The study; its problem must not change while this is in use.
+
+    Attributes:
+        full: Full evaluations so far, failed ones too.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._seen = self.full = 0
+        self._front = np.empty((0, len(study.problem.objectives)))
+        self.update()
+
+    def update(self) -> None:
+        """Takes in the trials that were told since the last time."""
+        problem = self._study.problem
+        fresh = self._study.trials_from(self._seen)
+        self._seen += len(fresh)
+        self.full += sum(not trial.cheap for trial in fresh)
+        good = [trial for trial in fresh if trial.ok and not trial.cheap and problem.feasible(trial.values)]
+        if not good:
+            return
+        names = [objective.name for objective in problem.objectives]
+        values = np.array([[trial.values[name] for name in names] for trial in good])
+        inside = problem.admissible(np.array([trial.codes for trial in good], dtype=np.int64))
+        points = np.concatenate([self._front, values[inside]])
+        self._front = points[nondominated(points * problem.signs)]
+
+    @property
+    def best(self) -> float | None:
+        """The best value of the first objective; `None` before there is one."""
+        sign = self._study.problem.objectives[0].sign
+        return float(sign * (sign * self._front[:, 0]).max()) if len(self._front) else None
+
+    @property
+    def front(self) -> FloatArray:
+        """Natural objective values ``(n, m)`` of the front within the constraints."""
+        return self._front
