@@ -1,4 +1,4 @@
-"""Nothing is lost, whatever goes wrong around a search: clashes, logs, names, removed folders, evaluations that fail."""
+"""Nothing is lost, whatever goes wrong around a search: clashes, logs, names, folders, evaluations that fail."""
 
 import json
 import math
