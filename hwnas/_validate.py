@@ -126,6 +126,8 @@ def backend_of(
         DeviceUnavailableError: the device is not here.
     """
     identity = table.identity
+    if "device" not in identity:
+        raise HwnasError(f"{table.source} does not say which device it was measured on; measure it again")
     if identity.get("protocol") == FITTED:
         raise HwnasError(
             f"{table.source} was fitted to networks that were measured on {identity.get('device')}: nothing of it can "

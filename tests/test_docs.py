@@ -66,7 +66,8 @@ def test_shipped_tables_are_whole_and_validated():
         table = load_table(path)
         require_coverage(table, space_of(table))
         assert table.validation.networks >= 50
-        assert json.loads(path.read_text(encoding="utf-8"))["validation"] == table.validation.as_dict()
+        stored, found = json.loads(path.read_text(encoding="utf-8"))["validation"], table.validation.as_dict()
+        assert {name: found[name] for name in stored} == stored  # later versions say more
 
 
 def test_the_python_page_shows_the_example_as_it_is():

@@ -94,7 +94,10 @@ def test_validate_measures_networks_that_the_table_has_not_seen(table_file, caps
         assert 0.3 < network["predicted_ms"] / network["measured_ms"] < 3
         assert network["repeat_ms"] > 0
     assert main(["validate", str(table_file), "--networks", "3"]) == 0
-    assert capsys.readouterr().out.startswith("validated on 3 held-out networks (noise floor: median ")
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("does the table hold? ")
+    assert shown[1].startswith("validated on 3 held-out networks (noise floor: median ")
+    assert shown[-1].startswith("quality of the table: ")
 
 
 def test_table_show(table_file, capsys):

@@ -6,11 +6,15 @@ from collections import Counter
 import pytest
 from simulated_device import AdditiveBackend
 
+from hwnas import HwnasError, SearchSettings
 from hwnas._cli import main
 from hwnas._draw import draw_networks
+from hwnas._given import Given
+from hwnas._prepare import _table as search_table
+from hwnas._tables import find_table
 from hwnas._verify import verify_table
 from hwnas.spaces import make_space
-from latency_tables import save_table
+from latency_tables import load_table, save_table
 from profilers import SamplingSettings, profile_ops
 from profilers._design import design_probes
 
@@ -140,3 +144,39 @@ def test_merge_command(table, tmp_path, capsys):
     save_table(table, path)
     assert main(["merge", str(path), str(path), "-o", str(target)]) == 0
     assert capsys.readouterr().out == f"{len(table.entries)} prices and 84 networks in {target}\n"
+
+
+class NewRun:
+    """A run directory without trials."""
+
+    def __init__(self, path, **settings):
+        self.path, self.settings = path, SearchSettings(**settings)
+
+    def has_trials(self):
+        return False
+
+
+def test_an_unusable_table_is_used_only_where_it_is_asked_for(table, tmp_path, monkeypatch):
+    environment = {**table.environment, "calibration_op_drift": 1.69}
+    bad, good, said = dataclasses.replace(table, environment=environment), table, []
+    for name, one in (("bad", bad), ("good", good)):
+        save_table(one, tmp_path / f"{name}.json")
+    assert find_table(SPACE, device(), tmp_path).source == tmp_path / "good.json"
+    (tmp_path / "good.json").unlink()
+    assert find_table(SPACE, device(), tmp_path) is None
+    loaded = load_table(tmp_path / "bad.json")
+    monkeypatch.setattr("hwnas._prepare._found_or_built", lambda *rest: loaded)
+    with pytest.raises(HwnasError, match=r"bad.json: quality of the table: unusable: the reference op drifted by 169%"):
+        search_table(NewRun(tmp_path), SPACE, device(), said.append, Given())
+    assert not (tmp_path / "table.json").exists()
+    asked = NewRun(tmp_path, table=str(tmp_path / "bad.json"))
+    assert search_table(asked, SPACE, device(), said.append, Given()).networks == bad.networks
+    assert any("is used since it was asked for" in line for line in said)
+
+
+@pytest.mark.parametrize("command", ["table show {}", "predict {} w0.5_r8_k3e2_k3e2_k3e2_k3e2_k3e2"])
+def test_a_bad_grade_is_said_wherever_a_table_is_used(table, tmp_path, capsys, command):
+    environment = {**table.environment, "calibration_op_drift": 0.2}
+    save_table(dataclasses.replace(table, environment=environment), tmp_path / "t.json")
+    assert main(command.format(tmp_path / "t.json").split()) == 0
+    assert "quality of the table: shaky: the reference op drifted by 20%" in capsys.readouterr().out
