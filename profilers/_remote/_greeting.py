@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from profilers._errors import DeviceUnavailableError
-from profilers._remote._address import Address, device_cache, parse_address
+from profilers._remote._address import Address, device_cache, device_python, parse_address
 from profilers._remote._link import Link, LinkLostError, LinkRefusedError, printable
 from profilers._remote._protocol import Message
+
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}\Z")
 
 
 def require_runner(greeting: Message, address: Address) -> None:
@@ -23,8 +27,13 @@ def require_runner(greeting: Message, address: Address) -> None:
         raise DeviceUnavailableError(f"{address}: {printable(greeting['error'])}")
     missing = greeting.get("missing")
     if missing:
-        names = [printable(name, 40) for name in (missing if isinstance(missing, list) else [missing])[:9]]
-        install = address.for_people(printable(greeting.get("python", "python3")), "-m", "pip", "install", *names)
+        told = missing if isinstance(missing, list) else [missing]
+        names = [name for name in told if isinstance(name, str) and _PACKAGE.match(name)][:9]
+        if not names:
+            raise DeviceUnavailableError(f"{address} lacks packages that it cannot name: {printable(missing, 80)}")
+        python = greeting.get("python")
+        python = printable(python, 100) if isinstance(python, str) else device_python()
+        install = address.for_people(python, "-m", "pip", "install", *names)
         raise DeviceUnavailableError(f"{address} lacks {', '.join(names)}: {install}")
 
 

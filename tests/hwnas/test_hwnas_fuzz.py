@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import copy
 import io
 import json
 import os
@@ -60,7 +61,7 @@ def change(tree, rng):
         if rng.random() < 0.2:
             del tree[key]
         else:
-            tree[key] = rng.choice(ODD)
+            tree[key] = copy.deepcopy(rng.choice(ODD))
         return
 
 

@@ -3,6 +3,7 @@
 ``HWNAS_FUZZ_EXAMPLES=10000`` makes it the long version.
 """
 
+import copy
 import json
 import os
 import random
@@ -57,9 +58,11 @@ def nonsense(tree, rng):
                 place = place[key]
                 continue
             if isinstance(place, dict) and rng.random() < 0.2:
-                place[rng.choice(["x", "cheap", "unhashed", "phases", "measure", "score"])] = rng.choice(NONSENSE)
+                place[rng.choice(["x", "cheap", "unhashed", "phases", "measure", "score"])] = copy.deepcopy(
+                    rng.choice(NONSENSE)
+                )
             else:
-                place[key] = rng.choice(NONSENSE)
+                place[key] = copy.deepcopy(rng.choice(NONSENSE))
             break
 
 
