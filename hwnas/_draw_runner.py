@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import random
 import sys
 import time
@@ -62,6 +63,8 @@ def main(arguments: list[str]) -> int:
     if options.threads < 1 or options.rounds < 5:
         parser.error("--threads must be 1 or more, --rounds 5 or more")
     import numpy as np
+
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     getattr(onnxruntime, "disable_telemetry_events", lambda: None)()

@@ -171,7 +171,7 @@ class Run:
     def _take_up(self, record: Mapping[str, Any], *, compare_identity: bool = True) -> None:
         """Refuse another search's record; take over its phases, the budgets that end now as the last of them."""
         before = SearchSettings.from_dict(record["settings"])  # with defaults for what an older hwnas did not know
-        self._require_same(before, record if compare_identity else {"identity": self.identity})
+        self._require_same(before, record["identity"] if compare_identity else None)
         self._take_over(record)
         if dict(before.budgets) != dict(self.settings.budgets):
             self.phases.append(Phase(sys.maxsize, before.budgets))
@@ -183,19 +183,20 @@ class Run:
         if type(self.unhashed) is not bool:
             raise unreadable(self.path)
 
-    def _require_same(self, before: SearchSettings, record: Mapping[str, Any]) -> None:
+    def _require_same(self, before: SearchSettings, identity: Mapping[str, Any] | None) -> None:
+        """Compare settings, and what they stand for with `identity`; None where that is not known yet."""
         old, new = (json.loads(json.dumps(settings.as_dict())) for settings in (before, self.settings))
         content = _data_content(self.identity)
         for name in new:
-            if name == "data" and content is not None and content == _data_content(record["identity"]):
+            if name == "data" and (identity is None or (content is not None and content == _data_content(identity))):
                 continue  # the same images, however their place is written
             if name not in _MAY_CHANGE and old.get(name) != new[name]:
                 raise RunError(
                     f"{self.path} holds a search with {name} {_short(old.get(name))}, this one has "
                     f"{_short(new[name])}; choose another --out"
                 )
-        there, here = _flat(record["identity"]), _flat(self.identity)
-        for name in sorted({*there, *here}):
+        there, here = _flat(identity or {}), _flat(self.identity)
+        for name in sorted({*there, *here}) if identity is not None else ():
             if there.get(name) != here.get(name):
                 raise RunError(
                     f"{self.path} holds a search with {name} {_short(there.get(name))}, this one has "

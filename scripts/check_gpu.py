@@ -244,7 +244,9 @@ def _unpacked(data: str, scratch: Path) -> str:
 
 
 def _write(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    from latency_tables import write_atomic
+
+    write_atomic(path, json.dumps(results, indent=1) + "\n")
 
 
 def _line(result: Mapping[str, Any]) -> str:

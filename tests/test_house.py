@@ -52,6 +52,8 @@ WRITERS = {
     "latency_tables/_files.py",  # the one writer
     "hwnas/_cli/_streams.py",  # standard streams, no files
     "profilers/_remote/_bootstrap.py",  # runs on devices before anything of ours is there
+    "scripts/check_gpu.py",  # a log that its steps write themselves
+    "hwnas/_draw_runner.py",  # copied beside drawn networks, runs where nothing of ours is
 }
 WRITE_CALLS = {
     "write_text",

@@ -81,7 +81,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, object], device: str = "c
         found, state, version = stored["identity"], stored["state"], stored["format"]
         fits = stored.pop("sha256", None) == (content_digest(stored) if version == FORMAT else None)
     except Exception:  # flipped bits make torch and pickle raise all kinds of errors
-        raise EvaluatorError(f"checkpoint {path}: damaged or none; remove it to train again") from None
+        raise EvaluatorError(f"checkpoint {path}: damaged; remove it to train again") from None
     if version in (1, FORMAT) and not fits:
         raise EvaluatorError(f"checkpoint {path}: damaged; remove it to train again")
     if version not in (1, FORMAT):

@@ -159,7 +159,7 @@ def _resume(job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage |
             average.load_state_dict(state["average"])
         return int(state["epoch"])
     except (KeyError, RuntimeError, ValueError, TypeError):
-        raise EvaluatorError(f"checkpoint {job.checkpoint}: damaged or none; remove it to train again") from None
+        raise EvaluatorError(f"checkpoint {job.checkpoint}: damaged; remove it to train again") from None
 
 
 def _save(job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage | None, epoch: int) -> None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hypothesis import given
+from run_toys import create_run
 from test_hwnas_fuzz import change, quick, seeds
 
 from hwnas import HwnasError, SearchResult, SearchSettings
@@ -45,7 +46,7 @@ def network(name, validation, measured, test=0.5, **more):
 
 def finished(path, networks, budgets=BUDGETS):
     """A run that handed these over, with files that hold their names."""
-    run = Run.create(path, SearchSettings(budgets=budgets, samples=200), {"evaluator": {}})
+    run = create_run(path, SearchSettings(budgets=budgets, samples=200), {"evaluator": {}})
     run.folder("models")
     for n in networks:
         run.write(n["onnx"], n["id"].encode())
@@ -296,7 +297,7 @@ def test_the_hand_over_judges_and_says_so(tmp_path, monkeypatch, finalize):
     evaluator = make_evaluator("train", space, data, epochs=1, batch_size=20)
     evaluator.prepare(tmp_path / "evaluator")
     settings = SearchSettings(space="nasbench201", budgets={"latency_ms": 2.0, "macs": 1e9}, finalize=finalize)
-    run = Run.create(tmp_path / "run", settings, {"evaluator": evaluator.settings})
+    run = create_run(tmp_path / "run", settings, {"evaluator": evaluator.settings})
     absent = dict.fromkeys(("cheap", "strategy", "under", "problem"))
     parts = Parts(run, SlowDevice(), space, data, evaluator, costs=SpaceCosts(space, None), known={}, **absent)
     archs = list(dict.fromkeys(space.sample(4, np.random.default_rng(1))))[:2]

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from cells import search as cell_search
+from run_toys import create_run
 
 from hwnas import _effort
 from hwnas._effort import Load, SampleTimes, announced, choose_threads, measure_load, written_range
@@ -86,11 +87,10 @@ def test_what_is_chosen_and_what_is_left_alone(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("stored", [2, None])
 def test_a_run_that_was_begun_keeps_its_threads(monkeypatch, tmp_path, stored):
-    from hwnas._run import Run
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(_effort, "measure_load", lambda: Load(8, 8.0))
-    Run.create(tmp_path / "run", SearchSettings(evaluation_threads=stored), {})
+    create_run(tmp_path / "run", SearchSettings(evaluation_threads=stored), {})
     said = []
     assert settle(SearchSettings(), tmp_path / "run", WorkerPlan(), said.append).evaluation_threads == stored
     assert said == []

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from run_toys import create_run
 
 from hwnas import HwnasError, SearchSettings
 from hwnas._finalize import final_recipe, finalized, require_finalizable
 from hwnas._handover import Winner
 from hwnas._prepare import Parts
-from hwnas._run import Run
 from hwnas.data import load_data
 from hwnas.evaluators import make_evaluator
 from hwnas.spaces import make_space
@@ -37,7 +37,7 @@ def parts(tmp_path, data):
             evaluator_options={"batch_size": 20, "calibration": 40, "epochs": 1},
             final_recipe={"epochs": 2, **recipe} if finalize != "none" else {},
         )
-        run = Run.create(tmp_path / "run", settings, {})
+        run = create_run(tmp_path / "run", settings, {})
         absent = dict.fromkeys(("cheap", "costs", "strategy", "under", "problem"))
         return Parts(run, None, SPACE, data, evaluator, known={}, **absent)
 
@@ -133,7 +133,7 @@ def test_the_recipe_of_a_final_training(data):
 
 def test_what_cannot_be_finalized_is_refused(data, tmp_path):
     supernet = make_evaluator("supernet", SPACE, data, calibration=40, **SHORT)
-    (tmp_path / "t.csv").write_text("arch,acc\nx,1\ny,2\n")
+    (tmp_path / "t.csv").write_text(f"arch,acc\n{SPACE.format(WINNERS[0].arch)},1\n{SPACE.format(WINNERS[1].arch)},2\n")
     table = make_evaluator(f"table:{tmp_path / 't.csv'}", SPACE)
 
     def refusal(finalize, data, evaluator, **recipe):

@@ -102,7 +102,7 @@ def test_mutated_settings(run, seed):
         shown = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
         with contextlib.redirect_stdout(shown):
             assert main(["runs", str(run.parent)]) == 0
-        read_or_refused(lambda: Run.create(run, SearchSettings(), {}), HwnasError)
+        read_or_refused(lambda: Run.check(run, SearchSettings(), {}), HwnasError)
     finally:
         path.write_bytes(text)
 
@@ -159,7 +159,7 @@ def test_mutated_runs_without_hashes_give_no_traceback(old_run, tmp_path, seed):
         (tmp_path / file).write_bytes(mutated(text, rng) if file == name else text)
     found = read_or_refused(lambda: read_run(tmp_path), HwnasError)
     assert (describe_run(tmp_path, tmp_path.parent).state == "damaged") == (found is None)
-    read_or_refused(lambda: Run.create(tmp_path, SearchSettings(), {}), HwnasError)
+    read_or_refused(lambda: Run.check(tmp_path, SearchSettings(), {}), HwnasError)
     journal = read_or_refused(lambda: TrialJournal(tmp_path / "trials.jsonl", unhashed=True), HwnasError)
     if journal is not None:
         journal.close()

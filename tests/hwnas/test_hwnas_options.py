@@ -99,8 +99,8 @@ def work(monkeypatch):
         caught.append(things)
         raise Told
 
-    def plan(workers, address):
-        return workers, address
+    def plan(workers, address, timeout):
+        return workers, address, timeout
 
     monkeypatch.setattr("hwnas._workers.parse_workers", plan)
     monkeypatch.setattr("hwnas._api.parse_workers", plan)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cells import arguments, search
+from run_toys import create_run
 
 from hwnas import HwnasError, SearchSettings
 from hwnas._cli import main
@@ -139,7 +140,7 @@ def test_everything_of_a_network_is_escaped_in_the_report(tmp_path):
     latency = {"predicted": 1.0, "low": None, "high": None, "measured": 1.5, "measured_half_width": 0.01}
     entry = {"id": evil, "arch": evil, "onnx": f"models/{evil}", "score": {evil: 1.0}, "latency_ms": latency}
     entry |= {"accuracy": 0.5, "validation_accuracy": None, "macs": 1, "params": 1, "peak_memory_bytes": 1}
-    run = Run.create(tmp_path / "run", SearchSettings(budgets={"latency_ms": 1.2}), {})
+    run = create_run(tmp_path / "run", SearchSettings(budgets={"latency_ms": 1.2}), {})
     page = networks_section(run, [entry, entry | {"dominated_by": evil}])
     assert "<script" not in page
     assert "\u202e" not in page

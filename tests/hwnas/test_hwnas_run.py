@@ -11,9 +11,7 @@ from hwnas._settings import parse_count, parse_latency, parse_recipe
 from latency_tables import LatencyTableError
 
 
-@pytest.mark.parametrize(
-    ("text", "ms"), [("4ms", 4.0), ("250us", 0.25), ("0.1s", 100.0), ("3", 3.0), (" 1.5 ms ", 1.5)]
-)
+@pytest.mark.parametrize(("text", "ms"), [("4ms", 4.0), ("250us", 0.25), ("0.1s", 100.0), (" 1.5 ms ", 1.5)])
 def test_latencies_are_read(text, ms):
     assert parse_latency(text) == pytest.approx(ms)
 

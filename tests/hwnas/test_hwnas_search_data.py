@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from run_toys import create_run
 from simulated_device import AdditiveBackend
 from test_hwnas_api import Score, Toy
 from test_hwnas_cli import SMALL, table_file  # noqa: F401
@@ -14,7 +15,6 @@ import hwnas
 from hwnas import SearchSettings
 from hwnas._cli import main
 from hwnas._errors import DataError, SpaceError
-from hwnas._run import Run
 from hwnas.evaluators import make_evaluator
 
 
@@ -90,10 +90,10 @@ def test_other_images_are_another_search(search, tmp_path):
 def test_a_place_counts_where_no_content_is_known(tmp_path):
     for identity in ({"evaluator": {}}, {"evaluator": {"data": "abc"}}):
         path = tmp_path / str(len(identity["evaluator"]))
-        Run.create(path, SearchSettings(data="a"), identity)
+        create_run(path, SearchSettings(data="a"), identity)
         (path / "trials.jsonl").write_text('{"number": 0}\n')
         with pytest.raises(hwnas.HwnasError, match='holds a search with data "a", this one has "a/"'):
-            Run.create(path, SearchSettings(data="a/"), identity)
+            create_run(path, SearchSettings(data="a/"), identity)
 
 
 def test_what_is_left_out_is_told(search, tmp_path):

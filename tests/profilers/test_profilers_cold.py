@@ -161,7 +161,7 @@ def model():
 
 
 def test_a_device_sweeps_what_it_is_told_to(swept, model, tmp_path):
-    requests = Requests(tmp_path, lambda: None)
+    requests = Requests(ModelStore(tmp_path), lambda: None)
     assert requests.answer({"do": "put", "digest": model[0]}, model[1]) == ({}, b"")
     common = {"do": "open", "digest": model[0], "threads": 1, "seed": 0, "provider": PROVIDER}
     for number, size in enumerate([0, 5000]):
@@ -220,9 +220,10 @@ def test_without_networks_nothing_says_that_caches_are_left():
 
 def test_a_job_names_the_graph_that_the_device_refuses(tmp_path):
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "0123.onnx").write_bytes(b"no model")
+    digest = hashlib.sha256(b"no model").hexdigest()
+    (tmp_path / "models" / f"{digest}.onnx").write_bytes(b"no model")
     with pytest.raises(UnsupportedGraphError, match="op:conv: ONNX Runtime refuses the graph"):
-        _load({"op:conv": {"digest": "0123", "seed": 0, "sweep": 0}}, tmp_path, 1, PROVIDER)
+        _load({"op:conv": {"digest": digest, "seed": 0, "sweep": 0}}, tmp_path, 1, PROVIDER)
 
 
 def test_a_runtime_that_cannot_read_the_sweep_refuses_in_one_line(monkeypatch):

@@ -86,7 +86,7 @@ def test_missing_damaged_and_binary_files(tmp_path: Path) -> None:
         with pytest.raises(EvaluatorError, match="^" + re.escape(f"table {path}: {reason}") + "$"):
             BenchmarkTable.load(path)
     with pytest.raises(
-        EvaluatorError, match="^" + re.escape(f"table {tmp_path}: cannot be read (Is a directory)") + "$"
+        EvaluatorError, match="^" + re.escape(f"table {tmp_path}: cannot be read (it is a folder, not a file)") + "$"
     ):
         BenchmarkTable.load(tmp_path)
 

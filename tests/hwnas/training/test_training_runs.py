@@ -143,11 +143,11 @@ def test_damaged_checkpoint_and_unwritable_folder(tmp_path: Path) -> None:
         file.write_bytes(broken)
         with pytest.raises(EvaluatorError) as caught:
             network_state(file, epochs=1)
-        assert str(caught.value) == f"checkpoint {file}: damaged or none; remove it to train again"
-    torch.save({"format": 2, "identity": {}, "state": {}}, file)
+        assert str(caught.value) == f"checkpoint {file}: damaged; remove it to train again"
+    torch.save({"format": 3, "identity": {}, "state": {}}, file)
     with pytest.raises(EvaluatorError) as caught:
         network_state(file, epochs=1)
-    assert str(caught.value) == f"checkpoint {file}: of format 2, not 1; remove it to train again"
+    assert str(caught.value) == f"checkpoint {file}: of format 3, not 2; remove it to train again"
     inside = file / "y.pt"
     with pytest.raises(EvaluatorError) as caught:
         network_state(inside, epochs=1)
