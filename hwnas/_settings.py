@@ -206,7 +206,8 @@ def parse_latency(text: str) -> float:
     if match is None or float(match.group(1)) <= 0:
         raise HwnasError(f"cannot read the latency {_short(text)}; write it like 4ms, 250us or 0.1s")
     if match.group(2) is None:
-        raise HwnasError(f"the latency {text!r} has no unit; write {match.group(1)}ms or {match.group(1)}us")
+        number = match.group(1) if len(match.group(1)) <= 20 else "4"
+        raise HwnasError(f"the latency {_short(text)} has no unit; write {number}ms or {number}us")
     found = float(match.group(1)) * _LATENCY_UNITS[match.group(2)]
     if not 0 < found <= _MOST_MS:
         raise HwnasError(f"the latency {_short(text)} is beyond all sense; write it like 4ms, 250us or 0.1s")

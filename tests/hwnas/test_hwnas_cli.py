@@ -196,7 +196,7 @@ def test_unknown_names(fails, tmp_path, benchmark_csv):
 
 def test_options_out_of_range(fails, tmp_path):
     out = ["--out", tmp_path / "run"]
-    assert fails("search", "--samples", "0", *out) == "hwnas: error: --samples must be at least 1, not 0"
+    assert fails("search", "--samples", "0", *out) == "hwnas: error: --samples must be 1 or more, got 0"
     assert fails("search", "--batch", "0", *out) == "hwnas: error: --batch must be at least 1, not 0"
     assert "usable cores, not 4096" in fails("profile", "--threads", "4096")
     assert fails("profile", "--networks", "1") == "hwnas: error: --networks must be at least 2, not 1"

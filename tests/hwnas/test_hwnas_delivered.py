@@ -299,7 +299,7 @@ def test_the_hand_over_judges_and_says_so(tmp_path, monkeypatch, finalize):
     settings = SearchSettings(space="nasbench201", budgets={"latency_ms": 2.0, "macs": 1e9}, finalize=finalize)
     run = create_run(tmp_path / "run", settings, {"evaluator": evaluator.settings})
     absent = dict.fromkeys(("cheap", "strategy", "under", "problem"))
-    parts = Parts(run, SlowDevice(), space, data, evaluator, costs=SpaceCosts(space, None), known={}, **absent)
+    parts = Parts(run, None, SlowDevice(), space, data, evaluator, costs=SpaceCosts(space, None), known={}, **absent)
     archs = list(dict.fromkeys(space.sample(4, np.random.default_rng(1))))[:2]
     winners = [Winner(i, arch, {"accuracy": 0.3 + i / 10, "latency_ms": 1.5 + i / 10}) for i, arch in enumerate(archs)]
     said = []

@@ -39,7 +39,7 @@ def parts(tmp_path, data):
         )
         run = create_run(tmp_path / "run", settings, {})
         absent = dict.fromkeys(("cheap", "costs", "strategy", "under", "problem"))
-        return Parts(run, None, SPACE, data, evaluator, known={}, **absent)
+        return Parts(run, None, None, SPACE, data, evaluator, known={}, **absent)
 
     return make
 

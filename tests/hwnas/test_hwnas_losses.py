@@ -320,6 +320,7 @@ def test_many_lines_wait_for_the_disk_once(tmp_path, monkeypatch):
     monkeypatch.setattr("latency_tables._files.os.fsync", synced.append)
     monkeypatch.setattr("hwnas._journal.time.monotonic", lambda: 10.0)
     journal = TrialJournal(tmp_path / "trials.jsonl")
+    synced.clear()  # that of the folder, for the name of a new file
     for number in range(50):
         journal.append({"number": number})
         assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == number + 1

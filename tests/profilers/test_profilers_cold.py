@@ -29,6 +29,7 @@ from profilers._onnxruntime import sweep_bytes
 from profilers._plan import design_plan
 from profilers._remote._job import _load
 from profilers._remote._requests import Requests
+from profilers._remote._store import ModelStore
 from profilers._session import PROVIDER
 from profilers._working_set import op_weights
 
