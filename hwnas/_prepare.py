@@ -22,6 +22,7 @@ from hwnas._settings import SearchSettings
 from hwnas._space_costs import COSTS, SpaceCosts
 from hwnas._strategies import make_strategy
 from hwnas._tables import build_table, default_table_path, find_table, require_coverage
+from hwnas._warm_start import WarmStart, find_warm_start, require_warm_start
 from hwnas._watch import Progress
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, latency_unit, make_evaluator
@@ -60,6 +61,7 @@ class Parts:
         strategy: what proposes.
         under: the problem with other budgets.
         problem: objectives and constraints.
+        warm: trials of another run that the search begins with; None without one.
     """
 
     run: Run
@@ -74,6 +76,7 @@ class Parts:
     strategy: Strategy
     under: Callable[[Mapping[str, float]], Problem]
     problem: Problem
+    warm: WarmStart | None = None
 
 
 def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Given, *, parallel: bool = False) -> Parts:
@@ -92,6 +95,7 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Give
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
     """
     require_plain(settings.as_dict())
+    require_warm_start(settings.warm_start)
     Run.check(out, settings)
     strategy = given.strategy or make_strategy(settings.strategy_name)
     if given.backend is None:
@@ -110,6 +114,7 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Give
     if parallel:
         _require_any_order(evaluator, cheap)
     run = Run.check(out, settings, _identity(settings, space, data, evaluator, cheap))
+    warm = find_warm_start(run, settings.warm_start, space, evaluator)
     backend = given.backend or settings.backend(input_channels(space), progress)
     table = None if settings.latency_column else _known_table(run, space, backend, given)
     journal = run.lock()
@@ -120,7 +125,7 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Give
             for line in _about(table, settings, backend):
                 progress(line)
             _require_grade(table, asked=given.table is not None or settings.table is not None, progress=progress)
-        return _bound(run, journal, space, data, evaluator, cheap, strategy, table, backend, progress)
+        return _bound(run, journal, space, data, evaluator, cheap, strategy, table, backend, progress, warm)
     except BaseException:
         run.release()
         raise
@@ -137,6 +142,7 @@ def _bound(
     table: LatencyTable | None,
     backend: Backend,
     progress: Progress,
+    warm: WarmStart | None,
 ) -> Parts:
     """The parts, with the problem that follows from them."""
     settings = run.settings
@@ -172,6 +178,7 @@ def _bound(
         strategy=strategy,
         under=under,
         problem=under(settings.budgets),
+        warm=warm,
     )
 
 

@@ -19,6 +19,7 @@ from latency_tables import read_json, read_regular
 
 COST_OF = {name: word for word, name in OBJECTIVES.items()}
 """Options of ``--minimize`` by the cost that they stand for."""
+_JOURNAL = "trials.jsonl"
 _MOST = 1e300
 _MOST_SETTINGS = 2**24
 
@@ -141,20 +142,30 @@ def read_run(path: Path) -> PastRun:
         RunError: the folder is no run, or a file of it is damaged.
     """
     run = Run.open(path)
-    journal = path / "trials.jsonl"
+    found = PastRun(run, ())
+    trials = []
+    for number, record in enumerate(journal_records(run), 1):
+        try:
+            trials.append(_trial(record, found.objectives))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+            raise RunError(
+                f"{path / _JOURNAL} is damaged in line {number}; restore it or choose another --out"
+            ) from None
+    return PastRun(run, tuple(trials))
+
+
+def journal_records(run: Run) -> list[dict[str, Any]]:
+    """The lines of a run's journal, without touching it; a torn last one is left out.
+
+    Raises:
+        RunError: it cannot be read, or is damaged.
+    """
+    journal = run.path / _JOURNAL
     try:
         data = read_regular(journal) if journal.exists() else b""
     except OSError as error:
         raise RunError(f"cannot read {journal}: {error.strerror}") from None
-    found = PastRun(run, ())
-    lines = data[: data.rfind(b"\n") + 1].splitlines()
-    trials = []
-    for number, record in enumerate(read_lines(journal, lines, Chain(run.unhashed)), 1):
-        try:
-            trials.append(_trial(record, found.objectives))
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-            raise RunError(f"{journal} is damaged in line {number}; restore it or choose another --out") from None
-    return PastRun(run, tuple(trials))
+    return read_lines(journal, data[: data.rfind(b"\n") + 1].splitlines(), Chain(run.unhashed))
 
 
 def find_runs(folder: Path) -> list[RunInfo]:

@@ -21,9 +21,11 @@ from hwnas._prepare import Parts, prepare, save_copy
 from hwnas._run import Run
 from hwnas._settings import SearchSettings
 from hwnas._troubles import Troubles
+from hwnas._warm_start import copy_training
 from hwnas._watch import Clock, Interrupted, Lines, Progress, Unbroken, Watcher, every
 from hwnas._workers import Job, Kit, Outcome, WorkerPlan, Workers, make_workers, settle, torch_threads
 from hwnas.data import ImageData
+from hwnas.evaluators import Evaluation
 from search import Proposal, RestoreError, Study, Trial
 
 FINALISTS = 10
@@ -86,6 +88,10 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerP
     before = dict(run.phases[-1].budgets) if run.phases and run.phases[-1].until > len(study.trials) else None
     run.go_on(len(study.trials))
     save_copy(parts)
+    if parts.warm is not None and not study.trials:
+        parts.warm.save(run.path)
+        if parts.evaluator.shares_weights and copy_training(run, parts.warm.source):
+            progress(f"the supernet is that of {parts.warm.source}")
     with _workers(parts, plan, progress) as workers:
         _prepare_evaluators(parts, progress)
         if study.trials:
@@ -171,6 +177,7 @@ def _restore(parts: Parts, journal: TrialJournal) -> Study:
             initial=max(_FIRST, settings.proposals),
             batch=settings.proposals,
             earlier=phases,
+            first=parts.warm.codes(parts.space) if parts.warm is not None else None,
         )
         for trial, record in zip(trials, journal.records, strict=True):
             if record.get("arch") != parts.space.format(parts.space.decode(trial.codes)):
@@ -198,6 +205,14 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
 
     while done < samples and (proposals := _asked(study)):
         wanted = proposals if proposals[0].cheap else proposals[: samples - done]
+        taken = [proposal for proposal in wanted if _value_before(parts, proposal) is not None]
+        for proposal in taken:
+            keep(_take_over(study, proposal, parts))
+        if taken:
+            watcher.line(f"{len(taken)} trials are those of {parts.warm.source if parts.warm else ''}")
+            done += len(taken)
+            times = SampleTimes(done, samples, watcher.line)
+        wanted = [proposal for proposal in wanted if proposal not in taken]
         archs = [parts.space.decode(one.codes) for one in wanted]
         pairs = zip(wanted, archs, strict=True)
         jobs = [Job(one.number, arch, one.cheap, parts.space.format(arch)) for one, arch in pairs]
@@ -209,6 +224,22 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
                 times.finished(done)
     for record in troubles.end():
         keep(record)
+
+
+def _value_before(parts: Parts, proposal: Proposal) -> float | None:
+    """What another run has found for a proposal; None where it has to be evaluated."""
+    if parts.warm is None or proposal.cheap:
+        return None
+    return parts.warm.trials.get(parts.space.format(parts.space.decode(proposal.codes)))
+
+
+def _take_over(study: Study, proposal: Proposal, parts: Parts) -> dict[str, Any]:
+    """Tell the study what another run has found; returns the trial's journal line."""
+    value = _value_before(parts, proposal)
+    assert value is not None
+    assert parts.warm is not None
+    outcome = Outcome(Evaluation(value), None, 0.0)
+    return {**_finish(study, proposal, outcome, parts), "from": parts.warm.source}
 
 
 def _asked(study: Study) -> list[Proposal]:

@@ -61,6 +61,7 @@ class SearchSettings:
         latency_column: column of a benchmark table that takes the place of a latency table; None otherwise.
         finalize: what happens to the picked networks before they are handed over (one of `FINALIZE`).
         final_recipe: settings of that training (`hwnas.training.Recipe`); what is absent has a default.
+        warm_start: folder of another run, whose trials are the first ones of this search; None for none.
     """
 
     device: str = "cpu"
@@ -90,6 +91,7 @@ class SearchSettings:
     latency_column: str | None = None
     finalize: str = "none"
     final_recipe: Mapping[str, Any] = field(default_factory=dict)
+    warm_start: str | None = None
 
     def __post_init__(self) -> None:
         given: object = self.minimize

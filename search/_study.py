@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from search._arrays import IntArray
 from search._batch import fill, single_threaded
 from search._candidates import Candidates
 from search._context import Context
@@ -39,16 +40,27 @@ class Study:
         seed: Non-negative seed.
         initial: Size of the initial random design.
         batch: Size of the later batches.
+        first: Codes ``(n, d)`` that the first batch begins with, as many as there are; random ones fill it up to
+            `initial`.
 
     Raises:
         ProblemError: When a size or the seed is out of range.
     """
 
-    def __init__(self, problem: Problem, strategy: Strategy, *, seed: int, initial: int = 10, batch: int = 5) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        strategy: Strategy,
+        *,
+        seed: int,
+        initial: int = 10,
+        batch: int = 5,
+        first: IntArray | None = None,
+    ) -> None:
         if initial < 1 or batch < 1 or seed < 0:
             raise ProblemError("initial and batch must be at least 1, and seed at least 0")
         self.problem, self.strategy, self.seed = problem, strategy, seed
-        self.initial, self.batch = initial, batch
+        self.initial, self.batch, self.first = initial, batch, first
         self.report: object | None = None
         """What the strategy reported about the batch opened last."""
         self._candidates = Candidates(problem)
@@ -195,7 +207,11 @@ class Study:
         design = self.initial - len(context.codes) if opening else 0
         want, cheap = max(self.batch, design) if self._batches else self.initial, False
         codes = np.array(self.problem.anchors if opening else (), dtype=np.int64)
-        codes = context.admit(codes.reshape(-1, self.problem.domain.dimension))[:want]
+        codes = codes.reshape(-1, self.problem.domain.dimension)
+        if not self._batches and self.first is not None:
+            want = max(want, len(self.first))
+            codes = np.concatenate([self.problem.domain.check(self.first), codes])
+        codes = context.admit(codes)[:want]
         self.report = None
         if self._batches and len(context.codes) and design <= 0:
             with single_threaded():
@@ -224,6 +240,7 @@ class Study:
             "batch": self.batch,
             "strategy": self.strategy.name,
             **({"changes": [at for at, _ in self._changes]} if self._changes else {}),
+            **({"first": self.first.tolist()} if self.first is not None else {}),
             "trials": [trial.to_json() for trial in self.trials],
         }
 
@@ -250,12 +267,13 @@ class Study:
             sizes = {key: int(state[key]) for key in ("seed", "initial", "batch")}
             trials = [Trial.from_json(entry) for entry in state["trials"]]
             changes = [int(at) for at in state.get("changes", ())]
+            first = np.array(state["first"], dtype=np.int64) if "first" in state else None
         except (KeyError, TypeError, ValueError) as error:
             raise RestoreError(f"the state cannot be read: {error!r}") from error
         if len(changes) != len(earlier):
             raise RestoreError(f"the state's problem changed {len(changes)} times; give the earlier problems")
         phases = list(zip(changes, earlier, strict=True))
-        return cls.restore(problem, strategy, trials=trials, earlier=phases, **sizes)
+        return cls.restore(problem, strategy, trials=trials, earlier=phases, first=first, **sizes)
 
     @classmethod
     def restore(
@@ -268,6 +286,7 @@ class Study:
         initial: int = 10,
         batch: int = 5,
         earlier: Sequence[tuple[int, Problem]] = (),
+        first: IntArray | None = None,
     ) -> Study:
         """The study as it was when `trials` had finished, the batch in flight included.
 
@@ -283,12 +302,13 @@ class Study:
             batch: Its batch size.
             earlier: Where the problem changed, the problems before `problem`, each with the number of the trial at
                 which `change` ended it, ascending.
+            first: Codes that its first batch began with.
 
         Raises:
             RestoreError: When the trials are not what these settings would have proposed.
         """
         phases = [*earlier, (None, problem)]
-        study = cls(phases[0][1], strategy, seed=seed, initial=initial, batch=batch)
+        study = cls(phases[0][1], strategy, seed=seed, initial=initial, batch=batch, first=first)
         journal: dict[int, Trial] = {}
         for trial in trials:
             if trial.number in journal:

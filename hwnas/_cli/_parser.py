@@ -215,6 +215,11 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         help="a trial that takes longer fails (default: no limit); evaluates in a worker process, which is killed",
     )
     command.add_argument("--evaluation-threads", type=int, help="of one evaluation (default: by the cores and workers)")
+    search.add_argument(
+        "--warm-start",
+        metavar="RUN",
+        help="begin with the trials of another run, which count among the samples (another strategy or other budgets)",
+    )
     search.add_argument("--proposals", type=int, default=5, help="proposed at once; more workers idle (default 5)")
     command = parser.add_argument_group("output")
     command.add_argument("--out", default="runs/latest", help="run directory (default runs/latest)")

@@ -92,6 +92,7 @@ class Evaluator(ABC):
         trains: whether networks have weights here (`trained_weights`, `test_accuracy`).
         in_order: whether a value depends on the networks that were evaluated before, so that none can be evaluated at
             the same time.
+        shares_weights: whether a value depends on the whole space, since its networks share weights.
         cost: what networks cost where they will run; None for their MACs. May be set before `prepare`.
     """
 
@@ -99,6 +100,7 @@ class Evaluator(ABC):
     measure: str = "accuracy"
     trains: bool = False
     in_order: bool = False
+    shares_weights: bool = False
     cost: CostFunction | None = None
 
     @property

@@ -42,6 +42,7 @@ class SupernetEvaluator(Evaluator):
 
     name = "supernet"
     trains = True
+    shares_weights = True
 
     def __init__(
         self,
