@@ -47,6 +47,6 @@ def doubt(name: str, searched: float, tested: float, validation: int, test: int,
     if abs(searched - tested) <= allowed:
         return None
     return (
-        f"warning: {name} has a test accuracy of {tested:.2%} and had {searched:.2%} in the search; chance allows a "
+        f"{name} has a test accuracy of {tested:.2%} and had {searched:.2%} in the search; chance allows a "
         f"difference of {allowed:.2%}: the test images are of another kind, or the weights were damaged"
     )

@@ -225,7 +225,7 @@ def described(network: Network, budgets: Mapping[str, float]) -> str:
 
 
 def shortcomings(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:
-    """What people must know of a run's networks: which are over the budget, and which others beat."""
+    """What people must know of a run's networks: which are over the budget, beaten by others, or doubtful."""
     found = []
     over = [(n, failed) for n in networks if (failed := overruns(n, budgets))]
     if over:
@@ -237,7 +237,7 @@ def shortcomings(networks: Sequence[Network], budgets: Mapping[str, float]) -> l
     if beaten:
         told = ", ".join(f"{n['id']} by {n['dominated_by']}" for n in beaten)
         found.append(f"{len(beaten)} of {len(networks)} networks are beaten in all that counts, as measured: {told}")
-    return found
+    return [*found, *(str(n["doubt"]) for n in networks if n.get("doubt"))]
 
 
 def error_lines(networks: Sequence[Network]) -> list[str]:

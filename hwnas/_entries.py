@@ -132,6 +132,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "torch_accuracy": _maybe(_fraction),
     "final_validation_accuracy": _maybe(_fraction),
     "dominated_by": _maybe(_named(_ID)),
+    "doubt": _text,
     "score": _score,
     "images": lambda value: isinstance(value, dict) and all(map(_maybe(_count), value.values())),
     "latency_ms": _latency,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._agreement import doubt
 from hwnas._delivered import judge, remarks, written_ms, written_test
 from hwnas._entries import digest_of
 from hwnas._errors import RunError
@@ -85,6 +86,8 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
             entry["final_validation_accuracy"] = found
             entry["images"]["final_validation"] = len(data.validation)
         entry["torch_accuracy"] = parts.evaluator.test_accuracy(winner.arch)
+        if (why := _doubt(entry, len(parts.journal.records), run.settings.finalize)) is not None:
+            entry["doubt"] = why
         entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
         entries.append(entry)
         progress(f"{winner.id}: test accuracy {written_test(entry)}, {_told(entry['latency_ms'])}")
@@ -99,6 +102,14 @@ def write_judged(parts: Parts, entries: Sequence[dict[str, Any]], progress: Prog
     parts.run.write_pareto(entries)
     for line in remarks(entries, settings.budgets):
         progress(line)
+
+
+def _doubt(entry: Mapping[str, Any], trials: int, finalize: str) -> str | None:
+    """Why a network that was not trained any further is not believed to do what it did in the search."""
+    images, searched = entry["images"], entry["validation_accuracy"]
+    if finalize != "none" or searched is None or images["validation"] is None:
+        return None
+    return doubt(entry["id"], searched, entry["torch_accuracy"], images["validation"], images["test"], trials)
 
 
 def validation_images(parts: Parts) -> int | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hwnas._agreement import doubt
 from hwnas._effort import SampleTimes, announced
 from hwnas._errors import HwnasError
 from hwnas._finalize import finalized
@@ -24,7 +23,6 @@ from hwnas._troubles import Troubles
 from hwnas._warm_start import copy_training
 from hwnas._watch import Clock, Interrupted, Lines, Progress, Unbroken, Watcher, every
 from hwnas._workers import Job, Kit, Outcome, WorkerPlan, Workers, make_workers, settle, torch_threads
-from hwnas.data import ImageData
 from hwnas.evaluators import Evaluation
 from search import Proposal, RestoreError, Study, Trial
 
@@ -108,32 +106,13 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerP
         entries = [known_costs(winner, parts.space, parts.costs) for winner in winners]
         write_judged(parts, entries, progress)
     else:
-        entries = hand_over(finalized(parts, winners, progress, every(10.0, progress)), winners, progress)
-        _warn(parts, parts.data, entries, len(study.trials), progress)
+        hand_over(finalized(parts, winners, progress, every(10.0, progress)), winners, progress)
     from hwnas._report import write_report
 
     if why := write_report(run, study, parts.space):
         progress(why)
     run.finish(len(study.trials))
     return study
-
-
-def _warn(parts: Parts, data: ImageData, entries: Sequence[Mapping[str, Any]], trials: int, progress: Progress) -> None:
-    """Say where a network that was not trained any further does otherwise on the test part than in the search."""
-    if parts.run.settings.finalize != "none":
-        return
-    for entry in entries:
-        if entry["validation_accuracy"] is not None:
-            line = doubt(
-                entry["id"],
-                entry["validation_accuracy"],
-                entry["torch_accuracy"],
-                len(data.validation),
-                len(data.test),
-                trials,
-            )
-            if line is not None:
-                progress(line)
 
 
 def _workers(parts: Parts, plan: WorkerPlan, progress: Progress) -> Workers:

@@ -299,7 +299,9 @@ def test_the_hand_over_judges_and_says_so(tmp_path, monkeypatch, finalize):
     settings = SearchSettings(space="nasbench201", budgets={"latency_ms": 2.0, "macs": 1e9}, finalize=finalize)
     run = create_run(tmp_path / "run", settings, {"evaluator": evaluator.settings})
     absent = dict.fromkeys(("cheap", "strategy", "under", "problem"))
-    parts = Parts(run, None, SlowDevice(), space, data, evaluator, costs=SpaceCosts(space, None), known={}, **absent)
+    journal = SimpleNamespace(records=[{}] * 5)
+    monkeypatch.setattr("hwnas._handover.doubt", lambda name, *accuracies: f"{name} is odd")
+    parts = Parts(run, journal, SlowDevice(), space, data, evaluator, costs=SpaceCosts(space, None), known={}, **absent)
     archs = list(dict.fromkeys(space.sample(4, np.random.default_rng(1))))[:2]
     winners = [Winner(i, arch, {"accuracy": 0.3 + i / 10, "latency_ms": 1.5 + i / 10}) for i, arch in enumerate(archs)]
     said = []
@@ -310,6 +312,8 @@ def test_the_hand_over_judges_and_says_so(tmp_path, monkeypatch, finalize):
     final = {"final_validation": len(data.validation)} if finalize == "train" else {}
     assert entries[0]["images"] == {"test": len(data.test), "validation": len(data.validation), **final}
     assert ("final_validation_accuracy" in entries[0]) == (finalize == "train")
+    assert [n.get("doubt") for n in entries] == (["t0000 is odd", "t0001 is odd"] if finalize == "none" else [None] * 2)
+    assert ("t0001 is odd" in said) == (finalize == "none")
     if finalize == "none":  # both take 3 ms, and the second has the better validation accuracy
         assert [n["dominated_by"] for n in entries] == ["t0001", None]
     assert any(line.startswith("no network keeps the budget: t0000: latency 3 ") for line in said)

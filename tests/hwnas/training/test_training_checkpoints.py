@@ -89,6 +89,6 @@ def test_chance_is_no_warning():
 
 def test_damaged_weights_are_a_warning():
     line = doubt("t0012", 0.92, 0.10, 200, 400, 50)
-    assert line.startswith("warning: t0012 has a test accuracy of 10.00% and had 92.00% in the search; chance allows")
+    assert line.startswith("t0012 has a test accuracy of 10.00% and had 92.00% in the search; chance allows")
     assert doubt("t1", 0.3, 0.9, 200, 400, 50) is not None
     assert doubt("t1", 0.9, 0.1, 0, 400, 50) is None
