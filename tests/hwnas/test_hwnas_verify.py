@@ -6,11 +6,10 @@ from collections import Counter
 import pytest
 from simulated_device import AdditiveBackend
 
-from hwnas import HwnasError, SearchSettings
+from hwnas import HwnasError
 from hwnas._cli import main
 from hwnas._draw import draw_networks
-from hwnas._given import Given
-from hwnas._prepare import _table as search_table
+from hwnas._prepare import _require_grade
 from hwnas._tables import find_table
 from hwnas._verify import verify_table
 from hwnas.spaces import make_space
@@ -146,17 +145,7 @@ def test_merge_command(table, tmp_path, capsys):
     assert capsys.readouterr().out == f"{len(table.entries)} prices and 84 networks in {target}\n"
 
 
-class NewRun:
-    """A run directory without trials."""
-
-    def __init__(self, path, **settings):
-        self.path, self.settings = path, SearchSettings(**settings)
-
-    def has_trials(self):
-        return False
-
-
-def test_an_unusable_table_is_used_only_where_it_is_asked_for(table, tmp_path, monkeypatch):
+def test_an_unusable_table_is_used_only_where_it_is_asked_for(table, tmp_path):
     environment = {**table.environment, "calibration_op_drift": 1.69}
     bad, good, said = dataclasses.replace(table, environment=environment), table, []
     for name, one in (("bad", bad), ("good", good)):
@@ -165,12 +154,10 @@ def test_an_unusable_table_is_used_only_where_it_is_asked_for(table, tmp_path, m
     (tmp_path / "good.json").unlink()
     assert find_table(SPACE, device(), tmp_path) is None
     loaded = load_table(tmp_path / "bad.json")
-    monkeypatch.setattr("hwnas._prepare._found_or_built", lambda *rest: loaded)
     with pytest.raises(HwnasError, match=r"bad.json: quality of the table: unusable: the reference op drifted by 169%"):
-        search_table(NewRun(tmp_path), SPACE, device(), said.append, Given())
-    assert not (tmp_path / "table.json").exists()
-    asked = NewRun(tmp_path, table=str(tmp_path / "bad.json"))
-    assert search_table(asked, SPACE, device(), said.append, Given()).networks == bad.networks
+        _require_grade(loaded, asked=False, progress=said.append)
+    assert said == []
+    _require_grade(loaded, asked=True, progress=said.append)
     assert any("is used since it was asked for" in line for line in said)
 
 
