@@ -163,7 +163,7 @@ class SearchSettings:
             found = cls(**{**record, "minimize": tuple(minimize)})
             _require_types(found)
             return found
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
             raise RunError(f"the run's settings cannot be read: {error!s:.200}") from None
 
 
