@@ -62,7 +62,7 @@ class Check:
         """JSON-able."""
         return {
             "upper": self.upper,
-            "value": self.value,
+            "value": None if math.isnan(self.value) else self.value,
             "half_width": self.half_width,
             "measured": self.measured,
             "within": self.within,
@@ -115,7 +115,8 @@ def beaten_by(networks: Sequence[Network], costs: Sequence[str]) -> list[str | N
     for cost in costs:
         columns.append([-latency_of(n) if cost == "latency_ms" else -float(n.get(cost, math.nan)) for n in networks])
     points = np.array(columns, dtype=np.float64).T
-    front = nondominated(points)
+    points = points[:, ~np.isnan(points).any(axis=0)]  # what is not known of all compares none of them
+    front = nondominated(points) if points.shape[1] else np.ones(len(networks), dtype=bool)
     found: list[str | None] = []
     for point, kept in zip(points, front, strict=True):
         better = front & (points >= point).all(axis=1) & (points > point).any(axis=1)

@@ -147,7 +147,7 @@ class SampleTimes:
     ) -> None:
         self._samples, self._say, self._now = samples, say, now
         self._last, self._took = now(), list[float]()
-        self._due = {done + _FIRST_TRIALS, done + max(_FIRST_TRIALS, (samples - done) // 10)}
+        self._due = {_FIRST_TRIALS, max(_FIRST_TRIALS, (samples - done) // 10)}
 
     def finished(self, done: int) -> None:
         """One more evaluation is finished: `done` in all."""
@@ -155,7 +155,7 @@ class SampleTimes:
         self._took.append(moment - self._last)
         self._last = moment
         left = self._samples - done
-        if done in self._due and statistics.fmean(self._took) * left >= _WORTH_S:
+        if len(self._took) in self._due and statistics.fmean(self._took) * left >= _WORTH_S:
             by = f"by the {len(self._took)} so far"
             self._say(f"the other {left} samples take {written_range(self._took, left)}, {by}")
 

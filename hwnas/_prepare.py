@@ -22,7 +22,7 @@ from hwnas._settings import SearchSettings
 from hwnas._space_costs import COSTS, SpaceCosts
 from hwnas._strategies import make_strategy
 from hwnas._tables import build_table, default_table_path, find_table, require_coverage
-from hwnas._warm_start import WarmStart, find_warm_start, require_warm_start
+from hwnas._warm_start import WarmStart, find_warm_start
 from hwnas._watch import Progress
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, latency_unit, make_evaluator
@@ -95,7 +95,6 @@ def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Give
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
     """
     require_plain(settings.as_dict())
-    require_warm_start(settings.warm_start)
     Run.check(out, settings)
     strategy = given.strategy or make_strategy(settings.strategy_name)
     if given.backend is None:

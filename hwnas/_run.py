@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from hwnas._settings import SearchSettings, require_budgets
 from latency_tables import JournalInUseError, content_hash, read_json, write_atomic
 
 _JOURNAL = "trials.jsonl"
-_MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe")
+_MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe", "warm_start")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -173,6 +173,7 @@ class Run:
         before = SearchSettings.from_dict(record["settings"])  # with defaults for what an older hwnas did not know
         self._require_same(before, record["identity"] if compare_identity else None)
         self._take_over(record)
+        self.settings = replace(self.settings, warm_start=before.warm_start)  # as it was begun
         if dict(before.budgets) != dict(self.settings.budgets):
             self.phases.append(Phase(sys.maxsize, before.budgets))
 
@@ -192,15 +193,15 @@ class Run:
                 continue  # the same images, however their place is written
             if name not in _MAY_CHANGE and old.get(name) != new[name]:
                 raise RunError(
-                    f"{self.path} holds a search with {name} {_short(old.get(name))}, this one has "
-                    f"{_short(new[name])}; choose another --out"
+                    f"{self.path} holds a search with {name} {shortened(old.get(name))}, this one has "
+                    f"{shortened(new[name])}; choose another --out"
                 )
-        there, here = _flat(identity or {}), _flat(self.identity)
+        there, here = flat(identity or {}), flat(self.identity)
         for name in sorted({*there, *here}) if identity is not None else ():
             if there.get(name) != here.get(name):
                 raise RunError(
-                    f"{self.path} holds a search with {name} {_short(there.get(name))}, this one has "
-                    f"{_short(here.get(name))}; the data or the defaults have changed, choose another --out"
+                    f"{self.path} holds a search with {name} {shortened(there.get(name))}, this one has "
+                    f"{shortened(here.get(name))}; the data or the defaults have changed, choose another --out"
                 )
 
     def _require_there(self) -> None:
@@ -341,21 +342,22 @@ def _phases_of(path: Path, record: Mapping[str, Any]) -> list[Phase]:
     return found
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings under dotted names."""
     found: dict[str, Any] = {}
     for name, value in tree.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return found
 
 
 def _data_content(identity: Mapping[str, Any]) -> str | None:
     """The fingerprint of the data in what settings stand for."""
-    flat = _flat(identity)
-    found = flat.get("data", flat.get("evaluator.data"))
+    facts = flat(identity)
+    found = facts.get("data", facts.get("evaluator.data"))
     return found if isinstance(found, str) and _SHA256.match(found) else None
 
 
-def _short(value: object) -> str:
+def shortened(value: object) -> str:
+    """As much of a value as fits into a line."""
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -66,7 +66,7 @@ def conduct(
     with Foreign("a space, evaluator or strategy"):
         parts = prepare(settle(settings, out, plan, watcher.line), out, watcher.line, given, parallel=plan.apart)
     journal = parts.journal
-    threads = None if plan.apart else parts.run.settings.evaluation_threads
+    threads = None if plan.parallel else parts.run.settings.evaluation_threads
     try:
         with torch_threads(threads), Foreign("a space, evaluator or strategy"):
             study = _search(parts, journal, watcher, plan)
@@ -184,23 +184,26 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
 
     while done < samples and (proposals := _asked(study)):
         wanted = proposals if proposals[0].cheap else proposals[: samples - done]
-        taken = [proposal for proposal in wanted if _value_before(parts, proposal) is not None]
-        for proposal in taken:
-            keep(_take_over(study, proposal, parts))
-        if taken:
-            watcher.line(f"{len(taken)} trials are those of {parts.warm.source if parts.warm else ''}")
-            done += len(taken)
-            times = SampleTimes(done, samples, watcher.line)
-        wanted = [proposal for proposal in wanted if proposal not in taken]
+        before = [_value_before(parts, proposal) for proposal in wanted]
         archs = [parts.space.decode(one.codes) for one in wanted]
-        pairs = zip(wanted, archs, strict=True)
-        jobs = [Job(one.number, arch, one.cheap, parts.space.format(arch)) for one, arch in pairs]
-        for proposal, outcome in zip(wanted, workers.evaluate(jobs), strict=True):
-            for record in troubles.passed(_finish(study, proposal, outcome, parts), outcome):
-                keep(record)
-            if not proposal.cheap:
-                done += 1
+        jobs = [
+            Job(one.number, arch, one.cheap, parts.space.format(arch))
+            for one, arch, value in zip(wanted, archs, before, strict=True)
+            if value is None
+        ]
+        outcomes = iter(workers.evaluate(jobs) if jobs else ())
+        for proposal, value in zip(wanted, before, strict=True):
+            outcome = next(outcomes) if value is None else Outcome(Evaluation(value), None, 0.0)
+            record = _finish(study, proposal, outcome, parts)
+            if value is not None and parts.warm is not None:
+                record["from"] = parts.warm.source
+            for passed in troubles.passed(record, outcome):
+                keep(passed)
+            done += not proposal.cheap
+            if value is None and not proposal.cheap:
                 times.finished(done)
+        for _ in outcomes:
+            raise AssertionError("more outcomes than jobs")
     for record in troubles.end():
         keep(record)
 
@@ -210,15 +213,6 @@ def _value_before(parts: Parts, proposal: Proposal) -> float | None:
     if parts.warm is None or proposal.cheap:
         return None
     return parts.warm.trials.get(parts.space.format(parts.space.decode(proposal.codes)))
-
-
-def _take_over(study: Study, proposal: Proposal, parts: Parts) -> dict[str, Any]:
-    """Tell the study what another run has found; returns the trial's journal line."""
-    value = _value_before(parts, proposal)
-    assert value is not None
-    assert parts.warm is not None
-    outcome = Outcome(Evaluation(value), None, 0.0)
-    return {**_finish(study, proposal, outcome, parts), "from": parts.warm.source}
 
 
 def _asked(study: Study) -> list[Proposal]:
@@ -252,7 +246,13 @@ def _winners(study: Study, parts: Parts) -> list[Winner]:
     """At most ten networks of the front, spread along it, from cheap to dear."""
     front = list(study.front())
     costs = [trial.values[study.problem.objectives[1].name] for trial in front]
-    return [
-        Winner(front[i].number, parts.space.decode(front[i].codes), dict(front[i].values))
-        for i in spread_along(costs, FINALISTS)
-    ]
+    chosen = [front[i] for i in spread_along(costs, FINALISTS)]
+    return [Winner(trial.number, parts.space.decode(trial.codes), _known_values(trial, parts)) for trial in chosen]
+
+
+def _known_values(trial: Trial, parts: Parts) -> dict[str, float]:
+    """A trial's objectives, and its latency where that is a column of a benchmark table and no objective."""
+    found = dict(trial.values)
+    if parts.run.settings.latency_column is not None and "latency_ms" not in found:
+        found["latency_ms"] = float(parts.known["latency_ms"](np.array([trial.codes], dtype=np.int64))[0])
+    return found

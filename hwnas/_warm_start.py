@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._errors import HwnasError, RunError, SpaceError
-from hwnas._run import Run
+from hwnas._errors import RunError, SpaceError
+from hwnas._run import Run, flat, shortened
 from hwnas._runs import journal_records
-from hwnas.evaluators import Evaluator
+from hwnas.evaluators import Evaluator, TableEvaluator
 from hwnas.spaces import Space
 from latency_tables import content_hash, read_json, read_regular, write_atomic
 
 FILE = "warm-start.json"
 _HASH = "content_hash"
 _CHECKPOINT = "evaluator/supernet.pt"
+_FACTS = ("evaluator", "data", "measure")
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,29 @@ def find_warm_start(run: Run, source: str | None, space: Space, evaluator: Evalu
     Raises:
         RunError: the other run cannot be read, its values would come out otherwise here, or it has none.
     """
+    if run.has_trials():  # as it was begun, wherever the other run is now
+        if run.settings.warm_start is not None:
+            return _kept(run.path / FILE)
+        if source is not None:
+            raise RunError(f"{run.path} was begun without --warm-start; leave it out, or choose another --out")
+        return None
     if source is None:
         return None
-    if run.has_trials():
-        return _kept(run.path / FILE)
+    if not Path(source).is_dir():
+        raise RunError(f"--warm-start {source}: no such run; name the folder of a search (see `hwnas runs`)")
     other = Run.open(Path(source))
     _require_same_values(other, run, space, evaluator)
     found: dict[str, float] = {}
-    for record in journal_records(other):
-        value = record.get("values", {}).get(evaluator.measure)
-        text = _known_text(space, record.get("arch"))
-        if value is not None and not record.get("cheap") and text is not None:
-            found.setdefault(text, float(value))
+    for number, record in enumerate(journal_records(other), 1):
+        try:
+            value, cheap = dict(record["values"]).get(evaluator.measure), record.get("cheap", False)
+            text = None if cheap else _known_text(space, record["arch"])
+            if text is not None and value is not None:
+                found.setdefault(text, float(value))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+            raise RunError(
+                f"--warm-start {source}: line {number} of its trials.jsonl is damaged; leave it out"
+            ) from None
     if not found:
         raise RunError(f"--warm-start {source}: none of its trials is a network of this space; leave it out")
     return WarmStart(source, found)
@@ -107,34 +119,24 @@ def _require_same_values(other: Run, run: Run, space: Space, evaluator: Evaluato
     Raises:
         RunError: naming the first fact that differs.
     """
-    facts = ["evaluator", "data", "measure"]
+    where = f"--warm-start {other.path}"
+    if evaluator.in_order:
+        raise RunError(f"{where}: evaluator {evaluator.name} ends trainings by what earlier ones reached; leave it out")
     if evaluator.shares_weights:
-        facts.append("space")
-    if space.name != other.settings.space:
-        raise RunError(
-            f"--warm-start {other.path}: its space is {other.settings.space}, this search has {space.name}; "
-            "leave --warm-start out"
-        )
-    for fact in facts:
-        there, here = (_facts(fact, one.identity.get(fact)) for one in (other, run))
+        if not (other.path / _CHECKPOINT).is_file():
+            raise RunError(f"{where}: it has no {_CHECKPOINT}, whose weights its values are of; leave it out")
+        if "'sampling': 'uniform'" not in repr(evaluator.settings):
+            raise RunError(f"{where}: what bestup and worstup train depends on the latency table; leave it out")
+    if [one.settings.device.startswith("cuda") for one in (other, run)] in ([True, False], [False, True]):
+        raise RunError(f"{where}: one of the two trains on a GPU, so its values would come out otherwise; leave it out")
+    for fact in _FACTS if isinstance(evaluator, TableEvaluator) else (*_FACTS, "space"):
+        there, here = (flat({fact: one.identity.get(fact)}) for one in (other, run))
         for name in sorted({*there, *here}):
             if there.get(name) != here.get(name):
                 raise RunError(
-                    f"--warm-start {other.path}: its {name} is {_short(there.get(name))}, this search has "
-                    f"{_short(here.get(name))}, so its values would come out otherwise; leave --warm-start out"
+                    f"{where}: its {name} is {shortened(there.get(name))}, this search has "
+                    f"{shortened(here.get(name))}, so its values would come out otherwise; leave --warm-start out"
                 )
-
-
-def _facts(name: str, value: object) -> dict[str, object]:
-    """Nested facts under dotted names."""
-    if not isinstance(value, Mapping):
-        return {name: value}
-    return {key: item for part, inner in value.items() for key, item in _facts(f"{name}.{part}", inner).items()}
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _known_text(space: Space, text: object) -> str | None:
@@ -156,13 +158,3 @@ def _kept(path: Path) -> WarmStart:
     if mark != content_hash(body):
         raise RunError(f"{path} was changed after it was written; restore it or choose another --out")
     return found
-
-
-def require_warm_start(source: str | None) -> None:
-    """Refuse a name that is no folder before anything is loaded.
-
-    Raises:
-        HwnasError: there is no such folder.
-    """
-    if source is not None and not Path(source).is_dir():
-        raise HwnasError(f"--warm-start {source}: no such run; name the folder of a search (see `hwnas runs`)")

@@ -25,15 +25,18 @@ class Standing:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._seen = self.full = 0
+        self._settled = self.full = 0
+        self._in_flight: frozenset[int] = frozenset()
         self._front = np.empty((0, len(study.problem.objectives)))
         self.update()
 
     def update(self) -> None:
         """Takes in the trials that were told since the last time."""
         problem = self._study.problem
-        fresh = self._study.trials_from(self._seen)
-        self._seen += len(fresh)
+        behind = self._study.trials_from(self._settled)
+        fresh = [trial for trial in behind if trial.number not in self._in_flight]
+        new = self._study.settled - self._settled
+        self._settled, self._in_flight = self._study.settled, frozenset(trial.number for trial in behind[new:])
         self.full += sum(not trial.cheap for trial in fresh)
         good = [trial for trial in fresh if trial.ok and not trial.cheap and problem.feasible(trial.values)]
         if not good:

@@ -40,8 +40,8 @@ class Study:
         seed: Non-negative seed.
         initial: Size of the initial random design.
         batch: Size of the later batches.
-        first: Codes ``(n, d)`` that the first batch begins with, as many as there are; random ones fill it up to
-            `initial`.
+        first: Codes ``(n, d)`` that the first batch begins with, all that the constraints admit; random ones fill it up
+            to `initial`. Those that only later constraints admit are in the first batch under these.
 
     Raises:
         ProblemError: When a size or the seed is out of range.
@@ -78,8 +78,13 @@ class Study:
         return (*self._history.trials, *self._fresh())
 
     def trials_from(self, place: int) -> Sequence[Trial]:
-        """The finished trials without the first `place` of them, by number; costs no more than it gives."""
-        return [*self._history.trials[place:], *self._fresh()[max(0, place - len(self._history.trials)) :]]
+        """The finished trials behind the first `place` of the settled ones; costs no more than it gives."""
+        return [*self._history.trials[place:], *self._fresh()]
+
+    @property
+    def settled(self) -> int:
+        """Finished trials of whole batches."""
+        return len(self._history.trials)
 
     def _fresh(self) -> list[Trial]:
         return [self._told[number] for number in sorted(self._told)]
@@ -208,10 +213,11 @@ class Study:
         want, cheap = max(self.batch, design) if self._batches else self.initial, False
         codes = np.array(self.problem.anchors if opening else (), dtype=np.int64)
         codes = codes.reshape(-1, self.problem.domain.dimension)
-        if not self._batches and self.first is not None:
-            want = max(want, len(self.first))
-            codes = np.concatenate([self.problem.domain.check(self.first), codes])
-        codes = context.admit(codes)[:want]
+        if opening and self.first is not None:
+            codes = context.admit(np.concatenate([self.problem.domain.check(self.first), codes]))
+            want = max(want, len(codes))
+        else:
+            codes = context.admit(codes)[:want]
         self.report = None
         if self._batches and len(context.codes) and design <= 0:
             with single_threaded():

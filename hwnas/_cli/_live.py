@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from hwnas._text import json_text, printable
 from hwnas._watch import Lines, Status, Watcher
 
-_FIELDS = ("number", "arch", "values", "failed", "cheap", "seconds", "costs")
+_FIELDS = ("number", "arch", "values", "failed", "cheap", "seconds", "costs", "from")
 _EVERY_S = 0.2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,23 +30,29 @@ class Survivors:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._known: tuple[Context, Population, int] | None = None
+        self._known: tuple[Context, Population, int, Any] | None = None
 
-    def population(self, context: Context, survival: Any) -> Population:
-        """The population after the trials of a context."""
+    def population(self, context: Context, make_survival: Callable[[], Any]) -> Population:
+        """The population after the trials of a context.
+
+        Args:
+            context: With the trials.
+            make_survival: Gives an operator of pymoo's. Some remember what they have seen (NSGA-III's ideal and nadir
+                points), so one is kept along with the population that it has made.
+        """
         from pymoo.core.population import Population
 
         problem = pymoo_problem(context)
-        population, start, number = Population.empty(), 0, 0
+        population, start, number, survival = Population.empty(), 0, 0, make_survival()
         if self._known is not None and continues(context, self._known[0]):
-            before, population, number = self._known
+            before, population, number, survival = self._known
             start = len(before.codes)
         for arrived in arrivals(context, start):
             merged = Population.merge(population, arrived)
             ties = np.random.default_rng(number)
             population = survival.do(problem, merged, n_survive=self._size, random_state=ties)
             number += 1
-        self._known = context, population, number
+        self._known = context, population, number, survival
         return population
 
 
@@ -68,7 +75,7 @@ class NSGA2:
         """Offspring of the current population."""
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
-        parents = self._survivors.population(context, RankAndCrowding())
+        parents = self._survivors.population(context, RankAndCrowding)
 
         def pairs(k: int) -> IntArray:
             return _tournament(parents, 2 * k, rng).reshape(k, 2)

@@ -48,9 +48,12 @@ class NSGA3:
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
         objectives = len(context.problem.objectives)
-        survival: Any = RankAndCrowding()
-        if objectives > 1:
-            survival = ReferenceDirectionSurvival(reference_directions(objectives, self.population))
+
+        def survival() -> Any:
+            if objectives == 1:
+                return RankAndCrowding()
+            return ReferenceDirectionSurvival(reference_directions(objectives, self.population))
+
         parents = self._survivors.population(context, survival)
 
         def pairs(k: int) -> IntArray:

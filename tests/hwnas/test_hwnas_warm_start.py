@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from cells import arguments, search, trials_of
 
@@ -36,8 +37,8 @@ def test_a_search_goes_on_without_the_other_run_and_ends_the_same(csv, tmp_path)
     before = search(csv, tmp_path / "a", samples=12, strategy="random")
     search(csv, tmp_path / "whole", "--warm-start", before, samples=30)
     search(csv, tmp_path / "parts", "--warm-start", before, samples=16)
-    shutil.move(before, tmp_path / "elsewhere")
-    before.mkdir()
+    shutil.rmtree(before)
+    search(csv, tmp_path / "parts", samples=18)
     search(csv, tmp_path / "parts", "--warm-start", before, samples=30)
     whole, parts = (trials_of(tmp_path / name) for name in ("whole", "parts"))
     assert [trial["codes"] for trial in whole] == [trial["codes"] for trial in parts]
@@ -53,6 +54,31 @@ def test_few_trials_are_filled_up_and_what_breaks_the_budget_is_left_out(csv, tm
     assert [trial["number"] for trial in trials] == list(range(15))
 
 
+def test_a_tight_budget_leaves_the_rest_to_the_strategy(csv, tmp_path):
+    before = search(csv, tmp_path / "a", samples=100, strategy="random", budget=None)
+    after = search(csv, tmp_path / "b", "--warm-start", before, samples=60, budget="4ms")
+    within = sum(trial["values"]["latency_ms"] <= 4 for trial in trials_of(before))
+    assert 10 < within < 40
+    random = search(csv, tmp_path / "c", samples=60, strategy="random", budget="4ms")
+    new = [trial["values"]["accuracy"] for trial in trials_of(after) if "from" not in trial]
+    drawn = [trial["values"]["accuracy"] for trial in trials_of(random)]
+    assert len(new) == 60 - within
+    assert np.mean(new) > np.mean(drawn) + np.std(drawn) / 2  # chosen, not drawn
+
+
+def test_budgets_that_change_later_find_the_rest_of_the_trials_and_leave_no_gap(csv, tmp_path):
+    before = search(csv, tmp_path / "a", samples=60, strategy="random", budget=None)
+    first = [trial["arch"] for trial in trials_of(before)]
+    out = search(csv, tmp_path / "b", "--warm-start", before, samples=12, budget="3ms")
+    for samples, budget in ((40, "5ms"), (50, "4ms"), (90, None), (95, "8ms")):
+        search(csv, out, samples=samples, budget=budget)
+        assert [trial["number"] for trial in trials_of(out)] == list(range(samples))
+    taken = [trial["arch"] for trial in trials_of(out) if "from" in trial]
+    assert len(set(taken)) == len(taken)
+    assert set(taken) <= set(first)
+    assert len(taken) > 40
+
+
 def test_what_would_have_been_evaluated_otherwise_is_refused(csv, tmp_path, capsys):
     before = search(csv, tmp_path / "a", samples=5, strategy="random")
     other = tmp_path / "other.csv"
@@ -66,7 +92,7 @@ def test_what_would_have_been_evaluated_otherwise_is_refused(csv, tmp_path, caps
     assert "is not a run of hwnas" in refused(csv, tmp_path / "b", capsys, "--warm-start", tmp_path)
     assert not (tmp_path / "b").exists()
     search(csv, tmp_path / "b", samples=12)
-    assert "with warm_start null" in refused(csv, tmp_path / "b", capsys, "--warm-start", before, samples=20)
+    assert "was begun without --warm-start" in refused(csv, tmp_path / "b", capsys, "--warm-start", before, samples=20)
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "gone"])

@@ -87,3 +87,37 @@ def test_a_status_looks_at_new_trials_alone(monkeypatch):
     monkeypatch.setattr(Context, "of", lambda *a: pytest.fail("all trials were looked at"))
     standing.update()
     assert (standing.front == front).all()
+
+
+def test_a_standing_counts_each_trial_once_however_they_are_told():
+    study = Study(toy_problem(), make_strategy("random"), seed=4)
+    standing = Standing(study)
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        proposals = study.ask()
+        for i in rng.permutation(len(proposals)):
+            study.tell(proposals[i].number, evaluate(proposals[i]))
+            if rng.random() < 0.7:
+                standing.update()
+    standing.update()
+    values = study.context().values
+    assert standing.full == len(study.trials)
+    assert standing.best == values[:, 0].max()
+    front = values[nondominated(values * study.problem.signs)]
+    assert set(map(tuple, standing.front)) == set(map(tuple, front))
+
+
+def test_nsga3_proposes_the_same_with_what_it_has_kept_and_without():
+    def proposals(fresh):
+        strategy, seen = make_strategy("nsga3"), []
+        study = Study(large_problem(), strategy, seed=1)
+        for _ in range(12):
+            if fresh:
+                study.strategy = make_strategy("nsga3")
+            batch = study.ask()
+            seen.append([one.codes for one in batch])
+            for proposal in batch:
+                study.tell(proposal.number, evaluate(proposal))
+        return seen
+
+    assert proposals(fresh=True) == proposals(fresh=False)
