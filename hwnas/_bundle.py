@@ -6,16 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas._devices import CPU_PRECISIONS
+from hwnas._devices import CPU_PRECISIONS, require_batch
 from hwnas._draw import DRAWING, draw_networks, draw_networks_as_before
 from hwnas._errors import HwnasError
 from hwnas._tables import require_drawing
 from hwnas.spaces import Space, make_space
 from latency_tables import LatencyTable
 from profilers import SamplingSettings, read_result, table_of_result, write_bundle
-
-_MOST_NETWORKS = 100_000
-"""Held-out networks of a bundle; nobody measures more."""
 
 
 def make_bundle(
@@ -47,9 +44,9 @@ def make_bundle(
     """
     if setting["precision"] not in CPU_PRECISIONS:
         raise HwnasError(f"--precision {setting['precision']} is not for a bundle; choose from fp32, int8")
-    for option in ("threads", "batch"):
-        if setting[option] < 1:
-            raise HwnasError(f"--{option} must be at least 1, not {setting[option]}")
+    if setting["threads"] < 1:
+        raise HwnasError(f"--threads must be at least 1, not {setting['threads']}")
+    require_batch(setting["batch"])
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise HwnasError(f"{folder} is not an empty folder; choose another -o")
     try:
@@ -76,17 +73,24 @@ def import_result(path: Path) -> LatencyTable:
     result = read_result(path)
     about = result["job"].get("about")
     try:
-        networks, seed = about["networks"], about["seed"]
-        if type(networks) is not int or type(seed) is not int or networks > _MOST_NETWORKS:
-            raise ValueError("no numbers of networks and of a seed")
+        networks, seed, name, given = (about[key] for key in ("networks", "seed", "space", "space_settings"))
+        if any(type(number) is not int for number in (networks, seed)) or not isinstance(given, dict):
+            raise ValueError("no numbers of networks and of a seed, or no settings")
         require_drawing(networks, seed)
-        space = make_space(str(about["space"]), **about["space_settings"])
+    except (KeyError, TypeError, ValueError, HwnasError):
+        raise _damaged(path) from None
+    try:
+        space = make_space(str(name), **given)  # that of a plug-in may not be installed here, and says so
         draw = draw_networks if about.get("drawing") == DRAWING else draw_networks_as_before
         drawn = draw(space, networks, seed)
-    except (KeyError, TypeError, ValueError, OverflowError, HwnasError):
-        raise HwnasError(f"{path} is damaged; bring result.json back from the device again") from None
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise _damaged(path) from None
     named = {"name": space.name, "settings": space.settings}
     return table_of_result(result, space.ops(), drawn, space=named, source=str(path))
+
+
+def _damaged(path: Path) -> HwnasError:
+    return HwnasError(f"{path} is damaged; bring result.json back from the device again")
 
 
 def import_table(result: str | Path, out: str | Path | None, *, force: bool) -> LatencyTable:

@@ -16,6 +16,9 @@ from hwnas._runs import PastRun, read_run, written_budgets, written_value
 from hwnas._text import printable
 from search import nondominated
 
+_MOST_LOG = 700.0
+"""Logarithm of what is nearly beyond a double."""
+
 FloatArray = npt.NDArray[np.float64]
 _TOLD = ("data", "device", "space", "evaluator")
 
@@ -120,7 +123,7 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
     span = np.where(high > low, high - low, 1.0)
     scaled = [(part - low) / span for part in axes]
     reference = low - BELOW * span
-    natural = np.concatenate([reference[:1], np.exp(-reference[1:])])
+    natural = np.concatenate([reference[:1], np.exp(np.minimum(-reference[1:], _MOST_LOG))])
     rows = zip(names, pasts, values, scaled, strict=True)
     return Comparison(objectives, natural, tuple(_compared(*row) for row in rows), tuple(_notes(names, pasts)))
 

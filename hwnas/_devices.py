@@ -25,6 +25,8 @@ CPU_PRECISIONS = ("fp32", "int8")
 CUDA_PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 CUDA_PROTOCOLS = ("host", "kernel")
 SSH = "ssh://"
+MOST_BATCH = 4096
+"""Images of one inference, as devices elsewhere take them too."""
 _RESERVED = ("cpu", "cuda", "ssh")
 """What names of our own devices begin with."""
 _DEFAULTS = {"threads": 1, "batch": 1, "precision": "fp32", "channels_last": False}
@@ -89,8 +91,7 @@ def make_backend(
         HwnasError: an unknown device, or an option that is out of range or not for this device.
         DeviceUnavailableError: the device or provider is not here, or the device cannot be reached.
     """
-    if batch < 1:
-        raise HwnasError(f"--batch must be at least 1, not {batch}")
+    require_batch(batch)
     found, processor = _CUDA.match(device), device == "cpu" or device.startswith(SSH)
     if not processor and found is None:
         given = {"threads": threads, "batch": batch, "precision": precision, "provider": provider}
@@ -123,6 +124,18 @@ def make_backend(
         batch=batch,
         image_channels=image_channels,
     )
+
+
+def require_batch(batch: int) -> None:
+    """Refuse what is no number of images of one inference.
+
+    Raises:
+        HwnasError: it is below 1 or above `MOST_BATCH`.
+    """
+    if batch < 1:
+        raise HwnasError(f"--batch must be at least 1, not {batch}")
+    if batch > MOST_BATCH:
+        raise HwnasError(f"--batch must be at most {MOST_BATCH}, got {float(min(batch, 10**300)):.6g}")
 
 
 def _plugin_backend(device: str, options: Mapping[str, Any], more: Mapping[str, Any]) -> Backend:

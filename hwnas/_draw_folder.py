@@ -16,12 +16,12 @@ from hwnas._errors import HwnasError
 from hwnas._fit import LEAST_SAMPLES, MOST_BATCH
 from hwnas._given import require_sound
 from hwnas._seeds import require_seed
+from hwnas._tables import MOST_NETWORKS
 from hwnas.spaces import Space, make_space
 from latency_tables import write_atomic
 from profilers import random_model
 
 NETWORKS = 12
-MOST_NETWORKS = 10_000
 _README = """Networks to be measured on a device, fastest first by a rough estimate.
 
 1. Copy this folder to the device. Where it has Python 3.9 or newer with numpy and onnxruntime, run there

@@ -173,9 +173,8 @@ def find_table(space: Space, backend: Backend, folder: Path | None = None) -> La
                 table = load_table(path)
             except TableFormatError:
                 continue
-            if table.grade.level == UNUSABLE:
-                continue
-            if dict(table.identity) == identity and not _unpriced(table, space):
+            fits = dict(table.identity) == identity and not _unpriced(table, space)
+            if fits and table.grade.level != UNUSABLE:  # grading takes longest
                 fitting.append(table)
         if fitting:
             return max(fitting, key=lambda table: table.created)

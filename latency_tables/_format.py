@@ -18,7 +18,6 @@ from latency_tables._validation import SPLITS, NetworkMeasurement
 
 FORMAT = "hwnas-latency-table"
 VERSION = CHECKED
-_MOST_BYTES = 2**28
 _LONGEST_MS, _SHORTEST_MS = 1e9, 1e-9
 """No inference takes twelve days, or less than a clock tick."""
 _MOST_AT_ONCE = 2**20

@@ -18,6 +18,8 @@ LEVELS = (GOOD, SHAKY, UNUSABLE)
 """From the best to the worst."""
 DRIFT = "calibration_op_drift"
 """Where a table's environment holds how far the reference op moved while it was measured."""
+DISTURBED = "disturbed_rounds"
+"""Where it holds in which share of the rounds something else used the machine."""
 HALVES = "split_half_median"
 """Where it holds what two halves of the rounds differ by, in the median."""
 
@@ -60,13 +62,16 @@ class _Limit:
 
 
 _DRIFT = _Limit(0.10, 0.50)
+_DISTURBED = _Limit(0.25)
 _UNSTABLE = _Limit(0.30)
 _HALVES = _Limit(0.05, 0.25)
 _FLOOR = _Limit(0.05, 0.25)
 _ERROR = _Limit(0.10, 0.30)
 _END = _Limit(0.15, 0.50)
-_OUTSIDE = _Limit(0.35)
-"""Of 90 % intervals a tenth should miss; of 20 networks a third do so by chance once in 400 times."""
+_BY_CHANCE = 1 / 400
+"""How often a table whose intervals are honest may be called shaky for them."""
+_LEAST_AT_AN_END = 3
+"""Networks that an end is judged by, at least."""
 
 
 def grade_table(
@@ -87,6 +92,8 @@ def grade_table(
     drift, halves = _share(environment.get(DRIFT)), _share(environment.get(HALVES))
     found.append(_DRIFT.judge(drift, f"the reference op drifted by {drift:.0%} while it was measured"))
     found.append(_HALVES.judge(halves, f"the same graph differs by {halves:.0%} between halves of the rounds"))
+    used = _share(environment.get(DISTURBED))
+    found.append(_DISTURBED.judge(used, f"something else used the machine in {used:.0%} of the rounds"))
     noisy = sum(entry.status == "unstable" for entry in entries)
     found.append(_UNSTABLE.judge(noisy / max(1, len(entries)), f"{noisy} of {len(entries)} prices are unstable"))
     if validation is not None:
@@ -101,15 +108,24 @@ def grade_table(
 
 def grade_validation(report: ValidationReport) -> Grade:
     """The grade by held-out networks alone."""
-    error, floor, outside = report.calibrated.mape, report.noise_floor.median, 1.0 - report.interval_coverage
+    error, floor = report.calibrated.mape, report.noise_floor.median
+    outside = round((1.0 - report.interval_coverage) * report.networks)
     found = [
         _ERROR.judge(error, f"held-out networks are off by {error:.0%} on average"),
         _FLOOR.judge(floor, f"the same network measured twice differs by {floor:.0%}"),
-        _OUTSIDE.judge(outside, f"{outside:.0%} of the held-out networks are outside their 90 % intervals"),
+        _judge_misses(outside, report.networks),
     ]
-    for end in report.ends:
+    for end in (end for end in report.ends if end.networks >= _LEAST_AT_AN_END):
         found.append(_END.judge(end.mape, f"the {end.name} of them are off by {end.mape:.0%}"))
     return _worst(found)
+
+
+def _judge_misses(outside: int, networks: int) -> Grade:
+    """The grade by how many networks are outside their 90 % intervals: shaky where chance would hardly do that."""
+    chance = sum(math.comb(networks, k) * 0.1**k * 0.9 ** (networks - k) for k in range(outside, networks + 1))
+    if chance >= _BY_CHANCE:
+        return Grade(GOOD)
+    return Grade(SHAKY, (f"{outside} of {networks} held-out networks are outside their 90 % intervals",))
 
 
 def _worst(grades: Iterable[Grade]) -> Grade:

@@ -59,7 +59,8 @@ class SampleJournal:
                 raise JournalError(f"{self.path} is not a journal of hwnas; move it away or choose another -o")
             if header != json.loads(json.dumps(self._header)):
                 raise JournalError(
-                    f"{self.path} holds samples of another device, setting or space; delete it or choose another -o"
+                    f"{self.path} holds samples of another device, setting, space or version of hwnas; delete it or "
+                    "choose another -o"
                 )
             for line in lines[1:]:
                 self._take(strict_json(line))

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from latency_tables import (
     HANDOVER,
     SESSION,
@@ -147,11 +149,17 @@ def _circumstances(steady: Steady) -> dict[str, object]:
     return {
         CALIBRATION_MS: calibration.quantile() * 1e3,
         "calibration_op_drift": drift(calibration),
-        "disturbed_rounds": float(disturbed(calibration).mean()),
+        "disturbed_rounds": _disturbed_share(steady),
         "speed_range": steady.range,
         "split_half_median": halves[0] if halves else None,
         "split_half_p90": halves[1] if halves else None,
     }
+
+
+def _disturbed_share(steady: Steady) -> float:
+    """Share of disturbed rounds, each pass by itself: its sessions are others, and may be slower throughout."""
+    passes = [steady.samples[name] for name in (CALIBRATION, again(CALIBRATION)) if name in steady.samples]
+    return float(np.mean([disturbed(one).mean() for one in passes]))
 
 
 def _entries(
@@ -250,12 +258,9 @@ def _notes(steady: Steady, entries: Mapping[Op, Entry]) -> list[str]:
             f"the machine's speed moved by {steady.range:.0%} while measuring; prices are those of its faster moments, "
             "so networks will take longer in the slower ones"
         )
-    share = float(disturbed(_both_passes(CALIBRATION, steady.samples)).mean())
+    share = _disturbed_share(steady)
     if share > MANY_DISTURBED:
-        notes.append(
-            f"something else used this machine in {share:.0%} of the rounds; up to half as many as there were have "
-            "been measured again"
-        )
+        notes.append(f"something else used this machine in {share:.0%} of the rounds, repeated ones included")
     moved = drift(_both_passes(CALIBRATION, steady.samples))
     if moved > DRIFT_ALARM:
         notes.append(

@@ -154,6 +154,7 @@ class Sampler:
         self._watched = [name for name in self._runnables if same_graph(name) == CALIBRATION]
         self.samples: dict[str, SampleSet] = dict(history or {})
         self.repeated = 0
+        self._resumed = any(self.samples[name].seconds for name in self._runnables if name in self.samples)
         self._moment = max([first_moment, *(one.moments[-1] + 1 for one in self.samples.values() if one.moments)])
 
     def choose_repeats(self) -> dict[str, int]:
@@ -202,13 +203,13 @@ class Sampler:
     def _measure_again(self, number: int) -> None:
         """As many rounds over everything as were disturbed, where those were many; half a sampling at most.
 
-        Whatever had stopped by then may have stopped in a disturbed stretch: it takes part, too.
+        Whatever had stopped by then may have stopped in a disturbed stretch: it takes part, too. A sampling that was
+        interrupted does without: its samples do not say which rounds were repeated ones.
         """
         most, began = self._settings.max_rounds // 2, self._now()
-        if not self._watched or len(self._runnables) == len(self._watched):
+        if self._resumed or not self._watched or len(self._runnables) == len(self._watched):
             return
-        bad = disturbed(self.samples[self._watched[0]])
-        if bad.sum() - self.repeated < MANY_DISTURBED * (len(bad) - self.repeated):
+        if disturbed(self.samples[self._watched[0]]).mean() < MANY_DISTURBED:
             return
         while self.repeated < min(most, int(disturbed(self.samples[self._watched[0]]).sum())):
             if self._now() - began > self._settings.max_seconds / 2:
@@ -256,9 +257,7 @@ class Sampler:
         """Take the looks of an earlier, interrupted sampling again; returns the number of its rounds."""
         rounds = max((len(self.samples[name].seconds) for name in self._runnables), default=0)
         for number in range(1, rounds + 1):
-            active = self._active()
-            self.repeated += not active
-            self._look(number, [name for name in active if len(self.samples[name].seconds) >= number])
+            self._look(number, [name for name in self._active() if len(self.samples[name].seconds) >= number])
         return rounds
 
     def _look(self, number: int, active: list[str]) -> None:

@@ -240,7 +240,7 @@ def _unpacked(data: str, scratch: Path) -> str:
         return data
     with tarfile.open(data) as archive:
         archive.extractall(scratch, filter="data")
-    return str(next(path.parent for path in sorted(scratch.rglob("train"))))
+    return str(next((path.parent for path in sorted(scratch.rglob("train"))), next(scratch.iterdir(), scratch)))
 
 
 def _write(path: Path, results: Sequence[Mapping[str, Any]]) -> None:

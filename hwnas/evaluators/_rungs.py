@@ -9,7 +9,7 @@ from typing import Any
 
 from hwnas._chain import Chain
 from hwnas._errors import EvaluatorError
-from latency_tables import LineJournal
+from latency_tables import LatencyTableError, LineJournal, read_regular
 
 
 def rung_epochs(epochs: int, eta: int) -> tuple[int, ...]:
@@ -65,7 +65,7 @@ class Rungs:
 
     def _read(self) -> list[Any]:
         try:
-            lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
+            lines = read_regular(self.path).split(b"\n")[:-1] if self.path.exists() else []
             return [self._chain.read(line) for line in lines]
         except (OSError, ValueError, RecursionError):
             raise self._damaged() from None
@@ -87,7 +87,7 @@ class Rungs:
         record = {"arch": arch, "epochs": epochs, "accuracy": accuracy, "goes_on": goes_on}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            journal = LineJournal(self.path, json.dumps(self._identity).encode("ascii"))
+            journal = LineJournal(self.path, json.dumps(self._identity).encode("ascii")[:-1])  # a hash follows
             try:
                 for entry in (record,) if self._begun else (self._identity, record):
                     journal.append(self._chain.written(entry))
@@ -96,6 +96,8 @@ class Rungs:
                 journal.close()
         except OSError as error:
             raise EvaluatorError(f"cannot write {self.path}: {error.strerror}") from None
+        except LatencyTableError as error:  # another process has it, or it is not ours
+            raise EvaluatorError(str(error)) from None
         self._begun = True
         self._take(arch, epochs, accuracy, goes_on)
         return goes_on

@@ -80,6 +80,10 @@ def load_checkpoint(path: Path, identity: Mapping[str, object], device: str = "c
         stored = torch.load(path, map_location=device, weights_only=True)
         found, state, version = stored["identity"], stored["state"], stored["format"]
         fits = stored.pop("sha256", None) == (content_digest(stored) if version == FORMAT else None)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except PermissionError as error:
+        raise EvaluatorError(f"checkpoint {path}: cannot be read ({error.strerror})") from None
     except Exception:  # flipped bits make torch and pickle raise all kinds of errors
         raise EvaluatorError(f"checkpoint {path}: damaged; remove it to train again") from None
     if version in (1, FORMAT) and not fits:

@@ -30,12 +30,11 @@ def begin(stream: IO[bytes]) -> int:
     if tuple(sys.version_info) < (3, 9):
         return say(old_python="%d.%d" % sys.version_info[:2])  # noqa: UP031
     order = json.loads(stream.readline().decode("ascii"))
-    home = os.path.expanduser(order["cache"])  # noqa: PTH111
+    home = os.path.realpath(os.path.expanduser(order["cache"]))  # noqa: PTH111 - nobody can lead it elsewhere from here on
     os.umask(0o077)
     try:
         if order["do"] == "clean":
             return say(removed=clean(home), folder=home)
-        home = os.path.realpath(home)  # from here on nobody can lead it elsewhere
         claim(home)
         runner = store(home, order["name"], stream, order["size"])
         os.chdir(home)
@@ -77,8 +76,9 @@ def require_safe(home: str) -> None:
         found = os.stat(folder)  # noqa: PTH116
         if found.st_uid not in (0, user):
             raise ValueError(home + " lies in " + folder + ", which belongs to another user" + ELSEWHERE)
-        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-            raise ValueError(home + " lies in " + folder + ", where everybody may write" + ELSEWHERE)
+        others = stat.S_IWOTH if found.st_gid == os.getgid() and found.st_uid == user else stat.S_IWOTH | stat.S_IWGRP
+        if found.st_mode & others and not found.st_mode & stat.S_ISVTX:
+            raise ValueError(home + " lies in " + folder + ", where other users may write" + ELSEWHERE)
 
 
 def clean(home: str) -> bool:
@@ -87,6 +87,7 @@ def clean(home: str) -> bool:
         return False
     if not is_marked(home):
         raise ValueError(home + " was not made by hwnas and is left alone")
+    require_safe(home)
     shutil.rmtree(home)
     return True
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cells import search
 from hypothesis import given
 from run_toys import create_run
 from test_hwnas_fuzz import change, quick, seeds
@@ -264,6 +265,27 @@ def test_entries_of_any_content_with_a_right_hash_end_in_a_network_or_one_line(f
     assert (code, err.getvalue().count("\n")) in ((0, 0), (2, 1)), err.getvalue()
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(["runs", str(run)]) == 0
+
+
+@pytest.mark.parametrize("budget", ["8ms", None])
+def test_latencies_of_a_column_count_where_they_are_no_objective(csv, tmp_path, capsys, budget):
+    out = search(csv, tmp_path / "run", "--minimize", "macs", samples=12, budget=budget)
+    networks = Run.open(out).pareto()
+    latencies = [one["latency_ms"]["predicted"] for one in networks]
+    assert all(0 < latency < 20 for latency in latencies)
+    if budget is not None:
+        assert all(one["within_budget"] for one in networks)
+        assert all(one["budgets"]["latency_ms"]["value"] <= 8 for one in networks)
+    assert pick_network(networks, "fastest", {})["latency_ms"]["predicted"] == min(latencies)
+
+
+def test_what_is_not_known_beats_nothing():
+    latency = {"predicted": None, "measured": None}
+    networks = [network(name, 0.5 + i / 10, None, latency_ms=latency) for i, name in enumerate("ab")]
+    assert beaten_by(networks, ["latency_ms"]).count(None) >= 1
+    assert pick_network(networks, "knee", {}) in networks
+    (check,) = checks(networks[0], {"latency_ms": 3.0})
+    assert check.as_dict()["value"] is None
 
 
 class Steady:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from test_tables_table import make_table
 
-from latency_tables import NetworkMeasurement, agreement, dump_table, parse_table
+from latency_tables import GOOD, SHAKY, NetworkMeasurement, agreement, dump_table, parse_table
 from latency_tables._calibration import fit_calibration, left_out_errors
+from latency_tables._grade import _judge_misses, grade_table
 from latency_tables._interval import fit_interval
 
 
@@ -148,3 +149,20 @@ def test_many_unstable_rows_make_a_table_shaky():
     table = drawn(4, 0.005)
     rows = {op: dataclasses.replace(entry, status="unstable") for op, entry in table.entries.items()}
     assert dataclasses.replace(table, entries=rows).grade.level == "shaky"
+
+
+@pytest.mark.parametrize(("networks", "most"), [(5, 3), (10, 4), (20, 6), (50, 12)])
+def test_intervals_are_blamed_only_for_what_chance_would_hardly_do(networks, most):
+    def level(outside):
+        return _judge_misses(outside, networks).level
+
+    assert [level(outside) for outside in (0, most - 1, most)] == [GOOD] * 3
+    assert level(most + 1) == SHAKY
+
+
+def test_a_machine_that_was_used_by_others_makes_a_shaky_table():
+    networks = [NetworkMeasurement(f"n{i}", "interval", 1.0 + i, 1.0 + i, 1.0 + i) for i in range(5)]
+    quiet, used = (grade_table({"disturbed_rounds": share}, [], networks, None) for share in (0.2, 0.5))
+    assert quiet.level == GOOD
+    assert used.level == SHAKY
+    assert used.reasons == ("something else used the machine in 50% of the rounds",)

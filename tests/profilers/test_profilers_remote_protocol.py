@@ -379,7 +379,7 @@ def test_a_cache_folder_where_others_rule_is_refused(tmp_path, monkeypatch):
     shared.mkdir()
     shared.chmod(0o777)
     assert bootstrap(shared / "cache", monkeypatch).endswith(
-        f"lies in {shared}, where everybody may write; name another folder with HWNAS_DEVICE_CACHE"
+        f"lies in {shared}, where other users may write; name another folder with HWNAS_DEVICE_CACHE"
     )
     shared.chmod(0o1777)  # as /tmp is: nobody can put another folder there
     assert bootstrap(shared / "cache", monkeypatch) == shared / "cache" / "runner-1.pyz"

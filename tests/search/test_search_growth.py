@@ -121,3 +121,22 @@ def test_nsga3_proposes_the_same_with_what_it_has_kept_and_without():
         return seen
 
     assert proposals(fresh=True) == proposals(fresh=False)
+
+
+@pytest.mark.parametrize(("upper", "size"), [(None, 38), (30.0, 10)])
+def test_a_first_batch_holds_what_the_constraints_admit_and_the_strategy_goes_on(upper, size):
+    problem = large_problem(upper=upper)
+    first = np.random.default_rng(0).integers(0, 4, (40, 30))
+    first[:3, 1:] = 0  # cheap ones
+    study = Study(problem, make_strategy("random"), seed=0, initial=10, batch=5, first=first)
+    batch = study.ask()
+    rows = problem.domain.canonical(first)
+    admitted = [tuple(row) for row in rows[problem.admissible(rows)].tolist()]
+    admitted = list(dict.fromkeys(admitted))
+    assert len(batch) == max(size, len(admitted))
+    assert [one.codes for one in batch[: len(admitted)]] == admitted
+    for proposal in batch:
+        study.tell(proposal.number, evaluate(proposal))
+    assert len(study.ask()) == 5
+    again = Study.from_state(problem, make_strategy("random"), study.state())
+    assert [one.codes for one in again.ask()] == [one.codes for one in study.ask()]
