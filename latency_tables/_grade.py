@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from latency_tables._table import Entry
     from latency_tables._validation import NetworkMeasurement, ValidationReport
 
-GOOD, SHAKY, UNUSABLE = "good", "shaky", "unusable"
+GOOD = "good"
+"""Grade of a table that nothing speaks against."""
+SHAKY = "shaky"
+"""Grade of a table whose predictions may be further off than it says."""
+UNUSABLE = "unusable"
+"""Grade of a table that a search takes only where it is asked for."""
 LEVELS = (GOOD, SHAKY, UNUSABLE)
 """From the best to the worst."""
 DRIFT = "calibration_op_drift"
