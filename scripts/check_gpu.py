@@ -119,7 +119,7 @@ def gpu_steps(out: Path, data: str) -> Iterator[Step]:
     kernel = table["tiny", "kernel", "fp32"]
     training = ("--data", data, "--data-limit", "12000", "--epochs", "5", "--recipe", "batch_size=512")
     where = ("--device", "cuda", "--protocol", "kernel", "--table", str(kernel), "--out", str(out / "run"))
-    search = (*HWNAS, "search", *where, *spaces["tiny"], "--samples", "40", *training)
+    search = (*HWNAS, "search", *where, *spaces["tiny"], "--resolution", "32", "--samples", "40", *training)
     yield Step("search", search, 150, lambda: run_figures(out / "run"), needs=kernel)
     yield profile("nasbench201", "kernel", "fp32", 150)
     yield profile("nasbench201", "host", "fp32", 200)
