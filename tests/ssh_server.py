@@ -147,8 +147,8 @@ class Killer(threading.Thread):
         self.rng, self.done, self.killed, self.over = np.random.default_rng(0), 0, [], False
         once = device._once
 
-        def counted(link, request, payload=b""):
-            answer = once(link, request, payload)
+        def counted(link, request, payload=b"", **limits):
+            answer = once(link, request, payload, **limits)
             self.done += {"ping": 1, "fastest": 15, "round": 15}.get(request["do"], 0)
             return answer
 

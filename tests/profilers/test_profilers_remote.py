@@ -108,9 +108,9 @@ def test_the_device_is_told_what_to_sweep(device, monkeypatch):
 
 
 def spy(asked, call):
-    def once(link, request, payload=b""):
+    def once(link, request, payload=b"", **limits):
         asked.append((request, len(payload)))
-        return call(link, request, payload)
+        return call(link, request, payload, **limits)
 
     return once
 
@@ -144,7 +144,11 @@ def test_a_profile_loses_nothing_when_connections_die_at_random(device, ssh_serv
     assert any(line.startswith(f"connection to {DEVICE} lost (") for line in said)
     lines = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
     rounds = [line for line in lines if "round" in line]
-    assert [line["round"] for line in rounds] == [*range(6), *range(6)]
+    numbers = [line["round"] for line in rounds]
+    second = numbers.index(0, 1)
+    for passed in (numbers[:second], numbers[second:]):  # six, and on a busy machine disturbed ones again
+        assert passed == list(range(len(passed)))
+        assert 6 <= len(passed) <= 9
     assert all(math.isfinite(s) and s > 0 for line in rounds for s in line["seconds"].values())
     backend.device.close()
     assert gone(device)
