@@ -184,11 +184,12 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
 
     while done < samples and (proposals := _asked(study)):
         wanted = proposals if proposals[0].cheap else proposals[: samples - done]
-        before = [_value_before(parts, proposal) for proposal in wanted]
         archs = [parts.space.decode(one.codes) for one in wanted]
+        texts = [parts.space.format(arch) for arch in archs]
+        before = [_value_before(parts, one, text) for one, text in zip(wanted, texts, strict=True)]
         jobs = [
-            Job(one.number, arch, one.cheap, parts.space.format(arch))
-            for one, arch, value in zip(wanted, archs, before, strict=True)
+            Job(one.number, arch, one.cheap, text)
+            for one, arch, text, value in zip(wanted, archs, texts, before, strict=True)
             if value is None
         ]
         outcomes = iter(workers.evaluate(jobs) if jobs else ())
@@ -208,11 +209,9 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
         keep(record)
 
 
-def _value_before(parts: Parts, proposal: Proposal) -> float | None:
-    """What another run has found for a proposal; None where it has to be evaluated."""
-    if parts.warm is None or proposal.cheap:
-        return None
-    return parts.warm.trials.get(parts.space.format(parts.space.decode(proposal.codes)))
+def _value_before(parts: Parts, proposal: Proposal, text: str) -> float | None:
+    """What another run has found for a proposal, whose architecture is `text`; None where it has to be evaluated."""
+    return None if parts.warm is None or proposal.cheap else parts.warm.trials.get(text)
 
 
 def _asked(study: Study) -> list[Proposal]:

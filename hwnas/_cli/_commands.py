@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._cli._output import progress_lines, save, say, say_json, write_file
-from hwnas._cli._spaces import space_settings
 from hwnas._errors import HwnasError
-from hwnas._options import search_option_names, search_settings
+from hwnas._options import search_option_names, search_settings, space_settings
 
 
 def run_fit(options: argparse.Namespace) -> None:
@@ -18,7 +17,7 @@ def run_fit(options: argparse.Namespace) -> None:
     from hwnas.spaces import make_space
 
     table = fit_table(
-        make_space(options.space, **space_settings(options)),
+        make_space(options.space, **space_settings(vars(options))),
         options.csv,
         latency_column=options.latency_column,
         device=options.device,

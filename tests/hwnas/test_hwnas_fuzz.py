@@ -48,21 +48,27 @@ def mutated(text, rng):
     return bytes(data)
 
 
-def change(tree, rng):
-    """Put something else in one place of a tree, or take it away."""
+def a_place(tree, rng):
+    """A container somewhere in a tree, its keys and one of them; no keys where the tree is empty."""
     while True:
         keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
         if not keys:
-            return
+            return tree, keys, None
         key = rng.choice(keys)
-        if isinstance(tree[key], dict | list) and tree[key] and rng.random() < 0.8:
-            tree = tree[key]
-            continue
-        if rng.random() < 0.2:
-            del tree[key]
-        else:
-            tree[key] = copy.deepcopy(rng.choice(ODD))
+        if not (isinstance(tree[key], dict | list) and tree[key] and rng.random() < 0.8):
+            return tree, keys, key
+        tree = tree[key]
+
+
+def change(tree, rng):
+    """Put something else in one place of a tree, or take it away."""
+    tree, keys, key = a_place(tree, rng)
+    if not keys:
         return
+    if rng.random() < 0.2:
+        del tree[key]
+    else:
+        tree[key] = copy.deepcopy(rng.choice(ODD))
 
 
 def read_or_refused(read, *errors):

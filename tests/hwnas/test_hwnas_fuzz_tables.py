@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simulated_device import AdditiveBackend
+from test_hwnas_fuzz import a_place
 
 from hwnas import HwnasError, SearchSettings
 from hwnas._cli import main
@@ -60,26 +61,20 @@ def bodies():
 
 def change(tree, rng):
     """Put something odd in one place of a tree, move a value there, or take it away."""
-    while True:
-        keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
-        if not keys:
-            return
-        key = rng.choice(keys)
-        if isinstance(tree[key], dict | list) and tree[key] and rng.random() < 0.8:
-            tree = tree[key]
-            continue
-        kind = rng.random()
-        if kind < 0.15:
-            del tree[key]
-        elif kind < 0.3:
-            tree[key] = copy.deepcopy(tree[rng.choice(keys)])
-        elif kind < 0.4 and isinstance(tree, dict):
-            tree[rng.choice(["name", "cells", "x", "batch", "device"])] = copy.deepcopy(rng.choice(ODD))
-        elif kind < 0.5 and type(tree[key]) in (int, float):
-            tree[key] = tree[key] * rng.choice([1e-6, 1e-3, 1e3, 1e6, 1e12])
-        else:
-            tree[key] = copy.deepcopy(rng.choice(ODD))
+    tree, keys, key = a_place(tree, rng)
+    if not keys:
         return
+    kind = rng.random()
+    if kind < 0.15:
+        del tree[key]
+    elif kind < 0.3:
+        tree[key] = copy.deepcopy(tree[rng.choice(keys)])
+    elif kind < 0.4 and isinstance(tree, dict):
+        tree[rng.choice(["name", "cells", "x", "batch", "device"])] = copy.deepcopy(rng.choice(ODD))
+    elif kind < 0.5 and type(tree[key]) in (int, float):
+        tree[key] = tree[key] * rng.choice([1e-6, 1e-3, 1e3, 1e6, 1e12])
+    else:
+        tree[key] = copy.deepcopy(rng.choice(ODD))
 
 
 def rehashed(body):
