@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from hwnas._version import __version__
 
 if TYPE_CHECKING:
-    from hwnas._api import FoundTrial, SearchResult, profile, search
-    from hwnas._draw_folder import draw
+    from hwnas._api._search import FoundTrial, SearchResult, profile, search
     from hwnas._errors import HwnasError, NoAccuracyError
-    from hwnas._settings import SearchSettings
-    from hwnas._strategies import make_strategy
+    from hwnas._pipeline._strategies import make_strategy
+    from hwnas._runs._settings import SearchSettings
+    from hwnas._tables._draw_folder import draw
     from hwnas.data import ImageData, load_data
     from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
     from hwnas.spaces import Architecture, Choice, Space, Term, make_space
@@ -34,7 +34,7 @@ _LAZY = {
     "Choice": "hwnas.spaces",
     "Evaluation": "hwnas.evaluators",
     "Evaluator": "hwnas.evaluators",
-    "FoundTrial": "hwnas._api",
+    "FoundTrial": "hwnas._api._search",
     "GraphBuilder": "latency_tables",
     "HwnasError": "hwnas._errors",
     "ImageData": "hwnas.data",
@@ -46,20 +46,20 @@ _LAZY = {
     "ProfilerError": "profilers",
     "Sampler": "search.lamoo",
     "SearchError": "search",
-    "SearchResult": "hwnas._api",
-    "SearchSettings": "hwnas._settings",
+    "SearchResult": "hwnas._api._search",
+    "SearchSettings": "hwnas._runs._settings",
     "Space": "hwnas.spaces",
     "Strategy": "search",
     "Suggestion": "search",
     "Term": "hwnas.spaces",
-    "draw": "hwnas._draw_folder",
+    "draw": "hwnas._tables._draw_folder",
     "load_data": "hwnas.data",
     "make_evaluator": "hwnas.evaluators",
     "make_space": "hwnas.spaces",
-    "make_strategy": "hwnas._strategies",
+    "make_strategy": "hwnas._pipeline._strategies",
     "ops": "profilers",
-    "profile": "hwnas._api",
-    "search": "hwnas._api",
+    "profile": "hwnas._api._search",
+    "search": "hwnas._api._search",
 }
 
 __all__ = [

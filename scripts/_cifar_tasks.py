@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from _cifar_baselines import BASELINES
 
-from hwnas._problem import make_problem
-from hwnas._space_costs import SpaceCosts
-from hwnas._watch import every
+from hwnas._costs._space_costs import SpaceCosts
+from hwnas._pipeline._problem import make_problem
+from hwnas._runs._watch import every
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import SupernetEvaluator
 from hwnas.spaces import Space, make_space

@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np  # noqa: E402
 
 from hwnas._errors import HwnasError  # noqa: E402
-from hwnas._fit import DEAD_CODE, fit_model, left_out_ms, twins  # noqa: E402
-from hwnas._fit_networks import Networks, describe  # noqa: E402
+from hwnas._tables._fit import DEAD_CODE, fit_model, left_out_ms, twins  # noqa: E402
+from hwnas._tables._fit_networks import Networks, describe  # noqa: E402
 from hwnas.evaluators import BenchmarkTable  # noqa: E402
 from hwnas.spaces import Space, make_space  # noqa: E402
 from latency_tables import NoiseFloor, noise_floor, write_atomic  # noqa: E402

@@ -141,7 +141,7 @@ def main() -> int:
         place = Path(folder)
         table = place / "cells.csv"
         write_cells(table)
-        import hwnas._search
+        import hwnas._pipeline._search
         import hwnas.evaluators  # noqa: F401
 
         first = time.monotonic()

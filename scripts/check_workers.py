@@ -31,9 +31,9 @@ import psutil
 from _slow_table import SLOW_S, SlowTable
 from check_resume import write_cells
 
-from hwnas._search import run_search
-from hwnas._settings import SearchSettings
-from hwnas._watch import Watcher
+from hwnas._pipeline._search import run_search
+from hwnas._runs._settings import SearchSettings
+from hwnas._runs._watch import Watcher
 from hwnas._workers import Job, Kit, WorkerPlan, make_workers
 from hwnas.evaluators import TableEvaluator
 from hwnas.spaces import make_space

@@ -37,6 +37,129 @@ def test_packages_import_in_one_direction(package):
         assert ours <= ALLOWED[package] | {package}, file
 
 
+ROOMS = [
+    "_version",
+    "_errors",
+    "_common",
+    "data",
+    "spaces",
+    "tasks",
+    "_devices",
+    "_costs",
+    "training",
+    "oneshot",
+    "evaluators",
+    "_tables",
+    "_runs",
+    "_report",
+    "_workers",
+    "_pipeline",
+    "_api",
+    "_cli",
+]
+"""The rooms of `hwnas` from the ground up: each imports only from those before it."""
+FACES = {"hwnas", "hwnas.__main__", "hwnas.optuna", "hwnas._optuna_constraints", "hwnas.testing"}
+"""What stands above all rooms."""
+
+
+def modules():
+    """Every module of ours by its dotted name."""
+    files = [file for package in ALLOWED for file in (ROOT / package).rglob("*.py")]
+    named = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in files}
+    return {name.removesuffix(".__init__"): file for name, file in named.items()}
+
+
+MODULES = modules()
+
+
+def imported_modules(name):
+    """Our modules that a module imports, in functions and for type checks too."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module
+
+
+IMPORTS = {name: set(imported_modules(name)) - {name} for name in MODULES}
+
+
+def room_of(name):
+    """The place of a module of hwnas among the rooms."""
+    return len(ROOMS) if name in FACES else ROOMS.index(name.split(".")[1])
+
+
+def upward(imports):
+    """Imports within hwnas that lead to a room above, as ``(module, what it imports)``."""
+    ours = {name: targets for name, targets in imports.items() if name.split(".")[0] == "hwnas"}
+    return sorted(
+        (name, target)
+        for name, targets in ours.items()
+        for target in targets
+        if target.split(".")[0] == "hwnas" and room_of(target) > room_of(name)
+    )
+
+
+def circles(imports):
+    """Groups of modules that import each other; a package's own modules may import its ``__init__`` never."""
+    order, low, stack, found = {}, {}, [], []
+
+    def visit(name):
+        order[name] = low[name] = len(order)
+        stack.append(name)
+        for target in sorted(imports.get(name, ())):
+            if target not in order:
+                visit(target)
+            if target in stack:
+                low[name] = min(low[name], low[target])
+        if low[name] == order[name]:
+            group = stack[stack.index(name) :]
+            del stack[stack.index(name) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for name in sorted(imports):
+        if name not in order:
+            visit(name)
+    return found
+
+
+def test_every_module_of_hwnas_stands_in_a_room():
+    flat = {name for name in MODULES if name.split(".")[0] == "hwnas"} - FACES
+    assert {name.split(".")[1] for name in flat} <= set(ROOMS)
+
+
+def test_rooms_import_only_from_rooms_below():
+    assert upward(IMPORTS) == []
+
+
+def test_no_modules_import_each_other():
+    assert circles(IMPORTS) == []
+
+
+def test_an_upward_import_and_a_circle_are_noticed():
+    planted = {"hwnas.data._load": {"hwnas._runs._run"}, "hwnas._runs._run": {"hwnas._errors"}}
+    assert upward(planted) == [("hwnas.data._load", "hwnas._runs._run")]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def private_across(imports):
+    """Imports of another package's private modules."""
+    return sorted(
+        (name, target)
+        for name, targets in imports.items()
+        for target in targets
+        if target.split(".")[0] != name.split(".")[0] and any(part.startswith("_") for part in target.split("."))
+    )
+
+
+def test_no_package_imports_private_modules_of_another():
+    assert private_across(IMPORTS) == []
+    assert private_across({"hwnas._x": {"profilers._cores"}}) == [("hwnas._x", "profilers._cores")]
+
+
 def run_python(code, cwd, **environment):
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -53,7 +176,7 @@ WRITERS = {
     "hwnas/_cli/_streams.py",  # standard streams, no files
     "profilers/_remote/_bootstrap.py",  # runs on devices before anything of ours is there
     "scripts/check_gpu.py",  # a log that its steps write themselves
-    "hwnas/_draw_runner.py",  # copied beside drawn networks, runs where nothing of ours is
+    "hwnas/_tables/_draw_runner.py",  # copied beside drawn networks, runs where nothing of ours is
 }
 WRITE_CALLS = {
     "write_text",

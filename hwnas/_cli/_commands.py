@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from hwnas._api._options import search_option_names, search_settings, space_settings
 from hwnas._cli._output import progress_lines, save, say, say_json, write_file
 from hwnas._errors import HwnasError
-from hwnas._options import search_option_names, search_settings, space_settings
 
 
 def run_fit(options: argparse.Namespace) -> None:
     """``hwnas fit``."""
-    from hwnas._fit import fit_table
+    from hwnas._tables._fit import fit_table
     from hwnas.spaces import make_space
 
     table = fit_table(
@@ -37,7 +37,7 @@ def run_fit(options: argparse.Namespace) -> None:
 def run_search(options: argparse.Namespace) -> None:
     """``hwnas search``."""
     from hwnas._cli._live import JsonWatcher, make_watcher
-    from hwnas._search import run_search as search
+    from hwnas._pipeline._search import run_search as search
     from hwnas._workers import parse_workers
 
     names = search_option_names()
@@ -58,10 +58,10 @@ def run_search(options: argparse.Namespace) -> None:
 
 def run_export(options: argparse.Namespace) -> None:
     """``hwnas export``."""
-    from hwnas._delivered import described
-    from hwnas._entries import read_network
-    from hwnas._front import pick_network
-    from hwnas._run import Run
+    from hwnas._runs._delivered import described
+    from hwnas._runs._entries import read_network
+    from hwnas._runs._front import pick_network
+    from hwnas._runs._run import Run
 
     run = Run.open(Path(options.run))
     budgets = run.settings.budgets
@@ -77,7 +77,7 @@ def run_export(options: argparse.Namespace) -> None:
 def run_runs(options: argparse.Namespace) -> None:
     """``hwnas runs``."""
     from hwnas._cli._listing import run_lines
-    from hwnas._runs import find_runs
+    from hwnas._runs._list import find_runs
 
     found = find_runs(Path(options.folder))
     if options.json:
@@ -89,8 +89,8 @@ def run_runs(options: argparse.Namespace) -> None:
 
 def run_compare(options: argparse.Namespace) -> None:
     """``hwnas compare``."""
-    from hwnas._compare import compare_runs, table_lines
     from hwnas._report import write_comparison
+    from hwnas._runs._compare import compare_runs, table_lines
 
     found = compare_runs([Path(name) for name in options.runs])
     if options.output:
@@ -104,8 +104,8 @@ def run_compare(options: argparse.Namespace) -> None:
 
 def run_predict(options: argparse.Namespace) -> None:
     """``hwnas predict``."""
-    from hwnas._fit import written_price
-    from hwnas._validate import batch_of, space_of
+    from hwnas._tables._fit import written_price
+    from hwnas._tables._validate import batch_of, space_of
     from latency_tables import GOOD, load_table
     from profilers import graph_macs, graph_params, peak_memory_bytes
 
@@ -136,8 +136,8 @@ def run_predict(options: argparse.Namespace) -> None:
 
 def run_validate(options: argparse.Namespace) -> None:
     """``hwnas validate``."""
-    from hwnas._tables import require_drawing
-    from hwnas._validate import validate_table, validation_record
+    from hwnas._tables._build import require_drawing
+    from hwnas._tables._validate import validate_table, validation_record
     from latency_tables import load_table
 
     require_drawing(options.networks, options.seed)
@@ -154,8 +154,8 @@ def run_validate(options: argparse.Namespace) -> None:
 
 def run_verify(options: argparse.Namespace) -> None:
     """``hwnas verify``: leaves with exit code 1 where the table does not hold."""
-    from hwnas._validate import backend_of, space_of
-    from hwnas._verify import verify_table
+    from hwnas._tables._validate import backend_of, space_of
+    from hwnas._tables._verify import verify_table
     from latency_tables import load_table
 
     table = load_table(Path(options.table))
@@ -192,7 +192,7 @@ def run_merge(options: argparse.Namespace) -> None:
 
 def run_table(options: argparse.Namespace) -> None:
     """``hwnas table show``."""
-    from hwnas._validate import show_table
+    from hwnas._tables._validate import show_table
     from latency_tables import load_table
 
     for line in show_table(load_table(Path(options.table))):
@@ -201,7 +201,7 @@ def run_table(options: argparse.Namespace) -> None:
 
 def run_devices(options: argparse.Namespace) -> None:
     """``hwnas devices``."""
-    from hwnas._devices import list_devices
+    from hwnas._devices._make import list_devices
 
     for info in list_devices():
         say(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
@@ -209,7 +209,7 @@ def run_devices(options: argparse.Namespace) -> None:
 
 def run_plugins(options: argparse.Namespace) -> None:
     """``hwnas plugins``."""
-    from hwnas._plugins import plugin_lines
+    from hwnas._common._plugins import plugin_lines
     from hwnas.evaluators import evaluator_names
     from hwnas.spaces import space_names
     from search import STRATEGIES
@@ -223,7 +223,7 @@ def run_doctor(options: argparse.Namespace) -> None:
     """``hwnas doctor``."""
     from dataclasses import asdict
 
-    from hwnas._doctor import examine
+    from hwnas._devices._doctor import examine
 
     found = examine()
     if options.json:

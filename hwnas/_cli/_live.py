@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-from hwnas._text import json_text, printable
-from hwnas._watch import Lines, Status, Watcher
+from hwnas._common._text import json_text, printable
+from hwnas._runs._watch import Lines, Status, Watcher
 
 _FIELDS = ("number", "arch", "values", "failed", "cheap", "seconds", "costs", "from")
 _EVERY_S = 0.2

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from hwnas._cli._parser import build_parser
 from hwnas._cli._streams import PIPE_CLOSED, OutputError, flush, give_up_output, open_streams, tell
-from hwnas._seeds import require_seed
-from hwnas._text import printable
+from hwnas._common._seeds import require_seed
+from hwnas._common._text import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

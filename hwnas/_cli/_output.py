@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas._cli._streams import put, tell
+from hwnas._common._text import json_text, printable
 from hwnas._errors import HwnasError
-from hwnas._text import json_text, printable
 
 if TYPE_CHECKING:
     from latency_tables import LatencyTable

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from hwnas._about import about_lines
-from hwnas._text import printable
+from hwnas._common._about import about_lines
+from hwnas._common._text import printable
 from hwnas._version import __version__
 
 _EVALUATOR_HELP = (
@@ -33,7 +33,7 @@ class OneLineParser(argparse.ArgumentParser):
         ]
         if not taken:
             return text
-        from hwnas._plugins import plugin_names
+        from hwnas._common._plugins import plugin_names
 
         named = [(kind, printable(", ".join(names))) for kind in taken if (names := plugin_names(kind))]
         found = [f"--{kind} of plug-ins: {names}\n" for kind, names in named]

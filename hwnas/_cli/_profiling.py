@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwnas._api._options import profiled_space
 from hwnas._cli._output import measuring, progress_lines, say
-from hwnas._options import profiled_space
-from hwnas._settings import parse_count
+from hwnas._runs._settings import parse_count
 
 if TYPE_CHECKING:
     from latency_tables import LatencyTable
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def run_profile(options: argparse.Namespace) -> None:
     """``hwnas profile``."""
-    from hwnas._devices import make_backend
-    from hwnas._tables import build_table, default_table_path
+    from hwnas._devices._make import make_backend
+    from hwnas._tables._build import build_table, default_table_path
     from hwnas.spaces import make_space
 
     if options.result is not None:
@@ -42,7 +42,7 @@ def run_profile(options: argparse.Namespace) -> None:
 
 def run_bundle(options: argparse.Namespace) -> None:
     """``hwnas bundle``."""
-    from hwnas._bundle import make_bundle
+    from hwnas._tables._bundle import make_bundle
     from hwnas.spaces import make_space
 
     settings = _profiled_space(options)
@@ -65,7 +65,7 @@ def run_bundle(options: argparse.Namespace) -> None:
 
 def run_draw(options: argparse.Namespace) -> None:
     """``hwnas draw``."""
-    from hwnas._draw_folder import draw
+    from hwnas._tables._draw_folder import draw
     from hwnas.spaces import make_space
 
     texts = draw(
@@ -90,14 +90,14 @@ def _space_words(options: argparse.Namespace) -> str:
 
 def _profiled_space(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of the space to profile."""
-    from hwnas._tables import require_drawing
+    from hwnas._tables._build import require_drawing
 
     require_drawing(options.networks, options.seed)
     return profiled_space(vars(options))
 
 
 def _import(options: argparse.Namespace) -> None:
-    from hwnas._bundle import import_table
+    from hwnas._tables._bundle import import_table
 
     table = import_table(options.result, options.output, force=options.force)
     _show_profile(table, Path(options.output))

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._common._text import printable
 from hwnas._errors import HwnasError
-from hwnas._text import printable
 
 NEEDED = "install hwnas[report] for pictures"
 

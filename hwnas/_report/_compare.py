@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwnas._compare import Comparison, table_lines
 from hwnas._errors import HwnasError
 from hwnas._report._canvas import pictures_of
 from hwnas._report._html import escape, image, page
+from hwnas._runs._compare import Comparison, table_lines
 
 COLOURS = ("#1f5f99", "#d9741a", "#3c8d5a", "#8a4fa3", "#b5413f", "#4d6a79", "#a58a1f", "#d06c9a")
 

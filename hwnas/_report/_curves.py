@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._front import hypervolume_curve
+from hwnas._runs._front import hypervolume_curve
 from search import Problem, Trial, nondominated
 
 FloatArray = npt.NDArray[np.float64]

@@ -6,7 +6,7 @@ import base64
 import html
 from collections.abc import Mapping
 
-from hwnas._text import printable
+from hwnas._common._text import printable
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1c2733;margin:0 auto;max-width:66rem;padding:1rem}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hwnas._delivered import Check, checks, compared_images, measure_of, standard_error, written_ms, written_test
 from hwnas._report._html import escape
-from hwnas._run import Run
-from hwnas._runs import written_value
+from hwnas._runs._delivered import Check, checks, compared_images, measure_of, standard_error, written_ms, written_test
+from hwnas._runs._list import written_value
+from hwnas._runs._run import Run
 
 
 def networks_section(run: Run, networks: Sequence[dict[str, Any]]) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._delivered import images_of, standard_error
+from hwnas._common._text import printable
 from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
 from hwnas._report._curves import Curves, measured_pairs
-from hwnas._text import printable
+from hwnas._runs._delivered import images_of, standard_error
 
 AXES = {
     "latency_ms": "latency (ms)",

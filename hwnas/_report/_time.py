@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hwnas._fit import PROTOCOL as FITTED
+from hwnas._common._text import printable
 from hwnas._report._html import escape
-from hwnas._text import printable
+from hwnas._tables._fit import PROTOCOL as FITTED
 from hwnas.spaces import Architecture, Space
 from latency_tables import SESSION, LatencyTable, Op
 

@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._delivered import error_lines, shortcomings, written_measure, written_test
-from hwnas._elsewhere import elsewhere_line, is_elsewhere
-from hwnas._front import keeps, pick_network
 from hwnas._report._canvas import NoPictureError, pictures_of
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves, measured_pairs
@@ -19,7 +16,10 @@ from hwnas._report._html import escape, image, page
 from hwnas._report._networks import networks_section
 from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
-from hwnas._run import Run
+from hwnas._runs._delivered import error_lines, shortcomings, written_measure, written_test
+from hwnas._runs._front import keeps, pick_network
+from hwnas._runs._offline import elsewhere_line, is_elsewhere
+from hwnas._runs._run import Run
 from hwnas._version import __version__
 from hwnas.spaces import Space
 from latency_tables import LatencyTable, load_table, read_regular, strict_json

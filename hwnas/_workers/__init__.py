@@ -5,7 +5,7 @@ from __future__ import annotations
 from hwnas._workers._base import Workers
 from hwnas._workers._kit import Kit, torch_threads
 from hwnas._workers._messages import Job, Outcome
-from hwnas._workers._plan import WorkerPlan, make_workers, parse_workers, settle
+from hwnas._workers._plan import WorkerPlan, make_workers, parse_workers, resolve_threads
 
 __all__ = [
     "Job",
@@ -15,6 +15,6 @@ __all__ = [
     "Workers",
     "make_workers",
     "parse_workers",
-    "settle",
+    "resolve_threads",
     "torch_threads",
 ]

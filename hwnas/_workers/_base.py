@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from hwnas._watch import Progress
+from hwnas._runs._watch import Progress
 from hwnas._workers._messages import Job, Outcome, Reply
 
 MOST_ATTEMPTS = 3

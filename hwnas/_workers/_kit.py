@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._common._foreign import LEAVES, Leaving, told
 from hwnas._errors import HwnasError, NoAccuracyError
-from hwnas._foreign import LEAVES, Leaving, told
 from hwnas._workers._messages import Job, Outcome, Reply, sendable
 from hwnas.evaluators import Evaluator
 from hwnas.evaluators._base import BadEvaluationError, checked

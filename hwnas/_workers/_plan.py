@@ -7,12 +7,12 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hwnas._effort import choose_threads
 from hwnas._errors import HwnasError
-from hwnas._run import Run
-from hwnas._settings import SearchSettings
-from hwnas._watch import Progress
+from hwnas._runs._run import Run
+from hwnas._runs._settings import SearchSettings
+from hwnas._runs._watch import Progress
 from hwnas._workers._base import Workers
+from hwnas._workers._effort import choose_threads
 from hwnas._workers._inline import InlineWorkers
 from hwnas._workers._kit import Kit
 from profilers import usable_cores
@@ -68,7 +68,7 @@ def parse_workers(workers: str, ray_address: str | None, timeout_s: float | None
     return WorkerPlan(count=int(workers), timeout_s=timeout_s)
 
 
-def settle(
+def resolve_threads(
     settings: SearchSettings, out: Path, plan: WorkerPlan, progress: Progress = lambda text: None
 ) -> SearchSettings:
     """The settings with the threads of an evaluation, where these were left open.

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from hwnas._errors import HwnasError
-from hwnas._watch import Progress
+from hwnas._runs._watch import Progress
 from hwnas._workers._base import Attempts, Workers, in_order
 from hwnas._workers._kit import Kit
 from hwnas._workers._messages import Job, Outcome, Reply

@@ -9,7 +9,7 @@ import threading
 from multiprocessing.connection import Connection
 from types import FrameType
 
-from hwnas._foreign import Leaving
+from hwnas._common._foreign import Leaving
 from hwnas._workers._kit import unpack
 from hwnas._workers._messages import Reply, sendable
 

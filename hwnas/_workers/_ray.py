@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hwnas._errors import HwnasError
+from hwnas._runs._watch import Progress
 from hwnas._version import __version__
-from hwnas._watch import Progress
 from hwnas._workers._base import Attempts, Workers, in_order
 from hwnas._workers._kit import Kit
 from hwnas._workers._messages import Job, Outcome, Reply

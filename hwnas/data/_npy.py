@@ -17,7 +17,7 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 
-from hwnas._bounded import PACKED, most_unpacked
+from hwnas._common._bounded import PACKED, most_unpacked
 from hwnas._errors import DataError
 from hwnas.data._names import shown
 from latency_tables import open_regular

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas._bounded import UnpackedSizeError, read_unpacked
+from hwnas._common._bounded import UnpackedSizeError, read_unpacked
 from hwnas._errors import EvaluatorError
 
 MS_OF = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
 from hwnas._errors import EvaluatorError
-from hwnas._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
 from hwnas.data import ImageData
 from hwnas.evaluators._base import Evaluator
 from hwnas.evaluators._proxy import PROXIES, ProxyEvaluator

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas._chain import Chain
+from hwnas._common._chain import Chain
 from hwnas._errors import EvaluatorError
 from latency_tables import LatencyTableError, LineJournal, read_regular
 

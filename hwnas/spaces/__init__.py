@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hwnas.spaces._base import MOST_NETWORKS, Architecture, Choice, Space, Term
+from hwnas.spaces._inputs import input_channels
 from hwnas.spaces._make import make_space, space_identity, space_names, space_parameters
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Choice",
     "Space",
     "Term",
+    "input_channels",
     "make_space",
     "space_identity",
     "space_names",

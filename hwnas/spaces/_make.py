@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hwnas._common._plugins import load_plugin, make_plugin, plugin_names, refuse_shadow, takes
 from hwnas._errors import SpaceError
-from hwnas._plugins import load_plugin, make_plugin, plugin_names, refuse_shadow, takes
 from hwnas.spaces._base import Space
 from hwnas.spaces._mobilenetv3 import MobileNetV3
 from hwnas.spaces._nasbench201 import NASBench201

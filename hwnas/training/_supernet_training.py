@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as f
 
-from hwnas._space_costs import SpaceCosts
+from hwnas._costs._space_costs import SpaceCosts
 from hwnas.data import ImageData
 from hwnas.spaces import Architecture
 from hwnas.training._batches import TrainLoader, resize

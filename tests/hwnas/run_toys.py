@@ -1,6 +1,6 @@
 """Run directories without a search."""
 
-from hwnas._run import Run
+from hwnas._runs._run import Run
 
 
 def create_run(path, settings, identity):

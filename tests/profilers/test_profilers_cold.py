@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 from simulated_device import AdditiveBackend
 
-from hwnas._draw import draw_networks
+from hwnas._costs._draw import draw_networks
 from hwnas.spaces import make_space
 from latency_tables import GraphBuilder
 from profilers import (

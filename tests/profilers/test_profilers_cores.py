@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 needs_two_cores = pytest.mark.skipif(len(core_mask()) < 2, reason="one core: nothing can be narrowed")
 
 SHOW = (
-    "from hwnas._devices import make_backend\n"
+    "from hwnas._devices._make import make_backend\n"
     "from profilers import BoundSession, usable_cores\n"
     "from profilers._session import _SWEEP_MODEL, make_session\n"
     "print(make_backend('cpu').identity()['core_mask'], usable_cores())\n"

@@ -3,7 +3,7 @@
 import pytest
 from simulated_device import AdditiveBackend, AdditiveRunnable, true_price
 
-from hwnas._draw import draw_networks
+from hwnas._costs._draw import draw_networks
 from hwnas.spaces import make_space
 from latency_tables import HANDOVER, SESSION
 from profilers import OnnxRuntimeBackend, SamplingSettings, ops, profile_ops

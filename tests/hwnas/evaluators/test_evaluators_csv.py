@@ -9,7 +9,7 @@ import pytest
 
 from hwnas._cli import main
 from hwnas._errors import EvaluatorError, HwnasError
-from hwnas._fit import fit_table
+from hwnas._tables._fit import fit_table
 from hwnas.evaluators import BenchmarkTable, TableEvaluator, latency_unit
 from hwnas.spaces import make_space
 from latency_tables import SESSION

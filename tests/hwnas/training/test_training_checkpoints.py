@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas._agreement import doubt
 from hwnas._errors import EvaluatorError
+from hwnas._runs._agreement import doubt
 from hwnas.evaluators._rungs import Rungs
 from hwnas.training._checkpoint import content_digest, load_checkpoint, save_checkpoint
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from training_toys import SPACES, cells, digits, mobile
 
+from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import EvaluatorError
-from hwnas._space_costs import SpaceCosts
 from hwnas.evaluators import make_evaluator
 from hwnas.spaces import Space
 from hwnas.training import CostFunction, Recipe, Supernet, train_supernet

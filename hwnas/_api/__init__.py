@@ -1,0 +1,1 @@
+"""The Python face: what the command line does, as functions."""

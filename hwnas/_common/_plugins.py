@@ -1,0 +1,144 @@
+"""Plug-ins: spaces, strategies, evaluators and profilers that other distributions bring along as entry points.
+
+Names are read from the distributions' metadata; a plug-in's own code runs when it is asked for by name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from hwnas._common._about import ABOUT
+from hwnas._common._foreign import LEAVES
+from hwnas._errors import HwnasError
+
+KINDS = {
+    "space": "hwnas.spaces",
+    "strategy": "hwnas.strategies",
+    "evaluator": "hwnas.evaluators",
+    "device": "hwnas.profilers",
+}
+"""Groups of entry points, by what a plug-in in them is called on the command line."""
+
+
+class PluginError(HwnasError):
+    """A plug-in that cannot be loaded, fails, or has a name that is taken."""
+
+
+def plugin_names(kind: str, besides: Collection[str] = ()) -> list[str]:
+    """Names of installed plug-ins of a kind (a key of `KINDS`) other than ours, `besides`, sorted."""
+    return sorted({point.name for point in _points(kind)} - set(besides))
+
+
+def distribution_of(kind: str, name: str) -> str:
+    """The distributions that bring a plug-in, with their versions."""
+    return ", ".join(sorted({_told(point) for point in _points(kind) if point.name == name}))
+
+
+def refuse_shadow(kind: str, name: str) -> None:
+    """Nobody but hwnas gives a meaning to a name of its own.
+
+    Raises:
+        PluginError: a plug-in claims the name.
+    """
+    claimed = distribution_of(kind, name)
+    if claimed:
+        raise PluginError(f"{claimed} brings a {kind} {name!r}, which is a name of hwnas's own; uninstall it")
+
+
+def load_plugin(kind: str, name: str) -> Callable[..., Any] | None:
+    """What a plug-in's entry point stands for; None where there is no plug-in of that name.
+
+    Raises:
+        PluginError: it cannot be loaded or called, or two distributions bring it.
+    """
+    points = [point for point in _points(kind) if point.name == name]
+    if not points:
+        return None
+    if len({_told(point) for point in points}) > 1:
+        raise PluginError(f"{kind} {name!r} is brought by {distribution_of(kind, name)}; uninstall all but one")
+    try:
+        found = points[0].load()
+        if callable(found):
+            inspect.signature(found)
+    except (Exception, *LEAVES) as error:
+        raise PluginError(f"{kind} {name!r} of {_told(points[0])} cannot be loaded: {_cause(error)}") from error
+    if not callable(found):
+        raise PluginError(f"{kind} {name!r} of {_told(points[0])} cannot be loaded: {points[0].value} is no callable")
+    return found  # type: ignore[no-any-return]
+
+
+def make_plugin(kind: str, name: str, *things: object, wants: Collection[str], **options: object) -> Any:
+    """Call a plug-in.
+
+    Args:
+        kind: a key of `KINDS`.
+        name: of an installed plug-in.
+        things: what it is called with.
+        wants: methods and attributes that the result must have.
+        options: keyword arguments, each of which it takes.
+
+    Raises:
+        PluginError: it fails, or makes something else.
+    """
+    maker = load_plugin(kind, name)
+    assert maker is not None
+    told = f"{kind} {name!r} of {distribution_of(kind, name)}"
+    try:
+        made = maker(*things, **options)
+    except HwnasError:
+        raise
+    except (Exception, *LEAVES) as error:
+        raise PluginError(f"{told} failed: {_cause(error)}") from error
+    missing = [want for want in wants if not hasattr(made, want)]
+    if missing:
+        raise PluginError(f"{told} is no {kind}: what it makes has no {missing[0]}")
+    if kind != "device" and made.name != name:
+        raise PluginError(f"{told} calls itself {made.name!r}; the names must agree")
+    return made
+
+
+def takes(maker: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the keyword arguments that a plug-in's entry point takes."""
+    positional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
+    return tuple(n for n, p in inspect.signature(maker).parameters.items() if p.kind not in positional)
+
+
+def only_taken(maker: Callable[..., Any], options: Mapping[str, object]) -> dict[str, object]:
+    """Those of the options that an entry point takes."""
+    return {name: value for name, value in options.items() if name in takes(maker)}
+
+
+def plugin_lines(own: Mapping[str, Iterable[str]]) -> list[str]:
+    """Every name by kind, ours first, each with the distribution that brings it; of ours also what it is."""
+    lines = []
+    for kind in KINDS:
+        ours = list(own[kind])
+        about = ABOUT.get(kind, {})
+        lines += [f"{kind:10s} {name:20s} hwnas" + (f": {about[name]}" if name in about else "") for name in ours]
+        for name in plugin_names(kind):
+            taken = " (not usable: a name of hwnas's own)" if name in ours else ""
+            lines.append(f"{kind:10s} {name:20s} {distribution_of(kind, name)}{taken}")
+    return lines
+
+
+def _points(kind: str) -> tuple[EntryPoint, ...]:
+    return _read(KINDS[kind], tuple(sys.path))
+
+
+@cache
+def _read(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of a group; `path` is where they are looked for."""
+    return tuple(entry_points(group=group))
+
+
+def _told(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown distribution"
+
+
+def _cause(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

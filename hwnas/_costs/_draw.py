@@ -1,0 +1,161 @@
+"""Networks to measure: spread over the whole range of a space's latencies, both ends included."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._costs._space_costs import Cost, SpaceCosts, descend
+from hwnas.spaces import Architecture, Space
+from latency_tables import SESSION, Entry, LatencyTable, Op
+from profilers import Network, graph_macs, op_work
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+CALIBRATION_NETWORKS = 10
+INTERVAL_NETWORKS = 60
+"""How many more networks say how far predictions may be off: with ten alone, 90 % intervals hold 75-95 %."""
+DRAWING = 2
+"""Of `draw_networks`: what a bundle says, so that it is drawn in the same way when its result comes back."""
+_MS_PER_UNIT = (1e-7, 1e-7, 1e-3)
+"""Of a multiply-accumulate, a byte and a kernel, on a processor of no name: enough to tell fast networks from slow."""
+_ENUMERABLE = 4096
+_POOL = 4
+_STARTS = 3
+
+
+def draw_networks(space: Space, networks: int, seed: int) -> list[Network]:
+    """Distinct networks that cover the range of latencies, fewer where the space has no more.
+
+    Ten are for calibration, the space's fastest and slowest among them; `networks` are held out and up to sixty more
+    are for the intervals. Each of the three covers the range, from next to one end to next to the other.
+
+    Args:
+        space: the search space.
+        networks: held-out ones.
+        seed: of the draw.
+    """
+    rng = np.random.default_rng((seed, 7))
+    archs = draw_spread(space, networks + CALIBRATION_NETWORKS + INTERVAL_NETWORKS, rng)
+    chosen = [Network(space.format(arch), space.graph(arch), "interval") for arch in archs]
+    calibrating = _evenly(len(chosen), CALIBRATION_NETWORKS)
+    others = [i for i in range(len(chosen)) if i not in calibrating]
+    held = {others[i] for i in _evenly(len(others), networks)}
+    splits = {**dict.fromkeys(calibrating, "calibration"), **dict.fromkeys(held, "held-out")}
+    found = [Network(n.arch, n.graph, splits.get(i, n.split)) for i, n in enumerate(chosen)]
+    return [found[int(i)] for i in rng.permutation(len(found))]  # neighbours in the file are none in latency
+
+
+def draw_networks_as_before(space: Space, networks: int, seed: int) -> list[Network]:
+    """What `draw_networks` drew in earlier versions, at random: for results of the bundles that they wrote."""
+    count = networks + CALIBRATION_NETWORKS + INTERVAL_NETWORKS
+    archs = draw_distinct(space, count, np.random.default_rng((seed, 7)))
+    chosen = {text: space.graph(arch) for text, arch in archs.items()}
+    by_macs = sorted(chosen, key=lambda text: graph_macs(chosen[text]))
+    spread = np.linspace(0, len(by_macs), min(CALIBRATION_NETWORKS, len(by_macs)), endpoint=False)
+    half = len(by_macs) / (2 * max(1, len(spread)))
+    calibrating = {by_macs[int(place + half)] for place in spread}
+    others = iter(["held-out"] * networks + ["interval"] * len(chosen))
+    return [Network(t, g, "calibration" if t in calibrating else next(others)) for t, g in chosen.items()]
+
+
+def draw_spread(
+    space: Space, count: int, rng: np.random.Generator, *, cost: Cost | None = None, seen: Collection[str] = ()
+) -> list[Architecture]:
+    """Distinct networks at even distances on a logarithmic scale of latency, from the fastest to the slowest.
+
+    Args:
+        space: the search space.
+        count: how many; fewer come where the space has no more.
+        rng: of the draw.
+        cost: latencies of codes; None for a rough estimate by what the ops do.
+        seen: texts of networks that are not to be drawn: those nearest to them are.
+    """
+    cost = cost or SpaceCosts(space, rough_table(space)).latency_ms
+    rows = _pool(space, count + len(seen), cost, rng)
+    prices = cost(rows)
+    order = np.argsort(prices, kind="stable")
+    archs = [space.decode(row) for row in rows[order]]
+    fresh = [i for i, arch in enumerate(archs) if not seen or space.format(arch) not in seen]
+    picked = _at_even_distances(np.log(prices[order][fresh]), count)
+    return [archs[fresh[i]] for i in picked]
+
+
+def draw_distinct(
+    space: Space, count: int, rng: np.random.Generator, seen: Collection[str] = ()
+) -> dict[str, Architecture]:
+    """Random architectures by text, none twice and none of `seen`; fewer than `count` where the space has no more."""
+    found: dict[str, Architecture] = {}
+    for _ in range(100):
+        for arch in space.sample(count, rng):
+            text = space.format(arch)
+            if text not in seen and len(found) < count:
+                found[text] = arch
+        if len(found) == min(count, space.size):
+            break
+    return found
+
+
+def rough_table(space: Space) -> LatencyTable:
+    """Prices of a space's ops by what they do, for devices of which nothing is known: it ranks, it does not predict."""
+
+    def entry(op: Op, price: float) -> Entry:
+        return Entry(op, "ok", price, price, price, price, price, 0, "", "")
+
+    prices = {op: float(np.dot(op_work(op), _MS_PER_UNIT)) for op in space.ops()}
+    entries = {op: entry(op, price) for op, price in {SESSION: _MS_PER_UNIT[2], **prices}.items()}
+    return LatencyTable(identity={}, environment={}, settings={}, space={}, entries=entries)
+
+
+def _pool(space: Space, count: int, cost: Cost, rng: np.random.Generator) -> IntArray:
+    """Canonical codes ``(n, d)`` to choose from, the fastest and slowest network and their neighbours among them."""
+    if math.prod(space.cardinalities) <= _ENUMERABLE:
+        return _networks(space, np.indices(space.cardinalities).reshape(len(space.choices), -1).T)
+    sampled = np.array([space.encode(arch) for arch in draw_distinct(space, _POOL * count, rng).values()])
+    prices = cost(sampled)
+    order = np.argsort(prices, kind="stable")
+    fastest = _end(space, cost, sampled[order[:_STARTS]])
+    slowest = _end(space, lambda codes: -cost(codes), sampled[order[-_STARTS:]])
+    parts = [sampled, fastest[None], slowest[None]]
+    for end in (fastest, slowest):  # from near it to nothing in common with it
+        shares = rng.random((_POOL * count, 1)) ** 2
+        others = rng.integers(0, space.cardinalities, size=(len(shares), len(end)))
+        parts.append(np.where(rng.random(others.shape) < shares, others, end))
+        parts.append(
+            np.array([space.encode(arch) for arch in space.neighbours(space.decode(end))]).reshape(-1, len(end))
+        )
+    return _networks(space, np.concatenate(parts))
+
+
+def _end(space: Space, cost: Cost, starts: IntArray) -> IntArray:
+    """The codes ``(d,)`` of the cheapest network that descents from `starts` ``(n, d)`` find."""
+    return min((descend(space, cost, start) for start in starts), key=lambda found: found[0])[1]
+
+
+def _networks(space: Space, rows: IntArray) -> IntArray:
+    """Canonical codes of those rows that are networks, each once."""
+    return np.asarray(np.unique(space.canonical_codes(rows[space.valid_codes(rows)]), axis=0))
+
+
+def _evenly(length: int, count: int) -> set[int]:
+    """At most `count` places in a sequence at even distances, its first and last among them."""
+    if count >= length:
+        return set(range(length))
+    return {int(place) for place in np.round(np.linspace(0, length - 1, max(1, count)))} if count else set()
+
+
+def _at_even_distances(places: FloatArray, count: int) -> Sequence[int]:
+    """Indices into ascending `places` ``(n,)`` of those nearest to even distances, each once and in their order."""
+    if count >= len(places):
+        return range(len(places))
+    wanted = np.linspace(places[0], places[-1], count)
+    free, found = np.ones(len(places), dtype=np.bool_), []
+    for k in sorted(range(count), key=lambda k: min(k, count - 1 - k)):  # both ends first
+        distances = np.where(free, np.abs(places - wanted[k]), np.inf)
+        best = int(distances.argmin())
+        free[best] = False
+        found.append(best)
+    return sorted(found)

@@ -1,0 +1,60 @@
+"""Whether a user's space is what it says: texts, terms and ops that fit its graphs."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+
+from hwnas._costs._space_costs import SpaceCosts
+from hwnas._errors import HwnasError, SpaceError
+from hwnas.spaces import Space, space_identity
+from profilers import graph_macs, graph_params
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_LOOKS = 5
+
+
+def require_sound(space: Space) -> None:
+    """Look at a few architectures of a space, unless it is one of ours: a mistake would be a wrong number everywhere.
+
+    Raises:
+        SpaceError: its name is no word; its texts, terms or ops do not fit its graphs.
+    """
+    name = getattr(space, "name", None)
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise SpaceError(
+            f"space {type(space).__name__}: its name must be a word of letters, digits, . _ -, not {name!r}"
+        )
+    require_json(f"space {name}", space.settings)
+    if "fingerprint" not in space_identity(space):
+        return
+    ops, costs = set(space.ops()), SpaceCosts(space, None)
+    for arch in space.sample(_LOOKS, np.random.default_rng(0)):
+        text, graph, codes = space.format(arch), space.graph(arch), space.encode(arch)[None]
+        if space.canonical(space.parse(text)) != space.canonical(arch):
+            raise SpaceError(f"space {name}: parse does not read back what format writes, {text!r}")
+        if missing := sorted(op.key for op in set(graph.op_counts) - ops):
+            raise SpaceError(f"space {name}: ops lacks {missing[0]} of the network {text}")
+        for cost, of_graph, of_terms in (
+            ("multiply-accumulates", graph_macs, costs.macs),
+            ("parameters", graph_params, costs.params),
+        ):
+            if of_graph(graph) != of_terms(codes)[0]:
+                raise SpaceError(
+                    f"space {name}: the terms of {text} have {of_terms(codes)[0]:.0f} {cost}, its graph "
+                    f"{of_graph(graph)}; terms must add up to the graph"
+                )
+
+
+def require_json(owner: str, settings: object) -> None:
+    """Refuse settings that cannot be kept with a run.
+
+    Raises:
+        HwnasError: they are no JSON.
+    """
+    try:
+        json.dumps(settings, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise HwnasError(f"{owner}: its settings must be JSON-able: {error}") from None

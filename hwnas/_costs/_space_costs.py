@@ -1,0 +1,234 @@
+"""Costs of architectures straight from their codes: table look-ups instead of graphs, many at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.spaces import MOST_NETWORKS, Architecture, Space, Term
+from latency_tables import SESSION, LatencyTable, OpGraph
+from profilers import graph_macs, graph_params, peak_memory_bytes
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+COSTS = ("latency_ms", "macs", "params", "peak_memory_bytes")
+"""Costs that are known before an architecture is evaluated."""
+Cost = Callable[[IntArray], FloatArray]
+"""Codes ``(n, d)`` to costs ``(n,)``; NaN for rows that are no network."""
+_ENUMERABLE = MOST_NETWORKS
+_CHUNK = 16_384
+_FEW = 4
+_MAXIMA = ("peak_memory_bytes", "activation_bytes")
+_RANDOM_STARTS = 16
+
+
+@dataclass(frozen=True)
+class _TermCosts:
+    """Quantities of one term for every combination of its choices; NaN where not yet asked for.
+
+    Attributes:
+        term: the part.
+        radices: of its choices, so that ``sum(code * radix)`` is the place in `values`.
+        values: by quantity, one number a combination.
+    """
+
+    term: Term
+    radices: tuple[int, ...]
+    values: dict[str, FloatArray]
+
+
+class SpaceCosts:
+    """Exact latency, MACs, parameters and peak memory of a space's architectures.
+
+    The networks of a space are chains of its terms, so each cost follows from sums (peak memory: maxima) over terms of
+    numbers that depend on few choices. Those numbers come from the terms' graphs when first asked for, and are kept.
+
+    Args:
+        space: the search space.
+        table: prices; None leaves latency out.
+        batch: images of one inference (for peak memory).
+    """
+
+    def __init__(self, space: Space, table: LatencyTable | None, *, batch: int = 1) -> None:
+        self.space = space
+        self.table = table
+        self.batch = batch
+        self._measures: dict[str, Callable[[OpGraph], float]] = {
+            "macs": graph_macs,
+            "params": graph_params,
+            "peak_memory_bytes": lambda graph: peak_memory_bytes(graph, batch=batch),
+        }
+        if table is not None:
+            self._measures["op_ms"] = table.sum_ms_of
+            self._measures["touched_bytes"] = table.touched_bytes_of
+            self._measures["activation_bytes"] = table.activation_bytes_of
+        self._terms = [self._empty(term) for term in space.terms]
+
+    def latency_ms(self, codes: npt.ArrayLike) -> FloatArray:
+        """Predicted latency ``(n,)`` in milliseconds of codes ``(n, d)``; NaN for rows that are no network.
+
+        Raises:
+            UnmeasuredOpError: the table lacks an op.
+        """
+        return self._table.calibration.apply(self.unfitted_ms(codes))
+
+    def unfitted_ms(self, codes: npt.ArrayLike) -> FloatArray:
+        """The same before calibration by whole networks."""
+        table = self._table
+        if table.cache is None:
+            (ops,) = self._totals(("op_ms",), codes)
+            return table.op_ms(SESSION) + ops
+        ops, touched, activations = self._totals(("op_ms", "touched_bytes", "activation_bytes"), codes)
+        session = table.touched_bytes_of({SESSION: 1})
+        return table.op_ms(SESSION) + ops + table.cache.ms(session + touched + activations)
+
+    def macs(self, codes: npt.ArrayLike) -> FloatArray:
+        """Multiply-accumulates ``(n,)`` of one image."""
+        return self._totals(("macs",), codes)[0]
+
+    def params(self, codes: npt.ArrayLike) -> FloatArray:
+        """Trainable parameters ``(n,)``."""
+        return self._totals(("params",), codes)[0]
+
+    def peak_memory_bytes(self, codes: npt.ArrayLike) -> FloatArray:
+        """Largest sum of live activations ``(n,)`` in bytes."""
+        return self._totals(("peak_memory_bytes",), codes)[0]
+
+    def cost(self, name: str) -> Callable[[npt.ArrayLike], FloatArray]:
+        """The vectorised function behind one of `COSTS`."""
+        functions = {
+            "latency_ms": self.latency_ms,
+            "macs": self.macs,
+            "params": self.params,
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
+        return functions[name]
+
+    @property
+    def _table(self) -> LatencyTable:
+        if self.table is None:
+            raise ValueError("latency needs a table")
+        return self.table
+
+    def _empty(self, term: Term) -> _TermCosts:
+        counts = [self.space.cardinalities[c] for c in term.choices]
+        radices = tuple(math.prod(counts[i + 1 :]) for i in range(len(counts)))
+        return _TermCosts(term, radices, {name: np.full(math.prod(counts), np.nan) for name in self._measures})
+
+    def _totals(self, names: Sequence[str], codes: npt.ArrayLike) -> list[FloatArray]:
+        """One array ``(n,)`` for each quantity, NaN for rows that are no network."""
+        rows = np.atleast_2d(np.asarray(codes, dtype=np.int64))
+        if self.space.terms_want_canonical_codes:
+            rows = self.space.canonical_codes(rows)
+        valid = self.space.valid_codes(rows)
+        if valid.all():
+            return self._totals_of_networks(names, rows)
+        found = [np.full(len(rows), np.nan) for _ in names]
+        if valid.any():
+            for total, part in zip(found, self._totals_of_networks(names, rows[valid]), strict=True):
+                total[valid] = part
+        return found
+
+    def _totals_of_networks(self, names: Sequence[str], rows: IntArray) -> list[FloatArray]:
+        if len(rows) <= _FEW:
+            return list(np.array([self._totals_of_one(names, row) for row in rows.tolist()]).T)
+        parts = [self._chunk(names, rows[i : i + _CHUNK]) for i in range(0, len(rows), _CHUNK)]
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def _chunk(self, names: Sequence[str], rows: IntArray) -> list[FloatArray]:
+        columns = np.ascontiguousarray(rows.T)
+        totals = [np.zeros(len(rows)) for _ in names]
+        for part in self._terms:
+            index = np.zeros(len(rows), dtype=np.int64)
+            for choice, radix in zip(part.term.choices, part.radices, strict=True):
+                index += columns[choice] * radix
+            for name, total in zip(names, totals, strict=True):
+                combine = np.maximum if name in _MAXIMA else np.add
+                combine(total, part.values[name].take(index), out=total)
+        unknown = np.isnan(totals[0]) if len(totals) == 1 else np.isnan(totals).any(axis=0)
+        if unknown.any():
+            self._fill(names, rows[unknown])
+            return self._chunk(names, rows)
+        return totals
+
+    def _totals_of_one(self, names: Sequence[str], row: list[int]) -> list[float]:
+        """As `_chunk`, without arrays: faster for a single architecture."""
+        totals = [0.0] * len(names)
+        for part in self._terms:
+            index = 0
+            for choice, radix in zip(part.term.choices, part.radices, strict=True):
+                index += row[choice] * radix
+            for i, name in enumerate(names):
+                value = part.values[name].item(index)
+                if value != value:  # NaN: not asked for before
+                    self._fill(names, np.array([row], dtype=np.int64))
+                    return self._totals_of_one(names, row)
+                totals[i] = max(totals[i], value) if name in _MAXIMA else totals[i] + value
+        return totals
+
+    def _fill(self, names: Sequence[str], rows: IntArray) -> None:
+        """Work out every quantity that these rows need and that is not known yet."""
+        for part in self._terms:
+            index = rows[:, list(part.term.choices)] @ np.array(part.radices, dtype=np.int64)
+            places, where = np.unique(index, return_index=True)
+            for place, row in zip(places, rows[where], strict=True):
+                missing = [name for name in names if np.isnan(part.values[name][place])]
+                if not missing:
+                    continue
+                graph = self.space.term_graph(part.term, self.space.decode(row))
+                for name in missing:
+                    part.values[name][place] = 0.0 if graph is None else self._measures[name](graph)
+
+
+def cheapest_network(space: Space, cost: Cost, seed: int = 0) -> tuple[Architecture, float]:
+    """The cheapest network of a space, and what it costs.
+
+    Small spaces are enumerated. In large ones, descents move to the best of all networks one choice away until none is
+    cheaper, from every combination of the choices that all terms share (width and resolution, say) and from
+    random networks. Where the cost is a sum over terms that share nothing else but a stage's depth, that is exact; the
+    cost of a working set beyond the caches does not lead astray, since it grows with the same choices.
+    """
+    if math.prod(space.cardinalities) <= _ENUMERABLE:
+        grid = np.indices(space.cardinalities).reshape(len(space.choices), -1).T
+        values = np.nan_to_num(cost(grid), nan=math.inf)
+        best = int(values.argmin())
+        return space.decode(space.canonical_codes(grid[best][None])[0]), float(values[best])
+    rng = np.random.default_rng(seed)
+    starts = [*_shared_starts(space), *(space.encode(arch) for arch in space.sample(_RANDOM_STARTS, rng))]
+    value, row = min((descend(space, cost, start) for start in starts), key=lambda found: found[0])
+    return space.decode(space.canonical_codes(row[None])[0]), value
+
+
+def _shared_starts(space: Space) -> list[IntArray]:
+    """The first value of each choice, with all combinations of the choices that every term depends on."""
+    shared = sorted(set.intersection(*(set(term.choices) for term in space.terms)))
+    counts = [space.cardinalities[c] for c in shared]
+    starts = []
+    for values in np.indices(counts).reshape(len(counts), -1).T[:_ENUMERABLE]:
+        row = np.zeros(len(space.choices), dtype=np.int64)
+        row[shared] = values
+        starts.append(row)
+    return starts
+
+
+def descend(space: Space, cost: Cost, row: IntArray) -> tuple[float, IntArray]:
+    """Move from a network to the best of all one choice away until none is cheaper; its cost and codes ``(d,)``."""
+    value = float(np.nan_to_num(cost(row[None])[0], nan=math.inf))
+    while True:
+        moves = _one_choice_away(row, space.cardinalities)
+        values = np.nan_to_num(cost(moves), nan=math.inf)
+        step = int(values.argmin())
+        if not values[step] < value:
+            return value, row
+        value, row = float(values[step]), moves[step]
+
+
+def _one_choice_away(row: IntArray, cardinalities: tuple[int, ...]) -> IntArray:
+    columns = np.repeat(np.arange(len(row)), cardinalities)
+    moves = np.repeat(row[None], len(columns), axis=0)
+    moves[np.arange(len(columns)), columns] = np.concatenate([np.arange(n) for n in cardinalities])
+    return moves

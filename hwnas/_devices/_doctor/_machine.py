@@ -1,0 +1,143 @@
+"""What the examination may look at. Everything can be replaced, so that other machines can be imitated."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+SAMPLE_S = 0.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination.
+
+    Attributes:
+        check: what was looked at.
+        status: ``ok``, ``warning`` (spoils measurements), ``info``, or ``unknown`` (this system does not say).
+        text: what was found.
+        fix: how to mend it; empty where nothing needs to be.
+    """
+
+    check: str
+    status: str
+    text: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Another process.
+
+    Attributes:
+        pid: its number.
+        name: its name.
+        cores: cores that it kept busy while it was watched.
+    """
+
+    pid: int
+    name: str
+    cores: float
+
+
+def watch_neighbours(seconds: float = SAMPLE_S) -> list[Neighbour]:
+    """All other processes over a short time, the busiest first."""
+    import psutil
+
+    def times() -> dict[int, tuple[str, float]]:
+        found = {}
+        for process in psutil.process_iter():
+            try:
+                used = process.cpu_times()
+                found[process.pid] = (process.name(), float(used.user + used.system))
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    before, began = times(), time.perf_counter()
+    time.sleep(seconds)
+    after, took = times(), time.perf_counter() - began
+    own = os.getpid()
+    rows = [
+        Neighbour(pid, name, (used - before[pid][1]) / took)
+        for pid, (name, used) in after.items()
+        if pid != own and pid in before
+    ]
+    return sorted(rows, key=lambda row: -row.cores)
+
+
+def own_cores() -> tuple[int, ...]:
+    """Cores that this process may run on."""
+    from profilers._cores import core_mask
+
+    return tuple(core_mask())
+
+
+def providers_here() -> list[str]:
+    """Execution providers of the installed ONNX Runtime."""
+    from profilers import installed_providers
+
+    return list(installed_providers())
+
+
+def cuda_here() -> tuple[bool, str]:
+    """Whether a GPU can be measured through torch, and its name or why not."""
+    from hwnas._devices._make import list_devices
+
+    info = next(info for info in list_devices() if info.name.startswith("cuda"))
+    return info.usable, info.description if info.usable else info.hint
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine to examine; by default this one.
+
+    Attributes:
+        root: where ``/proc`` and ``/sys`` are looked for.
+        system: name of the operating system.
+        environment: environment variables.
+        cores: cores that the process may run on.
+        core_count: cores there are.
+        neighbours: watches the other processes.
+        installed: whether a package can be imported, by name.
+        providers: execution providers of ONNX Runtime.
+        cuda: whether a GPU is usable, and which one or why not.
+        work: the loop that is timed.
+        loop_seconds: for how long.
+    """
+
+    root: Path = Path("/")
+    system: str = field(default_factory=platform.system)
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    cores: tuple[int, ...] = field(default_factory=own_cores)
+    core_count: int = field(default_factory=lambda: os.cpu_count() or 1)
+    neighbours: Callable[[], list[Neighbour]] = watch_neighbours
+    installed: Callable[[str], bool] = lambda name: find_spec(name) is not None
+    providers: Callable[[], list[str]] = providers_here
+    cuda: Callable[[], tuple[bool, str]] = cuda_here
+    work: Callable[[], object] = lambda: sum(range(20_000))
+    loop_seconds: float = 2.0
+
+    def text(self, path: str) -> str | None:
+        """A file below the root, without spaces around it; None where it cannot be read."""
+        try:
+            return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return None
+
+    def texts(self, pattern: str) -> dict[str, str]:
+        """All readable files below the root that match, by path."""
+        paths = [str(path.relative_to(self.root)) for path in sorted(self.root.glob(pattern))]
+        return {path: text for path in paths if (text := self.text(path)) is not None}
+
+    def number(self, path: str) -> int | None:
+        """An integer in a file; None where there is none."""
+        try:
+            return int(self.text(path) or "")
+        except ValueError:
+            return None

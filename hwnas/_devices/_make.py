@@ -1,0 +1,202 @@
+"""Devices by name: which there are, and the backend that measures on one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hwnas._common._plugins import (
+    distribution_of,
+    load_plugin,
+    make_plugin,
+    only_taken,
+    plugin_names,
+    refuse_shadow,
+    takes,
+)
+from hwnas._errors import HwnasError
+
+if TYPE_CHECKING:
+    from profilers import Backend
+
+CPU_PRECISIONS = ("fp32", "int8")
+CUDA_PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+CUDA_PROTOCOLS = ("host", "kernel")
+SSH = "ssh://"
+MOST_BATCH = 4096
+"""Images of one inference, as devices elsewhere take them too."""
+_RESERVED = ("cpu", "cuda", "ssh")
+"""What names of our own devices begin with."""
+_DEFAULTS = {"threads": 1, "batch": 1, "precision": "fp32", "channels_last": False}
+_CUDA = re.compile(r"cuda(?::([0-9]+))?\Z")
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """One device as `hwnas devices` lists it.
+
+    Attributes:
+        name: what ``--device`` takes.
+        description: what it is.
+        usable: whether it can be measured here and now.
+        hint: why not, and what to do; empty where it can.
+    """
+
+    name: str
+    description: str
+    usable: bool
+    hint: str
+
+
+def list_devices() -> list[DeviceInfo]:
+    """Every device of this machine."""
+    from profilers import cpu_identity, installed_providers, usable_cores
+
+    cpu = cpu_identity()
+    providers = ", ".join(name.removesuffix("ExecutionProvider").lower() for name in installed_providers())
+    about = f"{cpu['cpu']}, {usable_cores()} usable cores, ONNX Runtime ({providers})"
+    brought = [DeviceInfo(name, f"plug-in of {distribution_of('device', name)}", True, "") for name in _plugins()]
+    return [DeviceInfo("cpu", about, True, ""), *_cuda_devices(), *brought]
+
+
+def make_backend(
+    device: str,
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    image_channels: int = 3,
+    precision: str = "fp32",
+    provider: str | None = None,
+    protocol: str | None = None,
+    channels_last: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Backend:
+    """The backend that measures on `device`.
+
+    Args:
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"ssh://[user@]host[:port]"`` for another machine's processor, or
+            the name of a plug-in.
+        threads: threads inside an operator (CPU).
+        batch: images of one inference.
+        image_channels: channels of the images.
+        precision: ``"fp32"``; ``"int8"`` on a CPU; ``"fp16"`` and ``"bf16"`` on a GPU.
+        provider: ONNX Runtime's execution provider (CPU); None for its CPU provider.
+        protocol: ``"host"`` or ``"kernel"`` (GPU); None for ``"host"``.
+        channels_last: memory format (GPU).
+        progress: receives a line for each lost connection (ssh).
+
+    Raises:
+        HwnasError: an unknown device, or an option that is out of range or not for this device.
+        DeviceUnavailableError: the device or provider is not here, or the device cannot be reached.
+    """
+    require_batch(batch)
+    found, processor = _CUDA.match(device), device == "cpu" or device.startswith(SSH)
+    if not processor and found is None:
+        given = {"threads": threads, "batch": batch, "precision": precision, "provider": provider}
+        given |= {"protocol": protocol, "channels_last": channels_last}
+        return _plugin_backend(device, given, {"image_channels": image_channels, "progress": progress})
+    refuse_shadow("device", device)
+    known = CPU_PRECISIONS if processor else tuple(CUDA_PRECISIONS)
+    if precision not in known:
+        raise HwnasError(f"--precision {precision} is not for device {device}; choose from {', '.join(known)}")
+    if processor:
+        if protocol is not None or channels_last:
+            raise HwnasError(
+                f"--protocol and --channels-last are options of GPUs; leave them out with --device {device}"
+            )
+        options = {"threads": threads, "batch": batch, "image_channels": image_channels, "precision": precision}
+        return _cpu_backend(options, provider) if device == "cpu" else _ssh_backend(device, options, provider, progress)
+    assert found is not None
+    if provider is not None or threads != 1:
+        raise HwnasError(f"--provider and --threads are options of --device cpu; leave them out with --device {device}")
+    if protocol not in (None, *CUDA_PROTOCOLS):
+        raise HwnasError(f"--protocol must be {' or '.join(CUDA_PROTOCOLS)}, not {protocol!r}")
+    _require_cuda(device)
+    from profilers._cuda import CudaBackend
+
+    return CudaBackend(
+        int(found.group(1) or 0),
+        mode="kernel" if protocol == "kernel" else "host",
+        dtype=CUDA_PRECISIONS[precision],
+        channels_last=channels_last,
+        batch=batch,
+        image_channels=image_channels,
+    )
+
+
+def require_batch(batch: int) -> None:
+    """Refuse what is no number of images of one inference.
+
+    Raises:
+        HwnasError: it is below 1 or above `MOST_BATCH`.
+    """
+    if batch < 1:
+        raise HwnasError(f"--batch must be at least 1, not {batch}")
+    if batch > MOST_BATCH:
+        raise HwnasError(f"--batch must be at most {MOST_BATCH}, got {float(min(batch, 10**300)):.6g}")
+
+
+def _plugin_backend(device: str, options: Mapping[str, Any], more: Mapping[str, Any]) -> Backend:
+    """The backend of a plug-in, with what it takes of the options; others must have their defaults."""
+    if device.startswith(_RESERVED):
+        refuse_shadow("device", device)
+    maker = load_plugin("device", device)
+    if maker is None:
+        names = ", ".join(["cpu", "cuda", "cuda:N (see `hwnas devices`)", "ssh://[user@]host[:port]", *_plugins()])
+        raise HwnasError(f"unknown device {device!r}; known devices: {names}")
+    for name, value in options.items():
+        if name not in takes(maker) and value != _DEFAULTS.get(name):
+            raise HwnasError(f"--{name.replace('_', '-')} is no option of device {device}; leave it out")
+    found: Backend = make_plugin(
+        "device", device, wants=("identity", "environment", "load"), **only_taken(maker, {**options, **more})
+    )
+    return found
+
+
+def _plugins() -> list[str]:
+    return [name for name in plugin_names("device") if not name.startswith(_RESERVED)]
+
+
+def _cpu_backend(options: Mapping[str, Any], provider: str | None) -> Backend:
+    from profilers import OnnxRuntimeBackend, usable_cores
+
+    if not 1 <= options["threads"] <= usable_cores():
+        raise HwnasError(
+            f"--threads must be between 1 and this machine's {usable_cores()} usable cores, not {options['threads']}"
+        )
+    return OnnxRuntimeBackend(provider=provider or "cpu", **options)
+
+
+def _ssh_backend(
+    device: str, options: Mapping[str, Any], provider: str | None, progress: Callable[[str], None]
+) -> Backend:
+    from profilers import SshBackend
+
+    if options["threads"] < 1:
+        raise HwnasError(f"--threads must be at least 1, not {options['threads']}")
+    return SshBackend(device, provider=provider or "cpu", progress=progress, **options)
+
+
+def _require_cuda(device: str) -> None:
+    from profilers import DeviceUnavailableError
+
+    devices = _cuda_devices()
+    if not devices[0].usable:
+        raise DeviceUnavailableError(f"device {device} is not usable: {devices[0].hint}")
+    names = [info.name for info in devices]
+    if (device if ":" in device else "cuda:0") not in names:
+        raise DeviceUnavailableError(f"device {device} is not here; torch sees {', '.join(names)}")
+
+
+def _cuda_devices() -> list[DeviceInfo]:
+    import torch
+
+    if torch.version.cuda is None:
+        hint = "this torch was built without CUDA; install a CUDA build of torch on a machine with an NVIDIA GPU"
+        return [DeviceInfo("cuda", "NVIDIA GPU", False, hint)]
+    if not torch.cuda.is_available():
+        return [DeviceInfo("cuda", "NVIDIA GPU", False, "torch finds no NVIDIA GPU or driver here (see nvidia-smi)")]
+    count = torch.cuda.device_count()
+    return [DeviceInfo(f"cuda:{i}", torch.cuda.get_device_name(i), True, "") for i in range(count)]

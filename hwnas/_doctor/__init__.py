@@ -1,6 +1,0 @@
-"""`hwnas doctor`: what on this machine will spoil measurements, and how to mend it."""
-
-from hwnas._doctor._examine import examine
-from hwnas._doctor._machine import Finding, Machine
-
-__all__ = ["Finding", "Machine", "examine"]

@@ -1,0 +1,1 @@
+"""One search from end to end: set up, search, deliver."""

@@ -1,0 +1,58 @@
+"""Final training: the picked networks are trained to the end before they are exported, measured and tested."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from hwnas._pipeline._final_recipe import final_recipe
+from hwnas._pipeline._setup import SearchSetup
+from hwnas._pipeline._winner import Winner
+from hwnas.evaluators import TrainEvaluator
+
+
+def finalized(
+    setup: SearchSetup,
+    winners: Sequence[Winner],
+    progress: Callable[[str], None],
+    steps: Callable[[int, int, str], None],
+) -> SearchSetup:
+    """The setup with an evaluator that holds the finished networks; as they are where none are to be finished.
+
+    A network that was finished before is not trained again, and one that was begun goes on.
+
+    Args:
+        setup: of the search.
+        winners: the picked networks.
+        progress: receives a line a network.
+        steps: receives the steps of each training.
+
+    Raises:
+        EvaluatorError: a training diverged, or a checkpoint cannot be used.
+    """
+    settings, data = setup.run.settings, setup.data
+    if settings.finalize == "none" or data is None:
+        return setup
+    recipe, kind = final_recipe(settings, data), settings.finalize
+    trainer = TrainEvaluator(
+        setup.space,
+        data,
+        recipe,
+        seed=settings.seed,
+        device=settings.device if settings.device.startswith("cuda") else "cpu",
+        start=setup.evaluator.trained_weights if kind == "finetune" else None,
+    )
+    setup.run.folder("final")
+    trainer.prepare(setup.run.folder(f"final/{_name(kind, recipe.as_dict())}"), steps)
+    for number, winner in enumerate(winners, 1):
+        progress(f"{winner.id}: {kind}, network {number} of {len(winners)}")
+        trainer.trained_weights(winner.arch)
+    return replace(setup, evaluator=trainer)
+
+
+def _name(kind: str, recipe: Mapping[str, object]) -> str:
+    """A folder name that differs with the settings."""
+    text = json.dumps(recipe, sort_keys=True)
+    return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -1,0 +1,1 @@
+"""The directory of one search: settings, journal, winners; list and compare runs."""

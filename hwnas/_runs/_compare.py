@@ -1,0 +1,205 @@
+"""Several runs side by side: their fronts, and their hypervolumes beyond one common reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._common._text import printable
+from hwnas._errors import HwnasError
+from hwnas._runs._front import BELOW, hypervolume_curve
+from hwnas._runs._list import PastRun, read_run, written_budgets, written_value
+from search import nondominated
+
+_MOST_LOG = 700.0
+"""Logarithm of what is nearly beyond a double."""
+
+FloatArray = npt.NDArray[np.float64]
+_TOLD = ("data", "device", "space", "evaluator")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One run among others.
+
+    Attributes:
+        name: of the run, short and unlike the others'.
+        past: the run.
+        values: objectives ``(n, m)`` of its successful trials, in their natural direction.
+        front: which of them no other one of the run dominates, ``(n,)``.
+        samples: numbers of trials ``(k,)``.
+        volumes: hypervolume ``(k,)`` after so many, on the common scale.
+        seconds: that all its evaluations took.
+    """
+
+    name: str
+    past: PastRun
+    values: FloatArray
+    front: npt.NDArray[np.bool_]
+    samples: npt.NDArray[np.int64]
+    volumes: FloatArray
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several runs on one scale.
+
+    Attributes:
+        objectives: what is maximised, then what is minimised.
+        reference: the common reference, in natural values: a tenth of the range below the worst of all runs.
+        runs: the runs, in the order given.
+        notes: what else differs between them, for people.
+    """
+
+    objectives: tuple[str, ...]
+    reference: FloatArray
+    runs: tuple[Compared, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def budgets(self) -> list[Mapping[str, float]]:
+        """The budgets of all runs, each once."""
+        found: list[Mapping[str, float]] = []
+        for one in self.runs:
+            if dict(one.past.run.settings.budgets) not in found:
+                found.append(dict(one.past.run.settings.budgets))
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "objectives": list(self.objectives),
+            "reference": dict(zip(self.objectives, self.reference.tolist(), strict=True)),
+            "notes": list(self.notes),
+            "runs": [
+                {
+                    "name": one.name,
+                    "path": str(one.past.run.path),
+                    "hypervolume": float(one.volumes[-1]),
+                    "best": [
+                        {"budgets": dict(b), "value": value, "standard_error": one.past.standard_error(value)}
+                        for b in self.budgets
+                        for value in [one.past.best(b)]
+                    ],
+                    "trials": len(one.past.trials),
+                    "seconds": round(one.seconds, 3),
+                    "front": [dict(zip(self.objectives, row, strict=True)) for row in one.values[one.front].tolist()],
+                    "samples": one.samples.tolist(),
+                    "volumes": one.volumes.tolist(),
+                }
+                for one in self.runs
+            ],
+        }
+
+
+def compare_runs(paths: Sequence[Path]) -> Comparison:
+    """Read runs and put them on one scale: objectives from 0 to 1 over all of them, costs by their logarithm.
+
+    Raises:
+        HwnasError: fewer than two runs, one is damaged or has no trials, or their objectives differ.
+    """
+    if len(paths) < 2:
+        raise HwnasError("compare wants two runs or more")
+    pasts = [read_run(path) for path in paths]
+    names = short_names(paths)
+    for path, past in zip(paths, pasts, strict=True):
+        if past.objectives != pasts[0].objectives:
+            raise HwnasError(
+                f"{path} has the objectives {', '.join(past.objectives)}, {paths[0]} has "
+                f"{', '.join(pasts[0].objectives)}; compare runs of the same objectives"
+            )
+        if not past.full:
+            raise HwnasError(f"{path} has no successful trial yet; go on with its `hwnas search` first")
+    objectives = pasts[0].objectives
+    values = [np.array([[trial.values[name] for name in objectives] for trial in past.full]) for past in pasts]
+    axes = [_axes(part) for part in values]
+    low, high = np.concatenate(axes).min(axis=0), np.concatenate(axes).max(axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    scaled = [(part - low) / span for part in axes]
+    reference = low - BELOW * span
+    natural = np.concatenate([reference[:1], np.exp(np.minimum(-reference[1:], _MOST_LOG))])
+    rows = zip(names, pasts, values, scaled, strict=True)
+    return Comparison(objectives, natural, tuple(_compared(*row) for row in rows), tuple(_notes(names, pasts)))
+
+
+def table_lines(comparison: Comparison) -> list[str]:
+    """The table for people, and the remarks below it."""
+    measure = comparison.objectives[0]
+    budgets = comparison.budgets
+    heads = ["run", "hypervolume", *(f"best {measure}, {_written(b)}" for b in budgets), "trials", "seconds"]
+    rows = [heads]
+    for one in comparison.runs:
+        best = [_best(one.past, one.past.best(b)) for b in budgets]
+        rows.append([one.name, f"{one.volumes[-1]:.4f}", *best, str(len(one.past.trials)), f"{one.seconds:.1f}"])
+    worst = zip(comparison.objectives, comparison.reference.tolist(), strict=True)
+    spread = any("±" in cell for row in rows for cell in row)
+    return [
+        *aligned(rows),
+        f"hypervolume beyond {', '.join(f'{name} {value:.4g}' for name, value in worst)}; "
+        "scaled to 0-1 over all runs, costs by their logarithm",
+        *(["± is one standard error, from the number of validation images"] if spread else []),
+        *(f"note: {note}" for note in comparison.notes),
+    ]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, the first column to the left and the others to the right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        for row in rows
+    ]
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Names of folders, with as many of their parents as tell them apart."""
+    parts = [path.resolve().parts for path in paths]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{part[-1]} ({i})" for i, part in enumerate(parts, 1)]
+
+
+def _compared(name: str, past: PastRun, values: FloatArray, scaled: FloatArray) -> Compared:
+    samples, volumes = hypervolume_curve(scaled)
+    return Compared(
+        name=name,
+        past=past,
+        values=values,
+        front=nondominated(scaled),
+        samples=samples,
+        volumes=volumes,
+        seconds=sum(trial.seconds for trial in past.trials),
+    )
+
+
+def _axes(values: FloatArray) -> FloatArray:
+    """Natural values, all to be maximised, the costs' logarithms."""
+    return np.concatenate([values[:, :1], -np.log(np.maximum(values[:, 1:], 1e-12))], axis=1)
+
+
+def _notes(names: Sequence[str], pasts: Sequence[PastRun]) -> list[str]:
+    """Settings that differ and make runs hard to compare."""
+    found = []
+    for fact in _TOLD:
+        values = [getattr(past.run.settings, fact) for past in pasts]
+        if len(set(values)) > 1:
+            told = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+            found.append(f"the runs differ in {fact}: {told}")
+    return found
+
+
+def _written(budgets: Mapping[str, float]) -> str:
+    return written_budgets(budgets) if budgets else "no budget"
+
+
+def _best(past: PastRun, value: float | None) -> str:
+    return "-" if value is None else written_value(past.measure, value, past.standard_error(value))

@@ -1,0 +1,253 @@
+"""What handed-over networks promise and keep: entries of ``pareto.json``, those of earlier versions too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hwnas._runs._settings import OBJECTIVES
+
+Network = Mapping[str, Any]
+WORD_OF = {name: word for word, name in OBJECTIVES.items()}
+"""Costs as ``--minimize`` and ``budgets`` call them, by their names."""
+_ROUNDING = 1e-5
+"""What is written of a latency has six digits: beyond a budget is what lies beyond it by more than that."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One budget held against one network.
+
+    Attributes:
+        cost: name of the cost.
+        upper: the budget.
+        value: what the network takes: measured where it can be and was.
+        half_width: of the measurement's 90 % interval; None for what is no measurement.
+        measured: whether the value was measured.
+    """
+
+    cost: str
+    upper: float
+    value: float
+    half_width: float | None
+    measured: bool
+
+    @property
+    def within(self) -> bool:
+        """Whether the network keeps the budget."""
+        return self.value <= self.upper * (1 + _ROUNDING * (self.cost == "latency_ms"))
+
+    @property
+    def excess(self) -> float:
+        """How far over the budget it is, as a share of the budget; negative within it."""
+        return self.value / self.upper - 1
+
+    @property
+    def text(self) -> str:
+        """For people: ``latency 0.1059 ± 0.0003 ms measured, 5.9 % over the budget of 0.1 ms``."""
+        if math.isnan(self.value):
+            return f"{WORD_OF[self.cost]} is not known, the budget is {written_cost(self.cost, self.upper)}"
+        how = " measured" if self.measured else " predicted" if self.cost == "latency_ms" else ""
+        value = written_ms(self.value, self.half_width) if self.half_width else written_cost(self.cost, self.value)
+        side = f"{100 * abs(self.excess):.3g} % {'over' if self.excess > 0 else 'below'}"
+        near = self.half_width is not None and abs(self.value - self.upper) <= self.half_width
+        doubt = ", which is less than the measurement can tell" if near else ""
+        return f"{WORD_OF[self.cost]} {value}{how}, {side} the budget of {written_cost(self.cost, self.upper)}{doubt}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "upper": self.upper,
+            "value": None if math.isnan(self.value) else self.value,
+            "half_width": self.half_width,
+            "measured": self.measured,
+            "within": self.within,
+        }
+
+
+def checks(network: Network, budgets: Mapping[str, float]) -> list[Check]:
+    """Every budget held against a network; a cost that is not known of it keeps none."""
+    found = []
+    for cost, upper in budgets.items():
+        latency = network["latency_ms"] if cost == "latency_ms" else {}
+        measured = latency.get("measured") is not None
+        value = latency_of(network) if cost == "latency_ms" else float(network.get(cost, math.nan))
+        found.append(Check(cost, upper, value, latency.get("measured_half_width") if measured else None, measured))
+    return found
+
+
+def overruns(network: Network, budgets: Mapping[str, float]) -> list[Check]:
+    """The budgets that a network does not keep."""
+    return [check for check in checks(network, budgets) if not check.within]
+
+
+def judge(entries: Sequence[dict[str, Any]], budgets: Mapping[str, float], costs: Sequence[str]) -> None:
+    """Write into entries which budgets they keep, and which other one beats them.
+
+    Args:
+        entries: of one run; they get ``within_budget``, ``budgets`` and ``dominated_by``.
+        budgets: upper bounds, by cost name.
+        costs: names of what is minimised.
+    """
+    beaten = beaten_by(entries, costs)
+    for entry, better in zip(entries, beaten, strict=True):
+        found = checks(entry, budgets)
+        entry["within_budget"] = all(check.within for check in found)
+        entry["budgets"] = {check.cost: check.as_dict() for check in found}
+        entry["dominated_by"] = better
+
+
+def beaten_by(networks: Sequence[Network], costs: Sequence[str]) -> list[str | None]:
+    """Ids of networks of the front that are no worse in anything and better in something, None for the front itself.
+
+    Latencies are as measured, and networks are compared by `measure_of`: the test part decides nothing.
+    """
+    from search import nondominated
+
+    if not networks:
+        return []
+    _, values = measure_of(networks)
+    columns = [values]
+    for cost in costs:
+        columns.append([-latency_of(n) if cost == "latency_ms" else -float(n.get(cost, math.nan)) for n in networks])
+    points = np.array(columns, dtype=np.float64).T
+    points = points[:, ~np.isnan(points).any(axis=0)]  # what is not known of all compares none of them
+    front = nondominated(points) if points.shape[1] else np.ones(len(networks), dtype=bool)
+    found: list[str | None] = []
+    for point, kept in zip(points, front, strict=True):
+        better = front & (points >= point).all(axis=1) & (points > point).any(axis=1)
+        found.append(None if kept else str(networks[int(better.argmax())]["id"]))
+    return found
+
+
+def measure_of(networks: Sequence[Network]) -> tuple[str, list[float]]:
+    """What networks are compared by, and its values; never their test accuracy, which nothing may be chosen by.
+
+    That is the validation accuracy of the finished networks after a final training, else what the search saw: an
+    accuracy or a score.
+    """
+    for name in ("final_validation_accuracy", "validation_accuracy"):
+        if all(network.get(name) is not None for network in networks):
+            return "accuracy", [float(network[name]) for network in networks]
+    scores = [score if isinstance(score := network.get("score"), dict) else {} for network in networks]
+    name = next(iter(scores[0]), "accuracy") if scores else "accuracy"
+    return name, [float(score.get(name, math.nan)) for score in scores]
+
+
+def latency_of(network: Network) -> float:
+    """Measured latency in milliseconds, or the predicted one where it was not measured."""
+    latency = network["latency_ms"]
+    value = latency["measured"] if latency["measured"] is not None else latency["predicted"]
+    return float(value) if value is not None else math.nan
+
+
+def standard_error(accuracy: float, images: int) -> float:
+    """Of an accuracy on so many images: of a binomial share, sqrt(p (1 - p) / n).
+
+    All right or all wrong would give 0, as if a further image could not be otherwise: p then counts half an image.
+    """
+    p = min(max(accuracy, 0.5 / images), 1 - 0.5 / images)
+    return math.sqrt(p * (1 - p) / images)
+
+
+def images_of(network: Network, part: str) -> int | None:
+    """How many images an accuracy comes from; None where that is not told.
+
+    Args:
+        network: its entry.
+        part: ``"test"``, ``"validation"`` (what the search saw) or ``"final_validation"``.
+    """
+    images = network.get("images")
+    count = images.get(part) if isinstance(images, dict) else None
+    return count if type(count) is int and count > 0 else None
+
+
+def compared_images(network: Network) -> int | None:
+    """How many images the accuracy comes from that `measure_of` compares it by."""
+    final = network.get("final_validation_accuracy") is not None
+    return images_of(network, "final_validation" if final else "validation")
+
+
+def written_accuracy(accuracy: float, images: int | None) -> str:
+    """For people: ``93.06% ± 1.34%``, the latter one standard error."""
+    return f"{accuracy:.2%}" + (f" ± {standard_error(accuracy, images):.2%}" if images else "")
+
+
+def written_test(network: Network) -> str:
+    """Its test accuracy for people."""
+    return written_accuracy(float(network["accuracy"]), images_of(network, "test"))
+
+
+def written_measure(network: Network) -> str:
+    """What it is chosen by, for people: ``validation accuracy 93.06% ± 1.34%``, or a score and its value."""
+    name, (value,) = measure_of([network])
+    if name == "accuracy":
+        return f"validation accuracy {written_accuracy(value, compared_images(network))}"
+    return f"{name} {value:.4g}"
+
+
+def written_latency(network: Network) -> str:
+    """For people: ``0.1059 ± 0.0003 ms measured``, or ``0.1 ms predicted, not measured``."""
+    latency = network["latency_ms"]
+    if latency["measured"] is None:
+        return f"{latency_of(network):.4g} ms predicted, not measured"
+    return f"{written_ms(latency['measured'], latency.get('measured_half_width'))} measured"
+
+
+def written_ms(value: float, half_width: float | None) -> str:
+    """A latency for people, four digits of it and its uncertainty to as many places: ``0.1059 ± 0.0003 ms``."""
+    if not half_width or not 0 < value < math.inf:
+        return f"{value:.4g} ms"
+    places = max(0, 3 - math.floor(math.log10(value)))
+    return f"{value:.4g} ± {max(half_width, 10.0**-places):.{places}f} ms"
+
+
+def written_cost(cost: str, value: float) -> str:
+    """A cost for people: milliseconds, or a count like ``600k``."""
+    if cost == "latency_ms":
+        return f"{value:.4g} ms"
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
+
+
+def described(network: Network, budgets: Mapping[str, float]) -> str:
+    """An exported network for people: what it is, how good and how fast, and what must be known before it is used."""
+    told = " (± one standard error)" if images_of(network, "test") else ""
+    accuracies = [written_measure(network), f"test accuracy {written_test(network)}{told}"]
+    over = [check.text for check in overruns(network, budgets)]
+    beaten = [f"{network['dominated_by']} beats it in all that counts"] if network.get("dominated_by") else []
+    return "; ".join([", ".join([str(network["arch"]), *accuracies, written_latency(network)]), *over, *beaten])
+
+
+def shortcomings(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:
+    """What people must know of a run's networks: which are over the budget, beaten by others, or doubtful."""
+    found = []
+    over = [(n, failed) for n in networks if (failed := overruns(n, budgets))]
+    if over:
+        told = "; ".join(f"{n['id']}: {', '.join(check.text for check in failed)}" for n, failed in over)
+        some = f"{len(over)} of {len(networks)} networks do not keep"
+        which = "no network keeps" if len(over) == len(networks) else some
+        found.append(f"{which} the budget: {told}; `hwnas export` wants --allow-over-budget for these")
+    beaten = [n for n in networks if n.get("dominated_by")]
+    if beaten:
+        told = ", ".join(f"{n['id']} by {n['dominated_by']}" for n in beaten)
+        found.append(f"{len(beaten)} of {len(networks)} networks are beaten in all that counts, as measured: {told}")
+    return [*found, *(str(n["doubt"]) for n in networks if n.get("doubt"))]
+
+
+def error_lines(networks: Sequence[Network]) -> list[str]:
+    """What ± means behind a run's accuracies; nothing where no number of images is known."""
+    parts = {"validation": compared_images(networks[0]), "test": images_of(networks[0], "test")} if networks else {}
+    told = " and ".join(f"{count} {part}" for part, count in parts.items() if count)
+    return [f"accuracies come from {told} images: ± is one standard error, binomial"] if told else []
+
+
+def remarks(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:
+    """Both, for people who read no report."""
+    return [*shortcomings(networks, budgets), *error_lines(networks)]

@@ -1,0 +1,189 @@
+"""Which networks of a search to hand over, and which one to pick."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._errors import RunError
+from hwnas._runs._delivered import beaten_by, latency_of, measure_of, overruns
+from search import Objective, hypervolume
+
+PICKS = ("fastest", "knee", "most-accurate")
+BELOW = 0.1
+"""How far below the worst point the reference of a hypervolume lies, as a share of the range."""
+_POINTS = 100
+_DIGITS = 9
+"""Sums of the same areas in another order differ in the sixteenth digit."""
+
+
+def spread_along(latencies_ms: Sequence[float], most: int) -> list[int]:
+    """Indices of at most `most` points spread along a front: both ends, then the largest gap in log latency first.
+
+    Args:
+        latencies_ms: positive, in any order.
+        most: how many to keep, at least 2.
+
+    Returns:
+        Indices, sorted by latency.
+    """
+    order = sorted(range(len(latencies_ms)), key=lambda i: latencies_ms[i])
+    if len(order) <= most:
+        return order
+    logs = np.log(np.maximum([latencies_ms[i] for i in order], 1e-9))
+    kept = [0, len(order) - 1]
+    while len(kept) < most:
+        distances = np.abs(logs[:, None] - logs[kept][None]).min(axis=1)
+        distances[kept] = -1.0
+        kept.append(int(distances.argmax()))
+    return [order[k] for k in sorted(kept)]
+
+
+def hypervolume_curve(
+    scaled: npt.NDArray[np.float64], counted: npt.NDArray[np.bool_] | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """How the hypervolume of a run grew, at a hundred numbers of trials at most.
+
+    Args:
+        scaled: objectives ``(n, m)``, all to be maximised, 0 to 1; the reference lies at minus `BELOW`.
+        counted: which trials count ``(n,)``; None for all.
+
+    Returns:
+        Numbers of trials ``(k,)``, and the hypervolume ``(k,)`` after so many.
+    """
+    kept = np.ones(len(scaled), dtype=np.bool_) if counted is None else counted
+    reference = np.full(scaled.shape[1], -BELOW)
+    samples = np.unique(np.linspace(1, len(scaled), min(len(scaled), _POINTS)).astype(np.int64))
+    return samples, np.array([hypervolume(scaled[:n][kept[:n]], reference) for n in samples])
+
+
+def fixed_hypervolume(
+    objectives: Sequence[Objective], values: npt.NDArray[np.float64], batches: npt.NDArray[np.int64]
+) -> float | None:
+    """Hypervolume of a run's front beyond a reference that stays where it is, so that it never falls.
+
+    Accuracies count from 0 to 1, and costs from the dearest to the cheapest network within the budgets, whatever was
+    found so far: 1 is a network without an error that is as cheap as any. (Strategies have a scale of their own, which
+    moves while the first batch comes in.)
+
+    Args:
+        objectives: of the problem, m of them.
+        values: natural values ``(n, m)`` of the trials within the budgets.
+        batches: number of the batch of each ``(n,)``.
+
+    Returns:
+        The hypervolume; None where a score has no scale yet: that is the range of the first batch with values, once
+        that batch is complete.
+    """
+    if not len(values):
+        return 0.0
+    first = batches == batches.min()
+    points, reference = np.empty(values.shape), np.zeros(len(objectives))
+    for i, objective in enumerate(objectives):
+        column = np.log(values[:, i]) if objective.log else values[:, i]
+        worst, best = objective.worst, objective.best
+        if worst is None and objective.direction == "max" and objective.ceiling is not None:
+            worst, best = 0.0, objective.ceiling
+        if worst is None or best is None:
+            if first.all():
+                return None
+            ends = float(column[first].min()), float(column[first].max())
+            worst, best = ends if objective.direction == "max" else ends[::-1]
+            best += (best == worst) * objective.sign
+            reference[i] = -BELOW
+        elif objective.log:
+            worst, best = math.log(worst), math.log(best)
+        points[:, i] = (column - worst) / (best - worst)
+    return round(hypervolume(points, reference), _DIGITS)
+
+
+def knee_index(latencies_ms: Sequence[float], accuracies: Sequence[float]) -> int:
+    """The point farthest above the chord between the front's ends, in log latency and accuracy scaled to 0-1."""
+    x, y = np.log(np.maximum(np.asarray(latencies_ms, dtype=float), 1e-9)), np.asarray(accuracies, dtype=float)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return int(np.lexsort((x, -y))[0])
+    u, v = (x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y)
+    first, last = int(x.argmin()), int(x.argmax())
+    height = v - (v[first] + (v[last] - v[first]) * u)
+    return int(height.argmax())
+
+
+def pick_network(
+    networks: Sequence[Mapping[str, Any]],
+    pick: str,
+    budgets: Mapping[str, float] | None = None,
+    *,
+    allow_over_budget: bool = False,
+) -> Mapping[str, Any]:
+    """One of a run's networks: among those that keep the budgets and that no other one beats, by `measure_of`.
+
+    Args:
+        networks: entries of ``pareto.json``.
+        pick: one of `PICKS`, or an id.
+        budgets: of the run, upper bounds by cost name.
+        allow_over_budget: whether a network may also be one that does not keep them.
+
+    Raises:
+        RunError: there is none of that name, or none that keeps the budgets.
+    """
+    if not networks:
+        raise RunError("the run has no networks to export")
+    if pick not in PICKS:
+        return _named(networks, pick, budgets or {}, allow_over_budget)
+    kept = [n for n in networks if allow_over_budget or keeps(n, budgets or {})]
+    if not kept:
+        raise RunError(_nearest(networks, budgets or {}))
+    ids = [network["id"] for network in kept]
+    front = [network for network in kept if network.get("dominated_by") not in ids] or kept
+    front = [n for n, better in zip(front, beaten_by(front, ["latency_ms"]), strict=True) if better is None]
+    latencies = [latency_of(network) for network in front]
+    _, values = measure_of(front)
+    if pick == "fastest":
+        return front[int(np.argmin(latencies))]
+    if pick == "most-accurate":
+        return front[int(np.argmax(values))]
+    return front[knee_index(latencies, values)]
+
+
+def keeps(network: Mapping[str, Any], budgets: Mapping[str, float]) -> bool:
+    """Whether a network keeps its run's budgets, by what was written of it and by what they are now."""
+    return network.get("within_budget") is not False and not overruns(network, budgets)
+
+
+def _named(
+    networks: Sequence[Mapping[str, Any]], name: str, budgets: Mapping[str, float], allow_over_budget: bool
+) -> Mapping[str, Any]:
+    """The network of an id.
+
+    Raises:
+        RunError: there is none, or it does not keep the budgets.
+    """
+    for network in networks:
+        if network["id"] == name:
+            if allow_over_budget or keeps(network, budgets):
+                return network
+            why = _why_not(network, budgets)
+            raise RunError(f"{name} does not keep the budget: {why}; pick another one or add --allow-over-budget")
+    ids = ", ".join(str(n["id"]) for n in networks)
+    raise RunError(f"the run has no network {name!r}; pick {', '.join(PICKS)} or one of {ids}")
+
+
+def _nearest(networks: Sequence[Mapping[str, Any]], budgets: Mapping[str, float]) -> str:
+    """That no network keeps the budgets, and how far off the nearest one is."""
+
+    def farthest(network: Mapping[str, Any]) -> float:
+        return max((check.excess for check in overruns(network, budgets)), default=math.inf)
+
+    nearest = min(networks, key=farthest)
+    return (
+        f"no network of the run keeps its budget; the nearest is {nearest['id']}: {_why_not(nearest, budgets)}; "
+        "add --allow-over-budget to take it all the same, or search with a lower budget"
+    )
+
+
+def _why_not(network: Mapping[str, Any], budgets: Mapping[str, float]) -> str:
+    return ", ".join(check.text for check in overruns(network, budgets)) or "it was over the budget of its hand-over"

@@ -1,0 +1,54 @@
+"""Tables of devices that are not here: a search may use their predictions, but measures nothing."""
+
+from __future__ import annotations
+
+from hwnas._errors import HwnasError
+from hwnas._runs._settings import SearchSettings
+from hwnas._tables._build import require_coverage
+from hwnas._tables._fit import PROTOCOL as FITTED
+from hwnas.spaces import Space
+from latency_tables import LatencyTable, UnmeasuredOpError
+
+
+def is_elsewhere(table: LatencyTable, settings: SearchSettings) -> bool:
+    """Whether networks cannot be measured on the table's device: it was fitted, or the user says so."""
+    return settings.not_here or table.identity.get("protocol") == FITTED
+
+
+def elsewhere_line(table: LatencyTable) -> str:
+    """For people: which device is not here, and what follows."""
+    facts = (table.identity.get(fact) for fact in ("gpu", "cpu", "device"))
+    name = next((str(fact) for fact in facts if fact), "the table's device")
+    return f"{name} is not here: latencies are predictions of its table, and no network is measured on it"
+
+
+def require_usable(table: LatencyTable, settings: SearchSettings, space: Space) -> None:
+    """Refuse a table of other networks than the search would hand over.
+
+    Raises:
+        HwnasError: its batch size, precision or space is another.
+    """
+    batch, dtype = table.identity.get("batch", 1), table.identity.get("dtype")
+    if batch != settings.batch:
+        raise HwnasError(
+            f"{table.source} is for a batch of {batch}, this search for {settings.batch}; add --batch {batch}"
+        )
+    if dtype is not None and (dtype == "int8") != (settings.precision == "int8"):
+        wanted = "int8" if dtype == "int8" else "fp32"
+        raise HwnasError(
+            f"{table.source} is of {dtype} networks, this search of {settings.precision} ones; add --precision {wanted}"
+        )
+    try:
+        require_coverage(table, space)
+    except UnmeasuredOpError as error:
+        raise HwnasError(f"{table.source}: {error.keys[0]} has no price{_difference(table, space)}") from None
+
+
+def _difference(table: LatencyTable, space: Space) -> str:
+    """What the table's space and the search's differ in, with what to do, as the end of a sentence."""
+    there = {"space": table.space.get("name"), **dict(table.space["settings"])}  # type: ignore[call-overload]
+    here = {"space": space.name, **space.settings}
+    found = [
+        f"{name} {there.get(name)}, this search has {here[name]}" for name in here if there.get(name) != here[name]
+    ]
+    return f": its space has {found[0]}; fit or measure a table for that" if found else ""

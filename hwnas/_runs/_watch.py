@@ -1,0 +1,179 @@
+"""What a search tells while it runs, and whom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._runs._front import fixed_hypervolume
+from hwnas._runs._list import written_value
+from search import Standing, Study
+
+Progress = Callable[[str], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a search; the message says what is safe and how to go on."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a search stands.
+
+    Attributes:
+        done: full evaluations so far.
+        samples: how many there are to be.
+        measure: what is maximised.
+        best: its best value within the budget; None before there is one.
+        hypervolume: of the trials within the budget, beyond a fixed reference: it never falls; None where a score has
+            no scale before the first batch is complete.
+        per_minute: evaluations a minute in this process; None before the first.
+        left_s: seconds until the last evaluation at that rate; None likewise.
+    """
+
+    done: int
+    samples: int
+    measure: str
+    best: float | None
+    hypervolume: float | None
+    per_minute: float | None
+    left_s: float | None
+
+    @property
+    def best_text(self) -> str:
+        """The best value for people."""
+        return "none yet" if self.best is None else written_value(self.measure, self.best)
+
+    @property
+    def line(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.done} of {self.samples} samples: best {self.measure} {self.best_text}, "
+            f"hypervolume {self.hypervolume_text}"
+        )
+
+    @property
+    def hypervolume_text(self) -> str:
+        """The hypervolume for people."""
+        return "not yet" if self.hypervolume is None else f"{self.hypervolume:.4f}"
+
+
+def every(seconds: float, progress: Progress) -> Callable[[int, int, str], None]:
+    """Pass on the last line and otherwise one line in so many seconds."""
+    last = time.monotonic()
+
+    def pass_on(done: int, total: int, text: str) -> None:
+        nonlocal last
+        if done >= total or time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            progress(text)
+
+    return pass_on
+
+
+class Watcher:
+    """Hears what happens; this one does nothing."""
+
+    def line(self, text: str) -> None:
+        """A remark for people."""
+
+    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+        """A trial is finished and journalled; `status` works out where the search stands."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class Unbroken(Watcher):
+    """Passes everything on; a log that cannot be written, on a full disk or a closed stream, ends no search.
+
+    Args:
+        watcher: who hears of it.
+    """
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def line(self, text: str) -> None:
+        """Pass it on."""
+        with suppress(OSError, ValueError):  # a closed file is a ValueError
+            self._watcher.line(text)
+
+    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+        """Pass it on."""
+        with suppress(OSError, ValueError):
+            self._watcher.trial(record, status)
+
+
+class Lines(Watcher):
+    """Plain lines: the remarks, and the status twenty times in a search; it is worked out where it is printed."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._done: int | None = None
+        self._each = 1
+
+    def line(self, text: str) -> None:
+        """Pass it on."""
+        self._progress(text)
+
+    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+        """The status, at every twentieth of the samples."""
+        if record.get("cheap"):
+            return
+        if self._done is None:
+            first = status()
+            self._done, self._each = first.done - 1, max(1, first.samples // 20)
+        self._done += 1
+        if self._done % self._each == 0:
+            self._progress(status().line)
+
+
+class Clock:
+    """Where a search stands, and its rate in this process. What a status costs does not depend on the trials before.
+
+    Args:
+        study: the search.
+        samples: full evaluations that there are to be.
+        now: tells seconds.
+    """
+
+    def __init__(self, study: Study, samples: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._study, self._samples, self._now = study, samples, now
+        self._standing = Standing(study)
+        self._before, self._began = self._standing.full, now()
+        self._first: npt.NDArray[np.float64] | None = None
+
+    def status(self) -> Status:
+        """Where the study stands."""
+        standing = self._standing
+        standing.update()
+        done = standing.full
+        rate = (done - self._before) / max(self._now() - self._began, 1e-9) if done > self._before else None
+        return Status(
+            done=done,
+            samples=self._samples,
+            measure=self._study.problem.objectives[0].name,
+            best=standing.best,
+            hypervolume=self._hypervolume(),
+            per_minute=60 * rate if rate else None,
+            left_s=max(0, self._samples - done) / rate if rate else None,
+        )
+
+    def _hypervolume(self) -> float | None:
+        """On the scale of the first batch; of what came behind it only the front matters."""
+        objectives = self._study.problem.objectives
+        if self._first is None:
+            context = self._study.context()
+            whole = len(context.values) > 0 and context.batches.max() > context.batches.min()
+            if not whole:
+                return fixed_hypervolume(objectives, context.values, context.batches)
+            self._first = context.values[context.batches == context.batches.min()]
+        values = np.concatenate([self._first, self._standing.front])
+        return fixed_hypervolume(objectives, values, (np.arange(len(values)) >= len(self._first)).astype(np.int64))

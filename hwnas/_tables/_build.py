@@ -1,0 +1,218 @@
+"""Latency tables for a space on a device: build one, or find one that fits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from hwnas._common._seeds import require_seed
+from hwnas._costs._draw import draw_networks
+from hwnas._errors import HwnasError
+from hwnas.spaces import Space, space_identity
+from latency_tables import (
+    UNUSABLE,
+    LatencyTable,
+    NotAFileError,
+    Op,
+    TableFormatError,
+    UnmeasuredOpError,
+    load_table,
+    rename,
+    require_place,
+    save_table,
+)
+from profilers import Backend, SamplingSettings, profile_ops
+
+HELD_OUT_NETWORKS = 50
+_REMEDY = "set HWNAS_TABLES to a folder, or name the table's file (-o for profile, --table for search)"
+MOST_NETWORKS = 10_000
+"""Whole networks that are loaded to be measured: each keeps its session in memory."""
+
+
+def table_folder() -> Path:
+    """Where tables are kept and looked for: ``$HWNAS_TABLES``, else the user's data folder.
+
+    Raises:
+        HwnasError: the user has no home folder.
+    """
+    if chosen := os.environ.get("HWNAS_TABLES"):
+        return Path(chosen)
+    if base := os.environ.get("XDG_DATA_HOME"):
+        return Path(base) / "hwnas" / "tables"
+    try:
+        return Path.home() / ".local" / "share" / "hwnas" / "tables"
+    except RuntimeError:
+        raise HwnasError(f"this user has no home folder to keep latency tables in; {_REMEDY}") from None
+
+
+def default_table_path(space: Space, backend: Backend) -> Path:
+    """One file name for each space on each identity.
+
+    Raises:
+        HwnasError: there is no folder for it that can be written, and it is not there yet.
+    """
+    identity, mark = backend.identity(), space_identity(space).get("fingerprint")
+    text = json.dumps([identity, space.name, space.settings, *([mark] if mark else [])], sort_keys=True)
+    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:10]
+    path = table_folder() / f"{space.name}-{identity['device']}-{digest}.json"
+    there = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not os.access(path, os.R_OK) and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise HwnasError(f"cannot write latency tables into {path.parent}; {_REMEDY}")
+    return path
+
+
+def build_table(
+    space: Space,
+    backend: Backend,
+    path: Path,
+    *,
+    seed: int = 0,
+    networks: int = HELD_OUT_NETWORKS,
+    settings: SamplingSettings | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda text: None,
+) -> LatencyTable:
+    """Profile every op of a space, validate on random networks, and write the table.
+
+    Raw samples are appended to a journal beside the table, from which an interrupted call goes on. A finished
+    table of the same space and device is returned as it is.
+
+    Args:
+        space: the search space.
+        backend: device and runtime.
+        path: the table file.
+        seed: of the networks that are drawn.
+        networks: held-out networks; ten more are drawn for calibration and sixty for the intervals.
+        settings: of the sampling.
+        force: measure again; an existing table is kept until the new one takes its place.
+        progress: receives lines for people.
+
+    Raises:
+        HwnasError: the file cannot be written.
+        ProfilerError: a graph cannot be measured, or the journal belongs to another profile.
+    """
+    if path.exists() and not force:
+        table = load_table(path)
+        table.require_identity(backend.identity())
+        if _unpriced(table, space):
+            raise HwnasError(f"{path} holds the table of another space; choose another -o, or --force to replace it")
+        progress(f"{path} is already measured")
+        return table
+    require_writable(path)
+    drawn = draw_networks(space, networks, seed)
+    table = profile_ops(
+        backend,
+        space.ops(),
+        drawn,
+        journal_path(path),
+        space={"name": space.name, "settings": space.settings},
+        settings=settings,
+        progress=progress,
+    )
+    try:
+        save_table(table, path)
+    except OSError as error:
+        raise HwnasError(
+            f"cannot write {path}: {error.strerror}; the samples are safe in {journal_path(path)}, run it again"
+        ) from None
+    rename(journal_path(path), samples_path(path))
+    return load_table(path)
+
+
+def require_drawing(networks: int, seed: int) -> None:
+    """Refuse what no networks can be drawn by.
+
+    Raises:
+        HwnasError: fewer than two or more than `MOST_NETWORKS`, or no seed.
+    """
+    if networks < 2:
+        raise HwnasError(f"--networks must be at least 2, not {networks}")
+    if networks > MOST_NETWORKS:
+        raise HwnasError(f"--networks must be at most {MOST_NETWORKS:,}, got {float(min(networks, 10**300)):.3g}")
+    require_seed(seed)
+
+
+def samples_path(path: Path) -> Path:
+    """The raw samples of a finished table, beside it."""
+    return path.with_name(f"{path.name}.samples.jsonl")
+
+
+def journal_path(path: Path) -> Path:
+    """The raw samples of a profile in progress."""
+    return path.with_name(f"{path.name}.unfinished.samples.jsonl")
+
+
+def require_coverage(table: LatencyTable, space: Space) -> None:
+    """Refuse a table that cannot price every network of a space.
+
+    Raises:
+        UnmeasuredOpError: naming ops without a price.
+    """
+    missing = _unpriced(table, space)
+    if missing:
+        raise UnmeasuredOpError([op.key for op in missing])
+
+
+def find_table(space: Space, backend: Backend, folder: Path | None = None) -> LatencyTable | None:
+    """The newest table that fits this device, runtime and setting and prices every op of the space.
+
+    The user's folder is looked through first, then the tables that come with the package. Tables that are unusable by
+    their own measurements are passed over.
+    """
+    import latency_tables
+
+    shipped = Path(latency_tables.__file__).parent / "data"
+    identity = backend.identity()
+    for place in (folder or _own_folder(), shipped):
+        fitting = []
+        for path in _tables_in(place):
+            try:
+                table = load_table(path)
+            except TableFormatError:
+                continue
+            fits = dict(table.identity) == identity and not _unpriced(table, space)
+            if fits and table.grade.level != UNUSABLE:  # grading takes longest
+                fitting.append(table)
+        if fitting:
+            return max(fitting, key=lambda table: table.created)
+    return None
+
+
+def _own_folder() -> Path | None:
+    """The user's folder; None for one without a home, who may find a shipped table."""
+    try:
+        return table_folder()
+    except HwnasError:
+        return None
+
+
+def _tables_in(folder: Path | None) -> list[Path]:
+    """Files that may be tables; none where there is no folder, or one that cannot be read."""
+    try:
+        return sorted(folder.glob("*.json")) if folder is not None else []
+    except OSError:
+        return []
+
+
+def _unpriced(table: LatencyTable, space: Space) -> list[Op]:
+    """Ops of the space that the table has no price for."""
+    entries = table.entries
+    return [op for op in space.ops() if op not in entries or not entries[op].priced]
+
+
+def require_writable(path: Path) -> None:
+    """Create the folder of `path` and try to write there.
+
+    Raises:
+        HwnasError: it cannot be written.
+    """
+    try:
+        for place in (path, journal_path(path), samples_path(path)):
+            require_place(place)
+    except NotAFileError as error:
+        raise HwnasError(f"cannot write {error.filename}: {error.strerror}; choose another place") from None
+    except OSError as error:
+        raise HwnasError(f"cannot write into {path.parent}: {error.strerror}; choose another place") from None

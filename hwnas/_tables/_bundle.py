@@ -1,0 +1,112 @@
+"""Profiles for devices without ssh: a folder to carry there, and a result to bring back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas._costs._draw import DRAWING, draw_networks, draw_networks_as_before
+from hwnas._devices._make import CPU_PRECISIONS, require_batch
+from hwnas._errors import HwnasError
+from hwnas._tables._build import require_drawing
+from hwnas.spaces import Space, make_space
+from latency_tables import LatencyTable
+from profilers import SamplingSettings, read_result, table_of_result, write_bundle
+
+
+def make_bundle(
+    space: Space,
+    folder: Path,
+    setting: Mapping[str, Any],
+    *,
+    networks: int,
+    seed: int,
+    settings: SamplingSettings | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> int:
+    """Write the profile of a space as a folder.
+
+    Args:
+        space: the search space.
+        folder: absent or empty.
+        setting: ``threads``, ``batch``, ``image_channels``, ``precision``, ``core_cache_bytes``.
+        networks: held-out networks; ten more are drawn for calibration.
+        seed: of the networks that are drawn.
+        settings: of the sampling.
+        progress: receives lines for people.
+
+    Returns:
+        How many models it holds.
+
+    Raises:
+        HwnasError: a setting is out of range, or the folder is in use or cannot be written.
+    """
+    if setting["precision"] not in CPU_PRECISIONS:
+        raise HwnasError(f"--precision {setting['precision']} is not for a bundle; choose from fp32, int8")
+    if setting["threads"] < 1:
+        raise HwnasError(f"--threads must be at least 1, not {setting['threads']}")
+    require_batch(setting["batch"])
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise HwnasError(f"{folder} is not an empty folder; choose another -o")
+    try:
+        return write_bundle(
+            folder,
+            {**setting, "provider": "cpu"},
+            space.ops(),
+            draw_networks(space, networks, seed),
+            about={"space": space.name, "space_settings": space.settings, "networks": networks, "seed": seed}
+            | {"drawing": DRAWING},
+            settings=settings,
+            progress=progress,
+        )
+    except OSError as error:
+        raise HwnasError(f"cannot write into {folder}: {error.strerror}; choose another place") from None
+
+
+def import_result(path: Path) -> LatencyTable:
+    """The table of what was brought back; the result says which space it is of.
+
+    Raises:
+        ProfilerError, HwnasError: it is no result, is damaged, or of another version of hwnas.
+    """
+    result = read_result(path)
+    about = result["job"].get("about")
+    try:
+        networks, seed, name, given = (about[key] for key in ("networks", "seed", "space", "space_settings"))
+        if any(type(number) is not int for number in (networks, seed)) or not isinstance(given, dict):
+            raise ValueError("no numbers of networks and of a seed, or no settings")
+        require_drawing(networks, seed)
+    except (KeyError, TypeError, ValueError, HwnasError):
+        raise _damaged(path) from None
+    try:
+        space = make_space(str(name), **given)  # that of a plug-in may not be installed here, and says so
+        draw = draw_networks if about.get("drawing") == DRAWING else draw_networks_as_before
+        drawn = draw(space, networks, seed)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise _damaged(path) from None
+    named = {"name": space.name, "settings": space.settings}
+    return table_of_result(result, space.ops(), drawn, space=named, source=str(path))
+
+
+def _damaged(path: Path) -> HwnasError:
+    return HwnasError(f"{path} is damaged; bring result.json back from the device again")
+
+
+def import_table(result: str | Path, out: str | Path | None, *, force: bool) -> LatencyTable:
+    """Make the table of a bundle's result, and write it.
+
+    Raises:
+        HwnasError: no file is named, or it is there already, or it cannot be written.
+        ProfilerError: the result cannot be used.
+    """
+    if out is None:
+        raise HwnasError("--import wants the table's file: -o table.json")
+    if Path(out).exists() and not force:
+        raise HwnasError(f"{out} exists; choose another -o, or --force to replace it")
+    table = import_result(Path(result))
+    try:
+        table.save(Path(out))
+    except OSError as error:
+        raise HwnasError(f"cannot write {out}: {error.strerror}; choose another place") from None
+    return table

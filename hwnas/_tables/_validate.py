@@ -1,0 +1,193 @@
+"""A table held against networks that are measured now."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from hwnas._common._seeds import require_seed
+from hwnas._costs._draw import draw_spread
+from hwnas._costs._space_costs import SpaceCosts
+from hwnas._devices._make import SSH, make_backend
+from hwnas._errors import HwnasError
+from hwnas._tables._fit import PROTOCOL as FITTED
+from hwnas.spaces import Architecture, Space, input_channels, make_space
+from latency_tables import LatencyTable, NetworkMeasurement
+from profilers import Backend, SamplingSettings, measure_twice
+
+
+def validate_table(
+    table: LatencyTable,
+    *,
+    device: str | None = None,
+    networks: int = 50,
+    seed: int = 0,
+    settings: SamplingSettings | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> LatencyTable:
+    """The table with other held-out networks that it holds no measurement of, measured now.
+
+    They cover the whole range of its prices, next to the fastest and the slowest network of the space included.
+
+    Args:
+        table: of this device, or of that at `device`.
+        device: where the table's device is: ``"ssh://[user@]host[:port]"``; None for here.
+        networks: how many to draw, 2 or more.
+        seed: of the draw.
+        settings: of the sampling.
+        progress: receives lines for people.
+
+    Raises:
+        HwnasError: the space has no networks left that the table has not seen.
+        IdentityMismatchError: the table is another device's.
+    """
+    require_seed(seed)
+    space = space_of(table)
+    backend = backend_of(table, space, device, progress)
+    table.require_identity(backend.identity())
+    archs = _unseen(table, space, networks, seed)
+    graphs = [space.graph(arch) for arch in archs]
+    sums = [table.unfitted_graph_ms(graph) for graph in graphs]
+    times = measure_twice(backend, graphs, settings or SamplingSettings(), progress=progress)
+    measured = tuple(
+        NetworkMeasurement(space.format(arch), "held-out", unfitted, first, second)
+        for arch, unfitted, (first, second) in zip(archs, sums, times, strict=True)
+    )
+    kept = tuple(n for n in table.networks if n.split != "held-out")
+    return replace(table, networks=kept + measured)
+
+
+def validation_record(table: LatencyTable) -> dict[str, Any]:
+    """The report of a validated table as JSON-able data, network by network."""
+    report = table.validation
+    assert report is not None
+    given, plain = report.calibrated, report.unfitted
+    held = [n for n in table.networks if n.split == "held-out"]
+    return {
+        "networks": report.networks,
+        "calibration_networks": report.calibration_networks,
+        "interval_networks": report.interval_networks,
+        **asdict(given),
+        "nothing_fitted": asdict(plain),
+        "noise_floor": asdict(report.noise_floor),
+        "interval_coverage": report.interval_coverage,
+        "verdict": report.verdict,
+        "corrected": report.corrected,
+        "ends": [asdict(end) for end in report.ends],
+        "measurements": [
+            {
+                "arch": n.arch,
+                "predicted_ms": float(table.calibration.apply(n.unfitted_ms)),
+                "measured_ms": n.measured_ms,
+                "repeat_ms": n.repeat_ms,
+            }
+            for n in held
+        ],
+    }
+
+
+def space_of(table: LatencyTable) -> Space:
+    """The space whose ops a table prices.
+
+    Raises:
+        SpaceError: this version does not know it.
+    """
+    settings: Any = table.space.get("settings")
+    return make_space(str(table.space.get("name")), **(settings if isinstance(settings, dict) else {}))
+
+
+def batch_of(table: LatencyTable) -> int:
+    """Images of one inference; 1 where the table does not say."""
+    batch = table.identity.get("batch", 1)
+    return batch if type(batch) is int else 1
+
+
+def backend_of(
+    table: LatencyTable,
+    space: Space,
+    device: str | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Backend:
+    """The backend with the settings that a table was measured with.
+
+    Args:
+        table: the table.
+        space: its space.
+        device: where the table's device is: ``"ssh://[user@]host[:port]"``; None for here.
+        progress: receives a line for each lost connection.
+
+    Raises:
+        HwnasError: the table was fitted, `device` is no such address, or what was measured is no processor.
+        DeviceUnavailableError: the device is not here.
+    """
+    identity = table.identity
+    if "device" not in identity:
+        raise HwnasError(f"{table.source} does not say which device it was measured on; measure it again")
+    if identity.get("protocol") == FITTED:
+        raise HwnasError(
+            f"{table.source} was fitted to networks that were measured on {identity.get('device')}: nothing of it can "
+            "be measured from here; `hwnas table show` says how well it fits"
+        )
+    if device is not None and (not device.startswith(SSH) or identity.get("device") != "cpu"):
+        raise HwnasError("--device says where the processor of a table is, like ssh://user@host; leave it out for here")
+    precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+    dtype = str(identity.get("dtype", "float32"))
+    shared: dict[str, Any] = {"batch": batch_of(table), "image_channels": input_channels(space)}
+    precision = precisions.get(dtype, dtype)
+    if identity.get("device") == "cuda":
+        return make_backend(
+            "cuda",
+            **shared,
+            precision=precision,
+            protocol=str(identity.get("mode")),
+            channels_last=bool(identity.get("channels_last")),
+        )
+    return make_backend(
+        device or str(identity["device"]),
+        **shared,
+        precision=precision,
+        threads=int(str(identity.get("threads", 1))),
+        provider=str(identity["provider"]) if "provider" in identity else None,
+        progress=progress,
+    )
+
+
+def show_table(table: LatencyTable, most: int = 20) -> list[str]:
+    """A table for people: what it was measured on, its validation, its dearest and shakiest rows."""
+    rows = sorted(table.entries.values(), key=lambda entry: -entry.q10_ms)
+    lines = [f"measured {table.created} on {table.identity.get('device')}: {table.identity.get('cpu', '')}"]
+    lines += [f"  {name}: {value}" for name, value in table.identity.items() if name not in ("device", "cpu", "isa")]
+    lines.append(f"space {table.space.get('name')}, {len(rows)} rows")
+    fitted = table.calibration
+    if table.corrected:
+        lines.append(f"calibration: latencies times {math.exp(fitted.shift):.4f}, exponent {1 + fitted.tilt:.4f}")
+    else:
+        lines.append("calibration: none, it would make predictions of networks that it was not fitted to worse")
+    lines += table.report_lines()
+    median, p90 = (table.environment.get(f"split_half_{name}") for name in ("median", "p90"))
+    if isinstance(median, float) and isinstance(p90, float):
+        lines.append(f"rounds split in halves differ by {median:.2%} in the median, {p90:.2%} at the 90th percentile")
+    energy = table.environment.get("calibration_op_mj")
+    if isinstance(energy, float):
+        lines.append(f"the calibration op takes {energy:.4g} mJ ({table.environment.get('energy_counter')})")
+    lines += [f"note: {note}" for note in table.notes]
+    lines.append(f"dearest rows (of {len(rows)}): price, 90 % interval, rounds, why sampling stopped")
+    for entry in rows[:most]:
+        interval = f"{entry.low_ms:.5f}-{entry.high_ms:.5f}"
+        lines.append(f"  {entry.q10_ms:10.5f} ms  {interval}  {entry.samples:3d} {entry.stop:9s}  {entry.op.key}")
+    shaky = [entry for entry in rows if entry.status != "ok"]
+    lines += [f"  {entry.status}: {entry.op.key}: {entry.reason}" for entry in shaky[:most]]
+    return lines
+
+
+def _unseen(table: LatencyTable, space: Space, count: int, seed: int) -> list[Architecture]:
+    """Networks that the table has not measured, over the whole range of its prices, in random order."""
+    rng, cost = np.random.default_rng((seed, 11)), SpaceCosts(space, table).latency_ms
+    found = draw_spread(space, count, rng, cost=cost, seen={n.arch for n in table.networks})
+    if len(found) == count:
+        return [found[int(i)] for i in rng.permutation(count)]
+    raise HwnasError(f"the space has only {len(found)} networks that the table has not seen; ask for fewer --networks")

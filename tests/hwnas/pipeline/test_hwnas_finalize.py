@@ -1,0 +1,155 @@
+"""Final training: what is refused before a search, its recipe, and networks that resume to the same weights."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from run_toys import create_run
+
+from hwnas import HwnasError, SearchSettings
+from hwnas._pipeline._deliver import Winner
+from hwnas._pipeline._final_recipe import final_recipe, require_finalizable
+from hwnas._pipeline._finalize import finalized
+from hwnas._pipeline._prepare import SearchSetup
+from hwnas.data import load_data
+from hwnas.evaluators import make_evaluator
+from hwnas.spaces import make_space
+
+torch.set_num_threads(1)
+SPACE = make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4)
+SHORT = {"epochs": 1, "batch_size": 20}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_data("digits", limit=200)
+
+
+@pytest.fixture
+def parts(tmp_path, data):
+    evaluator = make_evaluator("supernet", SPACE, data, calibration=40, **SHORT)
+    evaluator.prepare(tmp_path / "evaluator")
+
+    def make(finalize, **recipe):
+        settings = SearchSettings(
+            space="nasbench201",
+            finalize=finalize,
+            evaluator_options={"batch_size": 20, "calibration": 40, "epochs": 1},
+            final_recipe={"epochs": 2, **recipe} if finalize != "none" else {},
+        )
+        run = create_run(tmp_path / "run", settings, {})
+        absent = dict.fromkeys(("cheap", "costs", "strategy", "under", "problem"))
+        return SearchSetup(run, None, None, SPACE, data, evaluator, known={}, **absent)
+
+    return make
+
+
+WINNERS = [
+    Winner(number, arch, {"accuracy": 0.5})
+    for number, arch in enumerate(dict.fromkeys(SPACE.sample(3, np.random.default_rng(1))))
+]
+
+
+def weights(parts, steps=lambda done, total, text: None):
+    lines = []
+    found = finalized(parts, WINNERS[:2], lines.append, steps)
+    return [found.evaluator.trained_weights(winner.arch) for winner in WINNERS[:2]], lines
+
+
+def same(one, two):
+    return all(np.array_equal(a[name], b[name]) for a, b in zip(one, two, strict=True) for name in a)
+
+
+def test_without_final_training_nothing_changes(parts):
+    before = parts("none")
+    assert finalized(before, WINNERS, print, print) is before
+
+
+def test_fine_tuning_starts_at_the_supernet_and_training_does_not(parts):
+    shared = [parts("none").evaluator.trained_weights(winner.arch) for winner in WINNERS[:2]]
+    slow = {"learning_rate": 1e-9, "weight_decay": 0.0, "average": 0.0}
+    tuned, lines = weights(parts("finetune", **slow))
+    assert lines == ["t0000: finetune, network 1 of 2", "t0001: finetune, network 2 of 2"]
+    trained, _ = weights(parts("train", **slow))
+    name = "stem.weight"
+    for network, (one, two, three) in enumerate(zip(shared, tuned, trained, strict=True)):
+        assert np.abs(one[name] - two[name]).max() < 1e-6, network
+        assert np.abs(one[name] - three[name]).max() > 0.1, network
+    moved, _ = weights(parts("finetune"))
+    assert not same(moved, tuned)
+
+
+@pytest.mark.parametrize("finalize", ["finetune", "train"])
+def test_an_interrupted_final_training_ends_as_the_unbroken_one(parts, tmp_path, finalize):
+    class Stopped(Exception):
+        pass
+
+    unbroken, _ = weights(parts(finalize))
+    folder = tmp_path / "run" / "final"
+    folder.rename(tmp_path / "unbroken")
+    seen = 0
+
+    def stop(done, total, text):
+        nonlocal seen
+        seen += 1
+        if seen == total + total // 2 + 1:  # in the second network's second epoch
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        weights(parts(finalize), stop)
+    steps = []
+    resumed, _ = weights(parts(finalize), lambda done, total, text: steps.append((done, total)))
+    assert same(resumed, unbroken)
+    assert steps == [(done, steps[0][1]) for done in range(steps[0][1] // 2 + 1, steps[0][1] + 1)]
+    again, _ = weights(parts(finalize), lambda *_: pytest.fail("trained twice"))
+    assert same(again, unbroken)
+
+
+def test_a_final_training_that_diverges_is_one_line(parts):
+    wild = {"learning_rate": 1e3, "clip": 1e9, "warmup": 0.0, "weight_decay": 1.0, "epochs": 60}
+    with pytest.raises(HwnasError) as caught:
+        weights(parts("train", **wild))
+    assert "training diverged in epoch " in str(caught.value)
+    assert str(caught.value).endswith("; lower the learning rate, now 1000")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_recipe_of_a_final_training(data):
+    shared = {"epochs": 3, "flip": True, "cutout": 0.5, "calibration": 40}
+    settings = SearchSettings(finalize="train", evaluator_options=shared, final_recipe={"cutout": 0.25})
+    recipe = final_recipe(settings, data)
+    assert (recipe.epochs, recipe.flip, recipe.cutout, recipe.average, recipe.learning_rate) == (
+        100,
+        True,
+        0.25,
+        0.999,
+        0.1,
+    )
+    tuned = final_recipe(dataclasses.replace(settings, finalize="finetune"), data)
+    assert (tuned.epochs, tuned.learning_rate, tuned.average) == (25, 0.02, 0.999)
+    own = dataclasses.replace(settings, finalize="finetune", final_recipe={"epochs": 2, "average": 0.0})
+    assert (final_recipe(own, data).epochs, final_recipe(own, data).average) == (2, 0.0)
+
+
+def test_what_cannot_be_finalized_is_refused(data, tmp_path):
+    supernet = make_evaluator("supernet", SPACE, data, calibration=40, **SHORT)
+    (tmp_path / "t.csv").write_text(f"arch,acc\n{SPACE.format(WINNERS[0].arch)},1\n{SPACE.format(WINNERS[1].arch)},2\n")
+    table = make_evaluator(f"table:{tmp_path / 't.csv'}", SPACE)
+
+    def refusal(finalize, data, evaluator, **recipe):
+        with pytest.raises(HwnasError) as caught:
+            require_finalizable(SearchSettings(finalize=finalize, final_recipe=recipe), data, evaluator)
+        return str(caught.value)
+
+    assert refusal("train", None, table) == "--finalize train needs a data set, which --evaluator table:FILE has not"
+    assert refusal("train", data, supernet, epochs=0) == "training: epochs must be a positive integer, not 0"
+    assert refusal("train", data, supernet, speed=1).startswith("training has no setting 'speed'; it takes epochs, ")
+    require_finalizable(SearchSettings(), data, supernet)
+    require_finalizable(SearchSettings(), None, table)
+    with pytest.raises(HwnasError) as caught:
+        SearchSettings(finalize="polish")
+    assert str(caught.value) == "--finalize must be none, finetune or train, not 'polish'"
+    with pytest.raises(HwnasError) as caught:
+        SearchSettings(final_recipe={"epochs": 3})
+    assert str(caught.value) == "--final-epochs and --final-recipe go with --finalize finetune or train"

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from hwnas import HwnasError
+from hwnas._costs._space_costs import COSTS, SpaceCosts
+from hwnas._pipeline._problem import make_problem
+from hwnas.spaces import make_space
+from search import Study, make_strategy
+
+SPACE = make_space("mobilenetv3", preset="tiny", resolution=[8, 16], image_channels=1)
+COSTS_OF = SpaceCosts(SPACE, None)
+KNOWN = {name: COSTS_OF.cost(name) for name in COSTS if name != "latency_ms"}
+
+
+def test_a_cost_is_scaled_from_the_cheapest_to_beyond_the_dearest_network():
+    problem = make_problem(SPACE, KNOWN, ["macs"], {})
+    _, macs = problem.objectives
+    cheapest, dearest = np.array(problem.anchors)
+    low, high = KNOWN["macs"](np.array([cheapest, dearest]))
+    assert macs.log
+    assert macs.best == pytest.approx(low)
+    assert macs.worst == pytest.approx(high * (high / low) ** 0.1)
+    rng = np.random.default_rng(0)
+    drawn = KNOWN["macs"](rng.integers(0, SPACE.cardinalities, (2000, len(SPACE.choices))))
+    assert low <= drawn.min()
+    assert drawn.max() <= high
+    first = Study(problem, make_strategy("lamoo"), seed=0).ask()
+    assert [p.codes for p in first[:2]] == [tuple(cheapest), tuple(dearest)]
+
+
+def test_budgets_bound_the_scale_and_every_proposal():
+    problem = make_problem(SPACE, KNOWN, ["macs", "params"], {"macs": 1e6, "peak_memory_bytes": 30_000})
+    rows = np.array(problem.anchors)
+    assert (KNOWN["macs"](rows) <= 1e6).all()
+    assert (KNOWN["peak_memory_bytes"](rows) <= 30_000).all()
+    for seed in range(3):
+        codes = np.array([p.codes for p in Study(problem, make_strategy("random"), seed=seed).ask()])
+        assert (KNOWN["macs"](codes) <= 1e6).all()
+        assert (KNOWN["peak_memory_bytes"](codes) <= 30_000).all()
+
+
+def test_unreachable_budgets_are_named():
+    with pytest.raises(HwnasError, match=r"no network of the space meets --params-budget 10: the least, w0\.5_r"):
+        make_problem(SPACE, KNOWN, ["macs"], {"params": 10})

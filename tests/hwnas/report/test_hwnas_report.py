@@ -1,0 +1,177 @@
+"""The report: what it says, and that a browser shows it whole, narrow or wide."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cells import search
+from run_toys import create_run
+
+from hwnas import SearchSettings
+from hwnas._costs._space_costs import SpaceCosts
+from hwnas._pipeline._deliver import Winner, known_costs
+from hwnas._pipeline._problem import make_problem
+from hwnas._report import write_report
+from hwnas._report._choices import favour_table, favours
+from hwnas._report._curves import make_curves
+from hwnas._report._time import HANDOVERS, MEMORY, START, time_plot, time_spent
+from hwnas._tables._validate import space_of
+from hwnas.spaces import make_space
+from latency_tables import load_table
+from search import Study, Trial, make_strategy
+
+TABLES = Path(__file__).resolve().parents[3] / "latency_tables" / "data"
+TINY = load_table(TABLES / "mobilenetv3-tiny-32px-1-thread-intel-xeon.json")
+CELLS = load_table(TABLES / "nasbench201-32px-1-thread-intel-xeon.json")
+SHARED = load_table(TABLES / "nasbench201-32px-2-threads-intel-xeon.json")
+SPACE = space_of(TINY)
+COSTS = SpaceCosts(SPACE, TINY)
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """A run of 40 random trials whose accuracy grows with MACs, reported; its name wants escaping."""
+    path = tmp_path_factory.mktemp("report") / "a<b>&c"
+    problem = make_problem(SPACE, {"latency_ms": COSTS.latency_ms}, ["latency"], {"latency_ms": 1.0})
+    study = Study(problem, make_strategy("random"), seed=0)
+    while len(study.trials) < 40:
+        for proposal in study.ask():
+            macs = float(COSTS.macs(np.array([proposal.codes]))[0])
+            study.tell(proposal.number, {"accuracy": 1 - 3e4 / macs})
+    settings = SearchSettings(strategy="random", budgets={"latency_ms": 1.0}, samples=40, data="x" * 150)
+    run = create_run(path, settings, {"space": {"name": SPACE.name, **SPACE.settings}})
+    shutil.copy(TINY.source, path / "table.json")
+    lines = [{**trial.to_json(), "seconds": 0.5 + trial.number} for trial in study.trials]
+    (path / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    winners = [Winner(t.number, SPACE.decode(t.codes), dict(t.values)) for t in study.front()][:8]
+    run.write_pareto([known_costs(winner, SPACE, COSTS) for winner in winners])
+    write_report(run, study, SPACE)
+    return run, study
+
+
+@pytest.mark.parametrize("table", [TINY, CELLS, SHARED])
+def test_the_parts_of_the_time_add_up_to_the_prediction(table):
+    space = space_of(table)
+    archs = space.sample(5, np.random.default_rng(1))
+    spent = time_spent(space, table, [{"id": f"t{i}", "arch": space.format(arch)} for i, arch in enumerate(archs)])
+    for arch, one in zip(archs, spent, strict=True):
+        assert sum(one.parts.values()) == pytest.approx(table.price(space.graph(arch)).value_ms, rel=1e-9)
+        assert START in one.parts
+        times = [ms for _, ms in one.dearest]
+        assert times == sorted(times, reverse=True)
+    groups = {group for one in spent for group in one.parts} - {START, HANDOVERS, MEMORY}
+    assert all((HANDOVERS in one.parts) == (table is SHARED) for one in spent)
+    assert {"stem", "head"} < groups if table is TINY else all("stage" not in group for group in groups)
+    assert time_plot(spent).startswith(b"\x89PNG")
+
+
+def test_fitted_tables_and_runs_without_one_have_no_parts():
+    assert time_spent(SPACE, None, []) == []
+    fitted = replace(TINY, identity={"device": "phone", "protocol": "whole-network-fit-v1"})
+    arch = SPACE.sample(1, np.random.default_rng(0))[0]
+    assert time_spent(SPACE, fitted, [{"id": "t0", "arch": SPACE.format(arch)}]) == []
+
+
+def test_what_the_front_favours_is_told_from_chance():
+    space = make_space("mobilenetv3", resolution=[8, 16], width=[0.5, 1.0])
+    rng = np.random.default_rng(0)
+    rows = space.canonical_codes(rng.integers(0, space.cardinalities, (300, len(space.choices))))
+    trials = [Trial(i, tuple(row)) for i, row in enumerate(rows.tolist())]
+    front = [trial for trial in trials if trial.codes[1] == 1][:30]
+    found = favours(space, front, trials)
+    assert found[0].name == "resolution"
+    small, large = found[0].shares
+    assert (small.value, small.front, small.favoured) == (8, 0.0, -1)
+    assert (large.value, large.front, large.favoured) == (16, 1.0, 1)
+    by_name = {favour.name: favour for favour in found}
+    deep = sum(trial.codes[2] > 0 for trial in front)
+    assert by_name["stage0.block1.kernel"].networks == deep < 30 == by_name["stage0.block0.kernel"].networks
+    page = favour_table(found, len(front), len(trials))
+    assert "<span class=more><b>16</b> 100% " in page
+    assert "<span class=less><b>8</b> 0% " in page
+
+
+def test_hypervolume_over_time_counts_every_second(reported):
+    _, study = reported
+    seconds = {trial.number: 0.5 + trial.number for trial in study.trials}
+    curves = make_curves(study.problem, study.trials, seconds)
+    assert curves.seconds[-1] == pytest.approx(sum(seconds.values()))
+    assert (np.diff(curves.seconds) > 0).all()
+    assert make_curves(study.problem, study.trials, {}).seconds is None
+    assert make_curves(study.problem, study.trials).seconds is None
+
+
+def test_trials_outside_the_budget_are_on_no_front(reported):
+    _, study = reported
+    latencies = np.array([trial.values["latency_ms"] for trial in study.trials])
+    tight = make_problem(
+        SPACE, {"latency_ms": COSTS.latency_ms}, ["latency"], {"latency_ms": float(np.median(latencies))}
+    )
+    curves = make_curves(tight, study.trials)
+    assert (curves.costs[curves.on_front] <= np.median(latencies)).all()
+    assert len(curves.costs) == 40
+
+
+def test_the_page_holds_everything_and_names_nothing_elsewhere(reported):
+    run, _ = reported
+    page = (run.path / "report.html").read_text()
+    for title in ("Networks", "Where the time goes", "Progress", "What the front has in common", "Settings and device"):
+        assert f"<h2>{title}</h2>" in page
+    for name in ("front", "time", "hypervolume", "hypervolume_time"):
+        assert (run.path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert page.count("data:image/png;base64,") == 4
+    assert "hwnas: a&lt;b&gt;&amp;c" in page
+    assert "a<b>" not in page
+    outside = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]*", "", page)
+    assert re.findall(r"(?:https?:)?//[\w.]+", outside) == []
+    assert {link.split("/")[0] for link in re.findall(r"(?:href|src)='([^']*)'", outside)} <= {"data:,", "models", ""}
+
+
+def test_a_run_on_a_benchmark_has_no_parts_of_time(csv, tmp_path):
+    search(csv, tmp_path / "run", samples=12, report=True)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Where the time goes" not in page
+    assert "What the front has in common" in page
+
+
+PROBE = """<script>
+window.addEventListener('load', () => {
+  const wide = [...document.querySelectorAll('body *')].filter(e => !e.closest('.wide') &&
+    e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(e => e.tagName);
+  document.title = 'width ' + document.documentElement.clientWidth + ' scroll ' + document.documentElement.scrollWidth
+    + ' over ' + (wide.join() || 'none');
+});
+</script></body>"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_shows_it_whole(reported, tmp_path, width):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium here")
+    text = (reported[0].path / "report.html").read_text()
+    inner = tmp_path / "inner.html"
+    inner.write_text(text.replace("</body>", PROBE))
+    frame = tmp_path / "frame.html"  # a window is at least 500 pixels wide; a frame is as wide as it is told
+    frame.write_text(
+        f"<iframe id=f src=inner.html style='width:{width}px;height:900px;border:0'></iframe><script>"
+        "onload = () => setTimeout(() => { document.title = document.getElementById('f').contentDocument.title }, 200)"
+        "</script>"
+    )
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--hide-scrollbars",
+        "--disable-gpu",
+        "--allow-file-access-from-files",
+        "--enable-logging=stderr",
+    ]
+    command = [chromium, *flags, "--virtual-time-budget=3000", "--window-size=1400,1000", "--dump-dom", str(frame)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
+    assert f"<title>width {width} scroll {width} over none</title>" in result.stdout
+    assert "CONSOLE" not in result.stderr

@@ -1,0 +1,352 @@
+"""Networks that were handed over: which keep the budget as measured, which others beat, what is picked by what."""
+
+import contextlib
+import io
+import json
+import math
+import random
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cells import search
+from hypothesis import given
+from run_toys import create_run
+from test_hwnas_fuzz import change, quick, seeds
+
+from hwnas import HwnasError, SearchResult, SearchSettings
+from hwnas._cli import main
+from hwnas._costs._space_costs import SpaceCosts
+from hwnas._pipeline._deliver import VERIFICATION, Winner, hand_over, validation_images
+from hwnas._pipeline._prepare import SearchSetup
+from hwnas._runs._delivered import beaten_by, checks, described, judge, remarks, standard_error
+from hwnas._runs._front import pick_network
+from hwnas._runs._list import find_runs
+from hwnas._runs._run import Run
+from hwnas.data import load_data
+from hwnas.evaluators import make_evaluator
+from hwnas.spaces import make_space
+from profilers import EnergyUnavailableError
+
+BUDGETS = {"latency_ms": 2.0}
+
+
+def network(name, validation, measured, test=0.5, **more):
+    latency = {"predicted": 1.9, "low": 1.8, "high": 2.0, "measured": measured, "measured_half_width": 0.01}
+    found = {"id": name, "trial": 0, "arch": f"arch-{name}", "accuracy": test, "validation_accuracy": validation}
+    found |= {
+        "latency_ms": latency,
+        "macs": 10,
+        "params": 600_001,
+        "peak_memory_bytes": 5,
+        "onnx": f"models/{name}.onnx",
+    }
+    return found | {"images": {"test": 400, "validation": 100}} | more
+
+
+def finished(path, networks, budgets=BUDGETS):
+    """A run that handed these over, with files that hold their names."""
+    run = create_run(path, SearchSettings(budgets=budgets, samples=200), {"evaluator": {}})
+    run.folder("models")
+    for n in networks:
+        run.write(n["onnx"], n["id"].encode())
+    run.write("trials.jsonl", "")
+    run.write_pareto(networks)
+    run.finish(0)
+    return path
+
+
+def refused(capsys, *arguments):
+    capsys.readouterr()
+    assert main([str(a) for a in arguments]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    return captured.err.rstrip("\n").removeprefix("hwnas: error: ")
+
+
+SOME_OVER = [network("a", 0.6, 1.0), network("b", 0.7, 1.995), network("c", 0.9, 2.1), network("d", 0.95, 2.5)]
+
+
+def test_budgets_are_judged_by_what_was_measured():
+    (check,) = checks(SOME_OVER[2], BUDGETS)
+    assert (check.value, check.measured, check.within) == (2.1, True, False)
+    assert check.text == "latency 2.1 ± 0.010 ms measured, 5 % over the budget of 2 ms"
+    (near,) = checks(SOME_OVER[1], BUDGETS)
+    assert near.within
+    assert near.text.endswith("0.25 % below the budget of 2 ms, which is less than the measurement can tell")
+    unmeasured = network("e", 0.6, None)
+    (check,) = checks(unmeasured, BUDGETS)
+    assert (check.value, check.measured, check.within, check.half_width) == (1.9, False, True, None)
+    assert checks(unmeasured, {"latency_ms": 1.9 * (1 - 1e-7)})[0].within  # six digits are written
+    assert not checks(unmeasured, {"latency_ms": 1.9 * (1 - 1e-4)})[0].within
+
+
+def test_every_budget_counts_and_what_is_not_known_keeps_none():
+    found = checks(SOME_OVER[0], {**BUDGETS, "params": 600_000.0, "macs": 10.0, "peak_memory_bytes": 4.0})
+    assert [check.within for check in found] == [True, False, True, False]
+    old = {name: value for name, value in SOME_OVER[0].items() if name != "macs"}
+    assert not checks(old, {"macs": 1e9})[0].within
+    assert math.isnan(
+        checks(network("f", 0.5, None) | {"latency_ms": {"predicted": None, "measured": None}}, BUDGETS)[0].value
+    )
+
+
+def test_entries_say_which_budgets_they_keep():
+    entries = [dict(n) for n in SOME_OVER]
+    judge(entries, BUDGETS, ["latency_ms"])
+    assert [n["within_budget"] for n in entries] == [True, True, False, False]
+    assert entries[2]["budgets"]["latency_ms"] == {
+        "upper": 2.0,
+        "value": 2.1,
+        "half_width": 0.01,
+        "measured": True,
+        "within": False,
+    }
+    judge(entries, {}, ["latency_ms"])
+    assert all(n["within_budget"] is True and n["budgets"] == {} for n in entries)
+
+
+def test_picks_go_by_validation_and_keep_the_budget():
+    front = [network("a", 0.6, 1.0, test=0.9), network("b", 0.8, 1.2, test=0.6), *SOME_OVER[2:]]
+    assert pick_network(front, "most-accurate", BUDGETS)["id"] == "b"
+    assert pick_network(front, "most-accurate", BUDGETS, allow_over_budget=True)["id"] == "d"
+    assert pick_network(front, "fastest", BUDGETS)["id"] == "a"
+    worse = [network(name, v, ms, test=1 - v) for name, v, ms in (("a", 0.5, 1.0), ("b", 0.9, 2.0), ("c", 0.92, 8.0))]
+    assert pick_network(worse, "knee")["id"] == "b"
+    assert pick_network(worse, "most-accurate")["id"] == "c"
+    with pytest.raises(
+        HwnasError, match=r"^c does not keep the budget: latency 2\.1 .* 5 % over .*--allow-over-budget$"
+    ):
+        pick_network(front, "c", BUDGETS)
+    assert pick_network(front, "c", BUDGETS, allow_over_budget=True)["id"] == "c"
+    result = SearchResult(None, SearchSettings(budgets=BUDGETS), (), (), tuple(front))
+    assert result.pick("most-accurate")["id"] == "b"
+    assert result.pick("most-accurate", allow_over_budget=True)["id"] == "d"
+
+
+def test_after_a_final_training_the_finished_networks_are_compared():
+    front = [
+        network("a", 0.9, 1.0, final_validation_accuracy=0.5),
+        network("b", 0.8, 1.2, final_validation_accuracy=0.7),
+    ]
+    assert pick_network(front, "most-accurate")["id"] == "b"
+    scores = [
+        network(name, None, ms, score={"naswot": value}, final_validation_accuracy=final)
+        for name, ms, value, final in (("a", 1.0, 9.0, 0.3), ("b", 1.1, 8.0, 0.6))
+    ]
+    assert pick_network(scores, "most-accurate")["id"] == "b"
+    only = [{**n, "final_validation_accuracy": None} for n in scores]
+    assert pick_network(only, "most-accurate")["id"] == "a"
+
+
+def test_what_others_beat_as_measured_is_marked_and_never_picked():
+    entries = [
+        network("a", 0.6, 1.2),
+        network("b", 0.6, 1.1),
+        network("c", 0.9, 1.3, test=0.1),
+        network("d", 0.7, 1.4, test=1.0),
+    ]
+    entries += [network("e", 0.95, 1.5)]
+    judge(entries, BUDGETS, ["latency_ms"])
+    assert [n["dominated_by"] for n in entries] == ["b", None, None, "c", None]
+    kept = [n for n in entries if n["dominated_by"] is None]
+    assert beaten_by(kept, ["latency_ms"]) == [None] * 3
+    assert {pick_network(entries, pick)["id"] for pick in ("fastest", "knee", "most-accurate")} <= {"b", "c", "e"}
+    assert pick_network(entries, "d")["id"] == "d"
+    assert described(entries[3], BUDGETS).endswith("; c beats it in all that counts")
+    assert "2 of 5 networks are beaten in all that counts, as measured: a by b, d by c" in remarks(entries, BUDGETS)
+    smaller = [*entries[:1], entries[1] | {"params": 10**9}]
+    assert beaten_by(smaller, ["latency_ms", "params"]) == [None, None]
+    unmarked = [{k: v for k, v in n.items() if k != "dominated_by"} for n in entries]  # as earlier versions wrote
+    assert {pick_network(unmarked, pick)["id"] for pick in ("fastest", "knee", "most-accurate")} <= {"b", "c", "e"}
+
+
+def test_what_is_over_the_budget_beats_nothing_within_it():
+    entries = [network("a", 0.6, 1.0), network("b", 0.9, 2.3), network("c", 0.9, 2.1)]
+    judge(entries, BUDGETS, ["latency_ms"])
+    assert pick_network(entries, "most-accurate", BUDGETS)["id"] == "a"
+    assert pick_network(entries, "most-accurate", BUDGETS, allow_over_budget=True)["id"] == "c"
+
+
+def test_sampling_errors_are_those_of_a_binomial_share():
+    draws = np.random.default_rng(0).binomial(400, 0.9, 20000) / 400
+    assert standard_error(0.9, 400) == pytest.approx(draws.std(), rel=0.03)
+    assert 0.001 < standard_error(1.0, 400) < 0.0025
+    assert standard_error(1.0, 400) == pytest.approx(standard_error(0.0, 400))
+    assert described(SOME_OVER[0], BUDGETS) == (
+        "arch-a, validation accuracy 60.00% ± 4.90%, test accuracy 50.00% ± 2.50% (± one standard error), "
+        "1 ± 0.010 ms measured"
+    )
+    old = {name: value for name, value in SOME_OVER[0].items() if name != "images"}
+    assert "60.00%, test accuracy 50.00%, 1 ±" in described(old, BUDGETS)
+    assert remarks([old], BUDGETS) == []
+    assert remarks(SOME_OVER[:1], BUDGETS) == [
+        "accuracies come from 100 validation and 400 test images: ± is one standard error, binomial"
+    ]
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_export_ships_what_keeps_the_budget(tmp_path, capsys, fresh):
+    """Also of a run of an earlier version, whose entries do not say what they keep."""
+    entries = [dict(n) for n in SOME_OVER]
+    if fresh:
+        judge(entries, BUDGETS, ["latency_ms"])
+    run, target = finished(tmp_path / "run", entries), tmp_path / "n.onnx"
+    for pick in ("knee", "most-accurate", "fastest", "b"):
+        assert main(["export", str(run), "--pick", pick, "-o", str(target)]) == 0
+        assert target.read_bytes() in (b"a", b"b")
+    assert refused(capsys, "export", run, "--pick", "d", "-o", target) == (
+        "d does not keep the budget: latency 2.5 ± 0.010 ms measured, 25 % over the budget of 2 ms; "
+        "pick another one or add --allow-over-budget"
+    )
+    assert target.read_bytes() == b"b"
+    assert main(["export", str(run), "--pick", "d", "--allow-over-budget", "-o", str(target)]) == 0
+    assert target.read_bytes() == b"d"
+    assert "; latency 2.5 ± 0.010 ms measured, 25 % over the budget of 2 ms\n" in capsys.readouterr().out
+
+
+def test_where_no_network_keeps_the_budget_the_nearest_is_named(tmp_path, capsys):
+    run, target = finished(tmp_path / "run", SOME_OVER[2:]), tmp_path / "n.onnx"
+    assert refused(capsys, "export", run, "-o", target) == (
+        "no network of the run keeps its budget; the nearest is c: latency 2.1 ± 0.010 ms measured, 5 % over the "
+        "budget of 2 ms; add --allow-over-budget to take it all the same, or search with a lower budget"
+    )
+    assert not target.exists()
+    assert remarks(SOME_OVER[2:], BUDGETS)[0].startswith("no network keeps the budget: c: latency 2.1 ")
+
+
+def test_runs_say_how_many_are_over_the_budget(tmp_path, capsys):
+    finished(tmp_path / "r" / "one", SOME_OVER)
+    finished(tmp_path / "r" / "two", SOME_OVER[:2])
+    assert main(["runs", str(tmp_path / "r")]) == 0
+    assert capsys.readouterr().out.splitlines()[3:] == ["one: 2 of 4 networks do not keep the budget, as measured"]
+    assert [(info.networks, info.over_budget) for info in find_runs(tmp_path / "r")] == [(4, 2), (2, 0)]
+
+
+NONSENSE = [{"latency_ms": 3}, {"latency_ms": {}}, {"accuracy": "x"}, {"validation_accuracy": True}, {"id": 3}]
+NONSENSE += [{"onnx": []}, {"score": 1}, {"score": {"x": "y"}}, {"macs": None}, {"dominated_by": ["a"]}]
+NONSENSE += [{"params": 10**400}, {"latency_ms": {"predicted": True, "measured": None}}, {"arch": None}]
+NONSENSE += [{"images": {"validation": 10**400}}, {"images": 3}]
+NONSENSE += [{"accuracy": None}, {"onnx": "../a.onnx"}, {"onnx": "/etc/hostname"}, {"onnx": "models/\ud800"}]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_entries_that_no_version_wrote_are_refused(tmp_path, capsys, nonsense):
+    run = finished(tmp_path / "run", [])
+    Run.open(run).write_pareto([network("a", 0.6, 1.0) | nonsense])
+    assert "pareto.json is damaged" in refused(capsys, "export", run)
+    assert main(["runs", str(run)]) == 0
+    assert "damaged" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory):
+    entries = [dict(n) for n in SOME_OVER]
+    judge(entries, BUDGETS, ["latency_ms"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda file: None)  # takes most of the time, and no power cut is looked at here
+        yield finished(tmp_path_factory.mktemp("fuzz") / "run", entries), entries
+
+
+@quick
+@given(seed=seeds)
+def test_entries_of_any_content_with_a_right_hash_end_in_a_network_or_one_line(fuzzed, seed):
+    run, entries = fuzzed
+    rng, changed = random.Random(seed), json.loads(json.dumps(entries))
+    for _ in range(rng.randint(1, 3)):
+        change(changed, rng)
+    with contextlib.suppress(ValueError):  # NaN and infinity cannot be hashed
+        Run.open(run).write_pareto(changed)
+    target = run.parent / "n.onnx"
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(["export", str(run), "--pick", rng.choice(["knee", "a", "most-accurate"]), "-o", str(target)])
+    assert (code, err.getvalue().count("\n")) in ((0, 0), (2, 1)), err.getvalue()
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(["runs", str(run)]) == 0
+
+
+@pytest.mark.parametrize("budget", ["8ms", None])
+def test_latencies_of_a_column_count_where_they_are_no_objective(csv, tmp_path, capsys, budget):
+    out = search(csv, tmp_path / "run", "--minimize", "macs", samples=12, budget=budget)
+    networks = Run.open(out).pareto()
+    latencies = [one["latency_ms"]["predicted"] for one in networks]
+    assert all(0 < latency < 20 for latency in latencies)
+    if budget is not None:
+        assert all(one["within_budget"] for one in networks)
+        assert all(one["budgets"]["latency_ms"]["value"] <= 8 for one in networks)
+    assert pick_network(networks, "fastest", {})["latency_ms"]["predicted"] == min(latencies)
+
+
+def test_what_is_not_known_beats_nothing():
+    latency = {"predicted": None, "measured": None}
+    networks = [network(name, 0.5 + i / 10, None, latency_ms=latency) for i, name in enumerate("ab")]
+    assert beaten_by(networks, ["latency_ms"]).count(None) >= 1
+    assert pick_network(networks, "knee", {}) in networks
+    (check,) = checks(networks[0], {"latency_ms": 3.0})
+    assert check.as_dict()["value"] is None
+
+
+class Steady:
+    """A network that takes the same time whenever it is asked."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def run(self, repeats):
+        return repeats * self.seconds
+
+
+class SlowDevice:
+    """Takes 3 ms for whatever it gets."""
+
+    def load_trained(self, graph, weights, path):
+        return Steady(3e-3)
+
+    def arena_bytes(self, files):
+        return [None] * len(files)
+
+    def energy_counter(self):
+        raise EnergyUnavailableError("no counter")
+
+
+@pytest.mark.parametrize("finalize", ["none", "train"])
+def test_the_hand_over_judges_and_says_so(tmp_path, monkeypatch, finalize):
+    monkeypatch.setattr("hwnas._pipeline._deliver.VERIFICATION", replace(VERIFICATION, max_rounds=30))
+    space = make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4)
+    data = load_data("digits", limit=60)
+    evaluator = make_evaluator("train", space, data, epochs=1, batch_size=20)
+    evaluator.prepare(tmp_path / "evaluator")
+    settings = SearchSettings(space="nasbench201", budgets={"latency_ms": 2.0, "macs": 1e9}, finalize=finalize)
+    run = create_run(tmp_path / "run", settings, {"evaluator": evaluator.settings})
+    absent = dict.fromkeys(("cheap", "strategy", "under", "problem"))
+    journal = SimpleNamespace(records=[{}] * 5)
+    monkeypatch.setattr("hwnas._pipeline._deliver.doubt", lambda name, *accuracies: f"{name} is odd")
+    parts = SearchSetup(
+        run, journal, SlowDevice(), space, data, evaluator, costs=SpaceCosts(space, None), known={}, **absent
+    )
+    archs = list(dict.fromkeys(space.sample(4, np.random.default_rng(1))))[:2]
+    winners = [Winner(i, arch, {"accuracy": 0.3 + i / 10, "latency_ms": 1.5 + i / 10}) for i, arch in enumerate(archs)]
+    said = []
+    entries = hand_over(parts, winners, said.append)
+    assert run.pareto() == json.loads(json.dumps(entries))
+    assert [n["within_budget"] for n in entries] == [False, False]
+    assert entries[0]["budgets"]["macs"]["within"]
+    final = {"final_validation": len(data.validation)} if finalize == "train" else {}
+    assert entries[0]["images"] == {"test": len(data.test), "validation": len(data.validation), **final}
+    assert ("final_validation_accuracy" in entries[0]) == (finalize == "train")
+    assert [n.get("doubt") for n in entries] == (["t0000 is odd", "t0001 is odd"] if finalize == "none" else [None] * 2)
+    assert ("t0001 is odd" in said) == (finalize == "none")
+    if finalize == "none":  # both take 3 ms, and the second has the better validation accuracy
+        assert [n["dominated_by"] for n in entries] == ["t0001", None]
+    assert any(line.startswith("no network keeps the budget: t0000: latency 3 ") for line in said)
+    assert any(line.startswith("t0000: test accuracy ") and "% ± " in line for line in said)
+    assert sum("± is one standard error" in line for line in said) == 1
+
+
+def test_accuracies_from_elsewhere_have_no_error_of_ours(tmp_path):
+    data = SimpleNamespace(fingerprint="x", validation=range(7))
+    for identity, found in (({"evaluator": {"data": "x"}}, 7), ({"evaluator": {}}, None), ({}, None)):
+        run = SimpleNamespace(identity=identity)
+        assert validation_images(SimpleNamespace(run=run, data=data)) == found

@@ -1,0 +1,285 @@
+"""The contract of every space, and what is special about each."""
+
+import csv
+import gzip
+import itertools
+import statistics
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwnas import HwnasError
+from hwnas._costs._space_costs import SpaceCosts, cheapest_network
+from hwnas.spaces import Architecture, make_space, space_names
+from hwnas.spaces._cells import cell_signature
+from latency_tables import SESSION, CacheCurve, Entry, LatencyTable
+from profilers import GraphModule, build_onnx, graph_macs, graph_params, make_session, peak_memory_bytes
+
+SPACES = {
+    "nasbench201": make_space("nasbench201", image_size=8, cells=2, classes=4),
+    "mobilenetv3 tiny": make_space("mobilenetv3", preset="tiny", resolution=[8, 16], classes=4, image_channels=1),
+    "mobilenetv3 imagenet": make_space("mobilenetv3", preset="imagenet", width=[0.75], resolution=[128]),
+}
+spaces = pytest.mark.parametrize("name", SPACES)
+
+
+def draw(space, count, seed=0):
+    return space.sample(count, np.random.default_rng(seed))
+
+
+def test_every_space_is_under_contract():
+    assert {space.name for space in SPACES.values()} == set(space_names())
+
+
+@spaces
+def test_codes_and_texts_are_read_back(name):
+    space = SPACES[name]
+    for arch in draw(space, 20):
+        assert space.decode(space.encode(arch)) == arch
+        assert space.canonical(space.parse(space.format(arch))) == arch
+        assert hash(arch) == hash(Architecture(arch.values))
+        assert " " not in space.format(arch)
+
+
+@spaces
+def test_one_hot_marks_one_value_a_choice(name):
+    space = SPACES[name]
+    codes = np.array([space.encode(arch) for arch in draw(space, 5)])
+    hot = space.one_hot(codes)
+    assert hot.shape == (5, sum(space.cardinalities))
+    starts = np.cumsum([0, *space.cardinalities])
+    for column, (a, b) in enumerate(pairwise(starts)):
+        assert (hot[:, a:b].argmax(axis=1) == codes[:, column]).all()
+        assert (hot[:, a:b].sum(axis=1) == 1).all()
+
+
+@spaces
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_canonical_form_keeps_network_and_costs(name, seed):
+    space = SPACES[name]
+    codes = np.random.default_rng(seed).integers(0, space.cardinalities, size=(20, len(space.choices)))
+    codes = codes[space.valid_codes(codes)][:1]
+    canonical = space.canonical_codes(codes)
+    assert (space.canonical_codes(canonical) == canonical).all()
+    for row, twin in zip(codes, canonical, strict=True):
+        a, b = space.decode(row), space.decode(twin)
+        assert space.graph(a).op_counts == space.graph(b).op_counts
+        assert space.format(a) == space.format(b)
+
+
+@spaces
+def test_settings_build_the_same_space_again(name):
+    space = SPACES[name]
+    again = make_space(space.name, **space.settings)
+    arch = draw(space, 1)[0]
+    assert again.settings == space.settings
+    assert again.graph(arch) == space.graph(arch)
+
+
+@spaces
+def test_neighbours_are_other_canonical_networks_each_once(name):
+    space = SPACES[name]
+    arch = draw(space, 1, seed=3)[0]
+    found = list(space.neighbours(arch))
+    assert len(set(found)) == len(found) >= 3
+    assert arch not in found
+    assert all(space.canonical(other) == other for other in found)
+
+
+@spaces
+def test_all_ops_of_random_networks_are_listed(name):
+    space = SPACES[name]
+    known = set(space.ops())
+    for arch in draw(space, 30):
+        assert set(space.graph(arch).op_counts) <= known
+
+
+@spaces
+def test_networks_compute_the_same_in_torch_and_onnx_runtime(name):
+    import torch
+
+    space = SPACES[name]
+    arch = draw(space, 1, seed=1)[0]
+    module = GraphModule(space.graph(arch), seed=2).eval()
+    x = np.random.default_rng(0).standard_normal((1, *space.input_shape(arch)), dtype=np.float32)
+    session = make_session(build_onnx(space.graph(arch), module.arrays()).SerializeToString(), threads=1)
+    expected = module(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(session.run(None, {"input": x})[0], expected, rtol=1e-3, atol=1e-3 * expected.std())
+
+
+def made_up_table(space, cache=False):
+    entries = {}
+    for i, op in enumerate([SESSION, *space.ops()]):
+        price = 0.001 * (1 + i % 17)
+        sizes = (0, 0, 0) if op == SESSION else (1000 * (i % 5), 1 + i % 3, 500 * (i % 7))
+        entries[op] = Entry(op, "ok", price, price, price, price, price, 20, "converged", "", *sizes)
+    curve = CacheCurve(100, (0.0, 4000.0, 20_000.0), (0.0, 0.0, 0.02)) if cache else None
+    return LatencyTable({}, {}, {}, {}, entries, cache=curve)
+
+
+def made_up(space, costs, codes):
+    """The same costs from a fresh object, with the codes of absent parts scrambled where a space allows that."""
+    if not space.terms_want_canonical_codes:
+        rng = np.random.default_rng(0)
+        scrambled = rng.integers(0, space.cardinalities, codes.shape)
+        same = [
+            (space.canonical_codes(np.where(np.arange(codes.shape[1]) == c, scrambled, codes)) == codes).all(1)
+            for c in range(codes.shape[1])
+        ]
+        codes = np.where(np.array(same).T, scrambled, codes)
+    return SpaceCosts(space, costs.table, batch=2).latency_ms(codes)
+
+
+@spaces
+def test_costs_from_codes_are_those_of_the_graph(name):
+    space = SPACES[name]
+    table = made_up_table(space, cache=True)
+    costs = SpaceCosts(space, table, batch=2)
+    archs = draw(space, 25, seed=5)
+    codes = np.array([space.encode(arch) for arch in archs])
+    graphs = [space.graph(arch) for arch in archs]
+    prices = [table.price(g).value_ms for g in graphs]
+    np.testing.assert_allclose(costs.latency_ms(codes), prices)
+    np.testing.assert_allclose([costs.latency_ms(row)[0] for row in codes], prices)
+    np.testing.assert_allclose(made_up(space, costs, codes), prices)
+    assert costs.macs(codes).tolist() == [graph_macs(g) for g in graphs]
+    assert costs.params(codes).tolist() == [graph_params(g) for g in graphs]
+    assert costs.peak_memory_bytes(codes).tolist() == [peak_memory_bytes(g, batch=2) for g in graphs]
+
+
+def test_the_fastest_network_of_a_small_space_is_found():
+    space = make_space("nasbench201", image_size=8, cells=1)
+    costs = SpaceCosts(space, made_up_table(space))
+    grid = np.array(np.meshgrid(*[np.arange(5)] * 6, indexing="ij")).reshape(6, -1).T
+    best = np.nanmin(costs.latency_ms(grid))
+    arch, latency = cheapest_network(space, costs.latency_ms)
+    assert latency == pytest.approx(best)
+    assert costs.latency_ms(space.encode(arch)[None])[0] == pytest.approx(best)
+
+
+def test_the_cheapest_network_of_a_large_space_is_exact():
+    """Held against a minimum over every width, resolution and depth, stage by stage."""
+    space = SPACES["mobilenetv3 tiny"]
+    costs = SpaceCosts(space, made_up_table(space))
+    _, found = cheapest_network(space, costs.latency_ms)
+    rng = np.random.default_rng(1)
+    best = np.inf
+    for width, size in itertools.product(range(3), range(2)):
+        total, base = 0.0, np.zeros(len(space.choices), dtype=np.int64)
+        base[:2] = width, size
+        shallow = costs.latency_ms(base[None])[0]
+        for stage in range(5):  # stages do not share choices: minimise each alone
+            columns = [c for c, choice in enumerate(space.choices) if choice.name.startswith(f"stage{stage}.")]
+            rows = np.repeat(base[None], 3**7, axis=0)
+            rows[:, columns] = np.indices([3] * 7).reshape(7, -1).T
+            total += costs.latency_ms(rows).min() - shallow
+        best = min(best, shallow + total)
+    assert found == pytest.approx(best)
+    assert (costs.latency_ms(rng.integers(0, space.cardinalities, (5000, len(space.choices)))) >= found).all()
+
+
+def test_sizes():
+    tiny, imagenet = make_space("mobilenetv3", preset="tiny"), make_space("mobilenetv3", preset="imagenet")
+    assert tiny.size > 10**9
+    assert imagenet.size > 10**15
+    small = make_space("mobilenetv3", width=1.0, resolution=8)
+    per_stage = 9 + 9**2 + 9**3
+    assert small.size == per_stage**5
+
+
+CELL = "|{}~0|+|{}~0|{}~1|+|{}~0|{}~1|{}~2|"
+SHORT = {"n": "none", "s": "skip_connect", "1": "nor_conv_1x1", "3": "nor_conv_3x3", "p": "avg_pool_3x3"}
+
+
+def cell(letters):
+    """Edges 01, 02, 12, 03, 13, 23."""
+    return CELL.format(*(SHORT[c] for c in letters))
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("nnn3nn", "3nnnsn"),  # one convolution, directly or through a node and a skip
+        ("31npnn", "nnnpnn"),  # dead ends do not count
+        ("3nnn1n", "n3nnn1"),  # the same path over node 1 or node 2
+        ("n3nn11", "n3nnn1"),  # an edge from a node that nothing reaches
+        ("3n1nns", "3nnn1n"),  # a last skip only renames
+        ("13nn3p", "31nnp3"),  # nodes 1 and 2 exchanged
+    ],
+)
+def test_isomorphic_cells_share_their_form(a, b):
+    space = SPACES["nasbench201"]
+    first, second = space.parse(cell(a)), space.parse(cell(b))
+    assert space.canonical(first) == space.canonical(second)
+    assert space.graph(first) == space.graph(second)
+
+
+@pytest.mark.parametrize(("a", "b"), [("3nnn1n", "1nnn3n"), ("33nn11", "3nsn11"), ("nnn3nn", "nnn1nn")])
+def test_different_cells_do_not(a, b):
+    space = SPACES["nasbench201"]
+    codes = [tuple(space.encode(space.parse(cell(x))).tolist()) for x in (a, b)]
+    assert cell_signature(codes[0]) != cell_signature(codes[1])
+
+
+def test_disconnected_cells_are_no_networks():
+    space = SPACES["nasbench201"]
+    arch = space.parse(cell("3n3nnn"))
+    assert not space.valid_codes(space.encode(arch)[None])[0]
+    with pytest.raises(HwnasError, match="is disconnected; it is no network"):
+        space.graph(arch)
+    assert np.isnan(SpaceCosts(space, made_up_table(space)).latency_ms(space.encode(arch)[None])[0])
+
+
+def test_twins_have_nearly_the_same_accuracy_in_the_benchmark(benchmark_file):
+    space, groups = make_space("nasbench201"), {}
+    with gzip.open(benchmark_file, "rt", newline="") as file:
+        for row in csv.DictReader(file):
+            arch = space.parse(row["arch"])
+            if space.valid_codes(space.encode(arch)[None])[0]:
+                groups.setdefault(space.canonical(arch), []).append(float(row["cifar10_test_acc"]))
+    assert len(groups) == space.size
+    spreads = [statistics.pstdev(g) for g in groups.values() if len(g) > 1]
+    everything = [value for group in groups.values() for value in group]
+    assert len(spreads) > 1000
+    assert statistics.median(spreads) < 0.05 * statistics.pstdev(everything)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("resnet", {}, "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201"),
+        ("mobilenetv3", {"preset": "huge"}, "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
+        ("mobilenetv3", {"depth": 3}, "space mobilenetv3 has no setting 'depth'; it takes preset, classes"),
+        ("mobilenetv3", {"resolution": 64}, "preset tiny takes images of 8-32 pixels, not 64"),
+        ("mobilenetv3", {"width": [9.0]}, "a width multiplier lies between 0.1 and 4, not at 9.0"),
+        ("mobilenetv3", {"classes": 0}, "classes must be a positive integer, not 0"),
+        ("nasbench201", {"image_size": 10}, "the image size must be a multiple of 4, not 10"),
+    ],
+)
+def test_wrong_settings_are_refused(name, arguments, message):
+    with pytest.raises(HwnasError) as caught:
+        make_space(name, **arguments)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("nasbench201", "|none~0|"),
+        ("nasbench201", cell("333333").replace("nor_conv_3x3~2", "nor_conv_3x3~1")),
+        ("nasbench201", cell("333333").replace("nor_conv_3x3~2", "conv9~2")),
+        ("mobilenetv3 tiny", "w1.0_r8_k3e2"),
+        ("mobilenetv3 tiny", "w1.0_r8_k3e2_k3e2_k3e2_k3e2_k9e2"),
+        ("mobilenetv3 tiny", "w1.0_r9_k3e2_k3e2_k3e2_k3e2_k3e2"),
+        ("mobilenetv3 tiny", "w1.0.0_r8_k3e2_k3e2_k3e2_k3e2_k3e2"),
+        ("mobilenetv3 tiny", "w1.0_r8_k3e2_k3e2_k3e2_k3e2_k3e2+k3e2+k3e2+k3e2"),
+    ],
+)
+def test_unreadable_architectures_are_refused_in_one_line(name, text):
+    with pytest.raises(HwnasError) as caught:
+        SPACES[name].parse(text)
+    assert "\n" not in str(caught.value)

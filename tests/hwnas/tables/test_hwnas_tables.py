@@ -1,0 +1,44 @@
+"""Which networks a profile measures beside the operators."""
+
+from collections import Counter
+
+from hwnas._costs._draw import draw_networks
+from hwnas.spaces import Choice, Space, make_space
+from latency_tables import INPUT, GraphBuilder
+from profilers import graph_macs, ops
+
+TINY = make_space("mobilenetv3", preset="tiny", resolution=8)
+
+
+def test_ten_calibrate_and_sixty_say_how_wide_intervals_are():
+    networks = draw_networks(TINY, 50, 0)
+    assert Counter(n.split for n in networks) == {"calibration": 10, "interval": 60, "held-out": 50}
+    assert len({n.arch for n in networks}) == 120
+    assert [n.arch for n in networks] == [n.arch for n in draw_networks(TINY, 50, 0)]
+    assert [n.arch for n in networks] != [n.arch for n in draw_networks(TINY, 50, 1)]
+
+
+def test_calibration_networks_spread_from_few_to_many_macs():
+    networks = draw_networks(TINY, 50, 0)
+    macs = sorted(graph_macs(n.graph) for n in networks)
+    chosen = sorted(graph_macs(n.graph) for n in networks if n.split == "calibration")
+    assert chosen[0] < macs[len(macs) // 8]
+    assert chosen[-1] > macs[-len(macs) // 8]
+
+
+class Few(Space):
+    """Eighty networks of one convolution."""
+
+    name = "few"
+    settings = {}  # noqa: RUF012
+    choices = (Choice("width", tuple(range(1, 41))), Choice("kernel", (1, 3)))
+
+    def graph(self, arch):
+        builder = GraphBuilder((3, 8, 8))
+        x = builder.add("conv", ops.conv((3, 8, 8), arch.values[0], arch.values[1], act="relu"), INPUT)
+        return builder.build(builder.add("classes", ops.linear(builder.shape(x), 10), x))
+
+
+def test_a_small_space_holds_networks_out_before_it_spends_them_on_intervals():
+    networks = draw_networks(Few(), 50, 0)
+    assert Counter(n.split for n in networks) == {"calibration": 10, "held-out": 50, "interval": 20}
