@@ -45,8 +45,8 @@ def test_the_cifar10_page_comes_from_its_results():
 def test_the_page_on_workers_holds_the_figures_of_its_result():
     page = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
     found = json.loads((ROOT / "docs" / "results" / "workers.json").read_text(encoding="utf-8"))
-    rows = {"in the search's process": "this process", "by two local workers": "local"}
-    for words, name in {**rows, "by two nodes of a Ray cluster": "ray"}.items():
+    rows = {"the process of the search": "this process", "two local workers": "local"}
+    for words, name in {**rows, "two nodes of a Ray cluster": "ray"}.items():
         times = found["overhead"][name]
         first = f"{times['first batch, s']:.2g} s" if times["first batch, s"] > 0.01 else "at once"
         assert f"| {words} | {times['ms a trial']:.2g} ms | {first} |" in page
