@@ -50,7 +50,7 @@ def test_the_page_on_workers_holds_the_figures_of_its_result():
         times = found["overhead"][name]
         first = f"{times['first batch, s']:.2g} s" if times["first batch, s"] > 0.01 else "at once"
         assert f"| {words} | {times['ms a trial']:.2g} ms | {first} |" in page
-    assert f"Of {found['samples']} trials each, none was lost" in page
+    assert f"Of {found['samples']} trials each, none was lost" in " ".join(page.split())
     for search in found["searches"].values():
         losses = search.pop("workers lost")
         expected = {"trials": found["samples"], "lost": 0, "twice": 0, "failed": 0, "as in this process": True}
