@@ -1,7 +1,7 @@
 """hwnas: hardware-aware, latency-constrained neural architecture search.
 
 `profile` measures a device, `search` searches on it and ships networks that were measured there. Spaces, evaluators
-and strategies of your own are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and `Sampler`.
+and strategies of your own are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and `LeafSampler`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, OpGraph
     from profilers import ProfilerError, ops
     from search import SearchError, Strategy, Suggestion
-    from search.lamoo import LaMOO, Sampler
+    from search.lamoo import LaMOO, LeafSampler
 
 _LAZY = {
     "INPUT": "latency_tables",
@@ -44,7 +44,7 @@ _LAZY = {
     "NoAccuracyError": "hwnas._errors",
     "OpGraph": "latency_tables",
     "ProfilerError": "profilers",
-    "Sampler": "search.lamoo",
+    "LeafSampler": "search.lamoo",
     "SearchError": "search",
     "SearchResult": "hwnas._api",
     "SearchSettings": "hwnas._settings",
@@ -78,7 +78,7 @@ __all__ = [
     "NoAccuracyError",
     "OpGraph",
     "ProfilerError",
-    "Sampler",
+    "LeafSampler",
     "SearchError",
     "SearchResult",
     "SearchSettings",

@@ -172,7 +172,7 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
     The outcomes of a batch are told in the order of its proposals, whoever was first: so nothing depends on that.
     """
     samples = parts.run.settings.samples
-    done = sum(not trial.cheap for trial in study.trials)
+    done = sum(not trial.low_fidelity for trial in study.trials)
     clock, troubles = Clock(study, samples), Troubles(any(trial.ok for trial in study.trials))
     times = SampleTimes(done, samples, watcher.line)
 
@@ -183,12 +183,12 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
         watcher.trial(record, clock.status)
 
     while done < samples and (proposals := _asked(study)):
-        wanted = proposals if proposals[0].cheap else proposals[: samples - done]
+        wanted = proposals if proposals[0].low_fidelity else proposals[: samples - done]
         archs = [parts.space.decode(one.codes) for one in wanted]
         texts = [parts.space.format(arch) for arch in archs]
         before = [_value_before(parts, one, text) for one, text in zip(wanted, texts, strict=True)]
         jobs = [
-            Job(one.number, arch, one.cheap, text)
+            Job(one.number, arch, one.low_fidelity, text)
             for one, arch, text, value in zip(wanted, archs, texts, before, strict=True)
             if value is None
         ]
@@ -200,8 +200,8 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
                 record["from"] = parts.warm.source
             for passed in troubles.passed(record, outcome):
                 keep(passed)
-            done += not proposal.cheap
-            if value is None and not proposal.cheap:
+            done += not proposal.low_fidelity
+            if value is None and not proposal.low_fidelity:
                 times.finished(done)
         for _ in outcomes:
             raise AssertionError("more outcomes than jobs")
@@ -211,7 +211,7 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
 
 def _value_before(parts: Parts, proposal: Proposal, text: str) -> float | None:
     """What another run has found for a proposal, whose architecture is `text`; None where it has to be evaluated."""
-    return None if parts.warm is None or proposal.cheap else parts.warm.trials.get(text)
+    return None if parts.warm is None or proposal.low_fidelity else parts.warm.trials.get(text)
 
 
 def _asked(study: Study) -> list[Proposal]:
@@ -230,7 +230,7 @@ def _finish(study: Study, proposal: Proposal, outcome: Outcome, parts: Parts) ->
     if outcome.evaluation is None:
         trial = study.tell(proposal.number, failed=outcome.failed)
     else:
-        evaluator = parts.cheap if proposal.cheap and parts.cheap is not None else parts.evaluator
+        evaluator = parts.cheap if proposal.low_fidelity and parts.cheap is not None else parts.evaluator
         result = require_fraction(evaluator, parts.space, arch, outcome.evaluation)
         trial, known = study.tell(proposal.number, {parts.evaluator.measure: result.value}), dict(result.known)
     record = {**trial.to_json(), "arch": parts.space.format(arch), "seconds": round(outcome.seconds, 4)}

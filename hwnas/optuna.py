@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hwnas._errors import HwnasError
 from hwnas._optuna_constraints import KEY, checked, constraints_of, violations
 from search import Advisor, Domain, Objective, Problem, Trial
-from search.lamoo import LaMOO, Sampler, ScalarSampler
+from search.lamoo import LaMOO, LeafSampler, ScalarSampler
 from search.models import GaussianProcess
 
 try:
@@ -86,7 +86,7 @@ class LaMOOSampler(BaseSampler):
         seed: int | None = None,
         initial: int = 10,
         points: int = 100,
-        sampler: Sampler | None = None,
+        sampler: LeafSampler | None = None,
         constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
     ) -> None:
         if (seed is not None and seed < 0) or initial < 2 or points < 2:

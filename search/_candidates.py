@@ -43,7 +43,7 @@ class Candidates:
         return self.problem.domain.encode(self._enumerated())
 
     @cached_property
-    def known(self) -> FloatArray:
+    def known_values(self) -> FloatArray:
         """Natural known objective values (n, m) of the enumerated rows; NaN where expensive."""
         return self.problem.known_values(self._enumerated())
 

@@ -97,7 +97,7 @@ class Context:
         codes: Canonical rows (n, d) of the successful trials, read-only.
         values: Their natural objective values (n, m), read-only.
         seen: Row keys of every full trial, failed ones too.
-        seen_cheaply: Row keys of every cheap trial, failed ones too.
+        seen_low_fidelity: Row keys of every cheap trial, failed ones too.
     """
 
     def __init__(
@@ -121,9 +121,11 @@ class Context:
         self.values: FloatArray = history.values
         self.batches: IntArray = history.batches
         self.seen: Keys = history.seen
-        self.seen_cheaply: Keys = history.seen_cheaply
+        self.seen_low_fidelity: Keys = history.seen_low_fidelity
         self._history = history
-        self._counts = [len(kind) for kind in (history.trials, history.successful, history.outside, history.cheap)]
+        self._counts = [
+            len(kind) for kind in (history.trials, history.successful, history.outside, history.low_fidelity)
+        ]
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
@@ -144,9 +146,9 @@ class Context:
         return tuple(self._history.outside[: self._counts[2]])
 
     @cached_property
-    def cheap_trials(self) -> tuple[Trial, ...]:
+    def low_fidelity_trials(self) -> tuple[Trial, ...]:
         """The cheap trials that have values."""
-        return tuple(self._history.cheap[: self._counts[3]])
+        return tuple(self._history.low_fidelity[: self._counts[3]])
 
     @cached_property
     def normaliser(self) -> Normaliser:
@@ -190,9 +192,9 @@ class Context:
         """The canonical, distinct, admissible, untried rows among `codes` (n, d), in their order."""
         return self.candidates.admit(codes, self.seen)
 
-    def admit_cheaply(self, codes: IntArray) -> IntArray:
+    def admit_low_fidelity(self, codes: IntArray) -> IntArray:
         """As `admit`, without the rows that were tried cheaply."""
-        return self.candidates.admit(codes, self.seen, self.seen_cheaply)
+        return self.candidates.admit(codes, self.seen, self.seen_low_fidelity)
 
     def random(self, n: int, rng: np.random.Generator) -> IntArray:
         """Up to `n` random untried candidates (k, d)."""

@@ -52,7 +52,7 @@ class History:
         trials: Every finished trial.
         successful: The full ones with values that keep the constraints.
         outside: The full ones with values that break a known constraint.
-        cheap: The cheap ones with values.
+        low_fidelity: The cheap ones with values.
     """
 
     def __init__(self, problem: Problem, screen: bool) -> None:
@@ -60,23 +60,23 @@ class History:
         self.trials: list[Trial] = []
         self.successful: list[Trial] = []
         self.outside: list[Trial] = []
-        self.cheap: list[Trial] = []
+        self.low_fidelity: list[Trial] = []
         self._codes = _Rows(np.empty((_ROOM, problem.domain.dimension), dtype=np.int64))
         self._values = _Rows(np.empty((_ROOM, len(problem.objectives)), dtype=np.float64))
         self._batches = _Rows(np.empty(_ROOM, dtype=np.int64))
         self._seen: dict[bytes, int] = {}
-        self._seen_cheaply: dict[bytes, int] = {}
+        self._seen_low_fidelity: dict[bytes, int] = {}
 
     def add(self, trials: Sequence[Trial], batches: Sequence[int]) -> None:
         """Takes in trials with greater numbers than those before, and the index of each one's batch."""
         self.trials += trials
-        for places, cheap in ((self._seen, False), (self._seen_cheaply, True)):
-            rows = [trial.codes for trial in trials if trial.cheap == cheap]
+        for places, cheap in ((self._seen, False), (self._seen_low_fidelity, True)):
+            rows = [trial.codes for trial in trials if trial.low_fidelity == cheap]
             if rows:
                 for key in row_keys(np.array(rows, dtype=np.int64)):
                     places.setdefault(key, len(places))
-        self.cheap += [trial for trial in trials if trial.cheap and trial.ok]
-        good = [i for i, t in enumerate(trials) if t.ok and not t.cheap and self._problem.feasible(t.values)]
+        self.low_fidelity += [trial for trial in trials if trial.low_fidelity and trial.ok]
+        good = [i for i, t in enumerate(trials) if t.ok and not t.low_fidelity and self._problem.feasible(t.values)]
         if self._screen and good:
             inside = self._problem.admissible(np.array([trials[i].codes for i in good], dtype=np.int64))
             self.outside += [trials[i] for i, keep in zip(good, inside, strict=True) if not keep]
@@ -110,9 +110,9 @@ class History:
         return Keys(self._seen, len(self._seen))
 
     @property
-    def seen_cheaply(self) -> Keys:
+    def seen_low_fidelity(self) -> Keys:
         """Row keys of every cheap trial so far, failed ones too."""
-        return Keys(self._seen_cheaply, len(self._seen_cheaply))
+        return Keys(self._seen_low_fidelity, len(self._seen_low_fidelity))
 
 
 class _Rows:

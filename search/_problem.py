@@ -15,7 +15,7 @@ from search._errors import ProblemError
 
 __all__ = ["Constraint", "Objective", "Problem"]
 
-Known = Callable[[IntArray], FloatArray]
+CostFunction = Callable[[IntArray], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Objective:
     Attributes:
         name: Key of the objective in the values of a trial.
         direction: `"max"` or `"min"`.
-        known: Computes the objective of canonical rows (n, d) -> (n,) without evaluating them
+        cost_function: Computes the objective of canonical rows (n, d) -> (n,) without evaluating them
             (a latency from a table, say). `None`: the objective is expensive and must be told.
         worst: Natural value that normalises to 0 and is the reference of the hypervolume;
             `None`: see `Normaliser`.
@@ -38,7 +38,7 @@ class Objective:
 
     name: str
     direction: Literal["max", "min"]
-    known: Known | None = None
+    cost_function: CostFunction | None = None
     worst: float | None = None
     best: float | None = None
     ceiling: float | None = None
@@ -47,7 +47,7 @@ class Objective:
     def __post_init__(self) -> None:
         if self.direction not in ("max", "min"):
             raise ProblemError(f"objective {self.name!r}: direction must be 'max' or 'min'")
-        if self.log and (self.known is None or min(self.worst or 1.0, self.best or 1.0) <= 0):
+        if self.log and (self.cost_function is None or min(self.worst or 1.0, self.best or 1.0) <= 0):
             raise ProblemError(f"objective {self.name!r}: log is for known objectives with positive values")
         if (self.worst is None) != (self.best is None):
             raise ProblemError(f"objective {self.name!r}: give both worst and best, or neither")
@@ -68,14 +68,14 @@ class Constraint:
 
     Attributes:
         name: Its name; the key under which an expensive constraint's value is told.
-        known: Computes the quantity of canonical rows (n, d) -> (n,): rows above the bound, or with NaN,
+        cost_function: Computes the quantity of canonical rows (n, d) -> (n,): rows above the bound, or with NaN,
             are never proposed. `None`: the quantity is measured with each trial and told with its
             objectives; trials above the bound are kept, but no front, model or hypervolume counts them.
         upper: The bound; values up to and including it are feasible.
     """
 
     name: str
-    known: Known | None
+    cost_function: CostFunction | None
     upper: float
 
 
@@ -89,7 +89,7 @@ class Problem:
         constraints: What must hold.
         anchors: Rows that the initial design begins with (as far as they are admissible): the extremes of a
             known cost, say, which random samples of a large domain never come near.
-        cheap: Whether there is a cheap stand-in for a full evaluation: fewer epochs, a supernet instead of a training
+        low_fidelity: Whether there is a cheap stand-in for a full evaluation: fewer epochs, a supernet instead of a training
             of its own. It tells the expensive objectives too, in the same direction, but wrongly: cheap trials inform
             models and count for no front or hypervolume.
 
@@ -101,7 +101,7 @@ class Problem:
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
     anchors: tuple[tuple[int, ...], ...] = ()
-    cheap: bool = False
+    low_fidelity: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))
@@ -120,12 +120,12 @@ class Problem:
     @property
     def expensive(self) -> tuple[int, ...]:
         """Indices of the objectives that must be evaluated."""
-        return tuple(i for i, o in enumerate(self.objectives) if o.known is None)
+        return tuple(i for i, o in enumerate(self.objectives) if o.cost_function is None)
 
     @property
     def measured(self) -> tuple[Constraint, ...]:
         """The expensive constraints."""
-        return tuple(c for c in self.constraints if c.known is None)
+        return tuple(c for c in self.constraints if c.cost_function is None)
 
     def feasible(self, values: Mapping[str, float]) -> bool:
         """Whether a trial's values keep every expensive constraint."""
@@ -136,8 +136,8 @@ class Problem:
         values = np.full((len(codes), len(self.objectives)), np.nan)
         if len(codes):
             for i, objective in enumerate(self.objectives):
-                if objective.known is not None:
-                    values[:, i] = objective.known(codes)
+                if objective.cost_function is not None:
+                    values[:, i] = objective.cost_function(codes)
         return values
 
     def violation(self, codes: IntArray) -> FloatArray:
@@ -145,9 +145,9 @@ class Problem:
         total = np.zeros(len(codes))
         if len(codes):
             for constraint in self.constraints:
-                if constraint.known is None:
+                if constraint.cost_function is None:
                     continue
-                excess = np.asarray(constraint.known(codes), dtype=np.float64) - constraint.upper
+                excess = np.asarray(constraint.cost_function(codes), dtype=np.float64) - constraint.upper
                 scale = abs(constraint.upper) or 1.0
                 total += np.where(np.isnan(excess), np.inf, np.maximum(excess, 0.0) / scale)
         return total
@@ -155,12 +155,12 @@ class Problem:
     def admissible(self, codes: IntArray) -> BoolArray:
         """Which canonical rows (n, d) keep every known constraint and have finite known objectives (n,)."""
         allowed: BoolArray = self.violation(codes) == 0.0
-        known = [i for i, o in enumerate(self.objectives) if o.known is not None]
-        if known and len(codes):
-            allowed &= np.isfinite(self.known_values(codes)[:, known]).all(axis=1)
+        priced = [i for i, o in enumerate(self.objectives) if o.cost_function is not None]
+        if priced and len(codes):
+            allowed &= np.isfinite(self.known_values(codes)[:, priced]).all(axis=1)
         return allowed
 
-    def describe_known(self, code: IntArray) -> Mapping[str, float]:
+    def named_known_values(self, code: IntArray) -> Mapping[str, float]:
         """The known objectives of one canonical row (d,), by name."""
         row = self.known_values(code[None, :])[0]
-        return {o.name: float(v) for o, v in zip(self.objectives, row, strict=True) if o.known is not None}
+        return {o.name: float(v) for o, v in zip(self.objectives, row, strict=True) if o.cost_function is not None}

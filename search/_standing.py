@@ -37,8 +37,8 @@ class Standing:
         fresh = [trial for trial in behind if trial.number not in self._in_flight]
         new = self._study.settled - self._settled
         self._settled, self._in_flight = self._study.settled, frozenset(trial.number for trial in behind[new:])
-        self.full += sum(not trial.cheap for trial in fresh)
-        good = [trial for trial in fresh if trial.ok and not trial.cheap and problem.feasible(trial.values)]
+        self.full += sum(not trial.low_fidelity for trial in fresh)
+        good = [trial for trial in fresh if trial.ok and not trial.low_fidelity and problem.feasible(trial.values)]
         if not good:
             return
         names = [objective.name for objective in problem.objectives]

@@ -141,7 +141,7 @@ class Study:
             raise TellError(f"trial {number} is not in flight")
         if (values is None) == (failed is None):
             raise TellError(f"trial {number}: tell either values or why it failed")
-        trial = Trial(number, proposal.codes, {}, failed, proposal.cheap)
+        trial = Trial(number, proposal.codes, {}, failed, proposal.low_fidelity)
         if values is not None:
             trial = self._evaluated(proposal, values)
         del self._pending[number]
@@ -158,14 +158,14 @@ class Study:
 
     def _evaluated(self, proposal: Proposal, values: Mapping[str, float]) -> Trial:
         names = [o.name for o in self.problem.objectives]
-        names += [] if proposal.cheap else [c.name for c in self.problem.measured]
+        names += [] if proposal.low_fidelity else [c.name for c in self.problem.measured]
         for name in values:
             if name not in names:
                 raise TellError(f"trial {proposal.number}: no objective is called {name!r}")
         complete: dict[str, float] = {}
         for name in names:
-            if name in proposal.known:
-                complete[name] = proposal.known[name]
+            if name in proposal.known_values:
+                complete[name] = proposal.known_values[name]
                 told = float(values.get(name, complete[name]))
                 if not math.isclose(told, complete[name], rel_tol=_KNOWN_TOLERANCE, abs_tol=1e-12):
                     raise TellError(
@@ -177,8 +177,8 @@ class Study:
                 raise TellError(f"trial {proposal.number}: no value for objective {name!r}")
         wrong = [f"{name} is {value}" for name, value in complete.items() if not math.isfinite(value)]
         if wrong:
-            return Trial(proposal.number, proposal.codes, {}, ", ".join(wrong), proposal.cheap)
-        return Trial(proposal.number, proposal.codes, complete, None, proposal.cheap)
+            return Trial(proposal.number, proposal.codes, {}, ", ".join(wrong), proposal.low_fidelity)
+        return Trial(proposal.number, proposal.codes, complete, None, proposal.low_fidelity)
 
     def change(self, problem: Problem) -> None:
         """Goes on under another problem: other constraints, anchors or scales.
@@ -224,15 +224,15 @@ class Study:
                 suggestion = self.strategy.propose(context, want, rng)
             self.report = suggestion.report
             rows = np.concatenate([codes, self.problem.domain.check(suggestion.codes)])
-            cheap = suggestion.cheap and not len(codes)
-            codes = context.admit_cheaply(rows) if cheap else context.admit(rows)[:want]
+            cheap = suggestion.low_fidelity and not len(codes)
+            codes = context.admit_low_fidelity(rows) if cheap else context.admit(rows)[:want]
             cheap = cheap and len(codes) > 0
         if not cheap:
             codes = fill(context, codes, want, rng)
         first = len(self._batch_of)
         for offset, row in enumerate(codes):
             key = tuple(int(c) for c in row)
-            proposal = Proposal(first + offset, key, self.problem.describe_known(row), cheap)
+            proposal = Proposal(first + offset, key, self.problem.named_known_values(row), cheap)
             self._pending[proposal.number] = proposal
         self._batch_of.extend([self._batches] * len(codes))
         self._batches += 1 if len(codes) else 0
@@ -345,7 +345,7 @@ class Study:
             trial = journal.pop(proposal.number, None)
             if trial is None:
                 continue
-            if (trial.codes, trial.cheap) != (proposal.codes, proposal.cheap):
+            if (trial.codes, trial.low_fidelity) != (proposal.codes, proposal.low_fidelity):
                 raise RestoreError(
                     f"trial {trial.number} is journalled as {trial.codes}, but seed {self.seed} and strategy "
                     f"{self.strategy.name!r} propose {proposal.codes}; restore with the journal's settings"

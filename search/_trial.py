@@ -18,14 +18,14 @@ class Proposal:
     Attributes:
         number: Number of the trial it will become, counted from 0.
         codes: The canonical row.
-        known: Values of the known objectives, by name, in their natural direction.
-        cheap: Whether the cheap stand-in is to be evaluated.
+        known_values: Values of the known objectives, by name, in their natural direction.
+        low_fidelity: Whether the cheap stand-in is to be evaluated.
     """
 
     number: int
     codes: tuple[int, ...]
-    known: Mapping[str, float] = field(default_factory=dict)
-    cheap: bool = False
+    known_values: Mapping[str, float] = field(default_factory=dict)
+    low_fidelity: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Trial:
         codes: The canonical row that was evaluated.
         values: Objective values by name, in their natural direction; empty when the trial failed.
         failed: Why there are no values; `None` when the trial succeeded.
-        cheap: Whether the cheap stand-in was evaluated.
+        low_fidelity: Whether the cheap stand-in was evaluated.
     """
 
     number: int
     codes: tuple[int, ...]
     values: Mapping[str, float] = field(default_factory=dict)
     failed: str | None = None
-    cheap: bool = False
+    low_fidelity: bool = False
 
     @property
     def ok(self) -> bool:
@@ -58,7 +58,7 @@ class Trial:
             "codes": list(self.codes),
             "values": dict(self.values),
             "failed": self.failed,
-            **({"cheap": True} if self.cheap else {}),
+            **({"cheap": True} if self.low_fidelity else {}),
         }
 
     @classmethod
@@ -75,7 +75,7 @@ class Trial:
                 codes=tuple(int(c) for c in data["codes"]),
                 values={str(k): float(v) for k, v in data["values"].items()},
                 failed=None if failed is None else str(failed),
-                cheap=bool(data.get("cheap", False)),
+                low_fidelity=bool(data.get("cheap", False)),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RestoreError(f"a journalled trial cannot be read: {error!r}") from error

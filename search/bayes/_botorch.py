@@ -97,7 +97,7 @@ def _exact_model(context: Context, objective: int) -> Any:
 
 
 def log_nehvi_batch(
-    context: Context, choices: IntArray, n: int, rng: np.random.Generator, *, known_exact: bool, log_error: bool
+    context: Context, choices: IntArray, n: int, rng: np.random.Generator, *, exact_costs: bool, log_error: bool
 ) -> IntArray:
     """A batch (k, d), k <= n, that greedily maximises qLogNEHVI (arXiv 2310.20708) over the choices.
 
@@ -106,7 +106,7 @@ def log_nehvi_batch(
         choices: Untried candidates (p, d).
         n: Size of the batch.
         rng: Seeds the quasi-random normal samples.
-        known_exact: Look known objectives up instead of learning them.
+        exact_costs: Look known objectives up instead of learning them.
         log_error: Learn the logarithm of the distance to a ceiling instead of the values themselves.
 
     Raises:
@@ -118,7 +118,7 @@ def log_nehvi_batch(
     with single_threaded():
         from botorch.optim.optimize import optimize_acqf_discrete
 
-        acquisition = _acquisition(context, seed, known_exact, log_error)
+        acquisition = _acquisition(context, seed, exact_costs, log_error)
         chosen, _ = optimize_acqf_discrete(
             acquisition,
             q=min(n, len(choices)),
@@ -139,7 +139,7 @@ def _keep_from_compiling(logei: Any) -> None:
     logei._load_attempted = True
 
 
-def _acquisition(context: Context, seed: int, known_exact: bool, log_error: bool) -> Any:
+def _acquisition(context: Context, seed: int, exact_costs: bool, log_error: bool) -> Any:
     import torch
     from botorch.acquisition.multi_objective import logei
     from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
@@ -147,7 +147,7 @@ def _acquisition(context: Context, seed: int, known_exact: bool, log_error: bool
     from botorch.models.model_list_gp_regression import ModelListGP
     from botorch.sampling.get_sampler import get_sampler
 
-    models, ceilings = _models(context, known_exact, log_error)
+    models, ceilings = _models(context, exact_costs, log_error)
     model: Any = ModelListGP(*models) if all(c is not None for c in ceilings) else ModelList(*models)
     top = _tensor(np.array([np.nan if c is None else c for c in ceilings], dtype=np.float64))
 
@@ -166,13 +166,13 @@ def _acquisition(context: Context, seed: int, known_exact: bool, log_error: bool
     )
 
 
-def _models(context: Context, known_exact: bool, log_error: bool) -> tuple[list[Any], list[float | None]]:
+def _models(context: Context, exact_costs: bool, log_error: bool) -> tuple[list[Any], list[float | None]]:
     """A model for each objective, and its ceiling: infinite when linear, `None` when looked up."""
     models: list[Any] = []
     ceilings: list[float | None] = []
     for k, objective in enumerate(context.problem.objectives):
         values = context.points[:, k]
-        if known_exact and objective.known is not None:
+        if exact_costs and objective.cost_function is not None:
             models.append(_exact_model(context, k))
             ceilings.append(None)
             continue

@@ -77,7 +77,7 @@ def _axis(values: FloatArray, reference: float, limit: int) -> FloatArray:
 
 
 def expected_improvement(
-    grid: ImprovementGrid, known: FloatArray, mean: FloatArray, std: FloatArray, target: LogTarget
+    grid: ImprovementGrid, known_values: FloatArray, mean: FloatArray, std: FloatArray, target: LogTarget
 ) -> FloatArray:
     """Expected hypervolume improvement (p,) of each candidate alone.
 
@@ -86,7 +86,7 @@ def expected_improvement(
 
     Args:
         grid: The archive.
-        known: Normalised known objectives (p, m - 1), in the order of the grid's axes.
+        known_values: Normalised known objectives (p, m - 1), in the order of the grid's axes.
         mean: Posterior means (p,) of the target.
         std: Posterior standard deviations (p,).
         target: How the target maps to the normalised learned objective.
@@ -95,18 +95,18 @@ def expected_improvement(
     for start in range(0, len(mean), _CHUNK):
         part = slice(start, start + _CHUNK)
         excess = target.expected_excess(mean[part], std[part], grid.levels)
-        result[part] = _integrate(grid, known[part], excess)
+        result[part] = _integrate(grid, known_values[part], excess)
     return result
 
 
-def _integrate(grid: ImprovementGrid, known: FloatArray, excess: FloatArray) -> FloatArray:
+def _integrate(grid: ImprovementGrid, known_values: FloatArray, excess: FloatArray) -> FloatArray:
     if not grid.edges:
         first: FloatArray = excess[:, int(grid.cells)]
         return first
-    lengths = [_overlap(edge, known[:, k]) for k, edge in enumerate(grid.edges)]
-    total = np.zeros(len(known))
+    lengths = [_overlap(edge, known_values[:, k]) for k, edge in enumerate(grid.edges)]
+    total = np.zeros(len(known_values))
     for outer in product(*(range(len(edge)) for edge in grid.edges[:-1])):
-        width = np.ones(len(known))
+        width = np.ones(len(known_values))
         for axis, index in enumerate(outer):
             width = width * lengths[axis][:, index]
         if width.any():

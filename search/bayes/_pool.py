@@ -23,20 +23,20 @@ class Pool:
     Attributes:
         codes: Untried candidates (p, d).
         inputs: The same as models see them.
-        known: Their normalised known objectives (p, m), NaN where expensive.
+        known_values: Their normalised known objectives (p, m), NaN where expensive.
     """
 
     codes: IntArray
     inputs: Inputs
-    known: FloatArray
+    known_values: FloatArray
 
 
 def make_pool(context: Context, codes: IntArray, rows: IntArray | None = None) -> Pool:
     """Describes untried candidates (p, d); `rows` are their enumerated indices, where there are."""
     domain, candidates = context.problem.domain, context.candidates
     encodings = domain.encode(codes) if rows is None else candidates.encodings[rows]
-    known = context.problem.known_values(codes) if rows is None else candidates.known[rows]
-    return Pool(codes, Inputs(encodings, domain.one_hot(codes)), context.normaliser(known))
+    known_values = context.problem.known_values(codes) if rows is None else candidates.known_values[rows]
+    return Pool(codes, Inputs(encodings, domain.one_hot(codes)), context.normaliser(known_values))
 
 
 def whole_pool(context: Context, rng: np.random.Generator) -> tuple[IntArray, IntArray | None]:

@@ -13,7 +13,7 @@ from search._context import Context
 from search._pareto import dominance_numbers
 from search.bayes._ehvi import expected_improvement, improvement_grid
 from search.bayes._pool import Pool
-from search.models import CheapInformed, Inputs, LogTarget, Model, Posterior, fit_target
+from search.models import Inputs, LogTarget, Model, Posterior, TwoFidelityModel, fit_target
 
 __all__ = ["Believer", "Contains", "choose_greedily", "greedy_batch"]
 
@@ -101,8 +101,8 @@ class _Acquisition:
 
     def gain(self, archive: FloatArray) -> FloatArray:
         grid = improvement_grid(archive, self.reference, self.learned)
-        known = np.delete(self.pool.known, self.learned, axis=1)
-        return expected_improvement(grid, known, self.posterior.mean, self.posterior.std, self.target)
+        known_values = np.delete(self.pool.known_values, self.learned, axis=1)
+        return expected_improvement(grid, known_values, self.posterior.mean, self.posterior.std, self.target)
 
     def pick(self, gain: FloatArray, allowed: BoolArray) -> int:
         """The candidate with the largest gain; with the largest mean where no gain is positive."""
@@ -110,7 +110,7 @@ class _Acquisition:
         return best if gain[best] > 0 else int(np.argmax(np.where(allowed, self.posterior.mean, -np.inf)))
 
     def believe(self, chosen: int) -> FloatArray:
-        point = self.pool.known[chosen : chosen + 1].copy()
+        point = self.pool.known_values[chosen : chosen + 1].copy()
         point[:, self.learned] = self.target.inverse(self.posterior.mean[chosen : chosen + 1])
         self.posterior.condition(chosen)
         return point
@@ -133,8 +133,8 @@ def _prepare(context: Context, model: Model, pool: Pool) -> _Acquisition:
     values = context.points[:, learned]
     reference, cap = float(context.reference[learned]), context.normaliser.cap(learned)
     if not expensive:
-        target = fit_target(np.append(values, pool.known[:, learned]), reference, cap)
-        exact = _Exact(target.transform(pool.known[:, learned]))
+        target = fit_target(np.append(values, pool.known_values[:, learned]), reference, cap)
+        exact = _Exact(target.transform(pool.known_values[:, learned]))
         return _Acquisition(learned, context.reference, target, pool, exact)
     codes, told = _training(context, learned)
     target = fit_target(np.append(values, told), reference, cap)
@@ -145,7 +145,7 @@ def _prepare(context: Context, model: Model, pool: Pool) -> _Acquisition:
 
 def _informed(context: Context, model: Model, learned: int) -> Model:
     """The model, listening to the cheap trials where there are some."""
-    trials = context.cheap_trials
+    trials = context.low_fidelity_trials
     if not trials:
         return model
     domain = context.problem.domain
@@ -153,7 +153,7 @@ def _informed(context: Context, model: Model, learned: int) -> Model:
     objective = context.problem.objectives[learned]
     values = objective.sign * np.array([trial.values[objective.name] for trial in trials])
     target = fit_target(values, float(values.min()))  # a scale of its own: it may be a score that is no accuracy
-    return CheapInformed(model, Inputs(domain.encode(codes), domain.one_hot(codes)), target.transform(values))
+    return TwoFidelityModel(model, Inputs(domain.encode(codes), domain.one_hot(codes)), target.transform(values))
 
 
 def _training(context: Context, learned: int) -> tuple[IntArray, FloatArray]:

@@ -56,4 +56,4 @@ class EHVISampler:
         if len(context.codes) < 2:
             return region.pool[:n]
         choices = region.pool[np.sort(rng.permutation(len(region.pool))[:_CHOICES])]
-        return log_nehvi_batch(context, choices, n, rng, known_exact=True, log_error=True)
+        return log_nehvi_batch(context, choices, n, rng, exact_costs=True, log_error=True)

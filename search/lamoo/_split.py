@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from search._arrays import BoolArray, FloatArray
 from search._pareto import dominance_numbers
 
-__all__ = ["Kernel", "Scaler", "Split", "fit_split", "label_good"]
+__all__ = ["KERNELS", "Kernel", "Scaler", "Split", "fit_split", "label_good"]
 
 Kernel = Literal["rbf", "poly"]
+KERNELS: tuple[str, ...] = get_args(Kernel)
 _POLY_DEGREE = 4
 _POLY_OFFSET = 1.0
 _CHUNK = 4096

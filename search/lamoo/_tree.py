@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from search._context import Context
 from search._pareto import hypervolume
 from search.lamoo._split import Kernel, Scaler, Split, fit_split, label_good
 
-__all__ = ["Node", "TreeSettings", "build_tree", "select", "ucb"]
+__all__ = ["SELECTIONS", "Node", "TreeSettings", "build_tree", "select", "ucb"]
+
+Selection = Literal["path", "leaf"]
+SELECTIONS: tuple[str, ...] = get_args(Selection)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class TreeSettings:
     max_depth: int = 20
     kernel: Kernel = "rbf"
     penalty: float = 10.0
-    selection: Literal["path", "leaf"] = "path"
+    selection: Selection = "path"
 
 
 @dataclass
@@ -132,7 +135,7 @@ def build_tree(context: Context, settings: TreeSettings, scaler: Scaler) -> Node
     return grower.grow(np.arange(len(context.codes)), 0, None, True)
 
 
-def select(root: Node, selection: Literal["path", "leaf"]) -> Node:
+def select(root: Node, selection: Selection) -> Node:
     """The leaf to sample from; ties go to the good side."""
     if selection == "leaf":
         leaves = [node for node in root.walk() if not node.children]

@@ -10,7 +10,7 @@ from search._arrays import FloatArray, IntArray, unique_rows
 from search._context import Context
 from search._domain import Domain
 from search._pareto import dominance_numbers
-from search.strategies._base import Suggestion
+from search.strategies._base import NamedStrategy, Suggestion
 
 if TYPE_CHECKING:
     from cmaes import CatCMAwM
@@ -73,10 +73,11 @@ class CategoricalDistribution:
         return hot
 
 
-class CategoricalCMA:
+class CategoricalCMA(NamedStrategy):
     """One categorical distribution over the whole space; fitness is the dominance number over all trials."""
 
     name = "cmaes"
+    packages = ("cmaes",)
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
         """Samples the adapted distribution until enough candidates are admissible."""

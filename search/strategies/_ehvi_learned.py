@@ -40,7 +40,7 @@ class EHVILearned:
         target = fit_target(values, float(context.reference[learned]), cap)
         fitted = self._fit(context, learned, target)
         noise = rng.standard_normal((_DRAWS, len(fitted) - 1))
-        posteriors = [one.posterior(pool.inputs) for one in fitted]
+        posteriors = [model.posterior(pool.inputs) for model in fitted]
         acquisition = _Acquisition(learned, context.reference, target, posteriors, noise)
         return Suggestion(choose_greedily(acquisition, pool, context.points[context.archive], n))
 
@@ -68,8 +68,8 @@ class _Acquisition:
         gains = []
         for draw in self.noise if others else self.noise[:1]:
             drawn = [other.mean + z * other.std for other, z in zip(others, draw, strict=True)]
-            known = np.stack(drawn, axis=1) if drawn else np.empty((len(mean), 0))
-            gains.append(expected_improvement(grid, known, mean, std, self.target))
+            known_values = np.stack(drawn, axis=1) if drawn else np.empty((len(mean), 0))
+            gains.append(expected_improvement(grid, known_values, mean, std, self.target))
         result: FloatArray = np.mean(gains, axis=0)
         return result
 

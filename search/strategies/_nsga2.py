@@ -9,7 +9,8 @@ import numpy as np
 
 from search._arrays import IntArray
 from search._context import Context
-from search.strategies._base import Suggestion
+from search._options import StrategyOption
+from search.strategies._base import NamedStrategy, Suggestion
 from search.strategies._genetic import arrivals, continues, offspring, pymoo_problem
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Survivors:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._known: tuple[Context, Population, int, Any] | None = None
+        self._latest: tuple[Context, Population, int, Any] | None = None
 
     def population(self, context: Context, make_survival: Callable[[], Any]) -> Population:
         """The population after the trials of a context.
@@ -44,28 +45,31 @@ class Survivors:
 
         problem = pymoo_problem(context)
         population, start, number, survival = Population.empty(), 0, 0, make_survival()
-        if self._known is not None and continues(context, self._known[0]):
-            before, population, number, survival = self._known
+        if self._latest is not None and continues(context, self._latest[0]):
+            before, population, number, survival = self._latest
             start = len(before.codes)
         for arrived in arrivals(context, start):
             merged = Population.merge(population, arrived)
             ties = np.random.default_rng(number)
             population = survival.do(problem, merged, n_survive=self._size, random_state=ties)
             number += 1
-        self._known = context, population, number, survival
+        self._latest = context, population, number, survival
         return population
 
 
-class NSGA2:
+class NSGA2(NamedStrategy):
     """Steady-state NSGA-II: the population takes in each batch as it comes.
 
     Survival by non-dominated rank and crowding, binary tournaments, uniform crossover, random resets.
 
     Args:
-        population: Population size.
+        population: Number of survivors.
     """
 
     name = "nsga2"
+    packages = ("pymoo",)
+    extra = "compare"
+    options = (StrategyOption("population", 20, "number of survivors", minimum=2),)
 
     def __init__(self, population: int = 20) -> None:
         self.population = population

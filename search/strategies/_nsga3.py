@@ -9,7 +9,8 @@ import numpy as np
 
 from search._arrays import FloatArray, IntArray
 from search._context import Context
-from search.strategies._base import Suggestion
+from search._options import StrategyOption
+from search.strategies._base import NamedStrategy, Suggestion
 from search.strategies._genetic import offspring
 from search.strategies._nsga2 import Survivors
 
@@ -29,14 +30,17 @@ def reference_directions(objectives: int, at_most: int) -> FloatArray:
     return np.asarray(directions, dtype=np.float64)
 
 
-class NSGA3:
+class NSGA3(NamedStrategy):
     """Steady-state NSGA-III: survival by rank and reference directions, random mating.
 
     Args:
-        population: Population size, and the most reference directions.
+        population: Number of survivors, and most reference directions.
     """
 
     name = "nsga3"
+    packages = ("pymoo",)
+    extra = "compare"
+    options = (StrategyOption("population", 20, "number of survivors, and most reference directions", minimum=2),)
 
     def __init__(self, population: int = 20) -> None:
         self.population = population

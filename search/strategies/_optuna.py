@@ -11,7 +11,8 @@ import numpy as np
 
 from search._arrays import IntArray, row_keys
 from search._context import Context
-from search.strategies._base import Suggestion
+from search._options import StrategyOption
+from search.strategies._base import NamedStrategy, Suggestion
 
 if TYPE_CHECKING:
     import optuna
@@ -73,10 +74,12 @@ def _ask_fresh(context: Context, study: optuna.Study, n: int) -> IntArray:
     return found
 
 
-class TPE:
+class TPE(NamedStrategy):
     """Multi-objective tree-structured Parzen estimator: multivariate, pending trials as constant liars."""
 
     name = "tpe"
+    packages = ("optuna",)
+    extra = "compare"
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
         """Asks a sampler that is given all trials anew."""
@@ -94,7 +97,7 @@ class TPE:
             return Suggestion(_ask_fresh(context, study, n))
 
 
-class OptunaNSGA2:
+class OptunaNSGA2(NamedStrategy):
     """Optuna's generational NSGA-II.
 
     The sampler keeps its generations in the trials that it handed out, so the past is enqueued into a new
@@ -105,6 +108,9 @@ class OptunaNSGA2:
     """
 
     name = "optuna-nsga2"
+    packages = ("optuna",)
+    extra = "compare"
+    options = (StrategyOption("population", 20, "size of a generation", minimum=2),)
 
     def __init__(self, population: int = 20) -> None:
         self.population = population

@@ -213,10 +213,10 @@ def test_a_budget_below_the_initial_design(name):
 def test_any_number_of_objectives(name, m):
     weights = np.random.default_rng(m).normal(size=(m, 4))
 
-    def known(k):
+    def cost_function(k):
         return (lambda codes: codes @ weights[k]) if k else None
 
-    objectives = tuple(Objective(f"y{k}", "max" if k % 3 else "min", known=known(k)) for k in range(m))
+    objectives = tuple(Objective(f"y{k}", "max" if k % 3 else "min", cost_function=cost_function(k)) for k in range(m))
     study = study_of(name, Problem(Domain((3, 4, 2, 5)), objectives))
     while len(study.trials) < 24:
         for p in study.ask():
@@ -231,10 +231,10 @@ def test_model_based_strategies_with_no_or_several_expensive_objectives(name, ex
         pytest.importorskip("botorch")
     weights = np.random.default_rng(0).normal(size=(2, 4))
 
-    def known(k):
+    def cost_function(k):
         return (lambda codes: codes @ weights[k]) if k >= expensive else None
 
-    problem = Problem(Domain((3, 4, 2, 5)), tuple(Objective(f"y{k}", "max", known=known(k)) for k in range(2)))
+    problem = Problem(Domain((3, 4, 2, 5)), tuple(Objective(f"y{k}", "max", cost_function=cost_function(k)) for k in range(2)))
     study = study_of(name, problem)
     while len(study.trials) < 9:
         for p in study.ask():
@@ -259,7 +259,7 @@ def test_costly_strategies_repeat_resume_and_keep_the_rules(name):
 def test_expensive_constraints_are_told_and_kept_from_the_front(name):
     problem = Problem(
         Domain((3, 4, 2, 5)),
-        (Objective("score", "max"), Objective("price", "min", known=price)),
+        (Objective("score", "max"), Objective("price", "min", cost_function=price)),
         (Constraint("memory", None, 3.0),),
     )
     study = study_of(name, problem)
@@ -306,7 +306,7 @@ def test_a_large_domain_with_few_feasible_points_is_exhausted(name):
         return codes * 1.0
 
     domain = Domain((10,) * 6, features=features)
-    objectives = (Objective("score", "max"), Objective("total", "min", known=total))
+    objectives = (Objective("score", "max"), Objective("total", "min", cost_function=total))
     study = study_of(name, Problem(domain, objectives, (Constraint("total", total, 1.0),)))
     assert domain.size > ENUMERATION_LIMIT
     advance(study, 100)
@@ -337,9 +337,9 @@ def test_tell_refuses_what_does_not_fit():
     with pytest.raises(TellError, match="no objective is called 'speed'"):
         study.tell(first.number, {"score": 1.0, "speed": 1.0})
     with pytest.raises(TellError, match="known"):
-        study.tell(first.number, {"score": 1.0, "price": first.known["price"] + 1})
-    told = study.tell(first.number, {"score": 1.0, "price": first.known["price"]})
-    assert told.values == {"score": 1.0, "price": first.known["price"]}
+        study.tell(first.number, {"score": 1.0, "price": first.known_values["price"] + 1})
+    told = study.tell(first.number, {"score": 1.0, "price": first.known_values["price"]})
+    assert told.values == {"score": 1.0, "price": first.known_values["price"]}
     with pytest.raises(TellError, match="not in flight"):
         study.tell(first.number, {"score": 1.0})
 
@@ -395,7 +395,7 @@ def test_errors_name_the_choice():
 
 def test_proposals_carry_known_objectives():
     for proposal in study_of("random").ask():
-        assert proposal.known == {"price": float(price(np.array([proposal.codes]))[0])}
+        assert proposal.known_values == {"price": float(price(np.array([proposal.codes]))[0])}
         assert evaluate(proposal) is not None
 
 

@@ -10,10 +10,10 @@ from search._arrays import IntArray
 from search._context import Context
 from search.lamoo._region import Region
 
-__all__ = ["Sampler"]
+__all__ = ["LeafSampler"]
 
 
-class Sampler(Protocol):
+class LeafSampler(Protocol):
     """Chooses the architectures of a batch inside a region."""
 
     name: str

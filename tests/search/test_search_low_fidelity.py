@@ -10,9 +10,9 @@ import pytest
 from search_toys import score, toy_problem
 
 from search import Problem, RestoreError, Study, make_strategy
-from search.models import CheapInformed, GaussianProcess, Inputs
+from search.models import GaussianProcess, Inputs, TwoFidelityModel
 
-PROBLEM = replace(toy_problem(upper=None), cheap=True)
+PROBLEM = replace(toy_problem(upper=None), low_fidelity=True)
 
 
 def distorted(codes) -> float:
@@ -25,12 +25,12 @@ def study_of(name="lamoo-cheap", problem: Problem = PROBLEM, seed=1) -> Study:
 
 
 def tell(study: Study, proposal) -> None:
-    value = distorted(proposal.codes) if proposal.cheap else float(score(np.array([proposal.codes]))[0])
+    value = distorted(proposal.codes) if proposal.low_fidelity else float(score(np.array([proposal.codes]))[0])
     study.tell(proposal.number, {"score": value})
 
 
 def run(study: Study, full: int) -> Study:
-    while sum(not trial.cheap for trial in study.trials) < full and (proposals := study.ask()):
+    while sum(not trial.low_fidelity for trial in study.trials) < full and (proposals := study.ask()):
         for proposal in proposals:
             tell(study, proposal)
     return study
@@ -38,22 +38,22 @@ def run(study: Study, full: int) -> Study:
 
 def test_cheap_trials_come_first_and_count_for_nothing_else():
     study = run(study_of(), 24)
-    cheap = [trial for trial in study.trials if trial.cheap]
-    full = [trial for trial in study.trials if not trial.cheap]
-    assert not any(trial.cheap for trial in study.trials[:6])
+    cheap = [trial for trial in study.trials if trial.low_fidelity]
+    full = [trial for trial in study.trials if not trial.low_fidelity]
+    assert not any(trial.low_fidelity for trial in study.trials[:6])
     assert 24 <= len(cheap) <= 2 * len(full)
     for kind in (cheap, full):
         assert len({trial.codes for trial in kind}) == len(kind)
     assert all(trial.values["score"] == pytest.approx(distorted(trial.codes)) for trial in cheap)
     context = study.context()
     assert [trial.number for trial in context.successful] == [trial.number for trial in full]
-    assert not any(trial.cheap for trial in study.front())
+    assert not any(trial.low_fidelity for trial in study.front())
     assert {trial.codes for trial in full} & {trial.codes for trial in cheap}
 
 
 @pytest.mark.parametrize("name", ["lamoo", "nsga2"])
 def test_strategies_that_do_not_ask_for_cheap_evaluations_get_none(name):
-    assert not any(trial.cheap for trial in run(study_of(name), 18).trials)
+    assert not any(trial.low_fidelity for trial in run(study_of(name), 18).trials)
 
 
 def test_without_a_stand_in_nothing_is_evaluated_cheaply():
@@ -74,8 +74,8 @@ def test_a_study_with_cheap_trials_resumes_anywhere():
 
 def test_a_cheap_trial_is_not_taken_for_a_full_one():
     whole = run(study_of(), 18)
-    number = next(trial.number for trial in whole.trials if trial.cheap)
-    trials = [replace(trial, cheap=False) if trial.number == number else trial for trial in whole.trials]
+    number = next(trial.number for trial in whole.trials if trial.low_fidelity)
+    trials = [replace(trial, low_fidelity=False) if trial.number == number else trial for trial in whole.trials]
     with pytest.raises(RestoreError, match=f"trial {number} is journalled"):
         Study.restore(PROBLEM, make_strategy("lamoo-cheap"), seed=1, trials=trials, initial=6, batch=3)
 
@@ -84,13 +84,13 @@ def test_failed_cheap_trials_are_not_repeated():
     study = study_of()
     while len(study.trials) < 40:
         for proposal in study.ask():
-            if proposal.cheap:
+            if proposal.low_fidelity:
                 study.tell(proposal.number, failed="diverged")
             else:
                 tell(study, proposal)
-    cheap = [trial.codes for trial in study.trials if trial.cheap]
+    cheap = [trial.codes for trial in study.trials if trial.low_fidelity]
     assert len(cheap) == len(set(cheap)) > 0
-    assert study.context().cheap_trials == ()
+    assert study.context().low_fidelity_trials == ()
 
 
 def test_the_model_uses_cheap_targets_where_they_tell_something():
@@ -105,8 +105,8 @@ def test_the_model_uses_cheap_targets_where_they_tell_something():
         return float(np.sqrt(np.mean((posterior.mean - truth[15:]) ** 2))), posterior
 
     plain, _ = error(GaussianProcess("encodings", relevance=0.3))
-    told, posterior = error(CheapInformed(GaussianProcess("encodings", relevance=0.3), inputs, 3 * truth - 5))
-    noise, _ = error(CheapInformed(GaussianProcess("encodings", relevance=0.3), inputs, rng.random(120)))
+    told, posterior = error(TwoFidelityModel(GaussianProcess("encodings", relevance=0.3), inputs, 3 * truth - 5))
+    noise, _ = error(TwoFidelityModel(GaussianProcess("encodings", relevance=0.3), inputs, rng.random(120)))
     assert told < 0.3 * plain
     assert noise < 1.3 * plain
     before = posterior.std.copy()
@@ -120,6 +120,6 @@ def test_where_nothing_was_looked_at_the_cheap_model_adds_its_doubt():
     keys = np.arange(60)[:, None]
     truth = np.sin(5 * x[:, 0]) + x[:, 1]
     half = Inputs(x[:30], keys[:30])
-    model = CheapInformed(GaussianProcess("encodings", relevance=0.3), half, 2 * truth[:30])
+    model = TwoFidelityModel(GaussianProcess("encodings", relevance=0.3), half, 2 * truth[:30])
     posterior = model.fit(Inputs(x[:20], keys[:20]), truth[:20]).posterior(Inputs(x, keys))
     assert posterior.std[20:30].mean() < posterior.std[30:].mean()

@@ -7,10 +7,10 @@ import numpy as np
 from search._arrays import FloatArray
 from search.models._base import Fitted, Inputs, Model, Posterior
 
-__all__ = ["CheapInformed"]
+__all__ = ["TwoFidelityModel"]
 
 
-class CheapInformed:
+class TwoFidelityModel:
     """Full target = level + slope * cheap target + a remainder that the model learns.
 
     The autoregressive scheme of Kennedy and O'Hagan (2000, Biometrika 87, equation 1): cheap targets have a model of
@@ -48,7 +48,7 @@ class CheapInformed:
 
 
 class _FittedCheap:
-    def __init__(self, model: CheapInformed, cheap: Fitted, remainder: Fitted, slope: float) -> None:
+    def __init__(self, model: TwoFidelityModel, cheap: Fitted, remainder: Fitted, slope: float) -> None:
         self._model, self._cheap, self._remainder, self._slope = model, cheap, remainder, slope
 
     def posterior(self, pool: Inputs) -> Posterior:
