@@ -1,7 +1,8 @@
 """hwnas: hardware-aware, latency-constrained neural architecture search.
 
 `profile` measures a device, `search` searches on it and ships networks that were measured there. Spaces, evaluators
-and strategies of your own are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and `LeafSampler`.
+and strategies of your own are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and
+`LeafSampler`.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ _LAZY = {
     "LaMOO": "search.lamoo",
     "LatencyTable": "latency_tables",
     "LatencyTableError": "latency_tables",
+    "LeafSampler": "search.lamoo",
     "NoAccuracyError": "hwnas._errors",
     "OpGraph": "latency_tables",
     "ProfilerError": "profilers",
-    "LeafSampler": "search.lamoo",
     "SearchError": "search",
     "SearchResult": "hwnas._api",
     "SearchSettings": "hwnas._settings",
@@ -75,10 +76,10 @@ __all__ = [
     "LaMOO",
     "LatencyTable",
     "LatencyTableError",
+    "LeafSampler",
     "NoAccuracyError",
     "OpGraph",
     "ProfilerError",
-    "LeafSampler",
     "SearchError",
     "SearchResult",
     "SearchSettings",

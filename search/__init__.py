@@ -1,8 +1,8 @@
 """Multi-objective search over finite products of categorical choices: ask, evaluate, tell.
 
 The package knows nothing of networks, devices or files. An architecture is a row of integer codes, a
-`Problem` says what is maximised and minimised and what must hold, a `Strategy` proposes, and a `Study`
-keeps the books: batches, duplicates, failures, exact resumption.
+`Problem` states objectives and constraints, a `Strategy` proposes, and a `Study` manages batches, duplicates,
+failures and exact resumption.
 
 Examples:
     >>> domain = Domain(cardinalities=(5, 5, 5))

@@ -1,4 +1,4 @@
-"""Looking into a study from outside."""
+"""The partition behind a study, for reports."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ __all__ = ["partition_of"]
 
 
 def partition_of(study: Study) -> Partition | None:
-    """LaMOO's partition as the study's next batch would find it; `None` where another strategy searches."""
+    """Grow LaMOO's partition as the study's next batch would; `None` where another strategy searches.
+
+    Args:
+        study: The study, with at least one successful trial.
+    """
     strategy = study.strategy.strategy if isinstance(study.strategy, LowFidelityFirst) else study.strategy
     return strategy.partition(study.context()) if isinstance(strategy, LaMOO) else None

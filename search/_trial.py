@@ -13,13 +13,13 @@ __all__ = ["Proposal", "Trial"]
 
 @dataclass(frozen=True)
 class Proposal:
-    """An architecture that waits to be evaluated.
+    """An architecture that is to be evaluated.
 
     Attributes:
         number: Number of the trial it will become, counted from 0.
         codes: The canonical row.
-        known_values: Values of the known objectives, by name, in their natural direction.
-        low_fidelity: Whether the cheap stand-in is to be evaluated.
+        known_values: Values of the objectives with a cost function, by name, in their natural direction.
+        low_fidelity: Whether it is to be evaluated at low fidelity.
     """
 
     number: int
@@ -37,7 +37,7 @@ class Trial:
         codes: The canonical row that was evaluated.
         values: Objective values by name, in their natural direction; empty when the trial failed.
         failed: Why there are no values; `None` when the trial succeeded.
-        low_fidelity: Whether the cheap stand-in was evaluated.
+        low_fidelity: Whether it was evaluated at low fidelity.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Trial:
         return self.failed is None
 
     def to_json(self) -> dict[str, Any]:
-        """The trial as plain JSON types."""
+        """The trial as plain JSON types; the key ``cheap`` marks a low-fidelity evaluation."""
         return {
             "number": self.number,
             "codes": list(self.codes),
@@ -63,7 +63,10 @@ class Trial:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
-        """Reads what `to_json` wrote.
+        """Read what `to_json` wrote.
+
+        Args:
+            data: The trial as plain JSON types.
 
         Raises:
             RestoreError: When a field is missing or of the wrong type.
@@ -78,4 +81,4 @@ class Trial:
                 low_fidelity=bool(data.get("cheap", False)),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise RestoreError(f"a journalled trial cannot be read: {error!r}") from error
+            raise RestoreError(f"cannot read a trial of the journal: {error!r}") from error

@@ -28,8 +28,8 @@ class TreeSettings:
         min_split: A region with at least this many samples may be split.
         max_depth: Depth at which splitting ends; the root has depth 0.
         kernel: Kernel of the support vector machines.
-        penalty: Their C.
-        selection: `"path"` follows the larger UCB from the root down, `"leaf"` takes the leaf with the
+        penalty: C of the support vector machines.
+        selection: ``"path"`` follows the larger UCB from the root down, ``"leaf"`` takes the leaf with the
             largest UCB.
     """
 
@@ -48,7 +48,7 @@ class Node:
     Attributes:
         identity: Number of the node, in depth-first order with good children first.
         depth: Number of splits above it.
-        members: Indices of its samples among the context's successful trials (k,).
+        members: Indices ``(k,)`` of its samples among the context's successful trials.
         value: Hypervolume of these samples.
         ucb: Upper confidence bound; the value alone at the root.
         parent: The node above it, `None` for the root.
@@ -78,7 +78,7 @@ class Node:
 
 
 def ucb(value: float, constant: float, n_parent: int, n_child: int) -> float:
-    """Upper confidence bound v + 2 Cp sqrt(2 ln(n_parent) / n_child) (arXiv 2110.03173, section 3.2).
+    """Compute the upper confidence bound v + 2 Cp sqrt(2 ln(n_parent) / n_child) (arXiv 2110.03173, section 3.2).
 
     Args:
         value: Hypervolume of the child's samples, v.
@@ -91,12 +91,15 @@ def ucb(value: float, constant: float, n_parent: int, n_child: int) -> float:
 
 @dataclass
 class _Grower:
+    """Grows the tree depth first; `scaled` are the scaled encodings ``(n, f)`` of all samples, `count` its nodes."""
+
     context: Context
     settings: TreeSettings
     scaled: FloatArray
     count: int = field(default=0)
 
     def grow(self, members: IntArray, depth: int, parent: Node | None, side: bool) -> Node:
+        """Make the node of the samples with the indices `members` ``(k,)``, and all nodes below it."""
         context = self.context
         value = hypervolume(context.points[members], context.reference)
         bound = value
@@ -110,7 +113,7 @@ class _Grower:
         return node
 
     def _divide(self, node: Node) -> None:
-        """Gives the node children when the machine separates its samples into two non-empty sets."""
+        """Give the node children when the machine separates its samples into two non-empty sets."""
         scaled = self.scaled[node.members]
         good = label_good(self.context.points[node.members])
         split = fit_split(scaled, good, self.settings.kernel, self.settings.penalty)
@@ -126,17 +129,30 @@ class _Grower:
 
 
 def build_tree(context: Context, settings: TreeSettings, scaler: Scaler) -> Node:
-    """Grows the tree over all successful trials and returns its root.
+    """Grow the tree over all successful trials.
 
-    Every sample goes to the child on whose side of the decision function it lies, as any candidate will,
-    whatever its label was.
+    A sample belongs to the child on whose side of the decision function it lies, as any candidate does,
+    whatever its label is.
+
+    Args:
+        context: The study's view.
+        settings: How the tree is grown.
+        scaler: Scales the encodings.
+
+    Returns:
+        The root.
     """
     grower = _Grower(context, settings, scaler(context.encodings))
     return grower.grow(np.arange(len(context.codes)), 0, None, True)
 
 
 def select(root: Node, selection: Selection) -> Node:
-    """The leaf to sample from; ties go to the good side."""
+    """Select the leaf to sample from; ties go to the good side.
+
+    Args:
+        root: Root of the tree.
+        selection: See `TreeSettings`.
+    """
     if selection == "leaf":
         leaves = [node for node in root.walk() if not node.children]
         return max(leaves, key=lambda node: node.ucb)

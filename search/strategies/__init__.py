@@ -1,4 +1,4 @@
-"""The strategies beside LaMOO, and the interface that all of them share."""
+"""The strategies other than LaMOO, and the interface of all strategies."""
 
 from search.strategies._base import NamedStrategy, Strategy, Suggestion
 from search.strategies._cmaes import CategoricalCMA

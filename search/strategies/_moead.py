@@ -1,4 +1,4 @@
-"""MOEA/D with pymoo's decompositions."""
+"""MOEA/D with pymoo's decompositions (Zhang and Li 2007, doi 10.1109/TEVC.2007.892759)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class MOEAD(NamedStrategy):
         self._latest: tuple[Context, IntArray] | None = None
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """Offspring of random neighbourhoods."""
+        """Suggest offspring of random neighbourhoods."""
         from pymoo.core.population import Population
 
         weights = reference_directions(len(context.problem.objectives), self.directions)
@@ -64,9 +64,9 @@ class MOEAD(NamedStrategy):
         return Suggestion(offspring(context, population, pairs, n, rng))
 
     def _members(self, context: Context, weights: FloatArray, near: IntArray) -> IntArray:
-        """The trial (index) that holds each scalar problem (k,) after all trials came one by one.
+        """Index of the trial that holds each scalar problem ``(k,)``, after all trials are added one by one.
 
-        What was found at the last call is gone on from, where the trials begin with the same ones.
+        Where the trials begin with those of the last call, only later ones are added to its result.
         """
         costs, scalar = -context.points, _decomposition(context.points.shape[1])
         members, start = np.zeros(len(weights), dtype=np.int64), 1

@@ -1,4 +1,4 @@
-"""NSGA-II with pymoo's survival, as a steady-state search."""
+"""NSGA-II with pymoo's survival, as a steady-state search (Deb et al. 2002, doi 10.1109/4235.996017)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ __all__ = ["NSGA2", "Survivors"]
 
 
 class Survivors:
-    """The population after all batches, each merged as it came, and kept for the next call.
+    """The population after all batches, merged batch by batch, and kept for the next call.
 
     Survival draws random numbers for ties alone; they are seeded by the batch. So the population is a function of the
-    trials, and what was kept is used where these begin with the same ones: a batch costs what it brings.
+    trials. Where these begin with the trials of the last call, its population is used again, and only later batches
+    are merged.
 
     Args:
-        size: Of the population.
+        size: Number of survivors.
     """
 
     def __init__(self, size: int) -> None:
@@ -37,9 +38,9 @@ class Survivors:
         """The population after the trials of a context.
 
         Args:
-            context: With the trials.
-            make_survival: Gives an operator of pymoo's. Some remember what they have seen (NSGA-III's ideal and nadir
-                points), so one is kept along with the population that it has made.
+            context: The study's view.
+            make_survival: Makes a survival operator of pymoo. Some have a state (NSGA-III's ideal and nadir
+                points), so the operator is kept along with the population that it has made.
         """
         from pymoo.core.population import Population
 
@@ -58,7 +59,7 @@ class Survivors:
 
 
 class NSGA2(NamedStrategy):
-    """Steady-state NSGA-II: the population takes in each batch as it comes.
+    """Steady-state NSGA-II: each batch is merged into the population.
 
     Survival by non-dominated rank and crowding, binary tournaments, uniform crossover, random resets.
 
@@ -76,7 +77,7 @@ class NSGA2(NamedStrategy):
         self._survivors = Survivors(population)
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """Offspring of the current population."""
+        """Suggest offspring of the current population."""
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
         parents = self._survivors.population(context, RankAndCrowding)
@@ -88,7 +89,7 @@ class NSGA2(NamedStrategy):
 
 
 def _tournament(population: Population, n: int, rng: np.random.Generator) -> IntArray:
-    """Winners (n,) of binary tournaments by rank, then by crowding distance."""
+    """Winners ``(n,)`` of binary tournaments by rank, then by crowding distance."""
     rank = np.asarray(population.get("rank"), dtype=np.float64)
     crowding = np.asarray(population.get("crowding"), dtype=np.float64)
     pairs = rng.integers(len(population), size=(n, 2))

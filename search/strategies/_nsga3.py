@@ -1,4 +1,4 @@
-"""NSGA-III with pymoo's survival, as a steady-state search."""
+"""NSGA-III with pymoo's survival, as a steady-state search (Deb and Jain 2014, doi 10.1109/TEVC.2013.2281535)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ __all__ = ["NSGA3", "reference_directions"]
 
 
 def reference_directions(objectives: int, at_most: int) -> FloatArray:
-    """Das-Dennis directions (k, m) on the simplex, the finest grid with at most `at_most` of them."""
+    """Make Das-Dennis directions on the simplex.
+
+    Args:
+        objectives: Number of objectives m.
+        at_most: Most directions wanted; there are at least m.
+
+    Returns:
+        The finest grid ``(k, m)`` with at most that many directions.
+    """
     from pymoo.util.ref_dirs import get_reference_directions
 
     if objectives == 1:
@@ -47,7 +55,7 @@ class NSGA3(NamedStrategy):
         self._survivors = Survivors(population)
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """Offspring of the current population."""
+        """Suggest offspring of the current population."""
         from pymoo.algorithms.moo.nsga3 import ReferenceDirectionSurvival
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 

@@ -60,7 +60,7 @@ def test_enumeration_lists_every_class_once():
     assert len(rows) == 4 * 5 + 2 * 4 * 2 * 5
     assert len(np.unique(rows, axis=0)) == len(rows)
     assert (merge_mirror(rows) == rows).all()
-    with pytest.raises(ProblemError, match="not enumerated"):
+    with pytest.raises(ProblemError, match="too large to enumerate"):
         Domain((10,) * 10).enumerate()
 
 
