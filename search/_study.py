@@ -145,9 +145,8 @@ class Study:
         if proposal is None:
             raise TellError(f"trial {number} is not in flight")
         if (values is None) == (failed is None):
-            raise TellError(
-                f"trial {number}: give either values or failed, not {'neither' if failed is None else 'both'}"
-            )
+            given = "neither" if failed is None else "both"
+            raise TellError(f"trial {number}: give either values or failed, got {given}")
         trial = Trial(number, proposal.codes, {}, failed, proposal.low_fidelity)
         if values is not None:
             trial = evaluated_trial(self.problem, proposal, values)

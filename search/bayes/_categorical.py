@@ -32,7 +32,7 @@ class _HammingKernel(Kernel):  # type: ignore[misc]
     ) -> torch.Tensor:
         """Compute the kernel of one-hot rows ``(..., n, h)`` and ``(..., m, h)``: ``(..., n, m)``, or its diagonal."""
         if last_dim_is_batch:
-            raise NotImplementedError("the kernel takes all choices together, not one choice a batch")
+            raise NotImplementedError("the kernel needs all choices together; last_dim_is_batch is not supported")
         # v_c = 1 / (number of choices * lengthscale_c): the weight of choice c in the mean.
         weights = 1.0 / (self.lengthscale * self.lengthscale.shape[-1])
         # On one-hot rows sum_c v_c differs_c = sum_c v_c - sum_h v_owner(h) x1_h x2_h.

@@ -21,7 +21,7 @@ _SUM_SHARE = 0.05
 class ScalarSampler:
     """Maximises the expected improvement of a randomly weighted Chebyshev distance.
 
-    This is ParEGO (Knowles 2006, doi 10.1109/TEVC.2005.851274, equation 2). Each call draws weights, models the
+    This is ParEGO (Knowles 2006, doi 10.1109/TEVC.2005.851274). Each call draws weights, models the
     distance of the samples to the best value seen in every objective, and proposes candidates that are expected to
     shorten it. There is one model a call, whatever the number of objectives, and its inputs are the domain's features.
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from search._arrays import IntArray, row_keys
 from search._context import Context
-from search._options import StrategyOption
 from search.strategies._base import NamedStrategy, Suggestion
 
 if TYPE_CHECKING:
@@ -113,7 +112,6 @@ class OptunaNSGA2(NamedStrategy):
     name = "optuna-nsga2"
     packages = ("optuna",)
     extra = "compare"
-    options = (StrategyOption("population", 20, "size of a generation", minimum=2),)
 
     def __init__(self, population: int = 20) -> None:
         self.population = population
