@@ -26,7 +26,12 @@ def strategy_options(name: str) -> tuple[StrategyOption, ...]:
     maker = load_plugin("strategy", name)
     if maker is None:
         raise SearchError(f"unknown strategy {name!r}; choose from {', '.join(strategy_names())}")
-    return tuple(getattr(maker, "options", ()))
+    declared = getattr(maker, "options", ())
+    return (
+        tuple(option for option in declared if isinstance(option, StrategyOption))
+        if isinstance(declared, tuple)
+        else ()
+    )
 
 
 def parse_strategy_options(name: str, texts: Iterable[str]) -> dict[str, OptionValue]:

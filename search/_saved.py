@@ -74,6 +74,8 @@ def read_state(state: Mapping[str, Any], strategy: str) -> SavedStudy:
         trials = tuple(Trial.from_json(entry) for entry in state["trials"])
         changes = tuple(int(number) for number in state.get("changes", ()))
         first = np.array(state["first"], dtype=np.int64) if "first" in state else None
+    except RestoreError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise RestoreError(f"cannot read the state: {error!r}") from error
     return SavedStudy(seed, initial, batch, trials, changes, first)

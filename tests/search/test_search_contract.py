@@ -376,7 +376,7 @@ def test_restore_refuses_another_seed_strategy_problem_or_a_gap():
     state = study_of("random").state()
     with pytest.raises(RestoreError, match="strategy 'random'"):
         Study.from_state(toy_problem(), make_strategy("nsga2"), state)
-    with pytest.raises(RestoreError, match="cannot be read"):
+    with pytest.raises(RestoreError, match="cannot read a trial"):
         Study.from_state(toy_problem(), make_strategy("random"), {**state, "trials": [{"number": 1}]})
 
 

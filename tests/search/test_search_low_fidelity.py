@@ -1,4 +1,4 @@
-"""Cheap evaluations: they inform models, count for nothing else, and resume as any trial does."""
+"""Low-fidelity evaluations: they inform models, count for nothing else, and resume as any trial does."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from search_toys import score, toy_problem
 
-from search import Problem, RestoreError, Study, make_strategy
+from search import Problem, RestoreError, Study, Trial, make_strategy
 from search.models import GaussianProcess, Inputs, TwoFidelityModel
 
 PROBLEM = replace(toy_problem(upper=None), low_fidelity=True)
 
 
 def distorted(codes) -> float:
-    """What the cheap stand-in says of the toy's score."""
+    """The low-fidelity value of the toy's score."""
     return 0.5 * float(score(np.array([codes]))[0]) - 1.0 + 0.02 * codes[0]
 
 
@@ -36,35 +36,35 @@ def run(study: Study, full: int) -> Study:
     return study
 
 
-def test_cheap_trials_come_first_and_count_for_nothing_else():
+def test_low_fidelity_trials_come_first_and_count_for_nothing_else():
     study = run(study_of(), 24)
-    cheap = [trial for trial in study.trials if trial.low_fidelity]
+    low = [trial for trial in study.trials if trial.low_fidelity]
     full = [trial for trial in study.trials if not trial.low_fidelity]
     assert not any(trial.low_fidelity for trial in study.trials[:6])
-    assert 24 <= len(cheap) <= 2 * len(full)
-    for kind in (cheap, full):
+    assert 24 <= len(low) <= 2 * len(full)
+    for kind in (low, full):
         assert len({trial.codes for trial in kind}) == len(kind)
-    assert all(trial.values["score"] == pytest.approx(distorted(trial.codes)) for trial in cheap)
+    assert all(trial.values["score"] == pytest.approx(distorted(trial.codes)) for trial in low)
     context = study.context()
     assert [trial.number for trial in context.successful] == [trial.number for trial in full]
     assert not any(trial.low_fidelity for trial in study.front())
-    assert {trial.codes for trial in full} & {trial.codes for trial in cheap}
+    assert {trial.codes for trial in full} & {trial.codes for trial in low}
 
 
 @pytest.mark.parametrize("name", ["lamoo", "nsga2"])
-def test_strategies_that_do_not_ask_for_cheap_evaluations_get_none(name):
+def test_strategies_that_do_not_ask_for_low_fidelity_get_none(name):
     assert not any(trial.low_fidelity for trial in run(study_of(name), 18).trials)
 
 
-def test_without_a_stand_in_nothing_is_evaluated_cheaply():
-    plain, cheap = (
+def test_without_low_fidelity_evaluations_the_strategy_decides_alone():
+    plain, low = (
         run(study_of("lamoo", toy_problem(upper=None)), 18),
         run(study_of(problem=toy_problem(upper=None)), 18),
     )
-    assert plain.trials == cheap.trials
+    assert plain.trials == low.trials
 
 
-def test_a_study_with_cheap_trials_resumes_anywhere():
+def test_a_study_with_low_fidelity_trials_resumes_anywhere():
     whole = run(study_of(), 18)
     for cut in range(0, len(whole.trials), 5):
         state = json.loads(json.dumps({**whole.state(), "trials": [t.to_json() for t in whole.trials[:cut]]}))
@@ -72,7 +72,7 @@ def test_a_study_with_cheap_trials_resumes_anywhere():
         assert again.trials == whole.trials
 
 
-def test_a_cheap_trial_is_not_taken_for_a_full_one():
+def test_a_low_fidelity_trial_is_not_taken_for_a_full_one():
     whole = run(study_of(), 18)
     number = next(trial.number for trial in whole.trials if trial.low_fidelity)
     trials = [replace(trial, low_fidelity=False) if trial.number == number else trial for trial in whole.trials]
@@ -80,7 +80,14 @@ def test_a_cheap_trial_is_not_taken_for_a_full_one():
         Study.restore(PROBLEM, make_strategy("lamoo-cheap"), seed=1, trials=trials, initial=6, batch=3)
 
 
-def test_failed_cheap_trials_are_not_repeated():
+def test_the_journal_marks_low_fidelity_trials_by_the_key_cheap():
+    low, full = Trial(3, (0, 1), {"score": 1.0}, low_fidelity=True), Trial(4, (1, 1), {"score": 2.0})
+    assert low.to_json() == {"number": 3, "codes": [0, 1], "values": {"score": 1.0}, "failed": None, "cheap": True}
+    assert "cheap" not in full.to_json()
+    assert [Trial.from_json(trial.to_json()) for trial in (low, full)] == [low, full]
+
+
+def test_failed_low_fidelity_trials_are_not_repeated():
     study = study_of()
     while len(study.trials) < 40:
         for proposal in study.ask():
@@ -88,12 +95,12 @@ def test_failed_cheap_trials_are_not_repeated():
                 study.tell(proposal.number, failed="diverged")
             else:
                 tell(study, proposal)
-    cheap = [trial.codes for trial in study.trials if trial.low_fidelity]
-    assert len(cheap) == len(set(cheap)) > 0
+    low = [trial.codes for trial in study.trials if trial.low_fidelity]
+    assert len(low) == len(set(low)) > 0
     assert study.context().low_fidelity_trials == ()
 
 
-def test_the_model_uses_cheap_targets_where_they_tell_something():
+def test_the_model_uses_low_fidelity_targets_where_they_tell_something():
     rng = np.random.default_rng(0)
     x = rng.random((120, 6))
     truth = np.sin(4 * x[:, 0]) + x[:, 1] * x[:, 2] + 0.7 * np.sin(9 * x[:, 3])
@@ -105,16 +112,16 @@ def test_the_model_uses_cheap_targets_where_they_tell_something():
         return float(np.sqrt(np.mean((posterior.mean - truth[15:]) ** 2))), posterior
 
     plain, _ = error(GaussianProcess("encodings", relevance=0.3))
-    told, posterior = error(TwoFidelityModel(GaussianProcess("encodings", relevance=0.3), inputs, 3 * truth - 5))
+    informed, posterior = error(TwoFidelityModel(GaussianProcess("encodings", relevance=0.3), inputs, 3 * truth - 5))
     noise, _ = error(TwoFidelityModel(GaussianProcess("encodings", relevance=0.3), inputs, rng.random(120)))
-    assert told < 0.3 * plain
+    assert informed < 0.3 * plain
     assert noise < 1.3 * plain
     before = posterior.std.copy()
     posterior.condition(3)
     assert posterior.std[3] < before[3]
 
 
-def test_where_nothing_was_looked_at_the_cheap_model_adds_its_doubt():
+def test_without_a_low_fidelity_evaluation_its_model_adds_uncertainty():
     rng = np.random.default_rng(1)
     x = rng.random((60, 2))
     keys = np.arange(60)[:, None]
