@@ -62,7 +62,7 @@ class Candidates:
         return self.codes
 
     def unseen(self, seen: Set[bytes]) -> BoolArray:
-        """Which of the enumerated rows ``(n,)`` are not in `seen`."""
+        """Mark the enumerated rows ``(n,)`` that are not in `seen`."""
         return np.fromiter((key not in seen for key in self.keys), dtype=bool, count=len(self.keys))
 
     def admit(self, codes: IntArray, *seen: Set[bytes]) -> IntArray:

@@ -71,7 +71,7 @@ class Normaliser:
         return cls(np.array(worst), np.array(span), np.array(reference), ceilings, logs)
 
     def cap(self, objective: int) -> float | None:
-        """Normalised ceiling of the objective with index `objective`; `None` where it has none."""
+        """Compute the normalised ceiling of the objective with index `objective`; `None` where it has none."""
         ceiling = self.ceilings[objective]
         return None if ceiling is None else float((ceiling - self.worst[objective]) / self.span[objective])
 
@@ -81,7 +81,7 @@ class Normaliser:
 
 
 def _axes(values: FloatArray, logs: BoolArray) -> FloatArray:
-    """Natural values ``(n, m)`` with the logarithm taken of the columns in `logs` ``(m,)``."""
+    """Copy natural values ``(n, m)`` with the logarithm taken of the columns in `logs` ``(m,)``."""
     if not logs.any():
         return values
     result = values.astype(np.float64)
@@ -204,11 +204,11 @@ class Context:
         return np.flatnonzero(self.candidates.unseen(self.seen))
 
     def admit(self, codes: IntArray) -> IntArray:
-        """The canonical, distinct, admissible, untried rows among `codes` ``(n, d)``, in their order."""
+        """Select the canonical, distinct, admissible, untried rows among `codes` ``(n, d)``, in their order."""
         return self.candidates.admit(codes, self.seen)
 
     def admit_low_fidelity(self, codes: IntArray) -> IntArray:
-        """The rows that `admit` keeps, without those that were tried at low fidelity."""
+        """Select the rows that `admit` keeps, without those that were tried at low fidelity."""
         return self.candidates.admit(codes, self.seen, self.seen_low_fidelity)
 
     def random(self, n: int, rng: np.random.Generator) -> IntArray:

@@ -72,20 +72,20 @@ class Domain:
         return rows
 
     def canonicalise(self, codes: IntArray) -> IntArray:
-        """The canonical representatives ``(n, d)`` of the rows `codes` ``(n, d)``."""
+        """Map rows `codes` ``(n, d)`` to their canonical representatives ``(n, d)``."""
         if self.canonical is None or len(codes) == 0:
             return codes
         return np.asarray(self.canonical(codes), dtype=np.int64)
 
     def one_hot(self, codes: IntArray) -> FloatArray:
-        """One-hot encoding ``(n, h)`` of `codes` ``(n, d)``, h the sum of the cardinalities."""
+        """Encode `codes` ``(n, d)`` as one-hot rows ``(n, h)``, h the sum of the cardinalities."""
         offsets = np.concatenate([[0], np.cumsum(self.cardinalities)[:-1]])
         hot = np.zeros((len(codes), sum(self.cardinalities)))
         np.put_along_axis(hot, codes + offsets, 1.0, axis=1)
         return hot
 
     def encode(self, codes: IntArray) -> FloatArray:
-        """Inputs of models ``(n, f)`` for canonical rows ``(n, d)``: `features`, or else one-hot codes."""
+        """Encode canonical rows ``(n, d)`` for models, ``(n, f)``: by `features`, or else one-hot."""
         if self.features is None:
             return self.one_hot(codes)
         if len(codes) == 0:
@@ -98,7 +98,7 @@ class Domain:
         return rng.integers(0, np.asarray(self.cardinalities), size=(n, self.dimension), dtype=np.int64)
 
     def neighbours(self, code: IntArray) -> IntArray:
-        """All rows ``(k, d)`` that differ from the row `code` ``(d,)`` in exactly one choice."""
+        """List all rows ``(k, d)`` that differ from the row `code` ``(d,)`` in exactly one choice."""
         rows = np.repeat(code[None, :], sum(self.cardinalities), axis=0)
         choice = np.repeat(np.arange(self.dimension), self.cardinalities)
         value = np.concatenate([np.arange(c) for c in self.cardinalities])
@@ -132,7 +132,7 @@ class Domain:
         return mutated
 
     def enumerate(self, limit: int = ENUMERATION_LIMIT) -> IntArray:
-        """Every distinct canonical row ``(n, d)``, in lexicographic order of first occurrence.
+        """List every distinct canonical row ``(n, d)``, in lexicographic order of first occurrence.
 
         Args:
             limit: Largest size of a domain that is enumerated.

@@ -40,7 +40,7 @@ class Keys(Set[bytes]):
 
     @classmethod
     def _from_iterable(cls, keys: Iterator[bytes]) -> frozenset[bytes]:  # type: ignore[override]
-        """The result of ``|`` and ``&``."""
+        """Make the result of ``|`` and ``&``."""
         return frozenset(keys)
 
 
@@ -142,7 +142,7 @@ class _Rows:
         self._count = count
 
     def view(self) -> NDArray[Any]:
-        """The rows so far, read-only."""
+        """Show the rows so far, read-only."""
         rows = self._room[: self._count]
         rows.flags.writeable = False
         return rows

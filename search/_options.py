@@ -51,7 +51,7 @@ class StrategyOption:
         return f"{number} from {self.minimum:g} to {self.maximum:g}"
 
     def check(self, value: object) -> OptionValue | None:
-        """The value in the option's type; `None` where it is not allowed."""
+        """Convert a value to the option's type; `None` where it is not allowed."""
         if self.kind is str:
             return value if isinstance(value, str) and value in self.choices else None
         if self.kind is bool or isinstance(value, bool):
@@ -65,7 +65,7 @@ class StrategyOption:
         return number if math.isfinite(number) and low <= number <= high else None
 
     def parse(self, text: str) -> OptionValue | None:
-        """The value that a text states; `None` where the text states no allowed value."""
+        """Read a value from a text; `None` where it is not allowed."""
         if self.kind is bool:
             return {"true": True, "false": False}.get(text.strip().lower())
         try:
@@ -77,7 +77,7 @@ class StrategyOption:
 def check_options(
     strategy: str, options: Sequence[StrategyOption], given: Mapping[str, object]
 ) -> dict[str, OptionValue]:
-    """The given options, each in its type.
+    """Check given options; return each in its type.
 
     Args:
         strategy: Name of the strategy, for errors.
@@ -95,7 +95,7 @@ def check_options(
 
 
 def parse_options(strategy: str, options: Sequence[StrategyOption], texts: Iterable[str]) -> dict[str, OptionValue]:
-    """The options that texts ``name=value`` state.
+    """Read options from texts ``name=value``.
 
     Args:
         strategy: Name of the strategy, for errors.
@@ -118,7 +118,7 @@ def parse_options(strategy: str, options: Sequence[StrategyOption], texts: Itera
 
 
 def _option(strategy: str, options: Sequence[StrategyOption], name: str) -> StrategyOption:
-    """The option of that name."""
+    """Find the option of that name."""
     for option in options:
         if option.name == name:
             return option
@@ -127,6 +127,7 @@ def _option(strategy: str, options: Sequence[StrategyOption], name: str) -> Stra
 
 
 def _allowed(strategy: str, option: StrategyOption, value: OptionValue | None, given: object) -> OptionValue:
+    """Return the value, or raise the error for `given` where it is `None`."""
     if value is None:
         raise SearchError(f"strategy {strategy}: option {option.name} must be {option.allowed}, got {given!r}")
     return value

@@ -10,7 +10,7 @@ __all__ = ["require_package"]
 
 
 def require_package(package: str, user: str, extra: str = "") -> None:
-    """Refuse to go on without a package.
+    """Raise an error where a package is not installed.
 
     Args:
         package: Name of the package, as imports spell it.

@@ -61,7 +61,7 @@ def nondominated(points: FloatArray) -> BoolArray:
 
 
 def _kept_2d(ranked: FloatArray) -> BoolArray:
-    """Two objectives: keep the points that are highest among those with their first value, and above all before."""
+    """Keep, for two objectives, the points that are highest among their equals in the first and above all before."""
     first, second = ranked.T
     if not len(first):
         return np.empty(0, dtype=bool)
@@ -77,7 +77,7 @@ def _kept_2d(ranked: FloatArray) -> BoolArray:
 
 
 def _kept(ranked: FloatArray) -> BoolArray:
-    """Any number of objectives: compare with the front so far, a block at a time."""
+    """Compare, for any number of objectives, with the front so far, a block at a time."""
     keep = np.ones(len(ranked), dtype=bool)
     front = ranked[:0]
     for start in range(0, len(ranked), _BLOCK):

@@ -133,7 +133,7 @@ class Problem:
         return tuple(c for c in self.constraints if c.cost_function is None)
 
     def feasible(self, values: Mapping[str, float]) -> bool:
-        """Whether a trial's values keep every measured constraint."""
+        """Check whether a trial's values keep every measured constraint."""
         return all(values[c.name] <= c.upper for c in self.measured)
 
     def known_values(self, codes: IntArray) -> FloatArray:
@@ -165,7 +165,7 @@ class Problem:
         return total
 
     def admissible(self, codes: IntArray) -> BoolArray:
-        """Which canonical rows ``(n, d)`` have finite costs that keep every computed constraint ``(n,)``."""
+        """Mark the canonical rows ``(n, d)`` with finite costs that keep every computed constraint ``(n,)``."""
         allowed: BoolArray = self.violation(codes) == 0.0
         priced = [i for i, o in enumerate(self.objectives) if o.cost_function is not None]
         if priced and len(codes):

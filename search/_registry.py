@@ -24,7 +24,7 @@ __all__ = [
 
 
 def _strategy_classes() -> dict[str, type[NamedStrategy]]:
-    """Every `NamedStrategy` with a name of its own, by this name: LaMOO first, the others by their modules' names."""
+    """Find every `NamedStrategy` with a name of its own: LaMOO first, the others in the order of their modules."""
     classes: dict[str, type[NamedStrategy]] = {}
     for package in (search.lamoo, search.strategies):
         for info in iter_modules(package.__path__, f"{package.__name__}."):
@@ -47,12 +47,12 @@ STRATEGY_VARIANTS: Mapping[str, tuple[str, Mapping[str, OptionValue]]] = {
 
 
 def strategy_names() -> list[str]:
-    """Every name that `make_strategy` takes: the strategies, then the variants."""
+    """List every name that `make_strategy` takes: the strategies, then the variants."""
     return [*STRATEGIES, *STRATEGY_VARIANTS]
 
 
 def _resolve(name: str) -> tuple[type[NamedStrategy], Mapping[str, OptionValue]]:
-    """The class that a name stands for, and the options that the name sets."""
+    """Find the class that a name stands for, and the options that the name sets."""
     if name in _CLASSES:
         return _CLASSES[name], {}
     if name in STRATEGY_VARIANTS:
@@ -62,7 +62,7 @@ def _resolve(name: str) -> tuple[type[NamedStrategy], Mapping[str, OptionValue]]
 
 
 def strategy_options(name: str) -> tuple[StrategyOption, ...]:
-    """The options that a strategy takes: name, type, default, allowed values and a line of help for each.
+    """List the options of a strategy: name, type, default, allowed values and a line of help for each.
 
     Args:
         name: Name of a strategy or a variant; a variant does not take the options that it sets.
@@ -75,7 +75,7 @@ def strategy_options(name: str) -> tuple[StrategyOption, ...]:
 
 
 def parse_strategy_options(name: str, texts: Iterable[str]) -> dict[str, OptionValue]:
-    """The options that texts ``name=value`` state, as keywords for `make_strategy`.
+    """Read options from texts ``name=value``, as keywords for `make_strategy`.
 
     Args:
         name: Name of a strategy or a variant.
@@ -116,7 +116,7 @@ def make_strategy(name: str, **options: object) -> Strategy:
 
 
 def _label(kind: type[NamedStrategy], changed: Mapping[str, OptionValue]) -> str:
-    """The name of a strategy with these options, which differ from their defaults."""
+    """Name a strategy by its options that differ from their defaults."""
     for variant, options in kind.variants.items():
         if changed == options:
             return variant

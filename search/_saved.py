@@ -19,7 +19,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class SavedStudy:
-    """What a study is restored from, beside its problems and its strategy.
+    """The state of a study, without its problems and its strategy.
 
     Attributes:
         seed: Seed of the study.
@@ -38,7 +38,7 @@ class SavedStudy:
     first: IntArray | None
 
     def to_json(self, strategy: str) -> dict[str, Any]:
-        """The state as plain JSON types.
+        """Write the state as plain JSON types.
 
         Args:
             strategy: Name of the study's strategy.

@@ -77,7 +77,7 @@ class Study:
         return (*self._history.trials, *self._finished_in_batch())
 
     def trials_from(self, place: int) -> Sequence[Trial]:
-        """The finished trials without the first `place` settled ones; the time is that of copying them.
+        """List the finished trials without the first settled ones; the time is that of copying them.
 
         Args:
             place: Number of settled trials to leave out.
@@ -90,7 +90,7 @@ class Study:
         return len(self._history.trials)
 
     def _finished_in_batch(self) -> list[Trial]:
-        """The finished trials of the batch in flight, by number."""
+        """List the finished trials of the batch in flight, by number."""
         return [self._current[number] for number in sorted(self._current)]
 
     @property
@@ -106,7 +106,7 @@ class Study:
         return Context(self._candidates, trials, [self._batch_of[t.number] for t in trials], bool(self._changes))
 
     def front(self) -> tuple[Trial, ...]:
-        """The non-dominated successful trials, by number."""
+        """List the non-dominated successful trials, by number."""
         context = self.context()
         if not context.successful:
             return ()
@@ -224,7 +224,7 @@ class Study:
         self._batches += 1 if len(codes) else 0
 
     def state(self) -> dict[str, Any]:
-        """The state of the study for `from_state`, as plain JSON types."""
+        """Write the state of the study for `from_state`, as plain JSON types."""
         changes = tuple(number for number, _ in self._changes)
         saved = SavedStudy(self.seed, self.initial, self.batch, self.trials, changes, self.first)
         return saved.to_json(self.strategy.name)

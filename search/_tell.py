@@ -1,4 +1,4 @@
-"""Turns told values into finished trials."""
+"""Finished trials from told values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COST_TOLERANCE = 1e-9
 
 
 def evaluated_trial(problem: Problem, proposal: Proposal, values: Mapping[str, float]) -> Trial:
-    """The finished trial of a proposal; a failed one where a value is not finite.
+    """Make the finished trial of a proposal; a failed one where a value is not finite.
 
     Args:
         problem: The problem.

@@ -52,7 +52,7 @@ class Trial:
         return self.failed is None
 
     def to_json(self) -> dict[str, Any]:
-        """The trial as plain JSON types; the key ``cheap`` marks a low-fidelity evaluation."""
+        """Write the trial as plain JSON types; the key ``cheap`` marks a low-fidelity evaluation."""
         return {
             "number": self.number,
             "codes": list(self.codes),

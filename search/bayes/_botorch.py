@@ -78,16 +78,17 @@ def categorical_gp(codes: IntArray, targets: FloatArray, domain: Domain) -> Any:
 
 
 def _decode(rows: torch.Tensor, domain: Domain) -> IntArray:
-    """Codes ``(n, d)`` of one-hot rows ``(n, h)``."""
+    """Decode one-hot rows ``(n, h)`` to codes ``(n, d)``."""
     parts = np.split(rows.numpy(), np.cumsum(domain.cardinalities)[:-1], axis=1)
     return np.stack([part.argmax(axis=1) for part in parts], axis=1)
 
 
 def _exact_model(context: Context, objective: int) -> Any:
-    """A deterministic model that computes an objective by its cost function."""
+    """Make a deterministic model that computes an objective by its cost function."""
     from botorch.models.deterministic import GenericDeterministicModel
 
     def compute(x: torch.Tensor) -> torch.Tensor:
+        """Compute normalised values ``(..., 1)`` of one-hot rows ``(..., h)``."""
         rows = _decode(x.detach().reshape(-1, x.shape[-1]), context.problem.domain)
         values = context.normaliser(context.problem.known_values(rows))[:, objective]
         return _tensor(values).reshape(*x.shape[:-1], 1)
@@ -142,7 +143,7 @@ def _keep_from_compiling(logei: Any) -> None:
 
 
 def _acquisition(context: Context, seed: int, exact_costs: bool, log_error: bool) -> Any:
-    """The acquisition function over the trials so far."""
+    """Make the acquisition function over the trials so far."""
     import torch
     from botorch.acquisition.multi_objective import logei
     from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
@@ -155,6 +156,7 @@ def _acquisition(context: Context, seed: int, exact_costs: bool, log_error: bool
     top = _tensor(np.array([np.nan if c is None else c for c in ceilings], dtype=np.float64))
 
     def objective(y: torch.Tensor, X: torch.Tensor | None = None) -> torch.Tensor:  # noqa: N803
+        """Map targets ``(..., m)`` to normalised values ``(..., m)``."""
         # y = ceiling - exp(-t) where the model learned t (see `LogTarget`), y = t elsewhere.
         return torch.where(torch.isfinite(top), top - torch.exp(-y), y)
 
@@ -171,7 +173,7 @@ def _acquisition(context: Context, seed: int, exact_costs: bool, log_error: bool
 
 
 def _models(context: Context, exact_costs: bool, log_error: bool) -> tuple[list[Any], list[float | None]]:
-    """A model for each objective, and the ceiling of its target: infinite when linear, `None` when computed."""
+    """Make a model for each objective, with the ceiling of its target: infinite when linear, `None` when computed."""
     models: list[Any] = []
     ceilings: list[float | None] = []
     for k, objective in enumerate(context.problem.objectives):

@@ -77,7 +77,7 @@ def improvement_grid(points: FloatArray, reference: FloatArray, learned: int) ->
 
 
 def _axis(values: FloatArray, reference: float, limit: int) -> FloatArray:
-    """Interval ends: the reference and the distinct coordinates, thinned to `limit`."""
+    """List interval ends: the reference and the distinct coordinates, thinned to `limit`."""
     distinct = np.unique(values)
     if len(distinct) > limit:
         distinct = distinct[np.round(np.linspace(0, len(distinct) - 1, limit)).astype(np.int64)]
@@ -133,7 +133,7 @@ def _integrate(grid: ImprovementGrid, known_values: FloatArray, excess: FloatArr
 
 
 def _overlap(edge: FloatArray, value: FloatArray) -> FloatArray:
-    """Length of each interval below each candidate's value: ``(p, k)`` from ``(k,)`` and ``(p,)``."""
+    """Measure the length of each interval below each candidate's value: ``(p, k)`` from ``(k,)`` and ``(p,)``."""
     # max(0, min(value, upper end) - lower end).
     upper = np.append(edge[1:], np.inf)
     length: FloatArray = np.maximum(np.minimum(value[:, None], upper) - edge, 0.0)

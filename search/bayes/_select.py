@@ -57,7 +57,7 @@ class Believer(Protocol):
     """An acquisition over a pool that takes its predictions of the chosen candidates for observations."""
 
     def gain(self, archive: FloatArray) -> FloatArray:
-        """Expected gain ``(p,)`` of each candidate over an archive ``(k, m)``."""
+        """Compute the expected gain ``(p,)`` of each candidate over an archive ``(k, m)``."""
         ...
 
     def pick(self, gain: FloatArray, allowed: BoolArray) -> int:
@@ -65,7 +65,7 @@ class Believer(Protocol):
         ...
 
     def believe(self, chosen: int) -> FloatArray:
-        """Condition the models on candidate `chosen`; the point ``(1, m)`` that they predict for it."""
+        """Condition the models on candidate `chosen`; return the point ``(1, m)`` that they predict for it."""
         ...
 
 
@@ -113,7 +113,7 @@ class _Acquisition:
     posterior: Posterior
 
     def gain(self, archive: FloatArray) -> FloatArray:
-        """Expected hypervolume improvement ``(p,)`` of each candidate over an archive ``(k, m)``."""
+        """Compute the expected hypervolume improvement ``(p,)`` of each candidate over an archive ``(k, m)``."""
         grid = improvement_grid(archive, self.reference, self.learned)
         known_values = np.delete(self.pool.known_values, self.learned, axis=1)
         return expected_improvement(grid, known_values, self.posterior.mean, self.posterior.std, self.target)
@@ -124,7 +124,7 @@ class _Acquisition:
         return best if gain[best] > 0 else int(np.argmax(np.where(allowed, self.posterior.mean, -np.inf)))
 
     def believe(self, chosen: int) -> FloatArray:
-        """Condition the posterior on the candidate; its known values and predicted mean ``(1, m)``."""
+        """Condition the posterior on the candidate; return its known values and predicted mean ``(1, m)``."""
         point = self.pool.known_values[chosen : chosen + 1].copy()
         point[:, self.learned] = self.target.inverse(self.posterior.mean[chosen : chosen + 1])
         self.posterior.condition(chosen)
@@ -160,7 +160,7 @@ def _prepare(context: Context, model: Model, pool: Pool) -> _Acquisition:
 
 
 def _informed(context: Context, model: Model, learned: int) -> Model:
-    """The model, informed by the low-fidelity trials where there are some."""
+    """Inform the model by the low-fidelity trials, where there are some."""
     trials = context.low_fidelity_trials
     if not trials:
         return model
@@ -173,7 +173,7 @@ def _informed(context: Context, model: Model, learned: int) -> Model:
 
 
 def _training(context: Context, learned: int) -> tuple[IntArray, FloatArray]:
-    """Codes ``(k, d)`` and normalised values ``(k,)`` to learn from, with those of trials outside a later budget."""
+    """Collect codes ``(k, d)`` and normalised values ``(k,)`` to learn from, trials outside a later budget included."""
     kept = _informative(context)
     codes, values = context.codes[kept], context.points[kept, learned]
     outside = context.outside[: max(0, _TRAIN_LIMIT - len(kept))]
@@ -185,7 +185,7 @@ def _training(context: Context, learned: int) -> tuple[IntArray, FloatArray]:
 
 
 def _informative(context: Context) -> IntArray:
-    """Indices ``(k,)`` of the trials that the model is fitted to, ascending: the 500 least dominated ones."""
+    """Choose the trials that the model is fitted to, ascending indices ``(k,)``: the 500 least dominated ones."""
     if len(context.points) <= _TRAIN_LIMIT:
         return np.arange(len(context.points))
     best = np.argsort(dominance_numbers(context.points), kind="stable")[:_TRAIN_LIMIT]

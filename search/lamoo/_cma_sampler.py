@@ -45,7 +45,7 @@ class CMASampler:
 
 
 def _frequencies(context: Context, codes: IntArray) -> FloatArray:
-    """Smoothed value frequencies ``(f, largest cardinality)`` of the f free choices, zero-padded."""
+    """Compute smoothed value frequencies ``(f, largest cardinality)`` of the f free choices, zero-padded."""
     cards = np.asarray(context.problem.domain.cardinalities)
     free = np.flatnonzero(cards > 1)
     table = np.zeros((len(free), int(cards.max())))

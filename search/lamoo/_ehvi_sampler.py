@@ -50,7 +50,7 @@ class EHVISampler:
 
     @staticmethod
     def _sample_for_several(region: Region, context: Context, n: int, rng: np.random.Generator) -> IntArray:
-        """More than one expensive objective: BoTorch's qLogNEHVI over a sample of the region's pool."""
+        """Choose by BoTorch's qLogNEHVI over a sample of the pool, for more than one expensive objective."""
         from search.bayes._botorch import log_nehvi_batch
 
         if len(context.codes) < 2:

@@ -40,7 +40,7 @@ class Region:
     uniform: int
 
     def contains(self, codes: IntArray) -> BoolArray:
-        """Which canonical rows ``(n, d)`` lie in the region ``(n,)``."""
+        """Mark the canonical rows ``(n, d)`` in the region ``(n,)``."""
         return inside(self.node, self.scaler(self.context.problem.domain.encode(codes)))
 
 
@@ -109,7 +109,7 @@ class Regions:
         raise AssertionError("the root is always returned")
 
     def _region(self, node: Node, rows: IntArray) -> Region:
-        """The region of a node whose members among the probed candidates have the indices `rows`."""
+        """Make the region of a node whose members among the probed candidates have the indices `rows`."""
         pool = self._probe[rows]
         if self._rows is not None:
             return Region(node, self.scaler, self.context, pool, self._rows[rows], len(pool))

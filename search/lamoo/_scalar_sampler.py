@@ -48,7 +48,7 @@ class ScalarSampler:
 
 
 def _chebyshev(points: FloatArray, weights: FloatArray) -> FloatArray:
-    """Minus the augmented weighted Chebyshev distance ``(n,)`` of maximised points ``(n, m)`` to their best values."""
+    """Compute minus the augmented Chebyshev distance ``(n,)`` of maximised points ``(n, m)`` to their best values."""
     # max_k g_k + 0.05 sum_k g_k for the weighted gaps g_k = w_k (best_k - y_k).
     gaps: FloatArray = weights * (points.max(axis=0) - points)
     distances: FloatArray = gaps.max(axis=1) + _SUM_SHARE * gaps.sum(axis=1)

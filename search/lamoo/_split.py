@@ -88,7 +88,7 @@ class Split:
     accuracy: float
 
     def good(self, scaled: FloatArray) -> BoolArray:
-        """Which of the scaled encodings ``(n, f)`` are on the good side ``(n,)``."""
+        """Mark the scaled encodings ``(n, f)`` on the good side ``(n,)``."""
         result = np.zeros(len(scaled), dtype=bool)
         for start in range(0, len(scaled), _CHUNK):
             block = scaled[start : start + _CHUNK]
@@ -97,7 +97,7 @@ class Split:
         return result
 
     def _gram(self, block: FloatArray) -> FloatArray:
-        """Kernel values ``(n, s)`` of encodings ``(n, f)`` and the support vectors."""
+        """Compute kernel values ``(n, s)`` of encodings ``(n, f)`` and the support vectors."""
         inner = block @ self.support.T
         if self.kernel == "poly":
             return (self.gamma * inner + _POLY_OFFSET) ** _POLY_DEGREE

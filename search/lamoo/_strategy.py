@@ -95,12 +95,12 @@ class LaMOO(NamedStrategy):
 
     @classmethod
     def packages_for(cls, options: Mapping[str, OptionValue]) -> tuple[str, ...]:
-        """The package ``cmaes`` for the sampler of that name."""
+        """List the packages of the sampler."""
         return ("cmaes",) if options["sampler"] == "cmaes" else ()
 
     @classmethod
     def conflict(cls, given: Mapping[str, OptionValue]) -> str | None:
-        """Only model-based samplers have a model and a hedge."""
+        """Say where a model or a hedge is set for a sampler without a model."""
         sampler = given.get("sampler", LEAF_SAMPLERS[0])
         unused = [name for name in ("model", "hedge") if name in given]
         if sampler in MODEL_BASED or not unused:
@@ -113,7 +113,7 @@ class LaMOO(NamedStrategy):
         return Suggestion(self.sampler.sample(region, context, n, rng), summary)
 
     def partition(self, context: Context) -> Partition:
-        """The tree as the next batch would grow it, with the leaf of every sample."""
+        """Grow the tree as the next batch would, with the leaf of every sample."""
         summary, _, root = self._grow(context, 1, np.random.default_rng(0))
         leaves = np.zeros(len(context.codes), dtype=np.int64)
         for node in root.walk():
@@ -122,7 +122,7 @@ class LaMOO(NamedStrategy):
         return Partition(summary, np.array([trial.number for trial in context.successful], dtype=np.int64), leaves)
 
     def _grow(self, context: Context, n: int, rng: np.random.Generator) -> tuple[TreeSummary, Region, Node]:
-        """The tree, its selected region and its root."""
+        """Grow the tree and select its region; return its summary, the region and its root."""
         scaler = self._scaler(context)
         root = build_tree(context, self.settings, scaler)
         leaf = select(root, self.settings.selection)

@@ -73,7 +73,7 @@ class Node:
         return [*(self.parent.path if self.parent else []), self]
 
     def walk(self) -> list[Node]:
-        """This node and all below it, depth first."""
+        """List this node and all below it, depth first."""
         return [self, *(node for child in self.children for node in child.walk())]
 
 

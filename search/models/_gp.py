@@ -25,7 +25,7 @@ _TINY = 1e-10
 
 
 def _counts(encodings: FloatArray) -> BoolArray:
-    """Which columns ``(f,)`` of `encodings` ``(n, f)`` are counts that exceed one somewhere."""
+    """Mark the columns ``(f,)`` of `encodings` ``(n, f)`` that are counts and exceed one somewhere."""
     whole = (encodings >= 0).all(axis=0) & (encodings == np.round(encodings)).all(axis=0)
     result: BoolArray = whole & (encodings.max(axis=0) > 1)
     return result
@@ -149,7 +149,7 @@ class _GPPosterior:
 
 
 def _maximise(x: FloatArray, y: FloatArray, relevance: float | None) -> _Hyperparameters:
-    """Hyperparameters with the largest posterior density for inputs ``(n, f)`` and targets ``(n,)``."""
+    """Find the hyperparameters with the largest posterior density for inputs ``(n, f)`` and targets ``(n,)``."""
     from scipy.optimize import minimize
 
     # The prior of the log-weights is centred where the median squared distance has weight 1.

@@ -20,7 +20,7 @@ _TINY = 1e-10
 
 
 def squared_distances(left: FloatArray, right: FloatArray) -> FloatArray:
-    """Squared Euclidean distances ``(n, m)`` of rows ``(n, f)`` and ``(m, f)``."""
+    """Compute squared Euclidean distances ``(n, m)`` of rows ``(n, f)`` and ``(m, f)``."""
     # |a - b|^2 = |a|^2 + |b|^2 - 2 a.b, which rounding may take below zero.
     squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2.0 * left @ right.T
     result: FloatArray = np.maximum(squares, 0.0)
@@ -28,7 +28,7 @@ def squared_distances(left: FloatArray, right: FloatArray) -> FloatArray:
 
 
 def cholesky(gram: FloatArray) -> FloatArray:
-    """Lower Cholesky factor ``(n, n)``; jitter is added until the matrix is numerically positive definite."""
+    """Compute the lower Cholesky factor ``(n, n)``; jitter is added until the matrix is positive definite."""
     jitter = 0.0
     while True:
         try:
@@ -39,7 +39,7 @@ def cholesky(gram: FloatArray) -> FloatArray:
 
 
 def _inverse(factor: FloatArray) -> FloatArray:
-    """The inverse ``(n, n)`` of a matrix from its lower Cholesky factor ``(n, n)``."""
+    """Compute the inverse ``(n, n)`` of a matrix from its lower Cholesky factor ``(n, n)``."""
     from scipy.linalg.lapack import dpotri
 
     # dpotri fills the lower triangle alone; the inverse is symmetric.
@@ -63,7 +63,7 @@ class LogDensity:
         self._centre, self._relevance = centre, relevance
 
     def __call__(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient ``(k,)`` at the log-weights and the log noise ratio `theta` ``(k,)``."""
+        """Compute value and gradient ``(k,)`` at the log-weights and the log noise ratio `theta` ``(k,)``."""
         x, y = self._x, self._y
         n = len(x)
         weights = np.broadcast_to(np.exp(theta[:-1]), (x.shape[1],))

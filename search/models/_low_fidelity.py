@@ -44,7 +44,7 @@ class TwoFidelityModel:
         return _FittedTwoFidelity(self, low, remainder, slope)
 
     def low_fidelity_column(self, posterior: Posterior, rows: Inputs) -> tuple[FloatArray, FloatArray]:
-        """Low-fidelity targets ``(p,)``, observed or predicted, and their standard deviations ``(p,)``.
+        """Collect low-fidelity targets ``(p,)``, observed or predicted, and their standard deviations ``(p,)``.
 
         Args:
             posterior: Predictions of the low-fidelity targets (p candidates).

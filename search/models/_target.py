@@ -29,17 +29,17 @@ class LogTarget:
     ceiling: float
 
     def transform(self, values: FloatArray) -> FloatArray:
-        """Targets ``(n,)`` of normalised values ``(n,)`` below the ceiling."""
+        """Map normalised values ``(n,)`` below the ceiling to targets ``(n,)``."""
         result: FloatArray = -np.log(np.maximum(self.ceiling - values, _TINY))
         return result
 
     def inverse(self, targets: FloatArray) -> FloatArray:
-        """Normalised values ``(n,)`` of targets ``(n,)``."""
+        """Map targets ``(n,)`` to normalised values ``(n,)``."""
         result: FloatArray = self.ceiling - np.exp(-targets)
         return result
 
     def expected_excess(self, mean: FloatArray, std: FloatArray, levels: FloatArray) -> FloatArray:
-        """Expected excess E[(y - l)+] over levels l, for normal marginals of the target.
+        """Compute the expected excess E[(y - l)+] over levels l, for normal marginals of the target.
 
         The distance W = ceiling - y = exp(-t) is log-normal. With K = ceiling - l the excess is (K - W)+, the payoff of
         a put option, whose expectation is Black's formula (1976, doi 10.1016/0304-405X(76)90024-6):

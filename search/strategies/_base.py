@@ -88,12 +88,16 @@ class NamedStrategy(ABC):
 
     @classmethod
     def packages_for(cls, options: Mapping[str, OptionValue]) -> tuple[str, ...]:
-        """The packages that the strategy needs under these options."""
+        """List the packages that the strategy needs.
+
+        Args:
+            options: A checked value for every option.
+        """
         return cls.packages
 
     @classmethod
     def conflict(cls, given: Mapping[str, OptionValue]) -> str | None:
-        """Why these options exclude each other, as the end of an error line; `None` where they do not.
+        """Say why options exclude each other, as the end of an error line; `None` where they do not.
 
         Args:
             given: The options that differ from their defaults.

@@ -57,7 +57,7 @@ class EHVISearch(NamedStrategy):
 
     @staticmethod
     def _propose_for_several(context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """More than one expensive objective: BoTorch's qLogNEHVI."""
+        """Suggest a batch by BoTorch's qLogNEHVI, for more than one expensive objective."""
         from search.bayes._botorch import log_nehvi_batch
 
         codes, _ = whole_pool(context, rng)

@@ -45,7 +45,7 @@ class EHVILearned:
         return Suggestion(choose_greedily(acquisition, pool, context.points[context.archive], n))
 
     def _fit(self, context: Context, learned: int, target: LogTarget) -> list[Fitted]:
-        """A fitted model for each objective."""
+        """Fit a model for each objective."""
         train = Inputs(context.encodings, context.problem.domain.one_hot(context.codes))
         values = context.points.copy()
         values[:, learned] = target.transform(values[:, learned])
@@ -63,7 +63,7 @@ class _Acquisition:
     noise: FloatArray
 
     def gain(self, archive: FloatArray) -> FloatArray:
-        """Expected hypervolume improvement ``(p,)`` of each candidate over an archive ``(k, m)``."""
+        """Compute the expected hypervolume improvement ``(p,)`` of each candidate over an archive ``(k, m)``."""
         grid = improvement_grid(archive, self.reference, self.learned)
         others = [posterior for k, posterior in enumerate(self.posteriors) if k != self.learned]
         mean, std = self.posteriors[self.learned].mean, self.posteriors[self.learned].std
@@ -80,7 +80,7 @@ class _Acquisition:
         return int(np.argmax(np.where(allowed, gain, -np.inf)))
 
     def believe(self, chosen: int) -> FloatArray:
-        """Condition every posterior on the candidate; its predicted point ``(1, m)``."""
+        """Condition every posterior on the candidate; return its predicted point ``(1, m)``."""
         point = np.array([[posterior.mean[chosen] for posterior in self.posteriors]])
         point[:, self.learned] = self.target.inverse(point[:, self.learned])
         for posterior in self.posteriors:

@@ -20,7 +20,7 @@ _CROSSOVER = 0.9
 
 
 def arrivals(context: Context, start: int = 0) -> list[Population]:
-    """The successful trials of each batch as a population, objectives minimised.
+    """Make a population of the successful trials of each batch, objectives minimised.
 
     Args:
         context: The study's view.
@@ -36,7 +36,7 @@ def arrivals(context: Context, start: int = 0) -> list[Population]:
 
 
 def continues(context: Context, earlier: Context) -> bool:
-    """Whether a context's successful trials begin with all those of an earlier context: same points, same batches.
+    """Check whether a context's successful trials begin with those of an earlier one: same points, same batches.
 
     The last batch of the earlier context must be complete: no trial of it may be new.
 

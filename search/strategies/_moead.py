@@ -56,6 +56,7 @@ class MOEAD(NamedStrategy):
         population = Population.new(X=context.codes[members], F=-context.points[members])
 
         def pairs(k: int) -> IntArray:
+            """Draw pairs of parents ``(k, 2)``."""
             focus = rng.integers(len(weights), size=k)
             local = near[focus[:, None], rng.integers(near.shape[1], size=(k, 2))]
             anywhere = rng.integers(len(weights), size=(k, 2))
@@ -64,7 +65,7 @@ class MOEAD(NamedStrategy):
         return Suggestion(offspring(context, population, pairs, n, rng))
 
     def _members(self, context: Context, weights: FloatArray, near: IntArray) -> IntArray:
-        """Index of the trial that holds each scalar problem ``(k,)``, after all trials are added one by one.
+        """Find the trial that holds each scalar problem, indices ``(k,)``, after all trials are added one by one.
 
         Where the trials begin with those of the last call, only later ones are added to its result.
         """

@@ -35,7 +35,7 @@ class Survivors:
         self._latest: tuple[Context, Population, int, Any] | None = None
 
     def population(self, context: Context, make_survival: Callable[[], Any]) -> Population:
-        """The population after the trials of a context.
+        """Compute the population after the trials of a context.
 
         Args:
             context: The study's view.
@@ -83,13 +83,14 @@ class NSGA2(NamedStrategy):
         parents = self._survivors.population(context, RankAndCrowding)
 
         def pairs(k: int) -> IntArray:
+            """Draw pairs of parents ``(k, 2)``."""
             return _tournament(parents, 2 * k, rng).reshape(k, 2)
 
         return Suggestion(offspring(context, parents, pairs, n, rng))
 
 
 def _tournament(population: Population, n: int, rng: np.random.Generator) -> IntArray:
-    """Winners ``(n,)`` of binary tournaments by rank, then by crowding distance."""
+    """Draw winners ``(n,)`` of binary tournaments by rank, then by crowding distance."""
     rank = np.asarray(population.get("rank"), dtype=np.float64)
     crowding = np.asarray(population.get("crowding"), dtype=np.float64)
     pairs = rng.integers(len(population), size=(n, 2))

@@ -62,6 +62,7 @@ class NSGA3(NamedStrategy):
         objectives = len(context.problem.objectives)
 
         def survival() -> Any:
+            """Make the survival operator; one objective has no reference directions."""
             if objectives == 1:
                 return RankAndCrowding()
             return ReferenceDirectionSurvival(reference_directions(objectives, self.population))
@@ -69,6 +70,7 @@ class NSGA3(NamedStrategy):
         parents = self._survivors.population(context, survival)
 
         def pairs(k: int) -> IntArray:
+            """Draw pairs of parents ``(k, 2)``."""
             return rng.integers(len(parents), size=(k, 2))
 
         return Suggestion(offspring(context, parents, pairs, n, rng))

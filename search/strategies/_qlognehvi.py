@@ -57,7 +57,7 @@ class QLogNEHVI(NamedStrategy):
 
 
 def _choices(context: Context, rng: np.random.Generator) -> IntArray:
-    """Untried candidates ``(p, d)`` of the whole space."""
+    """Draw untried candidates ``(p, d)`` of the whole space."""
     elite = context.codes[context.archive]
     near = context.admit(np.concatenate([context.problem.domain.neighbours(row) for row in elite]))
     near = near[rng.permutation(len(near))[:_CHOICES]]
