@@ -1,7 +1,8 @@
 """hwnas: hardware-aware, latency-constrained neural architecture search.
 
 `profile` measures a device, `search` searches on it and ships networks that were measured there. Spaces, evaluators
-and strategies of your own are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and `Sampler`.
+and strategies of your own are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and
+`LeafSampler`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, OpGraph
     from profilers import ProfilerError, ops
     from search import SearchError, Strategy, Suggestion
-    from search.lamoo import LaMOO, Sampler
+    from search.lamoo import LaMOO, LeafSampler
 
 _LAZY = {
     "INPUT": "latency_tables",
@@ -41,10 +42,10 @@ _LAZY = {
     "LaMOO": "search.lamoo",
     "LatencyTable": "latency_tables",
     "LatencyTableError": "latency_tables",
+    "LeafSampler": "search.lamoo",
     "NoAccuracyError": "hwnas._errors",
     "OpGraph": "latency_tables",
     "ProfilerError": "profilers",
-    "Sampler": "search.lamoo",
     "SearchError": "search",
     "SearchResult": "hwnas._api._search",
     "SearchSettings": "hwnas._runs._settings",
@@ -75,10 +76,10 @@ __all__ = [
     "LaMOO",
     "LatencyTable",
     "LatencyTableError",
+    "LeafSampler",
     "NoAccuracyError",
     "OpGraph",
     "ProfilerError",
-    "Sampler",
     "SearchError",
     "SearchResult",
     "SearchSettings",

@@ -1,6 +1,6 @@
 """LaMOO as a sampler of Optuna: ``optuna.create_study(directions=..., sampler=hwnas.optuna.LaMOOSampler(seed=0))``.
 
-Needs Optuna, the extra ``hwnas[optuna]``.
+Needs Optuna 4 or 5, the extra ``hwnas[optuna]``.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._errors import HwnasError
-from hwnas._optuna_constraints import KEY, checked, constraints_of, violations
-from search import Advisor, Domain, Objective, Problem, Trial
-from search.lamoo import LaMOO, Sampler, ScalarSampler
-from search.models import GaussianProcess
+from hwnas import HwnasError
+from search import Advisor, Domain, Objective, Problem, Strategy, Trial, make_strategy
+from search.lamoo import LaMOO, LeafSampler
 
 try:
     import optuna
 except ImportError as error:
-    raise ImportError("hwnas.optuna needs Optuna; install hwnas[optuna]") from error
+    raise ImportError("hwnas.optuna needs the package optuna; install it with: pip install 'hwnas[optuna]'") from error
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -35,49 +33,48 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
+from hwnas._optuna_constraints import ConstraintKeeper, constraints_of, violations
+
 __all__ = ["LaMOOSampler"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
-_HEDGE = 0.4
-"""Share of the proposals from the whole space, as in `hwnas search`."""
-_RELEVANCE = 0.3
 _MOST = 1e60
-"""Greater values count as this one: differences and products of them must be numbers."""
+"""Values are clipped to this size, so that differences and products of them are finite."""
 _TRIED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
 
 
 class LaMOOSampler(BaseSampler):
     """Proposes parameters with LaMOO, trial by trial.
 
-    What is proposed is a function of the seed, the trial's number and the finished trials, whoever proposed these. So
-    a study that goes on from a storage goes on as the unbroken one, and trials of other samplers, enqueued ones too,
-    are learned from. With one objective the partition follows the rank of the trials instead of their dominance, and
-    hypervolume is the best value: LaMOO is then a search over learned regions for a single best.
+    A proposal is a function of the seed, the trial's number and the finished trials, whoever proposed these. So
+    a study that continues from a storage continues as the uninterrupted one, and LaMOO learns from trials of other
+    samplers and from enqueued ones. With one objective the partition follows the rank of the trials instead of their
+    dominance, and hypervolume is the best value: LaMOO then searches learned regions for a single best.
 
-    LaMOO searches finite sets. Categories are taken as they are, and so are all values of a number that has at most
-    `points`. Of other numbers (a float without a step, a wide integer) `points` values are searched, evenly spaced from
-    the lowest to the highest, by their logarithm where the distribution is logarithmic. A trial between two of them
-    counts as the nearer.
+    LaMOO searches finite sets. It takes all categories, and all values of a number that has at most `points`. Of other
+    numbers (a float without a step, a wide integer) it takes `points` values, evenly spaced from the lowest to the
+    highest, by their logarithm where the distribution is logarithmic. A trial between two of them counts as the nearer.
 
     Parameters that not every finished trial has (of conditional spaces, or of the first trial) are drawn at random.
-    Pruned and failed trials are not proposed again and teach nothing. When everything was tried, proposals are random.
+    LaMOO does not propose pruned and failed trials again and learns nothing from them. When everything was tried,
+    proposals are random.
 
-    Trials that violate constraints count as worse than all others, the more the farther they are from keeping them. A
-    constraint that a trial lacks is not violated, as Optuna has it; a trial whose constraints failed is not feasible.
+    Trials that violate constraints count as worse than all others, the more so the larger the violation. As in Optuna,
+    a trial does not violate a constraint that it lacks; a trial whose constraints failed is not feasible.
 
     Args:
-        seed: of everything random; None for another one each time.
-        initial: successful trials before which proposals are random.
-        points: most values of a number.
-        sampler: inner sampler of the leaves; None for a `search.lamoo.ScalarSampler`, which models one random trade-off
+        seed: Seed of everything random, 0 or more; None draws one.
+        initial: Number of successful trials before which proposals are random.
+        points: Largest number of values of a numerical parameter.
+        sampler: Leaf sampler; None for a `search.lamoo.ScalarSampler`, which models one random trade-off
             between the objectives at a time.
-        constraints_func: as of Optuna's own samplers: numbers of a finished trial, at most 0 where it is feasible.
-            What ``trial.set_constraint`` sets (Optuna 5) is seen without it.
+        constraints_func: The argument of Optuna's own samplers: gives numbers for a finished trial, 0 or less where it
+            is feasible. Constraints that ``trial.set_constraint`` sets (Optuna 5) need no function.
 
     Raises:
-        HwnasError: a number is out of range.
+        HwnasError: A number is out of range.
     """
 
     def __init__(
@@ -86,29 +83,32 @@ class LaMOOSampler(BaseSampler):
         seed: int | None = None,
         initial: int = 10,
         points: int = 100,
-        sampler: Sampler | None = None,
+        sampler: LeafSampler | None = None,
         constraints_func: Callable[[FrozenTrial], Sequence[float]] | None = None,
     ) -> None:
-        if (seed is not None and seed < 0) or initial < 2 or points < 2:
-            raise HwnasError(f"seed must not be negative, initial and points at least 2: {seed}, {initial}, {points}")
+        for name, number, least in (("seed", seed, 0), ("initial", initial, 2), ("points", points, 2)):
+            if number is not None and number < least:
+                raise HwnasError(f"LaMOOSampler: {name} must be {least} or more, got {number}")
         self._seed = _entropy() if seed is None else seed
         self._initial, self._points, self._sampler = initial, points, sampler
         self._constraints_func = constraints_func
+        self._keeper = None if constraints_func is None else ConstraintKeeper(constraints_func)
         self._space = IntersectionSearchSpace()
-        self._known: tuple[object, _Grid, Advisor] | None = None
+        self._latest: tuple[object, _Grid, Advisor] | None = None
 
     def reseed_rng(self) -> None:
-        """Draw another seed."""
+        """Draw a new seed."""
         self._seed = _entropy()
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The parameters that all finished trials have, but those with a single value."""
-        return {name: found for name, found in self._space.calculate(study).items() if not found.single()}
+        """The parameters that all finished trials have, without those with a single value."""
+        space = self._space.calculate(study)
+        return {name: distribution for name, distribution in space.items() if not distribution.single()}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """One proposal of LaMOO."""
+        """Propose parameters with LaMOO."""
         if not search_space:
             return {}
         grid, advisor = self._advisor(study, search_space)
@@ -120,7 +120,7 @@ class LaMOOSampler(BaseSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """A random value, the same for the same seed, trial and name."""
+        """Draw a random value, the same for the same seed, trial and name."""
         rng = np.random.default_rng([self._seed, trial.number, zlib.crc32(param_name.encode())])
         return RandomSampler(seed=int(rng.integers(2**31))).sample_independent(
             study, trial, param_name, param_distribution
@@ -129,58 +129,52 @@ class LaMOOSampler(BaseSampler):
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Keep what the constraints of a finished trial are, where Optuna keeps it.
+        """Store the constraints of a finished trial in the study.
 
         Raises:
-            HwnasError: `constraints_func` gives something else than numbers.
+            HwnasError: `constraints_func` does not give numbers.
         """
-        if self._constraints_func is None or state not in (TrialState.COMPLETE, TrialState.PRUNED):
-            return
-        kept: tuple[float, ...] | None = None
-        try:
-            whose = f"constraints_func of trial {trial.number}"
-            kept = checked(self._constraints_func(trial), whose, "it must give numbers, at most 0 where feasible")
-        finally:
-            study._storage.set_trial_system_attr(trial._trial_id, KEY, kept)
+        if self._keeper is not None:
+            self._keeper.store(study, trial, state, values)
 
     @property
-    def _strategy(self) -> LaMOO:
-        if self._sampler is not None:
-            return LaMOO(self._sampler)
-        return LaMOO(ScalarSampler(GaussianProcess("encodings", relevance=_RELEVANCE), hedge=_HEDGE))
+    def _strategy(self) -> Strategy:
+        return make_strategy("lamoo", sampler="scalar") if self._sampler is None else LaMOO(self._sampler)
 
     def _advisor(self, study: optuna.Study, space: Mapping[str, BaseDistribution]) -> tuple[_Grid, Advisor]:
+        """The grid and the advisor of a search space, kept until it changes."""
         key = (list(space.items()), study.directions)
-        if self._known is None or self._known[0] != key:
+        if self._latest is None or self._latest[0] != key:
             grid = _Grid(space, self._points)
             directions = [direction == optuna.study.StudyDirection.MAXIMIZE for direction in study.directions]
             objectives = tuple(Objective(f"f{i}", "max" if up else "min") for i, up in enumerate(directions))
             problem = Problem(Domain(grid.cardinalities, features=grid.features), objectives)
-            self._known = key, grid, Advisor(problem, initial=self._initial)
-        return self._known[1:]
+            self._latest = key, grid, Advisor(problem, initial=self._initial)
+        return self._latest[1:]
 
     def _past(self, study: optuna.Study, now: int, grid: _Grid) -> list[Trial]:
-        """The trials but number `now`, as `search` knows them; those that lack a parameter are left out."""
-        found: list[Trial] = []
-        told: list[FrozenTrial] = []
-        for one in study.get_trials(deepcopy=False, states=_TRIED):
-            row = grid.row(one.params)
-            if row is None or one.number == now:
+        """The trials other than number `now` for `search`; those that lack a parameter are left out."""
+        trials: list[Trial] = []
+        complete: list[FrozenTrial] = []
+        for frozen in study.get_trials(deepcopy=False, states=_TRIED):
+            row = grid.row(frozen.params)
+            if row is None or frozen.number == now:
                 continue
-            whole = one.state == TrialState.COMPLETE and _finite(one.values, len(study.directions))
-            told += [one] if whole else []
-            found.append(Trial(one.number, row, failed=None if whole else one.state.name))
-        if not told:
-            return found
-        signs = np.array([1.0 if way == optuna.study.StudyDirection.MINIMIZE else -1.0 for way in study.directions])
-        losses = np.clip(np.array([one.values for one in told], dtype=np.float64) * signs, -_MOST, _MOST)
-        beyond = violations([constraints_of(one, self._constraints_func) for one in told])
-        values = iter((_penalised(losses, beyond) * signs).tolist())
-        return [replace(one, values=_named(next(values))) if one.ok else one for one in found]
+            finished = frozen.state == TrialState.COMPLETE and _finite(frozen.values, len(study.directions))
+            complete += [frozen] if finished else []
+            trials.append(Trial(frozen.number, row, failed=None if finished else frozen.state.name))
+        if not complete:
+            return trials
+        minimized = [direction == optuna.study.StudyDirection.MINIMIZE for direction in study.directions]
+        signs = np.where(minimized, 1.0, -1.0)
+        losses = np.clip(np.array([frozen.values for frozen in complete], dtype=np.float64) * signs, -_MOST, _MOST)
+        excess = violations([constraints_of(frozen, self._constraints_func) for frozen in complete])
+        values = iter((_penalised(losses, excess) * signs).tolist())
+        return [replace(trial, values=_named(next(values))) if trial.ok else trial for trial in trials]
 
 
 def _finite(values: Sequence[float] | None, count: int) -> bool:
-    """Whether a finished trial has a number for each objective; in a damaged storage it need not."""
+    """Whether a finished trial has a finite number for each objective; in a damaged storage it may not."""
     return values is not None and len(values) == count and all(math.isfinite(value) for value in values)
 
 
@@ -189,7 +183,7 @@ def _named(values: Sequence[float]) -> dict[str, float]:
 
 
 class _Categories:
-    """A categorical distribution; models see indicators."""
+    """A categorical distribution; the inputs of models are indicators."""
 
     def __init__(self, distribution: CategoricalDistribution) -> None:
         self._distribution = distribution
@@ -200,7 +194,7 @@ class _Categories:
         return self._distribution.choices[code]
 
     def code(self, value: Any) -> int | None:
-        """The code of a category; None where it is none."""
+        """The code of a category; None for an unknown one."""
         try:
             return int(self._distribution.to_internal_repr(value))
         except (TypeError, ValueError):
@@ -212,7 +206,7 @@ class _Categories:
 
 
 class _Numbers:
-    """A numerical distribution on a grid of at most `points` values; models see a number between 0 and 1."""
+    """A numerical distribution on a grid of at most `points` values; the input of models is a number from 0 to 1."""
 
     def __init__(self, distribution: IntDistribution | FloatDistribution, points: int) -> None:
         low, high, step = distribution.low, distribution.high, distribution.step
@@ -248,24 +242,24 @@ class _Numbers:
 
 
 class _Grid:
-    """What codes mean: a column for each parameter."""
+    """The parameters as columns of codes."""
 
     def __init__(self, space: Mapping[str, BaseDistribution], points: int) -> None:
         self._columns = {name: _column(distribution, points) for name, distribution in space.items()}
         self.cardinalities = tuple(column.size for column in self._columns.values())
 
     def values(self, row: IntArray) -> dict[str, Any]:
-        """Parameters of codes ``(d,)``."""
+        """The parameters of codes ``(d,)``."""
         columns = zip(self._columns.items(), row.tolist(), strict=True)
         return {name: column.value(code) for (name, column), code in columns}
 
     def row(self, params: Mapping[str, Any]) -> tuple[int, ...] | None:
-        """Codes of parameters; None where one is absent or out of range."""
+        """The codes of parameters; None where a parameter is absent or out of range."""
         codes = [column.code(params[name]) if name in params else None for name, column in self._columns.items()]
         return None if None in codes else tuple(code for code in codes if code is not None)
 
     def features(self, codes: IntArray) -> FloatArray:
-        """What models see of codes ``(n, d)``: ``(n, f)``."""
+        """The inputs of models ``(n, f)`` for codes ``(n, d)``."""
         columns = enumerate(self._columns.values())
         return np.concatenate([column.features(codes[:, k]) for k, column in columns], axis=1)
 
@@ -275,11 +269,11 @@ def _column(distribution: BaseDistribution, points: int) -> _Categories | _Numbe
         return _Categories(distribution)
     if isinstance(distribution, (IntDistribution, FloatDistribution)):
         return _Numbers(distribution, points)
-    raise HwnasError(f"LaMOOSampler knows no {type(distribution).__name__}; use categories, integers or floats")
+    raise HwnasError(f"LaMOOSampler cannot search a {type(distribution).__name__}; use categories, integers or floats")
 
 
 def _penalised(losses: FloatArray, share: FloatArray) -> FloatArray:
-    """Losses ``(n, m)``, those of trials that violate constraints by ``(n,)`` beyond the worst of all."""
+    """Losses ``(n, m)``, moved beyond the worst of all where trials violate constraints by the shares ``(n,)``."""
     span = np.ptp(losses, axis=0)
     beyond = losses.max(axis=0) + np.where(span > 0, span, 1.0) * share[:, None]
     return np.where(share[:, None] > 0, beyond, losses)

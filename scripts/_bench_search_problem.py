@@ -122,7 +122,7 @@ def load_benchmark(
     if reference is not None:
         notes.append(f"reference {reference} standard deviations from the mean: maximum {maximum * unit:.4f}")
     if cheap is not None:
-        problem = replace(problem, cheap=True)
+        problem = replace(problem, low_fidelity=True)
         notes.append(f"cheap evaluations: {cheap[0]}, each {cheap[1]:g} of a full one")
     found = Benchmark(problem, rows, table.archs, values, worst, best, maximum, everything, front, notes, unit=unit)
     return found if cheap is None else replace(found, cheap=table.column(cheap[0]), cheap_cost=cheap[1])
@@ -184,7 +184,7 @@ def _problem(
     ends = [{"worst": float(w), "best": float(b)} for w, b in zip(*bounds, strict=True)]
     objectives = [Objective(name, "max", **ends[k]) for k, name in enumerate(maximize)]
     for k, name in enumerate(minimize, start=len(maximize)):
-        objectives.append(Objective(name, "min", known=column(k), **ends[k]))
+        objectives.append(Objective(name, "min", cost_function=column(k), **ends[k]))
     domain = Domain(
         cards, lambda asked: grid[representative[_index(asked, cards)]], lambda c: features[_index(c, cards)]
     )

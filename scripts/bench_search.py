@@ -78,9 +78,9 @@ def _run(task: tuple[str, int, int, int, int, bool]) -> Run:
         spent += time.perf_counter() - start
         if not proposals:
             break
-        for proposal in proposals if proposals[0].cheap else proposals[: samples - len(rows)]:
+        for proposal in proposals if proposals[0].low_fidelity else proposals[: samples - len(rows)]:
             row = _benchmark.row(proposal.codes)
-            if proposal.cheap:
+            if proposal.low_fidelity:
                 assert _benchmark.cheap is not None
                 study.tell(proposal.number, {names[0]: float(_benchmark.cheap[row])})
                 cost += _benchmark.cheap_cost

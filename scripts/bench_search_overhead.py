@@ -38,7 +38,7 @@ def make_problem(objectives: int) -> tuple[Problem, np.ndarray]:
     def cost(k: int):  # type: ignore[no-untyped-def]
         return lambda codes: codes @ weights[k]
 
-    known = [Objective(f"cost{k}", "min", known=cost(k)) for k in range(1, objectives)]
+    known = [Objective(f"cost{k}", "min", cost_function=cost(k)) for k in range(1, objectives)]
     domain = Domain(cards, space.canonical_codes, space.features)
     return Problem(domain, (Objective("accuracy", "max"), *known)), weights
 

@@ -1,4 +1,4 @@
-"""Proposals from whatever trials there are, for loops that keep their own books."""
+"""Proposals from any trials, for loops that keep their own records."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ __all__ = ["Advisor"]
 
 
 class Advisor:
-    """Asks a strategy, given trials that anybody may have proposed; `Study` is for those that it proposed itself.
+    """Asks a strategy for proposals, given trials that anybody may have proposed.
+
+    A `Study` in contrast works with the trials that it proposed itself.
 
     Args:
-        problem: What is searched for.
+        problem: The problem.
         initial: Number of successful trials before which proposals are random; they fix the objectives' scales.
     """
 
@@ -30,13 +32,16 @@ class Advisor:
         self._candidates = Candidates(problem)
 
     def propose(self, strategy: Strategy, trials: Sequence[Trial], n: int, rng: np.random.Generator) -> IntArray:
-        """Up to `n` untried admissible rows (k, d), fewer where no more are left.
+        """Propose untried admissible architectures.
 
         Args:
-            strategy: Who proposes once there are enough trials.
-            trials: In the order in which they count; failed ones are only not proposed again.
-            n: How many to propose.
+            strategy: Proposes once there are enough trials.
+            trials: Finished trials, in the order in which they count. Failed ones are not proposed again.
+            n: Number of architectures wanted.
             rng: Random generator of this call.
+
+        Returns:
+            Codes ``(k, d)``, k <= n; fewer than `n` where no more are left.
         """
         first = set[int]()
         for place, trial in enumerate(trials):

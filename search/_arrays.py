@@ -14,13 +14,13 @@ _FEW = 64
 
 
 def row_keys(codes: IntArray) -> list[bytes]:
-    """Hashable keys of the rows of `codes` (n, d), equal exactly when the rows are."""
+    """Make hashable keys of the rows of `codes` ``(n, d)``; keys are equal exactly when the rows are."""
     rows = np.ascontiguousarray(codes, dtype=np.int64)
     return [row.tobytes() for row in rows]
 
 
 def unique_rows(codes: IntArray) -> IntArray:
-    """The distinct rows of `codes` (n, d), in the order in which each occurs first."""
+    """Find the distinct rows of `codes` ``(n, d)``, in the order of their first occurrences."""
     if len(codes) < 2:
         return codes
     if len(codes) <= _FEW:  # quicker than sorting them

@@ -1,4 +1,4 @@
-"""What opening a batch needs beside the strategy."""
+"""Helpers of a batch: one thread for linear algebra, random candidates where a suggestion is short."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ __all__ = ["fill", "single_threaded"]
 
 
 _limiter: tuple[int, Any] | None = None
-"""How many modules were loaded when the libraries of linear algebra were looked for, and what limits these."""
+"""Number of modules that were loaded when the libraries of linear algebra were searched, and their limiter."""
 
 
 def single_threaded() -> AbstractContextManager[object]:
-    """One thread for linear algebra: the order of its sums, and so a resumed study, must not depend on cores.
+    """Limit linear algebra to one thread.
 
-    Looking for the libraries takes longer than a random batch; they are looked for again where modules were loaded.
+    The order of its sums, and so a resumed study, must not depend on the number of cores. Searching for the libraries
+    takes longer than a random batch, so they are searched again only when modules were loaded since.
     """
     global _limiter
     if _limiter is None or _limiter[0] != len(sys.modules):
@@ -33,7 +34,14 @@ def single_threaded() -> AbstractContextManager[object]:
 
 
 def fill(context: Context, codes: IntArray, want: int, rng: np.random.Generator) -> IntArray:
-    """Fills a short suggestion up with random candidates."""
+    """Fill a short suggestion up with random candidates.
+
+    Args:
+        context: The study's view.
+        codes: The suggestion ``(k, d)``.
+        want: Number of rows wanted.
+        rng: Random generator of the batch.
+    """
     if len(codes) >= want:
         return codes
     seen = context.seen | set(row_keys(codes))

@@ -1,4 +1,4 @@
-"""Which architectures may be proposed: distinct canonical rows that keep every known constraint."""
+"""The architectures that may be proposed: distinct canonical rows that keep every computed constraint."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ __all__ = ["Candidates"]
 
 _DRAW_ROUNDS = 64
 _DRAW_SIZE = 512
-_CLIMB_SIZE = 128
-_CLIMB_STEPS = 200
+_WALKERS = 128
+_WALK_STEPS = 200
 
 
 class Candidates:
     """The admissible candidates of a problem.
 
-    Small domains are enumerated once (with encodings and known objectives cached); large ones are
+    Small domains are enumerated once (with encodings and computed objectives cached); large ones are
     sampled. Nothing here depends on the trials, so one instance serves a whole study.
+
+    Args:
+        problem: The problem.
+        limit: Largest size of a domain that is enumerated.
 
     Attributes:
         problem: The problem.
-        codes: Every admissible canonical row (n, d) of an enumerable domain; `None` for a large one.
+        codes: Every admissible canonical row ``(n, d)`` of an enumerable domain; `None` for a large one.
     """
 
     def __init__(self, problem: Problem, limit: int = ENUMERATION_LIMIT) -> None:
@@ -39,12 +43,12 @@ class Candidates:
 
     @cached_property
     def encodings(self) -> FloatArray:
-        """Encodings (n, f) of the enumerated rows."""
+        """Encodings ``(n, f)`` of the enumerated rows."""
         return self.problem.domain.encode(self._enumerated())
 
     @cached_property
-    def known(self) -> FloatArray:
-        """Natural known objective values (n, m) of the enumerated rows; NaN where expensive."""
+    def known_values(self) -> FloatArray:
+        """Natural computed objective values ``(n, m)`` of the enumerated rows; NaN where expensive."""
         return self.problem.known_values(self._enumerated())
 
     @cached_property
@@ -58,11 +62,19 @@ class Candidates:
         return self.codes
 
     def unseen(self, seen: Set[bytes]) -> BoolArray:
-        """Which of the enumerated rows are not in `seen` (n,)."""
+        """Mark the enumerated rows ``(n,)`` that are not in `seen`."""
         return np.fromiter((key not in seen for key in self.keys), dtype=bool, count=len(self.keys))
 
     def admit(self, codes: IntArray, *seen: Set[bytes]) -> IntArray:
-        """The canonical, distinct, admissible rows among `codes` (n, d) that no set has seen, in their order."""
+        """Select the rows that may be proposed.
+
+        Args:
+            codes: Rows ``(n, d)``, canonical or not.
+            seen: Sets of keys of rows that may not be proposed.
+
+        Returns:
+            The canonical, distinct, admissible rows ``(k, d)`` that are in no set, in their order.
+        """
         if len(codes) == 0:
             return codes
         rows = unique_rows(self.problem.domain.canonicalise(codes))
@@ -73,38 +85,47 @@ class Candidates:
         return admitted
 
     def random(self, n: int, seen: Set[bytes], rng: np.random.Generator) -> IntArray:
-        """Up to `n` random unseen candidates (k, d); fewer only when no more are left or to be found.
+        """Draw random unseen candidates.
 
-        Enumerable domains are drawn from without replacement. Large ones by rejection and, where
-        hardly anything is admissible, by climbing down the constraint violation.
+        Enumerable domains are drawn from without replacement; large ones by rejection and, where
+        hardly anything is admissible, by descending the constraint violation.
+
+        Args:
+            n: Number of candidates wanted.
+            seen: Keys of rows that may not be proposed.
+            rng: Random generator.
+
+        Returns:
+            Codes ``(k, d)``, k <= n; fewer than `n` where no more are left or could be reached.
         """
         if self.codes is not None:
             rows: IntArray = rng.permutation(np.flatnonzero(self.unseen(seen)))[:n]
             return self.codes[rows]
-        found = self._reject(n, seen, rng)
-        if len(found) < n:
-            found = self._climb(n, found, seen, rng)
-        return found[:n]
+        candidates = self._reject(n, seen, rng)
+        if len(candidates) < n:
+            candidates = self._descend(n, candidates, seen, rng)
+        return candidates[:n]
 
     def _reject(self, n: int, seen: Set[bytes], rng: np.random.Generator) -> IntArray:
+        """Draw uniform rows and keep those that may be proposed."""
         domain = self.problem.domain
-        found = np.empty((0, domain.dimension), dtype=np.int64)
+        candidates = np.empty((0, domain.dimension), dtype=np.int64)
         for _ in range(_DRAW_ROUNDS):
             drawn = domain.random(max(_DRAW_SIZE, n), rng)
             start, size = 0, 2 * n
-            while start < len(drawn) and len(found) < n:  # the first ones are enough as a rule
-                found = unique_rows(np.concatenate([found, self.admit(drawn[start : start + size], seen)]))
+            while start < len(drawn) and len(candidates) < n:  # usually the first rows are enough
+                candidates = unique_rows(np.concatenate([candidates, self.admit(drawn[start : start + size], seen)]))
                 start, size = start + size, 2 * size
-            if len(found) >= n:
+            if len(candidates) >= n:
                 break
-        return found
+        return candidates
 
-    def _climb(self, n: int, found: IntArray, seen: Set[bytes], rng: np.random.Generator) -> IntArray:
-        """Adds rows reached by mutations that never increase the constraint violation."""
+    def _descend(self, n: int, candidates: IntArray, seen: Set[bytes], rng: np.random.Generator) -> IntArray:
+        """Add candidates that are reached by mutations that never increase the constraint violation."""
         domain, problem = self.problem.domain, self.problem
-        walkers = domain.canonicalise(domain.random(_CLIMB_SIZE, rng))
+        walkers = domain.canonicalise(domain.random(_WALKERS, rng))
         excess = problem.violation(walkers)
-        for step in range(_CLIMB_STEPS):
+        for step in range(_WALK_STEPS):
             moved = domain.canonicalise(domain.mutate(walkers, rng, changes=1 + step % 2))
             new = problem.violation(moved)
             accept = new <= excess
@@ -112,7 +133,7 @@ class Candidates:
             excess = np.where(accept, new, excess)
             reached = walkers[excess == 0.0]
             if len(reached):
-                found = unique_rows(np.concatenate([found, self.admit(reached, seen)]))
-            if len(found) >= n:
+                candidates = unique_rows(np.concatenate([candidates, self.admit(reached, seen)]))
+            if len(candidates) >= n:
                 break
-        return found
+        return candidates

@@ -1,4 +1,4 @@
-"""What a strategy sees of a study: the finished trials of the earlier batches, and what may come next."""
+"""A strategy's view of a study: the finished trials of the earlier batches, and the candidates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MARGIN = 0.1
 
 @dataclass(frozen=True)
 class Normaliser:
-    """Maps natural objective values to a maximised scale on which `worst` is 0 and `best` is 1.
+    """Maps natural objective values to a maximised scale on which the worst value is 0 and the best is 1.
 
     Objectives with fixed constants have their reference at 0, exactly `worst`. The others are scaled by
     the range of the initial design (of all values so far while that has none; a range of zero counts as
@@ -30,11 +30,11 @@ class Normaliser:
     the front count although the initial design did not reach them.
 
     Attributes:
-        worst: Natural values (m,) that map to 0.
-        span: Natural `best - worst` (m,), negative for minimised objectives.
-        reference: Reference point (m,) on the maximised scale.
-        ceilings: Natural ceilings of the objectives, where they have one.
-        logs: Which objectives are compared by their logarithm (m,); `worst` and `span` are then of logarithms.
+        worst: Natural values ``(m,)`` that map to 0.
+        span: Natural difference between best and worst ``(m,)``, negative for minimised objectives.
+        reference: Reference point ``(m,)`` on the maximised scale.
+        ceilings: Natural ceilings of the objectives; `None` where an objective has none.
+        logs: Which objectives ``(m,)`` are compared by their logarithm; `worst` and `span` are then logarithms too.
     """
 
     worst: FloatArray
@@ -45,7 +45,12 @@ class Normaliser:
 
     @classmethod
     def fit(cls, problem: Problem, values: FloatArray) -> Normaliser:
-        """Takes the objectives' constants, and ranges from `values` (n, m), n >= 1, for the others."""
+        """Take the scale from the objectives' constants, and from the range of values where there are none.
+
+        Args:
+            problem: The problem.
+            values: Natural objective values ``(n, m)``, n >= 1.
+        """
         logs = np.array([objective.log for objective in problem.objectives])
         values = _axes(values, logs)
         worst, span, reference = [], [], []
@@ -66,17 +71,17 @@ class Normaliser:
         return cls(np.array(worst), np.array(span), np.array(reference), ceilings, logs)
 
     def cap(self, objective: int) -> float | None:
-        """Normalised ceiling of one objective; `None` where it has none."""
+        """Compute the normalised ceiling of the objective with index `objective`; `None` where it has none."""
         ceiling = self.ceilings[objective]
         return None if ceiling is None else float((ceiling - self.worst[objective]) / self.span[objective])
 
     def __call__(self, values: FloatArray) -> FloatArray:
-        """Natural values (n, m) on the maximised scale (n, m); NaN stays NaN."""
+        """Map natural values ``(n, m)`` to the maximised scale ``(n, m)``; NaN stays NaN."""
         return (_axes(values, self.logs) - self.worst) / self.span
 
 
 def _axes(values: FloatArray, logs: BoolArray) -> FloatArray:
-    """Natural values (n, m) with the logarithm taken of the columns in `logs` (m,)."""
+    """Copy natural values ``(n, m)`` with the logarithm taken of the columns in `logs` ``(m,)``."""
     if not logs.any():
         return values
     result = values.astype(np.float64)
@@ -90,14 +95,20 @@ class Context:
     Only trials of earlier batches are in it, so that what a strategy proposes is a function of (seed,
     batch, earlier batches) and not of the order in which a batch's results come in.
 
+    Args:
+        candidates: The architectures that may be proposed.
+        trials: Finished trials, by number.
+        batch_of: Index of the batch of each trial.
+        screen: Whether trials may break a computed constraint, since they were proposed for another problem.
+
     Attributes:
         problem: The problem.
-        candidates: What may be proposed.
-        batches: Index of the batch of each successful trial (n,), 0 for the initial design.
-        codes: Canonical rows (n, d) of the successful trials, read-only.
-        values: Their natural objective values (n, m), read-only.
-        seen: Row keys of every full trial, failed ones too.
-        seen_cheaply: Row keys of every cheap trial, failed ones too.
+        candidates: The architectures that may be proposed.
+        batches: Index of the batch of each successful trial ``(n,)``, 0 for the initial design.
+        codes: Canonical rows ``(n, d)`` of the successful trials, read-only.
+        values: Their natural objective values ``(n, m)``, read-only.
+        seen: Row keys of every full trial, including failed ones.
+        seen_low_fidelity: Row keys of every low-fidelity trial, including failed ones.
     """
 
     def __init__(
@@ -109,10 +120,15 @@ class Context:
 
     @classmethod
     def of(cls, candidates: Candidates, history: History) -> Context:
-        """The view over all of a history as it is now; what is added later is not in it."""
-        found = cls.__new__(cls)
-        found._look_at(candidates, history)
-        return found
+        """Make the view over a history as it is now; trials that are added later are not in it.
+
+        Args:
+            candidates: The architectures that may be proposed.
+            history: The finished trials.
+        """
+        context = cls.__new__(cls)
+        context._look_at(candidates, history)
+        return context
 
     def _look_at(self, candidates: Candidates, history: History) -> None:
         self.problem: Problem = candidates.problem
@@ -121,47 +137,48 @@ class Context:
         self.values: FloatArray = history.values
         self.batches: IntArray = history.batches
         self.seen: Keys = history.seen
-        self.seen_cheaply: Keys = history.seen_cheaply
+        self.seen_low_fidelity: Keys = history.seen_low_fidelity
         self._history = history
-        self._counts = [len(kind) for kind in (history.trials, history.successful, history.outside, history.cheap)]
+        kinds = (history.trials, history.successful, history.outside, history.low_fidelity)
+        self._counts = [len(kind) for kind in kinds]
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        """Every finished trial, failed and cheap ones too, by number."""
+        """Every finished trial by number, including failed and low-fidelity ones."""
         return tuple(self._history.trials[: self._counts[0]])
 
     @cached_property
     def successful(self) -> tuple[Trial, ...]:
-        """The full ones among them that have values and keep the constraints (n)."""
+        """The full trials that have values and keep the constraints (n)."""
         return tuple(self._history.successful[: self._counts[1]])
 
     @cached_property
     def outside(self) -> tuple[Trial, ...]:
-        """Full ones with values that break a known constraint: they were tried while the problem was another.
+        """The full trials with values that break a computed constraint: an earlier problem allowed them.
 
         Models may learn from them; no front or hypervolume counts them.
         """
         return tuple(self._history.outside[: self._counts[2]])
 
     @cached_property
-    def cheap_trials(self) -> tuple[Trial, ...]:
-        """The cheap trials that have values."""
-        return tuple(self._history.cheap[: self._counts[3]])
+    def low_fidelity_trials(self) -> tuple[Trial, ...]:
+        """The low-fidelity trials that have values."""
+        return tuple(self._history.low_fidelity[: self._counts[3]])
 
     @cached_property
     def normaliser(self) -> Normaliser:
-        """The scale of the objectives (needs a successful trial)."""
+        """The scale of the objectives; it needs a successful trial."""
         first = self.values[self.batches == 0]
         return Normaliser.fit(self.problem, first if len(first) else self.values)
 
     @cached_property
     def points(self) -> FloatArray:
-        """Normalised, maximised objective values (n, m) of the successful trials."""
+        """Normalised, maximised objective values ``(n, m)`` of the successful trials."""
         return self.normaliser(self.values)
 
     @property
     def reference(self) -> FloatArray:
-        """Reference point (m,) of the hypervolume, on the normalised scale."""
+        """Reference point ``(m,)`` of the hypervolume, on the normalised scale."""
         return self.normaliser.reference
 
     @cached_property
@@ -171,29 +188,29 @@ class Context:
 
     @cached_property
     def archive(self) -> BoolArray:
-        """Which successful trials are on the Pareto front (n,)."""
+        """Which successful trials ``(n,)`` are on the Pareto front."""
         return nondominated(self.points)
 
     @cached_property
     def encodings(self) -> FloatArray:
-        """Model encodings (n, f) of the successful trials."""
+        """Model encodings ``(n, f)`` of the successful trials."""
         return self.problem.domain.encode(self.codes)
 
     @cached_property
     def unseen(self) -> IntArray | None:
-        """Indices into `candidates.codes` of the rows not yet tried; `None` for a large domain."""
+        """Indices into `candidates.codes` of the untried rows; `None` for a large domain."""
         if self.candidates.codes is None:
             return None
         return np.flatnonzero(self.candidates.unseen(self.seen))
 
     def admit(self, codes: IntArray) -> IntArray:
-        """The canonical, distinct, admissible, untried rows among `codes` (n, d), in their order."""
+        """Select the canonical, distinct, admissible, untried rows among `codes` ``(n, d)``, in their order."""
         return self.candidates.admit(codes, self.seen)
 
-    def admit_cheaply(self, codes: IntArray) -> IntArray:
-        """As `admit`, without the rows that were tried cheaply."""
-        return self.candidates.admit(codes, self.seen, self.seen_cheaply)
+    def admit_low_fidelity(self, codes: IntArray) -> IntArray:
+        """Select the rows that `admit` keeps, without those that were tried at low fidelity."""
+        return self.candidates.admit(codes, self.seen, self.seen_low_fidelity)
 
     def random(self, n: int, rng: np.random.Generator) -> IntArray:
-        """Up to `n` random untried candidates (k, d)."""
+        """Draw up to `n` random untried candidates ``(k, d)``."""
         return self.candidates.random(n, self.seen, rng)

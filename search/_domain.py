@@ -22,11 +22,14 @@ class Domain:
     """A finite product of categorical choices; an architecture is one row of integer codes.
 
     Attributes:
-        cardinalities: Number of values of each choice; a code lies in `range(cardinality)`.
-        canonical: Maps rows (n, d) to the representatives (n, d) of their isomorphism classes,
-            vectorised and idempotent. `None`: every row stands for itself.
-        features: Maps canonical rows (n, d) to real features (n, f) that describe the architecture
+        cardinalities: Number of values of each choice; a code lies in ``range(cardinality)``.
+        canonical: Maps rows ``(n, d)`` to the representatives ``(n, d)`` of their isomorphism classes,
+            vectorised and idempotent. `None`: every row represents itself.
+        features: Maps canonical rows ``(n, d)`` to real features ``(n, f)`` that describe the architecture
             better than its codes do (counts of operator paths, say). `None`: one-hot codes are used.
+
+    Raises:
+        ProblemError: When there is no choice or a cardinality is not a positive integer.
     """
 
     cardinalities: tuple[int, ...]
@@ -47,37 +50,42 @@ class Domain:
 
     @property
     def size(self) -> int:
-        """Number of code rows (isomorphic ones counted apart), an exact integer of any size."""
+        """Number of code rows (isomorphic ones counted separately), an exact integer of any size."""
         return math.prod(self.cardinalities)
 
     def check(self, codes: IntArray) -> IntArray:
-        """Returns `codes` as an integer array (n, d).
+        """Check codes; return them as an integer array ``(n, d)``.
+
+        Args:
+            codes: Rows ``(n, d)``.
 
         Raises:
-            ProblemError: When the shape does not fit or a code is out of its range.
+            ProblemError: When the shape is wrong or a code is out of range.
         """
         rows = np.asarray(codes, dtype=np.int64)
         if rows.ndim != 2 or rows.shape[1] != self.dimension:
             raise ProblemError(f"codes must have shape (n, {self.dimension}), got {rows.shape}")
         if rows.size and (rows.min() < 0 or bool((rows >= np.asarray(self.cardinalities)).any())):
-            raise ProblemError("a code is out of the range of its choice")
+            row, choice = np.argwhere((rows < 0) | (rows >= np.asarray(self.cardinalities)))[0]
+            last = self.cardinalities[choice] - 1
+            raise ProblemError(f"codes of choice {choice} must be 0-{last}, got {rows[row, choice]} in row {row}")
         return rows
 
     def canonicalise(self, codes: IntArray) -> IntArray:
-        """The canonical representatives (n, d) of the rows `codes` (n, d)."""
+        """Map rows `codes` ``(n, d)`` to their canonical representatives ``(n, d)``."""
         if self.canonical is None or len(codes) == 0:
             return codes
         return np.asarray(self.canonical(codes), dtype=np.int64)
 
     def one_hot(self, codes: IntArray) -> FloatArray:
-        """One-hot encoding (n, sum of cardinalities) of `codes` (n, d)."""
+        """Encode `codes` ``(n, d)`` as one-hot rows ``(n, h)``, h the sum of the cardinalities."""
         offsets = np.concatenate([[0], np.cumsum(self.cardinalities)[:-1]])
         hot = np.zeros((len(codes), sum(self.cardinalities)))
         np.put_along_axis(hot, codes + offsets, 1.0, axis=1)
         return hot
 
     def encode(self, codes: IntArray) -> FloatArray:
-        """What models see: `features` (n, f) where the domain has them, one-hot codes otherwise."""
+        """Encode canonical rows ``(n, d)`` for models, ``(n, f)``: by `features`, or else one-hot."""
         if self.features is None:
             return self.one_hot(codes)
         if len(codes) == 0:
@@ -86,11 +94,11 @@ class Domain:
         return np.asarray(self.features(codes), dtype=np.float64)
 
     def random(self, n: int, rng: np.random.Generator) -> IntArray:
-        """`n` uniformly random rows (n, d), with replacement and not canonicalised."""
+        """Draw `n` uniformly random rows ``(n, d)``, with replacement and not canonicalised."""
         return rng.integers(0, np.asarray(self.cardinalities), size=(n, self.dimension), dtype=np.int64)
 
     def neighbours(self, code: IntArray) -> IntArray:
-        """All rows (k, d) that differ from the row `code` (d,) in exactly one choice."""
+        """List all rows ``(k, d)`` that differ from the row `code` ``(d,)`` in exactly one choice."""
         rows = np.repeat(code[None, :], sum(self.cardinalities), axis=0)
         choice = np.repeat(np.arange(self.dimension), self.cardinalities)
         value = np.concatenate([np.arange(c) for c in self.cardinalities])
@@ -99,9 +107,17 @@ class Domain:
         return different
 
     def mutate(self, codes: IntArray, rng: np.random.Generator, changes: int = 1) -> IntArray:
-        """Copies of `codes` (n, d), each with up to `changes` choices set to a different random value.
+        """Copy rows and set up to `changes` choices of each to a different random value.
 
-        Choices with a single value are left alone.
+        Choices with a single value stay as they are.
+
+        Args:
+            codes: Rows ``(n, d)``.
+            rng: Random generator.
+            changes: Number of times that a choice is drawn and changed.
+
+        Returns:
+            The mutated rows ``(n, d)``.
         """
         mutated = codes.copy()
         free = np.flatnonzero(np.asarray(self.cardinalities) > 1)
@@ -116,12 +132,15 @@ class Domain:
         return mutated
 
     def enumerate(self, limit: int = ENUMERATION_LIMIT) -> IntArray:
-        """Every distinct canonical row (n, d), in lexicographic order of first occurrence.
+        """List every distinct canonical row ``(n, d)``, in lexicographic order of first occurrence.
+
+        Args:
+            limit: Largest size of a domain that is enumerated.
 
         Raises:
             ProblemError: When the domain has more than `limit` rows.
         """
         if self.size > limit:
-            raise ProblemError(f"a domain of {self.size} rows is not enumerated (limit {limit})")
+            raise ProblemError(f"a domain of {self.size} rows is too large to enumerate; the limit is {limit}")
         grid = np.indices(self.cardinalities, dtype=np.int64).reshape(self.dimension, -1).T
         return unique_rows(self.canonicalise(np.ascontiguousarray(grid)))

@@ -1,4 +1,4 @@
-"""Errors of the search package: each message is one line that says what, where and what to do."""
+"""Errors of the search package. Each message is one line: what is wrong, where, and what to do."""
 
 __all__ = ["ProblemError", "RestoreError", "SearchError", "TellError"]
 
@@ -12,8 +12,8 @@ class ProblemError(SearchError):
 
 
 class TellError(SearchError):
-    """A result was told that does not belong to a proposal in flight."""
+    """A result that does not belong to a proposal in flight."""
 
 
 class RestoreError(SearchError):
-    """Journalled trials are not what this seed, strategy and problem would have proposed."""
+    """Trials of a journal that this seed, strategy and problem would not have proposed."""

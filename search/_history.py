@@ -1,4 +1,4 @@
-"""Finished trials as arrays that only grow; a context looks at their beginning, so none is made anew each batch."""
+"""Finished trials as arrays that only grow. A context reads their beginning, so no array is copied for a batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ _ROOM = 64
 
 
 class Keys(Set[bytes]):
-    """The first `count` entries of an ordered collection of row keys: entries that come later are not in it."""
+    """The first `count` entries of an ordered collection of row keys.
+
+    Args:
+        places: Place of each key in the collection, in their order; it may grow later.
+        count: Number of entries.
+    """
 
     def __init__(self, places: dict[bytes, int], count: int) -> None:
         self._places, self._count = places, count
@@ -35,24 +40,24 @@ class Keys(Set[bytes]):
 
     @classmethod
     def _from_iterable(cls, keys: Iterator[bytes]) -> frozenset[bytes]:  # type: ignore[override]
-        """What ``|`` and ``&`` give."""
+        """Make the result of ``|`` and ``&``."""
         return frozenset(keys)
 
 
 class History:
-    """Trials in the order of their numbers, with what a context says of them.
+    """Trials in the order of their numbers, with the arrays that contexts show.
 
-    Adding a batch costs what the batch costs, however many there were before.
+    The time to add a batch does not depend on the number of earlier trials.
 
     Args:
-        problem: What is searched for.
-        screen: Whether trials may break a known constraint, since they were proposed for another problem.
+        problem: The problem.
+        screen: Whether trials may break a computed constraint, since they were proposed for another problem.
 
     Attributes:
         trials: Every finished trial.
-        successful: The full ones with values that keep the constraints.
-        outside: The full ones with values that break a known constraint.
-        cheap: The cheap ones with values.
+        successful: The full trials with values that keep the constraints.
+        outside: The full trials with values that break a computed constraint.
+        low_fidelity: The low-fidelity trials with values.
     """
 
     def __init__(self, problem: Problem, screen: bool) -> None:
@@ -60,23 +65,28 @@ class History:
         self.trials: list[Trial] = []
         self.successful: list[Trial] = []
         self.outside: list[Trial] = []
-        self.cheap: list[Trial] = []
+        self.low_fidelity: list[Trial] = []
         self._codes = _Rows(np.empty((_ROOM, problem.domain.dimension), dtype=np.int64))
         self._values = _Rows(np.empty((_ROOM, len(problem.objectives)), dtype=np.float64))
         self._batches = _Rows(np.empty(_ROOM, dtype=np.int64))
         self._seen: dict[bytes, int] = {}
-        self._seen_cheaply: dict[bytes, int] = {}
+        self._seen_low_fidelity: dict[bytes, int] = {}
 
     def add(self, trials: Sequence[Trial], batches: Sequence[int]) -> None:
-        """Takes in trials with greater numbers than those before, and the index of each one's batch."""
+        """Add trials.
+
+        Args:
+            trials: Trials with greater numbers than those before.
+            batches: Index of the batch of each trial.
+        """
         self.trials += trials
-        for places, cheap in ((self._seen, False), (self._seen_cheaply, True)):
-            rows = [trial.codes for trial in trials if trial.cheap == cheap]
+        for places, low_fidelity in ((self._seen, False), (self._seen_low_fidelity, True)):
+            rows = [trial.codes for trial in trials if trial.low_fidelity == low_fidelity]
             if rows:
                 for key in row_keys(np.array(rows, dtype=np.int64)):
                     places.setdefault(key, len(places))
-        self.cheap += [trial for trial in trials if trial.cheap and trial.ok]
-        good = [i for i, t in enumerate(trials) if t.ok and not t.cheap and self._problem.feasible(t.values)]
+        self.low_fidelity += [trial for trial in trials if trial.low_fidelity and trial.ok]
+        good = [i for i, t in enumerate(trials) if t.ok and not t.low_fidelity and self._problem.feasible(t.values)]
         if self._screen and good:
             inside = self._problem.admissible(np.array([trials[i].codes for i in good], dtype=np.int64))
             self.outside += [trials[i] for i, keep in zip(good, inside, strict=True) if not keep]
@@ -91,37 +101,38 @@ class History:
 
     @property
     def codes(self) -> IntArray:
-        """Canonical rows (n, d) of the successful trials."""
+        """Canonical rows ``(n, d)`` of the successful trials."""
         return self._codes.view()
 
     @property
     def values(self) -> FloatArray:
-        """Their natural objective values (n, m)."""
+        """Natural objective values ``(n, m)`` of the successful trials."""
         return self._values.view()
 
     @property
     def batches(self) -> IntArray:
-        """Index of the batch of each of them (n,)."""
+        """Index of the batch of each successful trial ``(n,)``."""
         return self._batches.view()
 
     @property
     def seen(self) -> Keys:
-        """Row keys of every full trial so far, failed ones too."""
+        """Row keys of every full trial so far, including failed ones."""
         return Keys(self._seen, len(self._seen))
 
     @property
-    def seen_cheaply(self) -> Keys:
-        """Row keys of every cheap trial so far, failed ones too."""
-        return Keys(self._seen_cheaply, len(self._seen_cheaply))
+    def seen_low_fidelity(self) -> Keys:
+        """Row keys of every low-fidelity trial so far, including failed ones."""
+        return Keys(self._seen_low_fidelity, len(self._seen_low_fidelity))
 
 
 class _Rows:
-    """An array with room at its end; a view of it is never written to again."""
+    """An array with spare rows at its end. Rows that a view shows are never written again."""
 
     def __init__(self, room: NDArray[Any]) -> None:
         self._room, self._count = room, 0
 
     def add(self, rows: NDArray[Any]) -> None:
+        """Append rows; the array doubles where they do not fit."""
         count = self._count + len(rows)
         if count > len(self._room):
             room = np.empty((max(count, 2 * len(self._room)), *self._room.shape[1:]), dtype=self._room.dtype)
@@ -131,6 +142,7 @@ class _Rows:
         self._count = count
 
     def view(self) -> NDArray[Any]:
-        found = self._room[: self._count]
-        found.flags.writeable = False
-        return found
+        """Show the rows so far, read-only."""
+        rows = self._room[: self._count]
+        rows.flags.writeable = False
+        return rows

@@ -1,15 +1,19 @@
-"""Looking into a study from outside."""
+"""The partition behind a study, for reports."""
 
 from __future__ import annotations
 
 from search._study import Study
 from search.lamoo import LaMOO, Partition
-from search.strategies import Rehearsal
+from search.strategies import LowFidelityFirst
 
 __all__ = ["partition_of"]
 
 
 def partition_of(study: Study) -> Partition | None:
-    """LaMOO's partition as the study's next batch would find it; `None` where another strategy searches."""
-    strategy = study.strategy.strategy if isinstance(study.strategy, Rehearsal) else study.strategy
+    """Grow LaMOO's partition as the study's next batch would; `None` where another strategy searches.
+
+    Args:
+        study: The study, with at least one successful trial.
+    """
+    strategy = study.strategy.strategy if isinstance(study.strategy, LowFidelityFirst) else study.strategy
     return strategy.partition(study.context()) if isinstance(strategy, LaMOO) else None

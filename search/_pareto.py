@@ -1,4 +1,4 @@
-"""Pareto and hypervolume arithmetic. Every objective is maximised here; negate what is minimised."""
+"""Pareto dominance and hypervolume. Every objective is maximised here; negate those to minimise."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ _BLOCK = 128
 
 
 def dominance_numbers(points: FloatArray) -> FloatArray:
-    """How many of the points dominate each point, o(x) of LaMOO (arXiv 2110.03173, section 3.1).
+    """Count the points that dominate each point: o(x) of LaMOO (arXiv 2110.03173, section 3.1).
 
     A point dominates another when it is no worse in every objective and better in at least one, so
     equal points do not dominate each other.
 
     Args:
-        points: Finite objective values (n, m), maximised.
+        points: Finite objective values ``(n, m)``, maximised.
 
     Returns:
-        Counts (n,) as floats; 0 for exactly the non-dominated points.
+        Counts ``(n,)`` as floats; 0 for exactly the non-dominated points.
     """
     n, m = points.shape
     counts = np.zeros(n)
     step = max(1, _CHUNK_CELLS // max(1, n))
     for start in range(0, n, step):
         block = points[start : start + step]
+        # Point i dominates point j of the block when no_worse[i, j] in all objectives and better[i, j] in one.
         no_worse = np.ones((n, len(block)), dtype=bool)
         better = np.zeros((n, len(block)), dtype=bool)
         for k in range(m):
@@ -40,10 +41,16 @@ def dominance_numbers(points: FloatArray) -> FloatArray:
 
 
 def nondominated(points: FloatArray) -> BoolArray:
-    """Which of the points (n, m), maximised, no other point dominates; equal points are all kept.
+    """Find the points that no other point dominates; equal points are all kept.
 
-    A point comes after all that dominate it in descending lexicographic order, so each is compared with the front of
-    those before it alone: exact, and no n x n comparison.
+    In descending lexicographic order a point comes after all that dominate it, and dominance is transitive. So it is
+    enough to compare each point with the front of those before it: this is exact and needs no n x n comparison.
+
+    Args:
+        points: Finite objective values ``(n, m)``, maximised.
+
+    Returns:
+        Which points ``(n,)`` are non-dominated.
     """
     order = np.lexsort(-points.T[::-1])
     ranked = points[order]
@@ -54,20 +61,23 @@ def nondominated(points: FloatArray) -> BoolArray:
 
 
 def _kept_2d(ranked: FloatArray) -> BoolArray:
-    """Two objectives: kept is what is highest among its equals in the first, and above all before these."""
+    """Keep, for two objectives, the points that are highest among their equals in the first and above all before."""
     first, second = ranked.T
     if not len(first):
         return np.empty(0, dtype=bool)
+    # Groups of points with the same first objective: start of each group, and group of each point.
     starts = np.flatnonzero(np.diff(first, prepend=np.inf))
     group = np.cumsum(np.bincount(starts, minlength=len(first))) - 1
+    # Largest second objective among all points with a larger first objective, -inf for the first group.
     highest = np.maximum.accumulate(second)
     before = np.concatenate([[-np.inf], highest[starts[1:] - 1]])
+    # In a group the second objective descends, so its first point is the highest.
     kept: BoolArray = (second == second[starts][group]) & (second > before[group])
     return kept
 
 
 def _kept(ranked: FloatArray) -> BoolArray:
-    """Any number of objectives: against the front so far, a block at a time."""
+    """Compare, for any number of objectives, with the front so far, a block at a time."""
     keep = np.ones(len(ranked), dtype=bool)
     front = ranked[:0]
     for start in range(0, len(ranked), _BLOCK):
@@ -75,6 +85,7 @@ def _kept(ranked: FloatArray) -> BoolArray:
         rivals = np.concatenate([front, block])
         no_worse = (rivals[:, None] >= block).all(axis=2)
         better = (rivals[:, None] > block).any(axis=2)
+        # Points of the block are rivals of each other too; a dominated rival changes nothing (transitivity).
         here = ~(no_worse & better).any(axis=0)
         keep[start : start + _BLOCK] = here
         front = np.concatenate([front, block[here]])
@@ -82,16 +93,17 @@ def _kept(ranked: FloatArray) -> BoolArray:
 
 
 def hypervolume(points: FloatArray, reference: FloatArray) -> float:
-    """Volume that the points dominate above the reference point, all objectives maximised.
+    """Compute the volume that the points dominate above the reference point, all objectives maximised.
 
-    Points that are not better than the reference in every objective add nothing.
+    Points that are not better than the reference in every objective add nothing. One and two objectives have closed
+    forms; more are computed exactly by moocore.
 
     Args:
-        points: Objective values (n, m); n may be 0.
-        reference: The reference point (m,).
+        points: Objective values ``(n, m)``; n may be 0.
+        reference: The reference point ``(m,)``.
 
     Returns:
-        The dominated volume, 0.0 for no points. Exact for any m (computed by moocore).
+        The dominated volume, 0.0 for no points.
     """
     above = points[(points > reference).all(axis=1)]
     if len(above) == 0:
@@ -106,8 +118,10 @@ def hypervolume(points: FloatArray, reference: FloatArray) -> float:
 
 
 def _hypervolume_2d(above: FloatArray, reference: FloatArray) -> float:
-    """Sweep over the first objective: exact, and quicker than a call into a library for small sets."""
+    """Sweep over the first objective: exact, and faster than a call into a library for small sets."""
+    # From the largest first objective down, points raise the height h_i = max(y_1, ..., y_i).
     rows = above[np.lexsort((-above[:, 1], -above[:, 0]))]
     height = np.maximum.accumulate(rows[:, 1])
+    # Point i adds the rectangle of width x_i - r_x and height h_i - h_(i-1), with h_0 = r_y.
     gain = np.diff(height, prepend=reference[1])
     return float(np.sum(gain * (rows[:, 0] - reference[0])))

@@ -1,4 +1,4 @@
-"""What is searched for: typed objectives, constraints and the domain they live on."""
+"""The problem of a search: its domain, objectives and constraints."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from search._arrays import BoolArray, FloatArray, IntArray
 from search._domain import Domain
 from search._errors import ProblemError
 
-__all__ = ["Constraint", "Objective", "Problem"]
+__all__ = ["Constraint", "CostFunction", "Objective", "Problem"]
 
-Known = Callable[[IntArray], FloatArray]
+CostFunction = Callable[[IntArray], FloatArray]
+"""Maps canonical rows ``(n, d)`` to values ``(n,)`` without evaluating an architecture."""
 
 
 @dataclass(frozen=True)
@@ -25,20 +26,23 @@ class Objective:
     Attributes:
         name: Key of the objective in the values of a trial.
         direction: `"max"` or `"min"`.
-        known: Computes the objective of canonical rows (n, d) -> (n,) without evaluating them
-            (a latency from a table, say). `None`: the objective is expensive and must be told.
+        cost_function: Computes the objective of canonical rows, ``(n, d)`` to ``(n,)``, without evaluating them
+            (a latency from a table, say). `None`: the objective is expensive; each trial's value is told.
         worst: Natural value that normalises to 0 and is the reference of the hypervolume;
             `None`: see `Normaliser`.
         best: Natural value that normalises to 1; `None`: see `Normaliser`.
-        ceiling: A natural value that the objective cannot pass (1 for an accuracy); models of an expensive
-            objective then promise nothing beyond it. `None`: unknown.
-        log: Normalise the logarithm, so that equal ratios are worth the same: for a known, positive cost that
-            spans orders of magnitude.
+        ceiling: A natural value that the objective cannot exceed (1 for an accuracy); models of an expensive
+            objective then predict nothing beyond it. `None`: unknown.
+        log: Normalise the logarithm, so that equal ratios are worth the same: for a positive cost with a cost function
+            that spans orders of magnitude.
+
+    Raises:
+        ProblemError: When the direction is unknown, the bounds do not fit together, or `log` cannot be taken.
     """
 
     name: str
     direction: Literal["max", "min"]
-    known: Known | None = None
+    cost_function: CostFunction | None = None
     worst: float | None = None
     best: float | None = None
     ceiling: float | None = None
@@ -46,19 +50,20 @@ class Objective:
 
     def __post_init__(self) -> None:
         if self.direction not in ("max", "min"):
-            raise ProblemError(f"objective {self.name!r}: direction must be 'max' or 'min'")
-        if self.log and (self.known is None or min(self.worst or 1.0, self.best or 1.0) <= 0):
-            raise ProblemError(f"objective {self.name!r}: log is for known objectives with positive values")
+            raise ProblemError(f"objective {self.name!r}: direction must be 'max' or 'min', got {self.direction!r}")
+        if self.log and (self.cost_function is None or min(self.worst or 1.0, self.best or 1.0) <= 0):
+            raise ProblemError(f"objective {self.name!r}: log needs a cost function with positive values")
         if (self.worst is None) != (self.best is None):
             raise ProblemError(f"objective {self.name!r}: give both worst and best, or neither")
         if self.worst is not None and self.best is not None:
             spread = (self.best - self.worst) * (1 if self.direction == "max" else -1)
             if not (math.isfinite(spread) and spread > 0):
-                raise ProblemError(f"objective {self.name!r}: best must be better than worst")
+                ends = f"worst={self.worst:g} and best={self.best:g}"
+                raise ProblemError(f"objective {self.name!r}: best must be better than worst, got {ends}")
 
     @property
     def sign(self) -> float:
-        """+1 when the objective is maximised, -1 when it is minimised."""
+        """The factor that turns the objective into one to maximise: +1 or -1."""
         return 1.0 if self.direction == "max" else -1.0
 
 
@@ -67,15 +72,15 @@ class Constraint:
     """An upper bound on a quantity.
 
     Attributes:
-        name: Its name; the key under which an expensive constraint's value is told.
-        known: Computes the quantity of canonical rows (n, d) -> (n,): rows above the bound, or with NaN,
-            are never proposed. `None`: the quantity is measured with each trial and told with its
+        name: Name of the quantity; a measured quantity is told under this name.
+        cost_function: Computes the quantity of canonical rows, ``(n, d)`` to ``(n,)``: rows above the bound, or with
+            NaN, are never proposed. `None`: the quantity is measured with each trial and told with its
             objectives; trials above the bound are kept, but no front, model or hypervolume counts them.
         upper: The bound; values up to and including it are feasible.
     """
 
     name: str
-    known: Known | None
+    cost_function: CostFunction | None
     upper: float
 
 
@@ -85,13 +90,13 @@ class Problem:
 
     Attributes:
         domain: The architectures.
-        objectives: What is maximised and minimised.
-        constraints: What must hold.
-        anchors: Rows that the initial design begins with (as far as they are admissible): the extremes of a
-            known cost, say, which random samples of a large domain never come near.
-        cheap: Whether there is a cheap stand-in for a full evaluation: fewer epochs, a supernet instead of a training
-            of its own. It tells the expensive objectives too, in the same direction, but wrongly: cheap trials inform
-            models and count for no front or hypervolume.
+        objectives: The objectives, maximised and minimised.
+        constraints: The constraints.
+        anchors: Rows that the initial design begins with, as far as they are admissible: the extremes of a
+            cost, say, which random samples of a large domain never come near.
+        low_fidelity: Whether architectures can be evaluated at low fidelity: with fewer epochs, or with a supernet
+            instead of a training of their own. Such an evaluation estimates the expensive objectives, in the same
+            direction; its trials inform models and count for no front or hypervolume.
 
     Raises:
         ProblemError: When there is no objective or a name occurs twice.
@@ -101,7 +106,7 @@ class Problem:
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
     anchors: tuple[tuple[int, ...], ...] = ()
-    cheap: bool = False
+    low_fidelity: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objectives", tuple(self.objectives))
@@ -114,53 +119,60 @@ class Problem:
 
     @property
     def signs(self) -> FloatArray:
-        """+1 or -1 for each objective (m,): multiplies natural values into maximisation."""
+        """The `Objective.sign` of each objective ``(m,)``."""
         return np.array([o.sign for o in self.objectives])
 
     @property
     def expensive(self) -> tuple[int, ...]:
-        """Indices of the objectives that must be evaluated."""
-        return tuple(i for i, o in enumerate(self.objectives) if o.known is None)
+        """Indices of the objectives without a cost function."""
+        return tuple(i for i, o in enumerate(self.objectives) if o.cost_function is None)
 
     @property
     def measured(self) -> tuple[Constraint, ...]:
-        """The expensive constraints."""
-        return tuple(c for c in self.constraints if c.known is None)
+        """The constraints without a cost function."""
+        return tuple(c for c in self.constraints if c.cost_function is None)
 
     def feasible(self, values: Mapping[str, float]) -> bool:
-        """Whether a trial's values keep every expensive constraint."""
+        """Check whether a trial's values keep every measured constraint."""
         return all(values[c.name] <= c.upper for c in self.measured)
 
     def known_values(self, codes: IntArray) -> FloatArray:
-        """Natural values (n, m) of canonical rows (n, d); NaN in the columns of expensive objectives."""
+        """Compute natural values ``(n, m)`` of canonical rows ``(n, d)``; NaN for expensive objectives."""
         values = np.full((len(codes), len(self.objectives)), np.nan)
         if len(codes):
             for i, objective in enumerate(self.objectives):
-                if objective.known is not None:
-                    values[:, i] = objective.known(codes)
+                if objective.cost_function is not None:
+                    values[:, i] = objective.cost_function(codes)
         return values
 
     def violation(self, codes: IntArray) -> FloatArray:
-        """Summed relative excess (n,) over the known constraints' bounds; 0 where all hold, inf for NaN."""
+        """Sum the relative excesses over the bounds of constraints with a cost function.
+
+        Args:
+            codes: Canonical rows ``(n, d)``.
+
+        Returns:
+            Sums ``(n,)``: 0 where all constraints hold, inf where a value is NaN.
+        """
         total = np.zeros(len(codes))
         if len(codes):
             for constraint in self.constraints:
-                if constraint.known is None:
+                if constraint.cost_function is None:
                     continue
-                excess = np.asarray(constraint.known(codes), dtype=np.float64) - constraint.upper
+                excess = np.asarray(constraint.cost_function(codes), dtype=np.float64) - constraint.upper
                 scale = abs(constraint.upper) or 1.0
                 total += np.where(np.isnan(excess), np.inf, np.maximum(excess, 0.0) / scale)
         return total
 
     def admissible(self, codes: IntArray) -> BoolArray:
-        """Which canonical rows (n, d) keep every known constraint and have finite known objectives (n,)."""
+        """Mark the canonical rows ``(n, d)`` with finite costs that keep every computed constraint ``(n,)``."""
         allowed: BoolArray = self.violation(codes) == 0.0
-        known = [i for i, o in enumerate(self.objectives) if o.known is not None]
-        if known and len(codes):
-            allowed &= np.isfinite(self.known_values(codes)[:, known]).all(axis=1)
+        priced = [i for i, o in enumerate(self.objectives) if o.cost_function is not None]
+        if priced and len(codes):
+            allowed &= np.isfinite(self.known_values(codes)[:, priced]).all(axis=1)
         return allowed
 
-    def describe_known(self, code: IntArray) -> Mapping[str, float]:
-        """The known objectives of one canonical row (d,), by name."""
+    def named_known_values(self, code: IntArray) -> Mapping[str, float]:
+        """Compute the objectives with a cost function for one canonical row ``(d,)``, by name."""
         row = self.known_values(code[None, :])[0]
-        return {o.name: float(v) for o, v in zip(self.objectives, row, strict=True) if o.known is not None}
+        return {o.name: float(v) for o, v in zip(self.objectives, row, strict=True) if o.cost_function is not None}

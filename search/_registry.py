@@ -1,95 +1,124 @@
-"""Strategies by name; a new one is one line here."""
+"""Strategies by name. The registry follows from the classes: a new strategy is one file in `search/strategies`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.util import find_spec
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 
+import search.lamoo
+import search.strategies
 from search._errors import SearchError
-from search.lamoo import CMASampler, EHVISampler, LaMOO, MutationSampler, RandomSampler, TreeSettings
-from search.models import GaussianProcess, Model
-from search.strategies import (
-    MOEAD,
-    NSGA2,
-    NSGA3,
-    TPE,
-    CategoricalCMA,
-    EHVILearned,
-    EHVISearch,
-    OptunaNSGA2,
-    ParetoLocalSearch,
-    QLogNEHVI,
-    RandomSearch,
-    Rehearsal,
-    Strategy,
-)
+from search._options import OptionValue, StrategyOption, check_options, parse_options
+from search._packages import require_package
+from search.strategies import NamedStrategy, Strategy
 
-__all__ = ["STRATEGIES", "make_strategy"]
-
-_FAITHFUL = TreeSettings(exploration=0.1, min_split=10, kernel="poly", penalty=1.0, selection="leaf")
-
-_HEDGE = 0.4
-"""Share of the default's proposals from outside the region: two in a batch of five."""
-
-_RELEVANCE = 0.3
+__all__ = [
+    "STRATEGIES",
+    "STRATEGY_VARIANTS",
+    "make_strategy",
+    "parse_strategy_options",
+    "strategy_names",
+    "strategy_options",
+]
 
 
-def _model() -> Model:
-    """The default model: one length scale for each feature, tied together by a weak prior."""
-    return GaussianProcess("encodings", relevance=_RELEVANCE)
+def _strategy_classes() -> dict[str, type[NamedStrategy]]:
+    """Find every `NamedStrategy` with a name of its own: LaMOO first, the others in the order of their modules."""
+    classes: dict[str, type[NamedStrategy]] = {}
+    for package in (search.lamoo, search.strategies):
+        for info in iter_modules(package.__path__, f"{package.__name__}."):
+            for member in vars(import_module(info.name)).values():
+                own = isinstance(member, type) and member.__module__ == info.name and issubclass(member, NamedStrategy)
+                if own and "name" in vars(member):
+                    classes[member.name] = member
+    return classes
 
 
-def _lamoo() -> LaMOO:
-    """The default strategy."""
-    return LaMOO(EHVISampler(_model(), hedge=_HEDGE), name="lamoo")
+_CLASSES = _strategy_classes()
 
+STRATEGIES: tuple[str, ...] = tuple(_CLASSES)
+"""Names of the strategies, whether the packages that they need are installed or not."""
 
-_MAKERS: dict[str, Callable[[], Strategy]] = {
-    "lamoo": _lamoo,
-    "lamoo-qehvi": lambda: LaMOO(EHVISampler(_model()), name="lamoo-qehvi"),
-    "lamoo-mutation": lambda: LaMOO(MutationSampler(), name="lamoo-mutation"),
-    "lamoo-random": lambda: LaMOO(RandomSampler(), name="lamoo-random"),
-    "lamoo-cmaes": lambda: LaMOO(CMASampler(), name="lamoo-cmaes"),
-    "lamoo-faithful": lambda: LaMOO(RandomSampler(), _FAITHFUL, name="lamoo-faithful"),
-    "lamoo-cheap": lambda: Rehearsal(_lamoo(), name="lamoo-cheap"),
-    "qehvi": lambda: EHVISearch(_model(), name="qehvi"),
-    "qehvi-hamming": lambda: EHVISearch(GaussianProcess("one_hot"), name="qehvi-hamming"),
-    "lamoo-hamming": lambda: LaMOO(EHVISampler(GaussianProcess("one_hot"), hedge=_HEDGE), name="lamoo-hamming"),
-    "qehvi-learned": lambda: EHVILearned(_model(), name="qehvi-learned"),
-    "mutation": ParetoLocalSearch,
-    "random": RandomSearch,
-    "cmaes": CategoricalCMA,
-    "nsga2": NSGA2,
-    "nsga3": NSGA3,
-    "moead": MOEAD,
-    "tpe": TPE,
-    "optuna-nsga2": OptunaNSGA2,
-    "qlognehvi": lambda: QLogNEHVI(known_exact=False, name="qlognehvi"),
-    "qlognehvi-known": lambda: QLogNEHVI(known_exact=True, name="qlognehvi-known"),
+STRATEGY_VARIANTS: Mapping[str, tuple[str, Mapping[str, OptionValue]]] = {
+    variant: (name, options) for name, kind in _CLASSES.items() for variant, options in kind.variants.items()
 }
-
-_NEEDS = {
-    "lamoo-cmaes": "cmaes",
-    "cmaes": "cmaes",
-    "tpe": "optuna",
-    "optuna-nsga2": "optuna",
-    "qlognehvi": "botorch",
-    "qlognehvi-known": "botorch",
-}
-
-STRATEGIES: tuple[str, ...] = tuple(_MAKERS)
-"""Names that `make_strategy` knows."""
+"""Names that stand for a strategy with some options set: by each of them the strategy and these options."""
 
 
-def make_strategy(name: str) -> Strategy:
-    """The strategy called `name`, with its default settings.
+def strategy_names() -> list[str]:
+    """List every name that `make_strategy` takes: the strategies, then the variants."""
+    return [*STRATEGIES, *STRATEGY_VARIANTS]
+
+
+def _resolve(name: str) -> tuple[type[NamedStrategy], Mapping[str, OptionValue]]:
+    """Find the class that a name stands for, and the options that the name sets."""
+    if name in _CLASSES:
+        return _CLASSES[name], {}
+    if name in STRATEGY_VARIANTS:
+        strategy, options = STRATEGY_VARIANTS[name]
+        return _CLASSES[strategy], options
+    raise SearchError(f"unknown strategy {name!r}; choose from {', '.join(STRATEGIES)}")
+
+
+def strategy_options(name: str) -> tuple[StrategyOption, ...]:
+    """List the options of a strategy: name, type, default, allowed values and a line of help for each.
+
+    Args:
+        name: Name of a strategy or a variant; a variant does not take the options that it sets.
 
     Raises:
-        SearchError: When there is none of that name, or the package that it needs is not installed.
+        SearchError: When there is no strategy of that name.
     """
-    if name not in _MAKERS:
-        raise SearchError(f"unknown strategy {name!r}; choose from {', '.join(STRATEGIES)}")
-    package = _NEEDS.get(name)
-    if package is not None and find_spec(package) is None:
-        raise SearchError(f"strategy {name!r} needs the package {package}, which is not installed")
-    return _MAKERS[name]()
+    kind, fixed = _resolve(name)
+    return tuple(option for option in kind.options if option.name not in fixed)
+
+
+def parse_strategy_options(name: str, texts: Iterable[str]) -> dict[str, OptionValue]:
+    """Read options from texts ``name=value``, as keywords for `make_strategy`.
+
+    Args:
+        name: Name of a strategy or a variant.
+        texts: One text for each option.
+
+    Raises:
+        SearchError: When there is no such strategy, a text is not of this form, an option is unknown or given
+            twice, or its value is not allowed. The message lists what is allowed.
+    """
+    return parse_options(name, strategy_options(name), texts)
+
+
+def make_strategy(name: str, **options: object) -> Strategy:
+    """Make a strategy.
+
+    Args:
+        name: Name of a strategy or a variant.
+        options: Options of the strategy (see `strategy_options`); the others keep their defaults.
+
+    Returns:
+        The strategy. Its `name` states the options that differ from their defaults.
+
+    Raises:
+        SearchError: When there is no such strategy, an option is not allowed, or a package is not installed.
+    """
+    kind, fixed = _resolve(name)
+    given = {**fixed, **check_options(name, strategy_options(name), options)}
+    values = {option.name: given.get(option.name, option.default) for option in kind.options}
+    changed = {option.name: values[option.name] for option in kind.options if values[option.name] != option.default}
+    conflict = kind.conflict(changed)
+    if conflict is not None:
+        raise SearchError(f"strategy {name}: {conflict}")
+    for package in kind.packages_for(values):
+        require_package(package, f"strategy {name}", kind.extra)
+    strategy = kind.from_options(values)
+    strategy.name = _label(kind, changed)
+    return strategy
+
+
+def _label(kind: type[NamedStrategy], changed: Mapping[str, OptionValue]) -> str:
+    """Name a strategy by its options that differ from their defaults."""
+    for variant, options in kind.variants.items():
+        if changed == options:
+            return variant
+    listed = ", ".join(f"{name}={value}" for name, value in changed.items())
+    return f"{kind.name}({listed})" if listed else kind.name

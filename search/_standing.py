@@ -1,4 +1,4 @@
-"""Where a study stands, kept up to date trial by trial."""
+"""The best value and the front of a study, updated trial by trial."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["Standing"]
 
 
 class Standing:
-    """The best value and the front of a study, however often they are asked for.
+    """The best value and the front of a study at any time.
 
-    Each trial is looked at once; of those before, only the front is kept.
+    Each trial is read once; of earlier ones only the front is kept.
 
     Args:
         study: The study; its problem must not change while this is in use.
 
     Attributes:
-        full: Full evaluations so far, failed ones too.
+        full: Number of full evaluations so far, including failed ones.
     """
 
     def __init__(self, study: Study) -> None:
@@ -31,14 +31,14 @@ class Standing:
         self.update()
 
     def update(self) -> None:
-        """Takes in the trials that were told since the last time."""
+        """Add the trials that finished since the last call."""
         problem = self._study.problem
-        behind = self._study.trials_from(self._settled)
-        fresh = [trial for trial in behind if trial.number not in self._in_flight]
+        later = self._study.trials_from(self._settled)
+        fresh = [trial for trial in later if trial.number not in self._in_flight]
         new = self._study.settled - self._settled
-        self._settled, self._in_flight = self._study.settled, frozenset(trial.number for trial in behind[new:])
-        self.full += sum(not trial.cheap for trial in fresh)
-        good = [trial for trial in fresh if trial.ok and not trial.cheap and problem.feasible(trial.values)]
+        self._settled, self._in_flight = self._study.settled, frozenset(trial.number for trial in later[new:])
+        self.full += sum(not trial.low_fidelity for trial in fresh)
+        good = [trial for trial in fresh if trial.ok and not trial.low_fidelity and problem.feasible(trial.values)]
         if not good:
             return
         names = [objective.name for objective in problem.objectives]
@@ -55,5 +55,5 @@ class Standing:
 
     @property
     def front(self) -> FloatArray:
-        """Natural objective values ``(n, m)`` of the front within the constraints."""
+        """Natural objective values ``(n, m)`` of the Pareto front within the constraints."""
         return self._front

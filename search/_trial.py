@@ -13,19 +13,19 @@ __all__ = ["Proposal", "Trial"]
 
 @dataclass(frozen=True)
 class Proposal:
-    """An architecture that waits to be evaluated.
+    """An architecture that is to be evaluated.
 
     Attributes:
         number: Number of the trial it will become, counted from 0.
         codes: The canonical row.
-        known: Values of the known objectives, by name, in their natural direction.
-        cheap: Whether the cheap stand-in is to be evaluated.
+        known_values: Values of the objectives with a cost function, by name, in their natural direction.
+        low_fidelity: Whether it is to be evaluated at low fidelity.
     """
 
     number: int
     codes: tuple[int, ...]
-    known: Mapping[str, float] = field(default_factory=dict)
-    cheap: bool = False
+    known_values: Mapping[str, float] = field(default_factory=dict)
+    low_fidelity: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Trial:
         codes: The canonical row that was evaluated.
         values: Objective values by name, in their natural direction; empty when the trial failed.
         failed: Why there are no values; `None` when the trial succeeded.
-        cheap: Whether the cheap stand-in was evaluated.
+        low_fidelity: Whether it was evaluated at low fidelity.
     """
 
     number: int
     codes: tuple[int, ...]
     values: Mapping[str, float] = field(default_factory=dict)
     failed: str | None = None
-    cheap: bool = False
+    low_fidelity: bool = False
 
     @property
     def ok(self) -> bool:
@@ -52,18 +52,21 @@ class Trial:
         return self.failed is None
 
     def to_json(self) -> dict[str, Any]:
-        """The trial as plain JSON types."""
+        """Write the trial as plain JSON types; the key ``cheap`` marks a low-fidelity evaluation."""
         return {
             "number": self.number,
             "codes": list(self.codes),
             "values": dict(self.values),
             "failed": self.failed,
-            **({"cheap": True} if self.cheap else {}),
+            **({"cheap": True} if self.low_fidelity else {}),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
-        """Reads what `to_json` wrote.
+        """Read what `to_json` wrote.
+
+        Args:
+            data: The trial as plain JSON types.
 
         Raises:
             RestoreError: When a field is missing or of the wrong type.
@@ -75,7 +78,7 @@ class Trial:
                 codes=tuple(int(c) for c in data["codes"]),
                 values={str(k): float(v) for k, v in data["values"].items()},
                 failed=None if failed is None else str(failed),
-                cheap=bool(data.get("cheap", False)),
+                low_fidelity=bool(data.get("cheap", False)),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise RestoreError(f"a journalled trial cannot be read: {error!r}") from error
+            raise RestoreError(f"cannot read a trial of the journal: {error!r}") from error

@@ -308,4 +308,4 @@ def _refuse_settings(options: Mapping[str, Any], names: Iterable[str], thing: st
 
 def _found(trial: Trial, space: Space) -> FoundTrial:
     arch = space.decode(trial.codes)
-    return FoundTrial(trial.number, arch, space.format(arch), dict(trial.values), trial.failed, trial.cheap)
+    return FoundTrial(trial.number, arch, space.format(arch), dict(trial.values), trial.failed, trial.low_fidelity)

@@ -17,26 +17,16 @@ EVALUATORS = {
 }
 STRATEGIES = {
     "lamoo": "learns regions that hold good trade-offs, and proposes by hypervolume inside and around them (default)",
-    "lamoo-qehvi": "lamoo, with proposals from the chosen region alone",
-    "lamoo-mutation": "lamoo, with mutations of what was found in the region",
-    "lamoo-random": "lamoo, with random networks of the region",
-    "lamoo-cmaes": "lamoo, with a categorical evolution strategy in the region (needs cmaes)",
-    "lamoo-faithful": "lamoo as its paper states it, with random networks of the region",
-    "lamoo-cheap": "what --cheap uses: lamoo that looks at candidates with a cheap evaluator first",
-    "lamoo-hamming": "lamoo, with a model that only counts differing choices",
-    "qehvi": "expected hypervolume improvement over the whole space, known costs exact",
-    "qehvi-hamming": "qehvi, with a model that only counts differing choices",
-    "qehvi-learned": "qehvi, with the known costs learned like the accuracy: shows what knowing them is worth",
+    "qehvi": "expected hypervolume improvement over the whole space, with exact costs",
     "mutation": "changes one choice of a random network of the front at a time",
     "random": "random networks, none twice: what every other strategy must beat",
     "cmaes": "a categorical evolution strategy over the whole space (needs cmaes)",
-    "nsga2": "genetic search, survival by rank and crowding",
-    "nsga3": "genetic search, survival by rank and reference directions",
-    "moead": "genetic search on many weighted sums at once",
+    "nsga2": "genetic search, survival by rank and crowding (needs pymoo)",
+    "nsga3": "genetic search, survival by rank and reference directions (needs pymoo)",
+    "moead": "genetic search on many weighted combinations at once (needs pymoo)",
     "tpe": "Optuna's tree-structured Parzen estimator (needs optuna)",
     "optuna-nsga2": "Optuna's NSGA-II (needs optuna)",
     "qlognehvi": "BoTorch's noisy expected hypervolume improvement, costs learned (needs botorch)",
-    "qlognehvi-known": "BoTorch's noisy expected hypervolume improvement, costs known (needs botorch)",
 }
 ABOUT = {"space": SPACES, "strategy": STRATEGIES, "evaluator": EVALUATORS}
 

@@ -131,7 +131,7 @@ def _bound(
 
     def under(budgets: Mapping[str, float]) -> Problem:
         problem = make_problem(space, known, settings.minimize, budgets, evaluator.measure)
-        return replace(problem, cheap=cheap is not None)
+        return replace(problem, low_fidelity=cheap is not None)
 
     return SearchSetup(
         run=run,

@@ -62,17 +62,17 @@ def _cost(
     def within(codes: npt.NDArray[np.int64], sign: float) -> npt.NDArray[np.float64]:
         values = sign * function(codes)
         for constraint in constraints:
-            assert constraint.known is not None
-            values = np.where(constraint.known(codes) <= constraint.upper, values, np.nan)
+            assert constraint.cost_function is not None
+            values = np.where(constraint.cost_function(codes) <= constraint.upper, values, np.nan)
         return values
 
     cheapest, best = cheapest_network(space, lambda codes: within(codes, 1.0))
     dearest, negated = cheapest_network(space, lambda codes: within(codes, -1.0))
     ends = [tuple(space.encode(arch).tolist()) for arch in (cheapest, dearest)]
     if not 0 < best < -negated < math.inf:
-        return Objective(name, "min", known=function), []
+        return Objective(name, "min", cost_function=function), []
     worst = -negated * (-negated / best) ** _MARGIN
-    return Objective(name, "min", known=function, worst=worst, best=best, log=True), ends
+    return Objective(name, "min", cost_function=function, worst=worst, best=best, log=True), ends
 
 
 def require_feasible(space: Space, problem: Problem) -> None:
@@ -82,9 +82,9 @@ def require_feasible(space: Space, problem: Problem) -> None:
         BudgetError: naming the budget and the cheapest network, or all budgets where each alone could be met.
     """
     for constraint in problem.constraints:
-        if constraint.known is None:
+        if constraint.cost_function is None:
             continue
-        arch, value = cheapest_network(space, constraint.known)
+        arch, value = cheapest_network(space, constraint.cost_function)
         if not value <= constraint.upper:
             flag, write = _WRITTEN[constraint.name]
             raise BudgetError(

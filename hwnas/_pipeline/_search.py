@@ -176,7 +176,7 @@ def _sample(setup: SearchSetup, study: Study, journal: TrialJournal, watcher: Wa
     The outcomes of a batch are told in the order of its proposals, whoever was first: so nothing depends on that.
     """
     samples = setup.run.settings.samples
-    done = sum(not trial.cheap for trial in study.trials)
+    done = sum(not trial.low_fidelity for trial in study.trials)
     clock, troubles = Clock(study, samples), Troubles(any(trial.ok for trial in study.trials))
     times = SampleTimes(done, samples, watcher.line)
 
@@ -187,12 +187,12 @@ def _sample(setup: SearchSetup, study: Study, journal: TrialJournal, watcher: Wa
         watcher.trial(record, clock.status)
 
     while done < samples and (proposals := _asked(study)):
-        wanted = proposals if proposals[0].cheap else proposals[: samples - done]
+        wanted = proposals if proposals[0].low_fidelity else proposals[: samples - done]
         archs = [setup.space.decode(one.codes) for one in wanted]
         texts = [setup.space.format(arch) for arch in archs]
         before = [_value_before(setup, one, text) for one, text in zip(wanted, texts, strict=True)]
         jobs = [
-            Job(one.number, arch, one.cheap, text)
+            Job(one.number, arch, one.low_fidelity, text)
             for one, arch, text, value in zip(wanted, archs, texts, before, strict=True)
             if value is None
         ]
@@ -204,8 +204,8 @@ def _sample(setup: SearchSetup, study: Study, journal: TrialJournal, watcher: Wa
                 record["from"] = setup.warm.source
             for passed in troubles.passed(record, outcome):
                 keep(passed)
-            done += not proposal.cheap
-            if value is None and not proposal.cheap:
+            done += not proposal.low_fidelity
+            if value is None and not proposal.low_fidelity:
                 times.finished(done)
         for _ in outcomes:
             raise AssertionError("more outcomes than jobs")
@@ -215,7 +215,7 @@ def _sample(setup: SearchSetup, study: Study, journal: TrialJournal, watcher: Wa
 
 def _value_before(setup: SearchSetup, proposal: Proposal, text: str) -> float | None:
     """What another run has found for a proposal, whose architecture is `text`; None where it has to be evaluated."""
-    return None if setup.warm is None or proposal.cheap else setup.warm.trials.get(text)
+    return None if setup.warm is None or proposal.low_fidelity else setup.warm.trials.get(text)
 
 
 def _asked(study: Study) -> list[Proposal]:
@@ -234,7 +234,7 @@ def _finish(study: Study, proposal: Proposal, outcome: Outcome, setup: SearchSet
     if outcome.evaluation is None:
         trial = study.tell(proposal.number, failed=outcome.failed)
     else:
-        evaluator = setup.cheap if proposal.cheap and setup.cheap is not None else setup.evaluator
+        evaluator = setup.cheap if proposal.low_fidelity and setup.cheap is not None else setup.evaluator
         result = require_fraction(evaluator, setup.space, arch, outcome.evaluation)
         trial, known = study.tell(proposal.number, {setup.evaluator.measure: result.value}), dict(result.known)
     record = {**trial.to_json(), "arch": setup.space.format(arch), "seconds": round(outcome.seconds, 4)}

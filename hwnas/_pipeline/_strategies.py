@@ -2,27 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import search
 from hwnas._common._plugins import load_plugin, make_plugin, plugin_names, refuse_shadow
-from search import STRATEGIES, SearchError, Strategy
+from search import OptionValue, SearchError, Strategy, StrategyOption
 
 
 def strategy_names() -> list[str]:
-    """What `make_strategy` takes: ours, then plug-ins."""
-    return [*STRATEGIES, *plugin_names("strategy", STRATEGIES)]
+    """The strategies that `make_strategy` takes: ours without their variants, then plug-ins."""
+    return [*search.STRATEGIES, *plugin_names("strategy", search.strategy_names())]
 
 
-def make_strategy(name: str) -> Strategy:
-    """The strategy called `name`, with its default settings.
+def strategy_options(name: str) -> tuple[StrategyOption, ...]:
+    """The options that a strategy takes. A plug-in declares them as the attribute ``options`` of its class.
 
     Raises:
-        SearchError: there is none of that name, or the package that it needs is not installed.
+        SearchError: there is no strategy of that name.
+        PluginError: a plug-in cannot be loaded.
+    """
+    if name in search.strategy_names():
+        return search.strategy_options(name)
+    maker = load_plugin("strategy", name)
+    if maker is None:
+        raise SearchError(f"unknown strategy {name!r}; choose from {', '.join(strategy_names())}")
+    declared = getattr(maker, "options", ())
+    return (
+        tuple(option for option in declared if isinstance(option, StrategyOption))
+        if isinstance(declared, tuple)
+        else ()
+    )
+
+
+def parse_strategy_options(name: str, texts: Iterable[str]) -> dict[str, OptionValue]:
+    """The options that texts ``name=value`` state, as keywords for `make_strategy`.
+
+    Raises:
+        SearchError: there is no strategy of that name, an option is unknown, or its value is not allowed.
+        PluginError: a plug-in cannot be loaded.
+    """
+    return search.parse_options(name, strategy_options(name), texts)
+
+
+def make_strategy(name: str, **options: object) -> Strategy:
+    """Make a strategy.
+
+    Args:
+        name: of a strategy, a variant or a plug-in.
+        options: options of the strategy; the others keep their defaults.
+
+    Raises:
+        SearchError: there is none of that name, an option is not allowed, or a package is not installed.
         PluginError: a plug-in cannot be used.
     """
-    if name in STRATEGIES:
+    if name in search.strategy_names():
         refuse_shadow("strategy", name)
-        return search.make_strategy(name)
-    if load_plugin("strategy", name) is None:
-        raise SearchError(f"unknown strategy {name!r}; choose from {', '.join(strategy_names())}")
-    made: Strategy = make_plugin("strategy", name, wants=("name", "propose"))
+        return search.make_strategy(name, **options)
+    given = search.check_options(name, strategy_options(name), options)
+    made: Strategy = make_plugin("strategy", name, wants=("name", "propose"), **given)
     return made

@@ -51,7 +51,7 @@ def make_curves(problem: Problem, trials: Sequence[Trial], seconds: Mapping[int,
         trials: its trials.
         seconds: that each of them took, by number.
     """
-    good = [trial for trial in trials if trial.ok and not trial.cheap]
+    good = [trial for trial in trials if trial.ok and not trial.low_fidelity]
     names = [objective.name for objective in problem.objectives]
     values = np.array([[trial.values[name] for name in names] for trial in good]) * problem.signs
     inside = problem.admissible(np.array([trial.codes for trial in good], dtype=np.int64))

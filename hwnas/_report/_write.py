@@ -143,7 +143,7 @@ def _choices_section(shown: _Shown) -> str:
 
 
 def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any]]) -> str:
-    cheap = sum(trial.cheap for trial in trials)
+    cheap = sum(trial.low_fidelity for trial in trials)
     failed = sum(not trial.ok for trial in trials)
     text = f"{len(trials) - cheap} architectures evaluated with {run.settings.strategy}"
     text += f", {cheap} looked at cheaply ({run.settings.cheap})" if cheap else ""

@@ -1,4 +1,4 @@
-"""Bayesian parts: pools, hypervolume improvement in closed form, batches."""
+"""Bayesian optimisation: pools of candidates, hypervolume improvement in closed form, batches."""
 
 from search.bayes._ehvi import ImprovementGrid, expected_improvement, improvement_grid
 from search.bayes._pool import Pool, make_pool, whole_pool

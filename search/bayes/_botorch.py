@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from search._arrays import FloatArray, IntArray
 from search._context import Context
 from search._domain import Domain
-from search._errors import SearchError
+from search._packages import require_package
 from search.models import fit_target
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ _FIT_STEPS = 100
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """One torch thread and a fixed torch seed, so that results repeat; no warnings about scaling."""
+    """Use one torch thread and a fixed torch seed, so that results repeat, and show no warnings about scaling."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import torch
@@ -50,15 +49,15 @@ def _tensor(array: FloatArray | IntArray) -> torch.Tensor:
 
 
 def categorical_gp(codes: IntArray, targets: FloatArray, domain: Domain) -> Any:
-    """A fitted GP over one-hot rows whose kernel is BoTorch's `CategoricalKernel`, outcomes standardised.
+    """Fit a Gaussian process to one-hot rows; its kernel is BoTorch's `CategoricalKernel`, outcomes are standardised.
 
-    The same model as `MixedSingleTaskGP` with categorical choices alone; on one-hot rows its distances are one
+    This is the model of `MixedSingleTaskGP` with categorical choices alone; on one-hot rows its distances are one
     product of matrices.
 
     Args:
-        codes: Rows (n, d), n >= 2.
-        targets: Values (n,).
-        domain: What the codes mean.
+        codes: Rows ``(n, d)``, n >= 2.
+        targets: Values ``(n,)``.
+        domain: Gives the cardinalities of the choices.
     """
     from botorch.exceptions.errors import ModelFittingError
     from botorch.fit import fit_gpytorch_mll
@@ -79,46 +78,49 @@ def categorical_gp(codes: IntArray, targets: FloatArray, domain: Domain) -> Any:
 
 
 def _decode(rows: torch.Tensor, domain: Domain) -> IntArray:
-    """Codes (n, d) of one-hot rows (n, h)."""
+    """Decode one-hot rows ``(n, h)`` to codes ``(n, d)``."""
     parts = np.split(rows.numpy(), np.cumsum(domain.cardinalities)[:-1], axis=1)
     return np.stack([part.argmax(axis=1) for part in parts], axis=1)
 
 
 def _exact_model(context: Context, objective: int) -> Any:
-    """A deterministic model that looks a known objective up."""
+    """Make a deterministic model that computes an objective by its cost function."""
     from botorch.models.deterministic import GenericDeterministicModel
 
-    def look_up(x: torch.Tensor) -> torch.Tensor:
+    def compute(x: torch.Tensor) -> torch.Tensor:
+        """Compute normalised values ``(..., 1)`` of one-hot rows ``(..., h)``."""
         rows = _decode(x.detach().reshape(-1, x.shape[-1]), context.problem.domain)
         values = context.normaliser(context.problem.known_values(rows))[:, objective]
         return _tensor(values).reshape(*x.shape[:-1], 1)
 
-    return GenericDeterministicModel(look_up, num_outputs=1)
+    return GenericDeterministicModel(compute, num_outputs=1)
 
 
 def log_nehvi_batch(
-    context: Context, choices: IntArray, n: int, rng: np.random.Generator, *, known_exact: bool, log_error: bool
+    context: Context, choices: IntArray, n: int, rng: np.random.Generator, *, exact_costs: bool, log_error: bool
 ) -> IntArray:
-    """A batch (k, d), k <= n, that greedily maximises qLogNEHVI (arXiv 2310.20708) over the choices.
+    """Choose a batch that greedily maximises qLogNEHVI (arXiv 2310.20708) over the choices.
 
     Args:
         context: The study's view, with at least two successful trials.
-        choices: Untried candidates (p, d).
+        choices: Untried candidates ``(p, d)``.
         n: Size of the batch.
         rng: Seeds the quasi-random normal samples.
-        known_exact: Look known objectives up instead of learning them.
+        exact_costs: Compute the objectives that have a cost function instead of learning them.
         log_error: Learn the logarithm of the distance to a ceiling instead of the values themselves.
+
+    Returns:
+        Codes ``(k, d)``, k <= n.
 
     Raises:
         SearchError: When BoTorch is not installed.
     """
     seed, domain = int(rng.integers(2**31)), context.problem.domain
-    if find_spec("botorch") is None:
-        raise SearchError("several expensive objectives need the package botorch, which is not installed")
+    require_package("botorch", "a search with several expensive objectives")
     with single_threaded():
         from botorch.optim.optimize import optimize_acqf_discrete
 
-        acquisition = _acquisition(context, seed, known_exact, log_error)
+        acquisition = _acquisition(context, seed, exact_costs, log_error)
         chosen, _ = optimize_acqf_discrete(
             acquisition,
             q=min(n, len(choices)),
@@ -130,16 +132,18 @@ def log_nehvi_batch(
 
 
 def _keep_from_compiling(logei: Any) -> None:
-    """Tell BoTorch (from 0.18) that its C++ kernel is not to be had: it takes its implementation in PyTorch.
+    """Keep BoTorch (from 0.18) from compiling its C++ kernel: it then uses its implementation in PyTorch.
 
-    It would compile the kernel for this very processor on first use, half a minute in the middle of a search, into a
-    cache that all processes and machines of a home directory share. A process killed meanwhile leaves a lock behind
-    for which every later one waits without end. A batch then takes 1.5 times as long, tenths of a second.
+    BoTorch would compile the kernel on first use, which takes half a minute in the middle of a search, into a
+    cache that all processes and machines of a home directory share. A process that is killed meanwhile leaves a lock
+    behind, and every later process waits for it forever. Without the kernel a batch takes 1.5 times as long, some
+    tenths of a second more.
     """
     logei._load_attempted = True
 
 
-def _acquisition(context: Context, seed: int, known_exact: bool, log_error: bool) -> Any:
+def _acquisition(context: Context, seed: int, exact_costs: bool, log_error: bool) -> Any:
+    """Make the acquisition function over the trials so far."""
     import torch
     from botorch.acquisition.multi_objective import logei
     from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
@@ -147,11 +151,13 @@ def _acquisition(context: Context, seed: int, known_exact: bool, log_error: bool
     from botorch.models.model_list_gp_regression import ModelListGP
     from botorch.sampling.get_sampler import get_sampler
 
-    models, ceilings = _models(context, known_exact, log_error)
+    models, ceilings = _models(context, exact_costs, log_error)
     model: Any = ModelListGP(*models) if all(c is not None for c in ceilings) else ModelList(*models)
     top = _tensor(np.array([np.nan if c is None else c for c in ceilings], dtype=np.float64))
 
-    def naturally(y: torch.Tensor, X: torch.Tensor | None = None) -> torch.Tensor:  # noqa: N803
+    def objective(y: torch.Tensor, X: torch.Tensor | None = None) -> torch.Tensor:  # noqa: N803
+        """Map targets ``(..., m)`` to normalised values ``(..., m)``."""
+        # y = ceiling - exp(-t) where the model learned t (see `LogTarget`), y = t elsewhere.
         return torch.where(torch.isfinite(top), top - torch.exp(-y), y)
 
     baseline = _tensor(context.problem.domain.one_hot(context.codes))
@@ -161,18 +167,18 @@ def _acquisition(context: Context, seed: int, known_exact: bool, log_error: bool
         ref_point=context.reference.tolist(),
         X_baseline=baseline,
         sampler=get_sampler(model.posterior(baseline[:1]), torch.Size([_SAMPLES]), seed=seed),
-        objective=GenericMCMultiOutputObjective(naturally),
+        objective=GenericMCMultiOutputObjective(objective),
         prune_baseline=True,
     )
 
 
-def _models(context: Context, known_exact: bool, log_error: bool) -> tuple[list[Any], list[float | None]]:
-    """A model for each objective, and its ceiling: infinite when linear, `None` when looked up."""
+def _models(context: Context, exact_costs: bool, log_error: bool) -> tuple[list[Any], list[float | None]]:
+    """Make a model for each objective, with the ceiling of its target: infinite when linear, `None` when computed."""
     models: list[Any] = []
     ceilings: list[float | None] = []
     for k, objective in enumerate(context.problem.objectives):
         values = context.points[:, k]
-        if known_exact and objective.known is not None:
+        if exact_costs and objective.cost_function is not None:
             models.append(_exact_model(context, k))
             ceilings.append(None)
             continue

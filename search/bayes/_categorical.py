@@ -12,12 +12,12 @@ __all__ = ["hamming_kernel"]
 
 
 class _HammingKernel(Kernel):  # type: ignore[misc]
-    """``exp(-mean_c(differs_c / lengthscale_c))`` over choices c: `botorch.models.kernels.CategoricalKernel`.
+    """Kernel ``exp(-mean_c(differs_c / lengthscale_c))`` over choices c: `botorch.models.kernels.CategoricalKernel`.
 
     On one-hot rows the distance is a product of matrices, which is an order of magnitude faster than comparing codes.
 
     Args:
-        cardinalities: values of each choice.
+        cardinalities: Number of values of each choice.
     """
 
     has_lengthscale = True
@@ -30,10 +30,12 @@ class _HammingKernel(Kernel):  # type: ignore[misc]
     def forward(
         self, x1: torch.Tensor, x2: torch.Tensor, diag: bool = False, last_dim_is_batch: bool = False
     ) -> torch.Tensor:
-        """Kernel values of one-hot rows ``(..., n, h)`` and ``(..., m, h)``: ``(..., n, m)``, or their diagonal."""
+        """Compute the kernel of one-hot rows ``(..., n, h)`` and ``(..., m, h)``: ``(..., n, m)``, or its diagonal."""
         if last_dim_is_batch:
-            raise NotImplementedError("choices are never batched")
+            raise NotImplementedError("the kernel needs all choices together; last_dim_is_batch is not supported")
+        # v_c = 1 / (number of choices * lengthscale_c): the weight of choice c in the mean.
         weights = 1.0 / (self.lengthscale * self.lengthscale.shape[-1])
+        # On one-hot rows sum_c v_c differs_c = sum_c v_c - sum_h v_owner(h) x1_h x2_h.
         weighted = x1 * weights[..., self.owners]
         total = weights.sum(-1, keepdim=True)
         if diag:
@@ -42,5 +44,9 @@ class _HammingKernel(Kernel):  # type: ignore[misc]
 
 
 def hamming_kernel(cardinalities: Sequence[int]) -> ScaleKernel:
-    """The kernel of `MixedSingleTaskGP` where every choice is categorical, for one-hot rows."""
+    """Make the kernel of `MixedSingleTaskGP` where every choice is categorical, for one-hot rows.
+
+    Args:
+        cardinalities: Number of values of each choice.
+    """
     return ScaleKernel(_HammingKernel(cardinalities))

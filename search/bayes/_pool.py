@@ -1,4 +1,4 @@
-"""Candidates of the whole space, with what models and acquisitions need of them."""
+"""Pools of candidates, with the inputs of models and acquisitions."""
 
 from __future__ import annotations
 
@@ -21,29 +21,40 @@ class Pool:
     """Candidates to choose from.
 
     Attributes:
-        codes: Untried candidates (p, d).
-        inputs: The same as models see them.
-        known: Their normalised known objectives (p, m), NaN where expensive.
+        codes: Untried candidates ``(p, d)``.
+        inputs: The candidates as models see them.
+        known_values: Their normalised objectives ``(p, m)`` by cost function, NaN where expensive.
     """
 
     codes: IntArray
     inputs: Inputs
-    known: FloatArray
+    known_values: FloatArray
 
 
 def make_pool(context: Context, codes: IntArray, rows: IntArray | None = None) -> Pool:
-    """Describes untried candidates (p, d); `rows` are their enumerated indices, where there are."""
+    """Describe untried candidates.
+
+    Args:
+        context: The study's view.
+        codes: The candidates ``(p, d)``.
+        rows: Their indices ``(p,)`` into the enumerated candidates; `None` where the domain is not enumerated.
+    """
     domain, candidates = context.problem.domain, context.candidates
     encodings = domain.encode(codes) if rows is None else candidates.encodings[rows]
-    known = context.problem.known_values(codes) if rows is None else candidates.known[rows]
-    return Pool(codes, Inputs(encodings, domain.one_hot(codes)), context.normaliser(known))
+    known_values = context.problem.known_values(codes) if rows is None else candidates.known_values[rows]
+    return Pool(codes, Inputs(encodings, domain.one_hot(codes)), context.normaliser(known_values))
 
 
 def whole_pool(context: Context, rng: np.random.Generator) -> tuple[IntArray, IntArray | None]:
-    """Untried candidates (p, d) of the whole space, and their enumerated indices.
+    """Draw untried candidates of the whole space.
 
-    All of them for an enumerable domain; for a large one random candidates and as many mutations of the
-    Pareto archive, and no indices.
+    Args:
+        context: The study's view.
+        rng: Random generator of the batch.
+
+    Returns:
+        For an enumerable domain all untried candidates ``(p, d)`` and their indices ``(p,)`` into the enumerated ones;
+        for a large domain random candidates and as many mutations of the Pareto archive, and `None`.
     """
     rows = context.unseen
     if rows is not None and context.candidates.codes is not None:

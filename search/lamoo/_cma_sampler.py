@@ -1,4 +1,4 @@
-"""The inner sampler that runs a categorical CMA-ES inside the region."""
+"""The leaf sampler that runs a categorical CMA-ES inside the region."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ _DRAWS = 32
 
 
 class CMASampler:
-    """Starts at the value frequencies of the region's better half, adapts to its samples, filters by region.
+    """Categorical CMA-ES: starts at the frequencies of the region's better half and adapts to the region's samples.
 
-    Fitness is the dominance number over all samples, to be minimised.
+    Draws outside the region are dropped. Fitness is the dominance number over all samples, to be minimised.
     """
 
     name = "cmaes"
 
     def sample(self, region: Region, context: Context, n: int, rng: np.random.Generator) -> IntArray:
-        """Samples until enough candidates lie inside the region; the region's pool fills the rest."""
+        """Draw until enough candidates lie inside the region; the region's pool fills the rest."""
         members = region.node.members
         fitness = dominance_numbers(context.points)[members]
         better = members[np.argsort(fitness, kind="stable")[: max(1, len(members) // 2)]]
         start = _frequencies(context, context.codes[better])
         distribution = CategoricalDistribution(context.problem.domain, int(rng.integers(2**31)), start)
         distribution.adapt(context.codes[members], fitness)
-        found = context.codes[:0]
+        chosen = context.codes[:0]
         for _ in range(_ROUNDS):
             fresh = context.admit(distribution.sample(_DRAWS))
             if len(fresh):
-                found = unique_rows(np.concatenate([found, fresh[region.contains(fresh)]]))
-            if len(found) >= n:
-                return found[:n]
-        extra = RandomSampler().sample(region, context, n + len(found), rng)
-        return unique_rows(np.concatenate([found, extra]))[:n]
+                chosen = unique_rows(np.concatenate([chosen, fresh[region.contains(fresh)]]))
+            if len(chosen) >= n:
+                return chosen[:n]
+        extra = RandomSampler().sample(region, context, n + len(chosen), rng)
+        return unique_rows(np.concatenate([chosen, extra]))[:n]
 
 
 def _frequencies(context: Context, codes: IntArray) -> FloatArray:
-    """Smoothed value frequencies of the free choices (f, largest cardinality), zero-padded."""
+    """Compute smoothed value frequencies ``(f, largest cardinality)`` of the f free choices, zero-padded."""
     cards = np.asarray(context.problem.domain.cardinalities)
     free = np.flatnonzero(cards > 1)
     table = np.zeros((len(free), int(cards.max())))

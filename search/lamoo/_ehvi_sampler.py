@@ -1,4 +1,4 @@
-"""The inner sampler that maximises expected hypervolume improvement inside the region."""
+"""The leaf sampler that maximises expected hypervolume improvement inside the region."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHOICES = 256
 
 
 class EHVISampler:
-    """Known objectives exact, the expensive one modelled, the acquisition maximised inside the region.
+    """Maximises expected hypervolume improvement in the region: exact costs, a model of the expensive objective.
 
     With several expensive objectives each has a categorical Gaussian process, and BoTorch's qLogNEHVI takes
     the place of the closed form (slower, and confined to the region whatever the hedge).
@@ -27,7 +27,7 @@ class EHVISampler:
         model: Model of the expensive objective.
         hedge: Share of a batch, rounded down, that is chosen from the whole space after the rest was chosen
             inside the region. 0 confines every proposal to the region; above 0 a wrong partition cannot
-            starve the search, as the model is heard outside it too.
+            keep the search from good architectures elsewhere.
     """
 
     def __init__(self, model: Model, hedge: float = 0.0) -> None:
@@ -36,9 +36,9 @@ class EHVISampler:
         self.name = "qehvi"
 
     def sample(self, region: Region, context: Context, n: int, rng: np.random.Generator) -> IntArray:
-        """The greedy batch, proposals inside the region first."""
+        """Choose the greedy batch, inside the region first; see `LeafSampler.sample`."""
         if len(context.problem.expensive) > 1:
-            return self._several(region, context, n, rng)
+            return self._sample_for_several(region, context, n, rng)
         outside = math.floor(self.hedge * n)
         codes, rows = region.pool, region.rows
         if outside:
@@ -49,11 +49,11 @@ class EHVISampler:
         return greedy_batch(context, self.model, pool, n, region.contains, n - outside)
 
     @staticmethod
-    def _several(region: Region, context: Context, n: int, rng: np.random.Generator) -> IntArray:
-        """More than one expensive objective: BoTorch's qLogNEHVI over a sample of the region's pool."""
+    def _sample_for_several(region: Region, context: Context, n: int, rng: np.random.Generator) -> IntArray:
+        """Choose by BoTorch's qLogNEHVI over a sample of the pool, for more than one expensive objective."""
         from search.bayes._botorch import log_nehvi_batch
 
         if len(context.codes) < 2:
             return region.pool[:n]
         choices = region.pool[np.sort(rng.permutation(len(region.pool))[:_CHOICES])]
-        return log_nehvi_batch(context, choices, n, rng, known_exact=True, log_error=True)
+        return log_nehvi_batch(context, choices, n, rng, exact_costs=True, log_error=True)

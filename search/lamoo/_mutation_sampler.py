@@ -1,4 +1,4 @@
-"""The inner sampler that mutates the Pareto archive inside the region."""
+"""The leaf sampler that mutates the Pareto archive inside the region."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROUNDS = 6
 
 
 class MutationSampler:
-    """Mutations of the members of the Pareto archive that stay inside the region.
+    """Mutates members of the Pareto archive and keeps the mutations inside the region.
 
     Parents are the archive's members inside the region, or where it has none the region's own
     non-dominated samples. When their neighbourhoods are used up, the region's pool fills the batch.
@@ -26,16 +26,16 @@ class MutationSampler:
     name = "mutation"
 
     def sample(self, region: Region, context: Context, n: int, rng: np.random.Generator) -> IntArray:
-        """Mutates random parents and keeps what lies inside the region."""
+        """Mutate random parents and keep the mutations inside the region; see `LeafSampler.sample`."""
         members = region.node.members
         elite = members[context.archive[members]]
         if len(elite) == 0:
             elite = members[nondominated(context.points[members])]
-        found = np.empty((0, context.codes.shape[1]), dtype=np.int64)
+        chosen = np.empty((0, context.codes.shape[1]), dtype=np.int64)
         for _ in range(_ROUNDS):
             fresh = mutants(context, context.codes[elite], 4 * n, rng)
-            found = unique_rows(np.concatenate([found, fresh[region.contains(fresh)]]))
-            if len(found) >= n:
-                return found[:n]
-        extra = RandomSampler().sample(region, context, n + len(found), rng)
-        return unique_rows(np.concatenate([found, extra]))[:n]
+            chosen = unique_rows(np.concatenate([chosen, fresh[region.contains(fresh)]]))
+            if len(chosen) >= n:
+                return chosen[:n]
+        extra = RandomSampler().sample(region, context, n + len(chosen), rng)
+        return unique_rows(np.concatenate([chosen, extra]))[:n]

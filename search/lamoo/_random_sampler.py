@@ -1,4 +1,4 @@
-"""The inner sampler that draws at random."""
+"""The leaf sampler that draws at random."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["RandomSampler"]
 
 
 class RandomSampler:
-    """Uniformly random candidates of the region; mutations of its samples only when it is too narrow."""
+    """Draws uniformly random candidates of the region; mutations of its samples only when it is too narrow."""
 
     name = "random"
 
     def sample(self, region: Region, context: Context, n: int, rng: np.random.Generator) -> IntArray:
-        """Draws without replacement, uniform members of the region first."""
+        """Draw without replacement, uniform members of the region first; see `LeafSampler.sample`."""
         order = np.concatenate(
             [
                 rng.permutation(region.uniform),

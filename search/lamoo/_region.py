@@ -20,16 +20,16 @@ _MUTATION_ROUNDS = 12
 
 @dataclass(frozen=True)
 class Region:
-    """The conjunction of the decisions on the path to a node, and a pool of candidates inside it.
+    """The candidates that satisfy all decisions on the path to a node.
 
     Attributes:
         node: The node.
-        scaler: Scaling of encodings that the node's splits were fitted on.
+        scaler: Scales encodings as for the node's splits.
         context: The study's view.
-        pool: Untried candidates inside the region (p, d): all of them for an enumerable domain, a
+        pool: Untried candidates inside the region ``(p, d)``: all of them for an enumerable domain, a
             sample for a large one.
-        rows: Their indices into `context.candidates.codes`; `None` for a large domain.
-        uniform: How many leading rows of the pool are uniformly random members of the region.
+        rows: Their indices ``(p,)`` into `context.candidates.codes`; `None` for a large domain.
+        uniform: Number of leading rows of the pool that are uniformly random members of the region.
     """
 
     node: Node
@@ -40,12 +40,20 @@ class Region:
     uniform: int
 
     def contains(self, codes: IntArray) -> BoolArray:
-        """Which canonical rows (n, d) lie in the region (n,)."""
+        """Mark the canonical rows ``(n, d)`` in the region ``(n,)``."""
         return inside(self.node, self.scaler(self.context.problem.domain.encode(codes)))
 
 
 def inside(node: Node, scaled: FloatArray) -> BoolArray:
-    """Which scaled encodings (n, f) satisfy every decision on the path to `node` (n,)."""
+    """Find the scaled encodings that satisfy every decision on the path to a node.
+
+    Args:
+        node: The node.
+        scaled: Scaled encodings ``(n, f)``.
+
+    Returns:
+        Which of them ``(n,)`` do.
+    """
     within = np.ones(len(scaled), dtype=bool)
     for step in node.path[1:]:
         if step.parent is not None and step.parent.split is not None and within.any():
@@ -55,11 +63,11 @@ def inside(node: Node, scaled: FloatArray) -> BoolArray:
 
 
 class Regions:
-    """Draws the pools of a batch, and notes which share of the domain each region accepts.
+    """Draws the pools of a batch, and records the share of the domain that each region accepts.
 
     Args:
         context: The study's view.
-        scaler: Scaling of the encodings.
+        scaler: Scales the encodings.
         rng: Random generator of the batch.
     """
 
@@ -78,7 +86,12 @@ class Regions:
             self._scaled = scaler(context.problem.domain.encode(self._probe))
 
     def narrow(self, leaf: Node, n: int) -> Region:
-        """The region of `leaf`, or of its nearest ancestor in which at least `n` candidates are found."""
+        """Find the region of a leaf, or of its nearest ancestor with enough candidates.
+
+        Args:
+            leaf: The leaf.
+            n: Least number of candidates.
+        """
         path = leaf.path
         alive = [np.arange(len(self._probe))]
         self.rates[path[0].identity] = 1.0
@@ -96,6 +109,7 @@ class Regions:
         raise AssertionError("the root is always returned")
 
     def _region(self, node: Node, rows: IntArray) -> Region:
+        """Make the region of a node whose members among the probed candidates have the indices `rows`."""
         pool = self._probe[rows]
         if self._rows is not None:
             return Region(node, self.scaler, self.context, pool, self._rows[rows], len(pool))
@@ -103,7 +117,7 @@ class Regions:
         return Region(node, self.scaler, self.context, full, None, len(pool))
 
     def _mutate(self, node: Node, pool: IntArray) -> IntArray:
-        """Fills a pool up with mutations of the region's samples and of what was found so far."""
+        """Fill a pool up with mutations of the region's samples and of the pool."""
         context, domain = self.context, self.context.problem.domain
         samples = context.codes[node.members]
         parents = samples if len(samples) else pool

@@ -1,4 +1,4 @@
-"""What a tree looks like, as plain dataclasses."""
+"""Summaries of a partition tree, as plain dataclasses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class NodeSummary:
         identity: Number of the node; the root is 0.
         parent: Number of its parent; `None` for the root.
         depth: Number of splits above it.
-        side: Whether it is its parent's good child.
+        side: Whether it is the good child of its parent.
         size: Number of samples in it.
         hypervolume: Hypervolume of these samples, normalised.
         ucb: Its upper confidence bound.
@@ -50,8 +50,8 @@ class TreeSummary:
         leaf: Number of the selected leaf.
         sampled: Number of the node that was sampled: the leaf, or the ancestor backed off to because too
             few candidates were left.
-        pool: Number of candidates the sampler chose from.
-        sampler: Name of the inner sampler.
+        pool: Number of candidates that the sampler chose from.
+        sampler: Name of the leaf sampler.
     """
 
     nodes: tuple[NodeSummary, ...]
@@ -63,12 +63,12 @@ class TreeSummary:
 
 @dataclass(frozen=True)
 class Partition:
-    """The tree over all samples of a study, and where each of them lies.
+    """The tree over all samples of a study, and the leaf of each of them.
 
     Attributes:
         summary: The tree.
-        trials: Numbers of the successful trials (n,).
-        leaves: For each of them the number of its leaf (n,).
+        trials: Numbers of the successful trials ``(n,)``.
+        leaves: Number of the leaf of each of these trials ``(n,)``.
     """
 
     summary: TreeSummary
@@ -77,7 +77,15 @@ class Partition:
 
 
 def summarise(root: Node, leaf: Node, region: Region, regions: Regions, sampler: str) -> TreeSummary:
-    """Describes the tree and what was chosen in it."""
+    """Summarise a tree and the choice of a region in it.
+
+    Args:
+        root: Root of the tree.
+        leaf: The selected leaf.
+        region: The region that is sampled.
+        regions: Gives the acceptance rates.
+        sampler: Name of the leaf sampler.
+    """
     path = {node.identity for node in leaf.path}
     nodes = tuple(
         NodeSummary(

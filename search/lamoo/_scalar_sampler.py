@@ -1,4 +1,4 @@
-"""The inner sampler for several expensive objectives at once: one random trade-off between them at a time."""
+"""The leaf sampler that models one random trade-off between the objectives at a time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _SUM_SHARE = 0.05
 
 
 class ScalarSampler:
-    """Expected improvement of a randomly weighted Chebyshev distance (ParEGO: Knowles, doi 10.1109/TEVC.2005.851274).
+    """Maximises the expected improvement of a randomly weighted Chebyshev distance.
 
-    Each call draws weights, models the distance of the samples to the best seen in every objective, and proposes what
-    promises to shorten it. One model a call, whatever the number of objectives, and it sees the domain's features.
+    This is ParEGO (Knowles 2006, doi 10.1109/TEVC.2005.851274). Each call draws weights, models the
+    distance of the samples to the best value seen in every objective, and proposes candidates that are expected to
+    shorten it. There is one model a call, whatever the number of objectives, and its inputs are the domain's features.
 
     Args:
         model: Model of the distance.
-        hedge: Probability that a call looks at the whole space instead of the region.
+        hedge: Probability that a call proposes from the whole space instead of the region.
     """
 
     name = "scalar"
@@ -35,7 +36,7 @@ class ScalarSampler:
         self.model, self.hedge = model, hedge
 
     def sample(self, region: Region, context: Context, n: int, rng: np.random.Generator) -> IntArray:
-        """The greedy batch under one draw of weights."""
+        """Choose the greedy batch under one draw of weights; see `LeafSampler.sample`."""
         weights = rng.dirichlet(np.ones(context.points.shape[1]))
         codes = whole_pool(context, rng)[0] if rng.random() < self.hedge else region.pool
         problem = Problem(context.problem.domain, (Objective("value", "max"),))
@@ -47,7 +48,8 @@ class ScalarSampler:
 
 
 def _chebyshev(points: FloatArray, weights: FloatArray) -> FloatArray:
-    """Minus the augmented weighted Chebyshev distance (n,) of maximised points (n, m) to the best of all objectives."""
+    """Compute minus the augmented Chebyshev distance ``(n,)`` of maximised points ``(n, m)`` to their best values."""
+    # max_k g_k + 0.05 sum_k g_k for the weighted gaps g_k = w_k (best_k - y_k).
     gaps: FloatArray = weights * (points.max(axis=0) - points)
     distances: FloatArray = gaps.max(axis=1) + _SUM_SHARE * gaps.sum(axis=1)
     return -distances

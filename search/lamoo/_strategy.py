@@ -2,43 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 
 from search._context import Context
+from search._options import OptionValue, StrategyOption
+from search.lamoo._leaf_sampler import LeafSampler
+from search.lamoo._make_sampler import LEAF_SAMPLERS, MODEL_BASED, make_leaf_sampler
 from search.lamoo._region import Region, Regions
 from search.lamoo._report import Partition, TreeSummary, summarise
-from search.lamoo._samplers import Sampler
-from search.lamoo._split import Scaler
-from search.lamoo._tree import Node, TreeSettings, build_tree, select
-from search.strategies._base import Suggestion
+from search.lamoo._split import KERNELS, Scaler
+from search.lamoo._tree import SELECTIONS, Node, TreeSettings, build_tree, select
+from search.models import MODELS, make_model
+from search.strategies._base import NamedStrategy, Strategy, Suggestion
+from search.strategies._low_fidelity_first import LowFidelityFirst
 
 __all__ = ["LaMOO"]
 
+_HEDGE = 0.4
+"""The default's share of proposals from outside the region: two in a batch of five."""
 
-class LaMOO:
-    """Multi-objective search by learning space partitions (arXiv 2110.03173, 2406.00291).
+_TREE = TreeSettings()
+_TREE_OPTIONS = (
+    StrategyOption(
+        "exploration", _TREE.exploration, "Cp of the bound, as a share of the hypervolume of all samples", minimum=0.0
+    ),
+    StrategyOption("min_split", _TREE.min_split, "least number of samples of a region that is split", minimum=2),
+    StrategyOption("max_depth", _TREE.max_depth, "depth at which splitting ends; the root has depth 0", minimum=0),
+    StrategyOption("kernel", _TREE.kernel, "kernel of the support vector machines that split", choices=KERNELS),
+    StrategyOption("penalty", _TREE.penalty, "C of the support vector machines", minimum=1e-6),
+    StrategyOption(
+        "selection", _TREE.selection, "follow the larger bound from the root, or take the best leaf", choices=SELECTIONS
+    ),
+)
 
-    Each batch grows the tree anew over all samples, selects a leaf by UCB on hypervolume, and lets an
-    inner sampler choose candidates inside the conjunction of the decisions on the leaf's path.
+
+class LaMOO(NamedStrategy):
+    """Multi-objective search by learning space partitions (arXiv 2110.03173, algorithm 1; arXiv 2406.00291).
+
+    Each batch grows the tree anew over all samples, selects a leaf by its upper confidence bound on hypervolume, and
+    lets a leaf sampler choose candidates inside the conjunction of the decisions on the leaf's path.
 
     Args:
-        sampler: The inner sampler.
+        sampler: Chooses candidates inside the region.
         settings: How the tree is grown and searched.
         name: Name of the strategy.
     """
 
-    def __init__(self, sampler: Sampler, settings: TreeSettings | None = None, name: str = "lamoo") -> None:
+    name = "lamoo"
+    options = (
+        StrategyOption("sampler", LEAF_SAMPLERS[0], "chooses networks inside the region", choices=LEAF_SAMPLERS),
+        StrategyOption("model", MODELS[0], "model of the expensive objective", choices=MODELS),
+        StrategyOption("hedge", _HEDGE, "share of proposals from the whole space", minimum=0.0, maximum=1.0),
+        StrategyOption(
+            "low_fidelity_ratio", 0, "low-fidelity evaluations for each full one; 0 for none", minimum=0, maximum=100
+        ),
+        *_TREE_OPTIONS,
+    )
+    variants: ClassVar[Mapping[str, Mapping[str, OptionValue]]] = {
+        "lamoo-qehvi": {"hedge": 0.0},
+        "lamoo-hamming": {"model": "hamming"},
+        "lamoo-mutation": {"sampler": "mutation"},
+        "lamoo-cmaes": {"sampler": "cmaes"},
+        "lamoo-random": {"sampler": "random"},
+        "lamoo-faithful": {
+            "sampler": "random",
+            "exploration": 0.1,
+            "min_split": 10,
+            "kernel": "poly",
+            "penalty": 1.0,
+            "selection": "leaf",
+        },
+        "lamoo-cheap": {"low_fidelity_ratio": 2},
+    }
+
+    def __init__(self, sampler: LeafSampler, settings: TreeSettings | None = None, name: str = "lamoo") -> None:
         self.name = name
         self.sampler = sampler
         self.settings = settings or TreeSettings()
 
+    @classmethod
+    def from_options(cls, options: Mapping[str, OptionValue]) -> Strategy:
+        """Make the strategy, inside `LowFidelityFirst` where low-fidelity evaluations are wanted."""
+        model = make_model(str(options["model"]))
+        sampler = make_leaf_sampler(str(options["sampler"]), model, float(options["hedge"]))
+        tree: dict[str, object] = {option.name: options[option.name] for option in _TREE_OPTIONS}
+        strategy = cls(sampler, TreeSettings(**tree))  # type: ignore[arg-type]
+        ratio = int(options["low_fidelity_ratio"])
+        return LowFidelityFirst(strategy, ratio) if ratio else strategy
+
+    @classmethod
+    def packages_for(cls, options: Mapping[str, OptionValue]) -> tuple[str, ...]:
+        """List the packages of the sampler."""
+        return ("cmaes",) if options["sampler"] == "cmaes" else ()
+
+    @classmethod
+    def conflict(cls, given: Mapping[str, OptionValue]) -> str | None:
+        """Say where a model or a hedge is set for a sampler without a model."""
+        sampler = given.get("sampler", LEAF_SAMPLERS[0])
+        unused = [name for name in ("model", "hedge") if name in given]
+        if sampler in MODEL_BASED or not unused:
+            return None
+        return f"option {unused[0]} needs a sampler with a model ({', '.join(MODEL_BASED)}), got sampler={sampler}"
+
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """Samples the selected region; the report is a `TreeSummary`."""
+        """Suggest samples of the selected region; the report is a `TreeSummary`."""
         summary, region, _ = self._grow(context, n, rng)
         return Suggestion(self.sampler.sample(region, context, n, rng), summary)
 
     def partition(self, context: Context) -> Partition:
-        """The tree as the next batch would find it, with every sample's place in it."""
+        """Grow the tree as the next batch would, with the leaf of every sample."""
         summary, _, root = self._grow(context, 1, np.random.default_rng(0))
         leaves = np.zeros(len(context.codes), dtype=np.int64)
         for node in root.walk():
@@ -47,7 +122,7 @@ class LaMOO:
         return Partition(summary, np.array([trial.number for trial in context.successful], dtype=np.int64), leaves)
 
     def _grow(self, context: Context, n: int, rng: np.random.Generator) -> tuple[TreeSummary, Region, Node]:
-        """The tree, its selected region and its root."""
+        """Grow the tree and select its region; return its summary, the region and its root."""
         scaler = self._scaler(context)
         root = build_tree(context, self.settings, scaler)
         leaf = select(root, self.settings.selection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from search._context import Context
 from search._pareto import hypervolume
 from search.lamoo._split import Kernel, Scaler, Split, fit_split, label_good
 
-__all__ = ["Node", "TreeSettings", "build_tree", "select", "ucb"]
+__all__ = ["SELECTIONS", "Node", "TreeSettings", "build_tree", "select", "ucb"]
+
+Selection = Literal["path", "leaf"]
+SELECTIONS: tuple[str, ...] = get_args(Selection)
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class TreeSettings:
         min_split: A region with at least this many samples may be split.
         max_depth: Depth at which splitting ends; the root has depth 0.
         kernel: Kernel of the support vector machines.
-        penalty: Their C.
-        selection: `"path"` follows the larger UCB from the root down, `"leaf"` takes the leaf with the
+        penalty: C of the support vector machines.
+        selection: ``"path"`` follows the larger UCB from the root down, ``"leaf"`` takes the leaf with the
             largest UCB.
     """
 
@@ -35,7 +38,7 @@ class TreeSettings:
     max_depth: int = 20
     kernel: Kernel = "rbf"
     penalty: float = 10.0
-    selection: Literal["path", "leaf"] = "path"
+    selection: Selection = "path"
 
 
 @dataclass
@@ -45,7 +48,7 @@ class Node:
     Attributes:
         identity: Number of the node, in depth-first order with good children first.
         depth: Number of splits above it.
-        members: Indices of its samples among the context's successful trials (k,).
+        members: Indices ``(k,)`` of its samples among the context's successful trials.
         value: Hypervolume of these samples.
         ucb: Upper confidence bound; the value alone at the root.
         parent: The node above it, `None` for the root.
@@ -70,12 +73,12 @@ class Node:
         return [*(self.parent.path if self.parent else []), self]
 
     def walk(self) -> list[Node]:
-        """This node and all below it, depth first."""
+        """List this node and all below it, depth first."""
         return [self, *(node for child in self.children for node in child.walk())]
 
 
 def ucb(value: float, constant: float, n_parent: int, n_child: int) -> float:
-    """Upper confidence bound v + 2 Cp sqrt(2 ln(n_parent) / n_child) (arXiv 2110.03173, section 3.2).
+    """Compute the upper confidence bound v + 2 Cp sqrt(2 ln(n_parent) / n_child) (arXiv 2110.03173, section 3.2).
 
     Args:
         value: Hypervolume of the child's samples, v.
@@ -88,12 +91,15 @@ def ucb(value: float, constant: float, n_parent: int, n_child: int) -> float:
 
 @dataclass
 class _Grower:
+    """Grows the tree depth first; `scaled` are the scaled encodings ``(n, f)`` of all samples, `count` its nodes."""
+
     context: Context
     settings: TreeSettings
     scaled: FloatArray
     count: int = field(default=0)
 
     def grow(self, members: IntArray, depth: int, parent: Node | None, side: bool) -> Node:
+        """Make the node of the samples with the indices `members` ``(k,)``, and all nodes below it."""
         context = self.context
         value = hypervolume(context.points[members], context.reference)
         bound = value
@@ -107,7 +113,7 @@ class _Grower:
         return node
 
     def _divide(self, node: Node) -> None:
-        """Gives the node children when the machine separates its samples into two non-empty sets."""
+        """Give the node children when the machine separates its samples into two non-empty sets."""
         scaled = self.scaled[node.members]
         good = label_good(self.context.points[node.members])
         split = fit_split(scaled, good, self.settings.kernel, self.settings.penalty)
@@ -123,17 +129,30 @@ class _Grower:
 
 
 def build_tree(context: Context, settings: TreeSettings, scaler: Scaler) -> Node:
-    """Grows the tree over all successful trials and returns its root.
+    """Grow the tree over all successful trials.
 
-    Every sample goes to the child on whose side of the decision function it lies, as any candidate will,
-    whatever its label was.
+    A sample belongs to the child on whose side of the decision function it lies, as any candidate does,
+    whatever its label is.
+
+    Args:
+        context: The study's view.
+        settings: How the tree is grown.
+        scaler: Scales the encodings.
+
+    Returns:
+        The root.
     """
     grower = _Grower(context, settings, scaler(context.encodings))
     return grower.grow(np.arange(len(context.codes)), 0, None, True)
 
 
-def select(root: Node, selection: Literal["path", "leaf"]) -> Node:
-    """The leaf to sample from; ties go to the good side."""
+def select(root: Node, selection: Selection) -> Node:
+    """Select the leaf to sample from; ties go to the good side.
+
+    Args:
+        root: Root of the tree.
+        selection: See `TreeSettings`.
+    """
     if selection == "leaf":
         leaves = [node for node in root.walk() if not node.children]
         return max(leaves, key=lambda node: node.ucb)

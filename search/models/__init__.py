@@ -1,14 +1,15 @@
 """Models of an expensive objective: Gaussian processes, a forest, ensembles of them."""
 
 from search.models._base import Fitted, Inputs, Model, Posterior
-from search.models._cheap import CheapInformed
 from search.models._ensemble import Ensemble
 from search.models._forest import Forest
 from search.models._gp import GaussianProcess
+from search.models._low_fidelity import TwoFidelityModel
+from search.models._make import MODELS, make_model
 from search.models._target import LogTarget, fit_target
 
 __all__ = [
-    "CheapInformed",
+    "MODELS",
     "Ensemble",
     "Fitted",
     "Forest",
@@ -17,5 +18,7 @@ __all__ = [
     "LogTarget",
     "Model",
     "Posterior",
+    "TwoFidelityModel",
     "fit_target",
+    "make_model",
 ]

@@ -1,4 +1,4 @@
-"""The interface of accuracy models: fit once, predict a pool, condition on what is already chosen."""
+"""The interface of models: fit once, predict a pool, condition on the candidates already chosen."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Inputs:
     """Architectures as models see them.
 
     Attributes:
-        encodings: The domain's features, or one-hot codes where it has none (n, f).
-        one_hot: One-hot codes (n, h).
+        encodings: The domain's features ``(n, f)``, or one-hot codes where it has none.
+        one_hot: One-hot codes ``(n, h)``.
     """
 
     encodings: FloatArray
@@ -28,16 +28,16 @@ class Posterior(Protocol):
 
     @property
     def mean(self) -> FloatArray:
-        """Posterior means (p,)."""
+        """Posterior means ``(p,)``."""
         ...
 
     @property
     def std(self) -> FloatArray:
-        """Posterior standard deviations (p,), positive."""
+        """Posterior standard deviations ``(p,)``, positive."""
         ...
 
     def condition(self, chosen: int) -> None:
-        """Updates the marginals as if the mean of candidate `chosen` had been observed."""
+        """Update the marginals as if the mean of candidate `chosen` had been observed."""
         ...
 
 
@@ -45,15 +45,24 @@ class Fitted(Protocol):
     """A fitted model."""
 
     def posterior(self, pool: Inputs) -> Posterior:
-        """Predicts `pool` (p rows)."""
+        """Predict the candidates `pool` (p rows)."""
         ...
 
 
 class Model(Protocol):
-    """A regression model with uncertainty; fitting and predicting are functions of the arguments alone."""
+    """A regression model with uncertainty; fitting and predicting are functions of the arguments alone.
+
+    Attributes:
+        name: Name of the model.
+    """
 
     name: str
 
     def fit(self, train: Inputs, targets: FloatArray) -> Fitted:
-        """Fits `targets` (n,) at `train` (n rows), n >= 1."""
+        """Fit the model.
+
+        Args:
+            train: Architectures (n rows), n >= 1.
+            targets: Their values ``(n,)``.
+        """
         ...

@@ -18,12 +18,14 @@ class _MixturePosterior:
         self._update()
 
     def _update(self) -> None:
+        """Match the moments: mean of the means; variance = mean of the variances + variance of the means."""
         means = np.stack([part.mean for part in self._parts])
         variances = np.stack([part.std for part in self._parts]) ** 2
         self.mean: FloatArray = means.mean(axis=0)
         self.std: FloatArray = np.sqrt(variances.mean(axis=0) + means.var(axis=0))
 
     def condition(self, chosen: int) -> None:
+        """Condition every member on its own mean of candidate `chosen`."""
         for part in self._parts:
             part.condition(chosen)
         self._update()
@@ -34,16 +36,24 @@ class _FittedEnsemble:
         self._parts = parts
 
     def posterior(self, pool: Inputs) -> Posterior:
+        """Predict `pool`; see `Fitted.posterior`."""
         return _MixturePosterior([part.posterior(pool) for part in self._parts])
 
 
 class Ensemble:
-    """Mean of the members' means; variance of the mixture, so disagreement counts as uncertainty."""
+    """Mean of the members' means; variance of the mixture, so disagreement counts as uncertainty.
+
+    Args:
+        members: The models.
+
+    Attributes:
+        name: Names of the members.
+    """
 
     def __init__(self, *members: Model) -> None:
         self.members = members
         self.name = "+".join(member.name for member in members)
 
     def fit(self, train: Inputs, targets: FloatArray) -> Fitted:
-        """Fits every member; see `Model.fit`."""
+        """Fit every member; see `Model.fit`."""
         return _FittedEnsemble([member.fit(train, targets) for member in self.members])

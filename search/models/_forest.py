@@ -1,4 +1,4 @@
-"""A random forest as an accuracy model: good at the top of a skewed response, blunt in its uncertainty."""
+"""A random forest as a model: good at the top of a skewed response, coarse in its uncertainty."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _FLOOR = 1e-6
 
 
 class _FixedPosterior:
-    """Marginals that what is chosen does not change."""
+    """Marginals that do not change with the candidates chosen."""
 
     def __init__(self, mean: FloatArray, std: FloatArray) -> None:
         self.mean = mean
         self.std = std
 
     def condition(self, chosen: int) -> None:
-        """Keeps the marginals."""
+        """Keep the marginals."""
 
 
 class _FittedForest:
@@ -30,17 +30,21 @@ class _FittedForest:
         self._forest = forest
 
     def posterior(self, pool: Inputs) -> Posterior:
+        """Predict `pool`; see `Fitted.posterior`."""
         single = pool.encodings.astype(np.float32)
         each = np.stack([tree.predict(single, check_input=False) for tree in self._forest.estimators_])
         return _FixedPosterior(each.mean(axis=0), np.maximum(each.std(axis=0), _FLOOR))
 
 
 class Forest:
-    """Random forest on the encodings; the spread of the trees is the standard deviation.
+    """Random forest on the encodings; the standard deviation over its trees is the uncertainty.
 
     Args:
         trees: Number of trees.
         leaf: Least number of samples in a leaf.
+
+    Attributes:
+        name: Name of the model.
     """
 
     name = "forest"
@@ -50,7 +54,7 @@ class Forest:
         self.leaf = leaf
 
     def fit(self, train: Inputs, targets: FloatArray) -> Fitted:
-        """Fits with a fixed seed; see `Model.fit`."""
+        """Fit with a fixed seed; see `Model.fit`."""
         from sklearn.ensemble import RandomForestRegressor
 
         forest = RandomForestRegressor(self.trees, min_samples_leaf=self.leaf, random_state=0, n_jobs=1)

@@ -1,9 +1,10 @@
-"""The strategies beside LaMOO, and the interface that all of them share."""
+"""The strategies other than LaMOO, and the interface of all strategies."""
 
-from search.strategies._base import Strategy, Suggestion
+from search.strategies._base import NamedStrategy, Strategy, Suggestion
 from search.strategies._cmaes import CategoricalCMA
 from search.strategies._ehvi import EHVISearch
 from search.strategies._ehvi_learned import EHVILearned
+from search.strategies._low_fidelity_first import LowFidelityFirst
 from search.strategies._moead import MOEAD
 from search.strategies._mutation import ParetoLocalSearch
 from search.strategies._nsga2 import NSGA2
@@ -11,7 +12,6 @@ from search.strategies._nsga3 import NSGA3
 from search.strategies._optuna import TPE, OptunaNSGA2
 from search.strategies._qlognehvi import QLogNEHVI
 from search.strategies._random import RandomSearch
-from search.strategies._rehearsal import Rehearsal
 
 __all__ = [
     "MOEAD",
@@ -21,11 +21,12 @@ __all__ = [
     "CategoricalCMA",
     "EHVILearned",
     "EHVISearch",
+    "LowFidelityFirst",
+    "NamedStrategy",
     "OptunaNSGA2",
     "ParetoLocalSearch",
     "QLogNEHVI",
     "RandomSearch",
-    "Rehearsal",
     "Strategy",
     "Suggestion",
 ]

@@ -1,4 +1,7 @@
-"""CMA-ES for categorical choices (CatCMA with margin, package cmaes), on dominance numbers."""
+"""CMA-ES for categorical choices on dominance numbers.
+
+CatCMA with margin (Hamano et al. 2025, arXiv 2504.07884), from the package cmaes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from search._arrays import FloatArray, IntArray, unique_rows
 from search._context import Context
 from search._domain import Domain
 from search._pareto import dominance_numbers
-from search.strategies._base import Suggestion
+from search.strategies._base import NamedStrategy, Suggestion
 
 if TYPE_CHECKING:
     from cmaes import CatCMAwM
@@ -28,7 +31,7 @@ class CategoricalDistribution:
 
     Args:
         domain: The domain; choices with a single value are left out.
-        start: Probabilities of each choice's values to start from (free choices, largest cardinality),
+        start: Probabilities ``(f, largest cardinality)`` of the values of the f free choices to start from,
             zero-padded; uniform when `None`.
         seed: Seeds the sampling.
     """
@@ -44,7 +47,12 @@ class CategoricalDistribution:
             self._optimizer = CatCMAwM(c_space=self._cards[self._free].tolist(), cat_param=start, seed=seed)
 
     def adapt(self, codes: IntArray, fitness: FloatArray) -> None:
-        """Takes in trials (n, d) with their fitness (n,), to be minimised, in whole generations."""
+        """Adapt to trials in complete generations.
+
+        Args:
+            codes: Rows ``(n, d)``.
+            fitness: Fitness ``(n,)``, to be minimised.
+        """
         from cmaes import CatCMAwM
 
         if self._optimizer is None:
@@ -55,12 +63,12 @@ class CategoricalDistribution:
             if np.ptp(values) == 0:
                 continue
             hot = [self._one_hot(row) for row in codes[start : start + size]]
-            told = [(CatCMAwM.Solution(c=c), float(f)) for c, f in zip(hot, values, strict=True)]
+            solutions = [(CatCMAwM.Solution(c=c), float(f)) for c, f in zip(hot, values, strict=True)]
             with np.errstate(all="ignore"):
-                self._optimizer.tell(told)
+                self._optimizer.tell(solutions)
 
     def sample(self, n: int) -> IntArray:
-        """Draws `n` rows (n, d)."""
+        """Draw `n` rows ``(n, d)``."""
         rows = np.zeros((n, self._domain.dimension), dtype=np.int64)
         if self._optimizer is not None:
             for row in rows:
@@ -73,18 +81,19 @@ class CategoricalDistribution:
         return hot
 
 
-class CategoricalCMA:
+class CategoricalCMA(NamedStrategy):
     """One categorical distribution over the whole space; fitness is the dominance number over all trials."""
 
     name = "cmaes"
+    packages = ("cmaes",)
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """Samples the adapted distribution until enough candidates are admissible."""
+        """Suggest draws from the adapted distribution."""
         distribution = CategoricalDistribution(context.problem.domain, int(rng.integers(2**31)))
         distribution.adapt(context.codes, dominance_numbers(context.points))
-        found = context.codes[:0]
+        candidates = context.codes[:0]
         for _ in range(_ROUNDS):
-            found = unique_rows(np.concatenate([found, context.admit(distribution.sample(_DRAWS))]))
-            if len(found) >= n:
+            candidates = unique_rows(np.concatenate([candidates, context.admit(distribution.sample(_DRAWS))]))
+            if len(candidates) >= n:
                 break
-        return Suggestion(found[:n])
+        return Suggestion(candidates[:n])

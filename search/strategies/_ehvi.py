@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 
 from search._context import Context
+from search._options import OptionValue, StrategyOption
 from search.bayes import greedy_batch, make_pool, whole_pool
-from search.models import Model
-from search.strategies._base import Suggestion
+from search.models import MODELS, Model, make_model
+from search.strategies._base import NamedStrategy, Strategy, Suggestion
+from search.strategies._ehvi_learned import EHVILearned
 
 __all__ = ["EHVISearch"]
 
 _CHOICES = 256
+_EXACT, _LEARNED = "exact", "learned"
 
 
-class EHVISearch:
-    """Known objectives exact, the expensive one modelled, candidates from the whole space."""
+class EHVISearch(NamedStrategy):
+    """Maximises expected hypervolume improvement: a model of the expensive objective, exact costs, the whole space.
 
-    def __init__(self, model: Model, name: str = "qehvi") -> None:
+    Args:
+        model: Model of the expensive objective.
+    """
+
+    name = "qehvi"
+    options = (
+        StrategyOption("model", MODELS[0], "model of the expensive objective", choices=MODELS),
+        StrategyOption(
+            "costs", _EXACT, "whether costs are computed or learned like the objective", choices=(_EXACT, _LEARNED)
+        ),
+    )
+    variants: ClassVar[Mapping[str, Mapping[str, OptionValue]]] = {
+        "qehvi-hamming": {"model": "hamming"},
+        "qehvi-learned": {"costs": _LEARNED},
+    }
+
+    def __init__(self, model: Model) -> None:
         self.model = model
-        self.name = name
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, OptionValue]) -> Strategy:
+        """Make this strategy, or `EHVILearned` where costs are to be learned."""
+        model = make_model(str(options["model"]))
+        return EHVILearned(model) if options["costs"] == _LEARNED else cls(model)
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """The greedy batch of the whole pool."""
+        """Suggest the greedy batch of the whole pool."""
         if len(context.problem.expensive) > 1:
-            return self._several(context, n, rng)
+            return self._propose_for_several(context, n, rng)
         pool = make_pool(context, *whole_pool(context, rng))
         return Suggestion(greedy_batch(context, self.model, pool, n))
 
     @staticmethod
-    def _several(context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """More than one expensive objective: BoTorch's qLogNEHVI."""
+    def _propose_for_several(context: Context, n: int, rng: np.random.Generator) -> Suggestion:
+        """Suggest a batch by BoTorch's qLogNEHVI, for more than one expensive objective."""
         from search.bayes._botorch import log_nehvi_batch
 
         codes, _ = whole_pool(context, rng)
         if len(context.codes) < 2 or len(codes) == 0:
             return Suggestion(codes[:n])
         choices = codes[np.sort(rng.permutation(len(codes))[:_CHOICES])]
-        return Suggestion(log_nehvi_batch(context, choices, n, rng, known_exact=True, log_error=True))
+        return Suggestion(log_nehvi_batch(context, choices, n, rng, exact_costs=True, log_error=True))

@@ -1,4 +1,4 @@
-"""What the genetic peers share: pymoo's populations and crossover on integer codes, admissible offspring."""
+"""Shared by the genetic strategies: pymoo's populations and crossover on integer codes, admissible offspring."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ _CROSSOVER = 0.9
 
 
 def arrivals(context: Context, start: int = 0) -> list[Population]:
-    """The successful trials of each batch as a population, objectives minimised, from the trial `start` on."""
+    """Make a population of the successful trials of each batch, objectives minimised.
+
+    Args:
+        context: The study's view.
+        start: Index of the first successful trial to include.
+    """
     from pymoo.core.population import Population
 
     batches = context.batches[start:]
@@ -31,9 +36,13 @@ def arrivals(context: Context, start: int = 0) -> list[Population]:
 
 
 def continues(context: Context, earlier: Context) -> bool:
-    """Whether a context's successful trials begin with all of an earlier one's: same points, same batches.
+    """Check whether a context's successful trials begin with those of an earlier one: same points, same batches.
 
-    The earlier one's last batch must be whole: no trial of it may have come later.
+    The last batch of the earlier context must be complete: no trial of it may be new.
+
+    Args:
+        context: The study's view now.
+        earlier: An earlier view.
     """
     n = len(earlier.codes)
     if n == 0 or len(context.codes) < n or (len(context.codes) > n and context.batches[n] <= earlier.batches[-1]):
@@ -43,7 +52,7 @@ def continues(context: Context, earlier: Context) -> bool:
 
 
 def pymoo_problem(context: Context) -> Any:
-    """The shape of the problem as pymoo's operators want to see it."""
+    """Make the problem that pymoo's operators take: numbers of variables and objectives, and bounds."""
     from pymoo.core.problem import Problem
 
     cards = np.asarray(context.problem.domain.cardinalities)
@@ -58,28 +67,31 @@ def offspring(
     n: int,
     rng: np.random.Generator,
 ) -> IntArray:
-    """Up to `n` untried candidates (k, d): uniform crossover, then each choice reset with probability 1/d.
+    """Make offspring: uniform crossover, then each choice reset with probability 1/d.
 
     Offspring are drawn until enough are admissible; the reset probability grows slowly meanwhile.
 
     Args:
         context: The study's view.
         population: The parents.
-        pairs: Draws k pairs of parent indices (k, 2).
-        n: Number of candidates.
+        pairs: Draws k pairs of parent indices ``(k, 2)``.
+        n: Number of candidates wanted.
         rng: Random generator of the batch.
+
+    Returns:
+        Up to `n` untried candidates ``(k, d)``.
     """
     from pymoo.operators.crossover.ux import UniformCrossover
 
     domain, problem = context.problem.domain, pymoo_problem(context)
     cards = np.asarray(domain.cardinalities)
-    found = np.empty((0, domain.dimension), dtype=np.int64)
+    candidates = np.empty((0, domain.dimension), dtype=np.int64)
     for attempt in range(_ROUNDS):
         children = UniformCrossover(prob=_CROSSOVER).do(problem, population, pairs(n), random_state=rng)
         rows = np.asarray(children.get("X"), dtype=np.int64)
         reset = rng.random(rows.shape) < min(1.0, (1 + attempt / 5) / domain.dimension)
         rows = np.where(reset, rng.integers(0, cards, size=rows.shape), rows)
-        found = unique_rows(np.concatenate([found, context.admit(rows)]))
-        if len(found) >= n:
+        candidates = unique_rows(np.concatenate([candidates, context.admit(rows)]))
+        if len(candidates) >= n:
             break
-    return found[:n]
+    return candidates[:n]

@@ -6,7 +6,7 @@ import numpy as np
 
 from search._arrays import IntArray, unique_rows
 from search._context import Context
-from search.strategies._base import Suggestion
+from search.strategies._base import NamedStrategy, Suggestion
 
 __all__ = ["ParetoLocalSearch", "mutants"]
 
@@ -14,25 +14,34 @@ _ROUNDS = 32
 
 
 def mutants(context: Context, parents: IntArray, n: int, rng: np.random.Generator) -> IntArray:
-    """Up to `n` untried candidates (k, d) that are mutations of random `parents` (p, d), p >= 1.
+    """Mutate random parents until there are enough untried candidates.
 
     One choice is changed at first; when the neighbourhood is used up, two and more.
+
+    Args:
+        context: The study's view.
+        parents: Rows ``(p, d)``, p >= 1.
+        n: Number of candidates wanted.
+        rng: Random generator of the batch.
+
+    Returns:
+        Up to `n` untried candidates ``(k, d)``.
     """
-    found = np.empty((0, parents.shape[1]), dtype=np.int64)
+    children = np.empty((0, parents.shape[1]), dtype=np.int64)
     for attempt in range(_ROUNDS):
         chosen = parents[rng.integers(len(parents), size=max(16, 4 * n))]
         fresh = context.admit(context.problem.domain.mutate(chosen, rng, changes=1 + attempt // 8))
-        found = unique_rows(np.concatenate([found, fresh]))
-        if len(found) >= n:
+        children = unique_rows(np.concatenate([children, fresh]))
+        if len(children) >= n:
             break
-    return found[:n]
+    return children[:n]
 
 
-class ParetoLocalSearch:
+class ParetoLocalSearch(NamedStrategy):
     """Mutates random members of the Pareto archive; each mutation changes one choice."""
 
     name = "mutation"
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """Mutates random members of the archive."""
+        """Suggest mutations of random members of the archive."""
         return Suggestion(mutants(context, context.codes[context.archive], n, rng))

@@ -1,4 +1,4 @@
-"""NSGA-III with pymoo's survival, as a steady-state search."""
+"""NSGA-III with pymoo's survival, as a steady-state search (Deb and Jain 2014, doi 10.1109/TEVC.2013.2281535)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from search._arrays import FloatArray, IntArray
 from search._context import Context
-from search.strategies._base import Suggestion
+from search._options import StrategyOption
+from search.strategies._base import NamedStrategy, Suggestion
 from search.strategies._genetic import offspring
 from search.strategies._nsga2 import Survivors
 
@@ -17,7 +18,15 @@ __all__ = ["NSGA3", "reference_directions"]
 
 
 def reference_directions(objectives: int, at_most: int) -> FloatArray:
-    """Das-Dennis directions (k, m) on the simplex, the finest grid with at most `at_most` of them."""
+    """Make Das-Dennis directions on the simplex.
+
+    Args:
+        objectives: Number of objectives m.
+        at_most: Most directions wanted; there are at least m.
+
+    Returns:
+        The finest grid ``(k, m)`` with at most that many directions.
+    """
     from pymoo.util.ref_dirs import get_reference_directions
 
     if objectives == 1:
@@ -29,27 +38,31 @@ def reference_directions(objectives: int, at_most: int) -> FloatArray:
     return np.asarray(directions, dtype=np.float64)
 
 
-class NSGA3:
+class NSGA3(NamedStrategy):
     """Steady-state NSGA-III: survival by rank and reference directions, random mating.
 
     Args:
-        population: Population size, and the most reference directions.
+        population: Number of survivors, and most reference directions.
     """
 
     name = "nsga3"
+    packages = ("pymoo",)
+    extra = "compare"
+    options = (StrategyOption("population", 20, "number of survivors, and most reference directions", minimum=2),)
 
     def __init__(self, population: int = 20) -> None:
         self.population = population
         self._survivors = Survivors(population)
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """Offspring of the current population."""
+        """Suggest offspring of the current population."""
         from pymoo.algorithms.moo.nsga3 import ReferenceDirectionSurvival
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
         objectives = len(context.problem.objectives)
 
         def survival() -> Any:
+            """Make the survival operator; one objective has no reference directions."""
             if objectives == 1:
                 return RankAndCrowding()
             return ReferenceDirectionSurvival(reference_directions(objectives, self.population))
@@ -57,6 +70,7 @@ class NSGA3:
         parents = self._survivors.population(context, survival)
 
         def pairs(k: int) -> IntArray:
+            """Draw pairs of parents ``(k, 2)``."""
             return rng.integers(len(parents), size=(k, 2))
 
         return Suggestion(offspring(context, parents, pairs, n, rng))

@@ -1,4 +1,4 @@
-"""Optuna's multi-objective samplers: TPE and NSGA-II."""
+"""Optuna's multi-objective samplers, TPE and NSGA-II; for Optuna 4 and 5."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from search._arrays import IntArray, row_keys
 from search._context import Context
-from search.strategies._base import Suggestion
+from search.strategies._base import NamedStrategy, Suggestion
 
 if TYPE_CHECKING:
     import optuna
@@ -55,10 +55,10 @@ def _row(trial: optuna.Trial, context: Context) -> IntArray:
 
 
 def _ask_fresh(context: Context, study: optuna.Study, n: int) -> IntArray:
-    """Asks until `n` untried candidates are found or patience ends; what is not admissible is failed."""
+    """Ask for up to `n` untried candidates, at most 20 times for each; inadmissible trials are failed."""
     from optuna.trial import TrialState
 
-    space, found = _space(context), context.codes[:0]
+    space, candidates = _space(context), context.codes[:0]
     seen: set[bytes] = set()
     for _ in range(n * _PATIENCE):
         trial = study.ask(space)
@@ -67,19 +67,24 @@ def _ask_fresh(context: Context, study: optuna.Study, n: int) -> IntArray:
             study.tell(trial, state=TrialState.FAIL)
             continue
         seen.add(row_keys(row)[0])
-        found = np.concatenate([found, row])
-        if len(found) == n:
+        candidates = np.concatenate([candidates, row])
+        if len(candidates) == n:
             break
-    return found
+    return candidates
 
 
-class TPE:
-    """Multi-objective tree-structured Parzen estimator: multivariate, pending trials as constant liars."""
+class TPE(NamedStrategy):
+    """Multi-objective tree-structured Parzen estimator (Ozaki et al. 2022, doi 10.1613/jair.1.13188).
+
+    It is multivariate, with pending trials as constant liars.
+    """
 
     name = "tpe"
+    packages = ("optuna",)
+    extra = "compare"
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """Asks a sampler that is given all trials anew."""
+        """Suggest proposals of a new sampler that is given all trials."""
         import optuna
 
         with _quiet():
@@ -94,23 +99,25 @@ class TPE:
             return Suggestion(_ask_fresh(context, study, n))
 
 
-class OptunaNSGA2:
+class OptunaNSGA2(NamedStrategy):
     """Optuna's generational NSGA-II.
 
-    The sampler keeps its generations in the trials that it handed out, so the past is enqueued into a new
-    study in its order: generations form, and survivors are selected, as they would have.
+    The sampler stores its generations in the trials that it proposed. So the earlier trials are enqueued into a new
+    study in their order, where generations form and survivors are selected as before.
 
     Args:
-        population: Population size.
+        population: Size of a generation.
     """
 
     name = "optuna-nsga2"
+    packages = ("optuna",)
+    extra = "compare"
 
     def __init__(self, population: int = 20) -> None:
         self.population = population
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
-        """Enqueues the past in generations, then asks for offspring."""
+        """Suggest offspring after all trials were enqueued in generations."""
         import optuna
 
         with _quiet():

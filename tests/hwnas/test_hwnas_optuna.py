@@ -226,7 +226,7 @@ def test_numbers_become_a_grid_by_a_stated_rule(distribution, values):
 def test_wrong_settings_are_refused_in_one_line():
     with pytest.raises(HwnasError) as caught:
         LaMOOSampler(seed=0, points=1)
-    assert str(caught.value) == "seed must not be negative, initial and points at least 2: 0, 10, 1"
+    assert str(caught.value) == "LaMOOSampler: points must be 2 or more, got 1"
 
 
 def test_hwnas_does_not_import_optuna_by_itself():

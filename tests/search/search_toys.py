@@ -30,7 +30,7 @@ def toy_problem(*, upper: float | None = 9.0, features: bool = False, fixed: boo
     bounds = {"worst": 15.0, "best": 0.0} if fixed else {}
     return Problem(
         domain,
-        (Objective("score", "max"), Objective("price", "min", known=price, **bounds)),
+        (Objective("score", "max"), Objective("price", "min", cost_function=price, **bounds)),
         constraints,
     )
 
@@ -48,7 +48,7 @@ def large_problem(choices: int = 30, upper: float | None = None) -> Problem:
         return codes @ weights
 
     constraints = () if upper is None else (Constraint("cost", cost, upper),)
-    objectives = (Objective("score", "max"), Objective("cost", "min", known=cost))
+    objectives = (Objective("score", "max"), Objective("cost", "min", cost_function=cost))
     return Problem(Domain((4,) * choices, canonical=merge), objectives, constraints)
 
 

@@ -200,7 +200,7 @@ def test_known_objectives_are_searched_exactly():
     """With nothing to learn, greedy choices are the candidates that add most hypervolume."""
     weights = np.array([[1.0, -2.0, 0.5], [-1.0, 1.5, 0.25]])
     objectives = tuple(
-        Objective(f"y{k}", "max", known=lambda c, k=k: c @ weights[k], worst=-9.0, best=9.0) for k in range(2)
+        Objective(f"y{k}", "max", cost_function=lambda c, k=k: c @ weights[k], worst=-9.0, best=9.0) for k in range(2)
     )
     problem = Problem(Domain((4, 4, 4)), objectives)
     study = advance_known(Study(problem, make_strategy("qehvi"), seed=0, initial=4, batch=1), 4)

@@ -60,7 +60,7 @@ def test_enumeration_lists_every_class_once():
     assert len(rows) == 4 * 5 + 2 * 4 * 2 * 5
     assert len(np.unique(rows, axis=0)) == len(rows)
     assert (merge_mirror(rows) == rows).all()
-    with pytest.raises(ProblemError, match="not enumerated"):
+    with pytest.raises(ProblemError, match="too large to enumerate"):
         Domain((10,) * 10).enumerate()
 
 
@@ -108,7 +108,7 @@ def test_violation_is_the_relative_excess_and_nan_is_never_admissible():
     problem = Problem(domain, (Objective("y", "max"),), (Constraint("c", odd_is_unknown, 2.0),))
     assert problem.violation(codes).tolist() == [0.0, np.inf, 0.0, np.inf, 1.0, np.inf]
     assert problem.admissible(codes).tolist() == [True, False, True, False, False, False]
-    unpriced = Problem(domain, (Objective("c", "min", known=odd_is_unknown),))
+    unpriced = Problem(domain, (Objective("c", "min", cost_function=odd_is_unknown),))
     assert unpriced.admissible(codes).tolist() == [True, False] * 3
 
 

@@ -11,7 +11,7 @@ def price(codes):
 def make_problem(**changes):
     objectives = (
         Objective("score", "max", worst=0.0, best=1.0),
-        Objective("price", "min", known=price, worst=1e6, best=1.0, log=True),
+        Objective("price", "min", cost_function=price, worst=1e6, best=1.0, log=True),
     )
     return Problem(Domain((3, 3, 3)), objectives, **changes)
 
@@ -28,10 +28,10 @@ def test_equal_ratios_are_worth_the_same_on_a_logarithmic_scale():
 
 
 def test_log_is_refused_where_it_means_nothing():
-    with pytest.raises(ProblemError, match="log is for known objectives with positive values"):
+    with pytest.raises(ProblemError, match="log needs a cost function with positive values"):
         Objective("score", "max", log=True)
-    with pytest.raises(ProblemError, match="log is for known objectives with positive values"):
-        Objective("price", "min", known=price, worst=1.0, best=-1.0, log=True)
+    with pytest.raises(ProblemError, match="log needs a cost function with positive values"):
+        Objective("price", "min", cost_function=price, worst=1.0, best=-1.0, log=True)
 
 
 @pytest.mark.parametrize("name", ["random", "lamoo", "nsga2"])

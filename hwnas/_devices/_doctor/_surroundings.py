@@ -8,10 +8,11 @@ import time
 from hwnas._devices._doctor._machine import Finding, Machine
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_NEEDED = ("onnx", "onnxruntime", "torch", "botorch", "sklearn", "scipy", "pymoo", "cmaes", "moocore", "PIL", "psutil")
+_NEEDED = ("onnx", "onnxruntime", "torch", "botorch", "sklearn", "scipy", "cmaes", "moocore", "PIL", "psutil")
 _OPTIONAL = {
-    "matplotlib": "reports have no pictures",
-    "optuna": "strategies tpe and optuna-nsga2 are not there",
+    "matplotlib": ("report", "reports have no pictures"),
+    "optuna": ("compare", "strategies tpe and optuna-nsga2 are not available"),
+    "pymoo": ("compare", "strategies nsga2, nsga3 and moead are not available"),
 }
 _SWAPPED_KIB = 64 * 1024
 _HOT_C = 85.0
@@ -85,9 +86,8 @@ def packages(machine: Machine) -> list[Finding]:
     if missing:
         text = f"{', '.join(missing)} cannot be imported"
         found.append(Finding("packages", "warning", text, "install hwnas again, with its dependencies"))
-    for name, effect in _OPTIONAL.items():
+    for name, (extra, effect) in _OPTIONAL.items():
         if not machine.installed(name):
-            extra = "report" if name == "matplotlib" else name
             found.append(Finding("packages", "info", f"no {name}: {effect}", f"install hwnas[{extra}]"))
     return found or [Finding("packages", "ok", "all are there")]
 

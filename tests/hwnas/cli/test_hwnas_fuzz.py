@@ -176,7 +176,7 @@ def toy():
     def price(codes):
         return codes.sum(axis=1) + 1.0
 
-    objectives = (Objective("score", "max"), Objective("price", "min", known=price))
+    objectives = (Objective("score", "max"), Objective("price", "min", cost_function=price))
     return Problem(Domain((3, 4, 5)), objectives, (Constraint("price", price, 8.0),))
 
 

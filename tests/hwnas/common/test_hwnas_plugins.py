@@ -11,6 +11,7 @@ from hwnas._common._about import SPACES, STRATEGIES
 ROOT = Path(__file__).resolve().parents[3]
 MODULE = """
 import hwnas
+import search
 from hwnas.spaces import Choice, Space
 
 
@@ -52,6 +53,16 @@ class Last:
         return hwnas.Suggestion(context.candidates.codes[::-1])
 
 
+class Skipping:
+    name, options = "skipping", (search.StrategyOption("step", 1, "distance of proposals", minimum=1),)
+
+    def __init__(self, step):
+        self.step = step
+
+    def propose(self, context, n, rng):
+        return hwnas.Suggestion(context.candidates.codes[:: self.step])
+
+
 def stopwatch(*, batch, image_channels):
     from simulated_device import AdditiveBackend
 
@@ -80,6 +91,7 @@ broken = toys:Absent
 wide = toys:Wide
 [hwnas.strategies]
 last = toys:Last
+skipping = toys:Skipping
 failing = toys:failing
 nothing = toys:nothing
 number = toys:NUMBER
@@ -121,6 +133,21 @@ def hwnas(site, tmp_path, monkeypatch):
         return result.stdout if code == 0 else result.stderr
 
     return run
+
+
+def test_a_strategy_declares_its_options(site, monkeypatch):
+    from hwnas._pipeline._strategies import make_strategy, parse_strategy_options, strategy_options
+    from search import SearchError
+
+    monkeypatch.syspath_prepend(str(site))
+    assert [option.name for option in strategy_options("skipping")] == ["step"]
+    assert strategy_options("last") == ()
+    assert make_strategy("skipping", **parse_strategy_options("skipping", ["step=3"])).step == 3
+    assert make_strategy("lamoo", **parse_strategy_options("lamoo", ["sampler=random"])).name == "lamoo-random"
+    with pytest.raises(SearchError, match="strategy last has no option 'step'; it has no options"):
+        parse_strategy_options("last", ["step=3"])
+    with pytest.raises(SearchError, match="option step must be an integer of 1 or more, got 0"):
+        make_strategy("skipping", step=0)
 
 
 NO_PICTURES = "import hwnas._report._write as write\nwrite._pictures = lambda shown: {}"

@@ -174,7 +174,7 @@ def test_what_facts_tell(tmp_path):
     assert (wide.status, wide.fix) == ("warning", "unset OMP_NUM_THREADS")
     gone = one(surroundings.packages, tmp_path, installed=lambda name: name != "torch")
     assert (gone.status, gone.text) == ("warning", "torch cannot be imported")
-    assert one(surroundings.packages, tmp_path, installed=lambda name: name != "optuna").fix == "install hwnas[optuna]"
+    assert one(surroundings.packages, tmp_path, installed=lambda name: name != "optuna").fix == "install hwnas[compare]"
     assert one(surroundings.providers, tmp_path).text == "providers: cpu"
     assert one(surroundings.providers, tmp_path, providers=list).status == "warning"
     assert one(surroundings.cuda, tmp_path, cuda=lambda: (True, "H100")).status == "ok"

@@ -8,7 +8,7 @@ from search import Domain, Objective, Problem, Study, make_strategy, partition_o
 
 PROBLEM = Problem(
     Domain((4, 4, 4, 4)),
-    (Objective("accuracy", "max"), Objective("latency_ms", "min", known=lambda codes: 1.0 + codes.sum(axis=1))),
+    (Objective("accuracy", "max"), Objective("latency_ms", "min", cost_function=lambda codes: 1.0 + codes.sum(axis=1))),
 )
 
 

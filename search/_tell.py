@@ -1,0 +1,46 @@
+"""Finished trials from told values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from search._errors import TellError
+from search._problem import Problem
+from search._trial import Proposal, Trial
+
+__all__ = ["evaluated_trial"]
+
+_COST_TOLERANCE = 1e-9
+
+
+def evaluated_trial(problem: Problem, proposal: Proposal, values: Mapping[str, float]) -> Trial:
+    """Make the finished trial of a proposal; a failed one where a value is not finite.
+
+    Args:
+        problem: The problem.
+        proposal: The proposal.
+        values: Told values by name; those of objectives with a cost function may be left out.
+
+    Raises:
+        TellError: When a value is missing, its name is unknown, or it differs from that of the cost function.
+    """
+    names = [o.name for o in problem.objectives]
+    names += [] if proposal.low_fidelity else [c.name for c in problem.measured]
+    where = f"trial {proposal.number}"
+    for name in values:
+        if name not in names:
+            raise TellError(f"{where}: unknown objective {name!r}; the objectives are {', '.join(names)}")
+    complete: dict[str, float] = {}
+    for name in names:
+        if name not in proposal.known_values and name not in values:
+            raise TellError(f"{where}: the value of {name!r} is missing")
+        cost = proposal.known_values.get(name)
+        value = float(values[name]) if name in values else float(proposal.known_values[name])
+        if cost is not None and not math.isclose(value, cost, rel_tol=_COST_TOLERANCE, abs_tol=1e-12):
+            raise TellError(f"{where}: {name} must be {cost} by its cost function, got {value}")
+        complete[name] = value if cost is None else cost
+    wrong = [f"{name} is {value}" for name, value in complete.items() if not math.isfinite(value)]
+    if wrong:
+        return Trial(proposal.number, proposal.codes, {}, ", ".join(wrong), proposal.low_fidelity)
+    return Trial(proposal.number, proposal.codes, complete, None, proposal.low_fidelity)
