@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from latency_tables import INPUT, Op, OpGraph
+from latency_tables import Op, OpGraph
 from profilers._operators import expand, parts_of, primitive_of
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
@@ -36,7 +36,8 @@ def part_work(op: Op) -> tuple[float, float, float]:
     primitive, outputs = primitive_of(op), math.prod(op.output)
     inputs = sum(math.prod(shape) for shape in op.inputs)
     weights = sum(parameter.size for parameter in primitive.parameters(op).values())
-    read = max(inputs, outputs * op.integer("kernel", 1) ** 2)
+    window = math.prod(op.integers("kernel", len(op.inputs[0]) - 1, 1))
+    read = max(inputs, outputs * window)
     moved = (inputs + outputs + weights) * activation_bytes(op) / outputs
     return float(primitive.macs(op) or read), float(moved), 1.0
 
@@ -50,8 +51,8 @@ def op_work(op: Op) -> tuple[float, float, float]:
 def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
     """Largest sum of live activations at any step of the graph, executed in its order.
 
-    A tensor lives from the step that writes it to the last step that reads it; the graph's input lives while it is
-    read, the outputs to the end. Element-wise operators and the residual sum of a convolution overwrite
+    A tensor lives from the step that writes it to the last step that reads it; the graph's inputs live from the start
+    while they are read, the outputs to the end. Element-wise operators and the residual sum of a convolution overwrite
     an operand that nobody reads later, as runtimes with a memory planner do. What a runtime really holds depends on
     its layouts and on where its planner places tensors (`Backend.arena_bytes` measures it).
 
@@ -68,8 +69,8 @@ def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
         for name in node.inputs:
             last_read.setdefault(name, step)
             last_read[name] = max(last_read[name], step)
-    sizes = {INPUT: math.prod(live.input_shape) * BYTES["float32"]}
-    current = peak = sizes[INPUT]
+    sizes = {name: math.prod(shape) * BYTES["float32"] for name, shape in live.inputs}
+    current = peak = sum(sizes.values())
     for step, node in enumerate(live.nodes):
         size = sizes[node.name] = activation_bytes(node.op)
         dying = [name for name in dict.fromkeys(node.inputs) if last_read[name] == step]

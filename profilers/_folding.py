@@ -15,7 +15,7 @@ def folded_graph(graph: OpGraph) -> OpGraph:
     """The graph in primitive ops, each batch-normalised convolution replaced by one with a bias."""
     live = expand(graph)
     nodes = tuple(Node(node.name, _folded_op(node.op), node.inputs) for node in live.nodes)
-    return OpGraph(live.input_shape, nodes, live.outputs)
+    return replace(live, nodes=nodes)
 
 
 def folded_weights(graph: OpGraph, weights: Mapping[str, FloatArray]) -> dict[str, FloatArray]:

@@ -10,7 +10,8 @@ from profilers._errors import UnsupportedGraphError
 from profilers._operators import expand
 from profilers._weights import random_weights
 
-_NODE_OF = {"conv": "Conv", "add": "Add", "pool": "AveragePool", "global_pool": "GlobalAveragePool", "linear": "Gemm"}
+_NODE_OF = {"conv": "Conv", "add": "Add", "global_pool": "GlobalAveragePool", "linear": "Gemm"}
+_POOLS = {"average": "AveragePool", "max": "MaxPool"}
 _ACTIVATIONS = {"relu": ("Relu",), "hswish": ("HardSwish", "HardSigmoid"), "hsigmoid": ("HardSigmoid",)}
 
 
@@ -56,13 +57,15 @@ def fusion_differences(graph: OpGraph, optimised: Callable[[OpGraph], bytes] = o
     for node in expand(graph.without_dead_code()).nodes:
         if node.op.kind in _NODE_OF:
             expected[_NODE_OF[node.op.kind]] += 1
+        elif node.op.kind == "pool":
+            expected[_POOLS[node.op.word("mode")]] += 1
         if node.op.kind != "conv":
             attributes = dict(node.op.attributes)
             apart.update(_ACTIVATIONS.get(str(attributes.get("function", attributes.get("act"))), ()))
     norms = sum(node.op.kind == "norm" for node in graph.nodes)  # ONNX Runtime may make a convolution of one
     lines = [
         f"{found[kind]} {kind} nodes are executed, the table prices {expected[kind]}"
-        for kind in sorted(_NODE_OF.values())
+        for kind in sorted({*_NODE_OF.values(), *_POOLS.values()})
         if not expected[kind] <= found[kind] <= expected[kind] + (norms if kind == "Conv" else 0)
     ]
     for kind in sorted({kind for kinds in _ACTIVATIONS.values() for kind in kinds}):

@@ -21,6 +21,8 @@ FloatArray = npt.NDArray[np.float32]
 Initialisation = Literal["he", "zero", "one"]
 ACTIVATIONS = ("none", "relu", "hswish", "hsigmoid")
 NORM_EPSILON = 1e-5
+MOST_AXES = 3
+"""A feature map has at most so many axes behind its channels: time, height and width."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +62,26 @@ class Emitter(Protocol):
     def constant(self, name: str, value: FloatArray) -> str:
         """Store an initialiser; returns its name."""
 
+    def integers(self, name: str, values: Sequence[int]) -> str:
+        """Store a one-dimensional initialiser of 64-bit integers; returns its name."""
+
 
 class BatchNorm(Protocol):
-    """Batch normalisation as the running network wants it (training, evaluation or recalibration)."""
+    """Batch normalisation in the network's present state (training, evaluation or new statistics)."""
 
     def __call__(self, x: torch.Tensor, parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Normalise ``(N, C, ...)`` with parameters ``gamma``, ``beta``, ``mean``, ``variance`` of shape ``(C,)``."""
+        """Normalise ``(n, c, ...)`` with parameters ``gamma``, ``beta``, ``mean``, ``variance`` of shape ``(c,)``."""
 
 
 class Operator(ABC):
     """One kind of operator: shapes, costs, ONNX lowering and torch computation, stated once.
 
-    Shapes never include the batch axis; costs are those of one sample.
+    Shapes never include the batch axis; costs are those of one sample. An operator serves every rank it makes sense in:
+    features ``(features,)``, and feature maps ``(channels, length)``, ``(channels, height, width)`` and
+    ``(channels, time, height, width)``. The rank is that of the op's shapes.
+
+    Attributes:
+        kind: the name under which ops refer to the operator.
     """
 
     kind: ClassVar[str]
@@ -121,7 +131,17 @@ class Primitive(Operator):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
-        """Compute `op` in torch on tensors ``(N, *shape)``."""
+        """Compute `op` in torch.
+
+        Args:
+            op: what to compute.
+            inputs: one tensor ``(n, *shape)`` for each of the op's input shapes.
+            parameters: the weights, as `parameters` lists them.
+            norm: computes batch norms.
+
+        Returns:
+            ``(n, *op.output)``.
+        """
 
 
 class Composite(Operator):
@@ -134,6 +154,32 @@ class Composite(Operator):
     def infer(self, op: Op) -> Shape:
         """Output shape of the expansion."""
         return self.expand(op).output_shape
+
+
+def axis_sizes(op: Op, shape: Shape) -> Shape:
+    """The extents of a feature map behind its channels.
+
+    Args:
+        op: the op that reads or writes the map, for the error.
+        shape: ``(channels, ...)`` with one to three axes behind the channels.
+
+    Raises:
+        OperatorError: `shape` has no such axis, or more than three.
+    """
+    if not 1 <= len(shape) - 1 <= MOST_AXES:
+        raise OperatorError(f"op {op.key}: {op.kind} needs feature maps, channels and 1-{MOST_AXES} axes, got {shape}")
+    return shape[1:]
+
+
+def single_input(op: Op) -> Shape:
+    """The shape of the op's only input.
+
+    Raises:
+        OperatorError: it has none or several.
+    """
+    if len(op.inputs) != 1:
+        raise OperatorError(f"op {op.key}: {op.kind} reads one tensor, got {len(op.inputs)}")
+    return op.inputs[0]
 
 
 def emit_activation(emit: Emitter, function: str, x: str) -> str:

@@ -1,34 +1,54 @@
-"""Functions that make well-formed ops, so that spaces never spell attributes out."""
+"""Functions that make well-formed ops, so that spaces never spell attributes out.
+
+The rank of an op is that of the shape it is made for: ``(features,)``, ``(channels, length)``,
+``(channels, height, width)`` or ``(channels, time, height, width)``. A kernel, stride, dilation, padding or factor is
+one integer for all axes behind the channels, or a tuple with one for each.
+"""
 
 from __future__ import annotations
 
 import math
 from functools import cache
 
-from latency_tables import Op, Shape, sorted_attributes
+from latency_tables import AttributeValue, Op, Shape, sorted_attributes
+from profilers._errors import OperatorError
+from profilers._operators._plain import pooled_sizes
+
+PerAxis = int | tuple[int, ...]
+"""One integer for all axes of a feature map, or one for each."""
 
 
 @cache
 def conv(
     shape: Shape,
     channels: int,
-    kernel: int = 1,
+    kernel: PerAxis = 1,
     *,
-    stride: int = 1,
+    stride: PerAxis = 1,
+    dilation: PerAxis = 1,
     groups: int = 1,
     norm: str = "batch",
     act: str = "none",
 ) -> Op:
     """A convolution from `shape` to `channels`, "same" padding."""
-    output = (channels, math.ceil(shape[1] / stride), math.ceil(shape[2] / stride))
-    attributes = sorted_attributes({"kernel": kernel, "stride": stride, "groups": groups, "norm": norm, "act": act})
-    return Op("conv", (shape,), output, attributes)
+    values: dict[str, AttributeValue] = {"kernel": kernel, "stride": stride, "groups": groups, "norm": norm, "act": act}
+    if set(_per_axis(shape, dilation, "dilation")) != {1}:
+        values["dilation"] = dilation
+    return Op("conv", (shape,), _strided(shape, channels, stride), sorted_attributes(values))
 
 
 @cache
-def depthwise(shape: Shape, kernel: int, *, stride: int = 1, norm: str = "batch", act: str = "none") -> Op:
+def depthwise(
+    shape: Shape,
+    kernel: PerAxis,
+    *,
+    stride: PerAxis = 1,
+    dilation: PerAxis = 1,
+    norm: str = "batch",
+    act: str = "none",
+) -> Op:
     """A depthwise convolution: one filter for each channel."""
-    return conv(shape, shape[0], kernel, stride=stride, groups=shape[0], norm=norm, act=act)
+    return conv(shape, shape[0], kernel, stride=stride, dilation=dilation, groups=shape[0], norm=norm, act=act)
 
 
 @cache
@@ -51,7 +71,7 @@ def activation(shape: Shape, function: str) -> Op:
 
 @cache
 def identity(shape: Shape) -> Op:
-    """Passes its input on."""
+    """The input itself."""
     return Op("identity", (shape,), shape)
 
 
@@ -62,24 +82,53 @@ def add(shape: Shape) -> Op:
 
 
 @cache
-def scale(shape: Shape) -> Op:
-    """Channels times factors of their own."""
-    return Op("scale", (shape, (shape[0], 1, 1)), shape)
+def mul(shape: Shape) -> Op:
+    """The product of two tensors, element by element."""
+    return Op("mul", (shape, shape), shape)
 
 
 @cache
-def pool(shape: Shape, kernel: int, *, stride: int = 1, padding: int | None = None, mode: str = "average") -> Op:
+def scale(shape: Shape) -> Op:
+    """Each channel times its own factor; the factors are a tensor ``(channels, 1, ...)``."""
+    return Op("scale", (shape, (shape[0], *(1,) * (len(shape) - 1))), shape)
+
+
+@cache
+def concat(*shapes: Shape) -> Op:
+    """Tensors side by side along the channels."""
+    return Op("concat", shapes, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
+
+
+@cache
+def slice_channels(shape: Shape, start: int, channels: int) -> Op:
+    """`channels` of the channels (or features), from number `start`, counted from 0."""
+    attributes = sorted_attributes({"start": start, "channels": channels})
+    return Op("slice", (shape,), (channels, *shape[1:]), attributes)
+
+
+@cache
+def upsample(shape: Shape, factor: PerAxis = 2) -> Op:
+    """Nearest-neighbour upsampling."""
+    factors = _per_axis(shape, factor, "factor")
+    output = (shape[0], *(n * f for n, f in zip(shape[1:], factors, strict=True)))
+    return Op("upsample", (shape,), output, (("factor", factor),))
+
+
+@cache
+def pool(
+    shape: Shape, kernel: PerAxis, *, stride: PerAxis = 1, padding: PerAxis | None = None, mode: str = "average"
+) -> Op:
     """Average or max pooling; `padding` defaults to half the kernel."""
-    pad = kernel // 2 if padding is None else padding
-    height, width = ((n + 2 * pad - kernel) // stride + 1 for n in shape[1:])
-    attributes = sorted_attributes({"kernel": kernel, "stride": stride, "padding": pad, "mode": mode})
-    return Op("pool", (shape,), (shape[0], height, width), attributes)
+    kernels, strides = _per_axis(shape, kernel, "kernel"), _per_axis(shape, stride, "stride")
+    pads = tuple(k // 2 for k in kernels) if padding is None else _per_axis(shape, padding, "padding")
+    attributes = sorted_attributes({"kernel": kernel, "stride": stride, "padding": pads, "mode": mode})
+    return Op("pool", (shape,), (shape[0], *pooled_sizes(shape[1:], kernels, strides, pads)), attributes)
 
 
 @cache
 def global_pool(shape: Shape) -> Op:
-    """Mean over height and width."""
-    return Op("global_pool", (shape,), (shape[0], 1, 1))
+    """Mean over all axes behind the channels."""
+    return Op("global_pool", (shape,), (shape[0], *(1,) * (len(shape) - 1)))
 
 
 @cache
@@ -90,11 +139,11 @@ def squeeze_excite(shape: Shape, squeeze: int) -> Op:
 
 @cache
 def inverted_residual(
-    shape: Shape, channels: int, *, kernel: int, stride: int, hidden: int, squeeze: int, act: str
+    shape: Shape, channels: int, *, kernel: PerAxis, stride: PerAxis, hidden: int, squeeze: int, act: str
 ) -> Op:
     """MobileNetV3's block; the input is added to the result wherever the shape is kept."""
-    output = (channels, math.ceil(shape[1] / stride), math.ceil(shape[2] / stride))
-    residual = int(output == shape and stride == 1)
+    output = _strided(shape, channels, stride)
+    kept = output == shape and set(_per_axis(shape, stride, "stride")) == {1}
     attributes = sorted_attributes(
         {
             "kernel": kernel,
@@ -102,7 +151,7 @@ def inverted_residual(
             "hidden": hidden,
             "squeeze": squeeze,
             "act": act,
-            "residual": residual,
+            "residual": int(kept),
         }
     )
     return Op("mbconv", (shape,), output, attributes)
@@ -112,3 +161,22 @@ def inverted_residual(
 def head(shape: Shape, classes: int, *, hidden: int, features: int) -> Op:
     """MobileNetV3's classifier."""
     return Op("head", (shape,), (classes,), (("features", features), ("hidden", hidden)))
+
+
+def _strided(shape: Shape, channels: int, stride: PerAxis) -> Shape:
+    """The shape behind a "same" convolution."""
+    strides = _per_axis(shape, stride, "stride")
+    return (channels, *(math.ceil(n / s) for n, s in zip(shape[1:], strides, strict=True)))
+
+
+def _per_axis(shape: Shape, value: PerAxis, name: str) -> Shape:
+    """One integer for each axis of a feature map.
+
+    Raises:
+        OperatorError: `value` holds more or fewer.
+    """
+    axes = len(shape) - 1
+    values = (value,) * axes if isinstance(value, int) else tuple(value)
+    if len(values) != axes:
+        raise OperatorError(f"{name} must be 1 or {axes} integers for a feature map {shape}, got {len(values)}")
+    return values
