@@ -99,7 +99,7 @@ class Op:
         if not isinstance(value, tuple):
             raise GraphError(f"op {self.key}: integer attribute {name!r} is missing")
         if len(value) != count:
-            raise GraphError(f"op {self.key}: attribute {name!r} must be 1 or {count} integers, got {len(value)}")
+            raise GraphError(f"op {self.key}: attribute {name!r} must be one integer or {count}, got {len(value)}")
         return value
 
     def word(self, name: str, default: str | None = None) -> str:

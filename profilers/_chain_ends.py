@@ -1,4 +1,4 @@
-"""How measured chains begin and end, in every rank: from a network's input to the shape of an op, and to a small result."""
+"""How measured chains begin and end, in every rank: an entry from the input of a network, and a small result."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ def conv(
 ) -> Op:
     """A convolution from `shape` to `channels`, "same" padding."""
     values: dict[str, AttributeValue] = {"kernel": kernel, "stride": stride, "groups": groups, "norm": norm, "act": act}
-    if set(_per_axis(shape, dilation, "dilation")) != {1}:
+    _per_axis(shape, kernel, "kernel")
+    if any(d != 1 for d in _per_axis(shape, dilation, "dilation")):
         values["dilation"] = dilation
     return Op("conv", (shape,), _strided(shape, channels, stride), sorted_attributes(values))
 
@@ -143,7 +144,7 @@ def inverted_residual(
 ) -> Op:
     """MobileNetV3's block; the input is added to the result wherever the shape is kept."""
     output = _strided(shape, channels, stride)
-    kept = output == shape and set(_per_axis(shape, stride, "stride")) == {1}
+    kept = output == shape and all(s == 1 for s in _per_axis(shape, stride, "stride"))
     attributes = sorted_attributes(
         {
             "kernel": kernel,
@@ -178,5 +179,7 @@ def _per_axis(shape: Shape, value: PerAxis, name: str) -> Shape:
     axes = len(shape) - 1
     values = (value,) * axes if isinstance(value, int) else tuple(value)
     if len(values) != axes:
-        raise OperatorError(f"{name} must be 1 or {axes} integers for a feature map {shape}, got {len(values)}")
+        raise OperatorError(
+            f"{name} must be one integer or one for each of {axes} axes, got {len(values)}"
+        )
     return values
