@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from hwnas.data import ImageData, load_data
     from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
     from hwnas.spaces import Architecture, Choice, Space, Term, make_space
-    from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, OpGraph
-    from profilers import ProfilerError, ops
+    from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, Op, OpGraph
+    from profilers import Composite, Parameter, Primitive, ProfilerError, ops, register_operator
     from search import SearchError, Strategy, Suggestion
     from search.lamoo import LaMOO, Sampler
 
@@ -32,6 +32,7 @@ _LAZY = {
     "INPUT": "latency_tables",
     "Architecture": "hwnas.spaces",
     "Choice": "hwnas.spaces",
+    "Composite": "profilers",
     "Evaluation": "hwnas.evaluators",
     "Evaluator": "hwnas.evaluators",
     "FoundTrial": "hwnas._api",
@@ -42,7 +43,10 @@ _LAZY = {
     "LatencyTable": "latency_tables",
     "LatencyTableError": "latency_tables",
     "NoAccuracyError": "hwnas._errors",
+    "Op": "latency_tables",
     "OpGraph": "latency_tables",
+    "Parameter": "profilers",
+    "Primitive": "profilers",
     "ProfilerError": "profilers",
     "Sampler": "search.lamoo",
     "SearchError": "search",
@@ -59,6 +63,7 @@ _LAZY = {
     "make_strategy": "hwnas._strategies",
     "ops": "profilers",
     "profile": "hwnas._api",
+    "register_operator": "profilers",
     "search": "hwnas._api",
 }
 
@@ -66,6 +71,7 @@ __all__ = [
     "INPUT",
     "Architecture",
     "Choice",
+    "Composite",
     "Evaluation",
     "Evaluator",
     "FoundTrial",
@@ -76,7 +82,10 @@ __all__ = [
     "LatencyTable",
     "LatencyTableError",
     "NoAccuracyError",
+    "Op",
     "OpGraph",
+    "Parameter",
+    "Primitive",
     "ProfilerError",
     "Sampler",
     "SearchError",
@@ -94,6 +103,7 @@ __all__ = [
     "make_strategy",
     "ops",
     "profile",
+    "register_operator",
     "search",
 ]
 

@@ -179,7 +179,5 @@ def _per_axis(shape: Shape, value: PerAxis, name: str) -> Shape:
     axes = len(shape) - 1
     values = (value,) * axes if isinstance(value, int) else tuple(value)
     if len(values) != axes:
-        raise OperatorError(
-            f"{name} must be one integer or one for each of {axes} axes, got {len(values)}"
-        )
+        raise OperatorError(f"{name} must be one integer or one for each of {axes} axes, got {len(values)}")
     return values

@@ -107,8 +107,10 @@ def _load(kind: str) -> None:
         raise OperatorError(f"operator {kind!r} is brought by {' and '.join(map(_origin, points))}: uninstall one")
     try:
         operator = points[0].load()
-    except Exception as error:  # whatever the code of a distribution raises
-        raise OperatorError(f"operator {kind!r} of {_origin(points[0])} cannot be loaded: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the code of a distribution raises
+        raise OperatorError(
+            f"operator {kind!r} of {_origin(points[0])} cannot be loaded: {' '.join(str(error).split())}"
+        ) from error
     if getattr(operator, "kind", None) != kind:
         raise OperatorError(f"operator {kind!r} of {_origin(points[0])} has another kind: {operator!r}")
     register_operator(operator)

@@ -267,9 +267,7 @@ def test_what_makes_no_sense_is_one_line(op, message):
 
 
 def test_lists_of_the_wrong_length_are_refused():
-    with pytest.raises(
-        OperatorError, match=r"kernel must be one integer or one for each of 2 axes, got 3"
-    ):
+    with pytest.raises(OperatorError, match=r"kernel must be one integer or one for each of 2 axes, got 3"):
         ops.pool((8, 7, 9), (3, 3, 3))
     with pytest.raises(OperatorError, match="stride must be one integer or one for each of 1 axes"):
         ops.conv((8, 7), 4, 3, stride=(1, 2))
