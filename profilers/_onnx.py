@@ -92,7 +92,7 @@ def build_onnx(
     metadata: Mapping[str, str] | None = None,
     output_names: Sequence[str] = (),
 ) -> onnx.ModelProto:
-    """An ONNX model (opset 17, IR 8, fixed batch) that computes `graph` with `weights`.
+    """Build the ONNX model (opset 17, IR 8, fixed batch) that computes `graph` with `weights`.
 
     Dead code is left out and batch norms are folded into their convolutions. Inputs have the names of the graph's:
     ``input`` where there is only one.

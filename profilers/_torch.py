@@ -100,7 +100,7 @@ class GraphModule(nn.Module):
     Args:
         graph: the network; dead code is removed.
         weights: starting values by ``"node.parameter"``; He initialisation from `seed` where absent.
-        seed: of the initialisation.
+        seed: seed of the initialisation.
     """
 
     def __init__(self, graph: OpGraph, weights: Mapping[str, FloatArray] | None = None, *, seed: int = 0) -> None:
@@ -129,7 +129,7 @@ class GraphModule(nn.Module):
         return outputs[0] if len(outputs) == 1 else outputs
 
     def arrays(self) -> dict[str, FloatArray]:
-        """All weights and statistics as float32 arrays by ``"node.parameter"``."""
+        """Copy all weights and statistics to float32 arrays, by ``"node.parameter"``."""
         state = self.state_dict()
         return {
             name: cast(FloatArray, state[_safe(name)].detach().float().cpu().numpy())

@@ -88,7 +88,7 @@ class Operator(ABC):
 
     @abstractmethod
     def infer(self, op: Op) -> Shape:
-        """Output shape from the inputs' shapes and the attributes.
+        """Compute the output shape from the inputs' shapes and the attributes.
 
         Raises:
             OperatorError: they do not fit together.
@@ -108,15 +108,15 @@ class Primitive(Operator):
     """Whether the result may overwrite the first input when nothing else reads it."""
 
     def parameters(self, op: Op) -> dict[str, Parameter]:
-        """The operator's weights by name; none by default."""
+        """List the operator's weights by name; none by default."""
         return {}
 
     def macs(self, op: Op) -> int:
-        """Multiply-accumulate operations of one sample; zero for data movement and activations."""
+        """Count the multiply-accumulates of one sample; zero for data movement and activations."""
         return 0
 
     def fold(self, op: Op, values: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Inference weights from training weights (batch norm folded into the convolution)."""
+        """Turn training weights into inference weights (batch norm folded into the convolution)."""
         return dict(values)
 
     @abstractmethod
@@ -149,15 +149,18 @@ class Composite(Operator):
 
     @abstractmethod
     def expand(self, op: Op) -> OpGraph:
-        """The graph that `op` stands for; its node names are the weights' prefixes."""
+        """Build the graph that `op` stands for.
+
+        The names of its nodes are prefixes of the weights' names. Its inputs are the op's, in order.
+        """
 
     def infer(self, op: Op) -> Shape:
-        """Output shape of the expansion."""
+        """Return the output shape of the expansion."""
         return self.expand(op).output_shape
 
 
 def axis_sizes(op: Op, shape: Shape) -> Shape:
-    """The extents of a feature map behind its channels.
+    """Check that a shape is a feature map's and return its extents behind the channels.
 
     Args:
         op: the op that reads or writes the map, for the error.
@@ -172,7 +175,7 @@ def axis_sizes(op: Op, shape: Shape) -> Shape:
 
 
 def single_input(op: Op) -> Shape:
-    """The shape of the op's only input.
+    """Return the shape of the op's only input.
 
     Raises:
         OperatorError: it has none or several.
@@ -183,7 +186,7 @@ def single_input(op: Op) -> Shape:
 
 
 def emit_activation(emit: Emitter, function: str, x: str) -> str:
-    """ONNX nodes of the activation `function` (one of `ACTIVATIONS`)."""
+    """Write the ONNX nodes of the activation `function` (one of `ACTIVATIONS`)."""
     if function == "relu":
         return emit.node("Relu", [x])
     if function == "hswish":
@@ -194,7 +197,7 @@ def emit_activation(emit: Emitter, function: str, x: str) -> str:
 
 
 def apply_activation(function: str, x: torch.Tensor) -> torch.Tensor:
-    """The activation `function` (one of `ACTIVATIONS`) in torch."""
+    """Compute the activation `function` (one of `ACTIVATIONS`) in torch."""
     from torch.nn import functional as f
 
     if function == "relu":
@@ -207,7 +210,7 @@ def apply_activation(function: str, x: torch.Tensor) -> torch.Tensor:
 
 
 def checked_activation(op: Op, attribute: str = "act") -> str:
-    """The op's activation name.
+    """Return the name of the op's activation.
 
     Raises:
         OperatorError: it is none of `ACTIVATIONS`.

@@ -30,7 +30,7 @@ def conv(
     norm: str = "batch",
     act: str = "none",
 ) -> Op:
-    """A convolution from `shape` to `channels`, "same" padding."""
+    """Make a convolution from `shape` to `channels` with "same" padding."""
     values: dict[str, AttributeValue] = {"kernel": kernel, "stride": stride, "groups": groups, "norm": norm, "act": act}
     _per_axis(shape, kernel, "kernel")
     if any(d != 1 for d in _per_axis(shape, dilation, "dilation")):
@@ -48,68 +48,68 @@ def depthwise(
     norm: str = "batch",
     act: str = "none",
 ) -> Op:
-    """A depthwise convolution: one filter for each channel."""
+    """Make a depthwise convolution: one filter for each channel."""
     return conv(shape, shape[0], kernel, stride=stride, dilation=dilation, groups=shape[0], norm=norm, act=act)
 
 
 @cache
 def linear(shape: Shape, features: int, *, act: str = "none") -> Op:
-    """A fully connected layer with bias over the flattened `shape`."""
+    """Make a fully connected layer with bias over the flattened `shape`."""
     return Op("linear", (shape,), (features,), (("act", act),))
 
 
 @cache
 def norm(shape: Shape, *, act: str = "none") -> Op:
-    """A stand-alone batch norm."""
+    """Make a stand-alone batch norm."""
     return Op("norm", (shape,), shape, (("act", act),))
 
 
 @cache
 def activation(shape: Shape, function: str) -> Op:
-    """An element-wise activation: ``relu``, ``hswish`` or ``hsigmoid``."""
+    """Make an element-wise activation: ``relu``, ``hswish`` or ``hsigmoid``."""
     return Op("activation", (shape,), shape, (("function", function),))
 
 
 @cache
 def identity(shape: Shape) -> Op:
-    """The input itself."""
+    """Make an op that returns its input."""
     return Op("identity", (shape,), shape)
 
 
 @cache
 def add(shape: Shape) -> Op:
-    """The sum of two tensors."""
+    """Make the sum of two tensors."""
     return Op("add", (shape, shape), shape)
 
 
 @cache
 def mul(shape: Shape) -> Op:
-    """The product of two tensors, element by element."""
+    """Make the element-wise product of two tensors."""
     return Op("mul", (shape, shape), shape)
 
 
 @cache
 def scale(shape: Shape) -> Op:
-    """Each channel times its own factor; the factors are a tensor ``(channels, 1, ...)``."""
+    """Multiply each channel by its own factor; the factors are a tensor ``(channels, 1, ...)``."""
     return Op("scale", (shape, (shape[0], *(1,) * (len(shape) - 1))), shape)
 
 
 @cache
 def concat(*shapes: Shape) -> Op:
-    """Tensors side by side along the channels."""
+    """Join tensors along the channels."""
     return Op("concat", shapes, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
 
 
 @cache
 def slice_channels(shape: Shape, start: int, channels: int) -> Op:
-    """`channels` of the channels (or features), from number `start`, counted from 0."""
+    """Take `channels` of the channels (or features), from number `start`, counted from 0."""
     attributes = sorted_attributes({"start": start, "channels": channels})
     return Op("slice", (shape,), (channels, *shape[1:]), attributes)
 
 
 @cache
 def upsample(shape: Shape, factor: PerAxis = 2) -> Op:
-    """Nearest-neighbour upsampling."""
+    """Make a nearest-neighbour upsampling."""
     factors = _per_axis(shape, factor, "factor")
     output = (shape[0], *(n * f for n, f in zip(shape[1:], factors, strict=True)))
     return Op("upsample", (shape,), output, (("factor", factor),))
@@ -119,7 +119,7 @@ def upsample(shape: Shape, factor: PerAxis = 2) -> Op:
 def pool(
     shape: Shape, kernel: PerAxis, *, stride: PerAxis = 1, padding: PerAxis | None = None, mode: str = "average"
 ) -> Op:
-    """Average or max pooling; `padding` defaults to half the kernel."""
+    """Make an average or max pooling; `padding` defaults to half the kernel."""
     kernels, strides = _per_axis(shape, kernel, "kernel"), _per_axis(shape, stride, "stride")
     pads = tuple(k // 2 for k in kernels) if padding is None else _per_axis(shape, padding, "padding")
     attributes = sorted_attributes({"kernel": kernel, "stride": stride, "padding": pads, "mode": mode})
@@ -128,13 +128,13 @@ def pool(
 
 @cache
 def global_pool(shape: Shape) -> Op:
-    """Mean over all axes behind the channels."""
+    """Make the mean over all axes behind the channels."""
     return Op("global_pool", (shape,), (shape[0], *(1,) * (len(shape) - 1)))
 
 
 @cache
 def squeeze_excite(shape: Shape, squeeze: int) -> Op:
-    """Channel attention with a bottleneck of `squeeze` channels."""
+    """Make channel attention with a bottleneck of `squeeze` channels."""
     return Op("squeeze_excite", (shape,), shape, (("squeeze", squeeze),))
 
 
@@ -142,7 +142,7 @@ def squeeze_excite(shape: Shape, squeeze: int) -> Op:
 def inverted_residual(
     shape: Shape, channels: int, *, kernel: PerAxis, stride: PerAxis, hidden: int, squeeze: int, act: str
 ) -> Op:
-    """MobileNetV3's block; the input is added to the result wherever the shape is kept."""
+    """Make MobileNetV3's block; the input is added to the result wherever the shape is kept."""
     output = _strided(shape, channels, stride)
     kept = output == shape and all(s == 1 for s in _per_axis(shape, stride, "stride"))
     attributes = sorted_attributes(
@@ -160,18 +160,18 @@ def inverted_residual(
 
 @cache
 def head(shape: Shape, classes: int, *, hidden: int, features: int) -> Op:
-    """MobileNetV3's classifier."""
+    """Make MobileNetV3's classifier."""
     return Op("head", (shape,), (classes,), (("features", features), ("hidden", hidden)))
 
 
 def _strided(shape: Shape, channels: int, stride: PerAxis) -> Shape:
-    """The shape behind a "same" convolution."""
+    """Compute the output shape of a "same" convolution."""
     strides = _per_axis(shape, stride, "stride")
     return (channels, *(math.ceil(n / s) for n, s in zip(shape[1:], strides, strict=True)))
 
 
 def _per_axis(shape: Shape, value: PerAxis, name: str) -> Shape:
-    """One integer for each axis of a feature map.
+    """Spell out one integer for each axis of a feature map.
 
     Raises:
         OperatorError: `value` holds more or fewer.

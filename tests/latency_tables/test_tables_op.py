@@ -11,10 +11,6 @@ values = st.one_of(
     st.lists(integers, min_size=1, max_size=4).map(tuple),
     st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True),
 )
-    integers,
-    st.lists(integers, min_size=1, max_size=4).map(tuple),
-    st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True),
-)
 shapes = st.lists(st.integers(1, 999), min_size=1, max_size=4).map(tuple)
 ops = st.builds(
     lambda kind, inputs, output, attributes, dtype: Op(
