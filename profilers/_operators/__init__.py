@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from latency_tables import GraphBuilder, Node, Op, OpGraph
 from profilers._operators._base import BatchNorm, Composite, Emitter, Operator, Parameter, Primitive
 from profilers._operators._registry import (
@@ -12,17 +10,18 @@ from profilers._operators._registry import (
     operator_of,
     primitive_of,
     register_operator,
+    remembered,
 )
 
 
-@lru_cache(maxsize=65536)
+@remembered
 def _expanded_op(op: Op) -> OpGraph | None:
     operator = operator_of(op)
     operator.check(op)
     return expand(operator.expand(op)) if isinstance(operator, Composite) else None
 
 
-@lru_cache(maxsize=65536)
+@remembered
 def parts_of(op: Op) -> tuple[Op, ...]:
     """The primitive ops that an op consists of: itself, if it is primitive.
 
@@ -67,4 +66,5 @@ __all__ = [
     "parts_of",
     "primitive_of",
     "register_operator",
+    "remembered",
 ]

@@ -95,9 +95,10 @@ def scale(shape: Shape) -> Op:
 
 
 @cache
-def concat(*shapes: Shape) -> Op:
+def concat(first: Shape, *others: Shape) -> Op:
     """Join tensors along the channels."""
-    return Op("concat", shapes, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
+    shapes = (first, *others)
+    return Op("concat", shapes, (sum(shape[0] for shape in shapes), *first[1:]))
 
 
 @cache

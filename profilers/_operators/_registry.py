@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 from latency_tables import Op
 from profilers._errors import OperatorError
@@ -44,12 +46,23 @@ _OPERATORS: dict[str, Operator] = {
 }
 
 OperatorClass = TypeVar("OperatorClass", bound=type[Operator])
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+_CACHES: list[Callable[[], None]] = []
+
+
+def remembered(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Cache what follows from operators, until an operator is defined anew."""
+    cached = lru_cache(maxsize=65536)(function)
+    _CACHES.append(cached.cache_clear)
+    return cast("Callable[Arguments, Result]", cached)
 
 
 def register_operator(operator: OperatorClass) -> OperatorClass:
     """Make an operator known by its `kind`; usable as a class decorator.
 
-    The class is a `Primitive` or a `Composite` that can be made without arguments. Registering it again is no error.
+    The class is a `Primitive` or a `Composite` that can be made without arguments. A class of the same full name takes
+    the place of the former one, as when a cell of a notebook is run again.
 
     Raises:
         OperatorError: it is no such class, or its kind is malformed or taken.
@@ -62,11 +75,12 @@ def register_operator(operator: OperatorClass) -> OperatorClass:
     known = _OPERATORS.get(kind)
     if known is not None and _full_name(type(known)) != _full_name(operator):
         raise OperatorError(f"operator {operator.__name__}: the kind {kind!r} is taken by {_full_name(type(known))}")
-    if known is None:
-        try:
-            _OPERATORS[kind] = operator()
-        except TypeError as error:
-            raise OperatorError(f"operator {operator.__name__} cannot be made: {error}") from None
+    try:
+        _OPERATORS[kind] = operator()
+    except TypeError as error:
+        raise OperatorError(f"operator {operator.__name__} cannot be made: {error}") from None
+    for clear in _CACHES if known is not None else ():
+        clear()
     return operator
 
 

@@ -28,6 +28,7 @@ from profilers import (
     register_operator,
 )
 from profilers._operators import _registry
+from profilers._working_set import op_weights
 
 
 class Gated(Primitive):
@@ -111,8 +112,24 @@ def test_it_is_measured_and_prices_networks(tmp_path):
     assert table.entries[op].q10_ms == pytest.approx(1e3 * true_price(op), rel=1e-6)
 
 
+def test_a_class_that_is_defined_again_takes_the_place_of_the_former_one():
+    graph = network((8, 4), 1)
+    before = graph_params(graph)
+    assert op_weights(shuffle((8, 4), 2)) == 8
+
+    class Free(Gated):
+        def parameters(self, op):
+            return {}
+
+    Free.__module__, Free.__qualname__ = Gated.__module__, Gated.__qualname__
+    register_operator(Free)
+    assert graph_params(graph) == before - 8
+    assert op_weights(shuffle((8, 4), 2)) == 0
+    register_operator(Gated)
+    assert op_weights(shuffle((8, 4), 2)) == 8
+
+
 def test_what_cannot_be_registered_is_told():
-    register_operator(Gated)  # again
     with pytest.raises(OperatorError, match="must be a subclass of Primitive or Composite, got 3"):
         register_operator(3)
     for kind, message in [

@@ -392,6 +392,16 @@ def small_network(shape):
     return builder.build(builder.add("classes", ops.linear(builder.shape(x), 5), x))
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_int8_operators_stay_near_the_float_ones(name):
+    graph = graph_of(CASES[name].op)
+    values = draw(graph, 4)
+    model = build_onnx(graph, lively(GraphModule(graph, seed=1)).arrays(), batch=4)
+    (exact,) = run_onnx(model, values)
+    (near,) = run_onnx(quantize_model(model, tensor_ranges(model, values)), values)
+    assert np.abs(exact - near).max() < 0.1 * np.abs(exact).max()
+
+
 @pytest.mark.parametrize("shape", [(3, 32), (3, 8, 8), (3, 4, 8, 8)])
 def test_int8_networks_stay_near_the_float_ones(shape):
     graph = small_network(shape)
