@@ -159,8 +159,8 @@ class GraphBuilder:
     """Builds an `OpGraph` node by node.
 
     Args:
-        inputs: shape of the input tensor `INPUT` without the batch axis; or the shape of each input by its name, in
-            order, where there are several or theirs are other names.
+        inputs: shape of the only input tensor `INPUT`, without the batch axis; or the shape of each input by its name,
+            in order.
 
     Raises:
         GraphError: there is no input, or a name or a shape is malformed.

@@ -259,9 +259,9 @@ class _Designer:
     def _side_input(self, builder: GraphBuilder, shape: Shape, number: int) -> str:
         """A tensor for a further input of an op: an entry from an input of the graph, or that input itself."""
         name = _input_name(number)
-        return (
-            name if self._is_outer(shape) else builder.add(f"entry{number}", entry_op(self.input_channels, shape), name)
-        )
+        if self._is_outer(shape):
+            return name
+        return builder.add(f"entry{number}", entry_op(self.input_channels, shape), name)
 
 
 def _input_name(number: int) -> str:

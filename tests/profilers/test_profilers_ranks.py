@@ -218,6 +218,28 @@ def test_kernels_that_are_as_wide_along_all_axes_have_one_key():
     assert ops.pool((8, 7, 9), (2, 3)).key == "pool float32 8x7x9 -> 8x8x9 kernel=2x3 mode=average padding=1 stride=1"
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ops.conv(FLAT, 3),
+        lambda: ops.pool(FLAT, 3),
+        lambda: ops.upsample(FLAT),
+        lambda: ops.inverted_residual(FLAT, 12, kernel=3, stride=1, hidden=12, squeeze=0, act="relu"),
+    ],
+)
+def test_features_have_no_axes_to_convolve(make):
+    with pytest.raises(OperatorError, match=r"the shape must have channels and 1-3 axes, got \(12,\)"):
+        make()
+
+
+def test_lists_are_taken_for_tuples():
+    assert ops.conv([8, 7, 9], 4, [1, 3], stride=[2, 1]) is ops.conv((8, 7, 9), 4, (1, 3), stride=(2, 1))
+    assert ops.pool([8, 7], [3]).key == "pool float32 8x7 -> 8x7 kernel=3 mode=average padding=1 stride=1"
+    assert ops.upsample((8, 2, 2), [1, 2]).integers("factor", 2) == (1, 2)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'kernels'"):
+        ops.conv((8, 7, 9), 4, kernels=[1, 3])
+
+
 def test_dilated_convolutions_follow_torch():
     shape = (8, 12, 12)
     module = GraphModule(graph_of(ops.conv(shape, 6, 3, dilation=(2, 3), norm="none")), seed=3)
