@@ -14,7 +14,7 @@ from latency_tables._op import Op, Shape, sorted_attributes
 INPUT = "input"
 """The name under which nodes refer to the graph's input tensor, where it has only one."""
 
-_INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*\Z")
+_INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]*\Z")
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _checked_inputs(inputs: tuple[tuple[str, Shape], ...]) -> dict[str, Shape]:
         raise GraphError("op graph: no inputs")
     for name, shape in inputs:
         if not _INPUT_NAME.match(name):
-            raise GraphError(f"op graph: input name {name!r} must be letters, digits and ._-/, and start with a letter")
+            raise GraphError(f"op graph: input name {name!r} must be a letter, then letters, digits and ._:/-")
         if not shape or any(type(n) is not int or n < 1 for n in shape):
             raise GraphError(f"op graph: the input {name!r} must have positive extents, got {shape}")
     if len(shapes) != len(inputs):
