@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from hwnas.data import ImageData, load_data
     from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
     from hwnas.spaces import Architecture, Choice, Space, Term, make_space
-    from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, OpGraph
-    from profilers import ProfilerError, ops
+    from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, Op, OpGraph
+    from profilers import Composite, Parameter, Primitive, ProfilerError, ops, register_operator
     from search import SearchError, Strategy, Suggestion
     from search.lamoo import LaMOO, LeafSampler
 
@@ -33,6 +33,7 @@ _LAZY = {
     "INPUT": "latency_tables",
     "Architecture": "hwnas.spaces",
     "Choice": "hwnas.spaces",
+    "Composite": "profilers",
     "Evaluation": "hwnas.evaluators",
     "Evaluator": "hwnas.evaluators",
     "FoundTrial": "hwnas._api._search",
@@ -44,7 +45,10 @@ _LAZY = {
     "LatencyTableError": "latency_tables",
     "LeafSampler": "search.lamoo",
     "NoAccuracyError": "hwnas._errors",
+    "Op": "latency_tables",
     "OpGraph": "latency_tables",
+    "Parameter": "profilers",
+    "Primitive": "profilers",
     "ProfilerError": "profilers",
     "SearchError": "search",
     "SearchResult": "hwnas._api._search",
@@ -60,6 +64,7 @@ _LAZY = {
     "make_strategy": "hwnas._pipeline._strategies",
     "ops": "profilers",
     "profile": "hwnas._api._search",
+    "register_operator": "profilers",
     "search": "hwnas._api._search",
 }
 
@@ -67,6 +72,7 @@ __all__ = [
     "INPUT",
     "Architecture",
     "Choice",
+    "Composite",
     "Evaluation",
     "Evaluator",
     "FoundTrial",
@@ -78,7 +84,10 @@ __all__ = [
     "LatencyTableError",
     "LeafSampler",
     "NoAccuracyError",
+    "Op",
     "OpGraph",
+    "Parameter",
+    "Primitive",
     "ProfilerError",
     "SearchError",
     "SearchResult",
@@ -95,6 +104,7 @@ __all__ = [
     "make_strategy",
     "ops",
     "profile",
+    "register_operator",
     "search",
 ]
 

@@ -27,7 +27,7 @@ from latency_tables._graph import INPUT, GraphBuilder, Node, OpGraph
 from latency_tables._handover import HANDOVER, count_handovers
 from latency_tables._interval import Interval
 from latency_tables._merge import merge_tables
-from latency_tables._op import Op, Shape, sorted_attributes
+from latency_tables._op import AttributeValue, Op, Shape, sorted_attributes
 from latency_tables._table import OVERHEADS, SESSION, Entry, LatencyTable, Price
 from latency_tables._validation import (
     Agreement,
@@ -49,6 +49,7 @@ __all__ = [
     "SHAKY",
     "UNUSABLE",
     "Agreement",
+    "AttributeValue",
     "CacheCurve",
     "Calibration",
     "EndError",

@@ -10,9 +10,11 @@ from functools import cached_property
 from latency_tables._errors import GraphError
 
 Shape = tuple[int, ...]
-"""Extents without the batch axis: ``(channels, height, width)`` or ``(features,)``."""
+"""Extents without the batch axis: ``(features,)``, ``(channels, length)``, ``(channels, height, width)`` or
+``(channels, time, height, width)``."""
 
-AttributeValue = int | str
+AttributeValue = int | str | tuple[int, ...]
+"""An integer, a word, or a list of integers (one for each axis of a kernel, say)."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
@@ -26,12 +28,17 @@ class Op:
     Two ops that share kind, attributes, shapes and dtype cost the same on one device, so `key` is what a
     table is indexed by. The batch size is no part of it: it belongs to the table's identity.
 
+    A list of integers whose members are all equal is stored as that integer, so that one op has one key.
+
     Attributes:
         kind: the operator's name in the registry, such as ``"conv"``.
         inputs: shapes of the inputs, without the batch axis.
         output: shape of the output, without the batch axis.
-        attributes: ``(name, value)`` pairs, sorted by name.
+        attributes: ``(name, value)`` pairs, sorted by name; a value is an integer, a word or a list of integers.
         dtype: element type of the activations.
+
+    Raises:
+        GraphError: a name, a value or a shape is malformed.
     """
 
     kind: str
@@ -47,19 +54,23 @@ class Op:
         if names != sorted(set(names)):
             raise GraphError(f"op {self.kind}: attributes must be sorted and unique, got {names}")
         for name, value in self.attributes:
-            text_ok = isinstance(value, str) and _WORD.match(value)
-            if not _NAME.match(name) or not (type(value) is int or text_ok):
-                raise GraphError(f"op {self.kind}: attribute {name}={value!r} must be an integer or a word")
+            if not _NAME.match(name) or not _is_attribute(value):
+                raise GraphError(
+                    f"op {self.kind}: attribute {name}={value!r} must be an integer, a word or a list of integers"
+                )
+        if any(isinstance(value, (list, tuple)) for _, value in self.attributes):
+            pairs = tuple((name, _canonical(value)) for name, value in self.attributes)
+            object.__setattr__(self, "attributes", pairs)
         for shape in (*self.inputs, self.output):
             if not shape or any(type(n) is not int or n < 1 for n in shape):
                 raise GraphError(f"op {self.kind}: shape {shape} must hold positive integers")
 
     @cached_property
     def key(self) -> str:
-        """Readable identity, ``"conv float32 16x8x8 -> 24x4x4 kernel=3 stride=2"``; `parse` reads it back."""
+        """Readable identity, ``"conv float32 16x8x8 -> 24x4x4 kernel=3 stride=1x2"``; `parse` reads it back."""
         shapes = " + ".join("x".join(map(str, shape)) for shape in self.inputs)
         text = f"{self.kind} {self.dtype} {shapes} -> {'x'.join(map(str, self.output))}"
-        return " ".join([text, *(f"{name}={value}" for name, value in self.attributes)])
+        return " ".join([text, *(f"{name}={_text(value)}" for name, value in self.attributes)])
 
     @cached_property
     def _attribute_map(self) -> dict[str, AttributeValue]:
@@ -74,6 +85,21 @@ class Op:
         value = self._attribute_map.get(name, default)
         if type(value) is not int:
             raise GraphError(f"op {self.key}: integer attribute {name!r} is missing")
+        return value
+
+    def integers(self, name: str, count: int, default: int | None = None) -> tuple[int, ...]:
+        """The attribute `name` as one integer for each of `count` axes; a single integer counts for every axis.
+
+        Raises:
+            GraphError: the attribute is absent and there is no default, or it is not one or `count` integers.
+        """
+        value = self._attribute_map.get(name, default)
+        if type(value) is int:
+            return (value,) * count
+        if not isinstance(value, tuple):
+            raise GraphError(f"op {self.key}: integer attribute {name!r} is missing")
+        if len(value) != count:
+            raise GraphError(f"op {self.key}: attribute {name!r} must be one integer or {count}, got {len(value)}")
         return value
 
     def word(self, name: str, default: str | None = None) -> str:
@@ -128,4 +154,23 @@ def _shape(text: str, key: str) -> Shape:
 
 
 def _value(text: str) -> AttributeValue:
-    return int(text) if _INTEGER.match(text) else text
+    parts = text.split("x")
+    if not all(_INTEGER.match(part) for part in parts):
+        return text
+    return int(text) if len(parts) == 1 else tuple(int(part) for part in parts)
+
+
+def _text(value: AttributeValue) -> str:
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _is_attribute(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return len(value) > 0 and all(type(n) is int for n in value)
+    return type(value) is int or (isinstance(value, str) and _WORD.match(value) is not None)
+
+
+def _canonical(value: AttributeValue) -> AttributeValue:
+    if not isinstance(value, (list, tuple)):
+        return value
+    return value[0] if len(set(value)) == 1 else tuple(value)

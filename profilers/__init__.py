@@ -22,7 +22,21 @@ from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
 from profilers._fusion import fusion_differences
 from profilers._networks import measure_twice
 from profilers._onnxruntime import OnnxRuntimeBackend, random_model
-from profilers._operators import Parameter, expand, operator_kinds, operator_of, parts_of, primitive_of
+from profilers._operators import (
+    OPERATOR_GROUP,
+    BatchNorm,
+    Composite,
+    Emitter,
+    Operator,
+    Parameter,
+    Primitive,
+    expand,
+    operator_kinds,
+    operator_of,
+    parts_of,
+    primitive_of,
+    register_operator,
+)
 from profilers._operators import _make as ops
 from profilers._plan import Network
 from profilers._profile import CALIBRATION_MS, COLD_CACHES, profile_ops
@@ -39,7 +53,7 @@ if TYPE_CHECKING:
     from profilers._remote._backend import SshBackend
     from profilers._remote._bundle import read_result, table_of_result, write_bundle
     from profilers._remote._greeting import clean_device
-    from profilers._torch import GraphModule, RunningNorm, run_graph
+    from profilers._torch import GraphModule, RunningNorm, run_graph, run_outputs
 
 _LAZY = {
     "GraphModule": "profilers._torch",
@@ -50,6 +64,7 @@ _LAZY = {
     "quantize_model": "profilers._quantize",
     "read_result": "profilers._remote._bundle",
     "run_graph": "profilers._torch",
+    "run_outputs": "profilers._torch",
     "table_of_result": "profilers._remote._bundle",
     "tensor_ranges": "profilers._quantize",
     "write_bundle": "profilers._remote._bundle",
@@ -58,17 +73,23 @@ _LAZY = {
 __all__ = [
     "CALIBRATION_MS",
     "COLD_CACHES",
+    "OPERATOR_GROUP",
     "Backend",
+    "BatchNorm",
     "BoundSession",
+    "Composite",
     "DeviceUnavailableError",
+    "Emitter",
     "EnergyCounter",
     "EnergyUnavailableError",
     "GraphModule",
     "JournalError",
     "Network",
     "OnnxRuntimeBackend",
+    "Operator",
     "OperatorError",
     "Parameter",
+    "Primitive",
     "ProfilerError",
     "Remeasured",
     "Runnable",
@@ -108,9 +129,11 @@ __all__ = [
     "random_model",
     "random_weights",
     "read_result",
+    "register_operator",
     "relative_half_width",
     "remeasure",
     "run_graph",
+    "run_outputs",
     "table_of_result",
     "tensor_ranges",
     "usable_cores",

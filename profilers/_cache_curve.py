@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from latency_tables import INPUT, CacheCurve, GraphBuilder, Op, OpGraph, Shape
+from profilers._chain_ends import add_end, entry_op, outer_shape
 from profilers._design import Probe, is_chainable, is_closed, op_macs
 from profilers._division import Cores
-from profilers._operators import _make as ops
 from profilers._samples import SampleSet
 from profilers._sampling import again
 from profilers._working_set import Sizes, op_weights
@@ -104,13 +104,13 @@ def _chains(targets: Sequence[Op], image_channels: int, most_macs: int, alone: M
 
 
 def _chain(op: Op, length: int, image_channels: int, behind: Op | None) -> OpGraph:
-    builder = GraphBuilder((image_channels, *op.output[1:]))
-    x = builder.add("entry", ops.conv(builder.input_shape, op.output[0]), INPUT)
+    builder = GraphBuilder(outer_shape(image_channels, op.output))
+    x = builder.add("entry", entry_op(image_channels, op.output), INPUT)
     for i in range(length):
         x = builder.add(f"link{i}", op, x)
         if behind is not None:
             x = builder.add(f"behind{i}", behind, x)
-    return builder.build(builder.add("pool", ops.global_pool(op.output), x)).fused()
+    return builder.build(add_end(builder, op.output, x)).fused()
 
 
 def fit_cache_curve(

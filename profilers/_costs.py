@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from latency_tables import INPUT, Op, OpGraph
+from latency_tables import Op, OpGraph
 from profilers._operators import expand, parts_of, primitive_of
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
@@ -13,12 +13,12 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 
 
 def graph_macs(graph: OpGraph) -> int:
-    """Multiply-accumulate operations of one sample; dead code is not counted."""
+    """Count the multiply-accumulates of one sample; dead code is not counted."""
     return sum(primitive_of(node.op).macs(node.op) for node in expand(graph.without_dead_code()).nodes)
 
 
 def graph_params(graph: OpGraph) -> int:
-    """Trainable parameters (convolution weights, batch norm scale and shift, biases) of the live graph."""
+    """Count the trainable parameters (weights, batch norm scale and shift, biases) of the live graph."""
     total = 0
     for node in expand(graph.without_dead_code()).nodes:
         total += sum(p.size for p in primitive_of(node.op).parameters(node.op).values() if p.trainable)
@@ -27,31 +27,36 @@ def graph_params(graph: OpGraph) -> int:
 
 @lru_cache(maxsize=65536)
 def activation_bytes(op: Op) -> int:
-    """Bytes of the op's result for one sample."""
+    """Compute the bytes of the op's result for one sample."""
     return math.prod(op.output) * BYTES[op.dtype]
 
 
 def part_work(op: Op) -> tuple[float, float, float]:
-    """What a primitive op does: multiply-accumulates (elements read, where there are none), bytes moved and kernels."""
+    """Count what a primitive op does for one sample.
+
+    Returns:
+        Multiply-accumulates (elements read, where there are none), bytes moved, kernels.
+    """
     primitive, outputs = primitive_of(op), math.prod(op.output)
     inputs = sum(math.prod(shape) for shape in op.inputs)
     weights = sum(parameter.size for parameter in primitive.parameters(op).values())
-    read = max(inputs, outputs * op.integer("kernel", 1) ** 2)
+    window = math.prod(op.integers("kernel", len(op.inputs[0]) - 1, 1))
+    read = max(inputs, outputs * window)
     moved = (inputs + outputs + weights) * activation_bytes(op) / outputs
     return float(primitive.macs(op) or read), float(moved), 1.0
 
 
 def op_work(op: Op) -> tuple[float, float, float]:
-    """`part_work` of all parts of an op together."""
+    """Sum `part_work` over all parts of an op."""
     macs, moved, kernels = zip(*map(part_work, parts_of(op)), strict=True)
     return sum(macs), sum(moved), sum(kernels)
 
 
 def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
-    """Largest sum of live activations at any step of the graph, executed in its order.
+    """Find the largest sum of live activations at any step of the graph, executed in its order.
 
-    A tensor lives from the step that writes it to the last step that reads it; the graph's input lives while it is
-    read, the outputs to the end. Element-wise operators and the residual sum of a convolution overwrite
+    A tensor lives from the step that writes it to the last step that reads it; the graph's inputs live from the start
+    while they are read, the outputs to the end. Element-wise operators and the residual sum of a convolution overwrite
     an operand that nobody reads later, as runtimes with a memory planner do. What a runtime really holds depends on
     its layouts and on where its planner places tensors (`Backend.arena_bytes` measures it).
 
@@ -68,8 +73,8 @@ def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
         for name in node.inputs:
             last_read.setdefault(name, step)
             last_read[name] = max(last_read[name], step)
-    sizes = {INPUT: math.prod(live.input_shape) * BYTES["float32"]}
-    current = peak = sizes[INPUT]
+    sizes = {name: math.prod(shape) * BYTES["float32"] for name, shape in live.inputs}
+    current = peak = sum(sizes.values())
     for step, node in enumerate(live.nodes):
         size = sizes[node.name] = activation_bytes(node.op)
         dying = [name for name in dict.fromkeys(node.inputs) if last_read[name] == step]

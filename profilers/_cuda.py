@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import torch
 
 CudaProtocol = Literal["kernel", "host"]
+Inputs = tuple["torch.Tensor", ...]
+"""One tensor ``(batch, *shape)`` for each input of a network."""
 _GRAPH_SECONDS = 500e-6
 """A captured graph repeats its network until it is about this long, so that launching it costs next to nothing."""
 _MOST_COPIES = 64
@@ -258,29 +260,42 @@ class CudaBackend:
         module: Any = GraphModule(folded_graph(live), folded_weights(live, weights)).eval()
         module = module.to(device=self._device, dtype=getattr(self._torch, self.dtype))
         if self.channels_last:
-            module = module.to(memory_format=self._torch.channels_last)
+            for tensor in (*module.parameters(), *module.buffers()):
+                tensor.data = self._channels_last(tensor.data)
         found: torch.nn.Module = module
         return found
 
-    def _inputs(self, graph: OpGraph) -> list[torch.Tensor]:
-        torch, shape = self._torch, (self.batch, *graph.input_shape)
+    def _channels_last(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor with its channels last in memory, where torch has such a format: two and three axes."""
+        formats = {4: self._torch.channels_last, 5: self._torch.channels_last_3d}
+        memory_format = formats.get(tensor.dim())
+        return tensor if memory_format is None else tensor.to(memory_format=memory_format)
+
+    def _inputs(self, graph: OpGraph) -> list[Inputs]:
+        """Values of the network's inputs, as often as buffers are rotated."""
+        torch = self._torch
         properties = torch.cuda.get_device_properties(self.index)
         wide = getattr(torch, self.dtype)
-        count = rotated_buffers(math.prod(shape) * wide.itemsize, int(properties.L2_cache_size))
-        values = np.random.default_rng(0).standard_normal((count, *shape), dtype=np.float32)
-        tensors = [torch.from_numpy(value).to(device=self._device, dtype=wide) for value in values]
-        return [x.to(memory_format=torch.channels_last) for x in tensors] if self.channels_last else tensors
+        elements = self.batch * sum(math.prod(shape) for _, shape in graph.inputs)
+        count = rotated_buffers(elements * wide.itemsize, int(properties.L2_cache_size))
+        rng = np.random.default_rng(0)
+        columns = []
+        for _, shape in graph.inputs:
+            values = rng.standard_normal((count, self.batch, *shape), dtype=np.float32)
+            tensors = [torch.from_numpy(value).to(device=self._device, dtype=wide) for value in values]
+            columns.append([self._channels_last(x) for x in tensors] if self.channels_last else tensors)
+        return list(zip(*columns, strict=True))
 
-    def _launcher(self, module: torch.nn.Module, x: torch.Tensor) -> Callable[[], None]:
+    def _launcher(self, module: torch.nn.Module, inputs: Inputs) -> Callable[[], None]:
         torch = self._torch
 
         def launch() -> None:
             with torch.inference_mode():
-                module(x)
+                module(*inputs)
 
         return launch
 
-    def _captured(self, module: torch.nn.Module, inputs: Sequence[torch.Tensor], copies: int) -> Callable[[], None]:
+    def _captured(self, module: torch.nn.Module, inputs: Sequence[Inputs], copies: int) -> Callable[[], None]:
         """A CUDA graph of several inferences; all graphs share one pool of memory, since only one runs at a time.
 
         A captured graph holds addresses, no references: the replay keeps the weights and the inputs alive.
@@ -291,7 +306,7 @@ class CudaBackend:
             self._pool = torch.cuda.graph_pool_handle()
         with torch.cuda.graph(graph, pool=self._pool):
             for i in range(copies):
-                module(inputs[i % len(inputs)])
+                module(*inputs[i % len(inputs)])
 
         def replay(kept: object = (module, inputs)) -> None:
             graph.replay()

@@ -1,10 +1,15 @@
 """Which graphs to measure so that every op's cost *inside a network* follows from differences between them.
 
 An op measured alone pays for layout changes and a session of its own, which vanish inside a network. So no op is timed
-alone: it stands three times in a chain of other ops of its shape, between an entry (a 1x1 convolution from the image,
+alone: it stands three times in a chain of other ops of its shape, between an entry (a 1x1 convolution from the input,
 which leaves the runtime's blocked layout) and a global pooling (whose result is too small for a layout change to
-matter). An op that changes the shape stands once between pairs of ops of both shapes. The time of each graph is a
-sum of prices, and the graphs are chosen so that the linear system has one solution.
+matter). An op that changes the shape stands once between pairs of ops of both shapes; each further input comes from an
+entry of its own. The time of each graph is a sum of prices, and the graphs are chosen so that the linear system has one
+solution.
+
+Feature maps of one, two and three axes behind the channels are all treated so. For features ``(features,)`` the entry
+is a linear layer, and no pooling follows. Where ops only write features and none reads them, as in a classifier's last
+layer, nothing follows the op.
 
 The ops around the measured one are the cheapest of the shape, all different: a chain of equal ops runs faster
 than a network does. They are an unknown of their own (`context_op`), measured once for each shape.
@@ -21,6 +26,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from latency_tables import INPUT, SESSION, GraphBuilder, Op, OpGraph, Shape, sorted_attributes
+from profilers._chain_ends import add_end, entry_op, is_map, outer_shape
 from profilers._division import Cores
 from profilers._errors import OperatorError
 from profilers._operators import _make as ops
@@ -70,7 +76,7 @@ class Probe:
 
 def design_probes(
     targets: Iterable[Op],
-    image_channels: int = 3,
+    input_channels: int = 3,
     *,
     tie: bool = False,
     avoid: Collection[Op] = (),
@@ -80,7 +86,8 @@ def design_probes(
 
     Args:
         targets: the ops to price, as they stand in fused graphs.
-        image_channels: channels of the images, which chains begin with.
+        input_channels: channels of what the networks read, which chains begin with; the number of features where the
+            networks read features.
         tie: whether copies of an op with many weights share them.
         avoid: ops that the runtime refuses: no graph holds them.
         cores: how threads share the ops; then hand-overs between them have prices, too.
@@ -89,20 +96,23 @@ def design_probes(
         OperatorError: an op has shapes for which no chain can be built.
     """
     wanted = sorted(set(targets), key=lambda op: op.key)
-    return _Designer(wanted, image_channels, tie, frozenset(avoid), cores).run()
+    return _Designer(wanted, input_channels, tie, frozenset(avoid), cores).run()
 
 
 class _Designer:
     def __init__(
-        self, targets: list[Op], image_channels: int, tie: bool, avoid: frozenset[Op], cores: Cores | None
+        self, targets: list[Op], input_channels: int, tie: bool, avoid: frozenset[Op], cores: Cores | None
     ) -> None:
         self.targets = targets
         self.inner = {op.output for op in targets}
         self.cores = cores
-        self.alone = [op for op in targets if cores is not None and _keeps_shape(op) and cores.on_one(op)]
+        self.features_read = {shape for op in targets for shape in op.inputs if len(shape) == 1}
+        self.alone = [
+            op for op in targets if cores is not None and _keeps_shape(op) and is_map(op.output) and cores.on_one(op)
+        ]
         self.crossing = frozenset(op.output for op in self.alone)
         self.avoid = avoid
-        self.image_channels = image_channels
+        self.input_channels = input_channels
         self.tie = tie
         self.probes: list[Probe] = []
         self.neighbours: dict[Shape, tuple[Op, Op, Op]] = {}
@@ -114,8 +124,8 @@ class _Designer:
             if is_chainable(op) and op not in self.avoid:
                 by_shape.setdefault(op.output, []).append(op)
         for op in self.targets:
-            for shape in (op.inputs[0], op.output):
-                if len(shape) == 3 and not self._is_image(shape) and shape not in self.neighbours:
+            for shape in (*op.inputs, op.output):
+                if self._has_neighbours(shape) and shape not in self.neighbours:
                     self.neighbours[shape] = _cheapest(shape, by_shape.get(shape, []))
                     self._baseline(shape)
         for op in self.targets:
@@ -125,9 +135,13 @@ class _Designer:
             self._run(op)
         return self.probes
 
-    def _is_image(self, shape: Shape) -> bool:
-        """Whether tensors of a shape come from outside: an inner one may have as many channels."""
-        return shape[0] == self.image_channels and shape not in self.inner
+    def _has_neighbours(self, shape: Shape) -> bool:
+        """Whether ops of a shape are measured between others of it."""
+        return (is_map(shape) or shape in self.features_read) and not self._is_outer(shape)
+
+    def _is_outer(self, shape: Shape) -> bool:
+        """Whether tensors of a shape are inputs of networks: an inner one may have as many channels."""
+        return shape[0] == self.input_channels and shape not in self.inner
 
     def _probe(self, name: str, graph: OpGraph, contexts: Iterable[Op] = (), shared: bool = False) -> None:
         fused = graph.fused()
@@ -150,7 +164,10 @@ class _Designer:
             self._probe(f"session:{length}", builder.build(x), shared=True)
 
     def _baseline(self, shape: Shape) -> None:
-        """Four graphs for a shape: entry and pooling, a second pooling, two context ops, four context ops."""
+        """Four graphs for a shape: entry and pooling, a second pooling, two context ops, four context ops.
+
+        Features are not pooled: for them the second graph is left out.
+        """
         first, second, third = self.neighbours[shape]
         label = "x".join(map(str, shape))
         for name, around, pools in (
@@ -159,8 +176,10 @@ class _Designer:
             ("pair", (first, second), 1),
             ("quad", (first, second, third, first), 1),
         ):
+            if pools > 1 and not is_map(shape):
+                continue
             builder, x = self._start(shape, around)
-            tails = [builder.add(f"pool{i}", ops.global_pool(shape), x) for i in range(pools)]
+            tails = [add_end(builder, shape, x, f"pool{i}") for i in range(pools)]
             contexts = [context_op(shape, len(around))] if around else []
             for copy in range(self._copies(shape) if around else 1):
                 mark = f" #{copy + 1}" if copy else ""
@@ -172,27 +191,31 @@ class _Designer:
         An error of theirs is in all prices of the shape, with the same sign. Where a space has few shapes, it is in all
         networks. With several threads, sessions of one graph differ more.
         """
-        resting = sum(shape in (op.inputs[0], op.output) for op in self.targets)
+        resting = sum(shape in (*op.inputs, op.output) for op in self.targets)
         extra = round(_EXTRA_COPIES * resting / len(self.targets)) + (_THREADED_COPIES if self.cores else 0)
         return 1 + min(_MOST_EXTRA, extra)
 
     def _start(self, shape: Shape, around: Sequence[Op]) -> tuple[GraphBuilder, str]:
+        """A graph that begins with the entry and context ops of `shape`."""
+        builder = GraphBuilder(outer_shape(self.input_channels, shape))
+        return builder, self._add_start(builder, shape, around)
+
+    def _add_start(self, builder: GraphBuilder, shape: Shape, around: Sequence[Op]) -> str:
         """Entry and context ops of `shape`."""
-        builder = GraphBuilder((self.image_channels, shape[1], shape[2]))
-        x = builder.add("entry", ops.conv(builder.input_shape, shape[0]), INPUT)
+        x = builder.add("entry", entry_op(self.input_channels, shape), INPUT)
         for i, op in enumerate(around):
             x = builder.add(f"{_CONTEXT}before{i}", op, x)
-        return builder, x
+        return x
 
     def _chain(self, op: Op) -> None:
-        """An op that keeps its shape, three times, with a context op behind each; a second input skips that one."""
+        """An op that keeps its shape, three times, with a context op behind each; further inputs skip that one."""
         first, second, third = self.neighbours[op.output]
         builder, x = self._start(op.output, (first,))
         skipped = x
         for i, follower in enumerate((second, third, first)):
-            y = builder.add(f"op{i}", op, *(x, skipped)[: len(op.inputs)])
+            y = builder.add(f"op{i}", op, x, *(skipped,) * (len(op.inputs) - 1))
             x, skipped = builder.add(f"{_CONTEXT}after{i}", follower, y), y
-        graph = builder.build(builder.add("pool", ops.global_pool(op.output), x))
+        graph = builder.build(add_end(builder, op.output, x))
         self._probe(probe_name(op), graph, [context_op(op.output, QUAD)])
 
     def _run(self, op: Op) -> None:
@@ -201,30 +224,48 @@ class _Designer:
         builder, x = self._start(op.output, (first,))
         skipped = x
         for i in range(3):
-            x, skipped = builder.add(f"op{i}", op, *(x, skipped)[: len(op.inputs)]), x
+            x, skipped = builder.add(f"op{i}", op, x, *(skipped,) * (len(op.inputs) - 1)), x
         for i, follower in enumerate((second, third, first)):
             x = builder.add(f"{_CONTEXT}after{i}", follower, x)
-        graph = builder.build(builder.add("pool", ops.global_pool(op.output), x))
+        graph = builder.build(add_end(builder, op.output, x))
         self._probe(f"run:{op.key}", graph, [context_op(op.output, QUAD)], shared=True)
 
     def _bridge(self, op: Op) -> None:
-        """An op that changes the shape, once, between context ops of both shapes."""
-        source = op.inputs[0]
-        if len(op.inputs) != 1 or len(source) != 3:
-            raise OperatorError(f"op {op.key}: no chain can be built around it; use it inside a composite op")
+        """An op that changes the shape, once, between context ops of both shapes; further inputs have own entries."""
+        if not op.inputs:
+            raise OperatorError(f"op {op.key}: no chain can be built around an op without inputs")
+        source, *others = op.inputs
         contexts = []
-        if self._is_image(source):
-            builder, x = GraphBuilder(source), INPUT
-        else:
-            builder, x = self._start(source, self.neighbours[source][:PAIR])
+        builder = GraphBuilder(self._outer_inputs(op))
+        x = INPUT
+        if not self._is_outer(source):
+            around = self.neighbours[source][:PAIR]
+            x = self._add_start(builder, source, around)
             contexts.append(context_op(source, PAIR))
-        y = builder.add("op", op, x)
-        if len(op.output) == 3:
+        operands = [x, *(self._side_input(builder, shape, number) for number, shape in enumerate(others, start=1))]
+        y = builder.add("op", op, *operands)
+        if op.output in self.neighbours:
             for i, follower in enumerate(self.neighbours[op.output][:PAIR]):
                 y = builder.add(f"{_CONTEXT}after{i}", follower, y)
             contexts.append(context_op(op.output, PAIR))
-            y = builder.add("pool", ops.global_pool(op.output), y)
+            y = add_end(builder, op.output, y)
         self._probe(probe_name(op), builder.build(y), contexts)
+
+    def _outer_inputs(self, op: Op) -> dict[str, Shape]:
+        """Inputs of the graph around an op with inputs of several shapes: one for each input of the op."""
+        shapes = (outer_shape(self.input_channels, shape) for shape in op.inputs)
+        return {_input_name(number): shape for number, shape in enumerate(shapes)}
+
+    def _side_input(self, builder: GraphBuilder, shape: Shape, number: int) -> str:
+        """A tensor for a further input of an op: an entry from an input of the graph, or that input itself."""
+        name = _input_name(number)
+        if self._is_outer(shape):
+            return name
+        return builder.add(f"entry{number}", entry_op(self.input_channels, shape), name)
+
+
+def _input_name(number: int) -> str:
+    return f"{INPUT}_{number}" if number else INPUT
 
 
 def is_chainable(op: Op) -> bool:
@@ -233,14 +274,15 @@ def is_chainable(op: Op) -> bool:
 
 
 def _keeps_shape(op: Op) -> bool:
-    return all(shape == op.output for shape in op.inputs) and len(op.output) == 3
+    return bool(op.inputs) and all(shape == op.output for shape in op.inputs)
 
 
 def _cheapest(shape: Shape, chainable: list[Op]) -> tuple[Op, Op, Op]:
     """The three ops of a shape with the fewest multiply-accumulates (fewer where there are no three)."""
     weighted = sorted((op for op in chainable if op_macs(op)), key=op_macs)
-    found = [op for op in weighted if is_closed(op)] or weighted or [ops.conv(shape, shape[0], act="relu")]
-    return found[0], found[min(1, len(found) - 1)], found[min(2, len(found) - 1)]
+    plain = ops.conv(shape, shape[0], act="relu") if is_map(shape) else ops.linear(shape, shape[0], act="relu")
+    cheapest = [op for op in weighted if is_closed(op)] or weighted or [plain]
+    return cheapest[0], cheapest[min(1, len(cheapest) - 1)], cheapest[min(2, len(cheapest) - 1)]
 
 
 def is_closed(op: Op) -> bool:

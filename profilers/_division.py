@@ -14,7 +14,7 @@ _STARTUP_CYCLES = _THREAD_CYCLES = 100_000
 _ROUNDING = 0.9
 _CYCLES_PER_BYTE = 11 / 64
 """Eigen's cost model (``TensorCostModel.h``), by which the thread pool decides."""
-_ELEMENTWISE = ("activation", "add", "scale")
+_ELEMENTWISE = ("activation", "add", "mul", "scale")
 
 
 @dataclass(frozen=True)

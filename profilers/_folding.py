@@ -12,25 +12,25 @@ from profilers._weights import node_weights
 
 
 def folded_graph(graph: OpGraph) -> OpGraph:
-    """The graph in primitive ops, each batch-normalised convolution replaced by one with a bias."""
+    """Write the graph in primitive ops, with a bias in place of each convolution's batch norm."""
     live = expand(graph)
     nodes = tuple(Node(node.name, _folded_op(node.op), node.inputs) for node in live.nodes)
-    return OpGraph(live.input_shape, nodes, live.outputs)
+    return replace(live, nodes=nodes)
 
 
 def folded_weights(graph: OpGraph, weights: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Weights of `folded_graph` from those of `graph`, by ``"node.parameter"``.
+    """Fold the weights of `graph` into those of `folded_graph`, by ``"node.parameter"``.
 
     Raises:
         OperatorError: a weight is missing or of the wrong shape.
     """
-    found: dict[str, FloatArray] = {}
+    folded: dict[str, FloatArray] = {}
     for node in expand(graph).nodes:
         operator = primitive_of(node.op)
         own = node_weights(weights, node.name, operator.parameters(node.op))
         values = operator.fold(node.op, own) if _folded_op(node.op) != node.op else own
-        found |= {f"{node.name}.{name}": value for name, value in values.items()}
-    return found
+        folded |= {f"{node.name}.{name}": value for name, value in values.items()}
+    return folded
 
 
 def _folded_op(op: Op) -> Op:

@@ -18,12 +18,12 @@ def measure_twice(
     *,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[tuple[float, float]]:
-    """Latencies of whole networks at one speed of the machine, measured in two separate passes of interleaved rounds.
+    """Measure whole networks in two separate passes of interleaved rounds, at one speed of the machine.
 
     Args:
         backend: device and runtime.
         graphs: the networks.
-        settings: of the sampling.
+        settings: how to sample.
         progress: receives lines for people.
 
     Returns:
@@ -36,8 +36,8 @@ def measure_twice(
     for number, named in ((1, str), (2, again)):
         progress(f"measuring {len(graphs)} networks, pass {number} of 2")
         runnables = {named(str(i)): backend.load(graph, seed=number) for i, graph in enumerate(graphs)}
-        taken = sum(len(one.seconds) for one in samples.values())
+        taken = sum(len(sample_set.seconds) for sample_set in samples.values())
         samples |= Sampler(runnables, settings, seed=number, first_moment=taken).run()
-    found = at_one_speed(samples, same_graph).samples
+    steady = at_one_speed(samples, same_graph).samples
     names = [str(i) for i in range(len(graphs))]
-    return [(found[name].quantile() * 1e3, found[again(name)].quantile() * 1e3) for name in names]
+    return [(steady[name].quantile() * 1e3, steady[again(name)].quantile() * 1e3) for name in names]

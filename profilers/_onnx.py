@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from latency_tables import INPUT, OpGraph
+from latency_tables import OpGraph, Shape
+from profilers._errors import OperatorError
 from profilers._operators import expand, primitive_of
 from profilers._operators._base import FloatArray
 from profilers._weights import node_weights
@@ -17,13 +21,18 @@ from profilers._weights import node_weights
 OPSET = 17
 IR_VERSION = 8
 OUTPUT = "logits"
-"""Name of the output of every file, as `INPUT` is that of its input: users and runtimes look tensors up by name."""
+"""Name of the output where nobody names it, as `INPUT` is that of the input: users look tensors up by name."""
 
 
 class _ModelWriter:
-    """Collects the nodes and initialisers of one ONNX graph."""
+    """Collects the nodes and initialisers of one ONNX graph.
 
-    def __init__(self) -> None:
+    Args:
+        inputs: names of the graph's inputs.
+    """
+
+    def __init__(self, inputs: Sequence[str]) -> None:
+        self.inputs = tuple(inputs)
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.scope = ""
@@ -34,23 +43,25 @@ class _ModelWriter:
         self.nodes.append(helper.make_node(op_type, list(inputs), [output], output, **cast(dict[str, Any], attributes)))
         return output
 
-    def outputs(self, tensors: Sequence[str]) -> list[str]:
-        """Call tensors by the names of outputs: ``logits``, then ``logits_1`` and so on where there are several.
+    def name_outputs(self, tensors: Sequence[str], names: Sequence[str]) -> None:
+        """Give the tensors that leave the graph the names of its outputs.
 
-        An input that is handed through, and a tensor that is handed out twice, get a node of their own: ONNX knows
-        neither.
+        An input that leaves the graph as it came, and a tensor that leaves it twice, get a node of their own: ONNX
+        allows neither.
+
+        Raises:
+            OperatorError: two tensors of the file would have one name.
         """
-        found: list[str] = []
-        for number, tensor in enumerate(tensors):
-            name = f"{OUTPUT}_{number}" if number else OUTPUT
-            if tensor == INPUT or tensor in tensors[:number]:
-                self.nodes.append(
-                    helper.make_node("Identity", [INPUT if tensor == INPUT else found[tensors.index(tensor)]], [name])
-                )
+        for number, (tensor, name) in enumerate(zip(tensors, names, strict=True)):
+            if tensor in self.inputs or tensor in tensors[:number]:
+                source = tensor if tensor in self.inputs else names[tensors.index(tensor)]
+                self.nodes.append(helper.make_node("Identity", [source], [name]))
             else:
                 self._rename(tensor, name)
-            found.append(name)
-        return found
+        taken = [*self.inputs, *(i.name for i in self.initializers), *(n for node in self.nodes for n in node.output)]
+        twice = [name for name, count in Counter(taken).items() if count > 1]
+        if twice:
+            raise OperatorError(f"ONNX file: two tensors are called {twice[0]!r}; rename the input or the output")
 
     def _rename(self, old: str, new: str) -> None:
         for node in self.nodes:
@@ -59,8 +70,14 @@ class _ModelWriter:
 
     def constant(self, name: str, value: FloatArray) -> str:
         """Store a constant; equal ones are stored once, as tied weights ask for."""
-        array = value.astype("float32", copy=False)
-        content = (array.shape, hashlib.sha256(array.tobytes()).digest())
+        return self._store(name, value.astype("float32", copy=False))
+
+    def integers(self, name: str, values: Sequence[int]) -> str:
+        """Store integers, as indices must be; equal ones are stored once."""
+        return self._store(name, np.array(values, dtype=np.int64))
+
+    def _store(self, name: str, array: npt.NDArray[np.float32] | npt.NDArray[np.int64]) -> str:
+        content = (array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
         full = self._stored.setdefault(content, f"{self.scope}.{name}")
         if full == f"{self.scope}.{name}":
             self.initializers.append(numpy_helper.from_array(array, full))
@@ -73,35 +90,42 @@ def build_onnx(
     *,
     batch: int = 1,
     metadata: Mapping[str, str] | None = None,
+    output_names: Sequence[str] = (),
 ) -> onnx.ModelProto:
-    """An ONNX model (opset 17, IR 8, fixed batch) that computes `graph` with `weights`.
+    """Build the ONNX model (opset 17, IR 8, fixed batch) that computes `graph` with `weights`.
 
-    Dead code is left out and batch norms are folded into their convolutions. The input is called ``input`` and the
-    output ``logits`` in every file.
+    Dead code is left out and batch norms are folded into their convolutions. Inputs have the names of the graph's:
+    ``input`` where there is only one.
 
     Args:
-        graph: the network; input ``(batch, *graph.input_shape)``, float32.
+        graph: the network; inputs ``(batch, *shape)``, float32.
         weights: training weights by ``"node.parameter"`` (`graph_parameters` lists them).
         batch: the fixed batch size.
         metadata: key-value pairs stored in the model.
+        output_names: one for each output of the graph; ``logits``, ``logits_1`` and so on if empty.
 
     Raises:
-        OperatorError: a weight is missing or of the wrong shape.
+        OperatorError: a weight is missing or of the wrong shape, or names are too few or equal.
     """
     live = expand(graph.without_dead_code())
-    writer = _ModelWriter()
-    names = {INPUT: INPUT}
+    called = list(output_names) or [f"{OUTPUT}_{i}" if i else OUTPUT for i in range(len(live.outputs))]
+    if len(called) != len(live.outputs):
+        raise OperatorError(f"ONNX file: the graph has {len(live.outputs)} outputs, got {len(called)} names")
+    writer = _ModelWriter(live.input_names)
+    names = {name: name for name in live.input_names}
     for node in live.nodes:
         operator = primitive_of(node.op)
         writer.scope = node.name
         folded = operator.fold(node.op, node_weights(weights, node.name, operator.parameters(node.op)))
         names[node.name] = operator.lower(node.op, writer, [names[i] for i in node.inputs], folded)
-    inputs = [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [batch, *live.input_shape])]
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, *live.shape_of(o)])
-        for name, o in zip(writer.outputs([names[o] for o in live.outputs]), live.outputs, strict=True)
-    ]
+    writer.name_outputs([names[o] for o in live.outputs], called)
+    inputs = [_tensor(name, (batch, *shape)) for name, shape in live.inputs]
+    outputs = [_tensor(name, (batch, *live.shape_of(o))) for name, o in zip(called, live.outputs, strict=True)]
     body = helper.make_graph(writer.nodes, "hwnas", inputs, outputs, writer.initializers)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     helper.set_model_props(model, dict(metadata or {}))
     return model
+
+
+def _tensor(name: str, shape: Shape) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from latency_tables import GraphBuilder, GraphError, Op, OpGraph
+from latency_tables import GraphBuilder, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import CachePair, design_cache_pairs, typical_working_bytes
 from profilers._design import Probe, design_probes
@@ -203,8 +203,6 @@ def _refused_ops(backend: Backend, targets: Sequence[Op]) -> dict[Op, str]:
             backend.load(OpGraph.single(op))
         except UnsupportedGraphError as error:
             refused[op] = str(error)
-        except GraphError:
-            continue  # inputs of different shapes: it cannot stand alone
     return refused
 
 

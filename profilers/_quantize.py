@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from profilers._errors import OperatorError
 if TYPE_CHECKING:
     import onnx
 
+FloatArray = npt.NDArray[np.float32]
 Range = tuple[float, float]
 ASSUMED_RANGE: Range = (-3.0, 3.0)
 """Range of every tensor where only time matters: int8 kernels take as long whatever the scales are."""
@@ -72,46 +73,63 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
     return result
 
 
-def tensor_ranges(model: onnx.ModelProto, images: npt.NDArray[np.float32], *, threads: int = 1) -> dict[str, Range]:
-    """Smallest and largest value of every tensor of a float model over some images (min-max calibration).
+def tensor_ranges(
+    model: onnx.ModelProto, samples: FloatArray | Mapping[str, FloatArray], *, threads: int = 1
+) -> dict[str, Range]:
+    """Smallest and largest value of every tensor of a float model over some samples (min-max calibration).
 
-    The images go through the network one by one, whatever its batch size is: every image counts, and the ranges
-    depend on the images alone.
+    The samples go through the network one by one, whatever its batch size is: every sample counts, and the ranges
+    depend on the samples alone.
 
     Args:
-        model: as `build_onnx` gives it; nothing in it but the shapes of input and output knows the batch size.
-        images: ``(n, channels, height, width)``, at least one.
-        threads: of the inference.
+        model: as `build_onnx` writes it; only the shapes of its inputs and outputs hold the batch size.
+        samples: ``(n, *shape)``, at least one; by the name of the input where the model has several.
+        threads: threads of the inference.
 
     Raises:
-        OperatorError: there is no image, or a tensor is not finite.
+        OperatorError: there is no sample, an input has no samples, or a tensor is not finite.
     """
     import onnx
 
     from profilers._session import make_session
 
-    if not len(images):
-        raise OperatorError("int8 needs at least one image to calibrate with")
-    watched = onnx.shape_inference.infer_shapes(_of_one_image(model))
+    given = _by_input([info.name for info in model.graph.input], samples)
+    watched = onnx.shape_inference.infer_shapes(_of_one_sample(model))
     present = {output.name for output in watched.graph.output}
     watched.graph.output.extend(info for info in watched.graph.value_info if info.name not in present)
     session = make_session(watched.SerializeToString(), threads=threads)
     names = [output.name for output in session.get_outputs()]
-    source = session.get_inputs()[0].name
-    found: dict[str, Range] = {}
-    for start in range(len(images)):
-        block = images[start : start + 1]
-        for name, value in zip([source, *names], [block, *session.run(None, {source: block})], strict=True):
+    ranges: dict[str, Range] = {}
+    for number in range(min(map(len, given.values()))):
+        fed = {name: values[number : number + 1] for name, values in given.items()}
+        for name, value in {**fed, **dict(zip(names, session.run(names, fed), strict=True))}.items():
             ends = float(value.min()), float(value.max())
             if not all(map(math.isfinite, ends)):
-                raise OperatorError(f"int8: the tensor {name} is not finite for image {start}; no range can hold it")
-            low, high = found.get(name, (0.0, 0.0))
-            found[name] = min(low, ends[0]), max(high, ends[1])
-    return found
+                raise OperatorError(f"int8: the tensor {name} is not finite for sample {number}; no range can hold it")
+            low, high = ranges.get(name, (0.0, 0.0))
+            ranges[name] = min(low, ends[0]), max(high, ends[1])
+    return ranges
 
 
-def _of_one_image(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of a float model that reads one image."""
+def _by_input(names: Sequence[str], samples: FloatArray | Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """The samples of each input.
+
+    Raises:
+        OperatorError: an input has no samples, or there are more for one input than for another.
+    """
+    given = {names[0]: samples} if isinstance(samples, np.ndarray) else dict(samples)
+    if sorted(given) != sorted(names):
+        raise OperatorError(f"int8 needs samples of the inputs {', '.join(names)}; got {', '.join(given) or 'none'}")
+    counts = {len(values) for values in given.values()}
+    if len(counts) > 1:
+        raise OperatorError(f"int8 needs as many samples of each input; got {', '.join(map(str, sorted(counts)))}")
+    if counts == {0}:
+        raise OperatorError("int8 needs at least one sample to calibrate with")
+    return given
+
+
+def _of_one_sample(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a float model with batch size 1."""
     import onnx
 
     copy = onnx.ModelProto()

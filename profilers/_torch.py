@@ -5,7 +5,7 @@ Importing this module imports torch; `profilers` loads it on first use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -13,17 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as f
 
-from latency_tables import INPUT, OpGraph
+from latency_tables import OpGraph
+from profilers._errors import OperatorError
 from profilers._operators import Parameter, expand, primitive_of
 from profilers._operators._base import NORM_EPSILON, FloatArray
 from profilers._weights import graph_parameters, initial_value
 
 Lookup = Callable[[str, Parameter], Tensor]
-"""Gives the tensor for a weight's name and description."""
+"""Returns the tensor for a weight's name and description."""
 
 
 class RunningNorm:
-    """Batch norm with running statistics, as `torch.nn.BatchNorm2d`.
+    """Batch norm with running statistics, as `torch.nn.BatchNorm1d`, `BatchNorm2d` and `BatchNorm3d`.
 
     Args:
         training: normalise by the batch and update the statistics; otherwise by the statistics.
@@ -36,7 +37,7 @@ class RunningNorm:
         self.momentum = momentum
 
     def __call__(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Normalise ``(N, C, H, W)``."""
+        """Normalise ``(n, c, ...)``."""
         keep = self.training and self.momentum is None
         return f.batch_norm(
             x,
@@ -51,23 +52,43 @@ class RunningNorm:
 
 
 def run_graph(graph: OpGraph, x: Tensor, lookup: Lookup, norm: RunningNorm) -> Tensor:
-    """Compute the first output of an *expanded* graph.
+    """Compute the first output of an *expanded* graph with one input.
 
     Args:
         graph: a graph of primitive ops (`expand`).
-        x: ``(N, *graph.input_shape)``.
-        lookup: gives every weight tensor by name.
+        x: ``(n, *graph.input_shape)``.
+        lookup: returns every weight tensor by name.
         norm: how batch norms behave.
 
     Returns:
-        ``(N, *graph.output_shape)``.
+        ``(n, *graph.output_shape)``.
     """
-    values = {INPUT: x}
+    return run_outputs(graph, (x,), lookup, norm)[0]
+
+
+def run_outputs(graph: OpGraph, inputs: Sequence[Tensor], lookup: Lookup, norm: RunningNorm) -> tuple[Tensor, ...]:
+    """Compute all outputs of an *expanded* graph.
+
+    Args:
+        graph: a graph of primitive ops (`expand`).
+        inputs: a tensor ``(n, *shape)`` for each of `graph.inputs`.
+        lookup: returns every weight tensor by name.
+        norm: how batch norms behave.
+
+    Returns:
+        A tensor ``(n, *shape)`` for each of `graph.outputs`.
+
+    Raises:
+        OperatorError: there are more or fewer tensors than inputs.
+    """
+    if len(inputs) != len(graph.inputs):
+        raise OperatorError(f"the network needs {len(graph.inputs)} inputs, got {len(inputs)}")
+    values = dict(zip(graph.input_names, inputs, strict=True))
     for node in graph.nodes:
         operator = primitive_of(node.op)
         weights = {n: lookup(f"{node.name}.{n}", p) for n, p in operator.parameters(node.op).items()}
         values[node.name] = operator.forward(node.op, [values[i] for i in node.inputs], weights, norm)
-    return values[graph.outputs[0]]
+    return tuple(values[name] for name in graph.outputs)
 
 
 class GraphModule(nn.Module):
@@ -79,7 +100,7 @@ class GraphModule(nn.Module):
     Args:
         graph: the network; dead code is removed.
         weights: starting values by ``"node.parameter"``; He initialisation from `seed` where absent.
-        seed: of the initialisation.
+        seed: seed of the initialisation.
     """
 
     def __init__(self, graph: OpGraph, weights: Mapping[str, FloatArray] | None = None, *, seed: int = 0) -> None:
@@ -95,12 +116,20 @@ class GraphModule(nn.Module):
             else:
                 self.register_buffer(_safe(name), tensor)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(N, classes)`` for images ``(N, channels, height, width)``."""
-        return run_graph(self._expanded, x, self._lookup, RunningNorm(self.training))
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Compute the network.
+
+        Args:
+            inputs: a tensor ``(n, *shape)`` for each of the graph's inputs.
+
+        Returns:
+            A tensor ``(n, *shape)``; a tuple of them where the graph has several outputs.
+        """
+        outputs = run_outputs(self._expanded, inputs, self._lookup, RunningNorm(self.training))
+        return outputs[0] if len(outputs) == 1 else outputs
 
     def arrays(self) -> dict[str, FloatArray]:
-        """All weights and statistics as float32 arrays by ``"node.parameter"``."""
+        """Copy all weights and statistics to float32 arrays, by ``"node.parameter"``."""
         state = self.state_dict()
         return {
             name: cast(FloatArray, state[_safe(name)].detach().float().cpu().numpy())

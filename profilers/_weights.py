@@ -14,27 +14,27 @@ from profilers._operators._base import FloatArray
 
 
 def graph_parameters(graph: OpGraph) -> Iterator[tuple[str, Parameter]]:
-    """Every weight tensor of `graph` with its name ``"node.parameter"``, in the graph's order."""
+    """List every weight tensor of `graph` with its name ``"node.parameter"``, in the graph's order."""
     for node, name, parameter in _owned_parameters(graph):
         yield node.name + name, parameter
 
 
 def random_weights(graph: OpGraph, seed: int = 0, tied: Collection[Op] = ()) -> dict[str, FloatArray]:
-    """He-initialised weights for every node, so that activations stay of order one while measuring.
+    """Draw He-initialised weights for every node, so that activations stay of order one while measuring.
 
     Args:
         graph: the network.
-        seed: of the draws.
+        seed: seed of the draws.
         tied: ops all of whose nodes get the same weights.
     """
     rng = np.random.default_rng(seed)
-    found: dict[str, FloatArray] = {}
+    weights: dict[str, FloatArray] = {}
     first: dict[tuple[Op, str], FloatArray] = {}
     for node, name, parameter in _owned_parameters(graph):
         value = first.get((node.op, name)) if node.op in tied else None
-        found[node.name + name] = initial_value(parameter, rng) if value is None else value
-        first[node.op, name] = found[node.name + name]
-    return found
+        weights[node.name + name] = initial_value(parameter, rng) if value is None else value
+        first[node.op, name] = weights[node.name + name]
+    return weights
 
 
 def _owned_parameters(graph: OpGraph) -> Iterator[tuple[Node, str, Parameter]]:
@@ -47,7 +47,7 @@ def _owned_parameters(graph: OpGraph) -> Iterator[tuple[Node, str, Parameter]]:
 
 
 def initial_value(parameter: Parameter, rng: np.random.Generator) -> FloatArray:
-    """A starting value of one weight tensor, drawn from `rng`."""
+    """Draw the starting value of one weight tensor from `rng`."""
     if parameter.init == "he":
         deviation = np.float32(np.sqrt(2.0 / parameter.fan_in))
         return rng.standard_normal(parameter.shape, dtype=np.float32) * deviation
@@ -56,16 +56,16 @@ def initial_value(parameter: Parameter, rng: np.random.Generator) -> FloatArray:
 
 
 def node_weights(weights: Mapping[str, FloatArray], node: str, names: Mapping[str, Parameter]) -> dict[str, FloatArray]:
-    """The weights of one node, checked against what its operator asks for.
+    """Look up the weights of one node and check them against what its operator needs.
 
     Raises:
         OperatorError: a weight is absent or of the wrong shape.
     """
-    found = {}
+    own = {}
     for name, parameter in names.items():
         value = weights.get(f"{node}.{name}")
         if value is None or value.shape != parameter.shape:
             what = "missing" if value is None else f"of shape {value.shape}, not {parameter.shape}"
             raise OperatorError(f"the weight {node}.{name} is {what}")
-        found[name] = value
-    return found
+        own[name] = value
+    return own

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
 
 from latency_tables import Op, OpGraph
 from profilers._costs import BYTES, peak_memory_bytes
-from profilers._operators import parts_of, primitive_of
+from profilers._operators import parts_of, primitive_of, remembered
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Sizes:
         return weights + kernel_bytes * kernels + max((self.activation_bytes(op) for op in counts), default=0)
 
 
-@lru_cache(maxsize=65536)
+@remembered
 def op_weights(op: Op) -> int:
     """Number of trainable weights of an op."""
     return sum(p.size for part in parts_of(op) for p in primitive_of(part).parameters(part).values() if p.trainable)
@@ -57,7 +56,7 @@ def op_kernels(op: Op) -> int:
     return len(parts_of(op))
 
 
-@lru_cache(maxsize=65536)
+@remembered
 def _op_activations(op: Op) -> int:
     if len(op.inputs) == 1:
         return peak_memory_bytes(OpGraph.single(op)) // BYTES["float32"]

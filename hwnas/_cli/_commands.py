@@ -212,9 +212,10 @@ def run_plugins(options: argparse.Namespace) -> None:
     from hwnas._common._plugins import plugin_lines
     from hwnas.evaluators import evaluator_names
     from hwnas.spaces import space_names
+    from profilers import operator_kinds
     from search import STRATEGIES
 
-    own = {"space": space_names(), "strategy": STRATEGIES, "evaluator": evaluator_names()}
+    own = {"space": space_names(), "strategy": STRATEGIES, "evaluator": evaluator_names(), "operator": operator_kinds()}
     for line in plugin_lines({**own, "device": ["cpu", "cuda", "cuda:N", "ssh://"]}):
         say(line)
 

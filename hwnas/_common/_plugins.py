@@ -1,6 +1,7 @@
 """Plug-ins: spaces, strategies, evaluators and profilers that other distributions bring along as entry points.
 
-Names are read from the distributions' metadata; a plug-in's own code runs when it is asked for by name.
+Names are read from the distributions' metadata; a plug-in's own code runs when it is asked for by name. Operators are
+only listed here: `profilers` itself loads them, in whatever process meets an op of theirs.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ KINDS = {
     "strategy": "hwnas.strategies",
     "evaluator": "hwnas.evaluators",
     "device": "hwnas.profilers",
+    "operator": "hwnas.operators",
 }
 """Groups of entry points, by what a plug-in in them is called on the command line."""
 

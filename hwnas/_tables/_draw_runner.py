@@ -23,7 +23,7 @@ NOISY = 0.05
 
 
 class Network:
-    """One session with its input."""
+    """One session with its inputs."""
 
     def __init__(self, path: Path, threads: int) -> None:
         import numpy as np
@@ -33,9 +33,9 @@ class Network:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        tensor = self._session.get_inputs()[0]
+        rng = np.random.default_rng(0)
         self._feed: dict[str, Any] = {
-            tensor.name: np.random.default_rng(0).standard_normal(tensor.shape).astype(np.float32)
+            tensor.name: rng.standard_normal(tensor.shape).astype(np.float32) for tensor in self._session.get_inputs()
         }
         self.seconds: list[float] = []
         self.run(1)

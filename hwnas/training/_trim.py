@@ -15,19 +15,25 @@ from profilers import Parameter
 def trimmed(expanded: OpGraph) -> OpGraph:
     """An expanded graph in which no convolution has taps that only ever meet padding.
 
-    On an image of ``n`` pixels along its longer side an offset beyond ``n - 1`` never meets a pixel, so a kernel wider
-    than ``2 n - 1`` can be cut to its centre of that width without changing results or gradients.
+    Along an axis of ``n`` elements an offset beyond ``n - 1`` never meets an element, so a kernel wider than
+    ``2 n - 1`` can be cut to its centre of that width without changing results or gradients. With dilation ``d`` the
+    width is ``2 floor((n - 1) / d) + 1``. A kernel that is as wide along all axes is cut by the longest of them.
     """
     nodes = tuple(replace(node, op=_trimmed_op(node.op)) if node.op.kind == "conv" else node for node in expanded.nodes)
-    return OpGraph(expanded.input_shape, nodes, expanded.outputs)
+    return replace(expanded, nodes=nodes)
 
 
 @lru_cache(maxsize=65536)
 def _trimmed_op(op: Op) -> Op:
-    reach = 2 * max(op.inputs[0][1:]) - 1
-    if op.integer("kernel") <= reach:
+    sizes = op.inputs[0][1:]
+    kernel, dilation = op.integers("kernel", len(sizes)), op.integers("dilation", len(sizes), 1)
+    reach = tuple(2 * ((n - 1) // d) + 1 for n, d in zip(sizes, dilation, strict=True))
+    if len(set(kernel)) == 1:
+        reach = (max(reach),) * len(reach)
+    cut = tuple(min(k, r) for k, r in zip(kernel, reach, strict=True))
+    if cut == kernel:
         return op
-    return replace(op, attributes=sorted_attributes({**dict(op.attributes), "kernel": reach}))
+    return replace(op, attributes=sorted_attributes({**dict(op.attributes), "kernel": cut}))
 
 
 def cut_tensor(tensor: Tensor, parameter: Parameter, name: str) -> Tensor:

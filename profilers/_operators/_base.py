@@ -21,6 +21,8 @@ FloatArray = npt.NDArray[np.float32]
 Initialisation = Literal["he", "zero", "one"]
 ACTIVATIONS = ("none", "relu", "hswish", "hsigmoid")
 NORM_EPSILON = 1e-5
+MOST_AXES = 3
+"""A feature map has at most so many axes behind its channels: time, height and width."""
 
 
 @dataclass(frozen=True)
@@ -60,25 +62,33 @@ class Emitter(Protocol):
     def constant(self, name: str, value: FloatArray) -> str:
         """Store an initialiser; returns its name."""
 
+    def integers(self, name: str, values: Sequence[int]) -> str:
+        """Store a one-dimensional initialiser of 64-bit integers; returns its name."""
+
 
 class BatchNorm(Protocol):
-    """Batch normalisation as the running network wants it (training, evaluation or recalibration)."""
+    """Batch normalisation in the network's present state (training, evaluation or new statistics)."""
 
     def __call__(self, x: torch.Tensor, parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Normalise ``(N, C, ...)`` with parameters ``gamma``, ``beta``, ``mean``, ``variance`` of shape ``(C,)``."""
+        """Normalise ``(n, c, ...)`` with parameters ``gamma``, ``beta``, ``mean``, ``variance`` of shape ``(c,)``."""
 
 
 class Operator(ABC):
     """One kind of operator: shapes, costs, ONNX lowering and torch computation, stated once.
 
-    Shapes never include the batch axis; costs are those of one sample.
+    Shapes never include the batch axis; costs are those of one sample. An operator serves every rank it makes sense in:
+    features ``(features,)``, and feature maps ``(channels, length)``, ``(channels, height, width)`` and
+    ``(channels, time, height, width)``. The rank is that of the op's shapes.
+
+    Attributes:
+        kind: the name under which ops refer to the operator.
     """
 
     kind: ClassVar[str]
 
     @abstractmethod
     def infer(self, op: Op) -> Shape:
-        """Output shape from the inputs' shapes and the attributes.
+        """Compute the output shape from the inputs' shapes and the attributes.
 
         Raises:
             OperatorError: they do not fit together.
@@ -98,15 +108,15 @@ class Primitive(Operator):
     """Whether the result may overwrite the first input when nothing else reads it."""
 
     def parameters(self, op: Op) -> dict[str, Parameter]:
-        """The operator's weights by name; none by default."""
+        """List the operator's weights by name; none by default."""
         return {}
 
     def macs(self, op: Op) -> int:
-        """Multiply-accumulate operations of one sample; zero for data movement and activations."""
+        """Count the multiply-accumulates of one sample; zero for data movement and activations."""
         return 0
 
     def fold(self, op: Op, values: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Inference weights from training weights (batch norm folded into the convolution)."""
+        """Turn training weights into inference weights (batch norm folded into the convolution)."""
         return dict(values)
 
     @abstractmethod
@@ -121,7 +131,17 @@ class Primitive(Operator):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
-        """Compute `op` in torch on tensors ``(N, *shape)``."""
+        """Compute `op` in torch.
+
+        Args:
+            op: what to compute.
+            inputs: one tensor ``(n, *shape)`` for each of the op's input shapes.
+            parameters: the weights, as `parameters` lists them.
+            norm: computes batch norms.
+
+        Returns:
+            ``(n, *op.output)``.
+        """
 
 
 class Composite(Operator):
@@ -129,15 +149,44 @@ class Composite(Operator):
 
     @abstractmethod
     def expand(self, op: Op) -> OpGraph:
-        """The graph that `op` stands for; its node names are the weights' prefixes."""
+        """Build the graph that `op` stands for.
+
+        The names of its nodes are prefixes of the weights' names. Its inputs are the op's, in order.
+        """
 
     def infer(self, op: Op) -> Shape:
-        """Output shape of the expansion."""
+        """Return the output shape of the expansion."""
         return self.expand(op).output_shape
 
 
+def axis_sizes(op: Op, shape: Shape) -> Shape:
+    """Check that a shape is a feature map's and return its extents behind the channels.
+
+    Args:
+        op: the op that reads or writes the map, for the error.
+        shape: ``(channels, ...)`` with one to three axes behind the channels.
+
+    Raises:
+        OperatorError: `shape` has no such axis, or more than three.
+    """
+    if not 1 <= len(shape) - 1 <= MOST_AXES:
+        raise OperatorError(f"op {op.key}: {op.kind} needs feature maps, channels and 1-{MOST_AXES} axes, got {shape}")
+    return shape[1:]
+
+
+def single_input(op: Op) -> Shape:
+    """Return the shape of the op's only input.
+
+    Raises:
+        OperatorError: it has none or several.
+    """
+    if len(op.inputs) != 1:
+        raise OperatorError(f"op {op.key}: {op.kind} reads one tensor, got {len(op.inputs)}")
+    return op.inputs[0]
+
+
 def emit_activation(emit: Emitter, function: str, x: str) -> str:
-    """ONNX nodes of the activation `function` (one of `ACTIVATIONS`)."""
+    """Write the ONNX nodes of the activation `function` (one of `ACTIVATIONS`)."""
     if function == "relu":
         return emit.node("Relu", [x])
     if function == "hswish":
@@ -148,7 +197,7 @@ def emit_activation(emit: Emitter, function: str, x: str) -> str:
 
 
 def apply_activation(function: str, x: torch.Tensor) -> torch.Tensor:
-    """The activation `function` (one of `ACTIVATIONS`) in torch."""
+    """Compute the activation `function` (one of `ACTIVATIONS`) in torch."""
     from torch.nn import functional as f
 
     if function == "relu":
@@ -161,7 +210,7 @@ def apply_activation(function: str, x: torch.Tensor) -> torch.Tensor:
 
 
 def checked_activation(op: Op, attribute: str = "act") -> str:
-    """The op's activation name.
+    """Return the name of the op's activation.
 
     Raises:
         OperatorError: it is none of `ACTIVATIONS`.

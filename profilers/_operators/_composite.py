@@ -1,6 +1,6 @@
 """Operators made of others: squeeze-excite, the inverted residual block, the classifier head.
 
-A latency table prices them as one row, measured as a whole inside a chain.
+A latency table prices each as one row, measured as a whole inside a chain. Their rank is that of their input.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class SqueezeExcite(Composite):
 class InvertedResidual(Composite):
     """MobileNetV3's block (Howard et al. 2019, arXiv 1905.02244, fig. 4): expand, depthwise, squeeze-excite, project.
 
-    Attributes: ``kernel``, ``stride``, ``hidden`` (expanded channels), ``squeeze`` (0 for none), ``act``,
-    ``residual`` (1 where the input is added to the result). Without widening (``hidden`` equal to
-    the input's channels) the first convolution is left out.
+    Attributes: ``kernel`` and ``stride`` (an integer, or one for each axis), ``hidden`` (expanded channels),
+    ``squeeze`` (0 for none), ``act``, ``residual`` (1 where the input is added to the result). Without widening
+    (``hidden`` equal to the input's channels) the first convolution is left out.
     """
 
     kind = "mbconv"
@@ -45,7 +45,9 @@ class InvertedResidual(Composite):
         hidden, squeeze = op.integer("hidden"), op.integer("squeeze")
         if hidden != op.inputs[0][0]:
             name = graph.add("expand", conv(op.inputs[0], hidden, act=act), name)
-        spatial = depthwise(graph.shape(name), op.integer("kernel"), stride=op.integer("stride"), act=act)
+        axes = len(op.inputs[0]) - 1
+        kernel, stride = op.integers("kernel", axes), op.integers("stride", axes)
+        spatial = depthwise(graph.shape(name), kernel, stride=stride, act=act)
         name = graph.add("depthwise", spatial, name)
         if squeeze:
             name = graph.splice(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +18,10 @@ from profilers._operators._base import (
     Parameter,
     Primitive,
     apply_activation,
+    axis_sizes,
     checked_activation,
     emit_activation,
+    single_input,
 )
 
 if TYPE_CHECKING:
@@ -44,37 +46,39 @@ def _norm_scale(values: Mapping[str, FloatArray]) -> FloatArray:
 
 
 class Convolution(Primitive):
-    """2-D convolution, "same" padding, with batch norm (or bias), an optional residual input and an activation.
+    """Convolution over 1-3 axes, "same" padding, with batch norm (or bias), a residual input and an activation.
 
-    Attributes of the op: ``kernel``, ``stride``, ``groups`` (integers), ``norm`` (``batch``, ``bias``, ``none``),
-    ``act``, and ``add=1`` where a second input of the output's shape is added before the activation. With as many
-    groups as channels it is a depthwise convolution.
+    Attributes of the op: ``kernel``, ``stride`` and ``dilation`` (an integer, or one for each axis; a dilation of 1 is
+    left out), ``groups`` (as many as channels: a depthwise convolution), ``norm`` (``batch``, ``bias``, ``none``),
+    ``act``, and ``add=1`` where a second input of the output's shape is added before the activation.
     """
 
     kind = "conv"
 
     def infer(self, op: Op) -> Shape:
-        if not op.inputs or len(op.inputs[0]) != 3:
-            raise OperatorError(f"op {op.key}: a convolution reads channels x height x width")
-        channels, height, width = op.inputs[0]
-        kernel, stride, groups = op.integer("kernel"), op.integer("stride"), op.integer("groups")
-        if kernel < 1 or kernel % 2 == 0 or stride < 1 or groups < 1:
-            raise OperatorError(f"op {op.key}: the kernel must be odd, stride and groups positive")
+        if not op.inputs:
+            raise OperatorError(f"op {op.key}: a convolution needs an input")
+        sizes, channels, groups = axis_sizes(op, op.inputs[0]), op.inputs[0][0], op.integer("groups")
+        kernel, stride, dilation = _window(op)
+        if any(k < 1 or k % 2 == 0 for k in kernel) or min(stride) < 1 or min(dilation) < 1 or groups < 1:
+            raise OperatorError(f"op {op.key}: the kernel must be odd; stride, dilation and groups must be 1 or more")
+        if dict(op.attributes).get("dilation") == 1:
+            raise OperatorError(f"op {op.key}: leave out a dilation of 1")
         if channels % groups or op.output[0] % groups:
             raise OperatorError(f"op {op.key}: {groups} groups do not divide the channels")
         if op.word("norm") not in NORMS:
             raise OperatorError(f"op {op.key}: unknown norm {op.word('norm')!r}; known: {', '.join(NORMS)}")
         checked_activation(op)
-        shape = (op.output[0], math.ceil(height / stride), math.ceil(width / stride))
+        shape = (op.output[0], *(math.ceil(n / s) for n, s in zip(sizes, stride, strict=True)))
         extra = op.inputs[1:]
         if extra != ((shape,) if op.integer("add", 0) else ()):
             raise OperatorError(f"op {op.key}: with add=1 the second input must have the output's shape")
         return shape
 
     def parameters(self, op: Op) -> dict[str, Parameter]:
-        channels, kernel = op.inputs[0][0], op.integer("kernel")
-        shape = (op.output[0], channels // op.integer("groups"), kernel, kernel)
-        weights = {"weight": Parameter(shape, "he", centred_axes=(2, 3))}
+        kernel, _, _ = _window(op)
+        shape = (op.output[0], op.inputs[0][0] // op.integer("groups"), *kernel)
+        weights = {"weight": Parameter(shape, "he", centred_axes=tuple(range(2, len(shape))))}
         if op.word("norm") == "batch":
             weights |= _norm_parameters(op.output[0])
         elif op.word("norm") == "bias":
@@ -82,28 +86,30 @@ class Convolution(Primitive):
         return weights
 
     def macs(self, op: Op) -> int:
-        channels, kernel = op.inputs[0][0], op.integer("kernel")
-        return math.prod(op.output) * (channels // op.integer("groups")) * kernel * kernel
+        kernel, _, _ = _window(op)
+        return math.prod(op.output) * (op.inputs[0][0] // op.integer("groups")) * math.prod(kernel)
 
     def fold(self, op: Op, values: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         if op.word("norm") != "batch":
             return dict(values)
-        scale = _norm_scale(values)
+        scale, weight = _norm_scale(values), values["weight"]
         return {
-            "weight": values["weight"] * scale[:, None, None, None],
+            "weight": weight * scale.reshape(-1, *(1,) * (weight.ndim - 1)),
             "bias": values["beta"] - values["mean"] * scale,
         }
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
-        kernel, stride = op.integer("kernel"), op.integer("stride")
+        kernel, stride, dilation = _window(op)
         operands = [inputs[0], *(emit.constant(n, weights[n]) for n in ("weight", "bias") if n in weights)]
+        more = {"dilations": list(dilation)} if max(dilation) > 1 else {}
         y = emit.node(
             "Conv",
             operands,
-            kernel_shape=[kernel, kernel],
-            strides=[stride, stride],
-            pads=[kernel // 2] * 4,
+            kernel_shape=list(kernel),
+            strides=list(stride),
+            pads=_same_padding(kernel, dilation) * 2,
             group=op.integer("groups"),
+            **more,
         )
         if op.integer("add", 0):
             y = emit.node("Add", [y, inputs[1]])
@@ -118,9 +124,10 @@ class Convolution(Primitive):
     ) -> torch.Tensor:
         from torch.nn import functional as f
 
-        weight, bias = parameters["weight"], parameters.get("bias")
-        stride, padding = op.integer("stride"), op.integer("kernel") // 2
-        y = f.conv2d(inputs[0], weight, bias, stride, padding, groups=op.integer("groups"))
+        kernel, stride, dilation = _window(op)
+        convolve: Any = (f.conv1d, f.conv2d, f.conv3d)[len(kernel) - 1]
+        padding, groups = _same_padding(kernel, dilation), op.integer("groups")
+        y = convolve(inputs[0], parameters["weight"], parameters.get("bias"), stride, padding, dilation, groups)
         if op.word("norm") == "batch":
             y = norm(y, parameters)
         if op.integer("add", 0):
@@ -128,14 +135,25 @@ class Convolution(Primitive):
         return apply_activation(op.word("act"), y)
 
 
+def _window(op: Op) -> tuple[Shape, Shape, Shape]:
+    """Kernel, stride and dilation of a convolution, each with one number for each axis."""
+    axes = len(op.inputs[0]) - 1
+    return op.integers("kernel", axes), op.integers("stride", axes), op.integers("dilation", axes, 1)
+
+
+def _same_padding(kernel: Shape, dilation: Shape) -> list[int]:
+    """Zeros at each end of each axis: with stride 1 the output is as large as the input."""
+    return [k // 2 * d for k, d in zip(kernel, dilation, strict=True)]
+
+
 class Linear(Primitive):
-    """Fully connected layer with bias over a flattened input, with an activation (attribute ``act``)."""
+    """Fully connected layer with bias over a flattened input of any rank, with an activation (attribute ``act``)."""
 
     kind = "linear"
 
     def infer(self, op: Op) -> Shape:
         if len(op.inputs) != 1 or len(op.output) != 1:
-            raise OperatorError(f"op {op.key}: a linear layer reads one tensor and gives features")
+            raise OperatorError(f"op {op.key}: a linear layer reads one tensor and returns features")
         checked_activation(op)
         return op.output
 
@@ -165,15 +183,13 @@ class Linear(Primitive):
 
 
 class Normalisation(Primitive):
-    """Stand-alone batch norm with an activation (attribute ``act``)."""
+    """Stand-alone batch norm of features or feature maps, with an activation (attribute ``act``)."""
 
     kind = "norm"
 
     def infer(self, op: Op) -> Shape:
-        if len(op.inputs) != 1 or len(op.inputs[0]) != 3:
-            raise OperatorError(f"op {op.key}: batch norm reads channels x height x width")
         checked_activation(op)
-        return op.inputs[0]
+        return single_input(op)
 
     def parameters(self, op: Op) -> dict[str, Parameter]:
         return _norm_parameters(op.inputs[0][0])

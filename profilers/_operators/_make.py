@@ -1,114 +1,213 @@
-"""Functions that make well-formed ops, so that spaces never spell attributes out."""
+"""Functions that make well-formed ops, so that spaces never spell attributes out.
+
+The rank of an op is that of the shape it is made for: ``(features,)``, ``(channels, length)``,
+``(channels, height, width)`` or ``(channels, time, height, width)``. A kernel, stride, dilation, padding or factor is
+one integer for all axes behind the channels, or a list with one for each.
+"""
 
 from __future__ import annotations
 
 import math
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
+from typing import Any, ParamSpec, cast
 
-from latency_tables import Op, Shape, sorted_attributes
+from latency_tables import AttributeValue, Op, Shape, sorted_attributes
+from profilers._errors import OperatorError
+from profilers._operators._base import MOST_AXES
+from profilers._operators._plain import pooled_sizes
+
+PerAxis = int | Sequence[int]
+"""One integer for all axes of a feature map, or one for each."""
+
+Arguments = ParamSpec("Arguments")
 
 
-@cache
+def _made_once(make: Callable[Arguments, Op]) -> Callable[Arguments, Op]:
+    """Cache a maker of ops, and let it take lists for tuples, as JSON has them."""
+    cached = cast("Callable[Arguments, Op]", cache(make))
+
+    @wraps(make)
+    def maker(*args: Arguments.args, **options: Arguments.kwargs) -> Op:
+        try:
+            return cached(*args, **options)
+        except TypeError:  # a list cannot be hashed
+            values: Any = [tuple(v) if isinstance(v, list) else v for v in args]
+            named: Any = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
+            return cached(*values, **named)
+
+    return maker
+
+
+@_made_once
 def conv(
     shape: Shape,
     channels: int,
-    kernel: int = 1,
+    kernel: PerAxis = 1,
     *,
-    stride: int = 1,
+    stride: PerAxis = 1,
+    dilation: PerAxis = 1,
     groups: int = 1,
     norm: str = "batch",
     act: str = "none",
 ) -> Op:
-    """A convolution from `shape` to `channels`, "same" padding."""
-    output = (channels, math.ceil(shape[1] / stride), math.ceil(shape[2] / stride))
-    attributes = sorted_attributes({"kernel": kernel, "stride": stride, "groups": groups, "norm": norm, "act": act})
-    return Op("conv", (shape,), output, attributes)
+    """Make a convolution from `shape` to `channels` with "same" padding."""
+    values: dict[str, AttributeValue] = {
+        "kernel": _per_axis(shape, kernel, "kernel"),
+        "stride": _per_axis(shape, stride, "stride"),
+        "groups": groups,
+        "norm": norm,
+        "act": act,
+    }
+    dilations = _per_axis(shape, dilation, "dilation")
+    if any(d != 1 for d in dilations):
+        values["dilation"] = dilations
+    return Op("conv", (shape,), _strided(shape, channels, stride), sorted_attributes(values))
 
 
-@cache
-def depthwise(shape: Shape, kernel: int, *, stride: int = 1, norm: str = "batch", act: str = "none") -> Op:
-    """A depthwise convolution: one filter for each channel."""
-    return conv(shape, shape[0], kernel, stride=stride, groups=shape[0], norm=norm, act=act)
+@_made_once
+def depthwise(
+    shape: Shape,
+    kernel: PerAxis,
+    *,
+    stride: PerAxis = 1,
+    dilation: PerAxis = 1,
+    norm: str = "batch",
+    act: str = "none",
+) -> Op:
+    """Make a depthwise convolution: one filter for each channel."""
+    return conv(shape, shape[0], kernel, stride=stride, dilation=dilation, groups=shape[0], norm=norm, act=act)
 
 
-@cache
+@_made_once
 def linear(shape: Shape, features: int, *, act: str = "none") -> Op:
-    """A fully connected layer with bias over the flattened `shape`."""
+    """Make a fully connected layer with bias over the flattened `shape`."""
     return Op("linear", (shape,), (features,), (("act", act),))
 
 
-@cache
+@_made_once
 def norm(shape: Shape, *, act: str = "none") -> Op:
-    """A stand-alone batch norm."""
+    """Make a stand-alone batch norm."""
     return Op("norm", (shape,), shape, (("act", act),))
 
 
-@cache
+@_made_once
 def activation(shape: Shape, function: str) -> Op:
-    """An element-wise activation: ``relu``, ``hswish`` or ``hsigmoid``."""
+    """Make an element-wise activation: ``relu``, ``hswish`` or ``hsigmoid``."""
     return Op("activation", (shape,), shape, (("function", function),))
 
 
-@cache
+@_made_once
 def identity(shape: Shape) -> Op:
-    """Passes its input on."""
+    """Make an op that returns its input."""
     return Op("identity", (shape,), shape)
 
 
-@cache
+@_made_once
 def add(shape: Shape) -> Op:
-    """The sum of two tensors."""
+    """Make the sum of two tensors."""
     return Op("add", (shape, shape), shape)
 
 
-@cache
+@_made_once
+def mul(shape: Shape) -> Op:
+    """Make the element-wise product of two tensors."""
+    return Op("mul", (shape, shape), shape)
+
+
+@_made_once
 def scale(shape: Shape) -> Op:
-    """Channels times factors of their own."""
-    return Op("scale", (shape, (shape[0], 1, 1)), shape)
+    """Multiply each channel by its own factor; the factors are a tensor ``(channels, 1, ...)``."""
+    return Op("scale", (shape, (shape[0], *(1,) * (len(shape) - 1))), shape)
 
 
-@cache
-def pool(shape: Shape, kernel: int, *, stride: int = 1, padding: int | None = None, mode: str = "average") -> Op:
-    """Average or max pooling; `padding` defaults to half the kernel."""
-    pad = kernel // 2 if padding is None else padding
-    height, width = ((n + 2 * pad - kernel) // stride + 1 for n in shape[1:])
-    attributes = sorted_attributes({"kernel": kernel, "stride": stride, "padding": pad, "mode": mode})
-    return Op("pool", (shape,), (shape[0], height, width), attributes)
+@_made_once
+def concat(first: Shape, *others: Shape) -> Op:
+    """Join tensors along the channels."""
+    shapes = (first, *others)
+    return Op("concat", shapes, (sum(shape[0] for shape in shapes), *first[1:]))
 
 
-@cache
+@_made_once
+def slice_channels(shape: Shape, start: int, channels: int) -> Op:
+    """Take `channels` of the channels (or features), from number `start`, counted from 0."""
+    attributes = sorted_attributes({"start": start, "channels": channels})
+    return Op("slice", (shape,), (channels, *shape[1:]), attributes)
+
+
+@_made_once
+def upsample(shape: Shape, factor: PerAxis = 2) -> Op:
+    """Make a nearest-neighbour upsampling."""
+    factors = _per_axis(shape, factor, "factor")
+    output = (shape[0], *(n * f for n, f in zip(shape[1:], factors, strict=True)))
+    return Op("upsample", (shape,), output, (("factor", factors),))
+
+
+@_made_once
+def pool(
+    shape: Shape, kernel: PerAxis, *, stride: PerAxis = 1, padding: PerAxis | None = None, mode: str = "average"
+) -> Op:
+    """Make an average or max pooling; `padding` defaults to half the kernel."""
+    kernels, strides = _per_axis(shape, kernel, "kernel"), _per_axis(shape, stride, "stride")
+    pads = tuple(k // 2 for k in kernels) if padding is None else _per_axis(shape, padding, "padding")
+    attributes = sorted_attributes({"kernel": kernels, "stride": strides, "padding": pads, "mode": mode})
+    return Op("pool", (shape,), (shape[0], *pooled_sizes(shape[1:], kernels, strides, pads)), attributes)
+
+
+@_made_once
 def global_pool(shape: Shape) -> Op:
-    """Mean over height and width."""
-    return Op("global_pool", (shape,), (shape[0], 1, 1))
+    """Make the mean over all axes behind the channels."""
+    return Op("global_pool", (shape,), (shape[0], *(1,) * (len(shape) - 1)))
 
 
-@cache
+@_made_once
 def squeeze_excite(shape: Shape, squeeze: int) -> Op:
-    """Channel attention with a bottleneck of `squeeze` channels."""
+    """Make channel attention with a bottleneck of `squeeze` channels."""
     return Op("squeeze_excite", (shape,), shape, (("squeeze", squeeze),))
 
 
-@cache
+@_made_once
 def inverted_residual(
-    shape: Shape, channels: int, *, kernel: int, stride: int, hidden: int, squeeze: int, act: str
+    shape: Shape, channels: int, *, kernel: PerAxis, stride: PerAxis, hidden: int, squeeze: int, act: str
 ) -> Op:
-    """MobileNetV3's block; the input is added to the result wherever the shape is kept."""
-    output = (channels, math.ceil(shape[1] / stride), math.ceil(shape[2] / stride))
-    residual = int(output == shape and stride == 1)
+    """Make MobileNetV3's block; the input is added to the result wherever the shape is kept."""
+    output, strides = _strided(shape, channels, stride), _per_axis(shape, stride, "stride")
+    kept = output == shape and all(s == 1 for s in strides)
     attributes = sorted_attributes(
         {
-            "kernel": kernel,
-            "stride": stride,
+            "kernel": _per_axis(shape, kernel, "kernel"),
+            "stride": strides,
             "hidden": hidden,
             "squeeze": squeeze,
             "act": act,
-            "residual": residual,
+            "residual": int(kept),
         }
     )
     return Op("mbconv", (shape,), output, attributes)
 
 
-@cache
+@_made_once
 def head(shape: Shape, classes: int, *, hidden: int, features: int) -> Op:
-    """MobileNetV3's classifier."""
+    """Make MobileNetV3's classifier."""
     return Op("head", (shape,), (classes,), (("features", features), ("hidden", hidden)))
+
+
+def _strided(shape: Shape, channels: int, stride: PerAxis) -> Shape:
+    """Compute the output shape of a "same" convolution."""
+    strides = _per_axis(shape, stride, "stride")
+    return (channels, *(math.ceil(n / s) for n, s in zip(shape[1:], strides, strict=True)))
+
+
+def _per_axis(shape: Shape, value: PerAxis, name: str) -> Shape:
+    """Spell out one integer for each axis of a feature map.
+
+    Raises:
+        OperatorError: `shape` is no feature map's, or `value` holds more or fewer.
+    """
+    axes = len(shape) - 1
+    if axes < 1:
+        raise OperatorError(f"{name}: the shape must have channels and 1-{MOST_AXES} axes, got {shape}")
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * axes
+    if len(values) != axes:
+        raise OperatorError(f"{name} must be one integer or one for each of {axes} axes, got {len(values)}")
+    return values

@@ -1,10 +1,10 @@
-"""Operators without weights: activations, sums, scaling, pooling, identity."""
+"""Operators without weights that keep what a tensor holds in place: activations, sums, products, pooling."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from latency_tables import Op, Shape
 from profilers._errors import OperatorError
@@ -14,19 +14,14 @@ from profilers._operators._base import (
     FloatArray,
     Primitive,
     apply_activation,
+    axis_sizes,
     checked_activation,
     emit_activation,
+    single_input,
 )
 
 if TYPE_CHECKING:
     import torch
-
-
-def _single(op: Op, rank: int | None = None) -> Shape:
-    if len(op.inputs) != 1 or (rank is not None and len(op.inputs[0]) != rank):
-        wanted = "one tensor" if rank is None else "one tensor of channels x height x width"
-        raise OperatorError(f"op {op.key}: it reads {wanted}")
-    return op.inputs[0]
 
 
 class Activation(Primitive):
@@ -38,7 +33,7 @@ class Activation(Primitive):
     def infer(self, op: Op) -> Shape:
         if checked_activation(op, "function") == "none":
             raise OperatorError(f"op {op.key}: an activation without a function; use identity")
-        return _single(op)
+        return single_input(op)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
         return emit_activation(emit, op.word("function"), inputs[0])
@@ -60,7 +55,7 @@ class Identity(Primitive):
     in_place = True
 
     def infer(self, op: Op) -> Shape:
-        return _single(op)
+        return single_input(op)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
         return emit.node("Identity", inputs)
@@ -99,15 +94,15 @@ class Add(Primitive):
         return inputs[0] + inputs[1]
 
 
-class Scale(Primitive):
-    """Multiplies every channel by a factor of its own: ``C x H x W`` times ``C x 1 x 1``."""
+class Multiply(Primitive):
+    """Element-wise product of two tensors of one shape."""
 
-    kind = "scale"
+    kind = "mul"
     in_place = True
 
     def infer(self, op: Op) -> Shape:
-        if len(op.inputs) != 2 or op.inputs[1] != (op.inputs[0][0], 1, 1):
-            raise OperatorError(f"op {op.key}: it multiplies channels x height x width by channels x 1 x 1")
+        if len(op.inputs) != 2 or op.inputs[0] != op.inputs[1]:
+            raise OperatorError(f"op {op.key}: it multiplies two tensors of one shape")
         return op.inputs[0]
 
     def macs(self, op: Op) -> int:
@@ -126,28 +121,42 @@ class Scale(Primitive):
         return inputs[0] * inputs[1]
 
 
-class Pool(Primitive):
-    """Pooling (attributes ``kernel``, ``stride``, ``padding``, ``mode`` = ``average`` or ``max``).
+class Scale(Multiply):
+    """Multiplies each channel by its own factor: ``c x h x w`` times ``c x 1 x 1``, and so in every rank."""
 
-    Averages leave padding out of the count.
+    kind = "scale"
+
+    def infer(self, op: Op) -> Shape:
+        if len(op.inputs) != 2 or op.inputs[1] != (op.inputs[0][0], *(1,) * (len(op.inputs[0]) - 1)):
+            raise OperatorError(f"op {op.key}: the second input must hold one factor for each channel of the first")
+        return op.inputs[0]
+
+
+class Pool(Primitive):
+    """Pooling over 1-3 axes; averages leave padding out of the count.
+
+    Attributes of the op: ``kernel``, ``stride`` and ``padding`` (an integer, or one for each axis) and ``mode``
+    (``average`` or ``max``).
     """
 
     kind = "pool"
 
     def infer(self, op: Op) -> Shape:
-        channels, height, width = _single(op, 3)
-        kernel, stride, padding = op.integer("kernel"), op.integer("stride"), op.integer("padding")
-        if op.word("mode") not in ("average", "max") or 2 * padding > kernel or stride < 1:
-            raise OperatorError(f"op {op.key}: mode average or max, padding at most half the kernel")
-        out = [(n + 2 * padding - kernel) // stride + 1 for n in (height, width)]
-        if min(out) < 1:
-            raise OperatorError(f"op {op.key}: the kernel is larger than the image")
-        return (channels, *out)
+        sizes = axis_sizes(op, single_input(op))
+        kernel, stride, padding = _pool_window(op)
+        if op.word("mode") not in ("average", "max"):
+            raise OperatorError(f"op {op.key}: the mode must be average or max, got {op.word('mode')}")
+        if min(kernel) < 1 or min(stride) < 1 or any(not 0 <= 2 * p <= k for p, k in zip(padding, kernel, strict=True)):
+            raise OperatorError(f"op {op.key}: kernel and stride must be 1 or more, padding 0 to half the kernel")
+        output = pooled_sizes(sizes, kernel, stride, padding)
+        if min(output) < 1:
+            raise OperatorError(f"op {op.key}: the kernel is larger than the feature map")
+        return (op.inputs[0][0], *output)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
-        kernel, stride, padding = op.integer("kernel"), op.integer("stride"), op.integer("padding")
+        kernel, stride, padding = map(list, _pool_window(op))
         op_type = "AveragePool" if op.word("mode") == "average" else "MaxPool"
-        return emit.node(op_type, inputs, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[padding] * 4)
+        return emit.node(op_type, inputs, kernel_shape=kernel, strides=stride, pads=padding * 2)
 
     def forward(
         self,
@@ -158,19 +167,34 @@ class Pool(Primitive):
     ) -> torch.Tensor:
         from torch.nn import functional as f
 
-        kernel, stride, padding = op.integer("kernel"), op.integer("stride"), op.integer("padding")
+        kernel, stride, padding = _pool_window(op)
         if op.word("mode") == "max":
-            return f.max_pool2d(inputs[0], kernel, stride, padding)
-        return f.avg_pool2d(inputs[0], kernel, stride, padding, count_include_pad=False)
+            largest: Any = (f.max_pool1d, f.max_pool2d, f.max_pool3d)[len(kernel) - 1]
+            return cast("torch.Tensor", largest(inputs[0], kernel, stride, padding))
+        average: Any = (f.avg_pool1d, f.avg_pool2d, f.avg_pool3d)[len(kernel) - 1]
+        return cast("torch.Tensor", average(inputs[0], kernel, stride, padding, count_include_pad=False))
+
+
+def _pool_window(op: Op) -> tuple[Shape, Shape, Shape]:
+    """Kernel, stride and padding of a pooling, each with one number for each axis."""
+    axes = len(op.inputs[0]) - 1
+    return op.integers("kernel", axes), op.integers("stride", axes), op.integers("padding", axes)
+
+
+def pooled_sizes(sizes: Shape, kernel: Shape, stride: Shape, padding: Shape) -> Shape:
+    """Extents behind a pooling, one for each axis."""
+    windows = zip(sizes, kernel, stride, padding, strict=True)
+    return tuple((n + 2 * p - k) // s + 1 for n, k, s, p in windows)
 
 
 class GlobalPool(Primitive):
-    """Mean over height and width: ``C x H x W`` to ``C x 1 x 1``."""
+    """Mean over all axes behind the channels: ``c x h x w`` to ``c x 1 x 1``, and so in every rank."""
 
     kind = "global_pool"
 
     def infer(self, op: Op) -> Shape:
-        return (_single(op, 3)[0], 1, 1)
+        shape = single_input(op)
+        return (shape[0], *(1 for _ in axis_sizes(op, shape)))
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
         return emit.node("GlobalAveragePool", inputs)
@@ -182,4 +206,4 @@ class GlobalPool(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
-        return inputs[0].mean((2, 3), keepdim=True)
+        return inputs[0].mean(tuple(range(2, len(op.inputs[0]) + 1)), keepdim=True)

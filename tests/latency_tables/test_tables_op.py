@@ -5,7 +5,12 @@ from hypothesis import strategies as st
 from latency_tables import GraphError, Op
 
 words = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
-values = st.one_of(st.integers(-(10**6), 10**6), st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True))
+integers = st.integers(-(10**6), 10**6)
+values = st.one_of(
+    integers,
+    st.lists(integers, min_size=1, max_size=4).map(tuple),
+    st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True),
+)
 shapes = st.lists(st.integers(1, 999), min_size=1, max_size=4).map(tuple)
 ops = st.builds(
     lambda kind, inputs, output, attributes, dtype: Op(
@@ -50,6 +55,10 @@ def test_keys_are_equal_exactly_for_equal_ops(a, b):
         {"kind": "conv", "inputs": (), "output": (1,), "attributes": (("a", 1.5),)},
         {"kind": "conv", "inputs": (), "output": (1,), "attributes": (("a", "two words"),)},
         {"kind": "conv", "inputs": (), "output": (True,)},
+        {"kind": "conv", "inputs": (), "output": (1,), "attributes": (("a", ()),)},
+        {"kind": "conv", "inputs": (), "output": (1,), "attributes": (("a", (1, 2.0)),)},
+        {"kind": "conv", "inputs": (), "output": (1,), "attributes": (("a", (1, True)),)},
+        {"kind": "conv", "inputs": (), "output": (1,), "attributes": (("a", (1, (2, 3))),)},
     ],
 )
 def test_malformed_ops_are_refused(arguments):
@@ -66,3 +75,25 @@ def test_attributes_by_name():
         op.integer("act")
     with pytest.raises(GraphError, match="text attribute 'norm' is missing"):
         op.word("norm")
+
+
+def test_lists_of_integers_by_name():
+    op = Op("pool", ((1, 2, 3),), (1, 2, 3), (("kernel", [1, 3]), ("mode", "max"), ("stride", (2, 2))))
+    assert op.key == "pool float32 1x2x3 -> 1x2x3 kernel=1x3 mode=max stride=2"
+    assert op.attributes == (("kernel", (1, 3)), ("mode", "max"), ("stride", 2))
+    assert op.integers("kernel", 2) == (1, 3)
+    assert op.integers("stride", 2) == (2, 2)
+    assert op.integers("dilation", 3, 1) == (1, 1, 1)
+    with pytest.raises(GraphError, match="integer attribute 'kernel' is missing"):
+        op.integer("kernel")
+    with pytest.raises(GraphError, match="attribute 'kernel' must be one integer or 3, got 2"):
+        op.integers("kernel", 3)
+    for name in ("mode", "padding"):
+        with pytest.raises(GraphError, match=f"integer attribute '{name}' is missing"):
+            op.integers(name, 2)
+
+
+@pytest.mark.parametrize("text", ["kernel=3x3", "kernel=1x", "kernel=01x3", "kernel=1xa"])
+def test_other_spellings_of_a_list_are_refused(text):
+    with pytest.raises(GraphError):
+        Op.parse(f"conv float32 1x2 -> 1x2 {text}")

@@ -69,3 +69,14 @@ def test_a_log_is_read_model_by_model():
     assert grown_bytes(log, "a") == 192
     assert grown_bytes(log, "b") is None
     assert grown_bytes(log, "c") is None
+
+
+def test_networks_with_several_inputs_and_of_other_ranks_are_read(tmp_path):
+    builder = GraphBuilder({"sound": (2, 64), "clip": (3, 4, 8, 8)})
+    heard = builder.add("hear", ops.conv((2, 64), 8, 3, act="relu"), "sound")
+    seen = builder.add("see", ops.conv((3, 4, 8, 8), 8, 3, act="relu"), "clip")
+    graph = builder.build(heard, seen)
+    (held,) = arena_bytes(written(tmp_path, [graph]))
+    assert held is not None
+    assert held > 0
+    assert OnnxRuntimeBackend().load(graph).run(2) > 0

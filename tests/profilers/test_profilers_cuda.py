@@ -184,10 +184,10 @@ def test_a_captured_graph_keeps_the_memory_that_it_reads():
     )
     backend = CudaBackend.__new__(CudaBackend)
     backend._torch, backend._pool = SimpleNamespace(cuda=cuda), None
-    module, inputs = Held(), [Held(), Held()]
-    kept = [weakref.ref(one) for one in (module, *inputs)]
+    module, inputs = Held(), [(Held(),), (Held(),)]
+    kept = [weakref.ref(held) for held in (module, *(x for (x,) in inputs))]
     replay = backend._captured(module, inputs, 4)
-    assert module.seen == [id(x) for x in inputs] * 2
+    assert module.seen == [id(x) for (x,) in inputs] * 2
     del module, inputs
     gc.collect()
     assert all(reference() is not None for reference in kept)
@@ -195,6 +195,54 @@ def test_a_captured_graph_keeps_the_memory_that_it_reads():
     del replay
     gc.collect()
     assert all(reference() is None for reference in kept)
+
+
+def any_rank():
+    """Networks on sound, images, clips and both of two inputs."""
+    graphs = {}
+    for name, sizes in {"sound": (32,), "image": (8, 8), "clip": (4, 8, 8)}.items():
+        builder = GraphBuilder((3, *sizes))
+        x = builder.add("stem", ops.conv((3, *sizes), 8, 3, act="relu"), "input")
+        x = builder.add("head", ops.head(builder.shape(x), 5, hidden=16, features=8), x)
+        graphs[name] = builder.build(x)
+    builder = GraphBuilder({"image": (3, 8, 8), "features": (6,)})
+    x = builder.add("pool", ops.global_pool((3, 8, 8)), "image")
+    x = builder.add("see", ops.linear((3, 1, 1), 4), x)
+    both = builder.add("both", ops.concat((4,), (6,)), x, "features")
+    graphs["two inputs"] = builder.build(builder.add("classes", ops.linear((10,), 5), both), both)
+    return graphs
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("name", any_rank())
+def test_inputs_of_every_rank_are_fed(name, channels_last, monkeypatch):
+    """On the CPU: only the properties of the GPU are made up."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(L2_cache_size=10_000))
+    backend, graph = CudaBackend.__new__(CudaBackend), any_rank()[name]
+    backend._torch, backend._device, backend.index, backend.batch = torch, torch.device("cpu"), 0, 2
+    backend.dtype, backend.channels_last = "float32", channels_last
+    module, inputs = backend._module(graph, random_weights(graph)), backend._inputs(graph)
+    assert [tuple(x.shape) for x in inputs[0]] == [(2, *shape) for _, shape in graph.inputs]
+    assert len(inputs) == rotated_buffers(8 * sum(math.prod(shape) for _, shape in graph.inputs), 10_000)
+    for values in inputs:
+        backend._launcher(module, values)()
+    plain = GraphModule(graph, random_weights(graph)).eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(module(*inputs[0]), plain(*inputs[0]), rtol=1e-4, atol=1e-4)
+    wide = [tensor for tensor in (*module.parameters(), *inputs[0]) if tensor.dim() in (4, 5)]
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    if channels_last:
+        assert all(tensor.is_contiguous(memory_format=formats[tensor.dim()]) for tensor in wide)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mode", ["kernel", "host"])
+@pytest.mark.parametrize("name", any_rank())
+def test_a_gpu_measures_networks_of_every_rank(mode, name):
+    backend = CudaBackend(mode=mode, dtype="float16", batch=4, channels_last=True)
+    assert 0 < backend.load(any_rank()[name]).run(20) < 1
 
 
 @pytest.mark.gpu

@@ -31,6 +31,22 @@ def test_two_poolings_of_one_tensor_are_one():
     assert pools == 3 * 2 + 2  # one a cell, one in each reduction
 
 
+@pytest.mark.parametrize("sizes", [(16,), (8, 8), (4, 8, 8)])
+@pytest.mark.parametrize("act", ["relu", "hswish"])
+def test_networks_of_every_rank_are_executed_as_they_are_priced(sizes, act):
+    builder = GraphBuilder((3, *sizes))
+    x = builder.add("stem", ops.conv((3, *sizes), 16, 3, act=act), "input")
+    shape = builder.shape(x)
+    block = ops.inverted_residual(shape, 16, kernel=3, stride=1, hidden=32, squeeze=8, act=act)
+    x = builder.add("block", block, x)
+    x = builder.add("sum", ops.add(shape), builder.add("conv", ops.conv(shape, 16, 3), x), x)
+    x = builder.add("act", ops.activation(shape, act), x)
+    x = builder.add("pool", ops.pool(shape, 3, mode="max"), x)
+    graph = builder.build(builder.add("head", ops.head(shape, 5, hidden=32, features=16), x)).fused()
+    assert fusion_differences(graph) == []
+    assert executed_nodes(graph)["MaxPool"] == 1
+
+
 def test_a_graph_that_is_not_fused_as_claimed_is_told():
     builder = GraphBuilder((8, 8, 8))
     x = builder.add("conv", ops.conv((8, 8, 8), 8, 3), "input")

@@ -98,6 +98,13 @@ def test_a_round_is_one_request_and_models_travel_once(device, precision, monkey
         backend.device._models[number]
 
 
+def test_networks_with_several_inputs_and_of_other_ranks_travel(device):
+    builder = GraphBuilder({"sound": (2, 16), "clip": (3, 4, 4, 4)})
+    heard = builder.add("hear", ops.conv((2, 16), 4, 3, act="relu"), "sound")
+    seen = builder.add("see", ops.conv((3, 4, 4, 4), 4, (1, 3, 3), act="relu"), "clip")
+    assert connect().load(builder.build(heard, seen)).run(2) > 0
+
+
 def test_the_device_is_told_what_to_sweep(device, monkeypatch):
     backend, asked = connect(), []
     monkeypatch.setattr(backend.device, "_once", spy(asked, backend.device._once))

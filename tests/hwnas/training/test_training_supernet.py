@@ -17,7 +17,17 @@ from hwnas.training import Supernet, prepare_images
 from hwnas.training._cover import largest_parameters
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
-from profilers import GraphModule, Parameter, RunningNorm, build_onnx, expand, graph_macs, graph_parameters, run_graph
+from profilers import (
+    GraphModule,
+    Parameter,
+    RunningNorm,
+    build_onnx,
+    expand,
+    graph_macs,
+    graph_parameters,
+    ops,
+    run_graph,
+)
 
 
 def inputs(space: Space, arch: Architecture, count: int = 24) -> Tensor:
@@ -159,6 +169,28 @@ def test_trimming_kernels_changes_nothing() -> None:
     with torch.no_grad():
         whole = plain_forward(graph, x, weights)
     np.testing.assert_allclose(net(x, net.largest).detach(), whole, atol=1e-4 * float(whole.abs().max()))
+
+
+def test_kernels_of_every_rank_are_trimmed_axis_by_axis() -> None:
+    cases = [
+        (ops.conv((2, 3), 2, 9), 5),
+        (ops.conv((2, 9), 2, 9, dilation=4), 5),
+        (ops.conv((2, 3, 9), 2, 7), 7),
+        (ops.conv((2, 3, 9), 2, (7, 5)), 5),
+        (ops.conv((2, 1, 9, 3), 2, (3, 5, 7)), (1, 5, 5)),
+        (ops.conv((2, 4, 8, 8), 2, (3, 5, 5)), (3, 5, 5)),
+    ]
+    for op, kernel in cases:
+        graph = OpGraph.single(op)
+        cut = trimmed(graph)
+        assert dict(cut.nodes[0].op.attributes)["kernel"] == kernel
+        net = GraphModule(graph)
+        x = torch.randn(2, *op.inputs[0])
+        small = {
+            name: cut_tensor(getattr(net, name.replace(".", "/")), parameter, name).detach().numpy()
+            for name, parameter in graph_parameters(cut)
+        }
+        torch.testing.assert_close(GraphModule(cut, small)(x), net(x), rtol=1e-4, atol=1e-5)
 
 
 def test_initialisation_follows_the_seed() -> None:

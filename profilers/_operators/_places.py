@@ -1,0 +1,105 @@
+"""Operators without weights that move what a tensor holds: concatenation, slices of channels, upsampling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latency_tables import Op, Shape
+from profilers._errors import OperatorError
+from profilers._operators._base import BatchNorm, Emitter, FloatArray, Primitive, axis_sizes, single_input
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Concat(Primitive):
+    """Puts tensors side by side along the channels; their other axes must agree."""
+
+    kind = "concat"
+
+    def infer(self, op: Op) -> Shape:
+        if len(op.inputs) < 2 or len({shape[1:] for shape in op.inputs}) != 1:
+            raise OperatorError(f"op {op.key}: it joins two or more tensors that differ only in their channels")
+        return (sum(shape[0] for shape in op.inputs), *op.inputs[0][1:])
+
+    def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        return emit.node("Concat", inputs, axis=1)
+
+    def forward(
+        self,
+        op: Op,
+        inputs: Sequence[torch.Tensor],
+        parameters: Mapping[str, torch.Tensor],
+        norm: BatchNorm,
+    ) -> torch.Tensor:
+        import torch
+
+        return torch.cat(list(inputs), 1)
+
+
+class Slice(Primitive):
+    """Some of the channels (or features): ``channels`` of them, from number ``start``, counted from 0."""
+
+    kind = "slice"
+
+    def infer(self, op: Op) -> Shape:
+        shape, start, channels = single_input(op), op.integer("start"), op.integer("channels")
+        if start < 0 or channels < 1 or start + channels > shape[0]:
+            raise OperatorError(f"op {op.key}: the slice must lie within the {shape[0]} channels of its input")
+        return (channels, *shape[1:])
+
+    def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        start = op.integer("start")
+        ends = (("starts", start), ("ends", start + op.integer("channels")), ("axes", 1))
+        return emit.node("Slice", [inputs[0], *(emit.integers(name, [value]) for name, value in ends)])
+
+    def forward(
+        self,
+        op: Op,
+        inputs: Sequence[torch.Tensor],
+        parameters: Mapping[str, torch.Tensor],
+        norm: BatchNorm,
+    ) -> torch.Tensor:
+        return inputs[0].narrow(1, op.integer("start"), op.integer("channels"))
+
+
+class Upsample(Primitive):
+    """Nearest-neighbour upsampling of feature maps: every element is repeated.
+
+    Attribute of the op: ``factor`` (an integer, or one for each axis).
+    """
+
+    kind = "upsample"
+
+    def infer(self, op: Op) -> Shape:
+        sizes = axis_sizes(op, single_input(op))
+        factors = op.integers("factor", len(sizes))
+        if min(factors) < 1 or max(factors) == 1:
+            raise OperatorError(f"op {op.key}: factors must be 1 or more, and one of them 2 or more")
+        return (op.inputs[0][0], *(n * factor for n, factor in zip(sizes, factors, strict=True)))
+
+    def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        factors = op.integers("factor", len(op.output) - 1)
+        scales = emit.constant("scales", np.array([1, 1, *factors], dtype=np.float32))
+        return emit.node(
+            "Resize",
+            [inputs[0], "", scales],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+
+    def forward(
+        self,
+        op: Op,
+        inputs: Sequence[torch.Tensor],
+        parameters: Mapping[str, torch.Tensor],
+        norm: BatchNorm,
+    ) -> torch.Tensor:
+        y = inputs[0]
+        for axis, factor in enumerate(op.integers("factor", len(op.output) - 1), start=2):
+            y = y if factor == 1 else y.repeat_interleave(factor, axis)
+        return y
