@@ -17,15 +17,15 @@ from hwnas._errors import RunError
 from hwnas._prepare import Parts
 from hwnas._settings import OBJECTIVES
 from hwnas._space_costs import COSTS, SpaceCosts
-from hwnas._watch import Progress
+from hwnas._watch import TextProgress
 from hwnas.data import ImageData
 from hwnas.spaces import Architecture, Space
 from profilers import (
     EnergyUnavailableError,
     Runnable,
-    Sampler,
     SampleSet,
     SamplingSettings,
+    Timer,
     energy_mj,
     relative_half_width,
 )
@@ -54,7 +54,7 @@ class Winner:
         return f"t{self.trial:04d}"
 
 
-def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> list[dict[str, Any]]:
+def hand_over(parts: Parts, winners: Sequence[Winner], progress: TextProgress) -> list[dict[str, Any]]:
     """Export, measure and test the winners, and write ``pareto.json``, with what they keep of the budgets.
 
     Args:
@@ -70,7 +70,7 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
     folder = run.folder("models")
     files = [export_onnx(folder / f"{winner.id}.onnx", winner, parts) for winner in winners]
     runnables = load_winners(parts, winners, files, progress)
-    measured = Sampler(runnables, VERIFICATION).run() if runnables else {}
+    measured = Timer(runnables, VERIFICATION).run() if runnables else {}
     energies = measure_energies(parts, runnables, progress)
     arenas = parts.backend.arena_bytes(files) if parts.backend is not None else [None] * len(files)
     entries = []
@@ -90,12 +90,12 @@ def hand_over(parts: Parts, winners: Sequence[Winner], progress: Progress) -> li
             entry["doubt"] = why
         entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
         entries.append(entry)
-        progress(f"{winner.id}: test accuracy {written_test(entry)}, {_told(entry['latency_ms'])}")
+        progress(f"{winner.id}: test accuracy {written_test(entry)}, {_latency_text(entry['latency_ms'])}")
     write_judged(parts, entries, progress)
     return entries
 
 
-def write_judged(parts: Parts, entries: Sequence[dict[str, Any]], progress: Progress) -> None:
+def write_judged(parts: Parts, entries: Sequence[dict[str, Any]], progress: TextProgress) -> None:
     """Write ``pareto.json`` with what each network keeps of the budgets and which other one beats it, and say so."""
     settings = parts.run.settings
     judge(entries, settings.budgets, [OBJECTIVES[word] for word in settings.minimize])
@@ -188,7 +188,7 @@ def export_onnx(path: Path, winner: Winner, parts: Parts) -> Path:
 
 
 def load_winners(
-    parts: Parts, winners: Sequence[Winner], files: Sequence[Path], progress: Progress
+    parts: Parts, winners: Sequence[Winner], files: Sequence[Path], progress: TextProgress
 ) -> dict[str, Runnable]:
     """The finished networks by file name, ready to be measured; none where their device is not here."""
     if parts.backend is None:
@@ -203,7 +203,7 @@ def load_winners(
     }
 
 
-def measure_energies(parts: Parts, runnables: Mapping[str, Runnable], progress: Progress) -> dict[str, float]:
+def measure_energies(parts: Parts, runnables: Mapping[str, Runnable], progress: TextProgress) -> dict[str, float]:
     """Millijoules of one inference by file name; none, and one line that says why, where they cannot be had."""
     if parts.backend is None:
         return {}
@@ -231,7 +231,7 @@ def _measured_latency(samples: SampleSet | None) -> dict[str, float | None]:
     return {"measured": _rounded(value), "measured_half_width": _rounded(half_width)}
 
 
-def _told(latency: Mapping[str, Any]) -> str:
+def _latency_text(latency: Mapping[str, Any]) -> str:
     """Latencies for people."""
     text = f"predicted {latency['predicted']:.4g} ms"
     if latency["measured"] is None:

@@ -23,7 +23,7 @@ from hwnas._space_costs import COSTS, SpaceCosts
 from hwnas._strategies import make_strategy
 from hwnas._tables import build_table, default_table_path, find_table, require_coverage
 from hwnas._warm_start import WarmStart, find_warm_start
-from hwnas._watch import Progress
+from hwnas._watch import TextProgress
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, latency_unit, make_evaluator
 from hwnas.evaluators._squares import require_squares
@@ -79,7 +79,9 @@ class Parts:
     warm: WarmStart | None = None
 
 
-def prepare(settings: SearchSettings, out: Path, progress: Progress, given: Given, *, parallel: bool = False) -> Parts:
+def prepare(
+    settings: SearchSettings, out: Path, progress: TextProgress, given: Given, *, parallel: bool = False
+) -> Parts:
     """Load and check everything; measures a latency table where none fits, trains nothing.
 
     Everything that can be refused is looked at before the run's folder is taken, and nothing is written into it here.
@@ -140,7 +142,7 @@ def _bound(
     strategy: Strategy,
     table: LatencyTable | None,
     backend: Backend,
-    progress: Progress,
+    progress: TextProgress,
     warm: WarmStart | None,
 ) -> Parts:
     """The parts, with the problem that follows from them."""
@@ -317,7 +319,7 @@ def _about(table: LatencyTable, settings: SearchSettings, backend: Backend) -> l
     return found + table.report_lines()
 
 
-def _require_grade(table: LatencyTable, *, asked: bool, progress: Progress) -> None:
+def _require_grade(table: LatencyTable, *, asked: bool, progress: TextProgress) -> None:
     """Refuse a table that its own measurements call unusable, unless the user asked for it.
 
     Raises:
@@ -332,7 +334,7 @@ def _require_grade(table: LatencyTable, *, asked: bool, progress: Progress) -> N
     progress(f"warning: {table.source} is unusable by its own measurements, and is used since it was asked for")
 
 
-def _built_table(space: Space, backend: Backend, progress: Progress) -> LatencyTable:
+def _built_table(space: Space, backend: Backend, progress: TextProgress) -> LatencyTable:
     path = default_table_path(space, backend)
     progress(f"no latency table fits this device: measuring one into {path}")
     table = build_table(space, backend, path, progress=progress)
@@ -341,7 +343,7 @@ def _built_table(space: Space, backend: Backend, progress: Progress) -> LatencyT
 
 
 def _column_cost(
-    space: Space, evaluator: Evaluator, column: str, progress: Progress
+    space: Space, evaluator: Evaluator, column: str, progress: TextProgress
 ) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]:
     """Latencies of a benchmark table as a cost function; NaN where the table has no row."""
     assert isinstance(evaluator, TableEvaluator)

@@ -21,8 +21,17 @@ from hwnas._run import Run
 from hwnas._settings import SearchSettings
 from hwnas._troubles import Troubles
 from hwnas._warm_start import copy_training
-from hwnas._watch import Clock, Interrupted, Lines, Progress, Unbroken, Watcher, every
-from hwnas._workers import Job, Kit, Outcome, WorkerPlan, Workers, make_workers, settle, torch_threads
+from hwnas._watch import Clock, Interrupted, Lines, TextProgress, Unbroken, Watcher, every
+from hwnas._workers import (
+    EvaluationJob,
+    Outcome,
+    PortableEvaluators,
+    WorkerPlan,
+    Workers,
+    make_workers,
+    settle,
+    torch_threads,
+)
 from hwnas.evaluators import Evaluation
 from search import Proposal, RestoreError, Study, Trial
 
@@ -34,7 +43,7 @@ _FIRST = 10
 def run_search(
     settings: SearchSettings,
     out: Path,
-    progress: Progress = lambda text: None,
+    progress: TextProgress = lambda text: None,
     watcher: Watcher | None = None,
     workers: WorkerPlan | None = None,
 ) -> Run:
@@ -95,11 +104,13 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerP
         if study.trials:
             progress(f"going on after {len(study.trials)} trials")
         if study.trials and before is not None:
-            progress(f"budgets from here on: {_told(run.settings.budgets)} (until now {_told(before)})")
+            progress(f"budgets from here on: {_budgets_text(run.settings.budgets)} (until now {_budgets_text(before)})")
         _sample(parts, study, journal, watcher, workers)
     winners = _winners(study, parts)
     if not winners and study.context().outside:
-        raise HwnasError(f"no trial so far keeps the budgets {_told(run.settings.budgets)}; ask for more --samples")
+        raise HwnasError(
+            f"no trial so far keeps the budgets {_budgets_text(run.settings.budgets)}; ask for more --samples"
+        )
     if not winners:
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {journal.path}")
     if parts.data is None:
@@ -115,15 +126,17 @@ def _search(parts: Parts, journal: TrialJournal, watcher: Watcher, plan: WorkerP
     return study
 
 
-def _workers(parts: Parts, plan: WorkerPlan, progress: Progress) -> Workers:
+def _workers(parts: Parts, plan: WorkerPlan, progress: TextProgress) -> Workers:
     """Who evaluates; to be made before the evaluators are prepared, and closed before anything is measured."""
     run, settings = parts.run, parts.run.settings
     places = run.path / "evaluator", run.path / "cheap"
-    kit = Kit(parts.evaluator, places[0], parts.cheap, places[1], threads=settings.evaluation_threads)
-    return make_workers(plan, kit, progress, gpu=parts.data is not None and settings.device.startswith("cuda"))
+    portable = PortableEvaluators(
+        parts.evaluator, places[0], parts.cheap, places[1], threads=settings.evaluation_threads
+    )
+    return make_workers(plan, portable, progress, gpu=parts.data is not None and settings.device.startswith("cuda"))
 
 
-def _prepare_evaluators(parts: Parts, progress: Progress) -> None:
+def _prepare_evaluators(parts: Parts, progress: TextProgress) -> None:
     run = parts.run
     progress(f"preparing evaluator {run.settings.evaluator.partition(':')[0]}")
     with Foreign(f"evaluator {parts.evaluator.name}"):
@@ -134,7 +147,7 @@ def _prepare_evaluators(parts: Parts, progress: Progress) -> None:
         parts.cheap.prepare(run.folder("cheap"), every(10.0, progress))
 
 
-def _told(budgets: Mapping[str, float]) -> str:
+def _budgets_text(budgets: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in budgets.items()) or "none"
 
 
@@ -188,7 +201,7 @@ def _sample(parts: Parts, study: Study, journal: TrialJournal, watcher: Watcher,
         texts = [parts.space.format(arch) for arch in archs]
         before = [_value_before(parts, one, text) for one, text in zip(wanted, texts, strict=True)]
         jobs = [
-            Job(one.number, arch, one.cheap, text)
+            EvaluationJob(one.number, arch, one.cheap, text)
             for one, arch, text, value in zip(wanted, archs, texts, before, strict=True)
             if value is None
         ]

@@ -174,7 +174,7 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
         lines.append(f"rounds split in halves differ by {median:.2%} in the median, {p90:.2%} at the 90th percentile")
     energy = table.environment.get("calibration_op_mj")
     if isinstance(energy, float):
-        lines.append(f"the calibration op takes {energy:.4g} mJ ({table.environment.get('energy_counter')})")
+        lines.append(f"the reference op takes {energy:.4g} mJ ({table.environment.get('energy_counter')})")
     lines += [f"note: {note}" for note in table.notes]
     lines.append(f"dearest rows (of {len(rows)}): price, 90 % interval, rounds, why sampling stopped")
     for entry in rows[:most]:

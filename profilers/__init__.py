@@ -25,12 +25,12 @@ from profilers._onnxruntime import OnnxRuntimeBackend, random_model
 from profilers._operators import Parameter, expand, operator_kinds, operator_of, parts_of, primitive_of
 from profilers._operators import _make as ops
 from profilers._plan import Network
-from profilers._profile import CALIBRATION_MS, COLD_CACHES, profile_ops
+from profilers._profile import COLD_CACHES, REFERENCE_OP_MS, profile_ops
 from profilers._remeasure import Remeasured, remeasure
 from profilers._samples import SampleSet, relative_half_width
-from profilers._sampling import Runnable, Sampler, SamplingSettings
 from profilers._session import BoundSession, installed_providers, make_session
-from profilers._speed import Steady, at_one_speed
+from profilers._speed import AtOneSpeed, at_one_speed
+from profilers._timing import Runnable, SamplingSettings, Timer
 from profilers._weights import graph_parameters, initial_value, random_weights
 
 if TYPE_CHECKING:
@@ -56,8 +56,9 @@ _LAZY = {
 }
 
 __all__ = [
-    "CALIBRATION_MS",
     "COLD_CACHES",
+    "REFERENCE_OP_MS",
+    "AtOneSpeed",
     "Backend",
     "BoundSession",
     "DeviceUnavailableError",
@@ -74,10 +75,9 @@ __all__ = [
     "Runnable",
     "RunningNorm",
     "SampleSet",
-    "Sampler",
     "SamplingSettings",
     "SshBackend",
-    "Steady",
+    "Timer",
     "UnsupportedGraphError",
     "activation_bytes",
     "at_one_speed",

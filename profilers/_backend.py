@@ -10,7 +10,7 @@ from latency_tables import Op, OpGraph
 from profilers._division import Cores
 from profilers._energy import EnergyCounter
 from profilers._operators._base import FloatArray
-from profilers._sampling import Runnable
+from profilers._timing import Runnable
 
 
 class Backend(Protocol):

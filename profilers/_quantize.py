@@ -1,7 +1,7 @@
-"""Static int8 quantisation of ONNX models (QDQ form), by ONNX Runtime's own quantiser.
+"""Static int8 quantisation of ONNX models (QDQ form) with ONNX Runtime's own quantiser.
 
-Profiled blocks and shipped networks go through the same function, so what is measured is built as what ships.
-onnx and onnxruntime are imported when needed.
+Profiled blocks and delivered networks go through the same function, so what is measured is built like what is
+delivered. onnx and onnxruntime are imported when needed.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 
 Range = tuple[float, float]
 ASSUMED_RANGE: Range = (-3.0, 3.0)
-"""Range of every tensor where only time matters: int8 kernels take as long whatever the scales are."""
+"""Range of every tensor where only time matters: the time of int8 kernels does not depend on the scales."""
 
 
 def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = None) -> onnx.ModelProto:
-    """A copy of a float model with int8 weights (per channel) and uint8 activations between Q and DQ nodes.
+    """Make a copy of a float model with int8 weights (per channel) and uint8 activations between Q and DQ nodes.
 
     Args:
-        model: as `build_onnx` gives it.
+        model: a model from `build_onnx`.
         ranges: smallest and largest value of each tensor (`tensor_ranges`); None assumes `ASSUMED_RANGE` for all.
 
     Raises:
-        OperatorError: ranges are given, but not of every tensor.
+        OperatorError: the range of a tensor is missing.
     """
     import onnx
 
     from profilers._session import runtime
 
-    runtime()  # before its parts
+    runtime()  # its telemetry is off before its parts are imported
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     inferred = onnx.shape_inference.infer_shapes(model)
-    found = {
+    data = {
         name: TensorData(
             lowest=np.array(low, dtype=np.float32),
             highest=np.array(high, dtype=np.float32),
@@ -59,7 +59,7 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
         reduce_range=False,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
-        tensors_range=TensorsData(CalibrationMethod.MinMax, found),
+        tensors_range=TensorsData(CalibrationMethod.MinMax, data),
         nodes_to_quantize=[],
         nodes_to_exclude=[],
         op_types_to_quantize=sorted({*QDQRegistry, *QLinearOpsRegistry} - {"BatchNormalization"}),
@@ -72,16 +72,21 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
     return result
 
 
-def tensor_ranges(model: onnx.ModelProto, images: npt.NDArray[np.float32], *, threads: int = 1) -> dict[str, Range]:
-    """Smallest and largest value of every tensor of a float model over some images (min-max calibration).
+def tensor_ranges(
+    model: onnx.ModelProto, quantisation_images: npt.NDArray[np.float32], *, threads: int = 1
+) -> dict[str, Range]:
+    """Compute the smallest and largest value of every tensor of a float model over the quantisation images.
 
     The images go through the network one by one, whatever its batch size is: every image counts, and the ranges
     depend on the images alone.
 
     Args:
-        model: as `build_onnx` gives it; nothing in it but the shapes of input and output knows the batch size.
-        images: ``(n, channels, height, width)``, at least one.
-        threads: of the inference.
+        model: a model from `build_onnx`; only the shapes of its input and output depend on the batch size.
+        quantisation_images: the images ``(n, channels, height, width)``, at least one.
+        threads: threads inside an operator.
+
+    Returns:
+        The range of each tensor by its name; every range holds 0.
 
     Raises:
         OperatorError: there is no image, or a tensor is not finite.
@@ -90,28 +95,28 @@ def tensor_ranges(model: onnx.ModelProto, images: npt.NDArray[np.float32], *, th
 
     from profilers._session import make_session
 
-    if not len(images):
-        raise OperatorError("int8 needs at least one image to calibrate with")
+    if not len(quantisation_images):
+        raise OperatorError("int8 needs at least one image to compute the ranges of tensors from, got none")
     watched = onnx.shape_inference.infer_shapes(_of_one_image(model))
     present = {output.name for output in watched.graph.output}
     watched.graph.output.extend(info for info in watched.graph.value_info if info.name not in present)
     session = make_session(watched.SerializeToString(), threads=threads)
     names = [output.name for output in session.get_outputs()]
     source = session.get_inputs()[0].name
-    found: dict[str, Range] = {}
-    for start in range(len(images)):
-        block = images[start : start + 1]
-        for name, value in zip([source, *names], [block, *session.run(None, {source: block})], strict=True):
+    ranges: dict[str, Range] = {}
+    for number in range(len(quantisation_images)):
+        image = quantisation_images[number : number + 1]
+        for name, value in zip([source, *names], [image, *session.run(None, {source: image})], strict=True):
             ends = float(value.min()), float(value.max())
             if not all(map(math.isfinite, ends)):
-                raise OperatorError(f"int8: the tensor {name} is not finite for image {start}; no range can hold it")
-            low, high = found.get(name, (0.0, 0.0))
-            found[name] = min(low, ends[0]), max(high, ends[1])
-    return found
+                raise OperatorError(f"int8: the tensor {name} is not finite for image {number}, so it has no range")
+            low, high = ranges.get(name, (0.0, 0.0))
+            ranges[name] = min(low, ends[0]), max(high, ends[1])
+    return ranges
 
 
 def _of_one_image(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of a float model that reads one image."""
+    """Make a copy of a float model that reads one image."""
     import onnx
 
     copy = onnx.ModelProto()
@@ -123,16 +128,21 @@ def _of_one_image(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _known_range(ranges: Mapping[str, Range], name: str) -> Range:
+    """Return the range of a tensor.
+
+    Raises:
+        OperatorError: there is none.
+    """
     if name not in ranges:
-        raise OperatorError(f"int8: the tensor {name} was not calibrated; give ranges of this very model")
+        raise OperatorError(f"int8: the tensor {name} has no range; give the `tensor_ranges` of this model")
     return ranges[name]
 
 
 def _sort_nodes(graph: onnx.GraphProto) -> None:
-    """Put nodes after what they read, and leave them in their order otherwise.
+    """Put nodes after those whose outputs they read, and keep their order otherwise.
 
-    The quantiser appends its nodes at the end. ONNX Runtime sorts them when it loads the file; the standard wants them
-    sorted in it.
+    The quantiser appends its nodes at the end. ONNX Runtime sorts nodes when it loads a file, but the ONNX standard
+    requires that they are sorted in the file.
     """
     maker = {name: number for number, node in enumerate(graph.node) for name in node.output}
     readers: dict[int, list[int]] = {}
@@ -157,4 +167,5 @@ def _sort_nodes(graph: onnx.GraphProto) -> None:
 
 
 def _tensor_names(model: Any) -> list[str]:
+    """Return the names of all tensors with a known shape: inputs, intermediate tensors, outputs."""
     return [info.name for part in (model.graph.input, model.graph.value_info, model.graph.output) for info in part]

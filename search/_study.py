@@ -65,7 +65,7 @@ class Study:
         """What the strategy reported about the batch opened last."""
         self._candidates = Candidates(problem)
         self._history = History(problem, screen=False)
-        self._told: dict[int, Trial] = {}
+        self._told_trials: dict[int, Trial] = {}
         """Trials of the batch in flight; those of earlier batches are in the history."""
         self._batch_of: list[int] = []
         self._batches = 0
@@ -87,7 +87,7 @@ class Study:
         return len(self._history.trials)
 
     def _fresh(self) -> list[Trial]:
-        return [self._told[number] for number in sorted(self._told)]
+        return [self._told_trials[number] for number in sorted(self._told_trials)]
 
     @property
     def pending(self) -> tuple[Proposal, ...]:
@@ -96,7 +96,7 @@ class Study:
 
     def context(self) -> Context:
         """The view that strategies get, over every finished trial."""
-        if not self._told:
+        if not self._told_trials:
             return Context.of(self._candidates, self._history)
         trials = self.trials
         return Context(self._candidates, trials, [self._batch_of[t.number] for t in trials], bool(self._changes))
@@ -145,7 +145,7 @@ class Study:
         if values is not None:
             trial = self._evaluated(proposal, values)
         del self._pending[number]
-        self._told[number] = trial
+        self._told_trials[number] = trial
         if not self._pending:
             self._settle()
         return trial
@@ -154,7 +154,7 @@ class Study:
         """Moves the batch in flight into the history."""
         fresh = self._fresh()
         self._history.add(fresh, [self._batch_of[trial.number] for trial in fresh])
-        self._told = {}
+        self._told_trials = {}
 
     def _evaluated(self, proposal: Proposal, values: Mapping[str, float]) -> Trial:
         names = [o.name for o in self.problem.objectives]
@@ -202,7 +202,7 @@ class Study:
         self._batches = self._batch_of[-1] + 1 if self._batch_of else 0
         self.problem, self._candidates = problem, Candidates(problem)
         self._changes.append((kept, self._batches))
-        self._history, self._told = History(problem, screen=True), {}
+        self._history, self._told_trials = History(problem, screen=True), {}
         self._history.add(trials, [self._batch_of[trial.number] for trial in trials])
 
     def _open_batch(self) -> None:

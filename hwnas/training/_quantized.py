@@ -11,7 +11,7 @@ from profilers import quantize_model, tensor_ranges
 if TYPE_CHECKING:
     import onnx
 
-CALIBRATION_IMAGES = 256
+QUANTISATION_IMAGES = 256
 
 
 def quantized(model: onnx.ModelProto, data: ImageData, size: int) -> onnx.ModelProto:
@@ -22,7 +22,7 @@ def quantized(model: onnx.ModelProto, data: ImageData, size: int) -> onnx.ModelP
         data: gives the images.
         size: height and width that the network reads.
     """
-    every = max(1, len(data.train) // CALIBRATION_IMAGES)
-    images = data.train.images[::every][:CALIBRATION_IMAGES]
+    every = max(1, len(data.train) // QUANTISATION_IMAGES)
+    images = data.train.images[::every][:QUANTISATION_IMAGES]
     ready = prepare_images(data, images, size).contiguous().numpy()
     return quantize_model(model, tensor_ranges(model, ready))

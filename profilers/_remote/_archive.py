@@ -13,7 +13,7 @@ MODULES = (
     "latency_tables/_errors.py",
     "latency_tables/_files.py",
     "profilers/_arena.py",
-    "profilers/_cores.py",
+    "profilers/cores.py",
     "profilers/_energy.py",
     "profilers/_errors.py",
     "profilers/_fingerprint.py",
@@ -26,7 +26,7 @@ MODULES = (
     "profilers/_remote/_runner.py",
     "profilers/_remote/_store.py",
     "profilers/_samples.py",
-    "profilers/_sampling.py",
+    "profilers/_timing.py",
     "profilers/_session.py",
     "profilers/_speed.py",
 )

@@ -17,8 +17,8 @@ from profilers._remote._device import WAITS_S, Model, RemoteDevice
 from profilers._remote._facts import read_facts, read_number, read_seconds, read_sizes
 from profilers._remote._link import printable
 from profilers._remote._store import digest_of
-from profilers._sampling import Runnable
 from profilers._session import PROVIDER, find_provider, require_counter
+from profilers._timing import Runnable
 
 
 class RemoteGroup:

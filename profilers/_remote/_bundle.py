@@ -26,8 +26,8 @@ from profilers._remote._facts import (
 )
 from profilers._remote._job import HASH, JOB, RESULT, VERSION
 from profilers._remote._store import digest_of
-from profilers._sampling import SamplingSettings
 from profilers._session import PROVIDER
+from profilers._timing import SamplingSettings
 
 _UNHASHED = 3
 """The version of results that had no hash."""
@@ -126,7 +126,7 @@ class CarriedBackend:
         return ["measured from a bundle: it was not checked whether the device executes networks as they are priced"]
 
     def warnings(self) -> list[str]:
-        """Nothing was watched beside the calibration op."""
+        """Nothing was watched beside the reference op."""
         return []
 
 

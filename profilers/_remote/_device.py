@@ -22,7 +22,7 @@ REST_S = 240.0
 """A connection that was not used for so long is made anew: the runner may have ended by itself."""
 _FINAL = ("Host key verification failed", "Permission denied", "Bad configuration")
 _ERRORS = {"unsupported": UnsupportedGraphError, "energy": EnergyUnavailableError}
-Progress = Callable[[str], None]
+TextProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class RemoteDevice:
         address: Address,
         *,
         threads: int,
-        progress: Progress = lambda text: None,
+        progress: TextProgress = lambda text: None,
         waits_s: Sequence[float] = WAITS_S,
         silence_s: float = SILENCE_S,
     ) -> None:

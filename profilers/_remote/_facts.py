@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from profilers._errors import DeviceUnavailableError
 from profilers._remote._link import printable
 from profilers._samples import STOP_REASONS, SampleSet
-from profilers._sampling import SamplingSettings
+from profilers._timing import SamplingSettings
 
 _MOST = 4096
 _MOST_NUMBER = 1e15
@@ -202,7 +202,7 @@ def read_samples(record: object, names: Collection[str], source: str) -> dict[st
 
 
 def read_energy(record: object) -> dict[str, object]:
-    """Check what a device says of the calibration op's energy.
+    """Check what a device says of the reference op's energy.
 
     Raises:
         TypeError, ValueError: something is of the wrong type.

@@ -20,8 +20,8 @@ from profilers._journal import SampleJournal, sample_into
 from profilers._remote._requests import device_facts
 from profilers._remote._store import digest_of, require_digest
 from profilers._samples import SampleSet
-from profilers._sampling import CALIBRATION, Runnable, SamplingSettings
 from profilers._session import BoundSession, find_provider, require_counter
+from profilers._timing import REFERENCE_OP, Runnable, SamplingSettings
 
 JOB, RESULT = "hwnas-job", "hwnas-job-result"
 VERSION = 4
@@ -88,8 +88,8 @@ def _run(job: Mapping[str, Any], folder: Path, progress: Any) -> dict[str, Any]:
             progress(f"loading {len(names)} graphs of pass {number} of {len(job['passes'])}")
             runnables = _load(names, folder, job["threads"], provider)
             samples.update(sample_into(journal, runnables, settings, job["care"], f"pass {number}", progress))
-            if CALIBRATION in runnables:
-                energy = _energy(runnables[CALIBRATION], provider)
+            if REFERENCE_OP in runnables:
+                energy = _energy(runnables[REFERENCE_OP], provider)
     return {
         "format": RESULT,
         "version": VERSION,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from latency_tables import GraphBuilder
-from profilers import GraphModule, Sampler, SamplingSettings, ops, random_weights
+from profilers import GraphModule, SamplingSettings, Timer, ops, random_weights
 from profilers._cuda import CudaBackend, HostRunnable, KernelRunnable, copies_in_graph, rotated_buffers
 from profilers._folding import folded_graph, folded_weights
 from profilers._nvml import GpuWatch
@@ -76,7 +76,7 @@ def test_the_sampler_reads_true_times_through_either_protocol():
         "kernel": KernelRunnable(clock.work(4 * 70e-6), 4, clock),
         "host": HostRunnable([clock.work(400e-6)], clock),
     }
-    samples = Sampler(runnables, SamplingSettings(min_rounds=3, max_rounds=3)).run()
+    samples = Timer(runnables, SamplingSettings(min_rounds=3, max_rounds=3)).run()
     assert samples["kernel"].quantile() == pytest.approx(70e-6)
     assert samples["host"].quantile() == pytest.approx(400e-6)
 

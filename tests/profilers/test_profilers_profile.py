@@ -27,8 +27,8 @@ from profilers._design import context_op, design_probes, probe_name
 from profilers._division import Cores
 from profilers._remeasure import remeasure
 from profilers._samples import SampleSet
-from profilers._sampling import again
 from profilers._solve import solve_prices, without_slow_sessions
+from profilers._timing import second_pass_name
 from profilers._working_set import Sizes, op_kernels
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -278,7 +278,7 @@ def test_container_limits_are_read(tmp_path, files, cores):
 
 def probes_of_both_passes(space):
     probes = design_probes(space.ops())
-    return [*probes, *(replace(probe, name=again(probe.name)) for probe in probes)]
+    return [*probes, *(replace(probe, name=second_pass_name(probe.name)) for probe in probes)]
 
 
 def test_a_session_in_a_slow_state_prices_nothing():
@@ -292,7 +292,7 @@ def test_a_session_in_a_slow_state_prices_nothing():
             seconds *= 1.3
             slow.add(probe.name)
         samples[probe.name] = SampleSet(1, seconds=[seconds * (1 + 0.001 * rng.random()) for _ in range(5)])
-    assert len({probe.name for probe in twice if again(probe.name) in slow} & slow) == 0
+    assert len({probe.name for probe in twice if second_pass_name(probe.name) in slow} & slow) == 0
     kept = without_slow_sessions(twice, samples)
     assert {probe.name for probe in twice} - {probe.name for probe in kept} == slow
     prices = solve_prices(kept, samples)
@@ -405,7 +405,7 @@ def test_slow_sessions_do_not_bend_the_cache_curve(which):
 
     for i, pair in enumerate(pairs):
         for label, tied in zip(pair.labels, ((), (pair.op,)), strict=True):
-            for name in (label, again(label)):
+            for name in (label, second_pass_name(label)):
                 slow = (i % 9 == 0 and label.endswith(which)) or (i % 4 == 0 and name == label)  # both sessions, or one
                 taken = seconds(pair, tied) * (1.3 if slow else 1.0)
                 samples[name] = SampleSet(1, seconds=[taken * (1 + 0.002 * rng.random()) for _ in range(5)])

@@ -16,9 +16,9 @@ from profilers import (
     EnergyUnavailableError,
     Network,
     OnnxRuntimeBackend,
-    Sampler,
     SamplingSettings,
     SshBackend,
+    Timer,
     UnsupportedGraphError,
     clean_device,
     energy_mj,
@@ -26,7 +26,7 @@ from profilers import (
     profile_ops,
 )
 from profilers._onnxruntime import sweep_bytes
-from profilers._plan import calibration_graph
+from profilers._plan import reference_graph
 
 FEW = SamplingSettings(min_rounds=6, max_rounds=6, inner_seconds=5e-5)
 SPACE = make_space("nasbench201", image_size=8, image_channels=1)
@@ -83,7 +83,7 @@ def test_a_round_is_one_request_and_models_travel_once(device, precision, monkey
     loaded = {str(i): backend.load(graph, seed=1) for i, graph in enumerate(graphs(3))}
     asked = []
     monkeypatch.setattr(backend.device, "_once", spy(asked, backend.device._once))
-    samples = Sampler(loaded, FEW).run()
+    samples = Timer(loaded, FEW).run()
     assert [request["do"] for request, _ in asked] == ["fastest", *["round"] * 6]
     assert all(len(one.seconds) == 6 and min(one.seconds) > 1e-6 for one in samples.values())
     del asked[:]
@@ -183,7 +183,7 @@ def test_a_device_that_stays_away_is_given_up_and_its_rounds_stay(device, ssh_se
 
 def test_a_runner_ends_in_the_middle_of_a_measurement_when_its_connection_does(device):
     backend = connect()
-    loaded = backend.load(calibration_graph(1))
+    loaded = backend.load(reference_graph(1))
     threading.Timer(0.4, lambda: backend.device._link.process.kill()).start()
     backend.device._waits_s = ()
     with pytest.raises(DeviceUnavailableError, match="ssh was ended by signal 9"):
@@ -216,7 +216,7 @@ def test_a_graph_that_the_device_refuses(device, tmp_path):
     path = tmp_path / "bad.onnx"
     path.write_bytes(b"no model")
     with pytest.raises(UnsupportedGraphError, match="ONNX Runtime refuses the graph"):
-        connect().load_trained(calibration_graph(1), {}, str(path))
+        connect().load_trained(reference_graph(1), {}, str(path))
 
 
 def test_arenas_fusions_and_energy_come_from_the_device(device, tmp_path):

@@ -398,7 +398,7 @@ def test_a_link_is_followed_once_and_for_all(tmp_path, monkeypatch):
 
 
 def test_a_group_is_asked_round_by_round_in_the_order_of_the_local_path():
-    from profilers import Sampler, SamplingSettings
+    from profilers import SamplingSettings, Timer
 
     class Group:
         def __init__(self):
@@ -427,14 +427,14 @@ def test_a_group_is_asked_round_by_round_in_the_order_of_the_local_path():
     together = {name: Alone(name, one.seconds, []) for name, one in alone.items()}
     for one in together.values():
         one.group = group
-    there, here = Sampler(together, five).run(), Sampler(alone, five).run()
+    there, here = Timer(together, five).run(), Timer(alone, five).run()
     assert {n: (s.repeats, s.stop) for n, s in there.items()} == {n: (s.repeats, s.stop) for n, s in here.items()}
     for name, one in here.items():
         assert there[name].seconds == pytest.approx(one.seconds, rel=1e-12)
     rounds = np.array(log[-60::2]).reshape(5, 6).tolist()
     assert group.orders == rounds
     together["0"].group = Group()  # of two devices: no round of one is a round of the other
-    Sampler(together, five).run()
+    Timer(together, five).run()
     assert len(group.orders) == 5
 
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profilers import SampleSet
-from profilers._sampling import again, same_graph
 from profilers._speed import FEWEST, at_one_speed
+from profilers._timing import first_pass_name, second_pass_name
 
 GRAPHS, ROUNDS = 60, 40
 
@@ -57,9 +57,9 @@ def test_without_it_a_graph_that_saw_only_slow_seconds_is_dearer():
 
 def test_passes_of_different_speed_are_tied_by_the_graphs_of_both():
     first = sampled(lambda moment: 0.0)
-    second = sampled(lambda moment: 0.1, seed=1, named=lambda name: again(name), first=GRAPHS * ROUNDS)
-    steady = at_one_speed({**first, **second}, same_graph).samples
-    ratios = [steady[again(name)].quantile() / steady[name].quantile() for name in first]
+    second = sampled(lambda moment: 0.1, seed=1, named=lambda name: second_pass_name(name), first=GRAPHS * ROUNDS)
+    steady = at_one_speed({**first, **second}, first_pass_name).samples
+    ratios = [steady[second_pass_name(name)].quantile() / steady[name].quantile() for name in first]
     assert np.median(ratios) == pytest.approx(1.0, abs=0.002)
     assert max(abs(ratio - 1) for ratio in ratios) < 0.01
 
