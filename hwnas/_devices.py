@@ -114,7 +114,7 @@ def make_backend(
     if protocol not in (None, *CUDA_PROTOCOLS):
         raise HwnasError(f"--protocol must be {' or '.join(CUDA_PROTOCOLS)}, not {protocol!r}")
     _require_cuda(device)
-    from profilers._cuda import CudaBackend
+    from profilers import CudaBackend
 
     return CudaBackend(
         int(found.group(1) or 0),

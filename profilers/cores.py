@@ -119,7 +119,7 @@ def _chain(mount: Path, path: str) -> list[Path]:
     """Return the folder of a group and those above it, up to the mount.
 
     In a container, the mount may be the container's own group or one above it, and the path begins with folders that do
-    not exist there. The longest end of the path that exists is taken.
+    not exist there. The longest stretch of the path that exists is taken.
     """
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     best = [mount]

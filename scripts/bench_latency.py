@@ -38,9 +38,17 @@ from hwnas._fit_networks import describe
 from hwnas._validate import backend_of, space_of
 from hwnas.spaces import Space
 from latency_tables import OVERHEADS, LatencyTable, Op, OpGraph, agreement, load_table, noise_floor, write_atomic
-from profilers import Backend, SamplingSettings, Timer, at_one_speed, graph_macs, ops
-from profilers._plan import network_label
-from profilers._timing import first_pass_name, second_pass_name
+from profilers import (
+    Backend,
+    SamplingSettings,
+    Timer,
+    at_one_speed,
+    first_pass_name,
+    graph_macs,
+    network_label,
+    ops,
+    second_pass_name,
+)
 
 SETTINGS = SamplingSettings(min_rounds=20, max_rounds=40)
 
