@@ -152,8 +152,8 @@ def test_a_quiet_gpu_gives_no_warning():
 
 def test_throttling_moving_clocks_and_other_users_are_told():
     lines = watched(clocks=[1500, 1500, 900, 1500], mask=36, pids=(1,)).warnings()
-    assert lines[0].startswith("the GPU was held down by heat, the power limit in 100% of the looks")
-    assert lines[1] == "the GPU's clock moved between 900 and 1500 MHz while measuring"
+    assert lines[0].startswith("heat, the power limit throttled the GPU's clocks at 100% of the checks")
+    assert lines[1] == "the GPU's clock changed between 900 and 1500 MHz while measuring"
     assert lines[2].startswith("other processes used the GPU")
 
 
@@ -162,7 +162,7 @@ def test_without_nvml_that_is_said():
     watch.look()
     assert watch.facts() == {"nvml": None}
     assert watch.warnings() == [
-        "NVML is not available, so clocks and other users of the GPU were not watched: pip install nvidia-ml-py"
+        "NVML is not available, so the GPU's clocks and other processes were not watched: pip install nvidia-ml-py"
     ]
 
 

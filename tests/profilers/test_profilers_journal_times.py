@@ -1,4 +1,4 @@
-"""How long a pass of a profile takes, told by its first rounds."""
+"""How long a pass of a profile takes, estimated from its first rounds."""
 
 import itertools
 
@@ -30,4 +30,4 @@ def test_a_long_pass_is_announced_once(tmp_path, monkeypatch, second, announced)
     with SampleJournal(tmp_path / "journal", {"a": 1}) as journal:
         sample_into(journal, {"x": Steady(), "y": Steady()}, settings, {}, "pass 1 of 2", said.append)
     found = [line for line in said if " takes " in line]
-    assert found == (["pass 1 of 2 takes 10 to 24 s, by its first 3 rounds"] if announced else [])
+    assert found == (["pass 1 of 2 takes 10 to 24 s, estimated from its first 3 rounds"] if announced else [])

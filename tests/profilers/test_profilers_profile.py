@@ -170,7 +170,7 @@ def test_an_interrupted_profile_loses_no_round_and_ends_in_the_same_table(tmp_pa
     said = []
     table = small_profile(other, AdditiveBackend(), progress=said.append)
     assert (other / "t.samples.jsonl").read_bytes().startswith(lines)
-    assert any(text.startswith("going on after ") for text in said)
+    assert any(text.startswith("resuming after ") for text in said)
     for op, entry in quiet.entries.items():
         assert table.entries[op].q10_ms == pytest.approx(entry.q10_ms, rel=1e-4, abs=1e-6)
 
@@ -208,7 +208,7 @@ def test_a_price_that_comes_out_below_zero_is_marked():
 
     entry = _entry(SESSION, OpPrice(-0.0004, -0.0003, 0.001, -0.001, 0.0002), SampleSet(1, seconds=[1.0], stop="cap"))
     assert (entry.status, entry.q10_ms, entry.low_ms) == ("unstable", 0.0, 0.0)
-    assert entry.reason == "solved as -0.0004 ms: too cheap to be told apart from nothing, priced at 0"
+    assert entry.reason == "solved as -0.0004 ms: too cheap to measure, priced at 0"
     wide = _entry(SESSION, OpPrice(0.1, 0.1, 0.1, 0.05, 0.15), SampleSet(1, seconds=[1.0], stop="cap"))
     assert (wide.status, wide.q10_ms) == ("unstable", 0.1)
     steady = _entry(SESSION, OpPrice(0.1, 0.1, 0.1, 0.099, 0.101), SampleSet(1, seconds=[1.0], stop="cap"))
@@ -233,7 +233,7 @@ def test_several_threads_come_from_one_pool_for_the_process(tmp_path):
         "    print(error)\n"
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == ("this process measures with 2 threads already; measure with 1 in another process")
+    assert done.stdout.strip() == "this process already measures with 2 threads; use another process to measure with 1"
 
 
 class TestOnnxRuntime:

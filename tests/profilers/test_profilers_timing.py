@@ -93,9 +93,9 @@ def test_sampling_ends_when_its_time_is_over_but_not_before_the_fewest_rounds():
         machine = SimulatedMachine(lambda now, rng: rng.uniform(1, 3))
         limits = SamplingSettings(min_rounds=10, max_rounds=40, target=1e-9, max_seconds=seconds)
         runnable = machine.runnable(2.5e-3)
-        sampler = Timer({"slow": runnable}, limits, clock=lambda machine=machine: machine.now)
-        sampler.choose_repeats()
-        samples = sampler.run()["slow"]
+        timer = Timer({"slow": runnable}, limits, clock=lambda machine=machine: machine.now)
+        timer.choose_repeats()
+        samples = timer.run()["slow"]
         assert samples.stop == "cap"
         assert abs(len(samples.seconds) - rounds) <= (0 if seconds == 0.0 else 3)
 
@@ -140,10 +140,10 @@ def test_the_calibration_runnable_has_a_reason_to_stop_however_noisy_it_is(seed)
     assert all(one.stop for one in samples.values())
 
 
-def test_what_is_measured_with_care_is_sampled_for_longer():
+def test_a_higher_noise_weight_is_sampled_for_longer():
     machine = SimulatedMachine(lambda now, rng: 1 + rng.exponential(0.03))
     names = [f"r{i}" for i in range(12)]
-    samples = Timer({n: machine.runnable(1e-3) for n in names}, QUIET, care={"r0": 4.0, "r1": 0.1}).run()
+    samples = Timer({n: machine.runnable(1e-3) for n in names}, QUIET, noise_weights={"r0": 4.0, "r1": 0.1}).run()
     rounds = {name: len(one.seconds) for name, one in samples.items()}
     assert rounds["r1"] == 10
     assert rounds["r0"] > np.median(list(rounds.values())) >= rounds["r1"]
@@ -270,9 +270,9 @@ def test_a_resumed_sampling_keeps_every_round_and_goes_on(tmp_path, killed_after
                     raise KeyboardInterrupt
                 journal.write_round(number, seconds)
 
-            sampler = Timer(runnables, settings_, history=journal.history, on_round=on_round)
-            journal.write_repeats(sampler.choose_repeats())
-            return sampler.run()
+            timer = Timer(runnables, settings_, history=journal.history, on_round=on_round)
+            journal.write_repeats(timer.choose_repeats())
+            return timer.run()
 
     with pytest.raises(KeyboardInterrupt):
         sample(killed_after)
@@ -312,30 +312,30 @@ def neighbour(first, last):
 def sampled(machine, **options):
     runnables = {f"r{i}": machine.runnable(1e-3) for i in range(4)} | {REFERENCE_OP: machine.runnable(1e-3)}
     limits = SamplingSettings(min_rounds=20, max_rounds=20, check_every=5, inner_seconds=1e-3, priming_runs=0)
-    sampler = Timer(runnables, limits, clock=lambda: machine.now, **options)
-    return sampler, sampler.run()
+    timer = Timer(runnables, limits, clock=lambda: machine.now, **options)
+    return timer, timer.run()
 
 
 def test_disturbed_rounds_are_measured_again():
-    sampler, samples = sampled(neighbour(0.06, 0.12))
+    timer, samples = sampled(neighbour(0.06, 0.12))
     lost = int(disturbed(samples[REFERENCE_OP]).sum())
     assert lost >= 5
-    assert sampler.repeated == lost
+    assert timer.repeated == lost
     assert {len(one.seconds) for one in samples.values()} == {20 + lost}
     assert drift(samples[REFERENCE_OP]) < 0.01
     assert {one.stop for one in samples.values()} <= {"converged", "settled", "cap"}
 
 
 def test_a_machine_that_stays_disturbed_is_given_up_after_half_as_many_rounds_and_its_drift_is_told():
-    sampler, samples = sampled(neighbour(0.06, 1e9))
-    assert sampler.repeated == 10
+    timer, samples = sampled(neighbour(0.06, 1e9))
+    assert timer.repeated == 10
     assert drift(samples[REFERENCE_OP]) == pytest.approx(0.7)
 
 
 def test_few_disturbed_rounds_are_not_measured_again():
-    sampler, samples = sampled(neighbour(0.06, 0.08))
+    timer, samples = sampled(neighbour(0.06, 0.08))
     assert disturbed(samples[REFERENCE_OP]).sum() > 0
-    assert sampler.repeated == 0
+    assert timer.repeated == 0
 
 
 def test_an_interrupted_sampling_is_ended_but_measures_nothing_again():
