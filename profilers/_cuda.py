@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from latency_tables import Op, OpGraph
-from profilers._division import Cores
+from profilers._backend import Backend
 from profilers._energy import NvmlCounter
 from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
 from profilers._fingerprint import cpu_environment, cpu_model
@@ -127,7 +126,7 @@ def rotated_buffers(input_bytes: int, cache_bytes: int) -> int:
     return max(1, min(_MOST_BUFFERS, math.ceil(2 * cache_bytes / max(1, input_bytes))))
 
 
-class CudaBackend:
+class CudaBackend(Backend):
     """PyTorch on one NVIDIA GPU.
 
     Args:
@@ -143,8 +142,6 @@ class CudaBackend:
     """
 
     protocols: ClassVar[Mapping[CudaProtocol, str]] = {"host": "cuda-marginal-q10-v2", "kernel": "cuda-marginal-q10-v3"}
-    fast_cache_bytes = 0
-    cores: Cores | None = None
 
     def __init__(
         self,
@@ -203,14 +200,6 @@ class CudaBackend:
     def energy_counter(self) -> NvmlCounter:
         """Open the energy counter of the GPU."""
         return NvmlCounter(self._uuid)
-
-    def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
-        """Return None for each model: torch does not execute ONNX files."""
-        return [None] * len(models)
-
-    def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
-        """Return nothing: torch executes a network op by op, as its graph states it."""
-        return []
 
     def warnings(self) -> list[str]:
         """Return what NVML saw while measuring: throttling, changing clocks, other processes."""

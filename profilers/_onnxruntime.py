@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar
 
 from latency_tables import Op, OpGraph
+from profilers._backend import Backend
 from profilers._division import cores_of
 from profilers._energy import RaplCounter
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity
@@ -16,6 +16,7 @@ from profilers._session import PROVIDER, BoundSession, find_provider, installed_
 from profilers._weights import random_weights
 
 PROTOCOL = "onnxruntime-marginal-q10-v4"
+"""How times are taken, with its version: a table is valid for this protocol alone."""
 _SWEEP = 2
 """Memory that is read before a cold inference: this many times a core's fast cache, for each thread."""
 
@@ -73,7 +74,7 @@ def random_model(graph: OpGraph, seed: int, tied: Collection[Op], *, batch: int,
     return bytes(model.SerializeToString())
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Backend):
     """ONNX Runtime on this machine with one execution provider.
 
     Args:
@@ -86,8 +87,6 @@ class OnnxRuntimeBackend:
     Raises:
         DeviceUnavailableError: ONNX Runtime is not installed, or its build lacks the provider.
     """
-
-    protocol: ClassVar[str] = PROTOCOL
 
     def __init__(
         self,
@@ -145,10 +144,6 @@ class OnnxRuntimeBackend:
         from profilers._fusion import fusion_notes
 
         return fusion_notes(networks)
-
-    def warnings(self) -> list[str]:
-        """Return nothing: no more than the reference op is watched."""
-        return []
 
     def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = (), cold: bool = False) -> BoundSession:
         """Convert `graph` to ONNX with random weights, quantise it for int8, and open a session on it."""

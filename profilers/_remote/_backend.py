@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 from latency_tables import Op, OpGraph, read_regular
+from profilers._backend import Backend
 from profilers._division import cores_of
 from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
-from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity, sweep_bytes
+from profilers._onnxruntime import random_model, runtime_identity, sweep_bytes
 from profilers._operators._base import FloatArray
 from profilers._remote._address import parse_address
 from profilers._remote._device import WAITS_S, Model, RemoteDevice
@@ -103,7 +103,7 @@ class RemoteMeter:
         return read_number(answer.get("mj"), str(self._device.address))
 
 
-class SshBackend:
+class SshBackend(Backend):
     """ONNX Runtime on another machine, over ssh.
 
     Args:
@@ -119,8 +119,6 @@ class SshBackend:
     Raises:
         DeviceUnavailableError: the device cannot be reached, lacks a package, or has fewer cores than `threads`.
     """
-
-    protocol: ClassVar[str] = PROTOCOL
 
     def __init__(
         self,

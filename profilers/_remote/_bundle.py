@@ -6,12 +6,13 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from latency_tables import LatencyTable, Op, OpGraph, content_hash, read_json, write_atomic
+from profilers._backend import Backend
 from profilers._division import cores_of
 from profilers._errors import EnergyUnavailableError, ProfilerError, UnsupportedGraphError
-from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity, sweep_bytes
+from profilers._onnxruntime import random_model, runtime_identity, sweep_bytes
 from profilers._operators._base import FloatArray
 from profilers._plan import Network, Plan, design_plan
 from profilers._profile import make_table
@@ -70,7 +71,7 @@ class BundledModel:
         raise UnsupportedGraphError("the graphs of a bundle run only on its device")
 
 
-class BundleBackend:
+class BundleBackend(Backend):
     """The device that a bundle is for: writes its models, or stands for it when the result is read.
 
     Args:
@@ -79,8 +80,6 @@ class BundleBackend:
         facts: facts of the device; None before it was measured.
         provider: full name of the execution provider; empty before it was measured.
     """
-
-    protocol: ClassVar[str] = PROTOCOL
 
     def __init__(
         self,
@@ -129,17 +128,9 @@ class BundleBackend:
         """Refuse: the counter is on the device."""
         raise EnergyUnavailableError("energy is unavailable: a bundle measures it on its device")
 
-    def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
-        """Return None for each model: nothing runs on this machine."""
-        return [None] * len(models)
-
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
         """Return a line that says that nothing was compared."""
         return ["measured from a bundle, so it was not checked whether the device executes networks as they are priced"]
-
-    def warnings(self) -> list[str]:
-        """Return nothing: no more than the reference op was watched."""
-        return []
 
 
 def write_bundle(
