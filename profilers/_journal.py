@@ -150,6 +150,34 @@ def pass_seconds(round_s: float, settings: SamplingSettings) -> tuple[float, flo
     return least, max(least, min(settings.max_rounds * round_s, settings.max_seconds + round_s))
 
 
+class _PassProgress:
+    """Writes progress lines of a pass: its duration, estimated once, and every tenth round. `Timer.run` calls it.
+
+    Args:
+        pass_name: name of the pass.
+        graphs: number of runnables in it.
+        settings: when sampling stops.
+        progress: receives the lines.
+    """
+
+    def __init__(self, pass_name: str, graphs: int, settings: SamplingSettings, progress: TextProgress) -> None:
+        self._pass_name, self._graphs, self._settings, self._progress = pass_name, graphs, settings, progress
+        self._began, self._rounds = time.monotonic(), 0
+
+    def __call__(self, done: int, most: int, active: int) -> None:
+        """Report round `done` of at most `most`, after which `active` runnables go on."""
+        self._rounds += 1
+        if self._rounds == done == _FIRST_ROUNDS:  # a resumed pass is shorter, so it is not estimated
+            low, high = pass_seconds((time.monotonic() - self._began) / done, self._settings)
+            if high >= _WORTH_S:
+                self._progress(
+                    f"{self._pass_name} takes {low:.0f} to {high:.0f} s, estimated from its first {done} rounds"
+                )
+        if done % 10 == 0 or not active:
+            still = f"{active} of {self._graphs} graphs still noisy"
+            self._progress(f"{self._pass_name}: round {done} of at most {most}, {still}")
+
+
 def sample_into(
     journal: SampleJournal,
     runnables: Mapping[str, Runnable],
@@ -187,19 +215,7 @@ def sample_into(
     progress(f"warming up {pass_name}")
     journal.write_repeats(timer.choose_repeats())
 
-    began, rounds = time.monotonic(), 0
-
-    def on_progress(done: int, cap: int, active: int) -> None:
-        nonlocal rounds
-        rounds += 1
-        if rounds == done == _FIRST_ROUNDS:  # a resumed pass has less to do
-            low, high = pass_seconds((time.monotonic() - began) / rounds, settings)
-            if high >= _WORTH_S:
-                progress(f"{pass_name} takes {low:.0f} to {high:.0f} s, estimated from its first {rounds} rounds")
-        if done % 10 == 0 or not active:
-            progress(f"{pass_name}: round {done} of at most {cap}, {active} of {len(runnables)} graphs still noisy")
-
-    samples = timer.run(on_progress)
+    samples = timer.run(_PassProgress(pass_name, len(runnables), settings, progress))
     if timer.repeated:
         progress(f"{pass_name}: added {timer.repeated} rounds, because other work used this machine")
     journal.write_end(samples)

@@ -59,6 +59,7 @@ def op_kernels(op: Op) -> int:
 
 @lru_cache(maxsize=65536)
 def _op_activations(op: Op) -> int:
+    """Count the numbers in the largest sum of live activations inside an op."""
     if len(op.inputs) == 1:
         return peak_memory_bytes(OpGraph.single(op)) // BYTES["float32"]
     return sum(math.prod(shape) for shape in (*op.inputs, op.output))
