@@ -92,8 +92,8 @@ def test_caches_are_as_cold_as_when_the_table_was_measured(table, cold):
     assert len(heavy) >= 5
     found = dataclasses.replace(table, entries=heavy, environment={**table.environment, "cold_caches": cold})
     verify_on(found, watched)
-    networks_and_calibration, probes = (False, False), {(False, True)} if cold else {(True, False), (False, False)}
-    assert watched.asked == {networks_and_calibration, *probes}
+    networks_and_reference_op, probes = (False, False), {(False, True)} if cold else {(True, False), (False, False)}
+    assert watched.asked == {networks_and_reference_op, *probes}
 
 
 def test_weights_are_shared_as_when_a_table_without_networks_was_measured(tmp_path):
@@ -110,7 +110,7 @@ def test_weights_are_shared_as_when_a_table_without_networks_was_measured(tmp_pa
 
 def test_a_slower_device_is_noticed(table):
     checks = {check.name.split()[0]: check.holds for check in verify_on(table, device(lambda op: 1.3))}
-    assert not checks["calibration"]
+    assert not checks["reference"]
     assert not checks["network"]
 
 
