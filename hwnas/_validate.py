@@ -18,7 +18,7 @@ from hwnas._seeds import require_seed
 from hwnas._space_costs import SpaceCosts
 from hwnas.spaces import Architecture, Space, make_space
 from latency_tables import LatencyTable, NetworkMeasurement
-from profilers import Backend, SamplingSettings, measure_twice
+from profilers import REFERENCE_OP_MJ, Backend, SamplingSettings, measure_twice
 
 
 def validate_table(
@@ -172,7 +172,7 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     median, p90 = (table.environment.get(f"split_half_{name}") for name in ("median", "p90"))
     if isinstance(median, float) and isinstance(p90, float):
         lines.append(f"rounds split in halves differ by {median:.2%} in the median, {p90:.2%} at the 90th percentile")
-    energy = table.environment.get("calibration_op_mj")
+    energy = table.environment.get(REFERENCE_OP_MJ)
     if isinstance(energy, float):
         lines.append(f"the reference op takes {energy:.4g} mJ ({table.environment.get('energy_counter')})")
     lines += [f"note: {note}" for note in table.notes]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from profilers._backend import Backend
     from profilers._costs import activation_bytes, graph_macs, graph_params, op_work, part_work, peak_memory_bytes
     from profilers._cuda import CudaBackend
-    from profilers._energy import EnergyCounter, energy_mj
+    from profilers._energy import REFERENCE_OP_MJ, EnergyCounter, energy_mj
     from profilers._errors import (
         DeviceUnavailableError,
         EnergyUnavailableError,
@@ -57,7 +57,7 @@ _MODULES = {
         "peak_memory_bytes",
     ),
     "profilers._cuda": ("CudaBackend",),
-    "profilers._energy": ("EnergyCounter", "energy_mj"),
+    "profilers._energy": ("REFERENCE_OP_MJ", "EnergyCounter", "energy_mj"),
     "profilers._errors": (
         "DeviceUnavailableError",
         "EnergyUnavailableError",
@@ -98,6 +98,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 __all__ = [
     "COLD_CACHES",
+    "REFERENCE_OP_MJ",
     "REFERENCE_OP_MS",
     "AtOneSpeed",
     "Backend",

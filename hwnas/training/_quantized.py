@@ -1,4 +1,4 @@
-"""Post-training quantisation of a finished network, calibrated on images of the train part."""
+"""Post-training quantisation of a finished network, with the ranges of its tensors over images of the train part."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import onnx
 
 QUANTISATION_IMAGES = 256
+"""Most train images that the ranges of tensors are computed over."""
 
 
 def quantized(model: onnx.ModelProto, data: ImageData, size: int) -> onnx.ModelProto:
@@ -24,5 +25,5 @@ def quantized(model: onnx.ModelProto, data: ImageData, size: int) -> onnx.ModelP
     """
     every = max(1, len(data.train) // QUANTISATION_IMAGES)
     images = data.train.images[::every][:QUANTISATION_IMAGES]
-    ready = prepare_images(data, images, size).contiguous().numpy()
-    return quantize_model(model, tensor_ranges(model, ready))
+    quantisation_images = prepare_images(data, images, size).contiguous().numpy()
+    return quantize_model(model, tensor_ranges(model, quantisation_images))
