@@ -124,7 +124,7 @@ def _refuse_shadows() -> None:
 def _keep_cores() -> None:
     """Where the environment lets OpenMP pin threads, look at the cores now: loading torch pins the thread that does."""
     if any(name in os.environ for name in ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")):
-        importlib.import_module("profilers._cores")
+        importlib.import_module("profilers.cores")
 
 
 def __getattr__(name: str) -> Any:

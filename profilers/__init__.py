@@ -1,83 +1,140 @@
 """Profilers: what an operator is, and what it costs on a real device.
 
-Heavy libraries load on first use: `build_onnx` brings onnx, `GraphModule` and `run_graph` bring torch.
+Names load their modules on first use: `build_onnx` brings onnx, `GraphModule` and `run_graph` bring torch. Only
+`profilers.cores`, which needs nothing but the standard library, is loaded at once: it looks at the usable cores before
+torch may pin a thread to one of them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from profilers._backend import Backend
-from profilers._costs import activation_bytes, graph_macs, graph_params, op_work, part_work, peak_memory_bytes
-from profilers._energy import EnergyCounter, energy_mj
-from profilers._errors import (
-    DeviceUnavailableError,
-    EnergyUnavailableError,
-    JournalError,
-    OperatorError,
-    ProfilerError,
-    UnsupportedGraphError,
-)
-from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
-from profilers._fusion import fusion_differences
-from profilers._networks import measure_twice
-from profilers._onnxruntime import OnnxRuntimeBackend, random_model
-from profilers._operators import (
-    OPERATOR_GROUP,
-    BatchNorm,
-    Composite,
-    Emitter,
-    Operator,
-    Parameter,
-    Primitive,
-    expand,
-    operator_kinds,
-    operator_of,
-    parts_of,
-    primitive_of,
-    register_operator,
-)
-from profilers._operators import _make as ops
-from profilers._plan import Network
-from profilers._profile import CALIBRATION_MS, COLD_CACHES, profile_ops
-from profilers._remeasure import Remeasured, remeasure
-from profilers._samples import SampleSet, relative_half_width
-from profilers._sampling import Runnable, Sampler, SamplingSettings
-from profilers._session import BoundSession, installed_providers, make_session
-from profilers._speed import Steady, at_one_speed
-from profilers._weights import graph_parameters, initial_value, random_weights
+from profilers import cores
+from profilers.cores import usable_cores
 
 if TYPE_CHECKING:
+    from profilers._backend import Backend
+    from profilers._costs import activation_bytes, graph_macs, graph_params, op_work, part_work, peak_memory_bytes
+    from profilers._cuda import CudaBackend
+    from profilers._energy import REFERENCE_OP_MJ, EnergyCounter, energy_mj
+    from profilers._errors import (
+        DeviceUnavailableError,
+        EnergyUnavailableError,
+        JournalError,
+        OperatorError,
+        ProfilerError,
+        UnsupportedGraphError,
+    )
+    from profilers._fingerprint import cpu_environment, cpu_identity
+    from profilers._fusion import fusion_differences
+    from profilers._networks import measure_twice
     from profilers._onnx import build_onnx
+    from profilers._onnxruntime import OnnxRuntimeBackend, random_model
+    from profilers._operators import (
+        OPERATOR_GROUP,
+        BatchNorm,
+        Composite,
+        Emitter,
+        Operator,
+        Parameter,
+        Primitive,
+        expand,
+        operator_kinds,
+        operator_of,
+        parts_of,
+        primitive_of,
+        register_operator,
+    )
+    from profilers._operators import _make as ops
+    from profilers._plan import Network, network_label
+    from profilers._profile import COLD_CACHES, REFERENCE_OP_MS, profile_ops
     from profilers._quantize import quantize_model, tensor_ranges
+    from profilers._remeasure import Remeasured, remeasure
     from profilers._remote._backend import SshBackend
     from profilers._remote._bundle import read_result, table_of_result, write_bundle
     from profilers._remote._greeting import clean_device
+    from profilers._samples import SampleSet, relative_half_width
+    from profilers._session import BoundSession, installed_providers, make_session
+    from profilers._speed import AtOneSpeed, at_one_speed
+    from profilers._timing import Runnable, SamplingSettings, TextProgress, Timer, first_pass_name, second_pass_name
     from profilers._torch import GraphModule, RunningNorm, run_graph, run_outputs
+    from profilers._weights import graph_parameters, initial_value, random_weights
 
-_LAZY = {
-    "GraphModule": "profilers._torch",
-    "RunningNorm": "profilers._torch",
-    "SshBackend": "profilers._remote._backend",
-    "build_onnx": "profilers._onnx",
-    "clean_device": "profilers._remote._greeting",
-    "quantize_model": "profilers._quantize",
-    "read_result": "profilers._remote._bundle",
-    "run_graph": "profilers._torch",
-    "run_outputs": "profilers._torch",
-    "table_of_result": "profilers._remote._bundle",
-    "tensor_ranges": "profilers._quantize",
-    "write_bundle": "profilers._remote._bundle",
+_MODULES = {
+    "profilers._backend": ("Backend",),
+    "profilers._costs": (
+        "activation_bytes",
+        "graph_macs",
+        "graph_params",
+        "op_work",
+        "part_work",
+        "peak_memory_bytes",
+    ),
+    "profilers._cuda": ("CudaBackend",),
+    "profilers._energy": ("REFERENCE_OP_MJ", "EnergyCounter", "energy_mj"),
+    "profilers._errors": (
+        "DeviceUnavailableError",
+        "EnergyUnavailableError",
+        "JournalError",
+        "OperatorError",
+        "ProfilerError",
+        "UnsupportedGraphError",
+    ),
+    "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
+    "profilers._fusion": ("fusion_differences",),
+    "profilers._networks": ("measure_twice",),
+    "profilers._onnx": ("build_onnx",),
+    "profilers._onnxruntime": ("OnnxRuntimeBackend", "random_model"),
+    "profilers._operators": (
+        "OPERATOR_GROUP",
+        "BatchNorm",
+        "Composite",
+        "Emitter",
+        "Operator",
+        "Parameter",
+        "Primitive",
+        "expand",
+        "operator_kinds",
+        "operator_of",
+        "parts_of",
+        "primitive_of",
+        "register_operator",
+    ),
+    "profilers._plan": ("Network", "network_label"),
+    "profilers._profile": ("COLD_CACHES", "REFERENCE_OP_MS", "profile_ops"),
+    "profilers._quantize": ("quantize_model", "tensor_ranges"),
+    "profilers._remeasure": ("Remeasured", "remeasure"),
+    "profilers._remote._backend": ("SshBackend",),
+    "profilers._remote._bundle": ("read_result", "table_of_result", "write_bundle"),
+    "profilers._remote._greeting": ("clean_device",),
+    "profilers._samples": ("SampleSet", "relative_half_width"),
+    "profilers._session": ("BoundSession", "installed_providers", "make_session"),
+    "profilers._speed": ("AtOneSpeed", "at_one_speed"),
+    "profilers._timing": (
+        "Runnable",
+        "SamplingSettings",
+        "TextProgress",
+        "Timer",
+        "first_pass_name",
+        "second_pass_name",
+    ),
+    "profilers._torch": ("GraphModule", "RunningNorm", "run_graph", "run_outputs"),
+    "profilers._weights": ("graph_parameters", "initial_value", "random_weights"),
 }
+"""Public names by the module that defines them."""
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
-    "CALIBRATION_MS",
     "COLD_CACHES",
     "OPERATOR_GROUP",
+    "REFERENCE_OP_MJ",
+    "REFERENCE_OP_MS",
+    "AtOneSpeed",
     "Backend",
     "BatchNorm",
     "BoundSession",
     "Composite",
+    "CudaBackend",
     "DeviceUnavailableError",
     "Emitter",
     "EnergyCounter",
@@ -95,19 +152,21 @@ __all__ = [
     "Runnable",
     "RunningNorm",
     "SampleSet",
-    "Sampler",
     "SamplingSettings",
     "SshBackend",
-    "Steady",
+    "TextProgress",
+    "Timer",
     "UnsupportedGraphError",
     "activation_bytes",
     "at_one_speed",
     "build_onnx",
     "clean_device",
+    "cores",
     "cpu_environment",
     "cpu_identity",
     "energy_mj",
     "expand",
+    "first_pass_name",
     "fusion_differences",
     "graph_macs",
     "graph_parameters",
@@ -116,6 +175,7 @@ __all__ = [
     "installed_providers",
     "make_session",
     "measure_twice",
+    "network_label",
     "op_work",
     "operator_kinds",
     "operator_of",
@@ -134,6 +194,7 @@ __all__ = [
     "remeasure",
     "run_graph",
     "run_outputs",
+    "second_pass_name",
     "table_of_result",
     "tensor_ranges",
     "usable_cores",
@@ -142,8 +203,17 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'profilers' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_LAZY[name]), name)
+    if name == "ops":
+        value: Any = import_module("profilers._operators._make")
+    elif name in _MODULE_OF:
+        value = getattr(import_module(_MODULE_OF[name]), name)
+    else:
+        raise AttributeError(f"module 'profilers' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

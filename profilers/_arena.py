@@ -1,9 +1,9 @@
-"""How much memory ONNX Runtime's arena takes for the activations of a network, read from its log.
+"""The memory that ONNX Runtime's arena allocates for the activations of a network, read from its log.
 
-The Python interface has no statistics of the arena, but the arena logs each time that it grows. A process of its
-own (the log and an arena's settings belong to the whole process) infers twice: the first inference records which
-tensors live when, the second allocates one block that holds all of them at their planned places, and whatever kernels
-ask for beside it.
+ONNX Runtime's Python interface has no statistics of the arena, but the arena logs each time that it grows. The log and
+the arena's settings belong to the whole process, so a separate process infers twice. The first inference records which
+tensors live when; the second allocates one block that holds all of them at their planned places, and what kernels
+request beside it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _SECONDS = 120
 
 
 def arena_bytes(models: Sequence[Path]) -> list[int | None]:
-    """Bytes that the CPU provider's arena holds during one inference of each model, weights and input not counted.
+    """Measure the bytes of the CPU provider's arena during an inference of each model, without weights and input.
 
     Args:
         models: ONNX files with float inputs of fixed shape; one thread executes them.
 
     Returns:
-        One number a model; None where this ONNX Runtime cannot execute it or does not log what its arena does.
+        One number a model; None where this ONNX Runtime cannot execute the model or does not log its arena.
     """
     home = str(Path(__file__).resolve().parent.parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, os.environ.get("PYTHONPATH", "")])}
@@ -44,14 +44,14 @@ def arena_bytes(models: Sequence[Path]) -> list[int | None]:
 
 
 def grown_bytes(log: str, model: str) -> int | None:
-    """What a log says of the second inference of one model; None where it says nothing."""
-    _, found, rest = log.partition(f"{_MARK} of {model}\n")
+    """Read from a log how far the arena grew in the second inference of a model; None where the log does not say."""
+    _, mark, rest = log.partition(f"{_MARK} of {model}\n")
     steps = [int(number) for number in _GROWN.findall(rest.partition(_MARK)[0])]
-    return sum(steps) if found and steps else None
+    return sum(steps) if mark and steps else None
 
 
 def _log_inferences(models: Sequence[str]) -> None:
-    """In the process that is watched: an arena that grows by what is asked for and is emptied after each inference."""
+    """Infer each model twice, in the separate process; the arena grows by requests and is emptied in between."""
     import numpy as np
 
     from profilers._session import runtime

@@ -1,4 +1,4 @@
-"""What a profiler needs of a runtime."""
+"""What a profiler needs from a device and its runtime: one class to write for another one."""
 
 from __future__ import annotations
 
@@ -9,83 +9,100 @@ from typing import Protocol
 from latency_tables import Op, OpGraph
 from profilers._division import Cores
 from profilers._energy import EnergyCounter
+from profilers._errors import EnergyUnavailableError
 from profilers._operators._base import FloatArray
-from profilers._sampling import Runnable
+from profilers._timing import Runnable
 
 
 class Backend(Protocol):
-    """A device and a runtime on it: makes graphs runnable and says what they are measured on.
+    """A device and a runtime on it: makes graphs runnable and states what they are measured on.
 
-    Where every word to the device takes long, its runnables share a `Group` and its energy counter is an `EnergyMeter`.
+    A subclass must define `identity` and `load`; everything else has a default. Where each request to the device takes
+    long, the runnables share a `Group` and the energy counter is an `EnergyMeter`.
+
+    Attributes:
+        image_channels: channels of the images that graphs read.
+        batch: images of one inference.
+        element_bytes: bytes of one weight or activation.
+        fast_cache_bytes: size of the cache that an inference should stay in: of one core, however many threads there
+            are, because each of them needs all weights of its convolutions. 0 where prices are measured beyond the
+            cache anyway.
+        cores: how several threads share ops; None where that is not known.
     """
 
-    image_channels: int
-    batch: int
-    fast_cache_bytes: int
-    """Size of the cache that an inference should stay in; 0 where prices are measured beyond it anyway.
-
-    That of one core, however many threads there are: each of them needs all weights of its convolutions.
-    """
-    element_bytes: int
-    """Bytes of one weight or activation."""
-    cores: Cores | None
-    """How several threads share ops, where that is known."""
-
-    @property
-    def protocol(self) -> str:
-        """How times are taken, with the version of that; tables of another protocol are refused."""
+    image_channels: int = 3
+    batch: int = 1
+    element_bytes: int = 4
+    fast_cache_bytes: int = 0
+    cores: Cores | None = None
 
     def identity(self) -> dict[str, object]:
-        """Stable facts: device, runtime, settings. A table is valid for these alone."""
+        """Return the stable facts that a table is valid for: device, runtime, settings, and how times are taken.
 
-    def environment(self) -> dict[str, object]:
-        """Volatile facts, noted beside a table."""
+        ``device`` must be the name that ``--device`` takes. A version of the way that times are taken belongs in it,
+        too: tables with another identity are refused.
+        """
 
     def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = (), cold: bool = False) -> Runnable:
         """Make a graph runnable with random weights.
 
         Args:
-            graph: what to run.
-            seed: of the weights.
-            tied: ops whose nodes share theirs.
-            cold: whether nothing of an execution may be in the fast caches when the next one begins; only asked for
-                where `fast_cache_bytes` is not 0.
+            graph: the graph to run.
+            seed: seeds the weights and inputs.
+            tied: ops whose nodes share their weights.
+            cold: whether the fast caches must hold nothing of one execution when the next begins; only requested where
+                `fast_cache_bytes` is not 0.
 
         Raises:
-            UnsupportedGraphError: the runtime cannot execute it.
+            UnsupportedGraphError: the runtime cannot execute the graph.
         """
 
+    def environment(self) -> dict[str, object]:
+        """Return volatile facts to record in a table; none by default."""
+        return {}
+
     def load_trained(self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str) -> Runnable:
-        """Make a finished network runnable.
+        """Make a trained network runnable.
+
+        By default, it is loaded with random weights of the same shapes: where kernels do not depend on the values of
+        weights, that changes no time.
 
         Args:
             graph: the network.
             weights: its trained weights by ``"node.parameter"``.
-            path: the ONNX file of the same network, which runtimes that read such files measure.
+            path: the ONNX file of the same network, for runtimes that execute such files.
 
         Raises:
-            UnsupportedGraphError: the runtime cannot execute it.
+            UnsupportedGraphError: the runtime cannot execute the network.
         """
+        return self.load(graph)
 
     def energy_counter(self) -> EnergyCounter:
-        """The counter that what this backend executes moves.
+        """Return the counter of the energy that the device consumes.
 
         Raises:
-            EnergyUnavailableError: the device has none, or it may not be read.
+            EnergyUnavailableError: the device has none (the default), or reading it is not permitted.
         """
+        raise EnergyUnavailableError("energy is unavailable: this device has no energy counter")
 
     def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
-        """Bytes that the runtime holds for activations during one inference of each ONNX file; None where unknown."""
+        """Return the bytes that the runtime holds for activations during one inference of each ONNX file.
+
+        None where that is not known, as by default.
+        """
+        return [None] * len(models)
 
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
-        """Where the runtime executes networks otherwise than a table prices them, one line each.
+        """Return where the runtime executes networks otherwise than a table prices them, one line each.
 
         Args:
-            networks: a few of them, by name.
+            networks: a few networks, by name.
 
         Returns:
-            Nothing where there is no difference, or where the runtime does not show what it executes.
+            No line where nothing differs, or where the runtime does not show what it executes, as by default.
         """
+        return []
 
     def warnings(self) -> list[str]:
-        """What may have disturbed the measurements so far, one line each."""
+        """Return what may have disturbed the measurements so far, one line each; none by default."""
+        return []

@@ -1,4 +1,4 @@
-"""Measuring what it costs that a working set leaves the fast caches: pairs of chains, and a curve through them."""
+"""What a working set beyond the fast caches costs: pairs of chains that measure it, and a curve through them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,35 @@ from profilers._chain_ends import add_end, entry_op, outer_shape
 from profilers._design import Probe, is_chainable, is_closed, op_macs
 from profilers._division import Cores
 from profilers._samples import SampleSet
-from profilers._sampling import again
+from profilers._timing import second_pass_name
 from profilers._working_set import Sizes, op_weights
 
 FloatArray = npt.NDArray[np.float64]
 _LENGTHS = (2, 4, 8, 16, 32)
+"""Links of a chain."""
 _SIZES = 9
+"""Sizes of working sets that chains are chosen for."""
 _KNOTS = 13
+"""Knots of the curve above the first."""
 _FEWEST_WEIGHTS = 500
+"""An op with fewer weights makes no chain: own and tied weights would hardly differ."""
 _KERNEL_BYTES = (4_000, 6_000, 8_000, 10_000, 12_000)
+"""Candidates for the runtime's own data of one kernel."""
 _TYPICAL_KERNEL_BYTES = 8_000
 _REWEIGHTINGS, _USUAL_ERROR = 15, 0.005
+"""Iterations of the robust fit, and the smallest relative error of a pair that it takes for usual."""
 _SMOOTH = 7e-4
-"""Weight of differences between neighbouring slopes (in microseconds a megabyte) against relative errors."""
+"""Weight of differences between neighbouring slopes (in microseconds per megabyte) against relative errors."""
 
 
 @dataclass(frozen=True)
 class CachePair:
-    """A chain of one op, measured with weights of its own in every link and with the same weights in all.
+    """A chain of one op, measured twice: every link with its own weights, and all links with the same (tied) weights.
 
     Attributes:
-        name: unique; the two runnables are called ``name:own`` and ``name:tied``.
+        name: unique name; the two runnables are called ``name:own`` and ``name:tied``.
         graph: the chain.
-        op: its link.
+        op: the op of each link.
     """
 
     name: str
@@ -45,12 +51,12 @@ class CachePair:
 
     @property
     def labels(self) -> tuple[str, str]:
-        """Names of the two runnables in the first pass: own weights, tied weights."""
+        """The names of the two runnables in the first pass: own weights, tied weights."""
         return f"{self.name}:own", f"{self.name}:tied"
 
 
 def typical_working_bytes(graph: OpGraph, sizes: Sizes) -> float:
-    """What one inference touches, with a usual size of a kernel's own data: for planning."""
+    """Estimate the bytes that one inference touches, with a typical size of a kernel's own data; for planning."""
     return sizes.working_bytes(graph, _TYPICAL_KERNEL_BYTES)
 
 
@@ -63,16 +69,16 @@ def design_cache_pairs(
     sizes: Sizes,
     cores: Cores | None = None,
 ) -> list[CachePair]:
-    """Chains whose working sets cover the networks', with many weights in few kernels and with few in many.
+    """Design chains whose working sets cover those of the networks, from few large kernels to many small ones.
 
     Args:
-        targets: ops to build chains of.
-        networks: whose sizes are to be covered; no chain computes more than the largest of them.
+        targets: the ops to build chains of.
+        networks: the networks whose working sets are to be covered; no chain computes more than the largest of them.
         image_channels: channels of the images.
-        fast_cache_bytes: where the curve is expected to rise.
-        sizes: of elements and batches.
-        cores: how threads share the ops. Where one core executes some of them alone, one stands behind each link:
-            cores that run side by side without a pause wait much longer for the same weights.
+        fast_cache_bytes: size at which the curve is expected to rise.
+        sizes: bytes of elements, and the batch.
+        cores: how threads share the ops; None where that is not known. Where one core executes some ops alone, such
+            an op follows each link: cores that run side by side without a pause wait much longer for the same weights.
     """
     largest = 1.3 * max(typical_working_bytes(graph, sizes) for graph in networks)
     most_macs = max(sum(op_macs(op) * n for op, n in graph.op_counts.items()) for graph in networks)
@@ -82,6 +88,7 @@ def design_cache_pairs(
     extents = np.array([typical_working_bytes(chain.graph, sizes) for chain in chains])
     weights = np.array([sizes.working_bytes(chain.graph, 0) for chain in chains])
     chosen: dict[str, CachePair] = {}
+    # For each size: of the chains within a factor exp(0.25), those whose share of weights is least, middle and most.
     for size in np.geomspace(0.15 * fast_cache_bytes, max(largest, 0.3 * fast_cache_bytes), _SIZES):
         near = np.flatnonzero(np.abs(np.log(extents / size)) < 0.25)
         ranked = near[np.argsort(weights[near] / extents[near], kind="stable")]
@@ -92,6 +99,14 @@ def design_cache_pairs(
 
 
 def _chains(targets: Sequence[Op], image_channels: int, most_macs: int, alone: Mapping[Shape, Op]) -> list[CachePair]:
+    """Build chains of every suitable op in all lengths that compute at most `most_macs`.
+
+    Args:
+        targets: the ops.
+        image_channels: channels of the images.
+        most_macs: most multiply-accumulates of a chain.
+        alone: for each shape an op that one core executes alone, to follow each link.
+    """
     chains = []
     for op in targets:
         if not is_chainable(op) or not is_closed(op) or op_weights(op) < _FEWEST_WEIGHTS:
@@ -104,6 +119,7 @@ def _chains(targets: Sequence[Op], image_channels: int, most_macs: int, alone: M
 
 
 def _chain(op: Op, length: int, image_channels: int, behind: Op | None) -> OpGraph:
+    """Build entry, `length` links of `op`, each followed by the op `behind` if any, and a global pooling."""
     builder = GraphBuilder(outer_shape(image_channels, op.output))
     x = builder.add("entry", entry_op(image_channels, op.output), INPUT)
     for i in range(length):
@@ -116,30 +132,37 @@ def _chain(op: Op, length: int, image_channels: int, behind: Op | None) -> OpGra
 def fit_cache_curve(
     pairs: Sequence[CachePair], samples: Mapping[str, SampleSet], *, fast_cache_bytes: int, sizes: Sizes
 ) -> CacheCurve | None:
-    """The curve that explains what own weights cost more than tied ones; None without pairs.
+    """Fit the curve that explains how much more own weights cost than tied ones; None without pairs.
 
-    Non-negative least squares on relative errors, with the differences of neighbouring slopes as a weak penalty,
-    once for each size of a kernel's own data; the size that fits best is kept. A session in a slow state would make its
-    pair say that caches cost a fifth of its time: of the sessions of a chain the fastest counts, and pairs that the
-    others contradict lose their weight.
+    The cost ``f`` of a working set of ``s`` bytes is piecewise linear and rises: ``f(s) = sum_k b_k r_k(s)``, where
+    ``r_k(s)`` is how much of the piece between the knots ``k`` and ``k + 1`` lies below ``s``, and ``b_k >= 0`` is its
+    slope. A pair measures ``t_own - t_tied = f(s_own) - f(s_tied)``. The slopes are fitted by non-negative least
+    squares on relative errors with a weak penalty on differences of neighbouring slopes, once for each size of a
+    kernel's own data; the size that fits best is kept. A session in a slow state would make its pair say that caches
+    cost a fifth of its time, so the faster session of a chain counts, and pairs that the others contradict lose weight.
 
     Args:
-        pairs: what was measured.
-        samples: of both passes, by the pairs' labels.
-        fast_cache_bytes: places the knots.
-        sizes: of elements and batches.
+        pairs: the measured pairs ``(n,)``.
+        samples: samples of both passes, by the pairs' labels.
+        fast_cache_bytes: size of the fast cache; it places the knots.
+        sizes: bytes of elements, and the batch.
     """
     if not pairs:
         return None
+    # t_own and t_tied (n,), in microseconds.
     own, tied = (np.array([_fastest_us(pair.labels[i], samples) for pair in pairs]) for i in (0, 1))
     best: tuple[float, CacheCurve] | None = None
     for kernel in _KERNEL_BYTES:
-        apart = np.array([sizes.working_bytes(p.graph, kernel) for p in pairs]) / 1e6
-        shared = np.array([sizes.working_bytes(p.graph, kernel, [p.op]) for p in pairs]) / 1e6
+        # s_own and s_tied (n,), in megabytes.
+        own_mb = np.array([sizes.working_bytes(p.graph, kernel) for p in pairs]) / 1e6
+        tied_mb = np.array([sizes.working_bytes(p.graph, kernel, [p.op]) for p in pairs]) / 1e6
+        # Knots: 0, then a geometric series from an eighth of the cache to beyond the largest working set.
         first = 0.125 * fast_cache_bytes / 1e6
-        knots = np.concatenate([[0.0], np.geomspace(first, max(1.2 * float(apart.max()), 2 * first), _KNOTS)])
-        slopes, error = _fit_slopes(_ramps(apart, knots) - _ramps(shared, knots), own - tied, 1 / own)
+        knots = np.concatenate([[0.0], np.geomspace(first, max(1.2 * float(own_mb.max()), 2 * first), _KNOTS)])
+        # Solve (R(s_own) - R(s_tied)) b = t_own - t_tied, each equation divided by t_own.
+        slopes, error = _fit_slopes(_ramps(own_mb, knots) - _ramps(tied_mb, knots), own - tied, 1 / own)
         if best is None or error < best[0]:
+            # f at the knots, in milliseconds: the running sum of b_k (knot_k+1 - knot_k).
             extra = np.concatenate([[0.0], np.cumsum(slopes * np.diff(knots))]) / 1e3
             curve = CacheCurve(kernel, tuple(float(k) for k in knots * 1e6), tuple(float(v) for v in extra))
             best = error, curve
@@ -148,36 +171,47 @@ def fit_cache_curve(
 
 
 def _fastest_us(label: str, samples: Mapping[str, SampleSet]) -> float:
-    """Microseconds of the faster session of a chain."""
-    return min(samples[name].quantile() for name in (label, again(label))) * 1e6
+    """Return the microseconds of the faster of a chain's two sessions."""
+    return min(samples[name].quantile() for name in (label, second_pass_name(label))) * 1e6
 
 
 def probe_extra_ms(probes: Iterable[Probe], curve: CacheCurve | None, sizes: Sizes) -> dict[str, float]:
-    """What the working set of each probe costs beside the prices of its ops, by probe name; nothing without a curve."""
+    """Return what the working set of each probe costs beside its ops, by probe name; nothing without a curve."""
     if curve is None:
         return {}
     return {p.name: float(curve.ms(sizes.working_bytes(p.graph, curve.kernel_bytes, p.tied))) for p in probes}
 
 
 def _ramps(sizes: FloatArray, knots: FloatArray) -> FloatArray:
-    """How much of each piece between `knots` lies below `sizes`: ``(n, pieces)``."""
+    """Return how much ``(n, pieces)`` of each piece between knots ``(pieces + 1,)`` lies below the sizes ``(n,)``."""
     return np.stack([np.clip(sizes, a, b) - a for a, b in pairwise(knots)], axis=1)
 
 
 def _fit_slopes(design: FloatArray, target: FloatArray, weights: FloatArray) -> tuple[FloatArray, float]:
-    """Slopes ``(pieces,)``, and their mean absolute error, by which fits can be compared.
+    """Fit slopes by iteratively reweighted non-negative least squares.
 
-    A pair whose error is larger than usual is weighted by the inverse square of how much larger it is.
+    A pair whose error is larger than usual gets the inverse of how much larger it is as a factor on its equation.
+
+    Args:
+        design: ``R(s_own) - R(s_tied)``, ``(n, pieces)``.
+        target: ``t_own - t_tied``, ``(n,)``.
+        weights: ``1 / t_own``, ``(n,)``: they make errors relative.
+
+    Returns:
+        The slopes ``b >= 0`` ``(pieces,)``, and the mean absolute relative error, by which fits can be compared.
     """
     from scipy.optimize import nnls
 
+    # Penalty rows (pieces - 1, pieces): lambda (b_k+1 - b_k) = 0.
     pieces = design.shape[1]
     smooth = _SMOOTH * (np.eye(pieces)[1:] - np.eye(pieces)[:-1])
     trust = np.ones(len(target))
     for _ in range(_REWEIGHTINGS):
+        # minimise |diag(trust * weights) (R b - t)|^2 + lambda^2 |D b|^2 subject to b >= 0.
         scale = trust * weights
         matrix = np.concatenate([design * scale[:, None], smooth])
         slopes, _ = nnls(matrix, np.concatenate([target * scale, np.zeros(pieces - 1)]))
+        # trust = min(1, usual / error), with the usual error 1.4826 times the median: sigma for normal errors.
         errors = np.abs(design @ slopes - target) * weights
         usual = max(_USUAL_ERROR, 1.4826 * float(np.median(errors)))
         trust = usual / np.maximum(errors, usual)

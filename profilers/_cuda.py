@@ -1,25 +1,24 @@
-"""Measuring on an NVIDIA GPU: PyTorch, CUDA events, kernel time or the whole of an eager inference.
+"""Measures with PyTorch on an NVIDIA GPU: CUDA events time the kernels, or a whole eager inference.
 
-Two protocols, because they answer different questions. ``kernel``: a network is captured once as a CUDA graph and
-replayed, so the time is that of its kernels alone: throughput work, large batches. ``host``: the network is launched
-op by op from Python, as an eager model runs, and every inference is waited for: at batch 1 a GPU waits for its
-launches, and the sum of kernel times is not what a user sees.
+Two protocols answer two questions. ``kernel``: a network is captured once as a CUDA graph and replayed, so the time is
+that of its kernels alone, as for throughput and large batches. ``host``: Python launches the network op by op, as an
+eager model runs, and waits for every inference: at batch 1 a GPU waits for its launches, and users see more than the
+sum of kernel times.
 
 Inputs rotate through buffers that together exceed the GPU's second-level cache. torch is imported when a backend is
-made, so that this module can be read and its arithmetic tested where there is no GPU.
+made, so that this module can be imported and its arithmetic tested without a GPU.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from latency_tables import Op, OpGraph
-from profilers._division import Cores
+from profilers._backend import Backend
 from profilers._energy import NvmlCounter
 from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
 from profilers._fingerprint import cpu_environment, cpu_model
@@ -35,20 +34,20 @@ CudaProtocol = Literal["kernel", "host"]
 Inputs = tuple["torch.Tensor", ...]
 """One tensor ``(batch, *shape)`` for each input of a network."""
 _GRAPH_SECONDS = 500e-6
-"""A captured graph repeats its network until it is about this long, so that launching it costs next to nothing."""
+"""A captured graph repeats its network for about this long, so that the cost of launching it is negligible."""
 _MOST_COPIES = 64
 _MOST_BUFFERS = 8
 
 
 class Clock(Protocol):
-    """The device's stopwatch: CUDA events, or a fake in tests."""
+    """The stopwatch of a device: CUDA events, or a fake in tests."""
 
     def seconds(self, work: Callable[[], None]) -> float:
-        """Time from before `work` starts on the device to after it is done there."""
+        """Return the seconds from before `work` starts on the device until it is done there."""
 
 
 class EventClock:
-    """CUDA events around work on the current stream; they are recorded by the GPU itself.
+    """CUDA events around work on the current stream; the GPU itself records them.
 
     Args:
         device: index of the GPU.
@@ -62,7 +61,7 @@ class EventClock:
         self._start, self._stop = event(enable_timing=True), event(enable_timing=True)
 
     def seconds(self, work: Callable[[], None]) -> float:
-        """Record, work, record, wait; milliseconds of the events become seconds."""
+        """Record an event, start `work`, record another and wait for it; return the seconds between the events."""
         with self._torch.cuda.device(self._device):
             self._start.record()
             work()
@@ -74,11 +73,11 @@ class EventClock:
 class KernelRunnable:
     """Replays a captured graph of `copies` inferences; it is a `Runnable`.
 
-    There is one graph for all input buffers. With one for each, the untimed runs before a sample warmed other graphs
-    than those that were timed: beside 420 loaded networks, networks took 13-16 % longer than beside 20 (H200).
+    There is one graph for all input buffers. With one graph for each, the untimed runs before a sample warmed up other
+    graphs than the timed ones: with 420 networks loaded, networks took 13-16 % longer than with 20 (H200).
 
     Args:
-        replay: of the graph; inference after inference, it goes through the input buffers.
+        replay: replays the graph, whose inferences go through the input buffers in turn.
         copies: inferences in one replay.
         clock: the stopwatch.
     """
@@ -87,7 +86,7 @@ class KernelRunnable:
         self._replay, self._copies, self._clock = replay, copies, clock
 
     def run(self, repeats: int) -> float:
-        """Seconds of `repeats` inferences: whole replays are timed, and a part of one is charged for."""
+        """Return the seconds of `repeats` inferences: whole replays are timed, and scaled to `repeats`."""
         count = max(1, math.ceil(repeats / self._copies))
 
         def work() -> None:
@@ -98,10 +97,10 @@ class KernelRunnable:
 
 
 class HostRunnable:
-    """Launches eagerly and waits for every single inference; it is a `Runnable`.
+    """Launches a network eagerly and waits for every inference; it is a `Runnable`.
 
     Args:
-        launches: one for each rotated input buffer.
+        launches: launches one inference each, one function for each rotated input buffer.
         clock: the stopwatch.
     """
 
@@ -110,7 +109,7 @@ class HostRunnable:
         self._next = 0
 
     def run(self, repeats: int) -> float:
-        """Seconds of `repeats` inferences, one after the other."""
+        """Return the seconds of `repeats` inferences, one after the other."""
         total = 0.0
         for _ in range(repeats):
             total += self._clock.seconds(self._launches[self._next % len(self._launches)])
@@ -119,21 +118,21 @@ class HostRunnable:
 
 
 def copies_in_graph(seconds: float, buffers: int) -> int:
-    """How many inferences of `seconds` a captured graph holds: it goes through all `buffers` equally often."""
+    """Return how many inferences of `seconds` a captured graph holds: a multiple of the number of `buffers`."""
     wanted = min(_MOST_COPIES, math.ceil(_GRAPH_SECONDS / max(seconds, 1e-9)))
     return buffers * max(1, math.ceil(wanted / buffers))
 
 
 def rotated_buffers(input_bytes: int, cache_bytes: int) -> int:
-    """How many input buffers are rotated: enough to exceed the cache twice, within reason."""
+    """Return how many input buffers are rotated: enough to exceed the cache twice, but at most eight."""
     return max(1, min(_MOST_BUFFERS, math.ceil(2 * cache_bytes / max(1, input_bytes))))
 
 
-class CudaBackend:
+class CudaBackend(Backend):
     """PyTorch on one NVIDIA GPU.
 
     Args:
-        index: of the GPU.
+        index: index of the GPU.
         mode: ``"kernel"`` or ``"host"``.
         dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``.
         channels_last: memory format of activations and weights.
@@ -145,8 +144,6 @@ class CudaBackend:
     """
 
     protocols: ClassVar[Mapping[CudaProtocol, str]] = {"host": "cuda-marginal-q10-v2", "kernel": "cuda-marginal-q10-v3"}
-    fast_cache_bytes = 0
-    cores: Cores | None = None
 
     def __init__(
         self,
@@ -162,7 +159,7 @@ class CudaBackend:
 
         if not torch.cuda.is_available() or index >= torch.cuda.device_count():
             raise DeviceUnavailableError(
-                f"device cuda:{index} is not here; torch sees {torch.cuda.device_count()} GPUs"
+                f"device cuda:{index} is not available; torch sees {torch.cuda.device_count()} GPUs"
             )
         self._torch, self.index, self.mode = torch, index, mode
         self.protocol = self.protocols[mode]
@@ -177,7 +174,7 @@ class CudaBackend:
         torch.backends.cudnn.benchmark = True
 
     def identity(self) -> dict[str, object]:
-        """Stable facts of GPU, runtime and settings."""
+        """Return the stable facts of GPU, runtime and settings."""
         torch, properties = self._torch, self._torch.cuda.get_device_properties(self.index)
         return {
             "device": "cuda",
@@ -199,38 +196,35 @@ class CudaBackend:
         }
 
     def environment(self) -> dict[str, object]:
-        """Volatile facts of the machine and the GPU."""
+        """Return the volatile facts of the machine and the GPU."""
         return {**cpu_environment(), **self._watch.facts()}
 
     def energy_counter(self) -> NvmlCounter:
-        """The GPU's own."""
+        """Open the energy counter of the GPU."""
         return NvmlCounter(self._uuid)
 
-    def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
-        """Unknown: torch does not execute ONNX files."""
-        return [None] * len(models)
-
-    def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
-        """None: torch executes a network op by op, as it is written."""
-        return []
-
     def warnings(self) -> list[str]:
-        """What NVML saw while measuring: throttling, moving clocks, other processes."""
+        """Return what NVML saw while measuring: throttling, changing clocks, other processes."""
         return self._watch.warnings()
 
     def load(
         self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = (), cold: bool = False
     ) -> KernelRunnable | HostRunnable:
-        """Make a graph runnable with random weights; its inputs rotate past the caches, `cold` or not."""
+        """Make a graph runnable with random weights; its inputs rotate beyond the caches whether `cold` or not."""
         return self._runnable(graph, random_weights(graph, seed, tied))
 
     def load_trained(
         self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str
     ) -> KernelRunnable | HostRunnable:
-        """Make a finished network runnable; the exported file at `path` is for other runtimes."""
+        """Make a trained network runnable; `path` is not read, because torch does not execute ONNX files."""
         return self._runnable(graph, weights)
 
     def _runnable(self, graph: OpGraph, weights: Mapping[str, FloatArray]) -> KernelRunnable | HostRunnable:
+        """Make a network runnable in the backend's mode.
+
+        Raises:
+            UnsupportedGraphError: torch cannot execute it, or the GPU's memory is too small.
+        """
         torch = self._torch
         try:
             self._watch.look()
@@ -247,13 +241,13 @@ class CudaBackend:
                 copies = copies_in_graph(min(self._clock.seconds(single) for _ in range(3)), len(inputs))
                 replay = self._captured(module, inputs, copies)
         except torch.OutOfMemoryError:
-            raise UnsupportedGraphError("the GPU has not enough memory for it at this batch size") from None
+            raise UnsupportedGraphError("the GPU has too little memory for the graph at this batch size") from None
         except RuntimeError as error:
-            raise UnsupportedGraphError(f"torch refuses the graph: {str(error).splitlines()[0]}") from None
+            raise UnsupportedGraphError(f"torch cannot execute the graph: {str(error).splitlines()[0]}") from None
         return KernelRunnable(replay, copies, self._clock)
 
     def _module(self, graph: OpGraph, weights: Mapping[str, FloatArray]) -> torch.nn.Module:
-        """The network as it ships: batch norms folded into their convolutions."""
+        """Make the network as it is delivered, with batch norms folded into their convolutions."""
         from profilers._torch import GraphModule
 
         live = graph.without_dead_code()
@@ -287,6 +281,7 @@ class CudaBackend:
         return list(zip(*columns, strict=True))
 
     def _launcher(self, module: torch.nn.Module, inputs: Inputs) -> Callable[[], None]:
+        """Return a function that launches one inference of `inputs`."""
         torch = self._torch
 
         def launch() -> None:
@@ -296,9 +291,10 @@ class CudaBackend:
         return launch
 
     def _captured(self, module: torch.nn.Module, inputs: Sequence[Inputs], copies: int) -> Callable[[], None]:
-        """A CUDA graph of several inferences; all graphs share one pool of memory, since only one runs at a time.
+        """Capture a CUDA graph of several inferences; return its replay.
 
-        A captured graph holds addresses, no references: the replay keeps the weights and the inputs alive.
+        All graphs share one pool of memory, because only one runs at a time. A captured graph holds addresses instead
+        of references, so the replay keeps the weights and the inputs alive.
         """
         torch = self._torch
         graph = torch.cuda.CUDAGraph()

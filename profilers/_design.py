@@ -151,7 +151,7 @@ class _Designer:
         counts.update(contexts)
         counts[SESSION] += 1
         if self.cores is not None:
-            counts.update(self.cores.handovers(fused, self.crossing))
+            counts.update(self.cores.core_crossings(fused, self.crossing))
         tied = frozenset(op for op in fused.op_counts if self.tie and op_weights(op) > _TIED_WEIGHTS)
         self.probes.append(Probe(name, fused, counts, shared, tied))
 

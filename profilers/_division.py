@@ -1,4 +1,4 @@
-"""Which ops ONNX Runtime's CPU provider leaves to one of its threads."""
+"""Which ops ONNX Runtime's CPU provider executes on one of its threads alone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from latency_tables import Op, OpGraph, Shape, count_handovers
 from profilers._session import PROVIDER
 
 _STARTUP_CYCLES = _THREAD_CYCLES = 100_000
+"""Cycles of Eigen's cost model (``TensorCostModel.h``): to start a thread pool, and of work that is worth a thread."""
 _ROUNDING = 0.9
+"""What the cost model adds to the number of threads before it rounds down."""
 _CYCLES_PER_BYTE = 11 / 64
-"""Eigen's cost model (``TensorCostModel.h``), by which the thread pool decides."""
+"""Cycles of the cost model to load or store a byte."""
 _ELEMENTWISE = ("activation", "add", "mul", "scale")
 
 
@@ -21,8 +23,8 @@ _ELEMENTWISE = ("activation", "add", "mul", "scale")
 class Cores:
     """Several threads, each on a core with a cache of its own.
 
-    Blocked kernels (convolution, pooling) are always divided among them. An element-wise op stays with one thread until
-    the thread pool's cost model says that two are worth it.
+    Blocked kernels (convolution, pooling) are always divided among the threads. An element-wise op stays on one thread
+    until the thread pool's cost model says that two are worth it.
 
     Attributes:
         batch: images of one inference.
@@ -31,22 +33,25 @@ class Cores:
     batch: int = 1
 
     def on_one(self, op: Op) -> bool:
-        """Whether one thread executes an op alone."""
+        """Return whether one thread executes an op alone."""
         if op.kind not in _ELEMENTWISE:
             return op.kind == "linear"
+        # Cycles of an element: it loads each input and stores the output, 4 bytes each, and computes for one cycle.
         cycles_each = 4 * (len(op.inputs) + 1) * _CYCLES_PER_BYTE + 1
+        # Cycles of the op: elements of the whole batch times cycles of an element.
         cycles = self.batch * math.prod(op.output) * cycles_each
+        # Threads = floor((cycles - startup) / cycles of a thread + 0.9); one thread executes it where they are below 2.
         return int((cycles - _STARTUP_CYCLES) / _THREAD_CYCLES + _ROUNDING) < 2
 
-    def handovers(self, graph: OpGraph, shapes: Collection[Shape]) -> Counter[Op]:
-        """How often tensors of these shapes cross over in a fused graph."""
+    def core_crossings(self, graph: OpGraph, shapes: Collection[Shape]) -> Counter[Op]:
+        """Count how often tensors of these shapes change cores in a fused graph."""
         return count_handovers(graph, {op: self.on_one(op) for op in graph.op_counts}, shapes)
 
 
 def cores_of(*, threads: int, batch: int, provider: str, precision: str) -> Cores | None:
-    """The cores that networks run on; None where nothing is known of how they share ops.
+    """Return how networks share the cores; None where that is not known.
 
-    Known are float networks on several threads of ONNX Runtime's CPU provider.
+    It is known for float networks on several threads of ONNX Runtime's CPU provider.
 
     Args:
         threads: threads inside an operator.

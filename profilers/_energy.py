@@ -1,7 +1,7 @@
 """Energy of one inference, from the counters of the processor (RAPL) or of the GPU (NVML).
 
-Both count what the whole package or board takes, idle power and other work included; neither can be asked about one
-process. Reads only.
+Both count what the whole package or board consumes, idle power and other work included; neither counts one process
+alone. Nothing is ever written to them.
 """
 
 from __future__ import annotations
@@ -14,34 +14,41 @@ from typing import Any, Protocol, runtime_checkable
 
 from profilers._errors import EnergyUnavailableError
 from profilers._nvml import open_gpu
-from profilers._sampling import Runnable
+from profilers._timing import Runnable
 
+REFERENCE_OP_MJ = "calibration_op_mj"
+"""Key of a table's environment: energy of the reference op. Table files hold it in its earlier spelling."""
 _BURST_SECONDS = 2.5e-3
 _BURSTS = 200
-"""Each end of a measurement may be off by a burst: together less than 1 % of so many."""
+"""Each end of a measurement may be off by one burst: together at most 1 % of this many."""
 _STILL_SECONDS = 5.0
+"""Seconds after which a counter that has not moved is given up."""
 _POWERCAP = Path("/sys/class/powercap")
 
 
 class EnergyCounter(Protocol):
-    """Counts energy, in steps."""
+    """Counts energy, in steps.
+
+    Attributes:
+        name: what counts, for tables and messages.
+    """
 
     name: str
 
     def read_mj(self) -> float:
-        """Millijoules since any moment; never falls.
+        """Return the millijoules since a fixed moment; the number never falls.
 
         Raises:
-            EnergyUnavailableError: it cannot be read any longer.
+            EnergyUnavailableError: the counter can no longer be read.
         """
 
 
 @runtime_checkable
 class EnergyMeter(EnergyCounter, Protocol):
-    """A counter of a device elsewhere: it measures whole inferences there, where no network stands between."""
+    """A counter of a remote device: it measures whole inferences there, without the connection in between."""
 
     def inference_mj(self, runnable: Runnable) -> float:
-        """Millijoules of one inference, as `energy_mj` takes them.
+        """Return the millijoules of one inference, measured as `energy_mj` does.
 
         Raises:
             EnergyUnavailableError: the counter there cannot be read, or does not move.
@@ -49,13 +56,13 @@ class EnergyMeter(EnergyCounter, Protocol):
 
 
 class RaplCounter:
-    """All packages of the processor, through Linux's powercap interface (Intel's RAPL; AMD's has the same name).
+    """Energy of all packages of the processor, from Linux's powercap interface (Intel's RAPL; AMD's has the same name).
 
     Args:
-        root: where the interface is mounted.
+        root: folder of the interface.
 
     Raises:
-        EnergyUnavailableError: there is no such counter, or it may not be read.
+        EnergyUnavailableError: there is no such counter, or reading it is not permitted.
     """
 
     def __init__(self, root: Path = _POWERCAP) -> None:
@@ -71,7 +78,7 @@ class RaplCounter:
         self._total_uj = 0
 
     def read_mj(self) -> float:
-        """Millijoules of all packages since this object was made; a counter that starts anew at its range goes on."""
+        """Return the millijoules of all packages since this object was made; a counter may wrap around in between."""
         now = [_read_number(file) for file in self._files]
         for i, most in enumerate(self._ranges):
             before, after = self._last[i], now[i]
@@ -81,14 +88,14 @@ class RaplCounter:
 
 
 class NvmlCounter:
-    """One GPU's board, Volta or newer.
+    """Energy of one GPU's board; needs Volta or newer.
 
     Args:
-        uuid: of the GPU, with or without ``GPU-`` in front.
+        uuid: UUID of the GPU, with or without ``GPU-`` in front.
         nvml: the NVML module; None imports ``pynvml``.
 
     Raises:
-        EnergyUnavailableError: NVML is not here, or the GPU has no counter.
+        EnergyUnavailableError: NVML is not installed, or the GPU has no counter.
     """
 
     name = "NVML total energy"
@@ -101,24 +108,29 @@ class NvmlCounter:
         self.read_mj()
 
     def read_mj(self) -> float:
-        """Millijoules since the driver was loaded."""
+        """Return the millijoules since the driver was loaded."""
         try:
             return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
         except self._nvml.NVMLError as error:
-            raise EnergyUnavailableError(f"energy is unavailable: NVML gives none for this GPU ({error})") from None
+            raise EnergyUnavailableError(
+                f"energy is unavailable: NVML cannot read the energy of this GPU ({error})"
+            ) from None
 
 
 def energy_mj(runnable: Runnable, counter: EnergyCounter, *, clock: Callable[[], float] = time.monotonic) -> float:
-    """Millijoules of one inference, inferences back to back for half a second or longer.
+    """Measure the energy of one inference while inferences run back to back for half a second or longer.
 
     Counters move in steps of a millisecond (RAPL) to a tenth of a second (NVML). So a measurement begins and ends when
-    the counter has just moved: inferences run in bursts of a few milliseconds until it does, and what happened within
-    the last burst is all that can be charged to the wrong side.
+    the counter has just moved: inferences run in bursts of a few milliseconds until it does, and at most the energy of
+    one burst is counted on the wrong side.
 
     Args:
         runnable: the network.
-        counter: of the device that executes it.
-        clock: seconds since any moment.
+        counter: counter of the device that executes it.
+        clock: returns seconds since a fixed moment.
+
+    Returns:
+        Millijoules of one inference.
 
     Raises:
         EnergyUnavailableError: the counter cannot be read, or does not move.
@@ -134,11 +146,16 @@ def energy_mj(runnable: Runnable, counter: EnergyCounter, *, clock: Callable[[],
     return (ended - began) / (_BURSTS * burst + last)
 
 
-def energy_facts(open_counter: Callable[[], EnergyCounter], calibration: Runnable) -> dict[str, object]:
-    """For a table's environment: what the calibration op takes, or why that is not known."""
+def energy_facts(open_counter: Callable[[], EnergyCounter], reference_op: Runnable) -> dict[str, object]:
+    """Return for a table's environment the energy of the reference op, or why it is not known.
+
+    Args:
+        open_counter: opens the counter of the device.
+        reference_op: the loaded reference op.
+    """
     try:
         counter = open_counter()
-        return {"energy_counter": counter.name, "calibration_op_mj": energy_mj(calibration, counter)}
+        return {"energy_counter": counter.name, REFERENCE_OP_MJ: energy_mj(reference_op, counter)}
     except EnergyUnavailableError as error:
         return {"energy_counter": None, "energy_unavailable": str(error)}
 
@@ -146,7 +163,7 @@ def energy_facts(open_counter: Callable[[], EnergyCounter], calibration: Runnabl
 def _until_it_moves(
     runnable: Runnable, burst: int, counter: EnergyCounter, clock: Callable[[], float]
 ) -> tuple[float, int]:
-    """Run bursts until the counter moves; its new value, and how many inferences that took."""
+    """Run bursts until the counter moves; return its new value and the number of inferences until then."""
     before, began, count = counter.read_mj(), clock(), 0
     while clock() - began < _STILL_SECONDS:
         runnable.run(burst)
@@ -154,25 +171,35 @@ def _until_it_moves(
         now = counter.read_mj()
         if now != before:
             return now, count
-    raise EnergyUnavailableError(f"energy is unavailable: {counter.name} has not moved for {_STILL_SECONDS:g} s")
+    raise EnergyUnavailableError(f"energy is unavailable: {counter.name} did not change for {_STILL_SECONDS:g} s")
 
 
 def _read_text(path: Path) -> str:
+    """Read a file of the powercap interface.
+
+    Raises:
+        EnergyUnavailableError: it cannot be read.
+    """
     try:
         return path.read_text(encoding="ascii").strip()
     except PermissionError:
         raise EnergyUnavailableError(
-            f"energy is unavailable: only another user may read {path}; "
-            f"`sudo chmod a+r {path}` allows it until a reboot"
+            f"energy is unavailable: this user may not read {path}; "
+            f"`sudo chmod a+r {path}` allows it until the next reboot"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        why = error.strerror if isinstance(error, OSError) else "it is not a text file"
         raise EnergyUnavailableError(f"energy is unavailable: cannot read {path}: {why}") from None
 
 
 def _read_number(path: Path) -> int:
+    """Read a file of the powercap interface that holds a whole number.
+
+    Raises:
+        EnergyUnavailableError: it cannot be read, or holds something else.
+    """
     text = _read_text(path)
     try:
         return int(text)
     except ValueError:
-        raise EnergyUnavailableError(f"energy is unavailable: {path} holds {text!r}") from None
+        raise EnergyUnavailableError(f"energy is unavailable: {path} must hold a number, got {text!r}") from None

@@ -1,10 +1,10 @@
-"""Errors of the profilers. Each message is one line: what, where, what to do next."""
+"""Errors of the profilers. Each message is one line: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
 
 class ProfilerError(Exception):
-    """Base of every error raised while measuring or lowering."""
+    """Base class of all errors of the profilers."""
 
 
 class OperatorError(ProfilerError, ValueError):
@@ -12,11 +12,11 @@ class OperatorError(ProfilerError, ValueError):
 
 
 class DeviceUnavailableError(ProfilerError):
-    """The device asked for is not here, or what is needed to reach it is not installed."""
+    """The device is not available, or something that is needed to reach it is not installed."""
 
 
 class EnergyUnavailableError(ProfilerError):
-    """The device has no energy counter, or it may not be read."""
+    """The device has no energy counter, or reading it is not permitted."""
 
 
 class UnsupportedGraphError(ProfilerError):
@@ -24,4 +24,4 @@ class UnsupportedGraphError(ProfilerError):
 
 
 class JournalError(ProfilerError):
-    """A journal of raw samples cannot be read or belongs to another profile."""
+    """A journal of raw samples cannot be read or written, or belongs to another profile."""

@@ -1,4 +1,4 @@
-"""What identifies this device: stable facts that a table is bound to, volatile ones that are worth a warning."""
+"""Facts of this device: stable ones, which a table is valid for, and volatile ones, which are recorded with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from profilers._cores import cgroup_cores, core_mask, usable_cores
+from profilers.cores import cgroup_cores, core_mask, usable_cores
 
 __all__ = [
     "cgroup_cores",
@@ -27,22 +27,22 @@ _ISA = re.compile(r"^(avx\w*|amx\w*|fma|f16c|sse4_2|vnni\w*|asimd\w*|sve\w*|neon
 
 
 def cpu_model() -> str:
-    """The processor's name as the operating system states it."""
+    """Return the processor's name as the operating system states it."""
     for key in ("model name", "Model", "Hardware", "cpu model"):
         value = _cpuinfo().get(key)
         if value:
             return " ".join(value.split())
     if platform.system() == "Darwin":
-        found = subprocess.run(
+        brand = subprocess.run(
             ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
         )
-        if found.stdout.strip():
-            return found.stdout.strip()
+        if brand.stdout.strip():
+            return brand.stdout.strip()
     return platform.processor() or platform.machine()
 
 
 def cpu_revision() -> str:
-    """Numbers that tell processors of one name apart: family, model, stepping, or ARM's part numbers."""
+    """Return the numbers that distinguish processors of one name: family, model, stepping, or ARM's part numbers."""
     keys = (
         "vendor_id",
         "cpu family",
@@ -57,13 +57,13 @@ def cpu_revision() -> str:
 
 
 def isa_flags() -> list[str]:
-    """Instruction set extensions that change which kernels a runtime picks, sorted."""
+    """Return the instruction set extensions that decide which kernels a runtime picks, sorted."""
     words = (_cpuinfo().get("flags") or _cpuinfo().get("Features") or "").split()
     return sorted({word for word in words if _ISA.match(word)})
 
 
 def core_cache_bytes(root: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
-    """Size of one core's second-level cache; 1 MiB where the system does not say."""
+    """Return the size of one core's second-level cache; 1 MiB where the system does not state it."""
     for level in sorted(root.glob("index*")):
         try:
             if (level / "level").read_text().strip() == "2":
@@ -71,23 +71,23 @@ def core_cache_bytes(root: Path = Path("/sys/devices/system/cpu/cpu0/cache")) ->
         except (OSError, ValueError):
             continue
     if platform.system() == "Darwin":
-        found = subprocess.run(
+        size = subprocess.run(
             ["sysctl", "-n", "hw.perflevel0.l2cachesize"], capture_output=True, text=True, check=False
         )
-        if found.stdout.strip().isdigit():
-            return int(found.stdout)
+        if size.stdout.strip().isdigit():
+            return int(size.stdout)
     return 2**20
 
 
 def _size_in_bytes(text: str) -> int:
-    """``2048K`` and ``2M`` in bytes."""
+    """Convert a size like ``2048K`` or ``2M`` to bytes."""
     word = text.strip().upper()
     unit = {"K": 2**10, "M": 2**20}.get(word[-1:], 0)
     return int(word[:-1]) * unit if unit else int(word)
 
 
 def cpu_identity() -> dict[str, object]:
-    """Stable facts of this machine's processor and system."""
+    """Return the stable facts of this machine's processor and system."""
     return {
         "cpu": cpu_model(),
         "cpu_revision": cpu_revision(),
@@ -99,7 +99,7 @@ def cpu_identity() -> dict[str, object]:
 
 
 def cpu_environment() -> dict[str, object]:
-    """Volatile facts: they may change the times without making a table another device's."""
+    """Return the volatile facts of this machine: they may change times, but a table stays valid when they change."""
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     frequency = psutil.cpu_freq()
     return {
@@ -114,14 +114,14 @@ def cpu_environment() -> dict[str, object]:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """First value of every key of the system's CPU description."""
-    found: dict[str, str] = {}
+    """Return the first value of every key in Linux's CPU description; empty where there is none."""
+    values: dict[str, str] = {}
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return found
+        return values
     for line in text.splitlines():
         key, colon, value = line.partition(":")
         if colon:
-            found.setdefault(key.strip(), value.strip())
-    return found
+            values.setdefault(key.strip(), value.strip())
+    return values

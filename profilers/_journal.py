@@ -1,10 +1,10 @@
-"""The journal of raw samples: JSON lines beside the table, appended round by round, so that a profile resumes."""
+"""The journal of raw samples: JSON lines beside the table, one a round, from which an interrupted profile resumes."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,23 +12,28 @@ from typing import Any
 from latency_tables import LineJournal, strict_json
 from profilers._errors import JournalError
 from profilers._samples import STOP_REASONS, SampleSet
-from profilers._sampling import Runnable, Sampler, SamplingSettings
+from profilers._timing import Runnable, SamplingSettings, TextProgress, Timer
 
 _FORMAT = "hwnas-samples"
 _VERSION = 1
 _BEGINS = b'{"format": "hwnas-samples", '
 _FIRST_ROUNDS = 3
-"""So many rounds tell how long a pass takes."""
+"""Rounds after which the duration of a pass is estimated."""
 _WORTH_S = 20.0
-"""A shorter pass is not announced."""
+"""Seconds below which the duration of a pass is not announced."""
 
 
 class SampleJournal:
-    """Raw samples of one profile, one line a round. A torn last line (a crash while writing) is dropped.
+    """Raw samples of one profile, one line a round. An incomplete last line (a crash while writing) is dropped.
 
     Args:
-        path: the file; created when absent.
-        header: what the samples belong to (identity, settings, plan); another header in the file is refused.
+        path: the file; created where absent.
+        header: what the samples belong to (identity, settings, plan); a file with another header is refused.
+
+    Attributes:
+        history: the samples that the file held when it was opened, by runnable.
+        rounds: number of rounds that the file held when it was opened.
+        samples: number of samples in the file.
 
     Raises:
         JournalError: the file cannot be read or written, or belongs to another profile.
@@ -53,21 +58,27 @@ class SampleJournal:
             raise
 
     def _read(self, lines: list[bytes]) -> None:
+        """Check the header and read all records."""
         try:
             header = strict_json(lines[0])
             if not isinstance(header, dict) or header.get("format") != _FORMAT:
-                raise JournalError(f"{self.path} is not a journal of hwnas; move it away or choose another -o")
+                raise JournalError(f"{self.path} is not a sample journal of hwnas; move it away or choose another -o")
             if header != json.loads(json.dumps(self._header)):
                 raise JournalError(
                     f"{self.path} holds samples of another device, setting, space or version of hwnas; delete it or "
                     "choose another -o"
                 )
             for line in lines[1:]:
-                self._take(strict_json(line))
+                self._read_record(strict_json(line))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise JournalError(f"{self.path} is damaged; delete it to measure again") from None
 
-    def _take(self, record: dict[str, dict[str, Any]]) -> None:
+    def _read_record(self, record: dict[str, dict[str, Any]]) -> None:
+        """Add the record of a line: chosen repeats, reasons to stop, or the samples of a round.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError: it is not a record.
+        """
         if "repeats" in record:
             for name, repeats in record["repeats"].items():
                 if type(repeats) is not int or repeats < 1:
@@ -88,7 +99,7 @@ class SampleJournal:
         self.rounds += 1
 
     def write_repeats(self, repeats: Mapping[str, int]) -> None:
-        """Note how often each runnable is repeated in a sample."""
+        """Record how often each runnable is repeated in a sample."""
         new = {name: n for name, n in repeats.items() if name not in self.history}
         if new:
             self._write({"repeats": new})
@@ -99,14 +110,19 @@ class SampleJournal:
         self._write({"round": number, "seconds": {name: float(f"{value:.6g}") for name, value in seconds.items()}})
 
     def write_end(self, samples: Mapping[str, SampleSet]) -> None:
-        """Note that these are sampled to the end, and why, so that nothing of them is sampled again."""
-        self._write({"stops": {name: one.stop for name, one in samples.items()}})
+        """Record that the sampling of these runnables has ended, and why, so that a resumed profile skips them."""
+        self._write({"stops": {name: sample_set.stop for name, sample_set in samples.items()}})
 
     def _write(self, record: Mapping[str, object]) -> None:
+        """Append a line.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
         try:
             self._file.append(json.dumps(record))
         except OSError as error:
-            raise JournalError(f"cannot write {self.path}: {error.strerror}; nothing measured so far is lost") from None
+            raise JournalError(f"cannot write {self.path}: {error.strerror}; all samples so far are kept") from None
 
     def close(self) -> None:
         """Close the file."""
@@ -122,62 +138,85 @@ class SampleJournal:
 
 
 def pass_seconds(round_s: float, settings: SamplingSettings) -> tuple[float, float]:
-    """The least and the most that a pass takes whose rounds take `round_s` with everything still sampled.
+    """Estimate the shortest and longest duration of a pass, in seconds.
 
-    The least is when all converge at once; later rounds, of what has not, are shorter.
+    It is shortest where all runnables converge at the first check. Later rounds time fewer runnables and are shorter.
+
+    Args:
+        round_s: seconds of a round that times every runnable.
+        settings: when sampling stops.
     """
     least = settings.min_rounds * round_s
     return least, max(least, min(settings.max_rounds * round_s, settings.max_seconds + round_s))
+
+
+class _PassProgress:
+    """Writes progress lines of a pass: its duration, estimated once, and every tenth round. `Timer.run` calls it.
+
+    Args:
+        pass_name: name of the pass.
+        graphs: number of runnables in it.
+        settings: when sampling stops.
+        progress: receives the lines.
+    """
+
+    def __init__(self, pass_name: str, graphs: int, settings: SamplingSettings, progress: TextProgress) -> None:
+        self._pass_name, self._graphs, self._settings, self._progress = pass_name, graphs, settings, progress
+        self._began, self._rounds = time.monotonic(), 0
+
+    def __call__(self, done: int, most: int, active: int) -> None:
+        """Report round `done` of at most `most`, after which `active` runnables go on."""
+        self._rounds += 1
+        if self._rounds == done == _FIRST_ROUNDS:  # a resumed pass is shorter, so it is not estimated
+            low, high = pass_seconds((time.monotonic() - self._began) / done, self._settings)
+            if high >= _WORTH_S:
+                self._progress(
+                    f"{self._pass_name} takes {low:.0f} to {high:.0f} s, estimated from its first {done} rounds"
+                )
+        if done % 10 == 0 or not active:
+            still = f"{active} of {self._graphs} graphs still noisy"
+            self._progress(f"{self._pass_name}: round {done} of at most {most}, {still}")
 
 
 def sample_into(
     journal: SampleJournal,
     runnables: Mapping[str, Runnable],
     settings: SamplingSettings,
-    care: Mapping[str, float],
-    what: str,
-    progress: Callable[[str], None],
+    noise_weights: Mapping[str, float],
+    pass_name: str,
+    progress: TextProgress,
 ) -> dict[str, SampleSet]:
-    """Sample `runnables`, each round into the journal, going on from the rounds that it holds.
+    """Sample `runnables` and write each round to the journal; resume after the rounds that it holds.
 
     Args:
-        journal: open.
-        runnables: by name; none give no samples.
-        settings: of the sampling.
-        care: how much more than the others some are to be measured, as `Sampler` takes it.
-        what: the pass, for people.
-        progress: receives lines for people.
+        journal: an open journal.
+        runnables: what to sample, by name; may be empty.
+        settings: when sampling stops.
+        noise_weights: factors on the noise of runnables, as `Timer` takes them.
+        pass_name: name of the pass, for progress lines.
+        progress: receives progress lines.
+
+    Returns:
+        All samples by name, those that the journal held included.
     """
     if not runnables:
         return {}
     history = {name: journal.history[name] for name in runnables if name in journal.history}
-    if len(history) == len(runnables) and all(one.stop for one in history.values()):
+    if len(history) == len(runnables) and all(sample_set.stop for sample_set in history.values()):
         return history
-    sampler = Sampler(
+    timer = Timer(
         runnables,
         settings,
         history=history,
         on_round=journal.write_round,
-        care=care,
+        noise_weights=noise_weights,
         first_moment=journal.samples,
     )
-    progress(f"warming up {what}")
-    journal.write_repeats(sampler.choose_repeats())
+    progress(f"warming up {pass_name}")
+    journal.write_repeats(timer.choose_repeats())
 
-    began, rounds = time.monotonic(), 0
-
-    def on_progress(done: int, cap: int, active: int) -> None:
-        nonlocal rounds
-        rounds += 1
-        if rounds == done == _FIRST_ROUNDS:  # a resumed pass has less to do
-            low, high = pass_seconds((time.monotonic() - began) / rounds, settings)
-            if high >= _WORTH_S:
-                progress(f"{what} takes {low:.0f} to {high:.0f} s, by its first {rounds} rounds")
-        if done % 10 == 0 or not active:
-            progress(f"{what}: round {done} (at most {cap}), {active} of {len(runnables)} still sampled")
-
-    samples = sampler.run(on_progress)
-    if sampler.repeated:
-        progress(f"{what}: {sampler.repeated} rounds measured again, since something else used this machine")
+    samples = timer.run(_PassProgress(pass_name, len(runnables), settings, progress))
+    if timer.repeated:
+        progress(f"{pass_name}: added {timer.repeated} rounds, because other work used this machine")
     journal.write_end(samples)
     return samples

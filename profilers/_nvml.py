@@ -1,6 +1,6 @@
-"""What else the GPU is doing: clocks, throttling and other processes, read through NVML where it is installed.
+"""Clocks, throttling and other processes of a GPU, read through NVML where it is installed.
 
-Reads only; nothing is ever set.
+Nothing is ever set.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-_MOVED = 0.1
-_UNWATCHED = "NVML is not available, so clocks and other users of the GPU were not watched: pip install nvidia-ml-py"
+_CHANGED = 0.1
+"""Relative change of the clock above which a warning is given."""
+_UNWATCHED = "NVML is not available, so the GPU's clocks and other processes were not watched: pip install nvidia-ml-py"
 _REASONS = {
     "nvmlClocksThrottleReasonSwPowerCap": "the power limit",
     "nvmlClocksThrottleReasonHwSlowdown": "a hardware slowdown",
@@ -23,13 +24,13 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class GpuLook:
-    """The GPU at one moment.
+    """The state of a GPU at one moment.
 
     Attributes:
         sm_mhz: clock of the multiprocessors.
         memory_mhz: clock of the memory.
-        throttled: why clocks are held down, in words.
-        others: other processes that compute on it.
+        throttled: why the clocks are throttled, in words; empty where they are not.
+        others: number of other processes that compute on the GPU.
     """
 
     sm_mhz: int
@@ -39,27 +40,30 @@ class GpuLook:
 
 
 def open_gpu(uuid: str, nvml: Any = None) -> tuple[Any, Any] | None:
-    """The NVML module and its handle of one GPU; None where either is not here.
+    """Return the NVML module and its handle of one GPU; None where either is not available.
 
     Args:
-        uuid: of the GPU, with or without ``GPU-`` in front.
-        nvml: the module; None imports ``pynvml``.
+        uuid: UUID of the GPU, with or without ``GPU-`` in front.
+        nvml: the NVML module; None imports ``pynvml``.
     """
     try:
-        found: Any = import_module("pynvml") if nvml is None else nvml
-        found.nvmlInit()
+        module: Any = import_module("pynvml") if nvml is None else nvml
+        module.nvmlInit()
         name = uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
-        return found, found.nvmlDeviceGetHandleByUUID(name.encode())
-    except Exception:  # absent module, absent library or driver: each has an exception of its own
+        return module, module.nvmlDeviceGetHandleByUUID(name.encode())
+    except Exception:  # a missing module, library or driver: each raises an exception of its own
         return None
 
 
 class GpuWatch:
-    """Looks at one GPU before, between and after measurements.
+    """Reads the state of one GPU before, between and after measurements.
 
     Args:
-        uuid: of the GPU, with or without ``GPU-`` in front.
-        nvml: the NVML module; None imports ``pynvml`` and does without where that is absent.
+        uuid: UUID of the GPU, with or without ``GPU-`` in front.
+        nvml: the NVML module; None imports ``pynvml``. Without that module nothing is read.
+
+    Attributes:
+        looks: the states so far.
     """
 
     def __init__(self, uuid: str, nvml: Any = None) -> None:
@@ -70,7 +74,7 @@ class GpuWatch:
             self._nvml, self._handle = opened
 
     def look(self) -> None:
-        """Note the GPU's state now."""
+        """Record the GPU's state now."""
         if self._nvml is None:
             return
         try:
@@ -79,7 +83,7 @@ class GpuWatch:
             self._nvml = None
 
     def facts(self) -> dict[str, object]:
-        """The last state, for a table's environment."""
+        """Return the state now, for a table's environment."""
         self.look()
         if not self.looks:
             return {"nvml": None}
@@ -93,7 +97,7 @@ class GpuWatch:
         }
 
     def warnings(self) -> list[str]:
-        """What may have shifted the times, one line each."""
+        """Return what may have changed the times, one line each."""
         if not self.looks:
             return [_UNWATCHED]
         lines = []
@@ -101,17 +105,18 @@ class GpuWatch:
         if reasons:
             share = sum(bool(look.throttled) for look in self.looks) / len(self.looks)
             lines.append(
-                f"the GPU was held down by {', '.join(reasons)} in {share:.0%} of the looks; "
-                "let it cool or leave it idle, then profile again with --force"
+                f"{', '.join(reasons)} throttled the GPU's clocks at {share:.0%} of the checks; "
+                "let the GPU cool down or leave it idle, then profile again with --force"
             )
         clocks = [look.sm_mhz for look in self.looks[len(self.looks) // 4 :]]  # past the ramp from idle
-        if min(clocks) < (1 - _MOVED) * max(clocks):
-            lines.append(f"the GPU's clock moved between {min(clocks)} and {max(clocks)} MHz while measuring")
+        if min(clocks) < (1 - _CHANGED) * max(clocks):
+            lines.append(f"the GPU's clock changed between {min(clocks)} and {max(clocks)} MHz while measuring")
         if any(look.others for look in self.looks):
             lines.append("other processes used the GPU while measuring; stop them and profile again with --force")
         return lines
 
     def _read(self) -> GpuLook:
+        """Read the state through NVML."""
         nvml, handle = self._nvml, self._handle
         mask = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
         processes = nvml.nvmlDeviceGetComputeRunningProcesses(handle)

@@ -1,13 +1,13 @@
-"""Measuring through ONNX Runtime: how graphs become its models, and what a table of it is valid for."""
+"""Measures with ONNX Runtime on this machine; makes its models, and the identity that its tables are valid for."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar
 
 from latency_tables import Op, OpGraph
+from profilers._backend import Backend
 from profilers._division import cores_of
 from profilers._energy import RaplCounter
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity
@@ -16,23 +16,24 @@ from profilers._session import PROVIDER, BoundSession, find_provider, installed_
 from profilers._weights import random_weights
 
 PROTOCOL = "onnxruntime-marginal-q10-v4"
+"""How times are taken, with its version: a table is valid for this protocol alone."""
 _SWEEP = 2
-"""Memory read between cold inferences, in sizes of a core's fast cache for each thread."""
+"""Memory that is read before a cold inference: this many times a core's fast cache, for each thread."""
 
 
 def sweep_bytes(fast_cache_bytes: int, threads: int) -> int:
-    """How much to read before an inference so that nothing of the last one is left in the fast caches."""
+    """Return the bytes to read before an inference so that the fast caches hold nothing of the last one."""
     return _SWEEP * fast_cache_bytes * threads
 
 
 def runtime_identity(
     cpu: Mapping[str, object], version: str, *, provider: str, threads: int, batch: int, precision: str
 ) -> dict[str, object]:
-    """What a table is valid for, from the facts of a processor, wherever that is, and from the settings.
+    """Return what a table is valid for: the device's processor and runtime, and the settings.
 
     Args:
-        cpu: as `cpu_identity` gives it on the device.
-        version: of its ONNX Runtime.
+        cpu: what `cpu_identity` returns on the device.
+        version: version of the device's ONNX Runtime.
         provider: full name of the execution provider.
         threads: threads inside an operator.
         batch: images of one inference.
@@ -54,7 +55,15 @@ def runtime_identity(
 
 
 def random_model(graph: OpGraph, seed: int, tied: Collection[Op], *, batch: int, precision: str) -> bytes:
-    """The ONNX file, quantised where asked, of a graph with random weights; nodes of the ops in `tied` share theirs."""
+    """Make the ONNX file of a graph with random weights.
+
+    Args:
+        graph: the graph.
+        seed: seeds the weights.
+        tied: ops whose nodes share their weights.
+        batch: images of one inference.
+        precision: ``"fp32"``, or ``"int8"`` for a statically quantised (QDQ) network.
+    """
     from profilers._onnx import build_onnx
 
     model = build_onnx(graph, random_weights(graph, seed, tied), batch=batch)
@@ -65,8 +74,8 @@ def random_model(graph: OpGraph, seed: int, tied: Collection[Op], *, batch: int,
     return bytes(model.SerializeToString())
 
 
-class OnnxRuntimeBackend:
-    """ONNX Runtime with one execution provider.
+class OnnxRuntimeBackend(Backend):
+    """ONNX Runtime on this machine with one execution provider.
 
     Args:
         threads: threads inside an operator.
@@ -78,8 +87,6 @@ class OnnxRuntimeBackend:
     Raises:
         DeviceUnavailableError: ONNX Runtime is not installed, or its build lacks the provider.
     """
-
-    protocol: ClassVar[str] = PROTOCOL
 
     def __init__(
         self,
@@ -99,7 +106,7 @@ class OnnxRuntimeBackend:
         self._version = version("onnxruntime")
 
     def identity(self) -> dict[str, object]:
-        """Stable facts of processor, runtime and settings."""
+        """Return the stable facts of processor, runtime and settings."""
         return runtime_identity(
             cpu_identity(),
             self._version,
@@ -110,16 +117,16 @@ class OnnxRuntimeBackend:
         )
 
     def environment(self) -> dict[str, object]:
-        """Volatile facts of the machine."""
+        """Return the volatile facts of the machine."""
         return cpu_environment()
 
     def energy_counter(self) -> RaplCounter:
-        """The processor's packages; what another provider's device takes is not known."""
+        """Open the RAPL counter of the processor; for other providers' devices no counter is known."""
         require_counter(self.provider)
         return RaplCounter()
 
     def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
-        """What the arena of the CPU provider holds, by its log; other providers have allocators of their own."""
+        """Measure the CPU provider's arena by its log; None for other providers, whose allocators are unknown."""
         if self.provider != PROVIDER:
             return [None] * len(models)
         from profilers._arena import arena_bytes
@@ -127,10 +134,10 @@ class OnnxRuntimeBackend:
         return arena_bytes(models)
 
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
-        """Differences between the executed nodes and the fused ops, fp32 on the CPU provider only.
+        """Return where the executed nodes differ from the fused ops; for fp32 on the CPU provider only.
 
-        Other providers fuse by rules of their own. int8 graphs hold conversions that belong to no op; a row's price
-        contains those that its block was measured with, so there is nothing to count.
+        Other providers fuse by other rules. int8 graphs hold conversions that belong to no op, and a row's price
+        contains the conversions of its own measurement, so there is nothing to count.
         """
         if self.provider != PROVIDER or self.precision != "fp32":
             return []
@@ -138,16 +145,12 @@ class OnnxRuntimeBackend:
 
         return fusion_notes(networks)
 
-    def warnings(self) -> list[str]:
-        """Nothing is watched beside the calibration op."""
-        return []
-
     def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = (), cold: bool = False) -> BoundSession:
-        """Lower `graph` to ONNX with random weights, quantise it where asked, and open a session on it."""
+        """Convert `graph` to ONNX with random weights, quantise it for int8, and open a session on it."""
         model = random_model(graph, seed, tied, batch=self.batch, precision=self.precision)
         swept = sweep_bytes(self.fast_cache_bytes, self.threads) if cold else 0
         return BoundSession(model, threads=self.threads, seed=seed, provider=self.provider, sweep_bytes=swept)
 
     def load_trained(self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str) -> BoundSession:
-        """Open a session on the exported file: what is measured is what ships."""
+        """Open a session on the exported file, so that what is measured is what is delivered."""
         return BoundSession(path, threads=self.threads, provider=self.provider)

@@ -1,4 +1,4 @@
-"""What a profile measures: probes, pairs of chains, whole networks; and how all of them are loaded."""
+"""The plan of a profile: probes, pairs of chains and whole networks to measure, and how they are loaded."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from profilers._design import Probe, design_probes
 from profilers._division import Cores
 from profilers._errors import UnsupportedGraphError
 from profilers._operators import _make as ops
-from profilers._sampling import CALIBRATION, Runnable, again
+from profilers._timing import REFERENCE_OP, Runnable, second_pass_name
 from profilers._working_set import Sizes
 
 BEYOND_CACHES = 3.0
-"""Networks whose working sets are all larger than so many times the fast caches run from slower memory throughout."""
+"""Where the smallest working set is this many times the fast caches, all networks run from slower memory throughout."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Network:
     """A whole network to measure beside the ops.
 
     Attributes:
-        arch: its text.
-        graph: what is measured.
+        arch: the architecture as text.
+        graph: the graph that is measured.
         split: ``"calibration"``, ``"interval"`` or ``"held-out"``.
     """
 
@@ -43,14 +43,14 @@ class Plan:
     """Everything that is measured.
 
     Attributes:
-        sizes: of elements and batches.
-        probes: for the prices of ops.
-        pairs: for the cost of working sets beyond the caches; none where all networks are.
+        sizes: bytes of elements, and the batch.
+        probes: graphs that the prices of ops are solved from.
+        pairs: chains that measure the cost of working sets beyond the caches; none where all networks are beyond them.
         networks: whole networks by number.
         refused: ops that the runtime cannot execute, with its reason.
-        cores: how threads share the ops, where that is known.
-        cold: whether probes are executed with cold caches: they are smaller than the networks, and would find weights
-            there that networks must fetch.
+        cores: how threads share the ops; None where that is not known.
+        cold: whether probes are executed with cold caches. They are smaller than the networks, and would find weights
+            in the caches that networks must fetch.
     """
 
     sizes: Sizes
@@ -62,35 +62,40 @@ class Plan:
     cold: bool = False
 
     def digest(self) -> str:
-        """Identifies what is measured, so that a journal is never continued with other graphs."""
+        """Return a hash of what is measured, so that a journal is never continued with other graphs."""
         graphs = [[p.name, str(p.graph), sorted(op.key for op in p.tied)] for p in self.probes]
         networks = [[n.arch, n.split] for n in self.networks.values()]
         text = json.dumps([graphs, [p.name for p in self.pairs], networks, self.cold])
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     @property
-    def care(self) -> dict[str, float]:
-        """What is measured with more care than the rest, and what with less, in both passes, as `Sampler` takes it.
+    def noise_weights(self) -> dict[str, float]:
+        """The noise weights of both passes, as `Timer` takes them.
 
-        More: probes that many prices rest on. Less: the many networks that only say how far predictions are off.
+        Above 1 for probes that many prices rest on; below 1 for the many networks that only say how far predictions
+        are off.
         """
-        found = care_for(self.probes)
-        found |= {network_label(i): 0.5 for i, n in self.networks.items() if n.split == "interval"}
-        return found | {again(name): value for name, value in found.items()}
+        weights = noise_weights_of(self.probes)
+        weights |= {network_label(i): 0.5 for i, n in self.networks.items() if n.split == "interval"}
+        return weights | {second_pass_name(name): weight for name, weight in weights.items()}
 
     def with_second_pass(self) -> Plan:
-        """The same with every probe twice, the second time under its name in the second pass."""
-        return replace(self, probes=[*self.probes, *(replace(p, name=again(p.name)) for p in self.probes)])
+        """Return the same plan with every probe twice, the second time under its name in the second pass."""
+        return replace(self, probes=[*self.probes, *(replace(p, name=second_pass_name(p.name)) for p in self.probes)])
 
     def load_probes(self, backend: Backend, number: int) -> dict[str, Runnable]:
-        """Sessions of all probes and pairs by name, in an order of its own for each pass.
+        """Load all probes and pairs, in a random order that differs between the passes.
 
-        With several threads, a session can take a third longer wherever its memory happens to lie, and so do those that
-        were loaded just before and behind it: were these the ops of one shape, networks would be mispriced by it.
+        With several threads, a session can take a third longer, depending on where its memory happens to lie, and so do
+        the sessions that were loaded just before and after it. If these were the ops of one shape, networks would be
+        mispriced.
 
         Args:
-            backend: loads them.
-            number: of the pass.
+            backend: loads the graphs.
+            number: the pass, 1 or 2.
+
+        Returns:
+            The runnables by name.
 
         Raises:
             UnsupportedGraphError: the runtime cannot execute one.
@@ -103,38 +108,41 @@ class Plan:
         return {name: backend.load(graph, tied=tied, cold=self.cold) for name, graph, tied in shuffled}
 
     def load_pass(self, backend: Backend, number: int, probes: Mapping[str, Runnable]) -> dict[str, Runnable]:
-        """Everything that is sampled in pass 1 or 2, under the names of that pass.
+        """Load everything else that a pass samples.
 
         Args:
-            backend: loads networks (with weights that differ between the passes) and the calibration op.
-            number: of the pass.
+            backend: loads networks (with weights that differ between the passes) and the reference op.
+            number: the pass, 1 or 2.
             probes: sessions of probes and pairs, as `load_probes` names them.
+
+        Returns:
+            All runnables of the pass, under its names.
         """
         networks = {network_label(i): backend.load(n.graph, seed=number) for i, n in self.networks.items()}
-        calibration = {CALIBRATION: backend.load(calibration_graph(backend.image_channels))}
-        loaded = {**probes, **networks, **calibration}
-        return loaded if number == 1 else {again(name): runnable for name, runnable in loaded.items()}
+        reference_op = {REFERENCE_OP: backend.load(reference_graph(backend.image_channels))}
+        loaded = {**probes, **networks, **reference_op}
+        return loaded if number == 1 else {second_pass_name(name): runnable for name, runnable in loaded.items()}
 
     @property
     def names(self) -> set[str]:
-        """Of everything that is sampled in both passes."""
-        once = {probe.name for probe in self.probes} | {label for pair in self.pairs for label in pair.labels}
-        once |= {network_label(i) for i in self.networks} | {CALIBRATION}
-        return once | {again(name) for name in once}
+        """The names of everything that is sampled in both passes."""
+        first = {probe.name for probe in self.probes} | {label for pair in self.pairs for label in pair.labels}
+        first |= {network_label(i) for i in self.networks} | {REFERENCE_OP}
+        return first | {second_pass_name(name) for name in first}
 
 
-def care_for(probes: Sequence[Probe]) -> dict[str, float]:
-    """Twice the usual care for probes that many prices rest on, as `Sampler` takes it."""
+def noise_weights_of(probes: Sequence[Probe]) -> dict[str, float]:
+    """Return the noise weight 2 for each probe that many prices rest on, as `Timer` takes it."""
     return {probe.name: 2.0 for probe in probes if probe.shared}
 
 
 def network_label(index: int) -> str:
-    """Name of a network's runnable in the first pass."""
+    """Return the name of a network's runnable in the first pass."""
     return f"network:{index}"
 
 
-def calibration_graph(image_channels: int) -> OpGraph:
-    """The calibration op: a few convolutions that every device runs, timed in every round."""
+def reference_graph(image_channels: int) -> OpGraph:
+    """Build the reference op: a few convolutions that every device can execute."""
     builder = GraphBuilder((image_channels, 16, 16))
     x = builder.add("entry", ops.conv(builder.input_shape, 32, 3, act="relu"), "input")
     for i in range(4):
@@ -145,15 +153,22 @@ def calibration_graph(image_channels: int) -> OpGraph:
 def design_plan(
     backend: Backend, targets: Sequence[Op], networks: Sequence[Network], refused: Mapping[Op, str] | None = None
 ) -> Plan:
-    """What to measure for prices of `targets`, without the ops in `refused`."""
-    lost = refused or {}
+    """Design what to measure for prices of `targets`.
+
+    Args:
+        backend: device and runtime.
+        targets: the ops to price.
+        networks: whole networks.
+        refused: ops that the runtime cannot execute, with its reason: no graph holds them.
+    """
+    unsupported = refused or {}
     sizes = Sizes(backend.element_bytes, backend.batch)
     tie = _fits_caches([network.graph for network in networks], backend, sizes)
-    probes = design_probes(targets, backend.image_channels, tie=tie, avoid=lost, cores=backend.cores)
+    probes = design_probes(targets, backend.image_channels, tie=tie, avoid=unsupported, cores=backend.cores)
     pairs: list[CachePair] = []
     if tie and networks:
         pairs = design_cache_pairs(
-            set(targets) - set(lost),
+            set(targets) - set(unsupported),
             [network.graph for network in networks],
             backend.image_channels,
             fast_cache_bytes=backend.fast_cache_bytes,
@@ -164,23 +179,23 @@ def design_plan(
         sizes=sizes,
         probes=probes,
         pairs=pairs,
-        networks={i: n for i, n in enumerate(networks) if not set(lost) & set(n.graph.op_counts)},
-        refused=lost,
+        networks={i: n for i, n in enumerate(networks) if not set(unsupported) & set(n.graph.op_counts)},
+        refused=unsupported,
         cores=backend.cores,
         cold=measured_cold(backend, tie),
     )
 
 
 def measured_cold(backend: Backend, tied: bool) -> bool:
-    """Whether probes are executed with cold caches: where networks leave the fast caches, and weights are not tied."""
+    """Return whether probes run with cold caches: where networks leave the fast caches and weights are not tied."""
     return backend.fast_cache_bytes > 0 and not tied
 
 
 def load_plan(plan: Plan, backend: Backend, targets: Sequence[Op]) -> tuple[Plan, dict[str, Runnable]]:
-    """Load probes and pairs; where the runtime refuses some op, the plan is made again around it.
+    """Load probes and pairs; where the runtime refuses an op, design the plan again without it.
 
     Returns:
-        The plan that was loaded, and its runnables by name.
+        The plan that was loaded, and the runnables of its first pass by name.
 
     Raises:
         UnsupportedGraphError: a graph cannot be executed although each of its ops can.
@@ -196,7 +211,7 @@ def load_plan(plan: Plan, backend: Backend, targets: Sequence[Op]) -> tuple[Plan
 
 
 def _refused_ops(backend: Backend, targets: Sequence[Op]) -> dict[Op, str]:
-    """Targets that the runtime cannot execute, with its reason; each is tried alone."""
+    """Return the targets that the runtime cannot execute, with its reason; each is tried alone."""
     refused: dict[Op, str] = {}
     for op in targets:
         try:
@@ -207,6 +222,6 @@ def _refused_ops(backend: Backend, targets: Sequence[Op]) -> dict[Op, str]:
 
 
 def _fits_caches(networks: Sequence[OpGraph], backend: Backend, sizes: Sizes) -> bool:
-    """Whether some network is small enough to run from the fast caches, at least in part; so are unknown ones."""
+    """Return whether the smallest network runs from the fast caches, at least in part; True without networks."""
     smallest = min((typical_working_bytes(graph, sizes) for graph in networks), default=0.0)
     return smallest < BEYOND_CACHES * backend.fast_cache_bytes

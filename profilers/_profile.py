@@ -1,8 +1,8 @@
-"""The whole profile: probes and networks in the same interleaved rounds, then a second look at the networks."""
+"""The whole profile: probes and networks are measured in the same interleaved rounds, in two passes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,26 +26,27 @@ from profilers._energy import energy_facts
 from profilers._journal import SampleJournal, sample_into
 from profilers._plan import Network, Plan, design_plan, load_plan, network_label
 from profilers._samples import MANY_DISTURBED, SampleSet, disturbed, drift, split_half_noise
-from profilers._sampling import CALIBRATION, SamplingSettings, again, same_graph
 from profilers._solve import OpPrice, solve_prices, without_slow_sessions
-from profilers._speed import Steady, at_one_speed
+from profilers._speed import AtOneSpeed, at_one_speed
+from profilers._timing import REFERENCE_OP, SamplingSettings, TextProgress, first_pass_name, second_pass_name
 from profilers._working_set import Sizes, op_kernels
 
-Progress = Callable[[str], None]
 COLD_CACHES = "cold_caches"
-"""Where a table's environment says whether prices were measured with cold caches."""
-CALIBRATION_MS = "calibration_op_ms"
-"""Where a table's environment holds the time of the calibration op."""
+"""Key of a table's environment: whether prices were measured with cold caches."""
+REFERENCE_OP_MS = "calibration_op_ms"
+"""Key of a table's environment: time of the reference op. Table files hold it in its earlier spelling."""
+REFERENCE_OP_DRIFT = "calibration_op_drift"
+"""Key of a table's environment: drift of the reference op. Table files hold it in its earlier spelling."""
 DRIFT_ALARM = 0.05
-"""Drift of the calibration op, at one speed of the machine, above which a note warns."""
+"""Drift of the reference op, at one speed of the machine, above which a note warns."""
 SPEED_ALARM = 0.15
-"""Range of the machine's speed above which a note says so."""
+"""Range of the machine's speed above which a note warns."""
 CHECKED_NETWORKS = 3
-"""Networks whose execution is compared with what the table prices."""
+"""Number of networks whose execution is compared with what the table prices."""
 UNSTABLE = 0.10
-"""Relative half-width of a price's interval above which its row is called unstable..."""
+"""A price is unstable where the relative half-width of its interval is above this..."""
 NEGLIGIBLE_MS = 0.002
-"""...unless the half-width itself is below this many milliseconds."""
+"""...and the half-width itself is above this many milliseconds."""
 
 
 def profile_ops(
@@ -56,21 +57,21 @@ def profile_ops(
     *,
     space: Mapping[str, object],
     settings: SamplingSettings | None = None,
-    progress: Progress = lambda text: None,
+    progress: TextProgress = lambda text: None,
 ) -> LatencyTable:
     """Measure prices of `targets` and judge them on whole networks.
 
-    Everything is measured in two passes, each with sessions of its own: where a session's memory happens to lie can
-    cost a cheap op half its price again.
+    Everything is measured in two passes, each with its own sessions: where the memory of a session happens to lie can
+    add half its price to a cheap op.
 
     Args:
         backend: device and runtime.
         targets: the ops to price.
         networks: whole networks; nothing is fitted to the held-out ones.
-        journal: file that raw samples are appended to round by round; an interrupted profile goes on from it.
+        journal: file that raw samples are appended to after each round; an interrupted profile resumes from it.
         space: name and settings of the space, stored in the table.
-        settings: of the sampling.
-        progress: receives lines for people.
+        settings: when sampling stops; None for the defaults.
+        progress: receives progress lines.
 
     Raises:
         ProfilerError: the journal belongs to another profile, or a graph cannot be measured.
@@ -80,17 +81,17 @@ def profile_ops(
     header = {"identity": backend.identity(), "settings": settings.as_dict(), "plan": plan.digest()}
     with SampleJournal(journal, header) as samples_file:
         if samples_file.rounds:
-            progress(f"going on after {samples_file.rounds} rounds in {journal}")
+            progress(f"resuming after {samples_file.rounds} rounds in {journal}")
         progress(f"loading {len(plan.probes) + 2 * len(plan.pairs)} probes and {len(networks)} networks")
         plan, probes = load_plan(plan, backend, targets)
         runnables = plan.load_pass(backend, 1, probes)
-        samples = sample_into(samples_file, runnables, settings, plan.care, "pass 1 of 2", progress)
-        calibration = runnables[CALIBRATION]
+        samples = sample_into(samples_file, runnables, settings, plan.noise_weights, "pass 1 of 2", progress)
+        reference_op = runnables[REFERENCE_OP]
         runnables.clear()
         probes.clear()
         runnables = plan.load_pass(backend, 2, plan.load_probes(backend, 2))
-        samples |= sample_into(samples_file, runnables, settings, plan.care, "pass 2 of 2", progress)
-    energy = energy_facts(backend.energy_counter, calibration)
+        samples |= sample_into(samples_file, runnables, settings, plan.noise_weights, "pass 2 of 2", progress)
+    energy = energy_facts(backend.energy_counter, reference_op)
     return make_table(backend, plan, targets, samples, space=space, settings=settings, energy=energy)
 
 
@@ -104,20 +105,20 @@ def make_table(
     settings: SamplingSettings,
     energy: Mapping[str, object],
 ) -> LatencyTable:
-    """The table that follows from all samples of a plan.
+    """Make the table that follows from all samples of a plan.
 
     Args:
         backend: device and runtime that were measured.
-        plan: what was measured.
+        plan: the plan that was measured.
         targets: the ops to price.
-        samples: of both passes, by the plan's names.
+        samples: samples of both passes, by the plan's names.
         space: name and settings of the space.
-        settings: of the sampling.
-        energy: of the calibration op, for the table's environment.
+        settings: how it was sampled.
+        energy: energy of the reference op, for the table's environment.
     """
     plan = plan.with_second_pass()
-    steady = at_one_speed(samples, same_graph)
-    samples = steady.samples
+    converted = at_one_speed(samples, first_pass_name)
+    samples = converted.samples
     curve = fit_cache_curve(plan.pairs, samples, fast_cache_bytes=backend.fast_cache_bytes, sizes=plan.sizes)
     kept = without_slow_sessions(plan.probes, samples)
     entries = _entries(targets, replace(plan, probes=kept), samples, curve)
@@ -126,7 +127,7 @@ def make_table(
         identity=backend.identity(),
         environment={
             **backend.environment(),
-            **_circumstances(steady),
+            **_circumstances(converted),
             "slow_sessions": len(plan.probes) - len(kept),
             COLD_CACHES: plan.cold,
             **energy,
@@ -135,36 +136,44 @@ def make_table(
         space=space,
         entries=entries,
         networks=measured,
-        notes=(*_notes(steady, entries), *_execution_notes(backend, plan), *backend.warnings()),
+        notes=(*_notes(converted, entries), *_execution_notes(backend, plan), *backend.warnings()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         cache=curve,
     )
 
 
-def _circumstances(steady: Steady) -> dict[str, object]:
-    """What the samples say of the machine while it measured."""
-    whole = [_both_passes(name, steady.samples) for name in steady.samples if same_graph(name) == name]
-    halves = split_half_noise(whole)
-    calibration = _both_passes(CALIBRATION, steady.samples)
+def _circumstances(converted: AtOneSpeed) -> dict[str, object]:
+    """Return what the samples say about the machine while it measured, for the table's environment."""
+    samples = converted.samples
+    halves = split_half_noise(_both_passes(name, samples) for name in samples if first_pass_name(name) == name)
+    reference_op = _both_passes(REFERENCE_OP, samples)
     return {
-        CALIBRATION_MS: calibration.quantile() * 1e3,
-        "calibration_op_drift": drift(calibration),
-        "disturbed_rounds": _disturbed_share(steady),
-        "speed_range": steady.range,
+        REFERENCE_OP_MS: reference_op.quantile() * 1e3,
+        REFERENCE_OP_DRIFT: drift(reference_op),
+        "disturbed_rounds": _disturbed_share(samples),
+        "speed_range": converted.speed_range,
         "split_half_median": halves[0] if halves else None,
         "split_half_p90": halves[1] if halves else None,
     }
 
 
-def _disturbed_share(steady: Steady) -> float:
-    """Share of disturbed rounds, each pass by itself: its sessions are others, and may be slower throughout."""
-    passes = [steady.samples[name] for name in (CALIBRATION, again(CALIBRATION)) if name in steady.samples]
-    return float(np.mean([disturbed(one).mean() for one in passes]))
+def _disturbed_share(samples: Mapping[str, SampleSet]) -> float:
+    """Return the share of disturbed rounds, each pass judged by itself: its sessions may be slower throughout."""
+    passes = [samples[name] for name in (REFERENCE_OP, second_pass_name(REFERENCE_OP)) if name in samples]
+    return float(np.mean([disturbed(reference_op).mean() for reference_op in passes]))
 
 
 def _entries(
     targets: Sequence[Op], plan: Plan, samples: Mapping[str, SampleSet], curve: CacheCurve | None
 ) -> dict[Op, Entry]:
+    """Solve for the rows of the table: the session, the targets, and core crossings.
+
+    Args:
+        targets: the ops to price.
+        plan: the plan that was measured, without slow sessions.
+        samples: samples at one speed of the machine.
+        curve: cost of working sets; None where there is none.
+    """
     prices = solve_prices(plan.probes, samples, extra_ms=probe_extra_ms(plan.probes, curve, plan.sizes))
     by_op: dict[Op, Probe] = {}
     for probe in plan.probes:
@@ -186,15 +195,16 @@ def _entries(
 
 
 def _both_passes(name: str, samples: Mapping[str, SampleSet]) -> SampleSet:
-    """All samples of a probe."""
-    name = same_graph(name)
-    first, second = samples[name], samples[again(name)]
+    """Join the samples that a runnable has in both passes."""
+    name = first_pass_name(name)
+    first, second = samples[name], samples[second_pass_name(name)]
     return SampleSet(
         first.repeats, [*first.seconds, *second.seconds], second.stop, moments=[*first.moments, *second.moments]
     )
 
 
 def _with_facts(entry: Entry, sizes: Sizes, cores: Cores | None) -> Entry:
+    """Add to a row the sizes of its op and whether one core executes it alone."""
     op = entry.op
     return replace(
         entry,
@@ -206,12 +216,13 @@ def _with_facts(entry: Entry, sizes: Sizes, cores: Cores | None) -> Entry:
 
 
 def _entry(op: Op, price: OpPrice, samples: SampleSet) -> Entry:
+    """Make the row of a price; it is unstable where its interval is wide or the price is not positive."""
     half = (price.high - price.low) / 2
     reason = ""
     if half > UNSTABLE * abs(price.q10) and half > NEGLIGIBLE_MS:
         reason = f"90 % interval {price.low:.4f}-{price.high:.4f} ms; profile again on a quieter machine with --force"
     elif price.q10 <= 0:
-        reason = f"solved as {price.q10:.4f} ms: too cheap to be told apart from nothing, priced at 0"
+        reason = f"solved as {price.q10:.4f} ms: too cheap to measure, priced at 0"
     return Entry(
         op=op,
         status="unstable" if reason else "ok",
@@ -239,38 +250,39 @@ def _measurements(
             split=network.split,
             unfitted_ms=prices.unfitted_graph_ms(network.graph),
             measured_ms=samples[network_label(i)].quantile() * 1e3,
-            repeat_ms=samples[again(network_label(i))].quantile() * 1e3,
+            repeat_ms=samples[second_pass_name(network_label(i))].quantile() * 1e3,
         )
         for i, network in networks.items()
     )
 
 
 def _execution_notes(backend: Backend, plan: Plan) -> list[str]:
-    """What the backend says of the networks with the most different ops."""
+    """Return the backend's execution notes on the networks with the most different ops."""
     ranked = sorted(plan.networks.values(), key=lambda network: -len(network.graph.op_counts))
     return backend.execution_notes({network.arch: network.graph for network in ranked[:CHECKED_NETWORKS]})
 
 
-def _notes(steady: Steady, entries: Mapping[Op, Entry]) -> list[str]:
+def _notes(converted: AtOneSpeed, entries: Mapping[Op, Entry]) -> list[str]:
+    """Return warnings about the machine and the rows, one line each."""
     notes = []
-    if steady.range > SPEED_ALARM:
+    if converted.speed_range > SPEED_ALARM:
         notes.append(
-            f"the machine's speed moved by {steady.range:.0%} while measuring; prices are those of its faster moments, "
-            "so networks will take longer in the slower ones"
+            f"the machine's speed changed by {converted.speed_range:.0%} while measuring; prices hold for its faster "
+            "moments, so networks will take longer in slower ones"
         )
-    share = _disturbed_share(steady)
+    share = _disturbed_share(converted.samples)
     if share > MANY_DISTURBED:
-        notes.append(f"something else used this machine in {share:.0%} of the rounds, repeated ones included")
-    moved = drift(_both_passes(CALIBRATION, steady.samples))
-    if moved > DRIFT_ALARM:
+        notes.append(f"other work used this machine in {share:.0%} of the rounds, added rounds included")
+    drifted = drift(_both_passes(REFERENCE_OP, converted.samples))
+    if drifted > DRIFT_ALARM:
         notes.append(
-            f"the calibration op drifted by {moved:.0%} against everything else: something else used this machine; "
-            "close it and run the same `hwnas profile` with --force"
+            f"the reference op drifted by {drifted:.0%} against everything else, because other work used this machine; "
+            "stop that work and run the same `hwnas profile` with --force"
         )
-    shaky = sum(entry.status == "unstable" for entry in entries.values())
-    if shaky:
-        notes.append(f"{shaky} of {len(entries)} prices are noisy (see their rows)")
-    lost = sum(not entry.priced for entry in entries.values())
-    if lost:
-        notes.append(f"{lost} of {len(entries)} ops cannot be executed here (see their rows)")
+    unstable = sum(entry.status == "unstable" for entry in entries.values())
+    if unstable:
+        notes.append(f"{unstable} of {len(entries)} prices are noisy (see their rows)")
+    refused = sum(not entry.priced for entry in entries.values())
+    if refused:
+        notes.append(f"{refused} of {len(entries)} ops cannot be executed here (see their rows)")
     return notes

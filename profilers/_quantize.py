@@ -1,7 +1,7 @@
-"""Static int8 quantisation of ONNX models (QDQ form), by ONNX Runtime's own quantiser.
+"""Static int8 quantisation of ONNX models (QDQ form) with ONNX Runtime's own quantiser.
 
-Profiled blocks and shipped networks go through the same function, so what is measured is built as what ships.
-onnx and onnxruntime are imported when needed.
+Profiled blocks and delivered networks go through the same function, so what is measured is built like what is
+delivered. onnx and onnxruntime are imported when needed.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 Range = tuple[float, float]
 ASSUMED_RANGE: Range = (-3.0, 3.0)
-"""Range of every tensor where only time matters: int8 kernels take as long whatever the scales are."""
+"""Range of every tensor where only time matters: the time of int8 kernels does not depend on the scales."""
 
 
 def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = None) -> onnx.ModelProto:
-    """A copy of a float model with int8 weights (per channel) and uint8 activations between Q and DQ nodes.
+    """Make a copy of a float model with int8 weights (per channel) and uint8 activations between Q and DQ nodes.
 
     Args:
-        model: as `build_onnx` gives it.
+        model: a model from `build_onnx`.
         ranges: smallest and largest value of each tensor (`tensor_ranges`); None assumes `ASSUMED_RANGE` for all.
 
     Raises:
-        OperatorError: ranges are given, but not of every tensor.
+        OperatorError: the range of a tensor is missing.
     """
     import onnx
 
     from profilers._session import runtime
 
-    runtime()  # before its parts
+    runtime()  # its telemetry is off before its parts are imported
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     inferred = onnx.shape_inference.infer_shapes(model)
-    found = {
+    data = {
         name: TensorData(
             lowest=np.array(low, dtype=np.float32),
             highest=np.array(high, dtype=np.float32),
@@ -60,7 +60,7 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
         reduce_range=False,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
-        tensors_range=TensorsData(CalibrationMethod.MinMax, found),
+        tensors_range=TensorsData(CalibrationMethod.MinMax, data),
         nodes_to_quantize=[],
         nodes_to_exclude=[],
         op_types_to_quantize=sorted({*QDQRegistry, *QLinearOpsRegistry} - {"BatchNormalization"}),
@@ -141,16 +141,21 @@ def _of_one_sample(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _known_range(ranges: Mapping[str, Range], name: str) -> Range:
+    """Return the range of a tensor.
+
+    Raises:
+        OperatorError: there is none.
+    """
     if name not in ranges:
-        raise OperatorError(f"int8: the tensor {name} was not calibrated; give ranges of this very model")
+        raise OperatorError(f"int8: the tensor {name} has no range; give the `tensor_ranges` of this model")
     return ranges[name]
 
 
 def _sort_nodes(graph: onnx.GraphProto) -> None:
-    """Put nodes after what they read, and leave them in their order otherwise.
+    """Put nodes after those whose outputs they read, and keep their order otherwise.
 
-    The quantiser appends its nodes at the end. ONNX Runtime sorts them when it loads the file; the standard wants them
-    sorted in it.
+    The quantiser appends its nodes at the end. ONNX Runtime sorts nodes when it loads a file, but the ONNX standard
+    requires that they are sorted in the file.
     """
     maker = {name: number for number, node in enumerate(graph.node) for name in node.output}
     readers: dict[int, list[int]] = {}
@@ -175,4 +180,5 @@ def _sort_nodes(graph: onnx.GraphProto) -> None:
 
 
 def _tensor_names(model: Any) -> list[str]:
+    """Return the names of all tensors with a known shape: inputs, intermediate tensors, outputs."""
     return [info.name for part in (model.graph.input, model.graph.value_info, model.graph.output) for info in part]

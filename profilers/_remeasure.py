@@ -1,4 +1,4 @@
-"""A few ops and networks measured again, by the probes that priced them."""
+"""Measures a few ops and networks of a table again, by the probes that priced them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from latency_tables import CacheCurve, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import probe_extra_ms
 from profilers._design import Probe, design_probes, probe_name
-from profilers._plan import calibration_graph, care_for, measured_cold
-from profilers._sampling import CALIBRATION, Runnable, Sampler, SamplingSettings
+from profilers._plan import measured_cold, noise_weights_of, reference_graph
 from profilers._solve import solve_prices, without_slow_sessions
 from profilers._speed import at_one_speed
+from profilers._timing import REFERENCE_OP, Runnable, SamplingSettings, Timer
 from profilers._working_set import Sizes
 
 
 @dataclass(frozen=True)
 class Remeasured:
-    """What was measured again, in milliseconds.
+    """Times that were measured again, in milliseconds.
 
     Attributes:
-        calibration_ms: of the calibration op.
-        prices: of the ops.
-        half_widths: half of each price's 90 % interval.
-        graph_noise: one percent of the time of the shortest graph that an op's price was solved from.
-        networks: of the networks, in their order.
+        reference_op_ms: time of the reference op.
+        prices: price of each op.
+        half_widths: half the width of each price's 90 % interval.
+        graph_noise: one percent of the time of the shortest graph that the op's price was solved from.
+        networks: time of each network, in their order.
     """
 
-    calibration_ms: float
+    reference_op_ms: float
     prices: dict[Op, float]
     half_widths: dict[Op, float]
     graph_noise: dict[Op, float]
@@ -50,13 +50,13 @@ def remeasure(
 
     Args:
         backend: device and runtime.
-        targets: all ops of the table: they decide what stands around a measured one.
+        targets: all ops of the table: they decide which ops stand around a measured one.
         chosen: the ops to measure.
-        networks: whole networks.
+        networks: whole networks to measure.
         curve: the table's cost of working sets; None where it has none.
-        settings: of the sampling.
-        cold: whether the table's prices were measured with cold caches; None where it does not say.
-        refused: ops of the table that the runtime cannot execute: nothing measured may hold them.
+        settings: when sampling stops.
+        cold: whether the table's prices were measured with cold caches; None where the table does not say.
+        refused: ops of the table that the runtime cannot execute: no measured graph holds them.
 
     Raises:
         UnsupportedGraphError: the runtime cannot execute a graph.
@@ -68,13 +68,13 @@ def remeasure(
     probes = _needed(designed, chosen)
     runnables: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied, cold=cold) for p in probes}
     runnables |= {f"network:{i}": backend.load(graph, seed=1) for i, graph in enumerate(networks)}
-    runnables[CALIBRATION] = backend.load(calibration_graph(backend.image_channels))
-    samples = at_one_speed(Sampler(runnables, settings, care=care_for(probes)).run()).samples
+    runnables[REFERENCE_OP] = backend.load(reference_graph(backend.image_channels))
+    samples = at_one_speed(Timer(runnables, settings, noise_weights=noise_weights_of(probes)).run()).samples
     probes = without_slow_sessions(probes, samples)
     sizes = Sizes(backend.element_bytes, backend.batch)
     prices = solve_prices(probes, samples, extra_ms=probe_extra_ms(probes, curve, sizes))
     return Remeasured(
-        calibration_ms=samples[CALIBRATION].quantile() * 1e3,
+        reference_op_ms=samples[REFERENCE_OP].quantile() * 1e3,
         prices={op: prices[op].q10 for op in chosen},
         half_widths={op: (prices[op].high - prices[op].low) / 2 for op in chosen},
         graph_noise={
@@ -86,7 +86,7 @@ def remeasure(
 
 
 def _needed(probes: Sequence[Probe], chosen: Sequence[Op]) -> list[Probe]:
-    """The probes of the chosen ops, and those that every unknown in them follows from."""
+    """Return the probes of the chosen ops, and those that the other unknowns in them are solved from."""
     own = [probe for probe in probes if probe.name in {probe_name(op) for op in chosen}]
     unknown = {op for probe in own for op in probe.counts} - set(chosen)
     unknown |= {op for op in chosen if probe_name(op) not in {probe.name for probe in own}}  # of shared probes alone

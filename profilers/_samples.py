@@ -1,4 +1,4 @@
-"""Samples of one runnable, and what they say: its q10, how sure that is, how much it moved.
+"""Samples of one runnable, and what they say: q10, its uncertainty, its drift.
 
 Keeps to Python 3.9 and numpy.
 """
@@ -17,11 +17,11 @@ FloatArray = npt.NDArray[np.float64]
 StopReason = Literal["converged", "settled", "cap"]
 STOP_REASONS: tuple[StopReason, ...] = get_args(StopReason)
 QUANTILE = 0.1
-"""The quantile of the samples that stands for a runnable: q10."""
+"""The quantile of the samples that is taken as a runnable's time: q10."""
 DISTURBED = 1.25
-"""How many times its q10 a sample of the calibration runnable takes where something else used the machine."""
+"""A round in which the reference op takes more than this many times its q10 is disturbed by other work."""
 MANY_DISTURBED = 0.25
-"""Share of disturbed rounds from which on as many are measured again: q10 bears fewer."""
+"""Share of disturbed rounds from which on as many rounds are added: q10 tolerates fewer."""
 
 
 @dataclass
@@ -29,10 +29,10 @@ class SampleSet:
     """All samples of one runnable.
 
     Attributes:
-        seconds: one mean time of a single execution for each round it took part in.
+        seconds: mean time of one execution, for each round that the runnable took part in.
         repeats: executions in one sample.
         stop: why its sampling ended; None while it goes on.
-        widths: relative half-widths of q10 at the looks so far.
+        widths: relative half-widths of q10 at the noise checks so far.
         moments: when each sample was taken: its number among all samples, rising with time.
     """
 
@@ -43,61 +43,64 @@ class SampleSet:
     moments: list[int] = field(default_factory=list)
 
     def add(self, seconds: float, moment: int) -> None:
-        """Take one more sample in."""
+        """Append a sample."""
         self.seconds.append(seconds)
         self.moments.append(moment)
 
     def until(self, rounds: int) -> SampleSet:
-        """The samples of the first rounds alone."""
+        """Return the samples of the first `rounds` rounds."""
         return SampleSet(self.repeats, self.seconds[:rounds], moments=self.moments[:rounds])
 
     def quantile(self, q: float = QUANTILE) -> float:
-        """The q-quantile in seconds."""
+        """Return the q-quantile in seconds."""
         return float(np.quantile(self.seconds, q))
 
 
 def bootstrap_quantiles(
     seconds: Sequence[float], rng: np.random.Generator, *, draws: int = 200, q: float = QUANTILE
 ) -> FloatArray:
-    """Quantiles of `draws` resamples with replacement: their spread is the uncertainty of q10.
+    """Compute quantiles of resamples with replacement; their spread is the uncertainty of the quantile.
 
     Args:
-        seconds: the samples, ``(n,)``.
+        seconds: the samples ``(n,)``.
         rng: source of the resamples.
         draws: number of resamples.
         q: the quantile.
 
     Returns:
-        ``(draws,)`` in seconds.
+        One quantile a resample ``(draws,)``, in seconds.
     """
     values = np.sort(np.asarray(seconds, dtype=np.float64))
-    picks = np.sort(rng.integers(0, len(values), size=(draws, len(values))), axis=1)
+    # A resample of sorted values is a sorted draw of their ranks: ranks (draws, n).
+    ranks = np.sort(rng.integers(0, len(values), size=(draws, len(values))), axis=1)
+    # Linear interpolation between the two order statistics around position q (n - 1), as `np.quantile` does.
     position = q * (len(values) - 1)
     low, weight = math.floor(position), position - math.floor(position)
     high = min(low + 1, len(values) - 1)
-    return np.asarray((1 - weight) * values[picks[:, low]] + weight * values[picks[:, high]])
+    return np.asarray((1 - weight) * values[ranks[:, low]] + weight * values[ranks[:, high]])
 
 
 def relative_half_width(seconds: Sequence[float], rng: np.random.Generator) -> float:
-    """Half of the 90 % bootstrap interval of q10, relative to q10."""
+    """Return half the width of the 90 % bootstrap interval of q10, relative to q10."""
     draws = bootstrap_quantiles(seconds, rng)
     low, high = np.quantile(draws, (0.05, 0.95))
     return float((high - low) / 2 / np.quantile(seconds, QUANTILE))
 
 
 def disturbed(samples: SampleSet) -> npt.NDArray[np.bool_]:
-    """Which samples ``(n,)`` took far longer than q10: something else used the machine then."""
+    """Return which samples ``(n,)`` took far longer than q10, because something else used the machine."""
     seconds = np.asarray(samples.seconds, dtype=np.float64)
     return np.asarray(seconds > DISTURBED * np.quantile(seconds, QUANTILE)) if len(seconds) else np.zeros(0, np.bool_)
 
 
 def drift(samples: SampleSet, parts: int = 4) -> float:
-    """How far the calibration runnable's q10 moved over the sampling: largest over smallest quarter, minus one.
+    """Return how far the reference op's q10 moved: q10 of its slowest quarter of rounds over the fastest, minus one.
 
-    Where at least half of the samples are undisturbed, it is theirs: disturbed rounds have been measured again.
+    Disturbed samples are left out where they are at most half of all: as many rounds were added for them.
     """
-    bad = disturbed(samples)
-    seconds = np.array(samples.seconds)[~bad] if 2 * bad.sum() <= len(bad) else np.array(samples.seconds)
+    is_disturbed, seconds = disturbed(samples), np.array(samples.seconds)
+    if 2 * is_disturbed.sum() <= len(is_disturbed):
+        seconds = seconds[~is_disturbed]
     if len(seconds) < 2 * parts:
         return 0.0
     quarters = [float(np.quantile(part, QUANTILE)) for part in np.array_split(seconds, parts)]
@@ -105,16 +108,16 @@ def drift(samples: SampleSet, parts: int = 4) -> float:
 
 
 def split_half_noise(samples: Iterable[SampleSet]) -> tuple[float, float] | None:
-    """How well one profile repeats itself: q10 of every other sample against q10 of those in between.
+    """Compare q10 of the even samples of a profile with q10 of the odd ones.
 
     Returns:
-        Median and 90th percentile of the relative differences over all runnables with eight rounds or more; None
-        where there are none.
+        Median and 90th percentile of the relative differences over all runnables with at least eight samples; None
+        where there is no such runnable.
     """
     differences = []
-    for one in samples:
-        if len(one.seconds) >= 8:
-            even, odd = (float(np.quantile(one.seconds[start::2], QUANTILE)) for start in (0, 1))
+    for sample_set in samples:
+        if len(sample_set.seconds) >= 8:
+            even, odd = (float(np.quantile(sample_set.seconds[start::2], QUANTILE)) for start in (0, 1))
             differences.append(abs(even - odd) / ((even + odd) / 2))
     if not differences:
         return None

@@ -1,6 +1,6 @@
-"""One session of ONNX Runtime: explicit threads, bound inputs and outputs. It needs no graphs, and so runs anywhere.
+"""One session of ONNX Runtime: explicit threads, bound inputs and outputs.
 
-This module also runs on devices that are measured from elsewhere: it keeps to Python 3.9 and numpy.
+This module also runs on remote devices: it keeps to Python 3.9 and numpy, and needs no op graphs.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from typing import Any
 
 import numpy as np
 
-from profilers._cores import release_cores
 from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
+from profilers.cores import release_cores
 
 PROVIDER = "CPUExecutionProvider"
 _POOL: list[int] = []
-"""Size of the process-wide thread pool, once it is made."""
+"""Size of the thread pool of this process, once there is one."""
 _SWEEP_MODEL = bytes.fromhex(
     "08083a550a1e0a017812017922095265647563654d61782a0b0a04617865734001a00107120673747265616d"
     "5a150a017812100a0e0801120a0a0312016e0a0312016b62140a0179120f0a0d080112090a0312016e0a02080142040a001011"
 )
-"""An ONNX file (opset 17): the largest number of each row of a matrix. Devices need no package to build it with."""
+"""An ONNX file (opset 17) that computes the maximum of each row of a matrix. Devices need no package to build it."""
 _SWEEP_ROW = 1024
 
 
 def runtime() -> Any:
-    """ONNX Runtime, with its telemetry off: nothing about models and machines goes to its makers.
+    """Import ONNX Runtime with its telemetry off, so that nothing about models and machines is sent anywhere.
 
-    Every use of ONNX Runtime goes through here. The variable counts when the library is loaded, the function from then
-    on; old versions know neither.
+    Every use of ONNX Runtime goes through this function. The environment variable is read when the library is loaded;
+    the function takes effect after that. Old versions have neither.
 
     Raises:
-        ModuleNotFoundError: it is not installed.
+        ModuleNotFoundError: ONNX Runtime is not installed.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
@@ -57,15 +57,15 @@ def make_session(
     spinning: bool = True,
     optimised: Path | None = None,
 ) -> Any:
-    """An `onnxruntime.InferenceSession` as this project measures and checks it.
+    """Make an `onnxruntime.InferenceSession` as this project measures and checks networks.
 
     Args:
         model: serialised model, or a path.
         threads: threads inside an operator; ONNX Runtime's own default ignores container limits.
-        provider: execution provider; a node that it cannot run is an error, never silently left to the CPU.
-        measuring: whether times will be taken; several threads then come from one pool for the whole process.
-        spinning: whether threads of the session's own go on spinning for a while after an inference.
-        optimised: file to write the graph to that is executed; None to write none.
+        provider: execution provider; a node that it cannot execute is an error, never silently left to the CPU.
+        measuring: whether it will be timed; several threads then come from one pool of the process.
+        spinning: whether the session's own threads spin for a while after an inference.
+        optimised: file to write the optimised graph to; None for none.
 
     Raises:
         DeviceUnavailableError: this process already measures with another number of threads.
@@ -85,10 +85,10 @@ def make_session(
 
 
 def _set_threads(options: Any, threads: int, measuring: bool, spinning: bool) -> None:
-    """Give a session its threads: its own, or the process-wide pool once there is one.
+    """Give a session its own threads, or the pool of the process once there is one.
 
-    With a pool for each session, the threads of the session that ran last still spin, waiting for work, while the next
-    one is measured, and take its cores. The pool can be made once in a process, and then serves all its sessions.
+    If each session had a pool, the threads of the session that ran last would still spin while the next one is
+    measured, and take its cores. The pool can be made once in a process, and then serves all sessions.
 
     Raises:
         DeviceUnavailableError: this process already measures with another number of threads.
@@ -97,7 +97,7 @@ def _set_threads(options: Any, threads: int, measuring: bool, spinning: bool) ->
         _make_pool(threads)
     if measuring and _POOL and threads not in _POOL:
         raise DeviceUnavailableError(
-            f"this process measures with {_POOL[0]} threads already; measure with {threads} in another process"
+            f"this process already measures with {_POOL[0]} threads; use another process to measure with {threads}"
         )
     if _POOL:
         options.use_per_session_threads = False
@@ -108,26 +108,32 @@ def _set_threads(options: Any, threads: int, measuring: bool, spinning: bool) ->
 
 
 def _make_pool(threads: int) -> None:
+    """Make the thread pool of the process, where this ONNX Runtime has one."""
     onnxruntime = runtime()
     if not hasattr(onnxruntime, "set_global_thread_pool_sizes"):
-        return  # an old version: each session has its own
+        return  # an old version: each session has its own threads
     try:
         onnxruntime.set_global_thread_pool_sizes(threads, 1)
-    except Exception:  # made by somebody else; ONNX Runtime's exceptions have no common base of their own
+    except Exception:  # other code has made it; ONNX Runtime's exceptions have no common base class
         return
     _POOL.append(threads)
 
 
+def _unsupported(error: Exception) -> UnsupportedGraphError:
+    """Return the error for a model that ONNX Runtime refused, with the first line of its reason."""
+    return UnsupportedGraphError(f"ONNX Runtime cannot execute the graph: {str(error).splitlines()[0]}")
+
+
 class BoundSession:
-    """A session with its inputs and outputs bound to memory allocated once; it is a `Runnable`.
+    """A session whose inputs and outputs are bound to memory that is allocated once; it is a `Runnable`.
 
     Args:
         model: serialised model, or a path.
         threads: threads inside an operator.
-        seed: of the inputs, drawn from N(0, 1): zeros and denormals would distort times.
+        seed: seeds the inputs, drawn from N(0, 1): zeros and denormals would distort times.
         provider: execution provider.
-        sweep_bytes: how much other memory is read, untimed, before each inference: what the last one left in the
-            caches is gone then. 0 for inferences back to back.
+        sweep_bytes: bytes of other memory that are read, untimed, before each inference, which removes what the last
+            one left in the caches. 0 for inferences back to back.
 
     Raises:
         UnsupportedGraphError: ONNX Runtime cannot execute the model.
@@ -142,8 +148,10 @@ class BoundSession:
             self._session = make_session(model, threads=threads, provider=provider, measuring=True)
         except DeviceUnavailableError:
             raise
-        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-            raise UnsupportedGraphError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}") from None
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            raise UnsupportedGraphError(
+                f"ONNX Runtime cannot execute the graph: {str(error).splitlines()[0]}"
+            ) from None
         self._binding = self._session.io_binding()
         rng = np.random.default_rng(seed)
         self._kept: list[Any] = []
@@ -157,7 +165,7 @@ class BoundSession:
             self._binding.bind_ortvalue_output(tensor.name, self._kept[-1])
 
     def run(self, repeats: int) -> float:
-        """Infer `repeats` times; returns seconds in total."""
+        """Infer `repeats` times; return the seconds of all together."""
         run, binding = self._session.run_with_iobinding, self._binding
         if self._sweep is not None:
             return self._run_cold(repeats, self._sweep)
@@ -167,6 +175,7 @@ class BoundSession:
         return time.perf_counter() - start
 
     def _run_cold(self, repeats: int, sweep: CacheSweep) -> float:
+        """Infer `repeats` times, each after a sweep; return the seconds without the sweeps."""
         run, binding, seconds = self._session.run_with_iobinding, self._binding, 0.0
         for _ in range(repeats):
             sweep()
@@ -177,13 +186,13 @@ class BoundSession:
 
 
 class CacheSweep:
-    """Reads memory until the caches hold nothing else, on as many threads as are measured: each has caches of its own.
+    """Reads memory until the caches hold nothing else, on as many threads as are measured: each has its own caches.
 
-    They are the same threads wherever the process has one pool. An ONNX Runtime that knows no such pool gives the sweep
-    threads of its own, which must not spin on while the next inference is timed.
+    Where the process has a thread pool, these are the same threads. An ONNX Runtime without such a pool gives the sweep
+    its own threads, which must not spin while the next inference is timed.
 
     Args:
-        threads: of the sessions that are measured.
+        threads: threads of the sessions that are measured.
         size: bytes to read, divided among the threads.
     """
 
@@ -202,11 +211,11 @@ class CacheSweep:
 
 
 _cache_sweep = lru_cache(maxsize=8)(CacheSweep)
-"""One for all sessions that need the same."""
+"""Makes a `CacheSweep`; sessions with the same arguments share one."""
 
 
 def optimised_model(model: bytes | str) -> bytes:
-    """The ONNX file of what the CPU provider executes after its optimisations.
+    """Return the ONNX file of the graph that the CPU provider executes after its optimisations.
 
     Args:
         model: serialised model, or a path.
@@ -218,16 +227,18 @@ def optimised_model(model: bytes | str) -> bytes:
         path = Path(folder) / "optimised.onnx"
         try:
             make_session(model, threads=1, optimised=path)
-        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-            raise UnsupportedGraphError(f"ONNX Runtime refuses the graph: {str(error).splitlines()[0]}") from None
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            raise UnsupportedGraphError(
+                f"ONNX Runtime cannot execute the graph: {str(error).splitlines()[0]}"
+            ) from None
         return path.read_bytes()
 
 
 def installed_providers() -> list[str]:
-    """Full names of the execution providers that the installed ONNX Runtime has.
+    """Return the full names of the installed ONNX Runtime's execution providers.
 
     Raises:
-        DeviceUnavailableError: it is not installed.
+        DeviceUnavailableError: ONNX Runtime is not installed.
     """
     try:
         onnxruntime = runtime()
@@ -239,29 +250,30 @@ def installed_providers() -> list[str]:
 
 
 def find_provider(name: str, known: Sequence[str]) -> str:
-    """The full name of an execution provider.
+    """Return the full name of an execution provider.
 
     Args:
         name: its name, with or without ``ExecutionProvider``, in any case.
-        known: full names of those that the device's ONNX Runtime has.
+        known: full names of the providers of the device's ONNX Runtime.
 
     Raises:
-        DeviceUnavailableError: it has no such provider.
+        DeviceUnavailableError: there is no such provider.
     """
     for full in known:
         if name.lower() in (full.lower(), full.removesuffix("ExecutionProvider").lower()):
             return full
     names = ", ".join(full.removesuffix("ExecutionProvider").lower() for full in known)
     raise DeviceUnavailableError(
-        f"the installed ONNX Runtime has no execution provider {name!r}; it has {names}: install a build that has it"
+        f"the installed ONNX Runtime has no execution provider {name!r}; it has {names}. Choose one of them or install "
+        "another build"
     )
 
 
 def require_counter(provider: str) -> None:
-    """Refuse providers whose device has no energy counter that is known.
+    """Refuse providers other than the CPU provider: no energy counter of their devices is known.
 
     Raises:
-        EnergyUnavailableError: it is not the CPU provider.
+        EnergyUnavailableError: the provider is not the CPU provider.
     """
     if provider != PROVIDER:
         raise EnergyUnavailableError(f"energy is unavailable: no counter is known for {provider}")

@@ -1,4 +1,4 @@
-"""What one inference touches: weights, the runtime's own data of each kernel, live activations."""
+"""The working set of one inference: weights, the runtime's own data of each kernel, live activations."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from profilers._operators import parts_of, primitive_of, remembered
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the numbers are and how many samples are computed at once.
+    """The size of a number, and how many images are computed at once.
 
     Attributes:
         element_bytes: bytes of one weight or activation.
-        batch: samples of one inference.
+        batch: images of one inference.
     """
 
     element_bytes: int = 4
     batch: int = 1
 
     def weight_bytes(self, op: Op) -> int:
-        """Bytes of all weights of an op, as trained."""
+        """Return the bytes of all trained weights of an op."""
         return self.element_bytes * op_weights(op)
 
     def activation_bytes(self, op: Op) -> int:
-        """Largest sum of live activations inside an op, inputs and result included."""
+        """Return the largest sum of live activations inside an op, inputs and result included."""
         return self.element_bytes * self.batch * _op_activations(op)
 
     def working_bytes(self, graph: OpGraph, kernel_bytes: float, tied: Collection[Op] = ()) -> float:
-        """What one inference of a graph touches.
+        """Return the bytes that one inference of a graph touches.
 
         Args:
             graph: the network.
-            kernel_bytes: the runtime's own data of one kernel.
+            kernel_bytes: bytes of the runtime's own data of one kernel.
             tied: ops whose nodes share their weights.
         """
         counts = graph.op_counts
@@ -47,17 +47,18 @@ class Sizes:
 
 @remembered
 def op_weights(op: Op) -> int:
-    """Number of trainable weights of an op."""
+    """Count the trainable weights of an op."""
     return sum(p.size for part in parts_of(op) for p in primitive_of(part).parameters(part).values() if p.trainable)
 
 
 def op_kernels(op: Op) -> int:
-    """Kernels that a runtime executes for an op: its primitive parts."""
+    """Count the kernels that a runtime executes for an op: its primitive parts."""
     return len(parts_of(op))
 
 
 @remembered
 def _op_activations(op: Op) -> int:
+    """Count the numbers in the largest sum of live activations inside an op."""
     if len(op.inputs) == 1:
         return peak_memory_bytes(OpGraph.single(op)) // BYTES["float32"]
     return sum(math.prod(shape) for shape in (*op.inputs, op.output))

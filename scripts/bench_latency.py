@@ -38,9 +38,17 @@ from hwnas._tables._fit_networks import describe
 from hwnas._tables._validate import backend_of, space_of
 from hwnas.spaces import Space
 from latency_tables import OVERHEADS, LatencyTable, Op, OpGraph, agreement, load_table, noise_floor, write_atomic
-from profilers import Backend, Sampler, SamplingSettings, at_one_speed, graph_macs, ops
-from profilers._plan import network_label
-from profilers._sampling import again, same_graph
+from profilers import (
+    Backend,
+    SamplingSettings,
+    Timer,
+    at_one_speed,
+    first_pass_name,
+    graph_macs,
+    network_label,
+    ops,
+    second_pass_name,
+)
 
 SETTINGS = SamplingSettings(min_rounds=20, max_rounds=40)
 
@@ -124,12 +132,12 @@ def measure(
     runnables = {op.key: backend.load(OpGraph.single(op)) for op in measured}
     runnables["empty"] = backend.load(OpGraph.single(ops.activation((8, 1, 1), "relu")))
     names = [network_label(i) for i in range(len(networks))]
-    for number, named in ((1, str), (2, again)):
+    for number, named in ((1, str), (2, second_pass_name)):
         runnables |= {named(n): backend.load(graph, seed=number) for n, graph in zip(names, networks, strict=True)}
     progress(f"measuring {len(runnables)} graphs")
-    samples = at_one_speed(Sampler(runnables, SETTINGS).run(), same_graph).samples
+    samples = at_one_speed(Timer(runnables, SETTINGS).run(), first_pass_name).samples
     ms = {name: one.quantile() * 1e3 for name, one in samples.items()}
-    first, second = (np.array([ms[named(name)] for name in names]) for named in (str, again))
+    first, second = (np.array([ms[named(name)] for name in names]) for named in (str, second_pass_name))
     return {op: ms[op.key] for op in measured}, ms["empty"], first, second
 
 

@@ -42,8 +42,8 @@ from latency_tables import LatencyTable, OpGraph, load_table, rank_correlations,
 from profilers import (  # noqa: E402
     OnnxRuntimeBackend,
     Runnable,
-    Sampler,
     SamplingSettings,
+    Timer,
     cpu_identity,
     graph_macs,
     graph_params,
@@ -186,7 +186,7 @@ def matched_widths(limits_ms: list[float]) -> list[dict[str, float]]:
             loaded[str(width)].run(2)
             if min(loaded[str(width)].run(1) for _ in range(5)) * 1e3 > 1.5 * max(limits_ms):
                 break
-        samples = Sampler(loaded, quick).run()
+        samples = Timer(loaded, quick).run()
         times |= {(family, float(width)): one.quantile() * 1e3 for width, one in samples.items()}
     found = []
     for limit in limits_ms:

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from latency_tables import SESSION
-from profilers import EnergyUnavailableError, UnsupportedGraphError
+from profilers import Backend, UnsupportedGraphError
 from profilers._working_set import Sizes
 
 
@@ -15,18 +15,14 @@ def true_price(op):
     return 1e-6 * (1 + int.from_bytes(digest[:2], "big") % 100)
 
 
-class AdditiveBackend:
+class AdditiveBackend(Backend):
     """A device on which the time of a graph is exactly the sum of its ops' prices.
 
     `slower` gives for each op how many times longer than that it takes. Beyond a cache, every megabyte of the working
     set costs 30 microseconds more.
     """
 
-    protocol = "simulated"
-    batch = 1
     notes = ()
-    element_bytes = 4
-    cores = None
 
     def __init__(self, image_channels=3, noise=0.0, fail_after=None, refuses=None, fast_cache_bytes=0, slower=None):
         self.image_channels, self.noise, self.fail_after = image_channels, noise, fail_after
@@ -37,21 +33,9 @@ class AdditiveBackend:
     def identity(self):
         return {"device": "simulated"}
 
-    def environment(self):
-        return {}
-
-    def energy_counter(self):
-        raise EnergyUnavailableError("energy is unavailable: nothing is executed")
-
-    def arena_bytes(self, models):
-        return [None for _ in models]
-
     def execution_notes(self, networks):
         self.checked = (self.samples, dict(networks))
         return self.notes
-
-    def warnings(self):
-        return []
 
     def load(self, graph, *, seed=0, tied=(), cold=False):
         if self.refuses is not None and any(self.refuses(op) for op in graph.op_counts):

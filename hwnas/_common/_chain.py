@@ -52,7 +52,7 @@ class Chain:
         return record
 
     def written(self, record: Mapping[str, object]) -> str:
-        """The record as the next line; `took` makes it part of the chain once it is on disk.
+        """The record as the next line; `commit` makes it part of the chain once it is on disk.
 
         Raises:
             ValueError: a number in it is not finite.
@@ -61,7 +61,7 @@ class Chain:
         self._next = record, here
         return json.dumps({**record, KEY: here}, allow_nan=False)
 
-    def took(self, record: Mapping[str, object]) -> None:
+    def commit(self, record: Mapping[str, object]) -> None:
         """The record was written; the next line follows it."""
         known = self._next is not None and self._next[0] is record
         here = self._next[1] if known and self._next else content_hash([self._before, record])

@@ -38,7 +38,7 @@ def plugin_names(kind: str, besides: Collection[str] = ()) -> list[str]:
 
 def distribution_of(kind: str, name: str) -> str:
     """The distributions that bring a plug-in, with their versions."""
-    return ", ".join(sorted({_told(point) for point in _points(kind) if point.name == name}))
+    return ", ".join(sorted({_distribution_text(point) for point in _points(kind) if point.name == name}))
 
 
 def refuse_shadow(kind: str, name: str) -> None:
@@ -61,16 +61,20 @@ def load_plugin(kind: str, name: str) -> Callable[..., Any] | None:
     points = [point for point in _points(kind) if point.name == name]
     if not points:
         return None
-    if len({_told(point) for point in points}) > 1:
+    if len({_distribution_text(point) for point in points}) > 1:
         raise PluginError(f"{kind} {name!r} is brought by {distribution_of(kind, name)}; uninstall all but one")
     try:
         found = points[0].load()
         if callable(found):
             inspect.signature(found)
     except (Exception, *LEAVES) as error:
-        raise PluginError(f"{kind} {name!r} of {_told(points[0])} cannot be loaded: {_cause(error)}") from error
+        raise PluginError(
+            f"{kind} {name!r} of {_distribution_text(points[0])} cannot be loaded: {_cause(error)}"
+        ) from error
     if not callable(found):
-        raise PluginError(f"{kind} {name!r} of {_told(points[0])} cannot be loaded: {points[0].value} is no callable")
+        raise PluginError(
+            f"{kind} {name!r} of {_distribution_text(points[0])} cannot be loaded: {points[0].value} is no callable"
+        )
     return found  # type: ignore[no-any-return]
 
 
@@ -138,7 +142,7 @@ def _read(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=group))
 
 
-def _told(point: EntryPoint) -> str:
+def _distribution_text(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown distribution"
 
 

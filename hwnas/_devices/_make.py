@@ -114,7 +114,7 @@ def make_backend(
     if protocol not in (None, *CUDA_PROTOCOLS):
         raise HwnasError(f"--protocol must be {' or '.join(CUDA_PROTOCOLS)}, not {protocol!r}")
     _require_cuda(device)
-    from profilers._cuda import CudaBackend
+    from profilers import CudaBackend
 
     return CudaBackend(
         int(found.group(1) or 0),
@@ -149,10 +149,11 @@ def _plugin_backend(device: str, options: Mapping[str, Any], more: Mapping[str, 
     for name, value in options.items():
         if name not in takes(maker) and value != _DEFAULTS.get(name):
             raise HwnasError(f"--{name.replace('_', '-')} is no option of device {device}; leave it out")
-    found: Backend = make_plugin(
-        "device", device, wants=("identity", "environment", "load"), **only_taken(maker, {**options, **more})
-    )
-    return found
+    from profilers import Backend
+
+    wants = [name for name in vars(Backend) if not name.startswith("_")]  # a subclass of `Backend` has all of them
+    backend: Backend = make_plugin("device", device, wants=wants, **only_taken(maker, {**options, **more}))
+    return backend
 
 
 def _plugins() -> list[str]:

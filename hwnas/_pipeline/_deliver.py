@@ -17,15 +17,15 @@ from hwnas._runs._agreement import doubt
 from hwnas._runs._delivered import judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
 from hwnas._runs._settings import OBJECTIVES
-from hwnas._runs._watch import Progress
+from hwnas._runs._watch import TextProgress
 from hwnas.data import ImageData
 from hwnas.spaces import Space
 from profilers import (
     EnergyUnavailableError,
     Runnable,
-    Sampler,
     SampleSet,
     SamplingSettings,
+    Timer,
     energy_mj,
     relative_half_width,
 )
@@ -34,7 +34,7 @@ VERIFICATION = SamplingSettings(min_rounds=30, max_rounds=90, inner_seconds=1e-3
 """Sampling of the winners: longer than in a profile, since they are few."""
 
 
-def hand_over(setup: SearchSetup, winners: Sequence[Winner], progress: Progress) -> list[dict[str, Any]]:
+def hand_over(setup: SearchSetup, winners: Sequence[Winner], progress: TextProgress) -> list[dict[str, Any]]:
     """Export, measure and test the winners, and write ``pareto.json``, with what they keep of the budgets.
 
     Args:
@@ -50,7 +50,7 @@ def hand_over(setup: SearchSetup, winners: Sequence[Winner], progress: Progress)
     folder = run.folder("models")
     files = [export_onnx(folder / f"{winner.id}.onnx", winner, setup) for winner in winners]
     runnables = load_winners(setup, winners, files, progress)
-    measured = Sampler(runnables, VERIFICATION).run() if runnables else {}
+    measured = Timer(runnables, VERIFICATION).run() if runnables else {}
     energies = measure_energies(setup, runnables, progress)
     arenas = setup.backend.arena_bytes(files) if setup.backend is not None else [None] * len(files)
     entries = []
@@ -70,12 +70,12 @@ def hand_over(setup: SearchSetup, winners: Sequence[Winner], progress: Progress)
             entry["doubt"] = why
         entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
         entries.append(entry)
-        progress(f"{winner.id}: test accuracy {written_test(entry)}, {_told(entry['latency_ms'])}")
+        progress(f"{winner.id}: test accuracy {written_test(entry)}, {_latency_text(entry['latency_ms'])}")
     write_judged(setup, entries, progress)
     return entries
 
 
-def write_judged(setup: SearchSetup, entries: Sequence[dict[str, Any]], progress: Progress) -> None:
+def write_judged(setup: SearchSetup, entries: Sequence[dict[str, Any]], progress: TextProgress) -> None:
     """Write ``pareto.json`` with what each network keeps of the budgets and which other one beats it, and say so."""
     settings = setup.run.settings
     judge(entries, settings.budgets, [OBJECTIVES[word] for word in settings.minimize])
@@ -168,7 +168,7 @@ def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
 
 
 def load_winners(
-    setup: SearchSetup, winners: Sequence[Winner], files: Sequence[Path], progress: Progress
+    setup: SearchSetup, winners: Sequence[Winner], files: Sequence[Path], progress: TextProgress
 ) -> dict[str, Runnable]:
     """The finished networks by file name, ready to be measured; none where their device is not here."""
     if setup.backend is None:
@@ -183,7 +183,7 @@ def load_winners(
     }
 
 
-def measure_energies(setup: SearchSetup, runnables: Mapping[str, Runnable], progress: Progress) -> dict[str, float]:
+def measure_energies(setup: SearchSetup, runnables: Mapping[str, Runnable], progress: TextProgress) -> dict[str, float]:
     """Millijoules of one inference by file name; none, and one line that says why, where they cannot be had."""
     if setup.backend is None:
         return {}
@@ -211,7 +211,7 @@ def _measured_latency(samples: SampleSet | None) -> dict[str, float | None]:
     return {"measured": _rounded(value), "measured_half_width": _rounded(half_width)}
 
 
-def _told(latency: Mapping[str, Any]) -> str:
+def _latency_text(latency: Mapping[str, Any]) -> str:
     """Latencies for people."""
     text = f"predicted {latency['predicted']:.4g} ms"
     if latency["measured"] is None:

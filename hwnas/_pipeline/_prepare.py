@@ -24,7 +24,7 @@ from hwnas._runs._offline import elsewhere_line, is_elsewhere, require_usable
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._warm_start import WarmStart, find_warm_start
-from hwnas._runs._watch import Progress
+from hwnas._runs._watch import TextProgress
 from hwnas._tables._build import build_table, default_table_path, find_table, require_coverage
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, latency_unit, make_evaluator
@@ -47,7 +47,7 @@ _TABLE = "table.json"
 
 
 def prepare(
-    settings: SearchSettings, out: Path, progress: Progress, overrides: Overrides, *, parallel: bool = False
+    settings: SearchSettings, out: Path, progress: TextProgress, overrides: Overrides, *, parallel: bool = False
 ) -> SearchSetup:
     """Load and check everything; measures a latency table where none fits, trains nothing.
 
@@ -109,7 +109,7 @@ def _bound(
     strategy: Strategy,
     table: LatencyTable | None,
     backend: Backend,
-    progress: Progress,
+    progress: TextProgress,
     warm: WarmStart | None,
 ) -> SearchSetup:
     """The setup, with the problem that follows from them."""
@@ -286,7 +286,7 @@ def _about(table: LatencyTable, settings: SearchSettings, backend: Backend) -> l
     return found + table.report_lines()
 
 
-def _require_grade(table: LatencyTable, *, asked: bool, progress: Progress) -> None:
+def _require_grade(table: LatencyTable, *, asked: bool, progress: TextProgress) -> None:
     """Refuse a table that its own measurements call unusable, unless the user asked for it.
 
     Raises:
@@ -301,7 +301,7 @@ def _require_grade(table: LatencyTable, *, asked: bool, progress: Progress) -> N
     progress(f"warning: {table.source} is unusable by its own measurements, and is used since it was asked for")
 
 
-def _built_table(space: Space, backend: Backend, progress: Progress) -> LatencyTable:
+def _built_table(space: Space, backend: Backend, progress: TextProgress) -> LatencyTable:
     path = default_table_path(space, backend)
     progress(f"no latency table fits this device: measuring one into {path}")
     table = build_table(space, backend, path, progress=progress)
@@ -310,7 +310,7 @@ def _built_table(space: Space, backend: Backend, progress: Progress) -> LatencyT
 
 
 def _column_cost(
-    space: Space, evaluator: Evaluator, column: str, progress: Progress
+    space: Space, evaluator: Evaluator, column: str, progress: TextProgress
 ) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]:
     """Latencies of a benchmark table as a cost function; NaN where the table has no row."""
     assert isinstance(evaluator, TableEvaluator)

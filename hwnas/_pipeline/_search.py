@@ -22,8 +22,17 @@ from hwnas._runs._journal import TrialJournal
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._warm_start import copy_training
-from hwnas._runs._watch import Clock, Interrupted, Lines, Progress, Unbroken, Watcher, every
-from hwnas._workers import Job, Kit, Outcome, WorkerPlan, Workers, make_workers, resolve_threads, torch_threads
+from hwnas._runs._watch import Clock, Interrupted, Lines, TextProgress, Unbroken, Watcher, every
+from hwnas._workers import (
+    EvaluationJob,
+    Outcome,
+    PortableEvaluators,
+    WorkerPlan,
+    Workers,
+    make_workers,
+    resolve_threads,
+    torch_threads,
+)
 from hwnas._workers._effort import SampleTimes, announced
 from hwnas.evaluators import Evaluation
 from search import Proposal, RestoreError, Study, Trial
@@ -36,7 +45,7 @@ _FIRST = 10
 def run_search(
     settings: SearchSettings,
     out: Path,
-    progress: Progress = lambda text: None,
+    progress: TextProgress = lambda text: None,
     watcher: Watcher | None = None,
     workers: WorkerPlan | None = None,
 ) -> Run:
@@ -99,11 +108,13 @@ def _search(setup: SearchSetup, journal: TrialJournal, watcher: Watcher, plan: W
         if study.trials:
             progress(f"going on after {len(study.trials)} trials")
         if study.trials and before is not None:
-            progress(f"budgets from here on: {_told(run.settings.budgets)} (until now {_told(before)})")
+            progress(f"budgets from here on: {_budgets_text(run.settings.budgets)} (until now {_budgets_text(before)})")
         _sample(setup, study, journal, watcher, workers)
     winners = _winners(study, setup)
     if not winners and study.context().outside:
-        raise HwnasError(f"no trial so far keeps the budgets {_told(run.settings.budgets)}; ask for more --samples")
+        raise HwnasError(
+            f"no trial so far keeps the budgets {_budgets_text(run.settings.budgets)}; ask for more --samples"
+        )
     if not winners:
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {journal.path}")
     if setup.data is None:
@@ -119,15 +130,17 @@ def _search(setup: SearchSetup, journal: TrialJournal, watcher: Watcher, plan: W
     return study
 
 
-def _workers(setup: SearchSetup, plan: WorkerPlan, progress: Progress) -> Workers:
+def _workers(setup: SearchSetup, plan: WorkerPlan, progress: TextProgress) -> Workers:
     """Who evaluates; to be made before the evaluators are prepared, and closed before anything is measured."""
     run, settings = setup.run, setup.run.settings
     places = run.path / "evaluator", run.path / "cheap"
-    kit = Kit(setup.evaluator, places[0], setup.cheap, places[1], threads=settings.evaluation_threads)
-    return make_workers(plan, kit, progress, gpu=setup.data is not None and settings.device.startswith("cuda"))
+    portable = PortableEvaluators(
+        setup.evaluator, places[0], setup.cheap, places[1], threads=settings.evaluation_threads
+    )
+    return make_workers(plan, portable, progress, gpu=setup.data is not None and settings.device.startswith("cuda"))
 
 
-def _prepare_evaluators(setup: SearchSetup, progress: Progress) -> None:
+def _prepare_evaluators(setup: SearchSetup, progress: TextProgress) -> None:
     run = setup.run
     progress(f"preparing evaluator {run.settings.evaluator.partition(':')[0]}")
     with Foreign(f"evaluator {setup.evaluator.name}"):
@@ -138,7 +151,7 @@ def _prepare_evaluators(setup: SearchSetup, progress: Progress) -> None:
         setup.cheap.prepare(run.folder("cheap"), every(10.0, progress))
 
 
-def _told(budgets: Mapping[str, float]) -> str:
+def _budgets_text(budgets: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in budgets.items()) or "none"
 
 
@@ -192,7 +205,7 @@ def _sample(setup: SearchSetup, study: Study, journal: TrialJournal, watcher: Wa
         texts = [setup.space.format(arch) for arch in archs]
         before = [_value_before(setup, one, text) for one, text in zip(wanted, texts, strict=True)]
         jobs = [
-            Job(one.number, arch, one.low_fidelity, text)
+            EvaluationJob(one.number, arch, one.low_fidelity, text)
             for one, arch, text, value in zip(wanted, archs, texts, before, strict=True)
             if value is None
         ]

@@ -63,7 +63,7 @@ def _spent(name: str, space: Space, table: LatencyTable, arch: Architecture) -> 
     parts[HANDOVERS] = max(0.0, summed - sum(prices)) * scale
     parts[MEMORY] = max(0.0, whole - start - summed) * scale
     order = sorted(range(len(rows)), key=lambda i: -prices[i])[:_DEAREST]
-    dearest = tuple((f"{rows[i][0]}: {_told(rows[i][1])}", prices[i] * scale) for i in order)
+    dearest = tuple((f"{rows[i][0]}: {_op_text(rows[i][1])}", prices[i] * scale) for i in order)
     return Spent(name, {group: ms for group, ms in parts.items() if ms > _ROUNDING_MS}, dearest)
 
 
@@ -120,7 +120,7 @@ def _kind(op: Op) -> str:
     return f"{op.kind.replace('_', ' ')} {kernel}x{kernel}" if kernel else op.kind.replace("_", " ")
 
 
-def _told(op: Op) -> str:
+def _op_text(op: Op) -> str:
     """An op for people: its kind and shapes."""
     shape = "x".join(map(str, op.inputs[0])) if op.inputs else ""
     return f"{_kind(op)}, {shape} to {'x'.join(map(str, op.output))}"

@@ -74,7 +74,7 @@ class TrialJournal:
         self._waits = not sync
         if sync:
             self._synced = time.monotonic()
-        self._chain.took(record)
+        self._chain.commit(record)
         self.records.append(dict(record))
 
     def require_there(self) -> None:

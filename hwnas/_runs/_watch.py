@@ -15,7 +15,7 @@ from hwnas._runs._front import fixed_hypervolume
 from hwnas._runs._list import written_value
 from search import Standing, Study
 
-Progress = Callable[[str], None]
+TextProgress = Callable[[str], None]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -64,7 +64,7 @@ class Status:
         return "not yet" if self.hypervolume is None else f"{self.hypervolume:.4f}"
 
 
-def every(seconds: float, progress: Progress) -> Callable[[int, int, str], None]:
+def every(seconds: float, progress: TextProgress) -> Callable[[int, int, str], None]:
     """Pass on the last line and otherwise one line in so many seconds."""
     last = time.monotonic()
 
@@ -114,7 +114,7 @@ class Unbroken(Watcher):
 class Lines(Watcher):
     """Plain lines: the remarks, and the status twenty times in a search; it is worked out where it is printed."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: TextProgress) -> None:
         self._progress = progress
         self._done: int | None = None
         self._each = 1

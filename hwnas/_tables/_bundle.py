@@ -90,7 +90,7 @@ def import_result(path: Path) -> LatencyTable:
 
 
 def _damaged(path: Path) -> HwnasError:
-    return HwnasError(f"{path} is damaged; bring result.json back from the device again")
+    return HwnasError(f"{path} is damaged; copy result.json from the device again")
 
 
 def import_table(result: str | Path, out: str | Path | None, *, force: bool) -> LatencyTable:

@@ -17,7 +17,7 @@ from hwnas._errors import HwnasError
 from hwnas._tables._fit import PROTOCOL as FITTED
 from hwnas.spaces import Architecture, Space, input_channels, make_space
 from latency_tables import LatencyTable, NetworkMeasurement
-from profilers import Backend, SamplingSettings, measure_twice
+from profilers import REFERENCE_OP_MJ, Backend, SamplingSettings, measure_twice
 
 
 def validate_table(
@@ -171,9 +171,9 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     median, p90 = (table.environment.get(f"split_half_{name}") for name in ("median", "p90"))
     if isinstance(median, float) and isinstance(p90, float):
         lines.append(f"rounds split in halves differ by {median:.2%} in the median, {p90:.2%} at the 90th percentile")
-    energy = table.environment.get("calibration_op_mj")
+    energy = table.environment.get(REFERENCE_OP_MJ)
     if isinstance(energy, float):
-        lines.append(f"the calibration op takes {energy:.4g} mJ ({table.environment.get('energy_counter')})")
+        lines.append(f"the reference op takes {energy:.4g} mJ ({table.environment.get('energy_counter')})")
     lines += [f"note: {note}" for note in table.notes]
     lines.append(f"dearest rows (of {len(rows)}): price, 90 % interval, rounds, why sampling stopped")
     for entry in rows[:most]:

@@ -9,12 +9,12 @@ import numpy as np
 
 from hwnas.spaces import Space
 from latency_tables import OVERHEADS, LatencyTable
-from profilers import CALIBRATION_MS, COLD_CACHES, Backend, SamplingSettings, remeasure
+from profilers import COLD_CACHES, REFERENCE_OP_MS, Backend, SamplingSettings, remeasure
 
 QUICK = SamplingSettings(min_rounds=15, max_rounds=25, max_seconds=20.0)
 OPS = 5
 TOLERANCE = 0.10
-"""Relative deviation of a price, a network or the calibration op that is no longer noise."""
+"""Relative deviation of a price, a network or the reference op that is no longer noise."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def verify_table(
     seed: int = 0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[Check]:
-    """Measure five random prices, the calibration op and one whole network again.
+    """Measure five random prices, the reference op and one whole network again.
 
     The network was measured twice when the table was made: with the one of now it has a twin.
 
@@ -67,7 +67,7 @@ def verify_table(
     chosen = [priced[int(i)] for i in rng.permutation(len(priced))[:OPS]]
     network = table.networks[int(rng.integers(len(table.networks)))] if table.networks else None
     graphs = [space.graph(space.parse(network.arch))] if network else []
-    progress(f"measuring {len(chosen)} ops, the calibration op and {len(graphs)} network again")
+    progress(f"measuring {len(chosen)} ops, the reference op and {len(graphs)} network again")
     cold = table.environment.get(COLD_CACHES)
     found = remeasure(
         backend,
@@ -80,9 +80,9 @@ def verify_table(
         refused=[op for op, entry in table.entries.items() if not entry.priced],
     )
     checks = []
-    recorded = table.environment.get(CALIBRATION_MS)
+    recorded = table.environment.get(REFERENCE_OP_MS)
     if isinstance(recorded, float):
-        checks.append(Check("calibration op", recorded, found.calibration_ms, TOLERANCE * recorded))
+        checks.append(Check("reference op", recorded, found.reference_op_ms, TOLERANCE * recorded))
     for entry in chosen:
         noise = (entry.high_ms - entry.low_ms) + found.half_widths[entry.op]
         slack = max(TOLERANCE * entry.q10_ms, noise, found.graph_noise[entry.op])

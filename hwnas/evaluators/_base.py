@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture
-from hwnas.training import CostFunction, Progress
+from hwnas.training import CostFunction, StepProgress
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -108,7 +108,7 @@ class Evaluator(ABC):
     def settings(self) -> dict[str, object]:
         """JSON-able settings, with what identifies its data: a run with others is another run."""
 
-    def prepare(self, workdir: Path, progress: Progress | None = None) -> None:  # noqa: B027 - many need nothing
+    def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:  # noqa: B027 - many need nothing
         """Make ready, in a folder of its own; what an earlier call there finished or began is used.
 
         Args:

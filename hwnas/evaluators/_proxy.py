@@ -10,7 +10,7 @@ from hwnas._errors import EvaluatorError, NoAccuracyError
 from hwnas.data import ImageData
 from hwnas.evaluators._base import Evaluation, Evaluator
 from hwnas.spaces import Architecture, Space
-from hwnas.training import Progress
+from hwnas.training import StepProgress
 
 PROXIES = {
     "synflow": "log_synflow",
@@ -59,7 +59,7 @@ class ProxyEvaluator(Evaluator):
         """Number of images, seed and the data's fingerprint."""
         return {"evaluator": self.name, "images": self.images, "seed": self.seed, "data": self.data.fingerprint}
 
-    def prepare(self, workdir: Path, progress: Progress | None = None) -> None:
+    def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
         """See that the device is there; nothing is trained."""
         from hwnas.training._loop import require_device
 

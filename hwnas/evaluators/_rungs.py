@@ -83,15 +83,15 @@ class Rungs:
         Raises:
             EvaluatorError: the decision cannot be written down.
         """
-        goes_on = survives(accuracy, self._accuracies[epochs], self.eta)
-        record = {"arch": arch, "epochs": epochs, "accuracy": accuracy, "goes_on": goes_on}
+        continues = survives(accuracy, self._accuracies[epochs], self.eta)
+        record = {"arch": arch, "epochs": epochs, "accuracy": accuracy, "goes_on": continues}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             journal = LineJournal(self.path, json.dumps(self._identity).encode("ascii")[:-1])  # a hash follows
             try:
                 for entry in (record,) if self._begun else (self._identity, record):
                     journal.append(self._chain.written(entry))
-                    self._chain.took(entry)
+                    self._chain.commit(entry)
             finally:
                 journal.close()
         except OSError as error:
@@ -99,13 +99,13 @@ class Rungs:
         except LatencyTableError as error:  # another process has it, or it is not ours
             raise EvaluatorError(str(error)) from None
         self._begun = True
-        self._take(arch, epochs, accuracy, goes_on)
-        return goes_on
+        self._take(arch, epochs, accuracy, continues)
+        return continues
 
     def stopped_at(self, arch: str) -> int | None:
         """Epochs after which this training was ended; None where it was not."""
         return next((epochs for epochs in self.epochs if self._decided.get((arch, epochs)) is False), None)
 
-    def _take(self, arch: str, epochs: int, accuracy: float, goes_on: bool) -> None:
-        self._decided[arch, epochs] = goes_on
+    def _take(self, arch: str, epochs: int, accuracy: float, continues: bool) -> None:
+        self._decided[arch, epochs] = continues
         self._accuracies[epochs].append(float(accuracy))

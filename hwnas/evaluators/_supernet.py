@@ -15,7 +15,7 @@ from hwnas._errors import EvaluatorError
 from hwnas.data import ImageData, Split
 from hwnas.evaluators._base import Evaluation, Evaluator, Weights
 from hwnas.spaces import Architecture, Space
-from hwnas.training import Progress, Recipe
+from hwnas.training import Recipe, StepProgress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +73,7 @@ class SupernetEvaluator(Evaluator):
             "data": self.data.fingerprint,
         }
 
-    def prepare(self, workdir: Path, progress: Progress | None = None) -> None:
+    def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
         """Train the supernet, or go on from ``supernet.pt`` in the folder."""
         from hwnas.training import Supernet, train_supernet
 

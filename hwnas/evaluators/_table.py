@@ -13,7 +13,7 @@ from hwnas._errors import EvaluatorError, NoAccuracyError
 from hwnas.evaluators._base import Evaluation, Evaluator
 from hwnas.evaluators._benchmark import ArchitectureIndex, BenchmarkTable
 from hwnas.spaces import Architecture, Space
-from hwnas.training import Progress
+from hwnas.training import StepProgress
 
 
 class TableEvaluator(Evaluator):
@@ -52,7 +52,7 @@ class TableEvaluator(Evaluator):
             "data": self._digest,
         }
 
-    def prepare(self, workdir: Path, progress: Progress | None = None) -> None:
+    def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
         """Say what of the table is averaged or left out."""
         notes = self.index.notes()
         if notes and progress is not None:

@@ -13,7 +13,7 @@ from hwnas.data import ImageData, Split
 from hwnas.evaluators._base import Evaluation, Evaluator, Weights
 from hwnas.evaluators._rungs import Rungs
 from hwnas.spaces import Architecture, Space
-from hwnas.training import Progress, Recipe
+from hwnas.training import Recipe, StepProgress
 
 if TYPE_CHECKING:
     from profilers import GraphModule
@@ -59,7 +59,7 @@ class TrainEvaluator(Evaluator):
         self.in_order = halving is not None
         self._rungs: Rungs | None = None
         self._workdir: Path | None = None
-        self._progress: Progress | None = None
+        self._progress: StepProgress | None = None
 
     @property
     def settings(self) -> dict[str, object]:
@@ -72,7 +72,7 @@ class TrainEvaluator(Evaluator):
             "data": self.data.fingerprint,
         }
 
-    def prepare(self, workdir: Path, progress: Progress | None = None) -> None:
+    def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
         """Remember the folder; networks are trained when they are asked for and report to `progress` then."""
         self._workdir, self._progress = workdir, progress
         if self.halving is not None:
@@ -128,7 +128,7 @@ class TrainEvaluator(Evaluator):
             progress=self._progress,
             label=text,
             start=None if self._start is None else self._start(arch),
-            goes_on=self._asker(text),
+            should_continue=self._asker(text),
         )
 
     def _asker(self, text: str) -> Callable[[int, GraphModule], bool] | None:
@@ -137,10 +137,10 @@ class TrainEvaluator(Evaluator):
         if rungs is None:
             return None
 
-        def goes_on(done: int, network: GraphModule) -> bool:
+        def should_continue(done: int, network: GraphModule) -> bool:
             if done not in rungs.epochs:
                 return True
             known = rungs.known(text, done)
             return rungs.decide(text, done, self._accuracy(network, self.data.validation)) if known is None else known
 
-        return goes_on
+        return should_continue

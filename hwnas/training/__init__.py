@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hwnas.training._recipe import Progress, Recipe, default_recipe
+from hwnas.training._recipe import Recipe, StepProgress, default_recipe
 from hwnas.training._sampling import CostFunction
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ _LAZY = {
 
 __all__ = [
     "CostFunction",
-    "Progress",
     "Recipe",
+    "StepProgress",
     "Subnet",
     "Supernet",
     "accuracy",

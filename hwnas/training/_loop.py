@@ -17,7 +17,7 @@ from hwnas._errors import EvaluatorError, NoAccuracyError
 from hwnas.training._average import WeightAverage
 from hwnas.training._batches import TrainLoader
 from hwnas.training._checkpoint import load_checkpoint, save_checkpoint
-from hwnas.training._recipe import Progress, Recipe
+from hwnas.training._recipe import Recipe, StepProgress
 
 Backward = Callable[[Tensor, Tensor, np.random.Generator], Tensor]
 """Adds the gradients for one batch of `TrainLoader.epoch` (images, labels); returns the loss as a scalar."""
@@ -45,7 +45,7 @@ def require_device(device: str) -> None:
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One training.
 
     Attributes:
@@ -57,8 +57,8 @@ class Job:
         seed: of everything random.
         checkpoint: file for the state after each epoch; None for none.
         identity: what the checkpoint belongs to.
-        goes_on: asked after every epoch but the last, with the number of epochs done and the weights that would be
-            the result; where it says no, training ends there. It must say the same when it is asked again.
+        should_continue: called after every epoch but the last with the number of epochs done, while the model holds
+            the weights that would be the result; False ends the training. Must answer the same when called again.
     """
 
     label: str
@@ -69,10 +69,10 @@ class Job:
     seed: int
     checkpoint: Path | None
     identity: Mapping[str, object]
-    goes_on: Callable[[int], bool] | None = None
+    should_continue: Callable[[int], bool] | None = None
 
 
-def run_job(job: Job, progress: Progress | None = None) -> None:
+def run_training(job: TrainingJob, progress: StepProgress | None = None) -> None:
     """Train to the end, from the last checkpoint where there is one.
 
     Every epoch draws from generators of its own, seeded by seed and epoch: a resumed training is the same, bit for
@@ -87,7 +87,7 @@ def run_job(job: Job, progress: Progress | None = None) -> None:
     if epoch == 0:
         _save(job, optimizer, average, 0)  # a folder that cannot be written to shows before the work, not after
     clock = _Clock(job, epoch, progress)
-    while epoch < job.recipe.epochs and _goes_on(job, average, epoch):
+    while epoch < job.recipe.epochs and _should_continue(job, average, epoch):
         _train_epoch(job, optimizer, average, clock, epoch)
         epoch += 1
         _save(job, optimizer, average, epoch)
@@ -95,15 +95,15 @@ def run_job(job: Job, progress: Progress | None = None) -> None:
         average.apply()
 
 
-def _goes_on(job: Job, average: WeightAverage | None, done: int) -> bool:
-    if job.goes_on is None or done == 0:
+def _should_continue(job: TrainingJob, average: WeightAverage | None, done: int) -> bool:
+    if job.should_continue is None or done == 0:
         return True
     with nullcontext() if average is None else average.applied():
-        return job.goes_on(done)
+        return job.should_continue(done)
 
 
 def _train_epoch(
-    job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage | None, clock: _Clock, epoch: int
+    job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightAverage | None, clock: _Clock, epoch: int
 ) -> None:
     rng = np.random.default_rng([job.seed, 1 + epoch])
     total = job.recipe.epochs * len(job.loader)
@@ -145,7 +145,7 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
 
-def _resume(job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage | None) -> int:
+def _resume(job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightAverage | None) -> int:
     """Load the checkpoint, if any; returns the first epoch to do."""
     if job.checkpoint is None:
         return 0
@@ -162,7 +162,7 @@ def _resume(job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage |
         raise EvaluatorError(f"checkpoint {job.checkpoint}: damaged; remove it to train again") from None
 
 
-def _save(job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage | None, epoch: int) -> None:
+def _save(job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightAverage | None, epoch: int) -> None:
     if job.checkpoint is not None:
         state = {"epoch": epoch, "model": dict(job.model.state_dict()), "optimizer": optimizer.state_dict()}
         if average is not None:
@@ -173,7 +173,7 @@ def _save(job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage | N
 class _Clock:
     """Turns steps into progress reports with the time that remains."""
 
-    def __init__(self, job: Job, start: int, progress: Progress | None) -> None:
+    def __init__(self, job: TrainingJob, start: int, progress: StepProgress | None) -> None:
         self.job, self.progress = job, progress
         self.first = start * len(job.loader)
         self.total = job.recipe.epochs * len(job.loader)

@@ -15,8 +15,8 @@ from torch.nn import functional as f
 from hwnas.data import ImageData
 from hwnas.training._batches import TrainLoader
 from hwnas.training._cover import starting_parameters
-from hwnas.training._loop import Backward, Job, compute_threads, require_device, run_job
-from hwnas.training._recipe import Progress, Recipe
+from hwnas.training._loop import Backward, TrainingJob, compute_threads, require_device, run_training
+from hwnas.training._recipe import Recipe, StepProgress
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
 from profilers import GraphModule, Parameter, RunningNorm, expand, initial_value, run_graph
@@ -33,10 +33,10 @@ def train_network(
     device: str = "cpu",
     threads: int | None = None,
     checkpoint: Path | None = None,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
     label: str = "network",
     start: Mapping[str, FloatArray] | None = None,
-    goes_on: Callable[[int, GraphModule], bool] | None = None,
+    should_continue: Callable[[int, GraphModule], bool] | None = None,
 ) -> GraphModule:
     """Train a network, from He initialisation or from given weights.
 
@@ -51,8 +51,8 @@ def train_network(
         progress: called after every step.
         label: what progress and errors call the network.
         start: weights and statistics to start from by ``"node.parameter"``; None for He initialisation.
-        goes_on: asked after every epoch but the last with the number of epochs done and the network in evaluation
-            mode; where it says no, training ends there (see `Job`).
+        should_continue: called after every epoch but the last with the number of epochs done and the network in
+            evaluation mode; False ends the training (see `TrainingJob`).
 
     Returns:
         The network in evaluation mode, with the running statistics of its batch norms.
@@ -79,8 +79,8 @@ def train_network(
     }
     backward = _backward(module, recipe, mixed=device.startswith("cuda"))
     with compute_threads(threads):
-        ask = None if goes_on is None else _asked(module, goes_on)
-        run_job(Job(label, module, backward, loader, recipe, seed, checkpoint, identity, ask), progress)
+        ask = None if should_continue is None else _asked(module, should_continue)
+        run_training(TrainingJob(label, module, backward, loader, recipe, seed, checkpoint, identity, ask), progress)
     return module.eval()
 
 
@@ -92,9 +92,9 @@ def _digest(weights: Mapping[str, FloatArray]) -> str:
     return digest.hexdigest()
 
 
-def _asked(module: GraphModule, goes_on: Callable[[int, GraphModule], bool]) -> Callable[[int], bool]:
+def _asked(module: GraphModule, should_continue: Callable[[int, GraphModule], bool]) -> Callable[[int], bool]:
     def ask(done: int) -> bool:
-        found = goes_on(done, module.eval())
+        found = should_continue(done, module.eval())
         module.train()
         return found
 

@@ -1,4 +1,4 @@
-"""Post-training quantisation of a finished network, calibrated on images of the train part."""
+"""Post-training quantisation of a finished network, with the ranges of its tensors over images of the train part."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from profilers import quantize_model, tensor_ranges
 if TYPE_CHECKING:
     import onnx
 
-CALIBRATION_IMAGES = 256
+QUANTISATION_IMAGES = 256
+"""Most train images that the ranges of tensors are computed over."""
 
 
 def quantized(model: onnx.ModelProto, data: ImageData, size: int) -> onnx.ModelProto:
@@ -22,7 +23,7 @@ def quantized(model: onnx.ModelProto, data: ImageData, size: int) -> onnx.ModelP
         data: gives the images.
         size: height and width that the network reads.
     """
-    every = max(1, len(data.train) // CALIBRATION_IMAGES)
-    images = data.train.images[::every][:CALIBRATION_IMAGES]
-    ready = prepare_images(data, images, size).contiguous().numpy()
-    return quantize_model(model, tensor_ranges(model, ready))
+    every = max(1, len(data.train) // QUANTISATION_IMAGES)
+    images = data.train.images[::every][:QUANTISATION_IMAGES]
+    quantisation_images = prepare_images(data, images, size).contiguous().numpy()
+    return quantize_model(model, tensor_ranges(model, quantisation_images))

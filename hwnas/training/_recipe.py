@@ -9,7 +9,7 @@ from hwnas._errors import EvaluatorError
 from hwnas.data import ImageData
 from hwnas.training._sampling import SAMPLINGS
 
-Progress = Callable[[int, int, str], None]
+StepProgress = Callable[[int, int, str], None]
 """Called with steps done, steps in all and one line of text."""
 
 OPTIMIZERS = ("sgd", "adamw")

@@ -14,8 +14,8 @@ from hwnas._costs._space_costs import SpaceCosts
 from hwnas.data import ImageData
 from hwnas.spaces import Architecture
 from hwnas.training._batches import TrainLoader, resize
-from hwnas.training._loop import Job, compute_threads, require_device, run_job
-from hwnas.training._recipe import Progress, Recipe
+from hwnas.training._loop import TrainingJob, compute_threads, require_device, run_training
+from hwnas.training._recipe import Recipe, StepProgress
 from hwnas.training._sampling import CostFunction, draw_near
 from hwnas.training._supernet import Supernet
 
@@ -30,7 +30,7 @@ def train_supernet(
     threads: int | None = None,
     cost: CostFunction | None = None,
     checkpoint: Path | None = None,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> None:
     """Train the shared weights in place.
 
@@ -77,9 +77,9 @@ def train_supernet(
     if recipe.sampling != "uniform":
         identity["cost"] = cost.name
     sandwich = _Sandwich(supernet, recipe, device, cost)
-    job = Job("supernet", supernet, sandwich.backward, loader, recipe, seed, checkpoint, identity)
+    job = TrainingJob("supernet", supernet, sandwich.backward, loader, recipe, seed, checkpoint, identity)
     with compute_threads(threads):
-        run_job(job, progress)
+        run_training(job, progress)
 
 
 class _Sandwich:

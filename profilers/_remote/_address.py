@@ -1,4 +1,4 @@
-"""Addresses of devices, and the command line that reaches one."""
+"""Addresses of remote devices, and the command lines that reach them."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _OPTIONS = {
 _START = (
     'import sys;sys.path[:]=[p for p in sys.path if p];f=open(0,"rb",0);exec(eval(f.readline()));sys.exit(begin(f))'
 )
-"""Reads the source text of the bootstrap, and gives it the rest of the stream. Nothing is read beyond a line."""
+"""Reads the bootstrap's source text, one line, and passes the rest of the stream to it."""
 _CACHE = "~/.cache/hwnas-device"
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a device is.
+    """The address of a remote device.
 
     Attributes:
-        host: name or number, or what the user's ssh configuration calls it.
-        user: None for the one that ssh takes by itself.
-        port: None for the one that ssh takes by itself.
+        host: name or IP address, or an alias in the user's ssh configuration.
+        user: user name; None for ssh's default.
+        port: port; None for ssh's default.
     """
 
     host: str
@@ -49,10 +49,12 @@ class Address:
         return f"{SCHEME}{user}{self.host}" + (f":{self.port}" if self.port else "")
 
     def ssh(self) -> list[str]:
-        """The ssh command line up to the host: the user's own configuration, never a question, host keys checked.
+        """Return the ssh command line up to the host.
+
+        It uses the user's own configuration, never asks a question, and checks host keys.
 
         Raises:
-            DeviceUnavailableError: ``HWNAS_SSH`` is no command line.
+            DeviceUnavailableError: ``HWNAS_SSH`` is not a command line.
         """
         given = os.environ.get("HWNAS_SSH") or "ssh"
         try:
@@ -71,11 +73,11 @@ class Address:
         return [*command, "--", self.host.strip("[]")]
 
     def command(self) -> list[str]:
-        """The command line that starts the device's Python on what is sent to it."""
+        """Return the command line that starts the device's Python on the text that is sent to it."""
         return [*self.ssh(), shlex.join([device_python(), "-c", _START])]
 
     def for_people(self, *words: str) -> str:
-        """A command line that runs `words` on the device, to be typed."""
+        """Return a command line that runs `words` on the device, for a user to type."""
         port = ["-p", str(self.port)] if self.port else []
         host = self.host.strip("[]")
         return shlex.join(["ssh", *port, f"{self.user}@{host}" if self.user else host, shlex.join(words)])
@@ -85,22 +87,22 @@ def parse_address(text: str) -> Address:
     """Read ``ssh://[user@]host[:port]``.
 
     Raises:
-        DeviceUnavailableError: it is none.
+        DeviceUnavailableError: the text is not such an address.
     """
-    found = _ADDRESS.match(text)
-    port = int(found["port"]) if found is not None and found["port"] else None
-    if found is None or (port is not None and not 1 <= port <= 65535):
+    match = _ADDRESS.match(text)
+    port = int(match["port"]) if match is not None and match["port"] else None
+    if match is None or (port is not None and not 1 <= port <= 65535):
         raise DeviceUnavailableError(
             f"cannot read the device {text!r}; write it like ssh://user@host or ssh://host:2222"
         )
-    return Address(found["host"], found["user"], port)
+    return Address(match["host"], match["user"], port)
 
 
 def device_python() -> str:
-    """The Python to run on devices: ``$HWNAS_DEVICE_PYTHON``, else python3."""
+    """Return the Python command of remote devices: ``$HWNAS_DEVICE_PYTHON``, or else python3."""
     return os.environ.get("HWNAS_DEVICE_PYTHON") or "python3"
 
 
 def device_cache() -> str:
-    """The folder on devices: ``$HWNAS_DEVICE_CACHE``, else one in the user's home there."""
+    """Return the cache folder of remote devices: ``$HWNAS_DEVICE_CACHE``, or else one in the user's home there."""
     return os.environ.get("HWNAS_DEVICE_CACHE") or _CACHE

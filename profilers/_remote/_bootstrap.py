@@ -1,7 +1,7 @@
-"""The first thing that runs on a device: puts the runner into the device's cache folder and starts it, or cleans up.
+"""The first code that runs on a device: it stores the runner in the device's cache folder and starts it, or cleans up.
 
-Sent as source text, before anything is known of the Python there: it must be readable by any Python 3. The stream is
-standard input; its next line is the order, and the runner's bytes follow.
+It is sent as source text before the version of the Python there is known, so any Python 3 must be able to read it. The
+stream is standard input: its next line is the order, and the runner's bytes follow.
 """
 
 import json
@@ -13,12 +13,12 @@ import tempfile
 from typing import IO
 
 MARK = ".hwnas-device"
-"""A file that says that a folder is the cache of this program, and may be removed by it."""
+"""A file that marks a folder as the cache of this program, which may remove it."""
 ELSEWHERE = "; name another folder with HWNAS_DEVICE_CACHE"
 
 
 def say(**facts: object) -> int:
-    """The greeting: the line that the other side waits for."""
+    """Write the greeting, the line that the other end waits for; return the exit code for ending after it."""
     line = json.dumps(facts)[1:]
     sys.stdout.write('{"hwnas-runner": 1' + (", " + line if facts else "}") + "\n")
     sys.stdout.flush()
@@ -26,7 +26,7 @@ def say(**facts: object) -> int:
 
 
 def begin(stream: IO[bytes]) -> int:
-    """Obey the order; returns an exit code, unless this process becomes the runner."""
+    """Carry out the order; return an exit code, unless this process becomes the runner."""
     if tuple(sys.version_info) < (3, 9):
         return say(old_python="%d.%d" % sys.version_info[:2])  # noqa: UP031
     order = json.loads(stream.readline().decode("ascii"))
@@ -45,12 +45,12 @@ def begin(stream: IO[bytes]) -> int:
 
 
 def claim(home: str) -> None:
-    """Make the cache folder; one that exists must be ours or empty, and nobody else's."""
+    """Make the cache folder; an existing one must be marked or empty, and belong to this user."""
     os.makedirs(home, mode=0o700, exist_ok=True)  # noqa: PTH103
     mark = os.path.join(home, MARK)  # noqa: PTH118
     marked = is_marked(home)
     if not marked and os.listdir(home):  # noqa: PTH208
-        raise ValueError(home + " holds files that are not hwnas's" + ELSEWHERE)
+        raise ValueError(home + " holds files of other programs" + ELSEWHERE)
     require_safe(home)
     if stat.S_IMODE(os.stat(home).st_mode) & 0o022:  # noqa: PTH116
         os.chmod(home, 0o700)  # noqa: PTH101
@@ -59,7 +59,7 @@ def claim(home: str) -> None:
 
 
 def is_marked(home: str) -> bool:
-    """Whether the folder holds the file that says that it is ours."""
+    """Return whether the folder holds the file that marks it as ours."""
     try:
         return stat.S_ISREG(os.lstat(os.path.join(home, MARK)).st_mode)  # noqa: PTH118
     except OSError:
@@ -67,33 +67,34 @@ def is_marked(home: str) -> bool:
 
 
 def require_safe(home: str) -> None:
-    """Refuse a folder of somebody else, and one that others can put another in place of: what lies there is run."""
+    """Refuse a folder of another user, and one that other users could replace: files in it are executed."""
     user, folder = os.geteuid(), home
     if os.stat(folder).st_uid != user:  # noqa: PTH116
         raise ValueError(home + " belongs to another user" + ELSEWHERE)
     while folder != os.path.dirname(folder):  # noqa: PTH120
         folder = os.path.dirname(folder)  # noqa: PTH120
-        found = os.stat(folder)  # noqa: PTH116
-        if found.st_uid not in (0, user):
-            raise ValueError(home + " lies in " + folder + ", which belongs to another user" + ELSEWHERE)
-        others = stat.S_IWOTH if found.st_gid == os.getgid() and found.st_uid == user else stat.S_IWOTH | stat.S_IWGRP
-        if found.st_mode & others and not found.st_mode & stat.S_ISVTX:
-            raise ValueError(home + " lies in " + folder + ", where other users may write" + ELSEWHERE)
+        status = os.stat(folder)  # noqa: PTH116
+        if status.st_uid not in (0, user):
+            raise ValueError(home + " is in " + folder + ", which belongs to another user" + ELSEWHERE)
+        own = status.st_gid == os.getgid() and status.st_uid == user
+        others = stat.S_IWOTH if own else stat.S_IWOTH | stat.S_IWGRP
+        if status.st_mode & others and not status.st_mode & stat.S_ISVTX:
+            raise ValueError(home + " is in " + folder + ", where other users may write" + ELSEWHERE)
 
 
 def clean(home: str) -> bool:
-    """Remove the cache folder; returns whether there was one."""
+    """Remove the cache folder; return whether there was one."""
     if not os.path.isdir(home):  # noqa: PTH112
         return False
     if not is_marked(home):
-        raise ValueError(home + " was not made by hwnas and is left alone")
+        raise ValueError(home + " was not made by hwnas, so it is not removed")
     require_safe(home)
     shutil.rmtree(home)
     return True
 
 
 def store(home: str, name: str, stream: IO[bytes], size: int) -> str:
-    """Write the runner where the same one is not there yet; returns its path."""
+    """Write the runner, unless the folder holds the same one already; return its path."""
     data = b""
     while len(data) < size:
         more = stream.read(size - len(data))
@@ -117,12 +118,12 @@ def store(home: str, name: str, stream: IO[bytes], size: int) -> str:
 
 
 def holds(path: str, data: bytes) -> bool:
-    """Whether a file of this user, which nobody else may write, holds just that."""
+    """Return whether a file holds exactly these bytes, belongs to this user, and can be written by nobody else."""
     try:
-        found = os.lstat(path)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             return False
-        if found.st_size != len(data):
+        if status.st_size != len(data):
             return False
         with open(path, "rb") as file:  # noqa: PTH123
             return file.read() == data

@@ -1,21 +1,29 @@
-"""A profile that is carried: written here as a folder, run on the device by hand, and brought back as one file."""
+"""A bundle: a profile written as a folder here, run by hand on the device, and brought back as one file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from latency_tables import LatencyTable, Op, OpGraph, content_hash, read_json, write_atomic
+from profilers._backend import Backend
 from profilers._division import cores_of
 from profilers._errors import EnergyUnavailableError, ProfilerError, UnsupportedGraphError
-from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity, sweep_bytes
+from profilers._onnxruntime import random_model, runtime_identity, sweep_bytes
 from profilers._operators._base import FloatArray
 from profilers._plan import Network, Plan, design_plan
 from profilers._profile import make_table
 from profilers._remote._archive import runner_archive
+from profilers._remote._bundled_profile import (
+    HASH,
+    NOISE_WEIGHTS,
+    PROFILE_FORMAT,
+    RESULT_FORMAT,
+    VERSION,
+)
 from profilers._remote._facts import (
     DeviceFacts,
     read_energy,
@@ -24,51 +32,54 @@ from profilers._remote._facts import (
     read_sampling,
     read_setting,
 )
-from profilers._remote._job import HASH, JOB, RESULT, VERSION
 from profilers._remote._store import digest_of
-from profilers._sampling import SamplingSettings
 from profilers._session import PROVIDER
+from profilers._timing import SamplingSettings, TextProgress
 
 _UNHASHED = 3
-"""The version of results that had no hash."""
-_README = """A profile to be measured on a device.
+"""The version of results without a content hash."""
+_README = """A profile to measure on a device.
 
-1. Copy this folder there. The device needs Python 3.9 or newer with numpy, onnxruntime and psutil.
-2. Run there, in this folder, with nothing else running:
+1. Copy this folder to the device. It needs Python 3.9 or newer with numpy, onnxruntime and psutil.
+2. Run this in the folder, while nothing else is running on the device:
 
        python3 runner.pyz job
 
-   It goes on where it stopped when it is run again, and writes result.json.
-3. Bring result.json back, and run where hwnas is installed:
+   It writes result.json. If it was interrupted, run it again: it resumes.
+3. Copy result.json back, and run this where hwnas is installed:
 
        hwnas profile --import result.json -o table.json
 """
 
 
 @dataclass(frozen=True)
-class CarriedRunnable:
-    """What stands for a session on a device that is not here."""
+class BundledModel:
+    """Stands for a session on a device that a bundle is for.
+
+    Attributes:
+        digest: hash of the ONNX file.
+        seed: seeds the inputs.
+        sweep_bytes: bytes of other memory that the device reads before each inference.
+    """
 
     digest: str
     seed: int
     sweep_bytes: int = 0
 
     def run(self, repeats: int) -> float:
-        """Nothing runs here."""
-        raise UnsupportedGraphError("a bundle is measured on its device")
+        """Refuse: nothing runs on this machine."""
+        raise UnsupportedGraphError("the graphs of a bundle run only on its device")
 
 
-class CarriedBackend:
-    """A device that is not here: it writes models for it, or speaks for it from what was brought back.
+class BundleBackend(Backend):
+    """The device that a bundle is for: writes its models, or stands for it when the result is read.
 
     Args:
         setting: ``threads``, ``batch``, ``image_channels``, ``precision``, ``core_cache_bytes``.
-        folder: where models are written; None to write none.
-        facts: of the device, once they are known.
-        provider: full name of the execution provider, once it is known.
+        folder: folder that models are written to; None to write none.
+        facts: facts of the device; None before it was measured.
+        provider: full name of the execution provider; empty before it was measured.
     """
-
-    protocol: ClassVar[str] = PROTOCOL
 
     def __init__(
         self,
@@ -88,18 +99,18 @@ class CarriedBackend:
         )
 
     def identity(self) -> dict[str, object]:
-        """Stable facts of the device that was measured."""
+        """Return the stable facts of the device that was measured."""
         assert self.facts is not None
         named = {name: self.setting[name] for name in ("threads", "batch", "precision")}
         return runtime_identity(self.facts.cpu, self.facts.runtime_version, provider=self.provider, **named)
 
     def environment(self) -> dict[str, object]:
-        """Volatile facts of the device when it was measured."""
+        """Return the volatile facts of the device when it was measured."""
         assert self.facts is not None
         return dict(self.facts.environment)
 
-    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = (), cold: bool = False) -> CarriedRunnable:
-        """Write the ONNX file of a graph."""
+    def load(self, graph: OpGraph, *, seed: int = 0, tied: Collection[Op] = (), cold: bool = False) -> BundledModel:
+        """Write the ONNX file of a graph with random weights."""
         assert self.folder is not None
         content = random_model(graph, seed, tied, batch=self.batch, precision=str(self.setting["precision"]))
         digest = digest_of(content)
@@ -107,27 +118,19 @@ class CarriedBackend:
             write_atomic(self.folder / f"{digest}.onnx", content)
             self._written.add(digest)
         swept = sweep_bytes(self.fast_cache_bytes, int(self.setting["threads"])) if cold else 0
-        return CarriedRunnable(digest, seed, swept)
+        return BundledModel(digest, seed, swept)
 
-    def load_trained(self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str) -> CarriedRunnable:
-        """Not carried."""
-        raise UnsupportedGraphError("a bundle holds no trained networks")
+    def load_trained(self, graph: OpGraph, weights: Mapping[str, FloatArray], path: str) -> BundledModel:
+        """Refuse: a bundle holds no trained networks."""
+        raise UnsupportedGraphError("a bundle cannot hold trained networks")
 
     def energy_counter(self) -> Any:
-        """Not here."""
-        raise EnergyUnavailableError("energy is unavailable: the device is not here")
-
-    def arena_bytes(self, models: Sequence[Path]) -> list[int | None]:
-        """Not known."""
-        return [None] * len(models)
+        """Refuse: the counter is on the device."""
+        raise EnergyUnavailableError("energy is unavailable: a bundle measures it on its device")
 
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
-        """That nothing was compared."""
-        return ["measured from a bundle: it was not checked whether the device executes networks as they are priced"]
-
-    def warnings(self) -> list[str]:
-        """Nothing was watched beside the calibration op."""
-        return []
+        """Return a line that says that nothing was compared."""
+        return ["measured from a bundle, so it was not checked whether the device executes networks as they are priced"]
 
 
 def write_bundle(
@@ -138,79 +141,81 @@ def write_bundle(
     *,
     about: Mapping[str, object],
     settings: SamplingSettings | None = None,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: TextProgress = lambda text: None,
 ) -> int:
-    """Write a profile job: runner, models, ``job.json`` and a README.
+    """Write a bundle: runner, models, ``job.json`` and a README.
 
     Args:
-        folder: made where absent.
-        setting: as `CarriedBackend` takes it, and ``provider`` as the user names it.
+        folder: the bundle's folder; created where absent.
+        setting: what `BundleBackend` takes, and ``provider`` as the user names it.
         targets: the ops to price.
         networks: whole networks.
-        about: what whoever brings the result back needs to make the same plan again.
-        settings: of the sampling.
-        progress: receives lines for people.
+        about: what is needed to make the same plan again when the result is read.
+        settings: when sampling stops; None for the defaults.
+        progress: receives progress lines.
 
     Returns:
-        How many models it holds.
+        The number of models in the bundle.
 
     Raises:
         OSError: it cannot be written.
     """
     models = folder / "job" / "models"
     models.mkdir(parents=True, exist_ok=True)
-    backend = CarriedBackend(setting, folder=models)
+    backend = BundleBackend(setting, folder=models)
     plan = design_plan(backend, targets, networks)
     progress(f"writing {len(plan.probes) + 2 * len(plan.pairs)} probes and {2 * len(networks)} networks into {folder}")
-    passes = [_written(plan, backend, number) for number in (1, 2)]
-    job = {
-        "format": JOB,
+    passes = [_write_pass(plan, backend, number) for number in (1, 2)]
+    profile = {
+        "format": PROFILE_FORMAT,
         "version": VERSION,
         **setting,
         "about": dict(about),
         "settings": (settings or SamplingSettings()).as_dict(),
         "plan": plan.digest(),
-        "care": plan.care,
+        NOISE_WEIGHTS: plan.noise_weights,
         "passes": passes,
     }
-    write_atomic(folder / "job" / "job.json", json.dumps({**job, HASH: content_hash(job)}) + "\n")
+    write_atomic(folder / "job" / "job.json", json.dumps({**profile, HASH: content_hash(profile)}) + "\n")
     write_atomic(folder / "runner.pyz", runner_archive())
     write_atomic(folder / "README.txt", _README)
-    return len({model["digest"] for one in passes for model in one.values()})
+    return len({model["digest"] for models_of_pass in passes for model in models_of_pass.values()})
 
 
-def _written(plan: Plan, backend: CarriedBackend, number: int) -> dict[str, dict[str, Any]]:
-    """The runnables of pass 1 or 2 by name, written as files."""
+def _write_pass(plan: Plan, backend: BundleBackend, number: int) -> dict[str, dict[str, Any]]:
+    """Write the models of pass 1 or 2; return what ``job.json`` says about each runnable, by name."""
     loaded = plan.load_pass(backend, number, plan.load_probes(backend, number))
     return {
-        name: {"digest": one.digest, "seed": one.seed, "sweep": one.sweep_bytes}
-        for name, one in loaded.items()
-        if isinstance(one, CarriedRunnable)
+        name: {"digest": runnable.digest, "seed": runnable.seed, "sweep": runnable.sweep_bytes}
+        for name, runnable in loaded.items()
+        if isinstance(runnable, BundledModel)
     }
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """What was brought back from a device.
+    """Read the result of a bundle.
 
     Raises:
-        ProfilerError: it is no result of a job, or of another version.
+        ProfilerError: the file is not such a result, was changed, or is of another version.
     """
     try:
         result = read_json(path)
     except OSError as error:
-        raise ProfilerError(f"cannot read {path}: {error.strerror}; bring result.json back from the device") from None
+        raise ProfilerError(f"cannot read {path}: {error.strerror}; copy result.json from the device") from None
     except ValueError:
-        raise ProfilerError(f"{path} is damaged; bring result.json back from the device again") from None
-    if not isinstance(result, dict) or result.get("format") != RESULT or not isinstance(result.get("job"), dict):
-        raise ProfilerError(f"{path} is not the result of a job; `python3 runner.pyz job` writes it on the device")
+        raise ProfilerError(f"{path} is damaged; copy result.json from the device again") from None
+    if not isinstance(result, dict) or result.get("format") != RESULT_FORMAT or not isinstance(result.get("job"), dict):
+        raise ProfilerError(f"{path} is not the result of a bundle; `python3 runner.pyz job` writes it on the device")
     version = result.get("version")
     if type(version) is not int or version not in (_UNHASHED, VERSION):
-        raise ProfilerError(f"{path} was written by another version of hwnas (result format {version!s:.20})")
-    found = result.pop(HASH, None)
-    if found != (content_hash(result) if version == VERSION else None):
         raise ProfilerError(
-            f"{path} was changed after it was measured (its content hash does not fit); bring result.json back from "
-            "the device again"
+            f"{path} was written by another version of hwnas (result format {version!s:.20}); make the bundle again "
+            "with this version"
+        )
+    if result.pop(HASH, None) != (content_hash(result) if version == VERSION else None):
+        raise ProfilerError(
+            f"{path} was changed after it was measured (its content hash does not match); copy result.json from the "
+            "device again"
         )
     return dict(result)
 
@@ -223,28 +228,28 @@ def table_of_result(
     space: Mapping[str, object],
     source: str,
 ) -> LatencyTable:
-    """The table that follows from a result.
+    """Make the table that follows from a result.
 
     Args:
-        result: as `read_result` gives it.
+        result: what `read_result` returns.
         targets: the ops to price.
-        networks: the whole networks of the job.
+        networks: the whole networks of the bundle.
         space: name and settings of the space.
-        source: where the result was read, for people.
+        source: path of the result, for error messages.
 
     Raises:
-        ProfilerError: it is damaged, or belongs to another plan than this version of hwnas makes.
+        ProfilerError: the result is damaged, or this version of hwnas makes another plan than the bundle's.
     """
-    job = result["job"]
+    profile = result["job"]
     try:
         facts = read_facts(result["facts"], source)
         if result["provider"] not in facts.providers:
-            raise ValueError("measured with a provider that is not there")
-        backend = CarriedBackend(read_setting(job), facts=facts, provider=result["provider"])
-        settings = read_sampling(job["settings"])
+            raise ValueError("measured with a provider that the device does not have")
+        backend = BundleBackend(read_setting(profile), facts=facts, provider=result["provider"])
+        settings = read_sampling(profile["settings"])
         plan = design_plan(backend, targets, networks)
-        if plan.digest() != job["plan"]:
-            raise ProfilerError(f"{source} is of a bundle of another version of hwnas; make the bundle anew")
+        if plan.digest() != profile["plan"]:
+            raise ProfilerError(f"{source} belongs to a bundle of another version of hwnas; make the bundle again")
         return make_table(
             backend,
             plan,
@@ -255,4 +260,4 @@ def table_of_result(
             energy=read_energy(result["energy"]),
         )
     except (KeyError, TypeError, ValueError):
-        raise ProfilerError(f"{source} is damaged; bring result.json back from the device again") from None
+        raise ProfilerError(f"{source} is damaged; copy result.json from the device again") from None

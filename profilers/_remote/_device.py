@@ -1,4 +1,4 @@
-"""A device that comes back: connections are made again where they are lost, and what was unfinished is asked again."""
+"""A remote device: lost connections are made again, and unfinished requests are repeated."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from profilers._remote._greeting import require_runner
 from profilers._remote._link import SILENCE_S, Link, LinkLostError, LinkRefusedError, printable, start_order
 from profilers._remote._protocol import Message
 from profilers._remote._store import digest_of
+from profilers._timing import TextProgress
 
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
-"""How long to wait before each new try; behind the last, the device is given up."""
+"""Seconds to wait before each attempt to reconnect; after the last, the device is given up."""
 REST_S = 240.0
-"""A connection that was not used for so long is made anew: the runner may have ended by itself."""
+"""A connection that was unused for this many seconds is made again: the runner may have ended by itself."""
 _FINAL = ("Host key verification failed", "Permission denied", "Bad configuration")
+"""What ssh says where another attempt is useless."""
 _ERRORS = {"unsupported": UnsupportedGraphError, "energy": EnergyUnavailableError}
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Model:
     """What a session on the device is opened with.
 
     Attributes:
-        digest: of the ONNX file.
-        content: makes the file again, wherever the device has it no longer.
-        seed: of the inputs.
-        sweep_bytes: how much other memory the device reads before each inference.
+        digest: hash of the ONNX file.
+        content: makes the file again, where the device no longer has it.
+        seed: seeds the inputs.
+        sweep_bytes: bytes of other memory that the device reads before each inference.
     """
 
     digest: str
@@ -48,12 +49,16 @@ class RemoteDevice:
     Args:
         address: where it is.
         threads: threads inside an operator.
-        progress: receives a line for each connection lost.
-        waits_s: seconds before each new try.
-        silence_s: the time-out of answers.
+        progress: receives a line for each lost connection.
+        waits_s: seconds to wait before each attempt to reconnect.
+        silence_s: seconds without an answer after which the connection is lost.
+
+    Attributes:
+        facts: what the device states about itself.
+        lost: how often the connection was lost.
 
     Raises:
-        DeviceUnavailableError: it cannot be reached, or lacks something.
+        DeviceUnavailableError: the device cannot be reached, or lacks a package.
     """
 
     def __init__(
@@ -61,7 +66,7 @@ class RemoteDevice:
         address: Address,
         *,
         threads: int,
-        progress: Progress = lambda text: None,
+        progress: TextProgress = lambda text: None,
         waits_s: Sequence[float] = WAITS_S,
         silence_s: float = SILENCE_S,
     ) -> None:
@@ -95,19 +100,19 @@ class RemoteDevice:
             self.close()
 
     def seconds_away(self) -> float:
-        """Seconds in which it could not be reached."""
+        """Return the seconds in which the device could not be reached."""
         return self._away_s
 
     def add(self, model: Model, content: bytes) -> int:
-        """Open a session; returns its number.
+        """Open a session; return its number.
 
         Args:
             model: what to open it with.
-            content: of the model's file, as it has just been made.
+            content: the bytes of the model's file.
 
         Raises:
             UnsupportedGraphError: the runtime there cannot execute the model.
-            DeviceUnavailableError: the device is lost.
+            DeviceUnavailableError: the connection is lost.
         """
         self._numbered += 1
         number = self._numbered
@@ -122,7 +127,7 @@ class RemoteDevice:
         return number
 
     def forget(self, number: int) -> None:
-        """Close a session, together with the next request."""
+        """Close a session; the next request tells the device."""
         self._models.pop(number, None)
         if number in self._open:
             self._open.discard(number)
@@ -130,25 +135,28 @@ class RemoteDevice:
 
     def ask(
         self,
-        what: str,
+        request: str,
         fields: Mapping[str, object] | None = None,
         *,
         needs: Sequence[int] = (),
         models: Sequence[tuple[str, Callable[[], bytes]]] = (),
         most_payload: int = 0,
     ) -> tuple[Message, bytes]:
-        """Ask for something, as often as it takes.
+        """Send a request, and repeat it after a lost connection.
 
         Args:
-            what: the request.
-            fields: of the request.
+            request: name of the request.
+            fields: fields of the request.
             needs: numbers of the sessions that must be open for it.
-            models: digests of files that it needs there, and what makes each again.
-            most_payload: bytes that may come with the answer.
+            models: digests of the files that it needs there, and functions that make them again.
+            most_payload: most bytes that may come with the answer.
+
+        Returns:
+            The answer and its payload.
 
         Raises:
-            UnsupportedGraphError, EnergyUnavailableError: the device says so.
-            DeviceUnavailableError: it is lost, or does not do what it should.
+            UnsupportedGraphError, EnergyUnavailableError: the device reports it.
+            DeviceUnavailableError: the connection is lost, or the device answers with another error.
         """
         failures, began = 0, 0.0
         while True:
@@ -158,9 +166,9 @@ class RemoteDevice:
                     self._upload(link, digest, content)
                 for number in needs:
                     self._require_open(link, number)
-                answer = self._once(link, {**(fields or {}), "do": what}, most_payload=most_payload)
+                answer = self._once(link, {**(fields or {}), "do": request}, most_payload=most_payload)
                 if answer[0].get("error") == "absent":
-                    raise LinkLostError("the runner there has lost what it had")
+                    raise LinkLostError("the runner on the device lost its models or sessions")
                 if failures:
                     self._away_s += time.monotonic() - began
                 return answer
@@ -170,23 +178,31 @@ class RemoteDevice:
                 failures += 1
 
     def _wait(self, failures: int, why: str) -> None:
-        """Behind a lost connection, say so and wait."""
+        """After a lost connection, report it and wait.
+
+        Raises:
+            DeviceUnavailableError: there were too many attempts, or another one is useless.
+        """
         self.close()
         if failures >= len(self._waits_s) or any(text in why for text in _FINAL):
             raise DeviceUnavailableError(
-                f"the connection to {self.address} was lost ({why}); what was measured so far is kept, "
-                "run the same command again to go on"
+                f"the connection to {self.address} was lost ({why}); all samples so far are kept, run the same command "
+                "again to resume"
             )
         self.lost += not failures
         wait = self._waits_s[failures]
         self._progress(
-            f"connection to {self.address} lost ({why}); trying again in {wait:g} s, "
-            f"{failures + 1} of {len(self._waits_s)}"
+            f"connection to {self.address} lost ({why}); reconnecting in {wait:g} s, "
+            f"attempt {failures + 1} of {len(self._waits_s)}"
         )
         time.sleep(wait)
 
     def _ready(self) -> Link:
-        """A connection to the same device as ever."""
+        """Return a connection to the same device as before.
+
+        Raises:
+            DeviceUnavailableError: another device or runtime answers now.
+        """
         if self._link is not None and time.monotonic() - self._link.asked > REST_S:
             self.close()
         if self._link is None:
@@ -195,11 +211,17 @@ class RemoteDevice:
             if (facts.cpu, facts.runtime_version) != (self.facts.cpu, self.facts.runtime_version):
                 self.close()
                 raise DeviceUnavailableError(
-                    f"{self.address} is another device, or has another ONNX Runtime, than before"
+                    f"{self.address} now has another processor or ONNX Runtime; run the command with --force"
                 )
         return self._link
 
     def _connect(self) -> Link:
+        """Start ssh and the runner on the device.
+
+        Raises:
+            LinkLostError: the connection ended.
+            DeviceUnavailableError: ssh cannot be started, or the device lacks a package.
+        """
         order, archive = start_order(device_cache())
         try:
             link = Link(self.address.command(), silence_s=self._silence_s)
@@ -213,10 +235,11 @@ class RemoteDevice:
         return link
 
     def _read_facts(self, link: Link) -> DeviceFacts:
+        """Ask the device for its facts."""
         return read_facts(self._once(link, {"do": "facts"})[0], str(self.address))
 
     def _require_open(self, link: Link, number: int) -> None:
-        """Open a session where this connection has not; the model travels only where the device does not hold it."""
+        """Open a session unless this connection has; the model is sent only where the device does not have it."""
         if number in self._open:
             return
         model = self._models[number]
@@ -228,40 +251,53 @@ class RemoteDevice:
         self._open.add(number)
 
     def _upload(self, link: Link, digest: str, content: Callable[[], bytes]) -> None:
+        """Send a model unless the device has it."""
         if self._once(link, {"do": "has", "digest": digest})[0].get("error") == "absent":
             self._put(link, digest, content)
 
     def _put(self, link: Link, digest: str, content: Callable[[], bytes]) -> None:
+        """Send a model.
+
+        Raises:
+            DeviceUnavailableError: its content has changed, or the device cannot store it.
+        """
         data = self._fresh.get(digest) or content()
         if digest_of(data) != digest:
-            raise DeviceUnavailableError(f"a model changed while it was measured on {self.address}; start again")
+            raise DeviceUnavailableError(
+                f"a model file changed while it was measured on {self.address}; run the same command again"
+            )
         self._require(self._once(link, {"do": "put", "digest": digest}, data)[0])
 
     def _once(
         self, link: Link, request: Mapping[str, Any], payload: bytes = b"", *, most_payload: int = 0
     ) -> tuple[Message, bytes]:
-        """Ask one connection; errors that the device states are raised, but for what it does not have."""
+        """Send a request over one connection; raise the error of its answer, unless a model or session is absent."""
         dropped, self._dropped = self._dropped, []
-        told = {**request, **({"drop": dropped} if dropped else {})}
-        answer, content = link.ask(told, payload, most_payload=most_payload)
+        message = {**request, **({"drop": dropped} if dropped else {})}
+        answer, content = link.ask(message, payload, most_payload=most_payload)
         if answer.get("error") not in (None, "absent"):
             self._require(answer)
         return answer, content
 
     def _require(self, answer: Message) -> None:
+        """Raise the error that an answer states, if any.
+
+        Raises:
+            UnsupportedGraphError, EnergyUnavailableError, DeviceUnavailableError: the answer states it.
+        """
         error = answer.get("error")
         if error is not None:
             text = printable(answer.get("text", error))
-            known = _ERRORS.get(str(error))
-            raise known(text) if known is not None else DeviceUnavailableError(f"{self.address}: {text}")
+            kind = _ERRORS.get(str(error))
+            raise kind(text) if kind is not None else DeviceUnavailableError(f"{self.address}: {text}")
 
     def _hint(self, why: str) -> str:
-        """What helps against a failure of ssh's, as the end of a sentence."""
+        """Return what the user can do about a failure of ssh, as the end of a sentence."""
         if "Host key verification failed" in why:
             command = self.address.for_people("true")
-            return f"; its host key is unknown here or has changed: run `{command}` once and compare the key"
+            return f"; its host key is unknown on this machine or has changed: run `{command}` once and compare the key"
         if "Permission denied" in why:
-            return "; let it in with a key (ssh-copy-id), or name the user: ssh://user@host"
+            return "; set up a key (ssh-copy-id), or name the user: ssh://user@host"
         if "exit code 127" in why:
             return f"; install Python 3.9 or newer there as {device_python()}, or name one with HWNAS_DEVICE_PYTHON"
         return ""

@@ -1,4 +1,4 @@
-"""What a device says of itself and of its measurements, taken as data: every type and range is checked."""
+"""Checks what a device states about itself and what it measured: every type and range, because it is foreign data."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from profilers._energy import REFERENCE_OP_MJ
 from profilers._errors import DeviceUnavailableError
 from profilers._remote._link import printable
 from profilers._samples import STOP_REASONS, SampleSet
-from profilers._sampling import SamplingSettings
+from profilers._timing import SamplingSettings
 
 _MOST = 4096
+"""The longest text or list, and the largest setting."""
 _MOST_NUMBER = 1e15
-"""Nothing that a device says of itself or measures is larger."""
+"""The largest number that a device may state or measure."""
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """A device.
+    """The facts of a remote device.
 
     Attributes:
-        cpu: as `cpu_identity` gives it there.
-        environment: as `cpu_environment` gives it there.
-        runtime_version: of ONNX Runtime.
+        cpu: what `cpu_identity` returns there.
+        environment: what `cpu_environment` returns there.
+        runtime_version: version of its ONNX Runtime.
         providers: full names of its execution providers.
         usable_cores: cores that threads can use.
-        core_cache_bytes: of one core's second-level cache.
+        core_cache_bytes: size of one core's second-level cache.
     """
 
     cpu: Mapping[str, object]
@@ -39,42 +41,47 @@ class DeviceFacts:
 
 
 def read_facts(record: object, source: str) -> DeviceFacts:
-    """Check what a device says of itself.
+    """Check the facts that a device states.
 
     Args:
         record: decoded JSON.
-        source: what said it, for people.
+        source: the device or file that it is from, for error messages.
 
     Raises:
-        DeviceUnavailableError: something is missing or of the wrong type.
+        DeviceUnavailableError: a fact is missing or has the wrong type.
     """
     try:
-        given = _mapping(record)
-        cpu = _mapping(given["cpu"])
+        facts = _mapping(record)
+        cpu = _mapping(facts["cpu"])
         return DeviceFacts(
             cpu={
                 **{name: _text(cpu[name]) for name in ("cpu", "cpu_revision", "architecture", "system")},
                 "isa": _list(cpu["isa"], _text),
                 "core_mask": _list(cpu["core_mask"], _count),
             },
-            environment={_text(name): _plain(value) for name, value in _mapping(given["environment"]).items()},
-            runtime_version=_text(given["runtime_version"]),
-            providers=tuple(_list(given["providers"], _text)),
-            usable_cores=max(1, _count(given["usable_cores"])),
-            core_cache_bytes=_count(given["core_cache_bytes"]),
+            environment={_text(name): _plain(value) for name, value in _mapping(facts["environment"]).items()},
+            runtime_version=_text(facts["runtime_version"]),
+            providers=tuple(_list(facts["providers"], _text)),
+            usable_cores=max(1, _count(facts["usable_cores"])),
+            core_cache_bytes=_count(facts["core_cache_bytes"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DeviceUnavailableError(f"{source} says of itself what cannot be: {printable(error)}") from None
+        raise DeviceUnavailableError(f"{source} states an impossible fact about itself: {printable(error)}") from None
 
 
 def read_seconds(values: object, count: int, source: str) -> list[float]:
     """Check measured times.
 
+    Args:
+        values: decoded JSON.
+        count: number of times that there must be.
+        source: the device or file that they are from, for error messages.
+
     Raises:
         DeviceUnavailableError: they are not `count` positive numbers.
     """
     if not isinstance(values, list) or len(values) != count or not all(_positive(value) for value in values):
-        raise DeviceUnavailableError(f"{source} measured what cannot be: {printable(values, 80)}")
+        raise DeviceUnavailableError(f"{source} returned an impossible measurement: {printable(values, 80)}")
     return [float(value) for value in values]
 
 
@@ -82,93 +89,117 @@ def read_number(value: object, source: str) -> float:
     """Check a measured energy.
 
     Raises:
-        DeviceUnavailableError: it is no finite number, or below zero.
+        DeviceUnavailableError: it is not a finite number, or is negative.
     """
     if not _positive(value) and value != 0:
-        raise DeviceUnavailableError(f"{source} measured what cannot be: {printable(value, 80)}")
+        raise DeviceUnavailableError(f"{source} returned an impossible measurement: {printable(value, 80)}")
     return float(value)  # type: ignore[arg-type]
 
 
 def read_sizes(values: object, count: int, source: str) -> list[int | None]:
-    """Check sizes in bytes, None where one is unknown.
+    """Check sizes in bytes; unknown ones are None.
 
     Raises:
-        DeviceUnavailableError: they are not `count` such.
+        DeviceUnavailableError: they are not `count` sizes.
     """
     try:
-        found = _list(values, lambda value: None if value is None else _count(value))
+        sizes = _list(values, lambda value: None if value is None else _count(value))
     except (TypeError, ValueError):
-        found = []
-    if len(found) != count:
-        raise DeviceUnavailableError(f"{source} measured what cannot be: {printable(values, 80)}")
-    return found
+        sizes = []
+    if len(sizes) != count:
+        raise DeviceUnavailableError(f"{source} returned an impossible measurement: {printable(values, 80)}")
+    return sizes
 
 
 def read_setting(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Check what a job says of how its networks were made.
+    """Check the settings that a bundle's networks were made with.
 
     Raises:
-        KeyError, TypeError, ValueError: something is missing, of the wrong type or out of range.
+        KeyError, TypeError, ValueError: a setting is missing, has the wrong type or is out of range.
     """
-    found = {name: _count(record[name]) for name in ("threads", "batch", "image_channels", "core_cache_bytes")}
-    if not all(1 <= found[name] <= _MOST for name in ("threads", "batch", "image_channels")):
+    setting = {name: _count(record[name]) for name in ("threads", "batch", "image_channels", "core_cache_bytes")}
+    if not all(1 <= setting[name] <= _MOST for name in ("threads", "batch", "image_channels")):
         raise ValueError("a setting is out of range")
     if record["precision"] not in ("fp32", "int8"):
         raise ValueError("an unknown precision")
-    return {**found, "precision": record["precision"]}
+    return {**setting, "precision": record["precision"]}
 
 
 def read_sampling(record: object) -> SamplingSettings:
-    """Check how a job was sampled.
+    """Check the sampling settings of a bundle.
 
     Raises:
-        TypeError, ValueError: something is unknown, of the wrong type or out of range.
+        TypeError, ValueError: a setting is unknown, has the wrong type or is out of range.
     """
-    given, known = _mapping(record), SamplingSettings().as_dict()
-    for name, value in given.items():
-        if (
-            name not in known
-            or not (_positive(value) or value == 0)
-            or isinstance(known[name], int) > isinstance(value, int)
-        ):
-            raise ValueError(f"{printable(name, 40)} is no setting")
-    return SamplingSettings(**given)
+    settings, defaults = _mapping(record), SamplingSettings().as_dict()
+    for name, value in settings.items():
+        if name not in defaults or not (_positive(value) or value == 0):
+            raise ValueError(f"{printable(name, 40)} is not a sampling setting")
+        if isinstance(defaults[name], int) and not isinstance(value, int):
+            raise ValueError(f"{printable(name, 40)} must be a whole number")
+    return SamplingSettings(**settings)
 
 
 def _positive(value: object) -> bool:
+    """Return whether a value is a positive number that is possible."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _MOST_NUMBER
 
 
 def _mapping(value: object) -> dict[str, Any]:
+    """Return an object of JSON.
+
+    Raises:
+        TypeError: the value is something else, or too long.
+    """
     if not isinstance(value, dict) or len(value) > _MOST:
-        raise TypeError(f"{printable(value, 80)} is no object")
+        raise TypeError(f"{printable(value, 80)} is not an object")
     return value
 
 
 def _text(value: object) -> str:
+    """Return a text with control characters replaced by spaces.
+
+    Raises:
+        TypeError: the value is something else, or too long.
+    """
     if not isinstance(value, str) or len(value) > _MOST:
-        raise TypeError(f"{printable(value, 80)} is no text")
-    return "".join(c if c.isprintable() else " " for c in value)
+        raise TypeError(f"{printable(value, 80)} is not a text")
+    return "".join(character if character.isprintable() else " " for character in value)
 
 
 def _count(value: object) -> int:
+    """Return a whole number from 0.
+
+    Raises:
+        TypeError: the value is something else.
+    """
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**62:
-        raise TypeError(f"{printable(value, 80)} is no count")
+        raise TypeError(f"{printable(value, 80)} is not a whole number from 0")
     return value
 
 
 def _list(value: object, item: Callable[[Any], _T]) -> list[_T]:
+    """Return a list whose entries `item` has checked.
+
+    Raises:
+        TypeError: the value is something else, or too long.
+    """
     if not isinstance(value, list) or len(value) > _MOST:
-        raise TypeError(f"{printable(value, 80)} is no list")
-    return [item(one) for one in value]
+        raise TypeError(f"{printable(value, 80)} is not a list")
+    return [item(entry) for entry in value]
 
 
 def _plain(value: object) -> object:
+    """Return a text, a number, a truth value or None.
+
+    Raises:
+        TypeError, ValueError: the value is something else, or out of range.
+    """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, (int, float)):
         if not -_MOST_NUMBER <= value <= _MOST_NUMBER:
-            raise ValueError(f"{printable(value, 40)} is no number that can be")
+            raise ValueError(f"{printable(value, 40)} is out of range")
         return value
     return _text(value)
 
@@ -178,34 +209,34 @@ def read_samples(record: object, names: Collection[str], source: str) -> dict[st
 
     Args:
         record: decoded JSON.
-        names: of everything that was measured.
-        source: what said it, for people.
+        names: names of everything that was to be measured.
+        source: the file that it is from, for error messages.
 
     Raises:
-        KeyError, TypeError, ValueError: something is missing or of the wrong type.
-        DeviceUnavailableError: a time cannot be.
+        KeyError, TypeError, ValueError: something is missing or has the wrong type.
+        DeviceUnavailableError: a time is impossible.
     """
-    given = _mapping(record)
-    if set(given) != set(names):
+    entries = _mapping(record)
+    if set(entries) != set(names):
         raise ValueError("other graphs were measured")
-    found = {}
-    for name, value in given.items():
-        one = _mapping(value)
-        seconds = read_seconds(one["seconds"], len(one["seconds"]), source)
-        if not seconds or one["stop"] not in STOP_REASONS:
+    samples = {}
+    for name, value in entries.items():
+        entry = _mapping(value)
+        seconds = read_seconds(entry["seconds"], len(entry["seconds"]), source)
+        if not seconds or entry["stop"] not in STOP_REASONS:
             raise ValueError(f"{name} was not measured to the end")
-        moments = _list(one["moments"], _count)
+        moments = _list(entry["moments"], _count)
         if len(moments) != len(seconds):
             raise ValueError(f"{name} does not say when it was measured")
-        found[name] = SampleSet(max(1, _count(one["repeats"])), seconds, one["stop"], moments=moments)
-    return found
+        samples[name] = SampleSet(max(1, _count(entry["repeats"])), seconds, entry["stop"], moments=moments)
+    return samples
 
 
 def read_energy(record: object) -> dict[str, object]:
-    """Check what a device says of the calibration op's energy.
+    """Check the energy of the reference op that a device measured.
 
     Raises:
-        TypeError, ValueError: something is of the wrong type.
+        TypeError, ValueError: something has the wrong type.
     """
-    known = ("energy_counter", "calibration_op_mj", "energy_unavailable")
-    return {name: _plain(value) for name, value in _mapping(record).items() if name in known}
+    keys = ("energy_counter", REFERENCE_OP_MJ, "energy_unavailable")
+    return {name: _plain(value) for name, value in _mapping(record).items() if name in keys}

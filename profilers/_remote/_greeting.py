@@ -1,4 +1,4 @@
-"""What a device answers first: a runner has started, or something is missing there."""
+"""The first answer of a device: the runner has started, or something is missing there."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}\Z")
 
 
 def require_runner(greeting: Message, address: Address) -> None:
-    """Check that a runner has started.
+    """Check that the runner has started.
+
+    Args:
+        greeting: the first message of the device.
+        address: address of the device.
 
     Raises:
-        DeviceUnavailableError: what the device lacks, with the command that installs it.
+        DeviceUnavailableError: the device lacks something; the message names the command that installs it.
     """
     if "old_python" in greeting:
-        found = printable(greeting["old_python"], 20)
+        old = printable(greeting["old_python"], 20)
         raise DeviceUnavailableError(
-            f"{address} has Python {found}; install Python 3.9 or newer there, or name one with HWNAS_DEVICE_PYTHON"
+            f"{address} has Python {old}; install Python 3.9 or newer there, or name one with HWNAS_DEVICE_PYTHON"
         )
     if "error" in greeting:
         raise DeviceUnavailableError(f"{address}: {printable(greeting['error'])}")
     missing = greeting.get("missing")
     if missing:
-        told = missing if isinstance(missing, list) else [missing]
-        names = [name for name in told if isinstance(name, str) and _PACKAGE.match(name)][:9]
+        entries = missing if isinstance(missing, list) else [missing]
+        names = [name for name in entries if isinstance(name, str) and _PACKAGE.match(name)][:9]
         if not names:
-            raise DeviceUnavailableError(f"{address} lacks packages that it cannot name: {printable(missing, 80)}")
+            raise DeviceUnavailableError(f"{address} lacks packages, but does not name them: {printable(missing, 80)}")
         python = greeting.get("python")
         python = printable(python, 100) if isinstance(python, str) else device_python()
         install = address.for_people(python, "-m", "pip", "install", *names)
@@ -38,16 +42,16 @@ def require_runner(greeting: Message, address: Address) -> None:
 
 
 def clean_device(where: str) -> tuple[bool, str]:
-    """Remove everything of ours from a device: its one cache folder.
+    """Remove all files of hwnas from a device: its one cache folder.
 
     Args:
         where: ``ssh://[user@]host[:port]``.
 
     Returns:
-        Whether there was one, and which.
+        Whether there was such a folder, and its path.
 
     Raises:
-        DeviceUnavailableError: the device cannot be reached, or the folder is not ours.
+        DeviceUnavailableError: the device cannot be reached, or another program made the folder.
     """
     address = parse_address(where)
     try:

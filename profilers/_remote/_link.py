@@ -1,4 +1,4 @@
-"""One connection to a device: a process whose input and output carry the protocol, with a time-out on every wait."""
+"""One connection to a device: an ssh process whose input and output carry the protocol; every wait has a time-out."""
 
 from __future__ import annotations
 
@@ -19,39 +19,45 @@ from profilers._remote._protocol import GREETING, VERSION, Decoder, Message, Pro
 from profilers._remote._store import digest_of
 
 SILENCE_S = 180.0
-"""A device that says nothing for so long, while something is asked of it, is lost."""
+"""Seconds without a message, while a request is pending, after which the connection is lost."""
 GREETING_S = 60.0
+"""Seconds within which the greeting must arrive."""
 MOST_SILENCES = 20
-"""No answer takes longer than so many silences, whatever arrives in the meantime."""
+"""An answer must arrive within this many times the silence, whatever else arrives."""
 _SLOWEST = 10_000.0
-"""Bytes a second below which files do not travel."""
+"""Bytes per second below which a transfer is too slow."""
 _MOST_NOISE = 2**16
+"""Most bytes that a login shell may print before the greeting."""
 _MOST_ANSWER, _MOST_STEP = 2**18, 64
-"""Bytes of an answer, and of what each session or file that it is about adds."""
+"""Most bytes of an answer, and how many more each session or file of its request allows."""
 _MOST_SAID = 2**24
-"""Bytes that may come on standard error."""
+"""Most bytes on standard error."""
 _SSH_FAILED = 255
 _ENDING_S = 2.0
 _T = TypeVar("_T")
 
 
 class LinkLostError(Exception):
-    """The connection is gone; the text says why. Another one may do."""
+    """The connection was lost; the text says why. Another attempt may succeed."""
 
 
 class LinkRefusedError(Exception):
-    """There is no use in trying again."""
+    """The connection cannot be started; another attempt is useless."""
 
 
 class Link:
-    """A started command that speaks the protocol.
+    """A connection: a started command that speaks the protocol.
 
     Args:
-        command: its words.
-        silence_s: the time-out of answers.
+        command: the command line.
+        silence_s: seconds without a message after which the connection is lost.
+
+    Attributes:
+        process: the started command.
+        asked: moment of the last answer, of `time.monotonic`.
 
     Raises:
-        LinkRefusedError: it cannot be started.
+        LinkRefusedError: the command cannot be started.
     """
 
     def __init__(self, command: Sequence[str], *, silence_s: float = SILENCE_S) -> None:
@@ -78,13 +84,17 @@ class Link:
         self.asked = time.monotonic()
 
     def greet(self, order: Mapping[str, object], payload: bytes = b"") -> Message:
-        """Send the bootstrap and its order; returns the greeting.
+        """Send the bootstrap and its order; return the greeting.
+
+        Args:
+            order: the order for the bootstrap.
+            payload: bytes that follow it.
 
         Raises:
-            LinkLostError: the connection ended or is silent.
+            LinkLostError: the connection ended, or no greeting came in time.
         """
         source = (Path(__file__).parent / "_bootstrap.py").read_text(encoding="utf-8")
-        with contextlib.suppress(BrokenPipeError):  # what came back says more
+        with contextlib.suppress(BrokenPipeError):  # the device's answer says more
             self._write(repr(source).encode("ascii") + b"\n" + json.dumps(order).encode("ascii") + b"\n" + payload)
         deadline, skipped = time.monotonic() + GREETING_S, 0
         self._decoder.most_line = _MOST_NOISE
@@ -95,7 +105,7 @@ class Link:
             elif line.startswith(GREETING):
                 return _greeting(line)
             elif (skipped := skipped + len(line)) > _MOST_NOISE:
-                raise LinkLostError("the device answers something else than a runner would")
+                raise LinkLostError("the device sent other output than a runner's greeting")
 
     def ask(
         self, message: Mapping[str, object], payload: bytes = b"", *, most_payload: int = 0
@@ -104,11 +114,14 @@ class Link:
 
         Args:
             message: the request.
-            payload: bytes that go with it.
-            most_payload: bytes that may come with the answer.
+            payload: bytes that follow it.
+            most_payload: most bytes that may follow the answer.
+
+        Returns:
+            The answer and its payload.
 
         Raises:
-            LinkLostError: the connection ended, is silent, late or garbled, or more arrives than was asked for.
+            LinkLostError: the connection ended, or the answer is late, damaged or too long.
         """
         self._count += 1
         steps = _steps(message)
@@ -120,16 +133,16 @@ class Link:
         silent = time.monotonic() + self._silence_s
         whole = time.monotonic() + self._silence_s * min(steps + 1, MOST_SILENCES) + most_payload / _SLOWEST
         while True:
-            found = self._decoded(self._decoder.next)
-            if found is None:
+            answer = self._decoded(self._decoder.next)
+            if answer is None:
                 self._read(whole if self._decoder.in_payload else min(silent, whole))
-            elif type(found[0].get("id")) is int and found[0]["id"] == self._count:
+            elif type(answer[0].get("id")) is int and answer[0]["id"] == self._count:
                 self.asked = time.monotonic()
-                return found
-            elif found == ({"alive": True}, b""):
+                return answer
+            elif answer == ({"alive": True}, b""):
                 silent = time.monotonic() + self._silence_s
             else:
-                raise LinkLostError("the device answers something else than what was asked")
+                raise LinkLostError("the device answered another request than the pending one")
 
     def close(self) -> None:
         """End the connection, and with it the runner on the device."""
@@ -144,33 +157,48 @@ class Link:
         self._said.close()
 
     def _decoded(self, read: Callable[[], _T]) -> _T:
+        """Call a method of the decoder.
+
+        Raises:
+            LinkLostError: the device does not speak the protocol.
+        """
         try:
             return read()
         except ProtocolError as error:
-            raise LinkLostError(f"the device answers something else than a runner would: {error}") from None
+            raise LinkLostError(f"the device does not speak the runner's protocol: {error}") from None
 
     def _write(self, data: bytes) -> None:
+        """Send bytes.
+
+        Raises:
+            LinkLostError: they cannot be sent in time.
+            BrokenPipeError: the connection has ended.
+        """
         rest = memoryview(data)
         deadline = time.monotonic() + self._silence_s + len(data) / _SLOWEST
         with selectors.DefaultSelector() as selector:
             selector.register(self._input, selectors.EVENT_WRITE)
             while rest:
                 if not selector.select(min(self._silence_s, max(0.0, deadline - time.monotonic()))):
-                    raise LinkLostError(f"nothing could be sent for {self._silence_s:g} s")
+                    raise LinkLostError(f"no data could be sent for {self._silence_s:g} s")
                 if time.monotonic() > deadline:
-                    raise LinkLostError("the device takes what is sent too slowly")
+                    raise LinkLostError("the device receives data too slowly")
                 rest = rest[os.write(self._input.fileno(), rest[: 2**16]) :]
 
     def _read(self, deadline: float) -> None:
-        """Wait for more, until a moment that nothing which arrives puts off."""
+        """Wait for data until `deadline`, a moment of `time.monotonic`, and pass it to the decoder.
+
+        Raises:
+            LinkLostError: none came in time, the connection ended, or the device writes too many errors.
+        """
         with selectors.DefaultSelector() as selector:
             selector.register(self._output, selectors.EVENT_READ)
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise LinkLostError("the device does not answer in time")
+                    raise LinkLostError("the device did not answer in time")
                 if os.fstat(self._said.fileno()).st_size > _MOST_SAID:
-                    raise LinkLostError("the device writes errors without end")
+                    raise LinkLostError("the device writes too much to standard error")
                 if selector.select(min(left, 1.0)):
                     break
         data = os.read(self._output.fileno(), 2**18)
@@ -179,7 +207,7 @@ class Link:
         self._decoder.feed(data)
 
     def _why(self) -> str:
-        """Why the connection ended: what ssh says, else how the process on the device ended."""
+        """Return why the connection ended: what ssh says, or else how the process on the device ended."""
         try:
             code = self.process.wait(_ENDING_S)
         except subprocess.TimeoutExpired:
@@ -188,35 +216,44 @@ class Link:
         lines = [printable(line) for line in self._said.read().decode("utf-8", "replace").splitlines() if line.strip()]
         last = lines[-1] if lines else ""
         if code < 0:
-            return f"ssh was ended by signal {-code}"
+            return f"ssh was stopped by signal {-code}"
         if code == _SSH_FAILED or code == 0:
             return last or "the connection was closed"
         return f"the process there ended with exit code {code}" + (f": {last}" if last else "")
 
 
 def start_order(cache: str) -> tuple[dict[str, object], bytes]:
-    """What makes the bootstrap start a runner."""
+    """Return the order and the payload that make the bootstrap start a runner.
+
+    Args:
+        cache: the cache folder on the device.
+    """
     archive = runner_archive()
     name = f"runner-{digest_of(archive)[:16]}.pyz"
     return {"do": "serve", "cache": cache, "name": name, "size": len(archive)}, archive
 
 
 def printable(text: object, most: int = 300) -> str:
-    """Text from a device for people: one line, no control characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:most]
+    """Return foreign text for people: one line without control characters, of at most `most` characters."""
+    return " ".join("".join(character if character.isprintable() else " " for character in str(text)).split())[:most]
 
 
 def _steps(message: Mapping[str, object]) -> int:
-    """Sessions or files that a request is about: the device says that it is alive between two of them."""
+    """Count the sessions or files of a request: the device may say that it is alive between two of them."""
     counted = [value for name in ("sessions", "digests") if isinstance(value := message.get(name), Sized)]
     return max(1, *map(len, counted)) if counted else 1
 
 
 def _greeting(line: bytes) -> Message:
+    """Read a greeting.
+
+    Raises:
+        LinkLostError: it is damaged or of another version.
+    """
     try:
-        found = strict_json(line)
+        greeting = strict_json(line)
     except ValueError:
         raise LinkLostError("the device's greeting is damaged") from None
-    if type(found["hwnas-runner"]) is not int or found.get("hwnas-runner") != VERSION:
-        raise LinkLostError("the device's greeting is of another version")
-    return dict(found)
+    if type(greeting["hwnas-runner"]) is not int or greeting.get("hwnas-runner") != VERSION:
+        raise LinkLostError("the device's greeting has another version of the protocol")
+    return dict(greeting)

@@ -1,7 +1,7 @@
-"""What both ends of a connection to a device say: one line of JSON a message, raw bytes behind it where it states them.
+"""The protocol of a connection to a device: one line of JSON a message, and raw bytes after it where it states them.
 
-A message that holds ``"bytes": n`` is followed by n bytes. The end of the stream inside a message is a torn message.
-Runs on devices, too.
+A message that holds ``"bytes": n`` is followed by n bytes. A message is torn where the stream ends inside it. Runs on
+devices, too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from latency_tables import strict_json
 
 GREETING = b'{"hwnas-runner": '
-"""How the first line of a runner begins: whatever a login shell prints before it is skipped."""
+"""Beginning of a runner's first line; what a login shell prints before it is skipped."""
 VERSION = 1
 MOST_LINE = 2**24
 MOST_PAYLOAD = 2**31
@@ -21,23 +21,23 @@ Message = dict[str, Any]
 
 
 class ProtocolError(Exception):
-    """The other end says what is no message."""
+    """The other end sent something that is not a message."""
 
 
 def encode(message: Mapping[str, object], payload: bytes = b"") -> bytes:
-    """A message and its payload as they are sent."""
+    """Return the bytes of a message and its payload."""
     stated = {**message, "bytes": len(payload)} if payload else message
     return json.dumps(stated, allow_nan=False).encode("ascii") + b"\n" + payload
 
 
 class Decoder:
-    """Cuts a stream into messages.
+    """Splits a stream into messages.
+
+    Both limits may be changed before each answer.
 
     Args:
-        most_line: bytes of the longest line that is taken.
-        most_payload: bytes of the largest payload that is taken; none by default.
-
-    Both limits may be set anew before each answer.
+        most_line: most bytes of a line.
+        most_payload: most bytes of a payload; by default, none is accepted.
     """
 
     def __init__(self, most_line: int = MOST_LINE, most_payload: int = 0) -> None:
@@ -48,23 +48,23 @@ class Decoder:
 
     @property
     def torn(self) -> bool:
-        """Whether a message has begun and not ended."""
+        """Whether a message has begun but not ended."""
         return bool(self._buffer) or self._waiting is not None
 
     @property
     def in_payload(self) -> bool:
-        """Whether a payload has begun and not ended."""
+        """Whether a payload has begun but not ended."""
         return self._waiting is not None
 
     def feed(self, data: bytes) -> None:
-        """Take what was read."""
+        """Append data that was read."""
         self._buffer += data
 
     def next(self) -> tuple[Message, bytes] | None:
-        """The next whole message and its payload; None until there is one.
+        """Return the next complete message and its payload; None until there is one.
 
         Raises:
-            ProtocolError: what was read is no message, or more than is taken.
+            ProtocolError: the data is not a message, or longer than the limits.
         """
         if self._waiting is None:
             line = self.line()
@@ -81,30 +81,35 @@ class Decoder:
         return message, payload
 
     def line(self) -> bytes | None:
-        """The next whole line without its end; None until there is one.
+        """Return the next complete line without its end; None until there is one.
 
         Raises:
-            ProtocolError: it is longer than any message.
+            ProtocolError: it is longer than the limit.
         """
         end = self._buffer.find(b"\n", self._scanned)
         if max(end, len(self._buffer) if end < 0 else 0) > self.most_line:
-            raise ProtocolError("a line without end")
+            raise ProtocolError(f"a line is longer than {self.most_line} bytes")
         if end < 0:
             self._scanned = len(self._buffer)
             return None
-        found = bytes(self._buffer[:end])
+        line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         self._scanned = 0
-        return found
+        return line
 
     def _parse(self, line: bytes) -> tuple[Message, int]:
+        """Return the message of a line and the size of its payload.
+
+        Raises:
+            ProtocolError: the line is not a message, or the payload is too large.
+        """
         try:
             message = strict_json(line)
         except ValueError:
-            raise ProtocolError(f"{line[:40]!r} is no message") from None
+            raise ProtocolError(f"{line[:40]!r} is not a message") from None
         size = message.pop("bytes", 0) if isinstance(message, dict) else None
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            raise ProtocolError(f"{line[:40]!r} is no message")
+            raise ProtocolError(f"{line[:40]!r} is not a message")
         if size > self.most_payload:
-            raise ProtocolError(f"{size} bytes that nobody asked for")
+            raise ProtocolError(f"a payload of {size} bytes, but at most {self.most_payload} were requested")
         return message, size

@@ -1,4 +1,4 @@
-"""What a runner does when it is asked. Runs on devices."""
+"""The requests that a runner answers. Runs on devices."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from profilers._session import BoundSession, installed_providers, optimised_mode
 
 Answer = tuple[dict[str, Any], bytes]
 KINDS = ((UnsupportedGraphError, "unsupported"), (EnergyUnavailableError, "energy"), (ProfilerError, "unavailable"))
-"""Errors, and what they are called on the way."""
+"""Errors, and their names in the protocol."""
 TIMED_RUNS = 3
-"""Single runs of which the fastest says how often a runnable is repeated."""
+"""Single runs, of which the fastest decides how often a runnable is repeated."""
 
 
 class AbsentError(Exception):
-    """A model or a session that this runner does not have."""
+    """This runner does not have the model or the session."""
 
 
 class Requests:
-    """The sessions of one runner.
+    """Answers the requests to one runner, and holds its sessions.
 
     Args:
-        models: what the device keeps.
+        models: the models that the device stores.
         alive: called between two measurements of one request.
     """
 
@@ -40,10 +40,15 @@ class Requests:
         self._counter: RaplCounter | None = None
 
     def answer(self, request: Mapping[str, Any], payload: bytes) -> Answer:
-        """Do what is asked; errors are answers, too."""
+        """Carry out a request; return the answer, or the error as an answer.
+
+        Args:
+            request: the message.
+            payload: the bytes that followed it.
+        """
         for name in request.get("drop", ()):
             self._sessions.pop(name, None)
-        known = {
+        handlers = {
             "ping": lambda request, payload: ({}, b""),
             "facts": lambda request, payload: (device_facts(), b""),
             "has": self._has,
@@ -57,26 +62,29 @@ class Requests:
             "optimised": self._optimised,
         }
         try:
-            return known[str(request["do"])](request, payload)
+            return handlers[str(request["do"])](request, payload)
         except AbsentError:
             return {"error": "absent"}, b""
         except ProfilerError as error:
-            kind = next(kind for known_type, kind in KINDS if isinstance(error, known_type))
+            kind = next(kind for error_type, kind in KINDS if isinstance(error, error_type))
             return {"error": kind, "text": str(error)}, b""
         except OSError as error:
-            return {"error": "unavailable", "text": f"the device cannot do it: {error}"}, b""
+            return {"error": "unavailable", "text": f"the request failed on the device: {error}"}, b""
         except Exception as error:
             return {"error": "bug", "text": repr(error)}, b""
 
     def _has(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        """Check that the device has a model."""
         self._model(request["digest"])
         return {}, b""
 
     def _put(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        """Store a model."""
         self._models.put(request["digest"], payload)
         return {}, b""
 
     def _open(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        """Open a session on a model."""
         self._sessions[int(request["session"])] = BoundSession(
             str(self._model(request["digest"])),
             threads=int(request["threads"]),
@@ -87,52 +95,68 @@ class Requests:
         return {}, b""
 
     def _fastest(self, request: Mapping[str, Any], payload: bytes) -> Answer:
-        found = []
+        """Warm up sessions; answer with the seconds of the fastest of three runs of each."""
+        seconds = []
         for name in request["sessions"]:
             session = self._session(name)
             session.run(int(request["warmup"]))
-            found.append(min(session.run(1) for _ in range(TIMED_RUNS)))
+            seconds.append(min(session.run(1) for _ in range(TIMED_RUNS)))
             self._alive()
-        return {"seconds": found}, b""
+        return {"seconds": seconds}, b""
 
     def _round(self, request: Mapping[str, Any], payload: bytes) -> Answer:
-        found, priming = [], int(request["priming"])
+        """Time a round; answer with the seconds of all repeats of each session."""
+        seconds, priming = [], int(request["priming"])
         sessions = [self._session(name) for name in request["sessions"]]
         for i, repeats in enumerate(request["repeats"]):
             sessions[i].run(priming)
-            found.append(sessions[i].run(int(repeats)))
+            seconds.append(sessions[i].run(int(repeats)))
             self._alive()
-        return {"seconds": found}, b""
+        return {"seconds": seconds}, b""
 
     def _meter(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        """Open the energy counter; answer with its name."""
         self._counter = RaplCounter()
         return {"name": self._counter.name}, b""
 
     def _energy(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        """Measure the energy of one inference of a session."""
         session = self._session(request["session"])
         self._counter = self._counter or RaplCounter()
         return {"mj": energy_mj(session, self._counter)}, b""
 
     def _arena(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        """Measure the arena of models."""
         return {"sizes": arena_bytes([self._model(digest) for digest in request["digests"]])}, b""
 
     def _optimised(self, request: Mapping[str, Any], payload: bytes) -> Answer:
+        """Answer with the optimised graph of a model."""
         return {}, optimised_model(str(self._model(request["digest"])))
 
     def _model(self, digest: str) -> Path:
-        found = self._models.path(digest)
-        if found is None:
+        """Return the path of a model.
+
+        Raises:
+            AbsentError: the device does not have it.
+        """
+        path = self._models.path(digest)
+        if path is None:
             raise AbsentError
-        return found
+        return path
 
     def _session(self, name: int) -> BoundSession:
+        """Return an open session.
+
+        Raises:
+            AbsentError: it is not open.
+        """
         if name not in self._sessions:
             raise AbsentError
         return self._sessions[name]
 
 
 def device_facts() -> dict[str, Any]:
-    """Everything that a table or a profile needs to know of this device."""
+    """Return all facts of this device that a table or a profile needs."""
     return {
         "cpu": cpu_identity(),
         "environment": cpu_environment(),
@@ -144,11 +168,17 @@ def device_facts() -> dict[str, Any]:
 
 
 def _runtime_version() -> str:
-    """Of the installed ONNX Runtime, whichever of its packages that is."""
+    """Return the version of the installed ONNX Runtime, whichever of its packages that is.
+
+    Raises:
+        DeviceUnavailableError: it does not state its version.
+    """
     try:
         return version("onnxruntime")
     except ImportError:  # onnxruntime-gpu and others hold the same module under names of their own
-        found = getattr(runtime(), "__version__", None)
-        if not isinstance(found, str):
-            raise DeviceUnavailableError("the installed ONNX Runtime does not say its version") from None
-        return found
+        stated = getattr(runtime(), "__version__", None)
+        if not isinstance(stated, str):
+            raise DeviceUnavailableError(
+                "the installed ONNX Runtime does not state its version; install the package onnxruntime"
+            ) from None
+        return stated

@@ -1,4 +1,4 @@
-"""The runner: obeys requests from its standard input until that closes, or runs a job. Runs on devices."""
+"""The runner: answers requests from its standard input until that closes, or measures a bundle. Runs on devices."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from profilers._remote._store import ModelStore
 
 NEEDED = ("numpy", "onnxruntime", "psutil")
 _IDLE_SECONDS = 600.0
-"""A runner that is asked nothing for so long ends: its connection may be gone without anybody noticing."""
+"""A runner without a request for this long ends: its connection may be lost without a sign."""
 _ALIVE_SECONDS = 2.0
-"""A long request says so often that it is being worked on."""
+"""During a long request, the runner says this often that it is working."""
 
 
 def missing_packages() -> list[str]:
-    """What this Python lacks."""
+    """Return the needed packages that this Python lacks."""
     return [name for name in NEEDED if find_spec(name) is None]
 
 
 def main(arguments: list[str]) -> int:
-    """``serve FOLDER``, or the folder of a job."""
+    """Run ``serve FOLDER``, or measure the bundled profile in a folder; return an exit code."""
     if len(arguments) == 2 and arguments[0] == "serve":
         return serve(Path(arguments[1]))
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        sys.stderr.write("usage: python3 runner.pyz JOB   (the folder that lies beside this file)\n")
+        sys.stderr.write("usage: python3 runner.pyz job   (job: the folder beside this file)\n")
         return 2
     if missing := missing_packages():
         sys.stderr.write(f"{sys.executable} lacks {', '.join(missing)}: {sys.executable} -m pip install ")
         sys.stderr.write(" ".join(missing) + "\n")
         return 2
-    from profilers._remote._job import run_job
+    from profilers._remote._bundled_profile import run_bundled_profile
 
-    return run_job(Path(arguments[0]))
+    return run_bundled_profile(Path(arguments[0]))
 
 
 def serve(home: Path) -> int:
-    """Obey requests; returns when standard input has closed."""
+    """Answer requests until standard input closes or falls silent; return an exit code."""
     source, target = _own_streams()
     missing = missing_packages()
     try:
@@ -59,40 +59,45 @@ def serve(home: Path) -> int:
     threading.Thread(target=_listen, args=(source, arrived), daemon=True).start()
     from profilers._remote._requests import Requests
 
-    beat = _Beat(target)
-    requests = Requests(store, beat)
+    alive_signal = _AliveSignal(target)
+    requests = Requests(store, alive_signal)
     while True:
         try:
-            found = arrived.get(timeout=_IDLE_SECONDS)
+            message = arrived.get(timeout=_IDLE_SECONDS)
         except queue.Empty:
             return 0
-        if found is None:
+        if message is None:
             return 3
-        request, payload = found
-        beat.begin()
+        request, payload = message
+        alive_signal.begin()
         answer, content = requests.answer(request, payload)
         _send(target, {**answer, "id": request.get("id")}, content)
 
 
-class _Beat:
-    """Says now and then, between measurements and never within one, that the runner is at work."""
+class _AliveSignal:
+    """Says at intervals that the runner is working; called between measurements, never within one."""
 
     def __init__(self, target: int) -> None:
         self._target, self._last = target, time.monotonic()
 
     def begin(self) -> None:
+        """Start the interval anew, for a new request."""
         self._last = time.monotonic()
 
     def __call__(self) -> None:
+        """Say it, where the interval is over."""
         if time.monotonic() - self._last > _ALIVE_SECONDS:
             _send(self._target, {"alive": True})
             self._last = time.monotonic()
 
 
 def _own_streams() -> tuple[int, int]:
-    """Standard input and output for the protocol alone: whatever else is printed goes to standard error.
+    """Reserve standard input and output for the protocol: whatever else is printed goes to standard error.
 
-    The process leads a group of its own, so that it can end together with its children.
+    The process becomes the leader of its own group, so that it can end together with its children.
+
+    Returns:
+        The file descriptors of the protocol's input and output.
     """
     source, target = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -105,13 +110,13 @@ def _own_streams() -> tuple[int, int]:
 
 
 def _listen(source: int, arrived: Any) -> None:
-    """Pass requests on; when the stream closes, in the middle of a measurement or not, everything ends at once."""
+    """Put requests into a queue; when the stream closes, even during a measurement, end all processes at once."""
     decoder = Decoder(most_payload=MOST_PAYLOAD)
     try:
         while data := os.read(source, 2**20):
             decoder.feed(data)
-            while (found := decoder.next()) is not None:
-                arrived.put(found)
+            while (message := decoder.next()) is not None:
+                arrived.put(message)
     except ProtocolError:
         arrived.put(None)
         return
@@ -121,6 +126,7 @@ def _listen(source: int, arrived: Any) -> None:
 
 
 def _send(target: int, message: Message, payload: bytes = b"") -> None:
+    """Send a message; where nobody reads it any longer, end all processes."""
     data = memoryview(encode(message, payload))
     try:
         while data:

@@ -1,4 +1,4 @@
-"""The models that a device keeps, by the hash of their content. Runs on devices."""
+"""The models that a device stores, by the hash of their content. Runs on devices."""
 
 from __future__ import annotations
 
@@ -11,40 +11,39 @@ import stat
 import time
 from pathlib import Path
 
-from latency_tables import read_regular, write_atomic
-from latency_tables._files import is_private
+from latency_tables import is_private, read_regular, write_atomic
 
 KEPT_BYTES = 2**31
-"""Models beyond so much are removed, the longest unused first."""
+"""Bytes beyond which models are removed, the longest unused first."""
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _STALE_SECONDS = 3600.0
 
 
 def digest_of(content: bytes) -> str:
-    """What a model is called."""
+    """Return the name of a model: the SHA-256 hash of its content, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def require_digest(digest: object) -> str:
-    """What can be the name of a model.
+    """Return a digest that was checked to be a possible name of a model.
 
     Raises:
-        ValueError: it is no digest.
+        ValueError: it is not a digest.
     """
     if not isinstance(digest, str) or not _DIGEST.match(digest):
-        raise ValueError("that is no digest of a model")
+        raise ValueError("a model must be named by its SHA-256 hash")
     return digest
 
 
 class ModelStore:
-    """A folder of models. What lies in it is believed only where its content has the hash that it is named by.
+    """A folder of models. A file is used only where its content has the hash that it is named by.
 
     Args:
-        folder: made where absent.
-        most: bytes to keep.
+        folder: the folder; created where absent.
+        most: most bytes of all models.
 
     Raises:
-        OSError: it cannot be made, or others may write into it.
+        OSError: the folder cannot be made, or other users may write into it.
     """
 
     def __init__(self, folder: Path, most: int = KEPT_BYTES) -> None:
@@ -54,17 +53,21 @@ class ModelStore:
             with contextlib.suppress(OSError):
                 folder.chmod(0o700)
         if not stat.S_ISDIR(folder.lstat().st_mode) or not is_private(folder.lstat()):
-            raise OSError(errno.EPERM, "it is not this user's own folder; `hwnas device clean` it", str(folder))
+            raise OSError(
+                errno.EPERM,
+                "the folder does not belong to this user alone; remove it with `hwnas device clean`",
+                str(folder),
+            )
         for torn in folder.glob("*.partial"):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - torn.stat().st_mtime > _STALE_SECONDS:
                     torn.unlink()
 
     def path(self, digest: str) -> Path | None:
-        """The file of a model; None where it is not here. A file that is not what it is named by is removed.
+        """Return the file of a model; None where there is none. A file with another content is removed.
 
         Raises:
-            ValueError: that is no digest.
+            ValueError: `digest` is not a digest.
         """
         path = self._folder / f"{require_digest(digest)}.onnx"
         try:
@@ -79,20 +82,21 @@ class ModelStore:
         return None
 
     def put(self, digest: str, content: bytes) -> None:
-        """Keep a model.
+        """Store a model.
 
         Raises:
-            ValueError: the content is another one's.
-            OSError: it cannot be written; nothing is left of it.
+            ValueError: the content does not have this hash.
+            OSError: the file cannot be written; no part of it is left.
         """
         if self.path(digest) is not None:
             return
         if digest_of(content) != digest:
-            raise ValueError("the model was damaged on its way")
+            raise ValueError("the model was damaged in transfer")
         self._make_room(len(content))
         write_atomic(self._folder / f"{digest}.onnx", content)
 
     def _make_room(self, size: int) -> None:
+        """Remove the longest unused models until `size` more bytes may be stored."""
         files = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.glob("*.onnx"))
         kept = size + sum(length for _, length, _ in files)
         for _, length, path in files:

@@ -112,4 +112,5 @@ def test_terms_hand_over_what_whole_networks_do(name):
         whole = space.graph(arch)
         shapes = {node.op.output for node in whole.nodes}
         parts = [graph for term in space.terms if (graph := space.term_graph(term, arch)) is not None]
-        assert sum(cores.handovers(part, shapes).total() for part in parts) == cores.handovers(whole, shapes).total()
+        crossings_of_parts = sum(cores.core_crossings(part, shapes).total() for part in parts)
+        assert crossings_of_parts == cores.core_crossings(whole, shapes).total()

@@ -27,7 +27,7 @@ from profilers import (
 from profilers import _session as session
 from profilers._onnxruntime import sweep_bytes
 from profilers._plan import design_plan
-from profilers._remote._job import _load
+from profilers._remote._bundled_profile import _load
 from profilers._remote._requests import Requests
 from profilers._remote._store import ModelStore
 from profilers._session import PROVIDER
@@ -223,7 +223,7 @@ def test_a_job_names_the_graph_that_the_device_refuses(tmp_path):
     (tmp_path / "models").mkdir()
     digest = hashlib.sha256(b"no model").hexdigest()
     (tmp_path / "models" / f"{digest}.onnx").write_bytes(b"no model")
-    with pytest.raises(UnsupportedGraphError, match="op:conv: ONNX Runtime refuses the graph"):
+    with pytest.raises(UnsupportedGraphError, match="op:conv: ONNX Runtime cannot execute the graph"):
         _load({"op:conv": {"digest": digest, "seed": 0, "sweep": 0}}, tmp_path, 1, PROVIDER)
 
 

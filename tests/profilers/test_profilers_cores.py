@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from profilers import _cores
-from profilers._cores import cgroup_cores, core_mask, pinning, usable_cores
+from profilers import cores
+from profilers.cores import cgroup_cores, core_mask, pinning, usable_cores
 
 ROOT = Path(__file__).resolve().parents[2]
 needs_two_cores = pytest.mark.skipif(len(core_mask()) < 2, reason="one core: nothing can be narrowed")
@@ -24,7 +24,7 @@ SHOW = (
 
 
 def shown(code, **environment):
-    given = {name: value for name, value in os.environ.items() if name not in _cores.PINNING}
+    given = {name: value for name, value in os.environ.items() if name not in cores.PINNING}
     found = subprocess.run(
         [sys.executable, "-c", code],
         env={**given, "PYTHONPATH": str(ROOT), **environment},
@@ -47,7 +47,7 @@ def test_threads_that_openmp_pins_change_no_identity_and_no_measurement(first):
 
 @needs_two_cores
 def test_pinned_cores_are_seen_where_the_package_is_loaded_late():
-    code = "import torch, os; before = os.sched_getaffinity(0); from profilers._cores import core_mask\n"
+    code = "import torch, os; before = os.sched_getaffinity(0); from profilers.cores import core_mask\n"
     assert shown(code + "print(len(before), core_mask())", OMP_PROC_BIND="close") == [f"1 {core_mask()}"]
 
 
@@ -60,11 +60,11 @@ def test_a_mask_that_the_user_narrows_counts():
 
 def test_processes_start_on_all_cores_and_the_environment_stays(monkeypatch):
     monkeypatch.setenv("OMP_PROC_BIND", "spread")
-    with _cores.unpinned():
+    with cores.unpinned():
         assert not pinning()
     assert pinning() == {"OMP_PROC_BIND": "spread"}
     monkeypatch.delenv("OMP_PROC_BIND")
-    with _cores.unpinned():
+    with cores.unpinned():
         assert "OMP_PROC_BIND" not in os.environ
     assert "OMP_PROC_BIND" not in os.environ
 

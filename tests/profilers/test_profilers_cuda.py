@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from latency_tables import GraphBuilder
-from profilers import GraphModule, Sampler, SamplingSettings, ops, random_weights
+from profilers import GraphModule, SamplingSettings, Timer, ops, random_weights
 from profilers._cuda import CudaBackend, HostRunnable, KernelRunnable, copies_in_graph, rotated_buffers
 from profilers._folding import folded_graph, folded_weights
 from profilers._nvml import GpuWatch
@@ -76,7 +76,7 @@ def test_the_sampler_reads_true_times_through_either_protocol():
         "kernel": KernelRunnable(clock.work(4 * 70e-6), 4, clock),
         "host": HostRunnable([clock.work(400e-6)], clock),
     }
-    samples = Sampler(runnables, SamplingSettings(min_rounds=3, max_rounds=3)).run()
+    samples = Timer(runnables, SamplingSettings(min_rounds=3, max_rounds=3)).run()
     assert samples["kernel"].quantile() == pytest.approx(70e-6)
     assert samples["host"].quantile() == pytest.approx(400e-6)
 
@@ -152,8 +152,8 @@ def test_a_quiet_gpu_gives_no_warning():
 
 def test_throttling_moving_clocks_and_other_users_are_told():
     lines = watched(clocks=[1500, 1500, 900, 1500], mask=36, pids=(1,)).warnings()
-    assert lines[0].startswith("the GPU was held down by heat, the power limit in 100% of the looks")
-    assert lines[1] == "the GPU's clock moved between 900 and 1500 MHz while measuring"
+    assert lines[0].startswith("heat, the power limit throttled the GPU's clocks at 100% of the checks")
+    assert lines[1] == "the GPU's clock changed between 900 and 1500 MHz while measuring"
     assert lines[2].startswith("other processes used the GPU")
 
 
@@ -162,7 +162,7 @@ def test_without_nvml_that_is_said():
     watch.look()
     assert watch.facts() == {"nvml": None}
     assert watch.warnings() == [
-        "NVML is not available, so clocks and other users of the GPU were not watched: pip install nvidia-ml-py"
+        "NVML is not available, so the GPU's clocks and other processes were not watched: pip install nvidia-ml-py"
     ]
 
 

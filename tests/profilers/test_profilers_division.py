@@ -55,7 +55,7 @@ class TwoCores(AdditiveBackend):
         counts = [(SESSION, 1), *graph.op_counts.items()]
         seconds = sum(true_price(op) * n for op, n in counts)
         shapes = {shape for op in graph.op_counts for shape in op.inputs if len(shape) == 3 and shape[0] > 3}
-        return AdditiveRunnable(self, seconds + self.crossing * Cores().handovers(graph, shapes).total())
+        return AdditiveRunnable(self, seconds + self.crossing * Cores().core_crossings(graph, shapes).total())
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,9 @@ def test_without_a_counter_that_is_said(tmp_path):
         RaplCounter(tmp_path / "absent")
 
 
-@pytest.mark.parametrize(("text", "message"), [("many", "holds 'many'"), (None, "cannot read .*: No such file")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("many", "must hold a number, got 'many'"), (None, "cannot read .*: No such file")]
+)
 def test_a_counter_that_makes_no_sense_is_one_line(tmp_path, text, message):
     file = package(tmp_path, 0, 1)
     file.unlink() if text is None else file.write_text(text)
@@ -67,7 +69,7 @@ def test_a_counter_that_may_not_be_read_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(EnergyUnavailableError) as caught:
         RaplCounter(tmp_path)
     assert str(caught.value) == (
-        f"energy is unavailable: only another user may read {file}; `sudo chmod a+r {file}` allows it until a reboot"
+        f"energy is unavailable: this user may not read {file}; `sudo chmod a+r {file}` allows it until the next reboot"
     )
 
 
@@ -93,7 +95,7 @@ class FakeNvml:
 def test_a_gpu_counts_for_its_whole_board():
     counter = NvmlCounter("7", FakeNvml([1000, 1000, 1250]))
     assert [counter.read_mj(), counter.read_mj()] == [1000, 1250]
-    with pytest.raises(EnergyUnavailableError, match=r"NVML gives none for this GPU \(Not Supported\)"):
+    with pytest.raises(EnergyUnavailableError, match=r"NVML cannot read the energy of this GPU \(Not Supported\)"):
         counter.read_mj()
     with pytest.raises(EnergyUnavailableError, match="Not Supported"):
         NvmlCounter("7", FakeNvml([]))
@@ -132,7 +134,7 @@ def test_steps_of_the_counter_are_worth_less_than_one_percent(seconds, step):
 
 def test_a_counter_that_stands_still_ends_the_measurement():
     device = Device(35.0, 1e-3, 0)
-    with pytest.raises(EnergyUnavailableError, match="fake has not moved for 5 s"):
+    with pytest.raises(EnergyUnavailableError, match="fake did not change for 5 s"):
         energy_mj(device, device, clock=device.clock)
     assert device.now < 6
 

@@ -1,4 +1,4 @@
-"""How long a pass of a profile takes, told by its first rounds."""
+"""How long a pass of a profile takes, estimated from its first rounds."""
 
 import itertools
 
@@ -17,7 +17,7 @@ def test_a_pass_takes_its_least_rounds_and_at_most_its_cap(round_s, least, most)
     assert found == pytest.approx((least, most))
 
 
-class Steady:
+class ConstantRunnable:
     def run(self, repeats):
         return 1e-4 * repeats
 
@@ -28,6 +28,8 @@ def test_a_long_pass_is_announced_once(tmp_path, monkeypatch, second, announced)
     monkeypatch.setattr(_journal.time, "monotonic", lambda: next(clock) * second * 3)
     said, settings = [], SamplingSettings(min_rounds=5, max_rounds=12)
     with SampleJournal(tmp_path / "journal", {"a": 1}) as journal:
-        sample_into(journal, {"x": Steady(), "y": Steady()}, settings, {}, "pass 1 of 2", said.append)
+        sample_into(
+            journal, {"x": ConstantRunnable(), "y": ConstantRunnable()}, settings, {}, "pass 1 of 2", said.append
+        )
     found = [line for line in said if " takes " in line]
-    assert found == (["pass 1 of 2 takes 10 to 24 s, by its first 3 rounds"] if announced else [])
+    assert found == (["pass 1 of 2 takes 10 to 24 s, estimated from its first 3 rounds"] if announced else [])

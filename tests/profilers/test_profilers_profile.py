@@ -26,8 +26,8 @@ from profilers._design import context_op, design_probes, probe_name
 from profilers._division import Cores
 from profilers._remeasure import remeasure
 from profilers._samples import SampleSet
-from profilers._sampling import again
 from profilers._solve import solve_prices, without_slow_sessions
+from profilers._timing import second_pass_name
 from profilers._working_set import Sizes, op_kernels
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -162,7 +162,7 @@ def test_an_interrupted_profile_loses_no_round_and_ends_in_the_same_table(tmp_pa
     said = []
     table = small_profile(other, AdditiveBackend(), progress=said.append)
     assert (other / "t.samples.jsonl").read_bytes().startswith(lines)
-    assert any(text.startswith("going on after ") for text in said)
+    assert any(text.startswith("resuming after ") for text in said)
     for op, entry in quiet.entries.items():
         assert table.entries[op].q10_ms == pytest.approx(entry.q10_ms, rel=1e-4, abs=1e-6)
 
@@ -200,7 +200,7 @@ def test_a_price_that_comes_out_below_zero_is_marked():
 
     entry = _entry(SESSION, OpPrice(-0.0004, -0.0003, 0.001, -0.001, 0.0002), SampleSet(1, seconds=[1.0], stop="cap"))
     assert (entry.status, entry.q10_ms, entry.low_ms) == ("unstable", 0.0, 0.0)
-    assert entry.reason == "solved as -0.0004 ms: too cheap to be told apart from nothing, priced at 0"
+    assert entry.reason == "solved as -0.0004 ms: too cheap to measure, priced at 0"
     wide = _entry(SESSION, OpPrice(0.1, 0.1, 0.1, 0.05, 0.15), SampleSet(1, seconds=[1.0], stop="cap"))
     assert (wide.status, wide.q10_ms) == ("unstable", 0.1)
     steady = _entry(SESSION, OpPrice(0.1, 0.1, 0.1, 0.099, 0.101), SampleSet(1, seconds=[1.0], stop="cap"))
@@ -225,7 +225,7 @@ def test_several_threads_come_from_one_pool_for_the_process(tmp_path):
         "    print(error)\n"
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == ("this process measures with 2 threads already; measure with 1 in another process")
+    assert done.stdout.strip() == "this process already measures with 2 threads; use another process to measure with 1"
 
 
 class TestOnnxRuntime:
@@ -270,7 +270,7 @@ def test_container_limits_are_read(tmp_path, files, cores):
 
 def probes_of_both_passes(space):
     probes = design_probes(space.ops())
-    return [*probes, *(replace(probe, name=again(probe.name)) for probe in probes)]
+    return [*probes, *(replace(probe, name=second_pass_name(probe.name)) for probe in probes)]
 
 
 def test_a_session_in_a_slow_state_prices_nothing():
@@ -284,7 +284,7 @@ def test_a_session_in_a_slow_state_prices_nothing():
             seconds *= 1.3
             slow.add(probe.name)
         samples[probe.name] = SampleSet(1, seconds=[seconds * (1 + 0.001 * rng.random()) for _ in range(5)])
-    assert len({probe.name for probe in twice if again(probe.name) in slow} & slow) == 0
+    assert len({probe.name for probe in twice if second_pass_name(probe.name) in slow} & slow) == 0
     kept = without_slow_sessions(twice, samples)
     assert {probe.name for probe in twice} - {probe.name for probe in kept} == slow
     prices = solve_prices(kept, samples)
@@ -397,7 +397,7 @@ def test_slow_sessions_do_not_bend_the_cache_curve(which):
 
     for i, pair in enumerate(pairs):
         for label, tied in zip(pair.labels, ((), (pair.op,)), strict=True):
-            for name in (label, again(label)):
+            for name in (label, second_pass_name(label)):
                 slow = (i % 9 == 0 and label.endswith(which)) or (i % 4 == 0 and name == label)  # both sessions, or one
                 taken = seconds(pair, tied) * (1.3 if slow else 1.0)
                 samples[name] = SampleSet(1, seconds=[taken * (1 + 0.002 * rng.random()) for _ in range(5)])

@@ -16,9 +16,9 @@ from profilers import (
     EnergyUnavailableError,
     Network,
     OnnxRuntimeBackend,
-    Sampler,
     SamplingSettings,
     SshBackend,
+    Timer,
     UnsupportedGraphError,
     clean_device,
     energy_mj,
@@ -26,7 +26,7 @@ from profilers import (
     profile_ops,
 )
 from profilers._onnxruntime import sweep_bytes
-from profilers._plan import calibration_graph
+from profilers._plan import reference_graph
 
 FEW = SamplingSettings(min_rounds=6, max_rounds=6, inner_seconds=5e-5)
 SPACE = make_space("nasbench201", image_size=8, image_channels=1)
@@ -83,7 +83,7 @@ def test_a_round_is_one_request_and_models_travel_once(device, precision, monkey
     loaded = {str(i): backend.load(graph, seed=1) for i, graph in enumerate(graphs(3))}
     asked = []
     monkeypatch.setattr(backend.device, "_once", spy(asked, backend.device._once))
-    samples = Sampler(loaded, FEW).run()
+    samples = Timer(loaded, FEW).run()
     assert [request["do"] for request, _ in asked] == ["fastest", *["round"] * 6]
     assert all(len(one.seconds) == 6 and min(one.seconds) > 1e-6 for one in samples.values())
     del asked[:]
@@ -177,7 +177,7 @@ def test_a_device_that_stays_away_is_given_up_and_its_rounds_stay(device, ssh_se
 
     monkeypatch.setattr(backend.device, "ask", lose_it_in_round_4)
     before = dict(ssh_server.environment(device))
-    with pytest.raises(DeviceUnavailableError, match=r"was lost \(.*run the same command again to go on$"):
+    with pytest.raises(DeviceUnavailableError, match=r"was lost \(.*run the same command again to resume$"):
         small_profile(backend, journal)
     assert sum("round" in json.loads(line) for line in journal.read_text().splitlines()) == 3
     monkeypatch.setenv("HWNAS_SSH", before["HWNAS_SSH"])
@@ -190,10 +190,10 @@ def test_a_device_that_stays_away_is_given_up_and_its_rounds_stay(device, ssh_se
 
 def test_a_runner_ends_in_the_middle_of_a_measurement_when_its_connection_does(device):
     backend = connect()
-    loaded = backend.load(calibration_graph(1))
+    loaded = backend.load(reference_graph(1))
     threading.Timer(0.4, lambda: backend.device._link.process.kill()).start()
     backend.device._waits_s = ()
-    with pytest.raises(DeviceUnavailableError, match="ssh was ended by signal 9"):
+    with pytest.raises(DeviceUnavailableError, match="ssh was stopped by signal 9"):
         loaded.run(10**7)
     assert gone(device)
 
@@ -212,9 +212,9 @@ def test_models_come_back_when_the_cache_folder_is_gone(device):
 def test_folders_of_others_are_left_alone(device):
     device.mkdir(parents=True)
     (device / "thesis.txt").write_text("mine")
-    with pytest.raises(DeviceUnavailableError, match="was not made by hwnas and is left alone"):
+    with pytest.raises(DeviceUnavailableError, match="was not made by hwnas, so it is not removed"):
         clean_device(DEVICE)
-    with pytest.raises(DeviceUnavailableError, match="holds files that are not hwnas's; name another folder"):
+    with pytest.raises(DeviceUnavailableError, match="holds files of other programs; name another folder"):
         connect()
     assert (device / "thesis.txt").read_text() == "mine"
 
@@ -222,8 +222,8 @@ def test_folders_of_others_are_left_alone(device):
 def test_a_graph_that_the_device_refuses(device, tmp_path):
     path = tmp_path / "bad.onnx"
     path.write_bytes(b"no model")
-    with pytest.raises(UnsupportedGraphError, match="ONNX Runtime refuses the graph"):
-        connect().load_trained(calibration_graph(1), {}, str(path))
+    with pytest.raises(UnsupportedGraphError, match="ONNX Runtime cannot execute the graph"):
+        connect().load_trained(reference_graph(1), {}, str(path))
 
 
 def test_arenas_fusions_and_energy_come_from_the_device(device, tmp_path):
@@ -297,5 +297,5 @@ class TestRefusals:
             SshBackend("ssh://127.0.0.1:1")
 
     def test_too_many_threads_and_a_provider_that_is_not_there(self, device):
-        self.refused(rf"--threads must be between 1 and the \d+ usable cores of {DEVICE}, not 999", threads=999)
+        self.refused(rf"--threads must be 1 to \d+ \(the usable cores of {DEVICE}\), got 999", threads=999)
         self.refused("has no execution provider 'npu'; it has ", provider="npu")

@@ -61,10 +61,10 @@ def watch_neighbours(seconds: float = SAMPLE_S) -> list[Neighbour]:
 
     before, began = times(), time.perf_counter()
     time.sleep(seconds)
-    after, took = times(), time.perf_counter() - began
+    after, elapsed_s = times(), time.perf_counter() - began
     own = os.getpid()
     rows = [
-        Neighbour(pid, name, (used - before[pid][1]) / took)
+        Neighbour(pid, name, (used - before[pid][1]) / elapsed_s)
         for pid, (name, used) in after.items()
         if pid != own and pid in before
     ]
@@ -73,7 +73,7 @@ def watch_neighbours(seconds: float = SAMPLE_S) -> list[Neighbour]:
 
 def own_cores() -> tuple[int, ...]:
     """Cores that this process may run on."""
-    from profilers._cores import core_mask
+    from profilers.cores import core_mask
 
     return tuple(core_mask())
 

@@ -48,7 +48,7 @@ def neighbours(machine: Machine) -> list[Finding]:
 
 def quota(machine: Machine) -> list[Finding]:
     """The share of processor time of the process's control groups against the cores that are seen."""
-    from profilers._cores import cgroup_cores, cgroup_folders
+    from profilers.cores import cgroup_cores, cgroup_folders
 
     where = machine.root / "sys/fs/cgroup", machine.root / "proc/self/cgroup"
     cores = cgroup_cores(*where)

@@ -35,7 +35,7 @@ def thread_limits(machine: Machine) -> list[Finding]:
 
 def thread_pinning(machine: Machine) -> list[Finding]:
     """Environment variables that let OpenMP pin threads to cores."""
-    from profilers._cores import pinning
+    from profilers.cores import pinning
 
     found = pinning(machine.environment)
     if not found:

@@ -496,7 +496,7 @@ def test_a_killed_profile_goes_on_and_loses_no_round(tmp_path):
     process.wait()
     before = journal.read_bytes()
     result = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "going on after " in result.stderr
+    assert "resuming after " in result.stderr
     after = (tmp_path / "table.json.samples.jsonl").read_bytes()
     assert after.startswith(before[: before.rfind(b"\n") + 1])
     assert load_table(path).validation.networks == 4

@@ -154,7 +154,7 @@ def test_trials(csv, whole, run, capsys, seed):
     for record in records:
         if isinstance(record, dict):
             lines.append(json.dumps({**record, "content_hash": content_hash([chain._before, record])}))
-            chain.took(record)
+            chain.commit(record)
         else:
             lines.append(json.dumps(record))
     (out / "trials.jsonl").write_text("".join(line + "\n" for line in lines))

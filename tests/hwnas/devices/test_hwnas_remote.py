@@ -55,7 +55,7 @@ def test_validate_and_verify_measure_there(table, device, capsys):
     except SystemExit as leaving:  # two rounds are too few for the numbers to be the same
         code = leaving.code
     assert code in (0, 1)
-    assert re.search(r"^(ok|MOVED) +calibration op: ", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^(ok|MOVED) +reference op: ", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_a_search_takes_the_devices_table_and_measures_its_winners_there(table, tmp_path, capsys, monkeypatch):

@@ -288,7 +288,7 @@ def test_what_is_not_known_beats_nothing():
     assert check.as_dict()["value"] is None
 
 
-class Steady:
+class ConstantRunnable:
     """A network that takes the same time whenever it is asked."""
 
     def __init__(self, seconds):
@@ -302,7 +302,7 @@ class SlowDevice:
     """Takes 3 ms for whatever it gets."""
 
     def load_trained(self, graph, weights, path):
-        return Steady(3e-3)
+        return ConstantRunnable(3e-3)
 
     def arena_bytes(self, files):
         return [None] * len(files)

@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
     assert make_bundle(SPACE, folder, SETTING, networks=3, seed=0, settings=TWO) > 50
     done = run_there(folder)
     assert done.returncode == 0, done.stderr
-    assert "bring " in done.stderr.splitlines()[-1]
+    assert "done: copy " in done.stderr.splitlines()[-1]
     return folder
 
 
@@ -101,7 +101,10 @@ def test_jobs_that_cannot_run_say_why(folder, tmp_path):
         [sys.executable, str(folder / "runner.pyz"), str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == f"error: {tmp_path / 'job.json'} cannot be read; name the folder that `hwnas bundle` made\n"
+    assert (
+        done.stderr
+        == f"error: {tmp_path / 'job.json'} cannot be read; name the folder `job` that `hwnas bundle` made\n"
+    )
 
 
 def test_bundle_command(tmp_path, capsys):

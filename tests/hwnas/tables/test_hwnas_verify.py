@@ -44,7 +44,7 @@ def verify_on(table, device, seed=0):
 def test_a_table_holds_on_its_device(table, seed):
     checks = verify_on(table, device(), seed)
     assert len(checks) == 7
-    assert (checks[0].name, checks[-1].name.split()[0]) == ("calibration op", "network")
+    assert (checks[0].name, checks[-1].name.split()[0]) == ("reference op", "network")
     assert all(check.holds for check in checks)
 
 
@@ -56,7 +56,7 @@ def test_ops_that_no_graph_is_made_for_are_measured_again_too(tmp_path):
     (pool,) = [op for op in table.entries if table.entries[op].op.kind == "global_pool"]
     alone = dataclasses.replace(table, entries={pool: table.entries[pool]})
     checks = verify_table(alone, cells, device())
-    assert [check.name for check in checks] == ["calibration op", table.entries[pool].op.key]
+    assert [check.name for check in checks] == ["reference op", table.entries[pool].op.key]
     assert all(check.holds for check in checks)
 
 
@@ -92,8 +92,8 @@ def test_caches_are_as_cold_as_when_the_table_was_measured(table, cold):
     assert len(heavy) >= 5
     found = dataclasses.replace(table, entries=heavy, environment={**table.environment, "cold_caches": cold})
     verify_on(found, watched)
-    networks_and_calibration, probes = (False, False), {(False, True)} if cold else {(True, False), (False, False)}
-    assert watched.asked == {networks_and_calibration, *probes}
+    networks_and_reference_op, probes = (False, False), {(False, True)} if cold else {(True, False), (False, False)}
+    assert watched.asked == {networks_and_reference_op, *probes}
 
 
 def test_weights_are_shared_as_when_a_table_without_networks_was_measured(tmp_path):
@@ -110,14 +110,14 @@ def test_weights_are_shared_as_when_a_table_without_networks_was_measured(tmp_pa
 
 def test_a_slower_device_is_noticed(table):
     checks = {check.name.split()[0]: check.holds for check in verify_on(table, device(lambda op: 1.3))}
-    assert not checks["calibration"]
+    assert not checks["reference"]
     assert not checks["network"]
 
 
 def test_a_change_of_one_kind_of_op_is_noticed_where_it_is(table):
     slow = device(lambda op: 2.0 if op.kind == "mbconv" else 1.0)
     checks = {check.name: check.holds for check in verify_on(table, slow)}
-    assert checks["calibration op"]
+    assert checks["reference op"]
     assert not any(holds for name, holds in checks.items() if name.startswith("network"))
     assert sum(not holds for name, holds in checks.items() if name.startswith("mbconv")) >= 3
 

@@ -15,8 +15,8 @@ from training_toys import cells, digits, mobile
 from hwnas._errors import EvaluatorError
 from hwnas.data import ImageData, Split
 from hwnas.training import (
-    Progress,
     Recipe,
+    StepProgress,
     Supernet,
     accuracy,
     default_recipe,
@@ -36,7 +36,7 @@ class Stopped(Exception):
     """Stands for a process that was killed."""
 
 
-def stop_after(steps: int) -> Progress:
+def stop_after(steps: int) -> StepProgress:
     def progress(done: int, total: int, text: str) -> None:
         if done == steps:
             raise Stopped
@@ -44,13 +44,17 @@ def stop_after(steps: int) -> Progress:
     return progress
 
 
-def supernet_state(checkpoint: Path | None, progress: Progress | None = None, **changes: object) -> dict[str, Tensor]:
+def supernet_state(
+    checkpoint: Path | None, progress: StepProgress | None = None, **changes: object
+) -> dict[str, Tensor]:
     net = Supernet(cells(), seed=1)
     train_supernet(net, digits(), replace(RECIPE, **changes), seed=1, checkpoint=checkpoint, progress=progress)  # type: ignore[arg-type]
     return {name: tensor.detach() for name, tensor in net.shared().items()}
 
 
-def network_state(checkpoint: Path | None, progress: Progress | None = None, **changes: object) -> dict[str, Tensor]:
+def network_state(
+    checkpoint: Path | None, progress: StepProgress | None = None, **changes: object
+) -> dict[str, Tensor]:
     space = cells()
     graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
     recipe = replace(RECIPE, **changes)  # type: ignore[arg-type]
@@ -191,17 +195,17 @@ def test_a_training_that_is_told_to_stop_stops_there_however_often_it_is_begun(t
     recipe = replace(RECIPE, average=average)
     asked: list[tuple[int, float]] = []
 
-    def goes_on(done: int, module: GraphModule) -> bool:
+    def should_continue(done: int, module: GraphModule) -> bool:
         asked.append((done, accuracy(module, data, data.validation, 8)))
         return done < 2
 
-    first = train_network(graph, data, recipe, seed=1, checkpoint=file, goes_on=goes_on)
-    again = train_network(graph, data, recipe, seed=1, checkpoint=file, goes_on=goes_on)
+    first = train_network(graph, data, recipe, seed=1, checkpoint=file, should_continue=should_continue)
+    again = train_network(graph, data, recipe, seed=1, checkpoint=file, should_continue=should_continue)
     assert [done for done, _ in asked] == [1, 2, 2]
     assert asked[1] == asked[2] == (2, accuracy(first, data, data.validation, 8))
     assert all(np.array_equal(a, b) for a, b in zip(first.arrays().values(), again.arrays().values(), strict=True))
     unasked = train_network(graph, data, recipe, seed=1).arrays()
-    watched = train_network(graph, data, recipe, seed=1, goes_on=lambda done, module: True).arrays()
+    watched = train_network(graph, data, recipe, seed=1, should_continue=lambda done, module: True).arrays()
     assert all(np.array_equal(unasked[name], watched[name]) for name in unasked)
 
 
@@ -239,7 +243,7 @@ def test_trainings_and_their_checkpoints_on_a_gpu(tmp_path: Path, recipe: str) -
         assert all(bool(tensor.isfinite().all()) and tensor.is_cuda for tensor in net.shared().values())
     graph = space.graph(net.smallest)
     start = train_network(graph, data, settings, device="cuda", checkpoint=tmp_path / "network.pt").arrays()
-    module = train_network(graph, data, settings, device="cuda", start=start, goes_on=lambda done, _: done < 2)
+    module = train_network(graph, data, settings, device="cuda", start=start, should_continue=lambda done, _: done < 2)
     assert 0 <= accuracy(module, data, data.test, 8, device="cuda") <= 1
 
 

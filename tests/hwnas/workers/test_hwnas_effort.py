@@ -136,8 +136,8 @@ def test_samples_are_announced_and_the_estimate_is_renewed():
 
 
 def test_a_range_holds_its_middle():
-    for took in ([1.0], [1.0] * 9, [0.1, 5.0], [3.0, 1.0, 2.0]):
-        middle, low, high = map(float, re.findall(r"[\d.]+", written_range(took, 2)))
+    for seconds in ([1.0], [1.0] * 9, [0.1, 5.0], [3.0, 1.0, 2.0]):
+        middle, low, high = map(float, re.findall(r"[\d.]+", written_range(seconds, 2)))
         assert low <= middle <= high
 
 

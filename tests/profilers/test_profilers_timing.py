@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers import JournalError, Sampler, SampleSet, SamplingSettings
+from profilers import JournalError, SampleSet, SamplingSettings, Timer
 from profilers._journal import SampleJournal, sample_into
 from profilers._samples import bootstrap_quantiles, disturbed, drift, split_half_noise
-from profilers._sampling import CALIBRATION, again, stop_reason
+from profilers._timing import REFERENCE_OP, second_pass_name, stop_reason
 
 QUIET = SamplingSettings(min_rounds=10, max_rounds=40, check_every=5, inner_seconds=1e-3)
 
@@ -45,7 +45,7 @@ def heavy_tails(now, rng):
 
 def measure(machine, times, settings=QUIET, **options):
     runnables = {f"r{i}": machine.runnable(t) for i, t in enumerate(times)}
-    return Sampler(runnables, settings, **options).run()
+    return Timer(runnables, settings, **options).run()
 
 
 @settings(max_examples=25, deadline=None)
@@ -93,9 +93,9 @@ def test_sampling_ends_when_its_time_is_over_but_not_before_the_fewest_rounds():
         machine = SimulatedMachine(lambda now, rng: rng.uniform(1, 3))
         limits = SamplingSettings(min_rounds=10, max_rounds=40, target=1e-9, max_seconds=seconds)
         runnable = machine.runnable(2.5e-3)
-        sampler = Sampler({"slow": runnable}, limits, clock=lambda machine=machine: machine.now)
-        sampler.choose_repeats()
-        samples = sampler.run()["slow"]
+        timer = Timer({"slow": runnable}, limits, clock=lambda machine=machine: machine.now)
+        timer.choose_repeats()
+        samples = timer.run()["slow"]
         assert samples.stop == "cap"
         assert abs(len(samples.seconds) - rounds) <= (0 if seconds == 0.0 else 3)
 
@@ -113,18 +113,18 @@ def test_short_runnables_are_repeated_within_a_sample_and_primed_before_it():
     machine = SimulatedMachine()
     fast, slow = machine.runnable(1e-5), machine.runnable(5e-3)
     settings_ = SamplingSettings(min_rounds=1, max_rounds=1, warmup_runs=3, inner_seconds=3e-4)
-    samples = Sampler({"fast": fast, "slow": slow}, settings_).run()
+    samples = Timer({"fast": fast, "slow": slow}, settings_).run()
     assert (samples["fast"].repeats, samples["slow"].repeats) == (30, 1)
     assert samples["fast"].seconds == pytest.approx([1e-5])
     assert fast.calls == 3 + 3 + settings_.priming_runs + 30
     assert slow.calls == 3 + 3 + settings_.priming_runs + 1
 
 
-@pytest.mark.parametrize("name", [CALIBRATION, again(CALIBRATION)])
+@pytest.mark.parametrize("name", [REFERENCE_OP, second_pass_name(REFERENCE_OP)])
 def test_the_calibration_runnable_is_in_every_round(name):
     machine = SimulatedMachine()
     noisy = SimulatedMachine(lambda now, rng: rng.uniform(1, 2))
-    samples = Sampler(
+    samples = Timer(
         {name: machine.runnable(1e-3), "noisy": noisy.runnable(1e-3)},
         SamplingSettings(min_rounds=10, max_rounds=40, target=1e-6),
     ).run()
@@ -134,16 +134,16 @@ def test_the_calibration_runnable_is_in_every_round(name):
 @pytest.mark.parametrize("seed", range(6))
 def test_the_calibration_runnable_has_a_reason_to_stop_however_noisy_it_is(seed):
     quiet, noisy = SimulatedMachine(), SimulatedMachine(lambda now, rng: 1 + rng.exponential(0.05), seed)
-    runnables = {CALIBRATION: noisy.runnable(1e-3)} | {f"r{i}": quiet.runnable(1e-3) for i in range(12)}
-    samples = Sampler(runnables, SamplingSettings(min_rounds=10, max_rounds=40)).run()
+    runnables = {REFERENCE_OP: noisy.runnable(1e-3)} | {f"r{i}": quiet.runnable(1e-3) for i in range(12)}
+    samples = Timer(runnables, SamplingSettings(min_rounds=10, max_rounds=40)).run()
     assert max(len(one.seconds) for one in samples.values()) < 40
     assert all(one.stop for one in samples.values())
 
 
-def test_what_is_measured_with_care_is_sampled_for_longer():
+def test_a_higher_noise_weight_is_sampled_for_longer():
     machine = SimulatedMachine(lambda now, rng: 1 + rng.exponential(0.03))
     names = [f"r{i}" for i in range(12)]
-    samples = Sampler({n: machine.runnable(1e-3) for n in names}, QUIET, care={"r0": 4.0, "r1": 0.1}).run()
+    samples = Timer({n: machine.runnable(1e-3) for n in names}, QUIET, noise_weights={"r0": 4.0, "r1": 0.1}).run()
     rounds = {name: len(one.seconds) for name, one in samples.items()}
     assert rounds["r1"] == 10
     assert rounds["r0"] > np.median(list(rounds.values())) >= rounds["r1"]
@@ -154,7 +154,9 @@ def test_a_moment_is_the_number_of_a_sample(tmp_path):
     path, limits = tmp_path / "s.jsonl", SamplingSettings(min_rounds=3, max_rounds=3)
     with SampleJournal(path, {}) as journal:
         first = sample_into(journal, {n: machine.runnable(1e-3) for n in "abc"}, limits, {}, "pass 1", print)
-        second = sample_into(journal, {again(n): machine.runnable(1e-3) for n in "abc"}, limits, {}, "pass 2", print)
+        second = sample_into(
+            journal, {second_pass_name(n): machine.runnable(1e-3) for n in "abc"}, limits, {}, "pass 2", print
+        )
     moments = [m for one in (*first.values(), *second.values()) for m in one.moments]
     assert sorted(moments) == list(range(18))
     assert max(m for one in first.values() for m in one.moments) == 8
@@ -178,7 +180,7 @@ def two_passes(path, limits, machine, stop_in_second=None):
             write(number, seconds)
 
         journal.write_round = write_round
-        second = {again(n): machine.runnable(1e-3) for n in "abc"}
+        second = {second_pass_name(n): machine.runnable(1e-3) for n in "abc"}
         return found | sample_into(journal, second, limits, {}, "pass 2", print), rounds
 
 
@@ -190,7 +192,9 @@ def test_a_finished_pass_is_not_sampled_again_and_no_moment_is_given_twice(tmp_p
         two_passes(path, limits, machine, stop_in_second=2)
     samples, rounds = two_passes(path, limits, machine)
     assert rounds == 4 + 2
-    assert {n: len(one.seconds) for n, one in samples.items()} == {n: 4 for m in "abc" for n in (m, again(m))}
+    assert {n: len(one.seconds) for n, one in samples.items()} == {
+        n: 4 for m in "abc" for n in (m, second_pass_name(m))
+    }
     moments = [m for one in samples.values() for m in one.moments]
     assert sorted(moments) == list(range(24))
     with SampleJournal(path, {}) as journal:
@@ -203,7 +207,7 @@ def test_moments_go_on_behind_everything_that_was_sampled(tmp_path):
     machine = SimulatedMachine()
     history = {"a": SampleSet(1, [1e-3] * 3, moments=[0, 2, 4])}
     limits = SamplingSettings(min_rounds=5, max_rounds=5)
-    samples = Sampler({"a": machine.runnable(1e-3)}, limits, history=history, first_moment=40).run()
+    samples = Timer({"a": machine.runnable(1e-3)}, limits, history=history, first_moment=40).run()
     assert samples["a"].moments == [0, 2, 4, 40, 41]
 
 
@@ -266,9 +270,9 @@ def test_a_resumed_sampling_keeps_every_round_and_goes_on(tmp_path, killed_after
                     raise KeyboardInterrupt
                 journal.write_round(number, seconds)
 
-            sampler = Sampler(runnables, settings_, history=journal.history, on_round=on_round)
-            journal.write_repeats(sampler.choose_repeats())
-            return sampler.run()
+            timer = Timer(runnables, settings_, history=journal.history, on_round=on_round)
+            journal.write_repeats(timer.choose_repeats())
+            return timer.run()
 
     with pytest.raises(KeyboardInterrupt):
         sample(killed_after)
@@ -306,32 +310,32 @@ def neighbour(first, last):
 
 
 def sampled(machine, **options):
-    runnables = {f"r{i}": machine.runnable(1e-3) for i in range(4)} | {CALIBRATION: machine.runnable(1e-3)}
+    runnables = {f"r{i}": machine.runnable(1e-3) for i in range(4)} | {REFERENCE_OP: machine.runnable(1e-3)}
     limits = SamplingSettings(min_rounds=20, max_rounds=20, check_every=5, inner_seconds=1e-3, priming_runs=0)
-    sampler = Sampler(runnables, limits, clock=lambda: machine.now, **options)
-    return sampler, sampler.run()
+    timer = Timer(runnables, limits, clock=lambda: machine.now, **options)
+    return timer, timer.run()
 
 
 def test_disturbed_rounds_are_measured_again():
-    sampler, samples = sampled(neighbour(0.06, 0.12))
-    lost = int(disturbed(samples[CALIBRATION]).sum())
+    timer, samples = sampled(neighbour(0.06, 0.12))
+    lost = int(disturbed(samples[REFERENCE_OP]).sum())
     assert lost >= 5
-    assert sampler.repeated == lost
+    assert timer.repeated == lost
     assert {len(one.seconds) for one in samples.values()} == {20 + lost}
-    assert drift(samples[CALIBRATION]) < 0.01
+    assert drift(samples[REFERENCE_OP]) < 0.01
     assert {one.stop for one in samples.values()} <= {"converged", "settled", "cap"}
 
 
 def test_a_machine_that_stays_disturbed_is_given_up_after_half_as_many_rounds_and_its_drift_is_told():
-    sampler, samples = sampled(neighbour(0.06, 1e9))
-    assert sampler.repeated == 10
-    assert drift(samples[CALIBRATION]) == pytest.approx(0.7)
+    timer, samples = sampled(neighbour(0.06, 1e9))
+    assert timer.repeated == 10
+    assert drift(samples[REFERENCE_OP]) == pytest.approx(0.7)
 
 
 def test_few_disturbed_rounds_are_not_measured_again():
-    sampler, samples = sampled(neighbour(0.06, 0.08))
-    assert disturbed(samples[CALIBRATION]).sum() > 0
-    assert sampler.repeated == 0
+    timer, samples = sampled(neighbour(0.06, 0.08))
+    assert disturbed(samples[REFERENCE_OP]).sum() > 0
+    assert timer.repeated == 0
 
 
 def test_an_interrupted_sampling_is_ended_but_measures_nothing_again():
@@ -345,5 +349,5 @@ def test_an_interrupted_sampling_is_ended_but_measures_nothing_again():
             moment += 1
     resumed, samples = sampled(SimulatedMachine(), history=history)
     assert resumed.repeated == 0
-    assert len(samples[CALIBRATION].seconds) == 22
+    assert len(samples[REFERENCE_OP].seconds) == 22
     assert all(one.stop for one in samples.values())

@@ -1,6 +1,7 @@
-"""Cores that this process can use: the affinity mask and the quotas of its control groups.
+"""The cores that this process can use: its affinity mask and the quotas of its control groups.
 
-This module also runs on devices that are measured from elsewhere: it keeps to Python 3.9 and the standard library.
+This module also runs on remote devices, and is imported before anything else: it keeps to Python 3.9 and the standard
+library.
 """
 
 from __future__ import annotations
@@ -14,28 +15,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PINNING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
-"""Environment variables that let OpenMP pin threads to cores."""
+"""Environment variables that make OpenMP pin threads to cores."""
 _OPENMP = re.compile(r"/\S*lib(?:gomp|iomp5|omp)\S*\.so\S*")
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def _mask() -> frozenset[int]:
-    """Cores that the calling thread may run on now."""
+    """Return the cores that the calling thread may run on now."""
     if hasattr(os, "sched_getaffinity"):
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))
 
 
 _FIRST = _mask()
-"""Cores when this module was loaded, which is before torch unless somebody else loaded torch."""
+"""The cores when this module was imported: before torch, unless other code imported torch earlier."""
 
 
 def core_mask() -> list[int]:
-    """Cores this process may run on, whether or not OpenMP has pinned the calling thread to one of them.
+    """Return the cores that this process may run on, even where OpenMP has pinned the calling thread to one of them.
 
-    Where the environment asks OpenMP to pin threads (``OMP_PROC_BIND`` and the like), loading torch pins the thread
-    that loads it. The cores are then those from before, and those that OpenMP itself has to share out.
+    Where the environment asks OpenMP to pin threads (``OMP_PROC_BIND`` and the like), importing torch pins the thread
+    that imports it. The cores are then those from before the import, and those that OpenMP distributes.
     """
     now = _mask()
     library = _openmp() if pinning() else None
@@ -45,27 +46,27 @@ def core_mask() -> list[int]:
 
 
 def release_cores() -> None:
-    """Let the calling thread, and threads and processes that it will make, run on all cores of `core_mask` again."""
+    """Let the calling thread, and threads and processes that it starts from now on, run on all cores of `core_mask`."""
     mask = core_mask()
     if hasattr(os, "sched_setaffinity") and set(mask) != _mask():
-        with suppress(OSError):  # the system took cores away meanwhile
+        with suppress(OSError):  # the system took cores away in the meantime
             os.sched_setaffinity(0, mask)
 
 
 def pinning(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment variables that ask OpenMP to pin threads."""
-    found = {name: environment.get(name, "").strip() for name in PINNING}
+    """Return the environment variables that ask OpenMP to pin threads, with their values."""
+    values = {name: environment.get(name, "").strip() for name in PINNING}
     off = ("", "false", "disabled", "none")
-    if found["OMP_PROC_BIND"].lower() == "false":
+    if values["OMP_PROC_BIND"].lower() == "false":
         return {}
-    return {name: value for name, value in found.items() if value.lower() not in off}
+    return {name: value for name, value in values.items() if value.lower() not in off}
 
 
 @contextmanager
 def unpinned() -> Iterator[None]:
-    """Processes that are started within this run on all cores, and their OpenMP pins nothing.
+    """Let processes that are started within this context run on all cores; their OpenMP pins no threads.
 
-    Each would otherwise pin its first thread to the first core, so that all of them would share that one.
+    Each process would otherwise pin its first thread to the first core, and all would share that core.
     """
     release_cores()
     before = os.environ.get("OMP_PROC_BIND")
@@ -81,23 +82,23 @@ def unpinned() -> Iterator[None]:
 
 
 def usable_cores() -> int:
-    """Cores that threads can really use: the smaller of the affinity mask and the control groups' CPU quota."""
+    """Return the number of usable cores: the smaller of the affinity mask and the control groups' CPU quota."""
     return max(1, min(len(core_mask()), cgroup_cores() or len(core_mask())))
 
 
 def cgroup_cores(root: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> int | None:
-    """The CPU quota in whole cores: the least on the way from the process's own group to the root; None without one.
+    """Return the CPU quota in whole cores: the smallest from the process's own group up to the root; None without one.
 
     Args:
-        root: where control groups are mounted (version 2, version 1 or both).
-        membership: which groups the process is in.
+        root: folder that control groups are mounted in (version 2, version 1 or both).
+        membership: file that names the groups of the process.
     """
     quotas = [quota for folder in cgroup_folders(root, membership) if (quota := _quota(folder)) is not None]
     return max(1, math.floor(min(quotas))) if quotas else None
 
 
 def cgroup_folders(root: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> list[Path]:
-    """Folders of the groups that limit the process's CPU time, the process's own first, then its ancestors."""
+    """Return the folders of the groups that limit the process's CPU time, its own group first, then the ancestors."""
     own = {"": "/", "cpu": "/"}
     for line in _text(membership).splitlines():
         number, _, rest = line.partition(":")
@@ -107,18 +108,18 @@ def cgroup_folders(root: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> lis
         elif "cpu" in controllers.split(","):
             own["cpu"] = path
     mounts = [(root, ""), (root / "unified", ""), (root / "cpu", "cpu"), (root / "cpu,cpuacct", "cpu")]
-    found: dict[Path, None] = {}
+    folders: dict[Path, None] = {}
     for mount, version in mounts:
         if mount.is_dir():
-            found.update(dict.fromkeys(_chain(mount, own[version])))
-    return list(found)
+            folders.update(dict.fromkeys(_chain(mount, own[version])))
+    return list(folders)
 
 
 def _chain(mount: Path, path: str) -> list[Path]:
-    """The folder of a group and those above it, up to the mount.
+    """Return the folder of a group and those above it, up to the mount.
 
-    A container sees its own group, or one above it, as the mount: the beginning of its path is not there then. The
-    longest part of the path that is there counts.
+    In a container, the mount may be the container's own group or one above it, and the path begins with folders that do
+    not exist there. The longest stretch of the path that exists is taken.
     """
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     best = [mount]
@@ -134,7 +135,7 @@ def _chain(mount: Path, path: str) -> list[Path]:
 
 
 def _quota(folder: Path) -> float | None:
-    """Cores that one group may use; None where it has no limit or says nothing that can be read."""
+    """Return the cores that one group may use; None where it has no limit, or none that can be read."""
     limit = _text(folder / "cpu.max").split()
     if len(limit) != 2:
         limit = [_text(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")]
@@ -144,24 +145,25 @@ def _quota(folder: Path) -> float | None:
 
 
 def _openmp() -> str | None:
-    """The OpenMP library that this process has loaded."""
-    found = _OPENMP.search(_text(Path("/proc/self/maps")))
-    return found.group() if found else None
+    """Return the path of the OpenMP library that this process has loaded; None without one."""
+    match = _OPENMP.search(_text(Path("/proc/self/maps")))
+    return match.group() if match else None
 
 
 def _places(library: str) -> set[int]:
-    """Cores that a loaded OpenMP shares out (``omp_get_place_proc_ids``, OpenMP 4.5)."""
-    found: set[int] = set()
+    """Return the cores that a loaded OpenMP distributes (``omp_get_place_proc_ids``, OpenMP 4.5)."""
+    places: set[int] = set()
     with suppress(OSError, AttributeError):
         openmp = ctypes.CDLL(library)
         for place in range(openmp.omp_get_num_places()):
             cores = (ctypes.c_int * max(0, openmp.omp_get_place_num_procs(place)))()
             openmp.omp_get_place_proc_ids(place, cores)
-            found.update(core for core in cores if core >= 0)
-    return found
+            places.update(core for core in cores if core >= 0)
+    return places
 
 
 def _text(path: Path) -> str:
+    """Return the text of a file; empty where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
