@@ -127,7 +127,7 @@ def profile(
         space: a space, or the name of one in its default settings (see `make_space`).
         device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"ssh://[user@]host[:port]"``, or a backend.
         out: the table's file; None for one in the user's table folder, where searches look for tables.
-        networks: random networks that the table is held against; ten more are drawn for calibration.
+        networks: random networks that the table is held against; ten more are drawn for the correction.
         seed: of these networks.
         force: measure again what is there already.
         progress: receives lines for people; `print`, say.

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from hwnas._space_costs import Cost, SpaceCosts, descend
 from hwnas.spaces import Architecture, Space
-from latency_tables import SESSION, Entry, LatencyTable, Op
+from latency_tables import CORRECTION_SPLIT, HELD_OUT_SPLIT, INTERVAL_SPLIT, SESSION, Entry, LatencyTable, Op
 from profilers import Network, graph_macs, op_work
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-CALIBRATION_NETWORKS = 10
+CORRECTION_NETWORKS = 10
 INTERVAL_NETWORKS = 60
 """How many more networks say how far predictions may be off: with ten alone, 90 % intervals hold 75-95 %."""
 DRAWING = 2
@@ -30,7 +30,7 @@ _STARTS = 3
 def draw_networks(space: Space, networks: int, seed: int) -> list[Network]:
     """Distinct networks that cover the range of latencies, fewer where the space has no more.
 
-    Ten are for calibration, the space's fastest and slowest among them; `networks` are held out and up to sixty more
+    Ten are for the correction, the space's fastest and slowest among them; `networks` are held out and up to sixty more
     are for the intervals. Each of the three covers the range, from next to one end to next to the other.
 
     Args:
@@ -39,27 +39,27 @@ def draw_networks(space: Space, networks: int, seed: int) -> list[Network]:
         seed: of the draw.
     """
     rng = np.random.default_rng((seed, 7))
-    archs = draw_spread(space, networks + CALIBRATION_NETWORKS + INTERVAL_NETWORKS, rng)
-    chosen = [Network(space.format(arch), space.graph(arch), "interval") for arch in archs]
-    calibrating = _evenly(len(chosen), CALIBRATION_NETWORKS)
-    others = [i for i in range(len(chosen)) if i not in calibrating]
+    archs = draw_spread(space, networks + CORRECTION_NETWORKS + INTERVAL_NETWORKS, rng)
+    chosen = [Network(space.format(arch), space.graph(arch), INTERVAL_SPLIT) for arch in archs]
+    correcting = _evenly(len(chosen), CORRECTION_NETWORKS)
+    others = [i for i in range(len(chosen)) if i not in correcting]
     held = {others[i] for i in _evenly(len(others), networks)}
-    splits = {**dict.fromkeys(calibrating, "calibration"), **dict.fromkeys(held, "held-out")}
+    splits = {**dict.fromkeys(correcting, CORRECTION_SPLIT), **dict.fromkeys(held, HELD_OUT_SPLIT)}
     found = [Network(n.arch, n.graph, splits.get(i, n.split)) for i, n in enumerate(chosen)]
     return [found[int(i)] for i in rng.permutation(len(found))]  # neighbours in the file are none in latency
 
 
 def draw_networks_as_before(space: Space, networks: int, seed: int) -> list[Network]:
     """What `draw_networks` drew in earlier versions, at random: for results of the bundles that they wrote."""
-    count = networks + CALIBRATION_NETWORKS + INTERVAL_NETWORKS
+    count = networks + CORRECTION_NETWORKS + INTERVAL_NETWORKS
     archs = draw_distinct(space, count, np.random.default_rng((seed, 7)))
     chosen = {text: space.graph(arch) for text, arch in archs.items()}
     by_macs = sorted(chosen, key=lambda text: graph_macs(chosen[text]))
-    spread = np.linspace(0, len(by_macs), min(CALIBRATION_NETWORKS, len(by_macs)), endpoint=False)
+    spread = np.linspace(0, len(by_macs), min(CORRECTION_NETWORKS, len(by_macs)), endpoint=False)
     half = len(by_macs) / (2 * max(1, len(spread)))
-    calibrating = {by_macs[int(place + half)] for place in spread}
-    others = iter(["held-out"] * networks + ["interval"] * len(chosen))
-    return [Network(t, g, "calibration" if t in calibrating else next(others)) for t, g in chosen.items()]
+    correcting = {by_macs[int(place + half)] for place in spread}
+    others = iter([HELD_OUT_SPLIT] * networks + [INTERVAL_SPLIT] * len(chosen))
+    return [Network(t, g, CORRECTION_SPLIT if t in correcting else next(others)) for t, g in chosen.items()]
 
 
 def draw_spread(

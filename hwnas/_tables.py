@@ -85,7 +85,7 @@ def build_table(
         backend: device and runtime.
         path: the table file.
         seed: of the networks that are drawn.
-        networks: held-out networks; ten more are drawn for calibration and sixty for the intervals.
+        networks: held-out networks; ten more are drawn for the correction and sixty for the intervals.
         settings: of the sampling.
         force: measure again; an existing table is kept until the new one takes its place.
         progress: receives lines for people.

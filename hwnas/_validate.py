@@ -66,11 +66,11 @@ def validation_record(table: LatencyTable) -> dict[str, Any]:
     """The report of a validated table as JSON-able data, network by network."""
     report = table.validation
     assert report is not None
-    given, plain = report.calibrated, report.unfitted
+    given, plain = report.predicted, report.unfitted
     held = [n for n in table.networks if n.split == "held-out"]
     return {
         "networks": report.networks,
-        "calibration_networks": report.calibration_networks,
+        "calibration_networks": report.correction_networks,
         "interval_networks": report.interval_networks,
         **asdict(given),
         "nothing_fitted": asdict(plain),
@@ -82,7 +82,7 @@ def validation_record(table: LatencyTable) -> dict[str, Any]:
         "measurements": [
             {
                 "arch": n.arch,
-                "predicted_ms": float(table.calibration.apply(n.unfitted_ms)),
+                "predicted_ms": float(table.correction.apply(n.unfitted_ms)),
                 "measured_ms": n.measured_ms,
                 "repeat_ms": n.repeat_ms,
             }
@@ -163,11 +163,11 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     lines = [f"measured {table.created} on {table.identity.get('device')}: {table.identity.get('cpu', '')}"]
     lines += [f"  {name}: {value}" for name, value in table.identity.items() if name not in ("device", "cpu", "isa")]
     lines.append(f"space {table.space.get('name')}, {len(rows)} rows")
-    fitted = table.calibration
+    fitted = table.correction
     if table.corrected:
-        lines.append(f"calibration: latencies times {math.exp(fitted.shift):.4f}, exponent {1 + fitted.tilt:.4f}")
+        lines.append(f"correction: latencies times {math.exp(fitted.shift):.4f}, exponent {1 + fitted.tilt:.4f}")
     else:
-        lines.append("calibration: none, it would make predictions of networks that it was not fitted to worse")
+        lines.append("correction: none, it would make predictions of networks that it was not fitted to worse")
     lines += table.report_lines()
     median, p90 = (table.environment.get(f"split_half_{name}") for name in ("median", "p90"))
     if isinstance(median, float) and isinstance(p90, float):

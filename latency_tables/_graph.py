@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from dataclasses import dataclass
+from functools import cached_property
 
 from latency_tables._errors import GraphError
-from latency_tables._op import Op, Shape, sorted_attributes
+from latency_tables._op import Op, Shape
 
 INPUT = "input"
 """The name under which nodes refer to the graph's input tensor."""
@@ -19,9 +18,9 @@ class Node:
     """One op at its place: where its inputs come from.
 
     Attributes:
-        name: unique in the graph; it also names the node's weights.
-        op: what is computed.
-        inputs: names of earlier nodes, or `INPUT`.
+        name: Unique in the graph; it also names the node's weights.
+        op: What is computed.
+        inputs: Names of earlier nodes, or `INPUT`.
     """
 
     name: str
@@ -34,9 +33,9 @@ class OpGraph:
     """A network as nodes in topological order, checked on construction.
 
     Attributes:
-        input_shape: shape of the input tensor without the batch axis.
-        nodes: in an order in which every node comes after its inputs.
-        outputs: names of the nodes whose results leave the graph.
+        input_shape: Shape of the input tensor without the batch axis.
+        nodes: Nodes in an order in which every node comes after its inputs.
+        outputs: Names of the nodes whose results leave the graph.
     """
 
     input_shape: Shape
@@ -51,9 +50,9 @@ class OpGraph:
             missing = [name for name in node.inputs if name not in shapes]
             if missing:
                 raise GraphError(f"op graph: node {node.name!r} reads {missing[0]!r}, which comes later or never")
-            found = tuple(shapes[name] for name in node.inputs)
-            if found != node.op.inputs:
-                raise GraphError(f"op graph: node {node.name!r} gets shapes {found}, its op wants {node.op.inputs}")
+            given = tuple(shapes[name] for name in node.inputs)
+            if given != node.op.inputs:
+                raise GraphError(f"op graph: node {node.name!r} gets shapes {given}, its op takes {node.op.inputs}")
             shapes[node.name] = node.op.output
         for name in self.outputs:
             if name not in shapes:
@@ -63,10 +62,10 @@ class OpGraph:
 
     @classmethod
     def single(cls, op: Op, name: str = "op") -> OpGraph:
-        """A graph of one node; where the op has several inputs, all of them are the graph's input.
+        """Return a graph of one node; where the op has several inputs, all of them are the graph's input.
 
         Raises:
-            GraphError: the op's inputs differ in shape.
+            GraphError: The op's inputs differ in shape.
         """
         return cls(op.inputs[0], (Node(name, op, (INPUT,) * len(op.inputs)),), (name,))
 
@@ -76,7 +75,7 @@ class OpGraph:
         return self.shape_of(self.outputs[0])
 
     def shape_of(self, name: str) -> Shape:
-        """Shape of the tensor `name` (a node's name or `INPUT`)."""
+        """Return the shape of the tensor `name` (a node's name or `INPUT`)."""
         return self._shapes[name]
 
     @cached_property
@@ -89,7 +88,7 @@ class OpGraph:
         return Counter(node.op for node in self.nodes)
 
     def consumers(self) -> dict[str, list[Node]]:
-        """For every tensor name, the nodes that read it (once for each time they read it)."""
+        """Return the nodes that read each tensor, by its name (a node once for each time it reads)."""
         readers: dict[str, list[Node]] = {INPUT: [], **{node.name: [] for node in self.nodes}}
         for node in self.nodes:
             for name in node.inputs:
@@ -97,42 +96,33 @@ class OpGraph:
         return readers
 
     def without_dead_code(self) -> OpGraph:
-        """The same function without nodes that reach no output and without identities.
-
-        ONNX Runtime executes branches that reach no output, so they must be gone before a network is
-        priced or exported.
-        """
-        alias: dict[str, str] = {}
-        live_names: set[str] = set()
-        for node in self.nodes:
-            if node.op.kind == "identity":
-                alias[node.name] = alias.get(node.inputs[0], node.inputs[0])
-        stack = [alias.get(name, name) for name in self.outputs]
+        """Return the same function without nodes that reach no output."""
         by_name = {node.name: node for node in self.nodes}
+        live: set[str] = set()
+        stack = list(self.outputs)
         while stack:
             name = stack.pop()
-            if name in live_names or name == INPUT:
-                continue
-            live_names.add(name)
-            stack.extend(alias.get(i, i) for i in by_name[name].inputs)
-        nodes = tuple(_reading(node, alias) for node in self.nodes if node.name in live_names)
-        return OpGraph(self.input_shape, nodes, tuple(alias.get(name, name) for name in self.outputs))
+            if name not in live and name != INPUT:
+                live.add(name)
+                stack.extend(by_name[name].inputs)
+        if len(live) == len(self.nodes):
+            return self
+        return OpGraph(self.input_shape, tuple(node for node in self.nodes if node.name in live), self.outputs)
 
     def fused(self) -> OpGraph:
-        """Merge chains that runtimes execute as one kernel: conv + add, then (conv or conv + add) + activation.
+        """Return the graph as it is, so that spaces written for earlier versions still run.
 
-        A convolution takes in an addition when nothing else reads its result and it has no activation
-        yet, and an activation under the same condition: the rule of ONNX Runtime's blocked (NCHWc) convolutions.
-        The fused node keeps the convolution's name, and so its weights.
+        What a runtime fuses is the runtime's to say: `hwnas.Space` and the profilers apply it to every graph that they
+        are given (`profilers.executed_graph`).
         """
-        return _Fusion(self).run()
+        return self
 
 
 class GraphBuilder:
     """Builds an `OpGraph` node by node.
 
     Args:
-        input_shape: shape of the input tensor without the batch axis.
+        input_shape: Shape of the input tensor without the batch axis.
     """
 
     def __init__(self, input_shape: Shape) -> None:
@@ -147,86 +137,20 @@ class GraphBuilder:
         return name
 
     def splice(self, graph: OpGraph, *, prefix: str = "", at: str = INPUT) -> str:
-        """Append a whole graph whose input is the tensor `at`; returns the name of its first output."""
+        """Append a whole graph whose input is the tensor `at`, and return the name of its first output."""
         names = {INPUT: at, **{node.name: prefix + node.name for node in graph.nodes}}
         for node in graph.nodes:
             self.add(names[node.name], node.op, *(names[i] for i in node.inputs))
         return names[graph.outputs[0]]
 
     def shape(self, name: str) -> Shape:
-        """Shape of the tensor `name`."""
+        """Return the shape of the tensor `name`."""
         return self._shapes[name]
 
     def build(self, *outputs: str) -> OpGraph:
-        """The finished graph.
+        """Return the finished graph.
 
         Raises:
-            GraphError: shapes or names do not fit together.
+            GraphError: Shapes or names do not match.
         """
         return OpGraph(self.input_shape, tuple(self._nodes), outputs)
-
-
-class _Fusion:
-    """One pass over a graph; `done` holds the nodes so far, in order, under their final names."""
-
-    def __init__(self, graph: OpGraph) -> None:
-        self.graph = graph
-        self.readers = {name: len(nodes) for name, nodes in graph.consumers().items()}
-        for name in graph.outputs:
-            self.readers[name] += 1
-        self.done: dict[str, Node] = {}
-        self.alias: dict[str, str] = {}
-
-    def run(self) -> OpGraph:
-        for node in self.graph.nodes:
-            current = _reading(node, self.alias)
-            if not self._absorbed(current):
-                self.done[node.name] = current
-        outputs = tuple(self.alias.get(name, name) for name in self.graph.outputs)
-        return OpGraph(self.graph.input_shape, tuple(self.done.values()), outputs)
-
-    def _absorbed(self, node: Node) -> bool:
-        if node.op.kind == "add":
-            for position, name in enumerate(node.inputs):
-                conv = self._open_conv(name)
-                if conv is not None and not conv.op.integer("add", 0):
-                    others = node.inputs[:position] + node.inputs[position + 1 :]
-                    self._merge(conv, node, _with_add(conv.op), others)
-                    return True
-        elif node.op.kind == "activation":
-            conv = self._open_conv(node.inputs[0])
-            if conv is not None:
-                self._merge(conv, node, _with_activation(conv.op, node.op.word("function")), ())
-                return True
-        return False
-
-    def _open_conv(self, name: str) -> Node | None:
-        """The convolution called `name`, if one more step can be merged into it."""
-        node = self.done.get(name)
-        if node is None or node.op.kind != "conv" or node.op.word("act") != "none" or self.readers[name] != 1:
-            return None
-        return node
-
-    def _merge(self, conv: Node, sink: Node, op: Op, extra: tuple[str, ...]) -> None:
-        del self.done[conv.name]
-        self.done[conv.name] = Node(conv.name, op, (*conv.inputs, *extra))
-        self.alias[sink.name] = conv.name
-        self.readers[conv.name] = self.readers[sink.name]
-
-
-def _reading(node: Node, alias: Mapping[str, str]) -> Node:
-    """The node with its inputs taken from their aliases."""
-    if not any(name in alias for name in node.inputs):
-        return node
-    return Node(node.name, node.op, tuple(alias.get(name, name) for name in node.inputs))
-
-
-@cache
-def _with_add(conv: Op) -> Op:
-    attributes = sorted_attributes({**dict(conv.attributes), "add": 1})
-    return replace(conv, attributes=attributes, inputs=(*conv.inputs, conv.output))
-
-
-@cache
-def _with_activation(conv: Op, function: str) -> Op:
-    return replace(conv, attributes=sorted_attributes({**dict(conv.attributes), "act": function}))

@@ -18,6 +18,7 @@ from profilers._errors import (
     ProfilerError,
     UnsupportedGraphError,
 )
+from profilers._executed import CONVOLUTION_FUSION, ConvolutionFusion, Fusion, executed_graph, fusion_of
 from profilers._fingerprint import cpu_environment, cpu_identity, usable_cores
 from profilers._fusion import fusion_differences
 from profilers._networks import measure_twice
@@ -32,6 +33,7 @@ from profilers._sampling import Runnable, Sampler, SamplingSettings
 from profilers._session import BoundSession, installed_providers, make_session
 from profilers._speed import Steady, at_one_speed
 from profilers._weights import graph_parameters, initial_value, random_weights
+from profilers._workload import Workload
 
 if TYPE_CHECKING:
     from profilers._onnx import build_onnx
@@ -58,11 +60,14 @@ _LAZY = {
 __all__ = [
     "CALIBRATION_MS",
     "COLD_CACHES",
+    "CONVOLUTION_FUSION",
     "Backend",
     "BoundSession",
+    "ConvolutionFusion",
     "DeviceUnavailableError",
     "EnergyCounter",
     "EnergyUnavailableError",
+    "Fusion",
     "GraphModule",
     "JournalError",
     "Network",
@@ -79,6 +84,7 @@ __all__ = [
     "SshBackend",
     "Steady",
     "UnsupportedGraphError",
+    "Workload",
     "activation_bytes",
     "at_one_speed",
     "build_onnx",
@@ -86,8 +92,10 @@ __all__ = [
     "cpu_environment",
     "cpu_identity",
     "energy_mj",
+    "executed_graph",
     "expand",
     "fusion_differences",
+    "fusion_of",
     "graph_macs",
     "graph_parameters",
     "graph_params",

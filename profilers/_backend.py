@@ -9,6 +9,7 @@ from typing import Protocol
 from latency_tables import Op, OpGraph
 from profilers._division import Cores
 from profilers._energy import EnergyCounter
+from profilers._executed import Fusion
 from profilers._operators._base import FloatArray
 from profilers._sampling import Runnable
 
@@ -30,6 +31,8 @@ class Backend(Protocol):
     """Bytes of one weight or activation."""
     cores: Cores | None
     """How several threads share ops, where that is known."""
+    fusion: Fusion
+    """Which chains of ops the runtime executes as one kernel (`fusion_of` reads it)."""
 
     @property
     def protocol(self) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from latency_tables import INPUT, CacheCurve, GraphBuilder, Op, OpGraph, Shape
 from profilers._design import Probe, is_chainable, is_closed, op_macs
 from profilers._division import Cores
+from profilers._executed import CONVOLUTION_FUSION, Fusion, executed_graph
 from profilers._operators import _make as ops
 from profilers._samples import SampleSet
 from profilers._sampling import again
@@ -62,6 +63,7 @@ def design_cache_pairs(
     fast_cache_bytes: int,
     sizes: Sizes,
     cores: Cores | None = None,
+    fusion: Fusion = CONVOLUTION_FUSION,
 ) -> list[CachePair]:
     """Chains whose working sets cover the networks', with many weights in few kernels and with few in many.
 
@@ -73,12 +75,13 @@ def design_cache_pairs(
         sizes: of elements and batches.
         cores: how threads share the ops. Where one core executes some of them alone, one stands behind each link:
             cores that run side by side without a pause wait much longer for the same weights.
+        fusion: what the runtime fuses.
     """
     largest = 1.3 * max(typical_working_bytes(graph, sizes) for graph in networks)
     most_macs = max(sum(op_macs(op) * n for op, n in graph.op_counts.items()) for graph in networks)
     wanted = sorted(set(targets), key=lambda op: op.key)
     alone = {op.output: op for op in reversed(wanted) if cores is not None and is_chainable(op) and cores.on_one(op)}
-    chains = _chains(wanted, image_channels, most_macs, alone)
+    chains = _chains(wanted, image_channels, most_macs, alone, fusion)
     extents = np.array([typical_working_bytes(chain.graph, sizes) for chain in chains])
     weights = np.array([sizes.working_bytes(chain.graph, 0) for chain in chains])
     chosen: dict[str, CachePair] = {}
@@ -91,26 +94,28 @@ def design_cache_pairs(
     return list(chosen.values())
 
 
-def _chains(targets: Sequence[Op], image_channels: int, most_macs: int, alone: Mapping[Shape, Op]) -> list[CachePair]:
+def _chains(
+    targets: Sequence[Op], image_channels: int, most_macs: int, alone: Mapping[Shape, Op], fusion: Fusion
+) -> list[CachePair]:
     chains = []
     for op in targets:
         if not is_chainable(op) or not is_closed(op) or op_weights(op) < _FEWEST_WEIGHTS:
             continue
         for length in _LENGTHS:
             if length * op_macs(op) <= most_macs:
-                graph = _chain(op, length, image_channels, alone.get(op.output))
+                graph = _chain(op, length, image_channels, alone.get(op.output), fusion)
                 chains.append(CachePair(f"cache:{length} x {op.key}", graph, op))
     return chains
 
 
-def _chain(op: Op, length: int, image_channels: int, behind: Op | None) -> OpGraph:
+def _chain(op: Op, length: int, image_channels: int, behind: Op | None, fusion: Fusion) -> OpGraph:
     builder = GraphBuilder((image_channels, *op.output[1:]))
     x = builder.add("entry", ops.conv(builder.input_shape, op.output[0]), INPUT)
     for i in range(length):
         x = builder.add(f"link{i}", op, x)
         if behind is not None:
             x = builder.add(f"behind{i}", behind, x)
-    return builder.build(builder.add("pool", ops.global_pool(op.output), x)).fused()
+    return executed_graph(builder.build(builder.add("pool", ops.global_pool(op.output), x)), fusion)
 
 
 def fit_cache_curve(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from latency_tables import OpGraph
 from profilers._backend import Backend
+from profilers._executed import executed_graph, fusion_of
 from profilers._samples import SampleSet
 from profilers._sampling import Sampler, SamplingSettings, again, same_graph
 from profilers._speed import at_one_speed
@@ -32,10 +33,11 @@ def measure_twice(
     Raises:
         UnsupportedGraphError: the runtime cannot execute a network.
     """
+    executed = [executed_graph(graph, fusion_of(backend)) for graph in graphs]
     samples: dict[str, SampleSet] = {}
     for number, named in ((1, str), (2, again)):
         progress(f"measuring {len(graphs)} networks, pass {number} of 2")
-        runnables = {named(str(i)): backend.load(graph, seed=number) for i, graph in enumerate(graphs)}
+        runnables = {named(str(i)): backend.load(graph, seed=number) for i, graph in enumerate(executed)}
         taken = sum(len(one.seconds) for one in samples.values())
         samples |= Sampler(runnables, settings, seed=number, first_moment=taken).run()
     found = at_one_speed(samples, same_graph).samples

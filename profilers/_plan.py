@@ -15,6 +15,7 @@ from profilers._cache_curve import CachePair, design_cache_pairs, typical_workin
 from profilers._design import Probe, design_probes
 from profilers._division import Cores
 from profilers._errors import UnsupportedGraphError
+from profilers._executed import executed_graph, fusion_of
 from profilers._operators import _make as ops
 from profilers._sampling import CALIBRATION, Runnable, again
 from profilers._working_set import Sizes
@@ -148,8 +149,10 @@ def design_plan(
     """What to measure for prices of `targets`, without the ops in `refused`."""
     lost = refused or {}
     sizes = Sizes(backend.element_bytes, backend.batch)
+    fusion = fusion_of(backend)
+    networks = [replace(network, graph=executed_graph(network.graph, fusion)) for network in networks]
     tie = _fits_caches([network.graph for network in networks], backend, sizes)
-    probes = design_probes(targets, backend.image_channels, tie=tie, avoid=lost, cores=backend.cores)
+    probes = design_probes(targets, backend.image_channels, tie=tie, avoid=lost, cores=backend.cores, fusion=fusion)
     pairs: list[CachePair] = []
     if tie and networks:
         pairs = design_cache_pairs(
@@ -159,6 +162,7 @@ def design_plan(
             fast_cache_bytes=backend.fast_cache_bytes,
             sizes=sizes,
             cores=backend.cores,
+            fusion=fusion,
         )
     return Plan(
         sizes=sizes,

@@ -36,9 +36,9 @@ _GENERATED = {
     "latency_tables/__init__.py": (
         "from latency_tables._content import content_hash, read_json, strict_json\n"
         "from latency_tables._errors import LatencyTableError\n"
-        "from latency_tables._files import LineJournal, read_regular, write_atomic\n\n"
-        '__all__ = ["LatencyTableError", "LineJournal", "content_hash", "read_json", "read_regular", "strict_json", '
-        '"write_atomic"]\n'
+        "from latency_tables._files import LineJournal, is_private, read_regular, write_atomic\n\n"
+        '__all__ = ["LatencyTableError", "LineJournal", "content_hash", "is_private", "read_json", "read_regular", '
+        '"strict_json", "write_atomic"]\n'
     ),
     "profilers/__init__.py": "",
 }

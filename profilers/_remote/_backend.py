@@ -10,6 +10,7 @@ from typing import ClassVar
 from latency_tables import Op, OpGraph, read_regular
 from profilers._division import cores_of
 from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
+from profilers._executed import CONVOLUTION_FUSION, Fusion
 from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity, sweep_bytes
 from profilers._operators._base import FloatArray
 from profilers._remote._address import parse_address
@@ -101,6 +102,7 @@ class SshBackend:
     """
 
     protocol: ClassVar[str] = PROTOCOL
+    fusion: Fusion = CONVOLUTION_FUSION
 
     def __init__(
         self,

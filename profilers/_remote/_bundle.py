@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from latency_tables import LatencyTable, Op, OpGraph, content_hash, read_json, write_atomic
 from profilers._division import cores_of
 from profilers._errors import EnergyUnavailableError, ProfilerError, UnsupportedGraphError
+from profilers._executed import CONVOLUTION_FUSION, Fusion
 from profilers._onnxruntime import PROTOCOL, random_model, runtime_identity, sweep_bytes
 from profilers._operators._base import FloatArray
 from profilers._plan import Network, Plan, design_plan
@@ -69,6 +70,7 @@ class CarriedBackend:
     """
 
     protocol: ClassVar[str] = PROTOCOL
+    fusion: Fusion = CONVOLUTION_FUSION
 
     def __init__(
         self,

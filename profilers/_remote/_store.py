@@ -11,8 +11,7 @@ import stat
 import time
 from pathlib import Path
 
-from latency_tables import read_regular, write_atomic
-from latency_tables._files import is_private
+from latency_tables import is_private, read_regular, write_atomic
 
 KEPT_BYTES = 2**31
 """Models beyond so much are removed, the longest unused first."""

@@ -1,4 +1,4 @@
-"""Prices of ops from latencies of whole networks alone, for devices on which ops cannot be measured.
+"""Fit prices of ops to latencies of whole networks alone, for devices on which ops cannot be measured.
 
 A network costs a session and the sum of its ops' prices, none below zero. A handful of networks says little about
 dozens of ops, so the prices get a structure, coarse parts first:
