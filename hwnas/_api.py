@@ -11,18 +11,19 @@ from hwnas._bundle import import_table
 from hwnas._devices import make_backend
 from hwnas._errors import HwnasError
 from hwnas._front import pick_network
-from hwnas._given import NO_DATA, Given, input_channels, require_sound
+from hwnas._given import NO_DATA, Given, require_sound
 from hwnas._options import EVALUATOR, SPACE, profiled_space, search_option_names, search_settings
 from hwnas._search import conduct
 from hwnas._settings import SearchSettings
 from hwnas._tables import build_table, default_table_path, require_drawing
 from hwnas._watch import Lines
 from hwnas._workers import parse_workers
+from hwnas._workloads import input_channels
 from hwnas.data import ImageData
 from hwnas.evaluators import Evaluator
 from hwnas.spaces import Architecture, Space, make_space
 from latency_tables import LatencyTable
-from profilers import Backend
+from profilers import Backend, Workload
 from search import Strategy, Trial
 
 _A = {"space": "a space", "evaluator": "an evaluator", "device": "a device"}
@@ -109,7 +110,7 @@ class SearchResult:
 
 
 def profile(
-    space: Space | str = "mobilenetv3",
+    space: Workload | str = "mobilenetv3",
     device: Backend | str = "cpu",
     *,
     out: str | Path | None = None,
@@ -119,12 +120,13 @@ def profile(
     progress: Callable[[str], None] = lambda text: None,
     **more: Unpack[Profiling],
 ) -> LatencyTable:
-    """Measure a latency table of a space on a device, as ``hwnas profile`` does.
+    """Measure a latency table of a space, or of other networks, on a device, as ``hwnas profile`` does.
 
     An interrupted call goes on where it stopped; a table that is there already is returned as it is.
 
     Args:
-        space: a space, or the name of one in its default settings (see `make_space`).
+        space: A space, or the name of one in its default settings (see `make_space`), or any other
+            `profilers.Workload`, such as a fixed list of graphs.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"ssh://[user@]host[:port]"``, or a backend.
         out: the table's file; None for one in the user's table folder, where searches look for tables.
         networks: random networks that the table is held against; ten more are drawn for the correction.
@@ -147,15 +149,15 @@ def profile(
     settings = profiled_space({**more, "space": _name(space)}) if isinstance(space, str) else {}
     if not isinstance(space, str):
         _refuse_settings(more, SPACE, "space")
-    found = make_space(space, **settings) if isinstance(space, str) else space
-    require_sound(found)
+    workload = make_space(space, **settings) if isinstance(space, str) else space
+    require_sound(workload)
     if isinstance(device, str):
-        backend = make_backend(device, image_channels=input_channels(found), progress=progress, **measuring)
+        backend = make_backend(device, image_channels=input_channels(workload), progress=progress, **measuring)
     else:
         _refuse_settings(measuring, Measuring.__annotations__, "device")
         backend = device
-    path = default_table_path(found, backend) if out is None else Path(out)
-    return build_table(found, backend, path, networks=networks, seed=seed, force=force, progress=progress)
+    path = default_table_path(workload, backend) if out is None else Path(out)
+    return build_table(workload, backend, path, networks=networks, seed=seed, force=force, progress=progress)
 
 
 def search(
@@ -248,7 +250,7 @@ def search(
     )
 
 
-def _name(thing: Space | Evaluator | Strategy | str) -> str:
+def _name(thing: Workload | Evaluator | Strategy | str) -> str:
     return thing if isinstance(thing, str) else thing.name
 
 

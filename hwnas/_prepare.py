@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hwnas._elsewhere import elsewhere_line, is_elsewhere, require_usable
 from hwnas._errors import HwnasError, RunError
 from hwnas._finalize import require_finalizable
-from hwnas._given import NO_DATA, Given, input_channels, require_json, require_plain, require_sound
+from hwnas._given import NO_DATA, Given, require_json, require_plain, require_sound
 from hwnas._journal import TrialJournal
 from hwnas._problem import Known, make_problem
 from hwnas._run import Run
@@ -24,6 +24,7 @@ from hwnas._strategies import make_strategy
 from hwnas._tables import build_table, default_table_path, find_table, require_coverage
 from hwnas._warm_start import WarmStart, find_warm_start
 from hwnas._watch import Progress
+from hwnas._workloads import input_channels
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, latency_unit, make_evaluator
 from hwnas.evaluators._squares import require_squares

@@ -13,18 +13,19 @@ from hwnas._devices import SSH, make_backend
 from hwnas._draw import draw_spread
 from hwnas._errors import HwnasError
 from hwnas._fit import PROTOCOL as FITTED
-from hwnas._given import input_channels
 from hwnas._seeds import require_seed
 from hwnas._space_costs import SpaceCosts
-from hwnas.spaces import Architecture, Space, make_space
-from latency_tables import LatencyTable, NetworkMeasurement
-from profilers import Backend, SamplingSettings, measure_twice
+from hwnas._workloads import drawn_graphs, input_channels
+from hwnas.spaces import Space, make_space
+from latency_tables import HELD_OUT_SPLIT, LatencyTable, NetworkMeasurement, OpGraph
+from profilers import Backend, SamplingSettings, Workload, measure_twice
 
 
 def validate_table(
     table: LatencyTable,
     *,
-    device: str | None = None,
+    workload: Workload | None = None,
+    device: str | Backend | None = None,
     networks: int = 50,
     seed: int = 0,
     settings: SamplingSettings | None = None,
@@ -35,30 +36,30 @@ def validate_table(
     They cover the whole range of its prices, next to the fastest and the slowest network of the space included.
 
     Args:
-        table: of this device, or of that at `device`.
-        device: where the table's device is: ``"ssh://[user@]host[:port]"``; None for here.
-        networks: how many to draw, 2 or more.
+        table: A table of this device, or of that at `device`.
+        workload: The networks that the table is of; None for the space that it names.
+        device: Where the table's device is: ``"ssh://[user@]host[:port]"``, or a backend; None for here.
+        networks: How many to draw, 2 or more.
         seed: of the draw.
         settings: of the sampling.
         progress: receives lines for people.
 
     Raises:
-        HwnasError: the space has no networks left that the table has not seen.
+        HwnasError: The workload has no networks left that the table has not seen.
         IdentityMismatchError: the table is another device's.
     """
     require_seed(seed)
-    space = space_of(table)
-    backend = backend_of(table, space, device, progress)
+    workload = workload or space_of(table)
+    backend = backend_of(table, workload, device, progress) if device is None or isinstance(device, str) else device
     table.require_identity(backend.identity())
-    archs = _unseen(table, space, networks, seed)
-    graphs = [space.graph(arch) for arch in archs]
-    sums = [table.unfitted_graph_ms(graph) for graph in graphs]
-    times = measure_twice(backend, graphs, settings or SamplingSettings(), progress=progress)
+    graphs = _unseen(table, workload, networks, seed)
+    sums = [table.unfitted_graph_ms(graph) for graph in graphs.values()]
+    times = measure_twice(backend, list(graphs.values()), settings or SamplingSettings(), progress=progress)
     measured = tuple(
-        NetworkMeasurement(space.format(arch), "held-out", unfitted, first, second)
-        for arch, unfitted, (first, second) in zip(archs, sums, times, strict=True)
+        NetworkMeasurement(name, HELD_OUT_SPLIT, unfitted, first, second)
+        for name, unfitted, (first, second) in zip(graphs, sums, times, strict=True)
     )
-    kept = tuple(n for n in table.networks if n.split != "held-out")
+    kept = tuple(n for n in table.networks if n.split != HELD_OUT_SPLIT)
     return replace(table, networks=kept + measured)
 
 
@@ -67,7 +68,7 @@ def validation_record(table: LatencyTable) -> dict[str, Any]:
     report = table.validation
     assert report is not None
     given, plain = report.predicted, report.unfitted
-    held = [n for n in table.networks if n.split == "held-out"]
+    held = [n for n in table.networks if n.split == HELD_OUT_SPLIT]
     return {
         "networks": report.networks,
         "calibration_networks": report.correction_networks,
@@ -109,15 +110,15 @@ def batch_of(table: LatencyTable) -> int:
 
 def backend_of(
     table: LatencyTable,
-    space: Space,
+    workload: Workload,
     device: str | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Backend:
     """The backend with the settings that a table was measured with.
 
     Args:
-        table: the table.
-        space: its space.
+        table: The table.
+        workload: The networks that it is of.
         device: where the table's device is: ``"ssh://[user@]host[:port]"``; None for here.
         progress: receives a line for each lost connection.
 
@@ -137,7 +138,7 @@ def backend_of(
         raise HwnasError("--device says where the processor of a table is, like ssh://user@host; leave it out for here")
     precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
     dtype = str(identity.get("dtype", "float32"))
-    shared: dict[str, Any] = {"batch": batch_of(table), "image_channels": input_channels(space)}
+    shared: dict[str, Any] = {"batch": batch_of(table), "image_channels": input_channels(workload)}
     precision = precisions.get(dtype, dtype)
     if identity.get("device") == "cuda":
         return make_backend(
@@ -185,10 +186,17 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     return lines
 
 
-def _unseen(table: LatencyTable, space: Space, count: int, seed: int) -> list[Architecture]:
-    """Networks that the table has not measured, over the whole range of its prices, in random order."""
-    rng, cost = np.random.default_rng((seed, 11)), SpaceCosts(space, table).latency_ms
-    found = draw_spread(space, count, rng, cost=cost, seen={n.arch for n in table.networks})
-    if len(found) == count:
-        return [found[int(i)] for i in rng.permutation(count)]
-    raise HwnasError(f"the space has only {len(found)} networks that the table has not seen; ask for fewer --networks")
+def _unseen(table: LatencyTable, workload: Workload, count: int, seed: int) -> dict[str, OpGraph]:
+    """Return networks that the table has not measured by name, over the whole range of its prices, in random order."""
+    rng, seen = np.random.default_rng((seed, 11)), {n.arch for n in table.networks}
+    if isinstance(workload, Space):
+        archs = draw_spread(workload, count, rng, cost=SpaceCosts(workload, table).latency_ms, seen=seen)
+        named = [(workload.format(arch), workload.graph(arch)) for arch in archs]
+    else:
+        named = list(drawn_graphs(workload, count, rng, seen).items())
+    if len(named) < count:
+        kind = "space" if isinstance(workload, Space) else "workload"
+        raise HwnasError(
+            f"the {kind} has only {len(named)} networks that the table has not seen; ask for fewer --networks"
+        )
+    return dict(named[int(i)] for i in rng.permutation(count))
