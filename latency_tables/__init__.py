@@ -11,7 +11,7 @@ from latency_tables._core_crossing import (
     crossing_op,
     trace_core_crossings,
 )
-from latency_tables._correction import Correction
+from latency_tables._correction import Correction, fit_correction, predictive_spread
 from latency_tables._entry import SESSION, Entry
 from latency_tables._errors import (
     GraphError,
@@ -95,12 +95,14 @@ __all__ = [
     "count_core_crossings",
     "crossing_op",
     "dump_table",
+    "fit_correction",
     "is_private",
     "load_table",
     "merge_tables",
     "noise_floor",
     "open_regular",
     "parse_table",
+    "predictive_spread",
     "rank_correlations",
     "read_json",
     "read_regular",

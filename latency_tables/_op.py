@@ -27,11 +27,11 @@ class Op:
     table is indexed by. The batch size is no part of it: it belongs to the table's identity.
 
     Attributes:
-        kind: the operator's name in the registry, such as ``"conv"``.
-        inputs: shapes of the inputs, without the batch axis.
-        output: shape of the output, without the batch axis.
-        attributes: ``(name, value)`` pairs, sorted by name.
-        dtype: element type of the activations.
+        kind: The operator's name in the registry, such as ``"conv"``.
+        inputs: Shapes of the inputs, without the batch axis.
+        output: Shape of the output, without the batch axis.
+        attributes: Pairs ``(name, value)``, sorted by name.
+        dtype: Element type of the activations.
     """
 
     kind: str
@@ -66,10 +66,10 @@ class Op:
         return dict(self.attributes)
 
     def integer(self, name: str, default: int | None = None) -> int:
-        """The integer attribute `name`.
+        """Return the integer attribute `name`.
 
         Raises:
-            GraphError: the attribute is absent and there is no default, or it is not an integer.
+            GraphError: The attribute is absent and there is no default, or it is not an integer.
         """
         value = self._attribute_map.get(name, default)
         if type(value) is not int:
@@ -77,10 +77,10 @@ class Op:
         return value
 
     def word(self, name: str, default: str | None = None) -> str:
-        """The text attribute `name`.
+        """Return the text attribute `name`.
 
         Raises:
-            GraphError: the attribute is absent and there is no default, or it is not text.
+            GraphError: The attribute is absent and there is no default, or it is not text.
         """
         value = self._attribute_map.get(name, default)
         if not isinstance(value, str):
@@ -92,7 +92,7 @@ class Op:
         """Read an op back from its `key`.
 
         Raises:
-            GraphError: `key` is not exactly what `key` of some op prints.
+            GraphError: `key` is not exactly the `key` of some op.
         """
         head, arrow, tail = key.partition(" -> ")
         words, rest = head.split(" ", 2), tail.split(" ")
@@ -116,7 +116,7 @@ class Op:
 
 
 def sorted_attributes(values: Mapping[str, AttributeValue]) -> tuple[tuple[str, AttributeValue], ...]:
-    """Attribute pairs in the order that `Op` wants."""
+    """Return attribute pairs in the order that `Op` needs: sorted by name."""
     return tuple(sorted(values.items()))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from latency_tables import GraphBuilder, GraphError, Op, OpGraph
+from latency_tables import INTERVAL_SPLIT, GraphBuilder, GraphError, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import CachePair, design_cache_pairs, typical_working_bytes
 from profilers._design import Probe, design_probes
@@ -31,7 +31,7 @@ class Network:
     Attributes:
         arch: its text.
         graph: what is measured.
-        split: ``"calibration"``, ``"interval"`` or ``"held-out"``.
+        split: One of the splits of `latency_tables.NetworkMeasurement`.
     """
 
     arch: str
@@ -76,7 +76,7 @@ class Plan:
         More: probes that many prices rest on. Less: the many networks that only say how far predictions are off.
         """
         found = care_for(self.probes)
-        found |= {network_label(i): 0.5 for i, n in self.networks.items() if n.split == "interval"}
+        found |= {network_label(i): 0.5 for i, n in self.networks.items() if n.split == INTERVAL_SPLIT}
         return found | {again(name): value for name, value in found.items()}
 
     def with_second_pass(self) -> Plan:

@@ -29,8 +29,8 @@ from hwnas._fit import DEAD_CODE, fit_model, left_out_ms, twins  # noqa: E402
 from hwnas._fit_networks import Networks, describe  # noqa: E402
 from hwnas.evaluators import BenchmarkTable  # noqa: E402
 from hwnas.spaces import Space, make_space  # noqa: E402
-from latency_tables import NoiseFloor, noise_floor, write_atomic  # noqa: E402
-from latency_tables.fitting import clock_quantum, fit_correction, predictive_spread  # noqa: E402
+from latency_tables import NoiseFloor, fit_correction, noise_floor, predictive_spread, write_atomic  # noqa: E402
+from latency_tables.fitting import clock_quantum  # noqa: E402
 
 ENDING = "_latency_ms"
 SHOWN = ("spearman", "mape", "within_5", "within_10")
