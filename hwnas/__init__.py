@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
     from hwnas.spaces import Architecture, Choice, Space, Term, make_space
     from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, OpGraph
-    from profilers import ProfilerError, ops
+    from profilers import ProfilerError, Workload, executed_graph, ops
     from search import SearchError, Strategy, Suggestion
     from search.lamoo import LaMOO, Sampler
 
@@ -52,7 +52,9 @@ _LAZY = {
     "Strategy": "search",
     "Suggestion": "search",
     "Term": "hwnas.spaces",
+    "Workload": "profilers",
     "draw": "hwnas._draw_folder",
+    "executed_graph": "profilers",
     "load_data": "hwnas.data",
     "make_evaluator": "hwnas.evaluators",
     "make_space": "hwnas.spaces",
@@ -86,8 +88,10 @@ __all__ = [
     "Strategy",
     "Suggestion",
     "Term",
+    "Workload",
     "__version__",
     "draw",
+    "executed_graph",
     "load_data",
     "make_evaluator",
     "make_space",

@@ -114,8 +114,7 @@ class AdditiveFit:
     def resampled(self, draws: int, seed: int) -> list[AdditivePrices]:
         """Return prices under random weights of the networks.
 
-        This is the Bayesian bootstrap (Rubin 1981, Annals of Statistics 9). The strengths of shrinkage stay as they were
-        chosen.
+        This is the Bayesian bootstrap (Rubin 1981, Annals of Statistics 9). The strengths of shrinkage stay as chosen.
 
         Args:
             draws: Number of draws.

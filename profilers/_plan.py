@@ -14,8 +14,8 @@ from profilers._backend import Backend
 from profilers._cache_curve import CachePair, design_cache_pairs, typical_working_bytes
 from profilers._design import Probe, design_probes
 from profilers._division import Cores
-from profilers._errors import UnsupportedGraphError
-from profilers._executed import executed_graph, fusion_of
+from profilers._errors import OperatorError, UnsupportedGraphError
+from profilers._executed import Fusion, executed_graph, fusion_of
 from profilers._operators import _make as ops
 from profilers._sampling import CALIBRATION, Runnable, again
 from profilers._working_set import Sizes
@@ -146,11 +146,15 @@ def calibration_graph(image_channels: int) -> OpGraph:
 def design_plan(
     backend: Backend, targets: Sequence[Op], networks: Sequence[Network], refused: Mapping[Op, str] | None = None
 ) -> Plan:
-    """What to measure for prices of `targets`, without the ops in `refused`."""
+    """Design what to measure for prices of `targets`, without the ops in `refused`.
+
+    Raises:
+        OperatorError: A network holds an op that is not in `targets`, or no chain can be built around an op.
+    """
     lost = refused or {}
     sizes = Sizes(backend.element_bytes, backend.batch)
     fusion = fusion_of(backend)
-    networks = [replace(network, graph=executed_graph(network.graph, fusion)) for network in networks]
+    networks = [_executed(network, fusion, set(targets)) for network in networks]
     tie = _fits_caches([network.graph for network in networks], backend, sizes)
     probes = design_probes(targets, backend.image_channels, tie=tie, avoid=lost, cores=backend.cores, fusion=fusion)
     pairs: list[CachePair] = []
@@ -173,6 +177,17 @@ def design_plan(
         cores=backend.cores,
         cold=measured_cold(backend, tie),
     )
+
+
+def _executed(network: Network, fusion: Fusion, targets: Collection[Op]) -> Network:
+    """Return a network with its executed graph, all of whose ops must be priced."""
+    graph = executed_graph(network.graph, fusion)
+    missing = sorted(op.key for op in set(graph.op_counts) - set(targets))
+    if missing:
+        raise OperatorError(
+            f"network {network.arch} executes {missing[0]}, which is not among the ops to price; add it"
+        )
+    return replace(network, graph=graph)
 
 
 def measured_cold(backend: Backend, tied: bool) -> bool:

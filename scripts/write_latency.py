@@ -72,6 +72,7 @@ sets. Measured by `scripts/bench_fit.py`.
 
 def page(latency: dict[str, Any], fit: dict[str, Any] | None) -> str:
     """The whole page."""
+    latency = {name: {**result, "predictions": _renamed(result["predictions"])} for name, result in latency.items()}
     parts = [_HEAD.format(summary=summary(latency))]
     for name, result in latency.items():
         validated = result["table_validation"]
@@ -96,6 +97,11 @@ def page(latency: dict[str, Any], fit: dict[str, Any] | None) -> str:
     if fit:
         parts.append(fit_section(fit))
     return "".join(parts)
+
+
+def _renamed(predictions: dict[str, Any]) -> dict[str, Any]:
+    """Results of earlier versions call corrected predictions calibrated."""
+    return {name.replace("calibrated", "corrected"): row for name, row in predictions.items()}
 
 
 def summary(latency: dict[str, Any]) -> str:
@@ -176,7 +182,7 @@ def draw(latency: dict[str, Any], path: Path) -> None:
 
 
 def main() -> None:
-    latency = json.loads(LATENCY.read_text(encoding="utf-8").replace("ours, calibrated", "ours, corrected"))
+    latency = json.loads(LATENCY.read_text(encoding="utf-8"))
     fit = json.loads(FIT.read_text(encoding="utf-8")) if FIT.exists() else None
     write_atomic(PAGE, page(latency, fit))
     draw(latency, PICTURE)

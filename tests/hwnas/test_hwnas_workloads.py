@@ -128,6 +128,18 @@ def test_a_workload_needs_a_name(tmp_path, name):
         hwnas.profile(workload, AdditiveBackend(), out=tmp_path / "table.json")
 
 
+def test_ops_that_are_not_fused_as_the_runtime_does_are_refused_before_anything_is_measured(tmp_path):
+    class Raw(Chains):
+        def ops(self):
+            counted = {op for graph in self.graphs.values() for op in graph.without_dead_code().op_counts}
+            return sorted(counted, key=lambda op: op.key)
+
+    backend = AdditiveBackend()
+    with pytest.raises(hwnas.ProfilerError, match=r"network chain.* executes conv .* act=relu.* which is not among"):
+        hwnas.profile(Raw(), backend, out=tmp_path / "table.json", networks=6)
+    assert backend.samples == 0
+
+
 def test_a_space_draws_its_networks_by_text():
     space = make_space("nasbench201", image_size=8, cells=1)
     drawn = list(islice(space.draw(np.random.default_rng(0)), 5))
