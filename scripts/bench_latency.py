@@ -8,7 +8,7 @@ networks; predictions from what the table holds are held against its own measure
 same rounds as its prices. What the table says of the networks as they are now stands beside that:
 
     ours, nothing fitted           the table's prices and its cache curve
-    ours, corrected               the same, corrected by the table's ten calibration networks
+    ours, corrected                the same with the correction by ten other networks
     ours, later                    the same, held against the networks as they are now
     alone                          operators measured alone, summed
     alone minus dispatch           the same, each less the cost of an empty session

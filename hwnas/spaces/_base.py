@@ -87,7 +87,7 @@ class Space(ABC):
         super().__init_subclass__(**options)
         for name in ("graph", "term_graph"):
             method = getattr_static(cls, name)
-            if method is not vars(Space)[name] and not hasattr(method, _EXECUTED):
+            if method is not vars(Space)[name] and getattr(method, _EXECUTED, None) is not method:
                 setattr(cls, name, _executed(method))
 
     terms_want_canonical_codes: ClassVar[bool] = True
@@ -305,7 +305,8 @@ class Space(ABC):
                 yield self.decode(found)
 
 
-_EXECUTED = "_returns_executed_graphs"
+_EXECUTED = "_executed"
+"""Attribute of wrapped methods that names themselves; what `functools.wraps` copies elsewhere names another one."""
 
 
 def _executed(method: Any) -> Callable[..., OpGraph | None]:
@@ -316,7 +317,7 @@ def _executed(method: Any) -> Callable[..., OpGraph | None]:
         graph = method.__get__(self, type(self))(*args, **options)
         return None if graph is None else executed_graph(graph)
 
-    setattr(wrapped, _EXECUTED, True)
+    setattr(wrapped, _EXECUTED, wrapped)
     return wrapped
 
 
