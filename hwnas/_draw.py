@@ -45,8 +45,8 @@ def draw_networks(workload: Workload, networks: int, seed: int) -> list[Network]
     others = [i for i in range(len(chosen)) if i not in correcting]
     held = {others[i] for i in _evenly(len(others), networks)}
     splits = {**dict.fromkeys(correcting, CORRECTION_SPLIT), **dict.fromkeys(held, HELD_OUT_SPLIT)}
-    found = [Network(n.arch, n.graph, splits.get(i, n.split)) for i, n in enumerate(chosen)]
-    return [found[int(i)] for i in rng.permutation(len(found))]  # neighbours in the file are none in latency
+    split = [Network(n.arch, n.graph, splits.get(i, n.split)) for i, n in enumerate(chosen)]
+    return [split[int(i)] for i in rng.permutation(len(split))]  # neighbours in the file are none in latency
 
 
 def _from_fast_to_slow(workload: Workload, count: int, rng: np.random.Generator) -> list[Network]:

@@ -146,11 +146,11 @@ class SpaceCosts:
         valid = self.space.valid_codes(rows)
         if valid.all():
             return self._totals_of_networks(names, rows)
-        found = [np.full(len(rows), np.nan) for _ in names]
+        totals = [np.full(len(rows), np.nan) for _ in names]
         if valid.any():
-            for total, part in zip(found, self._totals_of_networks(names, rows[valid]), strict=True):
+            for total, part in zip(totals, self._totals_of_networks(names, rows[valid]), strict=True):
                 total[valid] = part
-        return found
+        return totals
 
     def _totals_of_networks(self, names: Sequence[str], rows: IntArray) -> list[FloatArray]:
         if len(rows) <= _FEW:

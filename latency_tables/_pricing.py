@@ -14,7 +14,6 @@ price it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latency_tables._cache import CacheCurve
-from latency_tables._core_crossing import CORE_CROSSING, Crossings, Holders, trace_core_crossings
+from latency_tables._core_crossing import CORE_CROSSING, Holders, trace_core_crossings
 from latency_tables._correction import Correction
 from latency_tables._entry import SESSION, Entry
 from latency_tables._errors import UnmeasuredOpError
@@ -121,20 +120,19 @@ class Pricing:
         """Whether the table prices core crossings."""
         return bool(self._crossing_shapes)
 
-    def trace(self, graph: OpGraph, held_by: Holders = Holders.NOBODY) -> Crossings:
-        """Count the core crossings that the table prices in a part of a network; see `trace_core_crossings`."""
-        if not self._crossing_shapes:
-            return Crossings(Counter(), Holders.NOBODY)
-        return trace_core_crossings(graph, self._sides, self._crossing_shapes, held_by)
-
     def crossings_ms(self, graph: OpGraph, held_by: Holders = Holders.NOBODY) -> tuple[float, Holders]:
         """Return what the core crossings in a part of a network cost, and which side holds its result.
 
         Args:
             graph: The part as it is executed.
             held_by: Which side holds the part's input.
+
+        Raises:
+            UnmeasuredOpError: A crossing has a row without a price.
         """
-        traced = self.trace(graph, held_by)
+        if not self.prices_crossings:
+            return 0.0, Holders.NOBODY
+        traced = trace_core_crossings(graph, self._sides, self._crossing_shapes, held_by)
         self.require_priced(traced.counts)
         return sum(self.entries[op].q10_ms * count for op, count in traced.counts.items()), traced.output
 
