@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
     from hwnas.spaces import Architecture, Choice, Space, Term, make_space
     from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, Op, OpGraph
-    from profilers import Composite, Parameter, Primitive, ProfilerError, ops, register_operator
+    from profilers import (
+        Composite,
+        Parameter,
+        Primitive,
+        ProfilerError,
+        Workload,
+        executed_graph,
+        ops,
+        register_operator,
+    )
     from search import SearchError, Strategy, Suggestion
     from search.lamoo import LaMOO, LeafSampler
 
@@ -57,7 +66,9 @@ _LAZY = {
     "Strategy": "search",
     "Suggestion": "search",
     "Term": "hwnas.spaces",
+    "Workload": "profilers",
     "draw": "hwnas._tables._draw_folder",
+    "executed_graph": "profilers",
     "load_data": "hwnas.data",
     "make_evaluator": "hwnas.evaluators",
     "make_space": "hwnas.spaces",
@@ -96,8 +107,10 @@ __all__ = [
     "Strategy",
     "Suggestion",
     "Term",
+    "Workload",
     "__version__",
     "draw",
+    "executed_graph",
     "load_data",
     "make_evaluator",
     "make_space",

@@ -20,9 +20,9 @@ class CacheCurve:
     the same weights in all of them: their computation is the same, their working sets are not.
 
     Attributes:
-        kernel_bytes: the runtime's own data of one kernel, fitted together with the curve.
-        working_bytes: knots, ascending, from 0.
-        extra_ms: the cost at each knot, not falling; linear in between and, along the last piece, beyond.
+        kernel_bytes: The runtime's own data of one kernel, fitted together with the curve.
+        working_bytes: Knots, ascending, from 0.
+        extra_ms: Cost at each knot, not falling; linear in between and, along the last piece, beyond.
     """
 
     kernel_bytes: int
@@ -39,7 +39,7 @@ class CacheCurve:
             raise ValueError("the knots of a cache curve rise, and its milliseconds do not fall")
 
     def ms(self, working_bytes: npt.ArrayLike) -> FloatArray:
-        """The extra cost ``(n,)`` in milliseconds of working sets ``(n,)`` in bytes."""
+        """Return the extra cost ``(n,)`` in milliseconds of working sets ``(n,)`` in bytes."""
         sizes = np.asarray(working_bytes, dtype=np.float64)
         knots, values = np.array(self.working_bytes), np.array(self.extra_ms)
         slope = (values[-1] - values[-2]) / (knots[-1] - knots[-2])

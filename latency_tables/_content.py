@@ -1,4 +1,4 @@
-"""What hwnas keeps and exchanges as JSON: read strictly and within limits, and with a hash of it. Runs on devices."""
+"""Strict reading of JSON within limits, and a hash of JSON content. Runs on devices."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from typing import Any
 from latency_tables._files import read_regular
 
 MOST_DEPTH = 64
-"""Lists and objects within each other; ours have seven."""
+"""Largest depth of nested lists and objects; our files have seven."""
 MOST_DIGITS = 308
-"""A number of more digits is beyond a double."""
+"""Most digits of an integer; one with more is beyond a double."""
 MOST_JSON_BYTES = 2**28
 
 
 def content_hash(content: object) -> str:
-    """A hash of JSON-able content, whatever its layout and the order of its keys.
+    """Return a hash of JSON-able content that does not depend on its layout and the order of its keys.
 
-    It finds what accident and carelessness change: a bad disk, an editor, a merge. It is no signature; whoever means
-    to deceive can work it out anew.
+    It detects accidental changes: a bad disk, an editor, a merge. It is not a signature: whoever wants to deceive can
+    compute it again.
     """
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def read_json(path: Path, most: int = MOST_JSON_BYTES) -> Any:
-    """Content of a file of JSON.
+    """Read a JSON file.
 
     Raises:
-        OSError: it cannot be read, is no regular file or larger than `most` bytes.
-        ValueError: as `strict_json`.
+        OSError: The file cannot be read, is not a regular file, or is larger than `most` bytes.
+        ValueError: As `strict_json`.
     """
     return strict_json(read_regular(path, most))
 
 
 def strict_json(text: str | bytes) -> Any:
-    """Content of JSON text (bytes in UTF-8) without what one of our own files cannot hold.
+    """Parse JSON text (bytes in UTF-8), refusing what our own files never hold.
 
-    Not taken are constants that are no numbers, numbers beyond a double, keys that stand twice, and lists and objects
-    more than `MOST_DEPTH` deep: all that follows may go through the result without looking out for these.
+    It refuses NaN and infinities, numbers beyond a double, duplicate keys, and lists and objects nested deeper than
+    `MOST_DEPTH`, so that callers need not check for them.
 
     Raises:
-        ValueError: it is no such text.
+        ValueError: The text is not JSON, or holds one of these.
     """
     if isinstance(text, (bytes, bytearray)):
         text = text.decode("utf-8")
     try:
-        found = _DECODER.decode(text)
+        content = _DECODER.decode(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if text.count("[") + text.count("{") > MOST_DEPTH:
-        _require_shallow(found)
-    return found
+        _require_shallow(content)
+    return content
 
 
 def _require_shallow(tree: object) -> None:
@@ -78,10 +78,10 @@ def _integer(text: str) -> int:
 
 
 def _number(text: str) -> float:
-    found = float(text)
-    if math.isinf(found):
+    number = float(text)
+    if math.isinf(number):
         raise ValueError(f"{text[:40]} is beyond a double")
-    return found
+    return number
 
 
 def _refuse_constant(name: str) -> float:
@@ -89,13 +89,13 @@ def _refuse_constant(name: str) -> float:
 
 
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return unique
 
 
 _DECODER = json.JSONDecoder(
     parse_int=_integer, parse_float=_number, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
 )
-"""One for all: making one for each line of a journal would take longer than reading it."""
+"""Shared by all calls: making a decoder for each line of a journal would take longer than reading the line."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class LatencyTableError(Exception):
-    """Base of every error that concerns ops, graphs and latency tables."""
+    """Base of all errors about ops, graphs and latency tables."""
 
 
 class GraphError(LatencyTableError, ValueError):
@@ -23,7 +23,7 @@ class UnmeasuredOpError(LatencyTableError, KeyError):
     """A graph holds ops that the table has not measured.
 
     Attributes:
-        keys: the missing ops' keys, sorted.
+        keys: The missing ops' keys, sorted.
     """
 
     def __init__(self, keys: list[str], reasons: dict[str, str] | None = None) -> None:

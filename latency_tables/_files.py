@@ -1,8 +1,8 @@
-"""The one way in which files are written and read: nothing half written, nothing but regular files. Runs on devices.
+"""The one way to write and read files: no half-written files, and regular files only. Runs on devices.
 
 A write goes to a new file of an unpredictable name beside the target, which then takes the target's place. A target
-that is no regular file (a symbolic link, a device, a pipe, a folder) is refused: whoever may write into a folder could
-otherwise lead a write out of it.
+that is not a regular file (a symbolic link, a device, a pipe, a folder) is refused: otherwise whoever may write into a
+folder could redirect a write to somewhere else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import BinaryIO
 from latency_tables._errors import LatencyTableError
 
 MOST_BYTES = 2**31
-"""No file of hwnas is larger."""
+"""Size that no file of hwnas exceeds."""
 PRIVATE = 0o022
 """Bits of a mode that let others write."""
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -34,7 +34,7 @@ _KINDS = (
 
 
 class NotAFileError(OSError):
-    """A path leads to something else than a regular file; `strerror` says to what."""
+    """A path leads to something other than a regular file; `strerror` says to what."""
 
 
 class JournalInUseError(LatencyTableError):
@@ -42,7 +42,7 @@ class JournalInUseError(LatencyTableError):
 
 
 class ForeignJournalError(LatencyTableError):
-    """A file is no journal of hwnas; it was left as it is."""
+    """A file is not a journal of hwnas; it is left as it is."""
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -52,8 +52,8 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     (names of files in another encoding) is written as an escape.
 
     Raises:
-        NotAFileError: there is something else than a regular file at `path`; it is left alone.
-        OSError: the folder cannot be written, or the disk is full; the target is then as it was.
+        NotAFileError: Something other than a regular file is at `path`; it is left alone.
+        OSError: The folder cannot be written, or the disk is full; the target is then as it was.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     before = require_target(path)
@@ -74,11 +74,11 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Let a file take the place of another.
+    """Move a file to the place of another.
 
     Raises:
-        NotAFileError: there is something else than a regular file at `target`; it is left alone.
-        OSError: it cannot be renamed.
+        NotAFileError: Something other than a regular file is at `target`; it is left alone.
+        OSError: The file cannot be renamed.
     """
     require_target(target)
     source.replace(target)
@@ -86,11 +86,11 @@ def rename(source: Path, target: Path) -> None:
 
 
 def require_place(path: Path) -> None:
-    """Make the folder of `path` and try whether a file can be written there.
+    """Make the folder of `path` and check that a file can be written there.
 
     Raises:
-        NotAFileError: there is something else than a regular file at `path`.
-        OSError: nothing can be written.
+        NotAFileError: Something other than a regular file is at `path`.
+        OSError: Nothing can be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     require_target(path)
@@ -100,10 +100,10 @@ def require_place(path: Path) -> None:
 
 
 def require_target(path: Path) -> int | None:
-    """The permissions of what a write would replace; None where there is nothing.
+    """Return the permissions of the file that a write would replace; None where there is none.
 
     Raises:
-        NotAFileError: it is no regular file.
+        NotAFileError: Something other than a regular file is there.
     """
     try:
         mode = path.lstat().st_mode
@@ -117,8 +117,8 @@ def open_regular(path: str | Path) -> BinaryIO:
     """Open a regular file, or the one that a link leads to, for reading; nothing else is opened or waited for.
 
     Raises:
-        NotAFileError: it is a pipe, a device, a socket or a folder.
-        OSError: it cannot be opened.
+        NotAFileError: The path leads to a pipe, a device, a socket or a folder.
+        OSError: The file cannot be opened.
     """
     path = Path(path)
     _require_regular(path, path.stat().st_mode)  # opening a device may already do something
@@ -132,11 +132,11 @@ def open_regular(path: str | Path) -> BinaryIO:
 
 
 def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The content of a regular file, or of one that a link leads to.
+    """Read a regular file, or the one that a link leads to.
 
     Raises:
-        NotAFileError: it is a pipe, a device or a folder, or larger than `most` bytes.
-        OSError: it cannot be read.
+        NotAFileError: The path leads to a pipe, a device or a folder, or the file is larger than `most` bytes.
+        OSError: The file cannot be read.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -145,18 +145,18 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
         return file.read(size)
 
 
-def is_private(found: os.stat_result) -> bool:
-    """Whether a file or folder is this user's and nobody else may write it, where the system knows of that."""
+def is_private(status: os.stat_result) -> bool:
+    """Return whether a file or folder is this user's and nobody else may write it; True where systems cannot say."""
     if not hasattr(os, "geteuid"):
         return True
-    return found.st_uid == os.geteuid() and not found.st_mode & PRIVATE
+    return status.st_uid == os.geteuid() and not status.st_mode & PRIVATE
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk, where the system can.
+    """Flush the names in a folder to disk, where the system can.
 
     Raises:
-        OSError: the disk is full or broken.
+        OSError: The disk is full or broken.
     """
     try:
         handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
@@ -172,23 +172,23 @@ def sync_folder(folder: Path) -> None:
 
 
 class LineJournal:
-    """An append-only file of lines, each on disk before `append` returns unless told otherwise; one process at a time.
+    """An append-only file of lines, each on disk before `append` returns by default; one process at a time.
 
     A torn last line (a crash while writing) is cut off by the first `append`, so that whoever opens the file can read
     the lines first and refuse them. A line that does not fit on the disk leaves the file as it was.
 
     Args:
-        path: the file; made where absent.
-        begins: what every such file begins with. One without a single whole line must begin so, as far as it goes.
+        path: The file; made where absent.
+        begins: Bytes that every such file begins with; one without a whole line must agree as far as it goes.
 
     Attributes:
-        lines: the whole lines found on opening, without their line ends.
+        lines: Whole lines that the file held when it was opened, without their line ends.
 
     Raises:
-        JournalInUseError: another process has it open.
-        ForeignJournalError: it is no such journal.
-        NotAFileError: it is a symbolic link, a pipe, a device or a folder.
-        OSError: the file cannot be opened.
+        JournalInUseError: Another process has the file open.
+        ForeignJournalError: The file is not such a journal.
+        NotAFileError: The path is a symbolic link, a pipe, a device or a folder.
+        OSError: The file cannot be opened.
     """
 
     def __init__(self, path: Path, begins: bytes = b"") -> None:
@@ -216,11 +216,11 @@ class LineJournal:
         """Write one line.
 
         Args:
-            line: without its line end.
-            sync: whether to wait until it is on disk; otherwise `sync` or a later line sees to that.
+            line: The line without its line end.
+            sync: Whether to wait until the line is on disk; otherwise call `sync`, or append a later line with it.
 
         Raises:
-            OSError: it cannot be written; the earlier lines are safe.
+            OSError: The line cannot be written; the earlier lines are safe.
         """
         if self._file is None:
             raise ValueError(f"the journal {self.path} is closed")
@@ -243,7 +243,7 @@ class LineJournal:
         """Wait until every line is on disk.
 
         Raises:
-            OSError: one cannot be written.
+            OSError: A line cannot be written.
         """
         if self._file is not None:
             os.fsync(self._file)
@@ -263,7 +263,7 @@ class LineJournal:
 
 
 def _new_file_beside(path: Path) -> tuple[int, Path]:
-    """A new file in the folder of `path`, open for writing: nobody can have put anything there under its name."""
+    """Create a file of an unpredictable name beside `path` and open it for writing."""
     temporary = path.with_name(f".{path.name[:32]}.{secrets.token_hex(8)}.partial")
     return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY | _NO_FOLLOW, 0o666), temporary
 
@@ -276,7 +276,7 @@ def _require_regular(path: Path, mode: int) -> None:
 
 
 def _lock(file: int, path: Path) -> None:
-    """Take the file for this process alone; where the system has no such locks, do without."""
+    """Lock the file for this process; do without where the system has no such locks."""
     try:
         import fcntl
     except ImportError:

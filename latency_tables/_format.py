@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from latency_tables._cache import CacheCurve
 from latency_tables._content import MOST_JSON_BYTES, content_hash, strict_json
+from latency_tables._entry import STATUSES, Entry
 from latency_tables._errors import GraphError, TableFormatError
-from latency_tables._files import read_regular, write_atomic
+from latency_tables._files import read_regular
+from latency_tables._measurement import INTERVAL_SPLIT, SPLITS, NetworkMeasurement
 from latency_tables._op import Op
-from latency_tables._table import CHECKED, STATUSES, Entry, LatencyTable
-from latency_tables._validation import SPLITS, NetworkMeasurement
 
 FORMAT = "hwnas-latency-table"
+CHECKED = 3
+"""Version of tables from which on a correction must help networks that it was not fitted to, and intervals depend on
+the latency. Earlier tables are priced as they were when they were made."""
 VERSION = CHECKED
 _LONGEST_MS, _SHORTEST_MS = 1e9, 1e-9
 """No inference takes twelve days, or less than a clock tick."""
@@ -27,65 +30,69 @@ _MOST = 2**53
 _TIMES = ("q10_ms", "median_ms", "p90_ms", "low_ms", "high_ms")
 
 
-def save_table(table: LatencyTable, path: Path) -> None:
-    """Write a table file, atomically.
+def table_text(fields: Mapping[str, Any], validation: Mapping[str, object] | None) -> str:
+    """Return the text of a table file, content hash included.
 
-    Raises:
-        OSError: the folder cannot be written, or the disk is full.
+    Args:
+        fields: The table's fields by the names that `parse_fields` returns.
+        validation: The report on held-out networks, for people: it is computed anew from the networks when a file is
+            read.
     """
-    write_atomic(path, dump_table(table))
+    entries, cache = fields["entries"], fields["cache"]
+    body: dict[str, object] = {
+        "format": FORMAT,
+        "version": fields["version"],
+        "created": fields["created"],
+        "identity": dict(fields["identity"]),
+        "environment": dict(fields["environment"]),
+        "settings": dict(fields["settings"]),
+        "space": dict(fields["space"]),
+        "notes": list(fields["notes"]),
+        "cache": asdict(cache) if cache else None,
+        "entries": [_entry_record(entries[op]) for op in sorted(entries, key=lambda op: op.key)],
+        "networks": [asdict(network) for network in fields["networks"]],
+        "validation": _validation_record(validation, fields["version"]),
+    }
+    return json.dumps({**body, "content_hash": content_hash(body)}, indent=1, allow_nan=False) + "\n"
 
 
-def load_table(path: str | Path) -> LatencyTable:
-    """Read a table file.
+def _validation_record(validation: Mapping[str, object] | None, version: int) -> dict[str, object] | None:
+    """Return the report with the fields that files of a version hold."""
+    if validation is None:
+        return None
+    later = () if version >= CHECKED else ("corrected", "ends")
+    return {name: value for name, value in validation.items() if name not in later}
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """Read the fields of a table from its file, as `parse_fields` returns them.
 
     Raises:
-        TableFormatError: it is absent, no regular file, truncated, changed since it was written, or of an unknown
+        TableFormatError: The file is absent, no regular file, truncated, changed since it was written, or of an unknown
             version.
     """
-    path = Path(path)
     try:
         text = read_regular(path, MOST_JSON_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise TableFormatError(f"cannot read the latency table {path}: {why}") from None
-    return parse_table(text, path)
+    return parse_fields(text, str(path))
 
 
-def dump_table(table: LatencyTable) -> str:
-    """A table as JSON text, content hash included."""
-    body: dict[str, object] = {
-        "format": FORMAT,
-        "version": table.version,
-        "created": table.created,
-        "identity": dict(table.identity),
-        "environment": dict(table.environment),
-        "settings": dict(table.settings),
-        "space": dict(table.space),
-        "notes": list(table.notes),
-        "cache": asdict(table.cache) if table.cache else None,
-        "entries": [_entry_record(table.entries[op]) for op in sorted(table.entries, key=lambda op: op.key)],
-        "networks": [asdict(network) for network in table.networks],
-        "validation": _validation_record(table),
-    }
-    return json.dumps({**body, "content_hash": content_hash(body)}, indent=1, allow_nan=False) + "\n"
+def parse_fields(text: str, name: str) -> dict[str, Any]:
+    """Read the fields of a table from JSON text.
 
+    Args:
+        text: The text of a table file.
+        name: The table's name in errors.
 
-def _validation_record(table: LatencyTable) -> dict[str, object] | None:
-    """The report, as the table's version holds it: for people, since it is worked out anew from the networks."""
-    found = table.validation.as_dict() if table.validation else None
-    if found is not None and table.version < CHECKED:
-        del found["corrected"], found["ends"]
-    return found
-
-
-def parse_table(text: str, path: Path | None = None) -> LatencyTable:
-    """A table from JSON text.
+    Returns:
+        ``identity``, ``environment``, ``settings``, ``space``, ``entries`` (by op), ``networks``, ``notes``,
+        ``created``, ``cache`` and ``version``.
 
     Raises:
-        TableFormatError: as `load_table`.
+        TableFormatError: As `read_fields`.
     """
-    name = str(path) if path else "the latency table"
     try:
         body = strict_json(text)
     except (ValueError, RecursionError):
@@ -95,51 +102,51 @@ def parse_table(text: str, path: Path | None = None) -> LatencyTable:
     reader = _READERS.get(body["version"]) if type(body.get("version")) is int else None
     if reader is None:
         raise TableFormatError(f"{name} has format version {body.get('version')}; this hwnas reads {list(_READERS)}")
-    found = body.pop("content_hash", None)
-    if found != content_hash(body):
+    expected = body.pop("content_hash", None)
+    if expected != content_hash(body):
         raise TableFormatError(
-            f"{name} was changed after it was measured (its content hash does not fit); measure it again"
+            f"{name} was changed after it was measured (its content hash does not match); measure it again"
         )
     try:
-        return reader(body, path)
+        return reader(body)
     except KeyError as error:
         raise TableFormatError(f"{name} is not a well-formed latency table: it has no {error}") from None
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError, GraphError) as error:
         raise TableFormatError(f"{name} is not a well-formed latency table: {error}") from None
 
 
-def _read_version_1(body: Mapping[str, Any], path: Path | None) -> LatencyTable:
-    """Before networks for the interval alone."""
-    if any(record["split"] == "interval" for record in _list(body, "networks")):
-        raise ValueError("unknown split 'interval'")
-    return _read_version_2(body, path)
+def _read_version_1(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a table from before there were networks for the interval alone."""
+    if any(record["split"] == INTERVAL_SPLIT for record in _list(body, "networks")):
+        raise ValueError(f"unknown split {INTERVAL_SPLIT!r}")
+    return _read_version_2(body)
 
 
-def _read_version_2(body: Mapping[str, Any], path: Path | None) -> LatencyTable:
-    """Before corrections had to help: priced as then."""
-    return replace(_read_version_3(body, path), version=2)
+def _read_version_2(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a table from before corrections had to help; it prices as it did then."""
+    return {**_read_version_3(body), "version": 2}
 
 
-def _read_version_3(body: Mapping[str, Any], path: Path | None) -> LatencyTable:
+def _read_version_3(body: Mapping[str, Any]) -> dict[str, Any]:
     entries = [_entry(record) for record in _list(body, "entries")]
     by_op = {entry.op: entry for entry in entries}
     if len(by_op) != len(entries):
         raise ValueError("an op has two rows")
-    return LatencyTable(
-        identity=_identity(body["identity"]),
-        environment=_object(body["environment"], "environment"),
-        settings=_object(body["settings"], "settings"),
-        space=_space(body["space"]),
-        entries=by_op,
-        networks=tuple(_network(record) for record in _list(body, "networks")),
-        notes=tuple(_text(note, "note") for note in _list(body, "notes")),
-        created=_text(body["created"], "created"),
-        cache=_cache(body["cache"]),
-        source=path,
-    )
+    return {
+        "identity": _identity(body["identity"]),
+        "environment": _object(body["environment"], "environment"),
+        "settings": _object(body["settings"], "settings"),
+        "space": _space(body["space"]),
+        "entries": by_op,
+        "networks": tuple(_network(record) for record in _list(body, "networks")),
+        "notes": tuple(_text(note, "note") for note in _list(body, "notes")),
+        "created": _text(body["created"], "created"),
+        "cache": _cache(body["cache"]),
+        "version": VERSION,
+    }
 
 
-_READERS: dict[int, Callable[[Mapping[str, Any], Path | None], LatencyTable]] = {
+_READERS: dict[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     1: _read_version_1,
     2: _read_version_2,
     3: _read_version_3,
@@ -148,42 +155,42 @@ _READERS: dict[int, Callable[[Mapping[str, Any], Path | None], LatencyTable]] = 
 
 def _object(value: object, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{name} {_shown(value)} is no object")
+        raise ValueError(f"{name} {_shown(value)} is not an object")
     return value
 
 
 def _list(body: Mapping[str, Any], name: str) -> list[Any]:
     if not isinstance(body[name], list):
-        raise ValueError(f"{name} {_shown(body[name])} is no list")
+        raise ValueError(f"{name} {_shown(body[name])} is not a list")
     return list(body[name])
 
 
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{name} {_shown(value)} is no text")
+        raise ValueError(f"{name} {_shown(value)} is not text")
     return value
 
 
 def _identity(value: object) -> dict[str, Any]:
-    """Facts of a device; those that tables are used by are of the kind that they must be."""
-    found = _object(value, "identity")
-    for name in found.keys() & {"device", "provider", "dtype", "protocol", "mode"}:
-        _text(found[name], name)
-    for name in found.keys() & {"batch", "threads"}:
-        if not 1 <= _count(found[name]) <= _MOST_AT_ONCE:
-            raise ValueError(f"{name} {_shown(found[name])} is out of range")
-    return found
+    """Check the facts of a device that decide where a table is used."""
+    facts = _object(value, "identity")
+    for name in facts.keys() & {"device", "provider", "dtype", "protocol", "mode"}:
+        _text(facts[name], name)
+    for name in facts.keys() & {"batch", "threads"}:
+        if not 1 <= _count(facts[name]) <= _MOST_AT_ONCE:
+            raise ValueError(f"{name} {_shown(facts[name])} is out of range")
+    return facts
 
 
 def _space(value: object) -> dict[str, Any]:
-    found = _object(value, "space")
-    _text(found["name"], "the name of the space")
-    _object(found["settings"], "the settings of the space")
-    return found
+    space = _object(value, "space")
+    _text(space["name"], "the name of the space")
+    _object(space["settings"], "the settings of the space")
+    return space
 
 
 def _shown(value: object) -> str:
-    """A value for people, cut short."""
+    """Return a value for people, cut short."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:40]}..."
 

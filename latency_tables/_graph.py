@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 
 from latency_tables._errors import GraphError
-from latency_tables._op import Op, Shape, sorted_attributes
+from latency_tables._op import Op, Shape
 
 INPUT = "input"
 """The name under which nodes refer to the graph's input tensor, where it has only one."""
@@ -124,35 +124,26 @@ class OpGraph:
         return readers
 
     def without_dead_code(self) -> OpGraph:
-        """The same function without nodes that reach no output and without identities.
-
-        ONNX Runtime executes branches that reach no output, so they must be gone before a network is
-        priced or exported.
-        """
-        alias: dict[str, str] = {}
-        live_names: set[str] = set()
-        for node in self.nodes:
-            if node.op.kind == "identity":
-                alias[node.name] = alias.get(node.inputs[0], node.inputs[0])
-        stack = [alias.get(name, name) for name in self.outputs]
+        """Return the same function without nodes that reach no output."""
         by_name = {node.name: node for node in self.nodes}
+        live: set[str] = set()
+        stack = list(self.outputs)
         while stack:
             name = stack.pop()
-            if name in live_names or name not in by_name:
-                continue
-            live_names.add(name)
-            stack.extend(alias.get(i, i) for i in by_name[name].inputs)
-        nodes = tuple(_reading(node, alias) for node in self.nodes if node.name in live_names)
-        return replace(self, nodes=nodes, outputs=tuple(alias.get(name, name) for name in self.outputs))
+            if name not in live and name in by_name:
+                live.add(name)
+                stack.extend(by_name[name].inputs)
+        if len(live) == len(self.nodes):
+            return self
+        return replace(self, nodes=tuple(node for node in self.nodes if node.name in live))
 
     def fused(self) -> OpGraph:
-        """Merge chains that runtimes execute as one kernel: conv + add, then (conv or conv + add) + activation.
+        """Return the graph as it is, so that spaces written for earlier versions still run.
 
-        A convolution takes in an addition when nothing else reads its result and it has no activation
-        yet, and an activation under the same condition: the rule of ONNX Runtime's blocked (NCHWc) convolutions.
-        The fused node keeps the convolution's name, and so its weights.
+        What a runtime fuses is the runtime's to say: `hwnas.Space` and the profilers apply it to every graph that they
+        are given (`profilers.executed_graph`).
         """
-        return _Fusion(self).run()
+        return self
 
 
 class GraphBuilder:
@@ -206,20 +197,20 @@ class GraphBuilder:
         return names[graph.outputs[0]]
 
     def shape(self, name: str) -> Shape:
-        """Shape of the tensor `name`."""
+        """Return the shape of the tensor `name`."""
         return self._shapes[name]
 
     def build(self, *outputs: str) -> OpGraph:
-        """The finished graph.
+        """Return the finished graph.
 
         Raises:
-            GraphError: shapes or names do not fit together.
+            GraphError: Shapes or names do not match.
         """
         return OpGraph(self.input_shape, tuple(self._nodes), outputs, tuple(self.inputs.items()))
 
 
 def _checked_inputs(inputs: tuple[tuple[str, Shape], ...]) -> dict[str, Shape]:
-    """The shapes of a graph's inputs by name.
+    """Return the shapes of a graph's inputs by name.
 
     Raises:
         GraphError: there is no input, two have one name, or a name or a shape is malformed.
@@ -235,69 +226,3 @@ def _checked_inputs(inputs: tuple[tuple[str, Shape], ...]) -> dict[str, Shape]:
     if len(shapes) != len(inputs):
         raise GraphError(f"op graph: two inputs have one name, got {', '.join(name for name, _ in inputs)}")
     return shapes
-
-
-class _Fusion:
-    """One pass over a graph; `done` holds the nodes so far, in order, under their final names."""
-
-    def __init__(self, graph: OpGraph) -> None:
-        self.graph = graph
-        self.readers = {name: len(nodes) for name, nodes in graph.consumers().items()}
-        for name in graph.outputs:
-            self.readers[name] += 1
-        self.done: dict[str, Node] = {}
-        self.alias: dict[str, str] = {}
-
-    def run(self) -> OpGraph:
-        for node in self.graph.nodes:
-            current = _reading(node, self.alias)
-            if not self._absorbed(current):
-                self.done[node.name] = current
-        outputs = tuple(self.alias.get(name, name) for name in self.graph.outputs)
-        return replace(self.graph, nodes=tuple(self.done.values()), outputs=outputs)
-
-    def _absorbed(self, node: Node) -> bool:
-        if node.op.kind == "add":
-            for position, name in enumerate(node.inputs):
-                conv = self._open_conv(name)
-                if conv is not None and not conv.op.integer("add", 0):
-                    others = node.inputs[:position] + node.inputs[position + 1 :]
-                    self._merge(conv, node, _with_add(conv.op), others)
-                    return True
-        elif node.op.kind == "activation":
-            conv = self._open_conv(node.inputs[0])
-            if conv is not None:
-                self._merge(conv, node, _with_activation(conv.op, node.op.word("function")), ())
-                return True
-        return False
-
-    def _open_conv(self, name: str) -> Node | None:
-        """The convolution called `name`, if one more step can be merged into it."""
-        node = self.done.get(name)
-        if node is None or node.op.kind != "conv" or node.op.word("act") != "none" or self.readers[name] != 1:
-            return None
-        return node
-
-    def _merge(self, conv: Node, sink: Node, op: Op, extra: tuple[str, ...]) -> None:
-        del self.done[conv.name]
-        self.done[conv.name] = Node(conv.name, op, (*conv.inputs, *extra))
-        self.alias[sink.name] = conv.name
-        self.readers[conv.name] = self.readers[sink.name]
-
-
-def _reading(node: Node, alias: Mapping[str, str]) -> Node:
-    """The node with its inputs taken from their aliases."""
-    if not any(name in alias for name in node.inputs):
-        return node
-    return Node(node.name, node.op, tuple(alias.get(name, name) for name in node.inputs))
-
-
-@cache
-def _with_add(conv: Op) -> Op:
-    attributes = sorted_attributes({**dict(conv.attributes), "add": 1})
-    return replace(conv, attributes=attributes, inputs=(*conv.inputs, conv.output))
-
-
-@cache
-def _with_activation(conv: Op, function: str) -> Op:
-    return replace(conv, attributes=sorted_attributes({**dict(conv.attributes), "act": function}))

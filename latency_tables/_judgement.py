@@ -8,25 +8,26 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from latency_tables._calibration import (
-    Calibration,
+from latency_tables._correction import (
+    Correction,
     correction_helps,
-    fit_calibration,
+    fit_correction,
     left_out_errors,
     predictive_spread,
 )
 from latency_tables._interval import Interval, fit_interval
-from latency_tables._validation import NetworkMeasurement, ValidationReport, validate_predictions
+from latency_tables._measurement import CORRECTION_SPLIT, HELD_OUT_SPLIT, INTERVAL_SPLIT, NetworkMeasurement
+from latency_tables._validation import ValidationReport, validate_predictions
 
 FloatArray = npt.NDArray[np.float64]
 
 
 class Judgement:
-    """Worked out from the networks that a table holds, each split for its own purpose.
+    """Correction, interval and validation of a table, from the networks that it holds.
 
     Args:
-        networks: the table's.
-        checked: whether a correction must help networks that it was not fitted to, and intervals depend on the latency;
+        networks: The table's networks; each split serves its own purpose.
+        checked: Whether a correction must help networks that it was not fitted to, and intervals depend on the latency;
             not in tables of earlier versions, which are priced as they were when they were made.
     """
 
@@ -34,9 +35,9 @@ class Judgement:
         self.networks, self._checked = networks, checked
 
     @cached_property
-    def calibration(self) -> Calibration:
-        """Correction of predictions, fitted to the calibration networks alone; none without any, or where it harms."""
-        return self._fitted if self.corrected else Calibration()
+    def correction(self) -> Correction:
+        """Correction of predictions, fitted to the networks of its split alone; none without any, or where it harms."""
+        return self._fitted if self.corrected else Correction()
 
     @cached_property
     def corrected(self) -> bool:
@@ -47,22 +48,25 @@ class Judgement:
         return correction_helps(unseen[0], self._corrected_errors, unseen[1])
 
     @cached_property
-    def _fitted(self) -> Calibration:
+    def _fitted(self) -> Correction:
         """The correction, whether it helps or not."""
-        return fit_calibration(*self._of_split("calibration"))
+        return fit_correction(*self._of_split(CORRECTION_SPLIT))
 
     @cached_property
     def _unseen(self) -> tuple[FloatArray, FloatArray]:
         """Predictions with nothing fitted and measurements ``(n,)`` of all networks that are not held out."""
-        pairs = [self._of_split(split) for split in ("calibration", "interval")]
+        pairs = [self._of_split(split) for split in (CORRECTION_SPLIT, INTERVAL_SPLIT)]
         return np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs])
 
     @cached_property
     def _corrected_errors(self) -> FloatArray:
         """Log errors ``(n,)`` of these networks, each under a correction that has not seen it."""
-        others, found = self._of_split("interval")
+        predicted, measured = self._of_split(INTERVAL_SPLIT)
         return np.concatenate(
-            [left_out_errors(*self._of_split("calibration")), _log_errors(self._fitted, others, found)]
+            [
+                left_out_errors(*self._of_split(CORRECTION_SPLIT)),
+                np.log(measured / self._fitted.apply(predicted)),
+            ]
         )
 
     @cached_property
@@ -72,10 +76,10 @@ class Judgement:
         if not len(x):
             return None
         if not self._checked:
-            spread = predictive_spread(*self._of_split("calibration"), self._of_split("interval"))
+            spread = predictive_spread(*self._of_split(CORRECTION_SPLIT), self._of_split(INTERVAL_SPLIT))
             return Interval((0.0,), (spread,), beyond=0.0)
         errors = self._corrected_errors if self.corrected else np.log(y / x)
-        return fit_interval(self.calibration.apply(x), errors)
+        return fit_interval(self.correction.apply(x), errors)
 
     def _of_split(self, split: str) -> tuple[FloatArray, FloatArray]:
         """Predictions with nothing fitted and measurements of the networks of one split."""
@@ -85,20 +89,16 @@ class Judgement:
     @cached_property
     def validation(self) -> ValidationReport | None:
         """The table judged on its held-out networks; None without any."""
-        held = [n for n in self.networks if n.split == "held-out"]
+        held = [n for n in self.networks if n.split == HELD_OUT_SPLIT]
         if not held:
             return None
-        calibrated = self.calibration.apply([n.unfitted_ms for n in held])
-        widths = self.interval.half_width(calibrated) if self.interval is not None else np.zeros(len(held))
+        predicted = self.correction.apply([n.unfitted_ms for n in held])
+        widths = self.interval.half_width(predicted) if self.interval is not None else np.zeros(len(held))
         return validate_predictions(
             held,
-            calibrated,
+            predicted,
             widths,
-            calibration_networks=sum(n.split == "calibration" for n in self.networks),
+            correction_networks=sum(n.split == CORRECTION_SPLIT for n in self.networks),
             interval_networks=len(self.networks) - len(held),
             corrected=self.corrected,
         )
-
-
-def _log_errors(calibration: Calibration, predicted_ms: FloatArray, measured_ms: FloatArray) -> FloatArray:
-    return np.asarray(np.log(measured_ms / calibration.apply(predicted_ms)))

@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from latency_tables._entry import Entry
 from latency_tables._errors import LatencyTableError
-from latency_tables._table import Entry, LatencyTable
-from latency_tables._validation import SPLITS, NetworkMeasurement
+from latency_tables._measurement import SPLITS, NetworkMeasurement
+from latency_tables._table import LatencyTable
 
 
 def merge_tables(first: LatencyTable, second: LatencyTable) -> LatencyTable:
-    """The union of two tables; of a row or network that both hold, the better measured one.
+    """Return the union of two tables; of a row or network that both hold, the better measured one.
 
     Better is: has a price, more samples, a narrower interval; then any fixed order, so that merging is idempotent and
-    does not depend on the order of the tables. A network that either table uses for calibration or interval is one of
-    the result's. The cache curve, the settings and the environment are those of the later table.
+    does not depend on the order of the tables. A network that either table uses for its correction or its intervals
+    serves the same purpose in the result. The cache curve, the settings and the environment are those of the later
+    table.
 
     Raises:
-        LatencyTableError: the tables are of different devices, runtimes, settings or spaces.
+        LatencyTableError: The tables are of different devices, runtimes, settings or spaces.
     """
     first.require_identity(second.identity)
     if dict(first.space) != dict(second.space):

@@ -77,10 +77,10 @@ class Op:
         return dict(self.attributes)
 
     def integer(self, name: str, default: int | None = None) -> int:
-        """The integer attribute `name`.
+        """Return the integer attribute `name`.
 
         Raises:
-            GraphError: the attribute is absent and there is no default, or it is not an integer.
+            GraphError: The attribute is absent and there is no default, or it is not an integer.
         """
         value = self._attribute_map.get(name, default)
         if type(value) is not int:
@@ -103,10 +103,10 @@ class Op:
         return value
 
     def word(self, name: str, default: str | None = None) -> str:
-        """The text attribute `name`.
+        """Return the text attribute `name`.
 
         Raises:
-            GraphError: the attribute is absent and there is no default, or it is not text.
+            GraphError: The attribute is absent and there is no default, or it is not text.
         """
         value = self._attribute_map.get(name, default)
         if not isinstance(value, str):
@@ -118,7 +118,7 @@ class Op:
         """Read an op back from its `key`.
 
         Raises:
-            GraphError: `key` is not exactly what `key` of some op prints.
+            GraphError: `key` is not exactly the `key` of some op.
         """
         head, arrow, tail = key.partition(" -> ")
         words, rest = head.split(" ", 2), tail.split(" ")
@@ -142,7 +142,7 @@ class Op:
 
 
 def sorted_attributes(values: Mapping[str, AttributeValue]) -> tuple[tuple[str, AttributeValue], ...]:
-    """Attribute pairs in the order that `Op` wants."""
+    """Return attribute pairs in the order that `Op` needs: sorted by name."""
     return tuple(sorted(values.items()))
 
 

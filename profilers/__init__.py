@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ProfilerError,
         UnsupportedGraphError,
     )
+    from profilers._executed import CONVOLUTION_FUSION, ConvolutionFusion, Fusion, executed_graph, fusion_of
     from profilers._fingerprint import cpu_environment, cpu_identity
     from profilers._fusion import fusion_differences
     from profilers._networks import measure_twice
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from profilers._timing import Runnable, SamplingSettings, TextProgress, Timer, first_pass_name, second_pass_name
     from profilers._torch import GraphModule, RunningNorm, run_graph, run_outputs
     from profilers._weights import graph_parameters, initial_value, random_weights
+    from profilers._workload import Workload
 
 _MODULES = {
     "profilers._backend": ("Backend",),
@@ -80,6 +82,7 @@ _MODULES = {
         "ProfilerError",
         "UnsupportedGraphError",
     ),
+    "profilers._executed": ("CONVOLUTION_FUSION", "ConvolutionFusion", "Fusion", "executed_graph", "fusion_of"),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
     "profilers._fusion": ("fusion_differences",),
     "profilers._networks": ("measure_twice",),
@@ -120,12 +123,14 @@ _MODULES = {
     ),
     "profilers._torch": ("GraphModule", "RunningNorm", "run_graph", "run_outputs"),
     "profilers._weights": ("graph_parameters", "initial_value", "random_weights"),
+    "profilers._workload": ("Workload",),
 }
 """Public names by the module that defines them."""
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "COLD_CACHES",
+    "CONVOLUTION_FUSION",
     "OPERATOR_GROUP",
     "REFERENCE_OP_MJ",
     "REFERENCE_OP_MS",
@@ -134,11 +139,13 @@ __all__ = [
     "BatchNorm",
     "BoundSession",
     "Composite",
+    "ConvolutionFusion",
     "CudaBackend",
     "DeviceUnavailableError",
     "Emitter",
     "EnergyCounter",
     "EnergyUnavailableError",
+    "Fusion",
     "GraphModule",
     "JournalError",
     "Network",
@@ -157,6 +164,7 @@ __all__ = [
     "TextProgress",
     "Timer",
     "UnsupportedGraphError",
+    "Workload",
     "activation_bytes",
     "at_one_speed",
     "build_onnx",
@@ -165,9 +173,11 @@ __all__ = [
     "cpu_environment",
     "cpu_identity",
     "energy_mj",
+    "executed_graph",
     "expand",
     "first_pass_name",
     "fusion_differences",
+    "fusion_of",
     "graph_macs",
     "graph_parameters",
     "graph_params",

@@ -10,6 +10,7 @@ from latency_tables import Op, OpGraph
 from profilers._division import Cores
 from profilers._energy import EnergyCounter
 from profilers._errors import EnergyUnavailableError
+from profilers._executed import CONVOLUTION_FUSION, Fusion
 from profilers._operators._base import FloatArray
 from profilers._timing import Runnable
 
@@ -28,6 +29,7 @@ class Backend(Protocol):
             are, because each of them needs all weights of its convolutions. 0 where prices are measured beyond the
             cache anyway.
         cores: how several threads share ops; None where that is not known.
+        fusion: which chains of ops the runtime executes as one kernel.
     """
 
     image_channels: int = 3
@@ -35,6 +37,7 @@ class Backend(Protocol):
     element_bytes: int = 4
     fast_cache_bytes: int = 0
     cores: Cores | None = None
+    fusion: Fusion = CONVOLUTION_FUSION
 
     def identity(self) -> dict[str, object]:
         """Return the stable facts that a table is valid for: device, runtime, settings, and how times are taken.

@@ -13,6 +13,7 @@ from latency_tables import INPUT, CacheCurve, GraphBuilder, Op, OpGraph, Shape
 from profilers._chain_ends import add_end, entry_op, outer_shape
 from profilers._design import Probe, is_chainable, is_closed, op_macs
 from profilers._division import Cores
+from profilers._executed import CONVOLUTION_FUSION, Fusion, executed_graph
 from profilers._samples import SampleSet
 from profilers._timing import second_pass_name
 from profilers._working_set import Sizes, op_weights
@@ -68,6 +69,7 @@ def design_cache_pairs(
     fast_cache_bytes: int,
     sizes: Sizes,
     cores: Cores | None = None,
+    fusion: Fusion = CONVOLUTION_FUSION,
 ) -> list[CachePair]:
     """Design chains whose working sets cover those of the networks, from few large kernels to many small ones.
 
@@ -79,12 +81,13 @@ def design_cache_pairs(
         sizes: bytes of elements, and the batch.
         cores: how threads share the ops; None where that is not known. Where one core executes some ops alone, such
             an op follows each link: cores that run side by side without a pause wait much longer for the same weights.
+        fusion: what the runtime fuses.
     """
     largest = 1.3 * max(typical_working_bytes(graph, sizes) for graph in networks)
     most_macs = max(sum(op_macs(op) * n for op, n in graph.op_counts.items()) for graph in networks)
     wanted = sorted(set(targets), key=lambda op: op.key)
     alone = {op.output: op for op in reversed(wanted) if cores is not None and is_chainable(op) and cores.on_one(op)}
-    chains = _chains(wanted, image_channels, most_macs, alone)
+    chains = _chains(wanted, image_channels, most_macs, alone, fusion)
     extents = np.array([typical_working_bytes(chain.graph, sizes) for chain in chains])
     weights = np.array([sizes.working_bytes(chain.graph, 0) for chain in chains])
     chosen: dict[str, CachePair] = {}
@@ -98,7 +101,9 @@ def design_cache_pairs(
     return list(chosen.values())
 
 
-def _chains(targets: Sequence[Op], image_channels: int, most_macs: int, alone: Mapping[Shape, Op]) -> list[CachePair]:
+def _chains(
+    targets: Sequence[Op], image_channels: int, most_macs: int, alone: Mapping[Shape, Op], fusion: Fusion
+) -> list[CachePair]:
     """Build chains of every suitable op in all lengths that compute at most `most_macs`.
 
     Args:
@@ -106,6 +111,7 @@ def _chains(targets: Sequence[Op], image_channels: int, most_macs: int, alone: M
         image_channels: channels of the images.
         most_macs: most multiply-accumulates of a chain.
         alone: for each shape an op that one core executes alone, to follow each link.
+        fusion: what the runtime fuses.
     """
     chains = []
     for op in targets:
@@ -113,12 +119,12 @@ def _chains(targets: Sequence[Op], image_channels: int, most_macs: int, alone: M
             continue
         for length in _LENGTHS:
             if length * op_macs(op) <= most_macs:
-                graph = _chain(op, length, image_channels, alone.get(op.output))
+                graph = _chain(op, length, image_channels, alone.get(op.output), fusion)
                 chains.append(CachePair(f"cache:{length} x {op.key}", graph, op))
     return chains
 
 
-def _chain(op: Op, length: int, image_channels: int, behind: Op | None) -> OpGraph:
+def _chain(op: Op, length: int, image_channels: int, behind: Op | None, fusion: Fusion) -> OpGraph:
     """Build entry, `length` links of `op`, each followed by the op `behind` if any, and a global pooling."""
     builder = GraphBuilder(outer_shape(image_channels, op.output))
     x = builder.add("entry", entry_op(image_channels, op.output), INPUT)
@@ -126,7 +132,7 @@ def _chain(op: Op, length: int, image_channels: int, behind: Op | None) -> OpGra
         x = builder.add(f"link{i}", op, x)
         if behind is not None:
             x = builder.add(f"behind{i}", behind, x)
-    return builder.build(add_end(builder, op.output, x)).fused()
+    return executed_graph(builder.build(add_end(builder, op.output, x)), fusion)
 
 
 def fit_cache_curve(

@@ -21,6 +21,7 @@ from latency_tables import Op, OpGraph
 from profilers._backend import Backend
 from profilers._energy import NvmlCounter
 from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
+from profilers._executed import CONVOLUTION_FUSION, Fusion
 from profilers._fingerprint import cpu_environment, cpu_model
 from profilers._folding import folded_graph, folded_weights
 from profilers._nvml import GpuWatch
@@ -143,6 +144,7 @@ class CudaBackend(Backend):
         DeviceUnavailableError: there is no such GPU, or no torch that can use it.
     """
 
+    fusion: Fusion = CONVOLUTION_FUSION
     protocols: ClassVar[Mapping[CudaProtocol, str]] = {"host": "cuda-marginal-q10-v2", "kernel": "cuda-marginal-q10-v3"}
 
     def __init__(

@@ -29,6 +29,7 @@ from latency_tables import INPUT, SESSION, GraphBuilder, Op, OpGraph, Shape, sor
 from profilers._chain_ends import add_end, entry_op, is_map, outer_shape
 from profilers._division import Cores
 from profilers._errors import OperatorError
+from profilers._executed import CONVOLUTION_FUSION, Fusion, executed_graph
 from profilers._operators import _make as ops
 from profilers._operators import parts_of, primitive_of
 from profilers._working_set import op_weights
@@ -81,6 +82,7 @@ def design_probes(
     tie: bool = False,
     avoid: Collection[Op] = (),
     cores: Cores | None = None,
+    fusion: Fusion = CONVOLUTION_FUSION,
 ) -> list[Probe]:
     """Graphs from whose times the price of every op of `targets` can be solved.
 
@@ -90,22 +92,29 @@ def design_probes(
             networks read features.
         tie: whether copies of an op with many weights share them.
         avoid: ops that the runtime refuses: no graph holds them.
-        cores: how threads share the ops; then hand-overs between them have prices, too.
+        cores: how threads share the ops; then core crossings have prices, too.
+        fusion: what the runtime fuses.
 
     Raises:
         OperatorError: an op has shapes for which no chain can be built.
     """
     wanted = sorted(set(targets), key=lambda op: op.key)
-    return _Designer(wanted, input_channels, tie, frozenset(avoid), cores).run()
+    return _Designer(wanted, input_channels, tie, frozenset(avoid), cores, fusion).run()
 
 
 class _Designer:
     def __init__(
-        self, targets: list[Op], input_channels: int, tie: bool, avoid: frozenset[Op], cores: Cores | None
+        self,
+        targets: list[Op],
+        input_channels: int,
+        tie: bool,
+        avoid: frozenset[Op],
+        cores: Cores | None,
+        fusion: Fusion,
     ) -> None:
         self.targets = targets
         self.inner = {op.output for op in targets}
-        self.cores = cores
+        self.cores, self.fusion = cores, fusion
         self.features_read = {shape for op in targets for shape in op.inputs if len(shape) == 1}
         self.alone = [
             op for op in targets if cores is not None and _keeps_shape(op) and is_map(op.output) and cores.on_one(op)
@@ -144,7 +153,7 @@ class _Designer:
         return shape[0] == self.input_channels and shape not in self.inner
 
     def _probe(self, name: str, graph: OpGraph, contexts: Iterable[Op] = (), shared: bool = False) -> None:
-        fused = graph.fused()
+        fused = executed_graph(graph, self.fusion)
         if self.avoid & set(fused.op_counts):
             return
         counts = Counter(node.op for node in fused.nodes if not node.name.startswith(_CONTEXT))

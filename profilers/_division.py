@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from latency_tables import Op, OpGraph, Shape, count_handovers
+from latency_tables import Op, OpGraph, Shape, count_core_crossings
 from profilers._session import PROVIDER
 
 _STARTUP_CYCLES = _THREAD_CYCLES = 100_000
@@ -45,7 +45,7 @@ class Cores:
 
     def core_crossings(self, graph: OpGraph, shapes: Collection[Shape]) -> Counter[Op]:
         """Count how often tensors of these shapes change cores in a fused graph."""
-        return count_handovers(graph, {op: self.on_one(op) for op in graph.op_counts}, shapes)
+        return count_core_crossings(graph, {op: self.on_one(op) for op in graph.op_counts}, shapes)
 
 
 def cores_of(*, threads: int, batch: int, provider: str, precision: str) -> Cores | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from latency_tables import OpGraph
 from profilers._backend import Backend
+from profilers._executed import executed_graph, fusion_of
 from profilers._samples import SampleSet
 from profilers._speed import at_one_speed
 from profilers._timing import SamplingSettings, Timer, first_pass_name, second_pass_name
@@ -32,14 +33,13 @@ def measure_twice(
     Raises:
         UnsupportedGraphError: the runtime cannot execute a network.
     """
+    executed = [executed_graph(graph, fusion_of(backend)) for graph in graphs]
     samples: dict[str, SampleSet] = {}
     for number, named in ((1, str), (2, second_pass_name)):
         progress(f"measuring {len(graphs)} networks, pass {number} of 2")
-        runnables = {named(str(i)): backend.load(graph, seed=number) for i, graph in enumerate(graphs)}
+        runnables = {named(str(i)): backend.load(graph, seed=number) for i, graph in enumerate(executed)}
         taken = sum(len(sample_set.seconds) for sample_set in samples.values())
         samples |= Timer(runnables, settings, seed=number, first_moment=taken).run()
     corrected = at_one_speed(samples, first_pass_name).samples
     names = [str(i) for i in range(len(graphs))]
-    return [
-        (corrected[name].quantile() * 1e3, corrected[second_pass_name(name)].quantile() * 1e3) for name in names
-    ]
+    return [(corrected[name].quantile() * 1e3, corrected[second_pass_name(name)].quantile() * 1e3) for name in names]

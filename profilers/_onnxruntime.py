@@ -10,6 +10,7 @@ from latency_tables import Op, OpGraph
 from profilers._backend import Backend
 from profilers._division import cores_of
 from profilers._energy import RaplCounter
+from profilers._executed import CONVOLUTION_FUSION, Fusion
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity
 from profilers._operators._base import FloatArray
 from profilers._session import PROVIDER, BoundSession, find_provider, installed_providers, require_counter
@@ -87,6 +88,8 @@ class OnnxRuntimeBackend(Backend):
     Raises:
         DeviceUnavailableError: ONNX Runtime is not installed, or its build lacks the provider.
     """
+
+    fusion: Fusion = CONVOLUTION_FUSION
 
     def __init__(
         self,

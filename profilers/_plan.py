@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from latency_tables import GraphBuilder, Op, OpGraph
+from latency_tables import INTERVAL_SPLIT, GraphBuilder, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import CachePair, design_cache_pairs, typical_working_bytes
 from profilers._design import Probe, design_probes
 from profilers._division import Cores
-from profilers._errors import UnsupportedGraphError
+from profilers._errors import OperatorError, UnsupportedGraphError
+from profilers._executed import Fusion, executed_graph, fusion_of
 from profilers._operators import _make as ops
 from profilers._timing import REFERENCE_OP, Runnable, second_pass_name
 from profilers._working_set import Sizes
@@ -30,7 +31,7 @@ class Network:
     Attributes:
         arch: the architecture as text.
         graph: the graph that is measured.
-        split: ``"calibration"``, ``"interval"`` or ``"held-out"``.
+        split: one of the splits of `latency_tables.NetworkMeasurement`.
     """
 
     arch: str
@@ -76,7 +77,7 @@ class Plan:
         are off.
         """
         weights = noise_weights_of(self.probes)
-        weights |= {network_label(i): 0.5 for i, n in self.networks.items() if n.split == "interval"}
+        weights |= {network_label(i): 0.5 for i, n in self.networks.items() if n.split == INTERVAL_SPLIT}
         return weights | {second_pass_name(name): weight for name, weight in weights.items()}
 
     def with_second_pass(self) -> Plan:
@@ -160,11 +161,18 @@ def design_plan(
         targets: the ops to price.
         networks: whole networks.
         refused: ops that the runtime cannot execute, with its reason: no graph holds them.
+
+    Raises:
+        OperatorError: a network holds an op that is not in `targets`, or no chain can be built around an op.
     """
     unsupported = refused or {}
     sizes = Sizes(backend.element_bytes, backend.batch)
+    fusion = fusion_of(backend)
+    networks = [_executed(network, fusion, set(targets)) for network in networks]
     tie = _fits_caches([network.graph for network in networks], backend, sizes)
-    probes = design_probes(targets, backend.image_channels, tie=tie, avoid=unsupported, cores=backend.cores)
+    probes = design_probes(
+        targets, backend.image_channels, tie=tie, avoid=unsupported, cores=backend.cores, fusion=fusion
+    )
     pairs: list[CachePair] = []
     if tie and networks:
         pairs = design_cache_pairs(
@@ -174,6 +182,7 @@ def design_plan(
             fast_cache_bytes=backend.fast_cache_bytes,
             sizes=sizes,
             cores=backend.cores,
+            fusion=fusion,
         )
     return Plan(
         sizes=sizes,
@@ -184,6 +193,17 @@ def design_plan(
         cores=backend.cores,
         cold=measured_cold(backend, tie),
     )
+
+
+def _executed(network: Network, fusion: Fusion, targets: Collection[Op]) -> Network:
+    """Return a network with its executed graph, all of whose ops must be priced."""
+    graph = executed_graph(network.graph, fusion)
+    missing = sorted(op.key for op in set(graph.op_counts) - set(targets))
+    if missing:
+        raise OperatorError(
+            f"network {network.arch} executes {missing[0]}, which is not among the ops to price; add it"
+        )
+    return replace(network, graph=graph)
 
 
 def measured_cold(backend: Backend, tied: bool) -> bool:

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from latency_tables import (
-    HANDOVER,
+    CORE_CROSSING,
     SESSION,
     CacheCurve,
     Entry,
     LatencyTable,
     NetworkMeasurement,
     Op,
+    Pricing,
 )
 from profilers._backend import Backend
 from profilers._cache_curve import fit_cache_curve, probe_extra_ms
@@ -181,7 +182,7 @@ def _entries(
             best = by_op.get(op)
             if best is None or len(probe.counts) <= len(best.counts):
                 by_op[op] = probe
-    crossings = [op for op in prices if op.kind == HANDOVER]
+    crossings = [op for op in prices if op.kind == CORE_CROSSING]
     cores = plan.cores if crossings else None
     entries = {}
     for op in dict.fromkeys([SESSION, *targets]):
@@ -243,12 +244,12 @@ def _measurements(
     entries: Mapping[Op, Entry],
     curve: CacheCurve | None,
 ) -> tuple[NetworkMeasurement, ...]:
-    prices = LatencyTable({}, {}, {}, {}, entries, cache=curve)
+    pricing = Pricing(entries, curve)
     return tuple(
         NetworkMeasurement(
             arch=network.arch,
             split=network.split,
-            unfitted_ms=prices.unfitted_graph_ms(network.graph),
+            unfitted_ms=pricing.chain_ms([network.graph]),
             measured_ms=samples[network_label(i)].quantile() * 1e3,
             repeat_ms=samples[second_pass_name(network_label(i))].quantile() * 1e3,
         )

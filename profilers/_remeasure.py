@@ -9,6 +9,7 @@ from latency_tables import CacheCurve, Op, OpGraph
 from profilers._backend import Backend
 from profilers._cache_curve import probe_extra_ms
 from profilers._design import Probe, design_probes, probe_name
+from profilers._executed import executed_graph, fusion_of
 from profilers._plan import measured_cold, noise_weights_of, reference_graph
 from profilers._solve import solve_prices, without_slow_sessions
 from profilers._speed import at_one_speed
@@ -63,11 +64,14 @@ def remeasure(
     """
     if cold is None:
         cold = measured_cold(backend, curve is not None)
-    tie = backend.fast_cache_bytes > 0 and not cold
-    designed = design_probes(targets, backend.image_channels, tie=tie, avoid=refused, cores=backend.cores)
+    tie, fusion = backend.fast_cache_bytes > 0 and not cold, fusion_of(backend)
+    designed = design_probes(
+        targets, backend.image_channels, tie=tie, avoid=refused, cores=backend.cores, fusion=fusion
+    )
     probes = _needed(designed, chosen)
     runnables: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied, cold=cold) for p in probes}
-    runnables |= {f"network:{i}": backend.load(graph, seed=1) for i, graph in enumerate(networks)}
+    executed = [executed_graph(graph, fusion) for graph in networks]
+    runnables |= {f"network:{i}": backend.load(graph, seed=1) for i, graph in enumerate(executed)}
     runnables[REFERENCE_OP] = backend.load(reference_graph(backend.image_channels))
     samples = at_one_speed(Timer(runnables, settings, noise_weights=noise_weights_of(probes)).run()).samples
     probes = without_slow_sessions(probes, samples)

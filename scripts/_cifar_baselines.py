@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from hwnas.spaces._mobilenetv3 import divisible
 from latency_tables import INPUT, GraphBuilder, OpGraph, Shape
-from profilers import ops
+from profilers import executed_graph, ops
 
 # kernel, expanded channels, channels, squeeze-excite, activation, stride
 _SMALL = (
@@ -85,7 +85,7 @@ def resnet(depth: int, width: float) -> OpGraph:
         for b in range((depth - 2) // 6):
             x = _basic_block(builder, x, divisible(channels * width, 4), 2 if s and not b else 1, f"stage{s}.block{b}")
     x = builder.add("pool", ops.global_pool(builder.shape(x)), x)
-    return builder.build(builder.add("classes", ops.linear(builder.shape(x), CLASSES), x)).fused()
+    return executed_graph(builder.build(builder.add("classes", ops.linear(builder.shape(x), CLASSES), x)))
 
 
 def _basic_block(builder: GraphBuilder, x: str, channels: int, stride: int, name: str) -> str:

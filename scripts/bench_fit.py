@@ -29,9 +29,8 @@ from hwnas._tables._fit import DEAD_CODE, fit_model, left_out_ms, twins  # noqa:
 from hwnas._tables._fit_networks import Networks, describe  # noqa: E402
 from hwnas.evaluators import BenchmarkTable  # noqa: E402
 from hwnas.spaces import Space, make_space  # noqa: E402
-from latency_tables import NoiseFloor, noise_floor, write_atomic  # noqa: E402
-from latency_tables._additive_fit import clock_quantum  # noqa: E402
-from latency_tables._calibration import fit_calibration, predictive_spread  # noqa: E402
+from latency_tables import NoiseFloor, fit_correction, noise_floor, predictive_spread, write_atomic  # noqa: E402
+from latency_tables.fitting import clock_quantum  # noqa: E402
 
 ENDING = "_latency_ms"
 SHOWN = ("spearman", "mape", "within_5", "within_10")
@@ -72,8 +71,8 @@ def by_table(
     quantum = clock_quantum(latency[rows])
     model = fit_model(few, latency[rows], np.arange(len(rows)), quantum, dead_code)
     left_out = left_out_ms(few, latency[rows], quantum, dead_code)
-    calibrated = fit_calibration(left_out, latency[rows]).apply(model.predict(networks, everyone))
-    return calibrated, predictive_spread(left_out, latency[rows]), model.written
+    corrected = fit_correction(left_out, latency[rows]).apply(model.predict(networks, everyone))
+    return corrected, predictive_spread(left_out, latency[rows]), model.written
 
 
 def by_macs(amounts: np.ndarray, latency: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ networks; predictions from what the table holds are held against its own measure
 same rounds as its prices. What the table says of the networks as they are now stands beside that:
 
     ours, nothing fitted           the table's prices and its cache curve
-    ours, calibrated               the same, corrected by the table's ten calibration networks
+    ours, corrected                the same with the correction by ten other networks
     ours, later                    the same, held against the networks as they are now
     alone                          operators measured alone, summed
     alone minus dispatch           the same, each less the cost of an empty session
@@ -90,15 +90,15 @@ def compare(table: LatencyTable, progress: Callable[[str], None], *, measuring: 
     unfitted = np.array([table.unfitted_graph_ms(graphs[arch]) for arch in held])
     then = np.array([n.latency_ms for n in table.networks if n.split == "held-out"])
     held_graphs = [graphs[arch] for arch in held]
-    calibrated = table.calibration.apply(unfitted)
-    predictions = {"ours, nothing fitted": (unfitted, then), "ours, calibrated": (calibrated, then)}
+    corrected = table.correction.apply(unfitted)
+    predictions = {"ours, nothing fitted": (unfitted, then), "ours, corrected": (corrected, then)}
     floor = None
     if measuring:
         backend = backend_of(table, space)
         table.require_identity(backend.identity())
         alone, empty, measured, repeat = measure(backend, table, held_graphs, progress)
         now, floor = np.sqrt(measured * repeat), asdict(noise_floor(measured, repeat))
-        predictions["ours, later"] = (calibrated, now)
+        predictions["ours, later"] = (corrected, now)
         predictions["alone"] = (summed(alone, 0.0, held_graphs), now)
         predictions["alone minus dispatch"] = (empty + summed(alone, empty, held_graphs), now)
     predictions["MACs"] = (factor * macs, then)

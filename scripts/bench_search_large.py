@@ -64,7 +64,7 @@ class Large:
                 row[list(term.choices)] = index
                 graph = self.space.term_graph(term, self.space.decode(row))
                 if graph is not None:
-                    ms[index] = table.sum_ms_of(graph)
+                    ms[index] = table.pricing.part_costs(graph).ops_ms
                     worth[index] = 0.2 * appetite * (1 - np.exp(-graph_macs(graph) / saturation))
                     worth[index] *= taste[index[-2:]] if len(shape) > 2 else 1.0
             self.parts.append((term, ms, np.maximum(worth, 0.0)))

@@ -92,7 +92,7 @@ def differences(here: LatencyTable, there: LatencyTable) -> dict[str, float]:
         assert table.validation is not None
         found[f"noise floor {name}, median"] = table.validation.noise_floor.median
         found[f"noise floor {name}, 90th percentile"] = table.validation.noise_floor.p90
-        found[f"error of predictions {name} (MAPE)"] = table.validation.calibrated.mape
+        found[f"error of predictions {name} (MAPE)"] = table.validation.predicted.mape
     other = {n.arch: n.latency_ms for n in there.networks}
     ratios = np.array([other[n.arch] / n.latency_ms for n in here.networks])
     found["networks there over here, median"] = float(np.median(ratios) - 1)

@@ -23,7 +23,7 @@ from hwnas.data import ImageData
 from hwnas.evaluators import Evaluator
 from hwnas.spaces import Architecture, Space, input_channels, make_space
 from latency_tables import LatencyTable
-from profilers import Backend
+from profilers import Backend, Workload
 from search import Strategy, Trial
 
 _A = {"space": "a space", "evaluator": "an evaluator", "device": "a device"}
@@ -110,7 +110,7 @@ class SearchResult:
 
 
 def profile(
-    space: Space | str = "mobilenetv3",
+    space: Workload | str = "mobilenetv3",
     device: Backend | str = "cpu",
     *,
     out: str | Path | None = None,
@@ -120,15 +120,16 @@ def profile(
     progress: Callable[[str], None] = lambda text: None,
     **more: Unpack[Profiling],
 ) -> LatencyTable:
-    """Measure a latency table of a space on a device, as ``hwnas profile`` does.
+    """Measure a latency table of a space, or of other networks, on a device, as ``hwnas profile`` does.
 
     An interrupted call goes on where it stopped; a table that is there already is returned as it is.
 
     Args:
-        space: a space, or the name of one in its default settings (see `make_space`).
+        space: A space, or the name of one in its default settings (see `make_space`), or any other
+            `profilers.Workload`, such as a fixed list of graphs.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"ssh://[user@]host[:port]"``, or a backend.
         out: the table's file; None for one in the user's table folder, where searches look for tables.
-        networks: random networks that the table is held against; ten more are drawn for calibration.
+        networks: random networks that the table is held against; ten more are drawn for the correction.
         seed: of these networks.
         force: measure again what is there already.
         progress: receives lines for people; `print`, say.
@@ -148,15 +149,15 @@ def profile(
     settings = profiled_space({**more, "space": _name(space)}) if isinstance(space, str) else {}
     if not isinstance(space, str):
         _refuse_settings(more, SPACE, "space")
-    found = make_space(space, **settings) if isinstance(space, str) else space
-    require_sound(found)
+    workload = make_space(space, **settings) if isinstance(space, str) else space
+    require_sound(workload)
     if isinstance(device, str):
-        backend = make_backend(device, image_channels=input_channels(found), progress=progress, **measuring)
+        backend = make_backend(device, image_channels=input_channels(workload), progress=progress, **measuring)
     else:
         _refuse_settings(measuring, Measuring.__annotations__, "device")
         backend = device
-    path = default_table_path(found, backend) if out is None else Path(out)
-    return build_table(found, backend, path, networks=networks, seed=seed, force=force, progress=progress)
+    path = default_table_path(workload, backend) if out is None else Path(out)
+    return build_table(workload, backend, path, networks=networks, seed=seed, force=force, progress=progress)
 
 
 def search(
@@ -249,7 +250,7 @@ def search(
     )
 
 
-def _name(thing: Space | Evaluator | Strategy | str) -> str:
+def _name(thing: Workload | Evaluator | Strategy | str) -> str:
     return thing if isinstance(thing, str) else thing.name
 
 

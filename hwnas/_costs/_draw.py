@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas._costs._space_costs import Cost, SpaceCosts, descend
-from hwnas.spaces import Architecture, Space
-from latency_tables import SESSION, Entry, LatencyTable, Op
-from profilers import Network, graph_macs, op_work
+from hwnas.spaces import Architecture, Space, drawn_graphs
+from latency_tables import CORRECTION_SPLIT, HELD_OUT_SPLIT, INTERVAL_SPLIT, SESSION, Entry, LatencyTable, Op, Pricing
+from profilers import Network, Workload, graph_macs, op_work
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-CALIBRATION_NETWORKS = 10
+CORRECTION_NETWORKS = 10
 INTERVAL_NETWORKS = 60
 """How many more networks say how far predictions may be off: with ten alone, 90 % intervals hold 75-95 %."""
 DRAWING = 2
@@ -27,39 +27,49 @@ _POOL = 4
 _STARTS = 3
 
 
-def draw_networks(space: Space, networks: int, seed: int) -> list[Network]:
+def draw_networks(workload: Workload, networks: int, seed: int) -> list[Network]:
     """Distinct networks that cover the range of latencies, fewer where the space has no more.
 
-    Ten are for calibration, the space's fastest and slowest among them; `networks` are held out and up to sixty more
+    Ten are for the correction, the space's fastest and slowest among them; `networks` are held out and up to sixty more
     are for the intervals. Each of the three covers the range, from next to one end to next to the other.
 
     Args:
-        space: the search space.
-        networks: held-out ones.
-        seed: of the draw.
+        workload: A space, or other networks; of those, any are drawn and none searched for.
+        networks: Number of held-out networks.
+        seed: Seed of the draw.
     """
     rng = np.random.default_rng((seed, 7))
-    archs = draw_spread(space, networks + CALIBRATION_NETWORKS + INTERVAL_NETWORKS, rng)
-    chosen = [Network(space.format(arch), space.graph(arch), "interval") for arch in archs]
-    calibrating = _evenly(len(chosen), CALIBRATION_NETWORKS)
-    others = [i for i in range(len(chosen)) if i not in calibrating]
+    chosen = _from_fast_to_slow(workload, networks + CORRECTION_NETWORKS + INTERVAL_NETWORKS, rng)
+    correcting = _evenly(len(chosen), CORRECTION_NETWORKS)
+    others = [i for i in range(len(chosen)) if i not in correcting]
     held = {others[i] for i in _evenly(len(others), networks)}
-    splits = {**dict.fromkeys(calibrating, "calibration"), **dict.fromkeys(held, "held-out")}
+    splits = {**dict.fromkeys(correcting, CORRECTION_SPLIT), **dict.fromkeys(held, HELD_OUT_SPLIT)}
     found = [Network(n.arch, n.graph, splits.get(i, n.split)) for i, n in enumerate(chosen)]
     return [found[int(i)] for i in rng.permutation(len(found))]  # neighbours in the file are none in latency
 
 
+def _from_fast_to_slow(workload: Workload, count: int, rng: np.random.Generator) -> list[Network]:
+    """Draw distinct networks in the order of their latencies by a rough estimate."""
+    if isinstance(workload, Space):
+        archs = draw_spread(workload, count, rng)
+        return [Network(workload.format(arch), workload.graph(arch), INTERVAL_SPLIT) for arch in archs]
+    graphs = drawn_graphs(workload, count, rng)
+    pricing = Pricing(rough_table({op for graph in graphs.values() for op in graph.op_counts}).entries)
+    ordered = sorted(graphs, key=lambda name: pricing.chain_ms([graphs[name]]))
+    return [Network(name, graphs[name], INTERVAL_SPLIT) for name in ordered]
+
+
 def draw_networks_as_before(space: Space, networks: int, seed: int) -> list[Network]:
     """What `draw_networks` drew in earlier versions, at random: for results of the bundles that they wrote."""
-    count = networks + CALIBRATION_NETWORKS + INTERVAL_NETWORKS
+    count = networks + CORRECTION_NETWORKS + INTERVAL_NETWORKS
     archs = draw_distinct(space, count, np.random.default_rng((seed, 7)))
     chosen = {text: space.graph(arch) for text, arch in archs.items()}
     by_macs = sorted(chosen, key=lambda text: graph_macs(chosen[text]))
-    spread = np.linspace(0, len(by_macs), min(CALIBRATION_NETWORKS, len(by_macs)), endpoint=False)
+    spread = np.linspace(0, len(by_macs), min(CORRECTION_NETWORKS, len(by_macs)), endpoint=False)
     half = len(by_macs) / (2 * max(1, len(spread)))
-    calibrating = {by_macs[int(place + half)] for place in spread}
-    others = iter(["held-out"] * networks + ["interval"] * len(chosen))
-    return [Network(t, g, "calibration" if t in calibrating else next(others)) for t, g in chosen.items()]
+    correcting = {by_macs[int(place + half)] for place in spread}
+    others = iter([HELD_OUT_SPLIT] * networks + [INTERVAL_SPLIT] * len(chosen))
+    return [Network(t, g, CORRECTION_SPLIT if t in correcting else next(others)) for t, g in chosen.items()]
 
 
 def draw_spread(
@@ -74,7 +84,7 @@ def draw_spread(
         cost: latencies of codes; None for a rough estimate by what the ops do.
         seen: texts of networks that are not to be drawn: those nearest to them are.
     """
-    cost = cost or SpaceCosts(space, rough_table(space)).latency_ms
+    cost = cost or SpaceCosts(space, rough_table(space.ops())).latency_ms
     rows = _pool(space, count + len(seen), cost, rng)
     prices = cost(rows)
     order = np.argsort(prices, kind="stable")
@@ -99,13 +109,13 @@ def draw_distinct(
     return found
 
 
-def rough_table(space: Space) -> LatencyTable:
-    """Prices of a space's ops by what they do, for devices of which nothing is known: it ranks, it does not predict."""
+def rough_table(ops: Iterable[Op]) -> LatencyTable:
+    """Return prices of ops by what they do, for devices of which nothing is known: they rank, they do not predict."""
 
     def entry(op: Op, price: float) -> Entry:
         return Entry(op, "ok", price, price, price, price, price, 0, "", "")
 
-    prices = {op: float(np.dot(op_work(op), _MS_PER_UNIT)) for op in space.ops()}
+    prices = {op: float(np.dot(op_work(op), _MS_PER_UNIT)) for op in ops}
     entries = {op: entry(op, price) for op, price in {SESSION: _MS_PER_UNIT[2], **prices}.items()}
     return LatencyTable(identity={}, environment={}, settings={}, space={}, entries=entries)
 

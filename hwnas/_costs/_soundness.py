@@ -1,51 +1,89 @@
-"""Whether a user's space is what it says: texts, terms and ops that fit its graphs."""
+"""Whether a user's space is what it says: texts, terms, ops and latencies that match its graphs."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 
 import numpy as np
 
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import HwnasError, SpaceError
-from hwnas.spaces import Space, space_identity
-from profilers import graph_macs, graph_params
+from hwnas.spaces import Architecture, Space, space_identity
+from latency_tables import SESSION, Entry, LatencyTable, Op, UnmeasuredOpError, crossing_op
+from profilers import Workload, graph_macs, graph_params
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _LOOKS = 5
+_EQUAL = 1e-9
+"""Relative difference of two sums of the same prices in another order."""
 
 
-def require_sound(space: Space) -> None:
-    """Look at a few architectures of a space, unless it is one of ours: a mistake would be a wrong number everywhere.
+def require_sound(workload: Workload) -> None:
+    """Look at a few networks of a workload, unless it is a space of ours: a mistake would be a wrong number everywhere.
 
     Raises:
-        SpaceError: its name is no word; its texts, terms or ops do not fit its graphs.
+        HwnasError: Its name is no word, or its settings are not JSON.
+        SpaceError: It is a space whose texts, terms or ops do not match its graphs.
     """
-    name = getattr(space, "name", None)
+    name, kind = getattr(workload, "name", None), "space" if isinstance(workload, Space) else "workload"
     if not isinstance(name, str) or not _NAME.match(name):
         raise SpaceError(
-            f"space {type(space).__name__}: its name must be a word of letters, digits, . _ -, not {name!r}"
+            f"{kind} {type(workload).__name__}: its name must be a word of letters, digits, . _ -, not {name!r}"
         )
-    require_json(f"space {name}", space.settings)
-    if "fingerprint" not in space_identity(space):
-        return
-    ops, costs = set(space.ops()), SpaceCosts(space, None)
+    require_json(f"{kind} {name}", workload.settings)
+    if isinstance(workload, Space) and "fingerprint" in space_identity(workload):
+        _require_sound_space(workload)
+
+
+def _require_sound_space(space: Space) -> None:
+    """Compare texts, ops and every cost of a few architectures with their whole graphs."""
+    ops, table = set(space.ops()), _trial_table(space)
+    costs = SpaceCosts(space, table)
     for arch in space.sample(_LOOKS, np.random.default_rng(0)):
         text, graph, codes = space.format(arch), space.graph(arch), space.encode(arch)[None]
         if space.canonical(space.parse(text)) != space.canonical(arch):
-            raise SpaceError(f"space {name}: parse does not read back what format writes, {text!r}")
+            raise SpaceError(f"space {space.name}: parse does not read back what format writes, {text!r}")
         if missing := sorted(op.key for op in set(graph.op_counts) - ops):
-            raise SpaceError(f"space {name}: ops lacks {missing[0]} of the network {text}")
+            raise SpaceError(f"space {space.name}: ops lacks {missing[0]} of the network {text}")
         for cost, of_graph, of_terms in (
-            ("multiply-accumulates", graph_macs, costs.macs),
-            ("parameters", graph_params, costs.params),
+            ("multiply-accumulates", graph_macs(graph), costs.macs),
+            ("parameters", graph_params(graph), costs.params),
         ):
-            if of_graph(graph) != of_terms(codes)[0]:
+            if of_graph != of_terms(codes)[0]:
                 raise SpaceError(
-                    f"space {name}: the terms of {text} have {of_terms(codes)[0]:.0f} {cost}, its graph "
-                    f"{of_graph(graph)}; terms must add up to the graph"
+                    f"space {space.name}: the terms of {text} have {of_terms(codes)[0]:.0f} {cost}, its graph "
+                    f"{of_graph}; terms must add up to the graph"
                 )
+        _require_latency(space, costs, table, arch)
+
+
+def _require_latency(space: Space, costs: SpaceCosts, table: LatencyTable, arch: Architecture) -> None:
+    """Refuse a space whose terms cost another latency than the whole graph."""
+    text, whole = space.format(arch), table.price(space.graph(arch)).value_ms
+    try:
+        summed = float(costs.latency_ms(space.encode(arch)[None])[0])
+    except UnmeasuredOpError as error:
+        raise SpaceError(f"space {space.name}: ops lacks {error.keys[0]} of the terms of {text}") from None
+    if not math.isclose(summed, whole, rel_tol=_EQUAL):
+        raise SpaceError(
+            f"space {space.name}: the terms of {text} take {summed:.9g} ms by trial prices, its graph {whole:.9g} ms; "
+            "terms must hold the ops of the graph in its order, so cut them where the runtime fuses nothing"
+        )
+
+
+def _trial_table(space: Space) -> LatencyTable:
+    """Return made-up prices that tell graphs apart: all ops cost something else, and sides alternate between cores."""
+
+    def entry(op: Op, ms: float, alone: bool | None = None) -> Entry:
+        return Entry(op, "ok", ms, ms, ms, ms, ms, 0, "", on_one_core=alone)
+
+    ops = sorted(space.ops(), key=lambda op: op.key)
+    shapes = sorted({shape for op in ops for shape in (*op.inputs, op.output)})
+    entries = [entry(SESSION, 1.0), *(entry(op, 1.0 + math.sqrt(2 + i), bool(i % 2)) for i, op in enumerate(ops))]
+    entries += [entry(crossing_op(shape), 0.1 + 0.01 * math.sqrt(2 + i)) for i, shape in enumerate(shapes)]
+    return LatencyTable({}, {}, {}, {}, {row.op: row for row in entries})
 
 
 def require_json(owner: str, settings: object) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.spaces import MOST_NETWORKS, Architecture, Space, Term
-from latency_tables import SESSION, LatencyTable, OpGraph
+from latency_tables import Holders, LatencyTable, OpGraph
 from profilers import graph_macs, graph_params, peak_memory_bytes
 
 IntArray = npt.NDArray[np.int64]
@@ -23,6 +23,9 @@ _ENUMERABLE = MOST_NETWORKS
 _CHUNK = 16_384
 _FEW = 4
 _MAXIMA = ("peak_memory_bytes", "activation_bytes")
+_CROSSINGS = "core_crossings_ms"
+_HOLDERS = int(Holders.BOTH) + 1
+"""Number of values of `Holders`."""
 _RANDOM_STARTS = 16
 
 
@@ -31,14 +34,17 @@ class _TermCosts:
     """Quantities of one term for every combination of its choices; NaN where not yet asked for.
 
     Attributes:
-        term: the part.
-        radices: of its choices, so that ``sum(code * radix)`` is the place in `values`.
-        values: by quantity, one number a combination.
+        term: The part.
+        radices: One for each of its choices, so that ``sum(code * radix)`` is the place of a combination.
+        values: Arrays by quantity. A cost has one number for each combination, ``(combinations,)``; core crossings have
+            one for each combination and `Holders` of the term's input, ``(combinations * 4,)``.
+        holders: `Holders` of the term's output, in the same places ``(combinations * 4,)``.
     """
 
     term: Term
     radices: tuple[int, ...]
     values: dict[str, FloatArray]
+    holders: IntArray
 
 
 class SpaceCosts:
@@ -47,10 +53,15 @@ class SpaceCosts:
     The networks of a space are chains of its terms, so each cost follows from sums (peak memory: maxima) over terms of
     numbers that depend on few choices. Those numbers come from the terms' graphs when first asked for, and are kept.
 
+    Core crossings are no plain sum: what a term pays depends on which side holds its input, and that on the terms
+    before it. A term is therefore a small automaton. For each of the four `Holders` of its input it keeps what its
+    crossings cost and the `Holders` of its output, and a network is priced by following the holders from term to term
+    (an absent term passes them on). That is exact: the one tensor between two terms is all that they share.
+
     Args:
-        space: the search space.
-        table: prices; None leaves latency out.
-        batch: images of one inference (for peak memory).
+        space: The search space.
+        table: Prices; None leaves latency out.
+        batch: Images of one inference (for peak memory).
     """
 
     def __init__(self, space: Space, table: LatencyTable | None, *, batch: int = 1) -> None:
@@ -63,9 +74,10 @@ class SpaceCosts:
             "peak_memory_bytes": lambda graph: peak_memory_bytes(graph, batch=batch),
         }
         if table is not None:
-            self._measures["op_ms"] = table.sum_ms_of
-            self._measures["touched_bytes"] = table.touched_bytes_of
-            self._measures["activation_bytes"] = table.activation_bytes_of
+            pricing = table.pricing
+            self._measures["op_ms"] = lambda graph: pricing.part_costs(graph).ops_ms
+            self._measures["touched_bytes"] = lambda graph: pricing.part_costs(graph).touched_bytes
+            self._measures["activation_bytes"] = lambda graph: pricing.part_costs(graph).activation_bytes
         self._terms = [self._empty(term) for term in space.terms]
 
     def latency_ms(self, codes: npt.ArrayLike) -> FloatArray:
@@ -74,17 +86,21 @@ class SpaceCosts:
         Raises:
             UnmeasuredOpError: the table lacks an op.
         """
-        return self._table.calibration.apply(self.unfitted_ms(codes))
+        return self._table.correction.apply(self.unfitted_ms(codes))
 
     def unfitted_ms(self, codes: npt.ArrayLike) -> FloatArray:
-        """The same before calibration by whole networks."""
-        table = self._table
-        if table.cache is None:
-            (ops,) = self._totals(("op_ms",), codes)
-            return table.op_ms(SESSION) + ops
-        ops, touched, activations = self._totals(("op_ms", "touched_bytes", "activation_bytes"), codes)
-        session = table.touched_bytes_of({SESSION: 1})
-        return table.op_ms(SESSION) + ops + table.cache.ms(session + touched + activations)
+        """The same before the correction by whole networks."""
+        pricing = self._table.pricing
+        names = ["op_ms"]
+        if pricing.cache is not None:
+            names += ["touched_bytes", "activation_bytes"]
+        if pricing.prices_crossings:
+            names.append(_CROSSINGS)
+        totals = dict(zip(names, self._totals(names, codes), strict=True))
+        ops_ms = totals.pop("op_ms")
+        if _CROSSINGS in totals:
+            ops_ms = ops_ms + totals.pop(_CROSSINGS)
+        return pricing.unfitted_ms(ops_ms, **totals)
 
     def macs(self, codes: npt.ArrayLike) -> FloatArray:
         """Multiply-accumulates ``(n,)`` of one image."""
@@ -117,7 +133,10 @@ class SpaceCosts:
     def _empty(self, term: Term) -> _TermCosts:
         counts = [self.space.cardinalities[c] for c in term.choices]
         radices = tuple(math.prod(counts[i + 1 :]) for i in range(len(counts)))
-        return _TermCosts(term, radices, {name: np.full(math.prod(counts), np.nan) for name in self._measures})
+        combinations = math.prod(counts)
+        values = {name: np.full(combinations, np.nan) for name in self._measures}
+        values[_CROSSINGS] = np.full(combinations * _HOLDERS, np.nan)
+        return _TermCosts(term, radices, values, np.zeros(combinations * _HOLDERS, dtype=np.int64))
 
     def _totals(self, names: Sequence[str], codes: npt.ArrayLike) -> list[FloatArray]:
         """One array ``(n,)`` for each quantity, NaN for rows that are no network."""
@@ -142,13 +161,17 @@ class SpaceCosts:
     def _chunk(self, names: Sequence[str], rows: IntArray) -> list[FloatArray]:
         columns = np.ascontiguousarray(rows.T)
         totals = [np.zeros(len(rows)) for _ in names]
+        held = np.zeros(len(rows), dtype=np.int64)
         for part in self._terms:
             index = np.zeros(len(rows), dtype=np.int64)
             for choice, radix in zip(part.term.choices, part.radices, strict=True):
                 index += columns[choice] * radix
+            places = index * _HOLDERS + held
             for name, total in zip(names, totals, strict=True):
                 combine = np.maximum if name in _MAXIMA else np.add
-                combine(total, part.values[name].take(index), out=total)
+                combine(total, part.values[name].take(places if name == _CROSSINGS else index), out=total)
+            if _CROSSINGS in names:
+                held = part.holders.take(places)
         unknown = np.isnan(totals[0]) if len(totals) == 1 else np.isnan(totals).any(axis=0)
         if unknown.any():
             self._fill(names, rows[unknown])
@@ -157,17 +180,20 @@ class SpaceCosts:
 
     def _totals_of_one(self, names: Sequence[str], row: list[int]) -> list[float]:
         """As `_chunk`, without arrays: faster for a single architecture."""
-        totals = [0.0] * len(names)
+        totals, held = [0.0] * len(names), 0
         for part in self._terms:
             index = 0
             for choice, radix in zip(part.term.choices, part.radices, strict=True):
                 index += row[choice] * radix
+            place = index * _HOLDERS + held
             for i, name in enumerate(names):
-                value = part.values[name].item(index)
+                value = part.values[name].item(place if name == _CROSSINGS else index)
                 if value != value:  # NaN: not asked for before
                     self._fill(names, np.array([row], dtype=np.int64))
                     return self._totals_of_one(names, row)
                 totals[i] = max(totals[i], value) if name in _MAXIMA else totals[i] + value
+            if _CROSSINGS in names:
+                held = part.holders.item(place)
         return totals
 
     def _fill(self, names: Sequence[str], rows: IntArray) -> None:
@@ -176,12 +202,23 @@ class SpaceCosts:
             index = rows[:, list(part.term.choices)] @ np.array(part.radices, dtype=np.int64)
             places, where = np.unique(index, return_index=True)
             for place, row in zip(places, rows[where], strict=True):
-                missing = [name for name in names if np.isnan(part.values[name][place])]
+                spots = {name: place * _HOLDERS if name == _CROSSINGS else place for name in names}
+                missing = [name for name in names if np.isnan(part.values[name][spots[name]])]
                 if not missing:
                     continue
                 graph = self.space.term_graph(part.term, self.space.decode(row))
                 for name in missing:
-                    part.values[name][place] = 0.0 if graph is None else self._measures[name](graph)
+                    if name == _CROSSINGS:
+                        self._fill_crossings(part, int(place), graph)
+                    else:
+                        part.values[name][place] = 0.0 if graph is None else self._measures[name](graph)
+
+    def _fill_crossings(self, part: _TermCosts, place: int, graph: OpGraph | None) -> None:
+        """Work out what a term's core crossings cost, for every side that may hold its input."""
+        for held in map(Holders, range(_HOLDERS)):
+            ms, output = (0.0, held) if graph is None else self._table.pricing.crossings_ms(graph, held)
+            part.values[_CROSSINGS][place * _HOLDERS + held] = ms
+            part.holders[place * _HOLDERS + held] = output
 
 
 def cheapest_network(space: Space, cost: Cost, seed: int = 0) -> tuple[Architecture, float]:

@@ -108,7 +108,7 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
     score = {name: value for name, value in winner.values.items() if name not in ("accuracy", *COSTS)}
     latency: dict[str, float | None] = {"predicted": winner.values.get("latency_ms"), "low": None, "high": None}
     if costs.table is not None:
-        price = costs.table.calibrated_price(float(costs.unfitted_ms(codes)[0]))
+        price = costs.table.corrected_price(float(costs.unfitted_ms(codes)[0]))
         found = {"predicted": price.value_ms, "low": price.low_ms, "high": price.high_ms}
         latency = {name: None if value is None else _rounded(value) for name, value in found.items()}
     return {

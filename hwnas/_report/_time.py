@@ -10,10 +10,10 @@ from hwnas._common._text import printable
 from hwnas._report._html import escape
 from hwnas._tables._fit import PROTOCOL as FITTED
 from hwnas.spaces import Architecture, Space
-from latency_tables import SESSION, LatencyTable, Op
+from latency_tables import LatencyTable, Op
 
 START, MEMORY = "start of an inference", "memory beyond the caches"
-HANDOVERS = "hand-overs between cores"
+CORE_CROSSINGS = "core crossings"
 _MOST_GROUPS = 10
 _DEAREST = 3
 _ROUNDING_MS = 1e-12
@@ -24,9 +24,9 @@ class Spent:
     """One network's predicted latency, part by part.
 
     Attributes:
-        id: of the network.
-        parts: milliseconds by stage or kind of op; they add up to the prediction.
-        dearest: its dearest ops: what it is, and milliseconds.
+        id: The network's id.
+        parts: Milliseconds by stage or kind of op; they add up to the prediction.
+        dearest: Its most expensive ops: a text for each, and milliseconds.
     """
 
     id: str
@@ -43,28 +43,23 @@ def time_spent(space: Space, table: LatencyTable | None, networks: Sequence[Mapp
 
 
 def _spent(name: str, space: Space, table: LatencyTable, arch: Architecture) -> Spent:
-    rows: list[tuple[str, Op]] = []
     if len(space.terms) > 1:
-        for term in space.terms:
-            graph = space.term_graph(term, arch)
-            rows += [] if graph is None else [(term.name, node.op) for node in graph.nodes]
-        groups = [group.split(".")[0] for group, _ in rows]
+        graphs = [(term.name, space.term_graph(term, arch)) for term in space.terms]
+        parts = [(term, graph) for term, graph in graphs if graph is not None]
+        rows = [(term.split(".")[0], term, node.op) for term, graph in parts for node in graph.nodes]
     else:
-        rows = [(_kind(node.op), node.op) for node in space.graph(arch).without_dead_code().nodes]
-        groups = [group for group, _ in rows]
-    prices = [table.op_ms(op) for _, op in rows]
-    network = space.graph(arch).without_dead_code()
-    summed, whole = table.sum_ms_of(network), table.unfitted_graph_ms(network)
-    scale = float(table.calibration.apply(whole)) / whole
-    start = table.op_ms(SESSION)
-    parts = {START: start * scale}
-    for group, price in zip(groups, prices, strict=True):
-        parts[group] = parts.get(group, 0.0) + price * scale
-    parts[HANDOVERS] = max(0.0, summed - sum(prices)) * scale
-    parts[MEMORY] = max(0.0, whole - start - summed) * scale
-    order = sorted(range(len(rows)), key=lambda i: -prices[i])[:_DEAREST]
-    dearest = tuple((f"{rows[i][0]}: {_op_text(rows[i][1])}", prices[i] * scale) for i in order)
-    return Spent(name, {group: ms for group, ms in parts.items() if ms > _ROUNDING_MS}, dearest)
+        parts = [("network", space.graph(arch))]
+        rows = [(_kind(node.op), _kind(node.op), node.op) for _, graph in parts for node in graph.nodes]
+    prices = table.pricing.breakdown([graph for _, graph in parts])
+    ops_ms = [ms for part in prices.ops_ms for ms in part]
+    groups = {START: prices.session_ms}
+    for (group, _, _), ms in zip(rows, ops_ms, strict=True):
+        groups[group] = groups.get(group, 0.0) + ms
+    groups[CORE_CROSSINGS] = prices.core_crossings_ms
+    groups[MEMORY] = prices.cache_ms
+    order = sorted(range(len(rows)), key=lambda i: -ops_ms[i])[:_DEAREST]
+    dearest = tuple((f"{rows[i][1]}: {_op_text(rows[i][2])}", ops_ms[i]) for i in order)
+    return Spent(name, {group: ms for group, ms in groups.items() if ms > _ROUNDING_MS}, dearest)
 
 
 def time_plot(spent: Sequence[Spent]) -> bytes:
@@ -74,13 +69,13 @@ def time_plot(spent: Sequence[Spent]) -> bytes:
     from hwnas._report._canvas import add_legend, make_figure, png
     from hwnas._report._plots import GREY, ORANGE
 
-    apart = (START, HANDOVERS, MEMORY)
+    apart = (START, CORE_CROSSINGS, MEMORY)
     groups = list(dict.fromkeys(group for one in spent for group in one.parts if group not in apart))
     if len(groups) > _MOST_GROUPS:
         totals = {group: sum(one.parts.get(group, 0.0) for one in spent) for group in groups}
         groups = sorted(groups, key=lambda group: -totals[group])[: _MOST_GROUPS - 1]
     steps = {group: colormaps["viridis"](i / max(1, len(groups) - 1)) for i, group in enumerate(groups)}
-    colours: dict[str, Any] = {START: GREY, **steps, "other": "#c9c2b8", HANDOVERS: "#b07aa1", MEMORY: ORANGE}
+    colours: dict[str, Any] = {START: GREY, **steps, "other": "#c9c2b8", CORE_CROSSINGS: "#b07aa1", MEMORY: ORANGE}
     figure, axes = make_figure(size=(6.4, 1.9 + 0.32 * len(spent)))
     axes.grid(visible=False)
     rows, left, shown = range(len(spent)), [0.0] * len(spent), []
@@ -121,6 +116,6 @@ def _kind(op: Op) -> str:
 
 
 def _op_text(op: Op) -> str:
-    """An op for people: its kind and shapes."""
+    """Return an op for people: its kind and shapes."""
     shape = "x".join(map(str, op.inputs[0])) if op.inputs else ""
     return f"{_kind(op)}, {shape} to {'x'.join(map(str, op.output))}"

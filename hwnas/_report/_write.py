@@ -131,7 +131,7 @@ def _time_section(shown: _Shown, pictures: dict[str, bytes]) -> str:
     return (
         "<h2>Where the time goes</h2>"
         + image(pictures, "time", "Predicted latency of each network, part by part")
-        + "<p class=note>Prices of the latency table, calibrated; below, the dearest operators of each network.</p>"
+        + "<p class=note>Corrected prices of the latency table; below, the costliest operators of each network.</p>"
         + time_table(shown.spent)
     )
 

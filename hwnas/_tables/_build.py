@@ -11,7 +11,7 @@ from pathlib import Path
 from hwnas._common._seeds import require_seed
 from hwnas._costs._draw import draw_networks
 from hwnas._errors import HwnasError
-from hwnas.spaces import Space, space_identity
+from hwnas.spaces import workload_identity
 from latency_tables import (
     UNUSABLE,
     LatencyTable,
@@ -24,7 +24,7 @@ from latency_tables import (
     require_place,
     save_table,
 )
-from profilers import Backend, SamplingSettings, profile_ops
+from profilers import Backend, SamplingSettings, Workload, profile_ops
 
 HELD_OUT_NETWORKS = 50
 _REMEDY = "set HWNAS_TABLES to a folder, or name the table's file (-o for profile, --table for search)"
@@ -48,16 +48,16 @@ def table_folder() -> Path:
         raise HwnasError(f"this user has no home folder to keep latency tables in; {_REMEDY}") from None
 
 
-def default_table_path(space: Space, backend: Backend) -> Path:
-    """One file name for each space on each identity.
+def default_table_path(workload: Workload, backend: Backend) -> Path:
+    """Return the file of a workload's table: one name for each workload on each identity.
 
     Raises:
         HwnasError: there is no folder for it that can be written, and it is not there yet.
     """
-    identity, mark = backend.identity(), space_identity(space).get("fingerprint")
-    text = json.dumps([identity, space.name, space.settings, *([mark] if mark else [])], sort_keys=True)
+    identity, mark = backend.identity(), workload_identity(workload).get("fingerprint")
+    text = json.dumps([identity, workload.name, workload.settings, *([mark] if mark else [])], sort_keys=True)
     digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:10]
-    path = table_folder() / f"{space.name}-{identity['device']}-{digest}.json"
+    path = table_folder() / f"{workload.name}-{identity['device']}-{digest}.json"
     there = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if not os.access(path, os.R_OK) and not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         raise HwnasError(f"cannot write latency tables into {path.parent}; {_REMEDY}")
@@ -65,7 +65,7 @@ def default_table_path(space: Space, backend: Backend) -> Path:
 
 
 def build_table(
-    space: Space,
+    workload: Workload,
     backend: Backend,
     path: Path,
     *,
@@ -75,17 +75,17 @@ def build_table(
     force: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> LatencyTable:
-    """Profile every op of a space, validate on random networks, and write the table.
+    """Profile every op of a workload, validate on networks that it draws, and write the table.
 
     Raw samples are appended to a journal beside the table, from which an interrupted call goes on. A finished
-    table of the same space and device is returned as it is.
+    table of the same workload and device is returned as it is.
 
     Args:
-        space: the search space.
+        workload: A space, or other networks.
         backend: device and runtime.
         path: the table file.
         seed: of the networks that are drawn.
-        networks: held-out networks; ten more are drawn for calibration and sixty for the intervals.
+        networks: held-out networks; ten more are drawn for the correction and sixty for the intervals.
         settings: of the sampling.
         force: measure again; an existing table is kept until the new one takes its place.
         progress: receives lines for people.
@@ -97,18 +97,18 @@ def build_table(
     if path.exists() and not force:
         table = load_table(path)
         table.require_identity(backend.identity())
-        if _unpriced(table, space):
+        if _unpriced(table, workload):
             raise HwnasError(f"{path} holds the table of another space; choose another -o, or --force to replace it")
         progress(f"{path} is already measured")
         return table
     require_writable(path)
-    drawn = draw_networks(space, networks, seed)
+    drawn = draw_networks(workload, networks, seed)
     table = profile_ops(
         backend,
-        space.ops(),
+        workload.ops(),
         drawn,
         journal_path(path),
-        space={"name": space.name, "settings": space.settings},
+        space={"name": workload.name, "settings": workload.settings},
         settings=settings,
         progress=progress,
     )
@@ -145,19 +145,19 @@ def journal_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.unfinished.samples.jsonl")
 
 
-def require_coverage(table: LatencyTable, space: Space) -> None:
-    """Refuse a table that cannot price every network of a space.
+def require_coverage(table: LatencyTable, workload: Workload) -> None:
+    """Refuse a table that cannot price every network of a workload.
 
     Raises:
         UnmeasuredOpError: naming ops without a price.
     """
-    missing = _unpriced(table, space)
+    missing = _unpriced(table, workload)
     if missing:
         raise UnmeasuredOpError([op.key for op in missing])
 
 
-def find_table(space: Space, backend: Backend, folder: Path | None = None) -> LatencyTable | None:
-    """The newest table that fits this device, runtime and setting and prices every op of the space.
+def find_table(workload: Workload, backend: Backend, folder: Path | None = None) -> LatencyTable | None:
+    """The newest table that fits this device, runtime and setting and prices every op of the workload.
 
     The user's folder is looked through first, then the tables that come with the package. Tables that are unusable by
     their own measurements are passed over.
@@ -173,7 +173,7 @@ def find_table(space: Space, backend: Backend, folder: Path | None = None) -> La
                 table = load_table(path)
             except TableFormatError:
                 continue
-            fits = dict(table.identity) == identity and not _unpriced(table, space)
+            fits = dict(table.identity) == identity and not _unpriced(table, workload)
             if fits and table.grade.level != UNUSABLE:  # grading takes longest
                 fitting.append(table)
         if fitting:
@@ -197,10 +197,10 @@ def _tables_in(folder: Path | None) -> list[Path]:
         return []
 
 
-def _unpriced(table: LatencyTable, space: Space) -> list[Op]:
-    """Ops of the space that the table has no price for."""
+def _unpriced(table: LatencyTable, workload: Workload) -> list[Op]:
+    """Return the ops of the workload that the table has no price for."""
     entries = table.entries
-    return [op for op in space.ops() if op not in entries or not entries[op].priced]
+    return [op for op in workload.ops() if op not in entries or not entries[op].priced]
 
 
 def require_writable(path: Path) -> None:

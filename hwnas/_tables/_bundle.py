@@ -31,7 +31,7 @@ def make_bundle(
         space: the search space.
         folder: absent or empty.
         setting: ``threads``, ``batch``, ``image_channels``, ``precision``, ``core_cache_bytes``.
-        networks: held-out networks; ten more are drawn for calibration.
+        networks: held-out networks; ten more are drawn for the correction.
         seed: of the networks that are drawn.
         settings: of the sampling.
         progress: receives lines for people.

@@ -21,8 +21,18 @@ from hwnas._errors import HwnasError, SpaceError
 from hwnas._tables._fit_networks import FIXED_PART, FloatArray, IntArray, Networks, choice_op, describe
 from hwnas.evaluators import MS_OF, BenchmarkTable, latency_unit
 from hwnas.spaces import Architecture, Space
-from latency_tables import SESSION, Entry, LatencyTable, NetworkMeasurement, Op, Price, agreement, noise_floor
-from latency_tables._additive_fit import AdditiveFit, AdditivePrices, clock_quantum
+from latency_tables import (
+    CORRECTION_SPLIT,
+    SESSION,
+    Entry,
+    LatencyTable,
+    NetworkMeasurement,
+    Op,
+    Price,
+    agreement,
+    noise_floor,
+)
+from latency_tables.fitting import AdditiveFit, AdditivePrices, clock_quantum
 
 PROTOCOL = "whole-network-fit-v1"
 LEAST_SAMPLES = 10
@@ -76,8 +86,8 @@ def fit_table(
 ) -> LatencyTable:
     """Fit prices of all ops of a space to measured whole networks.
 
-    The samples become the table's calibration networks, each with the prediction of a fit that has not seen it (nor
-    an isomorphic twin; 20 folds where there are more classes than that). The table's calibration and its intervals
+    The samples become the networks of the table's correction, each with the prediction of a fit that has not seen it
+    (nor an isomorphic twin; 20 folds where there are more classes than that). The table's correction and its intervals
     thus rest on errors on new networks; with predictions by the fit itself they would promise too much. Several rows
     of one text are averaged.
 
@@ -141,7 +151,7 @@ def written_price(table: LatencyTable, space: Space, arch: Architecture) -> Pric
         return table.price(space.graph(arch))
     space.encode(arch)
     counts = Counter([SESSION, FIXED_PART, *map(choice_op, arch.values)])
-    return table.calibrated_price(table.unfitted_ms(counts))
+    return table.corrected_price(table.pricing.counts_ms(counts))
 
 
 def fit_model(networks: Networks, latency_ms: FloatArray, rows: IntArray, quantum_ms: float, dead_code: str) -> Model:
@@ -277,7 +287,7 @@ def _measurements(
     for a, b in twins(networks.classes):
         repeats[a], repeats[b] = latency_ms[b], latency_ms[a]
     rows = zip(texts, left_out.tolist(), latency_ms.tolist(), repeats.tolist(), strict=True)
-    return tuple(NetworkMeasurement(text, "calibration", *times) for text, *times in rows)
+    return tuple(NetworkMeasurement(text, CORRECTION_SPLIT, *times) for text, *times in rows)
 
 
 def _notes(

@@ -15,15 +15,16 @@ from hwnas._costs._space_costs import SpaceCosts
 from hwnas._devices._make import SSH, make_backend
 from hwnas._errors import HwnasError
 from hwnas._tables._fit import PROTOCOL as FITTED
-from hwnas.spaces import Architecture, Space, input_channels, make_space
-from latency_tables import LatencyTable, NetworkMeasurement
-from profilers import REFERENCE_OP_MJ, Backend, SamplingSettings, measure_twice
+from hwnas.spaces import Space, drawn_graphs, input_channels, make_space
+from latency_tables import HELD_OUT_SPLIT, LatencyTable, NetworkMeasurement, OpGraph
+from profilers import REFERENCE_OP_MJ, Backend, SamplingSettings, Workload, measure_twice
 
 
 def validate_table(
     table: LatencyTable,
     *,
-    device: str | None = None,
+    workload: Workload | None = None,
+    device: str | Backend | None = None,
     networks: int = 50,
     seed: int = 0,
     settings: SamplingSettings | None = None,
@@ -34,30 +35,30 @@ def validate_table(
     They cover the whole range of its prices, next to the fastest and the slowest network of the space included.
 
     Args:
-        table: of this device, or of that at `device`.
-        device: where the table's device is: ``"ssh://[user@]host[:port]"``; None for here.
-        networks: how many to draw, 2 or more.
+        table: A table of this device, or of that at `device`.
+        workload: The networks that the table is of; None for the space that it names.
+        device: Where the table's device is: ``"ssh://[user@]host[:port]"``, or a backend; None for here.
+        networks: How many to draw, 2 or more.
         seed: of the draw.
         settings: of the sampling.
         progress: receives lines for people.
 
     Raises:
-        HwnasError: the space has no networks left that the table has not seen.
+        HwnasError: The workload has no networks left that the table has not seen.
         IdentityMismatchError: the table is another device's.
     """
     require_seed(seed)
-    space = space_of(table)
-    backend = backend_of(table, space, device, progress)
+    workload = workload or space_of(table)
+    backend = backend_of(table, workload, device, progress) if device is None or isinstance(device, str) else device
     table.require_identity(backend.identity())
-    archs = _unseen(table, space, networks, seed)
-    graphs = [space.graph(arch) for arch in archs]
-    sums = [table.unfitted_graph_ms(graph) for graph in graphs]
-    times = measure_twice(backend, graphs, settings or SamplingSettings(), progress=progress)
+    graphs = _unseen(table, workload, networks, seed)
+    sums = [table.unfitted_graph_ms(graph) for graph in graphs.values()]
+    times = measure_twice(backend, list(graphs.values()), settings or SamplingSettings(), progress=progress)
     measured = tuple(
-        NetworkMeasurement(space.format(arch), "held-out", unfitted, first, second)
-        for arch, unfitted, (first, second) in zip(archs, sums, times, strict=True)
+        NetworkMeasurement(name, HELD_OUT_SPLIT, unfitted, first, second)
+        for name, unfitted, (first, second) in zip(graphs, sums, times, strict=True)
     )
-    kept = tuple(n for n in table.networks if n.split != "held-out")
+    kept = tuple(n for n in table.networks if n.split != HELD_OUT_SPLIT)
     return replace(table, networks=kept + measured)
 
 
@@ -65,11 +66,11 @@ def validation_record(table: LatencyTable) -> dict[str, Any]:
     """The report of a validated table as JSON-able data, network by network."""
     report = table.validation
     assert report is not None
-    given, plain = report.calibrated, report.unfitted
-    held = [n for n in table.networks if n.split == "held-out"]
+    given, plain = report.predicted, report.unfitted
+    held = [n for n in table.networks if n.split == HELD_OUT_SPLIT]
     return {
         "networks": report.networks,
-        "calibration_networks": report.calibration_networks,
+        "calibration_networks": report.correction_networks,
         "interval_networks": report.interval_networks,
         **asdict(given),
         "nothing_fitted": asdict(plain),
@@ -81,7 +82,7 @@ def validation_record(table: LatencyTable) -> dict[str, Any]:
         "measurements": [
             {
                 "arch": n.arch,
-                "predicted_ms": float(table.calibration.apply(n.unfitted_ms)),
+                "predicted_ms": float(table.correction.apply(n.unfitted_ms)),
                 "measured_ms": n.measured_ms,
                 "repeat_ms": n.repeat_ms,
             }
@@ -108,15 +109,15 @@ def batch_of(table: LatencyTable) -> int:
 
 def backend_of(
     table: LatencyTable,
-    space: Space,
+    workload: Workload,
     device: str | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Backend:
     """The backend with the settings that a table was measured with.
 
     Args:
-        table: the table.
-        space: its space.
+        table: The table.
+        workload: The networks that it is of.
         device: where the table's device is: ``"ssh://[user@]host[:port]"``; None for here.
         progress: receives a line for each lost connection.
 
@@ -136,7 +137,7 @@ def backend_of(
         raise HwnasError("--device says where the processor of a table is, like ssh://user@host; leave it out for here")
     precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
     dtype = str(identity.get("dtype", "float32"))
-    shared: dict[str, Any] = {"batch": batch_of(table), "image_channels": input_channels(space)}
+    shared: dict[str, Any] = {"batch": batch_of(table), "image_channels": input_channels(workload)}
     precision = precisions.get(dtype, dtype)
     if identity.get("device") == "cuda":
         return make_backend(
@@ -162,11 +163,11 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     lines = [f"measured {table.created} on {table.identity.get('device')}: {table.identity.get('cpu', '')}"]
     lines += [f"  {name}: {value}" for name, value in table.identity.items() if name not in ("device", "cpu", "isa")]
     lines.append(f"space {table.space.get('name')}, {len(rows)} rows")
-    fitted = table.calibration
+    fitted = table.correction
     if table.corrected:
-        lines.append(f"calibration: latencies times {math.exp(fitted.shift):.4f}, exponent {1 + fitted.tilt:.4f}")
+        lines.append(f"correction: latencies times {math.exp(fitted.shift):.4f}, exponent {1 + fitted.tilt:.4f}")
     else:
-        lines.append("calibration: none, it would make predictions of networks that it was not fitted to worse")
+        lines.append("correction: none, it would make predictions of networks that it was not fitted to worse")
     lines += table.report_lines()
     median, p90 = (table.environment.get(f"split_half_{name}") for name in ("median", "p90"))
     if isinstance(median, float) and isinstance(p90, float):
@@ -184,10 +185,17 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     return lines
 
 
-def _unseen(table: LatencyTable, space: Space, count: int, seed: int) -> list[Architecture]:
-    """Networks that the table has not measured, over the whole range of its prices, in random order."""
-    rng, cost = np.random.default_rng((seed, 11)), SpaceCosts(space, table).latency_ms
-    found = draw_spread(space, count, rng, cost=cost, seen={n.arch for n in table.networks})
-    if len(found) == count:
-        return [found[int(i)] for i in rng.permutation(count)]
-    raise HwnasError(f"the space has only {len(found)} networks that the table has not seen; ask for fewer --networks")
+def _unseen(table: LatencyTable, workload: Workload, count: int, seed: int) -> dict[str, OpGraph]:
+    """Return networks that the table has not measured by name, over the whole range of its prices, in random order."""
+    rng, seen = np.random.default_rng((seed, 11)), {n.arch for n in table.networks}
+    if isinstance(workload, Space):
+        archs = draw_spread(workload, count, rng, cost=SpaceCosts(workload, table).latency_ms, seen=seen)
+        named = [(workload.format(arch), workload.graph(arch)) for arch in archs]
+    else:
+        named = list(drawn_graphs(workload, count, rng, seen).items())
+    if len(named) < count:
+        kind = "space" if isinstance(workload, Space) else "workload"
+        raise HwnasError(
+            f"the {kind} has only {len(named)} networks that the table has not seen; ask for fewer --networks"
+        )
+    return dict(named[int(i)] for i in rng.permutation(count))

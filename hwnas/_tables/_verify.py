@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwnas.spaces import Space
+from hwnas.spaces import named_graph
 from latency_tables import OVERHEADS, LatencyTable
-from profilers import COLD_CACHES, REFERENCE_OP_MS, Backend, SamplingSettings, remeasure
+from profilers import COLD_CACHES, REFERENCE_OP_MS, Backend, SamplingSettings, Workload, remeasure
 
 QUICK = SamplingSettings(min_rounds=15, max_rounds=25, max_seconds=20.0)
 OPS = 5
@@ -41,7 +41,7 @@ class Check:
 
 def verify_table(
     table: LatencyTable,
-    space: Space,
+    workload: Workload,
     backend: Backend,
     *,
     seed: int = 0,
@@ -53,7 +53,7 @@ def verify_table(
 
     Args:
         table: of this device.
-        space: the table's.
+        workload: The space, or the other networks, that the table is of.
         backend: this device, as the table was measured.
         seed: of the choice.
         progress: receives lines for people.
@@ -66,12 +66,12 @@ def verify_table(
     priced = [entry for entry in table.entries.values() if entry.status == "ok" and entry.op.kind not in OVERHEADS]
     chosen = [priced[int(i)] for i in rng.permutation(len(priced))[:OPS]]
     network = table.networks[int(rng.integers(len(table.networks)))] if table.networks else None
-    graphs = [space.graph(space.parse(network.arch))] if network else []
+    graphs = [named_graph(workload, network.arch)] if network else []
     progress(f"measuring {len(chosen)} ops, the reference op and {len(graphs)} network again")
     cold = table.environment.get(COLD_CACHES)
     found = remeasure(
         backend,
-        space.ops(),
+        workload.ops(),
         [entry.op for entry in chosen],
         graphs,
         table.cache,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar
+from functools import cached_property, wraps
+from inspect import getattr_static
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
 from latency_tables import Op, OpGraph, Shape, content_hash
+from profilers import executed_graph
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -79,6 +81,15 @@ class Space(ABC):
     """
 
     name: ClassVar[str]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let `graph` and `term_graph` of every space return executed graphs, whatever their authors return."""
+        super().__init_subclass__(**options)
+        for name in ("graph", "term_graph"):
+            method = getattr_static(cls, name)
+            if method is not vars(Space)[name] and getattr(method, _EXECUTED, None) is not method:
+                setattr(cls, name, _executed(method))
+
     terms_want_canonical_codes: ClassVar[bool] = True
     """False where `term_graph` gives the same part for all codes of a network, canonical or not."""
 
@@ -94,7 +105,10 @@ class Space(ABC):
 
     @abstractmethod
     def graph(self, arch: Architecture) -> OpGraph:
-        """The whole network: fused, without dead code.
+        """The whole network, from its input to its outputs.
+
+        What a subclass returns may hold identities, dead code, and ops that runtimes execute as one; whoever calls
+        this gets the network as it is executed (`profilers.executed_graph`).
 
         Raises:
             SpaceError: the architecture is not of this space, or no network (a disconnected cell).
@@ -267,6 +281,12 @@ class Space(ABC):
             found += [self.decode(row) for row in rows[: count - len(found)]]
         return found
 
+    def draw(self, rng: np.random.Generator) -> Iterator[tuple[str, OpGraph]]:
+        """Draw networks at random without end, each with its text: what makes a space a `profilers.Workload`."""
+        while True:
+            (arch,) = self.sample(1, rng)
+            yield self.format(arch), self.graph(arch)
+
     def neighbours(self, arch: Architecture) -> Iterator[Architecture]:
         """Every other canonical network one choice away, each once."""
         codes = self.encode(arch)
@@ -283,6 +303,22 @@ class Space(ABC):
         for found in dict.fromkeys(tuple(r.tolist()) for r in canonical):
             if found != here:
                 yield self.decode(found)
+
+
+_EXECUTED = "_executed"
+"""Attribute of wrapped methods that names themselves; what `functools.wraps` copies elsewhere names another one."""
+
+
+def _executed(method: Any) -> Callable[..., OpGraph | None]:
+    """Return a method that gives the executed form of what `method`, as it stands in a class, returns."""
+
+    @wraps(method)
+    def wrapped(self: Space, *args: Any, **options: Any) -> OpGraph | None:
+        graph = method.__get__(self, type(self))(*args, **options)
+        return None if graph is None else executed_graph(graph)
+
+    setattr(wrapped, _EXECUTED, wrapped)
+    return wrapped
 
 
 _MOST_OF = {"image_size": 4096, "classes": 1_000_000, "image_channels": 1024, "cells": 100, "channels": 4096}

@@ -170,7 +170,7 @@ class NASBench201(Space):
         x = builder.add("norm", ops.norm(builder.shape(x), act="relu"), x)
         x = builder.add("pool", ops.global_pool(builder.shape(x)), x)
         x = builder.add("classes", ops.linear(builder.shape(x), self._settings["classes"]), x)
-        return builder.build(x).without_dead_code().fused()
+        return builder.build(x)
 
     def op_counts(self, arch: Architecture) -> Counter[Op]:
         """As the graph holds them; each cell from the third on adds what the second adds to one."""

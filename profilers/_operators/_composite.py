@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from latency_tables import INPUT, GraphBuilder, Op, OpGraph
 from profilers._errors import OperatorError
+from profilers._executed import executed_graph
 from profilers._operators._base import Composite
 from profilers._operators._make import add, conv, depthwise, global_pool, linear, scale, squeeze_excite
 
@@ -59,7 +60,7 @@ class InvertedResidual(Composite):
             if op.inputs[0] != project.output:
                 raise OperatorError(f"op {op.key}: a residual block keeps its shape")
             name = graph.add("sum", add(project.output), name, INPUT)
-        return graph.build(name).fused()
+        return executed_graph(graph.build(name))
 
 
 class Head(Composite):

@@ -49,7 +49,7 @@ class Activation(Primitive):
 
 
 class Identity(Primitive):
-    """Passes its input on; `OpGraph.without_dead_code` removes it."""
+    """Passes its input on; `executed_graph` removes it."""
 
     kind = "identity"
     in_place = True

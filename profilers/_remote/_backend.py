@@ -10,6 +10,7 @@ from latency_tables import Op, OpGraph, read_regular
 from profilers._backend import Backend
 from profilers._division import cores_of
 from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
+from profilers._executed import CONVOLUTION_FUSION, Fusion
 from profilers._onnxruntime import random_model, runtime_identity, sweep_bytes
 from profilers._operators._base import FloatArray
 from profilers._remote._address import parse_address
@@ -119,6 +120,8 @@ class SshBackend(Backend):
     Raises:
         DeviceUnavailableError: the device cannot be reached, lacks a package, or has fewer cores than `threads`.
     """
+
+    fusion: Fusion = CONVOLUTION_FUSION
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from latency_tables import LatencyTable, Op, OpGraph, content_hash, read_json, w
 from profilers._backend import Backend
 from profilers._division import cores_of
 from profilers._errors import EnergyUnavailableError, ProfilerError, UnsupportedGraphError
+from profilers._executed import CONVOLUTION_FUSION, Fusion
 from profilers._onnxruntime import random_model, runtime_identity, sweep_bytes
 from profilers._operators._base import FloatArray
 from profilers._plan import Network, Plan, design_plan
@@ -80,6 +81,8 @@ class BundleBackend(Backend):
         facts: facts of the device; None before it was measured.
         provider: full name of the execution provider; empty before it was measured.
     """
+
+    fusion: Fusion = CONVOLUTION_FUSION
 
     def __init__(
         self,

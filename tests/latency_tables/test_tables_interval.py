@@ -8,8 +8,9 @@ import pytest
 from test_tables_table import make_table
 
 from latency_tables import GOOD, SHAKY, NetworkMeasurement, agreement, dump_table, parse_table
-from latency_tables._calibration import fit_calibration, left_out_errors
-from latency_tables._grade import _judge_misses, grade_table
+from latency_tables._correction import fit_correction, left_out_errors
+from latency_tables._grade import judge_misses
+from latency_tables._grading import grade_table
 from latency_tables._interval import fit_interval
 
 
@@ -64,12 +65,12 @@ def test_a_correction_that_harms_networks_it_was_not_fitted_to_is_left_out():
     held = networks("held-out", np.geomspace(0.1, 1, 20), 1.2 * np.geomspace(0.1, 1, 20))
     table = make_table(networks=(*fitted, *right, *held))
     assert not table.corrected
-    assert table.calibration.apply(0.5) == pytest.approx(0.5)
+    assert table.correction.apply(0.5) == pytest.approx(0.5)
     report = table.validation
-    assert report.calibrated == report.unfitted
+    assert report.predicted == report.unfitted
     assert any("is not applied" in line for line in report.lines())
     earlier = dataclasses.replace(table, version=2)
-    assert earlier.calibration.apply(0.5) > 0.55
+    assert earlier.correction.apply(0.5) > 0.55
     assert parse_table(dump_table(earlier)) == earlier
     wrong = [dataclasses.replace(n, measured_ms=1.2 * n.unfitted_ms, repeat_ms=1.2 * n.unfitted_ms) for n in right]
     assert make_table(networks=(*fitted, *wrong)).corrected
@@ -79,7 +80,7 @@ def test_held_out_networks_decide_nothing():
     table = drawn(0, 0.03)
     bent = tuple(dataclasses.replace(n, measured_ms=9.0) if n.split == "held-out" else n for n in table.networks)
     other = dataclasses.replace(table, networks=bent)
-    assert (other.corrected, other.calibration, other.interval) == (table.corrected, table.calibration, table.interval)
+    assert (other.corrected, other.correction, other.interval) == (table.corrected, table.correction, table.interval)
 
 
 def test_the_ends_are_judged_for_themselves_and_the_verdict_comes_first():
@@ -97,7 +98,7 @@ def test_the_ends_are_judged_for_themselves_and_the_verdict_comes_first():
     assert slowest.mape == pytest.approx(1 - 1 / 1.2, abs=0.02)
     assert slowest.worst < -0.15
     assert slowest.inside < 0.5
-    assert report.calibrated.mape < 0.05
+    assert report.predicted.mape < 0.05
     assert report.lines()[0].startswith("does the table hold? roughly: predictions of 50 held-out networks are off by ")
     assert table.validation.lines()[0].startswith("does the table hold? yes: ")
 
@@ -108,7 +109,7 @@ def test_many_left_out_errors_follow_from_one_fit():
     measured = 1.05 * predicted * np.exp(rng.normal(0, 0.03, 1200))
     some = [0, 7, 600, 1199]
     one_by_one = [
-        math.log(measured[i] / fit_calibration(np.delete(predicted, i), np.delete(measured, i)).apply(predicted[i]))
+        math.log(measured[i] / fit_correction(np.delete(predicted, i), np.delete(measured, i)).apply(predicted[i]))
         for i in some
     ]
     assert left_out_errors(predicted, measured)[some] == pytest.approx(one_by_one, abs=1e-4)
@@ -154,7 +155,7 @@ def test_many_unstable_rows_make_a_table_shaky():
 @pytest.mark.parametrize(("networks", "most"), [(5, 3), (10, 4), (20, 6), (50, 12)])
 def test_intervals_are_blamed_only_for_what_chance_would_hardly_do(networks, most):
     def level(outside):
-        return _judge_misses(outside, networks).level
+        return judge_misses(outside, networks).level
 
     assert [level(outside) for outside in (0, most - 1, most)] == [GOOD] * 3
     assert level(most + 1) == SHAKY

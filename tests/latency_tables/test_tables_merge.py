@@ -16,7 +16,7 @@ from latency_tables import (
     dump_table,
     merge_tables,
 )
-from latency_tables._validation import SPLITS
+from latency_tables._measurement import SPLITS
 from profilers import ops
 
 OPS = [SESSION, *(ops.conv((8, 4, 4), 8, kernel) for kernel in (1, 3, 5, 7))]

@@ -11,7 +11,7 @@ from latency_tables import (
     INPUT,
     SESSION,
     CacheCurve,
-    Calibration,
+    Correction,
     Entry,
     GraphBuilder,
     IdentityMismatchError,
@@ -26,7 +26,7 @@ from latency_tables import (
     parse_table,
     save_table,
 )
-from latency_tables._calibration import fit_calibration, predictive_spread
+from latency_tables._correction import fit_correction, predictive_spread
 from profilers import ops
 
 SHAPE = (8, 4, 4)
@@ -71,20 +71,20 @@ def test_a_graph_costs_the_session_and_the_sum_of_its_live_ops():
     assert table.price(builder.build(x)).value_ms == pytest.approx(0.062)
 
 
-def test_calibration_networks_set_the_correction_and_the_interval_and_held_out_ones_do_not():
+def test_some_networks_set_the_correction_and_the_interval_and_held_out_ones_do_not():
     table = make_table()
-    assert 0.9 * math.log(1.1055) < table.calibration.shift < math.log(1.1055)
-    assert table.calibration.tilt == pytest.approx(0.0, abs=1e-9)  # a factor explains everything
+    assert 0.9 * math.log(1.1055) < table.correction.shift < math.log(1.1055)
+    assert table.correction.tilt == pytest.approx(0.0, abs=1e-9)  # a factor explains everything
     earlier = dataclasses.replace(table, version=2)
-    assert earlier.calibration == table.calibration
+    assert earlier.correction == table.correction
     price = earlier.price(graph(CONV))
-    assert price.value_ms == pytest.approx(0.052 * math.exp(table.calibration.shift))
+    assert price.value_ms == pytest.approx(0.052 * math.exp(table.correction.shift))
     assert table.price(graph(CONV)).value_ms == price.value_ms
     assert 1.02 < price.high_ms / price.value_ms < 1.03
     assert price.high_ms / price.value_ms == pytest.approx(price.value_ms / price.low_ms)
     assert make_table(networks=()).price(graph(CONV)).low_ms is None
     other = [dataclasses.replace(n, measured_ms=9.0) if n.split == "held-out" else n for n in table.networks]
-    assert dataclasses.replace(table, networks=tuple(other)).calibration == table.calibration
+    assert dataclasses.replace(table, networks=tuple(other)).correction == table.correction
 
 
 def test_a_working_set_beyond_the_caches_costs_extra():
@@ -97,8 +97,9 @@ def test_a_working_set_beyond_the_caches_costs_extra():
     table = make_table(networks=(), entries=rows, cache=curve)
     assert table.unfitted_graph_ms(graph(CONV)) == pytest.approx(0.052)  # 6000 bytes
     three = graph(CONV, CONV, RELU, CONV)  # 12000 of weights, 4 kernels, the larger activations: 17000 bytes
-    assert table.touched_bytes_of(three) == 16_000
-    assert table.activation_bytes_of(three) == 1000
+    costs = table.pricing.part_costs(three)
+    assert (costs.touched_bytes, costs.activation_bytes) == (16_000, 1000)
+    assert costs.ops_ms == pytest.approx(0.16)
     assert table.unfitted_graph_ms(three) == pytest.approx(0.162 + 0.07)
     assert parse_table(dump_table(table)) == table
 
@@ -118,13 +119,13 @@ def test_a_cache_curve_goes_on_along_its_last_piece():
 
 def test_the_report_of_held_out_networks():
     report = make_table().validation
-    assert (report.networks, report.calibration_networks) == (20, 10)
+    assert (report.networks, report.correction_networks) == (20, 10)
     assert report.unfitted.mape == pytest.approx(1 - 1 / math.sqrt(1.1 * 1.111))
     assert report.unfitted.within_5 == 0.0
     assert report.unfitted.within_10 == 1.0  # the mean of both measurements is 10.5 % above
     assert report.unfitted.spearman == pytest.approx(1.0)
     assert report.noise_floor.median == pytest.approx(0.011 / 1.1055)
-    assert report.calibrated.mape < report.unfitted.mape
+    assert report.predicted.mape < report.unfitted.mape
     assert report.interval_coverage == 1.0
 
 
@@ -273,11 +274,11 @@ def test_noise_floor_is_symmetric():
 
 
 def test_calibration_shrinks_towards_nothing():
-    assert fit_calibration([], []) == Calibration()
-    few, many = fit_calibration([1.0], [1.2]), fit_calibration([1.0] * 50, [1.2] * 50)
+    assert fit_correction([], []) == Correction()
+    few, many = fit_correction([1.0], [1.2]), fit_correction([1.0] * 50, [1.2] * 50)
     assert 0.0 < few.shift <= many.shift < math.log(1.2) + 1e-12
     rng = np.random.default_rng(0)
-    noisy = [fit_calibration(np.ones(n), np.exp(0.2 + rng.normal(0, 0.2, n))).shift for n in (2, 200)]
+    noisy = [fit_correction(np.ones(n), np.exp(0.2 + rng.normal(0, 0.2, n))).shift for n in (2, 200)]
     assert noisy[0] < noisy[1]
 
 
@@ -286,7 +287,7 @@ def test_a_tilt_is_fitted_where_it_helps(tilt):
     rng = np.random.default_rng(1)
     predicted = np.geomspace(0.1, 1.0, 10)
     measured = predicted * 1.05 * (predicted / 0.3) ** tilt * np.exp(rng.normal(0, 0.01, 10))
-    found = fit_calibration(predicted, measured)
+    found = fit_correction(predicted, measured)
     assert found.tilt == pytest.approx(tilt, abs=0.03)
     assert found.apply(0.3) == pytest.approx(0.315, rel=0.015)
 
@@ -295,7 +296,7 @@ def test_one_network_hit_by_a_burst_hardly_moves_the_calibration():
     predicted = np.geomspace(0.1, 1.0, 10)
     measured = 1.05 * predicted
     measured[4] *= 3
-    assert fit_calibration(predicted, measured).shift == pytest.approx(math.log(1.05), abs=0.012)
+    assert fit_correction(predicted, measured).shift == pytest.approx(math.log(1.05), abs=0.012)
 
 
 def test_many_networks_give_the_right_order_statistic():
@@ -309,10 +310,10 @@ def test_interval_networks_widen_the_interval_and_change_no_prediction():
     calm = [NetworkMeasurement(f"calm{i}", "interval", 1.0, 1.1, 1.111) for i in range(40)]
     wild = [dataclasses.replace(n, measured_ms=1.1 * (1.2 if i % 2 else 0.8)) for i, n in enumerate(calm)]
     narrow, wide = (dataclasses.replace(table, networks=(*table.networks, *more)) for more in (calm, wild))
-    assert narrow.calibration == wide.calibration == table.calibration
+    assert narrow.correction == wide.correction == table.correction
     assert narrow.spread < table.spread < wide.spread
     assert narrow.spread < 0.02
-    assert (wide.validation.networks, wide.validation.calibration_networks) == (20, 10)
+    assert (wide.validation.networks, wide.validation.correction_networks) == (20, 10)
     assert wide.validation.interval_networks == 50
     assert parse_table(dump_table(wide)) == wide
 
@@ -324,7 +325,7 @@ def shares_held(error, networks, seed, draws, more=0):
     for _ in range(draws):
         predicted = rng.uniform(0.1, 1.0, networks)
         measured = predicted * np.exp(rng.normal(0, error, networks))
-        fitted = fit_calibration(predicted[:10], measured[:10])
+        fitted = fit_correction(predicted[:10], measured[:10])
         spread = predictive_spread(predicted[:10], measured[:10], (predicted[10:first], measured[10:first]))
         held.append(np.mean(np.abs(np.log(measured[first:] / fitted.apply(predicted[first:]))) <= spread))
     return held

@@ -5,7 +5,7 @@ from simulated_device import AdditiveBackend, AdditiveRunnable, true_price
 
 from hwnas._costs._draw import draw_networks
 from hwnas.spaces import make_space
-from latency_tables import HANDOVER, SESSION
+from latency_tables import CORE_CROSSING, SESSION
 from profilers import OnnxRuntimeBackend, SamplingSettings, ops, profile_ops
 from profilers._design import design_probes
 from profilers._division import Cores, cores_of
@@ -71,7 +71,7 @@ def table(tmp_path_factory):
 
 
 def test_crossings_are_rows_with_what_they_cost(table):
-    rows = {entry.op.output: entry for entry in table.entries.values() if entry.op.kind == HANDOVER}
+    rows = {entry.op.output: entry for entry in table.entries.values() if entry.op.kind == CORE_CROSSING}
     assert set(rows) == {(16, 8, 8), (32, 4, 4), (64, 2, 2)}
     assert all(entry.q10_ms == pytest.approx(0.003, rel=0.15) for entry in rows.values())
 
@@ -98,7 +98,7 @@ def test_a_device_of_one_thread_has_no_such_rows(tmp_path):
         space={"name": SPACE.name, "settings": SPACE.settings},
         settings=SamplingSettings(min_rounds=3, max_rounds=3),
     )
-    assert not any(entry.op.kind == HANDOVER for entry in table.entries.values())
+    assert not any(entry.op.kind == CORE_CROSSING for entry in table.entries.values())
     assert all(entry.on_one_core is None for entry in table.entries.values())
 
 

@@ -256,6 +256,38 @@ class Spaced(Toy):
         return tuple(hwnas.Choice(f"a b{i}", choice.values) for i, choice in enumerate(super().choices))
 
 
+class Halves(Toy):
+    """Two terms, cut between a convolution and the activation that runtimes fuse into it."""
+
+    @property
+    def terms(self):
+        return (hwnas.Term("first", (0, 1)), hwnas.Term("second", (0, 2, 3)))
+
+    def parts(self, arch):
+        width = arch.values[0]
+        builder = hwnas.GraphBuilder((3, 8, 8))
+        first = builder.build(builder.add("conv", hwnas.ops.conv((3, 8, 8), width, 3), hwnas.INPUT))
+        builder = hwnas.GraphBuilder((width, 8, 8))
+        x = builder.add("relu", hwnas.ops.activation((width, 8, 8), "relu"), hwnas.INPUT)
+        x = builder.add("wide", hwnas.ops.conv((width, 8, 8), arch.values[2], arch.values[3]), x)
+        x = builder.add("pool", hwnas.ops.global_pool(builder.shape(x)), x)
+        return first, builder.build(builder.add("classes", hwnas.ops.linear(builder.shape(x), 10), x))
+
+    def term_graph(self, term, arch):
+        return self.parts(arch)[term.name == "second"]
+
+    def graph(self, arch):
+        builder, x = hwnas.GraphBuilder((3, 8, 8)), hwnas.INPUT
+        for part in self.parts(arch):
+            x = builder.splice(part, at=x)
+        return builder.build(x)
+
+    def ops(self):
+        archs = [self.decode(row) for row in np.indices(self.cardinalities).reshape(4, -1).T]
+        graphs = [graph for arch in archs for graph in (self.graph(arch), *self.parts(arch))]
+        return sorted({op for graph in graphs for op in graph.op_counts}, key=lambda op: op.key)
+
+
 class Vast(Toy):
     @property
     def choices(self):
@@ -267,6 +299,7 @@ WRONG = [
     (Forgetful(), "space toy: ops lacks linear float32 8x2x2 -> 10 act=none of the network "),
     (Partial(), "space toy: it has terms of its own; override term_graph too"),
     (Double(), "space toy: the terms of width1="),
+    (Halves(), "space toy: the terms of width1="),
     (Mute(), "space toy: parse does not read back what format writes, 'width1="),
     (Spaced(), "space toy: 'a b0="),
     (Toy(widths=(4, 4)), "choice width1: it wants different values, at least one, not (4, 4)"),
@@ -282,6 +315,12 @@ WRONG = [
 @pytest.mark.parametrize(("space", "message"), WRONG)
 def test_a_space_that_does_not_fit_together_is_refused(search, space, message):
     assert refused(search, space=space).startswith(message)
+
+
+def test_terms_that_are_cut_where_the_runtime_fuses_are_refused_for_their_latency(search):
+    message = refused(search, space=Halves())
+    assert "ms by trial prices, its graph" in message
+    assert message.endswith("so cut them where the runtime fuses nothing")
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,7 @@ def test_broken_tables(fails, table_file, tmp_path):
     )
     broken.write_text(text.replace('"batch": 1', '"batch": 8'))
     assert fails("predict", broken, arch) == (
-        f"hwnas: error: {broken} was changed after it was measured (its content hash does not fit); measure it again"
+        f"hwnas: error: {broken} was changed after it was measured (its content hash does not match); measure it again"
     )
     assert fails("predict", tmp_path / "no.json", arch) == (
         f"hwnas: error: cannot read the latency table {tmp_path / 'no.json'}: No such file or directory"

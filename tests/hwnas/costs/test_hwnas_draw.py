@@ -20,13 +20,13 @@ CELLS = make_space("nasbench201", image_size=8, cells=1, classes=4, channels=2)
 
 def prices(space, texts):
     codes = np.array([space.encode(space.parse(text)) for text in texts])
-    return SpaceCosts(space, rough_table(space)).latency_ms(codes)
+    return SpaceCosts(space, rough_table(space.ops())).latency_ms(codes)
 
 
 @pytest.mark.parametrize("space", [SMALL, CELLS], ids=["blocks", "cells"])
 def test_each_part_of_a_profile_covers_the_range_from_end_to_end(space):
     networks = draw_networks(space, 20, seed=3)
-    cost = SpaceCosts(space, rough_table(space)).latency_ms
+    cost = SpaceCosts(space, rough_table(space.ops())).latency_ms
     fastest, slowest = cheapest_network(space, cost)[1], -cheapest_network(space, lambda codes: -cost(codes))[1]
     for split in ("calibration", "held-out", "interval"):
         found = np.sort(prices(space, [n.arch for n in networks if n.split == split]))

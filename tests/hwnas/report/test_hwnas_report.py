@@ -19,7 +19,7 @@ from hwnas._pipeline._problem import make_problem
 from hwnas._report import write_report
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves
-from hwnas._report._time import HANDOVERS, MEMORY, START, time_plot, time_spent
+from hwnas._report._time import CORE_CROSSINGS, MEMORY, START, time_plot, time_spent
 from hwnas._tables._validate import space_of
 from hwnas.spaces import make_space
 from latency_tables import load_table
@@ -64,8 +64,8 @@ def test_the_parts_of_the_time_add_up_to_the_prediction(table):
         assert START in one.parts
         times = [ms for _, ms in one.dearest]
         assert times == sorted(times, reverse=True)
-    groups = {group for one in spent for group in one.parts} - {START, HANDOVERS, MEMORY}
-    assert all((HANDOVERS in one.parts) == (table is SHARED) for one in spent)
+    groups = {group for one in spent for group in one.parts} - {START, CORE_CROSSINGS, MEMORY}
+    assert all((CORE_CROSSINGS in one.parts) == (table is SHARED) for one in spent)
     assert {"stem", "head"} < groups if table is TINY else all("stage" not in group for group in groups)
     assert time_plot(spent).startswith(b"\x89PNG")
 

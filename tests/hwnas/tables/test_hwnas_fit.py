@@ -127,7 +127,7 @@ def test_dead_branches_that_did_not_run_are_not_priced(tmp_path):
     assert np.abs(predicted / device_ms(CELLS, archs) - 1).mean() < 0.05
     forced = fit(CELLS, tmp_path / "live.csv", dead_code="executed")
     assert forced.settings["dead_code"] == "executed"
-    assert np.abs(np.log(forced.calibration.apply([n.unfitted_ms for n in forced.networks]) / latency)).mean() > 0.05
+    assert np.abs(np.log(forced.correction.apply([n.unfitted_ms for n in forced.networks]) / latency)).mean() > 0.05
 
 
 def test_texts_without_dead_branches_say_nothing_of_dead_code(tmp_path):

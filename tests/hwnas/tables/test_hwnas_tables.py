@@ -18,7 +18,7 @@ def test_ten_calibrate_and_sixty_say_how_wide_intervals_are():
     assert [n.arch for n in networks] != [n.arch for n in draw_networks(TINY, 50, 1)]
 
 
-def test_calibration_networks_spread_from_few_to_many_macs():
+def test_networks_of_the_correction_spread_from_few_to_many_macs():
     networks = draw_networks(TINY, 50, 0)
     macs = sorted(graph_macs(n.graph) for n in networks)
     chosen = sorted(graph_macs(n.graph) for n in networks if n.split == "calibration")

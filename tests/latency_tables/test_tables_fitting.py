@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latency_tables._additive_fit import AdditiveFit, clock_quantum
+from latency_tables.fitting import AdditiveFit, clock_quantum
 
 SESSION_MS = 0.3
 OPS, KINDS = 12, 3
