@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hwnas.spaces import Architecture, Choice, Space, Term, make_space
     from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, OpGraph
     from profilers import ProfilerError, ops
-    from search import SearchError, Strategy, Suggestion
+    from search import SearchError, Strategy, StrategyOption, Suggestion
     from search.lamoo import LaMOO, LeafSampler
 
 _LAZY = {
@@ -51,6 +51,7 @@ _LAZY = {
     "SearchSettings": "hwnas._settings",
     "Space": "hwnas.spaces",
     "Strategy": "search",
+    "StrategyOption": "search",
     "Suggestion": "search",
     "Term": "hwnas.spaces",
     "draw": "hwnas._draw_folder",
@@ -85,6 +86,7 @@ __all__ = [
     "SearchSettings",
     "Space",
     "Strategy",
+    "StrategyOption",
     "Suggestion",
     "Term",
     "__version__",

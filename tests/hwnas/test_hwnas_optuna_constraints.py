@@ -124,9 +124,7 @@ def with_trials(*attributes, sampler=None, values=(0.5, 0.5)):
     ],
 )
 def test_damaged_constraints_of_a_storage_are_one_line(damaged):
-    with pytest.raises(
-        HwnasError, match=r"constraints of trial 12: .* is not a .*number.*damaged"
-    ) as caught:
+    with pytest.raises(HwnasError, match=r"constraints of trial 12: .* is not a .*number.*damaged") as caught:
         with_trials(damaged).ask({"x": UNIT})
     assert "\n" not in str(caught.value)
 
