@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         ops,
         register_operator,
     )
-    from search import SearchError, Strategy, Suggestion
+    from search import SearchError, Strategy, StrategyOption, Suggestion
     from search.lamoo import LaMOO, LeafSampler
 
 _LAZY = {
@@ -64,6 +64,7 @@ _LAZY = {
     "SearchSettings": "hwnas._runs._settings",
     "Space": "hwnas.spaces",
     "Strategy": "search",
+    "StrategyOption": "search",
     "Suggestion": "search",
     "Term": "hwnas.spaces",
     "Workload": "profilers",
@@ -105,6 +106,7 @@ __all__ = [
     "SearchSettings",
     "Space",
     "Strategy",
+    "StrategyOption",
     "Suggestion",
     "Term",
     "Workload",

@@ -31,7 +31,7 @@ from _benchmark_numbers import TARGET, evaluations_to_target, geometric, padded,
 
 from hwnas._errors import HwnasError  # noqa: E402
 from latency_tables import write_atomic  # noqa: E402
-from search import STRATEGIES, SearchError, Study, make_strategy  # noqa: E402
+from search import SearchError, Study, make_strategy, strategy_names  # noqa: E402
 
 CHECKPOINTS = (50, 100, 150, 200, 300)
 
@@ -184,7 +184,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--table", type=Path, required=True, help="CSV (or .csv.gz) with a column arch")
     parser.add_argument("--maximize", action="append", required=True, help="expensive column to maximise")
     parser.add_argument("--minimize", action="append", required=True, help="known column to minimise")
-    parser.add_argument("--strategies", default="lamoo,nsga2,random", help=f"of {', '.join(STRATEGIES)}")
+    parser.add_argument("--strategies", default="lamoo,nsga2,random", help=f"names: {', '.join(strategy_names())}")
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)

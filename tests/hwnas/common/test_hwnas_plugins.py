@@ -11,7 +11,6 @@ from hwnas._common._about import SPACES, STRATEGIES
 ROOT = Path(__file__).resolve().parents[3]
 MODULE = """
 import hwnas
-import search
 from hwnas.spaces import Choice, Space
 
 
@@ -54,7 +53,7 @@ class Last:
 
 
 class Skipping:
-    name, options = "skipping", (search.StrategyOption("step", 1, "distance of proposals", minimum=1),)
+    name, options = "skipping", (hwnas.StrategyOption("step", 1, "distance of proposals", minimum=1),)
 
     def __init__(self, step):
         self.step = step
