@@ -1,0 +1,144 @@
+"""Which choices decide the shape of each tensor of a choice graph, and every op that each node can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from hwnas._errors import SpaceError
+from hwnas.spaces._base import MOST_NETWORKS
+from hwnas.spaces._choice_graph import ChoiceGraph, ChoiceNode, Form
+from hwnas.spaces._lowering import Lowering
+from latency_tables import INPUT, Op, Shape
+
+Codes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ShapeTable:
+    """The shapes of one tensor.
+
+    Attributes:
+        columns: the choices that decide the shape, ascending.
+        shapes: for the codes of these columns the shape; None where the tensor is never there.
+    """
+
+    columns: tuple[int, ...]
+    shapes: dict[Codes, Shape | None]
+
+    def at(self, codes: Sequence[int]) -> Shape | None:
+        """The shape for the codes of an architecture ``(d,)``."""
+        return self.shapes[tuple(codes[column] for column in self.columns)]
+
+
+@dataclass(frozen=True)
+class OpTable:
+    """The ops of one form of a node.
+
+    Attributes:
+        form: the form.
+        columns: the choices that decide the op: those of its attributes and of its inputs' shapes, ascending.
+        ops: for the codes of these columns the op; codes without inputs are left out.
+    """
+
+    form: Form
+    columns: tuple[int, ...]
+    ops: dict[Codes, Op]
+
+
+class ShapeTables:
+    """Shapes and ops of a choice graph, each worked out from the choices of one node alone.
+
+    Args:
+        graph: the choice graph.
+        lowering: makes its ops.
+    """
+
+    def __init__(self, graph: ChoiceGraph, lowering: Lowering) -> None:
+        self.graph, self.lowering = graph, lowering
+        self.cardinalities = tuple(len(choice.values) for choice in graph.choices)
+        self.shapes: dict[str, ShapeTable] = {INPUT: self._input()}
+        self.ops: dict[str, tuple[OpTable | None, ...]] = {}
+        for node in graph:
+            self.ops[node.name] = tuple(self._op_table(form) for form in node.forms)
+            self.shapes[node.name] = self._shapes(node)
+
+    def codes(self, columns: Sequence[int], what: str) -> Iterator[tuple[list[int], Codes]]:
+        """All codes of some columns: as a row ``(d,)`` with zeros elsewhere, and by themselves.
+
+        Raises:
+            SpaceError: there are too many.
+        """
+        counts = [self.cardinalities[column] for column in columns]
+        if math.prod(counts) > MOST_NETWORKS:
+            names = ", ".join(self.graph.choices[column].name for column in columns)
+            raise SpaceError(
+                f"choice graph: {what} depends on {math.prod(counts):,} combinations of {names}; at most "
+                f"{MOST_NETWORKS:,} can be listed"
+            )
+        row = [0] * len(self.cardinalities)
+        for own in product(*(range(count) for count in counts)):
+            for column, code in zip(columns, own, strict=True):
+                row[column] = code
+            yield row, own
+
+    def _input(self) -> ShapeTable:
+        columns = self.graph.input_columns
+        table = {
+            own: self.graph.input_shape(dict(zip(columns, own, strict=True)))
+            for _, own in self.codes(columns, "the input's shape")
+        }
+        return _reduced(columns, table, self.cardinalities)
+
+    def _op_table(self, form: Form | None) -> OpTable | None:
+        if form is None or form.make is None:
+            return None
+        inputs = [self.shapes[name] for name in form.inputs]
+        columns = tuple(sorted({*form.columns, *(column for table in inputs for column in table.columns)}))
+        found: dict[Codes, Op] = {}
+        for row, own in self.codes(columns, f"node {form.name}"):
+            shapes = tuple(shape for table in inputs if (shape := table.at(row)) is not None)
+            if len(shapes) == len(inputs):
+                found[own] = self.lowering.op(form, shapes, row)
+        return OpTable(form, columns, found)
+
+    def _shapes(self, node: ChoiceNode) -> ShapeTable:
+        passed = [self.shapes[name] for name in node.parts or ()]
+        passed += [self.shapes[form.inputs[0]] for form in node.forms if form is not None and form.make is None]
+        tables = [table for table in self.ops[node.name] if table is not None]
+        columns = {column for table in (*passed, *tables) for column in table.columns}
+        if node.guard is not None:
+            columns.add(node.guard)
+        ordered = tuple(sorted(columns))
+        found = {own: self._shape(node, row) for row, own in self.codes(ordered, f"the shape of {node.name}")}
+        return _reduced(ordered, found, self.cardinalities)
+
+    def _shape(self, node: ChoiceNode, row: Sequence[int]) -> Shape | None:
+        if node.parts is not None:
+            shapes = {shape for part in node.parts if (shape := self.shapes[part].at(row)) is not None}
+            if len(shapes) > 1:
+                raise SpaceError(f"choice graph: the parts of the sum {node.name!r} have shapes {sorted(shapes)}")
+            return next(iter(shapes), None)
+        number = node.form_of[row[node.guard] if node.guard is not None else 0]
+        form, table = node.forms[number], self.ops[node.name][number]
+        if table is not None:
+            op = table.ops.get(tuple(row[column] for column in table.columns))
+            return None if op is None else op.output
+        return None if form is None else self.shapes[form.inputs[0]].at(row)
+
+
+def _reduced(columns: tuple[int, ...], table: dict[Codes, Shape | None], cardinalities: Sequence[int]) -> ShapeTable:
+    """The table without columns that never change the shape; an absent tensor has any shape."""
+    for column in columns:
+        at = columns.index(column)
+        smaller: dict[Codes, Shape | None] = {}
+        for codes, shape in table.items():
+            rest = codes[:at] + codes[at + 1 :]
+            if smaller.get(rest) is not None and shape is not None and smaller[rest] != shape:
+                break
+            smaller[rest] = smaller.get(rest) or shape
+        else:
+            columns, table = columns[:at] + columns[at + 1 :], smaller
+    return ShapeTable(columns, table)
