@@ -65,7 +65,7 @@ class Lowering:
         for node in nodes:
             network.resolve(node)
         output = network.tensors[end]
-        return None if output is None or output == INPUT else network.build(output)
+        return None if output is None or output == INPUT else network.build(network.twins.get(output, output))
 
     def op(self, form: Form, shapes: tuple[Shape, ...], codes: Sequence[int]) -> Op:
         """The op of a form for input shapes and the codes of an architecture ``(d,)``."""
@@ -84,6 +84,7 @@ class _Network:
     Attributes:
         tensors: what each stated tensor is: the input, the result of an op or a sum, or None.
         made: ops and their inputs by name.
+        twins: names of results without weights that another op computes too, and that op's name.
         sums: operands of each sum of several tensors.
         roots: tensors of stated sums, in this order.
     """
@@ -93,6 +94,7 @@ class _Network:
         self.tensors: dict[str, str | None] = {start: INPUT}
         self.shapes: dict[str, Shape] = {INPUT: shape}
         self.made: dict[str, tuple[Op, tuple[str, ...]]] = {}
+        self.twins: dict[str, str] = {}
         self.sums: dict[str, list[_Part]] = {}
         self.roots: list[str] = []
         self._computed: dict[tuple[Op, tuple[str, ...]], str] = {}
@@ -120,25 +122,26 @@ class _Network:
         op = self.lowering.op(form, tuple([self.shapes[name] for name in inputs]), self.codes)
         if op.kind == "identity":
             return inputs[0]
-        key = (op, tuple(inputs))
-        if weightless(op):
-            same = self._computed.setdefault(key, form.name)
-            if same != form.name:
-                return same
-        self.made[form.name] = key
         self.shapes[form.name] = op.output
+        if weightless(op):  # twins are told by the tensors as they were stated: what reads twins is no twin
+            same = self._computed.setdefault((op, tuple(inputs)), form.name)
+            if same != form.name:
+                self.twins[form.name] = same
+                return form.name
+        self.made[form.name] = (op, tuple([self.twins.get(name, name) for name in inputs]))
         return form.name
 
     def _sum(self, name: str, parts: tuple[str, ...]) -> str | None:
         places = self.lowering.places
-        operands = [_Part(places[part], tensor) for part in parts if (tensor := self.tensors[part]) is not None]
+        operands = [(places[part], tensor) for part in parts if (tensor := self.tensors[part]) is not None]
         if not operands:
             return None
         if len(operands) == 1:
-            self.roots.append(operands[0].tensor)
-            return operands[0].tensor
-        self.sums[name] = operands
-        self.shapes[name] = self.shapes[operands[0].tensor]
+            tensor = operands[0][1]
+            self.roots.append(self.twins.get(tensor, tensor))
+            return tensor
+        self.sums[name] = [_Part(place, self.twins.get(tensor, tensor)) for place, tensor in operands]
+        self.shapes[name] = self.shapes[operands[0][1]]
         self.roots.append(name)
         return name
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
-from hwnas.spaces._base import Architecture, FloatArray, Value, require_positive
+from hwnas.spaces._base import Architecture, FloatArray, IntArray, Value, require_positive
 from hwnas.spaces._choice_graph import ChoiceGraph, Extent, follow
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._presets import PRESETS, Stage
@@ -111,6 +111,18 @@ class MobileNetV3(ChoiceGraphSpace):
         options = len(KERNELS) * len(self.preset.expansions)
         stage = sum(options**depth for depth in self.preset.depths)
         return len(self._widths) * len(self._resolutions) * int(stage ** len(self.preset.stages))
+
+    def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
+        """Codes with the choices of absent blocks set to the first value; faster than what follows from the graph."""
+        rows = np.array(codes, dtype=np.int64).reshape(-1, len(self.choices))
+        depths = np.array(self.preset.depths)
+        for s in range(len(self.preset.stages)):
+            for b in range(min(self.preset.depths), max(self.preset.depths)):
+                depth, kernel, expansion = self._columns(s, b)
+                absent = depths[rows[:, depth]] <= b
+                rows[absent, kernel] = 0
+                rows[absent, expansion] = 0
+        return rows
 
     def features(self, codes: npt.ArrayLike) -> FloatArray:
         """One-hot width, resolution and depths; each block's kernel and expansion within their range, 0 where absent.

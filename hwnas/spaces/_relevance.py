@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from hwnas.spaces._base import BoolArray, IntArray
-from hwnas.spaces._choice_graph import ChoiceGraph, ChoiceNode, Form
+from hwnas.spaces._choice_graph import ChoiceGraph, ChoiceNode
 
 Mask = BoolArray | bool
 """One truth for each row of codes, or one for all of them."""
@@ -20,17 +22,19 @@ class Relevance:
 
     def __init__(self, graph: ChoiceGraph) -> None:
         self.graph = graph
-        self.structural = tuple(sorted({node.guard for node in graph if _changes_structure(node)} - {None}))  # type: ignore[type-var]
+        self.structural = {node.guard for node in graph if _changes_structure(node)}
         self._selected = {
             node.name: [np.array(node.form_of) == number for number in range(len(node.forms))] for node in graph
         }
+        self._input_columns = set(graph.input_columns)
         self._may_be_absent = _may_be_absent(graph)
 
     def valid(self, codes: IntArray) -> BoolArray:
         """Which rows ``(n, d)`` have a path from the input to the output."""
         if self.graph.output not in self._may_be_absent:
             return np.ones(len(codes), dtype=np.bool_)
-        return np.broadcast_to(self._present(codes)[self.graph.output], (len(codes),)).copy()
+        present = self._present(np.ascontiguousarray(codes.T))[self.graph.output]
+        return np.broadcast_to(np.asarray(present), (len(codes),)).copy()
 
     def canonical(self, codes: IntArray) -> IntArray:
         """Rows ``(n, d)`` with every choice that does not matter at its first value.
@@ -39,24 +43,27 @@ class Relevance:
         alternatives would be something. Choices that decide what is there are reset one at a time, each against the
         network that the last one left; so no two that matter together are lost.
         """
-        rows = np.array(codes, dtype=np.int64)
-        left = np.arange(len(rows))
-        structural = np.array(self.structural, dtype=np.int64)
+        columns = np.ascontiguousarray(codes.T)
+        left = np.arange(len(codes))
         while len(left):
-            part = rows[left]
-            idle = ~self._relevant(part) & (part != 0)
-            resets = idle.copy()
-            resets[:, structural] = False
-            changed = idle[:, structural].any(axis=1)
-            first = structural[idle[:, structural].argmax(axis=1)] if len(structural) else structural
-            resets[np.flatnonzero(changed), first[changed] if len(structural) else []] = True
-            part[resets] = 0
-            rows[left] = part
+            part = columns if len(left) == len(codes) else columns[:, left]
+            mattering = self._mattering(part)
+            changed = np.zeros(len(left), dtype=np.bool_)
+            for column, matters in enumerate(mattering):
+                if matters is True:
+                    continue
+                idle = part[column] != 0 if matters is False else (part[column] != 0) & ~matters
+                if column in self.structural:
+                    idle &= ~changed
+                    changed |= idle
+                np.putmask(part[column], idle, 0)
+            if len(left) < len(codes):
+                columns[:, left] = part
             left = left[changed]
-        return rows
+        return np.ascontiguousarray(columns.T)
 
-    def _present(self, codes: IntArray) -> dict[str, Mask]:
-        """For each tensor where it is there."""
+    def _present(self, columns: IntArray) -> dict[str, Mask]:
+        """For each tensor in which rows it is there."""
         present: dict[str, Mask] = {self.graph.input: True}
         for node in self.graph:
             if node.name not in self._may_be_absent:
@@ -64,24 +71,24 @@ class Relevance:
             elif node.parts is not None:
                 present[node.name] = _any(present[part] for part in node.parts)
             else:
-                forms = enumerate(node.forms)
                 present[node.name] = _any(
-                    _all((self._chosen(node, number, codes), *(present[name] for name in form.inputs)))
-                    for number, form in forms
+                    _all((self._chosen(node, number, columns), *(present[name] for name in form.inputs)))
+                    for number, form in enumerate(node.forms)
                     if form is not None
                 )
         return present
 
-    def _chosen(self, node: ChoiceNode, number: int, codes: IntArray) -> Mask:
-        """Where the choice of a node selects one of its forms."""
-        return True if len(node.forms) == 1 or node.guard is None else self._selected[node.name][number][codes[:, node.guard]]
+    def _chosen(self, node: ChoiceNode, number: int, columns: IntArray) -> Mask:
+        """In which rows the choice of a node selects one of its forms."""
+        if len(node.forms) == 1 or node.guard is None:
+            return True
+        return self._selected[node.name][number].take(columns[node.guard])
 
-    def _relevant(self, codes: IntArray) -> BoolArray:
-        """Which choices ``(n, d)`` can change the network of their row."""
-        present, wanted = self._present(codes), dict[str, Mask]()
-        wanted[self.graph.output] = True
-        relevant = np.zeros(codes.shape, dtype=np.bool_)
-        relevant[:, list(self.graph.input_columns)] = True
+    def _mattering(self, columns: IntArray) -> list[Mask]:
+        """For each choice in which rows it can change the network."""
+        present = self._present(columns)
+        wanted: dict[str, Mask] = {self.graph.output: True}
+        matters: list[Mask] = [column in self._input_columns for column in range(len(columns))]
         for node in reversed(self.graph.nodes.values()):
             needed = wanted.get(node.name, False)
             if needed is False:
@@ -89,32 +96,22 @@ class Relevance:
             for part in node.parts or ():
                 wanted[part] = _any((wanted.get(part, False), needed))
             for number, form in enumerate(node.forms):
-                if form is not None:
-                    self._mark(node, number, form, needed, present, wanted, relevant, codes)
-        return relevant
-
-    def _mark(
-        self,
-        node: ChoiceNode,
-        number: int,
-        form: Form,
-        needed: Mask,
-        present: dict[str, Mask],
-        wanted: dict[str, Mask],
-        relevant: BoolArray,
-        codes: IntArray,
-    ) -> None:
-        """Pass on what one form of a wanted node wants, and mark the choices that it follows."""
-        possible = _all((needed, *(present[name] for name in form.inputs)))
-        chosen = self._chosen(node, number, codes)
-        if node.guard is not None and len(node.forms) > 1:
-            relevant[:, node.guard] |= possible
-        used = _all((possible, chosen))
-        for column in form.columns:
-            relevant[:, column] |= used
-        for name in form.inputs:
-            others = (present[other] for other in form.inputs if other != name)
-            wanted[name] = _any((wanted.get(name, False), _all((needed, chosen, *others))))
+                if form is None:
+                    continue
+                possible = _all((needed, *(present[name] for name in form.inputs)))
+                if node.guard is not None and len(node.forms) > 1:
+                    matters[node.guard] = _any((matters[node.guard], possible))
+                asking = [name for name in form.inputs if wanted.get(name) is not True]
+                following = [column for column in form.columns if matters[column] is not True]
+                if not asking and not following:
+                    continue
+                chosen = self._chosen(node, number, columns)
+                for column in following:
+                    matters[column] = _any((matters[column], _all((possible, chosen))))
+                for name in asking:
+                    others = (present[other] for other in form.inputs if other != name)
+                    wanted[name] = _any((wanted.get(name, False), _all((needed, chosen, *others))))
+        return matters
 
 
 def _changes_structure(node: ChoiceNode) -> bool:
@@ -134,18 +131,20 @@ def _may_be_absent(graph: ChoiceGraph) -> set[str]:
     return absent
 
 
-def _all(masks: object) -> Mask:
+def _all(masks: Iterable[Mask]) -> Mask:
+    """Where all masks are true."""
     result: Mask = True
-    for mask in masks:  # type: ignore[attr-defined]
+    for mask in masks:
         if mask is False or result is False:
             return False
         result = result if mask is True else mask if result is True else result & mask
     return result
 
 
-def _any(masks: object) -> Mask:
+def _any(masks: Iterable[Mask]) -> Mask:
+    """Where some mask is true."""
     result: Mask = False
-    for mask in masks:  # type: ignore[attr-defined]
+    for mask in masks:
         if mask is True or result is True:
             return True
         result = result if mask is False else mask if result is False else result | mask
