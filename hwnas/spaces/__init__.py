@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from hwnas.spaces._base import MOST_NETWORKS, Architecture, Choice, Space, Term
+from hwnas.spaces._base import MOST_NETWORKS, Architecture, Choice, Space, Task, Term
 from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Extent, Make, follow
 from hwnas.spaces._choice_space import ChoiceGraphSpace
-from hwnas.spaces._make import make_space, space_identity, space_names, space_parameters
+from hwnas.spaces._declaration import first_difference, read_declaration
+from hwnas.spaces._declared import DeclaredSpace
+from hwnas.spaces._make import is_file, make_space, space_defaults, space_identity, space_names, space_parameters
 from hwnas.spaces._mixture import MixtureNode, MixtureOption
 
 __all__ = [
@@ -15,14 +17,20 @@ __all__ = [
     "Choice",
     "ChoiceGraph",
     "ChoiceGraphSpace",
+    "DeclaredSpace",
     "Extent",
     "Make",
     "MixtureNode",
     "MixtureOption",
     "Space",
+    "Task",
     "Term",
+    "first_difference",
     "follow",
+    "is_file",
     "make_space",
+    "read_declaration",
+    "space_defaults",
     "space_identity",
     "space_names",
     "space_parameters",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         if not self.values or len({str(value) for value in self.values}) != len(self.values):
-            raise SpaceError(f"choice {self.name}: it wants different values, at least one, not {self.values}")
+            raise SpaceError(f"choice {self.name}: values must be different and at least one, got {self.values}")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,24 @@ class Term:
 
     name: str
     choices: tuple[int, ...]
+
+
+class Task(Protocol):
+    """What a space is told of a task."""
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one example without the batch axis, such as ``(channels, height, width)``."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a network puts out for one example, such as classes."""
+
+
+def usual_defaults(maker: Callable[..., object], task: Task) -> dict[str, object]:
+    """``classes`` and ``image_channels`` of a task, where a maker of spaces takes them."""
+    offered = {"classes": task.outputs, "image_channels": task.input_shape[0]}
+    return {name: value for name, value in offered.items() if name in inspect.signature(maker).parameters}
 
 
 class Space(ABC):
@@ -109,8 +128,8 @@ class Space(ABC):
         """
         if math.prod(self.cardinalities) > MOST_NETWORKS:
             raise SpaceError(
-                f"space {self.name}: of its {math.prod(self.cardinalities)} architectures not each can be priced by "
-                f"itself (that is for {MOST_NETWORKS} at most); override terms and term_graph"
+                f"space {self.name}: its {math.prod(self.cardinalities)} architectures cannot be priced one by one (at most "
+                f"{MOST_NETWORKS} can); state it as a choice graph, or override terms and term_graph"
             )
         return (Term("network", tuple(range(len(self.choices)))),)
 
@@ -122,6 +141,16 @@ class Space(ABC):
         if type(self).terms is not Space.terms:
             raise SpaceError(f"space {self.name}: it has terms of its own; override term_graph too")
         return self.graph(arch)
+
+    @classmethod
+    def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
+        """Settings that follow from a task; by default ``classes`` and ``image_channels``, where the space has them.
+
+        Args:
+            task: what the networks are for.
+            chosen: settings that are chosen already.
+        """
+        return usual_defaults(cls, task)
 
     def input_shape(self, arch: Architecture) -> Shape:
         """``(channels, height, width)`` of the images that the network of `arch` reads."""
@@ -158,7 +187,8 @@ class Space(ABC):
         text = ",".join(f"{choice.name}={value}" for choice, value in zip(self.choices, values, strict=True))
         if len(text.split()) != 1 or text.count(",") + 1 != len(values):
             raise SpaceError(
-                f"space {self.name}: {text!r} is no one word; name choices and values without , and spaces"
+                f"space {self.name}: cannot write an architecture as {text!r}; names of choices and values must not "
+                "contain commas or spaces"
             )
         return text
 
@@ -293,7 +323,7 @@ def require_positive(space: str, values: Mapping[str, int]) -> None:
     """Raise `SpaceError` for the first value that is not a positive integer, or larger than any network has."""
     for name, value in values.items():
         if type(value) is not int or value < 1:
-            raise SpaceError(f"space {space}: {name} must be a positive integer, not {_short(value)}")
+            raise SpaceError(f"space {space}: {name} must be a positive integer, got {_short(value)}")
         if value > _MOST_OF.get(name, value):
             raise SpaceError(f"space {space}: {name} must be at most {_MOST_OF[name]:,}, got {_short(value)}")
 

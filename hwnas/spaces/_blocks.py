@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hwnas.spaces._base import MOST_NETWORKS
 from hwnas.spaces._choice_graph import ChoiceGraph, ChoiceNode
@@ -59,7 +59,7 @@ def blocks_of(graph: ChoiceGraph, tables: ShapeTables) -> tuple[Block, ...]:
         if joined and _as_one(joined[-1], block):
             block = _join(joined.pop(), block)
         joined.append(block)
-    return tuple(joined)
+    return tuple(joined) if len(joined) > 1 else (replace(joined[0], name="network"),)
 
 
 def ops_of(block: Block, graph: ChoiceGraph, tables: ShapeTables) -> Iterator[Op]:

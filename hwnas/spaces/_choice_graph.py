@@ -11,7 +11,7 @@ from hwnas.spaces._base import Choice, Value
 from latency_tables import INPUT, Op, Shape
 
 Maker = Callable[..., Op]
-"""Makes an op from the shapes of its inputs and from attributes by name, such as `hwnas.ops.conv`."""
+"""Makes an op from the shape of its first input and from attributes by name, such as `hwnas.ops.conv`."""
 MOST_NODES = 10_000
 
 
@@ -37,7 +37,7 @@ class Make:
     """An alternative of a node that computes an op.
 
     Args:
-        maker: makes the op from the inputs' shapes and the attributes.
+        maker: makes the op from the first input's shape and the attributes.
         inputs: names of the tensors that it reads.
         attributes: arguments of the maker by name; a `Choice` stands for its value, an `Extent` for what follows.
     """
@@ -148,7 +148,7 @@ class ChoiceGraph:
 
         Args:
             name: of the node, and so of its weights.
-            maker: makes the op from the inputs' shapes and the attributes.
+            maker: makes the op from the first input's shape and the attributes.
             inputs: names of the tensors that it reads.
             when: a choice, and which of its values make the node present; None for always.
             otherwise: the tensor that an absent node passes on, by default its first input; None for nothing.
@@ -161,11 +161,16 @@ class ChoiceGraph:
             SpaceError: the name is taken, or an input or a choice is not of this graph.
         """
         make = Make(maker, *inputs, **attributes)
+        return self.place(name, make, when=when, otherwise=inputs[0] if otherwise == "" else otherwise)
+
+    def place(
+        self, name: str, make: Make, *, when: tuple[Choice, Callable[[Any], bool]] | None, otherwise: str | None
+    ) -> str:
+        """As `add`, with a `Make` that is stated already."""
         if when is None:
             return self._append(name, None, [self._form(name, make)])
         choice, present = when
-        absent = inputs[0] if otherwise == "" else otherwise
-        options: list[Alternative] = [make if present(value) else absent for value in choice.values]
+        options: list[Alternative] = [make if present(value) else otherwise for value in choice.values]
         return self._append(name, choice, [self._form(name, option) for option in options])
 
     def choose(self, name: str, choice: Choice, alternatives: Mapping[Any, Alternative]) -> str:
@@ -233,9 +238,19 @@ class ChoiceGraph:
         return tuple(n if isinstance(n, int) else int(self._value(_extent(n), codes)) for n in self._input_shape)
 
     def op(self, make: Make, shapes: tuple[Shape, ...], codes: Mapping[int, int]) -> Op:
-        """The op of an alternative for input shapes and the codes of its columns, by column."""
+        """The op of an alternative for input shapes and the codes of its columns, by column.
+
+        Raises:
+            SpaceError: the op reads other shapes than its inputs have.
+        """
         values = {name: self._value(extent, codes) for name, extent in make.open.items()}
-        return make.maker(*shapes, **make.fixed, **values)
+        op = make.maker(shapes[0], **make.fixed, **values)
+        if op.inputs != shapes:
+            raise SpaceError(
+                f"choice graph: {op.kind} reads tensors of shapes {op.inputs}, but its inputs {', '.join(make.inputs)} "
+                f"have shapes {shapes}"
+            )
+        return op
 
     def __iter__(self) -> Iterator[ChoiceNode]:
         return iter(self.nodes.values())

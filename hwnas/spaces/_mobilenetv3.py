@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TypeVar
 
@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
-from hwnas.spaces._base import Architecture, FloatArray, IntArray, Value, require_positive
+from hwnas.spaces._base import Architecture, FloatArray, IntArray, Task, Value, require_positive
 from hwnas.spaces._choice_graph import ChoiceGraph, Extent, follow
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._presets import PRESETS, Stage
+from hwnas.spaces._rounding import divisible
 from latency_tables import Op, Shape
 from profilers import ops
 
@@ -74,6 +75,19 @@ class MobileNetV3(ChoiceGraphSpace):
             "width": list(self._widths),
             "image_channels": self._image_channels,
         }
+
+    @classmethod
+    def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
+        """Classes and channels of a task; for the preset ``tiny`` also two image sizes.
+
+        Small images are also offered at twice their size, larger ones at three quarters of it.
+        """
+        defaults = super().defaults_from(task, chosen)
+        if (chosen or {}).get("preset", "tiny") == "tiny":
+            low, high = PRESETS["tiny"].limits
+            side = min(max(min(task.input_shape[1:]), low), high)
+            defaults["resolution"] = sorted({side, 2 * side if side <= high // 2 else 3 * side // 4})
+        return defaults
 
     def state(self) -> ChoiceGraph:
         """Stem, stages of blocks of which the last may be skipped, head."""
@@ -201,12 +215,6 @@ def _block(stage: Stage, *, first: bool) -> Callable[..., Op]:
         )
 
     return make
-
-
-def divisible(value: float, divisor: int = 8) -> int:
-    """The nearest multiple of `divisor`, at least one of it and never below 90 % of `value`."""
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 def _several(name: str, given: T | Sequence[T] | None, default: tuple[T, ...]) -> tuple[T, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from itertools import product
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
-from hwnas.spaces._base import Architecture, BoolArray, Choice, FloatArray, IntArray, require_positive
+from hwnas.spaces._base import Architecture, BoolArray, Choice, FloatArray, IntArray, Task, require_positive
 from hwnas.spaces._cells import EDGES, OPERATIONS, OUTPUT_NODE, path_counts, representatives
 from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Make
 from hwnas.spaces._choice_space import ChoiceGraphSpace
@@ -118,6 +118,12 @@ class NASBench201(ChoiceGraphSpace):
         arch = Architecture(tuple(m.group(1) for m in matches if m))
         self.encode(arch)
         return arch
+
+    @classmethod
+    def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
+        """Classes, channels and size of a task's images, the size rounded down to a multiple of 4."""
+        side = min(task.input_shape[1:])
+        return {**super().defaults_from(task, chosen), "image_size": max(4, side // 4 * 4)}
 
     def state(self) -> ChoiceGraph:
         """Stem, three stages of cells with residual reductions between them, classifier."""

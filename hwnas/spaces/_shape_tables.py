@@ -14,6 +14,8 @@ from hwnas.spaces._lowering import Lowering
 from latency_tables import INPUT, Op, Shape
 
 Codes = tuple[int, ...]
+MOST_LISTED = 500_000
+"""Combinations of choices that are listed for all nodes of a graph together."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class ShapeTables:
 
     def __init__(self, graph: ChoiceGraph, lowering: Lowering) -> None:
         self.graph, self.lowering = graph, lowering
+        self._listed = 0
         self.cardinalities = tuple(len(choice.values) for choice in graph.choices)
         self.shapes: dict[str, ShapeTable] = {INPUT: self._input()}
         self.ops: dict[str, tuple[OpTable | None, ...]] = {}
@@ -77,6 +80,11 @@ class ShapeTables:
             raise SpaceError(
                 f"choice graph: {what} depends on {math.prod(counts):,} combinations of {names}; at most "
                 f"{MOST_NETWORKS:,} can be listed"
+            )
+        self._listed += math.prod(counts)
+        if self._listed > MOST_LISTED:
+            raise SpaceError(
+                f"choice graph: its nodes have more than {MOST_LISTED:,} forms; let fewer choices change shapes"
             )
         row = [0] * len(self.cardinalities)
         for own in product(*(range(count) for count in counts)):
