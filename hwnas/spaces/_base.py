@@ -128,8 +128,8 @@ class Space(ABC):
         """
         if math.prod(self.cardinalities) > MOST_NETWORKS:
             raise SpaceError(
-                f"space {self.name}: its {math.prod(self.cardinalities)} architectures cannot be priced one by one (at most "
-                f"{MOST_NETWORKS} can); state it as a choice graph, or override terms and term_graph"
+                f"space {self.name}: {math.prod(self.cardinalities)} architectures cannot be priced one by one, only "
+                f"{MOST_NETWORKS} can; state it as a choice graph, or override terms and term_graph"
             )
         return (Term("network", tuple(range(len(self.choices)))),)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,6 +10,9 @@ from hwnas.spaces._choice_graph import ChoiceGraph, ChoiceNode
 from hwnas.spaces._merging import Merging
 from hwnas.spaces._shape_tables import ShapeTables
 from latency_tables import INPUT, Op
+
+MOST_LOWERED = 2_000_000
+"""Nodes that are lowered to list the ops of a block form by form."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,14 @@ def blocks_of(graph: ChoiceGraph, tables: ShapeTables) -> tuple[Block, ...]:
 def ops_of(block: Block, graph: ChoiceGraph, tables: ShapeTables) -> Iterator[Op]:
     """Every op of every form of a block, as a runtime executes it (with repeats).
 
-    A block in which nothing can be merged is listed node by node. One in which ops are merged is listed whole, if it has
-    at most `MOST_NETWORKS` forms; beyond that come each node's ops and what they can be merged to, a few more
-    than there are.
+    A block in which nothing can be merged is listed node by node. One in which ops can be merged is listed form by
+    form, if these are few; beyond that come each node's ops and what they can be merged to, a few more than there are.
     """
     merging = Merging(graph, tables)
     if not any(merging.can_merge(node.name) for node in block.nodes):
         for node in block.nodes:
             yield from merging.stated(node.name)
-    elif math.prod(tables.cardinalities[column] for column in block.columns) <= MOST_NETWORKS:
+    elif (forms := tables.count(block.columns)) <= MOST_NETWORKS and forms * len(block.nodes) <= MOST_LOWERED:
         for row, _ in tables.codes(block.columns, f"block {block.name}"):
             shape = tables.shapes[block.start].at(row)
             if shape is not None:
@@ -99,5 +100,3 @@ def _as_one(a: Block, b: Block) -> bool:
 
 def _join(a: Block, b: Block) -> Block:
     return Block(a.name, a.start, b.end, a.nodes + b.nodes, a.columns or b.columns)
-
-

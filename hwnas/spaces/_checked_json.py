@@ -101,7 +101,12 @@ class Checked:
             depth += 1
             if depth > most + 1:
                 raise self.error(f"is nested more than {most} deep; state it with fewer steps")
-            level = [v for item in level if isinstance(item, (dict, list)) for v in (item.values() if isinstance(item, dict) else item)]
+            level = [
+                v
+                for item in level
+                if isinstance(item, (dict, list))
+                for v in (item.values() if isinstance(item, dict) else item)
+            ]
 
 
 def shown(value: object) -> str:

@@ -20,6 +20,9 @@ from hwnas.spaces._relevance import Relevance
 from hwnas.spaces._shape_tables import ShapeTables
 from latency_tables import Op, OpGraph, Shape
 
+MOST_FORMS = 4_000_000
+"""Forms of one term whose costs are kept."""
+
 
 class ChoiceGraphSpace(Space):
     """A space whose networks are those of a choice graph.
@@ -75,7 +78,18 @@ class ChoiceGraphSpace(Space):
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
-        """The blocks of the choice graph: parts between which one tensor alone passes."""
+        """The blocks of the choice graph: parts between which one tensor alone passes.
+
+        Raises:
+            SpaceError: a block has too many forms for tables of its costs.
+        """
+        for block in self._blocks.values():
+            count = self._tables.count(block.columns)
+            if count > MOST_FORMS:
+                raise SpaceError(
+                    f"space {self.name}: the part from {block.start} to {block.end} has {count:,} forms, at most "
+                    f"{MOST_FORMS:,} can be priced; let all paths lead through a node within it"
+                )
         return tuple(Term(block.name, block.columns) for block in self._blocks.values())
 
     def term_graph(self, term: Term, arch: Architecture) -> OpGraph | None:
@@ -144,5 +158,3 @@ class ChoiceGraphSpace(Space):
         for block in self._blocks.values():
             found.update(dict.fromkeys(ops_of(block, self.choice_graph, self._tables)))
         return tuple(sorted(found, key=lambda op: op.key))
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ MOST_DEPTH = 4
 _SOURCES = ("choice", "setting", "extent")
 STEPS = ("values", "times", "plus", "divisible", "round")
 """What is done to a source, in this order."""
-_ROUND = {"down": math.floor, "up": math.ceil, "nearest": round}
+_ROUND: dict[str, Callable[[float], int]] = {"down": math.floor, "up": math.ceil, "nearest": round}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,9 @@ class Expression:
         return number
 
 
-def read_expression(given: Checked, choices: Mapping[str, tuple[Value, ...]], settings: Mapping[str, Value]) -> Expression:
+def read_expression(
+    given: Checked, choices: Mapping[str, tuple[Value, ...]], settings: Mapping[str, Value]
+) -> Expression:
     """Read an expression.
 
     Args:
@@ -129,8 +131,8 @@ def read_expression(given: Checked, choices: Mapping[str, tuple[Value, ...]], se
     given.keys(required=(sources[0],), optional=STEPS)
     source = given[sources[0]]
     name: Value = source.whole(0, 8) if sources[0] == "extent" else source.text()
-    known: Mapping[str, Any] = {"choice": choices, "setting": settings}.get(sources[0], {name: None})
-    if name not in known:
+    known: Mapping[str, object] = choices if sources[0] == "choice" else settings
+    if sources[0] != "extent" and name not in known:
         raise source.error(f"unknown {sources[0]} {name!r}; known: {', '.join(map(str, known)) or 'none'}")
     steps: list[tuple[str, Any]] = []
     for step in STEPS:
@@ -138,7 +140,9 @@ def read_expression(given: Checked, choices: Mapping[str, tuple[Value, ...]], se
             continue
         argument = given[step]
         if step == "values":
-            steps.append((step, {key: read_expression(argument[key], choices, settings) for key in argument.mapping(64)}))
+            steps.append(
+                (step, {key: read_expression(argument[key], choices, settings) for key in argument.mapping(64)})
+            )
         elif step == "divisible":
             steps.append((step, argument.whole(1, 4096)))
         elif step == "round":

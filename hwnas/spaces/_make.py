@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-
 from pathlib import Path
 
 from hwnas._errors import SpaceError
@@ -29,7 +28,7 @@ def space_parameters(name: str) -> tuple[str, ...]:
         SpaceError: the name is unknown.
         PluginError: it is a plug-in's that cannot be used.
     """
-    return takes(_maker(name))
+    return takes(_maker(DeclaredSpace.name if is_file(name) else name))
 
 
 def make_space(name: str, /, **settings: object) -> Space:
@@ -83,7 +82,9 @@ def is_file(name: str) -> bool:
 
 def _declared(declaration: object = None, **settings: object) -> DeclaredSpace:
     if not isinstance(declaration, Mapping):
-        raise SpaceError("space declared: its declaration is missing; name the file that declares it: --space FILE.json")
+        raise SpaceError(
+            "space declared: its declaration is missing; name the file that declares it: --space FILE.json"
+        )
     return DeclaredSpace(declaration, **settings)
 
 

@@ -128,7 +128,11 @@ def merge(first: Op, second: Op) -> Op | None:
     sources = [Node(f"source{i}", Op("source", (start,), shape), (INPUT,)) for i, shape in enumerate(others)]
     names = [node.name for node in sources]
     own, rest = names[: len(first.inputs)], names[len(first.inputs) :]
-    nodes = (*sources, Node("first", first, tuple(own)), Node("second", second, (*rest[:place], "first", *rest[place:])))
+    nodes = (
+        *sources,
+        Node("first", first, tuple(own)),
+        Node("second", second, (*rest[:place], "first", *rest[place:])),
+    )
     graph = normalised(OpGraph(start, nodes, ("second",)))
     return graph.nodes[-1].op if len(graph.nodes) < len(nodes) else None
 

@@ -85,6 +85,4 @@ def _node(node: ChoiceNode, columns: tuple[int, ...], tables: ShapeTables, codes
         options.setdefault(key, []).append(own)
     if not options:
         raise SpaceError(f"choice graph: node {node.name!r} has no option")
-    return MixtureNode(
-        node.name, columns, tuple(MixtureOption(tuple(own), *key) for key, own in options.items())
-    )
+    return MixtureNode(node.name, columns, tuple(MixtureOption(tuple(own), *key) for key, own in options.items()))

@@ -103,7 +103,9 @@ class MobileNetV3(ChoiceGraphSpace):
         x = graph.add("stem", ops.conv, image, channels=channels(stem), kernel=3, stride=stride, act="hswish")
         if self.preset.fixed is not None:
             fixed = self.preset.fixed
-            x = graph.add("fixed", _block(fixed, first=True), x, channels=channels(fixed.channels), kernel=3, expansion=1)
+            x = graph.add(
+                "fixed", _block(fixed, first=True), x, channels=channels(fixed.channels), kernel=3, expansion=1
+            )
         for s, stage in enumerate(self.preset.stages):
             depth = graph.choice(f"stage{s}.depth", self.preset.depths)
             for b in range(max(self.preset.depths)):
@@ -222,7 +224,9 @@ def _several(name: str, given: T | Sequence[T] | None, default: tuple[T, ...]) -
         return default
     values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
     if not 1 <= len(values) <= _MOST_VALUES or len(set(map(str, values))) != len(values):
-        raise SpaceError(f"space mobilenetv3: {name} must be 1 to {_MOST_VALUES} different values, got {str(given)[:40]}")
+        raise SpaceError(
+            f"space mobilenetv3: {name} must be 1 to {_MOST_VALUES} different values, got {str(given)[:40]}"
+        )
     return values
 
 

@@ -82,7 +82,8 @@ class Relevance:
         """In which rows the choice of a node selects one of its forms."""
         if len(node.forms) == 1 or node.guard is None:
             return True
-        return self._selected[node.name][number].take(columns[node.guard])
+        selected: BoolArray = self._selected[node.name][number].take(columns[node.guard])
+        return selected
 
     def _mattering(self, columns: IntArray) -> list[Mask]:
         """For each choice in which rows it can change the network."""

@@ -75,13 +75,13 @@ class ShapeTables:
             SpaceError: there are too many.
         """
         counts = [self.cardinalities[column] for column in columns]
-        if math.prod(counts) > MOST_NETWORKS:
+        if self.count(columns) > MOST_NETWORKS:
             names = ", ".join(self.graph.choices[column].name for column in columns)
             raise SpaceError(
-                f"choice graph: {what} depends on {math.prod(counts):,} combinations of {names}; at most "
+                f"choice graph: {what} depends on {self.count(columns):,} combinations of {names:.200}; at most "
                 f"{MOST_NETWORKS:,} can be listed"
             )
-        self._listed += math.prod(counts)
+        self._listed += self.count(columns)
         if self._listed > MOST_LISTED:
             raise SpaceError(
                 f"choice graph: its nodes have more than {MOST_LISTED:,} forms; let fewer choices change shapes"
@@ -92,9 +92,13 @@ class ShapeTables:
                 row[column] = code
             yield row, own
 
+    def count(self, columns: Sequence[int]) -> int:
+        """Number of combinations of some choices."""
+        return math.prod(self.cardinalities[column] for column in columns)
+
     def _input(self) -> ShapeTable:
         columns = self.graph.input_columns
-        table = {
+        table: dict[Codes, Shape | None] = {
             own: self.graph.input_shape(dict(zip(columns, own, strict=True)))
             for _, own in self.codes(columns, "the input's shape")
         }
@@ -116,7 +120,8 @@ class ShapeTables:
         passed = [self.shapes[name] for name in node.parts or ()]
         passed += [self.shapes[form.inputs[0]] for form in node.forms if form is not None and form.make is None]
         tables = [table for table in self.ops[node.name] if table is not None]
-        columns = {column for table in (*passed, *tables) for column in table.columns}
+        columns = {column for shapes in passed for column in shapes.columns}
+        columns |= {column for table in tables for column in table.columns}
         if node.guard is not None:
             columns.add(node.guard)
         ordered = tuple(sorted(columns))

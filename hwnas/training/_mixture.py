@@ -18,7 +18,12 @@ Lookup = Callable[[str, Parameter], Tensor]
 
 
 def run_mixture(
-    nodes: Iterable[MixtureNode], output: str, x: Tensor, weights: Mapping[int, Tensor], lookup: Lookup, norm: RunningNorm
+    nodes: Iterable[MixtureNode],
+    output: str,
+    x: Tensor,
+    weights: Mapping[int, Tensor],
+    lookup: Lookup,
+    norm: RunningNorm,
 ) -> Tensor:
     """Compute a tensor of a mixture.
 
@@ -71,9 +76,7 @@ def _term(
     return [value if weight is None else weight * value]
 
 
-def _weight(
-    columns: Sequence[int], codes: Sequence[tuple[int, ...]], weights: Mapping[int, Tensor]
-) -> Tensor | None:
+def _weight(columns: Sequence[int], codes: Sequence[tuple[int, ...]], weights: Mapping[int, Tensor]) -> Tensor | None:
     """The weight of an option ``()``; None for 1, where no choice is open."""
     if not columns:
         return None

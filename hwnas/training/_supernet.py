@@ -76,7 +76,9 @@ class Supernet(nn.Module):
             EvaluatorError: the space is not stated as a choice graph.
         """
         if not isinstance(self.space, ChoiceGraphSpace):
-            raise EvaluatorError(f"space {self.space.name} is not stated as a choice graph; its networks cannot be mixed")
+            raise EvaluatorError(
+                f"space {self.space.name} is not stated as a choice graph; its networks cannot be mixed"
+            )
         norm, output = RunningNorm(training=True, momentum=None), self.space.choice_graph.output
         return run_mixture(self.space.mixture(arch), output, x, weights, self._lookup, norm)
 
