@@ -276,9 +276,9 @@ class ChoiceGraph:
             same = [i for i, form in enumerate(forms) if _same(form, option)]
             form_of.append(same[0] if same else len(forms))
             forms += [] if same else [option]
-        return self._state(
-            ChoiceNode(name, None if guard is None else self.column(guard), tuple(forms), tuple(form_of))
-        )
+        if guard is None or len(forms) == 1:
+            return self._state(ChoiceNode(name, None, tuple(forms[:1]), (0,)))
+        return self._state(ChoiceNode(name, self.column(guard), tuple(forms), tuple(form_of)))
 
     def _state(self, node: ChoiceNode) -> str:
         names = {node.name, *(form.name for form in node.forms if form is not None)}

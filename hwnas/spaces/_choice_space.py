@@ -55,7 +55,7 @@ class ChoiceGraphSpace(Space):
 
     @cached_property
     def size(self) -> int:
-        """Number of distinct networks of a small space; of a large one, of its assignments of choices."""
+        """Number of different networks; for more than `MOST_NETWORKS` assignments of choices, their number."""
         count = math.prod(self.cardinalities)
         if count > MOST_NETWORKS:
             return count
@@ -135,6 +135,11 @@ class ChoiceGraphSpace(Space):
             arch: says the choices that change the shape of a tensor between nodes, which cannot be mixed.
         """
         return mixture_of(self.choice_graph, self._tables, self.encode(arch).tolist())
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out what follows from the rest: a choice graph may hold functions that cannot be pickled."""
+        cached = {n for kind in type(self).__mro__ for n, v in vars(kind).items() if isinstance(v, cached_property)}
+        return {name: value for name, value in self.__dict__.items() if name not in cached}
 
     @cached_property
     def _lowering(self) -> Lowering:

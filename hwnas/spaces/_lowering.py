@@ -65,7 +65,7 @@ class Lowering:
         for node in nodes:
             network.resolve(node)
         output = network.tensors[end]
-        return None if output is None or output == INPUT else network.build(network.twins.get(output, output))
+        return None if output is None or output == INPUT else network.build(output)
 
     def op(self, form: Form, shapes: tuple[Shape, ...], codes: Sequence[int]) -> Op:
         """The op of a form for input shapes and the codes of an architecture ``(d,)``."""
@@ -85,6 +85,7 @@ class _Network:
         tensors: what each stated tensor is: the input, the result of an op or a sum, or None.
         made: ops and their inputs by name.
         twins: names of results without weights that another op computes too, and that op's name.
+        places: places of the tensors that the output needs, in the order of statement.
         sums: operands of each sum of several tensors.
         roots: tensors of stated sums, in this order.
     """
@@ -95,6 +96,7 @@ class _Network:
         self.shapes: dict[str, Shape] = {INPUT: shape}
         self.made: dict[str, tuple[Op, tuple[str, ...]]] = {}
         self.twins: dict[str, str] = {}
+        self.places: dict[str, int] = {}
         self.sums: dict[str, list[_Part]] = {}
         self.roots: list[str] = []
         self._computed: dict[tuple[Op, tuple[str, ...]], str] = {}
@@ -128,7 +130,7 @@ class _Network:
             if same != form.name:
                 self.twins[form.name] = same
                 return form.name
-        self.made[form.name] = (op, tuple([self.twins.get(name, name) for name in inputs]))
+        self.made[form.name] = (op, tuple(inputs))
         return form.name
 
     def _sum(self, name: str, parts: tuple[str, ...]) -> str | None:
@@ -137,21 +139,21 @@ class _Network:
         if not operands:
             return None
         if len(operands) == 1:
-            tensor = operands[0][1]
-            self.roots.append(self.twins.get(tensor, tensor))
-            return tensor
-        self.sums[name] = [_Part(place, self.twins.get(tensor, tensor)) for place, tensor in operands]
+            self.roots.append(operands[0][1])
+            return operands[0][1]
+        self.sums[name] = [_Part(place, tensor) for place, tensor in operands]
         self.shapes[name] = self.shapes[operands[0][1]]
         self.roots.append(name)
         return name
 
     def build(self, output: str) -> OpGraph:
         """The op graph that computes a tensor."""
+        output = self._use(output)
         readers = self._readers(output)
         merged = self._flatten(readers)
         builder = GraphBuilder(self.shapes[INPUT])
         names = {INPUT: INPUT}
-        for root in (*self.roots, output):
+        for root in (*(self.twins.get(root, root) for root in self.roots), output):
             if root in readers and root not in merged:
                 self._emit(root, builder, names)
         return normalised(builder.build(names[output]))
@@ -164,13 +166,30 @@ class _Network:
             name = stack.pop()
             if name == INPUT:
                 continue
-            parts = self.sums.get(name)
-            for tensor in self.made[name][1] if parts is None else [part.tensor for part in parts]:
+            for tensor in self._used_by(name):
                 if tensor not in readers:
                     readers[tensor] = []
                     stack.append(tensor)
                 readers[tensor].append(name)
         return readers
+
+    def _used_by(self, name: str) -> tuple[str, ...]:
+        """Note what a needed op or sum reads, each twin under its one name."""
+        parts = self.sums.get(name)
+        if parts is None:
+            op, inputs = self.made[name]
+            used = tuple([self._use(tensor) for tensor in inputs])
+            self.made[name] = (op, used)
+            return used
+        for part in parts:
+            part.tensor = self._use(part.tensor)
+        return tuple([part.tensor for part in parts])
+
+    def _use(self, tensor: str) -> str:
+        """The name under which a needed tensor is computed; its place is that of the first needed twin."""
+        name, place = self.twins.get(tensor, tensor), self.lowering.places[tensor]
+        self.places[name] = min(place, self.places.get(name, place))
+        return name
 
     def _flatten(self, readers: dict[str, list[str]]) -> set[str]:
         """Add up a sum that only another sum reads together with that one; returns what only a sum reads."""
@@ -193,7 +212,7 @@ class _Network:
             if name in readers and name not in merged:
                 for part in parts:  # what nothing else reads takes the place where it is computed
                     if part.tensor in merged:
-                        part.place = self.lowering.places[part.tensor]
+                        part.place = self.places[part.tensor]
                 parts.sort(key=lambda part: part.place)
         return merged
 
