@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hwnas._strategies import make_strategy
     from hwnas.data import ImageData, load_data
     from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
-    from hwnas.spaces import Architecture, Choice, Space, Term, make_space
+    from hwnas.spaces import Architecture, Choice, ChoiceGraph, ChoiceGraphSpace, Make, Space, Term, follow, make_space
     from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, OpGraph
     from profilers import ProfilerError, ops
     from search import SearchError, Strategy, Suggestion
@@ -32,6 +32,8 @@ _LAZY = {
     "INPUT": "latency_tables",
     "Architecture": "hwnas.spaces",
     "Choice": "hwnas.spaces",
+    "ChoiceGraph": "hwnas.spaces",
+    "ChoiceGraphSpace": "hwnas.spaces",
     "Evaluation": "hwnas.evaluators",
     "Evaluator": "hwnas.evaluators",
     "FoundTrial": "hwnas._api",
@@ -41,6 +43,7 @@ _LAZY = {
     "LaMOO": "search.lamoo",
     "LatencyTable": "latency_tables",
     "LatencyTableError": "latency_tables",
+    "Make": "hwnas.spaces",
     "NoAccuracyError": "hwnas._errors",
     "OpGraph": "latency_tables",
     "ProfilerError": "profilers",
@@ -53,6 +56,7 @@ _LAZY = {
     "Suggestion": "search",
     "Term": "hwnas.spaces",
     "draw": "hwnas._draw_folder",
+    "follow": "hwnas.spaces",
     "load_data": "hwnas.data",
     "make_evaluator": "hwnas.evaluators",
     "make_space": "hwnas.spaces",
@@ -66,6 +70,8 @@ __all__ = [
     "INPUT",
     "Architecture",
     "Choice",
+    "ChoiceGraph",
+    "ChoiceGraphSpace",
     "Evaluation",
     "Evaluator",
     "FoundTrial",
@@ -75,6 +81,7 @@ __all__ = [
     "LaMOO",
     "LatencyTable",
     "LatencyTableError",
+    "Make",
     "NoAccuracyError",
     "OpGraph",
     "ProfilerError",
@@ -88,6 +95,7 @@ __all__ = [
     "Term",
     "__version__",
     "draw",
+    "follow",
     "load_data",
     "make_evaluator",
     "make_space",

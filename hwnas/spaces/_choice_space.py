@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,8 @@ class ChoiceGraphSpace(Space):
     """
 
     terms_want_canonical_codes = False
+    most_forms: ClassVar[int] = 1_000_000
+    """Combinations of choices that are listed for all nodes together, to find their shapes and ops."""
 
     @abstractmethod
     def state(self) -> ChoiceGraph:
@@ -147,7 +150,7 @@ class ChoiceGraphSpace(Space):
 
     @cached_property
     def _tables(self) -> ShapeTables:
-        return ShapeTables(self.choice_graph, self._lowering)
+        return ShapeTables(self.choice_graph, self._lowering, self.most_forms)
 
     @cached_property
     def _relevance(self) -> Relevance:

@@ -28,6 +28,7 @@ class DeclaredSpace(ChoiceGraphSpace):
     """
 
     name = "declared"
+    most_forms = 100_000
 
     def __init__(self, declaration: Mapping[str, Any], **settings: object) -> None:
         content = Checked(declaration, "space")

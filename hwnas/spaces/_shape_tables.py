@@ -14,8 +14,6 @@ from hwnas.spaces._lowering import Lowering
 from latency_tables import INPUT, Op, Shape
 
 Codes = tuple[int, ...]
-MOST_LISTED = 500_000
-"""Combinations of choices that are listed for all nodes of a graph together."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,15 @@ class ShapeTables:
     Args:
         graph: the choice graph.
         lowering: makes its ops.
+        most: combinations of choices that are listed for all nodes together.
+
+    Raises:
+        SpaceError: there are more of them, an op cannot be made, or the parts of a sum differ in shape.
     """
 
-    def __init__(self, graph: ChoiceGraph, lowering: Lowering) -> None:
+    def __init__(self, graph: ChoiceGraph, lowering: Lowering, most: int) -> None:
         self.graph, self.lowering = graph, lowering
-        self._listed = 0
+        self._most, self._listed = most, 0
         self.cardinalities = tuple(len(choice.values) for choice in graph.choices)
         self.shapes: dict[str, ShapeTable] = {INPUT: self._input()}
         self.ops: dict[str, tuple[OpTable | None, ...]] = {}
@@ -82,9 +84,9 @@ class ShapeTables:
                 f"{MOST_NETWORKS:,} can be listed"
             )
         self._listed += self.count(columns)
-        if self._listed > MOST_LISTED:
+        if self._listed > self._most:
             raise SpaceError(
-                f"choice graph: its nodes have more than {MOST_LISTED:,} forms; let fewer choices change shapes"
+                f"choice graph: its nodes have more than {self._most:,} forms; let fewer choices change shapes"
             )
         row = [0] * len(self.cardinalities)
         for own in product(*(range(count) for count in counts)):
@@ -102,7 +104,7 @@ class ShapeTables:
             own: self.graph.input_shape(dict(zip(columns, own, strict=True)))
             for _, own in self.codes(columns, "the input's shape")
         }
-        return _reduced(columns, table, self.cardinalities)
+        return _reduced(columns, table)
 
     def _op_table(self, form: Form | None) -> OpTable | None:
         if form is None or form.make is None:
@@ -117,32 +119,35 @@ class ShapeTables:
         return OpTable(form, columns, found)
 
     def _shapes(self, node: ChoiceNode) -> ShapeTable:
-        passed = [self.shapes[name] for name in node.parts or ()]
-        passed += [self.shapes[form.inputs[0]] for form in node.forms if form is not None and form.make is None]
-        tables = [table for table in self.ops[node.name] if table is not None]
-        columns = {column for shapes in passed for column in shapes.columns}
-        columns |= {column for table in tables for column in table.columns}
-        if node.guard is not None:
-            columns.add(node.guard)
-        ordered = tuple(sorted(columns))
-        found = {own: self._shape(node, row) for row, own in self.codes(ordered, f"the shape of {node.name}")}
-        return _reduced(ordered, found, self.cardinalities)
-
-    def _shape(self, node: ChoiceNode, row: Sequence[int]) -> Shape | None:
         if node.parts is not None:
-            shapes = {shape for part in node.parts if (shape := self.shapes[part].at(row)) is not None}
+            tables = [self.shapes[name] for name in node.parts]
+        else:
+            tables = [self._form_shapes(form, ops) for form, ops in zip(node.forms, self.ops[node.name], strict=True)]
+        columns = {column for table in tables for column in table.columns}
+        columns |= set() if node.guard is None else {node.guard}
+        ordered = tuple(sorted(columns))
+        listed: dict[Codes, Shape | None] = {}
+        for row, own in self.codes(ordered, f"the shape of {node.name}"):
+            if node.parts is None:
+                listed[own] = tables[node.form_of[row[node.guard] if node.guard is not None else 0]].at(row)
+                continue
+            shapes = {shape for table in tables if (shape := table.at(row)) is not None}
             if len(shapes) > 1:
                 raise SpaceError(f"choice graph: the parts of the sum {node.name!r} have shapes {sorted(shapes)}")
-            return next(iter(shapes), None)
-        number = node.form_of[row[node.guard] if node.guard is not None else 0]
-        form, table = node.forms[number], self.ops[node.name][number]
-        if table is not None:
-            op = table.ops.get(tuple(row[column] for column in table.columns))
-            return None if op is None else op.output
-        return None if form is None else self.shapes[form.inputs[0]].at(row)
+            listed[own] = next(iter(shapes), None)
+        return _reduced(ordered, listed)
+
+    def _form_shapes(self, form: Form | None, ops: OpTable | None) -> ShapeTable:
+        if form is None:
+            return ShapeTable((), {(): None})
+        if ops is None:
+            return self.shapes[form.inputs[0]]
+        combinations = product(*(range(self.cardinalities[column]) for column in ops.columns))
+        listed = {own: op.output if (op := ops.ops.get(own)) is not None else None for own in combinations}
+        return _reduced(ops.columns, listed)
 
 
-def _reduced(columns: tuple[int, ...], table: dict[Codes, Shape | None], cardinalities: Sequence[int]) -> ShapeTable:
+def _reduced(columns: tuple[int, ...], table: dict[Codes, Shape | None]) -> ShapeTable:
     """The table without columns that never change the shape; an absent tensor has any shape."""
     for column in columns:
         at = columns.index(column)
