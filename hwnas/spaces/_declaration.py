@@ -103,7 +103,7 @@ class _Reader:
     def __init__(self, content: Checked, settings: Mapping[str, Value]) -> None:
         self.settings, self.graph = settings, ChoiceGraph()
         self.choices: dict[str, Choice] = {}
-        for item in content["choices"].items(MOST_CHOICES, least=0):
+        for item in content["choices"].items(MOST_CHOICES):
             item.keys(required=("name", "values"))
             values = tuple(value.scalar() for value in item["values"].items(MOST_VALUES))
             if len(set(map(str, values))) != len(values):
