@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
+from hwnas.spaces._task import Task, usual_defaults
 from latency_tables import Op, OpGraph, Shape, content_hash
 
 IntArray = npt.NDArray[np.int64]
@@ -72,24 +72,6 @@ class Term:
     choices: tuple[int, ...]
 
 
-class Task(Protocol):
-    """What a space is told of a task."""
-
-    @property
-    def input_shape(self) -> Shape:
-        """Shape of one example without the batch axis, such as ``(channels, height, width)``."""
-
-    @property
-    def outputs(self) -> int:
-        """Numbers that a network puts out for one example, such as classes."""
-
-
-def usual_defaults(maker: Callable[..., object], task: Task) -> dict[str, object]:
-    """``classes`` and ``image_channels`` of a task, where a maker of spaces takes them."""
-    offered = {"classes": task.outputs, "image_channels": task.input_shape[0]}
-    return {name: value for name, value in offered.items() if name in inspect.signature(maker).parameters}
-
-
 class Space(ABC):
     """A search space. Codes are the indices of the chosen values, one column a choice.
 
@@ -113,7 +95,7 @@ class Space(ABC):
 
     @abstractmethod
     def graph(self, arch: Architecture) -> OpGraph:
-        """The whole network: fused, without dead code.
+        """Build the whole network: fused, without dead code.
 
         Raises:
             SpaceError: the architecture is not of this space, or no network (a disconnected cell).
@@ -134,7 +116,7 @@ class Space(ABC):
         return (Term("network", tuple(range(len(self.choices)))),)
 
     def term_graph(self, term: Term, arch: Architecture) -> OpGraph | None:
-        """The part `term` of the network of `arch`; None where that part is empty.
+        """Build the part `term` of the network of `arch`; None where that part is empty.
 
         Only the choices that the term names may matter. Without terms of its own, the whole network.
         """
@@ -144,7 +126,7 @@ class Space(ABC):
 
     @classmethod
     def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
-        """Settings that follow from a task; by default ``classes`` and ``image_channels``, where the space has them.
+        """Return settings that follow from a task; by default ``classes`` and ``image_channels``, where there are such.
 
         Args:
             task: what the networks are for.
@@ -153,11 +135,11 @@ class Space(ABC):
         return usual_defaults(cls, task)
 
     def input_shape(self, arch: Architecture) -> Shape:
-        """``(channels, height, width)`` of the images that the network of `arch` reads."""
+        """Return ``(channels, height, width)`` of the images that the network of `arch` reads."""
         return self.graph(arch).input_shape
 
     def op_counts(self, arch: Architecture) -> Counter[Op]:
-        """How often each op occurs in the network of `arch`.
+        """Return how often each op occurs in the network of `arch`.
 
         Raises:
             SpaceError: as `graph`.
@@ -165,11 +147,11 @@ class Space(ABC):
         return self.graph(arch).op_counts
 
     def ops(self) -> list[Op]:
-        """Every distinct op of every network of the space: what a profile measures; by default those of all terms."""
+        """Return every distinct op of every network: what a profile measures. By default those of all terms."""
         return list(self._ops_of_terms)
 
     def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
-        """Codes ``(n, d)`` to the codes of each row's representative: isomorphic networks share one.
+        """Map codes ``(n, d)`` to those of each row's representative: isomorphic networks share one.
 
         By default every row stands for itself.
         """
@@ -207,7 +189,7 @@ class Space(ABC):
 
     @property
     def fingerprint(self) -> str:
-        """Other for spaces that have name and settings in common, but other choices or ops."""
+        """A hash that tells spaces of the same name and settings apart by their choices and ops."""
         choices = [[choice.name, list(choice.values)] for choice in self.choices]
         return content_hash([choices, sorted(op.key for op in self.ops())])
 
@@ -239,33 +221,33 @@ class Space(ABC):
         return tuple(len(choice.values) for choice in self.choices)
 
     def valid_codes(self, codes: npt.ArrayLike) -> BoolArray:
-        """Which rows of codes ``(n, d)`` stand for networks at all; every row, where a space says nothing else."""
+        """Return which rows of codes ``(n, d)`` stand for networks; by default every row."""
         return np.ones(len(np.asarray(codes)), dtype=np.bool_)
 
     def features(self, codes: npt.ArrayLike) -> FloatArray:
-        """Numbers ``(n, f)`` that describe canonical networks to an accuracy model; one-hot codes by default."""
+        """Return numbers ``(n, f)`` that describe canonical networks to an accuracy model; one-hot codes by default."""
         return self.one_hot(self.canonical_codes(codes))
 
     def encode(self, arch: Architecture) -> IntArray:
-        """Codes ``(d,)`` of an architecture.
+        """Return codes ``(d,)`` of an architecture.
 
         Raises:
             SpaceError: a value is none of its choice's.
         """
         if len(arch.values) != len(self.choices):
             raise SpaceError(
-                f"space {self.name}: an architecture has {len(self.choices)} values, not {len(arch.values)}"
+                f"space {self.name}: an architecture must have {len(self.choices)} values, got {len(arch.values)}"
             )
         codes = []
         for choice, value in zip(self.choices, arch.values, strict=True):
             if value not in choice.values:
                 known = ", ".join(map(str, choice.values))
-                raise SpaceError(f"space {self.name}: {choice.name} cannot be {value}; choose from {known}")
+                raise SpaceError(f"space {self.name}: {choice.name} must be one of {known}, got {value}")
             codes.append(choice.values.index(value))
         return np.array(codes, dtype=np.int64)
 
     def decode(self, codes: Sequence[int] | IntArray) -> Architecture:
-        """The architecture with these codes ``(d,)``.
+        """Return the architecture with these codes ``(d,)``.
 
         Raises:
             SpaceError: a code is out of range.
@@ -277,11 +259,11 @@ class Space(ABC):
         return Architecture(tuple(choice.values[c] for choice, c in zip(self.choices, row, strict=True)))
 
     def canonical(self, arch: Architecture) -> Architecture:
-        """The representative of all architectures with the same network."""
+        """Return the representative of all architectures with the same network."""
         return self.decode(self.canonical_codes(self.encode(arch)[None])[0])
 
     def one_hot(self, codes: npt.ArrayLike) -> FloatArray:
-        """Codes ``(n, d)`` as 0/1 indicators ``(n, sum of cardinalities)``."""
+        """Return codes ``(n, d)`` as 0/1 indicators ``(n, sum of cardinalities)``."""
         rows = np.asarray(codes, dtype=np.int64)
         offsets = np.concatenate([[0], np.cumsum(self.cardinalities)[:-1]])
         hot = np.zeros((len(rows), sum(self.cardinalities)))
@@ -298,7 +280,7 @@ class Space(ABC):
         return found
 
     def neighbours(self, arch: Architecture) -> Iterator[Architecture]:
-        """Every other canonical network one choice away, each once."""
+        """Yield every other canonical network one choice away, each once."""
         codes = self.encode(arch)
         rows = []
         for column, count in enumerate(self.cardinalities):
@@ -329,6 +311,6 @@ def require_positive(space: str, values: Mapping[str, int]) -> None:
 
 
 def _short(value: object) -> str:
-    """A value for people, cut short."""
+    """Return a value for people, cut short."""
     text = f"{float(min(value, 10**300)):.3g}" if type(value) is int and value > 10**15 else repr(value)
     return text if len(text) <= 40 else f"{text[:40]}..."

@@ -35,7 +35,7 @@ class Block:
 
 
 def blocks_of(graph: ChoiceGraph, tables: ShapeTables) -> tuple[Block, ...]:
-    """The blocks of a choice graph from input to output.
+    """Return the blocks of a choice graph from input to output.
 
     A cut is made where one tensor alone passes, and where no runtime merges an op before it with one behind it.
     Neighbours that depend on the same choices, and parts that depend on none, are one block.
@@ -65,7 +65,7 @@ def blocks_of(graph: ChoiceGraph, tables: ShapeTables) -> tuple[Block, ...]:
 
 
 def ops_of(block: Block, graph: ChoiceGraph, tables: ShapeTables) -> Iterator[Op]:
-    """Every op of every form of a block, as a runtime executes it (with repeats).
+    """Yield every op of every form of a block, as a runtime executes it (with repeats).
 
     A block in which nothing can be merged is listed node by node. One in which ops can be merged is listed form by
     form, if these are few; beyond that come each node's ops and what they can be merged to, a few more than there are.

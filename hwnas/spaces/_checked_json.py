@@ -25,14 +25,14 @@ class Checked:
         self.where = where
 
     def error(self, message: str) -> SpaceError:
-        """An error that names the place."""
+        """Make an error that names the place."""
         return SpaceError(f"{self.where}: {message}")
 
     def __getitem__(self, key: str) -> Checked:
         return Checked(self.value[key], f"{self.where}.{key}")
 
     def get(self, key: str, default: Any) -> Checked:
-        """The value of a key, or a default."""
+        """Return the value of a key, or a default."""
         return Checked(self.value.get(key, default), f"{self.where}.{key}")
 
     def keys(self, *, required: Sequence[str], optional: Sequence[str] = ()) -> None:
@@ -48,13 +48,13 @@ class Checked:
                 raise self.error(f"the key {key!r} is missing; add it")
 
     def mapping(self, most: int) -> list[str]:
-        """The keys of an object."""
+        """Require an object; return its keys."""
         if not isinstance(self.value, dict) or not 1 <= len(self.value) <= most:
             raise self.error(f"must be an object with 1 to {most} entries, got {shown(self.value)}")
         return list(self.value)
 
     def items(self, most: int, least: int = 1) -> Iterator[Checked]:
-        """The items of a list."""
+        """Require a list; yield its items."""
         if not isinstance(self.value, list) or not least <= len(self.value) <= most:
             count = f" of {len(self.value):,}" if isinstance(self.value, list) else ""
             raise self.error(f"must be a list of {least} to {most:,} entries, got {shown(self.value)}{count}")
@@ -62,31 +62,31 @@ class Checked:
             yield Checked(item, f"{self.where}[{number}]")
 
     def name(self) -> str:
-        """A name of letters, digits, ``_``, ``.`` and ``-``."""
+        """Require a name of letters, digits, ``_``, ``.`` and ``-``."""
         if not isinstance(self.value, str) or not _NAME.match(self.value):
             raise self.error(f"must be a name of up to 64 letters, digits, _ . -, got {shown(self.value)}")
         return self.value
 
     def text(self, most: int = 1000) -> str:
-        """A text."""
+        """Require a text."""
         if not isinstance(self.value, str) or len(self.value) > most:
             raise self.error(f"must be a text of at most {most} characters, got {shown(self.value)}")
         return self.value
 
     def whole(self, least: int, most: int) -> int:
-        """A whole number within bounds."""
+        """Require a whole number within bounds."""
         if type(self.value) is not int or not least <= self.value <= most:
             raise self.error(f"must be a whole number of {least:,}-{most:,}, got {shown(self.value)}")
         return self.value
 
     def one_of(self, known: Sequence[str]) -> str:
-        """One of some words."""
+        """Require one of some words."""
         if self.value not in known:
             raise self.error(f"must be one of {', '.join(known)}, got {shown(self.value)}")
         return str(self.value)
 
     def scalar(self) -> int | float | str:
-        """A finite number or a word."""
+        """Require a finite number or a word."""
         value = self.value
         if type(value) in (int, float) and abs(value) <= 1e9 and math.isfinite(value):
             return value  # type: ignore[no-any-return]
@@ -110,7 +110,7 @@ class Checked:
 
 
 def shown(value: object) -> str:
-    """A value for people, cut short."""
+    """Return a value for people, cut short."""
     if isinstance(value, (dict, list)):
         return f"{'an object' if isinstance(value, dict) else 'a list'}"
     if type(value) is int and abs(value) > 10**15:

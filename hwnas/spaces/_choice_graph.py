@@ -217,7 +217,7 @@ class ChoiceGraph:
         return self
 
     def column(self, choice: Choice) -> int:
-        """The column of a choice in the codes.
+        """Return the column of a choice in the codes.
 
         Raises:
             SpaceError: it is not of this graph.
@@ -234,11 +234,11 @@ class ChoiceGraph:
         return tuple(sorted({self.column(choice) for extent in extents for choice in extent.choices}))
 
     def input_shape(self, codes: Mapping[int, int]) -> Shape:
-        """Shape of the input tensor for the codes of `input_columns`, by column."""
+        """Return the shape of the input tensor for the codes of `input_columns`, by column."""
         return tuple(n if isinstance(n, int) else int(self._value(_extent(n), codes)) for n in self._input_shape)
 
     def op(self, make: Make, shapes: tuple[Shape, ...], codes: Mapping[int, int]) -> Op:
-        """The op of an alternative for input shapes and the codes of its columns, by column.
+        """Make the op of an alternative for input shapes and the codes of its columns, by column.
 
         Raises:
             SpaceError: the op reads other shapes than its inputs have.
@@ -296,7 +296,7 @@ class ChoiceGraph:
 
 
 def _same(a: Form | None, b: Form | None) -> bool:
-    """Whether two values of a choice stand for the same thing."""
+    """Return whether two values of a choice stand for the same thing."""
     if a is None or b is None:
         return a is b
     return a.make is b.make and a.inputs == b.inputs

@@ -66,7 +66,7 @@ class ChoiceGraphSpace(Space):
         return len(np.unique(self.canonical_codes(rows[self.valid_codes(rows)]), axis=0))
 
     def graph(self, arch: Architecture) -> OpGraph:
-        """The network of an architecture.
+        """Build the network of an architecture.
 
         Raises:
             SpaceError: the architecture is not of this space, or no path leads from its input to its output.
@@ -76,7 +76,7 @@ class ChoiceGraphSpace(Space):
             codes = self.canonical_codes(codes[None])[0]
         graph = self._lowering.network(codes.tolist())
         if graph is None:
-            raise SpaceError(f"space {self.name}: {self.format(arch)} is disconnected; it is no network")
+            raise SpaceError(f"space {self.name}: {self.format(arch)} has no path from its input to its output")
         return graph
 
     @cached_property
@@ -96,7 +96,7 @@ class ChoiceGraphSpace(Space):
         return tuple(Term(block.name, block.columns) for block in self._blocks.values())
 
     def term_graph(self, term: Term, arch: Architecture) -> OpGraph | None:
-        """The ops of one block; None where it is empty."""
+        """Build one block of a network; None where it is empty."""
         block = self._blocks[term.name]
         codes = self.encode(arch).tolist()
         shape = self._tables.shapes[block.start].at(codes)
@@ -105,23 +105,23 @@ class ChoiceGraphSpace(Space):
         return self._lowering.part(block.nodes, codes, block.start, shape, block.end)
 
     def input_shape(self, arch: Architecture) -> Shape:
-        """Shape of the input tensor, without the batch axis."""
+        """Return the shape of the input tensor, without the batch axis."""
         return self.choice_graph.input_shape(dict(enumerate(self.encode(arch).tolist())))
 
     def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
-        """Codes with every choice that does not matter for its network at the first value."""
+        """Set every choice that does not matter for its network to the first value."""
         return self._relevance.canonical(np.asarray(codes, dtype=np.int64).reshape(-1, len(self.choices)))
 
     def valid_codes(self, codes: npt.ArrayLike) -> BoolArray:
-        """Which rows have a path from the input to the output."""
+        """Return which rows have a path from the input to the output."""
         return self._relevance.valid(np.asarray(codes, dtype=np.int64).reshape(-1, len(self.choices)))
 
     def ops(self) -> list[Op]:
-        """Every op of every network, from each node's own choices."""
+        """Return every op of every network, from each node's own choices."""
         return list(self._ops)
 
     def weighted_ops(self) -> Iterator[tuple[str, Op]]:
-        """Name and op of every node that has weights, for all values of the choices that it depends on.
+        """Yield the name and op of every node that has weights, for all values of the choices that it depends on.
 
         Networks share the weights of a name; the largest extents over these ops are those that a supernet needs.
         """
@@ -132,7 +132,7 @@ class ChoiceGraphSpace(Space):
                         yield table.form.name, op
 
     def mixture(self, arch: Architecture) -> Iterator[MixtureNode]:
-        """The nodes in topological order, each with everything that it can be, for methods that weigh alternatives.
+        """Yield the nodes in topological order, each with everything that it can be, for methods that weigh alternatives.
 
         Args:
             arch: says the choices that change the shape of a tensor between nodes, which cannot be mixed.

@@ -32,7 +32,7 @@ MOST_ELEMENTS = 2**28
 
 
 def read_declaration(path: Path) -> dict[str, Any]:
-    """Content of a file that declares a space; `DeclaredSpace` checks it.
+    """Read a file that declares a space; `DeclaredSpace` checks it.
 
     Raises:
         SpaceError: it cannot be read, or is no JSON object.
@@ -49,7 +49,7 @@ def read_declaration(path: Path) -> dict[str, Any]:
 
 
 def checked_settings(content: Checked, given: Mapping[str, object]) -> dict[str, Value]:
-    """The settings of a declaration, with what is given in place of its defaults.
+    """Return the settings of a declaration, with what is given in place of its defaults.
 
     Raises:
         SpaceError: a setting is unknown, or is not like its default.
@@ -69,7 +69,7 @@ def checked_settings(content: Checked, given: Mapping[str, object]) -> dict[str,
 
 
 def declared_graph(content: Checked, settings: Mapping[str, Value]) -> ChoiceGraph:
-    """The choice graph of a declaration.
+    """Build the choice graph of a declaration.
 
     Raises:
         SpaceError: naming the place in the declaration, what is wrong there and what would be right.
@@ -89,7 +89,7 @@ def require_format(content: Checked) -> None:
 
 @cache
 def makers() -> dict[str, Callable[..., Op]]:
-    """Functions that make ops, by name."""
+    """Return the functions that make ops, by name."""
     return {
         name: function
         for name, function in vars(ops).items()
@@ -249,7 +249,7 @@ class _DeclaredOp:
 
 
 def first_difference(before: object, now: object, where: str = "") -> str:
-    """The place at which two declarations differ; empty where they do not."""
+    """Return the place at which two declarations differ; empty where they do not."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*before, *now]):
             place = f"{where}.{key}" if where else str(key)

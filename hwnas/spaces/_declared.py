@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from hwnas._errors import SpaceError
-from hwnas.spaces._base import MOST_NETWORKS, Task
+from hwnas.spaces._base import MOST_NETWORKS
 from hwnas.spaces._checked_json import Checked
 from hwnas.spaces._choice_graph import ChoiceGraph
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._declaration import checked_settings, declared_graph, require_format
+from hwnas.spaces._task import Task
 
 
 class DeclaredSpace(ChoiceGraphSpace):
@@ -45,7 +46,7 @@ class DeclaredSpace(ChoiceGraphSpace):
 
     @classmethod
     def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
-        """Values of the declared settings ``classes``, ``image_channels`` and ``image_size``, where they are declared.
+        """Return values for the settings ``classes``, ``image_channels`` and ``image_size``, where they are declared.
 
         Args:
             task: what the network is for.
@@ -59,7 +60,7 @@ class DeclaredSpace(ChoiceGraphSpace):
         return {name: value for name, value in offered.items() if name in declared}
 
     def state(self) -> ChoiceGraph:
-        """The declared graph."""
+        """State the declared graph."""
         return declared_graph(self._content, self._values)
 
     def _require_networks(self) -> None:

@@ -54,7 +54,7 @@ class Expression:
     steps: tuple[tuple[str, Any], ...] = ()
 
     def choices(self) -> Iterator[str]:
-        """Names of the choices that the value follows."""
+        """Yield the names of the choices that the value follows."""
         if self.source == "choice":
             yield str(self.name)
         for _, argument in self.steps:
@@ -63,7 +63,7 @@ class Expression:
                     yield from part.choices()
 
     def value(self, around: Surroundings) -> Value:
-        """The value; a whole number where it is one.
+        """Compute the value; a whole number where it is one.
 
         Raises:
             SpaceError: a step does not fit the value, or the number is out of range.

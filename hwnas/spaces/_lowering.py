@@ -13,12 +13,12 @@ from profilers import ops, parts_of, primitive_of
 
 @lru_cache(maxsize=65536)
 def weightless(op: Op) -> bool:
-    """Whether an op has no weights: two such ops of the same tensors compute the same."""
+    """Return whether an op has no weights: two such ops of the same tensors compute the same."""
     return not any(primitive_of(part).parameters(part) for part in parts_of(op))
 
 
 def normalised(graph: OpGraph) -> OpGraph:
-    """The graph as a runtime executes it; a lowered graph has no dead code."""
+    """Fuse what a runtime fuses; a lowered graph has no dead code."""
     return graph.fused()
 
 
@@ -45,14 +45,14 @@ class Lowering:
         self._ops: dict[tuple[str, tuple[Shape, ...], tuple[int, ...]], Op] = {}
 
     def network(self, codes: Sequence[int]) -> OpGraph | None:
-        """The network with these codes ``(d,)``; None where no path leads from the input to the output."""
+        """Build the network with these codes ``(d,)``; None where no path leads from the input to the output."""
         shape = self.graph.input_shape(dict(enumerate(codes)))
         return self.part(tuple(self.graph), codes, INPUT, shape, self.graph.output)
 
     def part(
         self, nodes: Sequence[ChoiceNode], codes: Sequence[int], start: str, shape: Shape, end: str
     ) -> OpGraph | None:
-        """What some nodes compute between two tensors; None where nothing is computed.
+        """Build what some nodes compute between two tensors; None where nothing is computed.
 
         Args:
             nodes: in the order of their statement.
@@ -68,7 +68,7 @@ class Lowering:
         return None if output is None or output == INPUT else network.build(output)
 
     def op(self, form: Form, shapes: tuple[Shape, ...], codes: Sequence[int]) -> Op:
-        """The op of a form for input shapes and the codes of an architecture ``(d,)``."""
+        """Return the op of a form for input shapes and the codes of an architecture ``(d,)``."""
         own = tuple(codes[column] for column in form.columns)
         op = self._ops.get((form.name, shapes, own))
         if op is None:
@@ -147,7 +147,7 @@ class _Network:
         return name
 
     def build(self, output: str) -> OpGraph:
-        """The op graph that computes a tensor."""
+        """Build the op graph that computes a tensor."""
         output = self._use(output)
         readers = self._readers(output)
         merged = self._flatten(readers)
@@ -159,7 +159,7 @@ class _Network:
         return normalised(builder.build(names[output]))
 
     def _readers(self, output: str) -> dict[str, list[str]]:
-        """For each tensor that the output needs, who reads it (once for each time)."""
+        """Find for each tensor that the output needs who reads it (once for each time)."""
         readers: dict[str, list[str]] = {output: [""]}
         stack = [output]
         while stack:
@@ -186,7 +186,7 @@ class _Network:
         return tuple([part.tensor for part in parts])
 
     def _use(self, tensor: str) -> str:
-        """The name under which a needed tensor is computed; its place is that of the first needed twin."""
+        """Return the name under which a needed tensor is computed; its place is that of the first needed twin."""
         name, place = self.twins.get(tensor, tensor), self.lowering.places[tensor]
         self.places[name] = min(place, self.places.get(name, place))
         return name

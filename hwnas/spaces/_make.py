@@ -7,22 +7,23 @@ from pathlib import Path
 
 from hwnas._errors import SpaceError
 from hwnas._plugins import load_plugin, make_plugin, plugin_names, refuse_shadow, takes
-from hwnas.spaces._base import Space, Task, usual_defaults
+from hwnas.spaces._base import Space
 from hwnas.spaces._declaration import read_declaration
 from hwnas.spaces._declared import DeclaredSpace
 from hwnas.spaces._mobilenetv3 import MobileNetV3
 from hwnas.spaces._nasbench201 import NASBench201
+from hwnas.spaces._task import Task, usual_defaults
 
 _SPACES: dict[str, type[Space]] = {space.name: space for space in (DeclaredSpace, MobileNetV3, NASBench201)}
 
 
 def space_names() -> list[str]:
-    """Names of our own spaces, sorted."""
+    """Return the names of our own spaces, sorted."""
     return sorted(_SPACES)
 
 
 def space_parameters(name: str) -> tuple[str, ...]:
-    """Settings that `make_space` takes with a name.
+    """Return the settings that `make_space` takes with a name.
 
     Raises:
         SpaceError: the name is unknown.
@@ -59,7 +60,7 @@ def make_space(name: str, /, **settings: object) -> Space:
 
 
 def space_defaults(name: str, task: Task, chosen: Mapping[str, object]) -> dict[str, object]:
-    """Settings that a space takes from a task, where they are not chosen.
+    """Return the settings that a space takes from a task, where they are not chosen.
 
     Args:
         name: of the space.
@@ -76,7 +77,7 @@ def space_defaults(name: str, task: Task, chosen: Mapping[str, object]) -> dict[
 
 
 def is_file(name: str) -> bool:
-    """Whether the name of a space is that of a file that declares one."""
+    """Return whether the name of a space is that of a file that declares one."""
     return name.endswith(".json")
 
 
@@ -94,12 +95,13 @@ def _maker(name: str) -> Callable[..., Space]:
         return _SPACES[name]
     maker = load_plugin("space", name)
     if maker is None:
-        known = ", ".join([*space_names(), *plugin_names("space", _SPACES)])
-        raise SpaceError(f"unknown space {name!r}; known spaces: {known}")
+        named = [known for known in space_names() if known != DeclaredSpace.name]
+        known = ", ".join([*named, *plugin_names("space", _SPACES)])
+        raise SpaceError(f"unknown space {name!r}; known spaces: {known}, or FILE.json")
     return maker
 
 
 def space_identity(space: Space) -> dict[str, object]:
-    """Name and settings; for a space that is not ours also a fingerprint, since nobody vouches for its name."""
+    """Return the name and settings; for a space that is not ours also a fingerprint, since nobody vouches for its name."""
     own = _SPACES.get(space.name) is type(space)
     return {"name": space.name, **space.settings, **({} if own else {"fingerprint": space.fingerprint})}

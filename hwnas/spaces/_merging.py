@@ -32,7 +32,7 @@ class Merging:
         self._known: dict[tuple[_Look, _Look], bool] = {}
 
     def stated(self, name: str) -> list[Op]:
-        """The ops that a node can be before anything is merged, each once."""
+        """Return the ops that a node can be before anything is merged, each once."""
         node = self.graph.nodes[name]
         if node.parts is None:
             return list(dict.fromkeys(op for table in self.tables.ops[name] if table for op in table.ops.values()))
@@ -40,7 +40,7 @@ class Merging:
         return [ops.add(shape) for shape in sorted(shapes)] if len(node.parts) > 1 else []
 
     def can_merge(self, tensor: str) -> bool:
-        """Whether an op that makes a tensor can be merged with one that reads it."""
+        """Return whether an op that makes a tensor can be merged with one that reads it."""
         second = self._by_look(self._consumers(tensor))
         return any(
             self._may_merge(one, other) is not None
@@ -49,7 +49,7 @@ class Merging:
         )
 
     def merged(self, name: str) -> list[Op]:
-        """What the ops of a node can become by merging with ops that read them, one after the other."""
+        """Return what the ops of a node can become by merging with ops that read them, one after the other."""
         found: dict[Op, None] = {}
         left, readers = self.stated(name), self._consumers(name)
         while left:
@@ -63,7 +63,7 @@ class Merging:
         return list(found)
 
     def _producers(self, tensor: str) -> dict[Op, None]:
-        """The ops that a tensor can be the result of."""
+        """Return the ops that a tensor can be the result of."""
         found: dict[Op, None] = {}
         left, seen = [tensor], set[str]()
         while left:
@@ -78,7 +78,7 @@ class Merging:
         return found
 
     def _consumers(self, tensor: str) -> dict[Op, None]:
-        """The ops that can read a tensor, under any of the names that it is passed on by."""
+        """Return the ops that can read a tensor, under any of the names that it is passed on by."""
         found: dict[Op, None] = {}
         left, seen = [tensor], set[str]()
         while left:
@@ -98,14 +98,14 @@ class Merging:
         return found
 
     def _by_look(self, given: Iterable[Op]) -> dict[_Look, list[Op]]:
-        """Ops that a fusion rule treats alike."""
+        """Group ops that a fusion rule treats alike."""
         groups: dict[_Look, list[Op]] = {}
         for op in given:
             groups.setdefault(_look(op), []).append(op)
         return groups
 
     def _may_merge(self, first: list[Op], second: list[Op]) -> Op | None:
-        """What some op of one look becomes by merging with some op of another; None where these stay apart."""
+        """Return what some op of one look becomes by merging with some op of another; None where these stay apart."""
         looks = _look(first[0]), _look(second[0])
         if self._known.get(looks) is False:
             return None
@@ -119,7 +119,7 @@ class Merging:
 
 
 def merge(first: Op, second: Op) -> Op | None:
-    """The one op that two become where `second` alone reads the result of `first`; None where they stay two."""
+    """Return the one op that two become where `second` alone reads the result of `first`; None where they stay two."""
     if first.output not in second.inputs:
         return None
     place = second.inputs.index(first.output)
@@ -138,6 +138,6 @@ def merge(first: Op, second: Op) -> Op | None:
 
 
 def _look(op: Op) -> _Look:
-    """What a fusion rule may look at: not the extents."""
+    """Return what a fusion rule may look at: not the extents."""
     small = (pair for pair in op.attributes if isinstance(pair[1], str) or pair[1] in _SMALL)
     return (op.kind, len(op.inputs), *small)

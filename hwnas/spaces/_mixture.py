@@ -46,7 +46,7 @@ class MixtureNode:
 
 
 def mixture_of(graph: ChoiceGraph, tables: ShapeTables, codes: Sequence[int]) -> Iterator[MixtureNode]:
-    """The nodes of a choice graph in topological order, each with its options.
+    """Yield the nodes of a choice graph in topological order, each with its options.
 
     Choices that change the shape of a tensor that passes between nodes (width, resolution) cannot be mixed: they stay
     as `codes` says. All others are open.
@@ -67,7 +67,7 @@ def mixture_of(graph: ChoiceGraph, tables: ShapeTables, codes: Sequence[int]) ->
 
 
 def frozen_columns(tables: ShapeTables) -> set[int]:
-    """Columns of the choices that change the shape of some tensor."""
+    """Return the columns of the choices that change the shape of some tensor."""
     return {column for table in tables.shapes.values() for column in table.columns}
 
 

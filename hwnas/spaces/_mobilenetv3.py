@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
-from hwnas.spaces._base import Architecture, FloatArray, IntArray, Task, Value, require_positive
+from hwnas.spaces._base import Architecture, FloatArray, IntArray, Value, require_positive
 from hwnas.spaces._choice_graph import ChoiceGraph, Extent, follow
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._presets import PRESETS, Stage
 from hwnas.spaces._rounding import divisible
+from hwnas.spaces._task import Task
 from latency_tables import Op, Shape
 from profilers import ops
 
@@ -78,7 +79,7 @@ class MobileNetV3(ChoiceGraphSpace):
 
     @classmethod
     def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
-        """Classes and channels of a task; for the preset ``tiny`` also two image sizes.
+        """Return the classes and channels of a task; for the preset ``tiny`` also two image sizes.
 
         Small images are also offered at twice their size, larger ones at three quarters of it.
         """
@@ -90,7 +91,7 @@ class MobileNetV3(ChoiceGraphSpace):
         return defaults
 
     def state(self) -> ChoiceGraph:
-        """Stem, stages of blocks of which the last may be skipped, head."""
+        """State the stem, stages of blocks of which the last may be skipped, and the head."""
         graph = ChoiceGraph()
         width = graph.choice("width", self._widths)
         resolution = graph.choice("resolution", self._resolutions)
@@ -129,7 +130,7 @@ class MobileNetV3(ChoiceGraphSpace):
         return len(self._widths) * len(self._resolutions) * int(stage ** len(self.preset.stages))
 
     def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
-        """Codes with the choices of absent blocks set to the first value; faster than what follows from the graph."""
+        """Set the choices of absent blocks to the first value; faster than what follows from the graph."""
         rows = np.array(codes, dtype=np.int64).reshape(-1, len(self.choices))
         depths = np.array(self.preset.depths)
         for s in range(len(self.preset.stages)):
@@ -141,7 +142,7 @@ class MobileNetV3(ChoiceGraphSpace):
         return rows
 
     def features(self, codes: npt.ArrayLike) -> FloatArray:
-        """One-hot width, resolution and depths; each block's kernel and expansion within their range, 0 where absent.
+        """Return one-hot width and resolution, then depths and each block's kernel and expansion (0 where absent).
 
         Returns:
             ``(n, f)``; the last columns hold each stage's summed expansions and kernels.
@@ -162,12 +163,12 @@ class MobileNetV3(ChoiceGraphSpace):
         return np.stack(columns, axis=1)
 
     def input_shape(self, arch: Architecture) -> Shape:
-        """``(image_channels, resolution, resolution)``."""
+        """Return ``(image_channels, resolution, resolution)``."""
         size = int(arch.values[1])
         return (self._image_channels, size, size)
 
     def format(self, arch: Architecture) -> str:
-        """``w0.5_r16_k3e2_k5e4+k3e2_...``: width, resolution, then for each stage its blocks."""
+        """Return ``w0.5_r16_k3e2_k5e4+k3e2_...``: width, resolution, then for each stage its blocks."""
         values = self.canonical(arch).values
         parts = [f"w{values[0]}", f"r{values[1]}"]
         for s in range(len(self.preset.stages)):
@@ -196,7 +197,7 @@ class MobileNetV3(ChoiceGraphSpace):
         return self.decode(self.encode(arch))
 
     def _columns(self, stage: int, block: int) -> tuple[int, int, int]:
-        """Columns of a stage's depth and of a block's kernel and expansion."""
+        """Return the columns of a stage's depth and of a block's kernel and expansion."""
         start = 2 + stage * (1 + 2 * max(self.preset.depths))
         return start, start + 1 + 2 * block, start + 2 + 2 * block
 

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
-from hwnas.spaces._base import Architecture, BoolArray, Choice, FloatArray, IntArray, Task, require_positive
+from hwnas.spaces._base import Architecture, BoolArray, Choice, FloatArray, IntArray, require_positive
 from hwnas.spaces._cells import EDGES, OPERATIONS, OUTPUT_NODE, path_counts, representatives
 from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Make
 from hwnas.spaces._choice_space import ChoiceGraphSpace
+from hwnas.spaces._task import Task
 from latency_tables import Op
 from profilers import ops
 
@@ -75,15 +76,15 @@ class NASBench201(ChoiceGraphSpace):
         return int(self.valid_codes(_codes_of(firsts)).sum())
 
     def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
-        """Codes ``(n, 6)`` of the first member of each row's isomorphism class."""
+        """Return codes ``(n, 6)`` of the first member of each row's isomorphism class."""
         return _canonical_codes()[_indices(codes)]
 
     def valid_codes(self, codes: npt.ArrayLike) -> BoolArray:
-        """Which cells connect their input with their output."""
+        """Return which cells connect their input with their output."""
         return np.asarray(representatives()[_indices(codes)] != representatives()[0], dtype=np.bool_)
 
     def features(self, codes: npt.ArrayLike) -> FloatArray:
-        """Path features ``(n, f)``: how often each operation sequence occurs on the paths from input to output.
+        """Return path features ``(n, f)``: how often each operation sequence occurs on the paths from input to output.
 
         Followed by the counts of live operations and the depth; paths as in White et al. 2021 (BANANAS, arXiv
         1910.11858, section 3), on the reduced cell.
@@ -101,7 +102,7 @@ class NASBench201(ChoiceGraphSpace):
         return result
 
     def format(self, arch: Architecture) -> str:
-        """The benchmark's own string of the canonical cell: ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
+        """Return the benchmark's own string of the canonical cell: ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
         values = self.canonical(arch).values
         parts = [f"{value}~{source}" for value, (source, _) in zip(values, EDGES, strict=True)]
         return f"|{parts[0]}|+|{'|'.join(parts[1:3])}|+|{'|'.join(parts[3:])}|"
@@ -121,12 +122,12 @@ class NASBench201(ChoiceGraphSpace):
 
     @classmethod
     def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
-        """Classes, channels and size of a task's images, the size rounded down to a multiple of 4."""
+        """Return the classes, channels and size of a task's images, the size rounded down to a multiple of 4."""
         side = min(task.input_shape[1:])
         return {**super().defaults_from(task, chosen), "image_size": max(4, side // 4 * 4)}
 
     def state(self) -> ChoiceGraph:
-        """Stem, three stages of cells with residual reductions between them, classifier."""
+        """State the stem, three stages of cells with residual reductions between them, and the classifier."""
         graph = ChoiceGraph()
         size, width = self._settings["image_size"], self._settings["channels"]
         image = graph.read(self._settings["image_channels"], size, size)
@@ -150,11 +151,11 @@ class NASBench201(ChoiceGraphSpace):
         return Counter({op: count + more * (count - one[op]) for op, count in two.items()})
 
     def ops(self) -> list[Op]:
-        """All ops, with every fusion that occurs in some cell."""
+        """Return all ops, with every fusion that occurs in some cell."""
         return list(self._ops)
 
     def _of_cells(self, cells: int) -> NASBench201:
-        """The same space with fewer cells in each stage."""
+        """Make the same space with fewer cells in each stage."""
         return NASBench201(**{**self._settings, "cells": min(cells, self._settings["cells"])})
 
     @cached_property
@@ -174,7 +175,7 @@ class NASBench201(ChoiceGraphSpace):
 
 
 def _indices(codes: npt.ArrayLike) -> IntArray:
-    """Places ``(n,)`` of codes ``(n, 6)`` among all cells."""
+    """Return places ``(n,)`` of codes ``(n, 6)`` among all cells."""
     rows = np.asarray(codes, dtype=np.int64).reshape(-1, len(EDGES))
     found = np.zeros(len(rows), dtype=np.int64)
     for column, radix in enumerate(_RADIX.tolist()):
@@ -188,7 +189,7 @@ def _codes_of(indices: IntArray) -> IntArray:
 
 @cache
 def _canonical_codes() -> IntArray:
-    """For every cell the codes of the first member of its isomorphism class."""
+    """Return, for every cell, the codes of the first member of its isomorphism class."""
     return _codes_of(representatives())
 
 

@@ -30,14 +30,14 @@ class Relevance:
         self._may_be_absent = _may_be_absent(graph)
 
     def valid(self, codes: IntArray) -> BoolArray:
-        """Which rows ``(n, d)`` have a path from the input to the output."""
+        """Return which rows ``(n, d)`` have a path from the input to the output."""
         if self.graph.output not in self._may_be_absent:
             return np.ones(len(codes), dtype=np.bool_)
         present = self._present(np.ascontiguousarray(codes.T))[self.graph.output]
         return np.broadcast_to(np.asarray(present), (len(codes),)).copy()
 
     def canonical(self, codes: IntArray) -> IntArray:
-        """Rows ``(n, d)`` with every choice that does not matter at its first value.
+        """Set every choice of rows ``(n, d)`` that does not matter to its first value.
 
         A choice matters where its node is wanted (the output reads it by nodes that are there) and one of its
         alternatives would be something. Choices that decide what is there are reset one at a time, each against the
@@ -63,7 +63,7 @@ class Relevance:
         return np.ascontiguousarray(columns.T)
 
     def _present(self, columns: IntArray) -> dict[str, Mask]:
-        """For each tensor in which rows it is there."""
+        """Find for each tensor in which rows it is there."""
         present: dict[str, Mask] = {self.graph.input: True}
         for node in self.graph:
             if node.name not in self._may_be_absent:
@@ -79,14 +79,14 @@ class Relevance:
         return present
 
     def _chosen(self, node: ChoiceNode, number: int, columns: IntArray) -> Mask:
-        """In which rows the choice of a node selects one of its forms."""
+        """Return in which rows the choice of a node selects one of its forms."""
         if len(node.forms) == 1 or node.guard is None:
             return True
         selected: BoolArray = self._selected[node.name][number].take(columns[node.guard])
         return selected
 
     def _mattering(self, columns: IntArray) -> list[Mask]:
-        """For each choice in which rows it can change the network."""
+        """Find for each choice in which rows it can change the network."""
         present = self._present(columns)
         wanted: dict[str, Mask] = {self.graph.output: True}
         matters: list[Mask] = [column in self._input_columns for column in range(len(columns))]
@@ -116,7 +116,7 @@ class Relevance:
 
 
 def _changes_structure(node: ChoiceNode) -> bool:
-    """Whether the choice of a node decides what is there, and not only which op."""
+    """Return whether the choice of a node decides what is there, and not only which op."""
     return len({form.inputs if form is not None and form.make is not None else form for form in node.forms}) > 1
 
 
@@ -133,7 +133,7 @@ def _may_be_absent(graph: ChoiceGraph) -> set[str]:
 
 
 def _all(masks: Iterable[Mask]) -> Mask:
-    """Where all masks are true."""
+    """Combine masks: where all are true."""
     result: Mask = True
     for mask in masks:
         if mask is False or result is False:
@@ -143,7 +143,7 @@ def _all(masks: Iterable[Mask]) -> Mask:
 
 
 def _any(masks: Iterable[Mask]) -> Mask:
-    """Where some mask is true."""
+    """Combine masks: where some is true."""
     result: Mask = False
     for mask in masks:
         if mask is True or result is True:

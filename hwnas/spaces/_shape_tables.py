@@ -29,7 +29,7 @@ class ShapeTable:
     shapes: dict[Codes, Shape | None]
 
     def at(self, codes: Sequence[int]) -> Shape | None:
-        """The shape for the codes of an architecture ``(d,)``."""
+        """Return the shape for the codes of an architecture ``(d,)``."""
         return self.shapes[tuple(codes[column] for column in self.columns)]
 
 
@@ -71,7 +71,7 @@ class ShapeTables:
             self.shapes[node.name] = self._shapes(node)
 
     def codes(self, columns: Sequence[int], what: str) -> Iterator[tuple[list[int], Codes]]:
-        """All codes of some columns: as a row ``(d,)`` with zeros elsewhere, and by themselves.
+        """Yield all codes of some columns: as a row ``(d,)`` with zeros elsewhere, and by themselves.
 
         Raises:
             SpaceError: there are too many.
@@ -95,7 +95,7 @@ class ShapeTables:
             yield row, own
 
     def count(self, columns: Sequence[int]) -> int:
-        """Number of combinations of some choices."""
+        """Count the combinations of some choices."""
         return math.prod(self.cardinalities[column] for column in columns)
 
     def _input(self) -> ShapeTable:
@@ -148,7 +148,7 @@ class ShapeTables:
 
 
 def _reduced(columns: tuple[int, ...], table: dict[Codes, Shape | None]) -> ShapeTable:
-    """The table without columns that never change the shape; an absent tensor has any shape."""
+    """Return the table without columns that never change the shape; an absent tensor has any shape."""
     for column in columns:
         at = columns.index(column)
         smaller: dict[Codes, Shape | None] = {}

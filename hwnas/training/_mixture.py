@@ -65,7 +65,7 @@ def _term(
     lookup: Lookup,
     norm: RunningNorm,
 ) -> list[Tensor]:
-    """What an option adds to its node; nothing where it weighs nothing or has no input."""
+    """Return what an option adds to its node; nothing where it weighs nothing or has no input."""
     inputs = [tensor for name in option.inputs if (tensor := tensors[name]) is not None]
     if not option.inputs or len(inputs) < len(option.inputs):
         return []
@@ -77,7 +77,7 @@ def _term(
 
 
 def _weight(columns: Sequence[int], codes: Sequence[tuple[int, ...]], weights: Mapping[int, Tensor]) -> Tensor | None:
-    """The weight of an option ``()``; None for 1, where no choice is open."""
+    """Return the weight of an option ``()``; None for 1, where no choice is open."""
     if not columns:
         return None
     return torch.stack(
