@@ -132,7 +132,7 @@ class ChoiceGraphSpace(Space):
                         yield table.form.name, op
 
     def mixture(self, arch: Architecture) -> Iterator[MixtureNode]:
-        """Yield the nodes in topological order, each with everything that it can be, for methods that weigh alternatives.
+        """Yield the nodes in topological order, each with everything that it can be (for one-shot methods).
 
         Args:
             arch: says the choices that change the shape of a tensor between nodes, which cannot be mixed.

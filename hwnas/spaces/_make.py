@@ -102,6 +102,6 @@ def _maker(name: str) -> Callable[..., Space]:
 
 
 def space_identity(space: Space) -> dict[str, object]:
-    """Return the name and settings; for a space that is not ours also a fingerprint, since nobody vouches for its name."""
+    """Return the name and settings; for a space that is not ours also a fingerprint: anybody may use its name."""
     own = _SPACES.get(space.name) is type(space)
     return {"name": space.name, **space.settings, **({} if own else {"fingerprint": space.fingerprint})}

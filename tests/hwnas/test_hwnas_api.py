@@ -268,7 +268,7 @@ WRONG = [
     (Partial(), "space toy: it has terms of its own; override term_graph too"),
     (Double(), "space toy: the terms of width1="),
     (Mute(), "space toy: parse does not read back what format writes, 'width1="),
-    (Spaced(), "space toy: 'a b0="),
+    (Spaced(), "space toy: cannot write an architecture as 'a b0="),
     (Toy(widths=(4, 4)), "choice width1: values must be different and at least one, got (4, 4)"),
     (
         Vast(),
