@@ -84,19 +84,19 @@ def space_settings(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _image_settings(given: Mapping[str, Any]) -> tuple[str, ...]:
     """Options about images and classes that are settings of the space."""
-    space, declaration = given.get("space", SearchSettings.space), given.get("space_settings", {}).get("declaration")
+    space = given.get("space", SearchSettings.space)
+    declaration = _mapping("space_settings", given).get("declaration")
     if declaration is None and str(space).endswith(".json"):
         from hwnas.spaces import read_declaration
 
         declaration = read_declaration(Path(space))
-    if declaration is None:
-        return ("classes", "image_channels", *(["image_size"] if space == "nasbench201" else []))
-    declared = declaration.get("settings", {})
-    return ("classes", "image_channels", *(["image_size"] if "image_size" in declared else []))
+    declared = declaration.get("settings") if isinstance(declaration, Mapping) else None
+    sized = "image_size" in declared if isinstance(declared, Mapping) else space == "nasbench201"
+    return ("classes", "image_channels", *(["image_size"] if sized else []))
 
 
 def _declared(given: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
-    """The space of a file that declares one: its settings hold the declaration, so that nothing needs the file again.
+    """Replace a file that declares a space by the declaration, so that nothing needs the file again.
 
     Raises:
         HwnasError: the file cannot be read, and the run does not hold the declaration either.

@@ -55,7 +55,11 @@ def checked_settings(content: Checked, given: Mapping[str, object]) -> dict[str,
         SpaceError: a setting is unknown, or is not like its default.
     """
     declared = content.get("settings", {})
-    settings = {name: declared[name].scalar() for name in (declared.mapping(32) if declared.value else ())}
+    settings: dict[str, Value] = {}
+    for name in declared.mapping(32) if declared.value != {} else ():
+        if Checked(name, declared.where).name() == "declaration":
+            raise declared.error("a setting cannot be called 'declaration'; give it another name")
+        settings[name] = declared[name].scalar()
     for name, value in given.items():
         if name not in settings:
             known = ", ".join(settings) or "none"

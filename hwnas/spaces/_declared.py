@@ -53,7 +53,9 @@ class DeclaredSpace(ChoiceGraphSpace):
             chosen: settings that are chosen already, the declaration among them.
         """
         declaration = (chosen or {}).get("declaration")
-        declared = declaration.get("settings", {}) if isinstance(declaration, Mapping) else {}
+        declared = declaration.get("settings") if isinstance(declaration, Mapping) else None
+        if not isinstance(declared, Mapping):
+            return {}
         offered = {"classes": task.outputs, "image_channels": task.input_shape[0]}
         if len(task.input_shape) > 1:
             offered["image_size"] = min(task.input_shape[1:])

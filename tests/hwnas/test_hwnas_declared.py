@@ -172,6 +172,14 @@ def test_a_hostile_declaration_is_refused_at_once(number):
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize("settings", [5, [], None, "classes", {}, {"declaration": 1}, {"a b": 1}])
+def test_settings_that_are_none_are_refused_in_one_line(tmp_path, capsys, settings):
+    file = tmp_path / "space.json"
+    file.write_text(json.dumps(changed("settings", value=settings)))
+    assert search(file, tmp_path / "run") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_space_without_a_network_is_refused():
     content = changed("nodes", 5, "alternatives", value=dict.fromkeys(["conv", "separable", "pool", "skip"]))
     content["nodes"][6]["sum"] = ["last"]
