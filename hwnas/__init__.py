@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hwnas._tables._draw_folder import draw
     from hwnas.data import ImageData, load_data
     from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
-    from hwnas.spaces import Architecture, Choice, Space, Term, make_space
+    from hwnas.spaces import Architecture, Choice, ChoiceGraph, ChoiceGraphSpace, Make, Space, Term, follow, make_space
     from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, Op, OpGraph
     from profilers import (
         Composite,
@@ -42,6 +42,8 @@ _LAZY = {
     "INPUT": "latency_tables",
     "Architecture": "hwnas.spaces",
     "Choice": "hwnas.spaces",
+    "ChoiceGraph": "hwnas.spaces",
+    "ChoiceGraphSpace": "hwnas.spaces",
     "Composite": "profilers",
     "Evaluation": "hwnas.evaluators",
     "Evaluator": "hwnas.evaluators",
@@ -53,6 +55,7 @@ _LAZY = {
     "LatencyTable": "latency_tables",
     "LatencyTableError": "latency_tables",
     "LeafSampler": "search.lamoo",
+    "Make": "hwnas.spaces",
     "NoAccuracyError": "hwnas._errors",
     "Op": "latency_tables",
     "OpGraph": "latency_tables",
@@ -70,6 +73,7 @@ _LAZY = {
     "Workload": "profilers",
     "draw": "hwnas._tables._draw_folder",
     "executed_graph": "profilers",
+    "follow": "hwnas.spaces",
     "load_data": "hwnas.data",
     "make_evaluator": "hwnas.evaluators",
     "make_space": "hwnas.spaces",
@@ -84,6 +88,8 @@ __all__ = [
     "INPUT",
     "Architecture",
     "Choice",
+    "ChoiceGraph",
+    "ChoiceGraphSpace",
     "Composite",
     "Evaluation",
     "Evaluator",
@@ -95,6 +101,7 @@ __all__ = [
     "LatencyTable",
     "LatencyTableError",
     "LeafSampler",
+    "Make",
     "NoAccuracyError",
     "Op",
     "OpGraph",
@@ -113,6 +120,7 @@ __all__ = [
     "__version__",
     "draw",
     "executed_graph",
+    "follow",
     "load_data",
     "make_evaluator",
     "make_space",

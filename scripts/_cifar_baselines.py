@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hwnas.spaces._mobilenetv3 import divisible
+from hwnas.spaces._rounding import divisible
 from latency_tables import INPUT, GraphBuilder, OpGraph, Shape
 from profilers import executed_graph, ops
 

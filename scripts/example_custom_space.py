@@ -6,19 +6,19 @@ import sys
 import hwnas
 
 
-class Plain(hwnas.Space):
+class Plain(hwnas.ChoiceGraphSpace):
     """Two convolutions of elastic width and kernel, and a classifier."""
 
     name = "plain"
-    choices = tuple(hwnas.Choice(f"{n}{i}", v) for i in "12" for n, v in (("width", (4, 8, 12)), ("kernel", (1, 3, 5))))
 
-    def graph(self, arch):
-        """The network of an architecture."""
-        builder, x = hwnas.GraphBuilder((3, 16, 16)), hwnas.INPUT
-        for i, (width, kernel) in enumerate([arch.values[:2], arch.values[2:]]):
-            x = builder.add(f"conv{i}", hwnas.ops.conv(builder.shape(x), width, kernel, stride=2, act="relu"), x)
-        x = builder.add("classes", hwnas.ops.linear(builder.shape(x), 10), x)
-        return builder.build(x)
+    def state(self):
+        """State the network, with its choices."""
+        graph = hwnas.ChoiceGraph()
+        x = graph.read(3, 16, 16)
+        for i in "12":
+            width, kernel = graph.choice(f"width{i}", (4, 8, 12)), graph.choice(f"kernel{i}", (1, 3, 5))
+            x = graph.add(f"conv{i}", hwnas.ops.conv, x, channels=width, kernel=kernel, stride=2, act="relu")
+        return graph.finish(graph.add("classes", hwnas.ops.linear, x, features=10))
 
 
 class Guess(hwnas.Evaluator):

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 from hwnas._errors import HwnasError
+from hwnas._runs._record import SETTINGS, read_record
 from hwnas._runs._settings import OBJECTIVES, SearchSettings, parse_count, parse_latency, parse_recipe
 
 MOBILE = ("preset", "resolution", "width")
@@ -28,12 +30,13 @@ def search_option_names() -> set[str]:
     return {*(item.name for item in fields(SearchSettings)), *SPACE, *_BUDGETS, *EVALUATOR, *_FINAL}
 
 
-def search_settings(given: Mapping[str, Any]) -> SearchSettings:
+def search_settings(given: Mapping[str, Any], out: Path | None = None) -> SearchSettings:
     """The settings of a search.
 
     Args:
         given: options of the command line by name, with ``_`` for ``-``, and attributes of `SearchSettings`; None
             stands for the default. Texts are read as on the command line; numbers of latencies are milliseconds.
+        out: the run directory; it keeps the declaration of its space, should the file be gone.
 
     Raises:
         HwnasError: an unknown option, one of another space or evaluator, or a value that cannot be read.
@@ -42,7 +45,8 @@ def search_settings(given: Mapping[str, Any]) -> SearchSettings:
     if unknown := sorted(set(given) - known):
         raise HwnasError(f"search has no setting {unknown[0]!r}; it takes {', '.join(sorted(known))}")
     rest = {name: _plain(value) for name, value in given.items() if value is not None}
-    space, evaluator = rest.get("space", SearchSettings.space), rest.get("evaluator", SearchSettings.evaluator)
+    rest |= _declared(rest, out)
+    evaluator = rest.get("evaluator", SearchSettings.evaluator)
     looked_up = str(evaluator).startswith("table:")
     found: dict[str, Any] = {
         "space_settings": {**_mapping("space_settings", rest), **space_settings(rest)},
@@ -51,7 +55,7 @@ def search_settings(given: Mapping[str, Any]) -> SearchSettings:
         "final_recipe": _recipe("final_recipe", rest.get("final_recipe"), rest.get("final_epochs")),
         "minimize": names_of("minimize", rest.get("minimize", SearchSettings.minimize)),
     }
-    if space == "nasbench201" and looked_up:
+    if looked_up and "image_size" in _image_settings(rest):
         rest.pop("image_size", None)  # of the space alone: no images are loaded
     attributes = {item.name for item in fields(SearchSettings)} - found.keys()
     found |= {name: value for name, value in rest.items() if name in attributes}
@@ -75,8 +79,41 @@ def space_settings(given: Mapping[str, Any]) -> dict[str, Any]:
             mobile[name] = _numbers(f"--{name}", mobile[name], kind)
     if mobile and space != "mobilenetv3":
         raise HwnasError(f"--{next(iter(mobile))} is an option of mobilenetv3, not of {space}")
-    names = ["classes", "image_channels", *(["image_size"] if space == "nasbench201" else [])]
-    return {**mobile, **{name: given[name] for name in names if given.get(name) is not None}}
+    return {**mobile, **{name: given[name] for name in _image_settings(given) if given.get(name) is not None}}
+
+
+def _image_settings(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Options about images and classes that are settings of the space."""
+    space = given.get("space", SearchSettings.space)
+    declaration = _mapping("space_settings", given).get("declaration")
+    if declaration is None and str(space).endswith(".json"):
+        from hwnas.spaces import read_declaration
+
+        declaration = read_declaration(Path(space))
+    declared = declaration.get("settings") if isinstance(declaration, Mapping) else None
+    sized = "image_size" in declared if isinstance(declared, Mapping) else space == "nasbench201"
+    return ("classes", "image_channels", *(["image_size"] if sized else []))
+
+
+def _declared(given: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
+    """Replace a file that declares a space by the declaration, so that nothing needs the file again.
+
+    Raises:
+        HwnasError: the file cannot be read, and the run does not hold the declaration either.
+    """
+    name = given.get("space")
+    if not isinstance(name, str) or not name.endswith(".json"):
+        return {}
+    from hwnas.spaces import DeclaredSpace, read_declaration
+
+    kept: Any = None
+    if out is not None and not Path(name).exists() and (out / SETTINGS).exists():
+        kept = read_record(out)["settings"].get("space_settings", {}).get("declaration")
+    declaration = read_declaration(Path(name)) if kept is None else kept
+    return {
+        "space": DeclaredSpace.name,
+        "space_settings": {**_mapping("space_settings", given), "declaration": declaration},
+    }
 
 
 def profiled_space(given: Mapping[str, Any]) -> dict[str, Any]:

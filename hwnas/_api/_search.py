@@ -125,8 +125,8 @@ def profile(
     An interrupted call goes on where it stopped; a table that is there already is returned as it is.
 
     Args:
-        space: A space, or the name of one in its default settings (see `make_space`), or any other
-            `profilers.Workload`, such as a fixed list of graphs.
+        space: a space, the name of one in its default settings, or a file that declares one (see `make_space`); or any
+            other `profilers.Workload`, such as a fixed list of graphs.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"ssh://[user@]host[:port]"``, or a backend.
         out: the table's file; None for one in the user's table folder, where searches look for tables.
         networks: random networks that the table is held against; ten more are drawn for the correction.
@@ -225,6 +225,7 @@ def search(
     settings = _settings(
         given,
         more,
+        Path(out),
         space=_name(space),
         data=_data_name(data, evaluator),
         evaluator=_name(evaluator),
@@ -270,7 +271,7 @@ def _require_kinds(space: object, evaluator: object, strategy: object) -> None:
         raise HwnasError(f"strategy must be a name or an instance with a method propose, not {strategy!r}")
 
 
-def _settings(given: Overrides, more: Mapping[str, Any], **named: Any) -> SearchSettings:
+def _settings(given: Overrides, more: Mapping[str, Any], out: Path, **named: Any) -> SearchSettings:
     """The settings that names and objects stand for."""
     known = search_option_names() - named.keys()
     for name in more:
@@ -287,7 +288,7 @@ def _settings(given: Overrides, more: Mapping[str, Any], **named: Any) -> Search
     if given.backend is not None:
         _refuse_settings(more, Measuring.__annotations__, "device")
         named["batch"] = given.backend.batch
-    found = search_settings({**named, **more})
+    found = search_settings({**named, **more}, out)
     return found if given.space is None else replace(found, space_settings=given.space.settings)
 
 

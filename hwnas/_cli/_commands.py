@@ -41,7 +41,7 @@ def run_search(options: argparse.Namespace) -> None:
     from hwnas._workers import parse_workers
 
     names = search_option_names()
-    settings = search_settings({name: value for name, value in vars(options).items() if name in names})
+    settings = search_settings({n: value for n, value in vars(options).items() if n in names}, Path(options.out))
     workers = parse_workers(options.workers, options.ray_address, options.evaluation_timeout)
     watcher = make_watcher(options.quiet, options.json, progress_lines())
     try:

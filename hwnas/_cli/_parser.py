@@ -342,10 +342,12 @@ def _device_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 
 def _space_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    command = parser.add_argument_group("space", "mobilenetv3, nasbench201 or a plug-in's: see `hwnas plugins`")
-    command.add_argument("--space", default="mobilenetv3", help="mobilenetv3 (default), nasbench201 or a plug-in's")
+    command = parser.add_argument_group("space", "mobilenetv3, nasbench201, a file or a plug-in's: see `hwnas plugins`")
+    command.add_argument(
+        "--space", default="mobilenetv3", help="mobilenetv3 (default), nasbench201, FILE.json, a plug-in's"
+    )
     command.add_argument("--preset", help="mobilenetv3: tiny (8-32 pixels) or imagenet (128-224)")
     command.add_argument("--resolution", help="mobilenetv3: image sizes to choose from, like 16,32")
     command.add_argument("--width", help="mobilenetv3: width multipliers to choose from, like 0.5,1.0")
-    command.add_argument("--image-size", type=int, help="nasbench201: image size; search: size to load images at")
+    command.add_argument("--image-size", type=int, help="nasbench201, FILE.json: image size; search: also of the data")
     return command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SPACES = {
+    "declared": "a space of your own that a JSON file states: --space FILE.json",
     "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",
     "nasbench201": "cells of NAS-Bench-201: four nodes, five operations, stacked three times",
 }

@@ -245,7 +245,7 @@ def _shared_starts(space: Space) -> list[IntArray]:
     shared = sorted(set.intersection(*(set(term.choices) for term in space.terms)))
     counts = [space.cardinalities[c] for c in shared]
     starts = []
-    for values in np.indices(counts).reshape(len(counts), -1).T[:_ENUMERABLE]:
+    for values in np.indices(counts).reshape(len(counts), math.prod(counts)).T[:_ENUMERABLE]:
         row = np.zeros(len(space.choices), dtype=np.int64)
         row[shared] = values
         starts.append(row)

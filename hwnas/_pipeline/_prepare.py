@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from hwnas._tables._build import build_table, default_table_path, find_table, re
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, latency_unit, make_evaluator
 from hwnas.evaluators._squares import require_squares
-from hwnas.spaces import Space, input_channels, make_space, space_identity, space_parameters
+from hwnas.spaces import Space, input_channels, make_space, space_defaults, space_identity
 from hwnas.training import CostFunction
 from latency_tables import (
     UNUSABLE,
@@ -187,27 +187,17 @@ def _space_settings(settings: SearchSettings, data: ImageData | None) -> dict[st
     chosen = dict(settings.space_settings)
     if data is None:
         return chosen
-    for name, value in {"classes": len(data.classes), "image_channels": data.channels}.items():
-        if name in space_parameters(settings.space):
-            chosen.setdefault(name, value)
-    side = min(data.native_size)
-    if settings.space == "nasbench201":
-        chosen.setdefault("image_size", max(4, side // 4 * 4))
-    elif settings.space == "mobilenetv3" and chosen.get("resolution") is None:
-        chosen["resolution"] = default_resolutions(side, str(chosen.get("preset", "tiny")))
-    return chosen
+    task = _ImageTask((data.channels, *data.native_size), len(data.classes))
+    defaults = space_defaults(settings.space, task, chosen)
+    return {**defaults, **{name: value for name, value in chosen.items() if value is not None}}
 
 
-def default_resolutions(side: int, preset: str) -> list[int] | None:
-    """Image sizes to search over for images of `side` pixels; None for the preset's own.
+@dataclass(frozen=True)
+class _ImageTask:
+    """What a space is told of images and their classes."""
 
-    Small images are also offered at twice their size, larger ones at three quarters of it.
-    """
-    if preset != "tiny":
-        return None
-    side = min(max(side, 8), 32)
-    other = 2 * side if side <= 16 else 3 * side // 4
-    return sorted({side, other})
+    input_shape: tuple[int, ...]
+    outputs: int
 
 
 def _make_evaluator(settings: SearchSettings, space: Space, data: ImageData | None) -> Evaluator:

@@ -51,4 +51,6 @@ def _difference(table: LatencyTable, space: Space) -> str:
     found = [
         f"{name} {there.get(name)}, this search has {here[name]}" for name in here if there.get(name) != here[name]
     ]
+    if there["space"] == here["space"] and there.get("declaration") != here.get("declaration"):
+        return ": its space is declared differently; fit or measure a table for this one"
     return f": its space has {found[0]}; fit or measure a table for that" if found else ""

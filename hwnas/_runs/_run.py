@@ -17,6 +17,7 @@ from hwnas._runs._entries import file_of_run, require_networks
 from hwnas._runs._journal import TrialJournal
 from hwnas._runs._record import SETTINGS, read_record, unreadable, write_record
 from hwnas._runs._settings import SearchSettings, require_budgets
+from hwnas.spaces import first_difference
 from latency_tables import JournalInUseError, content_hash, read_json, write_atomic
 
 _JOURNAL = "trials.jsonl"
@@ -192,6 +193,7 @@ class Run:
             if name == "data" and (identity is None or (content is not None and content == _data_content(identity))):
                 continue  # the same images, however their place is written
             if name not in _MAY_CHANGE and old.get(name) != new[name]:
+                _refuse_declaration(self.path, old.get(name), new[name])
                 raise RunError(
                     f"{self.path} holds a search with {name} {shortened(old.get(name))}, this one has "
                     f"{shortened(new[name])}; choose another --out"
@@ -348,6 +350,20 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in tree.items():
         found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return found
+
+
+def _refuse_declaration(path: Path, before: object, now: object) -> None:
+    """Refuse another declaration of a space by the place where it differs.
+
+    Raises:
+        RunError: settings of a space differ in its declaration.
+    """
+    old, new = (settings.get("declaration") if isinstance(settings, dict) else None for settings in (before, now))
+    if isinstance(old, dict) and isinstance(new, dict) and old != new:
+        raise RunError(
+            f"{path} holds a search of another declaration of its space (they differ at "
+            f"{first_difference(old, new)}); restore the file or choose another --out"
+        )
 
 
 def _data_content(identity: Mapping[str, Any]) -> str | None:

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from hwnas.spaces._base import MOST_NETWORKS, Architecture, Choice, Space, Term
-from hwnas.spaces._make import make_space, space_identity, space_names, space_parameters
+from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Extent, Make, follow
+from hwnas.spaces._choice_space import ChoiceGraphSpace
+from hwnas.spaces._declaration import first_difference, read_declaration
+from hwnas.spaces._declared import DeclaredSpace
+from hwnas.spaces._make import is_file, make_space, space_defaults, space_identity, space_names, space_parameters
+from hwnas.spaces._mixture import MixtureNode, MixtureOption
+from hwnas.spaces._task import Task
 from hwnas.spaces._workloads import drawn_graphs, input_channels, named_graph, workload_identity
 
 __all__ = [
     "MOST_NETWORKS",
+    "Alternative",
     "Architecture",
     "Choice",
+    "ChoiceGraph",
+    "ChoiceGraphSpace",
+    "DeclaredSpace",
+    "Extent",
+    "Make",
+    "MixtureNode",
+    "MixtureOption",
     "Space",
+    "Task",
     "Term",
     "drawn_graphs",
+    "first_difference",
+    "follow",
     "input_channels",
+    "is_file",
     "make_space",
     "named_graph",
+    "read_declaration",
+    "space_defaults",
     "space_identity",
     "space_names",
     "space_parameters",

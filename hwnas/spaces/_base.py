@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
+from hwnas.spaces._task import Task, usual_defaults
 from latency_tables import Op, OpGraph, Shape, content_hash
 from profilers import executed_graph
 
@@ -43,7 +44,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         if not self.values or len({str(value) for value in self.values}) != len(self.values):
-            raise SpaceError(f"choice {self.name}: it wants different values, at least one, not {self.values}")
+            raise SpaceError(f"choice {self.name}: values must be different and at least one, got {self.values}")
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Space(ABC):
 
     @abstractmethod
     def graph(self, arch: Architecture) -> OpGraph:
-        """The whole network, from its input to its outputs.
+        """Build the whole network, from its input to its outputs.
 
         What a subclass returns may hold identities, dead code, and ops that runtimes execute as one; whoever calls
         this gets the network as it is executed (`profilers.executed_graph`).
@@ -123,13 +124,13 @@ class Space(ABC):
         """
         if math.prod(self.cardinalities) > MOST_NETWORKS:
             raise SpaceError(
-                f"space {self.name}: of its {math.prod(self.cardinalities)} architectures not each can be priced by "
-                f"itself (that is for {MOST_NETWORKS} at most); override terms and term_graph"
+                f"space {self.name}: {math.prod(self.cardinalities)} architectures cannot be priced one by one, only "
+                f"{MOST_NETWORKS} can; state it as a choice graph, or override terms and term_graph"
             )
         return (Term("network", tuple(range(len(self.choices)))),)
 
     def term_graph(self, term: Term, arch: Architecture) -> OpGraph | None:
-        """The part `term` of the network of `arch`; None where that part is empty.
+        """Build the part `term` of the network of `arch`; None where that part is empty.
 
         Only the choices that the term names may matter. Without terms of its own, the whole network.
         """
@@ -137,12 +138,22 @@ class Space(ABC):
             raise SpaceError(f"space {self.name}: it has terms of its own; override term_graph too")
         return self.graph(arch)
 
+    @classmethod
+    def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
+        """Return settings that follow from a task; by default ``classes`` and ``image_channels``, where there are such.
+
+        Args:
+            task: what the networks are for.
+            chosen: settings that are chosen already.
+        """
+        return usual_defaults(cls, task)
+
     def input_shape(self, arch: Architecture) -> Shape:
-        """``(channels, height, width)`` of the images that the network of `arch` reads."""
+        """Return ``(channels, height, width)`` of the images that the network of `arch` reads."""
         return self.graph(arch).input_shape
 
     def op_counts(self, arch: Architecture) -> Counter[Op]:
-        """How often each op occurs in the network of `arch`.
+        """Return how often each op occurs in the network of `arch`.
 
         Raises:
             SpaceError: as `graph`.
@@ -150,11 +161,11 @@ class Space(ABC):
         return self.graph(arch).op_counts
 
     def ops(self) -> list[Op]:
-        """Every distinct op of every network of the space: what a profile measures; by default those of all terms."""
+        """Return every distinct op of every network: what a profile measures. By default those of all terms."""
         return list(self._ops_of_terms)
 
     def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
-        """Codes ``(n, d)`` to the codes of each row's representative: isomorphic networks share one.
+        """Map codes ``(n, d)`` to those of each row's representative: isomorphic networks share one.
 
         By default every row stands for itself.
         """
@@ -172,7 +183,8 @@ class Space(ABC):
         text = ",".join(f"{choice.name}={value}" for choice, value in zip(self.choices, values, strict=True))
         if len(text.split()) != 1 or text.count(",") + 1 != len(values):
             raise SpaceError(
-                f"space {self.name}: {text!r} is no one word; name choices and values without , and spaces"
+                f"space {self.name}: cannot write an architecture as {text!r}; names of choices and values must not "
+                "contain commas or spaces"
             )
         return text
 
@@ -191,7 +203,7 @@ class Space(ABC):
 
     @property
     def fingerprint(self) -> str:
-        """Other for spaces that have name and settings in common, but other choices or ops."""
+        """A hash that tells spaces of the same name and settings apart by their choices and ops."""
         choices = [[choice.name, list(choice.values)] for choice in self.choices]
         return content_hash([choices, sorted(op.key for op in self.ops())])
 
@@ -223,33 +235,33 @@ class Space(ABC):
         return tuple(len(choice.values) for choice in self.choices)
 
     def valid_codes(self, codes: npt.ArrayLike) -> BoolArray:
-        """Which rows of codes ``(n, d)`` stand for networks at all; every row, where a space says nothing else."""
+        """Return which rows of codes ``(n, d)`` stand for networks; by default every row."""
         return np.ones(len(np.asarray(codes)), dtype=np.bool_)
 
     def features(self, codes: npt.ArrayLike) -> FloatArray:
-        """Numbers ``(n, f)`` that describe canonical networks to an accuracy model; one-hot codes by default."""
+        """Return numbers ``(n, f)`` that describe canonical networks to an accuracy model; one-hot codes by default."""
         return self.one_hot(self.canonical_codes(codes))
 
     def encode(self, arch: Architecture) -> IntArray:
-        """Codes ``(d,)`` of an architecture.
+        """Return codes ``(d,)`` of an architecture.
 
         Raises:
             SpaceError: a value is none of its choice's.
         """
         if len(arch.values) != len(self.choices):
             raise SpaceError(
-                f"space {self.name}: an architecture has {len(self.choices)} values, not {len(arch.values)}"
+                f"space {self.name}: an architecture must have {len(self.choices)} values, got {len(arch.values)}"
             )
         codes = []
         for choice, value in zip(self.choices, arch.values, strict=True):
             if value not in choice.values:
                 known = ", ".join(map(str, choice.values))
-                raise SpaceError(f"space {self.name}: {choice.name} cannot be {value}; choose from {known}")
+                raise SpaceError(f"space {self.name}: {choice.name} must be one of {known}, got {value}")
             codes.append(choice.values.index(value))
         return np.array(codes, dtype=np.int64)
 
     def decode(self, codes: Sequence[int] | IntArray) -> Architecture:
-        """The architecture with these codes ``(d,)``.
+        """Return the architecture with these codes ``(d,)``.
 
         Raises:
             SpaceError: a code is out of range.
@@ -261,11 +273,11 @@ class Space(ABC):
         return Architecture(tuple(choice.values[c] for choice, c in zip(self.choices, row, strict=True)))
 
     def canonical(self, arch: Architecture) -> Architecture:
-        """The representative of all architectures with the same network."""
+        """Return the representative of all architectures with the same network."""
         return self.decode(self.canonical_codes(self.encode(arch)[None])[0])
 
     def one_hot(self, codes: npt.ArrayLike) -> FloatArray:
-        """Codes ``(n, d)`` as 0/1 indicators ``(n, sum of cardinalities)``."""
+        """Return codes ``(n, d)`` as 0/1 indicators ``(n, sum of cardinalities)``."""
         rows = np.asarray(codes, dtype=np.int64)
         offsets = np.concatenate([[0], np.cumsum(self.cardinalities)[:-1]])
         hot = np.zeros((len(rows), sum(self.cardinalities)))
@@ -288,7 +300,7 @@ class Space(ABC):
             yield self.format(arch), self.graph(arch)
 
     def neighbours(self, arch: Architecture) -> Iterator[Architecture]:
-        """Every other canonical network one choice away, each once."""
+        """Yield every other canonical network one choice away, each once."""
         codes = self.encode(arch)
         rows = []
         for column, count in enumerate(self.cardinalities):
@@ -329,12 +341,12 @@ def require_positive(space: str, values: Mapping[str, int]) -> None:
     """Raise `SpaceError` for the first value that is not a positive integer, or larger than any network has."""
     for name, value in values.items():
         if type(value) is not int or value < 1:
-            raise SpaceError(f"space {space}: {name} must be a positive integer, not {_short(value)}")
+            raise SpaceError(f"space {space}: {name} must be a positive integer, got {_short(value)}")
         if value > _MOST_OF.get(name, value):
             raise SpaceError(f"space {space}: {name} must be at most {_MOST_OF[name]:,}, got {_short(value)}")
 
 
 def _short(value: object) -> str:
-    """A value for people, cut short."""
+    """Return a value for people, cut short."""
     text = f"{float(min(value, 10**300)):.3g}" if type(value) is int and value > 10**15 else repr(value)
     return text if len(text) <= 40 else f"{text[:40]}..."

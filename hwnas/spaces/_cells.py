@@ -37,7 +37,7 @@ class ReducedCell(NamedTuple):
 
 
 def reduce_cell(codes: tuple[int, ...]) -> ReducedCell | None:
-    """The live part of a cell; None where no path leads from input to output.
+    """Return the live part of a cell; None where no path leads from input to output.
 
     Skip edges that only rename a tensor are contracted: a node with a single incoming skip is its source, and a node
     whose only reader is a skip joins the sum that reads it. Neither changes the function or its cost.
@@ -78,7 +78,7 @@ def _contract(edges: list[CellEdge], output: int) -> tuple[list[CellEdge], int] 
 
 
 def cell_signature(codes: tuple[int, ...]) -> tuple[tuple[int, int, str], ...] | None:
-    """The same for isomorphic cells and different for all others; None for a disconnected cell."""
+    """Return a signature that isomorphic cells share and no others; None for a disconnected cell."""
     cell = reduce_cell(codes)
     if cell is None:
         return None
@@ -93,7 +93,7 @@ def cell_signature(codes: tuple[int, ...]) -> tuple[tuple[int, int, str], ...] |
 
 @cache
 def representatives() -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """For each of the 15,625 cells, by mixed-radix index, the index of its class's first member."""
+    """Return, for each of the 15,625 cells, by mixed-radix index, the index of its class's first member."""
     first: dict[object, int] = {}
     table = np.empty(len(OPERATIONS) ** len(EDGES), dtype=np.int64)
     for index, codes in enumerate(product(range(len(OPERATIONS)), repeat=len(EDGES))):
@@ -103,7 +103,7 @@ def representatives() -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 @cache
 def path_counts(codes: tuple[int, ...]) -> tuple[Counter[tuple[str, ...]], Counter[str], int]:
-    """Operation sequences of all paths from input to output (skips left out), live operations, and depth."""
+    """Count the operation sequences of all paths from input to output (skips left out), live operations, and depth."""
     cell = reduce_cell(codes)
     sequences: Counter[tuple[str, ...]] = Counter()
     if cell is None:

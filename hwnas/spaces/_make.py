@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from hwnas._common._plugins import load_plugin, make_plugin, plugin_names, refuse_shadow, takes
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import Space
+from hwnas.spaces._declaration import read_declaration
+from hwnas.spaces._declared import DeclaredSpace
 from hwnas.spaces._mobilenetv3 import MobileNetV3
 from hwnas.spaces._nasbench201 import NASBench201
+from hwnas.spaces._task import Task, usual_defaults
 
-_SPACES: dict[str, type[Space]] = {space.name: space for space in (MobileNetV3, NASBench201)}
+_SPACES: dict[str, type[Space]] = {space.name: space for space in (DeclaredSpace, MobileNetV3, NASBench201)}
 
 
 def space_names() -> list[str]:
-    """Names of our own spaces, sorted."""
+    """Return the names of our own spaces, sorted."""
     return sorted(_SPACES)
 
 
 def space_parameters(name: str) -> tuple[str, ...]:
-    """Settings that `make_space` takes with a name.
+    """Return the settings that `make_space` takes with a name.
 
     Raises:
         SpaceError: the name is unknown.
         PluginError: it is a plug-in's that cannot be used.
     """
-    return takes(_maker(name))
+    return takes(_maker(DeclaredSpace.name if is_file(name) else name))
 
 
 def make_space(name: str, /, **settings: object) -> Space:
-    """Build a space from its name and settings (see the classes' constructors).
+    """Build a space from its name and settings (see the classes' constructors), or from a file that declares one.
+
+    Args:
+        name: of the space, or a path that ends in ``.json``.
+        settings: of the space.
 
     Raises:
-        SpaceError: the name or a setting is unknown, or a setting is out of range.
+        SpaceError: the name or a setting is unknown, a setting is out of range, or the file cannot be used.
         PluginError: it is a plug-in's that cannot be used.
     """
+    if is_file(name):
+        name, settings = DeclaredSpace.name, {"declaration": read_declaration(Path(name)), **settings}
     maker = _maker(name)
+    if maker is DeclaredSpace:
+        return _declared(**settings)
     known = takes(maker)
     for setting in settings:
         if setting not in known:
@@ -47,18 +59,49 @@ def make_space(name: str, /, **settings: object) -> Space:
     return made
 
 
+def space_defaults(name: str, task: Task, chosen: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings that a space takes from a task, where they are not chosen.
+
+    Args:
+        name: of the space.
+        task: what the networks are for.
+        chosen: settings that are chosen already.
+
+    Raises:
+        SpaceError: the name is unknown.
+        PluginError: it is a plug-in's that cannot be used.
+    """
+    maker = _maker(name)
+    is_space = isinstance(maker, type) and issubclass(maker, Space)
+    return maker.defaults_from(task, chosen) if is_space else usual_defaults(maker, task)  # type: ignore[attr-defined]
+
+
+def is_file(name: str) -> bool:
+    """Return whether the name of a space is that of a file that declares one."""
+    return name.endswith(".json")
+
+
+def _declared(declaration: object = None, **settings: object) -> DeclaredSpace:
+    if not isinstance(declaration, Mapping):
+        raise SpaceError(
+            "space declared: its declaration is missing; name the file that declares it: --space FILE.json"
+        )
+    return DeclaredSpace(declaration, **settings)
+
+
 def _maker(name: str) -> Callable[..., Space]:
     if name in _SPACES:
         refuse_shadow("space", name)
         return _SPACES[name]
     maker = load_plugin("space", name)
     if maker is None:
-        known = ", ".join([*space_names(), *plugin_names("space", _SPACES)])
-        raise SpaceError(f"unknown space {name!r}; known spaces: {known}")
+        named = [known for known in space_names() if known != DeclaredSpace.name]
+        known = ", ".join([*named, *plugin_names("space", _SPACES)])
+        raise SpaceError(f"unknown space {name!r}; known spaces: {known}, or FILE.json")
     return maker
 
 
 def space_identity(space: Space) -> dict[str, object]:
-    """Name and settings; for a space that is not ours also a fingerprint, since nobody vouches for its name."""
+    """Return the name and settings; for a space that is not ours also a fingerprint: anybody may use its name."""
     own = _SPACES.get(space.name) is type(space)
     return {"name": space.name, **space.settings, **({} if own else {"fingerprint": space.fingerprint})}

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import operator
 import re
-from collections.abc import Sequence
-from functools import cached_property
-from itertools import product
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
-from hwnas.spaces._base import (
-    Architecture,
-    Choice,
-    FloatArray,
-    IntArray,
-    Space,
-    Term,
-    Value,
-    require_positive,
-)
+from hwnas.spaces._base import Architecture, FloatArray, IntArray, Value, require_positive
+from hwnas.spaces._choice_graph import ChoiceGraph, Extent, follow
+from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._presets import PRESETS, Stage
-from latency_tables import INPUT, GraphBuilder, Op, OpGraph, Shape
+from hwnas.spaces._rounding import divisible
+from hwnas.spaces._task import Task
+from latency_tables import Op, Shape
 from profilers import ops
 
 KERNELS = (3, 5, 7)
@@ -33,7 +27,7 @@ _BLOCK = re.compile(r"k([0-9]+)e([0-9]+)\Z")
 _MOST_VALUES = 32
 
 
-class MobileNetV3(Space):
+class MobileNetV3(ChoiceGraphSpace):
     """Inverted residual networks with elastic depth, kernels, expansions, width and resolution.
 
     Args:
@@ -48,7 +42,6 @@ class MobileNetV3(Space):
     """
 
     name = "mobilenetv3"
-    terms_want_canonical_codes = False
 
     def __init__(
         self,
@@ -63,15 +56,15 @@ class MobileNetV3(Space):
         require_positive(self.name, {"classes": classes, "image_channels": image_channels})
         self.preset = PRESETS[preset]
         self._preset_name, self._classes, self._image_channels = preset, classes, image_channels
-        self._resolutions = _several(resolution, self.preset.resolutions)
-        self._widths = _several(width, self.preset.widths)
+        self._resolutions = _several("resolution", resolution, self.preset.resolutions)
+        self._widths = _several("width", width, self.preset.widths)
         low, high = self.preset.limits
         for size in self._resolutions:
             if type(size) is not int or not low <= size <= high:
-                raise SpaceError(f"space mobilenetv3: preset {preset} takes images of {low}-{high} pixels, not {size}")
+                raise SpaceError(f"space mobilenetv3: preset {preset} takes images of {low}-{high} pixels, got {size}")
         for factor in self._widths:
             if type(factor) not in (int, float) or not 0.1 <= factor <= 4:
-                raise SpaceError(f"space mobilenetv3: a width multiplier lies between 0.1 and 4, not at {factor}")
+                raise SpaceError(f"space mobilenetv3: width multipliers must be 0.1-4, got {factor}")
 
     @property
     def settings(self) -> dict[str, object]:
@@ -84,26 +77,50 @@ class MobileNetV3(Space):
             "image_channels": self._image_channels,
         }
 
-    @cached_property
-    def choices(self) -> tuple[Choice, ...]:
-        """Width and resolution, then for each stage its depth and each block's kernel and expansion."""
-        found = [Choice("width", self._widths), Choice("resolution", self._resolutions)]
-        for s in range(len(self.preset.stages)):
-            found.append(Choice(f"stage{s}.depth", self.preset.depths))
-            for b in range(max(self.preset.depths)):
-                found.append(Choice(f"stage{s}.block{b}.kernel", KERNELS))
-                found.append(Choice(f"stage{s}.block{b}.expansion", self.preset.expansions))
-        return tuple(found)
+    @classmethod
+    def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
+        """Return the classes and channels of a task; for the preset ``tiny`` also two image sizes.
 
-    @cached_property
-    def terms(self) -> tuple[Term, ...]:
-        """Stem, each block, head."""
-        found = [Term("stem", (0, 1))]
-        for s in range(len(self.preset.stages)):
+        Small images are also offered at twice their size, larger ones at three quarters of it.
+        """
+        defaults = super().defaults_from(task, chosen)
+        if (chosen or {}).get("preset", "tiny") == "tiny":
+            low, high = PRESETS["tiny"].limits
+            side = min(max(min(task.input_shape[1:]), low), high)
+            defaults["resolution"] = sorted({side, 2 * side if side <= high // 2 else 3 * side // 4})
+        return defaults
+
+    def state(self) -> ChoiceGraph:
+        """State the stem, stages of blocks of which the last may be skipped, and the head."""
+        graph = ChoiceGraph()
+        width = graph.choice("width", self._widths)
+        resolution = graph.choice("resolution", self._resolutions)
+        image = graph.read(self._image_channels, resolution, resolution)
+
+        def channels(count: int) -> Extent:
+            return follow(lambda factor: divisible(count * factor) if count else 0, width)
+
+        stem, stride = self.preset.stem
+        x = graph.add("stem", ops.conv, image, channels=channels(stem), kernel=3, stride=stride, act="hswish")
+        if self.preset.fixed is not None:
+            fixed = self.preset.fixed
+            x = graph.add(
+                "fixed", _block(fixed, first=True), x, channels=channels(fixed.channels), kernel=3, expansion=1
+            )
+        for s, stage in enumerate(self.preset.stages):
+            depth = graph.choice(f"stage{s}.depth", self.preset.depths)
             for b in range(max(self.preset.depths)):
-                depth, kernel, expansion = self._columns(s, b)
-                found.append(Term(f"stage{s}.block{b}", (0, 1, depth, kernel, expansion)))
-        return (*found, Term("head", (0, 1)))
+                x = graph.add(
+                    f"stage{s}.block{b}",
+                    _block(stage, first=b == 0),
+                    x,
+                    when=(depth, partial(operator.lt, b)),
+                    channels=channels(stage.channels),
+                    kernel=graph.choice(f"stage{s}.block{b}.kernel", KERNELS),
+                    expansion=graph.choice(f"stage{s}.block{b}.expansion", self.preset.expansions),
+                )
+        hidden, features = (channels(count) for count in self.preset.head)
+        return graph.finish(graph.add("head", ops.head, x, classes=self._classes, hidden=hidden, features=features))
 
     @cached_property
     def size(self) -> int:
@@ -113,11 +130,11 @@ class MobileNetV3(Space):
         return len(self._widths) * len(self._resolutions) * int(stage ** len(self.preset.stages))
 
     def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
-        """Codes with the choices of absent blocks set to the first value."""
+        """Set the choices of absent blocks to the first value; faster than what follows from the graph."""
         rows = np.array(codes, dtype=np.int64).reshape(-1, len(self.choices))
         depths = np.array(self.preset.depths)
         for s in range(len(self.preset.stages)):
-            for b in range(max(self.preset.depths)):
+            for b in range(min(self.preset.depths), max(self.preset.depths)):
                 depth, kernel, expansion = self._columns(s, b)
                 absent = depths[rows[:, depth]] <= b
                 rows[absent, kernel] = 0
@@ -125,7 +142,7 @@ class MobileNetV3(Space):
         return rows
 
     def features(self, codes: npt.ArrayLike) -> FloatArray:
-        """One-hot width, resolution and depths; each block's kernel and expansion within their range, 0 where absent.
+        """Return one-hot width and resolution, then depths and each block's kernel and expansion (0 where absent).
 
         Returns:
             ``(n, f)``; the last columns hold each stage's summed expansions and kernels.
@@ -146,12 +163,12 @@ class MobileNetV3(Space):
         return np.stack(columns, axis=1)
 
     def input_shape(self, arch: Architecture) -> Shape:
-        """``(image_channels, resolution, resolution)``."""
+        """Return ``(image_channels, resolution, resolution)``."""
         size = int(arch.values[1])
         return (self._image_channels, size, size)
 
     def format(self, arch: Architecture) -> str:
-        """``w0.5_r16_k3e2_k5e4+k3e2_...``: width, resolution, then for each stage its blocks."""
+        """Return ``w0.5_r16_k3e2_k5e4+k3e2_...``: width, resolution, then for each stage its blocks."""
         values = self.canonical(arch).values
         parts = [f"w{values[0]}", f"r{values[1]}"]
         for s in range(len(self.preset.stages)):
@@ -179,100 +196,38 @@ class MobileNetV3(Space):
         arch = Architecture(tuple(values))
         return self.decode(self.encode(arch))
 
-    def graph(self, arch: Architecture) -> OpGraph:
-        """Stem, blocks and head; composite ops."""
-        self.encode(arch)
-        builder, x = GraphBuilder(self.input_shape(arch)), INPUT
-        for term in self.terms:
-            part = self.term_graph(term, arch)
-            if part is not None:
-                x = builder.splice(part, at=x)
-        return builder.build(x)
-
-    def term_graph(self, term: Term, arch: Architecture) -> OpGraph | None:
-        """The ops of one term; None for an absent block."""
-        width, size = float(arch.values[0]), int(arch.values[1])
-        shapes = self._stage_inputs(width, size)
-        if term.name == "stem":
-            return self._stem(width, size)
-        if term.name == "head":
-            hidden, features = (_channels(c, width) if c else 0 for c in self.preset.head)
-            op = ops.head(shapes[-1], self._classes, hidden=hidden, features=features)
-            return OpGraph.single(op, "head")
-        s, b = (int(word[5:]) for word in term.name.split("."))
-        depth, kernel, expansion = (int(arch.values[c]) for c in self._columns(s, b))
-        if b >= depth:
-            return None
-        return OpGraph.single(self._block(s, b == 0, shapes, width, kernel, expansion), term.name)
-
-    def ops(self) -> list[Op]:
-        """All stems, blocks and heads."""
-        found: dict[Op, None] = {}
-        for width, size in product(self._widths, self._resolutions):
-            shapes = self._stage_inputs(width, size)
-            found.update(dict.fromkeys(self._stem(width, size).op_counts))
-            for s, kernel, expansion in product(range(len(self.preset.stages)), KERNELS, self.preset.expansions):
-                for first in (True, False):
-                    found[self._block(s, first, shapes, width, kernel, expansion)] = None
-            hidden, features = (_channels(c, width) if c else 0 for c in self.preset.head)
-            found[ops.head(shapes[-1], self._classes, hidden=hidden, features=features)] = None
-        return sorted(found, key=lambda op: op.key)
-
     def _columns(self, stage: int, block: int) -> tuple[int, int, int]:
-        """Columns of a stage's depth and of a block's kernel and expansion."""
+        """Return the columns of a stage's depth and of a block's kernel and expansion."""
         start = 2 + stage * (1 + 2 * max(self.preset.depths))
         return start, start + 1 + 2 * block, start + 2 + 2 * block
 
-    def _stem(self, width: float, size: int) -> OpGraph:
-        channels, stride = self.preset.stem
-        builder = GraphBuilder((self._image_channels, size, size))
-        stem = ops.conv(builder.input_shape, _channels(channels, width), 3, stride=stride, act="hswish")
-        x = builder.add("stem", stem, INPUT)
-        if self.preset.fixed is not None:
-            x = builder.add("fixed", _inverted(builder.shape(x), self.preset.fixed, True, width, 3, 1), x)
-        return builder.build(x)
 
-    def _stage_inputs(self, width: float, size: int) -> list[Shape]:
-        """Shape before each stage, and behind the last."""
-        shapes = [self._stem(width, size).output_shape]
-        for stage in self.preset.stages:
-            side = math.ceil(shapes[-1][1] / stage.stride)
-            shapes.append((_channels(stage.channels, width), side, side))
-        return shapes
+def _block(stage: Stage, *, first: bool) -> Callable[..., Op]:
+    """Make blocks of a stage from their input's shape, channels, kernel and expansion."""
 
-    def _block(self, s: int, first: bool, shapes: list[Shape], width: float, kernel: int, expansion: int) -> Op:
-        return _inverted(shapes[s if first else s + 1], self.preset.stages[s], first, width, kernel, expansion)
+    def make(shape: Shape, *, channels: int, kernel: int, expansion: int) -> Op:
+        hidden = shape[0] * expansion
+        return ops.inverted_residual(
+            shape,
+            channels,
+            kernel=kernel,
+            stride=stage.stride if first else 1,
+            hidden=hidden,
+            squeeze=divisible(hidden / 4) if stage.squeeze else 0,
+            act=stage.act,
+        )
+
+    return make
 
 
-def _inverted(shape: Shape, stage: Stage, first: bool, width: float, kernel: int, expansion: int) -> Op:
-    hidden = shape[0] * expansion
-    return ops.inverted_residual(
-        shape,
-        _channels(stage.channels, width),
-        kernel=kernel,
-        stride=stage.stride if first else 1,
-        hidden=hidden,
-        squeeze=divisible(hidden / 4) if stage.squeeze else 0,
-        act=stage.act,
-    )
-
-
-def _channels(channels: int, width: float) -> int:
-    return divisible(channels * width)
-
-
-def divisible(value: float, divisor: int = 8) -> int:
-    """The nearest multiple of `divisor`, at least one of it and never below 90 % of `value`."""
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
-
-
-def _several(given: T | Sequence[T] | None, default: tuple[T, ...]) -> tuple[T, ...]:
+def _several(name: str, given: T | Sequence[T] | None, default: tuple[T, ...]) -> tuple[T, ...]:
     if given is None:
         return default
     values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
     if not 1 <= len(values) <= _MOST_VALUES or len(set(map(str, values))) != len(values):
-        raise SpaceError(f"space mobilenetv3: give different values, 1 to {_MOST_VALUES}, not {str(given)[:40]}")
+        raise SpaceError(
+            f"space mobilenetv3: {name} must be 1 to {_MOST_VALUES} different values, got {str(given)[:40]}"
+        )
     return values
 
 
@@ -280,4 +235,4 @@ def _number(text: str) -> Value:
     try:
         return float(text)
     except ValueError:
-        raise SpaceError(f"space mobilenetv3: {text!r} is no width multiplier") from None
+        raise SpaceError(f"space mobilenetv3: a width must be a number, got {text!r}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from itertools import product
 
@@ -12,33 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
-from hwnas.spaces._base import (
-    Architecture,
-    BoolArray,
-    Choice,
-    FloatArray,
-    IntArray,
-    Space,
-    Term,
-    require_positive,
-)
-from hwnas.spaces._cells import (
-    EDGES,
-    INPUT_NODE,
-    OPERATIONS,
-    ReducedCell,
-    path_counts,
-    reduce_cell,
-    representatives,
-)
-from latency_tables import INPUT, GraphBuilder, Op, OpGraph, Shape
+from hwnas.spaces._base import Architecture, BoolArray, Choice, FloatArray, IntArray, require_positive
+from hwnas.spaces._cells import EDGES, OPERATIONS, OUTPUT_NODE, path_counts, representatives
+from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Make
+from hwnas.spaces._choice_space import ChoiceGraphSpace
+from hwnas.spaces._task import Task
+from latency_tables import Op
 from profilers import ops
 
 _RADIX = np.array([len(OPERATIONS) ** (5 - i) for i in range(6)], dtype=np.int64)
 _EDGE_TEXT = re.compile(r"([a-z0-9_]+)~([0-2])\Z")
 
 
-class NASBench201(Space):
+class NASBench201(ChoiceGraphSpace):
     """Cells of four nodes and five operations, stacked as in NAS-Bench-201 (Dong and Yang 2020, arXiv 2001.00326).
 
     Stem, three stages of `cells` cells with 16, 32 and 64 channels, residual reductions between them,
@@ -56,6 +42,7 @@ class NASBench201(Space):
     """
 
     name = "nasbench201"
+    terms_want_canonical_codes = True
 
     def __init__(
         self,
@@ -74,27 +61,12 @@ class NASBench201(Space):
         }
         require_positive(self.name, self._settings)
         if image_size % 4:
-            raise SpaceError(f"space nasbench201: the image size must be a multiple of 4, not {image_size}")
-        self._choices = tuple(Choice(f"edge{i}{j}", OPERATIONS) for i, j in EDGES)
+            raise SpaceError(f"space nasbench201: image_size must be a multiple of 4, got {image_size}")
 
     @property
     def settings(self) -> dict[str, object]:
         """Keyword arguments of the constructor."""
         return dict(self._settings)
-
-    @property
-    def choices(self) -> tuple[Choice, ...]:
-        """The six edges."""
-        return self._choices
-
-    @property
-    def terms(self) -> tuple[Term, ...]:
-        """One: the whole network depends on all six edges."""
-        return (Term("network", tuple(range(len(EDGES)))),)
-
-    def term_graph(self, term: Term, arch: Architecture) -> OpGraph | None:
-        """The whole network."""
-        return self.graph(arch)
 
     @cached_property
     def size(self) -> int:
@@ -103,21 +75,16 @@ class NASBench201(Space):
         firsts = np.unique(table)
         return int(self.valid_codes(_codes_of(firsts)).sum())
 
-    def input_shape(self, arch: Architecture) -> Shape:
-        """``(image_channels, image_size, image_size)``."""
-        size = self._settings["image_size"]
-        return (self._settings["image_channels"], size, size)
-
     def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
-        """Codes ``(n, 6)`` of the first member of each row's isomorphism class."""
+        """Return codes ``(n, 6)`` of the first member of each row's isomorphism class."""
         return _canonical_codes()[_indices(codes)]
 
     def valid_codes(self, codes: npt.ArrayLike) -> BoolArray:
-        """Which cells connect their input with their output."""
+        """Return which cells connect their input with their output."""
         return np.asarray(representatives()[_indices(codes)] != representatives()[0], dtype=np.bool_)
 
     def features(self, codes: npt.ArrayLike) -> FloatArray:
-        """Path features ``(n, f)``: how often each operation sequence occurs on the paths from input to output.
+        """Return path features ``(n, f)``: how often each operation sequence occurs on the paths from input to output.
 
         Followed by the counts of live operations and the depth; paths as in White et al. 2021 (BANANAS, arXiv
         1910.11858, section 3), on the reduced cell.
@@ -135,7 +102,7 @@ class NASBench201(Space):
         return result
 
     def format(self, arch: Architecture) -> str:
-        """The benchmark's own string of the canonical cell: ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
+        """Return the benchmark's own string of the canonical cell: ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
         values = self.canonical(arch).values
         parts = [f"{value}~{source}" for value, (source, _) in zip(values, EDGES, strict=True)]
         return f"|{parts[0]}|+|{'|'.join(parts[1:3])}|+|{'|'.join(parts[3:])}|"
@@ -153,24 +120,27 @@ class NASBench201(Space):
         self.encode(arch)
         return arch
 
-    def graph(self, arch: Architecture) -> OpGraph:
-        """The network of the canonical cell."""
-        codes = tuple(self.canonical_codes(self.encode(arch)[None])[0].tolist())
-        cell = reduce_cell(codes)
-        if cell is None:
-            raise SpaceError(f"space nasbench201: the cell {self.format(arch)} is disconnected; it is no network")
-        builder = GraphBuilder(self.input_shape(arch))
-        width = self._settings["channels"]
-        x = builder.add("stem", ops.conv(builder.input_shape, width, 3), INPUT)
+    @classmethod
+    def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
+        """Return the classes, channels and size of a task's images, the size rounded down to a multiple of 4."""
+        side = min(task.input_shape[1:])
+        return {**super().defaults_from(task, chosen), "image_size": max(4, side // 4 * 4)}
+
+    def state(self) -> ChoiceGraph:
+        """State the stem, three stages of cells with residual reductions between them, and the classifier."""
+        graph = ChoiceGraph()
+        size, width = self._settings["image_size"], self._settings["channels"]
+        image = graph.read(self._settings["image_channels"], size, size)
+        edges = [graph.choice(f"edge{i}{j}", OPERATIONS) for i, j in EDGES]
+        x = graph.add("stem", ops.conv, image, channels=width, kernel=3)
         for stage in range(3):
             if stage:
-                x = _reduction(builder, x, width << stage, f"reduce{stage}")
+                x = _reduction(graph, x, width << stage, f"reduce{stage}")
             for number in range(self._settings["cells"]):
-                x = _cell(builder, x, cell, f"stage{stage}.cell{number}")
-        x = builder.add("norm", ops.norm(builder.shape(x), act="relu"), x)
-        x = builder.add("pool", ops.global_pool(builder.shape(x)), x)
-        x = builder.add("classes", ops.linear(builder.shape(x), self._settings["classes"]), x)
-        return builder.build(x)
+                x = _cell(graph, x, edges, width << stage, f"stage{stage}.cell{number}")
+        x = graph.add("norm", ops.norm, x, act="relu")
+        x = graph.add("pool", ops.global_pool, x)
+        return graph.finish(graph.add("classes", ops.linear, x, features=self._settings["classes"]))
 
     def op_counts(self, arch: Architecture) -> Counter[Op]:
         """As the graph holds them; each cell from the third on adds what the second adds to one."""
@@ -181,11 +151,11 @@ class NASBench201(Space):
         return Counter({op: count + more * (count - one[op]) for op, count in two.items()})
 
     def ops(self) -> list[Op]:
-        """All ops, with every fusion that occurs in some cell."""
+        """Return all ops, with every fusion that occurs in some cell."""
         return list(self._ops)
 
     def _of_cells(self, cells: int) -> NASBench201:
-        """The same space with fewer cells in each stage."""
+        """Make the same space with fewer cells in each stage."""
         return NASBench201(**{**self._settings, "cells": min(cells, self._settings["cells"])})
 
     @cached_property
@@ -205,7 +175,7 @@ class NASBench201(Space):
 
 
 def _indices(codes: npt.ArrayLike) -> IntArray:
-    """Places ``(n,)`` of codes ``(n, 6)`` among all cells."""
+    """Return places ``(n,)`` of codes ``(n, 6)`` among all cells."""
     rows = np.asarray(codes, dtype=np.int64).reshape(-1, len(EDGES))
     found = np.zeros(len(rows), dtype=np.int64)
     for column, radix in enumerate(_RADIX.tolist()):
@@ -219,50 +189,38 @@ def _codes_of(indices: IntArray) -> IntArray:
 
 @cache
 def _canonical_codes() -> IntArray:
-    """For every cell the codes of the first member of its isomorphism class."""
+    """Return, for every cell, the codes of the first member of its isomorphism class."""
     return _codes_of(representatives())
 
 
-def _reduction(builder: GraphBuilder, x: str, channels: int, name: str) -> str:
-    """The benchmark's residual block of stride 2 (ReLU before each convolution, averaged short cut)."""
-    shape = builder.shape(x)
-    y = builder.add(f"{name}.relu_a", ops.activation(shape, "relu"), x)
-    y = builder.add(f"{name}.conv_a", ops.conv(shape, channels, 3, stride=2), y)
-    y = builder.add(f"{name}.relu_b", ops.activation(builder.shape(y), "relu"), y)
-    y = builder.add(f"{name}.conv_b", ops.conv(builder.shape(y), channels, 3), y)
-    short = builder.add(f"{name}.average", ops.pool(shape, 2, stride=2, padding=0), x)
-    short = builder.add(f"{name}.short", ops.conv(builder.shape(short), channels, norm="none"), short)
-    return builder.add(f"{name}.sum", ops.add(builder.shape(y)), y, short)
+def _reduction(graph: ChoiceGraph, x: str, channels: int, name: str) -> str:
+    """State the benchmark's residual block of stride 2 (ReLU before each convolution, averaged short cut)."""
+    y = graph.add(f"{name}.relu_a", ops.activation, x, function="relu")
+    y = graph.add(f"{name}.conv_a", ops.conv, y, channels=channels, kernel=3, stride=2)
+    y = graph.add(f"{name}.relu_b", ops.activation, y, function="relu")
+    y = graph.add(f"{name}.conv_b", ops.conv, y, channels=channels, kernel=3)
+    short = graph.add(f"{name}.average", ops.pool, x, kernel=2, stride=2, padding=0)
+    short = graph.add(f"{name}.short", ops.conv, short, channels=channels, norm="none")
+    return graph.sum(f"{name}.sum", y, short)
 
 
-def _cell(builder: GraphBuilder, x: str, cell: ReducedCell, name: str) -> str:
-    """One reduced cell behind the tensor `x`; a ReLU or a pooling that several edges want is computed once."""
-    shape = builder.shape(x)
-    values, rectified, pooled = {INPUT_NODE: x}, dict[int, str](), dict[int, str]()
-    makers: dict[str, Callable[[], Op]] = {
-        "nor_conv_1x1": lambda: ops.conv(shape, shape[0], 1),
-        "nor_conv_3x3": lambda: ops.conv(shape, shape[0], 3),
-        "avg_pool_3x3": lambda: ops.pool(shape, 3),
-    }
-    for target in sorted({edge.target for edge in cell.edges}):
+def _cell(graph: ChoiceGraph, x: str, edges: Sequence[Choice], channels: int, name: str) -> str:
+    """State one cell behind the tensor `x`: each node is the sum of its edges."""
+    nodes, rectified = [x], list[str]()
+    for target in range(1, OUTPUT_NODE + 1):
+        source = len(nodes) - 1
+        rectified.append(graph.add(f"{name}.relu{source}", ops.activation, nodes[source], function="relu"))
         parts = []
-        for edge in (e for e in cell.edges if e.target == target):
-            source = values[edge.source]
-            if edge.operation.startswith("nor_conv"):
-                if edge.source not in rectified:
-                    relu = builder.add(f"{name}.relu{edge.source}", ops.activation(shape, "relu"), source)
-                    rectified[edge.source] = relu
-                source = rectified[edge.source]
-            if edge.operation == "avg_pool_3x3" and edge.source in pooled:
-                source = pooled[edge.source]
-            elif edge.operation != "skip_connect":
-                label = f"{name}.edge{edge.edge}.{edge.operation}"
-                source = builder.add(label, makers[edge.operation](), source)
-                if edge.operation == "avg_pool_3x3":
-                    pooled[edge.source] = source
-            parts.append(source)
-        total = parts[0]
-        for number, part in enumerate(parts[1:]):
-            total = builder.add(f"{name}.sum{target}_{number}", ops.add(shape), total, part)
-        values[target] = total
-    return values[cell.output]
+        for number, (source, end) in enumerate(EDGES):
+            if end != target:
+                continue
+            alternatives: dict[str, Alternative] = {
+                "none": None,
+                "skip_connect": nodes[source],
+                "nor_conv_1x1": Make(ops.conv, rectified[source], channels=channels, kernel=1),
+                "nor_conv_3x3": Make(ops.conv, rectified[source], channels=channels, kernel=3),
+                "avg_pool_3x3": Make(ops.pool, nodes[source], kernel=3),
+            }
+            parts.append(graph.choose(f"{name}.edge{number}", edges[number], alternatives))
+        nodes.append(graph.sum(f"{name}.sum{target}", *parts))
+    return nodes[OUTPUT_NODE]

@@ -10,7 +10,7 @@ from itertools import combinations, product
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.spaces import Architecture, Space, Term
+from hwnas.spaces import Architecture, ChoiceGraphSpace, Space, Term
 from latency_tables import OpGraph
 from profilers import Parameter, expand, graph_macs, graph_parameters, graph_params
 
@@ -24,18 +24,24 @@ def largest_parameters(space: Space) -> dict[str, Parameter]:
 
     A space is a chain of terms that depend on few choices (`Space.terms`), so listing the assignments of each term
     is exact and cheap. A term with more than `EXHAUSTIVE` of them is covered by networks in which each
-    pair of values of two of its choices occurs, as far as canonical networks hold it.
+    pair of values of two of its choices occurs, as far as canonical networks hold it. The extents of a space that is
+    stated as a choice graph are exact all the same: each node says them from its own choices.
 
     Returns:
         Sorted by name.
     """
-    found: dict[str, Parameter] = {}
+    largest: dict[str, Parameter] = {}
     for term in space.terms:
         for graph in _term_graphs(space, term):
             for name, parameter in starting_parameters(graph):
-                known = found.get(name)
-                found[name] = parameter if known is None or known == parameter else _union(known, parameter)
-    return dict(sorted(found.items()))
+                known = largest.get(name)
+                largest[name] = parameter if known is None or known == parameter else _union(known, parameter)
+    if isinstance(space, ChoiceGraphSpace):
+        for node, op in space.weighted_ops():
+            for name, parameter in starting_parameters(OpGraph.single(op, node)):
+                known = largest.get(name, parameter)
+                largest[name] = replace(_union(known, parameter), init=known.init)
+    return dict(sorted(largest.items()))
 
 
 def _union(a: Parameter, b: Parameter) -> Parameter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from hwnas._errors import EvaluatorError
-from hwnas.spaces import Architecture, Space
+from hwnas.spaces import Architecture, ChoiceGraphSpace, Space
 from hwnas.training._cover import extreme_network, largest_parameters
+from hwnas.training._mixture import run_mixture
 from hwnas.training._subnet import Subnet, calibrated
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
@@ -62,6 +63,24 @@ class Supernet(nn.Module):
         """
         expanded: OpGraph = self._expanded(arch)
         return run_graph(expanded, x, self._lookup, RunningNorm(training=True, momentum=None))
+
+    def mixture(self, x: Tensor, arch: Architecture, weights: Mapping[int, Tensor]) -> Tensor:
+        """Logits ``(N, classes)`` of a weighted mixture of networks in training, for one-shot methods.
+
+        Args:
+            x: ``(N, *space.input_shape(arch))``.
+            arch: says the choices that cannot be mixed (see `hwnas.spaces.ChoiceGraphSpace.mixture`).
+            weights: for each other column of the codes one weight a value, ``(values,)``; see `run_mixture`.
+
+        Raises:
+            EvaluatorError: the space is not stated as a choice graph.
+        """
+        if not isinstance(self.space, ChoiceGraphSpace):
+            raise EvaluatorError(
+                f"space {self.space.name} is not stated as a choice graph; its networks cannot be mixed"
+            )
+        norm, output = RunningNorm(training=True, momentum=None), self.space.choice_graph.output
+        return run_mixture(self.space.mixture(arch), output, x, weights, self._lookup, norm)
 
     def weights(self, arch: Architecture) -> dict[str, Tensor]:
         """The trainable tensors of one network by ``"node.parameter"``, parts of the shared ones."""

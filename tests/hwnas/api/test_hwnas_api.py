@@ -301,11 +301,11 @@ WRONG = [
     (Double(), "space toy: the terms of width1="),
     (Halves(), "space toy: the terms of width1="),
     (Mute(), "space toy: parse does not read back what format writes, 'width1="),
-    (Spaced(), "space toy: 'a b0="),
-    (Toy(widths=(4, 4)), "choice width1: it wants different values, at least one, not (4, 4)"),
+    (Spaced(), "space toy: cannot write an architecture as 'a b0="),
+    (Toy(widths=(4, 4)), "choice width1: values must be different and at least one, got (4, 4)"),
     (
         Vast(),
-        "space toy: of its 531441 architectures not each can be priced by itself (that is for 20000 at most); "
+        "space toy: 531441 architectures cannot be priced one by one, only 20000 can; state it as a choice graph, or "
         "override terms and term_graph",
     ),
     (Toy, "space must be a name or an instance of hwnas.Space, not <class"),

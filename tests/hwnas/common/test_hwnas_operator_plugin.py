@@ -10,7 +10,7 @@ import pytest
 from hwnas._common._plugins import KINDS
 from profilers import OPERATOR_GROUP
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MODULE = """
 import hwnas
 from hwnas.spaces import Choice, Space

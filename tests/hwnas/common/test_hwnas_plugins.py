@@ -201,7 +201,7 @@ ERRORS = [
     ("search --space renamed", f"space 'renamed' of {FOUND} calls itself 'toy'; the names must agree"),
     (
         "search --space none",
-        "unknown space 'none'; known spaces: mobilenetv3, nasbench201, broken, renamed, toy",
+        "unknown space 'none'; known spaces: mobilenetv3, nasbench201, broken, renamed, toy, or FILE.json",
     ),
     (
         "search --strategy gone",

@@ -19,7 +19,7 @@ from hwnas._cli._output import progress_lines, say, say_json
 from hwnas._common._text import json_text, printable
 from hwnas._report._html import escape
 from hwnas._runs._watch import Status
-from profilers._remote import _job
+from profilers._remote import _bundled_profile
 
 EVIL = "x\x1b]0;TITLE\x07\x1b[2J\r\n\x9b31m\u202e\u2066\x00\x7f\u2028y"
 
@@ -52,7 +52,7 @@ def test_escapes_are_readable_and_letters_stay():
 def test_whatever_prints_a_line_escapes_it(capsys, monkeypatch):
     say(EVIL)
     progress_lines()(EVIL)
-    _job._say(EVIL)
+    _bundled_profile._say(EVIL)
     captured = capsys.readouterr()
     assert harmless(captured.out)
     assert all(harmless(line) for line in captured.err.splitlines(keepends=True))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hwnas._costs._draw import rough_table
+from hwnas._costs._soundness import require_sound
 from hwnas._costs._space_costs import SpaceCosts
-from hwnas._pipeline._overrides import require_sound
 from hwnas.spaces import Choice, Space
 from latency_tables import INPUT, GraphBuilder
 from profilers import executed_graph, ops

@@ -3,8 +3,11 @@
 import csv
 import gzip
 import itertools
+import json
 import statistics
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +16,14 @@ from hypothesis import strategies as st
 
 from hwnas import HwnasError
 from hwnas._costs._space_costs import SpaceCosts, cheapest_network
-from hwnas.spaces import Architecture, make_space, space_names
+from hwnas.spaces import Architecture, make_space, space_defaults, space_names
 from hwnas.spaces._cells import cell_signature
 from latency_tables import SESSION, CacheCurve, Entry, LatencyTable
 from profilers import GraphModule, build_onnx, graph_macs, graph_params, make_session, peak_memory_bytes
 
+EXAMPLE = Path(__file__).resolve().parents[3] / "scripts" / "example_space.json"
 SPACES = {
+    "declared": make_space(str(EXAMPLE), classes=4),
     "nasbench201": make_space("nasbench201", image_size=8, cells=2, classes=4),
     "mobilenetv3 tiny": make_space("mobilenetv3", preset="tiny", resolution=[8, 16], classes=4, image_channels=1),
     "mobilenetv3 imagenet": make_space("mobilenetv3", preset="imagenet", width=[0.75], resolution=[128]),
@@ -229,7 +234,7 @@ def test_disconnected_cells_are_no_networks():
     space = SPACES["nasbench201"]
     arch = space.parse(cell("3n3nnn"))
     assert not space.valid_codes(space.encode(arch)[None])[0]
-    with pytest.raises(HwnasError, match="is disconnected; it is no network"):
+    with pytest.raises(HwnasError, match="has no path from its input to its output"):
         space.graph(arch)
     assert np.isnan(SpaceCosts(space, made_up_table(space)).latency_ms(space.encode(arch)[None])[0])
 
@@ -251,13 +256,14 @@ def test_twins_have_nearly_the_same_accuracy_in_the_benchmark(benchmark_file):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("resnet", {}, "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201"),
+        ("resnet", {}, "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, or FILE.json"),
         ("mobilenetv3", {"preset": "huge"}, "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
         ("mobilenetv3", {"depth": 3}, "space mobilenetv3 has no setting 'depth'; it takes preset, classes"),
-        ("mobilenetv3", {"resolution": 64}, "preset tiny takes images of 8-32 pixels, not 64"),
-        ("mobilenetv3", {"width": [9.0]}, "a width multiplier lies between 0.1 and 4, not at 9.0"),
-        ("mobilenetv3", {"classes": 0}, "classes must be a positive integer, not 0"),
-        ("nasbench201", {"image_size": 10}, "the image size must be a multiple of 4, not 10"),
+        ("mobilenetv3", {"resolution": 64}, "preset tiny takes images of 8-32 pixels, got 64"),
+        ("mobilenetv3", {"width": [9.0]}, "width multipliers must be 0.1-4, got 9.0"),
+        ("mobilenetv3", {"classes": 0}, "classes must be a positive integer, got 0"),
+        ("mobilenetv3", {"width": [1.0, 1.0]}, "width must be 1 to 32 different values, got [1.0, 1.0]"),
+        ("nasbench201", {"image_size": 10}, "image_size must be a multiple of 4, got 10"),
     ],
 )
 def test_wrong_settings_are_refused(name, arguments, message):
@@ -283,3 +289,33 @@ def test_unreadable_architectures_are_refused_in_one_line(name, text):
     with pytest.raises(HwnasError) as caught:
         SPACES[name].parse(text)
     assert "\n" not in str(caught.value)
+
+
+@dataclass
+class Images:
+    """What a space is told of a task."""
+
+    input_shape: tuple[int, ...] = (1, 30, 40)
+    outputs: int = 7
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "expected"),
+    [
+        ("nasbench201", {}, {"classes": 7, "image_channels": 1, "image_size": 28}),
+        ("mobilenetv3", {}, {"classes": 7, "image_channels": 1, "resolution": [22, 30]}),
+        ("mobilenetv3", {"preset": "imagenet"}, {"classes": 7, "image_channels": 1}),
+        (
+            "declared",
+            {"declaration": json.loads(EXAMPLE.read_text())},
+            {"classes": 7, "image_channels": 1, "image_size": 30},
+        ),
+    ],
+)
+def test_a_space_says_what_it_takes_from_a_task(name, chosen, expected):
+    assert space_defaults(name, Images(), chosen) == expected
+    assert make_space(name, **chosen, **expected).input_shape is not None
+
+
+def test_images_of_8_pixels_are_also_offered_at_16():
+    assert space_defaults("mobilenetv3", Images((1, 8, 8)), {})["resolution"] == [8, 16]

@@ -1,0 +1,27 @@
+"""What a space is told of a task, and the settings that follow from it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Protocol
+
+from latency_tables import Shape
+
+
+class Task(Protocol):
+    """What a space is told of a task."""
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one example without the batch axis, such as ``(channels, height, width)``."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a network puts out for one example, such as classes."""
+
+
+def usual_defaults(maker: Callable[..., object], task: Task) -> dict[str, object]:
+    """Return ``classes`` and ``image_channels`` of a task, where a maker of spaces takes them."""
+    offered = {"classes": task.outputs, "image_channels": task.input_shape[0]}
+    return {name: value for name, value in offered.items() if name in inspect.signature(maker).parameters}
