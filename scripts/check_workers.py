@@ -34,7 +34,7 @@ from check_resume import write_cells
 from hwnas._pipeline._search import run_search
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._watch import Watcher
-from hwnas._workers import Job, Kit, WorkerPlan, make_workers
+from hwnas._workers import EvaluationJob, PortableEvaluators, WorkerPlan, make_workers
 from hwnas.evaluators import TableEvaluator
 from hwnas.spaces import make_space
 from latency_tables import write_atomic
@@ -135,9 +135,9 @@ def overhead(table: Path, plan: WorkerPlan, batches: int) -> dict[str, float]:
     evaluator = TableEvaluator(space, table, accuracy_column="acc")
     archs = list(dict.fromkeys(space.sample(BATCH * (batches + 1), np.random.default_rng(0))))
     taken = []
-    with make_workers(plan, Kit(evaluator, table.parent), lambda text: None) as workers:
+    with make_workers(plan, PortableEvaluators(evaluator, table.parent), lambda text: None) as workers:
         for start in range(0, len(archs) - BATCH + 1, BATCH):
-            jobs = [Job(start + i, arch) for i, arch in enumerate(archs[start : start + BATCH])]
+            jobs = [EvaluationJob(start + i, arch) for i, arch in enumerate(archs[start : start + BATCH])]
             began = time.perf_counter()
             found = list(workers.evaluate(jobs))
             taken.append((time.perf_counter() - began) / len(found))

@@ -38,7 +38,7 @@ class Chain:
         """The record of the next line.
 
         Raises:
-            ChangedLineError: its hash does not fit, or it has none where it should.
+            ChangedLineError: its hash does not match, or it has none where it should.
             ValueError: it is no record at all.
         """
         record = strict_json(line)
@@ -52,7 +52,7 @@ class Chain:
         return record
 
     def written(self, record: Mapping[str, object]) -> str:
-        """The record as the next line; `took` makes it part of the chain once it is on disk.
+        """The record as the next line; `commit` makes it part of the chain once it is on disk.
 
         Raises:
             ValueError: a number in it is not finite.
@@ -61,7 +61,7 @@ class Chain:
         self._next = record, here
         return json.dumps({**record, KEY: here}, allow_nan=False)
 
-    def took(self, record: Mapping[str, object]) -> None:
+    def commit(self, record: Mapping[str, object]) -> None:
         """The record was written; the next line follows it."""
         known = self._next is not None and self._next[0] is record
         here = self._next[1] if known and self._next else content_hash([self._before, record])
@@ -80,9 +80,9 @@ def read_lines(path: Path, lines: Sequence[bytes], chain: Chain) -> list[dict[st
             found.append(chain.read(line))
         except ChangedLineError:
             raise RunError(
-                f"{path} was changed in or before line {number} (its content hash does not fit); restore it or choose "
-                "another --out"
+                f"{path} was changed in or before line {number} (its content hash does not match); restore it or "
+                "choose another folder"
             ) from None
         except ValueError:
-            raise RunError(f"{path} is damaged in line {number}; restore it or choose another --out") from None
+            raise RunError(f"{path} is damaged in line {number}; restore it or choose another folder") from None
     return found

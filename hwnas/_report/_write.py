@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._errors import RunError
 from hwnas._report._canvas import NoPictureError, pictures_of
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves, measured_pairs
@@ -18,11 +19,12 @@ from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
 from hwnas._runs._delivered import error_lines, shortcomings, written_measure, written_test
 from hwnas._runs._front import keeps, pick_network
+from hwnas._runs._journal import JOURNAL, read_trials
 from hwnas._runs._offline import elsewhere_line, is_elsewhere
 from hwnas._runs._run import Run
 from hwnas._version import __version__
 from hwnas.spaces import Space
-from latency_tables import LatencyTable, load_table, read_regular, strict_json
+from latency_tables import LatencyTable, load_table
 from search import Partition, Study, Trial, partition_of
 
 
@@ -90,12 +92,13 @@ def _pictures(shown: _Shown) -> dict[str, bytes]:
 
 
 def _seconds(run: Run) -> dict[int, float] | None:
-    """Seconds that each journalled trial took, by number; None where the journal does not say."""
+    """Duration of each journalled trial in seconds, by number; None where the journal does not say."""
     try:
-        lines = read_regular(run.path / "trials.jsonl").splitlines()
-        return {record["number"]: float(record["seconds"]) for record in map(strict_json, lines)}
-    except (OSError, ValueError, KeyError, TypeError):
+        records = read_trials(run.path / JOURNAL, unhashed=run.unhashed)
+    except RunError:
         return None
+    seconds = {record.number: record.seconds for record in records if record.seconds is not None}
+    return seconds if len(seconds) == len(records) else None
 
 
 def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:

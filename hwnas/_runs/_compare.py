@@ -177,7 +177,7 @@ def _compared(name: str, past: PastRun, values: FloatArray, scaled: FloatArray) 
         front=nondominated(scaled),
         samples=samples,
         volumes=volumes,
-        seconds=sum(trial.seconds for trial in past.trials),
+        seconds=sum(trial.seconds or 0.0 for trial in past.trials),
     )
 
 

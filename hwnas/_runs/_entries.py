@@ -57,14 +57,14 @@ def file_of_run(run: Path, name: str) -> Path:
     try:
         root, real = run.resolve(strict=True), place.resolve(strict=True)
     except (OSError, RuntimeError):  # a loop of links is a RuntimeError before Python 3.13
-        raise RunError(f"{place} is missing; run the same `hwnas search` again to write it anew") from None
+        raise RunError(f"{place} is missing; run the same `hwnas search` again to rewrite it") from None
     if not real.is_relative_to(root):
         raise RunError(f"{place} lies outside the run {run}; nothing outside it is touched")
     return real
 
 
 def read_network(run: Path, network: Mapping[str, Any]) -> bytes:
-    """The ONNX file of a network, as it was handed over.
+    """The ONNX file of a network, as it was delivered.
 
     Raises:
         RunError: it is missing, lies outside the run, cannot be read, or was changed since then.
@@ -76,8 +76,8 @@ def read_network(run: Path, network: Mapping[str, Any]) -> bytes:
         raise RunError(f"cannot read {place}: {error.strerror}") from None
     if network.get("onnx_sha256") not in (None, digest_of(content)):
         raise RunError(
-            f"{place} was changed after it was handed over (its content hash does not fit); run the same "
-            "`hwnas search` again to write it anew"
+            f"{place} was changed after it was delivered (its content hash does not match); run the same "
+            "`hwnas search` again to rewrite it"
         )
     return content
 

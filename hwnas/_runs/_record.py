@@ -57,7 +57,7 @@ def read_record(path: Path) -> dict[str, Any]:
     found = record.pop(_HASH, None)
     if found != (content_hash(record) if version == _VERSION else None):
         raise RunError(
-            f"{file} was changed after it was written (its content hash does not fit); restore it or choose another "
+            f"{file} was changed after it was written (its content hash does not match); restore it or choose another "
             "folder"
         )
     return {**record, "unhashed": True} if version == 1 else dict(record)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas._runs._front import fixed_hypervolume
+from hwnas._runs._journal import TrialRecord
 from hwnas._runs._list import written_value
 from search import Standing, Study
 
-Progress = Callable[[str], None]
+TextProgress = Callable[[str], None]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -64,7 +64,7 @@ class Status:
         return "not yet" if self.hypervolume is None else f"{self.hypervolume:.4f}"
 
 
-def every(seconds: float, progress: Progress) -> Callable[[int, int, str], None]:
+def every(seconds: float, progress: TextProgress) -> Callable[[int, int, str], None]:
     """Pass on the last line and otherwise one line in so many seconds."""
     last = time.monotonic()
 
@@ -83,7 +83,7 @@ class Watcher:
     def line(self, text: str) -> None:
         """A remark for people."""
 
-    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+    def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
         """A trial is finished and journalled; `status` works out where the search stands."""
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class Unbroken(Watcher):
         with suppress(OSError, ValueError):  # a closed file is a ValueError
             self._watcher.line(text)
 
-    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+    def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
         """Pass it on."""
         with suppress(OSError, ValueError):
             self._watcher.trial(record, status)
@@ -114,7 +114,7 @@ class Unbroken(Watcher):
 class Lines(Watcher):
     """Plain lines: the remarks, and the status twenty times in a search; it is worked out where it is printed."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: TextProgress) -> None:
         self._progress = progress
         self._done: int | None = None
         self._each = 1
@@ -123,9 +123,9 @@ class Lines(Watcher):
         """Pass it on."""
         self._progress(text)
 
-    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+    def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
         """The status, at every twentieth of the samples."""
-        if record.get("cheap"):
+        if record.low_fidelity:
             return
         if self._done is None:
             first = status()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from hwnas._workers._base import Workers
-from hwnas._workers._kit import Kit, torch_threads
-from hwnas._workers._messages import Job, Outcome
+from hwnas._workers._kit import PortableEvaluators, torch_threads
+from hwnas._workers._messages import EvaluationJob, Outcome
 from hwnas._workers._plan import WorkerPlan, make_workers, parse_workers, resolve_threads
 
 __all__ = [
-    "Job",
-    "Kit",
+    "EvaluationJob",
     "Outcome",
+    "PortableEvaluators",
     "WorkerPlan",
     "Workers",
     "make_workers",

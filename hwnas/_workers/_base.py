@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from hwnas._runs._watch import Progress
-from hwnas._workers._messages import Job, Outcome, Reply
+from hwnas._runs._watch import TextProgress
+from hwnas._workers._messages import EvaluationJob, Outcome, Reply
 
 MOST_ATTEMPTS = 3
 """A trial whose worker is lost so many times has failed."""
@@ -19,7 +19,7 @@ class Workers(ABC):
     """Evaluates batches. What it gives depends on the jobs and the evaluators alone, not on who evaluates where."""
 
     @abstractmethod
-    def evaluate(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def evaluate(self, jobs: Sequence[EvaluationJob]) -> Iterator[Outcome]:
         """The outcomes of a batch, one a job and in the jobs' order; those that come early are held back.
 
         An evaluation that loses its worker is made again by another one, `MOST_ATTEMPTS` times in all, and has then
@@ -51,11 +51,11 @@ class Attempts:
         progress: receives a line for each loss.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: TextProgress) -> None:
         self._progress = progress
         self._lost: Counter[int] = Counter()
 
-    def lost(self, job: Job, how: str) -> Reply | None:
+    def lost(self, job: EvaluationJob, how: str) -> Reply | None:
         """Note a loss.
 
         Args:
@@ -73,7 +73,7 @@ class Attempts:
         return Reply(Outcome(None, f"lost its worker {MOST_ATTEMPTS} times, at last: {how}", 0.0, "a lost worker"))
 
 
-def in_order(jobs: Sequence[Job], replies: Iterable[tuple[Job, Reply]]) -> Iterator[Outcome]:
+def in_order(jobs: Sequence[EvaluationJob], replies: Iterable[tuple[EvaluationJob, Reply]]) -> Iterator[Outcome]:
     """The outcomes in the jobs' order, as soon as those before them are there; errors are raised in their turn."""
     early: dict[int, Reply] = {}
     turn = iter(jobs)

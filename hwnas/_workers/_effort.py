@@ -94,7 +94,7 @@ def choose_threads(evaluator: str, device: str, say: Callable[[str], None]) -> i
 
 
 def written_range(seconds: Sequence[float], left: int) -> str:
-    """How long `left` steps take where some took `seconds` each: the mean, and a range from quick to slow ones."""
+    """Write how long `left` steps take where earlier ones took `seconds`: the mean, and a range from quick to slow."""
     ordered = sorted(seconds)
     middle = statistics.fmean(ordered)
     low = min(0.9 * middle, ordered[len(ordered) // 4])
@@ -113,20 +113,20 @@ def announced(
         what: is being done.
         now: tells seconds.
     """
-    took: list[float] = []
+    taken_s: list[float] = []
     last: list[float] = []
-    told: list[bool] = []
+    announced_before: list[bool] = []
 
     def receive(done: int, total: int, text: str) -> None:
         moment = now()
         if last:
-            took.append(moment - last[0])
+            taken_s.append(moment - last[0])
         last[:] = [moment]
-        if not told and len(took) >= _FIRST_STEPS and sum(took) >= _FIRST_S:
-            told.append(True)
-            steady = took[1:]  # the first one warms up
+        if not announced_before and len(taken_s) >= _FIRST_STEPS and sum(taken_s) >= _FIRST_S:
+            announced_before.append(True)
+            steady = taken_s[1:]  # the first one warms up
             if statistics.fmean(steady) * (total - done) >= _WORTH_S:
-                say(f"{what} takes {written_range(steady, total - done)} more, by its first {len(took) + 1} steps")
+                say(f"{what} takes {written_range(steady, total - done)} more, by its first {len(taken_s) + 1} steps")
         report(done, total, text)
 
     return receive

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hwnas._workers._base import Workers
-from hwnas._workers._kit import Kit
-from hwnas._workers._messages import Job, Outcome
+from hwnas._workers._kit import PortableEvaluators
+from hwnas._workers._messages import EvaluationJob, Outcome
 
 
 class InlineWorkers(Workers):
     """No workers at all: an evaluation begins when its outcome is asked for.
 
     Args:
-        kit: gives the evaluators.
+        portable: gives the evaluators.
     """
 
-    def __init__(self, kit: Kit) -> None:
-        self._bench = kit.bench()
+    def __init__(self, portable: PortableEvaluators) -> None:
+        self._evaluators = portable.ready()
 
-    def evaluate(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def evaluate(self, jobs: Sequence[EvaluationJob]) -> Iterator[Outcome]:
         """The outcomes of a batch."""
-        return map(self._bench.evaluate, jobs)
+        return map(self._evaluators.evaluate, jobs)
 
     def close(self) -> None:
         """Nothing to end."""

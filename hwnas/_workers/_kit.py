@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from hwnas._common._foreign import LEAVES, Leaving, told
 from hwnas._errors import HwnasError, NoAccuracyError
-from hwnas._workers._messages import Job, Outcome, Reply, sendable
+from hwnas._workers._messages import EvaluationJob, Outcome, Reply, sendable
 from hwnas.evaluators import Evaluator
 from hwnas.evaluators._base import BadEvaluationError, checked
 from latency_tables import LatencyTableError
@@ -32,23 +32,23 @@ MOST_ERRORS = 3
 _INVALID = "an invalid evaluation"
 
 
-class Bench:
-    """Evaluators that are ready.
+class ReadyEvaluators:
+    """Evaluators that are prepared.
 
     Args:
-        evaluator: of full evaluations.
-        cheap: its stand-in, if any.
-        threads: that torch computes an evaluation with; None for its own choice.
+        evaluator: makes full evaluations.
+        cheap: its cheap stand-in; None for none.
+        threads: torch threads of one evaluation; None leaves the number to torch.
     """
 
     def __init__(self, evaluator: Evaluator, cheap: Evaluator | None, threads: int | None) -> None:
         self._evaluator, self._cheap, self._threads = evaluator, cheap, threads
 
-    def evaluator(self, job: Job) -> Evaluator:
+    def evaluator(self, job: EvaluationJob) -> Evaluator:
         """Who evaluates a job."""
         return self._cheap if job.cheap and self._cheap is not None else self._evaluator
 
-    def evaluate(self, job: Job) -> Outcome:
+    def evaluate(self, job: EvaluationJob) -> Outcome:
         """Evaluate; an architecture without an accuracy is a failed outcome, and so is one that raises each time.
 
         Raises:
@@ -62,7 +62,7 @@ class Bench:
             outcome = self._once(job)
         return outcome
 
-    def _once(self, job: Job) -> Outcome:
+    def _once(self, job: EvaluationJob) -> Outcome:
         began = time.perf_counter()
         evaluator = self.evaluator(job)
         try:
@@ -79,7 +79,7 @@ class Bench:
             return Outcome(None, why, time.perf_counter() - began, type(error).__name__)
         return Outcome(found, None, time.perf_counter() - began)
 
-    def reply(self, job: Job) -> Reply:
+    def reply(self, job: EvaluationJob) -> Reply:
         """As `evaluate`, with errors as values that can be sent; their notes hold the traceback."""
         try:
             return Reply(self.evaluate(job))
@@ -87,15 +87,15 @@ class Bench:
             return Reply(None, sendable(error))
 
 
-class Kit:
-    """Makes benches: one for this process, others for workers. To be made before the evaluators are prepared.
+class PortableEvaluators:
+    """Evaluators for this process and, packed, for workers. Make it before the evaluators are prepared.
 
     Args:
-        evaluator: of full evaluations.
-        folder: that it is prepared in.
-        cheap: its stand-in, if any.
-        cheap_folder: that the stand-in is prepared in.
-        threads: that torch computes an evaluation with; None for its own choice.
+        evaluator: makes full evaluations.
+        folder: the folder that it is prepared in.
+        cheap: its cheap stand-in; None for none.
+        cheap_folder: the folder that the stand-in is prepared in.
+        threads: torch threads of one evaluation; None leaves the number to torch.
     """
 
     def __init__(
@@ -111,12 +111,12 @@ class Kit:
         self._places = [(evaluator, folder), *([(cheap, cheap_folder or folder)] if cheap is not None else [])]
         self._blank = [_blank(one) for one, _ in self._places]
 
-    def bench(self) -> Bench:
-        """The evaluators of this process, which were prepared here."""
+    def ready(self) -> ReadyEvaluators:
+        """Return the evaluators of this process, which were prepared here."""
         evaluator, *cheap = [one for one, _ in self._places]
-        return Bench(evaluator, cheap[0] if cheap else None, self.threads)
+        return ReadyEvaluators(evaluator, cheap[0] if cheap else None, self.threads)
 
-    def folder(self, job: Job) -> Path:
+    def folder(self, job: EvaluationJob) -> Path:
         """Where the evaluator of a job keeps its files."""
         return self._places[-1 if job.cheap else 0][1]
 
@@ -127,7 +127,7 @@ class Kit:
             HwnasError: an evaluator cannot be pickled.
         """
         tools = [
-            _Tool(blank, dict(one.state()), str(folder.resolve()))
+            _PackedEvaluator(blank, dict(one.state()), str(folder.resolve()))
             for blank, (one, folder) in zip(self._blank, self._places, strict=True)
         ]
         try:
@@ -138,7 +138,7 @@ class Kit:
 
 
 @dataclass(frozen=True)
-class _Tool:
+class _PackedEvaluator:
     """One evaluator on its way."""
 
     blank: Evaluator
@@ -146,11 +146,11 @@ class _Tool:
     folder: str
 
 
-def unpack(packed: bytes, elsewhere: Path | None = None) -> Bench:
-    """The bench of a worker.
+def unpack(packed: bytes, elsewhere: Path | None = None) -> ReadyEvaluators:
+    """The evaluators of a worker.
 
     Args:
-        packed: from `Kit.pack`, through a pipe or an object store, never from a file.
+        packed: from `PortableEvaluators.pack`, through a pipe or an object store, never from a file.
         elsewhere: folder for the evaluators' files; None where the run's own can be reached.
     """
     tools, threads = pickle.loads(packed)
@@ -159,7 +159,7 @@ def unpack(packed: bytes, elsewhere: Path | None = None) -> Bench:
         folder.mkdir(parents=True, exist_ok=True)
         tool.blank.restore({name: np.array(array) for name, array in tool.state.items()}, folder)
     evaluator, *cheap = [tool.blank for tool in tools]
-    return Bench(evaluator, cheap[0] if cheap else None, threads)
+    return ReadyEvaluators(evaluator, cheap[0] if cheap else None, threads)
 
 
 def _blank(evaluator: Evaluator) -> Evaluator:

@@ -12,7 +12,7 @@ from hwnas.spaces import Architecture
 
 
 @dataclass(frozen=True)
-class Job:
+class EvaluationJob:
     """One evaluation.
 
     Attributes:

@@ -10,11 +10,11 @@ from pathlib import Path
 from hwnas._errors import HwnasError
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
-from hwnas._runs._watch import Progress
+from hwnas._runs._watch import TextProgress
 from hwnas._workers._base import Workers
 from hwnas._workers._effort import choose_threads
 from hwnas._workers._inline import InlineWorkers
-from hwnas._workers._kit import Kit
+from hwnas._workers._kit import PortableEvaluators
 from profilers import usable_cores
 
 AUTO = "auto"
@@ -69,7 +69,7 @@ def parse_workers(workers: str, ray_address: str | None, timeout_s: float | None
 
 
 def resolve_threads(
-    settings: SearchSettings, out: Path, plan: WorkerPlan, progress: Progress = lambda text: None
+    settings: SearchSettings, out: Path, plan: WorkerPlan, progress: TextProgress = lambda text: None
 ) -> SearchSettings:
     """The settings with the threads of an evaluation, where these were left open.
 
@@ -106,12 +106,14 @@ def _begun(settings: SearchSettings, out: Path) -> tuple[bool, int | None]:
     return before.evaluator == settings.evaluator, before.evaluation_threads
 
 
-def make_workers(plan: WorkerPlan, kit: Kit, progress: Progress, *, gpu: bool = False) -> Workers:
+def make_workers(
+    plan: WorkerPlan, portable: PortableEvaluators, progress: TextProgress, *, gpu: bool = False
+) -> Workers:
     """The workers; they are started when they are first asked to evaluate.
 
     Args:
         plan: who evaluates.
-        kit: what they evaluate with.
+        portable: what they evaluate with.
         progress: receives lines for people.
         gpu: whether an evaluation needs a GPU.
 
@@ -119,19 +121,19 @@ def make_workers(plan: WorkerPlan, kit: Kit, progress: Progress, *, gpu: bool = 
         HwnasError: there is no Ray cluster, or none that could evaluate.
     """
     if not plan.apart:
-        return InlineWorkers(kit)
-    each = f", {kit.threads} thread{'' if kit.threads == 1 else 's'} each" if kit.threads else ""
+        return InlineWorkers(portable)
+    each = f", {portable.threads} thread{'' if portable.threads == 1 else 's'} each" if portable.threads else ""
     if plan.ray_address is not None:
         from hwnas._workers._ray import RayWorkers
 
-        found = RayWorkers(kit, plan.ray_address, progress, gpu=gpu)
+        found = RayWorkers(portable, plan.ray_address, progress, gpu=gpu)
         progress(f"evaluating on a Ray cluster, {found.places} at once{each}")
         return found
     from hwnas._workers._pool import LocalWorkers
 
     processes = "a worker process" if plan.count == 1 else f"{plan.count} worker processes"
     progress(f"evaluating in {processes}{each}")
-    return LocalWorkers(kit, plan.count, progress, timeout_s=plan.timeout_s)
+    return LocalWorkers(portable, plan.count, progress, timeout_s=plan.timeout_s)
 
 
 def _allowed(otherwise: int) -> int:

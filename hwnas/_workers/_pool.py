@@ -12,10 +12,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from hwnas._errors import HwnasError
-from hwnas._runs._watch import Progress
+from hwnas._runs._watch import TextProgress
 from hwnas._workers._base import Attempts, Workers, in_order
-from hwnas._workers._kit import Kit
-from hwnas._workers._messages import Job, Outcome, Reply
+from hwnas._workers._kit import PortableEvaluators
+from hwnas._workers._messages import EvaluationJob, Outcome, Reply
 from hwnas._workers._process import READY, work
 from profilers._cores import unpinned
 
@@ -29,36 +29,38 @@ class LocalWorkers(Workers):
     """Processes of this machine, no more than a batch has use for; the first batch starts them.
 
     Args:
-        kit: what they evaluate with.
+        portable: what they evaluate with.
         count: how many there are at most.
         progress: receives a line for each worker that is lost.
         timeout_s: seconds after which an evaluation has failed and its worker is killed; None for no limit.
     """
 
-    def __init__(self, kit: Kit, count: int, progress: Progress, *, timeout_s: float | None = None) -> None:
-        self._kit, self._count, self._progress, self._timeout_s = kit, count, progress, timeout_s
+    def __init__(
+        self, portable: PortableEvaluators, count: int, progress: TextProgress, *, timeout_s: float | None = None
+    ) -> None:
+        self._portable, self._count, self._progress, self._timeout_s = portable, count, progress, timeout_s
         self._packed: bytes | None = None
-        self._hands: list[_Hand] = []
+        self._processes: list[_WorkerProcess] = []
         self._false_starts = 0
 
-    def evaluate(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def evaluate(self, jobs: Sequence[EvaluationJob]) -> Iterator[Outcome]:
         """The outcomes of a batch."""
         return in_order(jobs, self._replies(jobs))
 
-    def _replies(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Reply]]:
+    def _replies(self, jobs: Sequence[EvaluationJob]) -> Iterator[tuple[EvaluationJob, Reply]]:
         """The jobs' replies as they come."""
         attempts, waiting, left = Attempts(self._progress), deque(jobs), len(jobs)
         while left:
             self._fill(min(self._count, left))
-            for hand in self._hands:
-                if waiting and hand.idle:
-                    hand.give(waiting.popleft())
-            spoke = wait([hand.connection for hand in self._hands], self._patience_s())
+            for worker in self._processes:
+                if waiting and worker.idle:
+                    worker.give(waiting.popleft())
+            spoke = wait([worker.connection for worker in self._processes], self._patience_s())
             for late, reply in self._overdue(spoke):
                 left -= 1
                 yield late, reply
-            for hand in [hand for hand in self._hands if hand.connection in spoke]:
-                job, message = hand.job, self._hear(hand)
+            for worker in [worker for worker in self._processes if worker.connection in spoke]:
+                job, message = worker.job, self._hear(worker)
                 if isinstance(message, _Gone) and job is not None:
                     message = attempts.lost(job, message.how)
                     if message is None:
@@ -73,35 +75,35 @@ class LocalWorkers(Workers):
         """Seconds until an evaluation takes too long."""
         if self._timeout_s is None:
             return None
-        begun = [hand.began for hand in self._hands if hand.job is not None]
+        begun = [worker.began for worker in self._processes if worker.job is not None]
         return max(0.0, min(begun) + self._timeout_s - time.monotonic()) if begun else None
 
-    def _overdue(self, spoke: Sequence[object]) -> list[tuple[Job, Reply]]:
+    def _overdue(self, spoke: Sequence[object]) -> list[tuple[EvaluationJob, Reply]]:
         """Kill the workers whose evaluations take too long, unless they have just spoken."""
-        found: list[tuple[Job, Reply]] = []
+        found: list[tuple[EvaluationJob, Reply]] = []
         if self._timeout_s is None:
             return found
-        for hand in list(self._hands):
-            job = hand.job
-            if job is None or hand.connection in spoke or time.monotonic() - hand.began < self._timeout_s:
+        for worker in list(self._processes):
+            job = worker.job
+            if job is None or worker.connection in spoke or time.monotonic() - worker.began < self._timeout_s:
                 continue
-            hand.process.kill()
-            hand.end(_PATIENCE_S)
-            self._hands.remove(hand)
+            worker.process.kill()
+            worker.end(_PATIENCE_S)
+            self._processes.remove(worker)
             why = f"took longer than the {self._timeout_s:g} s of --evaluation-timeout"
             found.append((job, Reply(Outcome(None, why, self._timeout_s, "timeout"))))
         return found
 
-    def _hear(self, hand: _Hand) -> object:
+    def _hear(self, worker: _WorkerProcess) -> object:
         """What a worker says; one that is gone is let go.
 
         Raises:
             HwnasError: too many in a row died before they were ready.
         """
-        message = hand.message()
+        message = worker.message()
         if isinstance(message, _Gone):
-            self._hands.remove(hand)
-            self._false_starts = 0 if hand.ready else self._false_starts + 1
+            self._processes.remove(worker)
+            self._false_starts = 0 if worker.ready else self._false_starts + 1
             if self._false_starts >= _MOST_FALSE_STARTS:
                 how = message.how
                 raise HwnasError(f"no worker can be started ({how}); what it printed says why, or take --workers 1")
@@ -112,19 +114,19 @@ class LocalWorkers(Workers):
     def _fill(self, wanted: int) -> None:
         """Start workers up to a number."""
         if self._packed is None:
-            self._packed = self._kit.pack()
-        while len(self._hands) < wanted:
-            self._hands.append(_Hand(self._packed))
+            self._packed = self._portable.pack()
+        while len(self._processes) < wanted:
+            self._processes.append(_WorkerProcess(self._packed))
 
     def close(self) -> None:
         """End the processes."""
-        hands, self._hands = self._hands, []
-        for hand in hands:
-            if hand.process.pid is not None:
-                hand.process.terminate()
+        processes, self._processes = self._processes, []
+        for worker in processes:
+            if worker.process.pid is not None:
+                worker.process.terminate()
         deadline = time.monotonic() + _PATIENCE_S
-        for hand in hands:
-            hand.end(max(0.0, deadline - time.monotonic()))
+        for worker in processes:
+            worker.end(max(0.0, deadline - time.monotonic()))
 
 
 class _Gone:
@@ -144,7 +146,7 @@ class _Gone:
             self.how = f"killed by {name}" + (", out of memory?" if name == "SIGKILL" else "")
 
 
-class _Hand:
+class _WorkerProcess:
     """One worker process.
 
     Attributes:
@@ -156,7 +158,7 @@ class _Hand:
 
     def __init__(self, packed: bytes) -> None:
         context = multiprocessing.get_context("spawn")
-        self.job: Job | None = None
+        self.job: EvaluationJob | None = None
         self.began = 0.0
         self.ready = False
         self.connection: Connection
@@ -171,7 +173,7 @@ class _Hand:
         """Whether it takes a job."""
         return self.ready and self.job is None
 
-    def give(self, job: Job) -> None:
+    def give(self, job: EvaluationJob) -> None:
         """Let it evaluate a job; one that is gone already is noticed when its message is read."""
         self.job, self.began = job, time.monotonic()
         with suppress(OSError):

@@ -22,13 +22,13 @@ def work(connection: Connection, packed: bytes) -> None:
 
     Args:
         connection: to the search: `READY` or a reply with an error first, then a reply for each job.
-        packed: from `Kit.pack`.
+        packed: from `PortableEvaluators.pack`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the search's to handle
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_the_search, daemon=True).start()
     try:
-        bench = unpack(packed)
+        evaluators = unpack(packed)
     except Exception as error:
         connection.send(Reply(None, sendable(error)))
         return
@@ -36,7 +36,7 @@ def work(connection: Connection, packed: bytes) -> None:
     try:
         connection.send(READY)
         while True:
-            connection.send(bench.reply(connection.recv()))
+            connection.send(evaluators.reply(connection.recv()))
     except (EOFError, OSError):
         return  # the search is gone
 

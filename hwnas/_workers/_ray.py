@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hwnas._errors import HwnasError
-from hwnas._runs._watch import Progress
+from hwnas._runs._watch import TextProgress
 from hwnas._version import __version__
 from hwnas._workers._base import Attempts, Workers, in_order
-from hwnas._workers._kit import Kit
-from hwnas._workers._messages import Job, Outcome, Reply
+from hwnas._workers._kit import PortableEvaluators
+from hwnas._workers._messages import EvaluationJob, Outcome, Reply
 from hwnas._workers._ray_task import answer
 from hwnas.training._checkpoint import write_atomically
 
@@ -26,7 +26,7 @@ class RayWorkers(Workers):
     """Tasks of a cluster that is there; Ray places them, and hwnas repeats those that lose their worker or node.
 
     Args:
-        kit: what they evaluate with; one copy goes into Ray's object store.
+        portable: what they evaluate with; one copy goes into Ray's object store.
         address: of the cluster, as `ray.init` takes it.
         gpu: whether an evaluation needs a GPU.
         progress: receives a line for each worker that is lost.
@@ -35,20 +35,22 @@ class RayWorkers(Workers):
         HwnasError: there is no cluster, or none with a node for an evaluation.
     """
 
-    def __init__(self, kit: Kit, address: str, progress: Progress, *, gpu: bool = False) -> None:
+    def __init__(
+        self, portable: PortableEvaluators, address: str, progress: TextProgress, *, gpu: bool = False
+    ) -> None:
         import ray
         import ray.exceptions
 
         self._ray: Any = ray
-        self._kit, self._progress = kit, progress
+        self._portable, self._progress = portable, progress
         self._own = not self._ray.is_initialized()
         self._box: list[Any] = []
         self._digest = ""
-        self._pending: dict[Any, Job] = {}
+        self._pending: dict[Any, EvaluationJob] = {}
         if self._own:
             _connect(self._ray, address)
         try:
-            needs = {"CPU": float(kit.threads or 1), **({"GPU": 1.0} if gpu else {})}
+            needs = {"CPU": float(portable.threads or 1), **({"GPU": 1.0} if gpu else {})}
             self.places = self._count_places(needs)
         except BaseException:
             self.close()
@@ -68,14 +70,14 @@ class RayWorkers(Workers):
             )
         return places
 
-    def evaluate(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def evaluate(self, jobs: Sequence[EvaluationJob]) -> Iterator[Outcome]:
         """The outcomes of a batch."""
         return in_order(jobs, self._replies(jobs))
 
-    def _replies(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Reply]]:
+    def _replies(self, jobs: Sequence[EvaluationJob]) -> Iterator[tuple[EvaluationJob, Reply]]:
         """The jobs' replies as they come."""
         if not self._box:
-            packed = self._kit.pack()
+            packed = self._portable.pack()
             self._digest = hashlib.sha256(packed).hexdigest()
             self._box = [self._ray.put(packed)]  # in a list it stays a reference: a worker fetches it once
         attempts = Attempts(self._progress)
@@ -91,10 +93,10 @@ class RayWorkers(Workers):
             self._keep_files(job, reply)
             yield job, reply
 
-    def _submit(self, job: Job) -> None:
+    def _submit(self, job: EvaluationJob) -> None:
         self._pending[self._task.remote(self._digest, self._box, job, __version__)] = job
 
-    def _fetch(self, done: Any, job: Job, attempts: Attempts) -> Reply | None:
+    def _fetch(self, done: Any, job: EvaluationJob, attempts: Attempts) -> Reply | None:
         """A task's reply; None where it is to be repeated.
 
         Raises:
@@ -114,11 +116,11 @@ class RayWorkers(Workers):
         assert isinstance(found, Reply)
         return found
 
-    def _keep_files(self, job: Job, reply: Reply) -> None:
+    def _keep_files(self, job: EvaluationJob, reply: Reply) -> None:
         """Write what an evaluation left on its node where it would have left it here."""
         if reply.outcome is not None:
             for name, data in reply.outcome.files.items():
-                write_atomically(self._kit.folder(job) / name, data)
+                write_atomically(self._portable.folder(job) / name, data)
 
     def close(self) -> None:
         """Give up what is under way, and leave the cluster as it was found."""

@@ -9,49 +9,49 @@ from typing import Any
 
 from hwnas._errors import HwnasError
 from hwnas._version import __version__
-from hwnas._workers._kit import Bench, unpack
-from hwnas._workers._messages import Job, Reply, sendable
+from hwnas._workers._kit import ReadyEvaluators, unpack
+from hwnas._workers._messages import EvaluationJob, Reply, sendable
 
-_bench: tuple[str, tempfile.TemporaryDirectory[str], Bench] | None = None
-"""The digest of the kit that this process works with, the folder of its files, and the evaluators."""
+_ready_evaluators: tuple[str, tempfile.TemporaryDirectory[str], ReadyEvaluators] | None = None
+"""Digest of the packed evaluators that this process works with, the folder of its files, and the evaluators."""
 
 
-def answer(digest: str, box: list[Any], job: Job, version: str) -> Reply:
+def answer(digest: str, box: list[Any], job: EvaluationJob, version: str) -> Reply:
     """Evaluate one job.
 
     Args:
-        digest: of the kit.
-        box: holds the reference to the kit; it is fetched where this process has another one, or none.
+        digest: digest of the packed evaluators.
+        box: holds the reference to the packed evaluators, which are fetched unless this process has them.
         job: the job.
         version: of the search's hwnas.
     """
     try:
         if version != __version__:
             raise HwnasError(f"a node of the Ray cluster has hwnas {__version__}, the search {version}; install one")
-        folder, bench = _ready(digest, box)
+        folder, evaluators = _ready(digest, box)
     except ImportError as error:
         text = f"a node of the Ray cluster cannot make the evaluator ({error}); install there what it needs"
         return Reply(None, HwnasError(text))
     except Exception as error:
         return Reply(None, sendable(error))
-    reply = bench.reply(job)
+    reply = evaluators.reply(job)
     if reply.outcome is None:
         return reply
     files = {}
     place = folder / ("1" if job.cheap else "0")
-    for name in bench.evaluator(job).files(job.arch):
+    for name in evaluators.evaluator(job).files(job.arch):
         if (place / name).exists():
             files[name] = (place / name).read_bytes()
             (place / name).unlink()
     return Reply(replace(reply.outcome, files=files))
 
 
-def _ready(digest: str, box: list[Any]) -> tuple[Path, Bench]:
-    """The evaluators of a kit, kept from task to task."""
-    global _bench
-    if _bench is None or _bench[0] != digest:
+def _ready(digest: str, box: list[Any]) -> tuple[Path, ReadyEvaluators]:
+    """Unpack the evaluators of a digest, kept from task to task."""
+    global _ready_evaluators
+    if _ready_evaluators is None or _ready_evaluators[0] != digest:
         import ray
 
         folder = tempfile.TemporaryDirectory(prefix="hwnas-")
-        _bench = digest, folder, unpack(ray.get(box[0]), Path(folder.name))
-    return Path(_bench[1].name), _bench[2]
+        _ready_evaluators = digest, folder, unpack(ray.get(box[0]), Path(folder.name))
+    return Path(_ready_evaluators[1].name), _ready_evaluators[2]

@@ -91,7 +91,7 @@ class Rungs:
             try:
                 for entry in (record,) if self._begun else (self._identity, record):
                     journal.append(self._chain.written(entry))
-                    self._chain.took(entry)
+                    self._chain.commit(entry)
             finally:
                 journal.close()
         except OSError as error:

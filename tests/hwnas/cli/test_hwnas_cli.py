@@ -265,7 +265,7 @@ def test_broken_tables(fails, table_file, tmp_path):
     )
     broken.write_text(text.replace('"batch": 1', '"batch": 8'))
     assert fails("predict", broken, arch) == (
-        f"hwnas: error: {broken} was changed after it was measured (its content hash does not fit); measure it again"
+        f"hwnas: error: {broken} was changed after it was measured (its content hash does not match); measure it again"
     )
     assert fails("predict", tmp_path / "no.json", arch) == (
         f"hwnas: error: cannot read the latency table {tmp_path / 'no.json'}: No such file or directory"
@@ -292,12 +292,12 @@ def test_a_table_of_another_device_or_thread_count(fails, table_file, tmp_path):
 def test_an_unreachable_budget_is_refused_before_training(fails, table_file, tmp_path):
     run = tmp_path / "run"
     line = fails("search", *SMALL, "--table", table_file, "--latency-budget", "1us", "--out", run)
-    start = "hwnas: error: no network of the space meets --latency-budget 0.001ms: the least, w0.5_r8_k"
+    start = "hwnas: error: no network of the space meets --latency-budget 0.001ms: the cheapest, w0.5_r8_k"
     assert line.startswith(start)
     assert line.endswith("ms")
     assert not (run / "evaluator").exists()
     line = fails("search", *SMALL, "--table", table_file, "--params-budget", "10", "--out", run)
-    assert line.startswith("hwnas: error: no network of the space meets --params-budget 10: the least, w0.5_r8_k")
+    assert line.startswith("hwnas: error: no network of the space meets --params-budget 10: the cheapest, w0.5_r8_k")
     both = ["--params-budget", "9k", "--macs-budget", "80k"]
     line = fails("search", *SMALL, "--table", table_file, *both, "--out", run)
     assert line.startswith("hwnas: error: no network of the space ")
@@ -419,7 +419,7 @@ def test_a_cheap_stand_in_must_be_one(fails, benchmark_csv, tmp_path):
         "hwnas: error: --cheap goes with --strategy lamoo, not nsga2"
     )
     assert fails("search", "--cheap", "supernet", *out) == (
-        "hwnas: error: --cheap supernet is no cheap stand-in for --evaluator supernet"
+        "hwnas: error: --cheap supernet cannot stand in for --evaluator supernet; name a cheaper evaluator"
     )
     assert fails("search", "--cheap", "guess", "--evaluator", "train", *out).startswith(
         "hwnas: error: unknown evaluator 'guess'"
@@ -496,7 +496,7 @@ def test_a_killed_profile_goes_on_and_loses_no_round(tmp_path):
     process.wait()
     before = journal.read_bytes()
     result = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "going on after " in result.stderr
+    assert "continuing after " in result.stderr
     after = (tmp_path / "table.json.samples.jsonl").read_bytes()
     assert after.startswith(before[: before.rfind(b"\n") + 1])
     assert load_table(path).validation.networks == 4

@@ -72,7 +72,7 @@ def test_quiet_and_json(csv, tmp_path, capsys):
     assert [event["trial"] for event in trials] == [12, 13, 14]
     assert trials[-1]["values"] == trials_of(tmp_path / "run")[-1]["values"]
     assert trials[-1]["status"]["done"] == 15
-    assert {"event": "note", "text": "going on after 12 trials"} in events
+    assert {"event": "note", "text": "continuing after 12 trials"} in events
     assert events[-1]["event"] == "end"
     assert events[-1]["report"] == str(tmp_path / "run" / "report.html")
 

@@ -14,8 +14,9 @@ from run_toys import create_run
 
 from hwnas import SearchSettings
 from hwnas._costs._space_costs import SpaceCosts
-from hwnas._pipeline._deliver import Winner, known_costs
+from hwnas._pipeline._deliver import known_costs
 from hwnas._pipeline._problem import make_problem
+from hwnas._pipeline._winner import Winner
 from hwnas._report import write_report
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves

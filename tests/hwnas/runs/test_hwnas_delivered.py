@@ -18,8 +18,10 @@ from test_hwnas_fuzz import change, quick, seeds
 from hwnas import HwnasError, SearchResult, SearchSettings
 from hwnas._cli import main
 from hwnas._costs._space_costs import SpaceCosts
-from hwnas._pipeline._deliver import VERIFICATION, Winner, hand_over, validation_images
-from hwnas._pipeline._prepare import SearchSetup
+from hwnas._pipeline._deliver import deliver_networks, validation_images
+from hwnas._pipeline._measure_winners import VERIFICATION
+from hwnas._pipeline._setup import SearchCosts, SearchSetup
+from hwnas._pipeline._winner import Winner
 from hwnas._runs._delivered import beaten_by, checks, described, judge, remarks, standard_error
 from hwnas._runs._front import pick_network
 from hwnas._runs._list import find_runs
@@ -312,24 +314,31 @@ class SlowDevice:
 
 
 @pytest.mark.parametrize("finalize", ["none", "train"])
-def test_the_hand_over_judges_and_says_so(tmp_path, monkeypatch, finalize):
-    monkeypatch.setattr("hwnas._pipeline._deliver.VERIFICATION", replace(VERIFICATION, max_rounds=30))
+def test_the_delivery_judges_and_says_so(tmp_path, monkeypatch, finalize):
+    monkeypatch.setattr("hwnas._pipeline._measure_winners.VERIFICATION", replace(VERIFICATION, max_rounds=30))
     space = make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4)
     data = load_data("digits", limit=60)
     evaluator = make_evaluator("train", space, data, epochs=1, batch_size=20)
     evaluator.prepare(tmp_path / "evaluator")
     settings = SearchSettings(space="nasbench201", budgets={"latency_ms": 2.0, "macs": 1e9}, finalize=finalize)
     run = create_run(tmp_path / "run", settings, {"evaluator": evaluator.settings})
-    absent = dict.fromkeys(("cheap", "strategy", "under", "problem"))
+    absent = dict.fromkeys(("low_fidelity", "strategy", "problem_with", "problem"))
     journal = SimpleNamespace(records=[{}] * 5)
     monkeypatch.setattr("hwnas._pipeline._deliver.doubt", lambda name, *accuracies: f"{name} is odd")
     parts = SearchSetup(
-        run, journal, SlowDevice(), space, data, evaluator, costs=SpaceCosts(space, None), known={}, **absent
+        run,
+        journal,
+        SlowDevice(),
+        space,
+        data,
+        evaluator,
+        costs=SearchCosts(SpaceCosts(space, None), {}, None),
+        **absent,
     )
     archs = list(dict.fromkeys(space.sample(4, np.random.default_rng(1))))[:2]
     winners = [Winner(i, arch, {"accuracy": 0.3 + i / 10, "latency_ms": 1.5 + i / 10}) for i, arch in enumerate(archs)]
     said = []
-    entries = hand_over(parts, winners, said.append)
+    entries = deliver_networks(parts, winners, said.append)
     assert run.pareto() == json.loads(json.dumps(entries))
     assert [n["within_budget"] for n in entries] == [False, False]
     assert entries[0]["budgets"]["macs"]["within"]

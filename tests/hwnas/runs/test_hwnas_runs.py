@@ -10,8 +10,8 @@ from cells import as_version_1, cut, search
 
 from hwnas._cli import main
 from hwnas._runs._compare import short_names
+from hwnas._runs._journal import TrialJournal
 from hwnas._runs._list import find_runs, written_budgets
-from hwnas._runs._run import TrialJournal
 from search import hypervolume
 
 
@@ -86,7 +86,9 @@ def test_unfinished_running_and_damaged_runs_are_told_apart(folder, tmp_path, ca
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 7
     journal = tmp_path / "damaged" / "trials.jsonl"
-    problem = f"{journal} was changed in or before line 1 (its content hash does not fit); restore it or choose another"
+    problem = (
+        f"{journal} was changed in or before line 1 (its content hash does not match); restore it or choose another"
+    )
     assert f"damaged: {problem} --out" in lines
 
 

@@ -15,7 +15,7 @@ from odd_evaluators import ODD, Moody
 
 from hwnas._errors import EvaluatorError, HwnasError
 from hwnas._version import __version__
-from hwnas._workers import Job, Kit
+from hwnas._workers import EvaluationJob, PortableEvaluators
 from hwnas._workers._base import MOST_ATTEMPTS
 from hwnas._workers._inline import InlineWorkers
 from hwnas._workers._pool import LocalWorkers
@@ -64,15 +64,15 @@ def ray_cluster():
         pytest.skip("no Ray cluster could be started here: the machine is too busy, or does not allow it")
 
 
-def on_ray(kit, said, request):
+def on_ray(portable, said, request):
     from hwnas._workers._ray import RayWorkers
 
-    return RayWorkers(kit, request.getfixturevalue("ray_cluster"), said)
+    return RayWorkers(portable, request.getfixturevalue("ray_cluster"), said)
 
 
 MAKERS = {
-    "inline": lambda kit, said, request: InlineWorkers(kit),
-    "local": lambda kit, said, request: LocalWorkers(kit, 2, said),
+    "inline": lambda portable, said, request: InlineWorkers(portable),
+    "local": lambda portable, said, request: LocalWorkers(portable, 2, said),
     "ray": on_ray,
 }
 ELSEWHERE = [pytest.param("local"), pytest.param("ray", marks=pytest.mark.slow)]
@@ -91,26 +91,26 @@ def digits():
 
 def jobs(count, cheap=()):
     archs = list(dict.fromkeys(space().sample(40, np.random.default_rng(0))))[:count]
-    return [Job(10 + i, arch, i in cheap) for i, arch in enumerate(archs)]
+    return [EvaluationJob(10 + i, arch, i in cheap) for i, arch in enumerate(archs)]
 
 
-def moody_kit(folder, moods=None):
-    """A kit of a `Moody`, with moods by the place of the job."""
+def moody_evaluators(folder, moods=None):
+    """Evaluators of a `Moody`, with moods by the place of the job."""
     texts = {space().format(jobs(20)[i].arch): mood for i, mood in (moods or {}).items()}
     evaluator = Moody(space(), folder, texts)
-    kit = Kit(evaluator, folder)
+    portable = PortableEvaluators(evaluator, folder)
     evaluator.prepare(folder)
-    return kit, evaluator
+    return portable, evaluator
 
 
-def make(kind, kit, request, said=None):
-    return MAKERS[kind](kit, (said if said is not None else []).append, request)
+def make(kind, portable, request, said=None):
+    return MAKERS[kind](portable, (said if said is not None else []).append, request)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_outcomes_come_in_the_order_of_the_jobs(kind, tmp_path, request):
-    kit, evaluator = moody_kit(tmp_path, {0: "slow", 3: "none"})
-    with make(kind, kit, request) as workers:
+    portable, evaluator = moody_evaluators(tmp_path, {0: "slow", 3: "none"})
+    with make(kind, portable, request) as workers:
         for batch in (jobs(6), jobs(9)[6:], []):
             outcomes = list(workers.evaluate(batch))
             assert len(outcomes) == len(batch)
@@ -126,9 +126,9 @@ def test_outcomes_come_in_the_order_of_the_jobs(kind, tmp_path, request):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_evaluator_that_cannot_go_on_says_so_when_its_turn_comes(kind, tmp_path, request):
-    kit, _ = moody_kit(tmp_path, {2: "refuses"})
+    portable, _ = moody_evaluators(tmp_path, {2: "refuses"})
     found = []
-    with make(kind, kit, request) as workers, pytest.raises(EvaluatorError) as caught:
+    with make(kind, portable, request) as workers, pytest.raises(EvaluatorError) as caught:
         found.extend(workers.evaluate(jobs(5)))
     assert str(caught.value) == "its checkpoint is damaged"
     assert [outcome.failed for outcome in found] == [None, None]
@@ -136,9 +136,9 @@ def test_an_evaluator_that_cannot_go_on_says_so_when_its_turn_comes(kind, tmp_pa
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_trial_whose_evaluation_raises_each_time_has_failed(kind, tmp_path, request):
-    kit, evaluator = moody_kit(tmp_path, {1: "breaks", 2: "breaks once", 3: "exits", 4: "stops"})
+    portable, evaluator = moody_evaluators(tmp_path, {1: "breaks", 2: "breaks once", 3: "exits", 4: "stops"})
     batch = jobs(6)
-    with make(kind, kit, request) as workers:
+    with make(kind, portable, request) as workers:
         found = list(workers.evaluate(batch))
     assert [outcome.trouble for outcome in found] == [
         None,
@@ -156,8 +156,8 @@ def test_a_trial_whose_evaluation_raises_each_time_has_failed(kind, tmp_path, re
 
 @pytest.mark.parametrize("kind", ["inline", "local"])
 def test_what_is_no_evaluation_fails_its_trial(kind, tmp_path, request):
-    kit, _ = moody_kit(tmp_path, dict(enumerate(ODD)))
-    with make(kind, kit, request) as workers:
+    portable, _ = moody_evaluators(tmp_path, dict(enumerate(ODD)))
+    with make(kind, portable, request) as workers:
         found = list(workers.evaluate(jobs(len(ODD) + 1)))
     assert found[-1].failed is None
     for mood, outcome in zip(ODD, found, strict=False):
@@ -174,9 +174,9 @@ def test_scalars_of_numpy_are_numbers():
 
 
 def test_an_evaluation_that_takes_too_long_loses_its_worker_and_nothing_else(tmp_path):
-    kit, evaluator = moody_kit(tmp_path, {1: "hangs"})
+    portable, evaluator = moody_evaluators(tmp_path, {1: "hangs"})
     batch = jobs(4)
-    with LocalWorkers(kit, 1, lambda text: None, timeout_s=1.0) as workers:
+    with LocalWorkers(portable, 1, lambda text: None, timeout_s=1.0) as workers:
         found = list(workers.evaluate(batch))
     assert [outcome.trouble for outcome in found] == [None, "timeout", None, None]
     assert found[1].failed == "took longer than the 1 s of --evaluation-timeout"
@@ -185,9 +185,9 @@ def test_an_evaluation_that_takes_too_long_loses_its_worker_and_nothing_else(tmp
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
 def test_a_lost_worker_loses_no_trial(kind, tmp_path, request):
-    kit, evaluator = moody_kit(tmp_path, {1: "dies once", 4: "dies", 6: "dies once"})
+    portable, evaluator = moody_evaluators(tmp_path, {1: "dies once", 4: "dies", 6: "dies once"})
     said = []
-    with make(kind, kit, request, said) as workers:
+    with make(kind, portable, request, said) as workers:
         outcomes = list(workers.evaluate(jobs(8)))
     how = "killed by SIGKILL, out of memory?" if kind == "local" else "WorkerCrashedError"
     for job, outcome in zip(jobs(8), outcomes, strict=True):
@@ -208,10 +208,10 @@ def test_evaluations_are_exactly_those_of_this_process(kind, tmp_path, request):
     for name, options in (("supernet", {**short, "calibration": 40}), ("train", short)):
         evaluator = make_evaluator(name, space(), digits(), **options)
         cheap = make_evaluator("naswot", space(), digits(), images=16)
-        kit = Kit(evaluator, tmp_path / name, cheap, tmp_path / "cheap", threads=1)
+        portable = PortableEvaluators(evaluator, tmp_path / name, cheap, tmp_path / "cheap", threads=1)
         evaluator.prepare(tmp_path / name)
         batch = jobs(4, cheap=(1, 3))
-        with make(kind, kit, request) as workers:
+        with make(kind, portable, request) as workers:
             found = [outcome.evaluation.value for outcome in workers.evaluate(batch)]
         for file in evaluator.files(batch[0].arch):  # what the hand-over needs came back
             assert (tmp_path / name / file).exists()
@@ -225,8 +225,8 @@ def test_evaluations_are_exactly_those_of_this_process(kind, tmp_path, request):
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
 def test_nothing_is_left_behind(kind, tmp_path, request):
-    kit, _ = moody_kit(tmp_path, {0: "slow", 1: "slow"})
-    workers = make(kind, kit, request)
+    portable, _ = moody_evaluators(tmp_path, {0: "slow", 1: "slow"})
+    workers = make(kind, portable, request)
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     outcomes = workers.evaluate(jobs(4))
     next(outcomes)
@@ -245,9 +245,9 @@ def test_nothing_is_left_behind(kind, tmp_path, request):
 def test_an_evaluator_that_cannot_travel_is_told_in_one_line(kind, tmp_path, request):
     evaluator = Moody(space(), tmp_path)
     evaluator.remark = lambda: "functions without a name cannot be pickled"
-    kit = Kit(evaluator, tmp_path)
+    portable = PortableEvaluators(evaluator, tmp_path)
     evaluator.prepare(tmp_path)
-    with make(kind, kit, request) as workers, pytest.raises(HwnasError) as caught:
+    with make(kind, portable, request) as workers, pytest.raises(HwnasError) as caught:
         list(workers.evaluate(jobs(2)))
     assert str(caught.value).startswith("evaluator moody cannot be sent to workers (")
     assert str(caught.value).endswith("); take --workers 1")
@@ -267,8 +267,8 @@ def known_here_alone(monkeypatch):
     return add
 
 
-def refused(kit, request):
-    with pytest.raises(HwnasError) as caught, make("ray", kit, request) as workers:
+def refused(portable, request):
+    with pytest.raises(HwnasError) as caught, make("ray", portable, request) as workers:
         list(workers.evaluate(jobs(2)))
     return str(caught.value)
 
@@ -279,12 +279,12 @@ def nothing(digest, box, job, version):
 
 @pytest.mark.slow
 def test_a_cluster_that_cannot_evaluate_is_told_in_one_line(tmp_path, request, monkeypatch, known_here_alone):
-    kit, evaluator = moody_kit(tmp_path)
-    assert refused(Kit(evaluator, tmp_path, threads=64), request) == (
+    portable, evaluator = moody_evaluators(tmp_path)
+    assert refused(PortableEvaluators(evaluator, tmp_path, threads=64), request) == (
         "no node of the Ray cluster has 64 CPU for an evaluation; add one, or change --evaluation-threads"
     )
     stranger = known_here_alone(type("Stranger", (Moody,), {}))(space(), tmp_path)
-    strange = Kit(stranger, tmp_path)
+    strange = PortableEvaluators(stranger, tmp_path)
     stranger.prepare(tmp_path)
     assert refused(strange, request) == (
         "a node of the Ray cluster cannot make the evaluator (No module named 'known_here_alone'); "
@@ -293,8 +293,8 @@ def test_a_cluster_that_cannot_evaluate_is_told_in_one_line(tmp_path, request, m
     with monkeypatch.context() as patch:
         patch.setattr("hwnas._workers._ray.__version__", "0")
         expected = f"a node of the Ray cluster has hwnas {__version__}, the search 0; install one"
-        assert refused(kit, request) == expected
+        assert refused(portable, request) == expected
     monkeypatch.setattr("hwnas._workers._ray.answer", known_here_alone(nothing))
-    message = refused(kit, request)
+    message = refused(portable, request)
     assert message.startswith("the Ray cluster cannot evaluate (")
     assert message.endswith(f"); every node needs hwnas {__version__} and what it needs")

@@ -4,10 +4,10 @@ import os
 
 import pytest
 from odd_evaluators import Moody
-from test_workers_contract import jobs, moody_kit, space
+from test_workers_contract import jobs, moody_evaluators, space
 
 from hwnas._errors import HwnasError
-from hwnas._workers import Kit
+from hwnas._workers import PortableEvaluators
 from hwnas._workers._pool import LocalWorkers
 
 
@@ -22,14 +22,14 @@ class NeverReady(Moody):
 
 
 def test_no_more_workers_than_a_batch_has_use_for(tmp_path):
-    kit, _ = moody_kit(tmp_path)
-    with LocalWorkers(kit, 4, print) as workers:
+    portable, _ = moody_evaluators(tmp_path)
+    with LocalWorkers(portable, 4, print) as workers:
         (outcome,) = workers.evaluate(jobs(1))
         assert outcome.failed is None
-        assert len(workers._hands) == 1
+        assert len(workers._processes) == 1
         found = list(workers.evaluate(jobs(6)[1:4]))
-        assert len(workers._hands) == 3
-        assert {one.evaluation.known["process"] for one in found} <= {float(h.process.pid) for h in workers._hands}
+        assert len(workers._processes) == 3
+        assert {one.evaluation.known["process"] for one in found} <= {float(h.process.pid) for h in workers._processes}
 
 
 def test_workers_that_cannot_be_started_end_the_search(tmp_path):
@@ -38,16 +38,16 @@ def test_workers_that_cannot_be_started_end_the_search(tmp_path):
         (NeverReady, "there is no GPU in this process"),
     ):
         evaluator = kind(space(), tmp_path)
-        kit = Kit(evaluator, tmp_path)
+        portable = PortableEvaluators(evaluator, tmp_path)
         evaluator.prepare(tmp_path)
-        with LocalWorkers(kit, 1, print) as workers, pytest.raises(HwnasError) as caught:
+        with LocalWorkers(portable, 1, print) as workers, pytest.raises(HwnasError) as caught:
             list(workers.evaluate(jobs(3)))
         assert str(caught.value) == message
 
 
 def test_an_error_names_its_place(tmp_path):
-    kit, _ = moody_kit(tmp_path, {0: "breaks"})
-    with LocalWorkers(kit, 1, print) as workers:
+    portable, _ = moody_evaluators(tmp_path, {0: "breaks"})
+    with LocalWorkers(portable, 1, print) as workers:
         (outcome,) = workers.evaluate(jobs(1))
     assert outcome.evaluation is None
     assert "ZeroDivisionError: a bug (odd_evaluators.py, line " in outcome.failed
