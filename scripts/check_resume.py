@@ -5,7 +5,7 @@
 Every search looks its accuracies up in a made-up table of cells. It is killed, started again, killed again, until one
 start comes to its end; then the next search begins, until there were enough kills. Two in three kills come a random
 moment after one of the next trials, the others after a random part of the time that an unbroken search takes, so that
-they hit the start and the hand-over too. A search passes where no finished trial was lost, changed or run twice, and
+they hit the start and the delivery too. A search passes where no finished trial was lost, changed or run twice, and
 where its trials and its front are those of the unbroken search. Leaves with exit code 1 where one does not.
 """
 

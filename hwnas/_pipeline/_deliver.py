@@ -42,7 +42,7 @@ def deliver(setup: SearchSetup, study: Study, progress: TextProgress) -> None:
     winners = pick_winners(study, setup)
     if not winners and study.context().outside:
         raise HwnasError(
-            f"no trial so far keeps the budgets ({written_budgets(settings.budgets)}); ask for more --samples"
+            f"no trial so far meets the budgets ({written_budgets(settings.budgets)}); ask for more --samples"
         )
     if not winners:
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {setup.journal.path}")
@@ -59,7 +59,7 @@ def deliver(setup: SearchSetup, study: Study, progress: TextProgress) -> None:
 
 
 def deliver_networks(setup: SearchSetup, winners: Sequence[Winner], progress: TextProgress) -> list[dict[str, Any]]:
-    """Export, measure and test the winners, and write ``pareto.json``, with which budgets they keep.
+    """Export, measure and test the winners, and write ``pareto.json``, with the budgets that they meet.
 
     Args:
         setup: The search, with an evaluator that holds the finished networks.
@@ -97,7 +97,7 @@ def deliver_networks(setup: SearchSetup, winners: Sequence[Winner], progress: Te
 
 
 def write_judged(setup: SearchSetup, entries: Sequence[dict[str, Any]], progress: TextProgress) -> None:
-    """Write ``pareto.json`` with the budgets that each network keeps and the network that beats it, and say so."""
+    """Write ``pareto.json`` with the budgets that each network meets and the network that dominates it, and report both."""
     settings = setup.run.settings
     judge(entries, settings.budgets, [OBJECTIVES[word] for word in settings.minimize])
     setup.run.write_pareto(entries)

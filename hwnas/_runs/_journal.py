@@ -59,7 +59,7 @@ class TrialRecord:
         return Trial(self.number, self.codes, dict(self.values), self.failed, self.low_fidelity)
 
     def keeps(self, budgets: Mapping[str, float]) -> bool:
-        """Whether the trial is known to keep the budgets."""
+        """Whether the trial is known to meet the budgets."""
         known = {**self.costs, **self.values}
         return all(name in known and known[name] <= upper for name, upper in budgets.items())
 

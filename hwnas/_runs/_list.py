@@ -1,4 +1,4 @@
-"""Run directories as they lie on disk: what they are, how far they came, what they found. Nothing heavy is loaded."""
+"""Run directories on disk: what they are, how far they came, what they found. Nothing heavy is loaded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PastRun:
         """Of an accuracy that the search saw; None where the number of images is not known (or it is a score)."""
         try:
             images = validation_images(self.run.pareto()) if self.measure == "accuracy" else None
-        except HwnasError:  # not handed over yet, or damaged: its trials can be read all the same
+        except HwnasError:  # not delivered yet, or damaged: its trials can be read all the same
             return None
         return standard_error(value, images) if images and value is not None else None
 
@@ -74,21 +74,21 @@ class RunInfo:
     """One line of `hwnas runs`.
 
     Attributes:
-        name: the folder, as it was found.
+        name: The folder, relative to the one that was searched.
         state: ``finished``, ``running``, ``stopped`` or ``damaged``.
-        trials: evaluated architectures, cheap looks not counted.
-        samples: how many there are to be.
-        space: of the search.
-        data: of the search, or the table that its accuracies come from.
-        device: of the search.
-        budgets: upper bounds, by cost name.
+        trials: Evaluated architectures, without low-fidelity ones.
+        samples: Architectures to evaluate.
+        space: The search's space.
+        data: The search's data, or the table that its accuracies come from.
+        device: The search's device.
+        budgets: Upper bounds, by cost name.
         measure: what was maximised.
         best: the best value within the budgets; None before there is one.
-        standard_error: of that value, where it is an accuracy on a known number of images.
-        networks: handed over by a finished run.
-        over_budget: how many of these do not keep the budgets, as measured.
-        when: last change, ISO 8601.
-        problem: why it is damaged; empty otherwise.
+        standard_error: Its standard error, where it is an accuracy on a known number of images.
+        networks: Networks that a finished run delivered.
+        over_budget: How many of these are over the budgets, as measured.
+        when: Last change, ISO 8601.
+        problem: Why it is damaged; empty otherwise.
     """
 
     name: str
@@ -133,14 +133,14 @@ def find_runs(folder: Path) -> list[RunInfo]:
         RunError: there is no such folder.
     """
     if not folder.is_dir():
-        raise RunError(f"{folder} is no folder; choose one that holds run directories")
-    found = []
+        raise RunError(f"{folder} is not a folder; choose one that contains run directories")
+    runs = []
     for place, folders, files in os.walk(folder):
         if "settings.json" in files and _looks_like_run(Path(place), files):
             folders.clear()
-            found.append(describe_run(Path(place), folder))
+            runs.append(describe_run(Path(place), folder))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-    return sorted(found, key=lambda info: info.name)
+    return sorted(runs, key=lambda info: info.name)
 
 
 def describe_run(path: Path, folder: Path) -> RunInfo:

@@ -1,4 +1,4 @@
-"""What a search tells while it runs, and whom."""
+"""What a search reports while it runs, and to whom."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Status:
     """Where a search stands.
 
     Attributes:
-        done: full evaluations so far.
-        samples: how many there are to be.
+        done: Full evaluations so far.
+        samples: Full evaluations in all.
         measure: what is maximised.
         best: its best value within the budget; None before there is one.
-        hypervolume: of the trials within the budget, beyond a fixed reference: it never falls; None where a score has
-            no scale before the first batch is complete.
+        hypervolume: Hypervolume of the trials within the budget above a fixed reference: it never falls; None where a
+            score has no scale before the first batch is complete.
         per_minute: evaluations a minute in this process; None before the first.
         left_s: seconds until the last evaluation at that rate; None likewise.
     """
@@ -61,7 +61,7 @@ class Status:
     @property
     def hypervolume_text(self) -> str:
         """The hypervolume for people."""
-        return "not yet" if self.hypervolume is None else f"{self.hypervolume:.4f}"
+        return "none yet" if self.hypervolume is None else f"{self.hypervolume:.4f}"
 
 
 def every(seconds: float, progress: TextProgress) -> Callable[[int, int, str], None]:

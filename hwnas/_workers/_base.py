@@ -70,7 +70,7 @@ class Attempts:
             self._progress(f"a worker was lost ({how}); trial {job.number} is evaluated again")
             return None
         self._progress(f"a worker was lost ({how}); trial {job.number} has failed")
-        return Reply(Outcome(None, f"lost its worker {MOST_ATTEMPTS} times, at last: {how}", 0.0, "a lost worker"))
+        return Reply(Outcome(None, f"its worker was lost {MOST_ATTEMPTS} times, last: {how}", 0.0, "a lost worker"))
 
 
 def in_order(jobs: Sequence[EvaluationJob], replies: Iterable[tuple[EvaluationJob, Reply]]) -> Iterator[Outcome]:

@@ -134,7 +134,7 @@ class PortableEvaluators:
             return pickle.dumps((tools, self.threads), protocol=5)
         except Exception as error:  # whatever an evaluator's own parts raise
             names = " and ".join(one.name for one, _ in self._places)
-            raise HwnasError(f"evaluator {names} cannot be sent to workers ({error}); take --workers 1") from error
+            raise HwnasError(f"evaluator {names} cannot be sent to workers ({error}); use --workers 1") from error
 
 
 @dataclass(frozen=True)

@@ -323,7 +323,7 @@ def test_a_space_that_does_not_fit_together_is_refused(search, space, message):
             "evaluator wide: its settings must be JSON-able: Object of type set is not JSON serializable",
         ),
         ({"evaluator": "supernet"}, "evaluator supernet: it needs a data set"),
-        ({"finalize": "train"}, "--finalize train needs a data set, which --evaluator wide has not"),
+        ({"finalize": "train"}, "--finalize train needs a data set; --evaluator wide has none"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_line(search, changes, message):

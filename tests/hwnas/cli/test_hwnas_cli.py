@@ -403,7 +403,7 @@ def test_a_search_that_looks_cheaply_first_counts_full_samples_and_resumes(bench
     assert len(trials) - len(cheap) == 21
     assert len(cheap) >= 11
     assert (
-        f"21 architectures evaluated with lamoo, {len(cheap)} looked at cheaply (early)"
+        f"21 architectures evaluated with lamoo, {len(cheap)} more with the low-fidelity evaluator early"
         in (out / "report.html").read_text()
     )
     lines = (out / "trials.jsonl").read_text().splitlines(keepends=True)
@@ -519,7 +519,7 @@ def test_a_search_killed_while_it_trains_and_while_it_samples_ends_as_the_unbrok
 
 
 class TestWholeSearch:
-    """The main job on digits, small: profile, supernet, LaMOO, hand-over, report, export."""
+    """The main job on digits, small: profile, supernet, LaMOO, delivery, report, export."""
 
     def test_pareto_file(self, run):
         networks = json.loads((run / "pareto.json").read_text())

@@ -60,12 +60,13 @@ ERRORS = [
     ("search --supernet-sampling bestup --evaluator train", "--supernet-sampling goes with --evaluator supernet"),
     ("search --workers 0", "--workers must be a positive number or ray, not '0'"),
     ("search --workers many", "--workers must be a positive number or ray, not 'many'"),
-    ("search --ray-address auto", "--ray-address goes with --workers ray"),
+    ("search --ray-address auto", "--ray-address needs --workers ray"),
     ("search --evaluation-threads 0", "--evaluation-threads must be 1 or more, got 0"),
     ("search --proposals 0", "--proposals must be 1 or more, got 0"),
     (
         "search --evaluator train --halving 2 --workers 2",
-        "evaluator train ends trainings by what earlier ones reached; take --workers 1, without --evaluation-timeout",
+        "evaluator train stops trainings early depending on earlier ones; use --workers 1, without "
+        "--evaluation-timeout",
     ),
     ("search --latency-column x", "--latency-column goes with --evaluator table:FILE"),
     ("search --cheap synflow --strategy nsga2", "--cheap goes with --strategy lamoo, not nsga2"),

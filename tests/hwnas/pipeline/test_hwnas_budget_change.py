@@ -91,7 +91,7 @@ def test_a_budget_that_no_trial_keeps_asks_for_more_samples(csv, changed, tmp_pa
     as_version_1(out, fail_first)
     budget = round((cheapest + second) / 2, 3)
     assert main(arguments(csv, out, samples=10, budget=f"{budget}ms")) == 2
-    message = f"no trial so far keeps the budgets latency_ms {budget:g}; ask for more --samples"
+    message = f"no trial so far meets the budgets (latency {budget:g} ms); ask for more --samples"
     assert capsys.readouterr().err.splitlines()[-1] == f"hwnas: error: {message}"
 
 

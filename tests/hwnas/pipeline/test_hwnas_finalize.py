@@ -142,7 +142,7 @@ def test_what_cannot_be_finalized_is_refused(data, tmp_path):
             require_finalizable(SearchSettings(finalize=finalize, final_recipe=recipe), data, evaluator)
         return str(caught.value)
 
-    assert refusal("train", None, table) == "--finalize train needs a data set, which --evaluator table:FILE has not"
+    assert refusal("train", None, table) == "--finalize train needs a data set; --evaluator table:FILE has none"
     assert refusal("train", data, supernet, epochs=0) == "training: epochs must be a positive integer, not 0"
     assert refusal("train", data, supernet, speed=1).startswith("training has no setting 'speed'; it takes epochs, ")
     require_finalizable(SearchSettings(), data, supernet)

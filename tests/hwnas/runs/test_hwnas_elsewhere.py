@@ -78,7 +78,7 @@ def test_networks_are_written_and_tested_but_no_latency_is_made_up(run):
 
 def test_the_report_says_that_nothing_was_measured(run):
     page = (run / "report.html").read_text()
-    line = "my-phone is not here: latencies are predictions of its table, and no network is measured on it."
+    line = "my-phone is not available here: latencies are predictions from its table, and no network is measured on it."
     assert page.count(line) == 1
     assert "latency was not measured" in page
     assert " ms predicted, the most accurate at " in page
@@ -95,10 +95,12 @@ def test_it_is_said_before_and_after_the_search_and_on_resuming(run, fitted, cap
         assert main([*command, *table]) == 0
         said = [line.split("] ", 1)[1] for line in capsys.readouterr().err.splitlines()]
         assert (
-            said[0] == "my-phone is not here: latencies are predictions of its table, and no network is measured on it"
+            said[0]
+            == "my-phone is not available here: latencies are predictions from its table, and no network is measured on it"
         )
         assert any(
-            line.endswith(" networks written; they are not measured, since their device is not here") for line in said
+            line.endswith(" networks written; they are not measured: their device is not available here")
+            for line in said
         )
         assert not any("ms, measured" in line for line in said)
     assert ((run / "trials.jsonl").read_bytes(), (run / "pareto.json").read_bytes()) == before
@@ -118,7 +120,7 @@ def test_a_measured_table_of_another_device_wants_to_be_asked_for(measured_elsew
     )
     assert not (out / "evaluator").exists()
     assert main([*command, "--not-here"]) == 0
-    assert "Cortex-A53 is not here: latencies are predictions" in capsys.readouterr().err
+    assert "Cortex-A53 is not available here: latencies are predictions" in capsys.readouterr().err
     trials = (out / "trials.jsonl").read_bytes()
     assert all(n["latency_ms"]["measured"] is None for n in json.loads((out / "pareto.json").read_text()))
     assert fails(capsys, *command) == (

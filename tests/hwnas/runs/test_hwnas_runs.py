@@ -86,10 +86,8 @@ def test_unfinished_running_and_damaged_runs_are_told_apart(folder, tmp_path, ca
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 7
     journal = tmp_path / "damaged" / "trials.jsonl"
-    problem = (
-        f"{journal} was changed in or before line 1 (its content hash does not match); restore it or choose another"
-    )
-    assert f"damaged: {problem} --out" in lines
+    problem = f"{journal} was changed in or before line 1 (its content hash does not match); restore it or choose"
+    assert f"damaged: {problem} another folder" in lines
 
 
 def test_a_budget_that_changed_is_the_one_that_counts(csv, folder, tmp_path):

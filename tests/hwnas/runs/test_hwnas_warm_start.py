@@ -108,7 +108,7 @@ def test_a_trained_supernet_comes_along(tmp_path):
     said = []
     second = SearchSettings(**common, strategy="mutation", warm_start=str(first.path))
     run_search(second, tmp_path / "b", progress=said.append)
-    assert f"the supernet is that of {first.path}" in said
+    assert f"the supernet is copied from {first.path}" in said
     kept = [(tmp_path / name / "evaluator" / "supernet.pt").read_bytes() for name in "ab"]
     assert kept[0] == kept[1]
     assert values(tmp_path / "a") == values(tmp_path / "b")

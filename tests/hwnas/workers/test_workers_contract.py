@@ -213,7 +213,7 @@ def test_evaluations_are_exactly_those_of_this_process(kind, tmp_path, request):
         batch = jobs(4, cheap=(1, 3))
         with make(kind, portable, request) as workers:
             found = [outcome.evaluation.value for outcome in workers.evaluate(batch)]
-        for file in evaluator.files(batch[0].arch):  # what the hand-over needs came back
+        for file in evaluator.files(batch[0].arch):  # what the delivery needs came back
             assert (tmp_path / name / file).exists()
         weights = evaluator.trained_weights(batch[0].arch)
         alone = make_evaluator(name, space(), digits(), **options)
@@ -250,7 +250,7 @@ def test_an_evaluator_that_cannot_travel_is_told_in_one_line(kind, tmp_path, req
     with make(kind, portable, request) as workers, pytest.raises(HwnasError) as caught:
         list(workers.evaluate(jobs(2)))
     assert str(caught.value).startswith("evaluator moody cannot be sent to workers (")
-    assert str(caught.value).endswith("); take --workers 1")
+    assert str(caught.value).endswith("); use --workers 1")
 
 
 @pytest.fixture
