@@ -27,7 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from hwnas._cli import main as hwnas
+from hwnas.__main__ import main as hwnas
 from hwnas.spaces import make_space
 from latency_tables import write_atomic
 
@@ -141,8 +141,8 @@ def main() -> int:
         place = Path(folder)
         table = place / "cells.csv"
         write_cells(table)
-        import hwnas._pipeline._search
-        import hwnas.evaluators  # noqa: F401
+        import hwnas.evaluators
+        import hwnas.runs  # noqa: F401
 
         first = time.monotonic()
         killed_search(table, place / "unbroken", options, 0.0, rng, kills=0)

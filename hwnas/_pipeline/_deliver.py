@@ -97,7 +97,7 @@ def deliver_networks(setup: SearchSetup, winners: Sequence[Winner], progress: Te
 
 
 def write_judged(setup: SearchSetup, entries: Sequence[dict[str, Any]], progress: TextProgress) -> None:
-    """Write ``pareto.json`` with the budgets that each network meets and the network that dominates it, and report both."""
+    """Write ``pareto.json`` with the budgets that each network meets and the one that dominates it, and report both."""
     settings = setup.run.settings
     judge(entries, settings.budgets, [OBJECTIVES[word] for word in settings.minimize])
     setup.run.write_pareto(entries)

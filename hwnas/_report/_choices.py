@@ -88,10 +88,10 @@ def favour_table(choices: Sequence[Favour], front: int, trials: int) -> str:
         rows.append(f"<dt>{escape(favour.name)} <small>({favour.networks})</small></dt><dd>{chips}</dd>")
     more = f" {len(choices) - _MOST} choices that differ less are left out." if len(choices) > _MOST else ""
     return (
-        f"<p class=note>How often each value of a choice occurs on the front ({front} networks) and, in brackets, among "
-        f"all {trials} trials within the budgets. Networks in which a choice has no effect (the kernel of an absent "
-        "block, say) do not count; the number after a choice says how many networks of the front do. Values in blue "
-        "are more frequent on the front, values struck through are less frequent, by more than two standard errors."
+        f"<p class=note>How often each value of a choice occurs on the front ({front} networks) and, in brackets, "
+        f"among all {trials} trials within the budgets. Networks in which a choice has no effect (the kernel of an "
+        "absent block, say) do not count; the number after a choice says how many networks of the front do. Values in "
+        "blue are more frequent on the front, values struck through are less frequent, by more than two standard errors."
         f"{more}</p><dl class=choices>{''.join(rows)}</dl>"
     )
 

@@ -66,9 +66,9 @@ def fixed_hypervolume(
 ) -> float | None:
     """Hypervolume of a run's front beyond a reference that stays where it is, so that it never falls.
 
-    Accuracies count from 0 to 1, and costs from the most expensive to the cheapest network within the budgets, whatever was
-    found so far: 1 is a network without an error that is as cheap as any. (Strategies have a scale of their own, which
-    moves while the first batch comes in.)
+    Accuracies count from 0 to 1, and costs from the most expensive to the cheapest network within the budgets, whatever
+    was found so far: 1 is a network without an error that is as cheap as any. (Strategies have a scale of their own,
+    which moves while the first batch comes in.)
 
     Args:
         objectives: The m objectives of the problem.

@@ -94,14 +94,11 @@ def test_it_is_said_before_and_after_the_search_and_on_resuming(run, fitted, cap
     for table in (["--table", str(fitted)], []):  # the run has its own copy
         assert main([*command, *table]) == 0
         said = [line.split("] ", 1)[1] for line in capsys.readouterr().err.splitlines()]
-        assert (
-            said[0]
-            == "my-phone is not available here: latencies are predictions from its table, and no network is measured on it"
+        assert said[0] == (
+            "my-phone is not available here: latencies are predictions from its table, and no network is measured on it"
         )
-        assert any(
-            line.endswith(" networks written; they are not measured: their device is not available here")
-            for line in said
-        )
+        unmeasured = " networks written; they are not measured: their device is not available here"
+        assert any(line.endswith(unmeasured) for line in said)
         assert not any("ms, measured" in line for line in said)
     assert ((run / "trials.jsonl").read_bytes(), (run / "pareto.json").read_bytes()) == before
 
