@@ -91,7 +91,7 @@ def favour_table(choices: Sequence[Favour], front: int, trials: int) -> str:
         f"<p class=note>How often each value of a choice occurs on the front ({front} networks) and, in brackets, "
         f"among all {trials} trials within the budgets. Networks in which a choice has no effect (the kernel of an "
         "absent block, say) do not count; the number after a choice says how many networks of the front do. Values in "
-        "blue are more frequent on the front, values struck through are less frequent, by more than two standard errors."
+        "blue are more frequent on the front, values struck through less frequent, by more than two standard errors."
         f"{more}</p><dl class=choices>{''.join(rows)}</dl>"
     )
 

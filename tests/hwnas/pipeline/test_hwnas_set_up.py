@@ -1,6 +1,7 @@
-"""Setting up a search: steps that change nothing behind each other's back, and files that are looked at under the lock."""
+"""Setting up a search: steps that change nothing behind each other's back; files of the run are read under its lock."""
 
 import json
+from pathlib import Path
 
 import pytest
 from cells import search, trials_of
@@ -13,6 +14,8 @@ from hwnas._pipeline._set_up import set_up
 from hwnas._pipeline._setup_inputs import identity_of, make_search_backend, resolve_inputs
 from hwnas._runs._run import Run
 from latency_tables import load_table
+
+TABLE = Path(__file__).resolve().parents[2] / "fixtures" / "run-format-2" / "table.json"
 
 
 @pytest.fixture
@@ -54,17 +57,13 @@ def test_what_is_refused_after_the_lock_leaves_nothing_behind(settings, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["mobilenetv3-tiny-digits-1-thread-intel-xeon"])
-def test_evaluators_get_what_networks_cost_when_they_are_prepared(name, tmp_path):
-    import latency_tables
-
-    path = next((f for f in latency_tables.__path__), None)
-    table = f"{path}/data/{name}.json"
+def test_evaluators_get_what_networks_cost_when_they_are_prepared(tmp_path):
     settings = SearchSettings(
-        space_settings=dict(load_table(table).space["settings"]),
+        space_settings=dict(load_table(TABLE).space["settings"]),
         data_limit=60,
         evaluator="naswot",
-        table=table,
+        finalize="train",
+        table=str(TABLE),
         not_here=True,
     )
     setup = set_up(settings, tmp_path / "run", lambda text: None, Overrides())
