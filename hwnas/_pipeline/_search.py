@@ -138,7 +138,7 @@ class _Candidate:
 def _sample(setup: SearchSetup, study: Study, watcher: Watcher, workers: Workers) -> None:
     """Ask, evaluate, journal and tell until the samples are used up (cheap ones do not count) or the space is.
 
-    The outcomes of a batch are told in the order of its proposals, whichever came first: so nothing depends on that.
+    The study gets the outcomes of a batch in the order of its proposals, so that nothing depends on which came first.
     """
     samples = setup.run.settings.samples
     done = sum(not trial.cheap for trial in study.trials)

@@ -90,7 +90,7 @@ def hypervolume_plot(curves: Curves) -> bytes:
 
 
 def time_curve_plot(curves: Curves) -> bytes | None:
-    """Hypervolume over the seconds that evaluations took; None where these are not known."""
+    """Hypervolume against the time spent on evaluations; None where that is not known."""
     if curves.seconds is None or curves.seconds[-1] <= 0:
         return None
     figure, axes = make_figure()

@@ -117,11 +117,11 @@ def beaten_by(networks: Sequence[Network], costs: Sequence[str]) -> list[str | N
     points = np.array(columns, dtype=np.float64).T
     points = points[:, ~np.isnan(points).any(axis=0)]  # what is not known of all compares none of them
     front = nondominated(points) if points.shape[1] else np.ones(len(networks), dtype=bool)
-    found: list[str | None] = []
+    dominating: list[str | None] = []
     for point, kept in zip(points, front, strict=True):
         better = front & (points >= point).all(axis=1) & (points > point).any(axis=1)
-        found.append(None if kept else str(networks[int(better.argmax())]["id"]))
-    return found
+        dominating.append(None if kept else str(networks[int(better.argmax())]["id"]))
+    return dominating
 
 
 def measure_of(networks: Sequence[Network]) -> tuple[str, list[float]]:
@@ -155,7 +155,7 @@ def standard_error(accuracy: float, images: int) -> float:
 
 
 def images_of(network: Network, part: str) -> int | None:
-    """How many images an accuracy comes from; None where that is not told.
+    """How many images an accuracy comes from; None where that is not known.
 
     Args:
         network: its entry.

@@ -20,15 +20,15 @@ _NEEDED = ("id", "arch", "accuracy", "validation_accuracy", "latency_ms", "onnx"
 _LATENCIES = ("predicted", "measured")
 
 
-def require_networks(found: object) -> list[dict[str, Any]]:
-    """The entries of ``pareto.json``; what is not known here is left as it is.
+def require_networks(entries: object) -> list[dict[str, Any]]:
+    """The entries of ``pareto.json``; fields that are not known here are left as they are.
 
     Raises:
         ValueError: they are none: something is missing, of the wrong type or out of range.
     """
-    if not isinstance(found, list):
+    if not isinstance(entries, list):
         raise ValueError("no list")
-    for entry in found:
+    for entry in entries:
         if not isinstance(entry, dict) or any(name not in entry for name in _NEEDED):
             raise ValueError("an entry is no network")
         for name, fits in _FIELDS.items():
@@ -38,9 +38,9 @@ def require_networks(found: object) -> list[dict[str, Any]]:
             raise ValueError("a network has neither accuracy nor score")
         if entry["onnx"] is not None and entry["accuracy"] is None:
             raise ValueError("a file that was not tested")
-    if len({entry["id"] for entry in found}) != len(found):
+    if len({entry["id"] for entry in entries}) != len(entries):
         raise ValueError("two networks have one id")
-    return found
+    return entries
 
 
 def file_of_run(run: Path, name: str) -> Path:

@@ -20,7 +20,7 @@ def write_record(path: Path, body: Mapping[str, Any]) -> None:
     """Write the settings of the run in folder `path`, atomically.
 
     Raises:
-        RunError: they cannot be written, or not be read again.
+        RunError: they cannot be written, or could not be read afterwards.
     """
     record = {"format": _FORMAT, "version": _VERSION, **body}
     try:

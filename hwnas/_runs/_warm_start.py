@@ -1,7 +1,7 @@
 """Trials of another run as the first ones of a search: ``--warm-start``.
 
-They are evaluated networks whose accuracy would come out the same here. What is taken over is kept in the run, so that
-a search that goes on needs the other run no more.
+These networks are evaluated already, and their values would be the same here. They are copied into the run, so that a
+search that is continued does not need the other run.
 """
 
 from __future__ import annotations

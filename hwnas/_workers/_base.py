@@ -22,8 +22,7 @@ class Workers(ABC):
     def evaluate(self, jobs: Sequence[EvaluationJob]) -> Iterator[Outcome]:
         """The outcomes of a batch, one a job and in the jobs' order; those that come early are held back.
 
-        An evaluation that loses its worker is made again by another one, `MOST_ATTEMPTS` times in all, and has then
-        failed.
+        An evaluation that loses its worker is repeated by another one; after `MOST_ATTEMPTS` losses it has failed.
 
         Raises:
             HwnasError: workers cannot be had.

@@ -83,7 +83,7 @@ def _idle_and_total() -> list[tuple[float, float]]:
 
 
 def choose_threads(evaluator: str, device: str, say: Callable[[str], None]) -> int | None:
-    """Threads to train and evaluate with, told with the reason; None leaves them to torch.
+    """Choose threads to train and evaluate with, and say why; None leaves them to torch.
 
     ``OMP_NUM_THREADS`` is the user's own choice, which torch follows; what is no evaluator of ours may not use torch.
     """

@@ -35,7 +35,7 @@ class Outcome:
     Attributes:
         evaluation: None where it failed.
         failed: why; None where it did not.
-        seconds: what it took where it was made.
+        seconds: Duration of the evaluation where it was made.
         trouble: what kind of error it was; None where it succeeded, or where the architecture has no accuracy.
         files: what it left for the delivery where the run's folder is out of reach, by names relative to it.
     """

@@ -98,7 +98,7 @@ def resolve_threads(
 
 
 def _begun(settings: SearchSettings, out: Path) -> tuple[bool, int | None]:
-    """Whether the folder holds a run of this evaluator without trials (its training goes on), and its threads."""
+    """Whether the folder holds a run of this evaluator without trials (its training continues), and its threads."""
     try:
         before = Run.open(out).settings
     except (HwnasError, OSError):

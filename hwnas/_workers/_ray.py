@@ -123,7 +123,7 @@ class RayWorkers(Workers):
                 write_atomically(self._portable.folder(job) / name, data)
 
     def close(self) -> None:
-        """Give up what is under way, and leave the cluster as it was found."""
+        """Cancel running evaluations, and leave the cluster as it was before."""
         for task in self._pending:
             self._ray.cancel(task, force=True)
         self._pending, self._box = {}, []
