@@ -142,7 +142,7 @@ def main() -> int:
         table = place / "cells.csv"
         write_cells(table)
         import hwnas.evaluators
-        import hwnas.runs  # noqa: F401
+        import hwnas.run_directories  # noqa: F401
 
         first = time.monotonic()
         killed_search(table, place / "unbroken", options, 0.0, rng, kills=0)

@@ -32,7 +32,7 @@ from _slow_table import SLOW_S, SlowTable
 from check_resume import write_cells
 
 from hwnas.evaluators import TableEvaluator
-from hwnas.runs import SearchSettings, TrialRecord, Watcher, run_search
+from hwnas.run_directories import SearchSettings, TrialRecord, Watcher, run_search
 from hwnas.spaces import make_space
 from hwnas.workers import EvaluationJob, PortableEvaluators, WorkerPlan, make_workers
 from latency_tables import write_atomic

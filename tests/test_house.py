@@ -59,7 +59,7 @@ ROOMS = [
 ]
 """The rooms of `hwnas` from the ground up: each imports only from those before it."""
 FACES = {"hwnas", "hwnas.__main__", "hwnas.optuna", "hwnas._optuna_constraints", "hwnas.testing"}
-FACES |= {"hwnas.costs", "hwnas.runs", "hwnas.tables", "hwnas.workers"}
+FACES |= {"hwnas.costs", "hwnas.run_directories", "hwnas.tables", "hwnas.workers"}
 """What stands above all rooms."""
 
 

@@ -43,7 +43,7 @@ class Measurement:
 def measure_winners(
     setup: SearchSetup, winners: Sequence[Winner], files: Sequence[Path], progress: TextProgress
 ) -> list[Measurement]:
-    """Measure the winners on their device, in their order; nothing is measured where that is not available here.
+    """Measure the winners on their device, in their order; nothing is measured where that is not available.
 
     Args:
         setup: The search, with an evaluator that holds the finished networks.
@@ -52,7 +52,7 @@ def measure_winners(
         progress: Receives lines for people.
     """
     if setup.backend is None:
-        progress(f"{len(files)} networks written; they are not measured: their device is not available here")
+        progress(f"{len(files)} networks written; they are not measured: their device is not available")
         return [Measurement({"measured": None}, None, None) for _ in files]
     progress(f"measuring {len(files)} networks on {setup.run.settings.device}")
     runnables = {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._costs._space_costs import Cost, cheapest_network
+from hwnas._costs._space_costs import CostOfCodes, cheapest_network
 from hwnas._errors import BudgetError
 from hwnas._runs._settings import OBJECTIVES
 from hwnas.spaces import Space
@@ -20,7 +20,7 @@ _MARGIN = 0.1
 
 def make_problem(
     space: Space,
-    cost_functions: Mapping[str, Cost],
+    cost_functions: Mapping[str, CostOfCodes],
     minimize: Sequence[str],
     budgets: Mapping[str, float],
     measure: str = "accuracy",
@@ -50,7 +50,7 @@ def make_problem(
 
 
 def _cost_objective(
-    space: Space, name: str, function: Cost, constraints: tuple[Constraint, ...]
+    space: Space, name: str, function: CostOfCodes, constraints: tuple[Constraint, ...]
 ) -> tuple[Objective, list[tuple[int, ...]]]:
     """A cost on a logarithmic scale over all feasible networks, and the cheapest and the most expensive of them.
 

@@ -8,17 +8,16 @@ from pathlib import Path
 
 from hwnas._pipeline._overrides import Overrides, require_plain
 from hwnas._pipeline._problem import make_problem
-from hwnas._pipeline._setup import SearchCosts, SearchInputs, SearchSetup
+from hwnas._pipeline._setup import SearchCosts, SearchInputs, SearchSetup, SearchTable
 from hwnas._pipeline._setup_costs import resolve_costs
 from hwnas._pipeline._setup_inputs import identity_of, make_search_backend, resolve_inputs
 from hwnas._pipeline._setup_table import resolve_table
 from hwnas._runs._journal import TrialJournal
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
-from hwnas._runs._warm_start import find_warm_start
+from hwnas._runs._warm_start import WarmStart, find_warm_start
 from hwnas._runs._watch import TextProgress
 from hwnas.spaces import input_channels
-from profilers import Backend
 from search import Problem
 
 
@@ -50,24 +49,24 @@ def set_up(
     backend = overrides.backend or make_search_backend(settings, input_channels(inputs.space), progress)
     journal = run.lock()
     try:
-        return _set_up_locked(run, journal, inputs, overrides, backend, progress)
+        warm_start = find_warm_start(run, settings.warm_start, inputs.space, inputs.evaluator)
+        latency = resolve_table(run, overrides, inputs.space, backend, progress)
+        costs = resolve_costs(run.settings, inputs, latency.table, progress)
+        return _checked_setup(run, journal, inputs, latency, costs, warm_start)
     except BaseException:
         run.release()
         raise
 
 
-def _set_up_locked(
+def _checked_setup(
     run: Run,
     journal: TrialJournal,
     inputs: SearchInputs,
-    overrides: Overrides,
-    backend: Backend,
-    progress: TextProgress,
+    latency: SearchTable,
+    costs: SearchCosts,
+    warm_start: WarmStart | None,
 ) -> SearchSetup:
-    """The steps that depend on the run's files."""
-    warm_start = find_warm_start(run, run.settings.warm_start, inputs.space, inputs.evaluator)
-    latency = resolve_table(run, overrides, inputs.space, backend, progress)
-    costs = resolve_costs(run.settings, inputs, latency.table, progress)
+    """The setup, whose budgets some network of the space meets."""
 
     def problem_with(budgets: Mapping[str, float]) -> Problem:
         return build_problem(run.settings, inputs, costs, budgets)

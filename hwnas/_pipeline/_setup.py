@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hwnas._costs._space_costs import Cost, SpaceCosts
+from hwnas._costs._space_costs import CostOfCodes, SpaceCosts
 from hwnas._runs._journal import TrialJournal
 from hwnas._runs._run import Run
 from hwnas._runs._warm_start import WarmStart
@@ -56,12 +56,12 @@ class SearchCosts:
 
     Attributes:
         space_costs: Latency, MACs, parameters and peak memory.
-        functions: Cost functions by name, for objectives and budgets.
+        functions: CostOfCodes functions by name, for objectives and budgets.
         training: What networks cost where they will run, for trainings that depend on it; None without a table.
     """
 
     space_costs: SpaceCosts
-    functions: Mapping[str, Cost]
+    functions: Mapping[str, CostOfCodes]
     training: CostFunction | None
 
 

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._costs._space_costs import COSTS, Cost, SpaceCosts
+from hwnas._costs._space_costs import COSTS, CostOfCodes, SpaceCosts
 from hwnas._pipeline._setup import SearchCosts, SearchInputs
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._watch import TextProgress
@@ -29,7 +29,7 @@ def resolve_costs(
         progress: Receives lines for people.
     """
     space_costs = SpaceCosts(inputs.space, table, batch=settings.batch)
-    functions: dict[str, Cost] = {name: space_costs.cost(name) for name in COSTS}
+    functions: dict[str, CostOfCodes] = {name: space_costs.cost(name) for name in COSTS}
     if settings.latency_column is not None:
         functions["latency_ms"] = _column_cost(inputs.space, inputs.evaluator, settings.latency_column, progress)
     return SearchCosts(space_costs, functions, None if table is None else _training_cost(table, space_costs))
@@ -41,7 +41,7 @@ def _training_cost(table: LatencyTable, space_costs: SpaceCosts) -> CostFunction
     return CostFunction(f"latency_ms of table {digest[:16]}", space_costs.latency_ms)
 
 
-def _column_cost(space: Space, evaluator: Evaluator, column: str, progress: TextProgress) -> Cost:
+def _column_cost(space: Space, evaluator: Evaluator, column: str, progress: TextProgress) -> CostOfCodes:
     """Latencies of a benchmark table as a cost function; NaN where the table has no row."""
     assert isinstance(evaluator, TableEvaluator)
     table, values, index = evaluator.table, evaluator.table.latencies_ms(column), evaluator.index

@@ -1,4 +1,4 @@
-"""Tables of devices that are not available here: a search uses their predictions and measures nothing."""
+"""Tables of devices that are not available: a search may use their predictions, but measures nothing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def is_elsewhere(table: LatencyTable, settings: SearchSettings) -> bool:
 
 
 def elsewhere_line(table: LatencyTable) -> str:
-    """For people: which device is not available here, and what follows."""
+    """For people: which device is not available, and what follows."""
     facts = (table.identity.get(fact) for fact in ("gpu", "cpu", "device"))
     name = next((str(fact) for fact in facts if fact), "the table's device")
-    return f"{name} is not available here: latencies are predictions from its table, and no network is measured on it"
+    return f"{name} is not available: latencies are predictions of its table, and no network is measured on it"
 
 
 def require_usable(table: LatencyTable, settings: SearchSettings, space: Space) -> None:

@@ -121,7 +121,13 @@ def test_trials_outside_the_budget_are_on_no_front(reported):
 def test_the_page_holds_everything_and_names_nothing_elsewhere(reported):
     run, _ = reported
     page = (run.path / "report.html").read_text()
-    for title in ("Networks", "Where the time goes", "Progress", "What the front has in common", "Settings and device"):
+    for title in (
+        "Networks",
+        "Where the time goes",
+        "Progress",
+        "What the networks of the front have in common",
+        "Settings and device",
+    ):
         assert f"<h2>{title}</h2>" in page
     for name in ("front", "time", "hypervolume", "hypervolume_time"):
         assert (run.path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -137,7 +143,7 @@ def test_a_run_on_a_benchmark_has_no_parts_of_time(csv, tmp_path):
     search(csv, tmp_path / "run", samples=12, report=True)
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Where the time goes" not in page
-    assert "What the front has in common" in page
+    assert "What the networks of the front have in common" in page
 
 
 PROBE = """<script>

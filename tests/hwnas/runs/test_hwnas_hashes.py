@@ -94,7 +94,7 @@ def test_changed_networks_are_refused_until_they_are_rewritten(csv, run, capsys)
     path.write_text(before.replace('"trial": ', '"trial": 1', 1))
     assert refused(capsys, ["export", run]) == (
         f"{path} was changed after it was written (its content hash does not match); run the same `hwnas search` again "
-        "to write it anew"
+        "to rewrite it"
     )
     search(csv, run, samples=14)
     assert path.read_text() == before

@@ -104,7 +104,7 @@ def test_no_runs(tmp_path, capsys, fails):
     assert main(["runs", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"no runs below {tmp_path}\n"
     assert fails("runs", tmp_path / "x") == (
-        f"hwnas: error: {tmp_path / 'x'} is no folder; choose one that holds run directories"
+        f"hwnas: error: {tmp_path / 'x'} is not a folder; choose one that contains run directories"
     )
 
 
@@ -144,7 +144,7 @@ def test_the_table_and_the_page(folder, tmp_path, capsys):
 
 def test_what_cannot_be_compared(folder, tmp_path, fails):
     a, other = folder / "deep" / "a", folder / "other"
-    assert fails("compare", a) == "hwnas: error: compare wants two runs or more"
+    assert fails("compare", a) == "hwnas: error: compare needs at least two runs"
     assert fails("compare", a, other) == (
         f"hwnas: error: {other} has the objectives accuracy, macs, {a} has accuracy, latency_ms; "
         "compare runs of the same objectives"
@@ -152,7 +152,7 @@ def test_what_cannot_be_compared(folder, tmp_path, fails):
     shutil.copytree(a, tmp_path / "empty")
     cut(tmp_path / "empty", 0)
     assert fails("compare", a, tmp_path / "empty") == (
-        f"hwnas: error: {tmp_path / 'empty'} has no successful trial yet; go on with its `hwnas search` first"
+        f"hwnas: error: {tmp_path / 'empty'} has no successful trial yet; continue its `hwnas search` first"
     )
     assert fails("compare", a, folder / "b", "-o", "c.pdf") == (
         "hwnas: error: cannot write c.pdf: choose a name that ends in .png or .html"
