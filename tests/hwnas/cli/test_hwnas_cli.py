@@ -226,10 +226,10 @@ def test_options_out_of_range(fails, tmp_path):
     )
     assert fails("search", "--halving", "3", *out) == "hwnas: error: --halving goes with --evaluator train"
     assert fails("search", "--evaluator", "naswot", *out) == (
-        "hwnas: error: --evaluator naswot trains no networks, so none could be shipped; add --finalize train"
+        "hwnas: error: --evaluator naswot trains no networks, so there are none to export; add --finalize train"
     )
     assert fails("search", "--evaluator", "naswot", "--finalize", "finetune", *out) == (
-        "hwnas: error: --finalize finetune needs weights to start from; with --evaluator naswot take train"
+        "hwnas: error: --finalize finetune needs weights to start from; --evaluator naswot has none: use --finalize train"
     )
     assert fails("search", "--supernet-sampling", "luck", *out) == (
         "hwnas: error: training: unknown sampling 'luck'; known: uniform, bestup, worstup"

@@ -105,7 +105,7 @@ def test_scores_have_a_hypervolume_once_their_first_batch_is_complete(seed):
     assert found[6] < found[-1]
     flat = fixed_hypervolume(objectives, np.array([[3.0, 2.0], [3.0, 3.0], [4.0, 2.0]]), np.array([0, 0, 1]))
     assert flat > 0
-    assert Status(1, 2, "score", 1.0, None, None, None).line.endswith("hypervolume not yet")
+    assert Status(1, 2, "score", 1.0, None, None, None).line.endswith("hypervolume none yet")
 
 
 def test_an_interrupt_leaves_a_whole_journal_and_says_how_to_go_on(csv, tmp_path):

@@ -83,7 +83,7 @@ def test_the_report_says_that_nothing_was_measured(run):
     assert "Latency was not measured" in page
     assert " ms predicted, the most accurate at " in page
     assert " ms measured" not in page
-    assert "Winners: predicted latency differs" not in page
+    assert "predicted and measured latency differ" not in page
     assert (run / "front.png").exists()
     assert not (run / "latency.png").exists()
 

@@ -158,7 +158,7 @@ def test_an_unusable_table_is_used_only_where_it_is_asked_for(table, tmp_path):
         require_grade(loaded, asked=False, progress=said.append)
     assert said == []
     require_grade(loaded, asked=True, progress=said.append)
-    assert any("is used since it was asked for" in line for line in said)
+    assert any("is used because you named it" in line for line in said)
 
 
 @pytest.mark.parametrize("command", ["table show {}", "predict {} w0.5_r8_k3e2_k3e2_k3e2_k3e2_k3e2"])

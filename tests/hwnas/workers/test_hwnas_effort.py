@@ -136,7 +136,7 @@ def test_samples_are_announced_and_the_estimate_is_renewed():
     assert said[0] == "the remaining 97 samples take about 3.2 min (2.9 min to 4.0 min), estimated from the 3 so far"
     assert len(said) == 2
     assert said[1].startswith(
-        "the other 90 samples take about 4.8 min (3.0 min to 6.0 min), estimated from the 10 so far"
+        "the remaining 90 samples take about 4.8 min (3.0 min to 6.0 min), estimated from the 10 so far"
     )
 
 
@@ -151,4 +151,4 @@ def test_a_search_tells_what_the_rest_takes(csv, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     cell_search(csv, tmp_path / "run", "--json", samples=12)
     notes = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert any(re.match(r"the other 9 samples take about ", one.get("text", "")) for one in notes)
+    assert any(re.match(r"the remaining 9 samples take about ", one.get("text", "")) for one in notes)

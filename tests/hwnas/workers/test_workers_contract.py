@@ -192,7 +192,7 @@ def test_a_lost_worker_loses_no_trial(kind, tmp_path, request):
     how = "killed by SIGKILL, out of memory?" if kind == "local" else "WorkerCrashedError"
     for job, outcome in zip(jobs(8), outcomes, strict=True):
         if job.number == 14:
-            assert (outcome.evaluation, outcome.failed) == (None, f"lost its worker 3 times, at last: {how}")
+            assert (outcome.evaluation, outcome.failed) == (None, f"its worker was lost 3 times, last: {how}")
         else:
             assert outcome.failed is None
             evaluator.moods.clear()
@@ -288,13 +288,13 @@ def test_a_cluster_that_cannot_evaluate_is_told_in_one_line(tmp_path, request, m
     stranger.prepare(tmp_path)
     assert refused(strange, request) == (
         "a node of the Ray cluster cannot make the evaluator (No module named 'known_here_alone'); "
-        "install there what it needs"
+        "install its dependencies there"
     )
     with monkeypatch.context() as patch:
         patch.setattr("hwnas._workers._ray.__version__", "0")
-        expected = f"a node of the Ray cluster has hwnas {__version__}, the search 0; install one"
+        expected = f"a node of the Ray cluster has hwnas {__version__}, the search 0; install the same version"
         assert refused(portable, request) == expected
     monkeypatch.setattr("hwnas._workers._ray.answer", known_here_alone(nothing))
     message = refused(portable, request)
     assert message.startswith("the Ray cluster cannot evaluate (")
-    assert message.endswith(f"); every node needs hwnas {__version__} and what it needs")
+    assert message.endswith(f"); every node needs hwnas {__version__} and its dependencies")
