@@ -229,7 +229,8 @@ def test_options_out_of_range(fails, tmp_path):
         "hwnas: error: --evaluator naswot trains no networks, so there are none to export; add --finalize train"
     )
     assert fails("search", "--evaluator", "naswot", "--finalize", "finetune", *out) == (
-        "hwnas: error: --finalize finetune needs weights to start from; --evaluator naswot has none: use --finalize train"
+        "hwnas: error: --finalize finetune needs weights to start from; --evaluator naswot has none: "
+        "use --finalize train"
     )
     assert fails("search", "--supernet-sampling", "luck", *out) == (
         "hwnas: error: training: unknown sampling 'luck'; known: uniform, bestup, worstup"
