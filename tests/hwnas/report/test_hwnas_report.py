@@ -1,6 +1,5 @@
 """The report: what it says, and that a browser shows it whole, narrow or wide."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from hwnas._report import write_report
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves
 from hwnas._report._time import HANDOVERS, MEMORY, START, time_plot, time_spent
+from hwnas._runs._journal import TrialJournal, TrialRecord
 from hwnas._tables._validate import space_of
 from hwnas.spaces import make_space
 from latency_tables import load_table
@@ -47,8 +47,11 @@ def reported(tmp_path_factory):
     settings = SearchSettings(strategy="random", budgets={"latency_ms": 1.0}, samples=40, data="x" * 150)
     run = create_run(path, settings, {"space": {"name": SPACE.name, **SPACE.settings}})
     shutil.copy(TINY.source, path / "table.json")
-    lines = [{**trial.to_json(), "seconds": 0.5 + trial.number} for trial in study.trials]
-    (path / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    journal = TrialJournal(path / "trials.jsonl")
+    for trial in study.trials:
+        more = {"arch": SPACE.format(SPACE.decode(trial.codes)), "seconds": 0.5 + trial.number}
+        journal.append(TrialRecord.from_dict({**trial.to_json(), **more}))
+    journal.close()
     winners = [Winner(t.number, SPACE.decode(t.codes), dict(t.values)) for t in study.front()][:8]
     run.write_pareto([known_costs(winner, SPACE, COSTS) for winner in winners])
     write_report(run, study, SPACE)
