@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnas._costs._space_costs import SpaceCosts
+from hwnas.costs import SpaceCosts
 from hwnas.evaluators import BenchmarkTable
 from hwnas.spaces import Space, make_space
 from search import Domain, Objective, Problem, hypervolume, nondominated

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hwnas.spaces._rounding import divisible
 from latency_tables import INPUT, GraphBuilder, OpGraph, Shape
 from profilers import executed_graph, ops
 
@@ -33,6 +32,12 @@ Baseline = Callable[[float], OpGraph]
 """A family: a width multiplier to a network."""
 IMAGE: Shape = (3, 32, 32)
 CLASSES = 10
+
+
+def divisible(value: float, divisor: int = 8) -> int:
+    """The nearest multiple of `divisor`, at least one of it and never below 90 % of `value`, as MobileNets round."""
+    nearest = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return nearest + divisor if nearest < 0.9 * value else nearest
 
 
 def mobilenetv3_small(width: float) -> OpGraph:

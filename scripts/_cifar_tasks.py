@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 from _cifar_baselines import BASELINES
 
-from hwnas._costs._space_costs import SpaceCosts
-from hwnas._pipeline._problem import make_problem
-from hwnas._runs._watch import every
+from hwnas.costs import SpaceCosts, make_problem
 from hwnas.data import ImageData, load_data
 from hwnas.evaluators import SupernetEvaluator
 from hwnas.spaces import Space, make_space
@@ -24,6 +22,19 @@ from search import Study, make_strategy
 
 SPACE = "mobilenetv3"
 SUPERNET, NETWORK = "supernet", "network"
+
+
+def print_each_minute(label: str) -> Callable[[int, int, str], None]:
+    """Make a receiver of progress that prints the last line, and otherwise one line a minute."""
+    last = time.monotonic()
+
+    def receive(done: int, total: int, text: str) -> None:
+        nonlocal last
+        if done >= total or time.monotonic() - last >= 60.0:
+            last = time.monotonic()
+            print(f"  {label}: {text}", flush=True)
+
+    return receive
 
 
 @dataclass(frozen=True)
@@ -150,11 +161,11 @@ class Worker:
         evaluator = SupernetEvaluator(
             self.space, self.data, recipe, seed=task.seed, device=self.scale.device, threads=1
         )
-        evaluator.cost = CostFunction("latency_ms", self.costs.latency_ms)
+        evaluator.set_cost(CostFunction("latency_ms", self.costs.latency_ms))
         began = time.perf_counter()
         evaluator.prepare(
             self.workdir / "checkpoints" / task.label,
-            every(60.0, lambda text: print(f"  {task.label}: {text}", flush=True)),
+            print_each_minute(task.label),
         )
         trained = time.perf_counter() - began
         ranked = {text: evaluator.test_accuracy(self.space.parse(text)) for text in self.ranked}

@@ -44,7 +44,7 @@ def on_post_page(output: str, *, page: Any, **_: Any) -> str:
 
 def commands() -> dict[str, argparse.ArgumentParser]:
     """The parser of every command, by name."""
-    from hwnas._cli._parser import build_parser
+    from hwnas.__main__ import build_parser
 
     (action,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
     return dict(action.choices)

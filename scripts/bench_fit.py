@@ -24,11 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
 
-from hwnas._errors import HwnasError  # noqa: E402
-from hwnas._tables._fit import DEAD_CODE, fit_model, left_out_ms, twins  # noqa: E402
-from hwnas._tables._fit_networks import Networks, describe  # noqa: E402
+from hwnas import HwnasError  # noqa: E402
 from hwnas.evaluators import BenchmarkTable  # noqa: E402
 from hwnas.spaces import Space, make_space  # noqa: E402
+from hwnas.tables import DEAD_CODE, Networks, describe, fit_model, left_out_ms, twins  # noqa: E402
 from latency_tables import NoiseFloor, fit_correction, noise_floor, predictive_spread, write_atomic  # noqa: E402
 from latency_tables.fitting import clock_quantum  # noqa: E402
 

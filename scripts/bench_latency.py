@@ -33,10 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from hwnas._tables._fit import fit_model
-from hwnas._tables._fit_networks import describe
-from hwnas._tables._validate import backend_of, space_of
 from hwnas.spaces import Space
+from hwnas.tables import backend_of, describe, fit_model, space_of
 from latency_tables import OVERHEADS, LatencyTable, Op, OpGraph, agreement, load_table, noise_floor, write_atomic
 from profilers import (
     Backend,

@@ -29,7 +29,7 @@ import numpy as np  # noqa: E402
 from _bench_search_problem import Benchmark, load_benchmark  # noqa: E402
 from _benchmark_numbers import TARGET, evaluations_to_target, geometric, padded, paired_p  # noqa: E402
 
-from hwnas._errors import HwnasError  # noqa: E402
+from hwnas import HwnasError  # noqa: E402
 from latency_tables import write_atomic  # noqa: E402
 from search import SearchError, Study, make_strategy, strategy_names  # noqa: E402
 

@@ -25,10 +25,9 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
-from hwnas._costs._space_costs import SpaceCosts  # noqa: E402
-from hwnas._pipeline._problem import make_problem  # noqa: E402
-from hwnas._tables._validate import space_of  # noqa: E402
+from hwnas.costs import SpaceCosts, make_problem  # noqa: E402
 from hwnas.spaces import Space  # noqa: E402
+from hwnas.tables import space_of  # noqa: E402
 from latency_tables import SESSION, LatencyTable, load_table, write_atomic  # noqa: E402
 from profilers import graph_macs  # noqa: E402
 from search import Problem, Study, hypervolume, make_strategy, nondominated  # noqa: E402

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from ssh_server import NAME, Killer, SshServer, gone, why_not
 
-from hwnas._costs._draw import draw_networks
 from hwnas.spaces import make_space
+from hwnas.tables import draw_networks
 from latency_tables import LatencyTable, save_table, write_atomic
 from profilers import OnnxRuntimeBackend, SamplingSettings, SshBackend, profile_ops
 

@@ -5,7 +5,7 @@
 Every search looks its accuracies up in a made-up table of cells. It is killed, started again, killed again, until one
 start comes to its end; then the next search begins, until there were enough kills. Two in three kills come a random
 moment after one of the next trials, the others after a random part of the time that an unbroken search takes, so that
-they hit the start and the hand-over too. A search passes where no finished trial was lost, changed or run twice, and
+they hit the start and the delivery too. A search passes where no finished trial was lost, changed or run twice, and
 where its trials and its front are those of the unbroken search. Leaves with exit code 1 where one does not.
 """
 
@@ -27,7 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from hwnas._cli import main as hwnas
+from hwnas.__main__ import main as hwnas
 from hwnas.spaces import make_space
 from latency_tables import write_atomic
 
@@ -141,8 +141,8 @@ def main() -> int:
         place = Path(folder)
         table = place / "cells.csv"
         write_cells(table)
-        import hwnas._pipeline._search
-        import hwnas.evaluators  # noqa: F401
+        import hwnas.evaluators
+        import hwnas.run_directories  # noqa: F401
 
         first = time.monotonic()
         killed_search(table, place / "unbroken", options, 0.0, rng, kills=0)

@@ -31,12 +31,10 @@ import psutil
 from _slow_table import SLOW_S, SlowTable
 from check_resume import write_cells
 
-from hwnas._pipeline._search import run_search
-from hwnas._runs._settings import SearchSettings
-from hwnas._runs._watch import Watcher
-from hwnas._workers import EvaluationJob, PortableEvaluators, WorkerPlan, make_workers
 from hwnas.evaluators import TableEvaluator
+from hwnas.run_directories import SearchSettings, TrialRecord, Watcher, run_search
 from hwnas.spaces import make_space
+from hwnas.workers import EvaluationJob, PortableEvaluators, WorkerPlan, make_workers
 from latency_tables import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,7 +58,7 @@ class Saboteur(Watcher):
         if text.startswith("a worker was lost"):
             self.losses.append(text)
 
-    def trial(self, record: Mapping[str, Any], status: Callable[[], object]) -> None:
+    def trial(self, record: TrialRecord, status: Callable[[], object]) -> None:
         """Count."""
         self._done += 1
         if self._done in self._deeds:

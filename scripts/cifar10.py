@@ -34,10 +34,10 @@ import numpy as np  # noqa: E402
 from _cifar_baselines import BASELINES  # noqa: E402
 from _cifar_tasks import NETWORK, SUPERNET, Scale, Task, Worker, begin, do  # noqa: E402
 
-from hwnas._costs._space_costs import SpaceCosts  # noqa: E402
-from hwnas._errors import HwnasError  # noqa: E402
-from hwnas._tables._build import build_table, find_table  # noqa: E402
+from hwnas import HwnasError  # noqa: E402
+from hwnas.costs import SpaceCosts  # noqa: E402
 from hwnas.spaces import Space  # noqa: E402
+from hwnas.tables import build_table, find_table  # noqa: E402
 from latency_tables import LatencyTable, OpGraph, load_table, rank_correlations, save_table, write_atomic  # noqa: E402
 from profilers import (  # noqa: E402
     OnnxRuntimeBackend,

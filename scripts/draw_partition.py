@@ -22,7 +22,7 @@ import numpy as np
 from _bench_search_problem import Benchmark, load_benchmark
 from _page import save_figure, wrapped
 
-from hwnas._errors import HwnasError
+from hwnas import HwnasError
 from latency_tables import write_atomic
 from search import Partition, SearchError, Study, TreeSummary, make_strategy, partition_of
 

@@ -1,6 +1,7 @@
 """The rules of the house: import directions, import budget, what a wheel holds, shadowed packages."""
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -59,6 +60,7 @@ ROOMS = [
 ]
 """The rooms of `hwnas` from the ground up: each imports only from those before it."""
 FACES = {"hwnas", "hwnas.__main__", "hwnas.optuna", "hwnas._optuna_constraints", "hwnas.testing"}
+FACES |= {"hwnas.costs", "hwnas.run_directories", "hwnas.tables", "hwnas.workers"}
 """What stands above all rooms."""
 
 
@@ -145,6 +147,30 @@ def test_an_upward_import_and_a_circle_are_noticed():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
 
 
+def missing_names(text):
+    """Names that a module imports from ours and that are not there, as ``module.name``."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] in ALLOWED:
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                if name not in MODULES and not hasattr(module, alias.name):
+                    yield name
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of libraries, when they are loaded
+@pytest.mark.parametrize("folder", [*ALLOWED, "tests", "scripts"])
+def test_every_imported_name_exists(folder):
+    """Public packages load their names lazily, so a type checker does not notice one that is gone."""
+    files = sorted((ROOT / folder).rglob("*.py"))
+    missing = {name for file in files for name in missing_names(file.read_text(encoding="utf-8"))}
+    assert missing == set()
+
+
+def test_a_missing_name_is_noticed():
+    assert list(missing_names("from profilers import Backend, Sampler")) == ["profilers.Sampler"]
+
+
 def private_across(imports):
     """Imports of another package's private modules."""
     return sorted(
@@ -158,6 +184,43 @@ def private_across(imports):
 def test_no_package_imports_private_modules_of_another():
     assert private_across(IMPORTS) == []
     assert private_across({"hwnas._x": {"profilers._cores"}}) == [("hwnas._x", "profilers._cores")]
+
+
+def private_names(text):
+    """What a script imports from private modules of ours; names with two underscores, like ``__main__``, are public."""
+
+    def private(name):
+        parts = name.split(".")
+        return parts[0] in ALLOWED and any(part.startswith("_") and not part.startswith("__") for part in parts)
+
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if private(name)}
+
+
+def test_scripts_use_public_names_alone():
+    scripts = sorted((ROOT / "scripts").glob("*.py"))
+    assert scripts
+    used = set().union(*(private_names(file.read_text(encoding="utf-8")) for file in scripts))
+    assert used == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("import hwnas._cli", {"hwnas._cli"}),
+        ("from hwnas import _errors", {"hwnas._errors"}),
+        ("from profilers._plan import x, y", {"profilers._plan.x", "profilers._plan.y"}),
+        ("from hwnas.__main__ import main", set()),
+        ("from _page import line", set()),
+    ],
+)
+def test_private_names_in_scripts_are_noticed(text, names):
+    assert private_names(text) == names
 
 
 def run_python(code, cwd, **environment):

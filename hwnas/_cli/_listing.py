@@ -40,5 +40,5 @@ def _remarks(info: RunInfo) -> list[str]:
     """What the table has no column for: what is damaged, and networks that do not keep the budget."""
     found = [f"{info.name}: {info.problem}"] if info.problem else []
     if info.over_budget:
-        found.append(f"{info.name}: {info.over_budget} of {info.networks} networks do not keep the budget, as measured")
+        found.append(f"{info.name}: {info.over_budget} of {info.networks} networks are over the budget, as measured")
     return found

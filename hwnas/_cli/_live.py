@@ -6,10 +6,11 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from collections.abc import Callable
+from typing import TextIO
 
 from hwnas._common._text import json_text, printable
+from hwnas._runs._journal import TrialRecord
 from hwnas._runs._watch import Lines, Status, Watcher
 
 _FIELDS = ("number", "arch", "values", "failed", "cheap", "seconds", "costs", "from")
@@ -37,11 +38,12 @@ class JsonWatcher(Watcher):
         """A note."""
         self.tell("note", text=text)
 
-    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+    def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
         """A trial."""
         now = status()
         about = {"done": now.done, "samples": now.samples, "best": now.best, "hypervolume": now.hypervolume}
-        trial = {name: record[name] for name in _FIELDS if name in record}
+        line = record.as_dict()
+        trial = {name: line[name] for name in _FIELDS if name in line}
         self.tell("trial", trial=trial.pop("number"), **trial, status=about)
 
     def tell(self, event: str, **facts: object) -> None:
@@ -79,7 +81,7 @@ class TerminalWatcher(Watcher):
         self._plain(text)
         self._draw()
 
-    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+    def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
         """The status, at most five times a second."""
         self._status = status
         if self._now() - self._drawn >= _EVERY_S:

@@ -38,7 +38,7 @@ class Chain:
         """The record of the next line.
 
         Raises:
-            ChangedLineError: its hash does not fit, or it has none where it should.
+            ChangedLineError: its hash does not match, or it has none where it should.
             ValueError: it is no record at all.
         """
         record = strict_json(line)
@@ -80,9 +80,9 @@ def read_lines(path: Path, lines: Sequence[bytes], chain: Chain) -> list[dict[st
             found.append(chain.read(line))
         except ChangedLineError:
             raise RunError(
-                f"{path} was changed in or before line {number} (its content hash does not fit); restore it or choose "
-                "another --out"
+                f"{path} was changed in or before line {number} (its content hash does not match); restore it or "
+                "choose another folder"
             ) from None
         except ValueError:
-            raise RunError(f"{path} is damaged in line {number}; restore it or choose another --out") from None
+            raise RunError(f"{path} is damaged in line {number}; restore it or choose another folder") from None
     return found

@@ -17,7 +17,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 COSTS = ("latency_ms", "macs", "params", "peak_memory_bytes")
 """Costs that are known before an architecture is evaluated."""
-Cost = Callable[[IntArray], FloatArray]
+CostOfCodes = Callable[[IntArray], FloatArray]
 """Codes ``(n, d)`` to costs ``(n,)``; NaN for rows that are no network."""
 _ENUMERABLE = MOST_NETWORKS
 _CHUNK = 16_384
@@ -221,7 +221,7 @@ class SpaceCosts:
             part.holders[place * _HOLDERS + held] = output
 
 
-def cheapest_network(space: Space, cost: Cost, seed: int = 0) -> tuple[Architecture, float]:
+def cheapest_network(space: Space, cost: CostOfCodes, seed: int = 0) -> tuple[Architecture, float]:
     """The cheapest network of a space, and what it costs.
 
     Small spaces are enumerated. In large ones, descents move to the best of all networks one choice away until none is
@@ -252,7 +252,7 @@ def _shared_starts(space: Space) -> list[IntArray]:
     return starts
 
 
-def descend(space: Space, cost: Cost, row: IntArray) -> tuple[float, IntArray]:
+def descend(space: Space, cost: CostOfCodes, row: IntArray) -> tuple[float, IntArray]:
     """Move from a network to the best of all one choice away until none is cheaper; its cost and codes ``(d,)``."""
     value = float(np.nan_to_num(cost(row[None])[0], nan=math.inf))
     while True:

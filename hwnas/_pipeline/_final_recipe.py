@@ -27,8 +27,8 @@ def final_recipe(settings: SearchSettings, data: ImageData) -> Recipe:
     Raises:
         EvaluatorError: an unknown or impossible setting.
     """
-    known = {field.name for field in fields(Recipe)} - {"epochs"}
-    shared = {name: value for name, value in settings.evaluator_options.items() if name in known}
+    settable = {field.name for field in fields(Recipe)} - {"epochs"}
+    shared = {name: value for name, value in settings.evaluator_options.items() if name in settable}
     own: dict[str, Any] = {"average": AVERAGE}
     if settings.finalize == "finetune":
         own["epochs"] = max(1, round(TUNE_SHARE * default_recipe(data).epochs))
@@ -37,7 +37,7 @@ def final_recipe(settings: SearchSettings, data: ImageData) -> Recipe:
 
 
 def require_finalizable(settings: SearchSettings, data: ImageData | None, evaluator: Evaluator) -> None:
-    """Refuse a final training that could not be done, before anything is searched.
+    """Refuse a final training that could not be done, before the search starts.
 
     Raises:
         HwnasError: there is nothing to train with, nothing to fine-tune, or nothing would be trained at all.
@@ -45,14 +45,18 @@ def require_finalizable(settings: SearchSettings, data: ImageData | None, evalua
     """
     name = evaluator.name
     if data is None and evaluator.trains:
-        raise HwnasError(f"evaluator {name} trains networks; give the data that they are tested on too")
+        raise HwnasError(f"evaluator {name} trains networks, so the search needs data to test them on; pass data too")
     if settings.finalize == "none":
         if data is not None and not evaluator.trains:
-            raise HwnasError(f"--evaluator {name} trains no networks, so none could be shipped; add --finalize train")
+            raise HwnasError(
+                f"--evaluator {name} trains no networks, so there are none to export; add --finalize train"
+            )
         return
     if data is None:
-        told = f"{name}:FILE" if name == "table" else name
-        raise HwnasError(f"--finalize {settings.finalize} needs a data set, which --evaluator {told} has not")
+        option = f"{name}:FILE" if name == "table" else name
+        raise HwnasError(f"--finalize {settings.finalize} needs a data set; --evaluator {option} has none")
     if settings.finalize == "finetune" and not evaluator.trains:
-        raise HwnasError(f"--finalize finetune needs weights to start from; with --evaluator {name} take train")
+        raise HwnasError(
+            f"--finalize finetune needs weights to start from; --evaluator {name} has none: use --finalize train"
+        )
     final_recipe(settings, data)

@@ -19,15 +19,15 @@ def finalized(
     progress: Callable[[str], None],
     steps: Callable[[int, int, str], None],
 ) -> SearchSetup:
-    """The setup with an evaluator that holds the finished networks; as they are where none are to be finished.
+    """The setup with an evaluator that holds the finished networks; the same setup without a final training.
 
-    A network that was finished before is not trained again, and one that was begun goes on.
+    A network that is finished already is not trained again; the training of one that was begun continues.
 
     Args:
-        setup: of the search.
-        winners: the picked networks.
-        progress: receives a line a network.
-        steps: receives the steps of each training.
+        setup: The search.
+        winners: The picked networks.
+        progress: Receives a line for each network.
+        steps: Receives the steps of each training.
 
     Raises:
         EvaluatorError: a training diverged, or a checkpoint cannot be used.

@@ -25,12 +25,12 @@ class Overrides:
     """What a search is given as objects; None where the settings name it.
 
     Attributes:
-        space: what is searched.
-        data: of the evaluator, and of the final tests.
-        evaluator: where values come from.
-        strategy: what proposes.
-        table: latencies.
-        backend: measures.
+        space: What is searched.
+        data: Data of the evaluator and of the final tests.
+        evaluator: Where values come from.
+        strategy: What proposes architectures.
+        table: Latencies.
+        backend: Measures on the device.
     """
 
     space: Space | None = None
@@ -64,10 +64,10 @@ def require_plain(settings: Mapping[str, object], where: str = "") -> None:
     for name, value in settings.items():
         if isinstance(value, Mapping):
             require_plain(value, f"{where}{name}.")
-        for one in value if isinstance(value, (list, tuple)) else [value]:
+        for item in value if isinstance(value, (list, tuple)) else [value]:
             try:
-                one.encode() if isinstance(one, str) else None
+                item.encode() if isinstance(item, str) else None
             except UnicodeEncodeError:
-                raise HwnasError(f"{where}{name} is not UTF-8: {one!a}; give it another name") from None
-            if isinstance(one, float) and not math.isfinite(one):
-                raise HwnasError(f"{where}{name} must be a finite number, got {one}")
+                raise HwnasError(f"{where}{name} is not UTF-8: {item!a}; give it another name") from None
+            if isinstance(item, float) and not math.isfinite(item):
+                raise HwnasError(f"{where}{name} must be a finite number, got {item}")

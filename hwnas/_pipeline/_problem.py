@@ -8,20 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._costs._space_costs import cheapest_network
+from hwnas._costs._space_costs import CostOfCodes, cheapest_network
 from hwnas._errors import BudgetError
 from hwnas._runs._settings import OBJECTIVES
 from hwnas.spaces import Space
 from search import Constraint, Domain, Objective, Problem, Study, make_strategy
 
 _MARGIN = 0.1
-"""How far beyond the dearest network the reference point lies, as a share of the (logarithmic) range."""
-Known = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]
+"""How far beyond the most expensive network the reference point lies, as a share of the (logarithmic) range."""
 
 
 def make_problem(
     space: Space,
-    known: Mapping[str, Known],
+    cost_functions: Mapping[str, CostOfCodes],
     minimize: Sequence[str],
     budgets: Mapping[str, float],
     measure: str = "accuracy",
@@ -29,34 +28,34 @@ def make_problem(
     """Accuracy (or a score that stands for it) to maximise, costs to minimise, budgets to keep.
 
     Args:
-        space: gives the domain.
-        known: the cost functions, by name; NaN marks rows that are no network.
-        minimize: keys of `OBJECTIVES`.
-        budgets: upper bounds by cost name.
+        space: Gives the domain.
+        cost_functions: By name, codes ``(n, d)`` to costs ``(n,)``; NaN marks rows that are no network.
+        minimize: Keys of `OBJECTIVES`.
+        budgets: Upper bounds by cost name.
         measure: what the evaluator gives.
 
     Raises:
         BudgetError: no network meets the budgets.
     """
     domain = Domain(space.cardinalities, canonical=space.canonical_codes, features=space.features)
-    constraints = tuple(Constraint(name, known[name], upper) for name, upper in budgets.items())
+    constraints = tuple(Constraint(name, cost_functions[name], upper) for name, upper in budgets.items())
     require_feasible(space, Problem(domain, (Objective(measure, "max"),), constraints))
     ceiling = 1.0 if measure == "accuracy" else None
     objectives, anchors = [Objective(measure, "max", ceiling=ceiling)], []
     for name in (OBJECTIVES[word] for word in minimize):
-        objective, ends = _cost(space, name, known[name], constraints)
+        objective, ends = _cost_objective(space, name, cost_functions[name], constraints)
         objectives.append(objective)
         anchors += ends
     return Problem(domain, tuple(objectives), constraints, tuple(dict.fromkeys(anchors)))
 
 
-def _cost(
-    space: Space, name: str, function: Known, constraints: tuple[Constraint, ...]
+def _cost_objective(
+    space: Space, name: str, function: CostOfCodes, constraints: tuple[Constraint, ...]
 ) -> tuple[Objective, list[tuple[int, ...]]]:
-    """A known cost on a logarithmic scale over all feasible networks, and the cheapest and the dearest of them.
+    """A cost on a logarithmic scale over all feasible networks, and the cheapest and the most expensive of them.
 
-    The range of a few random samples would not do: what is dearer than they are would be worth nothing, and the
-    most accurate networks are among the dearest.
+    The range of a few random samples would not do: networks more expensive than these would be worth nothing, and the
+    most accurate networks are among the most expensive.
     """
 
     def within(codes: npt.NDArray[np.int64], sign: float) -> npt.NDArray[np.float64]:
@@ -67,8 +66,8 @@ def _cost(
         return values
 
     cheapest, best = cheapest_network(space, lambda codes: within(codes, 1.0))
-    dearest, negated = cheapest_network(space, lambda codes: within(codes, -1.0))
-    ends = [tuple(space.encode(arch).tolist()) for arch in (cheapest, dearest)]
+    most_expensive, negated = cheapest_network(space, lambda codes: within(codes, -1.0))
+    ends = [tuple(space.encode(arch).tolist()) for arch in (cheapest, most_expensive)]
     if not 0 < best < -negated < math.inf:
         return Objective(name, "min", cost_function=function), []
     worst = -negated * (-negated / best) ** _MARGIN
@@ -88,12 +87,12 @@ def require_feasible(space: Space, problem: Problem) -> None:
         if not value <= constraint.upper:
             flag, write = _WRITTEN[constraint.name]
             raise BudgetError(
-                f"no network of the space meets {flag} {write(constraint.upper)}: the least, "
+                f"no network of the space meets {flag} {write(constraint.upper)}: the cheapest, "
                 f"{space.format(arch)}, takes {write(value)}"
             )
     if problem.constraints and not Study(problem, make_strategy("random"), seed=0).ask():
         flags = ", ".join(_WRITTEN[constraint.name][0] for constraint in problem.constraints)
-        raise BudgetError(f"no network of the space was found that meets all of {flags}; relax one of them")
+        raise BudgetError(f"found no network of the space that meets all of {flags}; raise one of them")
 
 
 _WRITTEN: dict[str, tuple[str, Callable[[float], str]]] = {

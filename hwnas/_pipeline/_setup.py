@@ -1,40 +1,87 @@
-"""`SearchSetup`: everything that a search works with, checked."""
+"""What the steps of setting up a search return: inputs, prices, and at last `SearchSetup`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hwnas._costs._space_costs import SpaceCosts
-from hwnas._pipeline._problem import Known
+from hwnas._costs._space_costs import CostOfCodes, SpaceCosts
 from hwnas._runs._journal import TrialJournal
 from hwnas._runs._run import Run
 from hwnas._runs._warm_start import WarmStart
 from hwnas.data import ImageData
 from hwnas.evaluators import Evaluator
 from hwnas.spaces import Space
+from hwnas.training import CostFunction
+from latency_tables import LatencyTable
 from profilers import Backend
 from search import Problem, Strategy
 
 
 @dataclass(frozen=True)
-class SearchSetup:
-    """Everything a search needs, checked against each other.
+class SearchInputs:
+    """What the settings of a search name, made and checked against each other.
 
     Attributes:
-        run: the run directory; it belongs to this search, until `Run.release`.
-        journal: of its trials.
-        backend: measures on the device; None where that is not here.
-        space: what is searched.
-        data: None where accuracies come from a table.
-        evaluator: not yet prepared.
-        cheap: its cheap stand-in, not yet prepared; None without one.
-        costs: known before evaluation.
-        known: the cost functions, by name.
-        strategy: what proposes.
-        under: the problem with other budgets.
-        problem: objectives and constraints.
-        warm: trials of another run that the search begins with; None without one.
+        data: None where values come from a table, or the evaluator looks at no data.
+        space: What is searched.
+        evaluator: Makes the full evaluations; not yet prepared.
+        low_fidelity: Its cheap stand-in, not yet prepared; None without one.
+        strategy: What proposes architectures.
+    """
+
+    data: ImageData | None
+    space: Space
+    evaluator: Evaluator
+    low_fidelity: Evaluator | None
+    strategy: Strategy
+
+
+@dataclass(frozen=True)
+class SearchTable:
+    """Where latencies come from.
+
+    Attributes:
+        table: The latency table; None where a column of a benchmark table takes its place.
+        backend: Measures on the device; None where the table's device is not available here.
+    """
+
+    table: LatencyTable | None
+    backend: Backend | None
+
+
+@dataclass(frozen=True)
+class SearchCosts:
+    """What is known of an architecture before it is evaluated.
+
+    Attributes:
+        space_costs: Latency, MACs, parameters and peak memory.
+        functions: CostOfCodes functions by name, for objectives and budgets.
+        training: What networks cost where they will run, for trainings that depend on it; None without a table.
+    """
+
+    space_costs: SpaceCosts
+    functions: Mapping[str, CostOfCodes]
+    training: CostFunction | None
+
+
+@dataclass(frozen=True)
+class SearchSetup:
+    """Everything that a search works with, checked.
+
+    Attributes:
+        run: The run directory; it belongs to this search until `Run.release`.
+        journal: The journal of its trials.
+        backend: Measures on the device; None where that is not available here.
+        space: What is searched.
+        data: None where values come from a table, or the evaluator looks at no data.
+        evaluator: Makes the full evaluations; not yet prepared.
+        low_fidelity: Its cheap stand-in, not yet prepared; None without one.
+        costs: What is known of an architecture before it is evaluated.
+        strategy: What proposes architectures.
+        problem_with: The problem with given budgets.
+        problem: Objectives and constraints.
+        warm_start: Trials of another run that the search begins with; None without one.
     """
 
     run: Run
@@ -43,10 +90,9 @@ class SearchSetup:
     space: Space
     data: ImageData | None
     evaluator: Evaluator
-    cheap: Evaluator | None
-    costs: SpaceCosts
-    known: Mapping[str, Known]
+    low_fidelity: Evaluator | None
+    costs: SearchCosts
     strategy: Strategy
-    under: Callable[[Mapping[str, float]], Problem]
+    problem_with: Callable[[Mapping[str, float]], Problem]
     problem: Problem
-    warm: WarmStart | None = None
+    warm_start: WarmStart | None = None

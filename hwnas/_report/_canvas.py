@@ -69,10 +69,10 @@ def make_figure(columns: int = 1, size: tuple[float, float] | None = None) -> tu
     usual = (6.4 if columns == 1 else 4.8 * columns, 4.2)
     figure = Figure(figsize=size or usual, dpi=130, layout="constrained")
     axes = figure.subplots(1, columns)
-    for one in np.atleast_1d(axes):
-        one.spines[["top", "right"]].set_visible(False)
-        one.grid(color="#e6e9ec", linewidth=0.6)
-        one.set_axisbelow(True)
+    for panel in np.atleast_1d(axes):
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(color="#e6e9ec", linewidth=0.6)
+        panel.set_axisbelow(True)
     return figure, axes
 
 

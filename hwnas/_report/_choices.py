@@ -23,9 +23,9 @@ class Share:
     """One value of a choice.
 
     Attributes:
-        value: the value.
-        front: its share among the networks of the front in which the choice matters.
-        trials: its share among all trials in which it matters.
+        value: The value.
+        front: Its share among the networks of the front in which the choice matters.
+        trials: Its share among all trials in which it matters.
         favoured: 1 where the front has it more often than chance explains, -1 where less often, else 0.
     """
 
@@ -40,9 +40,9 @@ class Favour:
     """One choice.
 
     Attributes:
-        name: of the choice.
-        shares: of its values.
-        networks: of the front in which it matters.
+        name: Name of the choice.
+        shares: Shares of its values.
+        networks: Networks of the front in which it matters.
     """
 
     name: str
@@ -62,7 +62,7 @@ def favours(space: Space, front: Sequence[Trial], trials: Sequence[Trial]) -> li
     where it is two standard errors of the front's size away from that of all trials.
     """
     chosen, every = (np.array([trial.codes for trial in part], dtype=np.int64) for part in (front, trials))
-    found = []
+    differing = []
     for column, choice in enumerate(space.choices):
         if len(choice.values) < 2:
             continue
@@ -76,21 +76,22 @@ def favours(space: Space, front: Sequence[Trial], trials: Sequence[Trial]) -> li
             error = math.sqrt(max(there * (1 - there), 1e-4) / len(ours))
             favoured = 0 if abs(here - there) <= _SIGMAS * error else 1 if here > there else -1
             shares.append(Share(value, here, there, favoured))
-        found.append(Favour(choice.name, tuple(shares), len(ours)))
-    return sorted(found, key=lambda favour: -favour.distance)
+        differing.append(Favour(choice.name, tuple(shares), len(ours)))
+    return sorted(differing, key=lambda favour: -favour.distance)
 
 
-def favour_table(found: Sequence[Favour], front: int, trials: int) -> str:
+def favour_table(choices: Sequence[Favour], front: int, trials: int) -> str:
     """The choices as HTML, the most telling ones."""
     rows = []
-    for favour in found[:_MOST]:
+    for favour in choices[:_MOST]:
         chips = "".join(_chip(share) for share in favour.shares)
         rows.append(f"<dt>{escape(favour.name)} <small>({favour.networks})</small></dt><dd>{chips}</dd>")
-    more = f" The {len(found) - _MOST} choices that differ least are left out." if len(found) > _MOST else ""
+    more = f" {len(choices) - _MOST} choices that differ less are left out." if len(choices) > _MOST else ""
     return (
-        f"<p class=note>Share of each value on the front ({front} networks), in brackets among all {trials} trials "
-        "within the budgets; only networks in which the choice makes a difference count (their number on the front "
-        "follows the choice). Blue is more, struck through less than in all trials by over two standard errors."
+        f"<p class=note>How often each value of a choice occurs on the front ({front} networks) and, in brackets, "
+        f"among all {trials} trials within the budgets. Networks in which a choice has no effect (the kernel of an "
+        "absent block, say) do not count; the number after a choice says how many networks of the front do. Values in "
+        "blue are more frequent on the front, values struck through less frequent, by more than two standard errors."
         f"{more}</p><dl class=choices>{''.join(rows)}</dl>"
     )
 

@@ -38,15 +38,15 @@ def comparison_plot(comparison: Comparison) -> bytes:
     shown = []
     measure, cost = comparison.objectives[:2]
     scale, label = measure_axis(measure)
-    for number, one in enumerate(comparison.runs):
+    for number, run in enumerate(comparison.runs):
         colour = COLOURS[number % len(COLOURS)]
-        front = one.values[one.front]
+        front = run.values[run.front]
         front = front[front[:, 1].argsort()]
         left.plot(
             front[:, 1], scale * front[:, 0], color=colour, marker="o", markersize=3.5, drawstyle="steps-post", lw=1.2
         )
-        (line,) = right.plot(one.samples, one.volumes, color=colour, drawstyle="steps-post")
-        shown.append((line, one.name))
+        (line,) = right.plot(run.samples, run.volumes, color=colour, drawstyle="steps-post")
+        shown.append((line, run.name))
     left.set_xscale("log")
     plain_ticks(left.xaxis)
     left.set_xlabel(AXES.get(cost, cost))
@@ -63,8 +63,8 @@ def comparison_plot(comparison: Comparison) -> bytes:
 def _page(comparison: Comparison, picture: bytes) -> str:
     lines = "\n".join(escape(line) for line in table_lines(comparison))
     body = (
-        "<h1>hwnas: runs compared</h1>\n"
+        "<h1>hwnas: comparison of runs</h1>\n"
         f"{image({'picture': picture}, 'picture', 'Fronts and hypervolumes of the runs')}\n"
         f"<div class=wide><pre>{lines}</pre></div>"
     )
-    return page("runs compared", body)
+    return page("comparison of runs", body)

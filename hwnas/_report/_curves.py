@@ -27,7 +27,7 @@ class Curves:
         on_front: which of them no other one dominates in these two objectives.
         samples: numbers of evaluated architectures ``(k,)``.
         volumes: hypervolume ``(k,)`` after so many, all objectives scaled to 0-1 over the run.
-        seconds: of evaluation ``(k,)`` until then, cheap looks included; None where that is not known.
+        seconds: Time spent on evaluations ``(k,)`` until then, low-fidelity ones too; None where that is not known.
     """
 
     measure: str
@@ -47,9 +47,9 @@ def make_curves(problem: Problem, trials: Sequence[Trial], seconds: Mapping[int,
     the worst. Trials outside the budgets, from before these changed, are on no front and count for no hypervolume.
 
     Args:
-        problem: the run's.
-        trials: its trials.
-        seconds: that each of them took, by number.
+        problem: The run's problem.
+        trials: Its trials.
+        seconds: Duration of each of them, by number.
     """
     good = [trial for trial in trials if trial.ok and not trial.low_fidelity]
     names = [objective.name for objective in problem.objectives]

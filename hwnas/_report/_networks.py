@@ -1,4 +1,4 @@
-"""The tables of the networks: the front, and what others beat once it was measured."""
+"""The tables of the networks: the front, and those that others dominate once they were measured."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from hwnas._runs._run import Run
 
 
 def networks_section(run: Run, networks: Sequence[dict[str, Any]]) -> str:
-    """The front, and apart from it what others beat once it was measured."""
+    """The front, and below it the networks that others dominate once they were measured."""
     budgets = run.settings.budgets
     beaten = [network for network in networks if network.get("dominated_by")]
-    found = _network_table([network for network in networks if network not in beaten], budgets)
+    section = _network_table([network for network in networks if network not in beaten], budgets)
     if beaten:
-        found += (
-            "<h3>Beaten when measured</h3><p class=note>Another network is at least as good in all that counts "
-            "and better in something, so these are no longer on the front and no pick takes them.</p>"
+        section += (
+            "<h3>Dominated once measured</h3><p class=note>With measured latencies, another network is at least as "
+            "good in every objective and better in one. These networks are no longer on the front, and no pick takes "
+            "them.</p>"
         )
-        found += _network_table(beaten, budgets)
-    return found
+        section += _network_table(beaten, budgets)
+    return section
 
 
 def _network_table(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -> str:
@@ -47,16 +48,19 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
         ("id", [escape(n["id"]) for n in networks]),
         (f"validation {measure}" if shipped and measure == "accuracy" else measure, compared),
         ("test accuracy", [written_test(n) if n["accuracy"] is not None else "-" for n in networks]),
-        ("measured ms", [_measured(latency) for latency in latencies]),
-        ("budget", [_kept(checks(n, budgets)) for n in networks]),
-        ("predicted ms", [_number(latency["predicted"]) for latency in latencies]),
-        ("90 % interval", [_interval(latency) for latency in latencies]),
+        ("measured latency (ms)", [_measured(latency) for latency in latencies]),
+        ("budget", [_met(checks(n, budgets)) for n in networks]),
+        ("predicted latency (ms)", [_number(latency["predicted"]) for latency in latencies]),
+        ("90 % prediction interval (ms)", [_interval(latency) for latency in latencies]),
         ("MACs", [f"{n['macs'] / 1e6:.3g} M" for n in networks]),
         ("parameters", [f"{n['params'] / 1e3:.4g} k" for n in networks]),
-        ("memory", [f"{n['peak_memory_bytes'] / 1024:.4g} KiB" for n in networks]),
-        ("arena", [f"{value / 1024:.4g} KiB" if (value := n.get("arena_bytes")) else "-" for n in networks]),
-        ("energy", [f"{value:.4g} mJ" if (value := n.get("energy_mj")) else "-" for n in networks]),
-        ("beaten by", [escape(n.get("dominated_by") or "-") for n in networks]),
+        ("peak memory", [f"{n['peak_memory_bytes'] / 1024:.4g} KiB" for n in networks]),
+        (
+            "ONNX Runtime arena",
+            [f"{value / 1024:.4g} KiB" if (value := n.get("arena_bytes")) else "-" for n in networks],
+        ),
+        ("energy per inference", [f"{value:.4g} mJ" if (value := n.get("energy_mj")) else "-" for n in networks]),
+        ("dominated by", [escape(n.get("dominated_by") or "-") for n in networks]),
         ("ONNX", [f"<a href='{link}'>file</a>" if link else "-" for link in links]),
     ]
 
@@ -74,10 +78,10 @@ def _measured(latency: Mapping[str, Any]) -> str:
     return written_ms(latency["measured"], latency.get("measured_half_width")).removesuffix(" ms")
 
 
-def _kept(found: Sequence[Check]) -> str:
-    """Whether budgets are kept; ``"-"`` without one."""
-    over = max((check.excess for check in found if not check.within), default=None)
-    return "-" if not found else "kept" if over is None else f"<b>{over:.1%} over</b>"
+def _met(against: Sequence[Check]) -> str:
+    """Whether budgets are met; ``"-"`` without one."""
+    over = max((check.excess for check in against if not check.within), default=None)
+    return "-" if not against else "met" if over is None else f"<b>{over:.1%} over</b>"
 
 
 def _interval(latency: dict[str, Any]) -> str:

@@ -37,11 +37,13 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
                 str(node.size), places[node.identity], (0, 9), textcoords="offset points", ha="center", fontsize=6
             )
     left.set_axis_off()
-    left.set_title("Tree: size is samples, good side left")
+    left.set_title("Tree of regions: size is trials, good side left")
     measure, cost = (objective.name for objective in problem.objectives[:2])
     scale, label = measure_axis(measure)
-    told = {trial.number: trial for trial in trials}
-    points = np.array([[told[n].values[cost], scale * told[n].values[measure]] for n in partition.trials.tolist()])
+    by_trial = {trial.number: trial for trial in trials}
+    points = np.array(
+        [[by_trial[n].values[cost], scale * by_trial[n].values[measure]] for n in partition.trials.tolist()]
+    )
     chosen = partition.leaves == partition.summary.leaf
     leaf_values = np.array([values[leaf] for leaf in partition.leaves.tolist()])
     right.scatter(*points.T, s=16, c=leaf_values, vmin=0.0, vmax=top)
@@ -52,7 +54,7 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
     right.set_ylabel(label)
     right.set_title("Trials, by region")
     add_legend(right, [(selected, "selected region")], frameon=False, fontsize=8, loc="lower right")
-    figure.colorbar(drawn, ax=right, label="hypervolume of the region's samples")
+    figure.colorbar(drawn, ax=right, label="hypervolume of the region's trials")
     return png(figure)
 
 
@@ -76,7 +78,7 @@ def partition_rows(partition: Partition) -> tuple[list[str], list[list[str]]]:
                     "-" if node.acceptance is None else f"{node.acceptance:.2%}",
                 ]
             )
-    return ["region", "is", "depth", "samples", "hypervolume", "UCB", "SVM accuracy", "share of the space"], rows
+    return ["region", "position", "depth", "trials", "hypervolume", "UCB", "SVM accuracy", "share of the space"], rows
 
 
 def _places(nodes: Sequence[NodeSummary]) -> dict[int, tuple[float, float]]:

@@ -22,7 +22,7 @@ GREY, BLUE, ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
 
 
 def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float | None) -> bytes:
-    """All trials, the front, the tested winners at their measured latency (else the predicted one), and the budget."""
+    """All trials, the front, the tested networks at their measured latency (else the predicted one), and the budget."""
     figure, axes = make_figure()
     accurate = curves.measure == "accuracy"
     scale, label = measure_axis(curves.measure)
@@ -48,9 +48,12 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
 
 
 def _add_tested(axes: Any, tested: Sequence[dict[str, Any]]) -> None:
-    """Test accuracies with their standard errors; what others beat once it was measured is crossed out."""
+    """Test accuracies with their standard errors; a cross marks networks that others dominate once measured."""
     how = "predicted" if any(n["latency_ms"]["measured"] is None for n in tested) else "measured"
-    for beaten, marker, label in ((False, "D", f"winners ({how}, test)"), (True, "x", "beaten when measured (test)")):
+    for beaten, marker, label in (
+        (False, "D", f"delivered ({how}, test)"),
+        (True, "x", "dominated once measured (test)"),
+    ):
         part = [n for n in tested if bool(n.get("dominated_by")) == beaten]
         if not part:
             continue
@@ -87,7 +90,7 @@ def hypervolume_plot(curves: Curves) -> bytes:
 
 
 def time_curve_plot(curves: Curves) -> bytes | None:
-    """Hypervolume over the seconds that evaluations took; None where these are not known."""
+    """Hypervolume against the time spent on evaluations; None where that is not known."""
     if curves.seconds is None or curves.seconds[-1] <= 0:
         return None
     figure, axes = make_figure()
@@ -97,7 +100,7 @@ def time_curve_plot(curves: Curves) -> bytes | None:
         if curves.seconds[-1] >= 3 * s or s == 1.0
     )
     axes.plot(curves.seconds / scale, curves.volumes, color=BLUE, drawstyle="steps-post")
-    axes.set_xlabel(f"time of evaluations ({unit})")
+    axes.set_xlabel(f"time spent on evaluations ({unit})")
     axes.set_ylabel("hypervolume (objectives scaled to 0-1)")
     axes.set_title("Progress over time")
     axes.set_xlim(left=0)
@@ -105,7 +108,7 @@ def time_curve_plot(curves: Curves) -> bytes | None:
 
 
 def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
-    """Predicted against measured latency of the winners; None when none was measured."""
+    """Predicted against measured latency of the delivered networks; None where none was measured."""
     pairs = measured_pairs(networks)
     if not len(pairs):
         return None
@@ -116,7 +119,14 @@ def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
     axes.fill_between(ends, 0.9 * ends, 1.1 * ends, color=GREY, alpha=0.25, linewidth=0, label="within 10 %")
     bars = np.stack([predicted - low, high - predicted])
     axes.errorbar(
-        measured, predicted, yerr=bars, fmt="o", color=ORANGE, markersize=5, capsize=2, label="winners, 90 % interval"
+        measured,
+        predicted,
+        yerr=bars,
+        fmt="o",
+        color=ORANGE,
+        markersize=5,
+        capsize=2,
+        label="delivered networks, 90 % prediction interval",
     )
     axes.set_xscale("log")
     axes.set_yscale("log")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._errors import RunError
 from hwnas._report._canvas import NoPictureError, pictures_of
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves, measured_pairs
@@ -18,11 +19,12 @@ from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
 from hwnas._runs._delivered import error_lines, shortcomings, written_measure, written_test
 from hwnas._runs._front import keeps, pick_network
+from hwnas._runs._journal import JOURNAL, read_trials
 from hwnas._runs._offline import elsewhere_line, is_elsewhere
 from hwnas._runs._run import Run
 from hwnas._version import __version__
 from hwnas.spaces import Space
-from latency_tables import LatencyTable, load_table, read_regular, strict_json
+from latency_tables import LatencyTable, load_table
 from search import Partition, Study, Trial, partition_of
 
 
@@ -30,9 +32,9 @@ def write_report(run: Run, study: Study, space: Space) -> str:
     """Write ``report.html`` and, where matplotlib can draw, the PNG files it shows.
 
     Args:
-        run: a run with ``pareto.json``.
-        study: what was searched for and found, with at least one successful trial.
-        space: where.
+        run: A run with ``pareto.json``.
+        study: The finished search, with at least one successful trial.
+        space: What was searched.
 
     Returns:
         Why there are no pictures; empty where there are.
@@ -78,7 +80,7 @@ def _pictures(shown: _Shown) -> dict[str, bytes]:
 
     study, networks, partition = shown.study, shown.networks, shown.partition
     curves = make_curves(study.problem, study.trials, _seconds(shown.run))
-    found = {
+    pictures = {
         "front": _plots.front_plot(curves, networks, shown.run.settings.budgets.get("latency_ms")),
         "time": time_plot(shown.spent) if shown.spent else None,
         "hypervolume": _plots.hypervolume_plot(curves),
@@ -86,16 +88,17 @@ def _pictures(shown: _Shown) -> dict[str, bytes]:
         "latency": _plots.latency_plot(networks),
         "partition": partition_plot(partition, study.problem, study.trials) if partition else None,
     }
-    return {name: data for name, data in found.items() if data is not None}
+    return {name: data for name, data in pictures.items() if data is not None}
 
 
 def _seconds(run: Run) -> dict[int, float] | None:
-    """Seconds that each journalled trial took, by number; None where the journal does not say."""
+    """Duration of each journalled trial in seconds, by number; None where the journal does not say."""
     try:
-        lines = read_regular(run.path / "trials.jsonl").splitlines()
-        return {record["number"]: float(record["seconds"]) for record in map(strict_json, lines)}
-    except (OSError, ValueError, KeyError, TypeError):
+        records = read_trials(run.path / JOURNAL, unhashed=run.unhashed)
+    except RunError:
         return None
+    seconds = {record.number: record.seconds for record in records if record.seconds is not None}
+    return seconds if len(seconds) == len(records) else None
 
 
 def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
@@ -103,19 +106,19 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
     parts = [
         f"<h1>hwnas: {escape(run.path.name)}</h1>",
         f"<p>{escape(_summary(run, trials, networks))}</p>",
-        *(f"<p class=warn>{escape(line)}.</p>" for line in shortcomings(networks, run.settings.budgets)),
-        *(f"<p class=note>{escape(line)}.</p>" for line in error_lines(networks)),
-        image(pictures, "front", "Accuracy against cost: all trials, the front, the winners"),
+        *(f"<p class=warn>{escape(_sentence(line))}</p>" for line in shortcomings(networks, run.settings.budgets)),
+        *(f"<p class=note>{escape(_sentence(line))}</p>" for line in error_lines(networks)),
+        image(pictures, "front", "Accuracy against cost: all trials, the front, the delivered networks"),
         "<h2>Networks</h2>",
         networks_section(run, networks),
         f"<p class=note>{_explanation(run, networks)}</p>",
         _time_section(shown, pictures),
-        "<h2>Does the table hold?</h2>",
+        "<h2>Is the latency table accurate?</h2>",
         _table_section(run, table, networks),
-        image(pictures, "latency", "Predicted against measured latency of the winners"),
+        image(pictures, "latency", "Predicted against measured latency of the delivered networks"),
         "<h2>Progress</h2>",
-        image(pictures, "hypervolume", "Hypervolume over evaluated architectures"),
-        image(pictures, "hypervolume_time", "Hypervolume over the time of evaluations"),
+        image(pictures, "hypervolume", "Hypervolume against the number of evaluated architectures"),
+        image(pictures, "hypervolume_time", "Hypervolume against the time spent on evaluations"),
         _choices_section(shown),
         _partition_section(shown.partition, pictures),
         f"<p class=note>{escape(why)}</p>" if why else "",
@@ -125,34 +128,41 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
     return page(run.path.name, "\n".join(part for part in parts if part))
 
 
+def _sentence(line: str) -> str:
+    """A line as a sentence; one that begins with a network's id keeps its first letter."""
+    return f"{line[0].upper() if line.split()[0].isalpha() else line[0]}{line[1:]}."
+
+
 def _time_section(shown: _Shown, pictures: dict[str, bytes]) -> str:
     if not shown.spent:
         return ""
+    note = "Prices of the latency table, corrected; below, the most expensive operators of each network."
     return (
         "<h2>Where the time goes</h2>"
         + image(pictures, "time", "Predicted latency of each network, part by part")
-        + "<p class=note>Corrected prices of the latency table; below, the costliest operators of each network.</p>"
+        + f"<p class=note>{note}</p>"
         + time_table(shown.spent)
     )
 
 
 def _choices_section(shown: _Shown) -> str:
     front, trials = shown.study.front(), shown.study.context().successful
-    found = favours(shown.space, front, trials)
-    return f"<h2>What the front has in common</h2>{favour_table(found, len(front), len(trials))}" if found else ""
+    choices = favours(shown.space, front, trials)
+    table = favour_table(choices, len(front), len(trials))
+    return f"<h2>What the networks of the front have in common</h2>{table}" if choices else ""
 
 
 def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any]]) -> str:
     cheap = sum(trial.low_fidelity for trial in trials)
     failed = sum(not trial.ok for trial in trials)
     text = f"{len(trials) - cheap} architectures evaluated with {run.settings.strategy}"
-    text += f", {cheap} looked at cheaply ({run.settings.cheap})" if cheap else ""
+    text += f", {cheap} more with the low-fidelity evaluator {run.settings.cheap}" if cheap else ""
     text += f" ({failed} failed)" if failed else ""
     if networks and networks[0]["onnx"]:
         how = "predicted" if any(n["latency_ms"]["measured"] is None for n in networks) else "measured"
         latencies = [n["latency_ms"][how] for n in networks]
         text += (
-            f"; {len(networks)} networks handed over, {min(latencies):.3g}-{max(latencies):.3g} ms {how}, "
+            f"; {len(networks)} networks delivered, latency {min(latencies):.3g}-{max(latencies):.3g} ms {how}, "
             f"the most accurate at {_most_accurate(run, networks)}"
         )
     return text + "."
@@ -168,13 +178,14 @@ def _most_accurate(run: Run, networks: Sequence[dict[str, Any]]) -> str:
 def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
     if any(n["onnx"] for n in networks):
         measured = any(n["latency_ms"]["measured"] is not None for n in networks)
-        latency = "latency is that of the same file on this device" if measured else "latency was not measured"
+        latency = "Latency was measured with the same file on this device" if measured else "Latency was not measured"
         return (
-            "Test accuracy is that of the ONNX file on the test part, which the search never saw and by which nothing "
-            "is picked: picks go by the validation accuracy and the latency. ± is one standard error of an accuracy, "
-            "from the number of images, and half of the 90 % interval of a measured latency; "
-            f"{latency}, the interval is the latency table's (90 %). Memory is the largest sum of live activations, "
-            "which the search knew; arena is what ONNX Runtime really holds for them."
+            "Test accuracy is measured with the ONNX file on the test part, which the search never used. "
+            "Networks are picked by validation accuracy and latency, never by test accuracy. ± is one standard error "
+            "of an accuracy, and half of the 90 % interval of a measured latency. "
+            f"{latency}; the prediction interval comes from the latency table. Peak memory is the largest sum of "
+            "activations that exist at the same time, computed from the graph; the arena is what ONNX Runtime "
+            "allocates for them."
         )
     if run.settings.evaluator.startswith("table:"):
         return "Accuracies were looked up in a benchmark table; nothing was trained, exported or measured."
@@ -189,7 +200,7 @@ def _table_section(run: Run, table: LatencyTable | None, networks: Sequence[dict
     if len(pairs):
         errors = np.abs(pairs[:, 0] - pairs[:, 3]) / pairs[:, 3]
         lines.append(
-            f"Winners: predicted latency differs from the measured by {np.median(errors):.1%} in the median, "
+            f"Delivered networks: predicted and measured latency differ by {np.median(errors):.1%} in the median and "
             f"{errors.max():.1%} at most."
         )
     if table is None:
@@ -207,10 +218,11 @@ def _partition_section(partition: Partition | None, pictures: dict[str, bytes]) 
     cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
     return (
         "<h2>Partition of the space</h2>"
-        f"<p class=note>The tree that LaMOO learned from all trials: {len(partition.summary.nodes)} regions; below are "
-        "those on the way to the region it would sample next, and their siblings. A region's share of the space "
-        "is that of untried (in large spaces: random) candidates inside it.</p>"
-        + image(pictures, "partition", "The partition tree, and the trials by region")
+        "<p class=note>LaMOO splits the space into regions by what it learned from all trials "
+        f"({len(partition.summary.nodes)} in all). The table shows the regions on the path to the one that it would "
+        "sample next, and their siblings. The share of the space is the share of untried candidates that lie in the "
+        "region, in large spaces of random candidates.</p>"
+        + image(pictures, "partition", "The tree of regions, and the trials by region")
         + f"<div class=wide><table><tr>{''.join(f'<th>{escape(name)}</th>' for name in heads)}{cells}</table></div>"
     )
 

@@ -1,1 +1,1 @@
-"""The directory of one search: settings, journal, winners; list and compare runs."""
+"""The directory of one search: settings, journal, delivered networks; list and compare runs."""

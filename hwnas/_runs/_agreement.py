@@ -15,7 +15,7 @@ def chance_gap(accuracy: float, validation: int, test: int, trials: int, *, abov
     expected below ``sqrt(2 ln n)`` standard deviations.
 
     Args:
-        accuracy: of both parts together, a fraction.
+        accuracy: accuracy on both parts together, a fraction.
         validation: images of the validation part.
         test: images of the test part.
         trials: that the network was chosen from.
@@ -33,7 +33,7 @@ def doubt(name: str, searched: float, tested: float, validation: int, test: int,
     """A line of warning where a network's accuracies differ by more than chance allows; None where they do not.
 
     Args:
-        name: of the network.
+        name: The network's id.
         searched: its accuracy on the validation part.
         tested: on the test part.
         validation: images of the validation part.

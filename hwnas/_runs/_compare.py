@@ -20,7 +20,7 @@ _MOST_LOG = 700.0
 """Logarithm of what is nearly beyond a double."""
 
 FloatArray = npt.NDArray[np.float64]
-_TOLD = ("data", "device", "space", "evaluator")
+_FACTS = ("data", "device", "space", "evaluator")
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Compared:
     """One run among others.
 
     Attributes:
-        name: of the run, short and unlike the others'.
-        past: the run.
-        values: objectives ``(n, m)`` of its successful trials, in their natural direction.
-        front: which of them no other one of the run dominates, ``(n,)``.
-        samples: numbers of trials ``(k,)``.
-        volumes: hypervolume ``(k,)`` after so many, on the common scale.
-        seconds: that all its evaluations took.
+        name: Short name, different from the others'.
+        past: The run.
+        values: Objectives ``(n, m)`` of its successful trials, in their natural direction.
+        front: Which of them no other trial of the run dominates, ``(n,)``.
+        samples: Numbers of trials ``(k,)``.
+        volumes: Hypervolume ``(k,)`` after so many, on the common scale.
+        seconds: Duration of all its evaluations.
     """
 
     name: str
@@ -65,11 +65,11 @@ class Comparison:
     @property
     def budgets(self) -> list[Mapping[str, float]]:
         """The budgets of all runs, each once."""
-        found: list[Mapping[str, float]] = []
-        for one in self.runs:
-            if dict(one.past.run.settings.budgets) not in found:
-                found.append(dict(one.past.run.settings.budgets))
-        return found
+        distinct: list[Mapping[str, float]] = []
+        for compared in self.runs:
+            if dict(compared.past.run.settings.budgets) not in distinct:
+                distinct.append(dict(compared.past.run.settings.budgets))
+        return distinct
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -79,21 +79,23 @@ class Comparison:
             "notes": list(self.notes),
             "runs": [
                 {
-                    "name": one.name,
-                    "path": str(one.past.run.path),
-                    "hypervolume": float(one.volumes[-1]),
+                    "name": compared.name,
+                    "path": str(compared.past.run.path),
+                    "hypervolume": float(compared.volumes[-1]),
                     "best": [
-                        {"budgets": dict(b), "value": value, "standard_error": one.past.standard_error(value)}
+                        {"budgets": dict(b), "value": value, "standard_error": compared.past.standard_error(value)}
                         for b in self.budgets
-                        for value in [one.past.best(b)]
+                        for value in [compared.past.best(b)]
                     ],
-                    "trials": len(one.past.trials),
-                    "seconds": round(one.seconds, 3),
-                    "front": [dict(zip(self.objectives, row, strict=True)) for row in one.values[one.front].tolist()],
-                    "samples": one.samples.tolist(),
-                    "volumes": one.volumes.tolist(),
+                    "trials": len(compared.past.trials),
+                    "seconds": round(compared.seconds, 3),
+                    "front": [
+                        dict(zip(self.objectives, row, strict=True)) for row in compared.values[compared.front].tolist()
+                    ],
+                    "samples": compared.samples.tolist(),
+                    "volumes": compared.volumes.tolist(),
                 }
-                for one in self.runs
+                for compared in self.runs
             ],
         }
 
@@ -105,7 +107,7 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
         HwnasError: fewer than two runs, one is damaged or has no trials, or their objectives differ.
     """
     if len(paths) < 2:
-        raise HwnasError("compare wants two runs or more")
+        raise HwnasError("compare needs at least two runs")
     pasts = [read_run(path) for path in paths]
     names = short_names(paths)
     for path, past in zip(paths, pasts, strict=True):
@@ -115,7 +117,7 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
                 f"{', '.join(pasts[0].objectives)}; compare runs of the same objectives"
             )
         if not past.full:
-            raise HwnasError(f"{path} has no successful trial yet; go on with its `hwnas search` first")
+            raise HwnasError(f"{path} has no successful trial yet; continue its `hwnas search` first")
     objectives = pasts[0].objectives
     values = [np.array([[trial.values[name] for name in objectives] for trial in past.full]) for past in pasts]
     axes = [_axes(part) for part in values]
@@ -129,20 +131,22 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
 
 
 def table_lines(comparison: Comparison) -> list[str]:
-    """The table for people, and the remarks below it."""
+    """The table for people, and the notes below it."""
     measure = comparison.objectives[0]
     budgets = comparison.budgets
     heads = ["run", "hypervolume", *(f"best {measure}, {_written(b)}" for b in budgets), "trials", "seconds"]
     rows = [heads]
-    for one in comparison.runs:
-        best = [_best(one.past, one.past.best(b)) for b in budgets]
-        rows.append([one.name, f"{one.volumes[-1]:.4f}", *best, str(len(one.past.trials)), f"{one.seconds:.1f}"])
+    for compared in comparison.runs:
+        past = compared.past
+        best = [_best(past, past.best(b)) for b in budgets]
+        volume, seconds = f"{compared.volumes[-1]:.4f}", f"{compared.seconds:.1f}"
+        rows.append([compared.name, volume, *best, str(len(past.trials)), seconds])
     worst = zip(comparison.objectives, comparison.reference.tolist(), strict=True)
     spread = any("±" in cell for row in rows for cell in row)
     return [
         *aligned(rows),
-        f"hypervolume beyond {', '.join(f'{name} {value:.4g}' for name, value in worst)}; "
-        "scaled to 0-1 over all runs, costs by their logarithm",
+        f"hypervolume relative to {', '.join(f'{name} {value:.4g}' for name, value in worst)}; "
+        "objectives scaled to 0-1 over all runs, costs on a logarithmic scale",
         *(["± is one standard error, from the number of validation images"] if spread else []),
         *(f"note: {note}" for note in comparison.notes),
     ]
@@ -177,7 +181,7 @@ def _compared(name: str, past: PastRun, values: FloatArray, scaled: FloatArray) 
         front=nondominated(scaled),
         samples=samples,
         volumes=volumes,
-        seconds=sum(trial.seconds for trial in past.trials),
+        seconds=sum(trial.seconds or 0.0 for trial in past.trials),
     )
 
 
@@ -188,13 +192,13 @@ def _axes(values: FloatArray) -> FloatArray:
 
 def _notes(names: Sequence[str], pasts: Sequence[PastRun]) -> list[str]:
     """Settings that differ and make runs hard to compare."""
-    found = []
-    for fact in _TOLD:
+    notes = []
+    for fact in _FACTS:
         values = [getattr(past.run.settings, fact) for past in pasts]
         if len(set(values)) > 1:
-            told = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
-            found.append(f"the runs differ in {fact}: {told}")
-    return found
+            texts = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+            notes.append(f"the runs differ in {fact}: {texts}")
+    return notes
 
 
 def _written(budgets: Mapping[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""What handed-over networks promise and keep: entries of ``pareto.json``, those of earlier versions too."""
+"""Delivered networks against their budgets and each other: entries of ``pareto.json``, also of earlier versions."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Check:
     """One budget held against one network.
 
     Attributes:
-        cost: name of the cost.
-        upper: the budget.
-        value: what the network takes: measured where it can be and was.
-        half_width: of the measurement's 90 % interval; None for what is no measurement.
-        measured: whether the value was measured.
+        cost: Name of the cost.
+        upper: The budget.
+        value: The network's cost, measured where it was measured.
+        half_width: Half the measurement's 90 % interval; None where the value was not measured.
+        measured: Whether the value was measured.
     """
 
     cost: str
@@ -38,7 +38,7 @@ class Check:
 
     @property
     def within(self) -> bool:
-        """Whether the network keeps the budget."""
+        """Whether the network meets the budget."""
         return self.value <= self.upper * (1 + _ROUNDING * (self.cost == "latency_ms"))
 
     @property
@@ -55,7 +55,7 @@ class Check:
         value = written_ms(self.value, self.half_width) if self.half_width else written_cost(self.cost, self.value)
         side = f"{100 * abs(self.excess):.3g} % {'over' if self.excess > 0 else 'below'}"
         near = self.half_width is not None and abs(self.value - self.upper) <= self.half_width
-        doubt = ", which is less than the measurement can tell" if near else ""
+        doubt = ", within the error of the measurement" if near else ""
         return f"{WORD_OF[self.cost]} {value}{how}, {side} the budget of {written_cost(self.cost, self.upper)}{doubt}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -71,33 +71,33 @@ class Check:
 
 def checks(network: Network, budgets: Mapping[str, float]) -> list[Check]:
     """Every budget held against a network; a cost that is not known of it keeps none."""
-    found = []
+    against = []
     for cost, upper in budgets.items():
         latency = network["latency_ms"] if cost == "latency_ms" else {}
         measured = latency.get("measured") is not None
         value = latency_of(network) if cost == "latency_ms" else float(network.get(cost, math.nan))
-        found.append(Check(cost, upper, value, latency.get("measured_half_width") if measured else None, measured))
-    return found
+        against.append(Check(cost, upper, value, latency.get("measured_half_width") if measured else None, measured))
+    return against
 
 
 def overruns(network: Network, budgets: Mapping[str, float]) -> list[Check]:
-    """The budgets that a network does not keep."""
+    """The budgets that a network is over."""
     return [check for check in checks(network, budgets) if not check.within]
 
 
 def judge(entries: Sequence[dict[str, Any]], budgets: Mapping[str, float], costs: Sequence[str]) -> None:
-    """Write into entries which budgets they keep, and which other one beats them.
+    """Write into entries which budgets they keep, and which other one dominates them.
 
     Args:
-        entries: of one run; they get ``within_budget``, ``budgets`` and ``dominated_by``.
-        budgets: upper bounds, by cost name.
-        costs: names of what is minimised.
+        entries: Entries of one run; they get ``within_budget``, ``budgets`` and ``dominated_by``.
+        budgets: Upper bounds, by cost name.
+        costs: Names of what is minimised.
     """
     beaten = beaten_by(entries, costs)
     for entry, better in zip(entries, beaten, strict=True):
-        found = checks(entry, budgets)
-        entry["within_budget"] = all(check.within for check in found)
-        entry["budgets"] = {check.cost: check.as_dict() for check in found}
+        against = checks(entry, budgets)
+        entry["within_budget"] = all(check.within for check in against)
+        entry["budgets"] = {check.cost: check.as_dict() for check in against}
         entry["dominated_by"] = better
 
 
@@ -117,11 +117,11 @@ def beaten_by(networks: Sequence[Network], costs: Sequence[str]) -> list[str | N
     points = np.array(columns, dtype=np.float64).T
     points = points[:, ~np.isnan(points).any(axis=0)]  # what is not known of all compares none of them
     front = nondominated(points) if points.shape[1] else np.ones(len(networks), dtype=bool)
-    found: list[str | None] = []
+    dominating: list[str | None] = []
     for point, kept in zip(points, front, strict=True):
         better = front & (points >= point).all(axis=1) & (points > point).any(axis=1)
-        found.append(None if kept else str(networks[int(better.argmax())]["id"]))
-    return found
+        dominating.append(None if kept else str(networks[int(better.argmax())]["id"]))
+    return dominating
 
 
 def measure_of(networks: Sequence[Network]) -> tuple[str, list[float]]:
@@ -155,7 +155,7 @@ def standard_error(accuracy: float, images: int) -> float:
 
 
 def images_of(network: Network, part: str) -> int | None:
-    """How many images an accuracy comes from; None where that is not told.
+    """How many images an accuracy comes from; None where that is not known.
 
     Args:
         network: its entry.
@@ -221,24 +221,25 @@ def described(network: Network, budgets: Mapping[str, float]) -> str:
     told = " (± one standard error)" if images_of(network, "test") else ""
     accuracies = [written_measure(network), f"test accuracy {written_test(network)}{told}"]
     over = [check.text for check in overruns(network, budgets)]
-    beaten = [f"{network['dominated_by']} beats it in all that counts"] if network.get("dominated_by") else []
+    beaten = [f"dominated by {network['dominated_by']}"] if network.get("dominated_by") else []
     return "; ".join([", ".join([str(network["arch"]), *accuracies, written_latency(network)]), *over, *beaten])
 
 
 def shortcomings(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:
-    """What people must know of a run's networks: which are over the budget, beaten by others, or doubtful."""
-    found = []
+    """What people must know of a run's networks: which are over the budget, dominated by others, or doubtful."""
+    lines = []
     over = [(n, failed) for n in networks if (failed := overruns(n, budgets))]
     if over:
-        told = "; ".join(f"{n['id']}: {', '.join(check.text for check in failed)}" for n, failed in over)
-        some = f"{len(over)} of {len(networks)} networks do not keep"
-        which = "no network keeps" if len(over) == len(networks) else some
-        found.append(f"{which} the budget: {told}; `hwnas export` wants --allow-over-budget for these")
+        texts = "; ".join(f"{n['id']}: {', '.join(check.text for check in failed)}" for n, failed in over)
+        which = "all" if len(over) == len(networks) else f"{len(over)} of {len(networks)}"
+        lines.append(
+            f"{which} networks are over the budget: {texts}; `hwnas export` needs --allow-over-budget for these"
+        )
     beaten = [n for n in networks if n.get("dominated_by")]
     if beaten:
-        told = ", ".join(f"{n['id']} by {n['dominated_by']}" for n in beaten)
-        found.append(f"{len(beaten)} of {len(networks)} networks are beaten in all that counts, as measured: {told}")
-    return [*found, *(str(n["doubt"]) for n in networks if n.get("doubt"))]
+        pairs = ", ".join(f"{n['id']} by {n['dominated_by']}" for n in beaten)
+        lines.append(f"{len(beaten)} of {len(networks)} networks are dominated by another one, as measured: {pairs}")
+    return [*lines, *(str(n["doubt"]) for n in networks if n.get("doubt"))]
 
 
 def error_lines(networks: Sequence[Network]) -> list[str]:
@@ -249,5 +250,5 @@ def error_lines(networks: Sequence[Network]) -> list[str]:
 
 
 def remarks(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:
-    """Both, for people who read no report."""
+    """What people must know of a run's networks, and what ± means."""
     return [*shortcomings(networks, budgets), *error_lines(networks)]

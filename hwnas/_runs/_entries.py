@@ -20,15 +20,15 @@ _NEEDED = ("id", "arch", "accuracy", "validation_accuracy", "latency_ms", "onnx"
 _LATENCIES = ("predicted", "measured")
 
 
-def require_networks(found: object) -> list[dict[str, Any]]:
-    """The entries of ``pareto.json``; what is not known here is left as it is.
+def require_networks(entries: object) -> list[dict[str, Any]]:
+    """The entries of ``pareto.json``; fields that are not known here are left as they are.
 
     Raises:
         ValueError: they are none: something is missing, of the wrong type or out of range.
     """
-    if not isinstance(found, list):
+    if not isinstance(entries, list):
         raise ValueError("no list")
-    for entry in found:
+    for entry in entries:
         if not isinstance(entry, dict) or any(name not in entry for name in _NEEDED):
             raise ValueError("an entry is no network")
         for name, fits in _FIELDS.items():
@@ -38,9 +38,9 @@ def require_networks(found: object) -> list[dict[str, Any]]:
             raise ValueError("a network has neither accuracy nor score")
         if entry["onnx"] is not None and entry["accuracy"] is None:
             raise ValueError("a file that was not tested")
-    if len({entry["id"] for entry in found}) != len(found):
+    if len({entry["id"] for entry in entries}) != len(entries):
         raise ValueError("two networks have one id")
-    return found
+    return entries
 
 
 def file_of_run(run: Path, name: str) -> Path:
@@ -57,14 +57,14 @@ def file_of_run(run: Path, name: str) -> Path:
     try:
         root, real = run.resolve(strict=True), place.resolve(strict=True)
     except (OSError, RuntimeError):  # a loop of links is a RuntimeError before Python 3.13
-        raise RunError(f"{place} is missing; run the same `hwnas search` again to write it anew") from None
+        raise RunError(f"{place} is missing; run the same `hwnas search` again to rewrite it") from None
     if not real.is_relative_to(root):
         raise RunError(f"{place} lies outside the run {run}; nothing outside it is touched")
     return real
 
 
 def read_network(run: Path, network: Mapping[str, Any]) -> bytes:
-    """The ONNX file of a network, as it was handed over.
+    """The ONNX file of a network, as it was delivered.
 
     Raises:
         RunError: it is missing, lies outside the run, cannot be read, or was changed since then.
@@ -76,8 +76,8 @@ def read_network(run: Path, network: Mapping[str, Any]) -> bytes:
         raise RunError(f"cannot read {place}: {error.strerror}") from None
     if network.get("onnx_sha256") not in (None, digest_of(content)):
         raise RunError(
-            f"{place} was changed after it was handed over (its content hash does not fit); run the same "
-            "`hwnas search` again to write it anew"
+            f"{place} was changed after it was delivered (its content hash does not match); run the same "
+            "`hwnas search` again to rewrite it"
         )
     return content
 

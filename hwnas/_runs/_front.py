@@ -1,4 +1,4 @@
-"""Which networks of a search to hand over, and which one to pick."""
+"""Which networks of a search to deliver, and which one to pick."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def fixed_hypervolume(
 ) -> float | None:
     """Hypervolume of a run's front beyond a reference that stays where it is, so that it never falls.
 
-    Accuracies count from 0 to 1, and costs from the dearest to the cheapest network within the budgets, whatever was
-    found so far: 1 is a network without an error that is as cheap as any. (Strategies have a scale of their own, which
-    moves while the first batch comes in.)
+    Accuracies count from 0 to 1, and costs from the most expensive to the cheapest network within the budgets, whatever
+    was found so far: 1 is a network without an error that is as cheap as any. (Strategies have a scale of their own,
+    which moves while the first batch comes in.)
 
     Args:
-        objectives: of the problem, m of them.
+        objectives: The m objectives of the problem.
         values: natural values ``(n, m)`` of the trials within the budgets.
         batches: number of the batch of each ``(n,)``.
 
@@ -119,16 +119,16 @@ def pick_network(
     *,
     allow_over_budget: bool = False,
 ) -> Mapping[str, Any]:
-    """One of a run's networks: among those that keep the budgets and that no other one beats, by `measure_of`.
+    """One of a run's networks: among those that meet the budgets and that no other one dominates, by `measure_of`.
 
     Args:
         networks: entries of ``pareto.json``.
         pick: one of `PICKS`, or an id.
-        budgets: of the run, upper bounds by cost name.
-        allow_over_budget: whether a network may also be one that does not keep them.
+        budgets: Upper bounds of the run by cost name.
+        allow_over_budget: Whether networks that are over them may be picked.
 
     Raises:
-        RunError: there is none of that name, or none that keeps the budgets.
+        RunError: there is none of that name, or none that meets the budgets.
     """
     if not networks:
         raise RunError("the run has no networks to export")
@@ -160,30 +160,30 @@ def _named(
     """The network of an id.
 
     Raises:
-        RunError: there is none, or it does not keep the budgets.
+        RunError: there is none, or it is over the budgets.
     """
     for network in networks:
         if network["id"] == name:
             if allow_over_budget or keeps(network, budgets):
                 return network
             why = _why_not(network, budgets)
-            raise RunError(f"{name} does not keep the budget: {why}; pick another one or add --allow-over-budget")
+            raise RunError(f"{name} is over the budget: {why}; pick another one or add --allow-over-budget")
     ids = ", ".join(str(n["id"]) for n in networks)
     raise RunError(f"the run has no network {name!r}; pick {', '.join(PICKS)} or one of {ids}")
 
 
 def _nearest(networks: Sequence[Mapping[str, Any]], budgets: Mapping[str, float]) -> str:
-    """That no network keeps the budgets, and how far off the nearest one is."""
+    """That all networks are over the budgets, and how far the nearest one is."""
 
     def farthest(network: Mapping[str, Any]) -> float:
         return max((check.excess for check in overruns(network, budgets)), default=math.inf)
 
     nearest = min(networks, key=farthest)
     return (
-        f"no network of the run keeps its budget; the nearest is {nearest['id']}: {_why_not(nearest, budgets)}; "
-        "add --allow-over-budget to take it all the same, or search with a lower budget"
+        f"all networks of the run are over its budget; the nearest is {nearest['id']}: {_why_not(nearest, budgets)}; "
+        "add --allow-over-budget to export it anyway, or search with a lower budget"
     )
 
 
 def _why_not(network: Mapping[str, Any], budgets: Mapping[str, float]) -> str:
-    return ", ".join(check.text for check in overruns(network, budgets)) or "it was over the budget of its hand-over"
+    return ", ".join(check.text for check in overruns(network, budgets)) or "it was over the budget at its delivery"

@@ -1,37 +1,126 @@
-"""The journal of a run's trials: whoever holds it owns the run's folder."""
+"""The journal of a run's trials and its one reader. Whoever holds the journal owns the run's folder."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hwnas._common._chain import Chain, read_lines
 from hwnas._errors import RunError
-from latency_tables import LineJournal
+from latency_tables import LineJournal, read_regular
+from search import Trial
 
+JOURNAL = "trials.jsonl"
 _LINE = b'{"number": '
 """How every line of a journal of trials begins."""
 _SYNC_S = 0.5
-"""Lines of less than so many seconds may be lost with the machine's power; a killed process loses none."""
+"""Lines of the last so many seconds may be lost with the machine's power; a killed process loses none."""
+_MOST = 1e300
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One finished trial, as a line of the journal holds it.
+
+    Attributes:
+        number: Number of the trial, counted from 0.
+        codes: Its architecture as canonical codes.
+        arch: The same in words.
+        values: Objective values by name; empty where the trial failed.
+        failed: Why it failed; None where it did not.
+        low_fidelity: Whether the cheap stand-in was evaluated (``"cheap"`` in the file).
+        seconds: Duration of the evaluation; None where the line does not say.
+        seed: Seed of the search; None where the line does not say.
+        costs: Budgeted costs that are no objectives, by name.
+        extra_columns: Further numbers that the evaluator gave, by name (``"known"`` in the file).
+        source: Folder of the run that its value comes from (``"from"`` in the file); None where it was evaluated here.
+    """
+
+    number: int
+    codes: tuple[int, ...]
+    arch: str
+    values: Mapping[str, float]
+    failed: str | None = None
+    low_fidelity: bool = False
+    seconds: float | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)
+    seed: int | None = None
+    extra_columns: Mapping[str, float] = field(default_factory=dict)
+    source: str | None = None
+
+    @property
+    def trial(self) -> Trial:
+        """The trial as `search` knows it."""
+        return Trial(self.number, self.codes, dict(self.values), self.failed, self.low_fidelity)
+
+    def keeps(self, budgets: Mapping[str, float]) -> bool:
+        """Whether the trial is known to meet the budgets."""
+        known = {**self.costs, **self.values}
+        return all(name in known and known[name] <= upper for name, upper in budgets.items())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields of the journal's line; those without a value are left out."""
+        line: dict[str, Any] = {"number": self.number, "codes": list(self.codes), "values": dict(self.values)}
+        line["failed"] = self.failed
+        line |= {"cheap": True} if self.low_fidelity else {}
+        line["arch"] = self.arch
+        optional = {
+            "seconds": self.seconds,
+            "costs": dict(self.costs) or None,
+            "seed": self.seed,
+            "known": dict(self.extra_columns) or None,
+            "from": self.source,
+        }
+        return line | {name: value for name, value in optional.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, line: Mapping[str, Any]) -> TrialRecord:
+        """Read what `as_dict` wrote; fields that are not known here are ignored.
+
+        Raises:
+            ValueError: a field is missing, of the wrong type or out of range.
+        """
+        try:
+            failed, seconds = _optional(line["failed"], str), line.get("seconds")
+            record = cls(
+                number=_typed(line["number"], int),
+                codes=tuple(_typed(code, int) for code in _typed(line["codes"], list)),
+                arch=_typed(line["arch"], str),
+                values=_numbers(line["values"]),
+                failed=failed,
+                low_fidelity=_typed(line.get("cheap", False), bool),
+                seconds=None if seconds is None else _number(seconds),
+                costs=_numbers(line.get("costs", {})),
+                seed=_optional(line.get("seed"), int),
+                extra_columns=_numbers(line.get("known", {})),
+                source=_optional(line.get("from"), str),
+            )
+        except KeyError as error:
+            raise ValueError(f"{error} is missing") from None
+        if record.number < 0 or any(not -(2**63) <= code < 2**63 for code in record.codes):
+            raise ValueError("number or codes are out of range")
+        return record
 
 
 class TrialJournal:
     """Finished trials, one JSON line each, in the file before the next one starts. A torn last line is dropped.
 
     Each line has a hash (`Chain`): a journal that was changed is refused. A line is on the disk, safe from a loss of
-    power too, half a second after it was written at the latest: waiting for the disk at each of many cheap evaluations
-    would take longer than they do.
+    power too, half a second after it was written at the latest: waiting for the disk after each of many quick
+    evaluations would take longer than they do.
 
     Args:
-        path: the file; made where absent.
-        unhashed: whether the first lines may be without hashes (`Run.unhashed`).
+        path: The file; made where absent.
+        unhashed: Whether the first lines may lack hashes (`Run.unhashed`).
 
     Attributes:
-        made: whether the file was made here.
-        records: the lines so far.
+        made: Whether the file was made here.
+        records: The trials so far.
 
     Raises:
         RunError: it cannot be read or written, or is damaged.
@@ -41,7 +130,7 @@ class TrialJournal:
     def __init__(self, path: Path, unhashed: bool = False) -> None:
         self.path = path
         self.made = not path.exists()
-        self.records: list[dict[str, Any]] = []
+        self.records: list[TrialRecord] = []
         self._chain = Chain(unhashed)
         self._synced, self._waits = 0.0, False
         try:
@@ -53,29 +142,30 @@ class TrialJournal:
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}; choose another --out") from None
         try:
-            self.records = read_lines(path, self._file.lines, self._chain)
+            self.records = _records(path, self._file.lines, self._chain)
         except RunError:
             self._file.close()
             raise
 
-    def append(self, record: Mapping[str, object]) -> None:
+    def append(self, record: TrialRecord) -> None:
         """Write one trial.
 
         Raises:
             RunError: the disk is full, or the file is gone; earlier trials are safe where it is not.
         """
         self.require_there()
-        line = self._chain.written(record)
+        line = record.as_dict()
+        text = self._chain.written(line)
         sync = time.monotonic() - self._synced >= _SYNC_S
         try:
-            self._file.append(line, sync=sync)
+            self._file.append(text, sync=sync)
         except OSError as error:
             raise RunError(f"cannot write {self.path}: {error.strerror}; the trials before this one are safe") from None
         self._waits = not sync
         if sync:
             self._synced = time.monotonic()
-        self._chain.commit(record)
-        self.records.append(dict(record))
+        self._chain.commit(line)
+        self.records.append(record)
 
     def require_there(self) -> None:
         """Refuse to go on where nobody would find what is written.
@@ -99,7 +189,61 @@ class TrialJournal:
         self._file.close()
 
 
+def read_trials(path: Path, *, unhashed: bool = False) -> list[TrialRecord]:
+    """Read a journal without locking or changing it; a torn last line is left out, and a missing file is empty.
+
+    Args:
+        path: The file.
+        unhashed: Whether the first lines may lack hashes (`Run.unhashed`).
+
+    Raises:
+        RunError: it cannot be read, or is damaged.
+    """
+    try:
+        data = read_regular(path) if path.exists() else b""
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from None
+    return _records(path, data[: data.rfind(b"\n") + 1].splitlines(), Chain(unhashed))
+
+
+def damaged_line(path: Path, number: int) -> RunError:
+    """Return the error for a line of a journal that makes no sense; lines count from 1."""
+    return RunError(f"{path} is damaged in line {number}; restore it or choose another folder")
+
+
+def _records(path: Path, lines: Iterable[bytes], chain: Chain) -> list[TrialRecord]:
+    records = []
+    for number, line in enumerate(read_lines(path, list(lines), chain), 1):
+        try:
+            records.append(TrialRecord.from_dict(line))
+        except ValueError:
+            raise damaged_line(path, number) from None
+    return records
+
+
 def _place(path: Path) -> tuple[int, int]:
     """What tells a file from another one of its name."""
-    found = path.stat()
-    return found.st_dev, found.st_ino
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _typed(value: object, kind: type[_T]) -> _T:
+    if type(value) is not kind:
+        raise ValueError(f"{value!r:.40} is no {kind.__name__}")
+    return value
+
+
+def _optional(value: object, kind: type[_T]) -> _T | None:
+    return None if value is None else _typed(value, kind)
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not -_MOST <= value <= _MOST:
+        raise ValueError(f"{value!r:.40} is no finite number")
+    return float(value)
+
+
+def _numbers(values: object) -> dict[str, float]:
+    if not isinstance(values, Mapping):
+        raise ValueError("no numbers by name")
+    return {str(name): _number(value) for name, value in values.items()}

@@ -1,8 +1,7 @@
-"""Run directories as they lie on disk: what they are, how far they came, what they found. Nothing heavy is loaded."""
+"""Run directories on disk: what they are, how far they came, what they found. Nothing heavy is loaded."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,39 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hwnas._common._chain import Chain, read_lines
 from hwnas._errors import HwnasError, RunError
 from hwnas._runs._delivered import images_of, overruns, standard_error, written_cost
-from hwnas._runs._run import Run, is_locked
+from hwnas._runs._journal import JOURNAL, TrialRecord, damaged_line, read_trials
+from hwnas._runs._place import is_locked
+from hwnas._runs._run import Run
 from hwnas._runs._settings import OBJECTIVES
-from latency_tables import read_json, read_regular
+from latency_tables import read_json
 
 COST_OF = {name: word for word, name in OBJECTIVES.items()}
 """Options of ``--minimize`` by the cost that they stand for."""
-_JOURNAL = "trials.jsonl"
-_MOST = 1e300
 _MOST_SETTINGS = 2**24
-
-
-@dataclass(frozen=True)
-class PastTrial:
-    """A journalled trial.
-
-    Attributes:
-        values: objective values, by name; empty where it failed.
-        costs: costs that are known of it, by name.
-        cheap: whether a cheap stand-in was evaluated.
-        seconds: that its evaluation took.
-    """
-
-    values: Mapping[str, float]
-    costs: Mapping[str, float]
-    cheap: bool
-    seconds: float
-
-    def keeps(self, budgets: Mapping[str, float]) -> bool:
-        """Whether it is known to lie within the budgets."""
-        return all(self.costs.get(name, math.inf) <= upper for name, upper in budgets.items())
 
 
 @dataclass(frozen=True)
@@ -50,12 +27,12 @@ class PastRun:
     """A run and its journal.
 
     Attributes:
-        run: the run.
-        trials: in their order, failed and cheap ones too.
+        run: The run.
+        trials: Its trials in their order, failed and low-fidelity ones too.
     """
 
     run: Run
-    trials: tuple[PastTrial, ...]
+    trials: tuple[TrialRecord, ...]
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -74,14 +51,14 @@ class PastRun:
         """Of an accuracy that the search saw; None where the number of images is not known (or it is a score)."""
         try:
             images = validation_images(self.run.pareto()) if self.measure == "accuracy" else None
-        except HwnasError:  # not handed over yet, or damaged: its trials can be read all the same
+        except HwnasError:  # not delivered yet, or damaged: its trials can be read all the same
             return None
         return standard_error(value, images) if images and value is not None else None
 
     @property
-    def full(self) -> list[PastTrial]:
-        """The successful trials that are no cheap ones."""
-        return [trial for trial in self.trials if trial.values and not trial.cheap]
+    def full(self) -> list[TrialRecord]:
+        """The successful full evaluations."""
+        return [trial for trial in self.trials if trial.failed is None and not trial.low_fidelity]
 
     def best(self, budgets: Mapping[str, float]) -> float | None:
         """The best value of the measure within budgets; None where no trial is known to be.
@@ -97,21 +74,21 @@ class RunInfo:
     """One line of `hwnas runs`.
 
     Attributes:
-        name: the folder, as it was found.
+        name: The folder, relative to the one that was searched.
         state: ``finished``, ``running``, ``stopped`` or ``damaged``.
-        trials: evaluated architectures, cheap looks not counted.
-        samples: how many there are to be.
-        space: of the search.
-        data: of the search, or the table that its accuracies come from.
-        device: of the search.
-        budgets: upper bounds, by cost name.
+        trials: Evaluated architectures, without low-fidelity ones.
+        samples: Architectures to evaluate.
+        space: The search's space.
+        data: The search's data, or the table that its accuracies come from.
+        device: The search's device.
+        budgets: Upper bounds, by cost name.
         measure: what was maximised.
         best: the best value within the budgets; None before there is one.
-        standard_error: of that value, where it is an accuracy on a known number of images.
-        networks: handed over by a finished run.
-        over_budget: how many of these do not keep the budgets, as measured.
-        when: last change, ISO 8601.
-        problem: why it is damaged; empty otherwise.
+        standard_error: Its standard error, where it is an accuracy on a known number of images.
+        networks: Networks that a finished run delivered.
+        over_budget: How many of these are over the budgets, as measured.
+        when: Last change, ISO 8601.
+        problem: Why it is damaged; empty otherwise.
     """
 
     name: str
@@ -142,30 +119,11 @@ def read_run(path: Path) -> PastRun:
         RunError: the folder is no run, or a file of it is damaged.
     """
     run = Run.open(path)
-    found = PastRun(run, ())
-    trials = []
-    for number, record in enumerate(journal_records(run), 1):
-        try:
-            trials.append(_trial(record, found.objectives))
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-            raise RunError(
-                f"{path / _JOURNAL} is damaged in line {number}; restore it or choose another --out"
-            ) from None
-    return PastRun(run, tuple(trials))
-
-
-def journal_records(run: Run) -> list[dict[str, Any]]:
-    """The lines of a run's journal, without touching it; a torn last one is left out.
-
-    Raises:
-        RunError: it cannot be read, or is damaged.
-    """
-    journal = run.path / _JOURNAL
-    try:
-        data = read_regular(journal) if journal.exists() else b""
-    except OSError as error:
-        raise RunError(f"cannot read {journal}: {error.strerror}") from None
-    return read_lines(journal, data[: data.rfind(b"\n") + 1].splitlines(), Chain(run.unhashed))
+    past = PastRun(run, tuple(read_trials(path / JOURNAL, unhashed=run.unhashed)))
+    for number, trial in enumerate(past.trials, 1):
+        if trial.failed is None and not set(past.objectives) <= trial.values.keys():
+            raise damaged_line(path / JOURNAL, number)
+    return past
 
 
 def find_runs(folder: Path) -> list[RunInfo]:
@@ -175,14 +133,14 @@ def find_runs(folder: Path) -> list[RunInfo]:
         RunError: there is no such folder.
     """
     if not folder.is_dir():
-        raise RunError(f"{folder} is no folder; choose one that holds run directories")
-    found = []
+        raise RunError(f"{folder} is not a folder; choose one that contains run directories")
+    runs = []
     for place, folders, files in os.walk(folder):
         if "settings.json" in files and _looks_like_run(Path(place), files):
             folders.clear()
-            found.append(describe_run(Path(place), folder))
+            runs.append(describe_run(Path(place), folder))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-    return sorted(found, key=lambda info: info.name)
+    return sorted(runs, key=lambda info: info.name)
 
 
 def describe_run(path: Path, folder: Path) -> RunInfo:
@@ -193,7 +151,7 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
         past = read_run(path)
     except HwnasError as error:
         return RunInfo(name, "damaged", when=when, problem=str(error))
-    settings, done, state = past.run.settings, sum(not trial.cheap for trial in past.trials), _state(past)
+    settings, done, state = past.run.settings, sum(not trial.low_fidelity for trial in past.trials), _state(past)
     try:
         networks = past.run.pareto() if state == "finished" else []
     except HwnasError as error:
@@ -238,27 +196,9 @@ def validation_images(networks: Sequence[Mapping[str, Any]]) -> int | None:
     return images_of(networks[0], "validation") if networks else None
 
 
-def _trial(record: Any, objectives: tuple[str, ...]) -> PastTrial:
-    values = {str(name): _finite(value) for name, value in record["values"].items()}
-    failed, cheap, seconds = record["failed"], record.get("cheap", False), _finite(record.get("seconds", 0.0))
-    costs = {str(name): _finite(value) for name, value in record.get("costs", {}).items()}
-    if type(record["number"]) is not int or type(cheap) is not bool or not isinstance(failed, str | None):
-        raise ValueError
-    if failed is None and not set(objectives) <= values.keys():
-        raise ValueError
-    costs |= {name: value for name, value in values.items() if name in COST_OF}
-    return PastTrial(values if failed is None else {}, costs, cheap, seconds)
-
-
-def _finite(value: object) -> float:
-    if type(value) not in (int, float) or not -_MOST <= value <= _MOST:  # type: ignore[operator]
-        raise ValueError
-    return float(value)  # type: ignore[arg-type]
-
-
 def _state(past: PastRun) -> str:
     run = past.run
-    if is_locked(run.path / "trials.jsonl"):
+    if is_locked(run.path / JOURNAL):
         return "running"
     whole = run.finished == len(past.trials) and (run.path / "pareto.json").exists()
     return "finished" if whole else "stopped"
@@ -269,10 +209,10 @@ def _looks_like_run(path: Path, files: list[str]) -> bool:
     try:
         record = read_json(path / "settings.json", _MOST_SETTINGS)
     except (OSError, ValueError):
-        return "trials.jsonl" in files
+        return JOURNAL in files
     return isinstance(record, dict) and record.get("format") == "hwnas-run"
 
 
 def _changed(path: Path) -> str:
-    times = [file.stat().st_mtime for name in ("trials.jsonl", "settings.json") if (file := path / name).exists()]
+    times = [file.stat().st_mtime for name in (JOURNAL, "settings.json") if (file := path / name).exists()]
     return datetime.fromtimestamp(max(times), UTC).isoformat(timespec="seconds") if times else ""

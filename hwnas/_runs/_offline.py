@@ -1,4 +1,4 @@
-"""Tables of devices that are not here: a search may use their predictions, but measures nothing."""
+"""Tables of devices that are not available: a search may use their predictions, but measures nothing."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def is_elsewhere(table: LatencyTable, settings: SearchSettings) -> bool:
 
 
 def elsewhere_line(table: LatencyTable) -> str:
-    """For people: which device is not here, and what follows."""
+    """For people: which device is not available, and what follows."""
     facts = (table.identity.get(fact) for fact in ("gpu", "cpu", "device"))
     name = next((str(fact) for fact in facts if fact), "the table's device")
-    return f"{name} is not here: latencies are predictions of its table, and no network is measured on it"
+    return f"{name} is not available: latencies are predictions of its table, and no network is measured on it"
 
 
 def require_usable(table: LatencyTable, settings: SearchSettings, space: Space) -> None:
-    """Refuse a table of other networks than the search would hand over.
+    """Refuse a table of other networks than the search would deliver.
 
     Raises:
         HwnasError: its batch size, precision or space is another.
@@ -31,12 +31,12 @@ def require_usable(table: LatencyTable, settings: SearchSettings, space: Space) 
     batch, dtype = table.identity.get("batch", 1), table.identity.get("dtype")
     if batch != settings.batch:
         raise HwnasError(
-            f"{table.source} is for a batch of {batch}, this search for {settings.batch}; add --batch {batch}"
+            f"{table.source} is for batch size {batch}, this search uses {settings.batch}; add --batch {batch}"
         )
     if dtype is not None and (dtype == "int8") != (settings.precision == "int8"):
         wanted = "int8" if dtype == "int8" else "fp32"
         raise HwnasError(
-            f"{table.source} is of {dtype} networks, this search of {settings.precision} ones; add --precision {wanted}"
+            f"{table.source} is for {dtype} networks, this search uses {settings.precision}; add --precision {wanted}"
         )
     try:
         require_coverage(table, space)
@@ -48,9 +48,9 @@ def _difference(table: LatencyTable, space: Space) -> str:
     """What the table's space and the search's differ in, with what to do, as the end of a sentence."""
     there = {"space": table.space.get("name"), **dict(table.space["settings"])}  # type: ignore[call-overload]
     here = {"space": space.name, **space.settings}
-    found = [
+    others = [
         f"{name} {there.get(name)}, this search has {here[name]}" for name in here if there.get(name) != here[name]
     ]
     if there["space"] == here["space"] and there.get("declaration") != here.get("declaration"):
         return ": its space is declared differently; fit or measure a table for this one"
-    return f": its space has {found[0]}; fit or measure a table for that" if found else ""
+    return f": its space has {others[0]}; fit or measure a table for this space" if others else ""

@@ -20,14 +20,14 @@ def write_record(path: Path, body: Mapping[str, Any]) -> None:
     """Write the settings of the run in folder `path`, atomically.
 
     Raises:
-        RunError: they cannot be written, or not be read again.
+        RunError: they cannot be written, or could not be read afterwards.
     """
     record = {"format": _FORMAT, "version": _VERSION, **body}
     try:
         text = json.dumps({**record, _HASH: content_hash(record)}, indent=1, allow_nan=False) + "\n"
         strict_json(text)
     except ValueError as error:
-        raise RunError(f"the settings of {path} cannot be kept ({error}); use finite numbers and plain text") from None
+        raise RunError(f"the settings of {path} cannot be saved ({error}); use finite numbers and plain text") from None
     try:
         write_atomic(path / SETTINGS, text)
     except OSError as error:
@@ -54,10 +54,10 @@ def read_record(path: Path) -> dict[str, Any]:
     version = record.get("version")
     if type(version) is not int or version not in (1, _VERSION):
         raise RunError(f"{path} was written by another version of hwnas (run format {version!s:.20})")
-    found = record.pop(_HASH, None)
-    if found != (content_hash(record) if version == _VERSION else None):
+    written = record.pop(_HASH, None)
+    if written != (content_hash(record) if version == _VERSION else None):
         raise RunError(
-            f"{file} was changed after it was written (its content hash does not fit); restore it or choose another "
+            f"{file} was changed after it was written (its content hash does not match); restore it or choose another "
             "folder"
         )
     return {**record, "unhashed": True} if version == 1 else dict(record)

@@ -3,51 +3,34 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hwnas._errors import HwnasError, RunError
+from hwnas._errors import RunError
 from hwnas._runs._entries import file_of_run, require_networks
-from hwnas._runs._journal import TrialJournal
+from hwnas._runs._journal import JOURNAL, TrialJournal
+from hwnas._runs._phases import Phase, phases_at, read_phases
+from hwnas._runs._place import require_place
 from hwnas._runs._record import SETTINGS, read_record, unreadable, write_record
-from hwnas._runs._settings import SearchSettings, require_budgets
-from hwnas.spaces import first_difference
-from latency_tables import JournalInUseError, content_hash, read_json, write_atomic
-
-_JOURNAL = "trials.jsonl"
-_MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe", "warm_start")
-_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Budgets that a run had before others took their place.
-
-    Attributes:
-        until: number of the first trial that they did not hold for.
-        budgets: upper bounds, by cost name.
-    """
-
-    until: int
-    budgets: Mapping[str, float]
+from hwnas._runs._same_search import require_same_search
+from hwnas._runs._settings import SearchSettings
+from latency_tables import content_hash, read_json, write_atomic
 
 
 class Run:
     """One search on disk.
 
     Attributes:
-        path: the directory.
-        settings: what is searched for.
-        identity: what the settings stand for.
-        phases: budgets before the present ones, each with the number of trials at which it was given up, ascending.
-        finished: number of trials that were handed over; None where the search has not come that far.
-        unhashed: whether an hwnas that wrote no hashes began it.
+        path: The directory.
+        settings: What is searched for.
+        identity: What the settings stand for.
+        phases: Budgets before the present ones, each with the number of trials at which it ended, ascending.
+        finished: Number of trials at the last delivery; None where the search has not come that far.
+        unhashed: Whether an hwnas that wrote no hashes began it.
     """
 
     def __init__(self, path: Path, settings: SearchSettings, identity: Mapping[str, Any]) -> None:
@@ -63,15 +46,15 @@ class Run:
 
     @classmethod
     def check(cls, path: Path, settings: SearchSettings, identity: Mapping[str, Any] | None = None) -> Run:
-        """The run that a search would make in a folder, or take up again there; nothing is written.
+        """The run that a search would begin or continue in a folder; nothing is written.
 
         A run with trials is only continued with the same settings and the same identity; it may get more samples,
-        other budgets and another final training, which `go_on` records.
+        other budgets and another final training, which `continue_from` records.
 
         Args:
-            path: the directory.
-            settings: what is searched for.
-            identity: what the settings stand for: the space in full, the evaluator with the fingerprint of its data.
+            path: The directory.
+            settings: What is searched for.
+            identity: What the settings stand for: the space in full, the evaluator with the fingerprint of its data.
                 None where that is not known yet; it is not compared then.
 
         Raises:
@@ -79,20 +62,13 @@ class Run:
         """
         names = require_place(path)
         run = cls(path, settings, json.loads(json.dumps(identity or {})))
-        return run._found(names, compare_identity=identity is not None)
-
-    def _found(self, names: set[str], *, compare_identity: bool = True) -> Run:
-        """The same run with what its folder, which holds `names`, says of it."""
-        run = Run(self.path, self.settings, self.identity)
-        kept = {name for name in names if not name.endswith(".partial")}
-        if kept - {_JOURNAL} or run.has_trials():
-            record = read_record(self.path)
-            if run.has_trials():
-                run._take_up(record, compare_identity=compare_identity)
+        run._take_up(names, compare_identity=identity is not None)
         return run
 
     def lock(self) -> TrialJournal:
         """Make the folder where it is absent, and take it for this process alone, until `release`.
+
+        The run is read once more: another search may have been in the folder since `check`.
 
         Raises:
             JournalInUseError: another search has it.
@@ -103,13 +79,12 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot write into {self.path}: {error.strerror}; choose another --out") from None
-        self._journal = TrialJournal(self.path / _JOURNAL, self.unhashed)
+        self._journal = TrialJournal(self.path / JOURNAL, self.unhashed)
         try:
-            again = self._found({item.name for item in self.path.iterdir()})  # another search may have been here
+            self._take_up({item.name for item in self.path.iterdir()}, compare_identity=True)
         except BaseException:
             self.release()
             raise
-        self.phases, self.finished = again.phases, again.finished
         return self._journal
 
     def release(self) -> None:
@@ -138,14 +113,14 @@ class Run:
 
     def has_trials(self) -> bool:
         """Whether a trial has been written."""
-        journal = self.path / _JOURNAL
+        journal = self.path / JOURNAL
         return journal.exists() and journal.stat().st_size > 0
 
-    def go_on(self, trials: int) -> None:
+    def continue_from(self, trials: int) -> None:
         """Record the settings, and that the budgets before them held up to here; the journal must be locked.
 
         Args:
-            trials: finished so far.
+            trials: Finished trials so far.
 
         Raises:
             RunError: the settings cannot be written.
@@ -154,57 +129,40 @@ class Run:
         self._write_settings()
 
     def phases_at(self, trials: int) -> list[Phase]:
-        """The phases where so many trials are finished; those that no trial was proposed in are none."""
-        found: list[Phase] = []
-        for phase in self.phases:
-            until = min(phase.until, trials)
-            if until > (found[-1].until if found else 0):
-                found.append(Phase(until, phase.budgets))
-        if found and found[-1] == Phase(trials, self.settings.budgets):
-            found.pop()
-        return found
+        """The phases where so many trials are finished; those in which no trial was proposed are left out."""
+        return phases_at(self.phases, trials, self.settings.budgets)
 
     def finish(self, trials: int) -> None:
-        """Record that the networks of so many trials were handed over."""
+        """Record that the networks of so many trials were delivered."""
         self.finished = trials
         self._write_settings()
 
-    def _take_up(self, record: Mapping[str, Any], *, compare_identity: bool = True) -> None:
-        """Refuse another search's record; take over its phases, the budgets that end now as the last of them."""
+    def _take_up(self, names: set[str], *, compare_identity: bool) -> None:
+        """Take over what the folder, which holds `names`, says of the run; its old budgets become the last phase.
+
+        Raises:
+            RunError: the folder holds something else, or another search.
+        """
+        self.phases, self.finished, self.unhashed, self._pareto_hash = [], None, False, None
+        if not {name for name in names if not name.endswith(".partial")} - {JOURNAL} and not self.has_trials():
+            return
+        record = read_record(self.path)
+        if not self.has_trials():
+            return
         before = SearchSettings.from_dict(record["settings"])  # with defaults for what an older hwnas did not know
-        self._require_same(before, record["identity"] if compare_identity else None)
+        identity = record["identity"] if compare_identity else None
+        require_same_search(self.path, before, self.settings, identity, self.identity)
         self._take_over(record)
         self.settings = replace(self.settings, warm_start=before.warm_start)  # as it was begun
         if dict(before.budgets) != dict(self.settings.budgets):
             self.phases.append(Phase(sys.maxsize, before.budgets))
 
     def _take_over(self, record: Mapping[str, Any]) -> None:
-        """What has become of the run so far."""
-        self.phases, self.finished = _phases_of(self.path, record), record.get("finished")
+        """Take over what a run's settings say of its course."""
+        self.phases, self.finished = read_phases(self.path, record), record.get("finished")
         self.unhashed, self._pareto_hash = record.get("unhashed", False), record.get("pareto_hash")
         if type(self.unhashed) is not bool:
             raise unreadable(self.path)
-
-    def _require_same(self, before: SearchSettings, identity: Mapping[str, Any] | None) -> None:
-        """Compare settings, and what they stand for with `identity`; None where that is not known yet."""
-        old, new = (json.loads(json.dumps(settings.as_dict())) for settings in (before, self.settings))
-        content = _data_content(self.identity)
-        for name in new:
-            if name == "data" and (identity is None or (content is not None and content == _data_content(identity))):
-                continue  # the same images, however their place is written
-            if name not in _MAY_CHANGE and old.get(name) != new[name]:
-                _refuse_declaration(self.path, old.get(name), new[name])
-                raise RunError(
-                    f"{self.path} holds a search with {name} {shortened(old.get(name))}, this one has "
-                    f"{shortened(new[name])}; choose another --out"
-                )
-        there, here = flat(identity or {}), flat(self.identity)
-        for name in sorted({*there, *here}) if identity is not None else ():
-            if there.get(name) != here.get(name):
-                raise RunError(
-                    f"{self.path} holds a search with {name} {shortened(there.get(name))}, this one has "
-                    f"{shortened(here.get(name))}; the data or the defaults have changed, choose another --out"
-                )
 
     def _require_there(self) -> None:
         """Raise `RunError` where the folder of the search that runs was removed."""
@@ -262,7 +220,7 @@ class Run:
         self.write("pareto.json", json.dumps(networks, indent=1) + "\n")
 
     def pareto(self) -> list[dict[str, Any]]:
-        """The handed-over networks.
+        """The delivered networks.
 
         Raises:
             RunError: the search has not come that far, or the file is damaged or changed.
@@ -271,109 +229,12 @@ class Run:
         if not path.exists():
             raise RunError(f"{self.path} has no pareto.json yet; run the same `hwnas search` again to finish it")
         try:
-            found = require_networks(read_json(path))
+            networks = require_networks(read_json(path))
         except (OSError, ValueError):
-            raise RunError(f"{path} is damaged; run the same `hwnas search` again to write it anew") from None
-        if content_hash(found) != self._pareto_hash and not (self.unhashed and self._pareto_hash is None):
+            raise RunError(f"{path} is damaged; run the same `hwnas search` again to rewrite it") from None
+        if content_hash(networks) != self._pareto_hash and not (self.unhashed and self._pareto_hash is None):
             raise RunError(
-                f"{path} was changed after it was written (its content hash does not fit); run the same "
-                "`hwnas search` again to write it anew"
+                f"{path} was changed after it was written (its content hash does not match); run the same "
+                "`hwnas search` again to rewrite it"
             )
-        return found
-
-
-def require_place(path: Path) -> set[str]:
-    """Refuse a folder that no search could use, before anything is done.
-
-    Returns:
-        Names of what lies in it.
-
-    Raises:
-        RunError: its name is not text, it is a file, or it cannot be read or written.
-        JournalInUseError: another search is at work in it.
-    """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise RunError(f"the name of --out is not UTF-8: {str(path)!a}; choose another --out") from None
-    if "\0" in str(path):
-        raise RunError(f"the name of --out holds a NUL character: {str(path)!a}; choose another --out")
-    try:
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path} is a file; choose a folder for --out")
-        parent = next(place for place in (path, *path.absolute().parents) if place.exists())
-        if not parent.is_dir():
-            raise RunError(f"cannot write into {path}: {parent} is a file; choose another --out")
-        if not os.access(parent, os.W_OK | os.X_OK):
-            raise RunError(f"cannot write into {path}: no permission to write {parent}; choose another --out")
-        found = {item.name for item in path.iterdir()} if path.exists() else set()
-    except OSError as error:
-        raise RunError(f"cannot write into {path}: {error.strerror}; choose another --out") from None
-    if _JOURNAL in found and is_locked(path / _JOURNAL):
-        raise JournalInUseError(
-            f"{path} is in use by another hwnas search; wait until it has ended, or choose another --out"
-        )
-    return found
-
-
-def is_locked(path: Path) -> bool:
-    """Whether another process holds a journal."""
-    try:
-        import fcntl
-
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except (ImportError, OSError):
-        return False
-    return False
-
-
-def _phases_of(path: Path, record: Mapping[str, Any]) -> list[Phase]:
-    phases, finished = record.get("phases", []), record.get("finished")
-    try:
-        found = [Phase(phase["until"], require_budgets(phase["budgets"])) for phase in phases]
-        ends = [phase.until for phase in found]
-        if any(type(end) is not int for end in [*ends, *([] if finished is None else [finished])]):
-            raise ValueError
-        if ends != sorted(set(ends)) or (ends and ends[0] < 1):
-            raise ValueError
-    except (KeyError, TypeError, ValueError, HwnasError):
-        raise unreadable(path) from None
-    return found
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names."""
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
-
-
-def _refuse_declaration(path: Path, before: object, now: object) -> None:
-    """Refuse another declaration of a space by the place where it differs.
-
-    Raises:
-        RunError: settings of a space differ in its declaration.
-    """
-    old, new = (settings.get("declaration") if isinstance(settings, dict) else None for settings in (before, now))
-    if isinstance(old, dict) and isinstance(new, dict) and old != new:
-        raise RunError(
-            f"{path} holds a search of another declaration of its space (they differ at "
-            f"{first_difference(old, new)}); restore the file or choose another --out"
-        )
-
-
-def _data_content(identity: Mapping[str, Any]) -> str | None:
-    """The fingerprint of the data in what settings stand for."""
-    facts = flat(identity)
-    found = facts.get("data", facts.get("evaluator.data"))
-    return found if isinstance(found, str) and _SHA256.match(found) else None
-
-
-def shortened(value: object) -> str:
-    """As much of a value as fits into a line."""
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+        return networks

@@ -1,7 +1,7 @@
 """Trials of another run as the first ones of a search: ``--warm-start``.
 
-They are evaluated networks whose accuracy would come out the same here. What is taken over is kept in the run, so that
-a search that goes on needs the other run no more.
+These networks are evaluated already, and their values would be the same here. They are copied into the run, so that a
+search that is continued does not need the other run.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import RunError, SpaceError
-from hwnas._runs._list import journal_records
-from hwnas._runs._run import Run, flat, shortened
+from hwnas._runs._journal import JOURNAL, read_trials
+from hwnas._runs._run import Run
+from hwnas._runs._same_search import differences
 from hwnas.evaluators import Evaluator, TableEvaluator
 from hwnas.spaces import Space
 from latency_tables import content_hash, read_json, read_regular, write_atomic
@@ -32,8 +33,8 @@ class WarmStart:
     """What a search begins with.
 
     Attributes:
-        source: the other run's folder, as it was given.
-        trials: values of the measure by architecture, in the order of their trials.
+        source: The other run's folder, as it was given.
+        trials: Values of the measure by architecture, in the order of their trials.
     """
 
     source: str
@@ -61,44 +62,45 @@ def find_warm_start(run: Run, source: str | None, space: Space, evaluator: Evalu
     """The warm start that a run was begun with, or that of another run; None without one.
 
     Args:
-        run: the run to be begun or taken up, with its identity.
-        source: the other run's folder; None for no warm start.
-        space: what is searched.
-        evaluator: what gives the values.
+        run: The run to begin or to continue; its folder is locked, so that no other search begins it meanwhile.
+        source: The other run's folder; None for no warm start.
+        space: What is searched.
+        evaluator: What gives the values.
 
     Raises:
-        RunError: the other run cannot be read, its values would come out otherwise here, or it has none.
+        RunError: the other run cannot be read, its values would be different here, or it has none.
     """
     if run.has_trials():  # as it was begun, wherever the other run is now
         if run.settings.warm_start is not None:
-            return _kept(run.path / FILE)
+            return _read_kept(run.path / FILE)
         if source is not None:
             raise RunError(f"{run.path} was begun without --warm-start; leave it out, or choose another --out")
         return None
-    if source is None:
-        return None
+    return None if source is None else _read_other(run, source, space, evaluator)
+
+
+def _read_other(run: Run, source: str, space: Space, evaluator: Evaluator) -> WarmStart:
+    """The values of another run's full evaluations of architectures of this space."""
     if not Path(source).is_dir():
         raise RunError(f"--warm-start {source}: no such run; name the folder of a search (see `hwnas runs`)")
     other = Run.open(Path(source))
     _require_same_values(other, run, space, evaluator)
-    found: dict[str, float] = {}
-    for number, record in enumerate(journal_records(other), 1):
-        try:
-            value, cheap = dict(record["values"]).get(evaluator.measure), record.get("cheap", False)
-            text = None if cheap else _known_text(space, record["arch"])
-            if text is not None and value is not None:
-                found.setdefault(text, float(value))
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-            raise RunError(
-                f"--warm-start {source}: line {number} of its trials.jsonl is damaged; leave it out"
-            ) from None
-    if not found:
+    values: dict[str, float] = {}
+    for record in read_trials(other.path / JOURNAL, unhashed=other.unhashed):
+        text = None if record.low_fidelity else _text_here(space, record.arch)
+        value = record.values.get(evaluator.measure)
+        if text is not None and value is not None:
+            values.setdefault(text, value)
+    if not values:
         raise RunError(f"--warm-start {source}: none of its trials is a network of this space; leave it out")
-    return WarmStart(source, found)
+    return WarmStart(source, values)
 
 
 def copy_training(run: Run, source: str) -> bool:
-    """Take over the supernet that the other run has trained, where there is one; its own checks come when it is loaded.
+    """Copy the supernet of the other run, where there is one; it is checked when it is loaded.
+
+    Returns:
+        Whether it was copied.
 
     Raises:
         RunError: it cannot be written.
@@ -114,33 +116,35 @@ def copy_training(run: Run, source: str) -> bool:
 
 
 def _require_same_values(other: Run, run: Run, space: Space, evaluator: Evaluator) -> None:
-    """Refuse a run whose evaluations this search would not have made.
+    """Refuse a run whose values would be different in this search.
 
     Raises:
         RunError: naming the first fact that differs.
     """
     where = f"--warm-start {other.path}"
     if evaluator.in_order:
-        raise RunError(f"{where}: evaluator {evaluator.name} ends trainings by what earlier ones reached; leave it out")
+        raise RunError(
+            f"{where}: evaluator {evaluator.name} stops trainings early depending on earlier ones; "
+            "leave --warm-start out"
+        )
     if evaluator.shares_weights:
         if not (other.path / _CHECKPOINT).is_file():
-            raise RunError(f"{where}: it has no {_CHECKPOINT}, whose weights its values are of; leave it out")
+            raise RunError(f"{where}: its supernet {_CHECKPOINT} is missing; leave --warm-start out")
         if "'sampling': 'uniform'" not in repr(evaluator.settings):
-            raise RunError(f"{where}: what bestup and worstup train depends on the latency table; leave it out")
-    if [one.settings.device.startswith("cuda") for one in (other, run)] in ([True, False], [False, True]):
-        raise RunError(f"{where}: one of the two trains on a GPU, so its values would come out otherwise; leave it out")
-    for fact in _FACTS if isinstance(evaluator, TableEvaluator) else (*_FACTS, "space"):
-        there, here = (flat({fact: one.identity.get(fact)}) for one in (other, run))
-        for name in sorted({*there, *here}):
-            if there.get(name) != here.get(name):
-                raise RunError(
-                    f"{where}: its {name} is {shortened(there.get(name))}, this search has "
-                    f"{shortened(here.get(name))}, so its values would come out otherwise; leave --warm-start out"
-                )
+            raise RunError(
+                f"{where}: with --sampling bestup or worstup the supernet depends on the latency table; "
+                "leave --warm-start out"
+            )
+    if other.settings.device.startswith("cuda") != run.settings.device.startswith("cuda"):
+        raise RunError(f"{where}: only one of the two runs trains on a GPU, so values differ; leave --warm-start out")
+    facts = _FACTS if isinstance(evaluator, TableEvaluator) else (*_FACTS, "space")
+    there, here = ({fact: part.identity.get(fact) for fact in facts} for part in (other, run))
+    for name, old, new in differences(there, here):
+        raise RunError(f"{where}: its {name} is {old}, this search has {new}, so values differ; leave --warm-start out")
 
 
-def _known_text(space: Space, text: object) -> str | None:
-    """How this space spells an architecture of the other run; None where it is none of this space."""
+def _text_here(space: Space, text: object) -> str | None:
+    """How this space spells an architecture of the other run; None where this space lacks it."""
     try:
         arch = space.parse(str(text))
         return space.format(arch) if bool(space.valid_codes(space.encode(arch)[None])[0]) else None
@@ -148,13 +152,13 @@ def _known_text(space: Space, text: object) -> str | None:
         return None
 
 
-def _kept(path: Path) -> WarmStart:
+def _read_kept(path: Path) -> WarmStart:
     try:
         body = read_json(path)
         mark = body.pop(_HASH)
-        found = WarmStart(str(body["source"]), {str(text): float(value) for text, value in body["trials"].items()})
+        warm_start = WarmStart(str(body["source"]), {str(text): float(value) for text, value in body["trials"].items()})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise RunError(f"{path} is missing or damaged; restore it or choose another --out") from None
     if mark != content_hash(body):
         raise RunError(f"{path} was changed after it was written; restore it or choose another --out")
-    return found
+    return warm_start

@@ -1,17 +1,17 @@
-"""What a search tells while it runs, and whom."""
+"""What a search reports while it runs, and to whom."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas._runs._front import fixed_hypervolume
+from hwnas._runs._journal import TrialRecord
 from hwnas._runs._list import written_value
 from search import Standing, Study
 
@@ -27,12 +27,12 @@ class Status:
     """Where a search stands.
 
     Attributes:
-        done: full evaluations so far.
-        samples: how many there are to be.
+        done: Full evaluations so far.
+        samples: Full evaluations in all.
         measure: what is maximised.
         best: its best value within the budget; None before there is one.
-        hypervolume: of the trials within the budget, beyond a fixed reference: it never falls; None where a score has
-            no scale before the first batch is complete.
+        hypervolume: Hypervolume of the trials within the budget above a fixed reference: it never falls; None where a
+            score has no scale before the first batch is complete.
         per_minute: evaluations a minute in this process; None before the first.
         left_s: seconds until the last evaluation at that rate; None likewise.
     """
@@ -61,7 +61,7 @@ class Status:
     @property
     def hypervolume_text(self) -> str:
         """The hypervolume for people."""
-        return "not yet" if self.hypervolume is None else f"{self.hypervolume:.4f}"
+        return "none yet" if self.hypervolume is None else f"{self.hypervolume:.4f}"
 
 
 def every(seconds: float, progress: TextProgress) -> Callable[[int, int, str], None]:
@@ -83,7 +83,7 @@ class Watcher:
     def line(self, text: str) -> None:
         """A remark for people."""
 
-    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+    def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
         """A trial is finished and journalled; `status` works out where the search stands."""
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class Unbroken(Watcher):
         with suppress(OSError, ValueError):  # a closed file is a ValueError
             self._watcher.line(text)
 
-    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+    def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
         """Pass it on."""
         with suppress(OSError, ValueError):
             self._watcher.trial(record, status)
@@ -123,9 +123,9 @@ class Lines(Watcher):
         """Pass it on."""
         self._progress(text)
 
-    def trial(self, record: Mapping[str, Any], status: Callable[[], Status]) -> None:
+    def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
         """The status, at every twentieth of the samples."""
-        if record.get("cheap"):
+        if record.low_fidelity:
             return
         if self._done is None:
             first = status()

@@ -22,8 +22,7 @@ class Workers(ABC):
     def evaluate(self, jobs: Sequence[EvaluationJob]) -> Iterator[Outcome]:
         """The outcomes of a batch, one a job and in the jobs' order; those that come early are held back.
 
-        An evaluation that loses its worker is made again by another one, `MOST_ATTEMPTS` times in all, and has then
-        failed.
+        An evaluation that loses its worker is repeated by another one; after `MOST_ATTEMPTS` losses it has failed.
 
         Raises:
             HwnasError: workers cannot be had.
@@ -70,7 +69,7 @@ class Attempts:
             self._progress(f"a worker was lost ({how}); trial {job.number} is evaluated again")
             return None
         self._progress(f"a worker was lost ({how}); trial {job.number} has failed")
-        return Reply(Outcome(None, f"lost its worker {MOST_ATTEMPTS} times, at last: {how}", 0.0, "a lost worker"))
+        return Reply(Outcome(None, f"its worker was lost {MOST_ATTEMPTS} times, last: {how}", 0.0, "a lost worker"))
 
 
 def in_order(jobs: Sequence[EvaluationJob], replies: Iterable[tuple[EvaluationJob, Reply]]) -> Iterator[Outcome]:

@@ -1,4 +1,4 @@
-"""What work will take on this machine now: idle cores, threads to train with, and times told by the first steps."""
+"""Idle cores, threads to train with, and durations estimated from the first steps."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Load:
     """What the cores of this process do.
 
     Attributes:
-        cores: that threads can use.
-        idle: of these, in cores.
+        cores: Cores that threads can use.
+        idle: Idle share of these, in cores.
     """
 
     cores: int
@@ -47,7 +47,8 @@ class Load:
         if self.threads == self.cores:
             idle = "the core is" if self.cores == 1 else f"all {self.cores} cores are"
             return f"training with {threads}: {idle} idle"
-        return f"training with {threads}: other work keeps {busy:.1f} of {self.cores} cores busy (--evaluation-threads)"
+        work = f"other work keeps {busy:.1f} of {self.cores} cores busy"
+        return f"training with {threads}: {work} (change with --evaluation-threads)"
 
 
 def measure_load(seconds: float = _SAMPLE_S) -> Load:
@@ -70,19 +71,19 @@ def _idle_and_total() -> list[tuple[float, float]]:
     import psutil
 
     try:
-        found = psutil.cpu_times(percpu=True)
+        times = psutil.cpu_times(percpu=True)
     except (OSError, RuntimeError, NotImplementedError):
         return []
     mask = set(core_mask())
     return [
-        (float(one.idle + getattr(one, "iowait", 0.0)), float(sum(one[:8])))  # beyond are parts of these
-        for number, one in enumerate(found)
+        (float(core.idle + getattr(core, "iowait", 0.0)), float(sum(core[:8])))  # the other fields are parts of these
+        for number, core in enumerate(times)
         if number in mask
     ]
 
 
 def choose_threads(evaluator: str, device: str, say: Callable[[str], None]) -> int | None:
-    """Threads to train and evaluate with, told with the reason; None leaves them to torch.
+    """Choose threads to train and evaluate with, and say why; None leaves them to torch.
 
     ``OMP_NUM_THREADS`` is the user's own choice, which torch follows; what is no evaluator of ours may not use torch.
     """
@@ -126,7 +127,8 @@ def announced(
             announced_before.append(True)
             steady = taken_s[1:]  # the first one warms up
             if statistics.fmean(steady) * (total - done) >= _WORTH_S:
-                say(f"{what} takes {written_range(steady, total - done)} more, by its first {len(taken_s) + 1} steps")
+                left = written_range(steady, total - done)
+                say(f"{what} takes {left} more, estimated from its first {len(taken_s) + 1} steps")
         report(done, total, text)
 
     return receive
@@ -146,18 +148,18 @@ class SampleTimes:
         self, done: int, samples: int, say: Callable[[str], None], now: Callable[[], float] = time.monotonic
     ) -> None:
         self._samples, self._say, self._now = samples, say, now
-        self._last, self._took = now(), list[float]()
+        self._last, self._taken_s = now(), list[float]()
         self._due = {_FIRST_TRIALS, max(_FIRST_TRIALS, (samples - done) // 10)}
 
     def finished(self, done: int) -> None:
         """One more evaluation is finished: `done` in all."""
         moment = self._now()
-        self._took.append(moment - self._last)
+        self._taken_s.append(moment - self._last)
         self._last = moment
         left = self._samples - done
-        if len(self._took) in self._due and statistics.fmean(self._took) * left >= _WORTH_S:
-            by = f"by the {len(self._took)} so far"
-            self._say(f"the other {left} samples take {written_range(self._took, left)}, {by}")
+        if len(self._taken_s) in self._due and statistics.fmean(self._taken_s) * left >= _WORTH_S:
+            by = f"estimated from the {len(self._taken_s)} so far"
+            self._say(f"the remaining {left} samples take {written_range(self._taken_s, left)}, {by}")
 
 
 def _written(seconds: float) -> str:

@@ -67,7 +67,7 @@ class ReadyEvaluators:
         evaluator = self.evaluator(job)
         try:
             with torch_threads(self._threads):
-                found = checked(evaluator.name, job.text or str(job.arch), evaluator.evaluate(job.arch))
+                evaluation = checked(evaluator.name, job.text or str(job.arch), evaluator.evaluate(job.arch))
         except NoAccuracyError as error:
             return Outcome(None, str(error), time.perf_counter() - began)
         except BadEvaluationError as error:
@@ -77,7 +77,7 @@ class ReadyEvaluators:
         except (Exception, *LEAVES) as error:
             why = f"evaluator {evaluator.name}: {job.text or job.arch}: {told(error)}"
             return Outcome(None, why, time.perf_counter() - began, type(error).__name__)
-        return Outcome(found, None, time.perf_counter() - began)
+        return Outcome(evaluation, None, time.perf_counter() - began)
 
     def reply(self, job: EvaluationJob) -> Reply:
         """As `evaluate`, with errors as values that can be sent; their notes hold the traceback."""
@@ -109,11 +109,11 @@ class PortableEvaluators:
     ) -> None:
         self.threads = threads
         self._places = [(evaluator, folder), *([(cheap, cheap_folder or folder)] if cheap is not None else [])]
-        self._blank = [_blank(one) for one, _ in self._places]
+        self._blank = [_blank(evaluator) for evaluator, _ in self._places]
 
     def ready(self) -> ReadyEvaluators:
         """Return the evaluators of this process, which were prepared here."""
-        evaluator, *cheap = [one for one, _ in self._places]
+        evaluator, *cheap = [each for each, _ in self._places]
         return ReadyEvaluators(evaluator, cheap[0] if cheap else None, self.threads)
 
     def folder(self, job: EvaluationJob) -> Path:
@@ -127,14 +127,14 @@ class PortableEvaluators:
             HwnasError: an evaluator cannot be pickled.
         """
         tools = [
-            _PackedEvaluator(blank, dict(one.state()), str(folder.resolve()))
-            for blank, (one, folder) in zip(self._blank, self._places, strict=True)
+            _PackedEvaluator(blank, dict(evaluator.state()), str(folder.resolve()))
+            for blank, (evaluator, folder) in zip(self._blank, self._places, strict=True)
         ]
         try:
             return pickle.dumps((tools, self.threads), protocol=5)
         except Exception as error:  # whatever an evaluator's own parts raise
-            names = " and ".join(one.name for one, _ in self._places)
-            raise HwnasError(f"evaluator {names} cannot be sent to workers ({error}); take --workers 1") from error
+            names = " and ".join(evaluator.name for evaluator, _ in self._places)
+            raise HwnasError(f"evaluator {names} cannot be sent to workers ({error}); use --workers 1") from error
 
 
 @dataclass(frozen=True)
@@ -163,10 +163,10 @@ def unpack(packed: bytes, elsewhere: Path | None = None) -> ReadyEvaluators:
 
 
 def _blank(evaluator: Evaluator) -> Evaluator:
-    """A copy that was not prepared. What networks cost is asked in training alone and stays here."""
-    found = copy.copy(evaluator)
-    found.cost = None
-    return found
+    """A copy that was not prepared. What networks cost is needed in training alone and stays in this process."""
+    blank = copy.copy(evaluator)
+    blank.cost = None
+    return blank
 
 
 @contextmanager

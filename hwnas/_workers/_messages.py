@@ -16,7 +16,7 @@ class EvaluationJob:
     """One evaluation.
 
     Attributes:
-        number: of the trial; no other job of the batch has it.
+        number: Number of the trial; no other job of the batch has it.
         arch: the architecture.
         cheap: whether the cheap stand-in is to be evaluated.
         text: the architecture in words, for people.
@@ -35,9 +35,9 @@ class Outcome:
     Attributes:
         evaluation: None where it failed.
         failed: why; None where it did not.
-        seconds: what it took where it was made.
+        seconds: Duration of the evaluation where it was made.
         trouble: what kind of error it was; None where it succeeded, or where the architecture has no accuracy.
-        files: what it left for the hand-over where the run's folder is out of reach, by names relative to it.
+        files: what it left for the delivery where the run's folder is out of reach, by names relative to it.
     """
 
     evaluation: Evaluation | None

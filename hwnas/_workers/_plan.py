@@ -18,7 +18,7 @@ from hwnas._workers._kit import PortableEvaluators
 from profilers import usable_cores
 
 AUTO = "auto"
-"""Ray's own word for the cluster that is there."""
+"""Ray's own word for the cluster that it finds."""
 _MOST_S = 1e8
 
 
@@ -27,9 +27,9 @@ class WorkerPlan:
     """Who evaluates accuracies. No result depends on it.
 
     Attributes:
-        count: local processes; with 1, evaluations are made in the search's own.
-        ray_address: of the Ray cluster that evaluates instead; None for none.
-        timeout_s: seconds after which an evaluation is given up; it is made in a worker process then, which is killed.
+        count: Local processes; with 1, the search's own process evaluates.
+        ray_address: Address of the Ray cluster that evaluates instead; None for none.
+        timeout_s: Seconds after which an evaluation has failed; its worker process is killed then. None for no limit.
     """
 
     count: int = 1
@@ -57,14 +57,14 @@ def parse_workers(workers: str, ray_address: str | None, timeout_s: float | None
         raise HwnasError(f"--evaluation-timeout must be a number of seconds above 0, got {timeout_s}")
     if workers == "ray":
         if timeout_s is not None:
-            raise HwnasError("--evaluation-timeout goes with workers of this machine; leave it out with --workers ray")
+            raise HwnasError("--evaluation-timeout works with local workers only; leave it out with --workers ray")
         if importlib.util.find_spec("ray") is None:
             raise HwnasError('--workers ray needs Ray, which is not installed: pip install "hwnas[ray]"')
         return WorkerPlan(ray_address=ray_address or AUTO)
     if not workers.isdecimal() or int(workers) < 1:
-        raise HwnasError(f"--workers must be a positive number or ray, not {workers!r}")
+        raise HwnasError(f"--workers must be a number of 1 or more, or ray, got {workers!r}")
     if ray_address is not None:
-        raise HwnasError("--ray-address goes with --workers ray")
+        raise HwnasError("--ray-address needs --workers ray")
     return WorkerPlan(count=int(workers), timeout_s=timeout_s)
 
 
@@ -83,7 +83,7 @@ def resolve_threads(
     if settings.evaluator.startswith("table:"):
         return settings
     if plan.ray_address is not None and settings.device.startswith("cuda:"):
-        raise HwnasError(f"--workers ray chooses the GPUs itself; take --device cuda, not {settings.device}")
+        raise HwnasError(f"--workers ray chooses the GPUs itself; use --device cuda, got {settings.device}")
     if settings.evaluation_threads is not None:
         return settings
     if out.is_dir() and Run(out, settings, {}).has_trials():
@@ -98,7 +98,7 @@ def resolve_threads(
 
 
 def _begun(settings: SearchSettings, out: Path) -> tuple[bool, int | None]:
-    """Whether the folder holds a run of this evaluator without trials (its training goes on), and its threads."""
+    """Whether the folder holds a run of this evaluator without trials (its training continues), and its threads."""
     try:
         before = Run.open(out).settings
     except (HwnasError, OSError):
@@ -126,9 +126,9 @@ def make_workers(
     if plan.ray_address is not None:
         from hwnas._workers._ray import RayWorkers
 
-        found = RayWorkers(portable, plan.ray_address, progress, gpu=gpu)
-        progress(f"evaluating on a Ray cluster, {found.places} at once{each}")
-        return found
+        workers = RayWorkers(portable, plan.ray_address, progress, gpu=gpu)
+        progress(f"evaluating on a Ray cluster, {workers.places} at once{each}")
+        return workers
     from hwnas._workers._pool import LocalWorkers
 
     processes = "a worker process" if plan.count == 1 else f"{plan.count} worker processes"

@@ -1,4 +1,4 @@
-"""Local worker processes, started anew where one dies."""
+"""Local worker processes; one that dies is replaced."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ class LocalWorkers(Workers):
 
     def _overdue(self, spoke: Sequence[object]) -> list[tuple[EvaluationJob, Reply]]:
         """Kill the workers whose evaluations take too long, unless they have just spoken."""
-        found: list[tuple[EvaluationJob, Reply]] = []
+        replies: list[tuple[EvaluationJob, Reply]] = []
         if self._timeout_s is None:
-            return found
+            return replies
         for worker in list(self._processes):
             job = worker.job
             if job is None or worker.connection in spoke or time.monotonic() - worker.began < self._timeout_s:
@@ -91,8 +91,8 @@ class LocalWorkers(Workers):
             worker.end(_PATIENCE_S)
             self._processes.remove(worker)
             why = f"took longer than the {self._timeout_s:g} s of --evaluation-timeout"
-            found.append((job, Reply(Outcome(None, why, self._timeout_s, "timeout"))))
-        return found
+            replies.append((job, Reply(Outcome(None, why, self._timeout_s, "timeout"))))
+        return replies
 
     def _hear(self, worker: _WorkerProcess) -> object:
         """What a worker says; one that is gone is let go.
@@ -106,7 +106,7 @@ class LocalWorkers(Workers):
             self._false_starts = 0 if worker.ready else self._false_starts + 1
             if self._false_starts >= _MOST_FALSE_STARTS:
                 how = message.how
-                raise HwnasError(f"no worker can be started ({how}); what it printed says why, or take --workers 1")
+                raise HwnasError(f"no worker process starts ({how}); its output says why; or use --workers 1")
         elif message == READY:
             self._false_starts = 0
         return message
@@ -182,12 +182,12 @@ class _WorkerProcess:
     def message(self) -> object:
         """What it says; `_Gone` where it says nothing any more."""
         try:
-            found = self.connection.recv()
+            message = self.connection.recv()
         except (EOFError, OSError):
             self.end(_PATIENCE_S)
             return _Gone(self.process.exitcode)
         self.ready, self.job = True, None
-        return found
+        return message
 
     def end(self, patience_s: float) -> None:
         """Wait until it has left; kill it where it does not."""

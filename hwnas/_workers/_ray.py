@@ -27,7 +27,7 @@ class RayWorkers(Workers):
 
     Args:
         portable: what they evaluate with; one copy goes into Ray's object store.
-        address: of the cluster, as `ray.init` takes it.
+        address: Address of the cluster, as `ray.init` takes it.
         gpu: whether an evaluation needs a GPU.
         progress: receives a line for each worker that is lost.
 
@@ -104,17 +104,17 @@ class RayWorkers(Workers):
         """
         errors = self._ray.exceptions
         try:
-            found = self._ray.get(done)
+            reply = self._ray.get(done)
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.ObjectLostError) as e:
             return attempts.lost(job, type(e).__name__)
         except errors.RayError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise HwnasError(
                 f"the Ray cluster cannot evaluate ({lines[-1] if lines else type(error).__name__}); "
-                f"every node needs hwnas {__version__} and what it needs"
+                f"every node needs hwnas {__version__} and its dependencies"
             ) from error
-        assert isinstance(found, Reply)
-        return found
+        assert isinstance(reply, Reply)
+        return reply
 
     def _keep_files(self, job: EvaluationJob, reply: Reply) -> None:
         """Write what an evaluation left on its node where it would have left it here."""
@@ -123,7 +123,7 @@ class RayWorkers(Workers):
                 write_atomically(self._portable.folder(job) / name, data)
 
     def close(self) -> None:
-        """Give up what is under way, and leave the cluster as it was found."""
+        """Cancel running evaluations, and leave the cluster as it was before."""
         for task in self._pending:
             self._ray.cancel(task, force=True)
         self._pending, self._box = {}, []
@@ -144,7 +144,7 @@ def _connect(ray: Any, address: str) -> None:
         where = "here" if address == "auto" else f"at {address}"
         why = str(error).strip().splitlines()
         raise HwnasError(
-            f"there is no Ray cluster {where} ({why[0].rstrip('.') if why else type(error).__name__}); start one with "
+            f"found no Ray cluster {where} ({why[0].rstrip('.') if why else type(error).__name__}); start one with "
             "`ray start --head`, or give --ray-address"
         ) from None
 

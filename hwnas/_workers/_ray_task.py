@@ -23,14 +23,16 @@ def answer(digest: str, box: list[Any], job: EvaluationJob, version: str) -> Rep
         digest: digest of the packed evaluators.
         box: holds the reference to the packed evaluators, which are fetched unless this process has them.
         job: the job.
-        version: of the search's hwnas.
+        version: Version of the search's hwnas.
     """
     try:
         if version != __version__:
-            raise HwnasError(f"a node of the Ray cluster has hwnas {__version__}, the search {version}; install one")
+            raise HwnasError(
+                f"a node of the Ray cluster has hwnas {__version__}, the search {version}; install the same version"
+            )
         folder, evaluators = _ready(digest, box)
     except ImportError as error:
-        text = f"a node of the Ray cluster cannot make the evaluator ({error}); install there what it needs"
+        text = f"a node of the Ray cluster cannot make the evaluator ({error}); install its dependencies there"
         return Reply(None, HwnasError(text))
     except Exception as error:
         return Reply(None, sendable(error))

@@ -108,6 +108,10 @@ class Evaluator(ABC):
     def settings(self) -> dict[str, object]:
         """JSON-able settings, with what identifies its data: a run with others is another run."""
 
+    def set_cost(self, cost: CostFunction) -> None:
+        """Take what networks cost where they will run; a search with a latency table calls this before `prepare`."""
+        self.cost = cost
+
     def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:  # noqa: B027 - many need nothing
         """Make ready, in a folder of its own; what an earlier call there finished or began is used.
 

@@ -13,7 +13,7 @@ from hwnas.spaces._base import Choice, Value
 from latency_tables import INPUT, Op, Shape
 
 Maker = Callable[..., Op]
-"""Makes an op from the shape of its first input (of all inputs, if it takes ``*shapes``) and from attributes by name."""
+"""Makes an op from the shape of its first input (of all, if it takes ``*shapes``) and from attributes by name."""
 MOST_NODES = 10_000
 
 

@@ -216,7 +216,7 @@ def test_an_evaluator_without_weights_ships_what_is_trained_in_the_end(table, tm
     settings = {"data": load_data("digits", limit=60), "evaluator": Score(), "table": prices, "device": device}
     settings |= {"samples": 4, "out": tmp_path / "run", "not_here": True}
     assert refused(lambda **more: hwnas.search(grey, **settings, **more)) == (
-        "--evaluator wide trains no networks, so none could be shipped; add --finalize train"
+        "--evaluator wide trains no networks, so there are none to export; add --finalize train"
     )
     found = hwnas.search(grey, **settings, finalize="train", final_recipe={"epochs": 1})
     assert all((found.path / n["onnx"]).exists() and 0 <= n["accuracy"] <= 1 for n in found.networks)
@@ -362,7 +362,7 @@ def test_terms_that_are_cut_where_the_runtime_fuses_are_refused_for_their_latenc
             "evaluator wide: its settings must be JSON-able: Object of type set is not JSON serializable",
         ),
         ({"evaluator": "supernet"}, "evaluator supernet: it needs a data set"),
-        ({"finalize": "train"}, "--finalize train needs a data set, which --evaluator wide has not"),
+        ({"finalize": "train"}, "--finalize train needs a data set; --evaluator wide has none"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_line(search, changes, message):
@@ -386,7 +386,7 @@ def test_an_evaluator_with_weights_wants_data_to_test_them_on(search):
         trains = True
 
     assert refused(search, evaluator=Trained()) == (
-        "evaluator wide trains networks; give the data that they are tested on too"
+        "evaluator wide trains networks, so the search needs data to test them on; pass data too"
     )
 
 

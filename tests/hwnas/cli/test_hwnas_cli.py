@@ -226,10 +226,11 @@ def test_options_out_of_range(fails, tmp_path):
     )
     assert fails("search", "--halving", "3", *out) == "hwnas: error: --halving goes with --evaluator train"
     assert fails("search", "--evaluator", "naswot", *out) == (
-        "hwnas: error: --evaluator naswot trains no networks, so none could be shipped; add --finalize train"
+        "hwnas: error: --evaluator naswot trains no networks, so there are none to export; add --finalize train"
     )
     assert fails("search", "--evaluator", "naswot", "--finalize", "finetune", *out) == (
-        "hwnas: error: --finalize finetune needs weights to start from; with --evaluator naswot take train"
+        "hwnas: error: --finalize finetune needs weights to start from; --evaluator naswot has none: "
+        "use --finalize train"
     )
     assert fails("search", "--supernet-sampling", "luck", *out) == (
         "hwnas: error: training: unknown sampling 'luck'; known: uniform, bestup, worstup"
@@ -292,12 +293,12 @@ def test_a_table_of_another_device_or_thread_count(fails, table_file, tmp_path):
 def test_an_unreachable_budget_is_refused_before_training(fails, table_file, tmp_path):
     run = tmp_path / "run"
     line = fails("search", *SMALL, "--table", table_file, "--latency-budget", "1us", "--out", run)
-    start = "hwnas: error: no network of the space meets --latency-budget 0.001ms: the least, w0.5_r8_k"
+    start = "hwnas: error: no network of the space meets --latency-budget 0.001ms: the cheapest, w0.5_r8_k"
     assert line.startswith(start)
     assert line.endswith("ms")
     assert not (run / "evaluator").exists()
     line = fails("search", *SMALL, "--table", table_file, "--params-budget", "10", "--out", run)
-    assert line.startswith("hwnas: error: no network of the space meets --params-budget 10: the least, w0.5_r8_k")
+    assert line.startswith("hwnas: error: no network of the space meets --params-budget 10: the cheapest, w0.5_r8_k")
     both = ["--params-budget", "9k", "--macs-budget", "80k"]
     line = fails("search", *SMALL, "--table", table_file, *both, "--out", run)
     assert line.startswith("hwnas: error: no network of the space ")
@@ -403,7 +404,7 @@ def test_a_search_that_looks_cheaply_first_counts_full_samples_and_resumes(bench
     assert len(trials) - len(cheap) == 21
     assert len(cheap) >= 11
     assert (
-        f"21 architectures evaluated with lamoo, {len(cheap)} looked at cheaply (early)"
+        f"21 architectures evaluated with lamoo, {len(cheap)} more with the low-fidelity evaluator early"
         in (out / "report.html").read_text()
     )
     lines = (out / "trials.jsonl").read_text().splitlines(keepends=True)
@@ -419,7 +420,7 @@ def test_a_cheap_stand_in_must_be_one(fails, benchmark_csv, tmp_path):
         "hwnas: error: --cheap goes with --strategy lamoo, not nsga2"
     )
     assert fails("search", "--cheap", "supernet", *out) == (
-        "hwnas: error: --cheap supernet is no cheap stand-in for --evaluator supernet"
+        "hwnas: error: --cheap supernet cannot stand in for --evaluator supernet; name a cheaper evaluator"
     )
     assert fails("search", "--cheap", "guess", "--evaluator", "train", *out).startswith(
         "hwnas: error: unknown evaluator 'guess'"
@@ -496,7 +497,7 @@ def test_a_killed_profile_goes_on_and_loses_no_round(tmp_path):
     process.wait()
     before = journal.read_bytes()
     result = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert "resuming after " in result.stderr
+    assert "continuing after " in result.stderr
     after = (tmp_path / "table.json.samples.jsonl").read_bytes()
     assert after.startswith(before[: before.rfind(b"\n") + 1])
     assert load_table(path).validation.networks == 4
@@ -519,7 +520,7 @@ def test_a_search_killed_while_it_trains_and_while_it_samples_ends_as_the_unbrok
 
 
 class TestWholeSearch:
-    """The main job on digits, small: profile, supernet, LaMOO, hand-over, report, export."""
+    """The main job on digits, small: profile, supernet, LaMOO, delivery, report, export."""
 
     def test_pareto_file(self, run):
         networks = json.loads((run / "pareto.json").read_text())

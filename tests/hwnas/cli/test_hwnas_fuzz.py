@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from hwnas import HwnasError, SearchSettings
 from hwnas._cli import main
+from hwnas._runs._journal import TrialJournal
 from hwnas._runs._list import describe_run, read_run
-from hwnas._runs._run import Run, TrialJournal
+from hwnas._runs._run import Run
 from latency_tables import LatencyTableError, dump_table, load_table
 from search import Constraint, Domain, Objective, Problem, SearchError, Study, Trial, make_strategy
 
@@ -127,7 +128,9 @@ def test_mutated_journals(run, tmp_path, seed):
     if journal is not None:
         journal.close()
         written = [json.loads(line) for line in text.splitlines()]
-        assert journal.records == [without_hash(line) for line in written[: len(journal.records)]]
+        assert [record.as_dict() for record in journal.records] == [
+            without_hash(line) for line in written[: len(journal.records)]
+        ]
 
 
 def without_hash(line):
@@ -169,7 +172,7 @@ def test_mutated_runs_without_hashes_give_no_traceback(old_run, tmp_path, seed):
     journal = read_or_refused(lambda: TrialJournal(tmp_path / "trials.jsonl", unhashed=True), HwnasError)
     if journal is not None:
         journal.close()
-        read_or_refused(lambda: [Trial.from_json(record) for record in journal.records], SearchError)
+        assert all(isinstance(record.trial, Trial) for record in journal.records)
 
 
 def toy():

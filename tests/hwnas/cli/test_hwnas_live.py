@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from cells import arguments, search, trials_of
+from run_toys import trial_record
 
 from hwnas._cli import main
 from hwnas._cli._live import TerminalWatcher, duration, make_watcher, status_line
@@ -34,7 +35,7 @@ def test_a_terminal_shows_one_line_that_changes_in_place():
     watcher.line("begun")
     for done in range(1, 41):
         time[0] += 0.05
-        watcher.trial({}, lambda done=done: status(done))
+        watcher.trial(trial_record(0), lambda done=done: status(done))
     watcher.line("report: here")
     watcher.close()
     drawn = stream.getvalue().split("\r\x1b[K")
@@ -52,8 +53,8 @@ def test_plain_lines_where_there_is_no_terminal(monkeypatch):
     watcher = make_watcher(False, False, said.append)
     assert isinstance(watcher, Lines)
     for done in range(1, 41):
-        watcher.trial({}, lambda done=done: status(done))
-        watcher.trial({"cheap": True}, lambda: status(40))
+        watcher.trial(trial_record(0), lambda done=done: status(done))
+        watcher.trial(trial_record(0, low_fidelity=True), lambda: status(40))
     assert len(said) == 20
     assert said[-1] == "40 of 40 samples: best accuracy 90.00%, hypervolume 0.2500"
     assert type(make_watcher(True, False, said.append)) is Watcher
@@ -72,7 +73,7 @@ def test_quiet_and_json(csv, tmp_path, capsys):
     assert [event["trial"] for event in trials] == [12, 13, 14]
     assert trials[-1]["values"] == trials_of(tmp_path / "run")[-1]["values"]
     assert trials[-1]["status"]["done"] == 15
-    assert {"event": "note", "text": "going on after 12 trials"} in events
+    assert {"event": "note", "text": "continuing after 12 trials"} in events
     assert events[-1]["event"] == "end"
     assert events[-1]["report"] == str(tmp_path / "run" / "report.html")
 
@@ -105,7 +106,7 @@ def test_scores_have_a_hypervolume_once_their_first_batch_is_complete(seed):
     assert found[6] < found[-1]
     flat = fixed_hypervolume(objectives, np.array([[3.0, 2.0], [3.0, 3.0], [4.0, 2.0]]), np.array([0, 0, 1]))
     assert flat > 0
-    assert Status(1, 2, "score", 1.0, None, None, None).line.endswith("hypervolume not yet")
+    assert Status(1, 2, "score", 1.0, None, None, None).line.endswith("hypervolume none yet")
 
 
 def test_an_interrupt_leaves_a_whole_journal_and_says_how_to_go_on(csv, tmp_path):

@@ -1,4 +1,4 @@
-"""Paths of a run lie inside it; what is exported is what was handed over; where ``-o`` may point."""
+"""Paths of a run lie inside it; what is exported is what was delivered; where ``-o`` may point."""
 
 import json
 import os
@@ -112,7 +112,7 @@ def test_another_file_than_the_delivered_one_is_refused(run, first, tmp_path, ca
     out = tmp_path / "out.onnx"
     line = refused(capsys, "export", run, "--pick", first, "-o", out)
     assert line.startswith(
-        f"{file} was changed after it was handed over (its content hash does not fit); run the same "
+        f"{file} was changed after it was delivered (its content hash does not match); run the same "
     )
     file.unlink()
     assert refused(capsys, "export", run, "--pick", first, "-o", out).startswith(f"{file} is missing; run the same ")

@@ -10,6 +10,7 @@ import pytest
 from cells import search
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from run_toys import trial_record
 from test_hwnas_fuzz import EXAMPLES
 
 from hwnas import HwnasError
@@ -59,7 +60,7 @@ def test_whatever_prints_a_line_escapes_it(capsys, monkeypatch):
     assert captured.err.count("\n") == 2
     stream = io.StringIO()
     watcher = TerminalWatcher(stream, lambda text: None, lambda: 500)
-    watcher.trial({}, lambda: Status(1, 2, EVIL, 0.5, None, None, None))
+    watcher.trial(trial_record(0), lambda: Status(1, 2, EVIL, 0.5, None, None, None))
     watcher.close()
     assert harmless(stream.getvalue().replace("\r\x1b[K", ""))
     stream = io.StringIO()

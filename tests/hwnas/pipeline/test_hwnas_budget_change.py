@@ -9,7 +9,8 @@ from run_toys import create_run
 
 from hwnas import HwnasError, SearchSettings
 from hwnas._cli import main
-from hwnas._runs._run import Phase, Run
+from hwnas._runs._phases import Phase
+from hwnas._runs._run import Run
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_the_result_keeps_the_present_budget(csv, changed, tmp_path, capsys):
     capsys.readouterr()
     search(csv, out, samples=30, budget="3.5ms")
     err = capsys.readouterr().err
-    assert "budgets from here on: latency_ms 3.5 (until now latency_ms 9)" in err
+    assert "new budgets from here on: latency 3.5 ms (so far: latency 9 ms)" in err
     assert len(trials_of(out)) == 30
     front = json.loads((out / "pareto.json").read_text())
     assert front
@@ -90,7 +91,7 @@ def test_a_budget_that_no_trial_keeps_asks_for_more_samples(csv, changed, tmp_pa
     as_version_1(out, fail_first)
     budget = round((cheapest + second) / 2, 3)
     assert main(arguments(csv, out, samples=10, budget=f"{budget}ms")) == 2
-    message = f"no trial so far keeps the budgets latency_ms {budget:g}; ask for more --samples"
+    message = f"no trial so far meets the budgets (latency {budget:g} ms); ask for more --samples"
     assert capsys.readouterr().err.splitlines()[-1] == f"hwnas: error: {message}"
 
 
@@ -127,7 +128,7 @@ def test_phases_without_trials_are_none(tmp_path):
     def call(latency_ms, trials):
         run = create_run(tmp_path / "run", SearchSettings(budgets=budgets(latency_ms)), {})
         (tmp_path / "run" / "trials.jsonl").write_text('{"number": 0}\n')
-        run.go_on(trials)
+        run.continue_from(trials)
         return Run.open(tmp_path / "run").phases
 
     assert call(8.0, 0) == []

@@ -8,10 +8,10 @@ import torch
 from run_toys import create_run
 
 from hwnas import HwnasError, SearchSettings
-from hwnas._pipeline._deliver import Winner
 from hwnas._pipeline._final_recipe import final_recipe, require_finalizable
 from hwnas._pipeline._finalize import finalized
-from hwnas._pipeline._prepare import SearchSetup
+from hwnas._pipeline._setup import SearchSetup
+from hwnas._pipeline._winner import Winner
 from hwnas.data import load_data
 from hwnas.evaluators import make_evaluator
 from hwnas.spaces import make_space
@@ -39,8 +39,8 @@ def parts(tmp_path, data):
             final_recipe={"epochs": 2, **recipe} if finalize != "none" else {},
         )
         run = create_run(tmp_path / "run", settings, {})
-        absent = dict.fromkeys(("cheap", "costs", "strategy", "under", "problem"))
-        return SearchSetup(run, None, None, SPACE, data, evaluator, known={}, **absent)
+        absent = dict.fromkeys(("low_fidelity", "costs", "strategy", "problem_with", "problem"))
+        return SearchSetup(run, None, None, SPACE, data, evaluator, **absent)
 
     return make
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_finalized_is_refused(data, tmp_path):
             require_finalizable(SearchSettings(finalize=finalize, final_recipe=recipe), data, evaluator)
         return str(caught.value)
 
-    assert refusal("train", None, table) == "--finalize train needs a data set, which --evaluator table:FILE has not"
+    assert refusal("train", None, table) == "--finalize train needs a data set; --evaluator table:FILE has none"
     assert refusal("train", data, supernet, epochs=0) == "training: epochs must be a positive integer, not 0"
     assert refusal("train", data, supernet, speed=1).startswith("training has no setting 'speed'; it takes epochs, ")
     require_finalizable(SearchSettings(), data, supernet)

@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 import pytest
 from cells import arguments, search, trials_of
+from run_toys import trial_record
 
 import hwnas
 from hwnas import Evaluation, Evaluator, HwnasError, SearchSettings
@@ -22,6 +23,12 @@ from hwnas._runs._watch import Unbroken, Watcher
 from hwnas._tables._fit import fit_table
 from hwnas._workers import Outcome
 from hwnas.spaces import make_space
+
+
+def forbid_spaces(monkeypatch):
+    """Fail where a search makes its space."""
+    fail = lambda *a, **k: pytest.fail("the space was made first")  # noqa: E731
+    monkeypatch.setattr("hwnas._pipeline._setup_inputs.make_space", fail)
 
 
 def contents(folder):
@@ -49,7 +56,7 @@ def test_a_second_search_changes_nothing_of_the_first(csv, tmp_path, capsys):
 def test_a_search_that_has_no_trial_yet_is_safe_from_another_too(csv, tmp_path, capsys):
     run = Run.check(tmp_path / "run", SearchSettings(), {})
     run.lock()
-    run.go_on(0)
+    run.continue_from(0)
     before = contents(tmp_path / "run")
     assert "is in use" in refused(csv, tmp_path / "run", capsys)
     assert contents(tmp_path / "run") == before
@@ -67,7 +74,7 @@ def test_a_refused_start_leaves_nothing_behind(csv, tmp_path, capsys):
 
 
 def test_a_place_that_cannot_be_used_is_refused_before_anything_is_loaded(csv, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("hwnas._pipeline._prepare.make_space", lambda *a, **k: pytest.fail("the space was made first"))
+    forbid_spaces(monkeypatch)
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "letter.txt").write_text("mine")
@@ -83,7 +90,7 @@ def test_a_place_that_cannot_be_used_is_refused_before_anything_is_loaded(csv, t
 def test_the_folder_of_another_search_is_refused_before_anything_is_loaded(csv, tmp_path, capsys, monkeypatch):
     out = search(csv, tmp_path / "run", samples=3)
     before = contents(out)
-    monkeypatch.setattr("hwnas._pipeline._prepare.make_space", lambda *a, **k: pytest.fail("the space was made first"))
+    forbid_spaces(monkeypatch)
     assert "holds a search with seed 0, this one has 1" in refused(csv, out, capsys, "--seed", "1")
     assert contents(out) == before
 
@@ -243,7 +250,9 @@ def test_an_evaluator_that_never_works_ends_the_search_and_leaves_no_trial(go):
     def broken(number, text):
         raise ImportError("no module named scipy")
 
-    with pytest.raises(HwnasError, match=f"the first {AT_THE_START} evaluations failed alike.*no module named scipy"):
+    with pytest.raises(
+        HwnasError, match=f"the first {AT_THE_START} evaluations failed for the same reason.*no module named scipy"
+    ):
         go(Hashed(broken))
     assert trials_of(go.out) == []
     assert len(go(Hashed()).trials) == 20
@@ -297,21 +306,21 @@ def test_a_removed_folder_ends_the_search(go):
 def test_failures_alike_in_a_row_end_a_search_that_worked_before():
     bad, troubles = Outcome(None, "out of memory", 0.0, "MemoryError"), Troubles(worked=True)
     for number in range(IN_A_ROW - 1):
-        assert troubles.passed({"number": number}, bad) == [{"number": number}]
-    with pytest.raises(HwnasError, match="in a row failed alike"):
-        troubles.passed({}, bad)
+        assert troubles.passed(trial_record(number), bad) == [trial_record(number)]
+    with pytest.raises(HwnasError, match="in a row failed for the same reason"):
+        troubles.passed(trial_record(0), bad)
     other = Troubles(worked=True)
     for number in range(3 * IN_A_ROW):
-        other.passed({}, bad if number % 9 else Outcome(None, "no row", 0.0))
+        other.passed(trial_record(0), bad if number % 9 else Outcome(None, "no row", 0.0))
 
 
 def test_failures_are_held_back_until_something_works():
     bad, troubles = Outcome(None, "x", 0.0, "KeyError"), Troubles(worked=False)
-    assert troubles.passed({"number": 0}, bad) == []
-    assert troubles.passed({"number": 1}, Outcome(Evaluation(1.0), None, 0.0)) == [{"number": 0}, {"number": 1}]
+    assert troubles.passed(trial_record(0), bad) == []
+    assert troubles.passed(trial_record(1), Outcome(Evaluation(1.0), None, 0.0)) == [trial_record(0), trial_record(1)]
     few = Troubles(worked=False)
-    few.passed({"number": 0}, bad)
-    with pytest.raises(HwnasError, match="the first 1 evaluations failed alike"):
+    few.passed(trial_record(0), bad)
+    with pytest.raises(HwnasError, match="the first 1 evaluations failed for the same reason"):
         few.end()
 
 
@@ -322,7 +331,7 @@ def test_many_lines_wait_for_the_disk_once(tmp_path, monkeypatch):
     journal = TrialJournal(tmp_path / "trials.jsonl")
     synced.clear()  # that of the folder, for the name of a new file
     for number in range(50):
-        journal.append({"number": number})
+        journal.append(trial_record(number))
         assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == number + 1
     assert len(synced) == 1
     journal.close()

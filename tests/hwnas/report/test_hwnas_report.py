@@ -1,6 +1,5 @@
 """The report: what it says, and that a browser shows it whole, narrow or wide."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -14,12 +13,14 @@ from run_toys import create_run
 
 from hwnas import SearchSettings
 from hwnas._costs._space_costs import SpaceCosts
-from hwnas._pipeline._deliver import Winner, known_costs
+from hwnas._pipeline._deliver import known_costs
 from hwnas._pipeline._problem import make_problem
+from hwnas._pipeline._winner import Winner
 from hwnas._report import write_report
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves
 from hwnas._report._time import CORE_CROSSINGS, MEMORY, START, time_plot, time_spent
+from hwnas._runs._journal import TrialJournal, TrialRecord
 from hwnas._tables._validate import space_of
 from hwnas.spaces import make_space
 from latency_tables import load_table
@@ -46,8 +47,11 @@ def reported(tmp_path_factory):
     settings = SearchSettings(strategy="random", budgets={"latency_ms": 1.0}, samples=40, data="x" * 150)
     run = create_run(path, settings, {"space": {"name": SPACE.name, **SPACE.settings}})
     shutil.copy(TINY.source, path / "table.json")
-    lines = [{**trial.to_json(), "seconds": 0.5 + trial.number} for trial in study.trials]
-    (path / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    journal = TrialJournal(path / "trials.jsonl")
+    for trial in study.trials:
+        more = {"arch": SPACE.format(SPACE.decode(trial.codes)), "seconds": 0.5 + trial.number}
+        journal.append(TrialRecord.from_dict({**trial.to_json(), **more}))
+    journal.close()
     winners = [Winner(t.number, SPACE.decode(t.codes), dict(t.values)) for t in study.front()][:8]
     run.write_pareto([known_costs(winner, SPACE, COSTS) for winner in winners])
     write_report(run, study, SPACE)
@@ -120,7 +124,13 @@ def test_trials_outside_the_budget_are_on_no_front(reported):
 def test_the_page_holds_everything_and_names_nothing_elsewhere(reported):
     run, _ = reported
     page = (run.path / "report.html").read_text()
-    for title in ("Networks", "Where the time goes", "Progress", "What the front has in common", "Settings and device"):
+    for title in (
+        "Networks",
+        "Where the time goes",
+        "Progress",
+        "What the networks of the front have in common",
+        "Settings and device",
+    ):
         assert f"<h2>{title}</h2>" in page
     for name in ("front", "time", "hypervolume", "hypervolume_time"):
         assert (run.path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -136,7 +146,7 @@ def test_a_run_on_a_benchmark_has_no_parts_of_time(csv, tmp_path):
     search(csv, tmp_path / "run", samples=12, report=True)
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Where the time goes" not in page
-    assert "What the front has in common" in page
+    assert "What the networks of the front have in common" in page
 
 
 PROBE = """<script>

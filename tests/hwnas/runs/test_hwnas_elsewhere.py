@@ -78,12 +78,12 @@ def test_networks_are_written_and_tested_but_no_latency_is_made_up(run):
 
 def test_the_report_says_that_nothing_was_measured(run):
     page = (run / "report.html").read_text()
-    line = "my-phone is not here: latencies are predictions of its table, and no network is measured on it."
+    line = "my-phone is not available: latencies are predictions of its table, and no network is measured on it."
     assert page.count(line) == 1
-    assert "latency was not measured" in page
+    assert "Latency was not measured" in page
     assert " ms predicted, the most accurate at " in page
     assert " ms measured" not in page
-    assert "Winners: predicted latency differs" not in page
+    assert "predicted and measured latency differ" not in page
     assert (run / "front.png").exists()
     assert not (run / "latency.png").exists()
 
@@ -94,12 +94,11 @@ def test_it_is_said_before_and_after_the_search_and_on_resuming(run, fitted, cap
     for table in (["--table", str(fitted)], []):  # the run has its own copy
         assert main([*command, *table]) == 0
         said = [line.split("] ", 1)[1] for line in capsys.readouterr().err.splitlines()]
-        assert (
-            said[0] == "my-phone is not here: latencies are predictions of its table, and no network is measured on it"
+        assert said[0] == (
+            "my-phone is not available: latencies are predictions of its table, and no network is measured on it"
         )
-        assert any(
-            line.endswith(" networks written; they are not measured, since their device is not here") for line in said
-        )
+        unmeasured = " networks written; they are not measured: their device is not available"
+        assert any(line.endswith(unmeasured) for line in said)
         assert not any("ms, measured" in line for line in said)
     assert ((run / "trials.jsonl").read_bytes(), (run / "pareto.json").read_bytes()) == before
 
@@ -118,7 +117,7 @@ def test_a_measured_table_of_another_device_wants_to_be_asked_for(measured_elsew
     )
     assert not (out / "evaluator").exists()
     assert main([*command, "--not-here"]) == 0
-    assert "Cortex-A53 is not here: latencies are predictions" in capsys.readouterr().err
+    assert "Cortex-A53 is not available: latencies are predictions" in capsys.readouterr().err
     trials = (out / "trials.jsonl").read_bytes()
     assert all(n["latency_ms"]["measured"] is None for n in json.loads((out / "pareto.json").read_text()))
     assert fails(capsys, *command) == (
@@ -139,13 +138,13 @@ def test_a_run_of_a_version_without_the_option_goes_on(run):
 @pytest.mark.parametrize(
     ("options", "identity", "message"),
     [
-        (["--batch", "4"], {}, "{table} is for a batch of 1, this search for 4; add --batch 1"),
+        (["--batch", "4"], {}, "{table} is for batch size 1, this search uses 4; add --batch 1"),
         (
             ["--precision", "int8"],
             {"dtype": "float32"},
-            "{table} is of float32 networks, this search of int8 ones; add --precision fp32",
+            "{table} is for float32 networks, this search uses int8; add --precision fp32",
         ),
-        ([], {"dtype": "int8"}, "{table} is of int8 networks, this search of fp32 ones; add --precision int8"),
+        ([], {"dtype": "int8"}, "{table} is for int8 networks, this search uses fp32; add --precision int8"),
     ],
 )
 def test_tables_of_other_networks_are_refused(fitted, tmp_path, capsys, options, identity, message):
@@ -162,7 +161,7 @@ def test_a_table_of_another_space_is_refused_with_what_differs(fitted, tmp_path,
     line = fails(capsys, *wide, "--table", fitted, "--out", tmp_path / "run")
     assert line.startswith(f"hwnas: error: {fitted}: ")
     assert line.endswith(
-        " has no price: its space has resolution [8], this search has [8, 16]; fit or measure a table for that"
+        " has no price: its space has resolution [8], this search has [8, 16]; fit or measure a table for this space"
     )
 
 

@@ -5,11 +5,13 @@ import shutil
 
 import pytest
 from cells import arguments, as_version_1, cut, search, trials_of
+from run_toys import trial_record
 
 from hwnas import HwnasError
 from hwnas._cli import main
+from hwnas._runs._journal import TrialJournal
 from hwnas._runs._list import read_run
-from hwnas._runs._run import Run, TrialJournal
+from hwnas._runs._run import Run
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def test_changed_settings_are_refused(csv, run, capsys):
     text = path.read_text()
     assert '"samples": 14' in text
     path.write_text(text.replace('"samples": 14', '"samples": 15'))
-    line = f"{path} was changed after it was written (its content hash does not fit); restore it or choose another"
+    line = f"{path} was changed after it was written (its content hash does not match); restore it or choose another"
     assert refused(capsys, arguments(csv, run, samples=14)) == f"{line} folder"
     assert refused(capsys, ["compare", run, run]) == f"{line} folder"
 
@@ -65,9 +67,9 @@ def test_a_changed_journal_is_refused_and_left_alone(csv, run, capsys, edit, num
     lines = path.read_text().splitlines()
     changed = "".join(line + "\n" for line in edit(lines))
     path.write_text(changed)
-    message = f"{path} was changed in or before line {number} (its content hash does not fit); restore it or choose"
-    assert refused(capsys, arguments(csv, run, samples=14)) == f"{message} another --out"
-    assert refused(capsys, ["compare", run, run]) == f"{message} another --out"
+    message = f"{path} was changed in or before line {number} (its content hash does not match); restore it or choose"
+    assert refused(capsys, arguments(csv, run, samples=14)) == f"{message} another folder"
+    assert refused(capsys, ["compare", run, run]) == f"{message} another folder"
     assert path.read_text() == changed
 
 
@@ -75,24 +77,24 @@ def test_a_torn_line_is_dropped_and_the_next_one_fits(tmp_path):
     path = tmp_path / "trials.jsonl"
     journal = TrialJournal(path)
     for number in range(3):
-        journal.append({"number": number})
+        journal.append(trial_record(number))
     journal.close()
     path.write_bytes(path.read_bytes()[:-10])
     journal = TrialJournal(path)
-    journal.append({"number": 2})
+    journal.append(trial_record(2))
     journal.close()
     journal = TrialJournal(path)
     journal.close()
-    assert journal.records == [{"number": 0}, {"number": 1}, {"number": 2}]
+    assert journal.records == [trial_record(0), trial_record(1), trial_record(2)]
 
 
-def test_changed_networks_are_refused_until_they_are_written_anew(csv, run, capsys):
+def test_changed_networks_are_refused_until_they_are_rewritten(csv, run, capsys):
     path = run / "pareto.json"
     before = path.read_text()
     path.write_text(before.replace('"trial": ', '"trial": 1', 1))
     assert refused(capsys, ["export", run]) == (
-        f"{path} was changed after it was written (its content hash does not fit); run the same `hwnas search` again "
-        "to write it anew"
+        f"{path} was changed after it was written (its content hash does not match); run the same `hwnas search` again "
+        "to rewrite it"
     )
     search(csv, run, samples=14)
     assert path.read_text() == before
@@ -130,7 +132,8 @@ def test_lines_without_hashes_are_covered_by_the_first_one_with(csv, run, capsys
     text = path.read_text()
     path.write_text(text.replace('"seed": 0', '"seed": 1', 1))
     assert refused(capsys, arguments(csv, run, samples=20)) == (
-        f"{path} was changed in or before line 15 (its content hash does not fit); restore it or choose another --out"
+        f"{path} was changed in or before line 15 (its content hash does not match); restore it or choose another "
+        "folder"
     )
     path.write_text(text)
     cut(run, 13)

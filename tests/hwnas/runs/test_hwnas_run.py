@@ -2,11 +2,12 @@ import dataclasses
 import json
 
 import pytest
-from run_toys import create_run
+from run_toys import create_run, trial_record
 
 from hwnas import HwnasError, SearchSettings
 from hwnas._runs._front import knee_index, pick_network, spread_along
-from hwnas._runs._run import Run, TrialJournal
+from hwnas._runs._journal import TrialJournal
+from hwnas._runs._run import Run
 from hwnas._runs._settings import parse_count, parse_latency, parse_recipe
 from latency_tables import LatencyTableError
 
@@ -80,7 +81,7 @@ def test_a_run_is_made_and_taken_up_again(tmp_path):
     assert Run.open(tmp_path / "run").settings.as_dict() == settings.as_dict()
     assert Run.open(tmp_path / "run").identity == IDENTITY
     more = dataclasses.replace(settings, samples=500)
-    create_run(tmp_path / "run", more, IDENTITY).go_on(1)
+    create_run(tmp_path / "run", more, IDENTITY).continue_from(1)
     assert Run.open(tmp_path / "run").settings.samples == 500
 
 
@@ -116,7 +117,7 @@ def test_a_crash_while_the_first_file_is_written_does_not_block_the_folder(tmp_p
 
 def test_two_processes_do_not_write_one_journal(tmp_path):
     journal = TrialJournal(tmp_path / "trials.jsonl")
-    journal.append({"number": 0})
+    journal.append(trial_record(0))
     with pytest.raises(LatencyTableError, match="is being written by another hwnas"):
         TrialJournal(tmp_path / "trials.jsonl")
     journal.close()
@@ -144,13 +145,13 @@ def test_the_journal_drops_a_torn_last_line_and_nothing_else(tmp_path):
     path = tmp_path / "trials.jsonl"
     journal = TrialJournal(path)
     for number in range(3):
-        journal.append({"number": number})
+        journal.append(trial_record(number))
     journal.close()
     with path.open("ab") as file:
         file.write(b'{"number": 3, "co')
     journal = TrialJournal(path)
-    assert [record["number"] for record in journal.records] == [0, 1, 2]
-    journal.append({"number": 3})
+    assert [record.number for record in journal.records] == [0, 1, 2]
+    journal.append(trial_record(3))
     journal.close()
     assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == [0, 1, 2, 3]
 

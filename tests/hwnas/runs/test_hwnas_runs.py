@@ -10,8 +10,8 @@ from cells import as_version_1, cut, search
 
 from hwnas._cli import main
 from hwnas._runs._compare import short_names
+from hwnas._runs._journal import TrialJournal
 from hwnas._runs._list import find_runs, written_budgets
-from hwnas._runs._run import TrialJournal
 from search import hypervolume
 
 
@@ -86,8 +86,8 @@ def test_unfinished_running_and_damaged_runs_are_told_apart(folder, tmp_path, ca
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 7
     journal = tmp_path / "damaged" / "trials.jsonl"
-    problem = f"{journal} was changed in or before line 1 (its content hash does not fit); restore it or choose another"
-    assert f"damaged: {problem} --out" in lines
+    problem = f"{journal} was changed in or before line 1 (its content hash does not match); restore it or choose"
+    assert f"damaged: {problem} another folder" in lines
 
 
 def test_a_budget_that_changed_is_the_one_that_counts(csv, folder, tmp_path):
@@ -104,7 +104,7 @@ def test_no_runs(tmp_path, capsys, fails):
     assert main(["runs", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"no runs below {tmp_path}\n"
     assert fails("runs", tmp_path / "x") == (
-        f"hwnas: error: {tmp_path / 'x'} is no folder; choose one that holds run directories"
+        f"hwnas: error: {tmp_path / 'x'} is not a folder; choose one that contains run directories"
     )
 
 
@@ -144,7 +144,7 @@ def test_the_table_and_the_page(folder, tmp_path, capsys):
 
 def test_what_cannot_be_compared(folder, tmp_path, fails):
     a, other = folder / "deep" / "a", folder / "other"
-    assert fails("compare", a) == "hwnas: error: compare wants two runs or more"
+    assert fails("compare", a) == "hwnas: error: compare needs at least two runs"
     assert fails("compare", a, other) == (
         f"hwnas: error: {other} has the objectives accuracy, macs, {a} has accuracy, latency_ms; "
         "compare runs of the same objectives"
@@ -152,7 +152,7 @@ def test_what_cannot_be_compared(folder, tmp_path, fails):
     shutil.copytree(a, tmp_path / "empty")
     cut(tmp_path / "empty", 0)
     assert fails("compare", a, tmp_path / "empty") == (
-        f"hwnas: error: {tmp_path / 'empty'} has no successful trial yet; go on with its `hwnas search` first"
+        f"hwnas: error: {tmp_path / 'empty'} has no successful trial yet; continue its `hwnas search` first"
     )
     assert fails("compare", a, folder / "b", "-o", "c.pdf") == (
         "hwnas: error: cannot write c.pdf: choose a name that ends in .png or .html"

@@ -72,7 +72,7 @@ def test_what_would_have_been_evaluated_otherwise_is_refused(csv, tmp_path, caps
     other.write_text(csv.read_text().replace(",0.5", ",0.4"))
     line = refused(other, tmp_path / "b", capsys, "--warm-start", before)
     assert line.startswith(f"hwnas: error: --warm-start {before}: its evaluator.")
-    assert line.endswith("so its values would come out otherwise; leave --warm-start out")
+    assert line.endswith("so values differ; leave --warm-start out")
     assert refused(csv, tmp_path / "b", capsys, "--warm-start", tmp_path / "none").endswith(
         "no such run; name the folder of a search (see `hwnas runs`)"
     )
@@ -108,7 +108,7 @@ def test_a_trained_supernet_comes_along(tmp_path):
     said = []
     second = SearchSettings(**common, strategy="mutation", warm_start=str(first.path))
     run_search(second, tmp_path / "b", progress=said.append)
-    assert f"the supernet is that of {first.path}" in said
+    assert f"the supernet is copied from {first.path}" in said
     kept = [(tmp_path / name / "evaluator" / "supernet.pt").read_bytes() for name in "ab"]
     assert kept[0] == kept[1]
     assert values(tmp_path / "a") == values(tmp_path / "b")

@@ -9,7 +9,7 @@ from simulated_device import AdditiveBackend
 from hwnas import HwnasError
 from hwnas._cli import main
 from hwnas._costs._draw import draw_networks
-from hwnas._pipeline._prepare import _require_grade
+from hwnas._pipeline._setup_table import require_grade
 from hwnas._tables._build import find_table
 from hwnas._tables._verify import verify_table
 from hwnas.spaces import make_space
@@ -155,10 +155,10 @@ def test_an_unusable_table_is_used_only_where_it_is_asked_for(table, tmp_path):
     assert find_table(SPACE, device(), tmp_path) is None
     loaded = load_table(tmp_path / "bad.json")
     with pytest.raises(HwnasError, match=r"bad.json: quality of the table: unusable: the reference op drifted by 169%"):
-        _require_grade(loaded, asked=False, progress=said.append)
+        require_grade(loaded, asked=False, progress=said.append)
     assert said == []
-    _require_grade(loaded, asked=True, progress=said.append)
-    assert any("is used since it was asked for" in line for line in said)
+    require_grade(loaded, asked=True, progress=said.append)
+    assert any("is used because you named it" in line for line in said)
 
 
 @pytest.mark.parametrize("command", ["table show {}", "predict {} w0.5_r8_k3e2_k3e2_k3e2_k3e2_k3e2"])

@@ -25,7 +25,10 @@ def test_threads_find_a_core_each(cores, idle, threads):
 def test_the_reason_is_said():
     assert Load(2, 2.0).line == "training with 2 threads: all 2 cores are idle"
     assert Load(1, 1.0).line == "training with 1 thread: the core is idle"
-    assert Load(2, 0.9).line == "training with 1 thread: other work keeps 1.1 of 2 cores busy (--evaluation-threads)"
+    assert (
+        Load(2, 0.9).line
+        == "training with 1 thread: other work keeps 1.1 of 2 cores busy (change with --evaluation-threads)"
+    )
 
 
 def times(*cores):
@@ -78,7 +81,7 @@ def test_what_is_chosen_and_what_is_left_alone(monkeypatch, tmp_path):
     assert choose_threads("of a plug-in", "cpu", said.append) is None
     assert said == []
     assert resolve_threads(SearchSettings(), tmp_path / "run", WorkerPlan(), said.append).evaluation_threads == 1
-    assert said == ["training with 1 thread: other work keeps 2.8 of 4 cores busy (--evaluation-threads)"]
+    assert said == ["training with 1 thread: other work keeps 2.8 of 4 cores busy (change with --evaluation-threads)"]
     own = SearchSettings(evaluation_threads=2)
     assert resolve_threads(own, tmp_path / "run", WorkerPlan(), said.append).evaluation_threads == 2
     assert len(said) == 1
@@ -110,7 +113,7 @@ def test_training_is_announced_once_by_its_first_steps():
         watch.now += 3.0 if step == 2 else 1.0 + 0.1 * (step % 3)
         report(step, 1000, "")
     assert len(passed) == 100
-    assert said == ["training takes about 18 min (16 min to 22 min) more, by its first 9 steps"]
+    assert said == ["training takes about 18 min (16 min to 22 min) more, estimated from its first 9 steps"]
 
 
 def test_short_work_is_not_announced():
@@ -130,9 +133,11 @@ def test_samples_are_announced_and_the_estimate_is_renewed():
     for done in range(6, 106):
         watch.now += 2.0 if done < 10 else 4.0
         samples.finished(done)
-    assert said[0] == "the other 97 samples take about 3.2 min (2.9 min to 4.0 min), by the 3 so far"
+    assert said[0] == "the remaining 97 samples take about 3.2 min (2.9 min to 4.0 min), estimated from the 3 so far"
     assert len(said) == 2
-    assert said[1].startswith("the other 90 samples take about 4.8 min (3.0 min to 6.0 min), by the 10 so far")
+    assert said[1].startswith(
+        "the remaining 90 samples take about 4.8 min (3.0 min to 6.0 min), estimated from the 10 so far"
+    )
 
 
 def test_a_range_holds_its_middle():
@@ -146,4 +151,4 @@ def test_a_search_tells_what_the_rest_takes(csv, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     cell_search(csv, tmp_path / "run", "--json", samples=12)
     notes = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert any(re.match(r"the other 9 samples take about ", one.get("text", "")) for one in notes)
+    assert any(re.match(r"the remaining 9 samples take about ", one.get("text", "")) for one in notes)

@@ -164,7 +164,7 @@ def test_threads_of_an_evaluation_are_settled_when_a_run_begins(tmp_path, monkey
     assert threads(WorkerPlan(), evaluation_threads=2) == 2
     with pytest.raises(HwnasError) as caught:
         threads(WorkerPlan(ray_address="auto"), device="cuda:1")
-    assert str(caught.value) == "--workers ray chooses the GPUs itself; take --device cuda, not cuda:1"
+    assert str(caught.value) == "--workers ray chooses the GPUs itself; use --device cuda, got cuda:1"
 
 
 def test_ray_that_is_not_installed_is_told_before_anything_else(monkeypatch):
@@ -181,6 +181,6 @@ def test_a_ray_cluster_that_is_not_there_is_told_in_one_line(csv, tmp_path, caps
     assert main(arguments(csv, tmp_path / "run", "--workers", "ray", "--ray-address", "127.0.0.1:1")) == 2
     why = f"[Errno {errno.ECONNREFUSED}] {os.strerror(errno.ECONNREFUSED)}"
     assert capsys.readouterr().err == (
-        f"hwnas: error: there is no Ray cluster at 127.0.0.1:1 ({why}); "
+        f"hwnas: error: found no Ray cluster at 127.0.0.1:1 ({why}); "
         "start one with `ray start --head`, or give --ray-address\n"
     )

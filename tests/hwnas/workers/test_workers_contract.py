@@ -192,7 +192,7 @@ def test_a_lost_worker_loses_no_trial(kind, tmp_path, request):
     how = "killed by SIGKILL, out of memory?" if kind == "local" else "WorkerCrashedError"
     for job, outcome in zip(jobs(8), outcomes, strict=True):
         if job.number == 14:
-            assert (outcome.evaluation, outcome.failed) == (None, f"lost its worker 3 times, at last: {how}")
+            assert (outcome.evaluation, outcome.failed) == (None, f"its worker was lost 3 times, last: {how}")
         else:
             assert outcome.failed is None
             evaluator.moods.clear()
@@ -213,7 +213,7 @@ def test_evaluations_are_exactly_those_of_this_process(kind, tmp_path, request):
         batch = jobs(4, cheap=(1, 3))
         with make(kind, portable, request) as workers:
             found = [outcome.evaluation.value for outcome in workers.evaluate(batch)]
-        for file in evaluator.files(batch[0].arch):  # what the hand-over needs came back
+        for file in evaluator.files(batch[0].arch):  # what the delivery needs came back
             assert (tmp_path / name / file).exists()
         weights = evaluator.trained_weights(batch[0].arch)
         alone = make_evaluator(name, space(), digits(), **options)
@@ -250,7 +250,7 @@ def test_an_evaluator_that_cannot_travel_is_told_in_one_line(kind, tmp_path, req
     with make(kind, portable, request) as workers, pytest.raises(HwnasError) as caught:
         list(workers.evaluate(jobs(2)))
     assert str(caught.value).startswith("evaluator moody cannot be sent to workers (")
-    assert str(caught.value).endswith("); take --workers 1")
+    assert str(caught.value).endswith("); use --workers 1")
 
 
 @pytest.fixture
@@ -288,13 +288,13 @@ def test_a_cluster_that_cannot_evaluate_is_told_in_one_line(tmp_path, request, m
     stranger.prepare(tmp_path)
     assert refused(strange, request) == (
         "a node of the Ray cluster cannot make the evaluator (No module named 'known_here_alone'); "
-        "install there what it needs"
+        "install its dependencies there"
     )
     with monkeypatch.context() as patch:
         patch.setattr("hwnas._workers._ray.__version__", "0")
-        expected = f"a node of the Ray cluster has hwnas {__version__}, the search 0; install one"
+        expected = f"a node of the Ray cluster has hwnas {__version__}, the search 0; install the same version"
         assert refused(portable, request) == expected
     monkeypatch.setattr("hwnas._workers._ray.answer", known_here_alone(nothing))
     message = refused(portable, request)
     assert message.startswith("the Ray cluster cannot evaluate (")
-    assert message.endswith(f"); every node needs hwnas {__version__} and what it needs")
+    assert message.endswith(f"); every node needs hwnas {__version__} and its dependencies")

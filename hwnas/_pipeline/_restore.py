@@ -1,0 +1,37 @@
+"""The study of a search as its journal left it."""
+
+from __future__ import annotations
+
+from hwnas._errors import HwnasError
+from hwnas._pipeline._setup import SearchSetup
+from search import RestoreError, Study
+
+_FIRST = 10
+"""Architectures of the first batch, at least."""
+
+
+def restore_study(setup: SearchSetup) -> Study:
+    """Restore the study from the finished trials.
+
+    Raises:
+        HwnasError: the journal is not what this search would have written.
+    """
+    settings, journal = setup.run.settings, setup.journal
+    try:
+        trials = [record.trial for record in journal.records]
+        study = Study.restore(
+            setup.problem,
+            setup.strategy,
+            seed=settings.seed,
+            trials=trials,
+            initial=max(_FIRST, settings.proposals),
+            batch=settings.proposals,
+            earlier=[(phase.until, setup.problem_with(phase.budgets)) for phase in setup.run.phases_at(len(trials))],
+            first=setup.warm_start.codes(setup.space) if setup.warm_start is not None else None,
+        )
+        for record in journal.records:
+            if record.arch != setup.space.format(setup.space.decode(record.codes)):
+                raise RestoreError(f"the codes of trial {record.number} are of another architecture than its text")
+    except RestoreError as error:
+        raise HwnasError(f"{journal.path} does not continue this search: {error}") from None
+    return study

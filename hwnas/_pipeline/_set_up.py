@@ -1,0 +1,99 @@
+"""Setting up a search: small steps, each of which returns what the next one needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from hwnas._pipeline._overrides import Overrides, require_plain
+from hwnas._pipeline._problem import make_problem
+from hwnas._pipeline._setup import SearchCosts, SearchInputs, SearchSetup, SearchTable
+from hwnas._pipeline._setup_costs import resolve_costs
+from hwnas._pipeline._setup_inputs import identity_of, make_search_backend, resolve_inputs
+from hwnas._pipeline._setup_table import resolve_table
+from hwnas._runs._journal import TrialJournal
+from hwnas._runs._run import Run
+from hwnas._runs._settings import SearchSettings
+from hwnas._runs._warm_start import WarmStart, find_warm_start
+from hwnas._runs._watch import TextProgress
+from hwnas.spaces import input_channels
+from search import Problem
+
+
+def set_up(
+    settings: SearchSettings, out: Path, progress: TextProgress, overrides: Overrides, *, parallel: bool = False
+) -> SearchSetup:
+    """Load and check everything; measures a latency table where none fits, trains nothing.
+
+    What can be refused without the run's files is refused before the run's folder is locked. The warm start and the
+    table depend on the run's files and are looked up under the lock. Nothing is written into the folder here.
+
+    Args:
+        settings: What to search for.
+        out: The run directory.
+        progress: Receives lines for people.
+        overrides: Objects that take the place of names in the settings.
+        parallel: Whether architectures are evaluated at the same time.
+
+    Returns:
+        The setup; its run is locked until `Run.release`.
+
+    Raises:
+        HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
+    """
+    require_plain(settings.as_dict())
+    Run.check(out, settings)
+    inputs = resolve_inputs(settings, overrides, progress, parallel=parallel)
+    run = Run.check(out, settings, identity_of(settings, inputs))
+    backend = overrides.backend or make_search_backend(settings, input_channels(inputs.space), progress)
+    journal = run.lock()
+    try:
+        warm_start = find_warm_start(run, settings.warm_start, inputs.space, inputs.evaluator)
+        latency = resolve_table(run, overrides, inputs.space, backend, progress)
+        costs = resolve_costs(run.settings, inputs, latency.table, progress)
+        return _checked_setup(run, journal, inputs, latency, costs, warm_start)
+    except BaseException:
+        run.release()
+        raise
+
+
+def _checked_setup(
+    run: Run,
+    journal: TrialJournal,
+    inputs: SearchInputs,
+    latency: SearchTable,
+    costs: SearchCosts,
+    warm_start: WarmStart | None,
+) -> SearchSetup:
+    """The setup, whose budgets some network of the space meets."""
+
+    def problem_with(budgets: Mapping[str, float]) -> Problem:
+        return build_problem(run.settings, inputs, costs, budgets)
+
+    return SearchSetup(
+        run=run,
+        journal=journal,
+        backend=latency.backend,
+        space=inputs.space,
+        data=inputs.data,
+        evaluator=inputs.evaluator,
+        low_fidelity=inputs.low_fidelity,
+        costs=costs,
+        strategy=inputs.strategy,
+        problem_with=problem_with,
+        problem=problem_with(run.settings.budgets),
+        warm_start=warm_start,
+    )
+
+
+def build_problem(
+    settings: SearchSettings, inputs: SearchInputs, costs: SearchCosts, budgets: Mapping[str, float]
+) -> Problem:
+    """The problem with given budgets.
+
+    Raises:
+        BudgetError: no network meets the budgets.
+    """
+    problem = make_problem(inputs.space, costs.functions, settings.minimize, budgets, inputs.evaluator.measure)
+    return replace(problem, low_fidelity=inputs.low_fidelity is not None)

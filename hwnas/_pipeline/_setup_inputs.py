@@ -1,0 +1,177 @@
+"""First steps of a search: data, space, evaluators and strategy from the settings, or from objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hwnas._costs._soundness import require_json, require_sound
+from hwnas._devices._make import make_backend
+from hwnas._errors import HwnasError
+from hwnas._pipeline._final_recipe import require_finalizable
+from hwnas._pipeline._overrides import NO_DATA, Overrides
+from hwnas._pipeline._setup import SearchInputs
+from hwnas._pipeline._strategies import make_strategy
+from hwnas._runs._settings import SearchSettings
+from hwnas._runs._watch import TextProgress
+from hwnas.data import ImageData, load_data
+from hwnas.evaluators import PROXIES, Evaluator, make_evaluator
+from hwnas.evaluators._squares import require_squares
+from hwnas.spaces import Space, make_space, space_defaults, space_identity
+from profilers import Backend
+
+
+def resolve_inputs(
+    settings: SearchSettings, overrides: Overrides, progress: TextProgress, *, parallel: bool
+) -> SearchInputs:
+    """Make what the settings name, and check that it goes together; cheap checks come before data are loaded.
+
+    Args:
+        settings: What to search for.
+        overrides: Objects that take the place of names in the settings.
+        progress: Receives lines for people.
+        parallel: Whether architectures are evaluated at the same time.
+
+    Raises:
+        HwnasError, ProfilerError, SearchError: one line each, for people.
+    """
+    strategy = overrides.strategy or make_strategy(settings.strategy_name)
+    if overrides.backend is None:
+        make_search_backend(settings)
+    data = resolve_data(settings, overrides, progress)
+    space = resolve_space(settings, overrides, data)
+    evaluator, low_fidelity = resolve_evaluators(settings, overrides, space, data)
+    if data is not None:
+        require_squares(space, data)
+    require_finalizable(settings, data, evaluator)
+    if parallel:
+        _require_any_order(evaluator, low_fidelity)
+    return SearchInputs(data, space, evaluator, low_fidelity, strategy)
+
+
+def make_search_backend(
+    settings: SearchSettings, image_channels: int = 3, progress: Callable[[str], None] = lambda text: None
+) -> Backend:
+    """Make what networks are measured with.
+
+    Args:
+        settings: What to search for.
+        image_channels: Channels of the images that networks read.
+        progress: Receives a line for each lost connection.
+
+    Raises:
+        HwnasError, DeviceUnavailableError: as `make_backend`.
+    """
+    return make_backend(
+        settings.device,
+        threads=settings.threads,
+        batch=settings.batch,
+        image_channels=image_channels,
+        precision=settings.precision,
+        provider=settings.provider,
+        protocol=settings.protocol,
+        channels_last=settings.channels_last,
+        progress=progress,
+    )
+
+
+def resolve_data(settings: SearchSettings, overrides: Overrides, progress: TextProgress) -> ImageData | None:
+    """Load the data set; None where the evaluator looks at none."""
+    data = overrides.data or _load_data(settings)
+    for note in data.notes if data is not None else ():
+        progress(f"data: {note}")
+    return data
+
+
+def resolve_space(settings: SearchSettings, overrides: Overrides, data: ImageData | None) -> Space:
+    """Make the space, and check that its costs are sound."""
+    space = overrides.space or make_space(settings.space, **_space_settings(settings, data))
+    require_sound(space)
+    return space
+
+
+def resolve_evaluators(
+    settings: SearchSettings, overrides: Overrides, space: Space, data: ImageData | None
+) -> tuple[Evaluator, Evaluator | None]:
+    """Make the evaluator and its cheap stand-in, if any."""
+    evaluator = overrides.evaluator or _make_evaluator(settings, space, data)
+    low_fidelity = _make_low_fidelity(settings, space, data)
+    require_json(f"evaluator {evaluator.name}", evaluator.settings)
+    return evaluator, low_fidelity
+
+
+def identity_of(settings: SearchSettings, inputs: SearchInputs) -> dict[str, object]:
+    """What the settings stand for; what follows from names that hwnas knows is left out."""
+    data, evaluator = inputs.data, inputs.evaluator
+    identity: dict[str, object] = {"space": space_identity(inputs.space), "evaluator": evaluator.settings}
+    if inputs.low_fidelity is not None:
+        identity["cheap"] = inputs.low_fidelity.settings
+    if evaluator.measure != PROXIES.get(settings.evaluator, "accuracy"):
+        identity["measure"] = evaluator.measure
+    if data is not None and "data" not in evaluator.settings:
+        identity["data"] = data.fingerprint
+    return identity
+
+
+def _load_data(settings: SearchSettings) -> ImageData | None:
+    if settings.evaluator.startswith("table:") or settings.data == NO_DATA:
+        return None
+    size = settings.image_size
+    if size is None and Path(settings.data).is_dir() and settings.space_settings.get("preset") == "imagenet":
+        size = max(make_space(settings.space, **settings.space_settings).settings["resolution"])  # type: ignore[call-overload]
+    return load_data(settings.data, image_size=size, seed=settings.seed, limit=settings.data_limit)
+
+
+def _space_settings(settings: SearchSettings, data: ImageData | None) -> dict[str, Any]:
+    """The space's settings, those left open taken from the data."""
+    chosen = dict(settings.space_settings)
+    if data is None:
+        return chosen
+    task = _ImageTask((data.channels, *data.native_size), len(data.classes))
+    defaults = space_defaults(settings.space, task, chosen)
+    return {**defaults, **{name: value for name, value in chosen.items() if value is not None}}
+
+
+@dataclass(frozen=True)
+class _ImageTask:
+    """What a space is told of images and their classes."""
+
+    input_shape: tuple[int, ...]
+    outputs: int
+
+
+def _make_evaluator(settings: SearchSettings, space: Space, data: ImageData | None) -> Evaluator:
+    options = dict(settings.evaluator_options)
+    if settings.latency_column is not None:
+        if data is not None:
+            raise HwnasError("--latency-column needs --evaluator table:FILE")
+        options["known"] = [settings.latency_column]
+    if data is None:
+        return make_evaluator(settings.evaluator, space, None, **options)
+    device = settings.device if settings.device.startswith("cuda") else "cpu"
+    return make_evaluator(settings.evaluator, space, data, device=device, seed=settings.seed, **options)
+
+
+def _make_low_fidelity(settings: SearchSettings, space: Space, data: ImageData | None) -> Evaluator | None:
+    """The cheap stand-in: for a table another of its columns, else another evaluator with its defaults."""
+    if settings.cheap is None:
+        return None
+    if data is None:
+        return make_evaluator(settings.evaluator, space, None, accuracy_column=settings.cheap)
+    if settings.cheap == settings.evaluator or settings.cheap.startswith("table:"):
+        raise HwnasError(
+            f"--cheap {settings.cheap} cannot stand in for --evaluator {settings.evaluator}; name a cheaper evaluator"
+        )
+    return _make_evaluator(replace(settings, evaluator=settings.cheap, evaluator_options={}), space, data)
+
+
+def _require_any_order(*evaluators: Evaluator | None) -> None:
+    """Refuse evaluators whose values depend on what was evaluated before."""
+    for evaluator in evaluators:
+        if evaluator is not None and evaluator.in_order:
+            raise HwnasError(
+                f"evaluator {evaluator.name} stops trainings early depending on earlier ones; use --workers 1, without "
+                "--evaluation-timeout"
+            )

@@ -1,0 +1,102 @@
+"""Whether a search is the one that a run holds: its settings, and what these stand for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas._errors import RunError
+from hwnas._runs._settings import SearchSettings
+from hwnas.spaces import first_difference
+
+_MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe", "warm_start")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def require_same_search(
+    path: Path,
+    before: SearchSettings,
+    settings: SearchSettings,
+    identity_before: Mapping[str, Any] | None,
+    identity: Mapping[str, Any],
+) -> None:
+    """Refuse to continue the run in folder `path` with another search.
+
+    Args:
+        path: The run's folder.
+        before: The run's settings.
+        settings: The search's settings.
+        identity_before: What the run's settings stand for; None where the search does not know its own identity yet.
+        identity: What the search's settings stand for.
+
+    Raises:
+        RunError: naming the first setting or fact that differs.
+    """
+    old, new = (json.loads(json.dumps(part.as_dict())) for part in (before, settings))
+    content = _data_content(identity)
+    for name in new:
+        if name == "data" and (
+            identity_before is None or (content is not None and content == _data_content(identity_before))
+        ):
+            continue  # the same images, wherever they are
+        if name not in _MAY_CHANGE and old.get(name) != new[name]:
+            _refuse_declaration(path, old.get(name), new[name])
+            raise RunError(
+                f"{path} holds a search with {name} {shortened(old.get(name))}, this one has "
+                f"{shortened(new[name])}; choose another --out"
+            )
+    if identity_before is None:
+        return
+    for name, there, here in differences(identity_before, identity):
+        raise RunError(
+            f"{path} holds a search with {name} {there}, this one has {here}; the data or the defaults have changed, "
+            "choose another --out"
+        )
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Facts in which two identities differ: dotted name, and both values as short texts."""
+    old, new = flat(there), flat(here)
+    return [
+        (name, shortened(old.get(name)), shortened(new.get(name)))
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return leaves
+
+
+def shortened(value: object) -> str:
+    """As much of a value as fits into a line."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _data_content(identity: Mapping[str, Any]) -> str | None:
+    """The fingerprint of the data in an identity; None where it has none."""
+    facts = flat(identity)
+    fingerprint = facts.get("data", facts.get("evaluator.data"))
+    return fingerprint if isinstance(fingerprint, str) and _SHA256.match(fingerprint) else None
+
+
+def _refuse_declaration(path: Path, before: object, now: object) -> None:
+    """Refuse another declaration of a space by the place where it differs.
+
+    Raises:
+        RunError: settings of a space differ in its declaration.
+    """
+    old, new = (settings.get("declaration") if isinstance(settings, dict) else None for settings in (before, now))
+    if isinstance(old, dict) and isinstance(new, dict) and old != new:
+        raise RunError(
+            f"{path} holds a search with another declaration of its space (they differ at "
+            f"{first_difference(old, new)}); restore the file or choose another --out"
+        )

@@ -1,0 +1,25 @@
+"""Run directories: make one by a search that a watcher follows, and read, list and compare them."""
+
+from hwnas._pipeline._search import run_search
+from hwnas._runs._compare import Comparison, compare_runs
+from hwnas._runs._journal import TrialRecord, read_trials
+from hwnas._runs._list import PastRun, RunInfo, find_runs, read_run
+from hwnas._runs._run import Run
+from hwnas._runs._settings import SearchSettings
+from hwnas._runs._watch import Status, Watcher
+
+__all__ = [
+    "Comparison",
+    "PastRun",
+    "Run",
+    "RunInfo",
+    "SearchSettings",
+    "Status",
+    "TrialRecord",
+    "Watcher",
+    "compare_runs",
+    "find_runs",
+    "read_run",
+    "read_trials",
+    "run_search",
+]

@@ -1,0 +1,21 @@
+"""Latency tables and what belongs to them: find and build them, their space and device, and fits to whole networks."""
+
+from hwnas._costs._draw import draw_networks
+from hwnas._tables._build import build_table, find_table
+from hwnas._tables._fit import DEAD_CODE, fit_model, left_out_ms, twins
+from hwnas._tables._fit_networks import Networks, describe
+from hwnas._tables._validate import backend_of, space_of
+
+__all__ = [
+    "DEAD_CODE",
+    "Networks",
+    "backend_of",
+    "build_table",
+    "describe",
+    "draw_networks",
+    "find_table",
+    "fit_model",
+    "left_out_ms",
+    "space_of",
+    "twins",
+]
