@@ -15,11 +15,17 @@ from typing import TYPE_CHECKING, Any
 from hwnas._version import __version__
 
 if TYPE_CHECKING:
-    from hwnas._api._search import FoundTrial, SearchResult, profile, search
+    from hwnas._api._errors import Errors
+    from hwnas._api._machine import clean_device, devices, doctor, plugins
+    from hwnas._api._profile import bundle, draw, fit, profile
+    from hwnas._api._result import FoundTrial, SearchResult
+    from hwnas._api._runs import Exported, compare, export, runs
+    from hwnas._api._search import search
+    from hwnas._api._tables import Prediction, Verification, merge, predict, show_table, validate, verify
+    from hwnas._costs._cost import Cost, register_cost
     from hwnas._errors import HwnasError, NoAccuracyError
     from hwnas._pipeline._strategies import make_strategy
     from hwnas._runs._settings import SearchSettings
-    from hwnas._tables._draw_folder import draw
     from hwnas.data import ImageData, load_data
     from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
     from hwnas.spaces import Architecture, Choice, Space, Term, make_space
@@ -29,45 +35,68 @@ if TYPE_CHECKING:
     from search.lamoo import LaMOO, Sampler
 
 _LAZY = {
-    "INPUT": "latency_tables",
     "Architecture": "hwnas.spaces",
     "Choice": "hwnas.spaces",
+    "Cost": "hwnas._costs._cost",
+    "Errors": "hwnas._api._errors",
     "Evaluation": "hwnas.evaluators",
     "Evaluator": "hwnas.evaluators",
-    "FoundTrial": "hwnas._api._search",
+    "Exported": "hwnas._api._runs",
+    "FoundTrial": "hwnas._api._result",
     "GraphBuilder": "latency_tables",
     "HwnasError": "hwnas._errors",
+    "INPUT": "latency_tables",
     "ImageData": "hwnas.data",
     "LaMOO": "search.lamoo",
     "LatencyTable": "latency_tables",
     "LatencyTableError": "latency_tables",
     "NoAccuracyError": "hwnas._errors",
     "OpGraph": "latency_tables",
+    "Prediction": "hwnas._api._tables",
     "ProfilerError": "profilers",
     "Sampler": "search.lamoo",
     "SearchError": "search",
-    "SearchResult": "hwnas._api._search",
+    "SearchResult": "hwnas._api._result",
     "SearchSettings": "hwnas._runs._settings",
     "Space": "hwnas.spaces",
     "Strategy": "search",
     "Suggestion": "search",
     "Term": "hwnas.spaces",
-    "draw": "hwnas._tables._draw_folder",
+    "Verification": "hwnas._api._tables",
+    "bundle": "hwnas._api._profile",
+    "clean_device": "hwnas._api._machine",
+    "compare": "hwnas._api._runs",
+    "devices": "hwnas._api._machine",
+    "doctor": "hwnas._api._machine",
+    "draw": "hwnas._api._profile",
+    "export": "hwnas._api._runs",
+    "fit": "hwnas._api._profile",
     "load_data": "hwnas.data",
     "make_evaluator": "hwnas.evaluators",
     "make_space": "hwnas.spaces",
     "make_strategy": "hwnas._pipeline._strategies",
+    "merge": "hwnas._api._tables",
     "ops": "profilers",
-    "profile": "hwnas._api._search",
+    "plugins": "hwnas._api._machine",
+    "predict": "hwnas._api._tables",
+    "profile": "hwnas._api._profile",
+    "register_cost": "hwnas._costs._cost",
+    "runs": "hwnas._api._runs",
     "search": "hwnas._api._search",
+    "show_table": "hwnas._api._tables",
+    "validate": "hwnas._api._tables",
+    "verify": "hwnas._api._tables",
 }
 
 __all__ = [
     "INPUT",
     "Architecture",
     "Choice",
+    "Cost",
+    "Errors",
     "Evaluation",
     "Evaluator",
+    "Exported",
     "FoundTrial",
     "GraphBuilder",
     "HwnasError",
@@ -77,6 +106,7 @@ __all__ = [
     "LatencyTableError",
     "NoAccuracyError",
     "OpGraph",
+    "Prediction",
     "ProfilerError",
     "Sampler",
     "SearchError",
@@ -86,15 +116,31 @@ __all__ = [
     "Strategy",
     "Suggestion",
     "Term",
+    "Verification",
     "__version__",
+    "bundle",
+    "clean_device",
+    "compare",
+    "devices",
+    "doctor",
     "draw",
+    "export",
+    "fit",
     "load_data",
     "make_evaluator",
     "make_space",
     "make_strategy",
+    "merge",
     "ops",
+    "plugins",
+    "predict",
     "profile",
+    "register_cost",
+    "runs",
     "search",
+    "show_table",
+    "validate",
+    "verify",
 ]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hwnas._costs._cost import written_budgets
 from hwnas._runs._compare import aligned
-from hwnas._runs._list import RunInfo, written_budgets, written_value
+from hwnas._runs._list import RunInfo, written_value
 
 _HEADS = ("run", "state", "trials", "best", "budget", "space", "data", "device", "when")
 

@@ -67,23 +67,20 @@ def say(text: str) -> None:
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], None]:
-    from hwnas._cli import _commands, _profiling
+    from hwnas._cli import _commands
 
-    home = _profiling if hasattr(_profiling, f"run_{name}") else _commands
-    found: Callable[[argparse.Namespace], None] = getattr(home, f"run_{name}")
-    return found
+    run: Callable[[argparse.Namespace], None] = getattr(_commands, f"run_{name}")
+    return run
 
 
 def _for_people(error: Exception) -> str | None:
     """The line to print for an error that the user can mend; None for a bug."""
-    from hwnas._errors import OUT_OF_MEMORY, HwnasError, is_out_of_memory
-    from latency_tables import LatencyTableError
-    from profilers import ProfilerError
-    from search import SearchError
+    from hwnas._api._errors import Errors
+    from hwnas._errors import OUT_OF_MEMORY, is_out_of_memory
 
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
-    if isinstance(error, (HwnasError, LatencyTableError, ProfilerError, SearchError)):
+    if isinstance(error, Errors):
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:
         place = f" {error.filename}" if error.filename else ""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._costs._space_costs import Cost, SpaceCosts, descend
+from hwnas._costs._space_costs import CostOfCodes, SpaceCosts, descend
 from hwnas.spaces import Architecture, Space
 from latency_tables import SESSION, Entry, LatencyTable, Op
 from profilers import Network, graph_macs, op_work
@@ -63,7 +63,7 @@ def draw_networks_as_before(space: Space, networks: int, seed: int) -> list[Netw
 
 
 def draw_spread(
-    space: Space, count: int, rng: np.random.Generator, *, cost: Cost | None = None, seen: Collection[str] = ()
+    space: Space, count: int, rng: np.random.Generator, *, cost: CostOfCodes | None = None, seen: Collection[str] = ()
 ) -> list[Architecture]:
     """Distinct networks at even distances on a logarithmic scale of latency, from the fastest to the slowest.
 
@@ -110,7 +110,7 @@ def rough_table(space: Space) -> LatencyTable:
     return LatencyTable(identity={}, environment={}, settings={}, space={}, entries=entries)
 
 
-def _pool(space: Space, count: int, cost: Cost, rng: np.random.Generator) -> IntArray:
+def _pool(space: Space, count: int, cost: CostOfCodes, rng: np.random.Generator) -> IntArray:
     """Canonical codes ``(n, d)`` to choose from, the fastest and slowest network and their neighbours among them."""
     if math.prod(space.cardinalities) <= _ENUMERABLE:
         return _networks(space, np.indices(space.cardinalities).reshape(len(space.choices), -1).T)
@@ -130,7 +130,7 @@ def _pool(space: Space, count: int, cost: Cost, rng: np.random.Generator) -> Int
     return _networks(space, np.concatenate(parts))
 
 
-def _end(space: Space, cost: Cost, starts: IntArray) -> IntArray:
+def _end(space: Space, cost: CostOfCodes, starts: IntArray) -> IntArray:
     """The codes ``(d,)`` of the cheapest network that descents from `starts` ``(n, d)`` find."""
     return min((descend(space, cost, start) for start in starts), key=lambda found: found[0])[1]
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 
 import numpy as np
 
+from hwnas._costs._cost import COSTS
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import HwnasError, SpaceError
 from hwnas.spaces import Space, space_identity
-from profilers import graph_macs, graph_params
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _LOOKS = 5
@@ -37,14 +38,14 @@ def require_sound(space: Space) -> None:
             raise SpaceError(f"space {name}: parse does not read back what format writes, {text!r}")
         if missing := sorted(op.key for op in set(graph.op_counts) - ops):
             raise SpaceError(f"space {name}: ops lacks {missing[0]} of the network {text}")
-        for cost, of_graph, of_terms in (
-            ("multiply-accumulates", graph_macs, costs.macs),
-            ("parameters", graph_params, costs.params),
-        ):
-            if of_graph(graph) != of_terms(codes)[0]:
+        for cost in COSTS.values():
+            if cost.of_graph is None or cost.combine != "sum":
+                continue
+            of_graph, of_terms = cost.of_graph(graph, costs.batch), float(costs.cost(cost.key)(codes)[0])
+            if not math.isclose(of_graph, of_terms):
                 raise SpaceError(
-                    f"space {name}: the terms of {text} have {of_terms(codes)[0]:.0f} {cost}, its graph "
-                    f"{of_graph(graph)}; terms must add up to the graph"
+                    f"space {name}: the terms of {text} have {of_terms:.0f} {cost.title}, its graph "
+                    f"{of_graph:.0f}; terms must add up to the graph"
                 )
 
 

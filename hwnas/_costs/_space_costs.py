@@ -5,24 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._costs._cost import COSTS, LATENCY
 from hwnas.spaces import MOST_NETWORKS, Architecture, Space, Term
 from latency_tables import SESSION, LatencyTable, OpGraph
-from profilers import graph_macs, graph_params, peak_memory_bytes
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-COSTS = ("latency_ms", "macs", "params", "peak_memory_bytes")
-"""Costs that are known before an architecture is evaluated."""
-Cost = Callable[[IntArray], FloatArray]
+CostOfCodes = Callable[[IntArray], FloatArray]
 """Codes ``(n, d)`` to costs ``(n,)``; NaN for rows that are no network."""
 _ENUMERABLE = MOST_NETWORKS
 _CHUNK = 16_384
 _FEW = 4
-_MAXIMA = ("peak_memory_bytes", "activation_bytes")
 _RANDOM_STARTS = 16
 
 
@@ -42,9 +40,9 @@ class _TermCosts:
 
 
 class SpaceCosts:
-    """Exact latency, MACs, parameters and peak memory of a space's architectures.
+    """Exact costs of a space's architectures.
 
-    The networks of a space are chains of its terms, so each cost follows from sums (peak memory: maxima) over terms of
+    The networks of a space are chains of its terms, so each cost follows from sums (some: maxima) over terms of
     numbers that depend on few choices. Those numbers come from the terms' graphs when first asked for, and are kept.
 
     Args:
@@ -58,10 +56,9 @@ class SpaceCosts:
         self.table = table
         self.batch = batch
         self._measures: dict[str, Callable[[OpGraph], float]] = {
-            "macs": graph_macs,
-            "params": graph_params,
-            "peak_memory_bytes": lambda graph: peak_memory_bytes(graph, batch=batch),
+            cost.key: partial(_of_graph, cost.of_graph, batch) for cost in COSTS.values() if cost.of_graph is not None
         }
+        self._maxima = {"activation_bytes", *(cost.key for cost in COSTS.values() if cost.combine == "max")}
         if table is not None:
             self._measures["op_ms"] = table.sum_ms_of
             self._measures["touched_bytes"] = table.touched_bytes_of
@@ -86,27 +83,11 @@ class SpaceCosts:
         session = table.touched_bytes_of({SESSION: 1})
         return table.op_ms(SESSION) + ops + table.cache.ms(session + touched + activations)
 
-    def macs(self, codes: npt.ArrayLike) -> FloatArray:
-        """Multiply-accumulates ``(n,)`` of one image."""
-        return self._totals(("macs",), codes)[0]
-
-    def params(self, codes: npt.ArrayLike) -> FloatArray:
-        """Trainable parameters ``(n,)``."""
-        return self._totals(("params",), codes)[0]
-
-    def peak_memory_bytes(self, codes: npt.ArrayLike) -> FloatArray:
-        """Largest sum of live activations ``(n,)`` in bytes."""
-        return self._totals(("peak_memory_bytes",), codes)[0]
-
-    def cost(self, name: str) -> Callable[[npt.ArrayLike], FloatArray]:
-        """The vectorised function behind one of `COSTS`."""
-        functions = {
-            "latency_ms": self.latency_ms,
-            "macs": self.macs,
-            "params": self.params,
-            "peak_memory_bytes": self.peak_memory_bytes,
-        }
-        return functions[name]
+    def cost(self, key: str) -> Callable[[npt.ArrayLike], FloatArray]:
+        """The function that computes a cost (a `Cost.key`): codes ``(n, d)`` to values ``(n,)``."""
+        if key == LATENCY.key:
+            return self.latency_ms
+        return lambda codes: self._totals((key,), codes)[0]
 
     @property
     def _table(self) -> LatencyTable:
@@ -147,7 +128,7 @@ class SpaceCosts:
             for choice, radix in zip(part.term.choices, part.radices, strict=True):
                 index += columns[choice] * radix
             for name, total in zip(names, totals, strict=True):
-                combine = np.maximum if name in _MAXIMA else np.add
+                combine = np.maximum if name in self._maxima else np.add
                 combine(total, part.values[name].take(index), out=total)
         unknown = np.isnan(totals[0]) if len(totals) == 1 else np.isnan(totals).any(axis=0)
         if unknown.any():
@@ -167,7 +148,7 @@ class SpaceCosts:
                 if value != value:  # NaN: not asked for before
                     self._fill(names, np.array([row], dtype=np.int64))
                     return self._totals_of_one(names, row)
-                totals[i] = max(totals[i], value) if name in _MAXIMA else totals[i] + value
+                totals[i] = max(totals[i], value) if name in self._maxima else totals[i] + value
         return totals
 
     def _fill(self, names: Sequence[str], rows: IntArray) -> None:
@@ -184,7 +165,11 @@ class SpaceCosts:
                     part.values[name][place] = 0.0 if graph is None else self._measures[name](graph)
 
 
-def cheapest_network(space: Space, cost: Cost, seed: int = 0) -> tuple[Architecture, float]:
+def _of_graph(function: Callable[[OpGraph, int], float], batch: int, graph: OpGraph) -> float:
+    return function(graph, batch)
+
+
+def cheapest_network(space: Space, cost: CostOfCodes, seed: int = 0) -> tuple[Architecture, float]:
     """The cheapest network of a space, and what it costs.
 
     Small spaces are enumerated. In large ones, descents move to the best of all networks one choice away until none is
@@ -215,7 +200,7 @@ def _shared_starts(space: Space) -> list[IntArray]:
     return starts
 
 
-def descend(space: Space, cost: Cost, row: IntArray) -> tuple[float, IntArray]:
+def descend(space: Space, cost: CostOfCodes, row: IntArray) -> tuple[float, IntArray]:
     """Move from a network to the best of all one choice away until none is cheaper; its cost and codes ``(d,)``."""
     value = float(np.nan_to_num(cost(row[None])[0], nan=math.inf))
     while True:

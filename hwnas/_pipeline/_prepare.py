@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._costs._cost import COSTS
 from hwnas._costs._soundness import require_json, require_sound
-from hwnas._costs._space_costs import COSTS, SpaceCosts
+from hwnas._costs._space_costs import SpaceCosts
+from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError, RunError
 from hwnas._pipeline._final_recipe import require_finalizable
 from hwnas._pipeline._overrides import NO_DATA, Overrides, require_plain
@@ -65,9 +67,9 @@ def prepare(
     """
     require_plain(settings.as_dict())
     Run.check(out, settings)
-    strategy = overrides.strategy or make_strategy(settings.strategy_name)
+    strategy = overrides.strategy or make_strategy(settings.strategy_name, **settings.strategy_options)
     if overrides.backend is None:
-        settings.backend()
+        make_backend(**settings.measuring)  # refuses what cannot be measured before anything is loaded
     data = overrides.data or _load_data(settings)
     for note in data.notes if data is not None else ():
         progress(f"data: {note}")
@@ -83,7 +85,9 @@ def prepare(
         _require_any_order(evaluator, cheap)
     run = Run.check(out, settings, _identity(settings, space, data, evaluator, cheap))
     warm = find_warm_start(run, settings.warm_start, space, evaluator)
-    backend = overrides.backend or settings.backend(input_channels(space), progress)
+    backend = overrides.backend or make_backend(
+        **settings.measuring, image_channels=input_channels(space), progress=progress
+    )
     table = None if settings.latency_column else _known_table(run, space, backend, overrides)
     journal = run.lock()
     try:
@@ -125,7 +129,7 @@ def _bound(
         for one in (evaluator, cheap):
             if one is not None:
                 one.cost = CostFunction(f"latency_ms of table {digest[:16]}", costs.latency_ms)
-    known: dict[str, Known] = {name: costs.cost(name) for name in COSTS}
+    known: dict[str, Known] = {cost.key: costs.cost(cost.key) for cost in COSTS.values()}
     if settings.latency_column is not None:
         known["latency_ms"] = _column_cost(space, evaluator, settings.latency_column, progress)
 
@@ -224,13 +228,15 @@ def _make_evaluator(settings: SearchSettings, space: Space, data: ImageData | No
 
 def _make_cheap(settings: SearchSettings, space: Space, data: ImageData | None) -> Evaluator | None:
     """The cheap stand-in: of a table another of its columns, else another evaluator with its defaults."""
-    if settings.cheap is None:
+    if settings.low_fidelity is None:
         return None
     if data is None:
-        return make_evaluator(settings.evaluator, space, None, accuracy_column=settings.cheap)
-    if settings.cheap == settings.evaluator or settings.cheap.startswith("table:"):
-        raise HwnasError(f"--cheap {settings.cheap} is no cheap stand-in for --evaluator {settings.evaluator}")
-    return _make_evaluator(replace(settings, evaluator=settings.cheap, evaluator_options={}), space, data)
+        return make_evaluator(settings.evaluator, space, None, accuracy_column=settings.low_fidelity)
+    if settings.low_fidelity == settings.evaluator or settings.low_fidelity.startswith("table:"):
+        raise HwnasError(
+            f"--low-fidelity {settings.low_fidelity} cannot go with --evaluator {settings.evaluator}; name another one"
+        )
+    return _make_evaluator(replace(settings, evaluator=settings.low_fidelity, evaluator_options={}), space, data)
 
 
 def _known_table(run: Run, space: Space, backend: Backend, overrides: Overrides) -> LatencyTable | None:
@@ -272,7 +278,7 @@ def _require_usable(table: LatencyTable, settings: SearchSettings, space: Space,
     try:
         table.require_identity(backend.identity())
     except IdentityMismatchError as error:
-        raise IdentityMismatchError(f"{error}, or search on its predictions alone with --not-here") from None
+        raise IdentityMismatchError(f"{error}, or search on its predictions alone with --offline") from None
     require_coverage(table, space)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._costs._cost import cost_named, cost_of_key
 from hwnas._costs._space_costs import cheapest_network
 from hwnas._errors import BudgetError
-from hwnas._runs._settings import OBJECTIVES
 from hwnas.spaces import Space
 from search import Constraint, Domain, Objective, Problem, Study, make_strategy
 
@@ -31,7 +31,7 @@ def make_problem(
     Args:
         space: gives the domain.
         known: the cost functions, by name; NaN marks rows that are no network.
-        minimize: keys of `OBJECTIVES`.
+        minimize: names of costs.
         budgets: upper bounds by cost name.
         measure: what the evaluator gives.
 
@@ -43,7 +43,7 @@ def make_problem(
     require_feasible(space, Problem(domain, (Objective(measure, "max"),), constraints))
     ceiling = 1.0 if measure == "accuracy" else None
     objectives, anchors = [Objective(measure, "max", ceiling=ceiling)], []
-    for name in (OBJECTIVES[word] for word in minimize):
+    for name in (cost_named(word).key for word in minimize):
         objective, ends = _cost(space, name, known[name], constraints)
         objectives.append(objective)
         anchors += ends
@@ -86,19 +86,13 @@ def require_feasible(space: Space, problem: Problem) -> None:
             continue
         arch, value = cheapest_network(space, constraint.known)
         if not value <= constraint.upper:
-            flag, write = _WRITTEN[constraint.name]
+            cost = cost_of_key(constraint.name)
+            assert cost is not None
             raise BudgetError(
-                f"no network of the space meets {flag} {write(constraint.upper)}: the least, "
-                f"{space.format(arch)}, takes {write(value)}"
+                f"no network of the space meets {cost.budget_option} {cost.format(constraint.upper)}: the cheapest, "
+                f"{space.format(arch)}, takes {cost.format(value)}"
             )
     if problem.constraints and not Study(problem, make_strategy("random"), seed=0).ask():
-        flags = ", ".join(_WRITTEN[constraint.name][0] for constraint in problem.constraints)
+        known = [cost_of_key(constraint.name) for constraint in problem.constraints]
+        flags = ", ".join(cost.budget_option for cost in known if cost is not None)
         raise BudgetError(f"no network of the space was found that meets all of {flags}; relax one of them")
-
-
-_WRITTEN: dict[str, tuple[str, Callable[[float], str]]] = {
-    "latency_ms": ("--latency-budget", lambda value: f"{value:.4g}ms"),
-    "macs": ("--macs-budget", lambda value: f"{value:.0f}"),
-    "params": ("--params-budget", lambda value: f"{value:.0f}"),
-    "peak_memory_bytes": ("--memory-budget", lambda value: f"{value:.0f}"),
-}

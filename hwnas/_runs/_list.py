@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._common._chain import Chain, read_lines
+from hwnas._costs._cost import COSTS, cost_named
 from hwnas._errors import HwnasError, RunError
-from hwnas._runs._delivered import images_of, overruns, standard_error, written_cost
+from hwnas._runs._delivered import images_of, overruns, standard_error
 from hwnas._runs._run import Run, is_locked
-from hwnas._runs._settings import OBJECTIVES
 from latency_tables import read_json, read_regular
 
-COST_OF = {name: word for word, name in OBJECTIVES.items()}
-"""Options of ``--minimize`` by the cost that they stand for."""
 _JOURNAL = "trials.jsonl"
 _MOST = 1e300
 _MOST_SETTINGS = 2**24
@@ -60,7 +58,7 @@ class PastRun:
     @property
     def objectives(self) -> tuple[str, ...]:
         """What is maximised, then what is minimised."""
-        costs = tuple(OBJECTIVES[word] for word in self.run.settings.minimize)
+        costs = tuple(cost_named(word).key for word in self.run.settings.minimize)
         return (self.measure, *costs)
 
     @property
@@ -217,15 +215,6 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
     )
 
 
-def written_budgets(budgets: Mapping[str, float]) -> str:
-    """Budgets for people: ``latency 4 ms, params 600k``."""
-    parts = []
-    for name, upper in budgets.items():
-        value = f"{upper:g} ms" if name == "latency_ms" else written_cost(name, upper)
-        parts.append(f"{COST_OF[name]} {value}")
-    return ", ".join(parts) or "none"
-
-
 def written_value(measure: str, value: float, error: float | None = None) -> str:
     """A value of what is maximised, for people: accuracies in percent, with their standard error where it is known."""
     if measure != "accuracy":
@@ -246,7 +235,8 @@ def _trial(record: Any, objectives: tuple[str, ...]) -> PastTrial:
         raise ValueError
     if failed is None and not set(objectives) <= values.keys():
         raise ValueError
-    costs |= {name: value for name, value in values.items() if name in COST_OF}
+    keys = {cost.key for cost in COSTS.values()}
+    costs |= {name: value for name, value in values.items() if name in keys}
     return PastTrial(values if failed is None else {}, costs, cheap, seconds)
 
 

@@ -1,4 +1,4 @@
-"""Tables of devices that are not here: a search may use their predictions, but measures nothing."""
+"""Tables of devices that are not available: a search may use their predictions, but measures nothing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from latency_tables import LatencyTable, UnmeasuredOpError
 
 def is_elsewhere(table: LatencyTable, settings: SearchSettings) -> bool:
     """Whether networks cannot be measured on the table's device: it was fitted, or the user says so."""
-    return settings.not_here or table.identity.get("protocol") == FITTED
+    return settings.offline or table.identity.get("protocol") == FITTED
 
 
 def elsewhere_line(table: LatencyTable) -> str:
-    """For people: which device is not here, and what follows."""
+    """For people: which device is not available, and what follows."""
     facts = (table.identity.get(fact) for fact in ("gpu", "cpu", "device"))
     name = next((str(fact) for fact in facts if fact), "the table's device")
-    return f"{name} is not here: latencies are predictions of its table, and no network is measured on it"
+    return f"{name} is not available: latencies are predictions of its table, and no network is measured on it"
 
 
 def require_usable(table: LatencyTable, settings: SearchSettings, space: Space) -> None:

@@ -105,9 +105,9 @@ def test_a_space_of_choices_and_graphs_has_all_the_rest():
     archs = space.sample(8, np.random.default_rng(0))
     codes = np.array([space.encode(arch) for arch in archs])
     graphs = [space.graph(arch) for arch in archs]
-    assert costs.macs(codes).tolist() == [graph_macs(graph) for graph in graphs]
-    assert costs.params(codes).tolist() == [graph_params(graph) for graph in graphs]
-    assert costs.peak_memory_bytes(codes).tolist() == [peak_memory_bytes(graph, batch=2) for graph in graphs]
+    assert costs.cost("macs")(codes).tolist() == [graph_macs(graph) for graph in graphs]
+    assert costs.cost("params")(codes).tolist() == [graph_params(graph) for graph in graphs]
+    assert costs.cost("peak_memory_bytes")(codes).tolist() == [peak_memory_bytes(graph, batch=2) for graph in graphs]
     assert {op for graph in graphs for op in graph.op_counts} <= set(space.ops())
     assert [space.parse(space.format(arch)) for arch in archs] == archs
     assert space.format(hwnas.Architecture((4, 1, 8, 3))) == "width1=4,kernel1=1,width2=8,kernel2=3"

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import hwnas
-import hwnas._api._search  # before anything in it is replaced
 from hwnas._api._options import search_settings
 from hwnas._cli import main
 from hwnas._cli._parser import build_parser

@@ -9,8 +9,9 @@ import pytest
 from cells import as_version_1, cut, search
 
 from hwnas._cli import main
+from hwnas._costs._cost import written_budgets
 from hwnas._runs._compare import short_names
-from hwnas._runs._list import find_runs, written_budgets
+from hwnas._runs._list import find_runs
 from hwnas._runs._run import TrialJournal
 from search import hypervolume
 

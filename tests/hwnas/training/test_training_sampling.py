@@ -97,7 +97,7 @@ def test_an_evaluator_passes_its_cost_on(tmp_path: Path) -> None:
 
     def cost(codes: np.ndarray) -> np.ndarray:
         asked.append(len(codes))
-        return SpaceCosts(cells(), None).params(codes)
+        return SpaceCosts(cells(), None).cost("params")(codes)
 
     evaluator.cost = CostFunction("mine", cost)
     evaluator.prepare(tmp_path)
