@@ -22,7 +22,7 @@ STRATEGIES = {
     "lamoo-random": "lamoo, with random networks of the region",
     "lamoo-cmaes": "lamoo, with a categorical evolution strategy in the region (needs cmaes)",
     "lamoo-faithful": "lamoo as its paper states it, with random networks of the region",
-    "lamoo-cheap": "what --cheap uses: lamoo that looks at candidates with a cheap evaluator first",
+    "lamoo-cheap": "what --low-fidelity uses: lamoo that evaluates candidates at low fidelity first",
     "lamoo-hamming": "lamoo, with a model that only counts differing choices",
     "qehvi": "expected hypervolume improvement over the whole space, known costs exact",
     "qehvi-hamming": "qehvi, with a model that only counts differing choices",

@@ -77,7 +77,7 @@ class Option:
     @property
     def described(self) -> str:
         """The help with the default."""
-        if self.default in (None, False, "", ()) or self.default == {}:
+        if self.default is None or self.default is False or self.default in ("", (), {}):
             return self.help
         value = ",".join(self.default) if isinstance(self.default, tuple) else self.default
         return f"{self.help} (default {value})"

@@ -110,7 +110,7 @@ EVALUATOR = ("epochs", "recipe", *EVALUATOR_SHORTHANDS)
 """Options of the command line that become options of the evaluator."""
 
 _SEARCH = (
-    Option("strategy", "search strategy: lamoo, random, nsga2, ... (see `hwnas plugins`)", TEXT, "lamoo", "search"),
+    Option("strategy", "search strategy, one of those listed below", TEXT, "lamoo", "search"),
     Option(
         "strategy_options",
         "any option of the strategy, like --strategy-option sampler=mutation; can be repeated",
@@ -189,23 +189,20 @@ _OUTPUT = (
 
 def budget_options() -> dict[str, Option]:
     """The option for the budget of each cost, by the cost's name."""
-    return {
-        name: Option(
-            f"{name.replace('-', '_')}_budget",
-            f"upper bound of {COSTS[name].title}, like {COSTS[name].example}"
-            if name in COSTS
-            else f"upper bound of {name}",
-            ANY,
-            group="budgets",
-        )
-        for name in cost_names()
-    }
+    return {name: _budget_option(name) for name in cost_names()}
+
+
+def _budget_option(name: str) -> Option:
+    about = f"upper bound of {name}"
+    if name in COSTS:  # what a plug-in says of its own is not read for a help text
+        cost = COSTS[name]
+        about = f"upper bound of {cost.title}{f' in {cost.unit}' if cost.unit else ''}, like {cost.example}"
+    return Option(f"{name.replace('-', '_')}_budget", about, ANY, group="budgets")
 
 
 def setting_options() -> tuple[Option, ...]:
     """The options of a search that its settings follow from."""
-    budgets = (_BUDGETS, *budget_options().values())
-    return (*DEVICE, *_TABLE, *SPACE, *_DATA, *_ACCURACY, _EVALUATION_THREADS, *_DELIVERY, *_SEARCH, *budgets)
+    return (*_STATED, *budget_options().values(), _EVALUATION_THREADS)
 
 
 def search_options() -> tuple[Option, ...]:
@@ -213,9 +210,9 @@ def search_options() -> tuple[Option, ...]:
     return (*setting_options(), *WORKERS, *_OUTPUT)
 
 
+_STATED = (*DEVICE, *_TABLE, *SPACE, *_DATA, *_ACCURACY, *_DELIVERY, *_SEARCH, _BUDGETS)
 _SHORTHANDS = {*SPACE_SHORTHANDS, *EVALUATOR, "final_epochs"} - {"image_size"}
-_STATED = (*SPACE, *_DATA, *DEVICE, *_TABLE, *_SEARCH, _BUDGETS, *_ACCURACY, *_DELIVERY, _EVALUATION_THREADS)
-SETTINGS = {option.name: option for option in _STATED if option.name not in _SHORTHANDS}
+SETTINGS = {option.name: option for option in (*_STATED, _EVALUATION_THREADS) if option.name not in _SHORTHANDS}
 """Options that a search's result depends on: the attributes of `SearchSettings`, by name."""
 
 

@@ -214,7 +214,7 @@ def test_an_evaluator_without_weights_ships_what_is_trained_in_the_end(table, tm
     grey, device = Grey(), AdditiveBackend(image_channels=1)
     prices = hwnas.profile(grey, device, out=tmp_path / "grey.json", networks=2)
     settings = {"data": load_data("digits", limit=60), "evaluator": Score(), "table": prices, "device": device}
-    settings |= {"samples": 4, "out": tmp_path / "run", "not_here": True}
+    settings |= {"samples": 4, "out": tmp_path / "run", "offline": True}
     assert refused(lambda **more: hwnas.search(grey, **settings, **more)) == (
         "--evaluator wide trains no networks, so none could be shipped; add --finalize train"
     )
@@ -310,14 +310,14 @@ def test_a_space_that_does_not_fit_together_is_refused(search, space, message):
             {"minimize": "latency,speed"},
             "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory",
         ),
-        ({"samples": "3"}, "--samples must be a whole number, not '3'"),
-        ({"seed": True}, "--seed must be a whole number, not True"),
-        ({"epochs": 4}, "epochs goes with the name of an evaluator; this one has its settings already"),
-        ({"resolution": 8}, "resolution goes with the name of a space; this one has its settings already"),
+        ({"samples": "3"}, "--samples must be a whole number, got '3'"),
+        ({"seed": True}, "--seed must be a whole number, got True"),
+        ({"epochs": 4}, "epochs needs the name of an evaluator; this object has its settings already"),
+        ({"resolution": 8}, "resolution needs the name of a space; this object has its settings already"),
         ({"budgets": {"latency": "soon"}}, "cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"),
-        ({"threads": 2}, "threads goes with the name of a device; this one has its settings already"),
-        ({"space_settings": {}}, "space_settings go with the name of a space; this one has its settings already"),
-        ({"strategy": hwnas.LaMOO(Backwards()), "cheap": "x"}, "cheap goes with strategy='lamoo', not with an object"),
+        ({"threads": 2}, "threads needs the name of a device; this object has its settings already"),
+        ({"space_settings": {}}, "space_settings needs the name of a space; this object has its settings already"),
+        ({"strategy": hwnas.LaMOO(Backwards()), "low_fidelity": "x"}, "low_fidelity needs strategy='lamoo', got an object"),
         (
             {"evaluator": Score(scale={1})},
             "evaluator wide: its settings must be JSON-able: Object of type set is not JSON serializable",
@@ -332,7 +332,7 @@ def test_wrong_arguments_are_refused_in_one_line(search, changes, message):
 
 def test_an_unknown_setting_is_named_with_those_there_are(search):
     message = refused(search, sample=3)
-    assert message.startswith("search has no setting 'sample'; it takes accuracy_column, batch, channels_last, cheap, ")
+    assert message.startswith("search has no setting 'sample'; it takes accuracy_column, batch, channels_last, classes, ")
 
 
 def test_percent_is_no_accuracy(search):

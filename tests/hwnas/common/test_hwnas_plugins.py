@@ -150,7 +150,7 @@ def test_they_are_listed_with_ours_and_none_is_loaded(hwnas):
     words = [line.split(maxsplit=2) for line in lines[:-1]]
     assert ["space", "mobilenetv3", f"hwnas: {SPACES['mobilenetv3']}"] in words
     assert ["space", "toy", "hwnas-toys 1.2"] in words
-    assert ["space", "nasbench201", "hwnas-toys 1.2 (not usable: a name of hwnas's own)"] in words
+    assert ["space", "nasbench201", "hwnas-toys 1.2 (not usable: hwnas has this name itself)"] in words
     assert ["strategy", "lamoo", f"hwnas: {STRATEGIES['lamoo']}"] in words
     assert ["strategy", "twice", "more-toys 0.2, other-toys 0.1"] in words
     assert ["evaluator", "wide", "hwnas-toys 1.2"] in words
@@ -202,7 +202,7 @@ ERRORS = [
         "search --space toy --evaluator none --data none",
         "unknown evaluator 'none'; known: gradnorm, naswot, parameters, supernet, synflow, table:FILE, train, wide",
     ),
-    ("profile --space toy --image-channels 1", "space toy has no setting 'image_channels'; it takes classes"),
+    ("profile --space toy --image-channels 1", "--image-channels is not an option of space toy, which takes classes"),
 ]
 
 

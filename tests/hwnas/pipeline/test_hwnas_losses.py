@@ -207,7 +207,7 @@ def go(table, tmp_path, monkeypatch):
             out=tmp_path / "run",
             evaluator=evaluator,
             table=table,
-            not_here=True,
+            offline=True,
             minimize=["macs"],
             samples=samples,
             strategy=strategy,

@@ -54,7 +54,7 @@ def test_unreadable_settings_of_training_are_refused(text):
     ("changes", "message"),
     [
         ({"minimize": ("speed",)}, "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory"),
-        ({"minimize": ("latency", "latency")}, "--minimize wants at least one cost, and each once"),
+        ({"minimize": ("latency", "latency")}, "--minimize needs at least one cost, and each only once"),
         ({"samples": 0}, "--samples must be 1 or more, got 0"),
         ({"seed": -1}, "--seed must be 0 or more, got -1"),
     ],
