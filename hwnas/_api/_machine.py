@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas._common._plugins import Installed, installed
-from hwnas._costs._cost import COSTS
+from hwnas._costs._cost import OWN
 from hwnas._devices._doctor import Finding, examine
 from hwnas._devices._make import DeviceInfo, list_devices
 from hwnas.evaluators import evaluator_names
@@ -25,7 +25,7 @@ def plugins() -> list[Installed]:
     """List spaces, strategies, evaluators, devices and costs by name, as ``hwnas plugins`` does."""
     devices = ["cpu", "cuda", "cuda:N", "ssh://"]
     own = {"space": space_names(), "strategy": STRATEGIES, "evaluator": evaluator_names(), "device": devices}
-    return installed({**own, "cost": list(COSTS)})
+    return installed({**own, "cost": list(OWN)})
 
 
 def clean_device(device: str) -> tuple[bool, str]:

@@ -134,6 +134,8 @@ MEMORY = Cost(
 )
 COSTS: dict[str, Cost] = {cost.name: cost for cost in (LATENCY, MACS, PARAMS, MEMORY)}
 """The costs by name: ours, then those that `register_cost` and plug-ins added."""
+OWN = tuple(COSTS)
+"""Names of our own."""
 
 
 def register_cost(cost: Cost) -> None:

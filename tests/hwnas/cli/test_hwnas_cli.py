@@ -241,8 +241,8 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("search", "--recipe", "cutout=2", *out) == ("hwnas: error: training: cutout must lie in 0-1, not at 2")
     assert fails("profile", "--seed", "-1") == "hwnas: error: --seed must be 0 or more, got -1"
     assert fails("profile", "--image-size", "16") == (
-        "hwnas: error: --image-size is not an option of space mobilenetv3, which takes preset, resolution, width, "
-        "classes, image_channels"
+        "hwnas: error: --image-size is not an option of space mobilenetv3, which takes preset, classes, "
+        "resolution, width, image_channels"
     )
     assert fails("validate", "t.json", "--networks", "1") == ("hwnas: error: --networks must be at least 2, not 1")
     assert fails("fly").startswith("hwnas: error: argument COMMAND: invalid choice: 'fly'")

@@ -12,7 +12,7 @@ RECIPE = (
     "cutout, mixup, average, random_subnets, sampling, candidates"
 )
 CELLS = "image_size, classes, image_channels, cells, channels"
-MOBILE = "preset, resolution, width, classes, image_channels"
+MOBILE = "preset, classes, resolution, width, image_channels"
 ERRORS = [
     ("", "the following arguments are required: COMMAND (see `hwnas --help`)"),
     ("predict", "the following arguments are required: table, arch (see `hwnas predict --help`)"),
