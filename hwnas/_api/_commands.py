@@ -48,6 +48,10 @@ def _positional(
     return Option(name, help, kind, default, flags=(name,), many=many, metavar=metavar)
 
 
+def _action(name: str, help: str) -> Option:
+    return Option("action", help, TEXT, flags=("action",), choices=(name,))
+
+
 def _output(help: str, metavar: str = "FILE", *, required: bool = False, group: str = "output") -> Option:
     flags = ("-o", "--output")
     return Option("out", help, PATH, group=group, flags=flags, metavar=metavar, required=required, old=("output",))
@@ -68,94 +72,88 @@ _HELD_OUT = _networks("networks to validate the table on")
 _HELD_OUT_SEED = _seed("random seed of these networks")
 
 
-def commands() -> tuple[Command, ...]:
-    """All commands, in the order of the help."""
-    return (*_profiling(), _search(), *_after_a_search(), *_about_tables(), *_about_the_machine())
-
-
-def _profiling() -> tuple[Command, ...]:
-    return (
-        Command(
-            "profile",
-            "measure a latency table for a space on a device",
-            "hwnas profile --device cpu --space mobilenetv3 --preset tiny --resolution 16,32 -o laptop.json",
-            (
-                *DEVICE,
-                *SPACE,
-                _HELD_OUT,
-                _HELD_OUT_SEED,
-                _output("table file (default: in the user's table folder)"),
-                Option("force", "measure again and replace an existing table", SWITCH, False, "output"),
-                Option(
-                    "result",
-                    "build the table from the result.json of a bundle",
-                    PATH,
-                    group="output",
-                    flags=("--import",),
-                    metavar="FILE",
-                ),
+_PROFILING = (
+    Command(
+        "profile",
+        "measure a latency table for a space on a device",
+        "hwnas profile --device cpu --space mobilenetv3 --preset tiny --resolution 16,32 -o laptop.json",
+        (
+            *DEVICE,
+            *SPACE,
+            _HELD_OUT,
+            _HELD_OUT_SEED,
+            _output("table file (default: in the user's table folder)"),
+            Option("force", "measure again and replace an existing table", SWITCH, False, "output"),
+            Option(
+                "result",
+                "build the table from the result.json of a bundle",
+                PATH,
+                group="output",
+                flags=("--import",),
+                metavar="FILE",
             ),
-            "profile",
         ),
-        Command(
-            "bundle",
-            "write a profile as a folder, for a device without ssh",
-            "hwnas bundle --space mobilenetv3 --preset tiny --threads 4 --core-cache 512k -o board/",
-            (
-                THREADS,
-                BATCH,
-                _CPU_PRECISION,
-                Option("core_cache", "second-level cache of a core, in bytes", TEXT, "1M", "device"),
-                *SPACE,
-                _HELD_OUT,
-                _HELD_OUT_SEED,
-                _output("folder to write", "FOLDER", required=True),
+        "profile",
+    ),
+    Command(
+        "bundle",
+        "write a profile as a folder, for a device without ssh",
+        "hwnas bundle --space mobilenetv3 --preset tiny --threads 4 --core-cache 512k -o board/",
+        (
+            THREADS,
+            BATCH,
+            _CPU_PRECISION,
+            Option("core_cache", "second-level cache of a core, in bytes", TEXT, "1M", "device"),
+            *SPACE,
+            _HELD_OUT,
+            _HELD_OUT_SEED,
+            _output("folder to write", "FOLDER", required=True),
+        ),
+        "bundle",
+    ),
+    Command(
+        "draw",
+        "write networks that you measure yourself, for `hwnas fit`",
+        "hwnas draw --networks 12 --space nasbench201 -o to-measure/",
+        (
+            _networks("networks, from the fastest to the slowest", 12, ""),
+            BATCH,
+            _CPU_PRECISION,
+            *SPACE,
+            _seed("random seed of the networks and their weights", "output"),
+            _output("folder to write", "FOLDER", required=True),
+        ),
+        "draw",
+    ),
+    Command(
+        "fit",
+        "build a latency table from the latencies of whole networks (10 or more)",
+        "hwnas fit measured.csv --latency-column phone_ms --device my-phone --space nasbench201 -o phone.json",
+        (
+            _positional("csv", "CSV file (or .csv.gz) with a column arch and a column of latencies"),
+            Option("latency_column", "column of latencies", TEXT, group="measurements", required=True),
+            Option(
+                "unit",
+                "unit of that column: s, ms, us or ns (default: as its name ends, like _us, else ms)",
+                TEXT,
+                group="measurements",
             ),
-            "bundle",
-        ),
-        Command(
-            "draw",
-            "write networks that you measure yourself, for `hwnas fit`",
-            "hwnas draw --networks 12 --space nasbench201 -o to-measure/",
-            (
-                _networks("networks, from the fastest to the slowest", 12, ""),
-                BATCH,
-                _CPU_PRECISION,
-                *SPACE,
-                _seed("random seed of the networks and their weights", "output"),
-                _output("folder to write", "FOLDER", required=True),
+            Option("device", "name of the device that was measured", TEXT, group="measurements", required=True),
+            replace(BATCH, group="measurements"),
+            Option(
+                "dead_code",
+                "what the device did with branches that reach no output: executed, removed, or auto to find out",
+                TEXT,
+                "auto",
+                "measurements",
             ),
-            "draw",
+            *SPACE,
+            _seed("random seed of the bootstrap for the intervals", "output"),
+            _output("table file to write", required=True),
         ),
-        Command(
-            "fit",
-            "build a latency table from the latencies of whole networks (10 or more)",
-            "hwnas fit measured.csv --latency-column phone_ms --device my-phone --space nasbench201 -o phone.json",
-            (
-                _positional("csv", "CSV file (or .csv.gz) with a column arch and a column of latencies"),
-                Option("latency_column", "column of latencies", TEXT, group="measurements", required=True),
-                Option(
-                    "unit",
-                    "unit of that column: s, ms, us or ns (default: as its name ends, like _us, else ms)",
-                    TEXT,
-                    group="measurements",
-                ),
-                Option("device", "name of the device that was measured", TEXT, group="measurements", required=True),
-                replace(BATCH, group="measurements"),
-                Option(
-                    "dead_code",
-                    "what the device did with branches that reach no output: executed, removed, or auto to find out",
-                    TEXT,
-                    "auto",
-                    "measurements",
-                ),
-                *SPACE,
-                _seed("random seed of the bootstrap for the intervals", "output"),
-                _output("table file to write", required=True),
-            ),
-            "fit",
-        ),
-    )
+        "fit",
+    ),
+)
 
 
 def _search() -> Command:
@@ -168,126 +166,124 @@ def _search() -> Command:
     )
 
 
-def _after_a_search() -> tuple[Command, ...]:
-    return (
-        Command(
-            "export",
-            "copy one network of a run",
-            "hwnas export runs/photos --pick knee -o network.onnx",
-            (
-                _positional("run", "run directory"),
-                Option("pick", "which network: fastest, knee, most-accurate or an id", TEXT, "knee"),
-                Option("allow_over_budget", "also take a network that exceeds a budget", SWITCH, False),
-                _output("ONNX file to write (default: ID.onnx)", group=""),
-            ),
-            "export",
+_AFTER_A_SEARCH = (
+    Command(
+        "export",
+        "copy one network of a run",
+        "hwnas export runs/photos --pick knee -o network.onnx",
+        (
+            _positional("run", "run directory"),
+            Option("pick", "which network: fastest, knee, most-accurate or an id", TEXT, "knee"),
+            Option("allow_over_budget", "also take a network that exceeds a budget", SWITCH, False),
+            _output("ONNX file to write (default: ID.onnx)", group=""),
         ),
-        Command(
-            "runs",
-            "list the runs in a folder",
-            "hwnas runs runs/",
-            (_positional("folder", "folder to look through", many="?", default="runs"), JSON),
-            "runs",
+        "export",
+    ),
+    Command(
+        "runs",
+        "list the runs in a folder",
+        "hwnas runs runs/",
+        (_positional("folder", "folder to look through", many="?", default="runs"), JSON),
+        "runs",
+    ),
+    Command(
+        "compare",
+        "compare the fronts of several runs",
+        "hwnas compare runs/a runs/b -o both.png",
+        (
+            _positional("runs", "run directories with the same objectives", many="+", metavar="RUN"),
+            _output("picture to write: a .png file, or an .html page with the table", group=""),
+            JSON,
         ),
-        Command(
-            "compare",
-            "compare the fronts of several runs",
-            "hwnas compare runs/a runs/b -o both.png",
-            (
-                _positional("runs", "run directories with the same objectives", many="+", metavar="RUN"),
-                _output("picture to write: a .png file, or an .html page with the table", group=""),
-                JSON,
-            ),
-            "compare",
-        ),
-    )
+        "compare",
+    ),
+)
 
 
-def _about_tables() -> tuple[Command, ...]:
-    return (
-        Command(
-            "predict",
-            "predict the latency of an architecture from a table",
-            "hwnas predict laptop.json w1.0_r32_k3e2_k3e2_k3e2_k3e2_k3e2",
-            (_TABLE, _positional("arch", "architecture, as `hwnas search` prints it"), JSON),
-            "predict",
+_ABOUT_TABLES = (
+    Command(
+        "predict",
+        "predict the latency of an architecture from a table",
+        "hwnas predict laptop.json w1.0_r32_k3e2_k3e2_k3e2_k3e2_k3e2",
+        (_TABLE, _positional("arch", "architecture, as `hwnas search` prints it"), JSON),
+        "predict",
+    ),
+    Command(
+        "validate",
+        "measure random networks now and compare them with a table's predictions",
+        "hwnas validate laptop.json --networks 50 --seed 1",
+        (
+            _positional("table", "table file of this device"),
+            _REMOTE,
+            _networks("networks to measure", group=""),
+            _seed("random seed of these networks", ""),
+            JSON,
         ),
-        Command(
-            "validate",
-            "measure random networks now and compare them with a table's predictions",
-            "hwnas validate laptop.json --networks 50 --seed 1",
-            (
-                _positional("table", "table file of this device"),
-                _REMOTE,
-                _networks("networks to measure", group=""),
-                _seed("random seed of these networks", ""),
-                JSON,
-            ),
-            "validate",
+        "validate",
+    ),
+    Command(
+        "verify",
+        "check in seconds whether a table still holds: measure a few of its numbers again",
+        "hwnas verify laptop.json",
+        (
+            _positional("table", "table file of this device"),
+            _REMOTE,
+            _seed("random seed of the ops and the network to measure", ""),
         ),
-        Command(
-            "verify",
-            "check in seconds whether a table still holds: measure a few of its numbers again",
-            "hwnas verify laptop.json",
-            (
-                _positional("table", "table file of this device"),
-                _REMOTE,
-                _seed("random seed of the ops and the network to measure", ""),
-            ),
-            "verify",
+        "verify",
+    ),
+    Command(
+        "merge",
+        "merge tables of the same device and space into one",
+        "hwnas merge a.json b.json -o c.json",
+        (
+            _positional("tables", "table files of one device and space", many="+", metavar="TABLE"),
+            _output("table file to write", required=True, group=""),
         ),
-        Command(
-            "merge",
-            "merge tables of the same device and space into one",
-            "hwnas merge a.json b.json -o c.json",
-            (
-                _positional("tables", "table files of one device and space", many="+", metavar="TABLE"),
-                _output("table file to write", required=True, group=""),
-            ),
-            "merge",
+        "merge",
+    ),
+    Command(
+        "table",
+        "show what a table holds and how far to trust it",
+        "hwnas table show laptop.json",
+        (
+            _action("show", "show: what was measured, its validation, its most expensive and least certain rows"),
+            _TABLE,
         ),
-        Command(
-            "table",
-            "show what a table holds and how far to trust it",
-            "hwnas table show laptop.json",
-            (
-                _action("show", "show: what was measured, its validation, its most expensive and least certain rows"),
-                _TABLE,
-            ),
-            "show_table",
-        ),
-    )
+        "show_table",
+    ),
+)
 
 
-def _about_the_machine() -> tuple[Command, ...]:
-    return (
-        Command("devices", "list the devices of this machine", "hwnas devices", (), "devices"),
-        Command(
-            "doctor",
-            "find what disturbs measurements on this machine, and how to fix it",
-            "hwnas doctor",
-            (JSON,),
-            "doctor",
+_ABOUT_THE_MACHINE = (
+    Command("devices", "list the devices of this machine", "hwnas devices", (), "devices"),
+    Command(
+        "doctor",
+        "find what disturbs measurements on this machine, and how to fix it",
+        "hwnas doctor",
+        (JSON,),
+        "doctor",
+    ),
+    Command(
+        "device",
+        "remove hwnas's files from a device reached through ssh",
+        "hwnas device clean ssh://user@board",
+        (
+            _action("clean", "clean: remove the cache folder there"),
+            _positional("device", "ssh://[user@]host[:port]"),
         ),
-        Command(
-            "device",
-            "remove hwnas's files from a device reached through ssh",
-            "hwnas device clean ssh://user@board",
-            (
-                _action("clean", "clean: remove the cache folder there"),
-                _positional("device", "ssh://[user@]host[:port]"),
-            ),
-            "clean_device",
-        ),
-        Command(
-            "plugins",
-            "list spaces, strategies, evaluators, devices and costs, and which package each comes from",
-            "hwnas plugins",
-            (),
-            "plugins",
-        ),
-    )
+        "clean_device",
+    ),
+    Command(
+        "plugins",
+        "list spaces, strategies, evaluators, devices and costs, and which package each comes from",
+        "hwnas plugins",
+        (),
+        "plugins",
+    ),
+)
 
 
-def _action(name: str, help: str) -> Option:
-    return Option("action", help, TEXT, flags=("action",), choices=(name,))
+def commands() -> tuple[Command, ...]:
+    """All commands, in the order of the help."""
+    return (*_PROFILING, _search(), *_AFTER_A_SEARCH, *_ABOUT_TABLES, *_ABOUT_THE_MACHINE)

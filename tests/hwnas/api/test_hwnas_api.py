@@ -317,7 +317,10 @@ def test_a_space_that_does_not_fit_together_is_refused(search, space, message):
         ({"budgets": {"latency": "soon"}}, "cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"),
         ({"threads": 2}, "threads needs the name of a device; this object has its settings already"),
         ({"space_settings": {}}, "space_settings needs the name of a space; this object has its settings already"),
-        ({"strategy": hwnas.LaMOO(Backwards()), "low_fidelity": "x"}, "low_fidelity needs strategy='lamoo', got an object"),
+        (
+            {"strategy": hwnas.LaMOO(Backwards()), "low_fidelity": "x"},
+            "low_fidelity needs strategy='lamoo', got an object",
+        ),
         (
             {"evaluator": Score(scale={1})},
             "evaluator wide: its settings must be JSON-able: Object of type set is not JSON serializable",
@@ -332,7 +335,9 @@ def test_wrong_arguments_are_refused_in_one_line(search, changes, message):
 
 def test_an_unknown_setting_is_named_with_those_there_are(search):
     message = refused(search, sample=3)
-    assert message.startswith("search has no setting 'sample'; it takes accuracy_column, batch, channels_last, classes, ")
+    assert message.startswith(
+        "search has no setting 'sample'; it takes accuracy_column, batch, channels_last, classes, "
+    )
 
 
 def test_percent_is_no_accuracy(search):

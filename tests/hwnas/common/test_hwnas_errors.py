@@ -27,7 +27,7 @@ ERRORS = [
     ("export {tmp}/x", "{tmp}/x does not exist; choose another folder"),
     ("search --samples 0", "--samples must be 1 or more, got 0"),
     ("search --seed -1", "--seed must be 0 or more, got -1"),
-    ("search --batch 0", "--batch must be at least 1, not 0"),
+    ("search --batch 0", "--batch must be 1 or more, got 0"),
     ("search --minimize speed", "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory"),
     ("search --minimize macs,macs", "--minimize needs at least one cost, and each only once"),
     ("search --latency-budget soon", "cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"),
@@ -59,7 +59,10 @@ ERRORS = [
     ("search --epochs 0", "training: epochs must be a positive integer, not 0"),
     ("search --evaluator train --halving 1", "evaluator train: halving must be an integer of at least 2, not 1"),
     ("search --halving 2", "--halving is not an option of evaluator supernet; leave it out"),
-    ("search --supernet-sampling bestup --evaluator train", "--supernet-sampling is not an option of evaluator train; leave it out"),
+    (
+        "search --supernet-sampling bestup --evaluator train",
+        "--supernet-sampling is not an option of evaluator train; leave it out",
+    ),
     ("search --workers 0", "--workers must be a positive number or ray, not '0'"),
     ("search --workers many", "--workers must be a positive number or ray, not 'many'"),
     ("search --ray-address auto", "--ray-address goes with --workers ray"),
@@ -91,7 +94,10 @@ ERRORS = [
     ("profile --seed -1", "--seed must be 0 or more, got -1"),
     ("profile --classes 0", "space mobilenetv3: classes must be a positive integer, not 0"),
     ("profile --image-size 16", "--image-size is not an option of space mobilenetv3, which takes " + MOBILE),
-    ("profile --space nasbench201 --preset tiny", "--preset is not an option of space nasbench201, which takes " + CELLS),
+    (
+        "profile --space nasbench201 --preset tiny",
+        "--preset is not an option of space nasbench201, which takes " + CELLS,
+    ),
 ]
 
 

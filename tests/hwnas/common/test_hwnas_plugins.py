@@ -193,7 +193,7 @@ ERRORS = [
         "unknown device 'tpu'; known devices: cpu, cuda, cuda:N (see `hwnas devices`), ssh://[user@]host[:port], "
         "stopwatch",
     ),
-    ("search --device stopwatch --threads 2", "--threads is no option of device stopwatch; leave it out"),
+    ("search --device stopwatch --threads 2", "--threads is not an option of device stopwatch; leave it out"),
     (
         "search --space toy --evaluator wide --data none --epochs 3",
         "evaluator wide has no option 'epochs'; it takes seed, factor",

@@ -95,7 +95,8 @@ def test_it_is_said_before_and_after_the_search_and_on_resuming(run, fitted, cap
         assert main([*command, *table]) == 0
         said = [line.split("] ", 1)[1] for line in capsys.readouterr().err.splitlines()]
         assert (
-            said[0] == "my-phone is not available: latencies are predictions of its table, and no network is measured on it"
+            said[0]
+            == "my-phone is not available: latencies are predictions of its table, and no network is measured on it"
         )
         assert any(
             line.endswith(" networks written; they are not measured, since their device is not here") for line in said
