@@ -65,6 +65,9 @@ def _seed(help: str, group: str = "validation") -> Option:
     return Option("seed", help, WHOLE, 0, group)
 
 
+RESULT = Option(
+    "result", "build the table from a bundle's result.json", PATH, group="output", flags=("--import",), metavar="FILE"
+)
 _CPU_PRECISION = Option("precision", "number format: fp32 or int8", TEXT, "fp32", "device")
 _REMOTE = Option("device", "where the table's device is: ssh://[user@]host[:port] (default: this machine)", TEXT)
 _TABLE = _positional("table", "table file")
@@ -84,14 +87,7 @@ _PROFILING = (
             _HELD_OUT_SEED,
             _output("table file (default: in the user's table folder)"),
             Option("force", "measure again and replace an existing table", SWITCH, False, "output"),
-            Option(
-                "result",
-                "build the table from the result.json of a bundle",
-                PATH,
-                group="output",
-                flags=("--import",),
-                metavar="FILE",
-            ),
+            RESULT,
         ),
         "profile",
     ),

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from hwnas._common._option import Option, dashed, renamed
 from hwnas._costs._soundness import require_sound
 from hwnas._errors import HwnasError
-from hwnas._runs._options import SPACE, SPACE_SHORTHANDS
+from hwnas._runs._options import SPACE_SHORTHANDS
 from hwnas.spaces import Space, make_space, space_parameters
 from latency_tables import LatencyTable, load_table, save_table
 
@@ -74,14 +74,17 @@ def space_settings(space: str, values: Mapping[str, Any], *, loads_images: bool 
     return settings
 
 
-def resolve_space(command: str, space: Space | str, more: Mapping[str, Any]) -> Space:
+def resolve_space(space: Space | str, values: Mapping[str, Any]) -> Space:
     """A space from its name and options, or the one that is given; sound in any case.
 
+    Args:
+        space: A name or an object.
+        values: Options that were read, by name; those of other things are passed over.
+
     Raises:
-        HwnasError: An option is unknown, or is given for a space that is an object.
+        HwnasError: The space does not take an option, or is an object, which has its settings already.
         SpaceError: There is no such space, or it contradicts itself.
     """
-    values = read_options(command, SPACE, more)
     if isinstance(space, str):
         made = make_space(space, **space_settings(space, values))
     else:
@@ -107,14 +110,23 @@ def opened(table: LatencyTable | str | Path) -> LatencyTable:
     return table if isinstance(table, LatencyTable) else load_table(Path(table))
 
 
+def require_file(out: str | Path | None) -> None:
+    """Refuse an output that names a folder, before any work is done.
+
+    Raises:
+        HwnasError: It does.
+    """
+    if str(out).endswith("/"):
+        raise HwnasError(f"cannot write {out}: it names a folder; name a file")
+
+
 def save(table: LatencyTable, out: str | Path) -> None:
     """Write a table.
 
     Raises:
         HwnasError: It cannot be written.
     """
-    if str(out).endswith("/"):
-        raise HwnasError(f"cannot write {out}: it names a folder; name a file")
+    require_file(out)
     try:
         save_table(table, Path(out))
     except OSError as error:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from hwnas._api._given import SpaceOptions, quiet, read_options, refuse_options, resolve_space, save
+from hwnas._api._commands import RESULT
+from hwnas._api._given import SpaceOptions, quiet, read_options, refuse_options, require_file, resolve_space, save
 from hwnas._common._option import dashed, renamed
 from hwnas._costs._units import parse_count
 from hwnas._devices._make import make_backend
-from hwnas._errors import HwnasError
 from hwnas._runs._options import DEVICE, SPACE
 from hwnas._tables._build import build_table, default_table_path, require_drawing
 from hwnas._tables._bundle import import_table, make_bundle
@@ -70,32 +70,21 @@ def profile(
         HwnasError, LatencyTableError, ProfilerError: One line for people (see `Errors`).
     """
     require_drawing(networks, seed)
-    given = renamed_output(more)
-    out = given.pop("out", out)
-    result = given.pop("result", None)
-    of_device = {option.name for option in DEVICE}
-    device_options = {name: given[name] for name in given if name in of_device}
-    space_options = {name: given[name] for name in given if name not in of_device}
-    if result is not None:
-        return import_table(result, out, force=force)
-    made = resolve_space("profile", space, space_options)
+    given: dict[str, Any] = dict(more)
+    output = given.pop("output", None)  # as ``out`` was called before
+    out = output if out is None else out
+    values = read_options("profile", (*DEVICE, *SPACE, RESULT), given)
+    if "result" in values:
+        return import_table(values["result"], out, force=force)
+    made = resolve_space(space, values)
+    measuring = {option.name: values[option.name] for option in DEVICE if option.name in values}
     if isinstance(device, str):
-        measuring = read_options("profile", DEVICE, device_options)
         backend = make_backend(device, image_channels=input_channels(made), progress=progress, **measuring)
     else:
-        refuse_options(device_options, of_device, "device")
+        refuse_options(measuring, measuring, "device")
         backend = device
     path = default_table_path(made, backend) if out is None else Path(out)
     return build_table(made, backend, path, networks=networks, seed=seed, force=force, progress=progress)
-
-
-def renamed_output(more: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with ``output``, the earlier name of ``out``, under its present one."""
-    given = dict(more)
-    if given.get("output") is not None:
-        given["out"] = given["output"]
-    given.pop("output", None)
-    return given
 
 
 def bundle(
@@ -132,7 +121,7 @@ def bundle(
         HwnasError: An option is out of range, or the folder is in use or cannot be written.
     """
     require_drawing(networks, seed)
-    made = resolve_space("bundle", space, more)
+    made = resolve_space(space, read_options("bundle", SPACE, more))
     setting = {
         "threads": threads,
         "batch": batch,
@@ -175,7 +164,7 @@ def draw(
     Raises:
         HwnasError: An option is out of range, or the folder is in use or cannot be written.
     """
-    made = resolve_space("draw", space, more)
+    made = resolve_space(space, read_options("draw", SPACE, more))
     return draw_folder(
         made,
         out=out,
@@ -239,10 +228,9 @@ def fit(
     Raises:
         HwnasError: The file or a row cannot be used, there are fewer than 10 networks, or `out` cannot be written.
     """
-    if isinstance(out, str) and out.endswith("/"):
-        raise HwnasError(f"cannot write {out}: it names a folder; name a file")
+    require_file(out)
     table = fit_table(
-        resolve_space("fit", space, more),
+        resolve_space(space, read_options("fit", SPACE, more)),
         csv,
         latency_column=latency_column,
         device=device,

@@ -10,7 +10,7 @@ from hwnas._common._text import json_text, printable
 
 
 def progress_lines() -> Callable[[str], None]:
-    """Writes lines with the seconds since now to standard error."""
+    """Make a function that writes lines to standard error, each with the seconds since now."""
     began = time.monotonic()
 
     def write(text: str) -> None:
@@ -20,10 +20,10 @@ def progress_lines() -> Callable[[str], None]:
 
 
 def say(text: str) -> None:
-    """A line of the result, on standard output; what its encoding does not know is escaped."""
+    """Write a line of the result to standard output."""
     put(printable(text) + "\n")
 
 
 def say_json(value: object) -> None:
-    """A result as JSON, on standard output."""
+    """Write a result as JSON to standard output."""
     put(json_text(value, indent=1) + "\n")

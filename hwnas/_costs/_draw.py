@@ -1,4 +1,4 @@
-"""Networks to measure: spread over the whole range of a space's latencies, both ends included."""
+"""Networks to measure: spread over the whole range of a space's latencies, from the fastest to the slowest."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 CALIBRATION_NETWORKS = 10
 INTERVAL_NETWORKS = 60
-"""How many more networks say how far predictions may be off: with ten alone, 90 % intervals hold 75-95 %."""
+"""Number of further networks for the intervals: with ten alone, 90 % intervals cover 75-95 %."""
 DRAWING = 2
-"""Of `draw_networks`: what a bundle says, so that it is drawn in the same way when its result comes back."""
+"""Version of `draw_networks`: a bundle states it, so that its networks are drawn in the same way later."""
 _MS_PER_UNIT = (1e-7, 1e-7, 1e-3)
-"""Of a multiply-accumulate, a byte and a kernel, on a processor of no name: enough to tell fast networks from slow."""
+"""Milliseconds per multiply-accumulate, byte and kernel on a generic processor: enough to rank networks."""
 _ENUMERABLE = 4096
 _POOL = 4
 _STARTS = 3
 
 
 def draw_networks(space: Space, networks: int, seed: int) -> list[Network]:
-    """Distinct networks that cover the range of latencies, fewer where the space has no more.
+    """Draw distinct networks that cover the range of latencies; a small space gives fewer.
 
-    Ten are for calibration, the space's fastest and slowest among them; `networks` are held out and up to sixty more
-    are for the intervals. Each of the three covers the range, from next to one end to next to the other.
+    Ten are for the correction, the space's fastest and slowest among them; `networks` are held out and up to sixty more
+    are for the intervals. Each of the three groups covers nearly the whole range.
 
     Args:
-        space: the search space.
-        networks: held-out ones.
-        seed: of the draw.
+        space: The search space.
+        networks: Number of held-out networks.
+        seed: Random seed.
     """
     rng = np.random.default_rng((seed, 7))
     archs = draw_spread(space, networks + CALIBRATION_NETWORKS + INTERVAL_NETWORKS, rng)
@@ -50,7 +50,7 @@ def draw_networks(space: Space, networks: int, seed: int) -> list[Network]:
 
 
 def draw_networks_as_before(space: Space, networks: int, seed: int) -> list[Network]:
-    """What `draw_networks` drew in earlier versions, at random: for results of the bundles that they wrote."""
+    """Draw networks as earlier versions did, for results of the bundles that they wrote."""
     count = networks + CALIBRATION_NETWORKS + INTERVAL_NETWORKS
     archs = draw_distinct(space, count, np.random.default_rng((seed, 7)))
     chosen = {text: space.graph(arch) for text, arch in archs.items()}
@@ -65,14 +65,14 @@ def draw_networks_as_before(space: Space, networks: int, seed: int) -> list[Netw
 def draw_spread(
     space: Space, count: int, rng: np.random.Generator, *, cost: CostOfCodes | None = None, seen: Collection[str] = ()
 ) -> list[Architecture]:
-    """Distinct networks at even distances on a logarithmic scale of latency, from the fastest to the slowest.
+    """Draw distinct networks at even distances of log latency, from the fastest to the slowest.
 
     Args:
-        space: the search space.
-        count: how many; fewer come where the space has no more.
-        rng: of the draw.
-        cost: latencies of codes; None for a rough estimate by what the ops do.
-        seen: texts of networks that are not to be drawn: those nearest to them are.
+        space: The search space.
+        count: Number of networks; a small space gives fewer.
+        rng: Random generator.
+        cost: Computes latencies from codes; None for a rough estimate by what the ops do.
+        seen: Texts of networks that must not be drawn; their neighbours are drawn instead.
     """
     cost = cost or SpaceCosts(space, rough_table(space)).latency_ms
     rows = _pool(space, count + len(seen), cost, rng)
@@ -87,7 +87,7 @@ def draw_spread(
 def draw_distinct(
     space: Space, count: int, rng: np.random.Generator, seen: Collection[str] = ()
 ) -> dict[str, Architecture]:
-    """Random architectures by text, none twice and none of `seen`; fewer than `count` where the space has no more."""
+    """Draw distinct random architectures by text, none of `seen`; a small space gives fewer than `count`."""
     found: dict[str, Architecture] = {}
     for _ in range(100):
         for arch in space.sample(count, rng):
@@ -100,7 +100,7 @@ def draw_distinct(
 
 
 def rough_table(space: Space) -> LatencyTable:
-    """Prices of a space's ops by what they do, for devices of which nothing is known: it ranks, it does not predict."""
+    """Estimate prices of a space's ops from their work, for an unknown device: enough to rank, not to predict."""
 
     def entry(op: Op, price: float) -> Entry:
         return Entry(op, "ok", price, price, price, price, price, 0, "", "")
@@ -111,7 +111,7 @@ def rough_table(space: Space) -> LatencyTable:
 
 
 def _pool(space: Space, count: int, cost: CostOfCodes, rng: np.random.Generator) -> IntArray:
-    """Canonical codes ``(n, d)`` to choose from, the fastest and slowest network and their neighbours among them."""
+    """Collect canonical codes ``(n, d)`` to choose from, with the fastest and slowest network and their neighbours."""
     if math.prod(space.cardinalities) <= _ENUMERABLE:
         return _networks(space, np.indices(space.cardinalities).reshape(len(space.choices), -1).T)
     sampled = np.array([space.encode(arch) for arch in draw_distinct(space, _POOL * count, rng).values()])
@@ -131,24 +131,24 @@ def _pool(space: Space, count: int, cost: CostOfCodes, rng: np.random.Generator)
 
 
 def _end(space: Space, cost: CostOfCodes, starts: IntArray) -> IntArray:
-    """The codes ``(d,)`` of the cheapest network that descents from `starts` ``(n, d)`` find."""
+    """Return the codes ``(d,)`` of the cheapest network that descents from `starts` ``(n, d)`` reach."""
     return min((descend(space, cost, start) for start in starts), key=lambda found: found[0])[1]
 
 
 def _networks(space: Space, rows: IntArray) -> IntArray:
-    """Canonical codes of those rows that are networks, each once."""
+    """Return the canonical codes of the rows that are networks, without duplicates."""
     return np.asarray(np.unique(space.canonical_codes(rows[space.valid_codes(rows)]), axis=0))
 
 
 def _evenly(length: int, count: int) -> set[int]:
-    """At most `count` places in a sequence at even distances, its first and last among them."""
+    """Choose at most `count` places in a sequence at even distances, its first and last among them."""
     if count >= length:
         return set(range(length))
     return {int(place) for place in np.round(np.linspace(0, length - 1, max(1, count)))} if count else set()
 
 
 def _at_even_distances(places: FloatArray, count: int) -> Sequence[int]:
-    """Indices into ascending `places` ``(n,)`` of those nearest to even distances, each once and in their order."""
+    """Return ascending indices into `places` ``(n,)``, sorted values, of those nearest to even distances."""
     if count >= len(places):
         return range(len(places))
     wanted = np.linspace(places[0], places[-1], count)

@@ -1,4 +1,4 @@
-"""Whether a user's space is what it says: texts, terms and ops that fit its graphs."""
+"""Checks of a user's space: its texts, terms and ops must match its graphs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _LOOKS = 5
 
 
 def require_sound(space: Space) -> None:
-    """Look at a few architectures of a space, unless it is one of ours: a mistake would be a wrong number everywhere.
+    """Check a few architectures of a space that is not ours: a mistake in it would make every number wrong.
 
     Raises:
-        SpaceError: its name is no word; its texts, terms or ops do not fit its graphs.
+        SpaceError: Its name is not a word, or its texts, terms or ops do not match its graphs.
     """
     name = getattr(space, "name", None)
     if not isinstance(name, str) or not _NAME.match(name):
         raise SpaceError(
-            f"space {type(space).__name__}: its name must be a word of letters, digits, . _ -, not {name!r}"
+            f"space {type(space).__name__}: its name must be a word of letters, digits, . _ -, got {name!r}"
         )
     require_json(f"space {name}", space.settings)
     if "fingerprint" not in space_identity(space):
@@ -35,9 +35,9 @@ def require_sound(space: Space) -> None:
     for arch in space.sample(_LOOKS, np.random.default_rng(0)):
         text, graph, codes = space.format(arch), space.graph(arch), space.encode(arch)[None]
         if space.canonical(space.parse(text)) != space.canonical(arch):
-            raise SpaceError(f"space {name}: parse does not read back what format writes, {text!r}")
+            raise SpaceError(f"space {name}: parse does not read what format writes, {text!r}")
         if missing := sorted(op.key for op in set(graph.op_counts) - ops):
-            raise SpaceError(f"space {name}: ops lacks {missing[0]} of the network {text}")
+            raise SpaceError(f"space {name}: ops() lacks {missing[0]} of the network {text}")
         for cost in COSTS.values():
             if cost.of_graph is None or cost.combine != "sum":
                 continue
@@ -50,12 +50,16 @@ def require_sound(space: Space) -> None:
 
 
 def require_json(owner: str, settings: object) -> None:
-    """Refuse settings that cannot be kept with a run.
+    """Refuse settings that cannot be stored with a run.
+
+    Args:
+        owner: What they belong to, for the error.
+        settings: The settings.
 
     Raises:
-        HwnasError: they are no JSON.
+        HwnasError: They cannot be written as JSON.
     """
     try:
         json.dumps(settings, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise HwnasError(f"{owner}: its settings must be JSON-able: {error}") from None
+        raise HwnasError(f"{owner}: its settings cannot be written as JSON: {error}") from None

@@ -263,11 +263,11 @@ class Vast(Toy):
 
 
 WRONG = [
-    (Nameless(), "space Nameless: its name must be a word of letters, digits, . _ -, not 'not a word'"),
-    (Forgetful(), "space toy: ops lacks linear float32 8x2x2 -> 10 act=none of the network "),
+    (Nameless(), "space Nameless: its name must be a word of letters, digits, . _ -, got 'not a word'"),
+    (Forgetful(), "space toy: ops() lacks linear float32 8x2x2 -> 10 act=none of the network "),
     (Partial(), "space toy: it has terms of its own; override term_graph too"),
     (Double(), "space toy: the terms of width1="),
-    (Mute(), "space toy: parse does not read back what format writes, 'width1="),
+    (Mute(), "space toy: parse does not read what format writes, 'width1="),
     (Spaced(), "space toy: 'a b0="),
     (Toy(widths=(4, 4)), "choice width1: it wants different values, at least one, not (4, 4)"),
     (
@@ -323,7 +323,7 @@ def test_a_space_that_does_not_fit_together_is_refused(search, space, message):
         ),
         (
             {"evaluator": Score(scale={1})},
-            "evaluator wide: its settings must be JSON-able: Object of type set is not JSON serializable",
+            "evaluator wide: its settings cannot be written as JSON: Object of type set is not JSON serializable",
         ),
         ({"evaluator": "supernet"}, "evaluator supernet: it needs a data set"),
         ({"finalize": "train"}, "--finalize train needs a data set, which --evaluator wide has not"),

@@ -103,7 +103,7 @@ def test_a_budget_that_changed_is_the_one_that_counts(csv, folder, tmp_path):
 
 def test_no_runs(tmp_path, capsys, fails):
     assert main(["runs", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == f"no runs below {tmp_path}\n"
+    assert capsys.readouterr().out == f"no runs in {tmp_path}\n"
     assert fails("runs", tmp_path / "x") == (
         f"hwnas: error: {tmp_path / 'x'} is no folder; choose one that holds run directories"
     )
