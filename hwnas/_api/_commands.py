@@ -54,7 +54,7 @@ def _action(name: str, help: str) -> Option:
 
 def _output(help: str, metavar: str = "FILE", *, required: bool = False, group: str = "output") -> Option:
     flags = ("-o", "--output")
-    return Option("out", help, PATH, group=group, flags=flags, metavar=metavar, required=required, old=("output",))
+    return Option("out", help, PATH, group=group, flags=flags, metavar=metavar, required=required)
 
 
 def _networks(help: str, default: int = 50, group: str = "validation") -> Option:

@@ -137,7 +137,7 @@ def _prediction_lines(prediction: Prediction) -> list[str]:
     costs = [(cost, value) for key, value in prediction.costs.items() if (cost := cost_of_key(key)) is not None]
     lines = [
         f"latency {prediction.latency_ms:.4g} ms{interval} on {setting}",
-        ", ".join(f"{cost.title} {value:,}{f' {cost.unit}' if cost.unit else ''}" for cost, value in costs),
+        ", ".join(f"{value:,} {f'{c.unit} of {c.title}' if c.unit else c.heading}" for c, value in costs),
     ]
     return [*lines, *_grade_lines(prediction.table)]
 

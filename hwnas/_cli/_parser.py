@@ -75,17 +75,16 @@ def _add_command(commands: argparse._SubParsersAction[OneLineParser], command: C
 
 def _add_option(parser: argparse._ActionsContainer, option: Option) -> None:
     """Add an option, and its earlier names, which no help shows."""
-    words = _keywords(option)
+    words, about = _keywords(option), option.described.replace("%", "%%")
     if option.flags is not None and not option.flags[0].startswith("-"):
-        parser.add_argument(option.name, help=option.described, **words)
+        parser.add_argument(option.name, help=about, **words)
         return
     flags = (dashed(option.name),) if option.flags is None else option.flags
     words["dest"] = option.name
-    parser.add_argument(*flags, help=option.described, required=option.required, **words)
+    parser.add_argument(*flags, help=about, required=option.required, **words)
     for old in option.old:
-        if dashed(old) not in flags:
-            hidden = {**words, "default": argparse.SUPPRESS}
-            parser.add_argument(dashed(old), help=argparse.SUPPRESS, **hidden)
+        hidden = {**words, "default": argparse.SUPPRESS}
+        parser.add_argument(dashed(old), help=argparse.SUPPRESS, **hidden)
 
 
 def _keywords(option: Option) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def test_devices(capsys):
             ["--device", "cuda", "--threads", "2"],
             "--provider and --threads are options of --device cpu; leave them out with --device cuda",
         ),
-        (["--device", "cuda:0", "--protocol", "slow"], "--protocol must be host or kernel, not 'slow'"),
+        (["--device", "cuda:0", "--protocol", "slow"], "--protocol must be host or kernel, got 'slow'"),
     ],
 )
 def test_options_of_measuring_that_do_not_fit(fails, tmp_path, options, message):
