@@ -87,7 +87,10 @@ class SpaceCosts:
         """The function that computes a cost (a `Cost.key`): codes ``(n, d)`` to values ``(n,)``."""
         if key == LATENCY.key:
             return self.latency_ms
-        return lambda codes: self._totals((key,), codes)[0]
+        return partial(self._total, key)
+
+    def _total(self, key: str, codes: npt.ArrayLike) -> FloatArray:
+        return self._totals((key,), codes)[0]
 
     @property
     def _table(self) -> LatencyTable:

@@ -211,7 +211,7 @@ def test_neighbours_are_watched_without_harm():
 
 
 def test_the_command(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("hwnas._devices._doctor.examine", lambda: examine(machine(tmp_path, {CLOCK: "hpet"})))
+    monkeypatch.setattr("hwnas._api._machine.examine", lambda: examine(machine(tmp_path, {CLOCK: "hpet"})))
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "1 of 16 findings disturb measurements"
