@@ -10,13 +10,12 @@ from typing import Any
 
 from hwnas._api._given import read_options, space_settings
 from hwnas._common._option import Option, dashed, plain
-from hwnas._costs._cost import Cost, cost_named
+from hwnas._costs._cost import Cost, cost_named, is_bound
 from hwnas._errors import HwnasError
 from hwnas._runs._options import EVALUATOR_SHORTHANDS, SETTINGS, budget_options, default, setting_options
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import space_parameters
 
-_MOST = 1e300
 _TABLE = "table:"
 
 
@@ -83,6 +82,6 @@ def _require_once(name: str, option: Option, bounds: Mapping[str, Any]) -> None:
 def _bound(cost: Cost, value: object) -> float:
     if isinstance(value, str):
         return cost.parse(value)
-    if type(value) not in (int, float) or not 0 < value <= _MOST:  # type: ignore[operator]
+    if not is_bound(value):
         raise HwnasError(f"budget {cost.name} must be a positive number, or like '4ms' or '600k', not {value!r}")
     return float(value)  # type: ignore[arg-type]

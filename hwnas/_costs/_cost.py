@@ -134,6 +134,8 @@ MEMORY = Cost(
 )
 COSTS: dict[str, Cost] = {cost.name: cost for cost in (LATENCY, MACS, PARAMS, MEMORY)}
 """The costs by name: ours, then those that `register_cost` and plug-ins added."""
+MOST_BOUND = 1e300
+"""Largest budget."""
 OWN = tuple(COSTS)
 """Names of our own."""
 
@@ -193,6 +195,11 @@ def cost_of_key(key: str) -> Cost | None:
             return cost
     others = (cost_named(name) for name in plugin_names("cost", COSTS))
     return next((cost for cost in others if cost.key == key), None)
+
+
+def is_bound(value: object) -> bool:
+    """Whether a value can be a budget: a positive number up to `MOST_BOUND`."""
+    return type(value) in (int, float) and 0 < value <= MOST_BOUND  # type: ignore[operator]
 
 
 def written_cost(key: str, value: float) -> str:

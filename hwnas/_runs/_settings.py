@@ -7,11 +7,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from hwnas._common._option import renamed
-from hwnas._costs._cost import cost_named, cost_of_key, name_of_key
+from hwnas._costs._cost import MOST_BOUND, cost_named, cost_of_key, is_bound, name_of_key
 from hwnas._errors import HwnasError, RunError
 from hwnas._runs._options import DEVICE, FINALIZE, SETTINGS, default
-
-_MOST = 1e300
 
 
 @dataclass(frozen=True)
@@ -79,9 +77,9 @@ class SearchSettings:
         for key, upper in self.budgets.items():
             if cost_of_key(key) is None:
                 raise HwnasError(f"unknown cost {key!r} in budgets")
-            if not 0 < upper <= _MOST:
+            if not is_bound(upper):
                 raise HwnasError(
-                    f"the budget of {name_of_key(key)} must be a positive number up to {_MOST:g}, got {upper}"
+                    f"the budget of {name_of_key(key)} must be a positive number up to {MOST_BOUND:g}, got {upper}"
                 )
         self._require_agreement()
 
@@ -142,12 +140,8 @@ def require_budgets(budgets: object) -> Mapping[str, float]:
     Raises:
         ValueError: They are none.
     """
-    if not isinstance(budgets, Mapping) or any(
-        not isinstance(key, str)
-        or cost_of_key(key) is None
-        or type(value) not in (int, float)
-        or not 0 < value <= _MOST
-        for key, value in budgets.items()
+    if not isinstance(budgets, Mapping) or not all(
+        isinstance(key, str) and cost_of_key(key) is not None and is_bound(value) for key, value in budgets.items()
     ):
         raise ValueError(f"{budgets!r} are not budgets")
     return budgets
