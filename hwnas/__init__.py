@@ -1,7 +1,8 @@
 """hwnas: hardware-aware, latency-constrained neural architecture search.
 
-`profile` measures a device, `search` searches for networks on it and delivers them measured. Every command of the command
-line is a function with the same options; `Errors` catches what you can mend. Spaces, evaluators and strategies of your own are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and `Sampler`.
+`profile` measures a device; `search` searches for networks on it and delivers them measured. Every command of the
+command line is a function with the same options, and `Errors` catches what you can mend. Spaces, evaluators and
+strategies of your own are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and `Sampler`.
 """
 
 from __future__ import annotations
