@@ -1,8 +1,8 @@
 """hwnas: hardware-aware, latency-constrained neural architecture search.
 
-`profile` measures a device, `search` searches on it and ships networks that were measured there. Spaces, evaluators
-and strategies of your own are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and
-`LeafSampler`.
+`profile` measures a device; `search` searches for networks on it and delivers them measured. Every command of the
+command line is a function with the same options, and `Errors` catches what you can mend. Spaces, evaluators and
+strategies of your own are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and `LeafSampler`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,17 @@ from typing import TYPE_CHECKING, Any
 from hwnas._version import __version__
 
 if TYPE_CHECKING:
-    from hwnas._api._search import FoundTrial, SearchResult, profile, search
+    from hwnas._api._errors import Errors
+    from hwnas._api._machine import clean_device, devices, doctor, plugins
+    from hwnas._api._profile import bundle, draw, fit, profile
+    from hwnas._api._result import FoundTrial, SearchResult
+    from hwnas._api._runs import Exported, compare, export, runs
+    from hwnas._api._search import search
+    from hwnas._api._tables import Prediction, Verification, merge, predict, show_table, validate, verify
+    from hwnas._costs._cost import Cost, register_cost
     from hwnas._errors import HwnasError, NoAccuracyError
     from hwnas._pipeline._strategies import make_strategy
     from hwnas._runs._settings import SearchSettings
-    from hwnas._tables._draw_folder import draw
     from hwnas.data import ImageData, load_data
     from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
     from hwnas.spaces import Architecture, Choice, ChoiceGraph, ChoiceGraphSpace, Make, Space, Term, follow, make_space
@@ -39,17 +45,20 @@ if TYPE_CHECKING:
     from search.lamoo import LaMOO, LeafSampler
 
 _LAZY = {
-    "INPUT": "latency_tables",
     "Architecture": "hwnas.spaces",
     "Choice": "hwnas.spaces",
     "ChoiceGraph": "hwnas.spaces",
     "ChoiceGraphSpace": "hwnas.spaces",
     "Composite": "profilers",
+    "Cost": "hwnas._costs._cost",
+    "Errors": "hwnas._api._errors",
     "Evaluation": "hwnas.evaluators",
     "Evaluator": "hwnas.evaluators",
-    "FoundTrial": "hwnas._api._search",
+    "Exported": "hwnas._api._runs",
+    "FoundTrial": "hwnas._api._result",
     "GraphBuilder": "latency_tables",
     "HwnasError": "hwnas._errors",
+    "INPUT": "latency_tables",
     "ImageData": "hwnas.data",
     "LaMOO": "search.lamoo",
     "LatencyTable": "latency_tables",
@@ -61,9 +70,10 @@ _LAZY = {
     "OpGraph": "latency_tables",
     "Parameter": "profilers",
     "Primitive": "profilers",
+    "Prediction": "hwnas._api._tables",
     "ProfilerError": "profilers",
     "SearchError": "search",
-    "SearchResult": "hwnas._api._search",
+    "SearchResult": "hwnas._api._result",
     "SearchSettings": "hwnas._runs._settings",
     "Space": "hwnas.spaces",
     "Strategy": "search",
@@ -71,17 +81,33 @@ _LAZY = {
     "Suggestion": "search",
     "Term": "hwnas.spaces",
     "Workload": "profilers",
-    "draw": "hwnas._tables._draw_folder",
+    "Verification": "hwnas._api._tables",
+    "bundle": "hwnas._api._profile",
+    "clean_device": "hwnas._api._machine",
+    "compare": "hwnas._api._runs",
+    "devices": "hwnas._api._machine",
+    "doctor": "hwnas._api._machine",
+    "draw": "hwnas._api._profile",
     "executed_graph": "profilers",
+    "export": "hwnas._api._runs",
+    "fit": "hwnas._api._profile",
     "follow": "hwnas.spaces",
     "load_data": "hwnas.data",
     "make_evaluator": "hwnas.evaluators",
     "make_space": "hwnas.spaces",
     "make_strategy": "hwnas._pipeline._strategies",
+    "merge": "hwnas._api._tables",
     "ops": "profilers",
-    "profile": "hwnas._api._search",
     "register_operator": "profilers",
+    "plugins": "hwnas._api._machine",
+    "predict": "hwnas._api._tables",
+    "profile": "hwnas._api._profile",
+    "register_cost": "hwnas._costs._cost",
+    "runs": "hwnas._api._runs",
     "search": "hwnas._api._search",
+    "show_table": "hwnas._api._tables",
+    "validate": "hwnas._api._tables",
+    "verify": "hwnas._api._tables",
 }
 
 __all__ = [
@@ -91,8 +117,11 @@ __all__ = [
     "ChoiceGraph",
     "ChoiceGraphSpace",
     "Composite",
+    "Cost",
+    "Errors",
     "Evaluation",
     "Evaluator",
+    "Exported",
     "FoundTrial",
     "GraphBuilder",
     "HwnasError",
@@ -106,6 +135,7 @@ __all__ = [
     "Op",
     "OpGraph",
     "Parameter",
+    "Prediction",
     "Primitive",
     "ProfilerError",
     "SearchError",
@@ -116,19 +146,35 @@ __all__ = [
     "StrategyOption",
     "Suggestion",
     "Term",
+    "Verification",
     "Workload",
     "__version__",
+    "bundle",
+    "clean_device",
+    "compare",
+    "devices",
+    "doctor",
     "draw",
     "executed_graph",
+    "export",
+    "fit",
     "follow",
     "load_data",
     "make_evaluator",
     "make_space",
     "make_strategy",
+    "merge",
     "ops",
+    "plugins",
+    "predict",
     "profile",
+    "register_cost",
     "register_operator",
+    "runs",
     "search",
+    "show_table",
+    "validate",
+    "verify",
 ]
 
 

@@ -133,12 +133,12 @@ def _column(table: BenchmarkTable, space: Space, codes: np.ndarray, name: str) -
     if name != "macs" or name in table.columns:
         return np.asarray(table.column(name))
     skip = space.encode(space.parse(_SKIPS))
-    least = float(SpaceCosts(space, None).macs(skip[None])[0])
+    least = float(SpaceCosts(space, None).cost("macs")(skip[None])[0])
     total = np.full(len(codes), least)
     for choice, size in enumerate(space.cardinalities):
         cells = np.repeat(skip[None], size, axis=0)
         cells[:, choice] = np.arange(size)
-        alone = SpaceCosts(space, None).macs(cells) - least
+        alone = SpaceCosts(space, None).cost("macs")(cells) - least
         total += alone[codes[:, choice]]
     return total
 

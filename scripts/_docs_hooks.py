@@ -51,8 +51,8 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 def options_of(command: argparse.ArgumentParser) -> list[argparse.Action]:
-    """What a command takes, in the order of its help; ``--help`` left out."""
-    return [action for action in command._actions if action.dest != "help"]
+    """What a command takes, in the order of its help; without ``--help`` and the old spellings of options."""
+    return [a for a in command._actions if a.dest != "help" and a.help != argparse.SUPPRESS]
 
 
 def command_lines(name: str, command: argparse.ArgumentParser) -> list[str]:

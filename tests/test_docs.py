@@ -159,7 +159,7 @@ def test_the_command_reference_holds_every_option_with_its_help():
             assert option == "-h" or option in section, (name, option)
     assert "| `--samples SAMPLES` | architectures to evaluate (default 200) |" in text
     assert "| `--debug` |" in text
-    assert "| `RUN` | run directories of the same objectives |" in text
+    assert "| `RUN` | run directories with the same objectives |" in text
 
 
 def test_the_changelog_page_is_the_changelog():

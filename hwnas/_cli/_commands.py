@@ -1,236 +1,242 @@
-"""What the commands do."""
+"""What the commands show of what the functions of `hwnas` return."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hwnas._api._options import search_option_names, search_settings, space_settings
-from hwnas._cli._output import progress_lines, save, say, say_json, write_file
-from hwnas._errors import HwnasError
+from hwnas._api._commands import SHOWN
+from hwnas._cli._output import progress_lines, say, say_json
+
+if TYPE_CHECKING:
+    from hwnas._api._tables import Prediction
+    from latency_tables import LatencyTable
+
+_SEARCH = {"space", "data", "evaluator", "table", "minimize", "samples", "strategy", "seed", "device"}
+_SEARCH |= {"out", "workers", "ray_address", "evaluation_timeout"}
+"""Named arguments of `hwnas.search` that can be typed."""
+
+
+def given(options: argparse.Namespace) -> dict[str, Any]:
+    """What was typed, as keywords of the command's function."""
+    return {name: value for name, value in vars(options).items() if name not in (*SHOWN, "command", "action")}
+
+
+def run_profile(options: argparse.Namespace) -> None:
+    """``hwnas profile``."""
+    from hwnas._api._profile import profile
+
+    table = profile(**given(options), progress=progress_lines())
+    for line in table.report_lines():
+        say(line)
+    for note in table.notes:
+        say(f"warning: {note}")
+    say(f"{len(table.entries)} prices in {options.out or table.source}")
+
+
+def run_bundle(options: argparse.Namespace) -> None:
+    """``hwnas bundle``."""
+    from hwnas._api._profile import bundle
+
+    models = bundle(**given(options), progress=progress_lines())
+    say(f"{models} models in {options.out}; see README.txt there for the next step")
+
+
+def run_draw(options: argparse.Namespace) -> None:
+    """``hwnas draw``."""
+    from hwnas._api._profile import draw
+
+    texts = draw(**given(options), progress=progress_lines())
+    say(f"{len(texts)} networks in {options.out}; see README.txt there for the next step")
 
 
 def run_fit(options: argparse.Namespace) -> None:
     """``hwnas fit``."""
-    from hwnas._tables._fit import fit_table
-    from hwnas.spaces import make_space
+    from hwnas._api._profile import fit
 
-    table = fit_table(
-        make_space(options.space, **space_settings(vars(options))),
-        options.csv,
-        latency_column=options.latency_column,
-        device=options.device,
-        unit=options.unit,
-        batch=options.batch,
-        dead_code=options.dead_code,
-        seed=options.seed,
-        progress=progress_lines(),
-    )
-    save(table, options.output)
+    table = fit(**given(options), progress=progress_lines())
     for note in table.notes:
         say(note)
     say(table.grade.line())
-    say(f"{len(table.entries)} prices from {len(table.networks)} networks in {options.output}")
+    say(f"{len(table.entries)} prices from {len(table.networks)} networks in {options.out}")
 
 
 def run_search(options: argparse.Namespace) -> None:
     """``hwnas search``."""
+    from hwnas._api._search import watched_search
     from hwnas._cli._live import JsonWatcher, make_watcher
-    from hwnas._pipeline._search import run_search as search
-    from hwnas._workers import parse_workers
 
-    names = search_option_names()
-    settings = search_settings({n: value for n, value in vars(options).items() if n in names}, Path(options.out))
-    workers = parse_workers(options.workers, options.ray_address, options.evaluation_timeout)
+    typed = given(options)
+    named = {"budgets": None, **{name: typed.pop(name) for name in _SEARCH}}
     watcher = make_watcher(options.quiet, options.json, progress_lines())
     try:
-        run = search(settings, Path(options.out), watcher=watcher, workers=workers)
+        result = watched_search(watcher, named, typed)
     finally:
         watcher.close()
     if isinstance(watcher, JsonWatcher):
-        networks = run.pareto()
-        within = sum(network["within_budget"] for network in networks)
-        watcher.tell("end", report=str(run.path / "report.html"), networks=len(networks), within_budget=within)
+        within = sum(network["within_budget"] for network in result.networks)
+        watcher.tell("end", report=str(result.report), networks=len(result.networks), within_budget=within)
     else:
-        say(str(run.path / "report.html"))
+        say(str(result.report))
 
 
 def run_export(options: argparse.Namespace) -> None:
     """``hwnas export``."""
-    from hwnas._runs._delivered import described
-    from hwnas._runs._entries import read_network
-    from hwnas._runs._front import pick_network
-    from hwnas._runs._run import Run
+    from hwnas._api._runs import export
 
-    run = Run.open(Path(options.run))
-    budgets = run.settings.budgets
-    network = pick_network(run.pareto(), options.pick, budgets, allow_over_budget=options.allow_over_budget)
-    if network["onnx"] is None:
-        name, _, table = run.settings.evaluator.partition(":")
-        why = "its accuracies came from a table" if table else f"evaluator {name} has no weights"
-        raise HwnasError(f"{options.run} has no ONNX files: {why}")
-    target = write_file(options.output, f"{network['id']}.onnx", read_network(run.path, network))
-    say(f"{target}: {described(network, budgets)}")
+    exported = export(**given(options))
+    say(f"{exported.path}: {exported.text}")
 
 
 def run_runs(options: argparse.Namespace) -> None:
     """``hwnas runs``."""
+    from hwnas._api._runs import runs
     from hwnas._cli._listing import run_lines
-    from hwnas._runs._list import find_runs
 
-    found = find_runs(Path(options.folder))
+    infos = runs(options.folder)
     if options.json:
-        say_json([info.as_dict() for info in found])
+        say_json([info.as_dict() for info in infos])
         return
-    for line in run_lines(found, options.folder):
+    for line in run_lines(infos, options.folder):
         say(line)
 
 
 def run_compare(options: argparse.Namespace) -> None:
     """``hwnas compare``."""
-    from hwnas._report import write_comparison
-    from hwnas._runs._compare import compare_runs, table_lines
+    from hwnas._api._runs import compare
+    from hwnas._runs._compare import table_lines
 
-    found = compare_runs([Path(name) for name in options.runs])
-    if options.output:
-        write_comparison(found, Path(options.output))
+    comparison = compare(**given(options))
     if options.json:
-        say_json(found.as_dict())
+        say_json(comparison.as_dict())
         return
-    for line in [*table_lines(found), *([options.output] if options.output else [])]:
+    for line in [*table_lines(comparison), *([options.out] if options.out else [])]:
         say(line)
 
 
 def run_predict(options: argparse.Namespace) -> None:
     """``hwnas predict``."""
-    from hwnas._tables._fit import written_price
-    from hwnas._tables._validate import batch_of, space_of
-    from latency_tables import GOOD, load_table
-    from profilers import graph_macs, graph_params, peak_memory_bytes
+    from hwnas._api._tables import predict
 
-    table = load_table(Path(options.table))
-    space = space_of(table)
-    arch = space.parse(options.arch)
-    graph, batch = space.graph(arch), batch_of(table)
-    price = written_price(table, space, arch)
-    found: dict[str, Any] = {
-        "arch": space.format(arch),
-        "latency_ms": {"predicted": price.value_ms, "low": price.low_ms, "high": price.high_ms},
-        "macs": graph_macs(graph),
-        "params": graph_params(graph),
-        "peak_memory_bytes": peak_memory_bytes(graph, batch=batch),
-        "table": {"quality": table.grade.level, "reasons": list(table.grade.reasons)},
-    }
+    prediction = predict(**given(options))
     if options.json:
-        say_json(found)
+        say_json(prediction.as_dict())
         return
-    interval = f" (90 % interval {price.low_ms:.4g}-{price.high_ms:.4g} ms)" if price.low_ms and price.high_ms else ""
-    device = table.identity.get("device", "an unnamed device")
-    setting = f"{device}, {table.identity.get('threads', 1)} thread(s), batch {batch}"
-    say(f"latency {price.value_ms:.4g} ms{interval} on {setting}")
-    say(f"{found['macs']:,} MACs, {found['params']:,} parameters, {found['peak_memory_bytes']:,} bytes of activations")
-    if table.grade.level != GOOD:
-        say(f"warning: {table.grade.line()}")
+    for line in _prediction_lines(prediction):
+        say(line)
+
+
+def _prediction_lines(prediction: Prediction) -> list[str]:
+    from hwnas._costs._cost import cost_of_key
+    from hwnas._tables._validate import batch_of
+
+    identity, low, high = prediction.table.identity, prediction.low_ms, prediction.high_ms
+    interval = f" (90 % interval {low:.4g}-{high:.4g} ms)" if low and high else ""
+    device = identity.get("device", "an unnamed device")
+    setting = f"{device}, {identity.get('threads', 1)} thread(s), batch {batch_of(prediction.table)}"
+    costs = [(cost, value) for key, value in prediction.costs.items() if (cost := cost_of_key(key)) is not None]
+    lines = [
+        f"latency {prediction.latency_ms:.4g} ms{interval} on {setting}",
+        ", ".join(f"{value:,} {f'{c.unit} of {c.title}' if c.unit else c.heading}" for c, value in costs),
+    ]
+    return [*lines, *_grade_lines(prediction.table)]
+
+
+def _grade_lines(table: LatencyTable) -> list[str]:
+    """A warning where a table is not a good one."""
+    from latency_tables import GOOD
+
+    return [] if table.grade.level == GOOD else [f"warning: {table.grade.line()}"]
 
 
 def run_validate(options: argparse.Namespace) -> None:
     """``hwnas validate``."""
-    from hwnas._tables._build import require_drawing
-    from hwnas._tables._validate import validate_table, validation_record
-    from latency_tables import load_table
+    from hwnas._api._tables import validate
+    from hwnas._tables._validate import validation_record
 
-    require_drawing(options.networks, options.seed)
-    table = load_table(Path(options.table))
-    found = validate_table(
-        table, device=options.device, networks=options.networks, seed=options.seed, progress=progress_lines()
-    )
+    table = validate(**given(options), progress=progress_lines())
     if options.json:
-        say_json(validation_record(found))
+        say_json(validation_record(table))
         return
-    for line in found.report_lines():
+    for line in table.report_lines():
         say(line)
 
 
 def run_verify(options: argparse.Namespace) -> None:
     """``hwnas verify``: leaves with exit code 1 where the table does not hold."""
-    from hwnas._tables._validate import backend_of, space_of
-    from hwnas._tables._verify import verify_table
-    from latency_tables import load_table
+    from hwnas._api._tables import verify
 
-    table = load_table(Path(options.table))
-    space = space_of(table)
-    progress = progress_lines()
-    backend = backend_of(table, space, options.device, progress)
-    for warning in table.environment_changes(backend.environment()):
+    verification = verify(**given(options), progress=progress_lines())
+    for warning in verification.warnings:
         say(f"warning: {warning}")
-    say(table.grade.line())
-    checks = verify_table(table, space, backend, seed=options.seed, progress=progress)
-    for check in checks:
+    say(verification.table.grade.line())
+    for check in verification.checks:
         change = check.measured_ms / check.table_ms - 1 if check.table_ms else 0.0
         verdict = "ok" if check.holds else "MOVED"
         say(f"{verdict:5s} {check.name}: {check.table_ms:.4g} ms then, {check.measured_ms:.4g} ms now ({change:+.1%})")
-    moved = sum(not check.holds for check in checks)
-    if moved:
-        say(f"{options.table} does not hold here: {moved} of {len(checks)} moved; run `hwnas profile --force`")
+    if not verification.holds:
+        count = f"{verification.moved} of {len(verification.checks)}"
+        say(f"{options.table} does not hold here: {count} moved; run `hwnas profile --force`")
         raise SystemExit(1)
     say(f"{options.table} holds here")
 
 
 def run_merge(options: argparse.Namespace) -> None:
     """``hwnas merge``."""
-    from functools import reduce
+    from hwnas._api._tables import merge
 
-    from latency_tables import GOOD, load_table, merge_tables
-
-    merged = reduce(merge_tables, [load_table(Path(name)) for name in options.tables])
-    save(merged, options.output)
-    say(f"{len(merged.entries)} prices and {len(merged.networks)} networks in {options.output}")
-    if merged.grade.level != GOOD:
-        say(f"warning: {merged.grade.line()}")
+    merged = merge(**given(options))
+    say(f"{len(merged.entries)} prices and {len(merged.networks)} networks in {options.out}")
+    for line in _grade_lines(merged):
+        say(line)
 
 
 def run_table(options: argparse.Namespace) -> None:
     """``hwnas table show``."""
-    from hwnas._tables._validate import show_table
-    from latency_tables import load_table
+    from hwnas._api._tables import show_table
 
-    for line in show_table(load_table(Path(options.table))):
+    for line in show_table(options.table):
         say(line)
 
 
 def run_devices(options: argparse.Namespace) -> None:
     """``hwnas devices``."""
-    from hwnas._devices._make import list_devices
+    from hwnas._api._machine import devices
 
-    for info in list_devices():
+    for info in devices():
         say(f"{info.name:8s} {info.description}" + ("" if info.usable else f" - not usable: {info.hint}"))
 
 
 def run_plugins(options: argparse.Namespace) -> None:
     """``hwnas plugins``."""
-    from hwnas._common._plugins import plugin_lines
-    from hwnas.evaluators import evaluator_names
-    from hwnas.spaces import space_names
-    from profilers import operator_kinds
-    from search import STRATEGIES
+    from hwnas._api._machine import plugins
 
-    own = {"space": space_names(), "strategy": STRATEGIES, "evaluator": evaluator_names(), "operator": operator_kinds()}
-    for line in plugin_lines({**own, "device": ["cpu", "cuda", "cuda:N", "ssh://"]}):
-        say(line)
+    for entry in plugins():
+        say(entry.line)
 
 
 def run_doctor(options: argparse.Namespace) -> None:
     """``hwnas doctor``."""
     from dataclasses import asdict
 
-    from hwnas._devices._doctor import examine
+    from hwnas._api._machine import doctor
 
-    found = examine()
+    findings = doctor()
     if options.json:
-        say_json([asdict(finding) for finding in found])
+        say_json([asdict(finding) for finding in findings])
         return
-    for finding in found:
+    for finding in findings:
         say(f"{finding.status:8s} {finding.check}: {finding.text}" + (f" -> {finding.fix}" if finding.fix else ""))
-    warnings = sum(finding.status == "warning" for finding in found)
-    say(f"{warnings} of {len(found)} findings spoil measurements" if warnings else "nothing spoils measurements here")
+    warnings = sum(finding.status == "warning" for finding in findings)
+    if warnings:
+        say(f"{warnings} of {len(findings)} findings disturb measurements")
+    else:
+        say("nothing here disturbs measurements")
+
+
+def run_device(options: argparse.Namespace) -> None:
+    """``hwnas device clean``."""
+    from hwnas._api._machine import clean_device
+
+    removed, folder = clean_device(options.device)
+    say(f"{folder} removed from {options.device}" if removed else f"{options.device} has no {folder}: it is clean")

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hwnas._costs._cost import written_budgets
 from hwnas._runs._compare import aligned
-from hwnas._runs._list import RunInfo, written_budgets, written_value
+from hwnas._runs._list import RunInfo, written_value
 
 _HEADS = ("run", "state", "trials", "best", "budget", "space", "data", "device", "when")
 
 
-def run_lines(found: Sequence[RunInfo], folder: str) -> list[str]:
-    """A table, and what is wrong with the damaged ones below it."""
-    if not found:
-        return [f"no runs below {folder}"]
+def run_lines(infos: Sequence[RunInfo], folder: str) -> list[str]:
+    """Write runs as a table; below it stands what is wrong with damaged ones.
+
+    Args:
+        infos: The runs.
+        folder: Where they were looked for.
+    """
+    if not infos:
+        return [f"no runs in {folder}"]
     rows = [list(_HEADS)]
-    for info in found:
+    for info in infos:
         if info.state == "damaged":
             rows.append([info.name, info.state, "-", "-", "-", "-", "-", "-", info.when[:16].replace("T", " ")])
             continue
@@ -33,12 +39,12 @@ def run_lines(found: Sequence[RunInfo], folder: str) -> list[str]:
                 info.when[:16].replace("T", " "),
             ]
         )
-    return [*aligned(rows), *(line for info in found for line in _remarks(info))]
+    return [*aligned(rows), *(line for info in infos for line in _remarks(info))]
 
 
 def _remarks(info: RunInfo) -> list[str]:
-    """What the table has no column for: what is damaged, and networks that do not keep the budget."""
-    found = [f"{info.name}: {info.problem}"] if info.problem else []
+    """Say what is damaged, and how many networks exceed the budget: the table has no column for these."""
+    remarks = [f"{info.name}: {info.problem}"] if info.problem else []
     if info.over_budget:
-        found.append(f"{info.name}: {info.over_budget} of {info.networks} networks are over the budget, as measured")
-    return found
+        remarks.append(f"{info.name}: {info.over_budget} of {info.networks} networks exceed the budget when measured")
+    return remarks

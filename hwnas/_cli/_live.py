@@ -1,4 +1,4 @@
-"""Who hears of a search on the command line: a terminal, a file, a machine, or nobody."""
+"""What a search shows on the command line: a changing status line, plain lines, JSON, or nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ _EVERY_S = 0.2
 
 
 def make_watcher(quiet: bool, as_json: bool, plain: Callable[[str], None]) -> Watcher:
-    """Nothing, JSON lines, one updating line on a terminal, or plain lines."""
+    """Choose what shows a search.
+
+    Args:
+        quiet: Show nothing.
+        as_json: Write JSON lines.
+        plain: Writes one line; used where the output is no terminal.
+    """
     if as_json:
         return JsonWatcher(sys.stdout)
     if quiet:
@@ -29,17 +35,17 @@ def make_watcher(quiet: bool, as_json: bool, plain: Callable[[str], None]) -> Wa
 
 
 class JsonWatcher(Watcher):
-    """One JSON object a line: ``note``, ``trial`` (with where the search stands) and ``end``."""
+    """Writes one JSON object per line: ``note``, ``trial`` (with the state of the search) and ``end``."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def line(self, text: str) -> None:
-        """A note."""
+        """Write a note."""
         self.tell("note", text=text)
 
     def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
-        """A trial."""
+        """Write a trial."""
         now = status()
         about = {"done": now.done, "samples": now.samples, "best": now.best, "hypervolume": now.hypervolume}
         line = record.as_dict()
@@ -53,13 +59,13 @@ class JsonWatcher(Watcher):
 
 
 class TerminalWatcher(Watcher):
-    """One line that changes in place, below the remarks.
+    """Shows one status line that changes in place, below the remarks.
 
     Args:
-        stream: the terminal.
-        plain: writes a remark to it.
-        columns: tells its width.
-        now: tells seconds.
+        stream: The terminal.
+        plain: Writes a remark to it.
+        columns: Returns its width.
+        now: Returns a time in seconds.
     """
 
     def __init__(
@@ -75,21 +81,21 @@ class TerminalWatcher(Watcher):
         self._shown = ""
 
     def line(self, text: str) -> None:
-        """A remark, above the status."""
+        """Write a remark above the status line."""
         if self._shown:
             self._stream.write("\r\x1b[K")
         self._plain(text)
         self._draw()
 
     def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
-        """The status, at most five times a second."""
+        """Update the status line, at most five times a second."""
         self._status = status
         if self._now() - self._drawn >= _EVERY_S:
             self._drawn = self._now()
             self._draw()
 
     def close(self) -> None:
-        """Leave the last status where it is."""
+        """Leave the last status line on the screen."""
         if self._status is not None:
             self._draw()
         if self._shown:
@@ -98,7 +104,7 @@ class TerminalWatcher(Watcher):
         self._shown = ""
 
     def _draw(self) -> None:
-        """The status; worked out anew only where a trial came since the last time."""
+        """Draw the status line; it is computed again only after a new trial."""
         if self._status is not None:
             self._shown, self._status = printable(status_line(self._status()))[: max(1, self._columns() - 1)], None
         if self._shown:
@@ -107,7 +113,7 @@ class TerminalWatcher(Watcher):
 
 
 def status_line(status: Status) -> str:
-    """Where a search stands, the most important first: a narrow terminal cuts the end off."""
+    """Write the state of a search, the most important first: a narrow terminal cuts off the end."""
     rate = f", {status.per_minute:.3g}/min" if status.per_minute else ""
     left = f", {duration(status.left_s)} left" if status.left_s is not None else ""
     return (
@@ -117,7 +123,7 @@ def status_line(status: Status) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, minutes or hours for people."""
+    """Write a duration in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

@@ -16,11 +16,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: the command line without the program's name; `sys.argv` by default.
+        arguments: The command line without the program's name; `sys.argv` by default.
 
     Returns:
-        0 on success; 2 when the input was wrong (one line on standard error says what and what to do); 130
-        when interrupted; 141 when nobody reads the output any more.
+        0 on success; 2 when the input was wrong (one line on standard error says what, and what to do); 130
+        when interrupted; 141 when the output is no longer read.
     """
     open_streams()
     try:
@@ -54,7 +54,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             for line in traceback.format_exc().splitlines():
                 say(line)
         if message is None:
-            say(f"hwnas: this is a bug in hwnas, please report it with the lines above: {error!r}")
+            say(f"hwnas: this is a bug in hwnas; please report it with the lines above: {error!r}")
             return 1
         say(f"hwnas: error: {message}")
         return 2
@@ -62,28 +62,25 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def say(text: str) -> None:
-    """A line for people, on standard error."""
+    """Write a line to standard error."""
     tell(printable(text) + "\n")
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], None]:
-    from hwnas._cli import _commands, _profiling
+    from hwnas._cli import _commands
 
-    home = _profiling if hasattr(_profiling, f"run_{name}") else _commands
-    found: Callable[[argparse.Namespace], None] = getattr(home, f"run_{name}")
-    return found
+    run: Callable[[argparse.Namespace], None] = getattr(_commands, f"run_{name}")
+    return run
 
 
 def _for_people(error: Exception) -> str | None:
-    """The line to print for an error that the user can mend; None for a bug."""
-    from hwnas._errors import OUT_OF_MEMORY, HwnasError, is_out_of_memory
-    from latency_tables import LatencyTableError
-    from profilers import ProfilerError
-    from search import SearchError
+    """Return the line to print for an error that the user can fix; None for a bug."""
+    from hwnas._api._errors import Errors
+    from hwnas._errors import OUT_OF_MEMORY, is_out_of_memory
 
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
-    if isinstance(error, (HwnasError, LatencyTableError, ProfilerError, SearchError)):
+    if isinstance(error, Errors):
         return " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:
         place = f" {error.filename}" if error.filename else ""

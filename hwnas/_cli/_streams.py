@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or read by nobody: no traceback, and no work is lost for them."""
+"""Standard streams that are closed, full or no longer read: no traceback, and no work is lost."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import sys
 from typing import TextIO
 
 PIPE_CLOSED = 141
-"""The exit code of a command whose output nobody reads any more: 128 and the number of SIGPIPE, as of other tools."""
+"""Exit code of a command whose output is no longer read: 128 plus the number of SIGPIPE, as in other tools."""
 
 
 class OutputError(Exception):
     """Standard output cannot be written.
 
     Attributes:
-        nobody_reads: whether its reader has gone, as that of ``| head`` does.
+        nobody_reads: Whether its reader has ended, as ``| head`` does.
     """
 
     def __init__(self, error: OSError) -> None:
         self.nobody_reads = isinstance(error, BrokenPipeError)
-        super().__init__(f"cannot write the output: {error.strerror}; send it to another place")
+        super().__init__(f"cannot write the output: {error.strerror}; redirect it to another place")
 
 
 def open_streams() -> None:
-    """Give streams that are closed a place where what is written is lost.
+    """Connect closed streams to the null device.
 
-    Otherwise the next file that is opened gets the number of the stream: a library that prints would write into it.
+    Otherwise the next file that is opened gets the number of the stream, and a library that prints writes into it.
     """
     for number in (0, 1, 2):
         try:
@@ -38,10 +38,10 @@ def open_streams() -> None:
 
 
 def put(text: str) -> None:
-    """Write to standard output; what its encoding does not know is escaped.
+    """Write to standard output; characters that its encoding lacks are escaped.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: Standard output cannot be written.
     """
     try:
         sys.stdout.write(_escaped(text, sys.stdout))
@@ -50,16 +50,16 @@ def put(text: str) -> None:
 
 
 def _escaped(text: str, stream: TextIO) -> str:
-    """A text without what the encoding of a stream does not know."""
+    """Escape the characters of a text that the encoding of a stream lacks."""
     encoding = stream.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def flush() -> None:
-    """Bring standard output to its end.
+    """Flush standard output.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: Standard output cannot be written.
     """
     try:
         sys.stdout.flush()
@@ -68,14 +68,14 @@ def flush() -> None:
 
 
 def tell(text: str) -> None:
-    """Write to standard error; where that cannot be written, what was to be said is lost and the work goes on."""
+    """Write to standard error; if that fails, the text is lost and the work goes on."""
     with contextlib.suppress(OSError):
         sys.stderr.write(_escaped(text, sys.stderr))
         sys.stderr.flush()
 
 
 def give_up_output() -> None:
-    """Throw away what standard output could not take, so that the interpreter does not try again at its end."""
+    """Discard what could not be written, so that the interpreter does not try again when it exits."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

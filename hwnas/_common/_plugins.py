@@ -1,4 +1,4 @@
-"""Plug-ins: spaces, strategies, evaluators and profilers that other distributions bring along as entry points.
+"""Plug-ins: spaces, strategies, evaluators, profilers and costs that other distributions bring along as entry points.
 
 Names are read from the distributions' metadata; a plug-in's own code runs when it is asked for by name. Operators are
 only listed here: `profilers` itself loads them, in whatever process meets an op of theirs.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -23,6 +24,7 @@ KINDS = {
     "evaluator": "hwnas.evaluators",
     "device": "hwnas.profilers",
     "operator": "hwnas.operators",
+    "cost": "hwnas.costs",
 }
 """Groups of entry points, by what a plug-in in them is called on the command line."""
 
@@ -119,17 +121,45 @@ def only_taken(maker: Callable[..., Any], options: Mapping[str, object]) -> dict
     return {name: value for name, value in options.items() if name in takes(maker)}
 
 
-def plugin_lines(own: Mapping[str, Iterable[str]]) -> list[str]:
-    """Every name by kind, ours first, each with the distribution that brings it; of ours also what it is."""
-    lines = []
+@dataclass(frozen=True)
+class Installed:
+    """A space, strategy, evaluator, device or cost by name.
+
+    Attributes:
+        kind: A key of `KINDS`.
+        name: What its option takes.
+        source: ``hwnas``, or the distributions that bring it, with their versions.
+        about: What it is; empty for those of plug-ins.
+        usable: Whether the name means this one; a plug-in cannot take a name of hwnas's own.
+    """
+
+    kind: str
+    name: str
+    source: str
+    about: str = ""
+    usable: bool = True
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        about = f": {self.about}" if self.about else ""
+        why = "" if self.usable else " (not usable: hwnas has this name itself)"
+        return f"{self.kind:10s} {self.name:20s} {self.source}{about}{why}"
+
+
+def installed(own: Mapping[str, Iterable[str]]) -> list[Installed]:
+    """Everything that has a name, by kind, ours first.
+
+    Args:
+        own: Our own names by kind.
+    """
+    entries = []
     for kind in KINDS:
-        ours = list(own[kind])
-        about = ABOUT.get(kind, {})
-        lines += [f"{kind:10s} {name:20s} hwnas" + (f": {about[name]}" if name in about else "") for name in ours]
+        ours, about = list(own[kind]), ABOUT.get(kind, {})
+        entries += [Installed(kind, name, "hwnas", about.get(name, "")) for name in ours]
         for name in plugin_names(kind):
-            taken = " (not usable: a name of hwnas's own)" if name in ours else ""
-            lines.append(f"{kind:10s} {name:20s} {distribution_of(kind, name)}{taken}")
-    return lines
+            entries.append(Installed(kind, name, distribution_of(kind, name), usable=name not in ours))
+    return entries
 
 
 def _points(kind: str) -> tuple[EntryPoint, ...]:

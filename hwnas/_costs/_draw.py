@@ -1,4 +1,4 @@
-"""Networks to measure: spread over the whole range of a space's latencies, both ends included."""
+"""Networks to measure: spread over the whole range of a space's latencies, from the fastest to the slowest."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 CORRECTION_NETWORKS = 10
 INTERVAL_NETWORKS = 60
-"""How many more networks say how far predictions may be off: with ten alone, 90 % intervals hold 75-95 %."""
+"""Number of further networks for the intervals: with ten alone, 90 % intervals cover 75-95 %."""
 DRAWING = 2
-"""Of `draw_networks`: what a bundle says, so that it is drawn in the same way when its result comes back."""
+"""Version of `draw_networks`: a bundle states it, so that its networks are drawn in the same way later."""
 _MS_PER_UNIT = (1e-7, 1e-7, 1e-3)
-"""Of a multiply-accumulate, a byte and a kernel, on a processor of no name: enough to tell fast networks from slow."""
+"""Milliseconds per multiply-accumulate, byte and kernel on a generic processor: enough to rank networks."""
 _ENUMERABLE = 4096
 _POOL = 4
 _STARTS = 3
@@ -75,14 +75,14 @@ def draw_networks_as_before(space: Space, networks: int, seed: int) -> list[Netw
 def draw_spread(
     space: Space, count: int, rng: np.random.Generator, *, cost: CostOfCodes | None = None, seen: Collection[str] = ()
 ) -> list[Architecture]:
-    """Distinct networks at even distances on a logarithmic scale of latency, from the fastest to the slowest.
+    """Draw distinct networks at even distances of log latency, from the fastest to the slowest.
 
     Args:
-        space: the search space.
-        count: how many; fewer come where the space has no more.
-        rng: of the draw.
-        cost: latencies of codes; None for a rough estimate by what the ops do.
-        seen: texts of networks that are not to be drawn: those nearest to them are.
+        space: The search space.
+        count: Number of networks; a small space gives fewer.
+        rng: Random generator.
+        cost: Computes latencies from codes; None for a rough estimate by what the ops do.
+        seen: Texts of networks that must not be drawn; their neighbours are drawn instead.
     """
     cost = cost or SpaceCosts(space, rough_table(space.ops())).latency_ms
     rows = _pool(space, count + len(seen), cost, rng)
@@ -97,7 +97,7 @@ def draw_spread(
 def draw_distinct(
     space: Space, count: int, rng: np.random.Generator, seen: Collection[str] = ()
 ) -> dict[str, Architecture]:
-    """Random architectures by text, none twice and none of `seen`; fewer than `count` where the space has no more."""
+    """Draw distinct random architectures by text, none of `seen`; a small space gives fewer than `count`."""
     found: dict[str, Architecture] = {}
     for _ in range(100):
         for arch in space.sample(count, rng):
@@ -146,19 +146,19 @@ def _end(space: Space, cost: CostOfCodes, starts: IntArray) -> IntArray:
 
 
 def _networks(space: Space, rows: IntArray) -> IntArray:
-    """Canonical codes of those rows that are networks, each once."""
+    """Return the canonical codes of the rows that are networks, without duplicates."""
     return np.asarray(np.unique(space.canonical_codes(rows[space.valid_codes(rows)]), axis=0))
 
 
 def _evenly(length: int, count: int) -> set[int]:
-    """At most `count` places in a sequence at even distances, its first and last among them."""
+    """Choose at most `count` places in a sequence at even distances, its first and last among them."""
     if count >= length:
         return set(range(length))
     return {int(place) for place in np.round(np.linspace(0, length - 1, max(1, count)))} if count else set()
 
 
 def _at_even_distances(places: FloatArray, count: int) -> Sequence[int]:
-    """Indices into ascending `places` ``(n,)`` of those nearest to even distances, each once and in their order."""
+    """Return ascending indices into `places` ``(n,)``, sorted values, of those nearest to even distances."""
     if count >= len(places):
         return range(len(places))
     wanted = np.linspace(places[0], places[-1], count)

@@ -1,4 +1,4 @@
-"""Whether a user's space is what it says: texts, terms, ops and latencies that match its graphs."""
+"""Checks of a user's space: its texts, terms and ops must match its graphs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import re
 
 import numpy as np
 
+from hwnas._costs._cost import COSTS
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import HwnasError, SpaceError
 from hwnas.spaces import Architecture, Space, space_identity
 from latency_tables import SESSION, Entry, LatencyTable, Op, UnmeasuredOpError, crossing_op
-from profilers import Workload, graph_macs, graph_params
+from profilers import Workload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _LOOKS = 5
@@ -24,13 +25,13 @@ def require_sound(workload: Workload) -> None:
     """Look at a few networks of a workload, unless it is a space of ours: a mistake would be a wrong number everywhere.
 
     Raises:
-        HwnasError: Its name is no word, or its settings are not JSON.
+        HwnasError: Its name is not a word, or its settings are not JSON.
         SpaceError: It is a space whose texts, terms or ops do not match its graphs.
     """
     name, kind = getattr(workload, "name", None), "space" if isinstance(workload, Space) else "workload"
     if not isinstance(name, str) or not _NAME.match(name):
         raise SpaceError(
-            f"{kind} {type(workload).__name__}: its name must be a word of letters, digits, . _ -, not {name!r}"
+            f"{kind} {type(workload).__name__}: its name must be a word of letters, digits, . _ -, got {name!r}"
         )
     require_json(f"{kind} {name}", workload.settings)
     if isinstance(workload, Space) and "fingerprint" in space_identity(workload):
@@ -44,17 +45,17 @@ def _require_sound_space(space: Space) -> None:
     for arch in space.sample(_LOOKS, np.random.default_rng(0)):
         text, graph, codes = space.format(arch), space.graph(arch), space.encode(arch)[None]
         if space.canonical(space.parse(text)) != space.canonical(arch):
-            raise SpaceError(f"space {space.name}: parse does not read back what format writes, {text!r}")
+            raise SpaceError(f"space {space.name}: parse does not read what format writes, {text!r}")
         if missing := sorted(op.key for op in set(graph.op_counts) - ops):
-            raise SpaceError(f"space {space.name}: ops lacks {missing[0]} of the network {text}")
-        for cost, of_graph, of_terms in (
-            ("multiply-accumulates", graph_macs(graph), costs.macs),
-            ("parameters", graph_params(graph), costs.params),
-        ):
-            if of_graph != of_terms(codes)[0]:
+            raise SpaceError(f"space {space.name}: ops() lacks {missing[0]} of the network {text}")
+        for cost in COSTS.values():
+            if cost.of_graph is None or cost.combine != "sum":
+                continue
+            of_graph, of_terms = cost.of_graph(graph, costs.batch), float(costs.cost(cost.key)(codes)[0])
+            if not math.isclose(of_graph, of_terms):
                 raise SpaceError(
-                    f"space {space.name}: the terms of {text} have {of_terms(codes)[0]:.0f} {cost}, its graph "
-                    f"{of_graph}; terms must add up to the graph"
+                    f"space {space.name}: the terms of {text} have {of_terms:.0f} {cost.title}, its graph "
+                    f"{of_graph:.0f}; terms must add up to the graph"
                 )
         _require_latency(space, costs, table, arch)
 
@@ -87,12 +88,16 @@ def _trial_table(space: Space) -> LatencyTable:
 
 
 def require_json(owner: str, settings: object) -> None:
-    """Refuse settings that cannot be kept with a run.
+    """Refuse settings that cannot be stored with a run.
+
+    Args:
+        owner: What they belong to, for the error.
+        settings: The settings.
 
     Raises:
-        HwnasError: they are no JSON.
+        HwnasError: They cannot be written as JSON.
     """
     try:
         json.dumps(settings, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise HwnasError(f"{owner}: its settings must be JSON-able: {error}") from None
+        raise HwnasError(f"{owner}: its settings cannot be written as JSON: {error}") from None

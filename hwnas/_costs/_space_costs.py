@@ -5,24 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._costs._cost import COSTS, LATENCY
 from hwnas.spaces import MOST_NETWORKS, Architecture, Space, Term
 from latency_tables import Holders, LatencyTable, OpGraph
-from profilers import graph_macs, graph_params, peak_memory_bytes
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-COSTS = ("latency_ms", "macs", "params", "peak_memory_bytes")
-"""Costs that are known before an architecture is evaluated."""
 CostOfCodes = Callable[[IntArray], FloatArray]
 """Codes ``(n, d)`` to costs ``(n,)``; NaN for rows that are no network."""
 _ENUMERABLE = MOST_NETWORKS
 _CHUNK = 16_384
 _FEW = 4
-_MAXIMA = ("peak_memory_bytes", "activation_bytes")
 _CROSSINGS = "core_crossings_ms"
 _HOLDERS = int(Holders.BOTH) + 1
 """Number of values of `Holders`."""
@@ -48,9 +46,9 @@ class _TermCosts:
 
 
 class SpaceCosts:
-    """Exact latency, MACs, parameters and peak memory of a space's architectures.
+    """Exact costs of a space's architectures.
 
-    The networks of a space are chains of its terms, so each cost follows from sums (peak memory: maxima) over terms of
+    The networks of a space are chains of its terms, so each cost follows from sums (some: maxima) over terms of
     numbers that depend on few choices. Those numbers come from the terms' graphs when first asked for, and are kept.
 
     Core crossings are no plain sum: what a term pays depends on which side holds its input, and that on the terms
@@ -69,10 +67,9 @@ class SpaceCosts:
         self.table = table
         self.batch = batch
         self._measures: dict[str, Callable[[OpGraph], float]] = {
-            "macs": graph_macs,
-            "params": graph_params,
-            "peak_memory_bytes": lambda graph: peak_memory_bytes(graph, batch=batch),
+            cost.key: partial(_of_graph, cost.of_graph, batch) for cost in COSTS.values() if cost.of_graph is not None
         }
+        self._maxima = {"activation_bytes", *(cost.key for cost in COSTS.values() if cost.combine == "max")}
         if table is not None:
             pricing = table.pricing
             self._measures["op_ms"] = lambda graph: pricing.part_costs(graph).ops_ms
@@ -102,27 +99,14 @@ class SpaceCosts:
             ops_ms = ops_ms + totals.pop(_CROSSINGS)
         return pricing.unfitted_ms(ops_ms, **totals)
 
-    def macs(self, codes: npt.ArrayLike) -> FloatArray:
-        """Multiply-accumulates ``(n,)`` of one image."""
-        return self._totals(("macs",), codes)[0]
+    def cost(self, key: str) -> Callable[[npt.ArrayLike], FloatArray]:
+        """The function that computes a cost (a `Cost.key`): codes ``(n, d)`` to values ``(n,)``."""
+        if key == LATENCY.key:
+            return self.latency_ms
+        return partial(self._total, key)
 
-    def params(self, codes: npt.ArrayLike) -> FloatArray:
-        """Trainable parameters ``(n,)``."""
-        return self._totals(("params",), codes)[0]
-
-    def peak_memory_bytes(self, codes: npt.ArrayLike) -> FloatArray:
-        """Largest sum of live activations ``(n,)`` in bytes."""
-        return self._totals(("peak_memory_bytes",), codes)[0]
-
-    def cost(self, name: str) -> Callable[[npt.ArrayLike], FloatArray]:
-        """The vectorised function behind one of `COSTS`."""
-        functions = {
-            "latency_ms": self.latency_ms,
-            "macs": self.macs,
-            "params": self.params,
-            "peak_memory_bytes": self.peak_memory_bytes,
-        }
-        return functions[name]
+    def _total(self, key: str, codes: npt.ArrayLike) -> FloatArray:
+        return self._totals((key,), codes)[0]
 
     @property
     def _table(self) -> LatencyTable:
@@ -168,7 +152,7 @@ class SpaceCosts:
                 index += columns[choice] * radix
             places = index * _HOLDERS + held
             for name, total in zip(names, totals, strict=True):
-                combine = np.maximum if name in _MAXIMA else np.add
+                combine = np.maximum if name in self._maxima else np.add
                 combine(total, part.values[name].take(places if name == _CROSSINGS else index), out=total)
             if _CROSSINGS in names:
                 held = part.holders.take(places)
@@ -191,7 +175,7 @@ class SpaceCosts:
                 if value != value:  # NaN: not asked for before
                     self._fill(names, np.array([row], dtype=np.int64))
                     return self._totals_of_one(names, row)
-                totals[i] = max(totals[i], value) if name in _MAXIMA else totals[i] + value
+                totals[i] = max(totals[i], value) if name in self._maxima else totals[i] + value
             if _CROSSINGS in names:
                 held = part.holders.item(place)
         return totals
@@ -219,6 +203,10 @@ class SpaceCosts:
             ms, output = (0.0, held) if graph is None else self._table.pricing.crossings_ms(graph, held)
             part.values[_CROSSINGS][place * _HOLDERS + held] = ms
             part.holders[place * _HOLDERS + held] = output
+
+
+def _of_graph(function: Callable[[OpGraph, int], float], batch: int, graph: OpGraph) -> float:
+    return function(graph, batch)
 
 
 def cheapest_network(space: Space, cost: CostOfCodes, seed: int = 0) -> tuple[Architecture, float]:

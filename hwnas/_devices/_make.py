@@ -26,9 +26,9 @@ CUDA_PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 CUDA_PROTOCOLS = ("host", "kernel")
 SSH = "ssh://"
 MOST_BATCH = 4096
-"""Images of one inference, as devices elsewhere take them too."""
+"""Most images per inference; devices reached through ssh have the same limit."""
 _RESERVED = ("cpu", "cuda", "ssh")
-"""What names of our own devices begin with."""
+"""Names of our own devices begin with these."""
 _DEFAULTS = {"threads": 1, "batch": 1, "precision": "fp32", "channels_last": False}
 _CUDA = re.compile(r"cuda(?::([0-9]+))?\Z")
 
@@ -38,10 +38,10 @@ class DeviceInfo:
     """One device as `hwnas devices` lists it.
 
     Attributes:
-        name: what ``--device`` takes.
-        description: what it is.
-        usable: whether it can be measured here and now.
-        hint: why not, and what to do; empty where it can.
+        name: What ``--device`` takes.
+        description: What it is.
+        usable: Whether it can be measured now.
+        hint: Why not, and what to do; empty where it can.
     """
 
     name: str
@@ -51,7 +51,7 @@ class DeviceInfo:
 
 
 def list_devices() -> list[DeviceInfo]:
-    """Every device of this machine."""
+    """List the devices of this machine."""
     from profilers import cpu_identity, installed_providers, usable_cores
 
     cpu = cpu_identity()
@@ -73,69 +73,83 @@ def make_backend(
     channels_last: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Backend:
-    """The backend that measures on `device`.
+    """Make the backend that measures on a device.
 
     Args:
         device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"ssh://[user@]host[:port]"`` for another machine's processor, or
             the name of a plug-in.
-        threads: threads inside an operator (CPU).
-        batch: images of one inference.
-        image_channels: channels of the images.
+        threads: Threads inside an operator (CPU).
+        batch: Images per inference.
+        image_channels: Channels of the images.
         precision: ``"fp32"``; ``"int8"`` on a CPU; ``"fp16"`` and ``"bf16"`` on a GPU.
-        provider: ONNX Runtime's execution provider (CPU); None for its CPU provider.
+        provider: ONNX Runtime execution provider (CPU); None for its CPU provider.
         protocol: ``"host"`` or ``"kernel"`` (GPU); None for ``"host"``.
-        channels_last: memory format (GPU).
-        progress: receives a line for each lost connection (ssh).
+        channels_last: Memory format (GPU).
+        progress: Receives a line for each lost connection (ssh).
 
     Raises:
-        HwnasError: an unknown device, or an option that is out of range or not for this device.
-        DeviceUnavailableError: the device or provider is not here, or the device cannot be reached.
+        HwnasError: The device is unknown, or an option is out of range or not for this device.
+        DeviceUnavailableError: The device or provider is not available, or the device cannot be reached.
     """
     require_batch(batch)
-    found, processor = _CUDA.match(device), device == "cpu" or device.startswith(SSH)
-    if not processor and found is None:
-        given = {"threads": threads, "batch": batch, "precision": precision, "provider": provider}
-        given |= {"protocol": protocol, "channels_last": channels_last}
-        return _plugin_backend(device, given, {"image_channels": image_channels, "progress": progress})
-    refuse_shadow("device", device)
-    known = CPU_PRECISIONS if processor else tuple(CUDA_PRECISIONS)
-    if precision not in known:
-        raise HwnasError(f"--precision {precision} is not for device {device}; choose from {', '.join(known)}")
-    if processor:
-        if protocol is not None or channels_last:
-            raise HwnasError(
-                f"--protocol and --channels-last are options of GPUs; leave them out with --device {device}"
-            )
-        options = {"threads": threads, "batch": batch, "image_channels": image_channels, "precision": precision}
-        return _cpu_backend(options, provider) if device == "cpu" else _ssh_backend(device, options, provider, progress)
-    assert found is not None
-    if provider is not None or threads != 1:
+    options: dict[str, Any] = {"threads": threads, "batch": batch, "precision": precision, "provider": provider}
+    options |= {"protocol": protocol, "channels_last": channels_last}
+    more: dict[str, Any] = {"image_channels": image_channels, "progress": progress}
+    if device == "cpu" or device.startswith(SSH):
+        return _processor_backend(device, options, more)
+    if (cuda := _CUDA.match(device)) is not None:
+        return _cuda_backend(device, int(cuda.group(1) or 0), options, image_channels)
+    return _plugin_backend(device, options, more)
+
+
+def _processor_backend(device: str, options: Mapping[str, Any], more: Mapping[str, Any]) -> Backend:
+    """The backend of a processor, here or reached through ssh."""
+    _require_precision(device, options["precision"], CPU_PRECISIONS)
+    if options["protocol"] is not None or options["channels_last"]:
+        raise HwnasError(f"--protocol and --channels-last are options of GPUs; leave them out with --device {device}")
+    taken = {name: options[name] for name in ("threads", "batch", "precision")}
+    taken["image_channels"] = more["image_channels"]
+    if device == "cpu":
+        return _cpu_backend(taken, options["provider"])
+    return _ssh_backend(device, taken, options["provider"], more["progress"])
+
+
+def _cuda_backend(device: str, number: int, options: Mapping[str, Any], image_channels: int) -> Backend:
+    """The backend of an NVIDIA GPU."""
+    _require_precision(device, options["precision"], tuple(CUDA_PRECISIONS))
+    if options["provider"] is not None or options["threads"] != 1:
         raise HwnasError(f"--provider and --threads are options of --device cpu; leave them out with --device {device}")
-    if protocol not in (None, *CUDA_PROTOCOLS):
-        raise HwnasError(f"--protocol must be {' or '.join(CUDA_PROTOCOLS)}, not {protocol!r}")
+    if options["protocol"] not in (None, *CUDA_PROTOCOLS):
+        raise HwnasError(f"--protocol must be {' or '.join(CUDA_PROTOCOLS)}, got {options['protocol']!r}")
     _require_cuda(device)
     from profilers import CudaBackend
 
     return CudaBackend(
-        int(found.group(1) or 0),
-        mode="kernel" if protocol == "kernel" else "host",
-        dtype=CUDA_PRECISIONS[precision],
-        channels_last=channels_last,
-        batch=batch,
+        number,
+        mode="kernel" if options["protocol"] == "kernel" else "host",
+        dtype=CUDA_PRECISIONS[options["precision"]],
+        channels_last=options["channels_last"],
+        batch=options["batch"],
         image_channels=image_channels,
     )
 
 
+def _require_precision(device: str, precision: str, known: tuple[str, ...]) -> None:
+    refuse_shadow("device", device)
+    if precision not in known:
+        raise HwnasError(f"--precision {precision} is not for device {device}; choose from {', '.join(known)}")
+
+
 def require_batch(batch: int) -> None:
-    """Refuse what is no number of images of one inference.
+    """Refuse a batch size that no device takes.
 
     Raises:
-        HwnasError: it is below 1 or above `MOST_BATCH`.
+        HwnasError: It is below 1 or above `MOST_BATCH`.
     """
     if batch < 1:
-        raise HwnasError(f"--batch must be at least 1, not {batch}")
+        raise HwnasError(f"--batch must be 1 or more, got {batch}")
     if batch > MOST_BATCH:
-        raise HwnasError(f"--batch must be at most {MOST_BATCH}, got {float(min(batch, 10**300)):.6g}")
+        raise HwnasError(f"--batch must be {MOST_BATCH} or less, got {float(min(batch, 10**300)):.6g}")
 
 
 def _plugin_backend(device: str, options: Mapping[str, Any], more: Mapping[str, Any]) -> Backend:
@@ -148,7 +162,7 @@ def _plugin_backend(device: str, options: Mapping[str, Any], more: Mapping[str, 
         raise HwnasError(f"unknown device {device!r}; known devices: {names}")
     for name, value in options.items():
         if name not in takes(maker) and value != _DEFAULTS.get(name):
-            raise HwnasError(f"--{name.replace('_', '-')} is no option of device {device}; leave it out")
+            raise HwnasError(f"--{name.replace('_', '-')} is not an option of device {device}; leave it out")
     from profilers import Backend
 
     wants = [name for name in vars(Backend) if not name.startswith("_")]  # a subclass of `Backend` has all of them
@@ -165,7 +179,7 @@ def _cpu_backend(options: Mapping[str, Any], provider: str | None) -> Backend:
 
     if not 1 <= options["threads"] <= usable_cores():
         raise HwnasError(
-            f"--threads must be between 1 and this machine's {usable_cores()} usable cores, not {options['threads']}"
+            f"--threads must be between 1 and this machine's {usable_cores()} usable cores, got {options['threads']}"
         )
     return OnnxRuntimeBackend(provider=provider or "cpu", **options)
 
@@ -176,7 +190,7 @@ def _ssh_backend(
     from profilers import SshBackend
 
     if options["threads"] < 1:
-        raise HwnasError(f"--threads must be at least 1, not {options['threads']}")
+        raise HwnasError(f"--threads must be 1 or more, got {options['threads']}")
     return SshBackend(device, provider=provider or "cpu", progress=progress, **options)
 
 
@@ -188,7 +202,7 @@ def _require_cuda(device: str) -> None:
         raise DeviceUnavailableError(f"device {device} is not usable: {devices[0].hint}")
     names = [info.name for info in devices]
     if (device if ":" in device else "cuda:0") not in names:
-        raise DeviceUnavailableError(f"device {device} is not here; torch sees {', '.join(names)}")
+        raise DeviceUnavailableError(f"device {device} is not available; torch sees {', '.join(names)}")
 
 
 def _cuda_devices() -> list[DeviceInfo]:
@@ -198,6 +212,10 @@ def _cuda_devices() -> list[DeviceInfo]:
         hint = "this torch was built without CUDA; install a CUDA build of torch on a machine with an NVIDIA GPU"
         return [DeviceInfo("cuda", "NVIDIA GPU", False, hint)]
     if not torch.cuda.is_available():
-        return [DeviceInfo("cuda", "NVIDIA GPU", False, "torch finds no NVIDIA GPU or driver here (see nvidia-smi)")]
+        return [
+            DeviceInfo(
+                "cuda", "NVIDIA GPU", False, "torch finds no NVIDIA GPU or driver on this machine (see nvidia-smi)"
+            )
+        ]
     count = torch.cuda.device_count()
     return [DeviceInfo(f"cuda:{i}", torch.cuda.get_device_name(i), True, "") for i in range(count)]

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hwnas._costs._space_costs import COSTS, SpaceCosts
+from hwnas._costs._cost import COSTS, cost_named, written_budgets
+from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import HwnasError
 from hwnas._pipeline._export import export_onnx
 from hwnas._pipeline._finalize import finalized
@@ -16,8 +17,6 @@ from hwnas._pipeline._winner import Winner, pick_winners
 from hwnas._runs._agreement import doubt
 from hwnas._runs._delivered import judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
-from hwnas._runs._list import written_budgets
-from hwnas._runs._settings import OBJECTIVES
 from hwnas._runs._watch import TextProgress, every
 from hwnas.data import ImageData
 from hwnas.spaces import Space
@@ -99,7 +98,7 @@ def deliver_networks(setup: SearchSetup, winners: Sequence[Winner], progress: Te
 def write_judged(setup: SearchSetup, entries: Sequence[dict[str, Any]], progress: TextProgress) -> None:
     """Write ``pareto.json`` with the budgets that each network meets and the one that dominates it, and report both."""
     settings = setup.run.settings
-    judge(entries, settings.budgets, [OBJECTIVES[word] for word in settings.minimize])
+    judge(entries, settings.budgets, [cost_named(word).key for word in settings.minimize])
     setup.run.write_pareto(entries)
     for line in remarks(entries, settings.budgets):
         progress(line)
@@ -126,7 +125,9 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
     Without a latency table the predicted latency is the one that the search used.
     """
     codes = space.encode(winner.arch)[None]
-    score = {name: value for name, value in winner.values.items() if name not in ("accuracy", *COSTS)}
+    graph_costs = [cost for cost in COSTS.values() if cost.of_graph is not None]
+    known = {cost.key for cost in COSTS.values()}
+    score = {name: value for name, value in winner.values.items() if name not in ("accuracy", *known)}
     latency: dict[str, float | None] = {"predicted": winner.values.get("latency_ms"), "low": None, "high": None}
     if costs.table is not None:
         price = costs.table.corrected_price(float(costs.unfitted_ms(codes)[0]))
@@ -140,9 +141,7 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
         "validation_accuracy": winner.values.get("accuracy"),
         **({"score": score} if score else {}),
         "latency_ms": {**latency, "measured": None},
-        "macs": int(costs.macs(codes)[0]),
-        "params": int(costs.params(codes)[0]),
-        "peak_memory_bytes": int(costs.peak_memory_bytes(codes)[0]),
+        **{cost.key: cost.stored(float(costs.cost(cost.key)(codes)[0])) for cost in graph_costs},
         "energy_mj": None,
         "arena_bytes": None,
         "onnx": None,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._costs._cost import cost_named, cost_of_key
 from hwnas._costs._space_costs import CostOfCodes, cheapest_network
 from hwnas._errors import BudgetError
-from hwnas._runs._settings import OBJECTIVES
 from hwnas.spaces import Space
 from search import Constraint, Domain, Objective, Problem, Study, make_strategy
 
@@ -29,9 +29,9 @@ def make_problem(
 
     Args:
         space: Gives the domain.
-        cost_functions: By name, codes ``(n, d)`` to costs ``(n,)``; NaN marks rows that are no network.
-        minimize: Keys of `OBJECTIVES`.
-        budgets: Upper bounds by cost name.
+        cost_functions: By key, codes ``(n, d)`` to costs ``(n,)``; NaN marks rows that are no network.
+        minimize: Names of costs.
+        budgets: Upper bounds by the cost's key.
         measure: what the evaluator gives.
 
     Raises:
@@ -42,7 +42,7 @@ def make_problem(
     require_feasible(space, Problem(domain, (Objective(measure, "max"),), constraints))
     ceiling = 1.0 if measure == "accuracy" else None
     objectives, anchors = [Objective(measure, "max", ceiling=ceiling)], []
-    for name in (OBJECTIVES[word] for word in minimize):
+    for name in (cost_named(word).key for word in minimize):
         objective, ends = _cost_objective(space, name, cost_functions[name], constraints)
         objectives.append(objective)
         anchors += ends
@@ -85,19 +85,13 @@ def require_feasible(space: Space, problem: Problem) -> None:
             continue
         arch, value = cheapest_network(space, constraint.cost_function)
         if not value <= constraint.upper:
-            flag, write = _WRITTEN[constraint.name]
+            cost = cost_of_key(constraint.name)
+            assert cost is not None
             raise BudgetError(
-                f"no network of the space meets {flag} {write(constraint.upper)}: the cheapest, "
-                f"{space.format(arch)}, takes {write(value)}"
+                f"no network of the space meets {cost.budget_option} {cost.format(constraint.upper)}: the cheapest, "
+                f"{space.format(arch)}, takes {cost.format(value)}"
             )
     if problem.constraints and not Study(problem, make_strategy("random"), seed=0).ask():
-        flags = ", ".join(_WRITTEN[constraint.name][0] for constraint in problem.constraints)
+        costs = [cost_of_key(constraint.name) for constraint in problem.constraints]
+        flags = ", ".join(cost.budget_option for cost in costs if cost is not None)
         raise BudgetError(f"found no network of the space that meets all of {flags}; raise one of them")
-
-
-_WRITTEN: dict[str, tuple[str, Callable[[float], str]]] = {
-    "latency_ms": ("--latency-budget", lambda value: f"{value:.4g}ms"),
-    "macs": ("--macs-budget", lambda value: f"{value:.0f}"),
-    "params": ("--params-budget", lambda value: f"{value:.0f}"),
-    "peak_memory_bytes": ("--memory-budget", lambda value: f"{value:.0f}"),
-}

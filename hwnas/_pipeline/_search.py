@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hwnas._common._foreign import Foreign
+from hwnas._costs._cost import written_budgets
 from hwnas._pipeline._deliver import deliver
 from hwnas._pipeline._evaluation import prepare_evaluators, start_workers
 from hwnas._pipeline._overrides import Overrides, require_fraction
@@ -18,7 +19,6 @@ from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._setup_table import save_table_copy
 from hwnas._pipeline._troubles import Troubles
 from hwnas._runs._journal import TrialRecord
-from hwnas._runs._list import written_budgets
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._warm_start import copy_training

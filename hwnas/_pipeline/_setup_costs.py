@@ -7,7 +7,8 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._costs._space_costs import COSTS, CostOfCodes, SpaceCosts
+from hwnas._costs._cost import COSTS
+from hwnas._costs._space_costs import CostOfCodes, SpaceCosts
 from hwnas._pipeline._setup import SearchCosts, SearchInputs
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._watch import TextProgress
@@ -29,7 +30,7 @@ def resolve_costs(
         progress: Receives lines for people.
     """
     space_costs = SpaceCosts(inputs.space, table, batch=settings.batch)
-    functions: dict[str, CostOfCodes] = {name: space_costs.cost(name) for name in COSTS}
+    functions: dict[str, CostOfCodes] = {cost.key: space_costs.cost(cost.key) for cost in COSTS.values()}
     if settings.latency_column is not None:
         functions["latency_ms"] = _column_cost(inputs.space, inputs.evaluator, settings.latency_column, progress)
     return SearchCosts(space_costs, functions, None if table is None else _training_cost(table, space_costs))

@@ -37,7 +37,7 @@ def resolve_inputs(
     Raises:
         HwnasError, ProfilerError, SearchError: one line each, for people.
     """
-    strategy = overrides.strategy or make_strategy(settings.strategy_name)
+    strategy = overrides.strategy or make_strategy(settings.strategy_name, **settings.strategy_options)
     if overrides.backend is None:
         make_search_backend(settings)
     data = resolve_data(settings, overrides, progress)
@@ -64,17 +64,7 @@ def make_search_backend(
     Raises:
         HwnasError, DeviceUnavailableError: as `make_backend`.
     """
-    return make_backend(
-        settings.device,
-        threads=settings.threads,
-        batch=settings.batch,
-        image_channels=image_channels,
-        precision=settings.precision,
-        provider=settings.provider,
-        protocol=settings.protocol,
-        channels_last=settings.channels_last,
-        progress=progress,
-    )
+    return make_backend(**settings.measuring, image_channels=image_channels, progress=progress)
 
 
 def resolve_data(settings: SearchSettings, overrides: Overrides, progress: TextProgress) -> ImageData | None:
@@ -156,15 +146,16 @@ def _make_evaluator(settings: SearchSettings, space: Space, data: ImageData | No
 
 def _make_low_fidelity(settings: SearchSettings, space: Space, data: ImageData | None) -> Evaluator | None:
     """The cheap stand-in: for a table another of its columns, else another evaluator with its defaults."""
-    if settings.cheap is None:
+    if settings.low_fidelity is None:
         return None
     if data is None:
-        return make_evaluator(settings.evaluator, space, None, accuracy_column=settings.cheap)
-    if settings.cheap == settings.evaluator or settings.cheap.startswith("table:"):
+        return make_evaluator(settings.evaluator, space, None, accuracy_column=settings.low_fidelity)
+    if settings.low_fidelity == settings.evaluator or settings.low_fidelity.startswith("table:"):
         raise HwnasError(
-            f"--cheap {settings.cheap} cannot stand in for --evaluator {settings.evaluator}; name a cheaper evaluator"
+            f"--low-fidelity {settings.low_fidelity} cannot stand in for --evaluator {settings.evaluator}; name a "
+            "cheaper evaluator"
         )
-    return _make_evaluator(replace(settings, evaluator=settings.cheap, evaluator_options={}), space, data)
+    return _make_evaluator(replace(settings, evaluator=settings.low_fidelity, evaluator_options={}), space, data)
 
 
 def _require_any_order(*evaluators: Evaluator | None) -> None:

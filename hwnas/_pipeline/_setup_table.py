@@ -118,7 +118,7 @@ def _require_usable(table: LatencyTable, settings: SearchSettings, space: Space,
     try:
         table.require_identity(backend.identity())
     except IdentityMismatchError as error:
-        raise IdentityMismatchError(f"{error}, or search on its predictions alone with --not-here") from None
+        raise IdentityMismatchError(f"{error}, or search on its predictions alone with --offline") from None
     require_coverage(table, space)
 
 

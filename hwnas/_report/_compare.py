@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas._costs._cost import axis_label
 from hwnas._errors import HwnasError
 from hwnas._report._canvas import pictures_of
 from hwnas._report._html import escape, image, page
@@ -32,7 +33,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
 def comparison_plot(comparison: Comparison) -> bytes:
     """Fronts to the left, hypervolume over trials to the right."""
     from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
-    from hwnas._report._plots import AXES, measure_axis
+    from hwnas._report._plots import measure_axis
 
     figure, (left, right) = make_figure(2)
     shown = []
@@ -49,7 +50,7 @@ def comparison_plot(comparison: Comparison) -> bytes:
         shown.append((line, run.name))
     left.set_xscale("log")
     plain_ticks(left.xaxis)
-    left.set_xlabel(AXES.get(cost, cost))
+    left.set_xlabel(axis_label(cost))
     left.set_ylabel(label)
     left.set_title("Fronts")
     right.set_xlabel("evaluated architectures")

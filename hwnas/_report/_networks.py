@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hwnas._costs._cost import COSTS, Cost
 from hwnas._report._html import escape
 from hwnas._runs._delivered import Check, checks, compared_images, measure_of, standard_error, written_ms, written_test
 from hwnas._runs._list import written_value
@@ -52,9 +53,7 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
         ("budget", [_met(checks(n, budgets)) for n in networks]),
         ("predicted latency (ms)", [_number(latency["predicted"]) for latency in latencies]),
         ("90 % prediction interval (ms)", [_interval(latency) for latency in latencies]),
-        ("MACs", [f"{n['macs'] / 1e6:.3g} M" for n in networks]),
-        ("parameters", [f"{n['params'] / 1e3:.4g} k" for n in networks]),
-        ("peak memory", [f"{n['peak_memory_bytes'] / 1024:.4g} KiB" for n in networks]),
+        *((cost.heading, [_cost(cost, n) for n in networks]) for cost in COSTS.values() if cost.of_graph is not None),
         (
             "ONNX Runtime arena",
             [f"{value / 1024:.4g} KiB" if (value := n.get("arena_bytes")) else "-" for n in networks],
@@ -63,6 +62,10 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
         ("dominated by", [escape(n.get("dominated_by") or "-") for n in networks]),
         ("ONNX", [f"<a href='{link}'>file</a>" if link else "-" for link in links]),
     ]
+
+
+def _cost(cost: Cost, network: Mapping[str, Any]) -> str:
+    return cost.written_cell(network[cost.key]) if cost.key in network else "-"
 
 
 def _error(network: Mapping[str, Any]) -> float | None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._costs._cost import axis_label
 from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
-from hwnas._report._plots import AXES, GREY, ORANGE, measure_axis
+from hwnas._report._plots import GREY, ORANGE, measure_axis
 from search import NodeSummary, Partition, Problem, Trial
 
 _LABELLED = 40
@@ -50,7 +51,7 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
     selected = right.scatter(*points[chosen].T, s=44, facecolors="none", edgecolors=ORANGE, linewidths=1.2)
     right.set_xscale("log")
     plain_ticks(right.xaxis)
-    right.set_xlabel(AXES.get(cost, cost))
+    right.set_xlabel(axis_label(cost))
     right.set_ylabel(label)
     right.set_title("Trials, by region")
     add_legend(right, [(selected, "selected region")], frameon=False, fontsize=8, loc="lower right")

@@ -8,16 +8,11 @@ from typing import Any
 import numpy as np
 
 from hwnas._common._text import printable
+from hwnas._costs._cost import LATENCY, axis_label
 from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
 from hwnas._report._curves import Curves, measured_pairs
 from hwnas._runs._delivered import images_of, standard_error
 
-AXES = {
-    "latency_ms": "latency (ms)",
-    "macs": "multiply-accumulates",
-    "params": "parameters",
-    "peak_memory_bytes": "peak activation memory (bytes)",
-}
 GREY, BLUE, ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
 
 
@@ -32,14 +27,14 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     x, y = curves.costs[curves.on_front][order], heights[curves.on_front][order]
     axes.step(x, y, where="post", color=BLUE, linewidth=1.2)
     axes.scatter(x, y, s=26, color=BLUE, label=f"front (predicted, {'validation' if accurate else 'score'})", zorder=3)
-    tested = [n for n in networks if n["accuracy"] is not None and curves.cost_name == "latency_ms"]
+    tested = [n for n in networks if n["accuracy"] is not None and curves.cost_name == LATENCY.key]
     if tested and accurate:
         _add_tested(axes, tested)
-    if budget is not None and curves.cost_name == "latency_ms":
+    if budget is not None and curves.cost_name == LATENCY.key:
         axes.axvline(budget, color="black", linestyle="--", linewidth=1, label=f"budget {budget:g} ms")
     axes.set_xscale("log")
     plain_ticks(axes.xaxis)
-    axes.set_xlabel(AXES.get(curves.cost_name, curves.cost_name))
+    axes.set_xlabel(axis_label(curves.cost_name))
     axes.set_ylabel(label)
     axes.set_title(f"{printable(curves.measure.capitalize())} against cost")
     shown = list(zip(*axes.get_legend_handles_labels(), strict=True))

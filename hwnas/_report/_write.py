@@ -156,7 +156,7 @@ def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any
     cheap = sum(trial.low_fidelity for trial in trials)
     failed = sum(not trial.ok for trial in trials)
     text = f"{len(trials) - cheap} architectures evaluated with {run.settings.strategy}"
-    text += f", {cheap} more with the low-fidelity evaluator {run.settings.cheap}" if cheap else ""
+    text += f", {cheap} more with the low-fidelity evaluator {run.settings.low_fidelity}" if cheap else ""
     text += f" ({failed} failed)" if failed else ""
     if networks and networks[0]["onnx"]:
         how = "predicted" if any(n["latency_ms"]["measured"] is None for n in networks) else "measured"

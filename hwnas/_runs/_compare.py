@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._common._text import printable
+from hwnas._costs._cost import written_budgets
 from hwnas._errors import HwnasError
 from hwnas._runs._front import BELOW, hypervolume_curve
-from hwnas._runs._list import PastRun, read_run, written_budgets, written_value
+from hwnas._runs._list import PastRun, read_run, written_value
 from search import nondominated
 
 _MOST_LOG = 700.0

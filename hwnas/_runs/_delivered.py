@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._runs._settings import OBJECTIVES
+from hwnas._costs._cost import LATENCY, name_of_key, written_cost
 
 Network = Mapping[str, Any]
-WORD_OF = {name: word for word, name in OBJECTIVES.items()}
-"""Costs as ``--minimize`` and ``budgets`` call them, by their names."""
 _ROUNDING = 1e-5
 """What is written of a latency has six digits: beyond a budget is what lies beyond it by more than that."""
 
@@ -39,7 +37,7 @@ class Check:
     @property
     def within(self) -> bool:
         """Whether the network meets the budget."""
-        return self.value <= self.upper * (1 + _ROUNDING * (self.cost == "latency_ms"))
+        return self.value <= self.upper * (1 + _ROUNDING * (self.cost == LATENCY.key))
 
     @property
     def excess(self) -> float:
@@ -50,13 +48,15 @@ class Check:
     def text(self) -> str:
         """For people: ``latency 0.1059 ± 0.0003 ms measured, 5.9 % over the budget of 0.1 ms``."""
         if math.isnan(self.value):
-            return f"{WORD_OF[self.cost]} is not known, the budget is {written_cost(self.cost, self.upper)}"
-        how = " measured" if self.measured else " predicted" if self.cost == "latency_ms" else ""
+            return f"{name_of_key(self.cost)} is not known, the budget is {written_cost(self.cost, self.upper)}"
+        how = " measured" if self.measured else " predicted" if self.cost == LATENCY.key else ""
         value = written_ms(self.value, self.half_width) if self.half_width else written_cost(self.cost, self.value)
         side = f"{100 * abs(self.excess):.3g} % {'over' if self.excess > 0 else 'below'}"
         near = self.half_width is not None and abs(self.value - self.upper) <= self.half_width
         doubt = ", within the error of the measurement" if near else ""
-        return f"{WORD_OF[self.cost]} {value}{how}, {side} the budget of {written_cost(self.cost, self.upper)}{doubt}"
+        return (
+            f"{name_of_key(self.cost)} {value}{how}, {side} the budget of {written_cost(self.cost, self.upper)}{doubt}"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -73,9 +73,9 @@ def checks(network: Network, budgets: Mapping[str, float]) -> list[Check]:
     """Every budget held against a network; a cost that is not known of it keeps none."""
     against = []
     for cost, upper in budgets.items():
-        latency = network["latency_ms"] if cost == "latency_ms" else {}
+        latency = network["latency_ms"] if cost == LATENCY.key else {}
         measured = latency.get("measured") is not None
-        value = latency_of(network) if cost == "latency_ms" else float(network.get(cost, math.nan))
+        value = latency_of(network) if cost == LATENCY.key else float(network.get(cost, math.nan))
         against.append(Check(cost, upper, value, latency.get("measured_half_width") if measured else None, measured))
     return against
 
@@ -113,7 +113,7 @@ def beaten_by(networks: Sequence[Network], costs: Sequence[str]) -> list[str | N
     _, values = measure_of(networks)
     columns = [values]
     for cost in costs:
-        columns.append([-latency_of(n) if cost == "latency_ms" else -float(n.get(cost, math.nan)) for n in networks])
+        columns.append([-latency_of(n) if cost == LATENCY.key else -float(n.get(cost, math.nan)) for n in networks])
     points = np.array(columns, dtype=np.float64).T
     points = points[:, ~np.isnan(points).any(axis=0)]  # what is not known of all compares none of them
     front = nondominated(points) if points.shape[1] else np.ones(len(networks), dtype=bool)
@@ -204,16 +204,6 @@ def written_ms(value: float, half_width: float | None) -> str:
         return f"{value:.4g} ms"
     places = max(0, 3 - math.floor(math.log10(value)))
     return f"{value:.4g} ± {max(half_width, 10.0**-places):.{places}f} ms"
-
-
-def written_cost(cost: str, value: float) -> str:
-    """A cost for people: milliseconds, or a count like ``600k``."""
-    if cost == "latency_ms":
-        return f"{value:.4g} ms"
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"
 
 
 def described(network: Network, budgets: Mapping[str, float]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hwnas._costs._cost import COSTS
 from hwnas._errors import RunError
 from latency_tables import read_regular
 
@@ -31,7 +32,7 @@ def require_networks(entries: object) -> list[dict[str, Any]]:
     for entry in entries:
         if not isinstance(entry, dict) or any(name not in entry for name in _NEEDED):
             raise ValueError("an entry is no network")
-        for name, fits in _FIELDS.items():
+        for name, fits in {**_FIELDS, **_cost_fields()}.items():
             if name in entry and not fits(entry[name]):
                 raise ValueError(f"{name} is no {name}")
         if entry["accuracy"] is None and entry["validation_accuracy"] is None and len(entry.get("score", ())) != 1:
@@ -123,6 +124,11 @@ def _score(value: object) -> bool:
     return isinstance(value, dict) and all(map(_number, value.values()))
 
 
+def _cost_fields() -> dict[str, Callable[[object], bool]]:
+    """Checks of the costs that follow from a network's graph."""
+    return {cost.key: _count if cost.whole else _number for cost in COSTS.values() if cost.of_graph is not None}
+
+
 _FIELDS: dict[str, Callable[[object], bool]] = {
     "id": _named(_ID),
     "trial": _count,
@@ -136,9 +142,6 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "score": _score,
     "images": lambda value: isinstance(value, dict) and all(map(_maybe(_count), value.values())),
     "latency_ms": _latency,
-    "macs": _count,
-    "params": _count,
-    "peak_memory_bytes": _count,
     "energy_mj": _maybe(_number),
     "arena_bytes": _maybe(_count),
     "onnx": _maybe(_named(_PLACE)),

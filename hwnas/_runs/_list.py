@@ -9,16 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hwnas._costs._cost import cost_named
 from hwnas._errors import HwnasError, RunError
-from hwnas._runs._delivered import images_of, overruns, standard_error, written_cost
+from hwnas._runs._delivered import images_of, overruns, standard_error
 from hwnas._runs._journal import JOURNAL, TrialRecord, damaged_line, read_trials
 from hwnas._runs._place import is_locked
 from hwnas._runs._run import Run
-from hwnas._runs._settings import OBJECTIVES
 from latency_tables import read_json
 
-COST_OF = {name: word for word, name in OBJECTIVES.items()}
-"""Options of ``--minimize`` by the cost that they stand for."""
 _MOST_SETTINGS = 2**24
 
 
@@ -37,7 +35,7 @@ class PastRun:
     @property
     def objectives(self) -> tuple[str, ...]:
         """What is maximised, then what is minimised."""
-        costs = tuple(OBJECTIVES[word] for word in self.run.settings.minimize)
+        costs = tuple(cost_named(word).key for word in self.run.settings.minimize)
         return (self.measure, *costs)
 
     @property
@@ -173,15 +171,6 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
         over_budget=sum(bool(overruns(network, settings.budgets)) for network in networks),
         when=when,
     )
-
-
-def written_budgets(budgets: Mapping[str, float]) -> str:
-    """Budgets for people: ``latency 4 ms, params 600k``."""
-    parts = []
-    for name, upper in budgets.items():
-        value = f"{upper:g} ms" if name == "latency_ms" else written_cost(name, upper)
-        parts.append(f"{COST_OF[name]} {value}")
-    return ", ".join(parts) or "none"
 
 
 def written_value(measure: str, value: float, error: float | None = None) -> str:

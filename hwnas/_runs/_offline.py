@@ -12,7 +12,7 @@ from latency_tables import LatencyTable, UnmeasuredOpError
 
 def is_elsewhere(table: LatencyTable, settings: SearchSettings) -> bool:
     """Whether networks cannot be measured on the table's device: it was fitted, or the user says so."""
-    return settings.not_here or table.identity.get("protocol") == FITTED
+    return settings.offline or table.identity.get("protocol") == FITTED
 
 
 def elsewhere_line(table: LatencyTable) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hwnas.evaluators._base import Evaluation, Evaluator
 from hwnas.evaluators._benchmark import ArchitectureIndex, BenchmarkTable
 from hwnas.evaluators._csv import MS_OF, latency_unit
-from hwnas.evaluators._make import evaluator_names, make_evaluator
+from hwnas.evaluators._make import evaluator_names, evaluator_parameters, make_evaluator
 from hwnas.evaluators._proxy import PROXIES, ProxyEvaluator
 from hwnas.evaluators._rank import RankCorrelation, draw_benchmark, rank_correlation
 from hwnas.evaluators._supernet import SupernetEvaluator
@@ -26,6 +26,7 @@ __all__ = [
     "TrainEvaluator",
     "draw_benchmark",
     "evaluator_names",
+    "evaluator_parameters",
     "latency_unit",
     "make_evaluator",
     "rank_correlation",

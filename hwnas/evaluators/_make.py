@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import cast
 
 from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
@@ -15,9 +16,11 @@ from hwnas.evaluators._supernet import SupernetEvaluator
 from hwnas.evaluators._table import TableEvaluator
 from hwnas.evaluators._train import TrainEvaluator
 from hwnas.spaces import Architecture, Space
-from hwnas.training import default_recipe
+from hwnas.training import Recipe, default_recipe
 
 _TABLE = "table:"
+SUPERNETS_ALONE = ("random_subnets", "sampling", "candidates")
+"""Fields of a recipe that only supernets use."""
 
 
 def evaluator_names() -> list[str]:
@@ -81,19 +84,47 @@ def make_evaluator(
     return SupernetEvaluator(space, data, recipe, seed=seed, device=device, threads=threads, **extra)
 
 
-def _plugin(
-    name: str, space: Space, data: ImageData | None, given: Mapping[str, object], options: Mapping[str, object]
-) -> Evaluator:
-    """An evaluator of a plug-in, which is called with space and data, its options, and what of `given` it takes."""
+def evaluator_parameters(spec: str) -> tuple[str, ...]:
+    """Options that `make_evaluator` takes with a name.
+
+    Raises:
+        EvaluatorError: There is no evaluator of that name.
+        PluginError: It is a plug-in's that cannot be used.
+    """
+    if spec.startswith(_TABLE):
+        return ("accuracy_column", "known")
+    if spec in PROXIES:
+        return ("images",)
+    recipe = tuple(field.name for field in fields(Recipe))
+    if spec == "supernet":
+        return (*recipe, "calibration")
+    if spec == "train":
+        return (*(name for name in recipe if name not in SUPERNETS_ALONE), "halving")
+    return _plugin_parameters(_plugin_maker(spec))
+
+
+def _plugin_maker(name: str) -> Callable[..., Evaluator]:
     maker = load_plugin("evaluator", name)
     if maker is None:
         known = ", ".join([*evaluator_names(), *plugin_names("evaluator", evaluator_names())])
         raise EvaluatorError(f"unknown evaluator {name!r}; known: {known}")
+    return maker
+
+
+def _plugin_parameters(maker: Callable[..., Evaluator]) -> tuple[str, ...]:
+    """Options of a plug-in's evaluator: what it takes beside the space and the data."""
+    return takes(maker)[2:]
+
+
+def _plugin(
+    name: str, space: Space, data: ImageData | None, given: Mapping[str, object], options: Mapping[str, object]
+) -> Evaluator:
+    """An evaluator of a plug-in, which is called with space and data, its options, and what of `given` it takes."""
+    maker = _plugin_maker(name)
     for option in options:
         if option not in takes(maker):
-            raise EvaluatorError(
-                f"evaluator {name} has no option {option!r}; it takes {', '.join(takes(maker)[2:]) or 'none'}"
-            )
+            taken = ", ".join(_plugin_parameters(maker)) or "none"
+            raise EvaluatorError(f"evaluator {name} has no option {option!r}; it takes {taken}")
     if data is not None:
         _check_fit(space, data)
     wants = ("name", "settings", "evaluate", "measure", "trains")

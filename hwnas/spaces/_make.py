@@ -22,14 +22,23 @@ def space_names() -> list[str]:
     return sorted(_SPACES)
 
 
-def space_parameters(name: str) -> tuple[str, ...]:
+def space_parameters(name: str, declaration: object = None) -> tuple[str, ...]:
     """Return the settings that `make_space` takes with a name.
 
+    Args:
+        name: of the space, or a path that ends in ``.json``.
+        declaration: of a declared space that is not named by its file.
+
     Raises:
-        SpaceError: the name is unknown.
+        SpaceError: the name is unknown, or the file cannot be used.
         PluginError: it is a plug-in's that cannot be used.
     """
-    return takes(_maker(DeclaredSpace.name if is_file(name) else name))
+    if is_file(name):
+        declaration = read_declaration(Path(name))
+    elif name != DeclaredSpace.name:
+        return takes(_maker(name))
+    declared = declaration.get("settings") if isinstance(declaration, Mapping) else None
+    return tuple(declared) if isinstance(declared, Mapping) else ()
 
 
 def make_space(name: str, /, **settings: object) -> Space:

@@ -73,7 +73,7 @@ def train_supernet(
         "seed": seed,
     }
     if cost is None:
-        cost = CostFunction("macs", SpaceCosts(supernet.space, None).macs)
+        cost = CostFunction("macs", SpaceCosts(supernet.space, None).cost("macs"))
     if recipe.sampling != "uniform":
         identity["cost"] = cost.name
     sandwich = _Sandwich(supernet, recipe, device, cost)

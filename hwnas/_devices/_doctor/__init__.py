@@ -1,4 +1,4 @@
-"""`hwnas doctor`: what on this machine will spoil measurements, and how to mend it."""
+"""`hwnas doctor`: what disturbs measurements on this machine, and how to fix it."""
 
 from hwnas._devices._doctor._examine import examine
 from hwnas._devices._doctor._machine import Finding, Machine

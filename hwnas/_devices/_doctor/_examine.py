@@ -31,10 +31,10 @@ _EVERYWHERE: tuple[Probe, ...] = (
 
 
 def examine(machine: Machine | None = None) -> list[Finding]:
-    """Everything that is worth knowing before something is measured; the probes of Linux are left out elsewhere."""
-    looked_at = machine or Machine()
-    found = [finding for probe in _LINUX for finding in probe(looked_at)] if looked_at.system == "Linux" else []
-    if not found:
-        text = f"{looked_at.system} does not tell of governor, turbo, quota, siblings, clock, swap and heat"
-        found = [Finding("system", "unknown", text, "turn energy saving off in its settings")]
-    return found + [finding for probe in _EVERYWHERE for finding in probe(looked_at)]
+    """Run all probes; those that read Linux files are left out on other systems."""
+    examined = machine or Machine()
+    findings = [finding for probe in _LINUX for finding in probe(examined)] if examined.system == "Linux" else []
+    if not findings:
+        text = f"{examined.system} does not report governor, turbo, quota, hyper-threads, clock, swap and heat"
+        findings = [Finding("system", "unknown", text, "turn off energy saving in its settings")]
+    return findings + [finding for probe in _EVERYWHERE for finding in probe(examined)]

@@ -1,4 +1,4 @@
-"""What the examination may look at. Everything can be replaced, so that other machines can be imitated."""
+"""What the probes may read. Every part can be replaced, so that tests imitate other machines."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SAMPLE_S = 0.5
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination.
+    """The result of one probe.
 
     Attributes:
-        check: what was looked at.
-        status: ``ok``, ``warning`` (spoils measurements), ``info``, or ``unknown`` (this system does not say).
-        text: what was found.
-        fix: how to mend it; empty where nothing needs to be.
+        check: What was examined.
+        status: ``ok``, ``warning`` (disturbs measurements), ``info``, or ``unknown`` (the system does not report it).
+        text: What was found.
+        fix: How to fix it; empty where nothing needs fixing.
     """
 
     check: str
@@ -35,9 +35,9 @@ class Neighbour:
     """Another process.
 
     Attributes:
-        pid: its number.
-        name: its name.
-        cores: cores that it kept busy while it was watched.
+        pid: Process id.
+        name: Process name.
+        cores: Cores that it kept busy while it was watched.
     """
 
     pid: int
@@ -46,7 +46,7 @@ class Neighbour:
 
 
 def watch_neighbours(seconds: float = SAMPLE_S) -> list[Neighbour]:
-    """All other processes over a short time, the busiest first."""
+    """Watch all other processes for a short time; the busiest come first."""
     import psutil
 
     def times() -> dict[int, tuple[str, float]]:
@@ -72,21 +72,21 @@ def watch_neighbours(seconds: float = SAMPLE_S) -> list[Neighbour]:
 
 
 def own_cores() -> tuple[int, ...]:
-    """Cores that this process may run on."""
+    """List the cores that this process may run on."""
     from profilers.cores import core_mask
 
     return tuple(core_mask())
 
 
 def providers_here() -> list[str]:
-    """Execution providers of the installed ONNX Runtime."""
+    """List the execution providers of the installed ONNX Runtime."""
     from profilers import installed_providers
 
     return list(installed_providers())
 
 
 def cuda_here() -> tuple[bool, str]:
-    """Whether a GPU can be measured through torch, and its name or why not."""
+    """Say whether a GPU can be measured through torch, and its name or why not."""
     from hwnas._devices._make import list_devices
 
     info = next(info for info in list_devices() if info.name.startswith("cuda"))
@@ -98,17 +98,17 @@ class Machine:
     """A machine to examine; by default this one.
 
     Attributes:
-        root: where ``/proc`` and ``/sys`` are looked for.
-        system: name of the operating system.
-        environment: environment variables.
-        cores: cores that the process may run on.
-        core_count: cores there are.
-        neighbours: watches the other processes.
-        installed: whether a package can be imported, by name.
-        providers: execution providers of ONNX Runtime.
-        cuda: whether a GPU is usable, and which one or why not.
-        work: the loop that is timed.
-        loop_seconds: for how long.
+        root: Folder that holds ``/proc`` and ``/sys``.
+        system: Name of the operating system.
+        environment: Environment variables.
+        cores: Cores that this process may run on.
+        core_count: Number of cores of the machine.
+        neighbours: Watches the other processes.
+        installed: Says whether a package can be imported.
+        providers: Lists the execution providers of ONNX Runtime.
+        cuda: Says whether a GPU is usable, and which one or why not.
+        work: The loop that is timed.
+        loop_seconds: How long it is timed, in seconds.
     """
 
     root: Path = Path("/")
@@ -124,19 +124,19 @@ class Machine:
     loop_seconds: float = 2.0
 
     def text(self, path: str) -> str | None:
-        """A file below the root, without spaces around it; None where it cannot be read."""
+        """Read a file below the root, without surrounding spaces; None where it cannot be read."""
         try:
             return (self.root / path).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             return None
 
     def texts(self, pattern: str) -> dict[str, str]:
-        """All readable files below the root that match, by path."""
+        """Read all files below the root that match a pattern, by path."""
         paths = [str(path.relative_to(self.root)) for path in sorted(self.root.glob(pattern))]
         return {path: text for path in paths if (text := self.text(path)) is not None}
 
     def number(self, path: str) -> int | None:
-        """An integer in a file; None where there is none."""
+        """Read an integer from a file; None where there is none."""
         try:
             return int(self.text(path) or "")
         except ValueError:

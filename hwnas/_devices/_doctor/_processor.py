@@ -1,4 +1,4 @@
-"""Probes of the processor: its clock, its cores, who shares them."""
+"""Probes of the processor: its clock, its cores, and what else uses them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ _GOOD_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_
 
 
 def governor(machine: Machine) -> list[Finding]:
-    """Who decides on the frequency."""
+    """Check what sets the clock frequency."""
     found = Counter(machine.texts(f"{_CPU}/cpu[0-9]*/cpufreq/scaling_governor").values())
     if not found:
-        return [Finding("frequency governor", "unknown", "the system does not say; a host or the firmware decides")]
+        return [
+            Finding("frequency governor", "unknown", "the system does not report it; the host or the firmware decides")
+        ]
     slow = sorted(name for name in found if name != "performance")
     if not slow:
         return [Finding("frequency governor", "ok", "performance")]
@@ -25,29 +27,33 @@ def governor(machine: Machine) -> list[Finding]:
 
 
 def turbo(machine: Machine) -> list[Finding]:
-    """Whether the clock rises with temperature and neighbours to spare."""
+    """Check whether the clock may rise above its base frequency."""
     for path, off in ((f"{_CPU}/intel_pstate/no_turbo", "1"), (f"{_CPU}/cpufreq/boost", "0")):
         value = machine.text(path)
         if value == off:
             return [Finding("turbo", "ok", "off")]
         if value is not None:
             fix = f"echo {off} | sudo tee /{path}"
-            return [Finding("turbo", "warning", "on: the clock depends on heat and on other cores", fix)]
-    return [Finding("turbo", "unknown", "the system does not say")]
+            return [
+                Finding("turbo", "warning", "on: the clock depends on temperature and on the load of other cores", fix)
+            ]
+    return [Finding("turbo", "unknown", "the system does not report it")]
 
 
 def neighbours(machine: Machine) -> list[Finding]:
-    """Other processes that are busy right now."""
-    busy = [one for one in machine.neighbours() if one.cores >= _BUSY_CORES]
+    """Look for other busy processes."""
+    busy = [process for process in machine.neighbours() if process.cores >= _BUSY_CORES]
     if not busy:
         return [Finding("neighbours", "ok", "no other process is busy")]
-    told = ", ".join(f"{one.name} ({one.pid}) {one.cores:.0%} of a core" for one in busy[:3])
+    told = ", ".join(f"{each.name} ({each.pid}) {each.cores:.0%} of a core" for each in busy[:3])
     more = f" and {len(busy) - 3} more" if len(busy) > 3 else ""
-    return [Finding("neighbours", "warning", told + more, "stop them or wait for them before you measure")]
+    return [
+        Finding("neighbours", "warning", told + more, "stop these processes or wait until they end before you measure")
+    ]
 
 
 def quota(machine: Machine) -> list[Finding]:
-    """The share of processor time of the process's control groups against the cores that are seen."""
+    """Compare the CPU quota of this process's control groups with the cores that it sees."""
     from profilers.cores import cgroup_cores, cgroup_folders
 
     where = machine.root / "sys/fs/cgroup", machine.root / "proc/self/cgroup"
@@ -59,25 +65,29 @@ def quota(machine: Machine) -> list[Finding]:
             throttled = max(throttled, int(value) if name == "nr_throttled" and value.isdigit() else 0)
     found = []
     if cores is not None and cores < len(machine.cores):
-        text = f"the container's quota is {cores} cores, {len(machine.cores)} are seen: more threads are throttled"
-        found.append(Finding("CPU quota", "warning", text, f"measure with --threads {cores} at most"))
+        text = f"the container's quota is {cores} cores, but it sees {len(machine.cores)}: more threads are throttled"
+        found.append(Finding("CPU quota", "warning", text, f"measure with --threads {cores} or fewer"))
     if throttled:
         text = f"the container was throttled {throttled} times"
-        found.append(Finding("CPU quota", "warning", text, "give it a larger quota, or pin it to cores instead"))
+        found.append(
+            Finding("CPU quota", "warning", text, "give the container a larger quota, or pin it to cores instead")
+        )
     return found or [Finding("CPU quota", "ok", "none" if cores is None else f"{cores} cores")]
 
 
 def affinity(machine: Machine) -> list[Finding]:
-    """Cores that this process may run on."""
+    """Check which cores this process may run on."""
     cores = ",".join(map(str, machine.cores))
     if len(machine.cores) < machine.core_count:
-        text = f"this process may run on cores {cores} of {machine.core_count}; tables hold for such a mask alone"
-        return [Finding("affinity", "info", text, "start every measurement with the same mask (taskset -c)")]
+        text = (
+            f"this process may run on cores {cores} of {machine.core_count}; tables are valid only for the same cores"
+        )
+        return [Finding("affinity", "info", text, "start every measurement on the same cores (taskset -c)")]
     return [Finding("affinity", "ok", f"all {machine.core_count} cores")]
 
 
 def siblings(machine: Machine) -> list[Finding]:
-    """Hyper-threads of one core among the usable ones."""
+    """Look for usable cores that are hyper-threads of one physical core."""
     pairs = set()
     for core in machine.cores:
         text = machine.text(f"{_CPU}/cpu{core}/topology/thread_siblings_list")
@@ -85,7 +95,7 @@ def siblings(machine: Machine) -> list[Finding]:
         if len(together) > 1:
             pairs.add(tuple(together))
     if not pairs:
-        return [Finding("hyper-threads", "ok", "no two usable cores share a physical one")]
+        return [Finding("hyper-threads", "ok", "no two usable cores share a physical core")]
     told = "; ".join(" and ".join(map(str, pair)) for pair in sorted(pairs)[:4])
     keep = ",".join(map(str, sorted(set(machine.cores) - {core for pair in pairs for core in pair[1:]})))
     text = f"cores {told}{' ...' if len(pairs) > 4 else ''} share a physical core"
@@ -93,33 +103,33 @@ def siblings(machine: Machine) -> list[Finding]:
 
 
 def clock_source(machine: Machine) -> list[Finding]:
-    """How the kernel tells time."""
+    """Check the kernel's clock source."""
     name = machine.text("sys/devices/system/clocksource/clocksource0/current_clocksource")
     if name is None:
-        return [Finding("clock source", "unknown", "the system does not say")]
+        return [Finding("clock source", "unknown", "the system does not report it")]
     if name in _GOOD_CLOCKS:
         return [Finding("clock source", "ok", name)]
-    fix = "boot with clocksource=tsc tsc=reliable, where the processor's counter is steady"
+    fix = "boot with clocksource=tsc tsc=reliable if the processor has a constant time-stamp counter"
     return [Finding("clock source", "warning", f"{name}: reading it takes microseconds", fix)]
 
 
 def virtual_machine(machine: Machine) -> list[Finding]:
-    """Whether a hypervisor hands out the processor, and how much it kept back."""
+    """Check for a hypervisor, and how much processor time it withheld."""
     flags = (machine.text("proc/cpuinfo") or "").split()
     if "hypervisor" not in flags:
         status = "ok" if flags else "unknown"
-        return [Finding("virtual machine", status, "none is seen" if flags else "the system does not say")]
+        return [Finding("virtual machine", status, "none found" if flags else "the system does not report it")]
     times = next(iter((machine.text("proc/stat") or "").splitlines()), "").split()[1:]
     numbers = [int(value) for value in times if value.isdigit()]
     total = sum(numbers[:8])
     stolen = numbers[7] / total if len(numbers) >= 8 and total else 0.0
-    text = f"yes, and its host kept back {stolen:.1%} of the time since boot"
-    fix = "measure on the bare machine or a dedicated host, and look at the noise floor that `hwnas profile` prints"
+    text = f"yes; its host withheld {stolen:.1%} of the processor time since boot"
+    fix = "measure on a physical machine or a dedicated host; check the noise floor that `hwnas profile` prints"
     return [Finding("virtual machine", "warning", text, fix)]
 
 
 def _listed(text: str) -> list[int]:
-    """``0,4-6`` as numbers; nothing where it cannot be read."""
+    """Read ``0,4-6`` as numbers; text that cannot be read gives none."""
     found: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")

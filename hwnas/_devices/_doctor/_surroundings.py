@@ -1,4 +1,4 @@
-"""Probes of what is around the processor: memory, power, heat, software, GPU."""
+"""Probes of memory, power, heat, software and the GPU."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STEADY = 0.02
 
 
 def thread_limits(machine: Machine) -> list[Finding]:
-    """Environment variables that limit threads."""
+    """Look for environment variables that limit threads."""
     found = {name: machine.environment[name] for name in _THREADS if name in machine.environment}
     if not found:
         return [Finding("thread limits", "ok", "no environment variable limits threads")]
@@ -29,41 +29,45 @@ def thread_limits(machine: Machine) -> list[Finding]:
     if wide:
         text = f"{told}: more than the {len(machine.cores)} usable cores, so threads wait for each other"
         return [Finding("thread limits", "warning", text, f"unset {' '.join(wide)}")]
-    text = f"{told}: training keeps to it; measurements follow --threads alone"
+    text = f"{told}: training obeys it; measurements use --threads alone"
     return [Finding("thread limits", "info", text, f"unset {' '.join(found)} to train on all cores")]
 
 
 def thread_pinning(machine: Machine) -> list[Finding]:
-    """Environment variables that let OpenMP pin threads to cores."""
+    """Look for environment variables that make OpenMP pin threads to cores."""
     from profilers.cores import pinning
 
     found = pinning(machine.environment)
     if not found:
         return [Finding("thread pinning", "ok", "no environment variable pins threads")]
     told = ", ".join(f"{name}={value}" for name, value in found.items())
-    text = f"{told}: OpenMP pins threads of training to cores; measurements and workers use all cores"
+    text = f"{told}: OpenMP pins training threads to cores; measurements and workers use all cores"
     return [Finding("thread pinning", "info", text, f"unset {' '.join(found)} if training is slow beside other work")]
 
 
 def memory(machine: Machine) -> list[Finding]:
-    """Whether pages are swapped out."""
+    """Check free memory and swap."""
     pairs = [line.partition(":") for line in (machine.text("proc/meminfo") or "").splitlines()]
     kib = {name: int(rest.split()[0]) for name, _, rest in pairs if rest.split() and rest.split()[0].isdigit()}
     if "MemTotal" not in kib:
         return [Finding("swap", "unknown", "the system does not say")]
     swapped, free = kib.get("SwapTotal", 0) - kib.get("SwapFree", 0), kib.get("MemAvailable", kib["MemTotal"])
     if swapped > _SWAPPED_KIB or free < 0.1 * kib["MemTotal"]:
-        text = f"{swapped / 1024:.0f} MiB are swapped out, {free / 1024:.0f} MiB of memory are left"
-        return [Finding("swap", "warning", text, "close what needs the memory, then sudo swapoff -a && sudo swapon -a")]
-    return [Finding("swap", "ok", f"{free / 2**20:.1f} GiB of memory are left")]
+        text = f"{swapped / 1024:.0f} MiB are swapped out, {free / 1024:.0f} MiB of memory are free"
+        return [
+            Finding(
+                "swap", "warning", text, "close programs that use much memory, then sudo swapoff -a && sudo swapon -a"
+            )
+        ]
+    return [Finding("swap", "ok", f"{free / 2**20:.1f} GiB of memory are free")]
 
 
 def power(machine: Machine) -> list[Finding]:
-    """Battery and heat."""
+    """Check battery and temperature."""
     found = []
     for path, kind in machine.texts("sys/class/power_supply/*/type").items():
         if kind == "Battery" and machine.text(path.replace("/type", "/status")) == "Discharging":
-            found.append(Finding("battery", "warning", "the machine runs on its battery", "plug it in"))
+            found.append(Finding("battery", "warning", "the machine runs on battery", "plug it in"))
     zones = machine.texts("sys/class/thermal/thermal_zone*/temp").values()
     degrees = max((int(value) / 1000 for value in zones if value.lstrip("-").isdigit()), default=None)
     if degrees is not None and degrees >= _HOT_C:
@@ -72,42 +76,40 @@ def power(machine: Machine) -> list[Finding]:
     throttled = sum(int(value) for value in counts if value.isdigit())
     if throttled:
         text = f"the processor slowed down {throttled} times since boot because it was hot"
-        found.append(Finding("heat", "warning", text, "cool it better, or turn turbo off"))
+        found.append(Finding("heat", "warning", text, "improve the cooling, or turn turbo off"))
     if found:
         return found
-    told = "the system tells no temperature" if degrees is None else f"{degrees:.0f} degrees Celsius"
+    told = "the system does not report a temperature" if degrees is None else f"{degrees:.0f} degrees Celsius"
     return [Finding("battery and heat", "unknown" if degrees is None else "ok", told)]
 
 
 def packages(machine: Machine) -> list[Finding]:
-    """Packages that are not there."""
+    """Look for missing packages."""
     found = []
     missing = [name for name in _NEEDED if not machine.installed(name)]
     if missing:
         text = f"{', '.join(missing)} cannot be imported"
-        found.append(Finding("packages", "warning", text, "install hwnas again, with its dependencies"))
+        found.append(Finding("packages", "warning", text, "reinstall hwnas with its dependencies"))
     for name, (extra, effect) in _OPTIONAL.items():
         if not machine.installed(name):
             found.append(Finding("packages", "info", f"no {name}: {effect}", f"install hwnas[{extra}]"))
-    return found or [Finding("packages", "ok", "all are there")]
+    return found or [Finding("packages", "ok", "all are installed")]
 
 
 def providers(machine: Machine) -> list[Finding]:
-    """What ONNX Runtime can run on."""
+    """List what ONNX Runtime can run on."""
     try:
         names = machine.providers()
     except ImportError as error:
-        return [Finding("ONNX Runtime", "warning", f"cannot be imported: {error}", "install onnxruntime again")]
+        return [Finding("ONNX Runtime", "warning", f"cannot be imported: {error}", "reinstall onnxruntime")]
     short = ", ".join(name.removesuffix("ExecutionProvider").lower() for name in names)
     if "CPUExecutionProvider" not in names:
-        return [
-            Finding("ONNX Runtime", "warning", f"no CPU provider, only {short or 'none'}", "install onnxruntime again")
-        ]
+        return [Finding("ONNX Runtime", "warning", f"no CPU provider, only {short or 'none'}", "reinstall onnxruntime")]
     return [Finding("ONNX Runtime", "ok", f"providers: {short}")]
 
 
 def cuda(machine: Machine) -> list[Finding]:
-    """Whether --device cuda would work."""
+    """Check whether --device cuda works."""
     driver = machine.text("proc/driver/nvidia/version")
     try:
         usable, told = machine.cuda()
@@ -116,13 +118,13 @@ def cuda(machine: Machine) -> list[Finding]:
     if usable:
         return [Finding("CUDA", "ok", told)]
     if driver is not None:
-        fix = "install a CUDA build of torch that the driver is new enough for"
-        return [Finding("CUDA", "warning", f"an NVIDIA driver is here, but: {told}", fix)]
+        fix = "install a CUDA build of torch that this driver supports"
+        return [Finding("CUDA", "warning", f"an NVIDIA driver is installed, but: {told}", fix)]
     return [Finding("CUDA", "info", f"none: {told}")]
 
 
 def repeatability(machine: Machine) -> list[Finding]:
-    """A fixed loop, timed again and again."""
+    """Time a fixed loop many times."""
     times: list[float] = []
     end = time.perf_counter() + machine.loop_seconds
     while time.perf_counter() < end or len(times) < 20:
@@ -132,7 +134,7 @@ def repeatability(machine: Machine) -> list[Finding]:
     tenths = statistics.quantiles(times, n=10)
     spread, worst = tenths[8] / tenths[0] - 1, max(times) / tenths[0] - 1
     text = (
-        f"{len(times)} rounds of a fixed loop of {tenths[0] * 1e6:.0f} us: one in ten takes {spread:.1%} longer "
+        f"{len(times)} runs of a fixed loop of {tenths[0] * 1e6:.0f} us: one in ten takes {spread:.1%} longer "
         f"than the fast ones, the slowest {worst:.0%}"
     )
-    return [Finding("repeatability", "info", text, "" if spread < _STEADY else "mend the warnings and look again")]
+    return [Finding("repeatability", "info", text, "" if spread < _STEADY else "fix the warnings and check again")]

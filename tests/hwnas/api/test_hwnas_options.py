@@ -1,36 +1,40 @@
 """The command line and Python take the same options, under the same names, and mean the same by them."""
 
 import argparse
+import dataclasses
 import inspect
 from types import SimpleNamespace
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 
 import hwnas
-import hwnas._api._search  # before anything in it is replaced
-from hwnas._api._options import search_settings
+from hwnas._api._commands import SHOWN, commands
+from hwnas._api._profile import Profiling
+from hwnas._api._settings import search_settings
 from hwnas._cli import main
 from hwnas._cli._parser import build_parser
+from hwnas._common._option import dashed
+from hwnas._costs._units import parse_latency
 from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError
-from hwnas._runs._settings import SearchSettings, parse_latency
+from hwnas._runs._options import SETTINGS
+from hwnas._runs._settings import SearchSettings
 
-TERMINAL = {"help", "debug", "quiet", "json"}
-"""What only a terminal needs."""
 VALUES = {
     "accuracy_column": "acc",
-    "cheap": "naswot",
     "device": "cuda:1",
     "evaluator": "train",
+    "evaluator_options": "images=3",
     "final_recipe": "cutout=0.5",
     "finalize": "train",
     "latency_budget": "250us",
+    "low_fidelity": "naswot",
     "macs_budget": "50M",
     "memory_budget": "512k",
     "minimize": "latency,macs",
     "out": "somewhere",
-    "output": "table.json",
     "params_budget": "600k",
     "precision": "int8",
     "preset": "imagenet",
@@ -38,21 +42,26 @@ VALUES = {
     "recipe": "cutout=0.5,flip=true",
     "resolution": "16,32",
     "space": "nasbench201",
+    "space_settings": "resolution=16,32",
     "strategy": "nsga2",
+    "strategy_options": "sampler=mutation",
     "supernet_sampling": "bestup",
     "table": "table.json",
     "width": "0.5,1.0",
     "workers": "2",
 }
 NEEDS = {
+    "accuracy_column": {"evaluator": "table:x.csv"},
     "halving": {"evaluator": "train"},
     "final_recipe": {"finalize": "train"},
     "final_epochs": {"finalize": "train"},
+    "ray_address": {"workers": "ray"},
+    "offline": {"table": "table.json"},
 }
-NEEDS |= {"ray_address": {"workers": "ray"}, "not_here": {"table": "table.json"}}
-
-
 DEFAULTS = {name: one.default for name, one in inspect.signature(make_backend).parameters.items() if name != "progress"}
+PYTHONS_OWN = {("search", "data"): "no data set, as evaluators that are objects often need none"}
+"""Defaults that are others in Python, and what they stand for there."""
+COMMANDS = {command.name: command for command in commands()}
 
 
 class Told(Exception):
@@ -60,22 +69,23 @@ class Told(Exception):
 
 
 def options(command):
-    """The options of a command, without those for terminals alone."""
-    (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
-    return [action for action in commands.choices[command]._actions if action.dest not in TERMINAL]
+    """The options of a command, without those for terminals alone and those that cannot be typed."""
+    return [option for option in COMMANDS[command].options if option.name not in SHOWN and option.flags != ()]
 
 
-def typed_and_given(command, action):
+def typed_and_given(command, option):
     """An option as it is typed, and as Python gives it."""
     typed, given = [], {}
-    actions = {one.dest: one for one in options(command)}
-    for one, value in [
-        (action, VALUES.get(action.dest, "3")),
-        *((actions[n], v) for n, v in NEEDS.get(action.dest, {}).items()),
-    ]:
-        flag = one.option_strings[-1]
-        typed += [flag] if one.nargs == 0 else [flag, value]
-        given[one.dest] = True if one.nargs == 0 else one.type(value) if one.type else value
+    by_name = {each.name: each for each in options(command)}
+    needed = NEEDS.get(option.name, {}) if command == "search" else {}
+    for each, value in [(option, VALUES.get(option.name, "3")), *((by_name[n], v) for n, v in needed.items())]:
+        flag = each.flags[-1] if each.flags else dashed(each.name)
+        switch = each.default is False
+        typed += [flag] if switch else [flag, value]
+        number = each.kind.number
+        given[each.name] = True if switch else number(value) if number else value
+        if each.name.endswith(("space_settings", "_options")):
+            given[each.name] = [value]
     return typed, given
 
 
@@ -99,28 +109,18 @@ def work(monkeypatch):
         caught.append(things)
         raise Told
 
-    def plan(workers, address, timeout):
-        return workers, address, timeout
-
-    monkeypatch.setattr("hwnas._workers.parse_workers", plan)
-    monkeypatch.setattr("hwnas._api._search.parse_workers", plan)
-    monkeypatch.setattr(
-        "hwnas._pipeline._search.run_search", lambda s, out, watcher, workers: catch(s, str(out), workers)
-    )
-    monkeypatch.setattr(
-        "hwnas._api._search.run_pipeline", lambda s, out, watcher, given, workers: catch(s, str(out), workers)
-    )
-
     def backend(device, progress, **how):
         return SimpleNamespace(told=(device, {**DEFAULTS, **how}), identity=lambda: {"device": "cpu"})
 
     def build(space, backend, path, *, seed, networks, force, progress):
         catch(space.name, space.settings, backend.told, str(path), seed, networks, force)
 
-    for place in ("hwnas._devices._make", "hwnas._api._search"):
-        monkeypatch.setattr(f"{place}.make_backend", backend)
-    for place in ("hwnas._tables._build", "hwnas._api._search"):
-        monkeypatch.setattr(f"{place}.build_table", build)
+    monkeypatch.setattr("hwnas._api._search.parse_workers", lambda *plan: plan)
+    monkeypatch.setattr(
+        "hwnas._api._search.run_pipeline", lambda s, out, watcher, given, workers: catch(s, str(out), workers)
+    )
+    monkeypatch.setattr("hwnas._api._profile.make_backend", backend)
+    monkeypatch.setattr("hwnas._api._profile.build_table", build)
     return caught
 
 
@@ -131,9 +131,9 @@ def run_main(arguments):
     _command(parsed.command)(parsed)
 
 
-@pytest.mark.parametrize("action", options("search"), ids=lambda action: action.dest)
-def test_every_option_of_search_is_one_of_python(action, work):
-    typed, given = typed_and_given("search", action)
+@pytest.mark.parametrize("option", options("search"), ids=lambda option: option.name)
+def test_every_option_of_search_is_one_of_python(option, work):
+    typed, given = typed_and_given("search", option)
     base = {"out": "runs/latest", "data": "digits"}
     space = {**given}.pop("space", "mobilenetv3")
     rest = {**base, **{name: value for name, value in given.items() if name != "space"}}
@@ -143,27 +143,107 @@ def test_every_option_of_search_is_one_of_python(action, work):
     assert not isinstance(by_python, str), by_python
 
 
-@pytest.mark.parametrize("action", options("profile"), ids=lambda action: action.dest)
-def test_every_option_of_profile_is_one_of_python(action, work):
-    typed, given = typed_and_given("profile", action)
+@pytest.mark.parametrize("option", options("profile"), ids=lambda option: option.name)
+def test_every_option_of_profile_is_one_of_python(option, work):
+    typed, given = typed_and_given("profile", option)
     by_typing = told(lambda: run_main(["profile", *typed]), work)
     by_python = told(lambda: hwnas.profile(**given), work)
     assert by_typing == by_python
     if isinstance(by_python, str):  # refused, and in the same words
-        assert action.dest in ("image_size", "result")
+        assert option.name in ("image_size", "result")
+
+
+def parameters(function):
+    """Parameters of a function by name, and the names that its ``**more`` takes without a default of their own."""
+    signature = inspect.signature(function)
+    more = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
+    named = {name: p for name, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD}
+    if not more:
+        return named, set()
+    if function is hwnas.search:
+        return named, {option.name for option in COMMANDS["search"].options}
+    return named, set(get_type_hints(Profiling))
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
+def test_every_command_has_its_function_with_the_same_defaults(command):
+    assert command.function in hwnas.__all__
+    function = getattr(hwnas, command.function)
+    assert len(function.__doc__.splitlines()[0]) > 20
+    named, more = parameters(function)
+    for option in command.options:
+        if option.name in (*SHOWN, "action"):
+            continue
+        assert option.name in {*named, *more}, option.name
+        if option.name in named and (command.name, option.name) not in PYTHONS_OWN:
+            default = named[option.name].default
+            wanted = None if option.default == {} else option.default
+            required = default is inspect.Parameter.empty
+            assert required or default == wanted, option.name
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
+def test_every_option_has_one_line_of_help(command):
+    for option in command.options:
+        assert 3 < len(option.described) < 140
+        assert "\n" not in option.described
+        assert not option.help.startswith("of ")
+
+
+def test_settings_are_the_attributes_of_search_settings_with_their_types_and_defaults():
+    fields = {field.name for field in dataclasses.fields(SearchSettings)}
+    assert fields == SETTINGS.keys()
+    hints = get_type_hints(SearchSettings)
+    for name, option in SETTINGS.items():
+        default = getattr(SearchSettings(), name)
+        assert default == option.default
+        assert default is None or isinstance(default, option.kind.types)
+        assert (default is None) == (type(None) in getattr(hints[name], "__args__", ()))
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [
+        ("search", ["--not-here", "--table", "t.json"], ["--offline", "--table", "t.json"]),
+        ("search", ["--cheap", "naswot"], ["--low-fidelity", "naswot"]),
+        ("profile", ["--output", "t.json"], ["-o", "t.json"]),
+    ],
+)
+def test_old_spellings_mean_the_same_and_no_help_shows_those_of_before(command, old, new, work):
+    by_old = told(lambda: run_main([command, *old]), work)
+    assert by_old == told(lambda: run_main([command, *new]), work)
+    assert not isinstance(by_old, str)
+    (group,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    shown = group.choices[command].format_help()
+    assert old[0] not in shown or old[0] == "--output"
+    assert new[0] in shown
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [({"not_here": True, "table": "t"}, {"offline": True, "table": "t"}), ({"cheap": "x"}, {"low_fidelity": "x"})],
+)
+def test_old_names_are_read_from_python_and_from_files(old, new):
+    settings = search_settings(old)
+    assert settings == search_settings(new)
+    record = settings.as_dict()
+    renamed = {"offline": "not_here", "low_fidelity": "cheap"}
+    before = {renamed.get(name, name): value for name, value in record.items() if name != "strategy_options"}
+    assert SearchSettings.from_dict(before) == SearchSettings.from_dict(record) == settings
 
 
 def test_an_option_that_python_lacks_would_be_noticed(work):
     with pytest.raises(HwnasError, match="search has no setting 'novel'"):
         hwnas.search(out="x", novel=3)
-    with pytest.raises(HwnasError, match="profile has no option 'novel'"):
-        hwnas.profile(novel=3)
+    for function, name in ((hwnas.profile, "profile"), (hwnas.draw, "draw")):
+        with pytest.raises(HwnasError, match=f"{name} has no option 'novel'"):
+            function(out="x", novel=3)
 
 
 def test_one_cost_several_and_numbers_of_other_libraries():
     expected = SearchSettings(minimize=("latency", "macs"), samples=7, budgets={"latency_ms": 0.25})
     for minimize in ("latency,macs", "latency, macs", ["latency", "macs"], ("latency", "macs")):
-        assert SearchSettings(minimize=minimize).minimize == tuple(minimize) or isinstance(minimize, (str, list))
+        assert SearchSettings(minimize=minimize).minimize == ("latency", "macs")
         given = {"minimize": minimize, "samples": np.int64(7), "latency_budget": np.float64(0.25)}
         assert search_settings(given) == expected
     assert SearchSettings(minimize="latency").minimize == ("latency",)
@@ -172,6 +252,58 @@ def test_one_cost_several_and_numbers_of_other_libraries():
         "resolution": [16, 32],
         "width": [0.5],
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "space", "evaluator", "strategy"),
+    [
+        ({"space_settings": ["preset=tiny", "resolution=16,32"]}, {"preset": "tiny", "resolution": [16, 32]}, {}, {}),
+        ({"space_settings": {"preset": "tiny"}, "classes": 4}, {"preset": "tiny", "classes": 4}, {}, {}),
+        ({"space": "nasbench201", "image_size": 8}, {"image_size": 8}, {}, {}),
+        ({"evaluator": "naswot", "evaluator_options": ["images=32"]}, {}, {"images": 32}, {}),
+        ({"evaluator": "train", "halving": 3, "epochs": 2}, {}, {"halving": 3, "epochs": 2}, {}),
+        (
+            {"strategy_options": ["sampler=mutation", "exploration=0.5", "x=true"]},
+            {},
+            {},
+            {"sampler": "mutation", "exploration": 0.5, "x": True},
+        ),
+    ],
+)
+def test_options_of_spaces_evaluators_and_strategies(given, space, evaluator, strategy):
+    settings = search_settings(given)
+    assert settings.space_settings == space
+    assert settings.evaluator_options == evaluator
+    assert settings.strategy_options == strategy
+    assert SearchSettings.from_dict(settings.as_dict()) == settings
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"space": "nasbench201", "width": 1},
+            "--width is not an option of space nasbench201, which takes image_size, classes, image_channels, cells, "
+            "channels",
+        ),
+        (
+            {"space_settings": ["preset=tiny"], "preset": "tiny"},
+            "preset is given twice, as --preset and as --space-option; leave one out",
+        ),
+        ({"space_settings": ["preset"]}, "cannot read --space-option 'preset'; write it like name=value"),
+        ({"space_settings": ["a=1", "a=2"]}, "--space-option names a twice; leave one out"),
+        ({"strategy_options": 3}, "--strategy-option must be a dictionary, not 3"),
+        ({"offline": True, "not_here": True}, "offline is given twice, once as not_here; leave one out"),
+        (
+            {"evaluator": "naswot", "halving": 2},
+            "--halving is not an option of evaluator naswot; leave it out",
+        ),
+    ],
+)
+def test_options_that_do_not_fit_are_one_line(given, message):
+    with pytest.raises(HwnasError) as caught:
+        search_settings(given)
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("text", ["0.3", "4", " 4 ", "٣ms", "4 m", "1e3ms", "-1ms", "0ms", "ms", ""])
@@ -187,3 +319,10 @@ def test_latencies_with_a_unit():
 def test_a_refusal_is_one_line_and_exit_code_2(capsys):
     assert main(["search", "--latency-budget", "0.3"]) == 2
     assert capsys.readouterr().err == "hwnas: error: the latency '0.3' has no unit; write 0.3ms or 0.3us\n"
+
+
+@pytest.mark.parametrize("call", [lambda: hwnas.search(samples=0), lambda: hwnas.predict("no.json", "x")])
+def test_one_tuple_catches_what_a_user_can_mend(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(hwnas.Errors):
+        call()

@@ -132,7 +132,7 @@ def test_devices(capsys):
             ["--device", "cuda", "--threads", "2"],
             "--provider and --threads are options of --device cpu; leave them out with --device cuda",
         ),
-        (["--device", "cuda:0", "--protocol", "slow"], "--protocol must be host or kernel, not 'slow'"),
+        (["--device", "cuda:0", "--protocol", "slow"], "--protocol must be host or kernel, got 'slow'"),
     ],
 )
 def test_options_of_measuring_that_do_not_fit(fails, tmp_path, options, message):
@@ -197,8 +197,8 @@ def test_unknown_names(fails, tmp_path, benchmark_csv):
 def test_options_out_of_range(fails, tmp_path):
     out = ["--out", tmp_path / "run"]
     assert fails("search", "--samples", "0", *out) == "hwnas: error: --samples must be 1 or more, got 0"
-    assert fails("search", "--batch", "0", *out) == "hwnas: error: --batch must be at least 1, not 0"
-    assert "usable cores, not 4096" in fails("profile", "--threads", "4096")
+    assert fails("search", "--batch", "0", *out) == "hwnas: error: --batch must be 1 or more, got 0"
+    assert "usable cores, got 4096" in fails("profile", "--threads", "4096")
     assert fails("profile", "--networks", "1") == "hwnas: error: --networks must be at least 2, not 1"
     assert fails("search", "--latency-budget", "soon", *out) == (
         "hwnas: error: cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"
@@ -213,18 +213,22 @@ def test_options_out_of_range(fails, tmp_path):
         "hwnas: error: cannot read --resolution '8,x'; write numbers with commas between, like 16,32"
     )
     assert fails("profile", "--space", "nasbench201", "--preset", "tiny") == (
-        "hwnas: error: --preset is an option of mobilenetv3, not of nasbench201"
+        "hwnas: error: --preset is not an option of space nasbench201, which takes image_size, classes, "
+        "image_channels, cells, channels"
     )
     assert fails("search", "--latency-column", "x", *out) == (
         "hwnas: error: --latency-column goes with --evaluator table:FILE"
     )
     assert fails("search", "--final-epochs", "3", *out) == (
-        "hwnas: error: --final-epochs and --final-recipe go with --finalize finetune or train"
+        "hwnas: error: --final-epochs and --final-recipe need --finalize finetune or train"
     )
     assert fails("search", "--evaluator", "train", "--supernet-sampling", "bestup", *out) == (
-        "hwnas: error: --supernet-sampling goes with --evaluator supernet"
+        "hwnas: error: --supernet-sampling is not an option of evaluator train; leave it out"
     )
-    assert fails("search", "--halving", "3", *out) == "hwnas: error: --halving goes with --evaluator train"
+    assert (
+        fails("search", "--halving", "3", *out)
+        == "hwnas: error: --halving is not an option of evaluator supernet; leave it out"
+    )
     assert fails("search", "--evaluator", "naswot", *out) == (
         "hwnas: error: --evaluator naswot trains no networks, so there are none to export; add --finalize train"
     )
@@ -241,11 +245,14 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("search", "--recipe", "cutout=2", *out) == ("hwnas: error: training: cutout must lie in 0-1, not at 2")
     assert fails("profile", "--seed", "-1") == "hwnas: error: --seed must be 0 or more, got -1"
     assert fails("profile", "--image-size", "16") == (
-        "hwnas: error: --image-size is an option of nasbench201; mobilenetv3 takes --resolution"
+        "hwnas: error: --image-size is not an option of space mobilenetv3, which takes preset, classes, "
+        "resolution, width, image_channels"
     )
     assert fails("validate", "t.json", "--networks", "1") == ("hwnas: error: --networks must be at least 2, not 1")
     assert fails("fly").startswith("hwnas: error: argument COMMAND: invalid choice: 'fly'")
-    assert fails("search", "--samples", "many").startswith("hwnas: error: argument --samples: invalid int value")
+    assert fails("search", "--samples", "many").startswith(
+        "hwnas: error: argument --samples: must be a whole number, got 'many'"
+    )
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="there is a GPU here")
@@ -286,14 +293,14 @@ def test_a_table_of_another_device_or_thread_count(fails, table_file, tmp_path):
     line = fails("search", *SMALL, "--threads", 2, "--table", table_file, "--out", tmp_path / "run")
     assert line == (
         f"hwnas: error: {table_file} was measured with threads 1, here it is 2; "
-        "measure a table of your own with `hwnas profile`, or search on its predictions alone with --not-here"
+        "measure a table of your own with `hwnas profile`, or search on its predictions alone with --offline"
     )
 
 
 def test_an_unreachable_budget_is_refused_before_training(fails, table_file, tmp_path):
     run = tmp_path / "run"
     line = fails("search", *SMALL, "--table", table_file, "--latency-budget", "1us", "--out", run)
-    start = "hwnas: error: no network of the space meets --latency-budget 0.001ms: the cheapest, w0.5_r8_k"
+    start = "hwnas: error: no network of the space meets --latency-budget 0.001 ms: the cheapest, w0.5_r8_k"
     assert line.startswith(start)
     assert line.endswith("ms")
     assert not (run / "evaluator").exists()
@@ -397,7 +404,7 @@ def test_a_search_on_a_benchmark_keeps_its_budget_and_repeats_nothing(unbroken):
 
 def test_a_search_that_looks_cheaply_first_counts_full_samples_and_resumes(benchmark_csv, tmp_path):
     out = tmp_path / "run"
-    command = [*search_on_benchmark(benchmark_csv, out, samples=21), "--cheap", "early"]
+    command = [*search_on_benchmark(benchmark_csv, out, samples=21), "--low-fidelity", "early"]
     subprocess.run(command, check=True, capture_output=True)
     trials = trials_of(out)
     cheap = [trial for trial in trials if trial.get("cheap")]
@@ -416,17 +423,17 @@ def test_a_search_that_looks_cheaply_first_counts_full_samples_and_resumes(bench
 
 def test_a_cheap_stand_in_must_be_one(fails, benchmark_csv, tmp_path):
     out = ["--out", tmp_path / "run"]
-    assert fails("search", "--cheap", "synflow", "--strategy", "nsga2", *out) == (
-        "hwnas: error: --cheap goes with --strategy lamoo, not nsga2"
+    assert fails("search", "--low-fidelity", "synflow", "--strategy", "nsga2", *out) == (
+        "hwnas: error: --low-fidelity needs --strategy lamoo, got --strategy nsga2"
     )
-    assert fails("search", "--cheap", "supernet", *out) == (
-        "hwnas: error: --cheap supernet cannot stand in for --evaluator supernet; name a cheaper evaluator"
+    assert fails("search", "--low-fidelity", "supernet", *out) == (
+        "hwnas: error: --low-fidelity supernet cannot go with --evaluator supernet; name another one"
     )
-    assert fails("search", "--cheap", "guess", "--evaluator", "train", *out).startswith(
+    assert fails("search", "--low-fidelity", "guess", "--evaluator", "train", *out).startswith(
         "hwnas: error: unknown evaluator 'guess'"
     )
     table = ["--space", "nasbench201", "--evaluator", f"table:{benchmark_csv}", "--accuracy-column", "acc"]
-    assert fails("search", *table, "--latency-column", "phone_ms", "--cheap", "zz", *out) == (
+    assert fails("search", *table, "--latency-column", "phone_ms", "--low-fidelity", "zz", *out) == (
         f"hwnas: error: table {benchmark_csv}: no column 'zz' of numbers; it has acc, early, phone_ms"
     )
 

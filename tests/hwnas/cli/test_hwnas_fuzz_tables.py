@@ -127,7 +127,7 @@ def test_nonsense_under_a_right_hash(bodies, tmp_path, seed):
 def price_as_a_search_does(table, name):
     """What a search does with a table of a device that is not here."""
     space = SPACES[name]
-    asked = SearchSettings(space=name, table="t.json", not_here=True)
+    asked = SearchSettings(space=name, table="t.json", offline=True)
     elsewhere_line(table)
     require_usable(table, asked, space)
     table.report_lines()

@@ -136,6 +136,6 @@ def test_an_interrupt_elsewhere_says_so_too(monkeypatch, capsys):
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hwnas._runs._list.find_runs", stop)
+    monkeypatch.setattr("hwnas._api._runs.find_runs", stop)
     assert main(["runs"]) == 130
     assert capsys.readouterr().err == "interrupted; run the same command again to go on\n"

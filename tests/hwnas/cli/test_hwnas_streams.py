@@ -35,7 +35,7 @@ def test_output_that_is_closed_is_left_out(tmp_path):
 
 
 def test_output_on_a_full_disk_is_one_line(tmp_path):
-    line = "hwnas: error: cannot write the output: No space left on device; send it to another place\n"
+    line = "hwnas: error: cannot write the output: No space left on device; redirect it to another place\n"
     assert shell("hwnas plugins >/dev/full", tmp_path) == (2, "", line)
     assert shell("hwnas runs nowhere 2>/dev/full", tmp_path) == (2, "", "")
 

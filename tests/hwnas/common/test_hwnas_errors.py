@@ -11,12 +11,14 @@ RECIPE = (
     "it takes epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, label_smoothing, clip, shift, flip, "
     "cutout, mixup, average, random_subnets, sampling, candidates"
 )
+CELLS = "image_size, classes, image_channels, cells, channels"
+MOBILE = "preset, classes, resolution, width, image_channels"
 ERRORS = [
     ("", "the following arguments are required: COMMAND (see `hwnas --help`)"),
     ("predict", "the following arguments are required: table, arch (see `hwnas predict --help`)"),
     ("search --unknown", "unrecognized arguments: --unknown (see `hwnas --help`)"),
-    ("search --batch x", "argument --batch: invalid int value: 'x' (see `hwnas search --help`)"),
-    ("profile --networks x", "argument --networks: invalid int value: 'x' (see `hwnas profile --help`)"),
+    ("search --batch x", "argument --batch: must be a whole number, got 'x' (see `hwnas search --help`)"),
+    ("profile --networks x", "argument --networks: must be a whole number, got 'x' (see `hwnas profile --help`)"),
     ("table hide x", "argument action: invalid choice: 'hide' (choose from 'show') (see `hwnas table --help`)"),
     ("runs {tmp}/x", "{tmp}/x is not a folder; choose one that contains run directories"),
     ("compare a", "compare needs at least two runs"),
@@ -25,9 +27,9 @@ ERRORS = [
     ("export {tmp}/x", "{tmp}/x does not exist; choose another folder"),
     ("search --samples 0", "--samples must be 1 or more, got 0"),
     ("search --seed -1", "--seed must be 0 or more, got -1"),
-    ("search --batch 0", "--batch must be at least 1, not 0"),
+    ("search --batch 0", "--batch must be 1 or more, got 0"),
     ("search --minimize speed", "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory"),
-    ("search --minimize macs,macs", "--minimize wants at least one cost, and each once"),
+    ("search --minimize macs,macs", "--minimize needs at least one cost, and each only once"),
     ("search --latency-budget soon", "cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"),
     ("search --latency-budget 0ms", "cannot read the latency '0ms'; write it like 4ms, 250us or 0.1s"),
     ("search --macs-budget x", "cannot read the amount 'x'; write it like 600k, 2M or 1.5G"),
@@ -41,26 +43,29 @@ ERRORS = [
     ("search --preset huge", "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
     ("search --width 9", "space mobilenetv3: width multipliers must be 0.1-4, got 9.0"),
     ("search --width 1,x", "cannot read --width '1,x'; write numbers with commas between, like 16,32"),
-    ("search --resolution 999", "space mobilenetv3: preset tiny takes images of 8-32 pixels, got 999"),
-    ("search --resolution 8,8", "space mobilenetv3: resolution must be 1 to 32 different values, got [8, 8]"),
-    ("search --space nasbench201 --width 1", "--width is an option of mobilenetv3, not of nasbench201"),
+    ("search --resolution 999", "space mobilenetv3: preset tiny takes images of 8-32 pixels, not 999"),
+    ("search --resolution 8,8", "space mobilenetv3: give different values, 1 to 32, not [8, 8]"),
+    ("search --space nasbench201 --width 1", "--width is not an option of space nasbench201, which takes " + CELLS),
     (
         "search --space nasbench201 --image-size 3",
         "space nasbench201: image_size must be a multiple of 4, got 3",
     ),
-    ("search --not-here", "--not-here goes with --table FILE, a table of the device that is not here"),
-    ("search --finalize later", "--finalize must be none, finetune or train, not 'later'"),
-    ("search --final-epochs 2", "--final-epochs and --final-recipe go with --finalize finetune or train"),
+    ("search --not-here", "--offline needs --table FILE, the table of the device that is not available"),
+    ("search --finalize later", "--finalize must be none, finetune or train, got 'later'"),
+    ("search --final-epochs 2", "--final-epochs and --final-recipe need --finalize finetune or train"),
     ("search --finalize train --final-recipe a=b", "training has no setting 'a'; " + RECIPE),
     ("search --recipe no=1", "training has no setting 'no'; " + RECIPE),
     ("search --recipe cutout", "cannot read --recipe 'cutout'; write each setting once, like cutout=0.5,mixup=0.2"),
     ("search --epochs 0", "training: epochs must be a positive integer, not 0"),
     ("search --evaluator train --halving 1", "evaluator train: halving must be an integer of at least 2, not 1"),
-    ("search --halving 2", "--halving goes with --evaluator train"),
-    ("search --supernet-sampling bestup --evaluator train", "--supernet-sampling goes with --evaluator supernet"),
-    ("search --workers 0", "--workers must be a number of 1 or more, or ray, got '0'"),
-    ("search --workers many", "--workers must be a number of 1 or more, or ray, got 'many'"),
-    ("search --ray-address auto", "--ray-address needs --workers ray"),
+    ("search --halving 2", "--halving is not an option of evaluator supernet; leave it out"),
+    (
+        "search --supernet-sampling bestup --evaluator train",
+        "--supernet-sampling is not an option of evaluator train; leave it out",
+    ),
+    ("search --workers 0", "--workers must be a positive number or ray, not '0'"),
+    ("search --workers many", "--workers must be a positive number or ray, not 'many'"),
+    ("search --ray-address auto", "--ray-address goes with --workers ray"),
     ("search --evaluation-threads 0", "--evaluation-threads must be 1 or more, got 0"),
     ("search --proposals 0", "--proposals must be 1 or more, got 0"),
     (
@@ -68,8 +73,8 @@ ERRORS = [
         "evaluator train stops trainings early depending on earlier ones; use --workers 1, without "
         "--evaluation-timeout",
     ),
-    ("search --latency-column x", "--latency-column needs --evaluator table:FILE"),
-    ("search --cheap synflow --strategy nsga2", "--cheap goes with --strategy lamoo, not nsga2"),
+    ("search --latency-column x", "--latency-column goes with --evaluator table:FILE"),
+    ("search --cheap synflow --strategy nsga2", "--low-fidelity needs --strategy lamoo, got --strategy nsga2"),
     ("search --data {tmp}/x", "data {tmp}/x: does not exist; give digits, a folder of images or an .npz file"),
     ("search --data-limit 0", "data digits: the limit must be positive, not 0"),
     ("search --space nasbench201 --evaluator table:{tmp}/x.csv", "table {tmp}/x.csv: no such file"),
@@ -88,9 +93,12 @@ ERRORS = [
     ("validate {tmp}/x", "cannot read the latency table {tmp}/x: No such file or directory"),
     ("profile --networks 1", "--networks must be at least 2, not 1"),
     ("profile --seed -1", "--seed must be 0 or more, got -1"),
-    ("profile --classes 0", "space mobilenetv3: classes must be a positive integer, got 0"),
-    ("profile --image-size 16", "--image-size is an option of nasbench201; mobilenetv3 takes --resolution"),
-    ("profile --space nasbench201 --preset tiny", "--preset is an option of mobilenetv3, not of nasbench201"),
+    ("profile --classes 0", "space mobilenetv3: classes must be a positive integer, not 0"),
+    ("profile --image-size 16", "--image-size is not an option of space mobilenetv3, which takes " + MOBILE),
+    (
+        "profile --space nasbench201 --preset tiny",
+        "--preset is not an option of space nasbench201, which takes " + CELLS,
+    ),
 ]
 
 

@@ -1,5 +1,6 @@
 """Plug-ins of a real distribution on a temporary path: a folder of metadata with entry points, and a module."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -48,8 +49,11 @@ class Wide(hwnas.Evaluator):
 class Last:
     name = "last"
 
+    def __init__(self, first=False):
+        self.first = first
+
     def propose(self, context, n, rng):
-        return hwnas.Suggestion(context.candidates.codes[::-1])
+        return hwnas.Suggestion(context.candidates.codes[:: 1 if self.first else -1])
 
 
 class Skipping:
@@ -153,19 +157,36 @@ NO_PICTURES = "import hwnas._report._write as write\nwrite._pictures = lambda sh
 
 
 def test_all_four_kinds_work_by_name(hwnas, tmp_path):
-    profile = ["profile", "--space", "toy", "--device", "stopwatch", "--networks", "2", "-o", "toy.json"]
+    profile = [
+        "profile",
+        "--space",
+        "toy",
+        "--space-option",
+        "classes=7",
+        "--device",
+        "stopwatch",
+        "--networks",
+        "2",
+        "-o",
+        "toy.json",
+    ]
     hwnas(*profile)
     arch = "width=8,kernel=3"
     assert "latency " in hwnas("predict", "toy.json", arch)
     parts = ["--space", "toy", "--device", "stopwatch", "--evaluator", "wide", "--strategy", "last", "--data", "none"]
-    search = ["search", *parts, "--table", "toy.json", "--samples", "6", "--out", "run", "--quiet"]
+    options = ["--space-option", "classes=7", "--evaluator-option", "factor=2", "--strategy-option", "first=true"]
+    search = ["search", *parts, *options, "--table", "toy.json", "--samples", "6", "--out", "run", "--quiet"]
     hwnas(*search, before=NO_PICTURES)
     lines = (tmp_path / "run" / "trials.jsonl").read_text()
     assert lines.count("\n") == 6
+    assert all(trial["values"]["width"] % 2 == 0 for trial in map(json.loads, lines.splitlines()))
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]
+    assert (settings["space_settings"], settings["evaluator_options"]) == ({"classes": 7}, {"factor": 2})
+    assert settings["strategy_options"] == {"first": True}
     hwnas(*search, before=NO_PICTURES)
     assert (tmp_path / "run" / "trials.jsonl").read_text() == lines
     assert "toy" in hwnas("runs", ".")
-    told = hwnas("search", *parts, "--table", "toy.json", "--out", "run", "--seed", "1", code=2)
+    told = hwnas("search", *parts, *options, "--table", "toy.json", "--out", "run", "--seed", "1", code=2)
     assert told == "hwnas: error: run holds a search with seed 0, this one has 1; choose another --out\n"
 
 
@@ -176,7 +197,7 @@ def test_they_are_listed_with_ours_and_none_is_loaded(hwnas):
     words = [line.split(maxsplit=2) for line in lines[:-1]]
     assert ["space", "mobilenetv3", f"hwnas: {SPACES['mobilenetv3']}"] in words
     assert ["space", "toy", "hwnas-toys 1.2"] in words
-    assert ["space", "nasbench201", "hwnas-toys 1.2 (not usable: a name of hwnas's own)"] in words
+    assert ["space", "nasbench201", "hwnas-toys 1.2 (not usable: hwnas has this name itself)"] in words
     assert ["strategy", "lamoo", f"hwnas: {STRATEGIES['lamoo']}"] in words
     assert ["strategy", "twice", "more-toys 0.2, other-toys 0.1"] in words
     assert ["evaluator", "wide", "hwnas-toys 1.2"] in words
@@ -219,7 +240,7 @@ ERRORS = [
         "unknown device 'tpu'; known devices: cpu, cuda, cuda:N (see `hwnas devices`), ssh://[user@]host[:port], "
         "stopwatch",
     ),
-    ("search --device stopwatch --threads 2", "--threads is no option of device stopwatch; leave it out"),
+    ("search --device stopwatch --threads 2", "--threads is not an option of device stopwatch; leave it out"),
     (
         "search --space toy --evaluator wide --data none --epochs 3",
         "evaluator wide has no option 'epochs'; it takes seed, factor",
@@ -228,7 +249,9 @@ ERRORS = [
         "search --space toy --evaluator none --data none",
         "unknown evaluator 'none'; known: gradnorm, naswot, parameters, supernet, synflow, table:FILE, train, wide",
     ),
-    ("profile --space toy --image-channels 1", "space toy has no setting 'image_channels'; it takes classes"),
+    ("search --strategy last --strategy-option depth=1", "strategy last has no option 'depth'; it takes first"),
+    ("search --space toy --space-option depth=1", "space toy has no setting 'depth'; it takes classes"),
+    ("profile --space toy --image-channels 1", "--image-channels is not an option of space toy, which takes classes"),
 ]
 
 

@@ -78,7 +78,7 @@ def test_errors_and_bugs_are_escaped(monkeypatch, capsys, kind):
     def fail(*arguments):
         raise kind(EVIL)
 
-    monkeypatch.setattr("hwnas._runs._list.find_runs", fail)
+    monkeypatch.setattr("hwnas._api._runs.find_runs", fail)
     assert main(["runs"]) == (2 if kind is HwnasError else 1)
     captured = capsys.readouterr()
     assert "TITLE" in captured.err

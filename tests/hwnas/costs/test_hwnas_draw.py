@@ -51,7 +51,7 @@ def test_what_was_drawn_is_measured_and_fitted(tmp_path, capsys):
     folder = tmp_path / "networks to measure"
     small = ["--preset", "tiny", "--resolution", "8", "--width", "0.5", "--image-channels", "1"]
     assert main(["draw", *small, "--networks", "10", "-o", str(folder)]) == 0
-    assert capsys.readouterr().out == f"10 networks in {folder}; README.txt there says how to go on\n"
+    assert capsys.readouterr().out == f"10 networks in {folder}; see README.txt there for the next step\n"
     with (folder / "measured.csv").open(newline="") as file:
         drawn = list(csv.DictReader(file))
     assert [row["latency_ms"] for row in drawn] == [""] * 10

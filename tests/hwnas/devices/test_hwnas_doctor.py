@@ -31,7 +31,7 @@ def one(probe, *arguments, **facts):
 
 
 CASES = [
-    (processor.governor, {}, "unknown", "the system does not say", ""),
+    (processor.governor, {}, "unknown", "the system does not report it", ""),
     (processor.governor, {f"{CPU}/cpu0/cpufreq/scaling_governor": "performance"}, "ok", "performance", ""),
     (
         processor.governor,
@@ -40,7 +40,7 @@ CASES = [
         "powersave on 3 cores",
         "cpupower frequency-set -g performance",
     ),
-    (processor.turbo, {}, "unknown", "does not say", ""),
+    (processor.turbo, {}, "unknown", "does not report it", ""),
     (processor.turbo, {f"{CPU}/intel_pstate/no_turbo": "1"}, "ok", "off", ""),
     (processor.turbo, {f"{CPU}/intel_pstate/no_turbo": "0"}, "warning", "on", "echo 1 | sudo tee /sys/"),
     (processor.turbo, {f"{CPU}/cpufreq/boost": "1"}, "warning", "on", "echo 0 | sudo tee /sys/"),
@@ -96,14 +96,14 @@ CASES = [
     (processor.clock_source, {}, "unknown", "", ""),
     (processor.clock_source, {CLOCK: "tsc"}, "ok", "tsc", ""),
     (processor.clock_source, {CLOCK: "hpet"}, "warning", "hpet: reading it takes microseconds", "clocksource=tsc"),
-    (processor.virtual_machine, {}, "unknown", "does not say", ""),
-    (processor.virtual_machine, {"proc/cpuinfo": "flags : fpu avx2"}, "ok", "none is seen", ""),
+    (processor.virtual_machine, {}, "unknown", "does not report it", ""),
+    (processor.virtual_machine, {"proc/cpuinfo": "flags : fpu avx2"}, "ok", "none found", ""),
     (
         processor.virtual_machine,
         {"proc/cpuinfo": "flags : fpu hypervisor", "proc/stat": "cpu  40 0 40 10 0 0 0 10 0 0"},
         "warning",
-        "kept back 10.0%",
-        "bare machine",
+        "withheld 10.0%",
+        "physical machine",
     ),
     (surroundings.memory, {}, "unknown", "", ""),
     (
@@ -127,7 +127,7 @@ CASES = [
         "0 MiB of memory",
         "close",
     ),
-    (surroundings.power, {}, "unknown", "no temperature", ""),
+    (surroundings.power, {}, "unknown", "not report a temperature", ""),
     (surroundings.power, {"sys/class/thermal/thermal_zone0/temp": "45000"}, "ok", "45 degrees", ""),
     (surroundings.power, {"sys/class/thermal/thermal_zone1/temp": "91000"}, "warning", "91 degrees", "cool"),
     (surroundings.power, {f"{CPU}/cpu0/thermal_throttle/core_throttle_count": "3"}, "warning", "3 times", "cool"),
@@ -142,10 +142,16 @@ CASES = [
         surroundings.power,
         {"sys/class/power_supply/BAT0/type": "Battery", "sys/class/power_supply/BAT0/status": "Full"},
         "unknown",
-        "no temperature",
+        "not report a temperature",
         "",
     ),
-    (surroundings.cuda, {"proc/driver/nvidia/version": "550"}, "warning", "an NVIDIA driver is here", "CUDA build"),
+    (
+        surroundings.cuda,
+        {"proc/driver/nvidia/version": "550"},
+        "warning",
+        "an NVIDIA driver is installed",
+        "CUDA build",
+    ),
     (surroundings.cuda, {}, "info", "none: no GPU", ""),
 ]
 
@@ -184,12 +190,12 @@ def test_what_facts_tell(tmp_path):
 
     assert one(surroundings.providers, tmp_path, providers=broken).text == "cannot be imported: no library"
     assert one(surroundings.cuda, tmp_path, cuda=broken).status == "info"
-    assert "rounds of a fixed loop" in one(surroundings.repeatability, tmp_path).text
+    assert "runs of a fixed loop" in one(surroundings.repeatability, tmp_path).text
 
 
 def test_other_systems_say_what_they_do_not_tell(tmp_path):
     found = examine(machine(tmp_path, system="Darwin"))
-    assert found[0].text.startswith("Darwin does not tell of governor")
+    assert found[0].text.startswith("Darwin does not report governor")
     assert {finding.check for finding in found} >= {"neighbours", "repeatability", "packages"}
 
 
@@ -205,10 +211,10 @@ def test_neighbours_are_watched_without_harm():
 
 
 def test_the_command(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("hwnas._devices._doctor.examine", lambda: examine(machine(tmp_path, {CLOCK: "hpet"})))
+    monkeypatch.setattr("hwnas._api._machine.examine", lambda: examine(machine(tmp_path, {CLOCK: "hpet"})))
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "1 of 16 findings spoil measurements"
+    assert lines[-1] == "1 of 16 findings disturb measurements"
     assert any(line.startswith("warning  clock source: hpet: ") and " -> " in line for line in lines)
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

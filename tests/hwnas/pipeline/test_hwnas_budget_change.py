@@ -74,7 +74,7 @@ def test_an_impossible_budget_changes_nothing(csv, changed, tmp_path, capsys):
     shutil.copytree(changed, out)
     before = (out / "settings.json").read_bytes()
     assert main(arguments(csv, out, samples=30, budget="1us")) == 2
-    assert "no network of the space meets --latency-budget 0.001ms" in capsys.readouterr().err
+    assert "no network of the space meets --latency-budget 0.001 ms" in capsys.readouterr().err
     assert (out / "settings.json").read_bytes() == before
 
 

@@ -149,7 +149,7 @@ def test_what_cannot_be_finalized_is_refused(data, tmp_path):
     require_finalizable(SearchSettings(), None, table)
     with pytest.raises(HwnasError) as caught:
         SearchSettings(finalize="polish")
-    assert str(caught.value) == "--finalize must be none, finetune or train, not 'polish'"
+    assert str(caught.value) == "--finalize must be none, finetune or train, got 'polish'"
     with pytest.raises(HwnasError) as caught:
         SearchSettings(final_recipe={"epochs": 3})
-    assert str(caught.value) == "--final-epochs and --final-recipe go with --finalize finetune or train"
+    assert str(caught.value) == "--final-epochs and --final-recipe need --finalize finetune or train"

@@ -15,10 +15,11 @@ from run_toys import trial_record
 import hwnas
 from hwnas import Evaluation, Evaluator, HwnasError, SearchSettings
 from hwnas._cli import main
+from hwnas._common._option import parse_pairs
+from hwnas._costs._units import parse_count, parse_latency
 from hwnas._pipeline._troubles import AT_THE_START, IN_A_ROW, Troubles
 from hwnas._runs._journal import TrialJournal
 from hwnas._runs._run import Run
-from hwnas._runs._settings import parse_count, parse_latency, parse_recipe
 from hwnas._runs._watch import Unbroken, Watcher
 from hwnas._tables._fit import fit_table
 from hwnas._workers import Outcome
@@ -144,7 +145,7 @@ def test_numbers_beyond_sense_are_refused(changes):
 @pytest.mark.parametrize("value", ["1e999", "nan", "-inf", "9" * 5000])
 def test_a_recipe_holds_finite_numbers(value):
     with pytest.raises(HwnasError, match="must be a finite number"):
-        parse_recipe("--recipe", f"learning_rate={value}")
+        parse_pairs("--recipe", f"learning_rate={value}")
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), BrokenPipeError(), ValueError("closed file")])
@@ -213,7 +214,7 @@ def go(table, tmp_path, monkeypatch):
             out=tmp_path / "run",
             evaluator=evaluator,
             table=table,
-            not_here=True,
+            offline=True,
             minimize=["macs"],
             samples=samples,
             strategy=strategy,

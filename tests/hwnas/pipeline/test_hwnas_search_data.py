@@ -54,7 +54,7 @@ def search(tmp_path, monkeypatch):
         space = space or Two()
         prices = tmp_path / "prices.json"
         table = hwnas.profile(space, AdditiveBackend(), out=prices, networks=2)
-        settings = {"evaluator": Score(), "table": table, "device": AdditiveBackend(), "samples": 3, "not_here": True}
+        settings = {"evaluator": Score(), "table": table, "device": AdditiveBackend(), "samples": 3, "offline": True}
         settings |= {"finalize": "train", "final_recipe": {"epochs": 1}, "progress": told.append}
         return hwnas.search(space, data=data, out=tmp_path / out, **settings)
 

@@ -42,7 +42,7 @@ def reported(tmp_path_factory):
     study = Study(problem, make_strategy("random"), seed=0)
     while len(study.trials) < 40:
         for proposal in study.ask():
-            macs = float(COSTS.macs(np.array([proposal.codes]))[0])
+            macs = float(COSTS.cost("macs")(np.array([proposal.codes]))[0])
             study.tell(proposal.number, {"accuracy": 1 - 3e4 / macs})
     settings = SearchSettings(strategy="random", budgets={"latency_ms": 1.0}, samples=40, data="x" * 150)
     run = create_run(path, settings, {"space": {"name": SPACE.name, **SPACE.settings}})

@@ -220,7 +220,7 @@ def test_runs_say_how_many_are_over_the_budget(tmp_path, capsys):
     finished(tmp_path / "r" / "one", SOME_OVER)
     finished(tmp_path / "r" / "two", SOME_OVER[:2])
     assert main(["runs", str(tmp_path / "r")]) == 0
-    assert capsys.readouterr().out.splitlines()[3:] == ["one: 2 of 4 networks are over the budget, as measured"]
+    assert capsys.readouterr().out.splitlines()[3:] == ["one: 2 of 4 networks exceed the budget when measured"]
     assert [(info.networks, info.over_budget) for info in find_runs(tmp_path / "r")] == [(4, 2), (2, 0)]
 
 

@@ -1,4 +1,4 @@
-"""Searches for devices that are not here: fitted tables, and measured ones with --not-here."""
+"""Searches for devices that are not available: fitted tables, and measured ones with --offline."""
 
 import dataclasses
 import json
@@ -94,8 +94,12 @@ def test_it_is_said_before_and_after_the_search_and_on_resuming(run, fitted, cap
     for table in (["--table", str(fitted)], []):  # the run has its own copy
         assert main([*command, *table]) == 0
         said = [line.split("] ", 1)[1] for line in capsys.readouterr().err.splitlines()]
-        assert said[0] == (
-            "my-phone is not available: latencies are predictions of its table, and no network is measured on it"
+        assert (
+            said[0]
+            == "my-phone is not available: latencies are predictions of its table, and no network is measured on it"
+        )
+        assert any(
+            line.endswith(" networks written; they are not measured, since their device is not here") for line in said
         )
         unmeasured = " networks written; they are not measured: their device is not available"
         assert any(line.endswith(unmeasured) for line in said)
@@ -113,26 +117,26 @@ def test_a_measured_table_of_another_device_wants_to_be_asked_for(measured_elsew
     out = tmp_path / "run"
     command = [*SEARCH, "--table", str(measured_elsewhere), "--out", str(out)]
     assert fails(capsys, *command).endswith(
-        "; measure a table of your own with `hwnas profile`, or search on its predictions alone with --not-here"
+        "; measure a table of your own with `hwnas profile`, or search on its predictions alone with --offline"
     )
     assert not (out / "evaluator").exists()
-    assert main([*command, "--not-here"]) == 0
+    assert main([*command, "--offline"]) == 0
     assert "Cortex-A53 is not available: latencies are predictions" in capsys.readouterr().err
     trials = (out / "trials.jsonl").read_bytes()
     assert all(n["latency_ms"]["measured"] is None for n in json.loads((out / "pareto.json").read_text()))
     assert fails(capsys, *command) == (
-        f"hwnas: error: {out} holds a search with not_here true, this one has false; choose another --out"
+        f"hwnas: error: {out} holds a search with offline true, this one has false; choose another --out"
     )
-    assert main([*command, "--not-here"]) == 0
+    assert main([*command, "--offline"]) == 0
     assert (out / "trials.jsonl").read_bytes() == trials
 
 
 def test_a_run_of_a_version_without_the_option_goes_on(run):
     from hwnas._runs._run import Run
 
-    as_version_1(run, lambda record, trials: record["settings"].pop("not_here"))
+    as_version_1(run, lambda record, trials: record["settings"].pop("offline"))
     opened = Run.open(run)
-    assert create_run(run, opened.settings, opened.identity).settings.not_here is False
+    assert create_run(run, opened.settings, opened.identity).settings.offline is False
 
 
 @pytest.mark.parametrize(
@@ -165,9 +169,9 @@ def test_a_table_of_another_space_is_refused_with_what_differs(fitted, tmp_path,
     )
 
 
-def test_not_here_wants_a_table(tmp_path, capsys):
-    assert fails(capsys, *SEARCH, "--not-here", "--out", tmp_path / "run") == (
-        "hwnas: error: --not-here goes with --table FILE, a table of the device that is not here"
+def test_offline_needs_a_table(tmp_path, capsys):
+    assert fails(capsys, *SEARCH, "--offline", "--out", tmp_path / "run") == (
+        "hwnas: error: --offline needs --table FILE, the table of the device that is not available"
     )
 
 

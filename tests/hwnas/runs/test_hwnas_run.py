@@ -5,10 +5,10 @@ import pytest
 from run_toys import create_run, trial_record
 
 from hwnas import HwnasError, SearchSettings
+from hwnas._common._option import parse_pairs
+from hwnas._costs._units import parse_count, parse_latency
 from hwnas._runs._front import knee_index, pick_network, spread_along
-from hwnas._runs._journal import TrialJournal
-from hwnas._runs._run import Run
-from hwnas._runs._settings import parse_count, parse_latency, parse_recipe
+from hwnas._runs._run import Run, TrialJournal
 from latency_tables import LatencyTableError
 
 
@@ -35,7 +35,7 @@ def test_unreadable_amounts_are_refused(text):
 
 
 def test_settings_of_training_are_read():
-    assert parse_recipe("--recipe", "cutout=0.5, flip=true,epochs=3,optimizer=adamw") == {
+    assert parse_pairs("--recipe", "cutout=0.5, flip=true,epochs=3,optimizer=adamw") == {
         "cutout": 0.5,
         "flip": True,
         "epochs": 3,
@@ -46,7 +46,7 @@ def test_settings_of_training_are_read():
 @pytest.mark.parametrize("text", ["", "cutout", "cutout=", "=1", "cutout=1,cutout=2", "cutout=1,"])
 def test_unreadable_settings_of_training_are_refused(text):
     with pytest.raises(HwnasError) as caught:
-        parse_recipe("--recipe", text)
+        parse_pairs("--recipe", text)
     assert str(caught.value) == (f"cannot read --recipe {text!r}; write each setting once, like cutout=0.5,mixup=0.2")
 
 
@@ -54,7 +54,7 @@ def test_unreadable_settings_of_training_are_refused(text):
     ("changes", "message"),
     [
         ({"minimize": ("speed",)}, "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory"),
-        ({"minimize": ("latency", "latency")}, "--minimize wants at least one cost, and each once"),
+        ({"minimize": ("latency", "latency")}, "--minimize needs at least one cost, and each only once"),
         ({"samples": 0}, "--samples must be 1 or more, got 0"),
         ({"seed": -1}, "--seed must be 0 or more, got -1"),
     ],

@@ -9,9 +9,10 @@ import pytest
 from cells import as_version_1, cut, search
 
 from hwnas._cli import main
+from hwnas._costs._cost import written_budgets
 from hwnas._runs._compare import short_names
-from hwnas._runs._journal import TrialJournal
-from hwnas._runs._list import find_runs, written_budgets
+from hwnas._runs._list import find_runs
+from hwnas._runs._run import TrialJournal
 from search import hypervolume
 
 
@@ -102,7 +103,7 @@ def test_a_budget_that_changed_is_the_one_that_counts(csv, folder, tmp_path):
 
 def test_no_runs(tmp_path, capsys, fails):
     assert main(["runs", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == f"no runs below {tmp_path}\n"
+    assert capsys.readouterr().out == f"no runs in {tmp_path}\n"
     assert fails("runs", tmp_path / "x") == (
         f"hwnas: error: {tmp_path / 'x'} is not a folder; choose one that contains run directories"
     )

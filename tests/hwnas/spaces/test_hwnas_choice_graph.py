@@ -149,9 +149,9 @@ def test_terms_cost_what_the_whole_graph_costs(name):
     codes = some_codes(space, 40)
     codes = codes[space.valid_codes(codes)]
     graphs = [space.graph(space.decode(row)) for row in codes]
-    assert costs.macs(codes).tolist() == [graph_macs(g) for g in graphs]
-    assert costs.params(codes).tolist() == [graph_params(g) for g in graphs]
-    assert costs.peak_memory_bytes(codes).tolist() == [peak_memory_bytes(g, batch=2) for g in graphs]
+    assert costs.cost("macs")(codes).tolist() == [graph_macs(g) for g in graphs]
+    assert costs.cost("params")(codes).tolist() == [graph_params(g) for g in graphs]
+    assert costs.cost("peak_memory_bytes")(codes).tolist() == [peak_memory_bytes(g, batch=2) for g in graphs]
     for row, graph in zip(codes[:10], graphs, strict=False):
         arch = space.decode(row)
         parts = [part for term in space.terms if (part := space.term_graph(term, arch)) is not None]

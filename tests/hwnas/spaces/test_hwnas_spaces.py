@@ -151,9 +151,9 @@ def test_costs_from_codes_are_those_of_the_graph(name):
     np.testing.assert_allclose(costs.latency_ms(codes), prices)
     np.testing.assert_allclose([costs.latency_ms(row)[0] for row in codes], prices)
     np.testing.assert_allclose(made_up(space, costs, codes), prices)
-    assert costs.macs(codes).tolist() == [graph_macs(g) for g in graphs]
-    assert costs.params(codes).tolist() == [graph_params(g) for g in graphs]
-    assert costs.peak_memory_bytes(codes).tolist() == [peak_memory_bytes(g, batch=2) for g in graphs]
+    assert costs.cost("macs")(codes).tolist() == [graph_macs(g) for g in graphs]
+    assert costs.cost("params")(codes).tolist() == [graph_params(g) for g in graphs]
+    assert costs.cost("peak_memory_bytes")(codes).tolist() == [peak_memory_bytes(g, batch=2) for g in graphs]
 
 
 def test_the_fastest_network_of_a_small_space_is_found():

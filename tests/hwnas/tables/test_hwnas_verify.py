@@ -129,7 +129,7 @@ def test_the_command_says_so_and_its_exit_code_too(monkeypatch, table, tmp_path,
         (device(), 0, f"{path} holds here"),
         (device(lambda op: 2.0), 1, f"{path} does not hold here: "),
     ):
-        monkeypatch.setattr("hwnas._tables._validate.backend_of", lambda *where, backend=backend: backend)
+        monkeypatch.setattr("hwnas._api._tables.backend_of", lambda *where, backend=backend: backend)
         try:
             found = main(["verify", str(path)])
         except SystemExit as leaving:

@@ -20,7 +20,7 @@ from hwnas.training._supernet_training import _Sandwich
 
 
 def macs(space: Space) -> CostFunction:
-    return CostFunction("macs", SpaceCosts(space, None).macs)
+    return CostFunction("macs", SpaceCosts(space, None).cost("macs"))
 
 
 @pytest.mark.parametrize("kind", sorted(SPACES))
@@ -80,7 +80,7 @@ def test_samplings_and_costs_train_other_supernets(tmp_path: Path) -> None:
     found = {name: trained(recipe) for name, recipe in recipes.items()}
     assert not torch.equal(found["uniform"], found["bestup"])
     assert not torch.equal(found["bestup"], found["worstup"])
-    file, memory = tmp_path / "x.pt", CostFunction("memory", SpaceCosts(cells(), None).peak_memory_bytes)
+    file, memory = tmp_path / "x.pt", CostFunction("memory", SpaceCosts(cells(), None).cost("peak_memory_bytes"))
     assert torch.equal(trained(recipes["bestup"], None, file), found["bestup"])
     assert not torch.equal(trained(recipes["bestup"], memory), found["bestup"])
     with pytest.raises(EvaluatorError) as caught:
@@ -97,7 +97,7 @@ def test_an_evaluator_passes_its_cost_on(tmp_path: Path) -> None:
 
     def cost(codes: np.ndarray) -> np.ndarray:
         asked.append(len(codes))
-        return SpaceCosts(cells(), None).params(codes)
+        return SpaceCosts(cells(), None).cost("params")(codes)
 
     evaluator.cost = CostFunction("mine", cost)
     evaluator.prepare(tmp_path)

@@ -71,8 +71,8 @@ def test_a_run_goes_on_with_other_workers(csv, unbroken, tmp_path):
 
 def test_cheap_looks_are_evaluated_by_workers_too(csv, tmp_path):
     options = {"samples": 14, "strategy": "lamoo"}
-    one = search(csv, tmp_path / "one", "--cheap", "ms", **options)
-    two = search(csv, tmp_path / "two", "--cheap", "ms", "--workers", 2, **options)
+    one = search(csv, tmp_path / "one", "--low-fidelity", "ms", **options)
+    two = search(csv, tmp_path / "two", "--low-fidelity", "ms", "--workers", 2, **options)
     assert trials_of(one) == trials_of(two)
     assert any(trial.get("cheap") for trial in trials_of(two))
 

@@ -1,0 +1,285 @@
+"""Every command: its options, its help, and the function of `hwnas` that does its work. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hwnas._common._option import PATH, PATHS, SWITCH, TEXT, WHOLE, Option
+from hwnas._runs._options import BATCH, DEVICE, SPACE, THREADS, search_options
+
+GROUPS = {
+    "space": "see `hwnas plugins` for all spaces, and docs/space.md",
+    "accuracy": "all evaluators are listed below",
+    "delivery": "what happens to the best networks before they are exported, measured and tested",
+    "budgets": "upper bounds; networks that exceed one are not evaluated",
+}
+"""What stands below the headings of a command's help."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the command line.
+
+    Attributes:
+        name: Its name.
+        help: What it does, in one line.
+        example: A command line that works.
+        options: What it takes.
+        function: The function of `hwnas` that does its work.
+    """
+
+    name: str
+    help: str
+    example: str
+    options: tuple[Option, ...] = ()
+    function: str = ""
+
+
+JSON = Option("json", "print JSON", SWITCH, False)
+DEBUG = Option("debug", "show the traceback of an error", SWITCH, False)
+SHOWN = ("debug", "json", "quiet")
+"""Options that only say how a terminal shows what happens."""
+
+
+def _positional(
+    name: str, help: str, *, many: str = "", metavar: str | None = None, default: str | None = None
+) -> Option:
+    kind = PATHS if many == "+" else TEXT
+    return Option(name, help, kind, default, flags=(name,), many=many, metavar=metavar)
+
+
+def _action(name: str, help: str) -> Option:
+    return Option("action", help, TEXT, flags=("action",), choices=(name,))
+
+
+def _output(help: str, metavar: str = "FILE", *, required: bool = False, group: str = "output") -> Option:
+    flags = ("-o", "--output")
+    return Option("out", help, PATH, group=group, flags=flags, metavar=metavar, required=required)
+
+
+def _networks(help: str, default: int = 50, group: str = "validation") -> Option:
+    return Option("networks", help, WHOLE, default, group)
+
+
+def _seed(help: str, group: str = "validation") -> Option:
+    return Option("seed", help, WHOLE, 0, group)
+
+
+RESULT = Option(
+    "result", "build the table from a bundle's result.json", PATH, group="output", flags=("--import",), metavar="FILE"
+)
+_CPU_PRECISION = Option("precision", "number format: fp32 or int8", TEXT, "fp32", "device")
+_REMOTE = Option("device", "where the table's device is: ssh://[user@]host[:port] (default: this machine)", TEXT)
+_TABLE = _positional("table", "table file")
+_HELD_OUT = _networks("networks to validate the table on")
+_HELD_OUT_SEED = _seed("random seed of these networks")
+
+
+_PROFILING = (
+    Command(
+        "profile",
+        "measure a latency table for a space on a device",
+        "hwnas profile --device cpu --space mobilenetv3 --preset tiny --resolution 16,32 -o laptop.json",
+        (
+            *DEVICE,
+            *SPACE,
+            _HELD_OUT,
+            _HELD_OUT_SEED,
+            _output("table file (default: in the user's table folder)"),
+            Option("force", "measure again and replace an existing table", SWITCH, False, "output"),
+            RESULT,
+        ),
+        "profile",
+    ),
+    Command(
+        "bundle",
+        "write a profile as a folder, for a device without ssh",
+        "hwnas bundle --space mobilenetv3 --preset tiny --threads 4 --core-cache 512k -o board/",
+        (
+            THREADS,
+            BATCH,
+            _CPU_PRECISION,
+            Option("core_cache", "second-level cache of a core, in bytes", TEXT, "1M", "device"),
+            *SPACE,
+            _HELD_OUT,
+            _HELD_OUT_SEED,
+            _output("folder to write", "FOLDER", required=True),
+        ),
+        "bundle",
+    ),
+    Command(
+        "draw",
+        "write networks that you measure yourself, for `hwnas fit`",
+        "hwnas draw --networks 12 --space nasbench201 -o to-measure/",
+        (
+            _networks("networks, from the fastest to the slowest", 12, ""),
+            BATCH,
+            _CPU_PRECISION,
+            *SPACE,
+            _seed("random seed of the networks and their weights", "output"),
+            _output("folder to write", "FOLDER", required=True),
+        ),
+        "draw",
+    ),
+    Command(
+        "fit",
+        "build a latency table from the latencies of whole networks (10 or more)",
+        "hwnas fit measured.csv --latency-column phone_ms --device my-phone --space nasbench201 -o phone.json",
+        (
+            _positional("csv", "CSV file (or .csv.gz) with a column arch and a column of latencies"),
+            Option("latency_column", "column of latencies", TEXT, group="measurements", required=True),
+            Option(
+                "unit",
+                "unit of that column: s, ms, us or ns (default: as its name ends, like _us, else ms)",
+                TEXT,
+                group="measurements",
+            ),
+            Option("device", "name of the device that was measured", TEXT, group="measurements", required=True),
+            replace(BATCH, group="measurements"),
+            Option(
+                "dead_code",
+                "what the device did with branches that reach no output: executed, removed, or auto to find out",
+                TEXT,
+                "auto",
+                "measurements",
+            ),
+            *SPACE,
+            _seed("random seed of the bootstrap for the intervals", "output"),
+            _output("table file to write", required=True),
+        ),
+        "fit",
+    ),
+)
+
+
+def _search() -> Command:
+    return Command(
+        "search",
+        "search for networks that are accurate and fast on a device, and deliver the best",
+        "hwnas search --device cpu --data photos/ --latency-budget 4ms --samples 300 --out runs/photos",
+        search_options(),
+        "search",
+    )
+
+
+_AFTER_A_SEARCH = (
+    Command(
+        "export",
+        "copy one network of a run",
+        "hwnas export runs/photos --pick knee -o network.onnx",
+        (
+            _positional("run", "run directory"),
+            Option("pick", "which network: fastest, knee, most-accurate or an id", TEXT, "knee"),
+            Option("allow_over_budget", "also take a network that exceeds a budget", SWITCH, False),
+            _output("ONNX file to write (default: ID.onnx)", group=""),
+        ),
+        "export",
+    ),
+    Command(
+        "runs",
+        "list the runs in a folder",
+        "hwnas runs runs/",
+        (_positional("folder", "folder to look through", many="?", default="runs"), JSON),
+        "runs",
+    ),
+    Command(
+        "compare",
+        "compare the fronts of several runs",
+        "hwnas compare runs/a runs/b -o both.png",
+        (
+            _positional("runs", "run directories with the same objectives", many="+", metavar="RUN"),
+            _output("picture to write: a .png file, or an .html page with the table", group=""),
+            JSON,
+        ),
+        "compare",
+    ),
+)
+
+
+_ABOUT_TABLES = (
+    Command(
+        "predict",
+        "predict the latency of an architecture from a table",
+        "hwnas predict laptop.json w1.0_r32_k3e2_k3e2_k3e2_k3e2_k3e2",
+        (_TABLE, _positional("arch", "architecture, as `hwnas search` prints it"), JSON),
+        "predict",
+    ),
+    Command(
+        "validate",
+        "measure random networks now and compare them with a table's predictions",
+        "hwnas validate laptop.json --networks 50 --seed 1",
+        (
+            _positional("table", "table file of this device"),
+            _REMOTE,
+            _networks("networks to measure", group=""),
+            _seed("random seed of these networks", ""),
+            JSON,
+        ),
+        "validate",
+    ),
+    Command(
+        "verify",
+        "check in seconds whether a table still holds: measure a few of its numbers again",
+        "hwnas verify laptop.json",
+        (
+            _positional("table", "table file of this device"),
+            _REMOTE,
+            _seed("random seed of the ops and the network to measure", ""),
+        ),
+        "verify",
+    ),
+    Command(
+        "merge",
+        "merge tables of the same device and space into one",
+        "hwnas merge a.json b.json -o c.json",
+        (
+            _positional("tables", "table files of one device and space", many="+", metavar="TABLE"),
+            _output("table file to write", required=True, group=""),
+        ),
+        "merge",
+    ),
+    Command(
+        "table",
+        "show what a table holds and how far to trust it",
+        "hwnas table show laptop.json",
+        (
+            _action("show", "show: what was measured, its validation, its most expensive and least certain rows"),
+            _TABLE,
+        ),
+        "show_table",
+    ),
+)
+
+
+_ABOUT_THE_MACHINE = (
+    Command("devices", "list the devices of this machine", "hwnas devices", (), "devices"),
+    Command(
+        "doctor",
+        "find what disturbs measurements on this machine, and how to fix it",
+        "hwnas doctor",
+        (JSON,),
+        "doctor",
+    ),
+    Command(
+        "device",
+        "remove hwnas's files from a device reached through ssh",
+        "hwnas device clean ssh://user@board",
+        (
+            _action("clean", "clean: remove the cache folder there"),
+            _positional("device", "ssh://[user@]host[:port]"),
+        ),
+        "clean_device",
+    ),
+    Command(
+        "plugins",
+        "list spaces, strategies, evaluators, devices and costs, and which package each comes from",
+        "hwnas plugins",
+        (),
+        "plugins",
+    ),
+)
+
+
+def commands() -> tuple[Command, ...]:
+    """All commands, in the order of the help."""
+    return (*_PROFILING, _search(), *_AFTER_A_SEARCH, *_ABOUT_TABLES, *_ABOUT_THE_MACHINE)

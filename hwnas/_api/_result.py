@@ -1,0 +1,88 @@
+"""What a search returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas._pipeline._setup import SearchSetup
+from hwnas._runs._front import pick_network
+from hwnas._runs._settings import SearchSettings
+from hwnas.spaces import Architecture, Space
+from search import Study, Trial
+
+
+@dataclass(frozen=True)
+class FoundTrial:
+    """One evaluated architecture.
+
+    Attributes:
+        number: Number of the trial, counted from 0.
+        arch: The architecture.
+        text: The same in words, as `hwnas predict` takes it.
+        values: Objectives by name; empty where it failed.
+        failed: Why it has no values; None where it has.
+        low_fidelity: Whether it was evaluated at low fidelity.
+    """
+
+    number: int
+    arch: Architecture
+    text: str
+    values: Mapping[str, float]
+    failed: str | None
+    low_fidelity: bool
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        path: The run directory.
+        settings: What was searched for.
+        trials: Everything that was evaluated, by number.
+        front: The trials within the budgets that no other one dominates.
+        networks: The delivered networks: the entries of ``pareto.json``, at most ten of the front.
+    """
+
+    path: Path
+    settings: SearchSettings
+    trials: tuple[FoundTrial, ...]
+    front: tuple[FoundTrial, ...]
+    networks: tuple[Mapping[str, Any], ...]
+
+    @property
+    def report(self) -> Path:
+        """The report's page."""
+        return self.path / "report.html"
+
+    def pick(self, which: str = "knee", *, allow_over_budget: bool = False) -> Mapping[str, Any]:
+        """One of `networks`: ``"fastest"``, ``"knee"``, ``"most-accurate"`` or an id.
+
+        Networks are compared by their validation accuracy and their latency as measured; those that another one beats
+        in both are picked by their id alone, and those over the budget only where `allow_over_budget` says so.
+
+        Raises:
+            HwnasError: There is none of that name, or none that keeps the budget.
+        """
+        return pick_network(self.networks, which, self.settings.budgets, allow_over_budget=allow_over_budget)
+
+
+def search_result(setup: SearchSetup, study: Study) -> SearchResult:
+    """The result of a search that has ended."""
+    trials = tuple(_trial(trial, setup.space) for trial in study.trials)
+    front = {trial.number for trial in study.front()}
+    return SearchResult(
+        path=setup.run.path,
+        settings=setup.run.settings,
+        trials=trials,
+        front=tuple(trial for trial in trials if trial.number in front),
+        networks=tuple(setup.run.pareto()),
+    )
+
+
+def _trial(trial: Trial, space: Space) -> FoundTrial:
+    arch = space.decode(trial.codes)
+    return FoundTrial(trial.number, arch, space.format(arch), dict(trial.values), trial.failed, trial.low_fidelity)

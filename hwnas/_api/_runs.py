@@ -1,0 +1,106 @@
+"""What became of searches: `runs`, `compare` and `export`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas._errors import HwnasError
+from hwnas._runs._compare import Comparison, compare_runs
+from hwnas._runs._delivered import described
+from hwnas._runs._entries import read_network
+from hwnas._runs._front import pick_network
+from hwnas._runs._list import RunInfo, find_runs
+from hwnas._runs._run import Run
+from latency_tables import write_atomic
+
+
+def runs(folder: str | Path = "runs") -> list[RunInfo]:
+    """List the runs in a folder, as ``hwnas runs`` does; damaged ones say why.
+
+    Args:
+        folder: Folder to look through, with all folders in it.
+
+    Raises:
+        HwnasError: There is no such folder.
+    """
+    return find_runs(Path(folder))
+
+
+def compare(runs: Sequence[str | Path], *, out: str | Path | None = None) -> Comparison:
+    """Compare the fronts of several runs on one scale, as ``hwnas compare`` does.
+
+    Args:
+        runs: Two run directories or more, with the same objectives.
+        out: Picture to write: a ``.png`` file, or an ``.html`` page with the table; None for none.
+
+    Raises:
+        HwnasError: A run cannot be read or has no trials, the objectives differ, or `out` cannot be written.
+    """
+    comparison = compare_runs([Path(run) for run in runs])
+    if out is not None:
+        from hwnas._report import write_comparison
+
+        write_comparison(comparison, Path(out))
+    return comparison
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network that was copied out of a run.
+
+    Attributes:
+        path: The ONNX file.
+        network: Its entry of ``pareto.json``.
+        text: What it is, for people: how good, how fast, and what must be known before it is used.
+    """
+
+    path: Path
+    network: Mapping[str, Any]
+    text: str
+
+
+def export(
+    run: str | Path, *, pick: str = "knee", allow_over_budget: bool = False, out: str | Path | None = None
+) -> Exported:
+    """Copy one network of a run, as ``hwnas export`` does.
+
+    Args:
+        run: The run directory.
+        pick: ``"fastest"``, ``"knee"``, ``"most-accurate"`` or an id.
+        allow_over_budget: Whether a network may also be one that exceeds a budget.
+        out: ONNX file to write, or a folder for it; None for ``ID.onnx`` in the current folder.
+
+    Raises:
+        HwnasError: There is no such run or network, the run has no ONNX files, or `out` cannot be written.
+    """
+    opened = Run.open(Path(run))
+    budgets = opened.settings.budgets
+    network = pick_network(opened.pareto(), pick, budgets, allow_over_budget=allow_over_budget)
+    if network["onnx"] is None:
+        name, _, table = opened.settings.evaluator.partition(":")
+        why = "its accuracies came from a table" if table else f"evaluator {name} has no weights"
+        raise HwnasError(f"{run} has no ONNX files: {why}")
+    target = _write(out, f"{network['id']}.onnx", read_network(opened.path, network))
+    return Exported(target, network, described(network, budgets))
+
+
+def _write(out: str | Path | None, name: str, content: bytes) -> Path:
+    """Write a file called `name` into the folder `out` (made where that ends in a slash), or as the file `out`.
+
+    Raises:
+        HwnasError: It cannot be written.
+    """
+    target = Path(out or name)
+    makes_folder = out is not None and str(out).endswith("/")
+    if out and (makes_folder or target.is_dir()):
+        target /= name
+    try:
+        if makes_folder:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(target, content)
+    except OSError as error:
+        raise HwnasError(f"cannot write {target}: {error.strerror}; choose another -o") from None
+    return target

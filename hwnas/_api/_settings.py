@@ -1,0 +1,112 @@
+"""From the options of a search, as they are typed or as Python gives them, to its settings.
+
+One reading for both faces: ``--latency-budget 4ms --epochs 4`` and ``latency_budget="4ms", epochs=4`` are one search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas._api._given import read_options, space_settings
+from hwnas._common._option import Option, dashed, plain
+from hwnas._costs._cost import Cost, cost_named, is_bound
+from hwnas._errors import HwnasError
+from hwnas._runs._options import EVALUATOR_SHORTHANDS, SETTINGS, budget_options, default, setting_options
+from hwnas._runs._record import SETTINGS as SETTINGS_FILE
+from hwnas._runs._record import read_record
+from hwnas._runs._settings import SearchSettings
+from hwnas.spaces import DeclaredSpace, is_file, read_declaration
+
+_TABLE = "table:"
+
+
+def search_settings(
+    given: Mapping[str, Any], out: Path | None = None, *, space_is_object: bool = False
+) -> SearchSettings:
+    """The settings of a search.
+
+    Args:
+        given: Options of the command line by name, with ``_`` for ``-``, and attributes of `SearchSettings`; None
+            stands for the default. Texts are read as on the command line; numbers of latencies are milliseconds.
+        out: The run directory; it keeps the declaration of its space, should the file be gone.
+        space_is_object: Whether ``space`` is the name of an object, which has its settings already.
+
+    Raises:
+        HwnasError: An option is unknown, does not belong to the space or evaluator, or cannot be read.
+    """
+    values = read_options("search", setting_options(), given)
+    if not space_is_object:
+        values |= _declared(values, out)
+    settings = {name: value for name, value in values.items() if name in SETTINGS}
+    space, evaluator = values.get("space", default("space")), values.get("evaluator", default("evaluator"))
+    if not space_is_object:
+        settings["space_settings"] = space_settings(space, values, loads_images=True)
+        if evaluator.startswith(_TABLE) and "image_size" in values and "image_size" in settings["space_settings"]:
+            del settings["image_size"]  # the space's alone: no images are loaded
+    settings["evaluator_options"] = _evaluator_options(evaluator, values)
+    settings["budgets"] = _budgets(values)
+    settings["final_recipe"] = _recipe(values, "final_recipe", "final_epochs")
+    return SearchSettings(**settings)
+
+
+def _declared(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
+    """Replace a file that declares a space by the declaration, so that nothing needs the file again.
+
+    Raises:
+        HwnasError: The file cannot be read, and the run does not hold the declaration either.
+    """
+    name = values.get("space")
+    if not isinstance(name, str) or not is_file(name):
+        return {}
+    kept: Any = None
+    if out is not None and not Path(name).exists() and (out / SETTINGS_FILE).exists():
+        kept = read_record(out)["settings"].get("space_settings", {}).get("declaration")
+    declaration = read_declaration(Path(name)) if kept is None else kept
+    settings = {**values.get("space_settings", {}), "declaration": declaration}
+    return {"space": DeclaredSpace.name, "space_settings": settings}
+
+
+def _evaluator_options(evaluator: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the evaluator that were given; those of another evaluator are refused."""
+    options = {**values.get("evaluator_options", {}), **_recipe(values, "recipe", "epochs")}
+    given = {option: name for option, name in EVALUATOR_SHORTHANDS.items() if option in values}
+    if given:
+        from hwnas.evaluators import evaluator_parameters
+
+        for option, name in given.items():
+            if name not in evaluator_parameters(evaluator):
+                raise HwnasError(f"{dashed(option)} is not an option of evaluator {evaluator}; leave it out")
+            options[name] = values[option]
+    return options
+
+
+def _recipe(values: Mapping[str, Any], recipe: str, epochs: str) -> dict[str, Any]:
+    """Settings of a training, with the epochs that have an option of their own."""
+    settings = dict(values.get(recipe, {}))
+    return {**settings, "epochs": values[epochs]} if epochs in values else settings
+
+
+def _budgets(values: Mapping[str, Any]) -> dict[str, float]:
+    """Upper bounds by the key of a cost, from ``budgets`` and from an option for each cost."""
+    bounds = dict(values.get("budgets", {}))
+    for name, option in budget_options().items():
+        if option.name in values:
+            _require_once(name, option, bounds)
+            bounds[name] = values[option.name]
+    costs = {name: cost_named(name, "budgets") for name in bounds}
+    return {costs[name].key: _bound(costs[name], plain(value)) for name, value in bounds.items()}
+
+
+def _require_once(name: str, option: Option, bounds: Mapping[str, Any]) -> None:
+    if name in bounds:
+        raise HwnasError(f"budget {name} is given twice, in budgets and as {option.name}; leave one out")
+
+
+def _bound(cost: Cost, value: object) -> float:
+    if isinstance(value, str):
+        return cost.parse(value)
+    if not is_bound(value):
+        raise HwnasError(f"budget {cost.name} must be a positive number, or like '4ms' or '600k', not {value!r}")
+    return float(value)  # type: ignore[arg-type]

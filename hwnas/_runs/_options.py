@@ -1,0 +1,221 @@
+"""The options of a search and of what it measures, each stated once.
+
+From these entries follow the command line, what `hwnas.search` and `hwnas.profile` take, the types and limits of
+`SearchSettings`, and the page on commands. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hwnas._common._option import (
+    ANY,
+    NAMED_VALUES,
+    NAMES,
+    NUMBER,
+    NUMBER_LIST,
+    PATH,
+    RECIPE,
+    SWITCH,
+    TEXT,
+    WHOLE,
+    WHOLE_LIST,
+    Option,
+)
+from hwnas._common._seeds import MOST_SEED
+from hwnas._costs._cost import COSTS, cost_names
+
+FINALIZE = ("none", "finetune", "train")
+"""Final training: none, from the weights that the search has, or from scratch."""
+
+THREADS = Option("threads", "CPU threads inside an operator; 1 measures most steadily", WHOLE, 1, "device")
+BATCH = Option("batch", "images per inference", WHOLE, 1, "device")
+DEVICE = (
+    Option("device", "device to measure on: cpu, cuda, cuda:N or ssh://[user@]host[:port]", TEXT, "cpu", "device"),
+    THREADS,
+    BATCH,
+    Option("precision", "number format: fp32; on a CPU also int8; on a GPU also fp16 and bf16", TEXT, "fp32", "device"),
+    Option("provider", "CPU: ONNX Runtime execution provider (see `hwnas devices`)", TEXT, group="device"),
+    Option(
+        "protocol", "GPU: host (the default: eager launches) or kernel (replay of a CUDA graph)", TEXT, group="device"
+    ),
+    Option("channels_last", "GPU: use the channels-last memory format", SWITCH, False, "device"),
+)
+"""How a device measures."""
+
+SPACE = (
+    Option("space", "what to search: mobilenetv3, nasbench201 or the name of a plug-in", TEXT, "mobilenetv3", "space"),
+    Option("preset", "mobilenetv3: tiny (8-32 pixels) or imagenet (128-224 pixels)", TEXT, group="space"),
+    Option("resolution", "mobilenetv3: image sizes to choose from, like 16,32", WHOLE_LIST, group="space"),
+    Option("width", "mobilenetv3: width multipliers to choose from, like 0.5,1.0", NUMBER_LIST, group="space"),
+    Option("image_size", "nasbench201: image size; in a search also the size to load images at", WHOLE, group="space"),
+    Option("classes", "number of classes (default: from the data, else the space's own)", WHOLE, group="space"),
+    Option("image_channels", "image channels (default: from the data, else the space's own)", WHOLE, group="space"),
+    Option(
+        "space_settings",
+        "any option of the space, like --space-option resolution=16,32; can be repeated",
+        NAMED_VALUES,
+        {},
+        "space",
+        flags=("--space-option",),
+        metavar="NAME=VALUE",
+    ),
+)
+"""A space and its options."""
+SPACE_SHORTHANDS = tuple(option.name for option in SPACE if option.name not in ("space", "space_settings"))
+"""Options of some space that have a name of their own on the command line."""
+
+_ACCURACY = (
+    Option(
+        "evaluator",
+        "where accuracies come from: supernet, train or table:FILE; or a score: synflow, naswot, gradnorm, parameters",
+        TEXT,
+        "supernet",
+        "accuracy",
+    ),
+    Option("epochs", "epochs of training (default: by the size of the data)", WHOLE, group="accuracy"),
+    Option("recipe", "training settings, like cutout=0.5,mixup=0.2 (see docs/training.md)", RECIPE, group="accuracy"),
+    Option(
+        "supernet_sampling",
+        "supernet: which subnets a training step takes: uniform (the default), bestup or worstup",
+        TEXT,
+        group="accuracy",
+    ),
+    Option("halving", "train: only the best 1/HALVING of the networks at a rung train on", WHOLE, group="accuracy"),
+    Option("accuracy_column", "table:FILE: column of accuracies", TEXT, group="accuracy"),
+    Option(
+        "evaluator_options",
+        "any option of the evaluator, like --evaluator-option images=128; can be repeated",
+        NAMED_VALUES,
+        {},
+        "accuracy",
+        flags=("--evaluator-option",),
+        metavar="NAME=VALUE",
+    ),
+    Option(
+        "low_fidelity",
+        "evaluate candidates at low fidelity first, with another evaluator (or another column of table:FILE)",
+        TEXT,
+        group="accuracy",
+        old=("cheap",),
+    ),
+)
+EVALUATOR_SHORTHANDS = {
+    "halving": "halving",
+    "supernet_sampling": "sampling",
+    "accuracy_column": "accuracy_column",
+}
+"""Options of some evaluator that have a name of their own on the command line, and what the evaluator calls them."""
+EVALUATOR = ("epochs", "recipe", *EVALUATOR_SHORTHANDS)
+"""Options of the command line that become options of the evaluator."""
+
+_SEARCH = (
+    Option("strategy", "search strategy, one of those listed below", TEXT, "lamoo", "search"),
+    Option(
+        "strategy_options",
+        "any option of the strategy, like --strategy-option sampler=mutation; can be repeated",
+        NAMED_VALUES,
+        {},
+        "search",
+        flags=("--strategy-option",),
+        metavar="NAME=VALUE",
+    ),
+    Option("minimize", f"costs to minimise: one or more of {','.join(COSTS)}", NAMES, ("latency",), "search"),
+    Option("samples", "architectures to evaluate", WHOLE, 200, "search", least=1, most=10**9),
+    Option("seed", "random seed", WHOLE, 0, "search", least=0, most=MOST_SEED),
+    Option(
+        "warm_start",
+        "start with the trials of another run (another strategy or other budgets); they count as samples",
+        PATH,
+        group="search",
+        metavar="RUN",
+    ),
+    Option("proposals", "architectures per batch; extra workers stay idle", WHOLE, 5, "search", least=1, most=10**6),
+)
+_DATA = (
+    Option("data", "data set: digits, a folder of images or of CIFAR-10, or an .npz file", PATH, "digits", "data"),
+    Option("data_limit", "use at most this many images of each part", WHOLE, group="data"),
+)
+_DELIVERY = (
+    Option(
+        "finalize",
+        f"final training of the delivered networks: {', '.join(FINALIZE[:-1])} or {FINALIZE[-1]}",
+        TEXT,
+        "none",
+        "delivery",
+    ),
+    Option("final_epochs", "epochs of --finalize (default: by the size of the data)", WHOLE, group="delivery"),
+    Option("final_recipe", "training settings of --finalize, like --recipe", RECIPE, {}, "delivery"),
+)
+_TABLE = (
+    Option("latency_column", "table:FILE: column of latencies, in place of a latency table", TEXT, group="device"),
+    Option("table", "latency table (default: one that fits the device, else a new one)", PATH, group="device"),
+    Option(
+        "offline",
+        "the device of --table is not available: use the table's predictions, measure no network",
+        SWITCH,
+        False,
+        "device",
+        old=("not_here",),
+    ),
+)
+_EVALUATION_THREADS = Option(
+    "evaluation_threads",
+    "threads per evaluation (default: by the cores and workers)",
+    WHOLE,
+    group="workers",
+    least=1,
+    most=4096,
+)
+WORKERS = (
+    Option("workers", "processes that evaluate (1: this one), or ray for a cluster", ANY, 1, "workers"),
+    Option("ray_address", "address of the Ray cluster (default: the one that Ray finds)", TEXT, group="workers"),
+    Option(
+        "evaluation_timeout",
+        "seconds after which an evaluation fails and its worker process is stopped (default: no limit)",
+        NUMBER,
+        group="workers",
+        metavar="SECONDS",
+    ),
+)
+"""Who evaluates; no result depends on it."""
+_BUDGETS = Option("budgets", "upper bounds by cost", NAMED_VALUES, {}, "budgets", flags=())
+_OUTPUT = (
+    Option("out", "run directory", PATH, "runs/latest", "output"),
+    Option("quiet", "print only the path of the report", SWITCH, False, "output"),
+    Option("json", "print events as JSON, one object per line", SWITCH, False, "output"),
+)
+
+
+def budget_options() -> dict[str, Option]:
+    """The option for the budget of each cost, by the cost's name."""
+    return {name: _budget_option(name) for name in cost_names()}
+
+
+def _budget_option(name: str) -> Option:
+    about = f"upper bound of {name}"
+    if name in COSTS:  # what a plug-in says of its own is not read for a help text
+        cost = COSTS[name]
+        about = f"upper bound of {cost.title}{f' in {cost.unit}' if cost.unit else ''}, like {cost.example}"
+    return Option(f"{name.replace('-', '_')}_budget", about, ANY, group="budgets")
+
+
+def setting_options() -> tuple[Option, ...]:
+    """The options of a search that its settings follow from."""
+    return (*_STATED, *budget_options().values(), _EVALUATION_THREADS)
+
+
+def search_options() -> tuple[Option, ...]:
+    """The options of ``hwnas search``, in the order of its help."""
+    return (*setting_options(), *WORKERS, *_OUTPUT)
+
+
+_STATED = (*DEVICE, *_TABLE, *SPACE, *_DATA, *_ACCURACY, *_DELIVERY, *_SEARCH, _BUDGETS)
+_SHORTHANDS = {*SPACE_SHORTHANDS, *EVALUATOR, "final_epochs"} - {"image_size"}
+SETTINGS = {option.name: option for option in (*_STATED, _EVALUATION_THREADS) if option.name not in _SHORTHANDS}
+"""Options that a search's result depends on: the attributes of `SearchSettings`, by name."""
+
+
+def default(name: str) -> Any:
+    """The default of a setting."""
+    return SETTINGS[name].default
