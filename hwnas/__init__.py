@@ -16,13 +16,14 @@ from hwnas._version import __version__
 
 if TYPE_CHECKING:
     from hwnas._api._search import FoundTrial, SearchResult, profile, search
-    from hwnas._errors import HwnasError, NoAccuracyError
+    from hwnas._errors import HwnasError, NoValueError
     from hwnas._pipeline._strategies import make_strategy
     from hwnas._runs._settings import SearchSettings
     from hwnas._tables._draw_folder import draw
     from hwnas.data import ImageData, load_data
-    from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
+    from hwnas.evaluators import Evaluation, Evaluator, Trainer, make_evaluator
     from hwnas.spaces import Architecture, Choice, Space, Term, make_space
+    from hwnas.tasks import Metric, Task, make_task
     from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, OpGraph
     from profilers import ProfilerError, ops
     from search import SearchError, Strategy, Suggestion
@@ -41,7 +42,8 @@ _LAZY = {
     "LaMOO": "search.lamoo",
     "LatencyTable": "latency_tables",
     "LatencyTableError": "latency_tables",
-    "NoAccuracyError": "hwnas._errors",
+    "Metric": "hwnas.tasks",
+    "NoValueError": "hwnas._errors",
     "OpGraph": "latency_tables",
     "ProfilerError": "profilers",
     "Sampler": "search.lamoo",
@@ -51,11 +53,14 @@ _LAZY = {
     "Space": "hwnas.spaces",
     "Strategy": "search",
     "Suggestion": "search",
+    "Task": "hwnas.tasks",
     "Term": "hwnas.spaces",
+    "Trainer": "hwnas.evaluators",
     "draw": "hwnas._tables._draw_folder",
     "load_data": "hwnas.data",
     "make_evaluator": "hwnas.evaluators",
     "make_space": "hwnas.spaces",
+    "make_task": "hwnas.tasks",
     "make_strategy": "hwnas._pipeline._strategies",
     "ops": "profilers",
     "profile": "hwnas._api._search",
@@ -75,7 +80,8 @@ __all__ = [
     "LaMOO",
     "LatencyTable",
     "LatencyTableError",
-    "NoAccuracyError",
+    "Metric",
+    "NoValueError",
     "OpGraph",
     "ProfilerError",
     "Sampler",
@@ -85,13 +91,16 @@ __all__ = [
     "Space",
     "Strategy",
     "Suggestion",
+    "Task",
     "Term",
+    "Trainer",
     "__version__",
     "draw",
     "load_data",
     "make_evaluator",
     "make_space",
     "make_strategy",
+    "make_task",
     "ops",
     "profile",
     "search",

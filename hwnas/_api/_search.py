@@ -22,6 +22,7 @@ from hwnas._workers import parse_workers
 from hwnas.data import ImageData
 from hwnas.evaluators import Evaluator
 from hwnas.spaces import Architecture, Space, input_channels, make_space
+from hwnas.tasks import Task, as_task
 from latency_tables import LatencyTable
 from profilers import Backend
 from search import Strategy, Trial
@@ -98,10 +99,11 @@ class SearchResult:
         return self.path / "report.html"
 
     def pick(self, which: str = "knee", *, allow_over_budget: bool = False) -> Mapping[str, Any]:
-        """One of `networks`: ``"fastest"``, ``"knee"``, ``"most-accurate"`` or an id.
+        """One of `networks`: ``"fastest"``, ``"knee"``, ``"best"`` or an id.
 
-        Networks are compared by their validation accuracy and their latency as measured; those that another one beats
-        in both are picked by their id alone, and those over the budget only where `allow_over_budget` says so.
+        Networks are compared by their metric on the validation part and their latency as measured; those that another
+        one beats in both are picked by their id alone, and those over the budget only where `allow_over_budget` says
+        so.
 
         Raises:
             HwnasError: there is none of that name, or none that keeps the budget.
@@ -163,7 +165,7 @@ def search(
     space: Space | str = "mobilenetv3",
     *,
     out: str | Path,
-    data: ImageData | str | Path | None = None,
+    data: Task | ImageData | str | Path | None = None,
     evaluator: Evaluator | str = "supernet",
     table: LatencyTable | str | Path | None = None,
     budgets: Mapping[str, float | str] | None = None,
@@ -187,19 +189,19 @@ def search(
     Args:
         space: a space, or the name of one, whose settings then follow from the data and from ``space_settings``.
         out: the run directory.
-        data: what `load_data` takes or gave. None is for evaluators that look at no data; then nothing is trained,
-            written or measured in the end, unless the evaluator has weights.
+        data: what `load_data` takes or gave, or a task. None is for evaluators that look at no data; then nothing is
+            trained, written or measured in the end, unless the evaluator has weights.
         evaluator: an evaluator of this space, or what ``--evaluator`` takes.
         table: latencies: a table, or its file. None for one that fits this device; without one it is measured.
         budgets: upper bounds by cost: ``{"latency": "4ms", "params": 600_000}``. Numbers are milliseconds, counts and
             bytes; a text needs its unit.
-        minimize: costs beside the accuracy: of ``latency``, ``macs``, ``params``, ``memory``; one, several in a
+        minimize: costs beside the metric: of ``latency``, ``macs``, ``params``, ``memory``; one, several in a
             sequence, or ``"latency,macs"``.
         samples: architectures to evaluate.
         strategy: a strategy, or what ``--strategy`` takes.
         seed: of everything random.
         device: what measures, as for `profile`.
-        workers: processes that evaluate accuracies, or ``"ray"``. Processes import the calling script again, which
+        workers: processes that evaluate, or ``"ray"``. Processes import the calling script again, which
             must then call this below ``if __name__ == "__main__":``.
         ray_address: of the Ray cluster; None for the one that Ray finds.
         evaluation_timeout: seconds after which an evaluation has failed; it is made in a worker process then.
@@ -215,7 +217,7 @@ def search(
     _require_kinds(space, evaluator, strategy)
     given = Overrides(
         space=None if isinstance(space, str) else space,
-        data=data if isinstance(data, ImageData) else None,
+        task=as_task(data) if isinstance(data, (Task, ImageData)) else None,
         evaluator=None if isinstance(evaluator, str) else evaluator,
         strategy=None if isinstance(strategy, str) else strategy,
         table=table if isinstance(table, LatencyTable) else None,
@@ -253,11 +255,11 @@ def _name(thing: Space | Evaluator | Strategy | str) -> str:
     return thing if isinstance(thing, str) else thing.name
 
 
-def _data_name(data: ImageData | str | Path | None, evaluator: Evaluator | str) -> str:
+def _data_name(data: Task | ImageData | str | Path | None, evaluator: Evaluator | str) -> str:
     """What the settings call the data; beside a table as the command line does, which has a default there."""
     if data is None:
         return SearchSettings().data if _name(evaluator).startswith("table:") else NO_DATA
-    return data.name if isinstance(data, ImageData) else str(data)
+    return as_task(data).data_name if isinstance(data, (Task, ImageData)) else str(data)
 
 
 def _require_kinds(space: object, evaluator: object, strategy: object) -> None:

@@ -68,7 +68,7 @@ def run_export(options: argparse.Namespace) -> None:
     network = pick_network(run.pareto(), options.pick, budgets, allow_over_budget=options.allow_over_budget)
     if network["onnx"] is None:
         name, _, table = run.settings.evaluator.partition(":")
-        why = "its accuracies came from a table" if table else f"evaluator {name} has no weights"
+        why = "its values came from a table" if table else f"evaluator {name} has no weights"
         raise HwnasError(f"{options.run} has no ONNX files: {why}")
     target = write_file(options.output, f"{network['id']}.onnx", read_network(run.path, network))
     say(f"{target}: {described(network, budgets)}")
@@ -212,9 +212,10 @@ def run_plugins(options: argparse.Namespace) -> None:
     from hwnas._common._plugins import plugin_lines
     from hwnas.evaluators import evaluator_names
     from hwnas.spaces import space_names
+    from hwnas.tasks import task_names
     from search import STRATEGIES
 
-    own = {"space": space_names(), "strategy": STRATEGIES, "evaluator": evaluator_names()}
+    own = {"space": space_names(), "task": task_names(), "strategy": STRATEGIES, "evaluator": evaluator_names()}
     for line in plugin_lines({**own, "device": ["cpu", "cuda", "cuda:N", "ssh://"]}):
         say(line)
 

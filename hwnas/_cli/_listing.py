@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hwnas._runs._compare import aligned
-from hwnas._runs._list import RunInfo, written_budgets, written_value
+from hwnas._runs._list import RunInfo, written_budgets
 
 _HEADS = ("run", "state", "trials", "best", "budget", "space", "data", "device", "when")
 
@@ -19,7 +19,7 @@ def run_lines(found: Sequence[RunInfo], folder: str) -> list[str]:
         if info.state == "damaged":
             rows.append([info.name, info.state, "-", "-", "-", "-", "-", "-", info.when[:16].replace("T", " ")])
             continue
-        best = "-" if info.best is None else written_value(info.measure, info.best, info.standard_error)
+        best = "-" if info.best is None else info.metric.format(info.best, info.standard_error)
         rows.append(
             [
                 info.name,

@@ -26,10 +26,17 @@ class OneLineParser(argparse.ArgumentParser):
         """The help, with what the spaces, evaluators and strategies are that the command takes, and plug-ins' names."""
         text = super().format_help()
         if "--strategy" in self._option_string_actions:
-            for kind, title in (("evaluator", "evaluators"), ("strategy", "strategies"), ("space", "spaces")):
+            for kind, title in (
+                ("task", "tasks"),
+                ("evaluator", "evaluators"),
+                ("strategy", "strategies"),
+                ("space", "spaces"),
+            ):
                 text += "\n".join(["", f"{title} (--{kind}):", *about_lines(kind), ""])
         taken = [
-            kind for kind in ("space", "strategy", "evaluator", "device") if f"--{kind}" in self._option_string_actions
+            kind
+            for kind in ("space", "task", "strategy", "evaluator", "device")
+            if f"--{kind}" in self._option_string_actions
         ]
         if not taken:
             return text
@@ -175,7 +182,8 @@ def _search(commands: argparse._SubParsersAction[OneLineParser]) -> None:
     command.add_argument(
         "--data", default="digits", help="digits (default), a folder of images or of CIFAR-10, an .npz file"
     )
-    command.add_argument("--data-limit", type=int, help="use at most this many images of each part")
+    command.add_argument("--task", help="what networks are for: image, or a plug-in's (default: from the data)")
+    command.add_argument("--data-limit", type=int, help="use at most this many samples of each part")
     command = accuracy = parser.add_argument_group("accuracy", "the evaluators are listed below")
     command.add_argument("--evaluator", default="supernet", help=_EVALUATOR_HELP)
     command.add_argument("--epochs", type=int, help="epochs of training (default: by the size of the data)")
@@ -232,7 +240,7 @@ def _export(commands: argparse._SubParsersAction[OneLineParser]) -> None:
         commands, "export", "copy one network of a run", "hwnas export runs/photos --pick knee -o network.onnx"
     )
     command.add_argument("run", help="run directory")
-    command.add_argument("--pick", default="knee", help="fastest, knee (default), most-accurate or an id")
+    command.add_argument("--pick", default="knee", help="fastest, knee (default), best or an id")
     command.add_argument("--allow-over-budget", action="store_true", help="also take a network that breaks the budget")
     command.add_argument("-o", "--output", help="ONNX file to write (default: ID.onnx)")
 

@@ -1,4 +1,4 @@
-"""Plug-ins: spaces, strategies, evaluators and profilers that other distributions bring along as entry points.
+"""Plug-ins: spaces, tasks, strategies, evaluators and profilers that other distributions bring along as entry points.
 
 Names are read from the distributions' metadata; a plug-in's own code runs when it is asked for by name.
 """
@@ -18,6 +18,7 @@ from hwnas._errors import HwnasError
 
 KINDS = {
     "space": "hwnas.spaces",
+    "task": "hwnas.tasks",
     "strategy": "hwnas.strategies",
     "evaluator": "hwnas.evaluators",
     "device": "hwnas.profilers",

@@ -14,12 +14,13 @@ from hwnas._errors import RunError
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Winner
 from hwnas._runs._agreement import doubt
-from hwnas._runs._delivered import judge, remarks, written_ms, written_test
+from hwnas._runs._delivered import FINAL, judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
+from hwnas._runs._metrics import METRIC, SCORE, SCORE_METRIC, key_of, metric_of, value_of
 from hwnas._runs._settings import OBJECTIVES
 from hwnas._runs._watch import Progress
-from hwnas.data import ImageData
 from hwnas.spaces import Space
+from hwnas.tasks import DEFAULT_METRIC, Metric, Part, Task, metric_named
 from profilers import (
     EnergyUnavailableError,
     Runnable,
@@ -45,8 +46,8 @@ def hand_over(setup: SearchSetup, winners: Sequence[Winner], progress: Progress)
     Returns:
         The entries of ``pareto.json``.
     """
-    run, data = setup.run, setup.data
-    assert data is not None
+    run, task = setup.run, setup.task
+    assert task is not None
     folder = run.folder("models")
     files = [export_onnx(folder / f"{winner.id}.onnx", winner, setup) for winner in winners]
     runnables = load_winners(setup, winners, files, progress)
@@ -55,22 +56,22 @@ def hand_over(setup: SearchSetup, winners: Sequence[Winner], progress: Progress)
     arenas = setup.backend.arena_bytes(files) if setup.backend is not None else [None] * len(files)
     entries = []
     for winner, file, arena in zip(winners, files, arenas, strict=True):
-        entry = known_costs(winner, setup.space, setup.costs)
+        entry = known_costs(winner, setup.space, setup.costs, setup.metric, task.metric)
         entry["latency_ms"] |= _measured_latency(measured.get(str(file)))
         entry["energy_mj"] = energies.get(str(file))
         entry["arena_bytes"] = arena
-        entry["accuracy"] = onnx_accuracy(file, data, threads=run.settings.threads)
-        entry["images"] = {"test": len(data.test), "validation": validation_images(setup)}
+        metric, threads = task.metric, run.settings.threads
+        entry[key_of(metric, "test")] = onnx_value(file, task, threads=threads)
+        entry["images"] = {"test": task.size("test"), "validation": validation_images(setup)}
         if run.settings.finalize != "none":  # other weights than the search saw: to be chosen by what they can do
-            found = onnx_accuracy(file, data, threads=run.settings.threads, part="validation")
-            entry["final_validation_accuracy"] = found
-            entry["images"]["final_validation"] = len(data.validation)
-        entry["torch_accuracy"] = setup.evaluator.test_accuracy(winner.arch)
+            entry[key_of(metric, FINAL)] = onnx_value(file, task, threads=threads, part="validation")
+            entry["images"][FINAL] = task.size("validation")
+        entry[key_of(metric, "torch")] = setup.trainer.test_value(winner.arch)
         if (why := _doubt(entry, len(setup.journal.records), run.settings.finalize)) is not None:
             entry["doubt"] = why
         entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
         entries.append(entry)
-        progress(f"{winner.id}: test accuracy {written_test(entry)}, {_told(entry['latency_ms'])}")
+        progress(f"{winner.id}: test {task.metric.name} {written_test(entry)}, {_told(entry['latency_ms'])}")
     write_judged(setup, entries, progress)
     return entries
 
@@ -86,38 +87,51 @@ def write_judged(setup: SearchSetup, entries: Sequence[dict[str, Any]], progress
 
 def _doubt(entry: Mapping[str, Any], trials: int, finalize: str) -> str | None:
     """Why a network that was not trained any further is not believed to do what it did in the search."""
-    images, searched = entry["images"], entry["validation_accuracy"]
-    if finalize != "none" or searched is None or images["validation"] is None:
+    samples, searched, tested = entry["images"], value_of(entry, "validation"), value_of(entry, "torch")
+    if finalize != "none" or searched is None or tested is None or samples["validation"] is None:
         return None
-    return doubt(entry["id"], searched, entry["torch_accuracy"], images["validation"], images["test"], trials)
+    return doubt(entry["id"], metric_of(entry), searched, tested, samples["validation"], samples["test"], trials)
 
 
 def validation_images(setup: SearchSetup) -> int | None:
-    """How many images the search's accuracies come from; None where its evaluator has them from elsewhere."""
-    data, evaluator = setup.data, setup.run.identity.get("evaluator")
-    own = data is not None and isinstance(evaluator, dict) and evaluator.get("data") == data.fingerprint
-    return len(data.validation) if data is not None and own else None
+    """How many samples the search's values come from; None where its evaluator has them from elsewhere."""
+    task, evaluator = setup.task, setup.run.identity.get("evaluator")
+    own = task is not None and isinstance(evaluator, dict) and evaluator.get("data") == task.fingerprint
+    return task.size("validation") if task is not None and own else None
 
 
-def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, Any]:
+def known_costs(
+    winner: Winner,
+    space: Space,
+    costs: SpaceCosts,
+    searched: Metric = DEFAULT_METRIC,
+    tested: Metric = DEFAULT_METRIC,
+) -> dict[str, Any]:
     """An entry of ``pareto.json`` with what needs no measurement; the rest is None.
 
     Without a latency table the predicted latency is the one that the search was told.
+
+    Args:
+        winner: the network.
+        space: its space.
+        costs: of the space's networks.
+        searched: the metric that the search saw.
+        tested: the metric that networks are tested by.
     """
     codes = space.encode(winner.arch)[None]
-    score = {name: value for name, value in winner.values.items() if name not in ("accuracy", *COSTS)}
     latency: dict[str, float | None] = {"predicted": winner.values.get("latency_ms"), "low": None, "high": None}
     if costs.table is not None:
         price = costs.table.calibrated_price(float(costs.unfitted_ms(codes)[0]))
-        found = {"predicted": price.value_ms, "low": price.low_ms, "high": price.high_ms}
-        latency = {name: None if value is None else _rounded(value) for name, value in found.items()}
+        prices = {"predicted": price.value_ms, "low": price.low_ms, "high": price.high_ms}
+        latency = {name: None if value is None else _rounded(value) for name, value in prices.items()}
     return {
         "id": winner.id,
         "trial": winner.trial,
         "arch": space.format(winner.arch),
-        "accuracy": None,
-        "validation_accuracy": winner.values.get("accuracy"),
-        **({"score": score} if score else {}),
+        **({} if tested == DEFAULT_METRIC else {METRIC: tested.as_dict()}),
+        key_of(tested, "test"): None,
+        key_of(tested, "validation"): winner.values.get(tested.name) if searched == tested else None,
+        **({} if searched == tested else _score(winner, searched)),
         "latency_ms": {**latency, "measured": None},
         "macs": int(costs.macs(codes)[0]),
         "params": int(costs.params(codes)[0]),
@@ -128,8 +142,14 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
     }
 
 
+def _score(winner: Winner, metric: Metric) -> dict[str, Any]:
+    """What the search saw of a network, where that is another metric than the one it is tested by."""
+    score = {name: value for name, value in winner.values.items() if name not in COSTS}
+    return {SCORE: score, **({} if metric == metric_named(metric.name) else {SCORE_METRIC: metric.as_dict()})}
+
+
 def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
-    """Write the network with its trained weights; the file's metadata say how to prepare images for it.
+    """Write the network with its trained weights; the file's metadata say how to prepare samples for it.
 
     Raises:
         RunError: the file cannot be written, or its network not be quantised.
@@ -137,27 +157,21 @@ def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
     from latency_tables import write_atomic
     from profilers import OperatorError, build_onnx
 
-    data, settings = setup.data, setup.run.settings
-    assert data is not None
+    task, settings = setup.task, setup.run.settings
+    assert task is not None
     graph = setup.space.graph(winner.arch)
-    steps = ["divide pixels by 255", "subtract mean", "divide by std", "resize bilinearly (antialiased) to size"]
-    if settings.image_size is not None:
-        steps.insert(0, f"scale the shorter side to {settings.image_size} pixels and cut out the centre")
     metadata = {
         "hwnas.arch": setup.space.format(winner.arch),
         "hwnas.space": json.dumps({"name": setup.space.name, "settings": setup.space.settings}),
-        "hwnas.preprocessing": json.dumps(
-            {"layout": "NCHW", "steps": steps, "size": graph.input_shape[1], "mean": data.mean, "std": data.std}
-        ),
-        "hwnas.classes": json.dumps(data.classes),
+        **{f"hwnas.{name}": json.dumps(value) for name, value in task.metadata(graph.input_shape).items()},
     }
-    weights = setup.evaluator.trained_weights(winner.arch)
+    weights = setup.trainer.trained_weights(winner.arch)
     model = build_onnx(graph, weights, batch=settings.batch, metadata=metadata)
     if settings.precision == "int8":
         from hwnas.training import quantized
 
         try:
-            model = quantized(model, data, graph.input_shape[1])
+            model = quantized(model, task, graph.input_shape)
         except OperatorError as error:
             raise RunError(f"{winner.id} cannot be quantised: {error}; the trials so far are safe") from None
     try:
@@ -177,7 +191,7 @@ def load_winners(
     progress(f"measuring {len(files)} networks on {setup.run.settings.device}")
     return {
         str(file): setup.backend.load_trained(
-            setup.space.graph(winner.arch), setup.evaluator.trained_weights(winner.arch), str(file)
+            setup.space.graph(winner.arch), setup.trainer.trained_weights(winner.arch), str(file)
         )
         for winner, file in zip(winners, files, strict=True)
     }
@@ -195,11 +209,11 @@ def measure_energies(setup: SearchSetup, runnables: Mapping[str, Runnable], prog
         return {}
 
 
-def onnx_accuracy(file: Path, data: ImageData, *, threads: int, part: str = "test") -> float:
-    """Accuracy of an ONNX file on the test part (or the ``"validation"`` part), through ONNX Runtime."""
-    from hwnas.training import evaluate_onnx
+def onnx_value(file: Path, task: Task, *, threads: int, part: Part = "test") -> float:
+    """The task's metric of an ONNX file on a part of the data, through ONNX Runtime."""
+    from hwnas.training import score_onnx
 
-    return evaluate_onnx(file, data, data.test if part == "test" else data.validation, threads=threads)
+    return score_onnx(file, task, part, threads=threads)
 
 
 def _measured_latency(samples: SampleSet | None) -> dict[str, float | None]:

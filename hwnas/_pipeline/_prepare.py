@@ -20,16 +20,16 @@ from hwnas._pipeline._problem import Known, make_problem
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._strategies import make_strategy
 from hwnas._runs._journal import TrialJournal
+from hwnas._runs._metrics import metric_facts
 from hwnas._runs._offline import elsewhere_line, is_elsewhere, require_usable
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._warm_start import WarmStart, find_warm_start
 from hwnas._runs._watch import Progress
 from hwnas._tables._build import build_table, default_table_path, find_table, require_coverage
-from hwnas.data import ImageData, load_data
-from hwnas.evaluators import PROXIES, Evaluator, TableEvaluator, latency_unit, make_evaluator
-from hwnas.evaluators._squares import require_squares
+from hwnas.evaluators import Evaluator, TableEvaluator, latency_unit, make_evaluator, require_current
 from hwnas.spaces import Space, input_channels, make_space, space_identity, space_parameters
+from hwnas.tasks import Task, make_task
 from hwnas.training import CostFunction
 from latency_tables import (
     UNUSABLE,
@@ -68,20 +68,22 @@ def prepare(
     strategy = overrides.strategy or make_strategy(settings.strategy_name)
     if overrides.backend is None:
         settings.backend()
-    data = overrides.data or _load_data(settings)
-    for note in data.notes if data is not None else ():
+    task = overrides.task or _make_task(settings)
+    for note in task.notes if task is not None else ():
         progress(f"data: {note}")
-    space = overrides.space or make_space(settings.space, **_space_settings(settings, data))
+    space = overrides.space or make_space(settings.space, **_space_settings(settings, task))
     require_sound(space)
-    evaluator = overrides.evaluator or _make_evaluator(settings, space, data)
-    cheap = _make_cheap(settings, space, data)
+    evaluator = overrides.evaluator or _make_evaluator(settings, space, task)
+    cheap = _make_cheap(settings, space, task)
     require_json(f"evaluator {evaluator.name}", evaluator.settings)
-    if data is not None:
-        require_squares(space, data)
-    require_finalizable(settings, data, evaluator)
+    if task is not None:
+        task.require_fit(space)
+    require_current(evaluator)
+    require_finalizable(settings, task, evaluator)
+    _require_one_metric(evaluator, cheap)
     if parallel:
         _require_any_order(evaluator, cheap)
-    run = Run.check(out, settings, _identity(settings, space, data, evaluator, cheap))
+    run = Run.check(out, settings, _identity(settings, space, task, evaluator, cheap))
     warm = find_warm_start(run, settings.warm_start, space, evaluator)
     backend = overrides.backend or settings.backend(input_channels(space), progress)
     table = None if settings.latency_column else _known_table(run, space, backend, overrides)
@@ -93,7 +95,7 @@ def prepare(
             for line in _about(table, settings, backend):
                 progress(line)
             _require_grade(table, asked=overrides.table is not None or settings.table is not None, progress=progress)
-        return _bound(run, journal, space, data, evaluator, cheap, strategy, table, backend, progress, warm)
+        return _bound(run, journal, space, task, evaluator, cheap, strategy, table, backend, progress, warm)
     except BaseException:
         run.release()
         raise
@@ -103,7 +105,7 @@ def _bound(
     run: Run,
     journal: TrialJournal,
     space: Space,
-    data: ImageData | None,
+    task: Task | None,
     evaluator: Evaluator,
     cheap: Evaluator | None,
     strategy: Strategy,
@@ -130,7 +132,7 @@ def _bound(
         known["latency_ms"] = _column_cost(space, evaluator, settings.latency_column, progress)
 
     def under(budgets: Mapping[str, float]) -> Problem:
-        problem = make_problem(space, known, settings.minimize, budgets, evaluator.measure)
+        problem = make_problem(space, known, settings.minimize, budgets, evaluator.metric)
         return replace(problem, cheap=cheap is not None)
 
     return SearchSetup(
@@ -138,7 +140,7 @@ def _bound(
         journal=journal,
         backend=None if elsewhere else backend,
         space=space,
-        data=data,
+        task=task,
         evaluator=evaluator,
         cheap=cheap,
         costs=costs,
@@ -148,6 +150,16 @@ def _bound(
         problem=under(settings.budgets),
         warm=warm,
     )
+
+
+def _require_one_metric(evaluator: Evaluator, cheap: Evaluator | None) -> None:
+    """Raise `HwnasError` where more is better of one and less of the other: they tell one objective."""
+    if cheap is not None and cheap.metric.direction != evaluator.metric.direction:
+        words = {"max": "greatest", "min": "least"}
+        raise HwnasError(
+            f"--cheap {cheap.name}: its best {cheap.metric.name} is the {words[cheap.metric.direction]}, but the best "
+            f"{evaluator.metric.name} is the {words[evaluator.metric.direction]}; choose another one"
+        )
 
 
 def _require_any_order(*evaluators: Evaluator | None) -> None:
@@ -160,37 +172,36 @@ def _require_any_order(*evaluators: Evaluator | None) -> None:
 
 
 def _identity(
-    settings: SearchSettings, space: Space, data: ImageData | None, evaluator: Evaluator, cheap: Evaluator | None
+    settings: SearchSettings, space: Space, task: Task | None, evaluator: Evaluator, cheap: Evaluator | None
 ) -> dict[str, object]:
     """What the settings stand for; what goes without saying where a search names things of ours is left out."""
     found: dict[str, object] = {"space": space_identity(space), "evaluator": evaluator.settings}
     if cheap is not None:
         found["cheap"] = cheap.settings
-    if evaluator.measure != PROXIES.get(settings.evaluator, "accuracy"):
-        found["measure"] = evaluator.measure
-    if data is not None and "data" not in evaluator.settings:
-        found["data"] = data.fingerprint
+    found |= metric_facts(evaluator.metric, settings.evaluator)
+    if task is not None and "data" not in evaluator.settings:
+        found["data"] = task.fingerprint
     return found
 
 
-def _load_data(settings: SearchSettings) -> ImageData | None:
+def _make_task(settings: SearchSettings) -> Task | None:
     if settings.evaluator.startswith("table:") or settings.data == NO_DATA:
         return None
     size = settings.image_size
     if size is None and Path(settings.data).is_dir() and settings.space_settings.get("preset") == "imagenet":
         size = max(make_space(settings.space, **settings.space_settings).settings["resolution"])  # type: ignore[call-overload]
-    return load_data(settings.data, image_size=size, seed=settings.seed, limit=settings.data_limit)
+    return make_task(settings.task, settings.data, image_size=size, seed=settings.seed, limit=settings.data_limit)
 
 
-def _space_settings(settings: SearchSettings, data: ImageData | None) -> dict[str, Any]:
-    """The space's settings, those left open taken from the data."""
+def _space_settings(settings: SearchSettings, task: Task | None) -> dict[str, Any]:
+    """The space's settings, those left open taken from the task."""
     chosen = dict(settings.space_settings)
-    if data is None:
+    if task is None:
         return chosen
-    for name, value in {"classes": len(data.classes), "image_channels": data.channels}.items():
+    for name, value in {"classes": task.outputs[0].size, "image_channels": task.input_shape[0]}.items():
         if name in space_parameters(settings.space):
             chosen.setdefault(name, value)
-    side = min(data.native_size)
+    side = min(task.input_shape[1:])
     if settings.space == "nasbench201":
         chosen.setdefault("image_size", max(4, side // 4 * 4))
     elif settings.space == "mobilenetv3" and chosen.get("resolution") is None:
@@ -210,27 +221,27 @@ def default_resolutions(side: int, preset: str) -> list[int] | None:
     return sorted({side, other})
 
 
-def _make_evaluator(settings: SearchSettings, space: Space, data: ImageData | None) -> Evaluator:
+def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None) -> Evaluator:
     options = dict(settings.evaluator_options)
     if settings.latency_column is not None:
-        if data is not None:
+        if task is not None:
             raise HwnasError("--latency-column goes with --evaluator table:FILE")
-        options["known"] = [settings.latency_column]
-    if data is None:
+        options["extra_columns"] = [settings.latency_column]
+    if task is None:
         return make_evaluator(settings.evaluator, space, None, **options)
     device = settings.device if settings.device.startswith("cuda") else "cpu"
-    return make_evaluator(settings.evaluator, space, data, device=device, seed=settings.seed, **options)
+    return make_evaluator(settings.evaluator, space, task, device=device, seed=settings.seed, **options)
 
 
-def _make_cheap(settings: SearchSettings, space: Space, data: ImageData | None) -> Evaluator | None:
+def _make_cheap(settings: SearchSettings, space: Space, task: Task | None) -> Evaluator | None:
     """The cheap stand-in: of a table another of its columns, else another evaluator with its defaults."""
     if settings.cheap is None:
         return None
-    if data is None:
+    if task is None:
         return make_evaluator(settings.evaluator, space, None, accuracy_column=settings.cheap)
     if settings.cheap == settings.evaluator or settings.cheap.startswith("table:"):
         raise HwnasError(f"--cheap {settings.cheap} is no cheap stand-in for --evaluator {settings.evaluator}")
-    return _make_evaluator(replace(settings, evaluator=settings.cheap, evaluator_options={}), space, data)
+    return _make_evaluator(replace(settings, evaluator=settings.cheap, evaluator_options={}), space, task)
 
 
 def _known_table(run: Run, space: Space, backend: Backend, overrides: Overrides) -> LatencyTable | None:

@@ -12,6 +12,7 @@ from hwnas._costs._space_costs import cheapest_network
 from hwnas._errors import BudgetError
 from hwnas._runs._settings import OBJECTIVES
 from hwnas.spaces import Space
+from hwnas.tasks import DEFAULT_METRIC, Metric
 from search import Constraint, Domain, Objective, Problem, Study, make_strategy
 
 _MARGIN = 0.1
@@ -24,25 +25,25 @@ def make_problem(
     known: Mapping[str, Known],
     minimize: Sequence[str],
     budgets: Mapping[str, float],
-    measure: str = "accuracy",
+    metric: Metric = DEFAULT_METRIC,
 ) -> Problem:
-    """Accuracy (or a score that stands for it) to maximise, costs to minimise, budgets to keep.
+    """A metric to make better, costs to minimise, budgets to keep.
 
     Args:
         space: gives the domain.
         known: the cost functions, by name; NaN marks rows that are no network.
         minimize: keys of `OBJECTIVES`.
         budgets: upper bounds by cost name.
-        measure: what the evaluator gives.
+        metric: what the evaluator gives.
 
     Raises:
         BudgetError: no network meets the budgets.
     """
     domain = Domain(space.cardinalities, canonical=space.canonical_codes, features=space.features)
     constraints = tuple(Constraint(name, known[name], upper) for name, upper in budgets.items())
-    require_feasible(space, Problem(domain, (Objective(measure, "max"),), constraints))
-    ceiling = 1.0 if measure == "accuracy" else None
-    objectives, anchors = [Objective(measure, "max", ceiling=ceiling)], []
+    first = Objective(metric.name, metric.direction, ceiling=metric.best)
+    require_feasible(space, Problem(domain, (first,), constraints))
+    objectives, anchors = [first], []
     for name in (OBJECTIVES[word] for word in minimize):
         objective, ends = _cost(space, name, known[name], constraints)
         objectives.append(objective)
@@ -56,7 +57,7 @@ def _cost(
     """A known cost on a logarithmic scale over all feasible networks, and the cheapest and the dearest of them.
 
     The range of a few random samples would not do: what is dearer than they are would be worth nothing, and the
-    most accurate networks are among the dearest.
+    best networks are among the dearest.
     """
 
     def within(codes: npt.NDArray[np.int64], sign: float) -> npt.NDArray[np.float64]:

@@ -12,7 +12,7 @@ from hwnas._common._foreign import Foreign
 from hwnas._errors import HwnasError
 from hwnas._pipeline._deliver import hand_over, known_costs, write_judged
 from hwnas._pipeline._finalize import finalized
-from hwnas._pipeline._overrides import Overrides, require_fraction
+from hwnas._pipeline._overrides import Overrides, require_in_bounds
 from hwnas._pipeline._prepare import prepare, save_copy
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._troubles import Troubles
@@ -55,7 +55,7 @@ def run_pipeline(
             other budgets where these are asked for.
         watcher: hears of every trial, and what is said for people.
         overrides: objects that take the place of names in the settings.
-        workers: who evaluates accuracies; None for this process.
+        workers: who evaluates; None for this process.
 
     Returns:
         What was searched with, and the study as it ended.
@@ -106,8 +106,10 @@ def _search(setup: SearchSetup, journal: TrialJournal, watcher: Watcher, plan: W
         raise HwnasError(f"no trial so far keeps the budgets {_told(run.settings.budgets)}; ask for more --samples")
     if not winners:
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {journal.path}")
-    if setup.data is None:
-        entries = [known_costs(winner, setup.space, setup.costs) for winner in winners]
+    if setup.task is None:
+        entries = [
+            known_costs(winner, setup.space, setup.costs, setup.metric, setup.network_metric) for winner in winners
+        ]
         write_judged(setup, entries, progress)
     else:
         hand_over(finalized(setup, winners, progress, every(10.0, progress)), winners, progress)
@@ -124,7 +126,7 @@ def _workers(setup: SearchSetup, plan: WorkerPlan, progress: Progress) -> Worker
     run, settings = setup.run, setup.run.settings
     places = run.path / "evaluator", run.path / "cheap"
     kit = Kit(setup.evaluator, places[0], setup.cheap, places[1], threads=settings.evaluation_threads)
-    return make_workers(plan, kit, progress, gpu=setup.data is not None and settings.device.startswith("cuda"))
+    return make_workers(plan, kit, progress, gpu=setup.task is not None and settings.device.startswith("cuda"))
 
 
 def _prepare_evaluators(setup: SearchSetup, progress: Progress) -> None:
@@ -177,7 +179,7 @@ def _sample(setup: SearchSetup, study: Study, journal: TrialJournal, watcher: Wa
     """
     samples = setup.run.settings.samples
     done = sum(not trial.cheap for trial in study.trials)
-    clock, troubles = Clock(study, samples), Troubles(any(trial.ok for trial in study.trials))
+    clock, troubles = Clock(study, samples, setup.metric), Troubles(any(trial.ok for trial in study.trials))
     times = SampleTimes(done, samples, watcher.line)
 
     def keep(record: dict[str, Any]) -> None:
@@ -229,20 +231,21 @@ def _finish(study: Study, proposal: Proposal, outcome: Outcome, setup: SearchSet
     Returns:
         The trial's journal line: with its architecture in words, what it took, the seed, and what else is known.
     """
-    known: dict[str, float] = {}
+    columns: dict[str, float] = {}
     arch = setup.space.decode(proposal.codes)
     if outcome.evaluation is None:
         trial = study.tell(proposal.number, failed=outcome.failed)
     else:
         evaluator = setup.cheap if proposal.cheap and setup.cheap is not None else setup.evaluator
-        result = require_fraction(evaluator, setup.space, arch, outcome.evaluation)
-        trial, known = study.tell(proposal.number, {setup.evaluator.measure: result.value}), dict(result.known)
+        result = require_in_bounds(evaluator, setup.space, arch, outcome.evaluation)
+        trial = study.tell(proposal.number, {setup.evaluator.metric.name: result.value})
+        columns = dict(result.extra_columns)
     record = {**trial.to_json(), "arch": setup.space.format(arch), "seconds": round(outcome.seconds, 4)}
     row = np.array([proposal.codes], dtype=np.int64)
     costs = {name: float(setup.known[name](row)[0]) for name in setup.run.settings.budgets if name not in trial.values}
     if costs:  # budgets of what is no objective: later looks at the journal need them
         record["costs"] = costs
-    return {**record, "seed": setup.run.settings.seed, **({"known": known} if known else {})}
+    return {**record, "seed": setup.run.settings.seed, **({"known": columns} if columns else {})}
 
 
 def _winners(study: Study, setup: SearchSetup) -> list[Winner]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas._common._text import printable
 from hwnas._errors import HwnasError
 from hwnas._report._canvas import pictures_of
 from hwnas._report._html import escape, image, page
@@ -32,25 +33,30 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
 def comparison_plot(comparison: Comparison) -> bytes:
     """Fronts to the left, hypervolume over trials to the right."""
     from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
-    from hwnas._report._plots import AXES, measure_axis
+    from hwnas._report._plots import AXES
 
     figure, (left, right) = make_figure(2)
     shown = []
-    measure, cost = comparison.objectives[:2]
-    scale, label = measure_axis(measure)
+    metric, cost = comparison.metric, comparison.objectives[1]
     for number, one in enumerate(comparison.runs):
         colour = COLOURS[number % len(COLOURS)]
         front = one.values[one.front]
         front = front[front[:, 1].argsort()]
         left.plot(
-            front[:, 1], scale * front[:, 0], color=colour, marker="o", markersize=3.5, drawstyle="steps-post", lw=1.2
+            front[:, 1],
+            metric.scale * front[:, 0],
+            color=colour,
+            marker="o",
+            markersize=3.5,
+            drawstyle="steps-post",
+            lw=1.2,
         )
         (line,) = right.plot(one.samples, one.volumes, color=colour, drawstyle="steps-post")
         shown.append((line, one.name))
     left.set_xscale("log")
     plain_ticks(left.xaxis)
     left.set_xlabel(AXES.get(cost, cost))
-    left.set_ylabel(label)
+    left.set_ylabel(printable(metric.label))
     left.set_title("Fronts")
     right.set_xlabel("evaluated architectures")
     right.set_ylabel("hypervolume (common reference)")

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._common._text import printable
 from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
-from hwnas._report._plots import AXES, GREY, ORANGE, measure_axis
+from hwnas._report._plots import AXES, GREY, ORANGE
+from hwnas.tasks import Metric
 from search import NodeSummary, Partition, Problem, Trial
 
 _LABELLED = 40
 
 
-def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Trial]) -> bytes:
+def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Trial], metric: Metric) -> bytes:
     """The tree, and beside it the trials in the colour of their leaf's hypervolume."""
     figure, (left, right) = make_figure(2)
     nodes = partition.summary.nodes
@@ -38,10 +40,11 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
             )
     left.set_axis_off()
     left.set_title("Tree: size is samples, good side left")
-    measure, cost = (objective.name for objective in problem.objectives[:2])
-    scale, label = measure_axis(measure)
+    cost = problem.objectives[1].name
     told = {trial.number: trial for trial in trials}
-    points = np.array([[told[n].values[cost], scale * told[n].values[measure]] for n in partition.trials.tolist()])
+    points = np.array(
+        [[told[n].values[cost], metric.scale * told[n].values[metric.name]] for n in partition.trials.tolist()]
+    )
     chosen = partition.leaves == partition.summary.leaf
     leaf_values = np.array([values[leaf] for leaf in partition.leaves.tolist()])
     right.scatter(*points.T, s=16, c=leaf_values, vmin=0.0, vmax=top)
@@ -49,7 +52,7 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
     right.set_xscale("log")
     plain_ticks(right.xaxis)
     right.set_xlabel(AXES.get(cost, cost))
-    right.set_ylabel(label)
+    right.set_ylabel(printable(metric.label))
     right.set_title("Trials, by region")
     add_legend(right, [(selected, "selected region")], frameon=False, fontsize=8, loc="lower right")
     figure.colorbar(drawn, ax=right, label="hypervolume of the region's samples")

@@ -16,12 +16,14 @@ from hwnas._report._html import escape, image, page
 from hwnas._report._networks import networks_section
 from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
-from hwnas._runs._delivered import error_lines, shortcomings, written_measure, written_test
+from hwnas._runs._delivered import error_lines, shortcomings, written_compared, written_test
 from hwnas._runs._front import keeps, pick_network
+from hwnas._runs._metrics import metric_of, metric_of_run
 from hwnas._runs._offline import elsewhere_line, is_elsewhere
 from hwnas._runs._run import Run
 from hwnas._version import __version__
 from hwnas.spaces import Space
+from hwnas.tasks import Metric
 from latency_tables import LatencyTable, load_table, read_regular, strict_json
 from search import Partition, Study, Trial, partition_of
 
@@ -72,19 +74,24 @@ class _Shown:
     partition: Partition | None
     spent: Sequence[Spent]
 
+    @property
+    def metric(self) -> Metric:
+        """Of the evaluator."""
+        return metric_of_run(self.run.identity, self.run.settings.evaluator)
+
 
 def _pictures(shown: _Shown) -> dict[str, bytes]:
     from hwnas._report import _plots
 
     study, networks, partition = shown.study, shown.networks, shown.partition
-    curves = make_curves(study.problem, study.trials, _seconds(shown.run))
+    curves = make_curves(study.problem, study.trials, shown.metric, _seconds(shown.run))
     found = {
         "front": _plots.front_plot(curves, networks, shown.run.settings.budgets.get("latency_ms")),
         "time": time_plot(shown.spent) if shown.spent else None,
         "hypervolume": _plots.hypervolume_plot(curves),
         "hypervolume_time": _plots.time_curve_plot(curves),
         "latency": _plots.latency_plot(networks),
-        "partition": partition_plot(partition, study.problem, study.trials) if partition else None,
+        "partition": partition_plot(partition, study.problem, study.trials, shown.metric) if partition else None,
     }
     return {name: data for name, data in found.items() if data is not None}
 
@@ -100,12 +107,13 @@ def _seconds(run: Run) -> dict[int, float] | None:
 
 def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
     run, trials, networks, table = shown.run, shown.study.trials, shown.networks, shown.table
+    title = shown.metric.name[:1].upper() + shown.metric.name[1:]
     parts = [
         f"<h1>hwnas: {escape(run.path.name)}</h1>",
         f"<p>{escape(_summary(run, trials, networks))}</p>",
         *(f"<p class=warn>{escape(line)}.</p>" for line in shortcomings(networks, run.settings.budgets)),
         *(f"<p class=note>{escape(line)}.</p>" for line in error_lines(networks)),
-        image(pictures, "front", "Accuracy against cost: all trials, the front, the winners"),
+        image(pictures, "front", f"{title} against cost: all trials, the front, the winners"),
         "<h2>Networks</h2>",
         networks_section(run, networks),
         f"<p class=note>{_explanation(run, networks)}</p>",
@@ -152,32 +160,34 @@ def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any
         how = "predicted" if any(n["latency_ms"]["measured"] is None for n in networks) else "measured"
         latencies = [n["latency_ms"][how] for n in networks]
         text += (
-            f"; {len(networks)} networks handed over, {min(latencies):.3g}-{max(latencies):.3g} ms {how}, "
-            f"the most accurate at {_most_accurate(run, networks)}"
+            f"; {len(networks)} networks delivered, {min(latencies):.3g}-{max(latencies):.3g} ms {how}, "
+            f"the best at {_best(run, networks)}"
         )
     return text + "."
 
 
-def _most_accurate(run: Run, networks: Sequence[dict[str, Any]]) -> str:
+def _best(run: Run, networks: Sequence[dict[str, Any]]) -> str:
     budgets = run.settings.budgets
     over = not any(keeps(network, budgets) for network in networks)
-    best = pick_network(networks, "most-accurate", budgets, allow_over_budget=over)
-    return f"{written_measure(best)}, test accuracy {written_test(best)}"
+    best = pick_network(networks, "best", budgets, allow_over_budget=over)
+    return f"{written_compared(best)}, test {metric_of(best).name} {written_test(best)}"
 
 
 def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
     if any(n["onnx"] for n in networks):
         measured = any(n["latency_ms"]["measured"] is not None for n in networks)
         latency = "latency is that of the same file on this device" if measured else "latency was not measured"
+        metric = metric_of(networks[0])
+        error = f"one standard error of {escape(metric.name)}, from the number of samples, and "
         return (
-            "Test accuracy is that of the ONNX file on the test part, which the search never saw and by which nothing "
-            "is picked: picks go by the validation accuracy and the latency. ± is one standard error of an accuracy, "
-            "from the number of images, and half of the 90 % interval of a measured latency; "
+            f"Test {escape(metric.name)} is that of the ONNX file on the test part, which the search never saw and by "
+            "which nothing is picked: picks go by the validation part and the latency. "
+            f"± is {error if metric.uncertainty else ''}half of the 90 % interval of a measured latency; "
             f"{latency}, the interval is the latency table's (90 %). Memory is the largest sum of live activations, "
             "which the search knew; arena is what ONNX Runtime really holds for them."
         )
     if run.settings.evaluator.startswith("table:"):
-        return "Accuracies were looked up in a benchmark table; nothing was trained, exported or measured."
+        return "Values were looked up in a benchmark table; nothing was trained, exported or measured."
     return f"Evaluator {escape(run.settings.evaluator)} has no weights to export; no network was measured."
 
 

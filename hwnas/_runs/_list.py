@@ -12,9 +12,11 @@ from typing import Any
 
 from hwnas._common._chain import Chain, read_lines
 from hwnas._errors import HwnasError, RunError
-from hwnas._runs._delivered import images_of, overruns, standard_error, written_cost
+from hwnas._runs._delivered import images_of, overruns, written_cost
+from hwnas._runs._metrics import metric_of_run
 from hwnas._runs._run import Run, is_locked
 from hwnas._runs._settings import OBJECTIVES
+from hwnas.tasks import DEFAULT_METRIC, Metric
 from latency_tables import read_json, read_regular
 
 COST_OF = {name: word for word, name in OBJECTIVES.items()}
@@ -59,24 +61,24 @@ class PastRun:
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """What is maximised, then what is minimised."""
+        """The metric, then the costs."""
         costs = tuple(OBJECTIVES[word] for word in self.run.settings.minimize)
-        return (self.measure, *costs)
+        return (self.metric.name, *costs)
 
     @property
-    def measure(self) -> str:
-        """What the evaluator gives: ``"accuracy"``, or the name of a score."""
-        from hwnas.evaluators import PROXIES
-
-        return str(self.run.identity.get("measure", PROXIES.get(self.run.settings.evaluator, "accuracy")))
+    def metric(self) -> Metric:
+        """What the evaluator gives."""
+        return metric_of_run(self.run.identity, self.run.settings.evaluator)
 
     def standard_error(self, value: float | None) -> float | None:
-        """Of an accuracy that the search saw; None where the number of images is not known (or it is a score)."""
-        try:
-            images = validation_images(self.run.pareto()) if self.measure == "accuracy" else None
-        except HwnasError:  # not handed over yet, or damaged: its trials can be read all the same
+        """Of a value that the search saw; None where it is not known."""
+        if value is None or self.metric.uncertainty is None:
             return None
-        return standard_error(value, images) if images and value is not None else None
+        try:
+            samples = validation_images(self.run.pareto())
+        except HwnasError:  # not delivered yet, or damaged: its trials can be read all the same
+            return None
+        return self.metric.standard_error(value, samples)
 
     @property
     def full(self) -> list[PastTrial]:
@@ -84,12 +86,14 @@ class PastRun:
         return [trial for trial in self.trials if trial.values and not trial.cheap]
 
     def best(self, budgets: Mapping[str, float]) -> float | None:
-        """The best value of the measure within budgets; None where no trial is known to be.
+        """The best value of the metric within budgets; None where no trial is known to be.
 
         A run whose budgets never changed keeps them with every trial, whatever is journalled of the costs.
         """
         always = not self.run.phases and dict(budgets) == dict(self.run.settings.budgets)
-        return max((trial.values[self.measure] for trial in self.full if always or trial.keeps(budgets)), default=None)
+        metric = self.metric
+        kept = [trial.values[metric.name] for trial in self.full if always or trial.keeps(budgets)]
+        return max(kept, key=lambda value: metric.sign * value, default=None)
 
 
 @dataclass(frozen=True)
@@ -102,13 +106,13 @@ class RunInfo:
         trials: evaluated architectures, cheap looks not counted.
         samples: how many there are to be.
         space: of the search.
-        data: of the search, or the table that its accuracies come from.
+        data: of the search, or the table that its values come from.
         device: of the search.
         budgets: upper bounds, by cost name.
-        measure: what was maximised.
+        metric: what the best value is of.
         best: the best value within the budgets; None before there is one.
-        standard_error: of that value, where it is an accuracy on a known number of images.
-        networks: handed over by a finished run.
+        standard_error: of that value, where it is known.
+        networks: delivered by a finished run.
         over_budget: how many of these do not keep the budgets, as measured.
         when: last change, ISO 8601.
         problem: why it is damaged; empty otherwise.
@@ -122,7 +126,7 @@ class RunInfo:
     data: str = ""
     device: str = ""
     budgets: Mapping[str, float] | None = None
-    measure: str = "accuracy"
+    metric: Metric = DEFAULT_METRIC
     best: float | None = None
     standard_error: float | None = None
     networks: int = 0
@@ -132,7 +136,8 @@ class RunInfo:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {**asdict(self), "budgets": dict(self.budgets or {})}
+        facts = {**asdict(self), "budgets": dict(self.budgets or {}), "measure": self.metric.name}
+        return facts | {"metric": self.metric.as_dict()}
 
 
 def read_run(path: Path) -> PastRun:
@@ -198,7 +203,7 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
         networks = past.run.pareto() if state == "finished" else []
     except HwnasError as error:
         return RunInfo(name, "damaged", when=when, problem=str(error))
-    best, images = past.best(settings.budgets), validation_images(networks)
+    metric, best, images = past.metric, past.best(settings.budgets), validation_images(networks)
     return RunInfo(
         name=name,
         state=state,
@@ -208,9 +213,9 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
         data=settings.evaluator if settings.evaluator.startswith("table:") else settings.data,
         device=settings.device if settings.latency_column is None else f"column {settings.latency_column}",
         budgets=settings.budgets,
-        measure=past.measure,
+        metric=metric,
         best=best,
-        standard_error=standard_error(best, images) if images and best is not None else None,
+        standard_error=None if best is None else metric.standard_error(best, images),
         networks=len(networks),
         over_budget=sum(bool(overruns(network, settings.budgets)) for network in networks),
         when=when,
@@ -226,15 +231,8 @@ def written_budgets(budgets: Mapping[str, float]) -> str:
     return ", ".join(parts) or "none"
 
 
-def written_value(measure: str, value: float, error: float | None = None) -> str:
-    """A value of what is maximised, for people: accuracies in percent, with their standard error where it is known."""
-    if measure != "accuracy":
-        return f"{value:.4g}"
-    return f"{value:.2%}" + (f" ± {error:.2%}" if error is not None else "")
-
-
 def validation_images(networks: Sequence[Mapping[str, Any]]) -> int | None:
-    """How many images the validation accuracies of a run come from, by its networks; None where these do not tell."""
+    """How many samples the validation values of a run come from, by its networks; None where these do not tell."""
     return images_of(networks[0], "validation") if networks else None
 
 

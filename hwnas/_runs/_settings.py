@@ -41,17 +41,18 @@ class SearchSettings:
         channels_last: memory format on a GPU.
         space: name of the space.
         space_settings: its settings; what is absent follows from the data.
+        task: what networks are for (see `hwnas.tasks`); None for what the data are made for.
         data: data set (see `hwnas.data.load_data`).
-        data_limit: use at most this many images of each part; None for all.
+        data_limit: use at most this many samples of each part; None for all.
         image_size: size to bring images to when they are loaded; None to keep them.
-        evaluator: where accuracies come from.
+        evaluator: where values of the metric come from.
         evaluator_options: its options.
         evaluation_threads: threads that torch evaluates one architecture with; None for its own choice, which depends
             on the machine. Values depend on it in the last bits, and nothing else of them on who evaluates.
         strategy: what proposes architectures.
         proposals: architectures that it proposes at once, on what is known of those before.
         cheap: a cheap stand-in for the evaluator: another evaluator, or a column of its table; None for none.
-        minimize: costs to minimise beside maximising accuracy (keys of `OBJECTIVES`); ``"latency,macs"`` is read, too.
+        minimize: costs to minimise beside the metric (keys of `OBJECTIVES`); ``"latency,macs"`` is read, too.
         budgets: upper bounds, by cost name (values of `OBJECTIVES`).
         samples: architectures to evaluate.
         seed: of everything random.
@@ -73,6 +74,7 @@ class SearchSettings:
     channels_last: bool = False
     space: str = "mobilenetv3"
     space_settings: Mapping[str, Any] = field(default_factory=dict)
+    task: str | None = None
     data: str = "digits"
     data_limit: int | None = None
     image_size: int | None = None

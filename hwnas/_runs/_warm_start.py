@@ -1,6 +1,6 @@
 """Trials of another run as the first ones of a search: ``--warm-start``.
 
-They are evaluated networks whose accuracy would come out the same here. What is taken over is kept in the run, so that
+They are evaluated networks whose value would come out the same here. What is taken over is kept in the run, so that
 a search that goes on needs the other run no more.
 """
 
@@ -24,7 +24,7 @@ from latency_tables import content_hash, read_json, read_regular, write_atomic
 FILE = "warm-start.json"
 _HASH = "content_hash"
 _CHECKPOINT = "evaluator/supernet.pt"
-_FACTS = ("evaluator", "data", "measure")
+_FACTS = ("evaluator", "data", "measure", "metric")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class WarmStart:
 
     Attributes:
         source: the other run's folder, as it was given.
-        trials: values of the measure by architecture, in the order of their trials.
+        trials: values of the metric by architecture, in the order of their trials.
     """
 
     source: str
@@ -84,7 +84,7 @@ def find_warm_start(run: Run, source: str | None, space: Space, evaluator: Evalu
     found: dict[str, float] = {}
     for number, record in enumerate(journal_records(other), 1):
         try:
-            value, cheap = dict(record["values"]).get(evaluator.measure), record.get("cheap", False)
+            value, cheap = dict(record["values"]).get(evaluator.metric.name), record.get("cheap", False)
             text = None if cheap else _known_text(space, record["arch"])
             if text is not None and value is not None:
                 found.setdefault(text, float(value))

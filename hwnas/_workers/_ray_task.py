@@ -11,6 +11,7 @@ from hwnas._errors import HwnasError
 from hwnas._version import __version__
 from hwnas._workers._kit import Bench, unpack
 from hwnas._workers._messages import Job, Reply, sendable
+from hwnas.evaluators import Trainer
 
 _bench: tuple[str, tempfile.TemporaryDirectory[str], Bench] | None = None
 """The digest of the kit that this process works with, the folder of its files, and the evaluators."""
@@ -39,7 +40,8 @@ def answer(digest: str, box: list[Any], job: Job, version: str) -> Reply:
         return reply
     files = {}
     place = folder / ("1" if job.cheap else "0")
-    for name in bench.evaluator(job).files(job.arch):
+    evaluator = bench.evaluator(job)
+    for name in evaluator.files(job.arch) if isinstance(evaluator, Trainer) else ():
         if (place / name).exists():
             files[name] = (place / name).read_bytes()
             (place / name).unlink()

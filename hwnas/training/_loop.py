@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwnas._errors import EvaluatorError, NoAccuracyError
+from hwnas._errors import EvaluatorError, NoValueError
+from hwnas.tasks import Targets
 from hwnas.training._average import WeightAverage
 from hwnas.training._batches import TrainLoader
 from hwnas.training._checkpoint import load_checkpoint, save_checkpoint
 from hwnas.training._recipe import Progress, Recipe
 
-Backward = Callable[[Tensor, Tensor, np.random.Generator], Tensor]
-"""Adds the gradients for one batch of `TrainLoader.epoch` (images, labels); returns the loss as a scalar."""
+Backward = Callable[[Tensor, Targets, np.random.Generator], Tensor]
+"""Adds the gradients for one batch of `TrainLoader.epoch` (inputs, targets); returns the loss as a scalar."""
 
 
 @contextmanager
@@ -45,14 +46,14 @@ def require_device(device: str) -> None:
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One training.
 
     Attributes:
         label: what is trained, for progress and errors.
         model: its parameters are trained in place.
         backward: computes the gradients of one batch.
-        loader: the train images.
+        loader: the train part.
         recipe: the settings.
         seed: of everything random.
         checkpoint: file for the state after each epoch; None for none.
@@ -72,7 +73,7 @@ class Job:
     goes_on: Callable[[int], bool] | None = None
 
 
-def run_job(job: Job, progress: Progress | None = None) -> None:
+def run_training(job: TrainingJob, progress: Progress | None = None) -> None:
     """Train to the end, from the last checkpoint where there is one.
 
     Every epoch draws from generators of its own, seeded by seed and epoch: a resumed training is the same, bit for
@@ -95,7 +96,7 @@ def run_job(job: Job, progress: Progress | None = None) -> None:
         average.apply()
 
 
-def _goes_on(job: Job, average: WeightAverage | None, done: int) -> bool:
+def _goes_on(job: TrainingJob, average: WeightAverage | None, done: int) -> bool:
     if job.goes_on is None or done == 0:
         return True
     with nullcontext() if average is None else average.applied():
@@ -103,19 +104,19 @@ def _goes_on(job: Job, average: WeightAverage | None, done: int) -> bool:
 
 
 def _train_epoch(
-    job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage | None, clock: _Clock, epoch: int
+    job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightAverage | None, clock: _Clock, epoch: int
 ) -> None:
     rng = np.random.default_rng([job.seed, 1 + epoch])
     total = job.recipe.epochs * len(job.loader)
-    for step, (x, labels) in enumerate(job.loader.epoch(rng)):
+    for step, (x, targets) in enumerate(job.loader.epoch(rng)):
         rate = learning_rate(job.recipe, epoch * len(job.loader) + step, total)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
-        loss = float(job.backward(x, labels, rng))
+        loss = float(job.backward(x, targets, rng))
         norm = float(nn.utils.clip_grad_norm_(job.model.parameters(), job.recipe.clip))
         if not math.isfinite(loss) or not math.isfinite(norm):
-            raise NoAccuracyError(
+            raise NoValueError(
                 f"{job.label}: training diverged in epoch {epoch + 1}, step {step + 1} (loss {loss:g}); "
                 f"lower the learning rate, now {job.recipe.learning_rate:g}"
             )
@@ -145,7 +146,7 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
     return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
 
-def _resume(job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage | None) -> int:
+def _resume(job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightAverage | None) -> int:
     """Load the checkpoint, if any; returns the first epoch to do."""
     if job.checkpoint is None:
         return 0
@@ -162,7 +163,7 @@ def _resume(job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage |
         raise EvaluatorError(f"checkpoint {job.checkpoint}: damaged; remove it to train again") from None
 
 
-def _save(job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage | None, epoch: int) -> None:
+def _save(job: TrainingJob, optimizer: torch.optim.Optimizer, average: WeightAverage | None, epoch: int) -> None:
     if job.checkpoint is not None:
         state = {"epoch": epoch, "model": dict(job.model.state_dict()), "optimizer": optimizer.state_dict()}
         if average is not None:
@@ -173,7 +174,7 @@ def _save(job: Job, optimizer: torch.optim.Optimizer, average: WeightAverage | N
 class _Clock:
     """Turns steps into progress reports with the time that remains."""
 
-    def __init__(self, job: Job, start: int, progress: Progress | None) -> None:
+    def __init__(self, job: TrainingJob, start: int, progress: Progress | None) -> None:
         self.job, self.progress = job, progress
         self.first = start * len(job.loader)
         self.total = job.recipe.epochs * len(job.loader)

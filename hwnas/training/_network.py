@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as f
 
-from hwnas.data import ImageData
+from hwnas.tasks import Targets, Task
 from hwnas.training._batches import TrainLoader
 from hwnas.training._cover import starting_parameters
-from hwnas.training._loop import Backward, Job, compute_threads, require_device, run_job
+from hwnas.training._loop import Backward, TrainingJob, compute_threads, require_device, run_training
 from hwnas.training._recipe import Progress, Recipe
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
@@ -26,7 +25,7 @@ FloatArray = npt.NDArray[np.float32]
 
 def train_network(
     graph: OpGraph,
-    data: ImageData,
+    task: Task,
     recipe: Recipe,
     *,
     seed: int = 0,
@@ -41,8 +40,8 @@ def train_network(
     """Train a network, from He initialisation or from given weights.
 
     Args:
-        graph: the network; its input's height is the image size.
-        data: its train part is used.
+        graph: the network.
+        task: what it is trained for.
         recipe: the settings.
         seed: of initialisation, batches and augmentation.
         device: ``"cpu"`` or ``"cuda"``.
@@ -52,7 +51,7 @@ def train_network(
         label: what progress and errors call the network.
         start: weights and statistics to start from by ``"node.parameter"``; None for He initialisation.
         goes_on: asked after every epoch but the last with the number of epochs done and the network in evaluation
-            mode; where it says no, training ends there (see `Job`).
+            mode; where it says no, training ends there (see `TrainingJob`).
 
     Returns:
         The network in evaluation mode, with the running statistics of its batch norms.
@@ -67,20 +66,19 @@ def train_network(
     else:
         weights = dict(start)
     module = GraphModule(graph, weights).to(device).train()
-    size = graph.input_shape[1]
-    loader = TrainLoader(data, recipe, size, device)
+    loader = TrainLoader(task, recipe, graph.input_shape, device)
     identity = {
         "training": "network",
         "graph": repr([(node.name, node.op.key) for node in graph.nodes]),
-        "data": data.fingerprint,
+        "data": task.fingerprint,
         "recipe": repr(sorted(recipe.as_dict().items())),
         "seed": seed,
         "start": "he" if start is None else _digest(weights),
     }
-    backward = _backward(module, recipe, mixed=device.startswith("cuda"))
+    backward = _backward(module, task, recipe, mixed=device.startswith("cuda"))
     with compute_threads(threads):
         ask = None if goes_on is None else _asked(module, goes_on)
-        run_job(Job(label, module, backward, loader, recipe, seed, checkpoint, identity, ask), progress)
+        run_training(TrainingJob(label, module, backward, loader, recipe, seed, checkpoint, identity, ask), progress)
     return module.eval()
 
 
@@ -101,18 +99,18 @@ def _asked(module: GraphModule, goes_on: Callable[[int, GraphModule], bool]) -> 
     return ask
 
 
-def _backward(module: GraphModule, recipe: Recipe, *, mixed: bool) -> Backward:
-    """Gradients of the label loss; computed without kernel taps that only meet padding."""
+def _backward(module: GraphModule, task: Task, recipe: Recipe, *, mixed: bool) -> Backward:
+    """Gradients of the task's loss; computed without kernel taps that only meet padding."""
     tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     expanded = trimmed(expand(module.graph))
 
     def lookup(name: str, parameter: Parameter) -> Tensor:
         return cut_tensor(tensors[name.replace(".", "/")], parameter, name)
 
-    def backward(x: Tensor, labels: Tensor, _: np.random.Generator) -> Tensor:
+    def backward(x: Tensor, targets: Targets, _: np.random.Generator) -> Tensor:
         with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
-            logits = run_graph(expanded, x, lookup, RunningNorm(training=True)).float()
-        loss = f.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+            output = run_graph(expanded, x, lookup, RunningNorm(training=True)).float()
+        loss = task.loss((output,), targets, recipe.task_settings)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 

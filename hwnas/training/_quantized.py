@@ -1,28 +1,29 @@
-"""Post-training quantisation of a finished network, calibrated on images of the train part."""
+"""Post-training quantisation of a finished network; its ranges come from samples of the train part."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwnas.data import ImageData
-from hwnas.training._batches import prepare_images
+import numpy as np
+
+from hwnas.tasks import Shape, Task
 from profilers import quantize_model, tensor_ranges
 
 if TYPE_CHECKING:
     import onnx
 
-CALIBRATION_IMAGES = 256
+QUANTISATION_SAMPLES = 256
 
 
-def quantized(model: onnx.ModelProto, data: ImageData, size: int) -> onnx.ModelProto:
-    """The int8 (QDQ) form of a float network, its ranges taken from images of the train part.
+def quantized(model: onnx.ModelProto, task: Task, input_shape: Shape) -> onnx.ModelProto:
+    """The int8 (QDQ) form of a float network.
 
     Args:
-        model: reads ``(batch, C, size, size)``.
-        data: gives the images.
-        size: height and width that the network reads.
+        model: reads ``(batch, *input_shape)``.
+        task: gives the samples, evenly spaced over its train part.
+        input_shape: of one sample, as the network reads it.
     """
-    every = max(1, len(data.train) // CALIBRATION_IMAGES)
-    images = data.train.images[::every][:CALIBRATION_IMAGES]
-    ready = prepare_images(data, images, size).contiguous().numpy()
+    size = task.size("train")
+    chosen = np.arange(0, size, max(1, size // QUANTISATION_SAMPLES))[:QUANTISATION_SAMPLES]
+    ready = task.inputs("train", chosen, input_shape).contiguous().numpy()
     return quantize_model(model, tensor_ranges(model, ready))

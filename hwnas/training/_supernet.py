@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture, Space
 from hwnas.training._cover import extreme_network, largest_parameters
-from hwnas.training._subnet import Subnet, calibrated
+from hwnas.training._subnet import Subnet, with_bn_statistics
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
 from profilers import Parameter, RunningNorm, expand, graph_parameters, initial_value, run_graph
@@ -54,7 +54,7 @@ class Supernet(nn.Module):
         return {name.replace("/", "."): tensor for name, tensor in self.named_parameters()}
 
     def forward(self, x: Tensor, arch: Architecture) -> Tensor:
-        """Logits ``(N, classes)`` of one network in training: batch norms use the batch's statistics.
+        """Outputs of one network in training: batch norms use the batch's statistics.
 
         Args:
             x: ``(N, *space.input_shape(arch))``.
@@ -70,7 +70,7 @@ class Supernet(nn.Module):
 
     def subnet(self, arch: Architecture, batches: Iterable[Tensor]) -> Subnet:
         """One network with batch-norm statistics computed over `batches` ``(N, *space.input_shape(arch))``."""
-        return calibrated(self.space.graph(arch), self.weights(arch), batches)
+        return with_bn_statistics(self.space.graph(arch), self.weights(arch), batches)
 
     def _lookup(self, name: str, parameter: Parameter) -> Tensor:
         if not parameter.trainable:

@@ -55,7 +55,7 @@ class Score(hwnas.Evaluator):
 
     def evaluate(self, arch):
         if arch.values == (4, 1, 4, 1):
-            raise hwnas.NoAccuracyError("evaluator wide: too small")
+            raise hwnas.NoValueError("evaluator wide: too small")
         return hwnas.Evaluation(self.scale * sum(value**0.5 for value in arch.values))
 
 

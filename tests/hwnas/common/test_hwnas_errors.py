@@ -54,7 +54,7 @@ ERRORS = [
     ("search --finalize train --final-recipe a=b", "training has no setting 'a'; " + RECIPE),
     ("search --recipe no=1", "training has no setting 'no'; " + RECIPE),
     ("search --recipe cutout", "cannot read --recipe 'cutout'; write each setting once, like cutout=0.5,mixup=0.2"),
-    ("search --epochs 0", "training: epochs must be a positive integer, not 0"),
+    ("search --epochs 0", "training: epochs must be a positive integer, got 0"),
     ("search --evaluator train --halving 1", "evaluator train: halving must be an integer of at least 2, not 1"),
     ("search --halving 2", "--halving goes with --evaluator train"),
     ("search --supernet-sampling bestup --evaluator train", "--supernet-sampling goes with --evaluator supernet"),

@@ -81,7 +81,7 @@ def test_the_report_says_that_nothing_was_measured(run):
     line = "my-phone is not here: latencies are predictions of its table, and no network is measured on it."
     assert page.count(line) == 1
     assert "latency was not measured" in page
-    assert " ms predicted, the most accurate at " in page
+    assert " ms predicted, the best at " in page
     assert " ms measured" not in page
     assert "Winners: predicted latency differs" not in page
     assert (run / "front.png").exists()
@@ -104,7 +104,7 @@ def test_it_is_said_before_and_after_the_search_and_on_resuming(run, fitted, cap
     assert ((run / "trials.jsonl").read_bytes(), (run / "pareto.json").read_bytes()) == before
 
 
-@pytest.mark.parametrize("pick", ["fastest", "knee", "most-accurate"])
+@pytest.mark.parametrize("pick", ["fastest", "knee", "best"])
 def test_export_says_that_the_latency_is_predicted(run, tmp_path, capsys, pick):
     assert main(["export", str(run), "--pick", pick, "-o", str(tmp_path / "n.onnx")]) == 0
     assert capsys.readouterr().out.endswith(" ms predicted, not measured\n")
