@@ -201,7 +201,7 @@ def _space_settings(settings: SearchSettings, task: Task | None) -> dict[str, An
     for name, value in {"classes": task.outputs[0].size, "image_channels": task.input_shape[0]}.items():
         if name in space_parameters(settings.space):
             chosen.setdefault(name, value)
-    side = min(task.input_shape[1:])
+    side = min(task.input_shape[1:], default=0)
     if settings.space == "nasbench201":
         chosen.setdefault("image_size", max(4, side // 4 * 4))
     elif settings.space == "mobilenetv3" and chosen.get("resolution") is None:
