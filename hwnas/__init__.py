@@ -125,7 +125,12 @@ def _keep_cores() -> None:
         importlib.import_module("profilers._cores")
 
 
+_RENAMED = {"NoAccuracyError": "NoValueError"}
+"""Names that evaluators of users may still have."""
+
+
 def __getattr__(name: str) -> Any:
+    name = _RENAMED.get(name, name)
     if name not in _LAZY:
         raise AttributeError(f"module 'hwnas' has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)

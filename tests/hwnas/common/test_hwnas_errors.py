@@ -8,8 +8,8 @@ from hwnas._cli import main
 from hwnas._cli._parser import build_parser
 
 RECIPE = (
-    "it takes epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, label_smoothing, clip, shift, flip, "
-    "cutout, mixup, average, random_subnets, sampling, candidates"
+    "it takes epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, clip, average, random_subnets, "
+    "sampling, candidates, label_smoothing, shift, flip, cutout, mixup"
 )
 ERRORS = [
     ("", "the following arguments are required: COMMAND (see `hwnas --help`)"),
@@ -55,7 +55,7 @@ ERRORS = [
     ("search --recipe no=1", "training has no setting 'no'; " + RECIPE),
     ("search --recipe cutout", "cannot read --recipe 'cutout'; write each setting once, like cutout=0.5,mixup=0.2"),
     ("search --epochs 0", "training: epochs must be a positive integer, got 0"),
-    ("search --evaluator train --halving 1", "evaluator train: halving must be an integer of at least 2, not 1"),
+    ("search --evaluator train --halving 1", "evaluator train: halving must be an integer of at least 2, got 1"),
     ("search --halving 2", "--halving goes with --evaluator train"),
     ("search --supernet-sampling bestup --evaluator train", "--supernet-sampling goes with --evaluator supernet"),
     ("search --workers 0", "--workers must be a positive number or ray, not '0'"),
