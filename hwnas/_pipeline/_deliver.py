@@ -62,7 +62,7 @@ def hand_over(setup: SearchSetup, winners: Sequence[Winner], progress: Progress)
         entry["arena_bytes"] = arena
         metric, threads = task.metric, run.settings.threads
         entry[key_of(metric, "test")] = onnx_value(file, task, threads=threads)
-        entry["images"] = {"test": task.size("test"), "validation": validation_images(setup)}
+        entry["images"] = {"test": task.size("test"), "validation": validation_samples(setup)}
         if run.settings.finalize != "none":  # other weights than the search saw: to be chosen by what they can do
             entry[key_of(metric, FINAL)] = onnx_value(file, task, threads=threads, part="validation")
             entry["images"][FINAL] = task.size("validation")
@@ -93,7 +93,7 @@ def _doubt(entry: Mapping[str, Any], trials: int, finalize: str) -> str | None:
     return doubt(entry["id"], metric_of(entry), searched, tested, samples["validation"], samples["test"], trials)
 
 
-def validation_images(setup: SearchSetup) -> int | None:
+def validation_samples(setup: SearchSetup) -> int | None:
     """How many samples the search's values come from; None where its evaluator has them from elsewhere."""
     task, evaluator = setup.task, setup.run.identity.get("evaluator")
     own = task is not None and isinstance(evaluator, dict) and evaluator.get("data") == task.fingerprint

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwnas._report._html import escape
-from hwnas._runs._delivered import Check, checks, compared_by, compared_images, written_ms, written_test
+from hwnas._runs._delivered import Check, checks, compared_by, compared_samples, written_ms, written_test
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas._runs._run import Run
 
@@ -40,7 +40,7 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
     """Cells of the table of networks by column, ``"-"`` for what is not known."""
     shipped = any(n["onnx"] for n in networks)
     metric, values = compared_by(networks)
-    errors = [metric.standard_error(value, compared_images(n)) for n, value in zip(networks, values, strict=True)]
+    errors = [metric.standard_error(value, compared_samples(n)) for n, value in zip(networks, values, strict=True)]
     latencies = [n["latency_ms"] for n in networks]
     links = [escape(n["onnx"] or "") for n in networks]
     compared = [metric.format(value, error) for value, error in zip(values, errors, strict=True)]

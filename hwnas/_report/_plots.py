@@ -10,7 +10,7 @@ import numpy as np
 from hwnas._common._text import printable
 from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
 from hwnas._report._curves import Curves, measured_pairs
-from hwnas._runs._delivered import images_of
+from hwnas._runs._delivered import samples_of
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas.tasks import Metric
 
@@ -64,7 +64,7 @@ def _add_tested(axes: Any, tested: Sequence[dict[str, Any]]) -> None:
             continue
         metric = metric_of(part[0])
         values = [value for n in part if (value := value_of(n, "test")) is not None]
-        errors = [metric.standard_error(v, images_of(n, "test")) or 0.0 for n, v in zip(part, values, strict=True)]
+        errors = [metric.standard_error(v, samples_of(n, "test")) or 0.0 for n, v in zip(part, values, strict=True)]
         axes.errorbar(
             [n["latency_ms"][how] for n in part],
             [metric.scale * value for value in values],

@@ -153,35 +153,35 @@ def latency_of(network: Network) -> float:
     return float(value) if value is not None else math.nan
 
 
-def images_of(network: Network, part: str) -> int | None:
+def samples_of(network: Network, part: str) -> int | None:
     """How many samples a value comes from; None where that is not told.
 
     Args:
         network: its entry.
         part: ``"test"``, ``"validation"`` (what the search saw) or ``"final_validation"``.
     """
-    images = network.get("images")
-    count = images.get(part) if isinstance(images, dict) else None
+    counts = network.get("images")  # whatever the samples are
+    count = counts.get(part) if isinstance(counts, dict) else None
     return count if type(count) is int and count > 0 else None
 
 
-def compared_images(network: Network) -> int | None:
+def compared_samples(network: Network) -> int | None:
     """How many samples the value comes from that `compared_by` compares a network by."""
-    return images_of(network, FINAL if value_of(network, FINAL) is not None else SEARCHED)
+    return samples_of(network, FINAL if value_of(network, FINAL) is not None else SEARCHED)
 
 
 def written_test(network: Network) -> str:
     """Its test value for people: ``93.06% ± 1.34%``, the latter one standard error where that is known."""
     metric, value = metric_of(network), value_of(network, "test")
     assert value is not None
-    return metric.format(value, metric.standard_error(value, images_of(network, "test")))
+    return metric.format(value, metric.standard_error(value, samples_of(network, "test")))
 
 
 def written_compared(network: Network) -> str:
     """What it is chosen by, for people: ``validation accuracy 93.06% ± 1.34%``, or a score and its value."""
     metric, (value,) = compared_by([network])
     where = "" if metric.score else "validation "
-    return f"{where}{metric.name} {metric.format(value, metric.standard_error(value, compared_images(network)))}"
+    return f"{where}{metric.name} {metric.format(value, metric.standard_error(value, compared_samples(network)))}"
 
 
 def written_latency(network: Network) -> str:
@@ -240,10 +240,10 @@ def error_lines(networks: Sequence[Network]) -> list[str]:
     """What ± means behind a run's values; nothing where no number of samples is known, or no uncertainty."""
     if not networks or metric_of(networks[0]).uncertainty is None:
         return []
-    parts = {"validation": compared_images(networks[0]), "test": images_of(networks[0], "test")}
+    parts = {"validation": compared_samples(networks[0]), "test": samples_of(networks[0], "test")}
     told = " and ".join(f"{count} {part}" for part, count in parts.items() if count)
     metric = metric_of(networks[0])
-    return [f"{metric.name} is that of {told} samples: ± is one standard error, {metric.uncertainty}"] if told else []
+    return [f"{metric.name} comes from {told} samples: ± is one standard error, {metric.uncertainty}"] if told else []
 
 
 def remarks(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hwnas._common._chain import Chain, read_lines
 from hwnas._errors import HwnasError, RunError
-from hwnas._runs._delivered import images_of, overruns, written_cost
+from hwnas._runs._delivered import overruns, samples_of, written_cost
 from hwnas._runs._metrics import metric_of_run
 from hwnas._runs._run import Run, is_locked
 from hwnas._runs._settings import OBJECTIVES
@@ -75,7 +75,7 @@ class PastRun:
         if value is None or self.metric.uncertainty is None:
             return None
         try:
-            samples = validation_images(self.run.pareto())
+            samples = validation_samples(self.run.pareto())
         except HwnasError:  # not delivered yet, or damaged: its trials can be read all the same
             return None
         return self.metric.standard_error(value, samples)
@@ -203,7 +203,7 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
         networks = past.run.pareto() if state == "finished" else []
     except HwnasError as error:
         return RunInfo(name, "damaged", when=when, problem=str(error))
-    metric, best, images = past.metric, past.best(settings.budgets), validation_images(networks)
+    metric, best, samples = past.metric, past.best(settings.budgets), validation_samples(networks)
     return RunInfo(
         name=name,
         state=state,
@@ -215,7 +215,7 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
         budgets=settings.budgets,
         metric=metric,
         best=best,
-        standard_error=None if best is None else metric.standard_error(best, images),
+        standard_error=None if best is None else metric.standard_error(best, samples),
         networks=len(networks),
         over_budget=sum(bool(overruns(network, settings.budgets)) for network in networks),
         when=when,
@@ -231,9 +231,9 @@ def written_budgets(budgets: Mapping[str, float]) -> str:
     return ", ".join(parts) or "none"
 
 
-def validation_images(networks: Sequence[Mapping[str, Any]]) -> int | None:
+def validation_samples(networks: Sequence[Mapping[str, Any]]) -> int | None:
     """How many samples the validation values of a run come from, by its networks; None where these do not tell."""
-    return images_of(networks[0], "validation") if networks else None
+    return samples_of(networks[0], "validation") if networks else None
 
 
 def _trial(record: Any, objectives: tuple[str, ...]) -> PastTrial:

@@ -190,7 +190,7 @@ class Run:
         content = _data_content(self.identity)
         for name in new:
             if name == "data" and (identity is None or (content is not None and content == _data_content(identity))):
-                continue  # the same images, however their place is written
+                continue  # the same data, however their place is written
             if name not in _MAY_CHANGE and old.get(name) != new[name]:
                 raise RunError(
                     f"{self.path} holds a search with {name} {shortened(old.get(name))}, this one has "

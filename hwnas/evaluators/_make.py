@@ -45,7 +45,7 @@ def make_evaluator(
         seed: of training.
         threads: of torch while training and evaluating; None for torch's default.
         options: settings of the training (`hwnas.training.recipe_settings`; None: the default for the task);
-            ``bn_statistics`` of ``supernet``; ``halving`` of ``train``. Proxies take ``images`` alone, ``table:FILE``
+            ``bn_statistics`` of ``supernet``; ``halving`` of ``train``. Proxies take ``samples`` alone, ``table:FILE``
             takes ``accuracy_column`` and ``extra_columns``.
 
     Raises:
@@ -69,17 +69,17 @@ def make_evaluator(
         raise EvaluatorError(f"evaluator {spec}: it needs a data set")
     task.require_fit(space)
     if spec in PROXIES:
-        unknown = sorted(set(options) - {"images"})
+        unknown = sorted(set(options) - {"samples", "images"})
         if unknown:
-            raise EvaluatorError(f"evaluator {spec} has no option {unknown[0]!r}; it takes images")
-        images = cast(int, options.get("images", 64))
-        return ProxyEvaluator(spec, space, task, images=images, seed=seed, device=device, threads=threads)
+            raise EvaluatorError(f"evaluator {spec} has no option {unknown[0]!r}; it takes samples")
+        samples = cast(int, options.get("samples", options.get("images", 64)))  # the latter in earlier versions
+        return ProxyEvaluator(spec, space, task, samples=samples, seed=seed, device=device, threads=threads)
     if spec == "train":
         halving = cast("int | None", options.pop("halving", None))
         recipe = default_recipe(task, **options)
         return TrainEvaluator(space, task, recipe, seed=seed, device=device, threads=threads, halving=halving)
-    samples = options.pop("bn_statistics", options.pop("calibration", None))  # the latter in earlier versions
-    more = {} if samples is None else {"bn_statistics": cast(int, samples)}
+    statistics = options.pop("bn_statistics", options.pop("calibration", None))  # the latter in earlier versions
+    more = {} if statistics is None else {"bn_statistics": cast(int, statistics)}
     recipe = default_recipe(task, **options)
     return SupernetEvaluator(space, task, recipe, seed=seed, device=device, threads=threads, **more)
 

@@ -32,7 +32,7 @@ class ProxyEvaluator(Evaluator):
         proxy: a key of `PROXIES`.
         space: the space.
         task: gives samples and the loss.
-        images: how many samples the score looks at; the same for every network.
+        samples: how many the score looks at; the same for every network.
         seed: of the initialisation.
         device: ``"cpu"`` or ``"cuda"``.
         threads: of torch; None for torch's default.
@@ -47,21 +47,22 @@ class ProxyEvaluator(Evaluator):
         space: Space,
         task: Task,
         *,
-        images: int = 64,
+        samples: int = 64,
         seed: int = 0,
         device: str = "cpu",
         threads: int | None = None,
     ) -> None:
-        if type(images) is not int or images < 2:
-            raise EvaluatorError(f"evaluator {proxy}: images must be an integer of at least 2, got {images!r}")
+        if type(samples) is not int or samples < 2:
+            raise EvaluatorError(f"evaluator {proxy}: samples must be an integer of at least 2, got {samples!r}")
         self.name, self.metric = proxy, Metric.of_score(PROXIES[proxy])
-        self.space, self.task, self.images = space, task, min(images, task.size("train"))
+        self.space, self.task, self.samples = space, task, min(samples, task.size("train"))
         self.seed, self.device, self.threads = seed, device, threads
 
     @property
     def settings(self) -> dict[str, object]:
         """Number of samples, seed and the data's fingerprint."""
-        return {"evaluator": self.name, "images": self.images, "seed": self.seed, "data": self.task.fingerprint}
+        facts = {"seed": self.seed, "data": self.task.fingerprint}
+        return {"evaluator": self.name, "images": self.samples, **facts}  # "images" is the run format's name
 
     def prepare(self, workdir: Path, progress: Progress | None = None) -> None:
         """See that the device is there; nothing is trained."""
@@ -80,7 +81,7 @@ class ProxyEvaluator(Evaluator):
         from hwnas.training._loop import compute_threads
 
         began = time.perf_counter()
-        chosen = fixed_sample(self.task, self.images)
+        chosen = fixed_sample(self.task, self.samples)
         x = self.task.inputs("train", chosen, self.space.input_shape(arch), self.device)
         targets = self.task.to_device(self.task.targets("train", chosen), self.device)
 

@@ -15,7 +15,7 @@ from profilers import Parameter
 def trimmed(expanded: OpGraph) -> OpGraph:
     """An expanded graph in which no convolution has taps that only ever meet padding.
 
-    On an image of ``n`` pixels along its longer side an offset beyond ``n - 1`` never meets a pixel, so a kernel wider
+    On a map of ``n`` positions along its longest axis an offset beyond ``n - 1`` never meets one, so a kernel wider
     than ``2 n - 1`` can be cut to its centre of that width without changing results or gradients.
     """
     nodes = tuple(replace(node, op=_trimmed_op(node.op)) if node.op.kind == "conv" else node for node in expanded.nodes)

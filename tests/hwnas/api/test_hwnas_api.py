@@ -361,8 +361,8 @@ def test_an_evaluator_of_an_earlier_hwnas_works_or_is_told_what_to_change(search
         trains = True
 
     assert refused(search, evaluator=Trained()) == (
-        "evaluator wide: `trains = True` has no meaning any more; make it a subclass of hwnas.Trainer too, and call its "
-        "test_accuracy test_value"
+        "evaluator wide: `trains = True` has no meaning any more; make it a subclass of hwnas.Trainer too, and call "
+        "its test_accuracy test_value"
     )
     assert hwnas.NoAccuracyError is hwnas.NoValueError
     assert "NoAccuracyError" not in dir(hwnas)

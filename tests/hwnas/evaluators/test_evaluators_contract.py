@@ -50,7 +50,7 @@ MAKERS: dict[str, Callable[[Path], Evaluator]] = {
     "train": lambda folder: make_evaluator("train", space(), digits(), **SHORT),  # type: ignore[arg-type]
     "table": table,
     "train, halving": lambda folder: make_evaluator("train", space(), digits(), epochs=2, batch_size=20, halving=2),
-    **{name: lambda folder, name=name: make_evaluator(name, space(), digits(), images=16) for name in PROXIES},  # type: ignore[misc]
+    **{name: lambda folder, name=name: make_evaluator(name, space(), digits(), samples=16) for name in PROXIES},  # type: ignore[misc]
 }
 TRAINS = {"supernet", "train", "train, halving"}
 IN_ORDER = {"train, halving"}

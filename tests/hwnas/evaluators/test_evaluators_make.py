@@ -47,9 +47,9 @@ def test_refusals() -> None:
     refuses(f"evaluator supernet: {reason}", "supernet", cells(), data, bn_statistics=1)
     reason = "halving must be an integer of at least 2, got 1"
     refuses(f"evaluator train: {reason}", "train", cells(), data, halving=1)
-    reason = "images must be an integer of at least 2, got 1"
-    refuses(f"evaluator naswot: {reason}", "naswot", cells(), data, images=1)
-    refuses("evaluator synflow has no option 'epochs'; it takes images", "synflow", cells(), data, epochs=3)
+    reason = "samples must be an integer of at least 2, got 1"
+    refuses(f"evaluator naswot: {reason}", "naswot", cells(), data, samples=1)
+    refuses("evaluator synflow has no option 'epochs'; it takes samples", "synflow", cells(), data, epochs=3)
 
 
 def test_none_stands_for_the_default() -> None:

@@ -107,7 +107,7 @@ def test_scores_tell_networks_and_seeds_apart(proxy: str, kind: str, tmp_path: P
     archs = list(dict.fromkeys(space.sample(6, np.random.default_rng(1))))
     found = []
     for seed in (0, 1):
-        evaluator = make_evaluator(proxy, space, DATA, seed=seed, images=16)
+        evaluator = make_evaluator(proxy, space, DATA, seed=seed, samples=16)
         evaluator.prepare(tmp_path)
         found.append([evaluator.evaluate(arch).value for arch in archs])
     assert len(set(found[0])) > len(archs) // 2
@@ -118,7 +118,7 @@ def test_scores_tell_networks_and_seeds_apart(proxy: str, kind: str, tmp_path: P
 @pytest.mark.parametrize("proxy", PROXIES)
 def test_scores_on_a_gpu_are_those_on_the_cpu(proxy: str) -> None:
     arch = cells().sample(1, np.random.default_rng(0))[0]
-    here, there = (ProxyEvaluator(proxy, cells(), TASK, device=d, images=16).evaluate(arch) for d in ("cpu", "cuda"))
+    here, there = (ProxyEvaluator(proxy, cells(), TASK, device=d, samples=16).evaluate(arch) for d in ("cpu", "cuda"))
     assert there.value == pytest.approx(here.value, rel=1e-2)
 
 

@@ -18,7 +18,7 @@ from test_hwnas_fuzz import change, quick, seeds
 from hwnas import HwnasError, SearchResult, SearchSettings
 from hwnas._cli import main
 from hwnas._costs._space_costs import SpaceCosts
-from hwnas._pipeline._deliver import VERIFICATION, Winner, hand_over, validation_images
+from hwnas._pipeline._deliver import VERIFICATION, Winner, hand_over, validation_samples
 from hwnas._pipeline._prepare import SearchSetup
 from hwnas._runs._delivered import beaten_by, checks, described, judge, remarks
 from hwnas._runs._front import pick_network
@@ -183,7 +183,7 @@ def test_sampling_errors_are_those_of_a_binomial_share():
     assert "60.00%, test accuracy 50.00%, 1 ±" in described(old, BUDGETS)
     assert remarks([old], BUDGETS) == []
     assert remarks(SOME_OVER[:1], BUDGETS) == [
-        "accuracy is that of 100 validation and 400 test samples: ± is one standard error, binomial"
+        "accuracy comes from 100 validation and 400 test samples: ± is one standard error, binomial"
     ]
 
 
@@ -350,4 +350,4 @@ def test_accuracies_from_elsewhere_have_no_error_of_ours(tmp_path):
     task = SimpleNamespace(fingerprint="x", size={"validation": 7}.get)
     for identity, found in (({"evaluator": {"data": "x"}}, 7), ({"evaluator": {}}, None), ({}, None)):
         run = SimpleNamespace(identity=identity)
-        assert validation_images(SimpleNamespace(run=run, task=task)) == found
+        assert validation_samples(SimpleNamespace(run=run, task=task)) == found

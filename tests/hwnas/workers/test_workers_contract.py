@@ -207,7 +207,7 @@ def test_evaluations_are_exactly_those_of_this_process(kind, tmp_path, request):
     short = {"epochs": 1, "batch_size": 20}
     for name, options in (("supernet", {**short, "bn_statistics": 40}), ("train", short)):
         evaluator = make_evaluator(name, space(), digits(), **options)
-        cheap = make_evaluator("naswot", space(), digits(), images=16)
+        cheap = make_evaluator("naswot", space(), digits(), samples=16)
         kit = Kit(evaluator, tmp_path / name, cheap, tmp_path / "cheap", threads=1)
         evaluator.prepare(tmp_path / name)
         batch = jobs(4, cheap=(1, 3))
