@@ -80,7 +80,6 @@ def prepare(
         task.require_fit(space)
     require_current(evaluator)
     require_finalizable(settings, task, evaluator)
-    _require_one_metric(evaluator, cheap)
     if parallel:
         _require_any_order(evaluator, cheap)
     run = Run.check(out, settings, _identity(settings, space, task, evaluator, cheap))
@@ -150,16 +149,6 @@ def _bound(
         problem=under(settings.budgets),
         warm=warm,
     )
-
-
-def _require_one_metric(evaluator: Evaluator, cheap: Evaluator | None) -> None:
-    """Raise `HwnasError` where more is better of one and less of the other: they tell one objective."""
-    if cheap is not None and cheap.metric.direction != evaluator.metric.direction:
-        words = {"max": "greatest", "min": "least"}
-        raise HwnasError(
-            f"--cheap {cheap.name}: its best {cheap.metric.name} is the {words[cheap.metric.direction]}, but the best "
-            f"{evaluator.metric.name} is the {words[evaluator.metric.direction]}; choose another one"
-        )
 
 
 def _require_any_order(*evaluators: Evaluator | None) -> None:

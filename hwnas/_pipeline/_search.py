@@ -238,7 +238,8 @@ def _finish(study: Study, proposal: Proposal, outcome: Outcome, setup: SearchSet
     else:
         evaluator = setup.cheap if proposal.cheap and setup.cheap is not None else setup.evaluator
         result = require_in_bounds(evaluator, setup.space, arch, outcome.evaluation)
-        trial = study.tell(proposal.number, {setup.evaluator.metric.name: result.value})
+        turn = evaluator.metric.sign * setup.metric.sign  # of a stand-in's score more may be better, of the metric less
+        trial = study.tell(proposal.number, {setup.metric.name: turn * result.value})
         columns = dict(result.extra_columns)
     record = {**trial.to_json(), "arch": setup.space.format(arch), "seconds": round(outcome.seconds, 4)}
     row = np.array([proposal.codes], dtype=np.int64)

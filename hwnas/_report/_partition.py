@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas._common._text import printable
 from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
-from hwnas._report._plots import AXES, GREY, ORANGE
+from hwnas._report._plots import AXES, GREY, ORANGE, best_corner
 from hwnas.tasks import Metric
 from search import NodeSummary, Partition, Problem, Trial
 
@@ -54,7 +54,7 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
     right.set_xlabel(AXES.get(cost, cost))
     right.set_ylabel(printable(metric.label))
     right.set_title("Trials, by region")
-    add_legend(right, [(selected, "selected region")], frameon=False, fontsize=8, loc="lower right")
+    add_legend(right, [(selected, "selected region")], frameon=False, fontsize=8, loc=best_corner(metric))
     figure.colorbar(drawn, ax=right, label="hypervolume of the region's samples")
     return png(figure)
 

@@ -44,14 +44,14 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     plain_ticks(axes.xaxis)
     axes.set_xlabel(AXES.get(curves.cost_name, curves.cost_name))
     axes.set_ylabel(printable(metric.label))
-    axes.set_title(f"{printable(metric.name[:1].upper() + metric.name[1:])} against cost")
+    axes.set_title(f"{printable(metric.title)} against cost")
     shown = list(zip(*axes.get_legend_handles_labels(), strict=True))
     add_legend(axes, shown, framealpha=0.85, edgecolor="none", fontsize=8, loc=best_corner(metric))
     return png(figure)
 
 
 def best_corner(metric: Metric) -> str:
-    """Where a legend hides no front: at great costs, on the side where no network of the front lies."""
+    """Where a legend hides no front: at great costs, on the worse side."""
     return "lower right" if metric.direction == "max" else "upper right"
 
 

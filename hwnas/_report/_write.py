@@ -107,13 +107,12 @@ def _seconds(run: Run) -> dict[int, float] | None:
 
 def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
     run, trials, networks, table = shown.run, shown.study.trials, shown.networks, shown.table
-    title = shown.metric.name[:1].upper() + shown.metric.name[1:]
     parts = [
         f"<h1>hwnas: {escape(run.path.name)}</h1>",
         f"<p>{escape(_summary(run, trials, networks))}</p>",
         *(f"<p class=warn>{escape(line)}.</p>" for line in shortcomings(networks, run.settings.budgets)),
         *(f"<p class=note>{escape(line)}.</p>" for line in error_lines(networks)),
-        image(pictures, "front", f"{title} against cost: all trials, the front, the winners"),
+        image(pictures, "front", f"{shown.metric.title} against cost: all trials, the front, the winners"),
         "<h2>Networks</h2>",
         networks_section(run, networks),
         f"<p class=note>{_explanation(run, networks)}</p>",

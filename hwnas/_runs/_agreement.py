@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hwnas.tasks import Metric
-from hwnas.tasks._metric import BINOMIAL
+from hwnas.tasks import BINOMIAL, Metric
 
 _SIGMAS = 4.0
 

@@ -13,8 +13,7 @@ from hwnas._errors import EvaluatorError, NoValueError
 from hwnas.evaluators._base import Evaluation, Evaluator
 from hwnas.evaluators._benchmark import ArchitectureIndex, BenchmarkTable
 from hwnas.spaces import Architecture, Space
-from hwnas.tasks import DEFAULT_METRIC, Metric
-from hwnas.tasks._metric import PERCENT
+from hwnas.tasks import DEFAULT_METRIC, PERCENT, Metric
 from hwnas.training import Progress
 
 _LETTERS = 3

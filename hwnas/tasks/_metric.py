@@ -83,6 +83,11 @@ class Metric:
         return 100.0 if self.unit == PERCENT else 1.0
 
     @property
+    def title(self) -> str:
+        """The name as a title begins with it."""
+        return self.name[:1].upper() + self.name[1:]
+
+    @property
     def label(self) -> str:
         """The label of an axis: name and unit."""
         if self.score:

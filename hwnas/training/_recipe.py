@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 
 from hwnas._errors import EvaluatorError
-from hwnas.tasks import Task
-from hwnas.tasks._options import require_number
+from hwnas.tasks import Task, require_number
 from hwnas.training._sampling import SAMPLINGS
 
 Progress = Callable[[int, int, str], None]

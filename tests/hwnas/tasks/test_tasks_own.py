@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import sys
 
 import onnx
@@ -10,6 +11,7 @@ from task_contract import check_task
 
 from hwnas._cli import main
 from hwnas.tasks import Metric, make_task
+from profilers import graph_params
 
 MODULE = '''
 import numpy as np
@@ -86,7 +88,7 @@ class Small(hwnas.Space):
     def settings(self):
         return {}
 
-    choices = (hwnas.Choice("width", (2, 4, 8)), hwnas.Choice("kernel", (1, 3, 5)))
+    choices = (hwnas.Choice("width", (2, 3, 4, 6, 8, 12)), hwnas.Choice("kernel", (1, 3, 5)))
 
     def graph(self, arch):
         builder, x = hwnas.GraphBuilder((1, 8, 8)), hwnas.INPUT
@@ -234,6 +236,17 @@ def test_a_score_chooses_what_a_final_training_then_judges(folder):
     assert all(n["final_validation_mse"] > 0 and n["metric"]["direction"] == "min" for n in networks)
     assert "log_parameters (a score)" not in (folder / "score" / "report.html").read_text()  # in the picture alone
     assert main(["export", "score", "--pick", "best", "-o", "s.onnx"]) == 0
+
+
+def test_a_stand_in_of_which_more_is_better_points_the_same_way(folder):
+    more = ["--strategy", "lamoo", "--cheap", "parameters", "--samples", "14"]
+    assert main(command("train", "cheap", *more)) == 0
+    looked = [trial for trial in trials(folder / "cheap") if trial.get("cheap")]
+    assert len(looked) > 2
+    space = importlib.import_module("halves").Small()
+    for trial in looked:
+        assert trial["values"]["mse"] == -math.log(graph_params(space.graph(space.parse(trial["arch"]))))
+    assert all(trial["values"]["mse"] > 0 for trial in trials(folder / "cheap") if not trial.get("cheap"))
 
 
 def test_plug_ins_are_listed_and_bad_input_is_one_line(folder, capsys):
