@@ -223,6 +223,8 @@ def search(
         table=table if isinstance(table, LatencyTable) else None,
         backend=None if isinstance(device, str) else device,
     )
+    if isinstance(data, Task):
+        more = {**more, "task": data.name}
     settings = _settings(
         given,
         more,

@@ -39,7 +39,7 @@ def doubt(
     What chance allows is known of metrics with a binomial uncertainty alone.
 
     Args:
-        name: of the network.
+        name: the network's.
         metric: what the values are.
         searched: its value on the validation part.
         tested: on the test part.

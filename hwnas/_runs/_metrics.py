@@ -30,7 +30,7 @@ def metric_facts(metric: Metric, evaluator: str) -> dict[str, object]:
     """What a run's identity holds of the metric of its trials, where that does not go without saying.
 
     Args:
-        metric: of the evaluator.
+        metric: the evaluator's metric.
         evaluator: as the settings name it.
 
     Raises:
@@ -50,7 +50,7 @@ def metric_of_run(identity: Mapping[str, Any], evaluator: str) -> Metric:
     """The metric of a run's trials.
 
     Args:
-        identity: of the run.
+        identity: the run's identity.
         evaluator: as its settings name it.
 
     Raises:

@@ -26,7 +26,7 @@ class Evaluation:
     """What an evaluator says of one architecture.
 
     Attributes:
-        value: of the evaluator's metric, on the validation part where there is one.
+        value: the evaluator's metric, on the validation part where there is one.
         seconds: what this call took, where it says so; a network that an earlier call trained is not trained again.
         extra_columns: other numbers that come with it, by name (columns of a benchmark table, epochs).
     """
@@ -90,7 +90,7 @@ class Evaluator(ABC):
     ready by `restore` with what `state` gave here.
 
     Attributes:
-        name: of the kind of evaluator.
+        name: what ``--evaluator`` calls it.
         measure: the name of the metric, for evaluators that state no `metric`: a metric of ours, or a score (which
             more is better of).
         in_order: whether a value depends on the networks that were evaluated before, so that none can be evaluated at

@@ -42,8 +42,8 @@ def make_evaluator(
         space: the space whose networks are evaluated.
         data: what networks are trained for: a task, or images to classify; not for tables.
         device: ``"cpu"`` or ``"cuda"``; not for tables.
-        seed: of training.
-        threads: of torch while training and evaluating; None for torch's default.
+        seed: decides everything random in training.
+        threads: torch's threads while training and evaluating; None for its own choice.
         options: settings of the training (`hwnas.training.recipe_settings`; None: the default for the task);
             ``bn_statistics`` of ``supernet``; ``halving`` of ``train``. Proxies take ``samples`` alone, ``table:FILE``
             takes ``accuracy_column`` and ``extra_columns``.
@@ -101,6 +101,8 @@ def _plugin(
         task.require_fit(space)
     more = {**only_taken(maker, {**given, "task": task}), **options}
     data = None if task is None else task.data
-    made: Evaluator = make_plugin("evaluator", name, space, data, wants=("name", "settings", "evaluate"), **more)
+    made: Evaluator = make_plugin(
+        "evaluator", name, space, data, wants=("name", "settings", "evaluate", "metric"), **more
+    )
     require_current(made)
     return made

@@ -33,9 +33,9 @@ class ProxyEvaluator(Evaluator):
         space: the space.
         task: gives samples and the loss.
         samples: how many the score looks at; the same for every network.
-        seed: of the initialisation.
+        seed: decides the initialisation.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: of torch; None for torch's default.
+        threads: torch's threads; None for its own choice.
 
     Raises:
         EvaluatorError: fewer than 2 samples.

@@ -73,9 +73,9 @@ def draw_benchmark(
     Args:
         table: the benchmark.
         space: reads its architectures.
-        column: of its values.
+        column: the column of its values.
         count: networks to draw.
-        seed: of the draw.
+        seed: decides the draw.
 
     Raises:
         EvaluatorError: there is no such column, or there are fewer different networks.

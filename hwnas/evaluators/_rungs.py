@@ -39,7 +39,7 @@ class Rungs:
 
     Args:
         path: the file, one JSON line a decision; made when the first is taken.
-        epochs: of a whole training.
+        epochs: epochs of a whole training.
         eta: 1/eta of the trainings at a rung go on; at least 2.
         identity: settings that the values belong to.
         metric: what the values are.

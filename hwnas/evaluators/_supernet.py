@@ -33,10 +33,10 @@ class SupernetEvaluator(Evaluator, Trainer):
     Args:
         space: the space.
         task: what networks are trained for: its train part gives weights and batch norms, its validation part values.
-        recipe: of the training.
-        seed: of the training.
+        recipe: the settings of the training.
+        seed: decides everything random in the training.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: of torch; None for torch's default.
+        threads: torch's threads; None for its own choice.
         bn_statistics: train samples that batch-norm statistics are computed over.
     """
 

@@ -25,10 +25,10 @@ class TrainEvaluator(Evaluator, Trainer):
     Args:
         space: the space.
         task: what networks are trained for: its train part gives weights, its validation part values.
-        recipe: of every training.
-        seed: of every training.
+        recipe: the settings of every training.
+        seed: decides everything random in a training.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: of torch; None for torch's default.
+        threads: torch's threads; None for its own choice.
         halving: end a training that is not among the best 1/halving of the earlier ones after a share of 1/halving,
             1/halving^2, ... of the epochs (`hwnas.evaluators._rungs`); None trains every network to the end. What an
             ended one is worth then depends on those before it, so on the order of evaluation.

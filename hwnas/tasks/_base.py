@@ -53,7 +53,7 @@ class Task(ABC):
     Worker processes get a pickled copy.
 
     Attributes:
-        name: of the kind of task, as ``--task`` takes it.
+        name: what ``--task`` calls this kind of task.
         metric: what networks are compared by.
     """
 
@@ -80,7 +80,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash (hexadecimal) of the data and their division into parts."""
+        """A SHA-256 (hexadecimal) of the data and their division into parts: other data are another search."""
 
     @abstractmethod
     def size(self, part: Part) -> int:
@@ -121,7 +121,7 @@ class Task(ABC):
         """What an ONNX file says of itself: JSON-able values by name, like ``preprocessing`` and ``classes``.
 
         Args:
-            input_shape: of one sample, as the network reads it.
+            input_shape: shape of one sample, as the network reads it.
         """
         return {}
 
@@ -202,8 +202,8 @@ class Task(ABC):
         """How far outputs are from those of a teacher on the same samples, a scalar with gradients.
 
         Args:
-            outputs: of the network that learns.
-            teacher: of the teacher, without gradients.
+            outputs: what the network that learns gives.
+            teacher: what the teacher gives, without gradients.
         """
 
     # judging

@@ -32,10 +32,10 @@ def make_task(
     """Load data for a task.
 
     Args:
-        name: of the task, or of a plug-in's; None for the one that the data are made for.
+        name: the task's, ours or a plug-in's; None for the one that the data are made for.
         data: what ``--data`` takes.
         image_size: as in `load_data`; for tasks that take it.
-        seed: of the validation split.
+        seed: decides the validation split.
         limit: use at most this many samples of each part that the source has.
 
     Raises:

@@ -107,7 +107,7 @@ class Metric:
             error: the class of error to raise.
 
         Raises:
-            HwnasError: of the class `error`.
+            HwnasError: an error of the class `error`.
         """
         if self.holds(value):
             return

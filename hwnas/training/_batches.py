@@ -20,7 +20,7 @@ class TrainLoader:
     Args:
         task: gives the samples and augments them.
         recipe: gives the samples a batch (a smaller rest at the end of an epoch is left out) and the augmentation.
-        input_shape: of one sample, as the network reads it.
+        input_shape: shape of one sample, as the network reads it.
         device: where the batches are made.
     """
 

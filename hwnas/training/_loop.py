@@ -55,7 +55,7 @@ class TrainingJob:
         backward: computes the gradients of one batch.
         loader: the train part.
         recipe: the settings.
-        seed: of everything random.
+        seed: decides everything random.
         checkpoint: file for the state after each epoch; None for none.
         identity: what the checkpoint belongs to.
         goes_on: asked after every epoch but the last, with the number of epochs done and the weights that would be

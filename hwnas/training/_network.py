@@ -43,9 +43,9 @@ def train_network(
         graph: the network.
         task: what it is trained for.
         recipe: the settings.
-        seed: of initialisation, batches and augmentation.
+        seed: decides initialisation, batches and augmentation.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: of torch on the CPU; None for torch's default. Results depend on it in the last bits.
+        threads: torch's threads on the CPU; None for its own choice. Results depend on it in the last bits.
         checkpoint: file to resume from and to write after each epoch.
         progress: called after every step.
         label: what progress and errors call the network.

@@ -33,7 +33,7 @@ def log_synflow(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
         graph: the network.
         x: gives the device alone.
         loss: not used.
-        seed: of the initialisation.
+        seed: decides the initialisation.
     """
     weights = {name: tensor.double().abs().requires_grad_() for name, tensor in _weights(graph, x, seed).items()}
     ones = torch.ones((1, *graph.input_shape), dtype=torch.float64, device=x.device)
@@ -51,7 +51,7 @@ def naswot(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
         graph: the network.
         x: inputs ``(N, *graph.input_shape)``.
         loss: not used.
-        seed: of the initialisation.
+        seed: decides the initialisation.
     """
     lookup, norm = _lookup(_weights(graph, x, seed)), RunningNorm(training=True, momentum=None)
     agree = torch.zeros((len(x), len(x)), dtype=torch.float64, device=x.device)
@@ -77,8 +77,8 @@ def log_gradnorm(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
     Args:
         graph: the network.
         x: inputs ``(N, *graph.input_shape)``.
-        loss: of the outputs for `x`.
-        seed: of the initialisation.
+        loss: the task's loss of the outputs for `x`.
+        seed: decides the initialisation.
     """
     weights = {name: tensor.requires_grad_() for name, tensor in _weights(graph, x, seed).items()}
     output = run_graph(expand(graph), x, _lookup(weights), RunningNorm(training=True, momentum=None))

@@ -21,7 +21,7 @@ def quantized(model: onnx.ModelProto, task: Task, input_shape: Shape) -> onnx.Mo
     Args:
         model: reads ``(batch, *input_shape)``.
         task: gives the samples, evenly spaced over its train part.
-        input_shape: of one sample, as the network reads it.
+        input_shape: shape of one sample, as the network reads it.
     """
     size = task.size("train")
     chosen = np.arange(0, size, max(1, size // QUANTISATION_SAMPLES))[:QUANTISATION_SAMPLES]

@@ -29,8 +29,8 @@ def score_network(
     Args:
         network: inputs ``(N, *input_shape)`` to the task's output, in evaluation mode.
         task: gives the samples and judges the outputs.
-        part: of the data.
-        input_shape: of one sample, as the network reads it.
+        part: ``"train"``, ``"validation"`` or ``"test"``.
+        input_shape: shape of one sample, as the network reads it.
         device: where the network lives.
         batch_size: samples at once.
     """
@@ -48,8 +48,8 @@ def score_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: in
     Args:
         model: path of the file, or its bytes; one input ``(batch, *input_shape)``, and the task's outputs.
         task: gives the samples and judges the outputs.
-        part: of the data.
-        threads: of ONNX Runtime within an operator.
+        part: ``"train"``, ``"validation"`` or ``"test"``.
+        threads: ONNX Runtime's threads within an operator.
 
     Raises:
         EvaluatorError: the file cannot be read, or does not take these samples.

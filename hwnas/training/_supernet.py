@@ -28,7 +28,7 @@ class Supernet(nn.Module):
 
     Args:
         space: the space.
-        seed: of the He initialisation.
+        seed: decides the He initialisation.
 
     Attributes:
         space: the space.

@@ -50,9 +50,9 @@ def train_supernet(
         supernet: starts as it is.
         task: what the networks are trained for.
         recipe: the settings.
-        seed: of batches, augmentation and random subnets.
+        seed: decides batches, augmentation and random subnets.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: of torch on the CPU; None for torch's default. Results depend on it in the last bits.
+        threads: torch's threads on the CPU; None for its own choice. Results depend on it in the last bits.
         cost: what candidates are drawn by; None for MACs. Not used by uniform sampling.
         checkpoint: file to resume from and to write after each epoch.
         progress: called after every step.

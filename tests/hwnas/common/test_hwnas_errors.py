@@ -70,7 +70,7 @@ ERRORS = [
     ("search --latency-column x", "--latency-column goes with --evaluator table:FILE"),
     ("search --cheap synflow --strategy nsga2", "--cheap goes with --strategy lamoo, not nsga2"),
     ("search --data {tmp}/x", "data {tmp}/x: does not exist; give digits, a folder of images or an .npz file"),
-    ("search --data-limit 0", "data digits: the limit must be positive, not 0"),
+    ("search --data-limit 0", "data digits: the limit must be 1 or more, got 0"),
     ("search --space nasbench201 --evaluator table:{tmp}/x.csv", "table {tmp}/x.csv: no such file"),
     ("search --table {tmp}/x.json", "cannot read the latency table {tmp}/x.json: No such file or directory"),
     ("fit {tmp}/x.csv --latency-column a --device b -o c", "table {tmp}/x.csv: no such file"),

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from task_contract import check_task
 
+import hwnas
 from hwnas._cli import main
 from hwnas.tasks import Metric, make_task
 from profilers import graph_params
@@ -227,6 +228,17 @@ def test_a_search_goes_on_with_the_same_task_alone(folder, capsys):
     capsys.readouterr()
     assert main(["search", "--data", "60", *command("supernet", "supernet")[5:]]) == 2
     assert 'holds a search with task "halves", this one has null' in capsys.readouterr().err
+
+
+def test_python_takes_it_as_an_object(folder):
+    module = importlib.import_module("halves")
+    parts = {"data": module.Halves("60"), "table": "t.json", "device": module.stopwatch(image_channels=1)}
+    parts |= {"evaluator": "train", "strategy": "random", "samples": 4, "out": "object"}
+    result = hwnas.search(module.Small(), **parts)
+    assert (result.settings.task, result.settings.data) == ("halves", "fields")
+    before = [trial["values"]["mse"] for trial in trials(folder / "train")]
+    assert [trial.values["mse"] for trial in result.trials] == before[:4]
+    assert hwnas.search(module.Small(), **parts).trials == result.trials
 
 
 def test_a_score_chooses_what_a_final_training_then_judges(folder):
