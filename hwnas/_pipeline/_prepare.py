@@ -29,7 +29,7 @@ from hwnas._runs._watch import Progress
 from hwnas._tables._build import build_table, default_table_path, find_table, require_coverage
 from hwnas.evaluators import Evaluator, TableEvaluator, latency_unit, make_evaluator, require_current
 from hwnas.spaces import Space, input_channels, make_space, space_identity, space_parameters
-from hwnas.tasks import Task, make_task
+from hwnas.tasks import Task, make_task, usual_task
 from hwnas.training import CostFunction
 from latency_tables import (
     UNUSABLE,
@@ -63,6 +63,8 @@ def prepare(
     Raises:
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
     """
+    if settings.task == usual_task(settings.data):
+        settings = replace(settings, task=None)  # it goes without saying: the search is the same
     require_plain(settings.as_dict())
     Run.check(out, settings)
     strategy = overrides.strategy or make_strategy(settings.strategy_name)

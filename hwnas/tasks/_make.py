@@ -21,6 +21,11 @@ def task_names() -> list[str]:
     return sorted(_TASKS)
 
 
+def usual_task(data: str) -> str:
+    """The task that data are made for: all that our readers know are images."""
+    return ImageClassification.name
+
+
 def make_task(
     name: str | None,
     data: str,
@@ -43,7 +48,7 @@ def make_task(
         PluginError: it is a plug-in's that cannot be used.
     """
     options: dict[str, Any] = {"image_size": image_size, "seed": seed, "limit": limit}
-    kind = ImageClassification.name if name is None else name  # all data that our readers know are images
+    kind = usual_task(data) if name is None else name
     if kind in _TASKS:
         refuse_shadow("task", kind)
         return _TASKS[kind].load(data, **options)

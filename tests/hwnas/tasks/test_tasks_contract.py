@@ -1,14 +1,20 @@
 """Every task of ours keeps the contract, and tasks are made by name."""
 
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from task_contract import check_task
 
+from hwnas._cli import main
 from hwnas._errors import DataError, EvaluatorError
 from hwnas.data import load_data
 from hwnas.spaces import make_space
 from hwnas.tasks import ImageClassification, as_task, make_task, task_names
 
+FORMAT_2 = Path(__file__).resolve().parents[2] / "fixtures" / "run-format-2"
 TASKS = {"image": lambda: make_task("image", "digits", limit=60)}
 """Another task joins with one line."""
 SPACES = {
@@ -54,6 +60,15 @@ def test_images_stand_for_their_classification():
         make_task("sound", "digits")
     with pytest.raises(EvaluatorError, match="10 classes, the space's networks output 7; set classes=10"):
         task.require_fit(make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4, classes=7))
+
+
+def test_naming_the_task_that_the_data_are_made_for_is_the_same_search(tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(FORMAT_2 / "done", run)
+    options = ["--resolution", "8", "--width", "0.5", "--evaluator", "train", "--epochs", "1", "--data-limit", "120"]
+    options += ["--samples", "8", "--minimize", "latency,params", "--quiet", "--task", "image"]
+    assert main(["search", *options, "--table", str(FORMAT_2 / "table.json"), "--out", str(run)]) == 0
+    assert json.loads((run / "settings.json").read_text())["settings"]["task"] is None
 
 
 def test_a_file_says_how_images_were_scaled():

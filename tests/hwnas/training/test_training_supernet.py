@@ -97,7 +97,7 @@ def test_slices_lead_and_kernels_are_centred() -> None:
     assert torch.equal(part, shared[:2, :1, 1:4, 1:4])
     with pytest.raises(EvaluatorError) as caught:
         cut_tensor(shared, Parameter((5, 3, 5, 5), "he"), "w")
-    assert str(caught.value) == "weight w: it has shape (4, 3, 5, 5), a network wants (5, 3, 5, 5)"
+    assert str(caught.value) == "weight w: it has shape (4, 3, 5, 5), a network needs (5, 3, 5, 5)"
 
 
 def test_recalibration_over_one_batch_reproduces_the_batch(net: Supernet) -> None:
