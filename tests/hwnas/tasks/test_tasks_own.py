@@ -97,6 +97,19 @@ class Small(hwnas.Space):
         return builder.build(builder.add("out", hwnas.ops.linear(builder.shape(x), 2), x))
 
 
+class Guess(hwnas.Evaluator):
+    name = "guess"
+
+    def __init__(self, space, data, *, task):
+        assert data is task.data
+        self.task, self.metric = task, task.metric
+
+    settings = property(lambda self: {"data": self.task.fingerprint})
+
+    def evaluate(self, arch):
+        return hwnas.Evaluation(1 / sum(arch.values))
+
+
 class Stopwatch(AdditiveBackend):
     batch = 1
 
@@ -114,6 +127,8 @@ POINTS = """[hwnas.tasks]
 halves = halves:Halves
 [hwnas.spaces]
 small = halves:Small
+[hwnas.evaluators]
+guess = halves:Guess
 [hwnas.profilers]
 stopwatch = halves:stopwatch
 """
@@ -248,6 +263,17 @@ def test_a_score_chooses_what_a_final_training_then_judges(folder):
     assert all(n["final_validation_mse"] > 0 and n["metric"]["direction"] == "min" for n in networks)
     assert "log_parameters (a score)" not in (folder / "score" / "report.html").read_text()  # in the picture alone
     assert main(["export", "score", "--pick", "best", "-o", "s.onnx"]) == 0
+
+
+def test_an_evaluator_of_a_plug_in_may_take_the_task(folder):
+    assert main(command("guess", "guess", "--finalize", "train", "--final-epochs", "1")) == 0
+    networks = json.loads((folder / "guess" / "pareto.json").read_text())
+    assert networks
+    for network in networks:
+        values = [int(part.partition("=")[2]) for part in network["arch"].split(",")]
+        assert network["validation_mse"] == 1 / sum(values)
+        assert network["final_validation_mse"] != network["validation_mse"]
+        assert "score" not in network
 
 
 def test_a_stand_in_of_which_more_is_better_points_the_same_way(folder):
