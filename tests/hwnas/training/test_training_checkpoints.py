@@ -26,13 +26,13 @@ def file(tmp_path):
 
 
 def test_a_checkpoint_is_read_back_and_torch_reads_it_safely(file):
-    assert content_digest(load_checkpoint(file, {"seed": 0}, DEFAULT_METRIC)) == content_digest(STATE)
+    assert content_digest(load_checkpoint(file, {"seed": 0})) == content_digest(STATE)
     assert torch.load(file, weights_only=True)["identity"] == {"seed": 0}
 
 
 def test_one_without_a_hash_of_an_earlier_version_is_read(tmp_path):
     torch.save({"format": 1, "identity": {"seed": 0}, "state": STATE}, tmp_path / "old.pt")
-    assert content_digest(load_checkpoint(tmp_path / "old.pt", {"seed": 0}, DEFAULT_METRIC)) == content_digest(STATE)
+    assert content_digest(load_checkpoint(tmp_path / "old.pt", {"seed": 0})) == content_digest(STATE)
 
 
 def test_a_flipped_bit_never_goes_unnoticed(file):
@@ -42,7 +42,7 @@ def test_a_flipped_bit_never_goes_unnoticed(file):
         changed[place] ^= 0x40
         file.write_bytes(changed)
         try:
-            state = load_checkpoint(file, {"seed": 0}, DEFAULT_METRIC)
+            state = load_checkpoint(file, {"seed": 0})
         except EvaluatorError as error:
             found += "remove it to train again" in str(error)
         else:  # padding of the archive
@@ -52,7 +52,7 @@ def test_a_flipped_bit_never_goes_unnoticed(file):
     changed[data.find(np.float32(1234).tobytes())] ^= 0x40
     file.write_bytes(changed)
     with pytest.raises(EvaluatorError, match="damaged; remove it to train again"):
-        load_checkpoint(file, {"seed": 0}, DEFAULT_METRIC)
+        load_checkpoint(file, {"seed": 0})
 
 
 def test_a_hash_cannot_be_left_out(file):
@@ -60,7 +60,7 @@ def test_a_hash_cannot_be_left_out(file):
     del stored["sha256"]
     torch.save(stored, file)
     with pytest.raises(EvaluatorError, match="damaged"):
-        load_checkpoint(file, {"seed": 0}, DEFAULT_METRIC)
+        load_checkpoint(file, {"seed": 0})
 
 
 def test_rungs_refuse_a_changed_accuracy_and_read_those_without_hashes(tmp_path):
