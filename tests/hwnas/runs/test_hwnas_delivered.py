@@ -21,16 +21,18 @@ from hwnas._costs._space_costs import SpaceCosts
 from hwnas._pipeline._deliver import VERIFICATION, Winner, hand_over, validation_samples
 from hwnas._pipeline._prepare import SearchSetup
 from hwnas._runs._delivered import beaten_by, checks, described, judge, remarks
-from hwnas._runs._front import pick_network
+from hwnas._runs._entries import require_networks
+from hwnas._runs._front import PICKS, pick_network
 from hwnas._runs._list import find_runs
 from hwnas._runs._run import Run
 from hwnas.data import load_data
 from hwnas.evaluators import make_evaluator
 from hwnas.spaces import make_space
-from hwnas.tasks import DEFAULT_METRIC, ImageClassification
+from hwnas.tasks import DEFAULT_METRIC, ImageClassification, Metric
 from profilers import EnergyUnavailableError
 
 BUDGETS = {"latency_ms": 2.0}
+MSE = Metric("mse", "min", unit="lx", low=0.0)
 
 
 def network(name, validation, measured, test=0.5, **more):
@@ -168,6 +170,41 @@ def test_what_is_over_the_budget_beats_nothing_within_it():
     judge(entries, BUDGETS, ["latency_ms"])
     assert pick_network(entries, "best", BUDGETS)["id"] == "a"
     assert pick_network(entries, "best", BUDGETS, allow_over_budget=True)["id"] == "c"
+
+
+def with_error(name, mse, ms, **more):
+    """A network with an error instead of an accuracy."""
+    found = {key: value for key, value in network(name, None, ms).items() if "accuracy" not in key}
+    return found | {"metric": MSE.as_dict(), "mse": mse + 0.1, "validation_mse": mse} | more
+
+
+def test_less_error_is_better_everywhere():
+    entries = [
+        with_error("a", 3.0, 1.0),
+        with_error("b", 1.0, 2.0),
+        with_error("c", 2.0, 2.5),
+        with_error("d", 1.3, 1.2),
+    ]
+    judge(entries, {}, ["latency_ms"])
+    assert [entry["dominated_by"] for entry in entries] == [None, None, "b", None]
+    assert {pick: pick_network(entries, pick)["id"] for pick in PICKS} == {"fastest": "a", "knee": "d", "best": "b"}
+    assert described(entries[1], {}) == "arch-b, validation mse 1 lx, test mse 1.1 lx, 2 ± 0.010 ms measured"
+    assert remarks(entries[:2], {}) == []
+    score = {"name": "e", "direction": "min", "score": True}
+    values = (("a", 3.0, 1.0), ("b", 1.0, 2.0), ("c", 2.0, 2.5))
+    scored = [network(name, None, ms, score={"e": value}, score_metric=score) for name, value, ms in values]
+    assert beaten_by(scored, ["latency_ms"]) == [None, None, "b"]
+    assert pick_network(scored, "best")["id"] == "b"
+
+
+def test_entries_of_another_metric_are_checked():
+    good = with_error("a", 3.0, 1.0)
+    assert require_networks([good]) == [good]
+    for bad in ({"mse": -1.0}, {"metric": {"name": "mse", "direction": "up"}}, {"metric": 3}, {"mse": None}):
+        with pytest.raises(ValueError, match=r"."):
+            require_networks([good | bad])
+    with pytest.raises(ValueError, match="no network"):
+        require_networks([{name: value for name, value in good.items() if name != "validation_mse"}])
 
 
 def test_sampling_errors_are_those_of_a_binomial_share():
