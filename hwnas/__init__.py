@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from hwnas._api._search import search
     from hwnas._api._tables import Prediction, Verification, merge, predict, show_table, validate, verify
     from hwnas._costs._cost import Cost, register_cost
-    from hwnas._errors import HwnasError, NoAccuracyError
+    from hwnas._errors import HwnasError, NoValueError
     from hwnas._pipeline._strategies import make_strategy
     from hwnas._runs._settings import SearchSettings
     from hwnas.data import ImageData, load_data
-    from hwnas.evaluators import Evaluation, Evaluator, make_evaluator
+    from hwnas.evaluators import Evaluation, Evaluator, Trainer, make_evaluator
     from hwnas.spaces import Architecture, Choice, ChoiceGraph, ChoiceGraphSpace, Make, Space, Term, follow, make_space
+    from hwnas.tasks import Metric, Task, make_task
     from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, Op, OpGraph
     from profilers import (
         Composite,
@@ -65,8 +66,9 @@ _LAZY = {
     "LatencyTableError": "latency_tables",
     "LeafSampler": "search.lamoo",
     "Make": "hwnas.spaces",
-    "NoAccuracyError": "hwnas._errors",
     "Op": "latency_tables",
+    "Metric": "hwnas.tasks",
+    "NoValueError": "hwnas._errors",
     "OpGraph": "latency_tables",
     "Parameter": "profilers",
     "Primitive": "profilers",
@@ -79,6 +81,7 @@ _LAZY = {
     "Strategy": "search",
     "StrategyOption": "search",
     "Suggestion": "search",
+    "Task": "hwnas.tasks",
     "Term": "hwnas.spaces",
     "Workload": "profilers",
     "Verification": "hwnas._api._tables",
@@ -92,9 +95,11 @@ _LAZY = {
     "export": "hwnas._api._runs",
     "fit": "hwnas._api._profile",
     "follow": "hwnas.spaces",
+    "Trainer": "hwnas.evaluators",
     "load_data": "hwnas.data",
     "make_evaluator": "hwnas.evaluators",
     "make_space": "hwnas.spaces",
+    "make_task": "hwnas.tasks",
     "make_strategy": "hwnas._pipeline._strategies",
     "merge": "hwnas._api._tables",
     "ops": "profilers",
@@ -131,7 +136,8 @@ __all__ = [
     "LatencyTableError",
     "LeafSampler",
     "Make",
-    "NoAccuracyError",
+    "Metric",
+    "NoValueError",
     "Op",
     "OpGraph",
     "Parameter",
@@ -145,7 +151,9 @@ __all__ = [
     "Strategy",
     "StrategyOption",
     "Suggestion",
+    "Task",
     "Term",
+    "Trainer",
     "Verification",
     "Workload",
     "__version__",
@@ -163,6 +171,7 @@ __all__ = [
     "make_evaluator",
     "make_space",
     "make_strategy",
+    "make_task",
     "merge",
     "ops",
     "plugins",
@@ -196,7 +205,12 @@ def _keep_cores() -> None:
         importlib.import_module("profilers.cores")
 
 
+_RENAMED = {"NoAccuracyError": "NoValueError"}
+"""Names that evaluators of users may still have."""
+
+
 def __getattr__(name: str) -> Any:
+    name = _RENAMED.get(name, name)
     if name not in _LAZY:
         raise AttributeError(f"module 'hwnas' has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)

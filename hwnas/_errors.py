@@ -33,11 +33,11 @@ class DataError(HwnasError, ValueError):
 
 
 class EvaluatorError(HwnasError, ValueError):
-    """An evaluator that is unknown or cannot give an accuracy."""
+    """An evaluator that is unknown or cannot give a value."""
 
 
-class NoAccuracyError(EvaluatorError):
-    """One architecture has no accuracy (no row in a benchmark table, diverged training); others may have."""
+class NoValueError(EvaluatorError):
+    """One architecture has no value of the metric (no row in a benchmark table, diverged training); others may have."""
 
 
 class RunError(HwnasError):

@@ -13,10 +13,10 @@ import numpy as np
 from _cifar_baselines import BASELINES
 
 from hwnas.costs import SpaceCosts, make_problem
-from hwnas.data import ImageData, load_data
 from hwnas.evaluators import SupernetEvaluator
 from hwnas.spaces import Space, make_space
-from hwnas.training import CostFunction, Recipe, Subnet, accuracy, default_recipe, train_network
+from hwnas.tasks import PARTS, ImageClassification
+from hwnas.training import CostFunction, Recipe, Subnet, default_recipe, score_network, train_network
 from latency_tables import OpGraph, load_table, write_atomic
 from search import Study, make_strategy
 
@@ -71,11 +71,11 @@ class Scale:
         """The space that is searched."""
         return make_space(SPACE, preset="tiny", resolution=list(self.resolutions), width=list(self.widths), classes=10)
 
-    def data(self, path: str) -> ImageData:
-        """The images."""
-        return load_data(path, limit=self.images)
+    def data(self, path: str) -> ImageClassification:
+        """The images, as a task."""
+        return ImageClassification.load(path, limit=self.images)
 
-    def recipe(self, data: ImageData, **changes: object) -> Recipe:
+    def recipe(self, data: ImageClassification, **changes: object) -> Recipe:
         """Of every training: standard augmentation, one schedule."""
         common = {"batch_size": self.batch_size, "learning_rate": self.learning_rate, "epochs": self.epochs}
         return default_recipe(data, **(common | changes))
@@ -151,9 +151,8 @@ class Worker:
         import torch
 
         tensors = {name: torch.from_numpy(array).to(self.scale.device) for name, array in weights.items()}
-        subnet, size = Subnet(graph, tensors), graph.input_shape[1]
-        parts = {"validation": self.data.validation, "test": self.data.test}
-        return {name: accuracy(subnet, self.data, part, size, device=self.scale.device) for name, part in parts.items()}
+        subnet, device = Subnet(graph, tensors), self.scale.device
+        return {part: score_network(subnet, self.data, part, graph.input_shape, device=device) for part in PARTS[1:]}
 
     def _supernet(self, task: Task) -> dict[str, Any]:
         """Train, evaluate the ranked networks and the ends, and search."""
@@ -168,19 +167,19 @@ class Worker:
             print_each_minute(task.label),
         )
         trained = time.perf_counter() - began
-        ranked = {text: evaluator.test_accuracy(self.space.parse(text)) for text in self.ranked}
+        ranked = {text: evaluator.test_value(self.space.parse(text)) for text in self.ranked}
         study = self._search(evaluator, task.seed)
         front = [
             {
                 "arch": self.space.format(arch := self.space.decode(trial.codes)),
                 "latency_ms": trial.values["latency_ms"],
                 "validation": trial.values["accuracy"],
-                "test": evaluator.test_accuracy(arch),
+                "test": evaluator.test_value(arch),
             }
             for trial in study.front()
         ]
         ends = {
-            end: evaluator.test_accuracy(self.space.decode(np.array(codes)))
+            end: evaluator.test_value(self.space.decode(np.array(codes)))
             for end, codes in zip(("smallest", "largest"), study.problem.anchors, strict=True)
         }
         return {"ranked": ranked, "front": front, "ends": ends, "training_seconds": round(trained, 2)}

@@ -204,29 +204,30 @@ def measure_training(data_name: str, device: str, *, quick: bool) -> int:
     """Print images a second of two trainings and of a supernet's, after an epoch to warm up."""
     import numpy as np
 
-    from hwnas.data import load_data
     from hwnas.spaces import make_space
+    from hwnas.tasks import make_task
     from hwnas.training import Supernet, default_recipe, train_network, train_supernet
 
-    data = load_data(data_name, limit=200 if quick else None)
+    task = make_task("image", data_name, limit=200 if quick else None)
+    channels = task.input_shape[0]
     size = 8 if quick else 32
-    mobile = make_space("mobilenetv3", preset="tiny", resolution=[size], width=[0.5], image_channels=data.channels)
-    cells = make_space("nasbench201", image_size=size, image_channels=data.channels)
-    recipe = default_recipe(data, epochs=1, batch_size=64 if quick else 512)
+    mobile = make_space("mobilenetv3", preset="tiny", resolution=[size], width=[0.5], image_channels=channels)
+    cells = make_space("nasbench201", image_size=size, image_channels=channels)
+    recipe = default_recipe(task, epochs=1, batch_size=64 if quick else 512)
 
     def report(name: str, work: Callable[[], object]) -> None:
         work()
         began = time.perf_counter()
         work()
-        rate = len(data.train) / (time.perf_counter() - began)
+        rate = task.size("train") / (time.perf_counter() - began)
         print(json.dumps({"training": name, "device": device, "images_per_second": round(rate)}), flush=True)
 
     for name, space in {"mobilenetv3": mobile, "nasbench201": cells}.items():
         if quick and name == "nasbench201":
             continue
         graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
-        report(f"{name} network", lambda graph=graph: train_network(graph, data, recipe, device=device))
-    report("mobilenetv3 supernet", lambda: train_supernet(Supernet(mobile), data, recipe, device=device))
+        report(f"{name} network", lambda graph=graph: train_network(graph, task, recipe, device=device))
+    report("mobilenetv3 supernet", lambda: train_supernet(Supernet(mobile), task, recipe, device=device))
     return 0
 
 

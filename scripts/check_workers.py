@@ -130,7 +130,7 @@ def account(trials: list[dict[str, Any]], wanted: list[dict[str, Any]], watcher:
 def overhead(table: Path, plan: WorkerPlan, batches: int) -> dict[str, float]:
     """What a trial takes whose evaluation takes next to nothing."""
     space = make_space("nasbench201")
-    evaluator = TableEvaluator(space, table, accuracy_column="acc")
+    evaluator = TableEvaluator(space, table, column="acc")
     archs = list(dict.fromkeys(space.sample(BATCH * (batches + 1), np.random.default_rng(0))))
     taken = []
     with make_workers(plan, PortableEvaluators(evaluator, table.parent), lambda text: None) as workers:

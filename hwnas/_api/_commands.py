@@ -169,7 +169,7 @@ _AFTER_A_SEARCH = (
         "hwnas export runs/photos --pick knee -o network.onnx",
         (
             _positional("run", "run directory"),
-            Option("pick", "which network: fastest, knee, most-accurate or an id", TEXT, "knee"),
+            Option("pick", "which network: fastest, knee, best or an id", TEXT, "knee"),
             Option("allow_over_budget", "also take a network that exceeds a budget", SWITCH, False),
             _output("ONNX file to write (default: ID.onnx)", group=""),
         ),

@@ -8,6 +8,8 @@ from hwnas._devices._doctor import Finding, examine
 from hwnas._devices._make import DeviceInfo, list_devices
 from hwnas.evaluators import evaluator_names
 from hwnas.spaces import space_names
+from hwnas.tasks import task_names
+from profilers import operator_kinds
 from search import STRATEGIES
 
 
@@ -22,10 +24,10 @@ def doctor() -> list[Finding]:
 
 
 def plugins() -> list[Installed]:
-    """List spaces, strategies, evaluators, devices and costs by name, as ``hwnas plugins`` does."""
+    """List spaces, tasks, strategies, evaluators, devices and costs by name, as ``hwnas plugins`` does."""
     devices = ["cpu", "cuda", "cuda:N", "ssh://"]
-    own = {"space": space_names(), "strategy": STRATEGIES, "evaluator": evaluator_names(), "device": devices}
-    return installed({**own, "cost": list(OWN)})
+    own = {"space": space_names(), "task": task_names(), "strategy": STRATEGIES, "evaluator": evaluator_names()}
+    return installed({**own, "device": devices, "cost": list(OWN), "operator": list(operator_kinds())})
 
 
 def clean_device(device: str) -> tuple[bool, str]:

@@ -17,6 +17,7 @@ from hwnas._runs._settings import SearchSettings
 from hwnas.data import ImageData
 from hwnas.evaluators import Evaluator
 from hwnas.spaces import Space
+from hwnas.tasks import Task, as_task
 from latency_tables import LatencyTable
 from profilers import Backend
 from search import Strategy
@@ -39,7 +40,7 @@ def objects_of(given: Mapping[str, Any]) -> Overrides:
         raise HwnasError(f"strategy must be a name or an instance with a method propose, not {strategy!r}")
     return Overrides(
         space=None if isinstance(given["space"], str) else given["space"],
-        data=data if isinstance(data, ImageData) else None,
+        task=as_task(data) if isinstance(data, (Task, ImageData)) else None,
         evaluator=None if isinstance(given["evaluator"], str) else given["evaluator"],
         strategy=None if isinstance(strategy, str) else strategy,
         table=table if isinstance(table, LatencyTable) else None,
@@ -66,6 +67,8 @@ def settings_of(objects: Overrides, given: Mapping[str, Any], more: Mapping[str,
             raise HwnasError(f"search has no setting {name!r}; it takes {', '.join(sorted(known))}")
     _refuse_settings_of(objects, more)
     named = {**given, **{name: _name(name, given) for name in _OBJECTS}}
+    if isinstance(given["data"], Task):
+        named["task"] = given["data"].name
     if objects.backend is not None:
         named["batch"] = objects.backend.batch
     settings = search_settings({**named, **more}, out, space_is_object=objects.space is not None)
@@ -88,7 +91,7 @@ def _refuse_settings_of(objects: Overrides, more: Mapping[str, Any]) -> None:
 
 def _name(option: str, given: Mapping[str, Any]) -> str | None:
     """What the settings call something that may be an object."""
-    value: Space | Evaluator | Strategy | Backend | ImageData | LatencyTable | str | Path | None = given[option]
+    value: Space | Evaluator | Strategy | Backend | Task | ImageData | LatencyTable | str | Path | None = given[option]
     if option == "data" and value is None:
         evaluator = _name("evaluator", given) or ""
         return str(default("data")) if evaluator.startswith("table:") else NO_DATA
@@ -98,4 +101,6 @@ def _name(option: str, given: Mapping[str, Any]) -> str | None:
         return str(value.source or "the given one")
     if option == "device":
         return str(value.identity()["device"])  # type: ignore[union-attr]
+    if isinstance(value, (Task, ImageData)):
+        return as_task(value).data_name
     return str(value) if isinstance(value, Path) else value.name  # type: ignore[union-attr]

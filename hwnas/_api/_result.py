@@ -59,10 +59,11 @@ class SearchResult:
         return self.path / "report.html"
 
     def pick(self, which: str = "knee", *, allow_over_budget: bool = False) -> Mapping[str, Any]:
-        """One of `networks`: ``"fastest"``, ``"knee"``, ``"most-accurate"`` or an id.
+        """One of `networks`: ``"fastest"``, ``"knee"``, ``"best"`` or an id.
 
-        Networks are compared by their validation accuracy and their latency as measured; those that another one beats
-        in both are picked by their id alone, and those over the budget only where `allow_over_budget` says so.
+        Networks are compared by their metric on the validation part and their latency as measured; those that another
+        one beats in both are picked by their id alone, and those over the budget only where `allow_over_budget` says
+        so.
 
         Raises:
             HwnasError: There is none of that name, or none that keeps the budget.

@@ -69,7 +69,7 @@ def export(
 
     Args:
         run: The run directory.
-        pick: ``"fastest"``, ``"knee"``, ``"most-accurate"`` or an id.
+        pick: ``"fastest"``, ``"knee"``, ``"best"`` or an id.
         allow_over_budget: Whether a network may also be one that exceeds a budget.
         out: ONNX file to write, or a folder for it; None for ``ID.onnx`` in the current folder.
 
@@ -81,7 +81,7 @@ def export(
     network = pick_network(opened.pareto(), pick, budgets, allow_over_budget=allow_over_budget)
     if network["onnx"] is None:
         name, _, table = opened.settings.evaluator.partition(":")
-        why = "its accuracies came from a table" if table else f"evaluator {name} has no weights"
+        why = "its values came from a table" if table else f"evaluator {name} has no weights"
         raise HwnasError(f"{run} has no ONNX files: {why}")
     target = _write(out, f"{network['id']}.onnx", read_network(opened.path, network))
     return Exported(target, network, described(network, budgets))

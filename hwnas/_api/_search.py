@@ -15,6 +15,7 @@ from hwnas._workers import parse_workers
 from hwnas.data import ImageData
 from hwnas.evaluators import Evaluator
 from hwnas.spaces import Space
+from hwnas.tasks import Task
 from latency_tables import LatencyTable
 from profilers import Backend
 from search import Strategy
@@ -24,7 +25,7 @@ def search(
     space: Space | str = "mobilenetv3",
     *,
     out: str | Path = "runs/latest",
-    data: ImageData | str | Path | None = None,
+    data: Task | ImageData | str | Path | None = None,
     evaluator: Evaluator | str = "supernet",
     table: LatencyTable | str | Path | None = None,
     budgets: Mapping[str, float | str] | None = None,
@@ -48,19 +49,19 @@ def search(
     Args:
         space: A space, or the name of one, whose settings then follow from the data and from ``space_settings``.
         out: The run directory.
-        data: What `load_data` takes or gave. None is for evaluators that look at no data; then nothing is trained,
-            written or measured in the end, unless the evaluator has weights.
+        data: What `load_data` takes or gave, or a task. None is for evaluators that look at no data; then nothing
+            is trained, written or measured in the end, unless the evaluator has weights.
         evaluator: An evaluator of this space, or what ``--evaluator`` takes.
         table: A latency table, or its file. None for one that fits this device; without one it is measured.
         budgets: Upper bounds by cost: ``{"latency": "4ms", "params": 600_000}``. Numbers are milliseconds, counts and
             bytes; a text needs its unit.
-        minimize: Costs to minimise beside maximising the accuracy: ``latency``, ``macs``, ``params``, ``memory``; one,
+        minimize: Costs to minimise beside the metric: ``latency``, ``macs``, ``params``, ``memory``; one,
             several in a sequence, or ``"latency,macs"``.
         samples: Architectures to evaluate.
         strategy: A strategy, or what ``--strategy`` takes.
         seed: Random seed.
         device: What measures, as for `profile`.
-        workers: Processes that evaluate accuracies, or ``"ray"``. Processes import the calling script again, which
+        workers: Processes that evaluate, or ``"ray"``. Processes import the calling script again, which
             must then call this below ``if __name__ == "__main__":``.
         ray_address: Address of the Ray cluster; None for the one that Ray finds.
         evaluation_timeout: Seconds after which an evaluation has failed; it is made in a worker process then.

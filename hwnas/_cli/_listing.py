@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hwnas._costs._cost import written_budgets
 from hwnas._runs._compare import aligned
-from hwnas._runs._list import RunInfo, written_value
+from hwnas._runs._list import RunInfo
 
 _HEADS = ("run", "state", "trials", "best", "budget", "space", "data", "device", "when")
 
@@ -25,7 +25,7 @@ def run_lines(infos: Sequence[RunInfo], folder: str) -> list[str]:
         if info.state == "damaged":
             rows.append([info.name, info.state, "-", "-", "-", "-", "-", "-", info.when[:16].replace("T", " ")])
             continue
-        best = "-" if info.best is None else written_value(info.measure, info.best, info.standard_error)
+        best = "-" if info.best is None else info.metric.format(info.best, info.standard_error)
         rows.append(
             [
                 info.name,

@@ -12,8 +12,14 @@ from hwnas._common._option import NAMED_VALUES, RECIPE, SWITCH, Option, dashed
 from hwnas._common._text import printable
 from hwnas._version import __version__
 
-_LISTED = (("evaluator", "evaluators"), ("strategy", "strategies"), ("space", "spaces"))
-_NAMED = {"space": "--space", "strategy": "--strategy", "evaluator": "--evaluator", "device": "--device"}
+_LISTED = (("task", "tasks"), ("evaluator", "evaluators"), ("strategy", "strategies"), ("space", "spaces"))
+_NAMED = {
+    "space": "--space",
+    "task": "--task",
+    "strategy": "--strategy",
+    "evaluator": "--evaluator",
+    "device": "--device",
+}
 _NAMED |= {"cost": "--minimize"}
 """Options that take the names of plug-ins, by kind."""
 

@@ -1,4 +1,4 @@
-"""One line for each space, evaluator and strategy of ours, for help and `hwnas plugins`. Imports nothing."""
+"""One line for each space, task, evaluator and strategy of ours, for help and `hwnas plugins`. Imports nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ SPACES = {
     "declared": "a space of your own that a JSON file states: --space FILE.json",
     "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",
     "nasbench201": "cells of NAS-Bench-201: four nodes, five operations, stacked three times",
+}
+TASKS = {
+    "image": "image classification, judged by accuracy (default)",
 }
 EVALUATORS = {
     "supernet": "trains one network with shared weights, cuts each candidate out of it (default)",
@@ -29,9 +32,9 @@ STRATEGIES = {
     "optuna-nsga2": "Optuna's NSGA-II (needs optuna)",
     "qlognehvi": "BoTorch's noisy expected hypervolume improvement, costs learned (needs botorch)",
 }
-ABOUT = {"space": SPACES, "strategy": STRATEGIES, "evaluator": EVALUATORS}
+ABOUT = {"space": SPACES, "task": TASKS, "strategy": STRATEGIES, "evaluator": EVALUATORS}
 
 
 def about_lines(kind: str) -> list[str]:
-    """The names of a kind (``space``, ``strategy``, ``evaluator``), each with its line."""
+    """The names of a kind (``space``, ``task``, ``strategy``, ``evaluator``), each with its line."""
     return [f"  {name:16s} {text}" for name, text in ABOUT[kind].items()]

@@ -1,4 +1,4 @@
-"""Plug-ins: spaces, strategies, evaluators, profilers and costs that other distributions bring along as entry points.
+"""Plug-ins: spaces, tasks, strategies, evaluators, devices and costs that other distributions bring as entry points.
 
 Names are read from the distributions' metadata; a plug-in's own code runs when it is asked for by name. Operators are
 only listed here: `profilers` itself loads them, in whatever process meets an op of theirs.
@@ -20,6 +20,7 @@ from hwnas._errors import HwnasError
 
 KINDS = {
     "space": "hwnas.spaces",
+    "task": "hwnas.tasks",
     "strategy": "hwnas.strategies",
     "evaluator": "hwnas.evaluators",
     "device": "hwnas.profilers",

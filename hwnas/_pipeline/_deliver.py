@@ -15,11 +15,12 @@ from hwnas._pipeline._measure_winners import measure_winners, rounded
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Winner, pick_winners
 from hwnas._runs._agreement import doubt
-from hwnas._runs._delivered import judge, remarks, written_ms, written_test
+from hwnas._runs._delivered import FINAL, judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
+from hwnas._runs._metrics import METRIC, SCORE, SCORE_METRIC, key_of, metric_of, value_of
 from hwnas._runs._watch import TextProgress, every
-from hwnas.data import ImageData
 from hwnas.spaces import Space
+from hwnas.tasks import DEFAULT_METRIC, Metric, Part, Task, metric_named
 from search import Study
 
 _LINE_S = 10.0
@@ -45,8 +46,9 @@ def deliver(setup: SearchSetup, study: Study, progress: TextProgress) -> None:
         )
     if not winners:
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {setup.journal.path}")
-    if setup.data is None:
-        entries = [known_costs(winner, setup.space, setup.costs.space_costs) for winner in winners]
+    if setup.task is None:
+        costs, metrics = setup.costs.space_costs, (setup.metric, setup.network_metric)
+        entries = [known_costs(winner, setup.space, costs, *metrics) for winner in winners]
         write_judged(setup, entries, progress)
     else:
         deliver_networks(finalized(setup, winners, progress, every(_LINE_S, progress)), winners, progress)
@@ -68,29 +70,29 @@ def deliver_networks(setup: SearchSetup, winners: Sequence[Winner], progress: Te
     Returns:
         The entries of ``pareto.json``.
     """
-    run, data = setup.run, setup.data
-    assert data is not None
+    run, task = setup.run, setup.task
+    assert task is not None
     folder = run.folder("models")
     files = [export_onnx(folder / f"{winner.id}.onnx", winner, setup) for winner in winners]
     measured = measure_winners(setup, winners, files, progress)
     entries = []
     for winner, file, measurement in zip(winners, files, measured, strict=True):
-        entry = known_costs(winner, setup.space, setup.costs.space_costs)
+        entry = known_costs(winner, setup.space, setup.costs.space_costs, setup.metric, task.metric)
         entry["latency_ms"] |= measurement.latency_ms
         entry["energy_mj"] = measurement.energy_mj
         entry["arena_bytes"] = measurement.arena_bytes
-        entry["accuracy"] = onnx_accuracy(file, data, threads=run.settings.threads)
-        entry["images"] = {"test": len(data.test), "validation": validation_images(setup)}
+        metric, threads = task.metric, run.settings.threads
+        entry[key_of(metric, "test")] = onnx_value(file, task, threads=threads)
+        entry["images"] = {"test": task.size("test"), "validation": validation_samples(setup)}
         if run.settings.finalize != "none":  # other weights than the search saw: to be chosen by what they can do
-            final = onnx_accuracy(file, data, threads=run.settings.threads, part="validation")
-            entry["final_validation_accuracy"] = final
-            entry["images"]["final_validation"] = len(data.validation)
-        entry["torch_accuracy"] = setup.evaluator.test_accuracy(winner.arch)
+            entry[key_of(metric, FINAL)] = onnx_value(file, task, threads=threads, part="validation")
+            entry["images"][FINAL] = task.size("validation")
+        entry[key_of(metric, "torch")] = setup.trainer.test_value(winner.arch)
         if (why := _doubt(entry, len(setup.journal.records), run.settings.finalize)) is not None:
             entry["doubt"] = why
         entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
         entries.append(entry)
-        progress(f"{winner.id}: test accuracy {written_test(entry)}, {_latency_text(entry['latency_ms'])}")
+        progress(f"{winner.id}: test {task.metric.name} {written_test(entry)}, {_latency_text(entry['latency_ms'])}")
     write_judged(setup, entries, progress)
     return entries
 
@@ -106,28 +108,39 @@ def write_judged(setup: SearchSetup, entries: Sequence[dict[str, Any]], progress
 
 def _doubt(entry: Mapping[str, Any], trials: int, finalize: str) -> str | None:
     """A warning where a network that was not trained any further does worse or better than in the search."""
-    images, searched = entry["images"], entry["validation_accuracy"]
-    if finalize != "none" or searched is None or images["validation"] is None:
+    samples, searched, tested = entry["images"], value_of(entry, "validation"), value_of(entry, "torch")
+    if finalize != "none" or searched is None or tested is None or samples["validation"] is None:
         return None
-    return doubt(entry["id"], searched, entry["torch_accuracy"], images["validation"], images["test"], trials)
+    return doubt(entry["id"], metric_of(entry), searched, tested, samples["validation"], samples["test"], trials)
 
 
-def validation_images(setup: SearchSetup) -> int | None:
-    """How many images the search's accuracies come from; None where its evaluator has them from elsewhere."""
-    data, evaluator = setup.data, setup.run.identity.get("evaluator")
-    own = data is not None and isinstance(evaluator, dict) and evaluator.get("data") == data.fingerprint
-    return len(data.validation) if data is not None and own else None
+def validation_samples(setup: SearchSetup) -> int | None:
+    """How many samples the search's values come from; None where its evaluator has them from elsewhere."""
+    task, evaluator = setup.task, setup.run.identity.get("evaluator")
+    own = task is not None and isinstance(evaluator, dict) and evaluator.get("data") == task.fingerprint
+    return task.size("validation") if task is not None and own else None
 
 
-def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, Any]:
+def known_costs(
+    winner: Winner,
+    space: Space,
+    costs: SpaceCosts,
+    searched: Metric = DEFAULT_METRIC,
+    tested: Metric = DEFAULT_METRIC,
+) -> dict[str, Any]:
     """An entry of ``pareto.json`` with what needs no measurement; the rest is None.
 
     Without a latency table the predicted latency is the one that the search used.
+
+    Args:
+        winner: The network.
+        space: Its space.
+        costs: Costs of the space's networks.
+        searched: The metric that the search saw.
+        tested: The metric that networks are tested by.
     """
     codes = space.encode(winner.arch)[None]
     graph_costs = [cost for cost in COSTS.values() if cost.of_graph is not None]
-    known = {cost.key for cost in COSTS.values()}
-    score = {name: value for name, value in winner.values.items() if name not in ("accuracy", *known)}
     latency: dict[str, float | None] = {"predicted": winner.values.get("latency_ms"), "low": None, "high": None}
     if costs.table is not None:
         price = costs.table.corrected_price(float(costs.unfitted_ms(codes)[0]))
@@ -137,9 +150,10 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
         "id": winner.id,
         "trial": winner.trial,
         "arch": space.format(winner.arch),
-        "accuracy": None,
-        "validation_accuracy": winner.values.get("accuracy"),
-        **({"score": score} if score else {}),
+        **({} if tested == DEFAULT_METRIC else {METRIC: tested.as_dict()}),
+        key_of(tested, "test"): None,
+        key_of(tested, "validation"): winner.values.get(tested.name) if searched == tested else None,
+        **({} if searched == tested else _score(winner, searched)),
         "latency_ms": {**latency, "measured": None},
         **{cost.key: cost.stored(float(costs.cost(cost.key)(codes)[0])) for cost in graph_costs},
         "energy_mj": None,
@@ -148,11 +162,18 @@ def known_costs(winner: Winner, space: Space, costs: SpaceCosts) -> dict[str, An
     }
 
 
-def onnx_accuracy(file: Path, data: ImageData, *, threads: int, part: str = "test") -> float:
-    """Accuracy of an ONNX file on the test part (or the ``"validation"`` part), through ONNX Runtime."""
-    from hwnas.training import evaluate_onnx
+def _score(winner: Winner, metric: Metric) -> dict[str, Any]:
+    """What the search saw of a network, where that is another metric than the one it is tested by."""
+    costs = {cost.key for cost in COSTS.values()}
+    score = {name: value for name, value in winner.values.items() if name not in costs}
+    return {SCORE: score, **({} if metric == metric_named(metric.name) else {SCORE_METRIC: metric.as_dict()})}
 
-    return evaluate_onnx(file, data, data.test if part == "test" else data.validation, threads=threads)
+
+def onnx_value(file: Path, task: Task, *, threads: int, part: Part = "test") -> float:
+    """The task's metric of an ONNX file on a part of the data, through ONNX Runtime."""
+    from hwnas.training import score_onnx
+
+    return score_onnx(file, task, part, threads=threads)
 
 
 def _latency_text(latency: Mapping[str, Any]) -> str:

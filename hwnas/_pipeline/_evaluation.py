@@ -24,7 +24,7 @@ def start_workers(setup: SearchSetup, plan: WorkerPlan, progress: TextProgress) 
         run.path / _LOW_FIDELITY,
         threads=settings.evaluation_threads,
     )
-    return make_workers(plan, portable, progress, gpu=setup.data is not None and settings.device.startswith("cuda"))
+    return make_workers(plan, portable, progress, gpu=setup.task is not None and settings.device.startswith("cuda"))
 
 
 def prepare_evaluators(setup: SearchSetup, progress: TextProgress) -> None:

@@ -11,7 +11,7 @@ from hwnas._pipeline._winner import Winner
 
 
 def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
-    """Write the network with its trained weights; the file's metadata say how to prepare images for it.
+    """Write the network with its trained weights; the file's metadata say how to prepare samples for it.
 
     Raises:
         RunError: the file cannot be written, or the network cannot be quantised.
@@ -19,27 +19,21 @@ def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
     from latency_tables import write_atomic
     from profilers import OperatorError, build_onnx
 
-    data, settings = setup.data, setup.run.settings
-    assert data is not None
+    task, settings = setup.task, setup.run.settings
+    assert task is not None
     graph = setup.space.graph(winner.arch)
-    steps = ["divide pixels by 255", "subtract mean", "divide by std", "resize bilinearly (antialiased) to size"]
-    if settings.image_size is not None:
-        steps.insert(0, f"scale the shorter side to {settings.image_size} pixels and cut out the centre")
     metadata = {
         "hwnas.arch": setup.space.format(winner.arch),
         "hwnas.space": json.dumps({"name": setup.space.name, "settings": setup.space.settings}),
-        "hwnas.preprocessing": json.dumps(
-            {"layout": "NCHW", "steps": steps, "size": graph.input_shape[1], "mean": data.mean, "std": data.std}
-        ),
-        "hwnas.classes": json.dumps(data.classes),
+        **{f"hwnas.{name}": json.dumps(value) for name, value in task.metadata(graph.input_shape).items()},
     }
-    weights = setup.evaluator.trained_weights(winner.arch)
+    weights = setup.trainer.trained_weights(winner.arch)
     model = build_onnx(graph, weights, batch=settings.batch, metadata=metadata)
     if settings.precision == "int8":
         from hwnas.training import quantized
 
         try:
-            model = quantized(model, data, graph.input_shape[1])
+            model = quantized(model, task, graph.input_shape)
         except OperatorError as error:
             raise RunError(f"{winner.id} cannot be quantised: {error}; the trials so far are safe") from None
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from hwnas._errors import HwnasError
 from hwnas._runs._settings import SearchSettings
-from hwnas.data import ImageData
-from hwnas.evaluators import Evaluator
-from hwnas.training import Recipe, default_recipe
+from hwnas.evaluators import Evaluator, Trainer
+from hwnas.tasks import Task
+from hwnas.training import Recipe, default_recipe, recipe_settings
 
 AVERAGE = 0.999
 """Decay of the weights' moving average in a final training."""
@@ -18,7 +17,7 @@ TUNE_RATE, TUNE_SHARE = 0.02, 0.25
 and only have to come apart from those of the other networks."""
 
 
-def final_recipe(settings: SearchSettings, data: ImageData) -> Recipe:
+def final_recipe(settings: SearchSettings, task: Task) -> Recipe:
     """How the picked networks are trained.
 
     The settings of ``--recipe`` without its epochs, what fine-tuning or training from scratch needs, and over these
@@ -27,36 +26,36 @@ def final_recipe(settings: SearchSettings, data: ImageData) -> Recipe:
     Raises:
         EvaluatorError: an unknown or impossible setting.
     """
-    settable = {field.name for field in fields(Recipe)} - {"epochs"}
+    settable = set(recipe_settings(task)) - {"epochs"}
     shared = {name: value for name, value in settings.evaluator_options.items() if name in settable}
     own: dict[str, Any] = {"average": AVERAGE}
     if settings.finalize == "finetune":
-        own["epochs"] = max(1, round(TUNE_SHARE * default_recipe(data).epochs))
+        own["epochs"] = max(1, round(TUNE_SHARE * default_recipe(task).epochs))
         own["learning_rate"] = TUNE_RATE
-    return default_recipe(data, **{**shared, **own, **settings.final_recipe})
+    return default_recipe(task, **{**shared, **own, **settings.final_recipe})
 
 
-def require_finalizable(settings: SearchSettings, data: ImageData | None, evaluator: Evaluator) -> None:
+def require_finalizable(settings: SearchSettings, task: Task | None, evaluator: Evaluator) -> None:
     """Refuse a final training that could not be done, before the search starts.
 
     Raises:
         HwnasError: there is nothing to train with, nothing to fine-tune, or nothing would be trained at all.
         EvaluatorError: an unknown or impossible setting of the final training.
     """
-    name = evaluator.name
-    if data is None and evaluator.trains:
+    name, trains = evaluator.name, isinstance(evaluator, Trainer)
+    if task is None and trains:
         raise HwnasError(f"evaluator {name} trains networks, so the search needs data to test them on; pass data too")
     if settings.finalize == "none":
-        if data is not None and not evaluator.trains:
+        if task is not None and not trains:
             raise HwnasError(
                 f"--evaluator {name} trains no networks, so there are none to export; add --finalize train"
             )
         return
-    if data is None:
+    if task is None:
         option = f"{name}:FILE" if name == "table" else name
         raise HwnasError(f"--finalize {settings.finalize} needs a data set; --evaluator {option} has none")
-    if settings.finalize == "finetune" and not evaluator.trains:
+    if settings.finalize == "finetune" and not trains:
         raise HwnasError(
             f"--finalize finetune needs weights to start from; --evaluator {name} has none: use --finalize train"
         )
-    final_recipe(settings, data)
+    final_recipe(settings, task)

@@ -32,17 +32,17 @@ def finalized(
     Raises:
         EvaluatorError: a training diverged, or a checkpoint cannot be used.
     """
-    settings, data = setup.run.settings, setup.data
-    if settings.finalize == "none" or data is None:
+    settings, task = setup.run.settings, setup.task
+    if settings.finalize == "none" or task is None:
         return setup
-    recipe, kind = final_recipe(settings, data), settings.finalize
+    recipe, kind = final_recipe(settings, task), settings.finalize
     trainer = TrainEvaluator(
         setup.space,
-        data,
+        task,
         recipe,
         seed=settings.seed,
         device=settings.device if settings.device.startswith("cuda") else "cpu",
-        start=setup.evaluator.trained_weights if kind == "finetune" else None,
+        start=setup.trainer.trained_weights if kind == "finetune" else None,
     )
     setup.run.folder("final")
     trainer.prepare(setup.run.folder(f"final/{_name(kind, recipe.as_dict())}"), steps)

@@ -57,7 +57,7 @@ def measure_winners(
     progress(f"measuring {len(files)} networks on {setup.run.settings.device}")
     runnables = {
         str(file): setup.backend.load_trained(
-            setup.space.graph(winner.arch), setup.evaluator.trained_weights(winner.arch), str(file)
+            setup.space.graph(winner.arch), setup.trainer.trained_weights(winner.arch), str(file)
         )
         for winner, file in zip(winners, files, strict=True)
     }

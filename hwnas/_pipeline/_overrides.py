@@ -6,12 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from hwnas._errors import EvaluatorError, HwnasError
-from hwnas.data import ImageData
 from hwnas.evaluators import Evaluation, Evaluator
 from hwnas.spaces import Architecture, Space
+from hwnas.tasks import Task
 from latency_tables import LatencyTable
 from profilers import Backend
 from search import Strategy
@@ -26,7 +24,7 @@ class Overrides:
 
     Attributes:
         space: What is searched.
-        data: Data of the evaluator and of the final tests.
+        task: What networks are for: data of the evaluator and of the final tests.
         evaluator: Where values come from.
         strategy: What proposes architectures.
         table: Latencies.
@@ -34,25 +32,21 @@ class Overrides:
     """
 
     space: Space | None = None
-    data: ImageData | None = None
+    task: Task | None = None
     evaluator: Evaluator | None = None
     strategy: Strategy | None = None
     table: LatencyTable | None = None
     backend: Backend | None = None
 
 
-def require_fraction(evaluator: Evaluator, space: Space, arch: Architecture, found: Evaluation) -> Evaluation:
-    """The evaluation, unless it calls something an accuracy that cannot be one.
+def require_in_bounds(evaluator: Evaluator, space: Space, arch: Architecture, given: Evaluation) -> Evaluation:
+    """The evaluation, unless its value cannot be one of the evaluator's metric.
 
     Raises:
-        EvaluatorError: it lies outside 0 to 1.
+        EvaluatorError: The value is outside the metric's bounds.
     """
-    if evaluator.measure == "accuracy" and not (0 <= found.value <= 1 or np.isnan(found.value)):
-        raise EvaluatorError(
-            f"evaluator {evaluator.name}: an accuracy is a fraction, not {found.value:g} ({space.format(arch)}); "
-            "divide percent by 100, or give another measure"
-        )
-    return found
+    evaluator.metric.require(given.value, f"evaluator {evaluator.name}: {space.format(arch)}", EvaluatorError)
+    return given
 
 
 def require_plain(settings: Mapping[str, object], where: str = "") -> None:

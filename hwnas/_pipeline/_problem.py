@@ -12,6 +12,7 @@ from hwnas._costs._cost import cost_named, cost_of_key
 from hwnas._costs._space_costs import CostOfCodes, cheapest_network
 from hwnas._errors import BudgetError
 from hwnas.spaces import Space
+from hwnas.tasks import DEFAULT_METRIC, Metric
 from search import Constraint, Domain, Objective, Problem, Study, make_strategy
 
 _MARGIN = 0.1
@@ -23,25 +24,25 @@ def make_problem(
     cost_functions: Mapping[str, CostOfCodes],
     minimize: Sequence[str],
     budgets: Mapping[str, float],
-    measure: str = "accuracy",
+    metric: Metric = DEFAULT_METRIC,
 ) -> Problem:
-    """Accuracy (or a score that stands for it) to maximise, costs to minimise, budgets to keep.
+    """A metric to make better, costs to minimise, budgets to keep.
 
     Args:
         space: Gives the domain.
         cost_functions: By key, codes ``(n, d)`` to costs ``(n,)``; NaN marks rows that are no network.
         minimize: Names of costs.
         budgets: Upper bounds by the cost's key.
-        measure: what the evaluator gives.
+        metric: What the evaluator gives.
 
     Raises:
         BudgetError: no network meets the budgets.
     """
     domain = Domain(space.cardinalities, canonical=space.canonical_codes, features=space.features)
     constraints = tuple(Constraint(name, cost_functions[name], upper) for name, upper in budgets.items())
-    require_feasible(space, Problem(domain, (Objective(measure, "max"),), constraints))
-    ceiling = 1.0 if measure == "accuracy" else None
-    objectives, anchors = [Objective(measure, "max", ceiling=ceiling)], []
+    first = Objective(metric.name, metric.direction, ceiling=metric.best)
+    require_feasible(space, Problem(domain, (first,), constraints))
+    objectives, anchors = [first], []
     for name in (cost_named(word).key for word in minimize):
         objective, ends = _cost_objective(space, name, cost_functions[name], constraints)
         objectives.append(objective)
@@ -55,7 +56,7 @@ def _cost_objective(
     """A cost on a logarithmic scale over all feasible networks, and the cheapest and the most expensive of them.
 
     The range of a few random samples would not do: networks more expensive than these would be worth nothing, and the
-    most accurate networks are among the most expensive.
+    best networks are among the most expensive.
     """
 
     def within(codes: npt.NDArray[np.int64], sign: float) -> npt.NDArray[np.float64]:

@@ -12,7 +12,7 @@ from hwnas._common._foreign import Foreign
 from hwnas._costs._cost import written_budgets
 from hwnas._pipeline._deliver import deliver
 from hwnas._pipeline._evaluation import prepare_evaluators, start_workers
-from hwnas._pipeline._overrides import Overrides, require_fraction
+from hwnas._pipeline._overrides import Overrides, require_in_bounds
 from hwnas._pipeline._restore import restore_study
 from hwnas._pipeline._set_up import set_up
 from hwnas._pipeline._setup import SearchSetup
@@ -142,7 +142,7 @@ def _sample(setup: SearchSetup, study: Study, watcher: Watcher, workers: Workers
     """
     samples = setup.run.settings.samples
     done = sum(not trial.low_fidelity for trial in study.trials)
-    clock, troubles = Clock(study, samples), Troubles(any(trial.ok for trial in study.trials))
+    clock, troubles = Clock(study, samples, setup.metric), Troubles(any(trial.ok for trial in study.trials))
     times = SampleTimes(done, samples, watcher.line)
 
     def keep(records: Sequence[TrialRecord]) -> None:
@@ -202,9 +202,11 @@ def _tell(study: Study, candidate: _Candidate, outcome: Outcome, setup: SearchSe
         trial = study.tell(proposal.number, failed=outcome.failed)
     else:
         evaluator = setup.low_fidelity if proposal.low_fidelity and setup.low_fidelity is not None else setup.evaluator
-        result = require_fraction(evaluator, setup.space, candidate.arch, outcome.evaluation)
-        trial = study.tell(proposal.number, {setup.evaluator.measure: result.value})
-        extra_columns = dict(result.known)
+        result = require_in_bounds(evaluator, setup.space, candidate.arch, outcome.evaluation)
+        # of a stand-in's score more may be better, of the metric less
+        turn = evaluator.metric.sign * setup.metric.sign
+        trial = study.tell(proposal.number, {setup.metric.name: turn * result.value})
+        extra_columns = dict(result.extra_columns)
     row = np.array([proposal.codes], dtype=np.int64)
     functions = setup.costs.functions
     line = {

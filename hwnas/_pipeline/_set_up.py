@@ -18,6 +18,7 @@ from hwnas._runs._settings import SearchSettings
 from hwnas._runs._warm_start import WarmStart, find_warm_start
 from hwnas._runs._watch import TextProgress
 from hwnas.spaces import input_channels
+from hwnas.tasks import usual_task
 from search import Problem
 
 
@@ -42,6 +43,8 @@ def set_up(
     Raises:
         HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
     """
+    if settings.task == usual_task(settings.data):
+        settings = replace(settings, task=None)  # the default: the search is the same
     require_plain(settings.as_dict())
     Run.check(out, settings)
     inputs = resolve_inputs(settings, overrides, progress, parallel=parallel)
@@ -76,7 +79,7 @@ def _checked_setup(
         journal=journal,
         backend=latency.backend,
         space=inputs.space,
-        data=inputs.data,
+        task=inputs.task,
         evaluator=inputs.evaluator,
         low_fidelity=inputs.low_fidelity,
         costs=costs,
@@ -95,5 +98,5 @@ def build_problem(
     Raises:
         BudgetError: no network meets the budgets.
     """
-    problem = make_problem(inputs.space, costs.functions, settings.minimize, budgets, inputs.evaluator.measure)
+    problem = make_problem(inputs.space, costs.functions, settings.minimize, budgets, inputs.evaluator.metric)
     return replace(problem, low_fidelity=inputs.low_fidelity is not None)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from hwnas._costs._space_costs import CostOfCodes, SpaceCosts
 from hwnas._runs._journal import TrialJournal
+from hwnas._runs._metrics import metric_of_run
 from hwnas._runs._run import Run
 from hwnas._runs._warm_start import WarmStart
-from hwnas.data import ImageData
-from hwnas.evaluators import Evaluator
+from hwnas.evaluators import Evaluator, Trainer
 from hwnas.spaces import Space
+from hwnas.tasks import DEFAULT_METRIC, Metric, Task
 from hwnas.training import CostFunction
 from latency_tables import LatencyTable
 from profilers import Backend
@@ -23,14 +24,14 @@ class SearchInputs:
     """What the settings of a search name, made and checked against each other.
 
     Attributes:
-        data: None where values come from a table, or the evaluator looks at no data.
+        task: What networks are for; None where values come from elsewhere (a table) and nothing is delivered.
         space: What is searched.
         evaluator: Makes the full evaluations; not yet prepared.
         low_fidelity: Its cheap stand-in, not yet prepared; None without one.
         strategy: What proposes architectures.
     """
 
-    data: ImageData | None
+    task: Task | None
     space: Space
     evaluator: Evaluator
     low_fidelity: Evaluator | None
@@ -74,7 +75,7 @@ class SearchSetup:
         journal: The journal of its trials.
         backend: Measures on the device; None where that is not available here.
         space: What is searched.
-        data: None where values come from a table, or the evaluator looks at no data.
+        task: What networks are for; None where values come from elsewhere (a table) and nothing is delivered.
         evaluator: Makes the full evaluations; not yet prepared.
         low_fidelity: Its cheap stand-in, not yet prepared; None without one.
         costs: What is known of an architecture before it is evaluated.
@@ -88,7 +89,7 @@ class SearchSetup:
     journal: TrialJournal
     backend: Backend | None
     space: Space
-    data: ImageData | None
+    task: Task | None
     evaluator: Evaluator
     low_fidelity: Evaluator | None
     costs: SearchCosts
@@ -96,3 +97,24 @@ class SearchSetup:
     problem_with: Callable[[Mapping[str, float]], Problem]
     problem: Problem
     warm_start: WarmStart | None = None
+
+    @property
+    def trainer(self) -> Trainer:
+        """The evaluator where its networks have weights, as those of every delivery do."""
+        assert isinstance(self.evaluator, Trainer)
+        return self.evaluator
+
+    @property
+    def metric(self) -> Metric:
+        """What the search compares networks by, whatever evaluator trains them to the end afterwards."""
+        return metric_of_run(self.run.identity, self.run.settings.evaluator)
+
+    @property
+    def network_metric(self) -> Metric:
+        """What delivered networks are tested by: the task's metric.
+
+        Without a task it is the search's, unless that is a score.
+        """
+        if self.task is not None:
+            return self.task.metric
+        return DEFAULT_METRIC if self.metric.score else self.metric

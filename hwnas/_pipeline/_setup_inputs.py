@@ -1,4 +1,4 @@
-"""First steps of a search: data, space, evaluators and strategy from the settings, or from objects."""
+"""First steps of a search: task, space, evaluators and strategy from the settings, or from objects."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hwnas._pipeline._final_recipe import require_finalizable
 from hwnas._pipeline._overrides import NO_DATA, Overrides
 from hwnas._pipeline._setup import SearchInputs
 from hwnas._pipeline._strategies import make_strategy
+from hwnas._runs._metrics import metric_facts
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._watch import TextProgress
-from hwnas.data import ImageData, load_data
-from hwnas.evaluators import PROXIES, Evaluator, make_evaluator
-from hwnas.evaluators._squares import require_squares
+from hwnas.evaluators import Evaluator, make_evaluator, require_current
 from hwnas.spaces import Space, make_space, space_defaults, space_identity
+from hwnas.tasks import Task, make_task
 from profilers import Backend
 
 
@@ -40,15 +40,16 @@ def resolve_inputs(
     strategy = overrides.strategy or make_strategy(settings.strategy_name, **settings.strategy_options)
     if overrides.backend is None:
         make_search_backend(settings)
-    data = resolve_data(settings, overrides, progress)
-    space = resolve_space(settings, overrides, data)
-    evaluator, low_fidelity = resolve_evaluators(settings, overrides, space, data)
-    if data is not None:
-        require_squares(space, data)
-    require_finalizable(settings, data, evaluator)
+    task = resolve_task(settings, overrides, progress)
+    space = resolve_space(settings, overrides, task)
+    evaluator, low_fidelity = resolve_evaluators(settings, overrides, space, task)
+    if task is not None:
+        task.require_fit(space)
+    require_current(evaluator)
+    require_finalizable(settings, task, evaluator)
     if parallel:
         _require_any_order(evaluator, low_fidelity)
-    return SearchInputs(data, space, evaluator, low_fidelity, strategy)
+    return SearchInputs(task, space, evaluator, low_fidelity, strategy)
 
 
 def make_search_backend(
@@ -67,95 +68,94 @@ def make_search_backend(
     return make_backend(**settings.measuring, image_channels=image_channels, progress=progress)
 
 
-def resolve_data(settings: SearchSettings, overrides: Overrides, progress: TextProgress) -> ImageData | None:
-    """Load the data set; None where the evaluator looks at none."""
-    data = overrides.data or _load_data(settings)
-    for note in data.notes if data is not None else ():
+def resolve_task(settings: SearchSettings, overrides: Overrides, progress: TextProgress) -> Task | None:
+    """Load the data and make their task; None where the evaluator looks at no data."""
+    task = overrides.task or _make_task(settings)
+    for note in task.notes if task is not None else ():
         progress(f"data: {note}")
-    return data
+    return task
 
 
-def resolve_space(settings: SearchSettings, overrides: Overrides, data: ImageData | None) -> Space:
+def resolve_space(settings: SearchSettings, overrides: Overrides, task: Task | None) -> Space:
     """Make the space, and check that its costs are sound."""
-    space = overrides.space or make_space(settings.space, **_space_settings(settings, data))
+    space = overrides.space or make_space(settings.space, **_space_settings(settings, task))
     require_sound(space)
     return space
 
 
 def resolve_evaluators(
-    settings: SearchSettings, overrides: Overrides, space: Space, data: ImageData | None
+    settings: SearchSettings, overrides: Overrides, space: Space, task: Task | None
 ) -> tuple[Evaluator, Evaluator | None]:
     """Make the evaluator and its cheap stand-in, if any."""
-    evaluator = overrides.evaluator or _make_evaluator(settings, space, data)
-    low_fidelity = _make_low_fidelity(settings, space, data)
+    evaluator = overrides.evaluator or _make_evaluator(settings, space, task)
+    low_fidelity = _make_low_fidelity(settings, space, task)
     require_json(f"evaluator {evaluator.name}", evaluator.settings)
     return evaluator, low_fidelity
 
 
 def identity_of(settings: SearchSettings, inputs: SearchInputs) -> dict[str, object]:
     """What the settings stand for; what follows from names that hwnas knows is left out."""
-    data, evaluator = inputs.data, inputs.evaluator
+    task, evaluator = inputs.task, inputs.evaluator
     identity: dict[str, object] = {"space": space_identity(inputs.space), "evaluator": evaluator.settings}
     if inputs.low_fidelity is not None:
         identity["cheap"] = inputs.low_fidelity.settings
-    if evaluator.measure != PROXIES.get(settings.evaluator, "accuracy"):
-        identity["measure"] = evaluator.measure
-    if data is not None and "data" not in evaluator.settings:
-        identity["data"] = data.fingerprint
+    identity |= metric_facts(evaluator.metric, settings.evaluator)
+    if task is not None and "data" not in evaluator.settings:
+        identity["data"] = task.fingerprint
     return identity
 
 
-def _load_data(settings: SearchSettings) -> ImageData | None:
+def _make_task(settings: SearchSettings) -> Task | None:
     if settings.evaluator.startswith("table:") or settings.data == NO_DATA:
         return None
     size = settings.image_size
     if size is None and Path(settings.data).is_dir() and settings.space_settings.get("preset") == "imagenet":
         size = max(make_space(settings.space, **settings.space_settings).settings["resolution"])  # type: ignore[call-overload]
-    return load_data(settings.data, image_size=size, seed=settings.seed, limit=settings.data_limit)
+    return make_task(settings.task, settings.data, image_size=size, seed=settings.seed, limit=settings.data_limit)
 
 
-def _space_settings(settings: SearchSettings, data: ImageData | None) -> dict[str, Any]:
-    """The space's settings, those left open taken from the data."""
+def _space_settings(settings: SearchSettings, task: Task | None) -> dict[str, Any]:
+    """The space's settings, those left open taken from the task."""
     chosen = dict(settings.space_settings)
-    if data is None:
+    if task is None:
         return chosen
-    task = _ImageTask((data.channels, *data.native_size), len(data.classes))
-    defaults = space_defaults(settings.space, task, chosen)
+    needs = _TaskShape(task.input_shape, task.outputs[0].size)
+    defaults = space_defaults(settings.space, needs, chosen)
     return {**defaults, **{name: value for name, value in chosen.items() if value is not None}}
 
 
 @dataclass(frozen=True)
-class _ImageTask:
-    """What a space is told of images and their classes."""
+class _TaskShape:
+    """What a space must know about a task."""
 
     input_shape: tuple[int, ...]
     outputs: int
 
 
-def _make_evaluator(settings: SearchSettings, space: Space, data: ImageData | None) -> Evaluator:
+def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None) -> Evaluator:
     options = dict(settings.evaluator_options)
     if settings.latency_column is not None:
-        if data is not None:
+        if task is not None:
             raise HwnasError("--latency-column needs --evaluator table:FILE")
-        options["known"] = [settings.latency_column]
-    if data is None:
+        options["extra_columns"] = [settings.latency_column]
+    if task is None:
         return make_evaluator(settings.evaluator, space, None, **options)
     device = settings.device if settings.device.startswith("cuda") else "cpu"
-    return make_evaluator(settings.evaluator, space, data, device=device, seed=settings.seed, **options)
+    return make_evaluator(settings.evaluator, space, task, device=device, seed=settings.seed, **options)
 
 
-def _make_low_fidelity(settings: SearchSettings, space: Space, data: ImageData | None) -> Evaluator | None:
+def _make_low_fidelity(settings: SearchSettings, space: Space, task: Task | None) -> Evaluator | None:
     """The cheap stand-in: for a table another of its columns, else another evaluator with its defaults."""
     if settings.low_fidelity is None:
         return None
-    if data is None:
+    if task is None:
         return make_evaluator(settings.evaluator, space, None, accuracy_column=settings.low_fidelity)
     if settings.low_fidelity == settings.evaluator or settings.low_fidelity.startswith("table:"):
         raise HwnasError(
             f"--low-fidelity {settings.low_fidelity} cannot stand in for --evaluator {settings.evaluator}; name a "
             "cheaper evaluator"
         )
-    return _make_evaluator(replace(settings, evaluator=settings.low_fidelity, evaluator_options={}), space, data)
+    return _make_evaluator(replace(settings, evaluator=settings.low_fidelity, evaluator_options={}), space, task)
 
 
 def _require_any_order(*evaluators: Evaluator | None) -> None:

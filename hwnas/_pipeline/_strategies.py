@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import search
-from hwnas._common._plugins import load_plugin, make_plugin, plugin_names, refuse_shadow
+from hwnas._common._plugins import load_plugin, make_plugin, plugin_names, refuse_shadow, takes
 from search import OptionValue, SearchError, Strategy, StrategyOption
 
 
@@ -15,7 +15,9 @@ def strategy_names() -> list[str]:
 
 
 def strategy_options(name: str) -> tuple[StrategyOption, ...]:
-    """The options that a strategy takes. A plug-in declares them as the attribute ``options`` of its class.
+    """The options that a strategy declares. A plug-in may declare them as the attribute ``options`` of its class.
+
+    One that declares none takes the arguments of its constructor as they are.
 
     Raises:
         SearchError: there is no strategy of that name.
@@ -58,6 +60,19 @@ def make_strategy(name: str, **options: object) -> Strategy:
     if name in search.strategy_names():
         refuse_shadow("strategy", name)
         return search.make_strategy(name, **options)
-    given = search.check_options(name, strategy_options(name), options)
-    made: Strategy = make_plugin("strategy", name, wants=("name", "propose"), **given)
+    declared = strategy_options(name)
+    if declared:
+        options = dict(search.check_options(name, declared, options))
+    else:
+        _require_taken(name, options)
+    made: Strategy = make_plugin("strategy", name, wants=("name", "propose"), **options)
     return made
+
+
+def _require_taken(name: str, options: Iterable[str]) -> None:
+    """Refuse options that the maker of a plug-in, which declares none, does not take as arguments."""
+    maker = load_plugin("strategy", name)
+    taken = takes(maker) if maker is not None else ()
+    for option in options:
+        if option not in taken:
+            raise SearchError(f"strategy {name} has no option {option!r}; it takes {', '.join(taken) or 'none'}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas._common._text import printable
 from hwnas._costs._cost import axis_label
 from hwnas._errors import HwnasError
 from hwnas._report._canvas import pictures_of
@@ -33,25 +34,29 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
 def comparison_plot(comparison: Comparison) -> bytes:
     """Fronts to the left, hypervolume over trials to the right."""
     from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
-    from hwnas._report._plots import measure_axis
 
     figure, (left, right) = make_figure(2)
     shown = []
-    measure, cost = comparison.objectives[:2]
-    scale, label = measure_axis(measure)
+    metric, cost = comparison.metric, comparison.objectives[1]
     for number, run in enumerate(comparison.runs):
         colour = COLOURS[number % len(COLOURS)]
         front = run.values[run.front]
         front = front[front[:, 1].argsort()]
         left.plot(
-            front[:, 1], scale * front[:, 0], color=colour, marker="o", markersize=3.5, drawstyle="steps-post", lw=1.2
+            front[:, 1],
+            metric.scale * front[:, 0],
+            color=colour,
+            marker="o",
+            markersize=3.5,
+            drawstyle="steps-post",
+            lw=1.2,
         )
         (line,) = right.plot(run.samples, run.volumes, color=colour, drawstyle="steps-post")
         shown.append((line, run.name))
     left.set_xscale("log")
     plain_ticks(left.xaxis)
     left.set_xlabel(axis_label(cost))
-    left.set_ylabel(label)
+    left.set_ylabel(printable(metric.label))
     left.set_title("Fronts")
     right.set_xlabel("evaluated architectures")
     right.set_ylabel("hypervolume (common reference)")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._runs._front import hypervolume_curve
+from hwnas.tasks import Metric
 from search import Problem, Trial, nondominated
 
 FloatArray = npt.NDArray[np.float64]
@@ -20,27 +21,29 @@ class Curves:
     """All a report draws.
 
     Attributes:
-        measure: the objective on the vertical axis.
+        metric: what is on the vertical axis.
         cost_name: the objective on the horizontal axis.
         costs: its values ``(n,)`` of the successful trials.
-        accuracies: their validation accuracies ``(n,)``, or the score that stood for them.
+        values: of the metric ``(n,)``, as the search saw them.
         on_front: which of them no other one dominates in these two objectives.
         samples: numbers of evaluated architectures ``(k,)``.
         volumes: hypervolume ``(k,)`` after so many, all objectives scaled to 0-1 over the run.
         seconds: Time spent on evaluations ``(k,)`` until then, low-fidelity ones too; None where that is not known.
     """
 
-    measure: str
+    metric: Metric
     cost_name: str
     costs: FloatArray
-    accuracies: FloatArray
+    values: FloatArray
     on_front: npt.NDArray[np.bool_]
     samples: npt.NDArray[np.int64]
     volumes: FloatArray
     seconds: FloatArray | None = None
 
 
-def make_curves(problem: Problem, trials: Sequence[Trial], seconds: Mapping[int, float] | None = None) -> Curves:
+def make_curves(
+    problem: Problem, trials: Sequence[Trial], metric: Metric, seconds: Mapping[int, float] | None = None
+) -> Curves:
     """Compute the curves of a run.
 
     Hypervolumes are taken of objectives scaled to their range over the whole run, reference point one tenth below
@@ -49,6 +52,7 @@ def make_curves(problem: Problem, trials: Sequence[Trial], seconds: Mapping[int,
     Args:
         problem: The run's problem.
         trials: Its trials.
+        metric: The evaluator's metric, the first objective.
         seconds: Duration of each of them, by number.
     """
     good = [trial for trial in trials if trial.ok and not trial.low_fidelity]
@@ -61,10 +65,10 @@ def make_curves(problem: Problem, trials: Sequence[Trial], seconds: Mapping[int,
     on_front = np.zeros(len(good), dtype=np.bool_)
     on_front[inside] = nondominated(values[inside, :2])
     return Curves(
-        measure=names[0],
+        metric=metric,
         cost_name=names[1],
         costs=-values[:, 1],
-        accuracies=values[:, 0],
+        values=metric.sign * values[:, 0],
         on_front=on_front,
         samples=samples,
         volumes=volumes,

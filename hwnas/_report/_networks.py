@@ -7,8 +7,8 @@ from typing import Any
 
 from hwnas._costs._cost import COSTS, Cost
 from hwnas._report._html import escape
-from hwnas._runs._delivered import Check, checks, compared_images, measure_of, standard_error, written_ms, written_test
-from hwnas._runs._list import written_value
+from hwnas._runs._delivered import Check, checks, compared_by, compared_samples, written_ms, written_test
+from hwnas._runs._metrics import metric_of, value_of
 from hwnas._runs._run import Run
 
 
@@ -41,14 +41,16 @@ def _network_table(networks: Sequence[dict[str, Any]], budgets: Mapping[str, flo
 def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -> list[tuple[str, list[str]]]:
     """Cells of the table of networks by column, ``"-"`` for what is not known."""
     shipped = any(n["onnx"] for n in networks)
-    measure, values = measure_of(networks)
+    metric, values = compared_by(networks)
+    errors = [metric.standard_error(value, compared_samples(n)) for n, value in zip(networks, values, strict=True)]
     latencies = [n["latency_ms"] for n in networks]
     links = [escape(n["onnx"] or "") for n in networks]
-    compared = [written_value(measure, value, _error(n)) for n, value in zip(networks, values, strict=True)]
+    compared = [metric.format(value, error) for value, error in zip(values, errors, strict=True)]
+    tested = metric_of(networks[0]).name if networks else ""
     return [
         ("id", [escape(n["id"]) for n in networks]),
-        (f"validation {measure}" if shipped and measure == "accuracy" else measure, compared),
-        ("test accuracy", [written_test(n) if n["accuracy"] is not None else "-" for n in networks]),
+        (f"validation {metric.name}" if shipped and not metric.score else metric.name, compared),
+        (f"test {tested}", [written_test(n) if value_of(n, "test") is not None else "-" for n in networks]),
         ("measured latency (ms)", [_measured(latency) for latency in latencies]),
         ("budget", [_met(checks(n, budgets)) for n in networks]),
         ("predicted latency (ms)", [_number(latency["predicted"]) for latency in latencies]),
@@ -66,13 +68,6 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
 
 def _cost(cost: Cost, network: Mapping[str, Any]) -> str:
     return cost.written_cell(network[cost.key]) if cost.key in network else "-"
-
-
-def _error(network: Mapping[str, Any]) -> float | None:
-    """Standard error of the validation accuracy, where the number of images is known."""
-    images = compared_images(network)
-    name, (value,) = measure_of([network])
-    return standard_error(value, images) if images and name == "accuracy" else None
 
 
 def _measured(latency: Mapping[str, Any]) -> str:

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._common._text import printable
 from hwnas._costs._cost import axis_label
 from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
-from hwnas._report._plots import GREY, ORANGE, measure_axis
+from hwnas._report._plots import GREY, ORANGE, best_corner
+from hwnas.tasks import Metric
 from search import NodeSummary, Partition, Problem, Trial
 
 _LABELLED = 40
 
 
-def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Trial]) -> bytes:
+def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Trial], metric: Metric) -> bytes:
     """The tree, and beside it the trials in the colour of their leaf's hypervolume."""
     figure, (left, right) = make_figure(2)
     nodes = partition.summary.nodes
@@ -39,11 +41,10 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
             )
     left.set_axis_off()
     left.set_title("Tree of regions: size is trials, good side left")
-    measure, cost = (objective.name for objective in problem.objectives[:2])
-    scale, label = measure_axis(measure)
+    cost = problem.objectives[1].name
     by_trial = {trial.number: trial for trial in trials}
     points = np.array(
-        [[by_trial[n].values[cost], scale * by_trial[n].values[measure]] for n in partition.trials.tolist()]
+        [[by_trial[n].values[cost], metric.scale * by_trial[n].values[metric.name]] for n in partition.trials.tolist()]
     )
     chosen = partition.leaves == partition.summary.leaf
     leaf_values = np.array([values[leaf] for leaf in partition.leaves.tolist()])
@@ -52,9 +53,9 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
     right.set_xscale("log")
     plain_ticks(right.xaxis)
     right.set_xlabel(axis_label(cost))
-    right.set_ylabel(label)
+    right.set_ylabel(printable(metric.label))
     right.set_title("Trials, by region")
-    add_legend(right, [(selected, "selected region")], frameon=False, fontsize=8, loc="lower right")
+    add_legend(right, [(selected, "selected region")], frameon=False, fontsize=8, loc=best_corner(metric))
     figure.colorbar(drawn, ax=right, label="hypervolume of the region's trials")
     return png(figure)
 

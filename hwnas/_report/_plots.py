@@ -11,7 +11,9 @@ from hwnas._common._text import printable
 from hwnas._costs._cost import LATENCY, axis_label
 from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
 from hwnas._report._curves import Curves, measured_pairs
-from hwnas._runs._delivered import images_of, standard_error
+from hwnas._runs._delivered import samples_of
+from hwnas._runs._metrics import metric_of, value_of
+from hwnas.tasks import Metric
 
 GREY, BLUE, ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
 
@@ -19,31 +21,37 @@ GREY, BLUE, ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
 def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float | None) -> bytes:
     """All trials, the front, the tested networks at their measured latency (else the predicted one), and the budget."""
     figure, axes = make_figure()
-    accurate = curves.measure == "accuracy"
-    scale, label = measure_axis(curves.measure)
-    rest, heights = ~curves.on_front, scale * curves.accuracies
+    metric = curves.metric
+    rest, heights = ~curves.on_front, metric.scale * curves.values
     axes.scatter(curves.costs[rest], heights[rest], s=14, color=GREY, label="other trials")
     order = np.argsort(curves.costs[curves.on_front])
     x, y = curves.costs[curves.on_front][order], heights[curves.on_front][order]
     axes.step(x, y, where="post", color=BLUE, linewidth=1.2)
-    axes.scatter(x, y, s=26, color=BLUE, label=f"front (predicted, {'validation' if accurate else 'score'})", zorder=3)
-    tested = [n for n in networks if n["accuracy"] is not None and curves.cost_name == LATENCY.key]
-    if tested and accurate:
+    axes.scatter(
+        x, y, s=26, color=BLUE, label=f"front (predicted, {'score' if metric.score else 'validation'})", zorder=3
+    )
+    tested = [n for n in networks if value_of(n, "test") is not None and metric_of(n) == metric]
+    if tested and curves.cost_name == LATENCY.key:
         _add_tested(axes, tested)
     if budget is not None and curves.cost_name == LATENCY.key:
         axes.axvline(budget, color="black", linestyle="--", linewidth=1, label=f"budget {budget:g} ms")
     axes.set_xscale("log")
     plain_ticks(axes.xaxis)
     axes.set_xlabel(axis_label(curves.cost_name))
-    axes.set_ylabel(label)
-    axes.set_title(f"{printable(curves.measure.capitalize())} against cost")
+    axes.set_ylabel(printable(metric.label))
+    axes.set_title(f"{printable(metric.title)} against cost")
     shown = list(zip(*axes.get_legend_handles_labels(), strict=True))
-    add_legend(axes, shown, framealpha=0.85, edgecolor="none", fontsize=8, loc="lower right")
+    add_legend(axes, shown, framealpha=0.85, edgecolor="none", fontsize=8, loc=best_corner(metric))
     return png(figure)
 
 
+def best_corner(metric: Metric) -> str:
+    """Where a legend hides no front: at great costs, on the worse side."""
+    return "lower right" if metric.direction == "max" else "upper right"
+
+
 def _add_tested(axes: Any, tested: Sequence[dict[str, Any]]) -> None:
-    """Test accuracies with their standard errors; a cross marks networks that others dominate once measured."""
+    """Test values with their standard errors; a cross marks networks that others dominate once measured."""
     how = "predicted" if any(n["latency_ms"]["measured"] is None for n in tested) else "measured"
     for beaten, marker, label in (
         (False, "D", f"delivered ({how}, test)"),
@@ -52,12 +60,13 @@ def _add_tested(axes: Any, tested: Sequence[dict[str, Any]]) -> None:
         part = [n for n in tested if bool(n.get("dominated_by")) == beaten]
         if not part:
             continue
-        counts = [images_of(n, "test") for n in part]
-        errors = [100 * standard_error(n["accuracy"], c) if c else 0.0 for n, c in zip(part, counts, strict=True)]
+        metric = metric_of(part[0])
+        values = [value for n in part if (value := value_of(n, "test")) is not None]
+        errors = [metric.standard_error(v, samples_of(n, "test")) or 0.0 for n, v in zip(part, values, strict=True)]
         axes.errorbar(
             [n["latency_ms"][how] for n in part],
-            [100 * n["accuracy"] for n in part],
-            yerr=errors,
+            [metric.scale * value for value in values],
+            yerr=[metric.scale * error for error in errors],
             fmt=marker,
             color=ORANGE,
             markerfacecolor="none",
@@ -66,11 +75,6 @@ def _add_tested(axes: Any, tested: Sequence[dict[str, Any]]) -> None:
             label=label,
             zorder=4,
         )
-
-
-def measure_axis(measure: str) -> tuple[float, str]:
-    """What values of the evaluator's measure are multiplied with for an axis, and the axis's label."""
-    return (100.0, "accuracy (%)") if measure == "accuracy" else (1.0, f"{printable(measure)} (a score, no accuracy)")
 
 
 def hypervolume_plot(curves: Curves) -> bytes:

@@ -17,13 +17,15 @@ from hwnas._report._html import escape, image, page
 from hwnas._report._networks import networks_section
 from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
-from hwnas._runs._delivered import error_lines, shortcomings, written_measure, written_test
+from hwnas._runs._delivered import error_lines, shortcomings, written_compared, written_test
 from hwnas._runs._front import keeps, pick_network
 from hwnas._runs._journal import JOURNAL, read_trials
+from hwnas._runs._metrics import metric_of, metric_of_run
 from hwnas._runs._offline import elsewhere_line, is_elsewhere
 from hwnas._runs._run import Run
 from hwnas._version import __version__
 from hwnas.spaces import Space
+from hwnas.tasks import Metric
 from latency_tables import LatencyTable, load_table
 from search import Partition, Study, Trial, partition_of
 
@@ -74,19 +76,24 @@ class _Shown:
     partition: Partition | None
     spent: Sequence[Spent]
 
+    @property
+    def metric(self) -> Metric:
+        """Of the evaluator."""
+        return metric_of_run(self.run.identity, self.run.settings.evaluator)
+
 
 def _pictures(shown: _Shown) -> dict[str, bytes]:
     from hwnas._report import _plots
 
     study, networks, partition = shown.study, shown.networks, shown.partition
-    curves = make_curves(study.problem, study.trials, _seconds(shown.run))
+    curves = make_curves(study.problem, study.trials, shown.metric, _seconds(shown.run))
     pictures = {
         "front": _plots.front_plot(curves, networks, shown.run.settings.budgets.get("latency_ms")),
         "time": time_plot(shown.spent) if shown.spent else None,
         "hypervolume": _plots.hypervolume_plot(curves),
         "hypervolume_time": _plots.time_curve_plot(curves),
         "latency": _plots.latency_plot(networks),
-        "partition": partition_plot(partition, study.problem, study.trials) if partition else None,
+        "partition": partition_plot(partition, study.problem, study.trials, shown.metric) if partition else None,
     }
     return {name: data for name, data in pictures.items() if data is not None}
 
@@ -108,12 +115,12 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
         f"<p>{escape(_summary(run, trials, networks))}</p>",
         *(f"<p class=warn>{escape(_sentence(line))}</p>" for line in shortcomings(networks, run.settings.budgets)),
         *(f"<p class=note>{escape(_sentence(line))}</p>" for line in error_lines(networks)),
-        image(pictures, "front", "Accuracy against cost: all trials, the front, the delivered networks"),
+        image(pictures, "front", f"{shown.metric.title} against cost: all trials, the front, the delivered networks"),
         "<h2>Networks</h2>",
         networks_section(run, networks),
         f"<p class=note>{_explanation(run, networks)}</p>",
         _time_section(shown, pictures),
-        "<h2>Is the latency table accurate?</h2>",
+        "<h2>How well does the latency table predict?</h2>",
         _table_section(run, table, networks),
         image(pictures, "latency", "Predicted against measured latency of the delivered networks"),
         "<h2>Progress</h2>",
@@ -163,32 +170,35 @@ def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any
         latencies = [n["latency_ms"][how] for n in networks]
         text += (
             f"; {len(networks)} networks delivered, latency {min(latencies):.3g}-{max(latencies):.3g} ms {how}, "
-            f"the most accurate at {_most_accurate(run, networks)}"
+            f"the best at {_best(run, networks)}"
         )
     return text + "."
 
 
-def _most_accurate(run: Run, networks: Sequence[dict[str, Any]]) -> str:
+def _best(run: Run, networks: Sequence[dict[str, Any]]) -> str:
     budgets = run.settings.budgets
     over = not any(keeps(network, budgets) for network in networks)
-    best = pick_network(networks, "most-accurate", budgets, allow_over_budget=over)
-    return f"{written_measure(best)}, test accuracy {written_test(best)}"
+    best = pick_network(networks, "best", budgets, allow_over_budget=over)
+    return f"{written_compared(best)}, test {metric_of(best).name} {written_test(best)}"
 
 
 def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
     if any(n["onnx"] for n in networks):
         measured = any(n["latency_ms"]["measured"] is not None for n in networks)
         latency = "Latency was measured with the same file on this device" if measured else "Latency was not measured"
+        metric = metric_of(networks[0])
+        name = escape(metric.name)
+        error = f"one standard error of {name}, from the number of samples, and " if metric.uncertainty else ""
         return (
-            "Test accuracy is measured with the ONNX file on the test part, which the search never used. "
-            "Networks are picked by validation accuracy and latency, never by test accuracy. ± is one standard error "
-            "of an accuracy, and half of the 90 % interval of a measured latency. "
+            f"Test {name} is measured with the ONNX file on the test part, which the search never used. "
+            f"Networks are picked by the validation part and latency, never by the test part. ± is {error}"
+            "half of the 90 % interval of a measured latency. "
             f"{latency}; the prediction interval comes from the latency table. Peak memory is the largest sum of "
             "activations that exist at the same time, computed from the graph; the arena is what ONNX Runtime "
             "allocates for them."
         )
     if run.settings.evaluator.startswith("table:"):
-        return "Accuracies were looked up in a benchmark table; nothing was trained, exported or measured."
+        return "Values were looked up in a benchmark table; nothing was trained, exported or measured."
     return f"Evaluator {escape(run.settings.evaluator)} has no weights to export; no network was measured."
 
 

@@ -4,49 +4,58 @@ from __future__ import annotations
 
 import math
 
+from hwnas.tasks import BINOMIAL, Metric
+
 _SIGMAS = 4.0
 
 
-def chance_gap(accuracy: float, validation: int, test: int, trials: int, *, above: bool) -> float:
-    """The most by which accuracies of one network on two parts of one data set differ by chance.
+def chance_gap(share: float, validation: int, test: int, trials: int, *, above: bool) -> float:
+    """The most by which shares of samples that one network gets right on two parts of one data set differ by chance.
 
-    Either part's accuracy has a binomial error; `_SIGMAS` standard deviations of the difference are allowed. Where the
-    search's accuracy is the greater one, its network was also chosen for it: the greatest of n normal errors is
+    Either part's share has a binomial error; `_SIGMAS` standard deviations of the difference are allowed. Where the
+    search's share is the better one, its network was also chosen for it: the greatest of n normal errors is
     expected below ``sqrt(2 ln n)`` standard deviations.
 
     Args:
-        accuracy: accuracy on both parts together, a fraction.
-        validation: images of the validation part.
-        test: images of the test part.
+        share: Share of right answers on both parts together.
+        validation: Samples of the validation part.
+        test: Samples of the test part.
         trials: that the network was chosen from.
-        above: whether the search's accuracy is the greater one.
+        above: whether the search's share is the better one.
     """
-    images = validation + test
-    share = (accuracy * images + 2) / (images + 4)  # never 0 or 1 (Agresti and Coull 1998)
+    samples = validation + test
+    share = (share * samples + 2) / (samples + 4)  # never 0 or 1 (Agresti and Coull 1998)
     variance = share * (1 - share)
     gap = _SIGMAS * math.sqrt(variance / validation + variance / test)
     chosen = math.sqrt(2 * math.log(max(trials, 1)) * variance / validation) if above else 0.0
     return gap + chosen
 
 
-def doubt(name: str, searched: float, tested: float, validation: int, test: int, trials: int) -> str | None:
-    """A line of warning where a network's accuracies differ by more than chance allows; None where they do not.
+def doubt(
+    name: str, metric: Metric, searched: float, tested: float, validation: int, test: int, trials: int
+) -> str | None:
+    """A line of warning where a network's values differ by more than chance allows; None where they do not.
+
+    What chance allows is known of metrics with a binomial uncertainty alone.
 
     Args:
         name: The network's id.
-        searched: its accuracy on the validation part.
+        metric: What the values are.
+        searched: Its value on the validation part.
         tested: on the test part.
-        validation: images of the validation part.
-        test: images of the test part.
+        validation: samples of the validation part.
+        test: samples of the test part.
         trials: that the network was chosen from.
     """
-    if validation < 1 or test < 1:
+    if validation < 1 or test < 1 or metric.uncertainty != BINOMIAL:
         return None
     pooled = (searched * validation + tested * test) / (validation + test)
-    allowed = chance_gap(pooled, validation, test, trials, above=searched > tested)
+    better = metric.sign * searched > metric.sign * tested
+    allowed = chance_gap(pooled, validation, test, trials, above=better)
     if abs(searched - tested) <= allowed:
         return None
     return (
-        f"{name} has a test accuracy of {tested:.2%} and had {searched:.2%} in the search; chance allows a "
-        f"difference of {allowed:.2%}: the test images are of another kind, or the weights were damaged"
+        f"{name} has a test {metric.name} of {metric.format(tested)} and had {metric.format(searched)} in the search; "
+        f"chance allows a difference of {metric.format(allowed)}: the test samples are of another kind, or the weights "
+        "were damaged"
     )

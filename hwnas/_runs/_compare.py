@@ -14,7 +14,8 @@ from hwnas._common._text import printable
 from hwnas._costs._cost import written_budgets
 from hwnas._errors import HwnasError
 from hwnas._runs._front import BELOW, hypervolume_curve
-from hwnas._runs._list import PastRun, read_run, written_value
+from hwnas._runs._list import PastRun, read_run
+from hwnas.tasks import Metric
 from search import nondominated
 
 _MOST_LOG = 700.0
@@ -52,12 +53,14 @@ class Comparison:
     """Several runs on one scale.
 
     Attributes:
-        objectives: what is maximised, then what is minimised.
+        metric: what networks are good at.
+        objectives: the metric, then the costs.
         reference: the common reference, in natural values: a tenth of the range below the worst of all runs.
         runs: the runs, in the order given.
         notes: what else differs between them, for people.
     """
 
+    metric: Metric
     objectives: tuple[str, ...]
     reference: FloatArray
     runs: tuple[Compared, ...]
@@ -117,25 +120,30 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
                 f"{path} has the objectives {', '.join(past.objectives)}, {paths[0]} has "
                 f"{', '.join(pasts[0].objectives)}; compare runs of the same objectives"
             )
+        if past.metric != pasts[0].metric:
+            raise HwnasError(
+                f"{path} and {paths[0]} have different metrics of the name {past.metric.name}; compare runs of one"
+            )
         if not past.full:
             raise HwnasError(f"{path} has no successful trial yet; continue its `hwnas search` first")
-    objectives = pasts[0].objectives
+    metric, objectives = pasts[0].metric, pasts[0].objectives
     values = [np.array([[trial.values[name] for name in objectives] for trial in past.full]) for past in pasts]
-    axes = [_axes(part) for part in values]
+    axes = [_axes(part, metric) for part in values]
     low, high = np.concatenate(axes).min(axis=0), np.concatenate(axes).max(axis=0)
     span = np.where(high > low, high - low, 1.0)
     scaled = [(part - low) / span for part in axes]
     reference = low - BELOW * span
-    natural = np.concatenate([reference[:1], np.exp(np.minimum(-reference[1:], _MOST_LOG))])
+    natural = np.concatenate([metric.sign * reference[:1], np.exp(np.minimum(-reference[1:], _MOST_LOG))])
     rows = zip(names, pasts, values, scaled, strict=True)
-    return Comparison(objectives, natural, tuple(_compared(*row) for row in rows), tuple(_notes(names, pasts)))
+    runs = tuple(_compared(*row) for row in rows)
+    return Comparison(metric, objectives, natural, runs, tuple(_notes(names, pasts)))
 
 
 def table_lines(comparison: Comparison) -> list[str]:
     """The table for people, and the notes below it."""
-    measure = comparison.objectives[0]
+    metric = comparison.metric.name
     budgets = comparison.budgets
-    heads = ["run", "hypervolume", *(f"best {measure}, {_written(b)}" for b in budgets), "trials", "seconds"]
+    heads = ["run", "hypervolume", *(f"best {metric}, {_written(b)}" for b in budgets), "trials", "seconds"]
     rows = [heads]
     for compared in comparison.runs:
         past = compared.past
@@ -148,7 +156,7 @@ def table_lines(comparison: Comparison) -> list[str]:
         *aligned(rows),
         f"hypervolume relative to {', '.join(f'{name} {value:.4g}' for name, value in worst)}; "
         "objectives scaled to 0-1 over all runs, costs on a logarithmic scale",
-        *(["± is one standard error, from the number of validation images"] if spread else []),
+        *(["± is one standard error, from the number of validation samples"] if spread else []),
         *(f"note: {note}" for note in comparison.notes),
     ]
 
@@ -186,9 +194,9 @@ def _compared(name: str, past: PastRun, values: FloatArray, scaled: FloatArray) 
     )
 
 
-def _axes(values: FloatArray) -> FloatArray:
+def _axes(values: FloatArray, metric: Metric) -> FloatArray:
     """Natural values, all to be maximised, the costs' logarithms."""
-    return np.concatenate([values[:, :1], -np.log(np.maximum(values[:, 1:], 1e-12))], axis=1)
+    return np.concatenate([metric.sign * values[:, :1], -np.log(np.maximum(values[:, 1:], 1e-12))], axis=1)
 
 
 def _notes(names: Sequence[str], pasts: Sequence[PastRun]) -> list[str]:
@@ -207,4 +215,4 @@ def _written(budgets: Mapping[str, float]) -> str:
 
 
 def _best(past: PastRun, value: float | None) -> str:
-    return "-" if value is None else written_value(past.measure, value, past.standard_error(value))
+    return "-" if value is None else past.metric.format(value, past.standard_error(value))

@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 
 from hwnas._costs._cost import LATENCY, name_of_key, written_cost
+from hwnas._runs._metrics import Source, metric_of, score_of, value_of
+from hwnas.tasks import DEFAULT_METRIC, Metric
 
 Network = Mapping[str, Any]
+FINAL: Source = "final_validation"
+SEARCHED: Source = "validation"
+"""The validation part after a final training, and as the search saw it."""
 _ROUNDING = 1e-5
 """What is written of a latency has six digits: beyond a budget is what lies beyond it by more than that."""
 
@@ -104,14 +109,14 @@ def judge(entries: Sequence[dict[str, Any]], budgets: Mapping[str, float], costs
 def beaten_by(networks: Sequence[Network], costs: Sequence[str]) -> list[str | None]:
     """Ids of networks of the front that are no worse in anything and better in something, None for the front itself.
 
-    Latencies are as measured, and networks are compared by `measure_of`: the test part decides nothing.
+    Latencies are as measured, and networks are compared by `compared_by`: the test part decides nothing.
     """
     from search import nondominated
 
     if not networks:
         return []
-    _, values = measure_of(networks)
-    columns = [values]
+    metric, values = compared_by(networks)
+    columns = [[metric.sign * value for value in values]]
     for cost in costs:
         columns.append([-latency_of(n) if cost == LATENCY.key else -float(n.get(cost, math.nan)) for n in networks])
     points = np.array(columns, dtype=np.float64).T
@@ -124,18 +129,21 @@ def beaten_by(networks: Sequence[Network], costs: Sequence[str]) -> list[str | N
     return dominating
 
 
-def measure_of(networks: Sequence[Network]) -> tuple[str, list[float]]:
-    """What networks are compared by, and its values; never their test accuracy, which nothing may be chosen by.
+def compared_by(networks: Sequence[Network]) -> tuple[Metric, list[float]]:
+    """What networks are compared by, and its values; never their test values, which nothing may be chosen by.
 
-    That is the validation accuracy of the finished networks after a final training, else what the search saw: an
-    accuracy or a score.
+    That is the metric on the validation part after a final training, else what the search saw: the same metric or a
+    score.
     """
-    for name in ("final_validation_accuracy", "validation_accuracy"):
-        if all(network.get(name) is not None for network in networks):
-            return "accuracy", [float(network[name]) for network in networks]
-    scores = [score if isinstance(score := network.get("score"), dict) else {} for network in networks]
-    name = next(iter(scores[0]), "accuracy") if scores else "accuracy"
-    return name, [float(score.get(name, math.nan)) for score in scores]
+    for source in (FINAL, SEARCHED):
+        values = [value_of(network, source) for network in networks]
+        if networks and None not in values:
+            return metric_of(networks[0]), [float(value) for value in values if value is not None]
+    scores = [score_of(network) for network in networks]
+    first = scores[0] if scores else None
+    if first is None:
+        return (metric_of(networks[0]) if networks else DEFAULT_METRIC), [math.nan] * len(networks)
+    return first[0], [score[1] if score is not None and score[0] == first[0] else math.nan for score in scores]
 
 
 def latency_of(network: Network) -> float:
@@ -145,49 +153,35 @@ def latency_of(network: Network) -> float:
     return float(value) if value is not None else math.nan
 
 
-def standard_error(accuracy: float, images: int) -> float:
-    """Of an accuracy on so many images: of a binomial share, sqrt(p (1 - p) / n).
-
-    All right or all wrong would give 0, as if a further image could not be otherwise: p then counts half an image.
-    """
-    p = min(max(accuracy, 0.5 / images), 1 - 0.5 / images)
-    return math.sqrt(p * (1 - p) / images)
-
-
-def images_of(network: Network, part: str) -> int | None:
-    """How many images an accuracy comes from; None where that is not known.
+def samples_of(network: Network, part: str) -> int | None:
+    """How many samples a value comes from; None where that is not known.
 
     Args:
         network: its entry.
         part: ``"test"``, ``"validation"`` (what the search saw) or ``"final_validation"``.
     """
-    images = network.get("images")
-    count = images.get(part) if isinstance(images, dict) else None
+    counts = network.get("images")  # whatever the samples are
+    count = counts.get(part) if isinstance(counts, dict) else None
     return count if type(count) is int and count > 0 else None
 
 
-def compared_images(network: Network) -> int | None:
-    """How many images the accuracy comes from that `measure_of` compares it by."""
-    final = network.get("final_validation_accuracy") is not None
-    return images_of(network, "final_validation" if final else "validation")
-
-
-def written_accuracy(accuracy: float, images: int | None) -> str:
-    """For people: ``93.06% ± 1.34%``, the latter one standard error."""
-    return f"{accuracy:.2%}" + (f" ± {standard_error(accuracy, images):.2%}" if images else "")
+def compared_samples(network: Network) -> int | None:
+    """How many samples the value comes from that `compared_by` compares a network by."""
+    return samples_of(network, FINAL if value_of(network, FINAL) is not None else SEARCHED)
 
 
 def written_test(network: Network) -> str:
-    """Its test accuracy for people."""
-    return written_accuracy(float(network["accuracy"]), images_of(network, "test"))
+    """Its test value for people: ``93.06% ± 1.34%``, the latter one standard error where that is known."""
+    metric, value = metric_of(network), value_of(network, "test")
+    assert value is not None
+    return metric.format(value, metric.standard_error(value, samples_of(network, "test")))
 
 
-def written_measure(network: Network) -> str:
+def written_compared(network: Network) -> str:
     """What it is chosen by, for people: ``validation accuracy 93.06% ± 1.34%``, or a score and its value."""
-    name, (value,) = measure_of([network])
-    if name == "accuracy":
-        return f"validation accuracy {written_accuracy(value, compared_images(network))}"
-    return f"{name} {value:.4g}"
+    metric, (value,) = compared_by([network])
+    where = "" if metric.score else "validation "
+    return f"{where}{metric.name} {metric.format(value, metric.standard_error(value, compared_samples(network)))}"
 
 
 def written_latency(network: Network) -> str:
@@ -208,11 +202,12 @@ def written_ms(value: float, half_width: float | None) -> str:
 
 def described(network: Network, budgets: Mapping[str, float]) -> str:
     """An exported network for people: what it is, how good and how fast, and what must be known before it is used."""
-    told = " (± one standard error)" if images_of(network, "test") else ""
-    accuracies = [written_measure(network), f"test accuracy {written_test(network)}{told}"]
+    tested = written_test(network)
+    told = " (± one standard error)" if "±" in tested else ""
+    values = [written_compared(network), f"test {metric_of(network).name} {tested}{told}"]
     over = [check.text for check in overruns(network, budgets)]
     beaten = [f"dominated by {network['dominated_by']}"] if network.get("dominated_by") else []
-    return "; ".join([", ".join([str(network["arch"]), *accuracies, written_latency(network)]), *over, *beaten])
+    return "; ".join([", ".join([str(network["arch"]), *values, written_latency(network)]), *over, *beaten])
 
 
 def shortcomings(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:
@@ -233,10 +228,13 @@ def shortcomings(networks: Sequence[Network], budgets: Mapping[str, float]) -> l
 
 
 def error_lines(networks: Sequence[Network]) -> list[str]:
-    """What ± means behind a run's accuracies; nothing where no number of images is known."""
-    parts = {"validation": compared_images(networks[0]), "test": images_of(networks[0], "test")} if networks else {}
+    """What ± means behind a run's values; nothing where no number of samples is known, or no uncertainty."""
+    if not networks or metric_of(networks[0]).uncertainty is None:
+        return []
+    parts = {"validation": compared_samples(networks[0]), "test": samples_of(networks[0], "test")}
     told = " and ".join(f"{count} {part}" for part, count in parts.items() if count)
-    return [f"accuracies come from {told} images: ± is one standard error, binomial"] if told else []
+    metric = metric_of(networks[0])
+    return [f"{metric.name} comes from {told} samples: ± is one standard error, {metric.uncertainty}"] if told else []
 
 
 def remarks(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:

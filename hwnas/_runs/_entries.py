@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._costs._cost import COSTS
-from hwnas._errors import RunError
+from hwnas._errors import HwnasError, RunError
+from hwnas._runs._metrics import METRIC, SCORE, SCORE_METRIC, key_of, metric_of, score_of, value_of
+from hwnas.tasks import Metric
 from latency_tables import read_regular
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
@@ -17,7 +19,7 @@ _PLACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _MOST = 1e300
 _MOST_TEXT = 2**16
-_NEEDED = ("id", "arch", "accuracy", "validation_accuracy", "latency_ms", "onnx")
+_NEEDED = ("id", "arch", "latency_ms", "onnx")
 _LATENCIES = ("predicted", "measured")
 
 
@@ -35,13 +37,33 @@ def require_networks(entries: object) -> list[dict[str, Any]]:
         for name, fits in {**_FIELDS, **_cost_fields()}.items():
             if name in entry and not fits(entry[name]):
                 raise ValueError(f"{name} is no {name}")
-        if entry["accuracy"] is None and entry["validation_accuracy"] is None and len(entry.get("score", ())) != 1:
-            raise ValueError("a network has neither accuracy nor score")
-        if entry["onnx"] is not None and entry["accuracy"] is None:
-            raise ValueError("a file that was not tested")
+        try:
+            _require_values(entry)
+        except HwnasError as error:  # a metric that cannot be one
+            raise ValueError(str(error)) from None
     if len({entry["id"] for entry in entries}) != len(entries):
         raise ValueError("two networks have one id")
     return entries
+
+
+def _require_values(entry: dict[str, Any]) -> None:
+    """Raise `ValueError` where an entry's metric or its values make no sense."""
+    if METRIC in entry and not isinstance(entry[METRIC], dict):
+        raise ValueError("metric is no metric")
+    metric = metric_of(entry)
+    names = {source: key_of(metric, source) for source in ("test", "torch", "validation", "final_validation")}
+    if any(names[source] not in entry for source in ("test", "validation")):
+        raise ValueError("an entry is no network")
+    for source, name in names.items():
+        value = entry.get(name)
+        if value is not None and not (_number(value) and (source == "validation" or metric.holds(value))):
+            raise ValueError(f"{name} is no {name}")
+    if value_of(entry, "test") is None and value_of(entry, "validation") is None and len(entry.get(SCORE, ())) != 1:
+        raise ValueError("a network has neither a value of its metric nor a score")
+    if score_of(entry) is not None and SCORE_METRIC in entry:
+        Metric.from_dict(entry[SCORE_METRIC])
+    if entry["onnx"] is not None and value_of(entry, "test") is None:
+        raise ValueError("a file that was not tested")
 
 
 def file_of_run(run: Path, name: str) -> Path:
@@ -104,10 +126,6 @@ def _count(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**62
 
 
-def _fraction(value: object) -> bool:
-    return _number(value) and 0 <= value <= 1  # type: ignore[operator]
-
-
 def _maybe(fits: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: value is None or fits(value)
 
@@ -133,10 +151,6 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "id": _named(_ID),
     "trial": _count,
     "arch": _text,
-    "accuracy": _maybe(_fraction),
-    "validation_accuracy": _maybe(_number),
-    "torch_accuracy": _maybe(_fraction),
-    "final_validation_accuracy": _maybe(_fraction),
     "dominated_by": _maybe(_named(_ID)),
     "doubt": _text,
     "score": _score,

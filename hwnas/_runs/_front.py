@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import RunError
-from hwnas._runs._delivered import beaten_by, latency_of, measure_of, overruns
+from hwnas._runs._delivered import beaten_by, compared_by, latency_of, overruns
 from search import Objective, hypervolume
 
-PICKS = ("fastest", "knee", "most-accurate")
+PICKS = ("fastest", "knee", "best")
+_EARLIER = {"most-accurate": "best"}
+"""Picks by the names that they had."""
 BELOW = 0.1
 """How far below the worst point the reference of a hypervolume lies, as a share of the range."""
 _POINTS = 100
@@ -66,9 +68,9 @@ def fixed_hypervolume(
 ) -> float | None:
     """Hypervolume of a run's front beyond a reference that stays where it is, so that it never falls.
 
-    Accuracies count from 0 to 1, and costs from the most expensive to the cheapest network within the budgets, whatever
-    was found so far: 1 is a network without an error that is as cheap as any. (Strategies have a scale of their own,
-    which moves while the first batch comes in.)
+    A metric with a best value counts from 0 to that, and costs from the most expensive to the cheapest network within
+    the budgets, whatever was found so far: 1 is a network with the best value that is as cheap as any. (Strategies have
+    a scale of their own, which moves while the first batch comes in.)
 
     Args:
         objectives: The m objectives of the problem.
@@ -101,9 +103,9 @@ def fixed_hypervolume(
     return round(hypervolume(points, reference), _DIGITS)
 
 
-def knee_index(latencies_ms: Sequence[float], accuracies: Sequence[float]) -> int:
-    """The point farthest above the chord between the front's ends, in log latency and accuracy scaled to 0-1."""
-    x, y = np.log(np.maximum(np.asarray(latencies_ms, dtype=float), 1e-9)), np.asarray(accuracies, dtype=float)
+def knee_index(latencies_ms: Sequence[float], values: Sequence[float]) -> int:
+    """The point farthest above the chord between the front's ends, in log latency and values (more is better)."""
+    x, y = np.log(np.maximum(np.asarray(latencies_ms, dtype=float), 1e-9)), np.asarray(values, dtype=float)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return int(np.lexsort((x, -y))[0])
     u, v = (x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y)
@@ -119,7 +121,7 @@ def pick_network(
     *,
     allow_over_budget: bool = False,
 ) -> Mapping[str, Any]:
-    """One of a run's networks: among those that meet the budgets and that no other one dominates, by `measure_of`.
+    """One of a run's networks: among those that meet the budgets and that no other one dominates, by `compared_by`.
 
     Args:
         networks: entries of ``pareto.json``.
@@ -132,6 +134,7 @@ def pick_network(
     """
     if not networks:
         raise RunError("the run has no networks to export")
+    pick = _EARLIER.get(pick, pick)
     if pick not in PICKS:
         return _named(networks, pick, budgets or {}, allow_over_budget)
     kept = [n for n in networks if allow_over_budget or keeps(n, budgets or {})]
@@ -141,10 +144,11 @@ def pick_network(
     front = [network for network in kept if network.get("dominated_by") not in ids] or kept
     front = [n for n, better in zip(front, beaten_by(front, ["latency_ms"]), strict=True) if better is None]
     latencies = [latency_of(network) for network in front]
-    _, values = measure_of(front)
+    metric, natural = compared_by(front)
+    values = [metric.sign * value for value in natural]
     if pick == "fastest":
         return front[int(np.argmin(latencies))]
-    if pick == "most-accurate":
+    if pick == "best":
         return front[int(np.argmax(values))]
     return front[knee_index(latencies, values)]
 

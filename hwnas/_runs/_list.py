@@ -11,10 +11,12 @@ from typing import Any
 
 from hwnas._costs._cost import cost_named
 from hwnas._errors import HwnasError, RunError
-from hwnas._runs._delivered import images_of, overruns, standard_error
+from hwnas._runs._delivered import overruns, samples_of
 from hwnas._runs._journal import JOURNAL, TrialRecord, damaged_line, read_trials
+from hwnas._runs._metrics import metric_of_run
 from hwnas._runs._place import is_locked
 from hwnas._runs._run import Run
+from hwnas.tasks import DEFAULT_METRIC, Metric
 from latency_tables import read_json
 
 _MOST_SETTINGS = 2**24
@@ -34,24 +36,24 @@ class PastRun:
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """What is maximised, then what is minimised."""
+        """The metric, then the costs."""
         costs = tuple(cost_named(word).key for word in self.run.settings.minimize)
-        return (self.measure, *costs)
+        return (self.metric.name, *costs)
 
     @property
-    def measure(self) -> str:
-        """What the evaluator gives: ``"accuracy"``, or the name of a score."""
-        from hwnas.evaluators import PROXIES
-
-        return str(self.run.identity.get("measure", PROXIES.get(self.run.settings.evaluator, "accuracy")))
+    def metric(self) -> Metric:
+        """What the evaluator gives."""
+        return metric_of_run(self.run.identity, self.run.settings.evaluator)
 
     def standard_error(self, value: float | None) -> float | None:
-        """Of an accuracy that the search saw; None where the number of images is not known (or it is a score)."""
+        """Of a value that the search saw; None where it is not known."""
+        if value is None or self.metric.uncertainty is None:
+            return None
         try:
-            images = validation_images(self.run.pareto()) if self.measure == "accuracy" else None
+            samples = validation_samples(self.run.pareto())
         except HwnasError:  # not delivered yet, or damaged: its trials can be read all the same
             return None
-        return standard_error(value, images) if images and value is not None else None
+        return self.metric.standard_error(value, samples)
 
     @property
     def full(self) -> list[TrialRecord]:
@@ -59,12 +61,14 @@ class PastRun:
         return [trial for trial in self.trials if trial.failed is None and not trial.low_fidelity]
 
     def best(self, budgets: Mapping[str, float]) -> float | None:
-        """The best value of the measure within budgets; None where no trial is known to be.
+        """The best value of the metric within budgets; None where no trial is known to be.
 
         A run whose budgets never changed keeps them with every trial, whatever is journalled of the costs.
         """
         always = not self.run.phases and dict(budgets) == dict(self.run.settings.budgets)
-        return max((trial.values[self.measure] for trial in self.full if always or trial.keeps(budgets)), default=None)
+        metric = self.metric
+        kept = [trial.values[metric.name] for trial in self.full if always or trial.keeps(budgets)]
+        return max(kept, key=lambda value: metric.sign * value, default=None)
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,12 @@ class RunInfo:
         trials: Evaluated architectures, without low-fidelity ones.
         samples: Architectures to evaluate.
         space: The search's space.
-        data: The search's data, or the table that its accuracies come from.
+        data: The search's data, or the table that its values come from.
         device: The search's device.
-        budgets: Upper bounds, by cost name.
-        measure: what was maximised.
-        best: the best value within the budgets; None before there is one.
-        standard_error: Its standard error, where it is an accuracy on a known number of images.
+        budgets: Upper bounds, by the cost's key.
+        metric: What the best value is of.
+        best: The best value within the budgets; None before there is one.
+        standard_error: Its standard error, where it is known.
         networks: Networks that a finished run delivered.
         over_budget: How many of these are over the budgets, as measured.
         when: Last change, ISO 8601.
@@ -97,7 +101,7 @@ class RunInfo:
     data: str = ""
     device: str = ""
     budgets: Mapping[str, float] | None = None
-    measure: str = "accuracy"
+    metric: Metric = DEFAULT_METRIC
     best: float | None = None
     standard_error: float | None = None
     networks: int = 0
@@ -107,7 +111,8 @@ class RunInfo:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {**asdict(self), "budgets": dict(self.budgets or {})}
+        facts = {**asdict(self), "budgets": dict(self.budgets or {}), "measure": self.metric.name}
+        return facts | {"metric": self.metric.as_dict()}
 
 
 def read_run(path: Path) -> PastRun:
@@ -154,7 +159,7 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
         networks = past.run.pareto() if state == "finished" else []
     except HwnasError as error:
         return RunInfo(name, "damaged", when=when, problem=str(error))
-    best, images = past.best(settings.budgets), validation_images(networks)
+    metric, best, samples = past.metric, past.best(settings.budgets), validation_samples(networks)
     return RunInfo(
         name=name,
         state=state,
@@ -164,25 +169,18 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
         data=settings.evaluator if settings.evaluator.startswith("table:") else settings.data,
         device=settings.device if settings.latency_column is None else f"column {settings.latency_column}",
         budgets=settings.budgets,
-        measure=past.measure,
+        metric=metric,
         best=best,
-        standard_error=standard_error(best, images) if images and best is not None else None,
+        standard_error=None if best is None else metric.standard_error(best, samples),
         networks=len(networks),
         over_budget=sum(bool(overruns(network, settings.budgets)) for network in networks),
         when=when,
     )
 
 
-def written_value(measure: str, value: float, error: float | None = None) -> str:
-    """A value of what is maximised, for people: accuracies in percent, with their standard error where it is known."""
-    if measure != "accuracy":
-        return f"{value:.4g}"
-    return f"{value:.2%}" + (f" ± {error:.2%}" if error is not None else "")
-
-
-def validation_images(networks: Sequence[Mapping[str, Any]]) -> int | None:
-    """How many images the validation accuracies of a run come from, by its networks; None where these do not tell."""
-    return images_of(networks[0], "validation") if networks else None
+def validation_samples(networks: Sequence[Mapping[str, Any]]) -> int | None:
+    """How many samples the validation values of a run come from, by its networks; None where these do not tell."""
+    return samples_of(networks[0], "validation") if networks else None
 
 
 def _state(past: PastRun) -> str:

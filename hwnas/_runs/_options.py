@@ -85,7 +85,7 @@ _ACCURACY = (
     Option("accuracy_column", "table:FILE: column of accuracies", TEXT, group="accuracy"),
     Option(
         "evaluator_options",
-        "any option of the evaluator, like --evaluator-option images=128; can be repeated",
+        "any option of the evaluator, like --evaluator-option samples=128; can be repeated",
         NAMED_VALUES,
         {},
         "accuracy",
@@ -133,8 +133,9 @@ _SEARCH = (
     Option("proposals", "architectures per batch; extra workers stay idle", WHOLE, 5, "search", least=1, most=10**6),
 )
 _DATA = (
+    Option("task", "what networks are for: image or a plug-in's (default: what the data are for)", TEXT, group="data"),
     Option("data", "data set: digits, a folder of images or of CIFAR-10, or an .npz file", PATH, "digits", "data"),
-    Option("data_limit", "use at most this many images of each part", WHOLE, group="data"),
+    Option("data_limit", "use at most this many samples of each part", WHOLE, group="data"),
 )
 _DELIVERY = (
     Option(

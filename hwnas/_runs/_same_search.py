@@ -41,7 +41,7 @@ def require_same_search(
         if name == "data" and (
             identity_before is None or (content is not None and content == _data_content(identity_before))
         ):
-            continue  # the same images, wherever they are
+            continue  # the same data, wherever they are
         if name not in _MAY_CHANGE and old.get(name) != new[name]:
             _refuse_declaration(path, old.get(name), new[name])
             raise RunError(

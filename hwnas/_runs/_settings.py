@@ -44,6 +44,7 @@ class SearchSettings:
     channels_last: bool = default("channels_last")
     space: str = default("space")
     space_settings: Mapping[str, Any] = field(default_factory=dict)
+    task: str | None = default("task")
     data: str = default("data")
     data_limit: int | None = default("data_limit")
     image_size: int | None = default("image_size")

@@ -25,7 +25,7 @@ from latency_tables import content_hash, read_json, read_regular, write_atomic
 FILE = "warm-start.json"
 _HASH = "content_hash"
 _CHECKPOINT = "evaluator/supernet.pt"
-_FACTS = ("evaluator", "data", "measure")
+_FACTS = ("evaluator", "data", "measure", "metric")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class WarmStart:
 
     Attributes:
         source: The other run's folder, as it was given.
-        trials: Values of the measure by architecture, in the order of their trials.
+        trials: Values of the metric by architecture, in the order of their trials.
     """
 
     source: str
@@ -88,7 +88,7 @@ def _read_other(run: Run, source: str, space: Space, evaluator: Evaluator) -> Wa
     values: dict[str, float] = {}
     for record in read_trials(other.path / JOURNAL, unhashed=other.unhashed):
         text = None if record.low_fidelity else _text_here(space, record.arch)
-        value = record.values.get(evaluator.measure)
+        value = record.values.get(evaluator.metric.name)
         if text is not None and value is not None:
             values.setdefault(text, value)
     if not values:

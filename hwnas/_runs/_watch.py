@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hwnas._runs._front import fixed_hypervolume
 from hwnas._runs._journal import TrialRecord
-from hwnas._runs._list import written_value
+from hwnas.tasks import Metric
 from search import Standing, Study
 
 TextProgress = Callable[[str], None]
@@ -29,7 +29,7 @@ class Status:
     Attributes:
         done: Full evaluations so far.
         samples: Full evaluations in all.
-        measure: what is maximised.
+        metric: What networks are good at.
         best: its best value within the budget; None before there is one.
         hypervolume: Hypervolume of the trials within the budget above a fixed reference: it never falls; None where a
             score has no scale before the first batch is complete.
@@ -39,7 +39,7 @@ class Status:
 
     done: int
     samples: int
-    measure: str
+    metric: Metric
     best: float | None
     hypervolume: float | None
     per_minute: float | None
@@ -48,13 +48,13 @@ class Status:
     @property
     def best_text(self) -> str:
         """The best value for people."""
-        return "none yet" if self.best is None else written_value(self.measure, self.best)
+        return "none yet" if self.best is None else self.metric.format(self.best)
 
     @property
     def line(self) -> str:
         """One line for people."""
         return (
-            f"{self.done} of {self.samples} samples: best {self.measure} {self.best_text}, "
+            f"{self.done} of {self.samples} samples: best {self.metric.name} {self.best_text}, "
             f"hypervolume {self.hypervolume_text}"
         )
 
@@ -141,11 +141,12 @@ class Clock:
     Args:
         study: the search.
         samples: full evaluations that there are to be.
+        metric: of the evaluator.
         now: tells seconds.
     """
 
-    def __init__(self, study: Study, samples: int, now: Callable[[], float] = time.monotonic) -> None:
-        self._study, self._samples, self._now = study, samples, now
+    def __init__(self, study: Study, samples: int, metric: Metric, now: Callable[[], float] = time.monotonic) -> None:
+        self._study, self._samples, self._metric, self._now = study, samples, metric, now
         self._standing = Standing(study)
         self._before, self._began = self._standing.full, now()
         self._first: npt.NDArray[np.float64] | None = None
@@ -159,7 +160,7 @@ class Clock:
         return Status(
             done=done,
             samples=self._samples,
-            measure=self._study.problem.objectives[0].name,
+            metric=self._metric,
             best=standing.best,
             hypervolume=self._hypervolume(),
             per_minute=60 * rate if rate else None,

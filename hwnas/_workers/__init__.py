@@ -1,4 +1,4 @@
-"""Where accuracies are evaluated: in this process, in local worker processes, or on a Ray cluster."""
+"""Where architectures are evaluated: in this process, in local worker processes, or on a Ray cluster."""
 
 from __future__ import annotations
 

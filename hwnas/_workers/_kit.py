@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._common._foreign import LEAVES, Leaving, told
-from hwnas._errors import HwnasError, NoAccuracyError
+from hwnas._errors import HwnasError, NoValueError
 from hwnas._workers._messages import EvaluationJob, Outcome, Reply, sendable
 from hwnas.evaluators import Evaluator
 from hwnas.evaluators._base import BadEvaluationError, checked
@@ -49,7 +49,7 @@ class ReadyEvaluators:
         return self._cheap if job.cheap and self._cheap is not None else self._evaluator
 
     def evaluate(self, job: EvaluationJob) -> Outcome:
-        """Evaluate; an architecture without an accuracy is a failed outcome, and so is one that raises each time.
+        """Evaluate; an architecture without a value is a failed outcome, and so is one that raises each time.
 
         Raises:
             HwnasError, LatencyTableError, ProfilerError, SearchError: the evaluator says why it cannot go on.
@@ -68,7 +68,7 @@ class ReadyEvaluators:
         try:
             with torch_threads(self._threads):
                 evaluation = checked(evaluator.name, job.text or str(job.arch), evaluator.evaluate(job.arch))
-        except NoAccuracyError as error:
+        except NoValueError as error:
             return Outcome(None, str(error), time.perf_counter() - began)
         except BadEvaluationError as error:
             return Outcome(None, str(error), time.perf_counter() - began, _INVALID)

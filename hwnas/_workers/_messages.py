@@ -36,7 +36,7 @@ class Outcome:
         evaluation: None where it failed.
         failed: why; None where it did not.
         seconds: Duration of the evaluation where it was made.
-        trouble: what kind of error it was; None where it succeeded, or where the architecture has no accuracy.
+        trouble: what kind of error it was; None where it succeeded, or where the architecture has no value.
         files: what it left for the delivery where the run's folder is out of reach, by names relative to it.
     """
 

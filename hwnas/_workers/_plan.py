@@ -24,7 +24,7 @@ _MOST_S = 1e8
 
 @dataclass(frozen=True)
 class WorkerPlan:
-    """Who evaluates accuracies. No result depends on it.
+    """Who evaluates. No result depends on it.
 
     Attributes:
         count: Local processes; with 1, the search's own process evaluates.

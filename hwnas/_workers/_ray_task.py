@@ -11,6 +11,7 @@ from hwnas._errors import HwnasError
 from hwnas._version import __version__
 from hwnas._workers._kit import ReadyEvaluators, unpack
 from hwnas._workers._messages import EvaluationJob, Reply, sendable
+from hwnas.evaluators import Trainer
 
 _ready_evaluators: tuple[str, tempfile.TemporaryDirectory[str], ReadyEvaluators] | None = None
 """Digest of the packed evaluators that this process works with, the folder of its files, and the evaluators."""
@@ -41,7 +42,8 @@ def answer(digest: str, box: list[Any], job: EvaluationJob, version: str) -> Rep
         return reply
     files = {}
     place = folder / ("1" if job.cheap else "0")
-    for name in evaluators.evaluator(job).files(job.arch):
+    evaluator = evaluators.evaluator(job)
+    for name in evaluator.files(job.arch) if isinstance(evaluator, Trainer) else ():
         if (place / name).exists():
             files[name] = (place / name).read_bytes()
             (place / name).unlink()

@@ -46,7 +46,7 @@ class Layout:
     """The image files of each part and class.
 
     Attributes:
-        folders: of each part.
+        folders: the folders of each part.
         parts: for each part the class names and their files; the names are those of the train part.
         notes: lines for people about what is left out.
     """

@@ -30,7 +30,7 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
             ``test/<class>/*`` and ``val/<class>/*`` (or ``valid``, ``validation``), or with ``<class>/*`` directly.
         image_size: height and width to bring every image to: the shorter side is scaled to it (Pillow, bilinear,
             antialiased), then the centre is cut out. None keeps the images as they are; they must be of one size.
-        seed: of the validation split. A test part that the source lacks (20 % of each class) and the subset of
+        seed: decides the validation split. A test part that the source lacks (20 % of each class) and the subset of
             `limit` are the same for every seed.
         limit: use at most this many images of each part that the source has (its train part becomes train and
             validation): a stratified subset, chosen before anything is decoded.
@@ -39,11 +39,11 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
         DataError: one line that names the file at fault and says what to do.
     """
     if image_size is not None and image_size < 1:
-        raise DataError(f"data {shown(spec)}: the image size must be positive, not {image_size}")
+        raise DataError(f"data {shown(spec)}: the image size must be 1 or more, got {image_size}")
     if image_size is not None and image_size > _LARGEST:
-        raise DataError(f"data {shown(spec)}: the image size must be at most {_LARGEST}, not {image_size}")
+        raise DataError(f"data {shown(spec)}: the image size must be {_LARGEST} or less, got {image_size}")
     if limit is not None and limit < 1:
-        raise DataError(f"data {shown(spec)}: the limit must be positive, not {limit}")
+        raise DataError(f"data {shown(spec)}: the limit must be 1 or more, got {limit}")
     if not can_be_written(spec):  # it is written into the run, its report and the terminal
         raise DataError(
             f"data {shown(spec)}: its name is not UTF-8 or holds control characters; rename it, or link to it"

@@ -41,7 +41,7 @@ class Stored:
 
     Attributes:
         key: its name.
-        dtype: of its values: a number.
+        dtype: type of its values: a number.
         shape: at least one axis.
         fortran: whether the first axis runs fastest.
     """

@@ -32,7 +32,7 @@ class Found:
 
     @classmethod
     def of(cls, pieces: Iterable[npt.NDArray[np.floating]]) -> Found:
-        """Of an array in pieces; at least one."""
+        """What an array in pieces (at least one) holds."""
         low, high, whole = np.inf, -np.inf, True
         for values in pieces:
             low = float(np.minimum(low, values.min()))

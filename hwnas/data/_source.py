@@ -25,7 +25,7 @@ class Canvas:
     """Room for the chosen images of a data set.
 
     Args:
-        name: of the data set, for messages.
+        name: the data set's, for messages.
         totals: images of each part that the source has.
         chosen: for each part to be made, the part of the source it is taken from and the ascending indices there.
     """
@@ -52,7 +52,7 @@ class Canvas:
         """Keep what is wanted of some images; from any thread.
 
         Args:
-            part: of the source.
+            part: the source's part.
             first: index of the first of them there.
             images: ``(n, C, H, W)``; grey ones become colour where the set has both.
             change: what is done to the wanted ones first.
@@ -109,7 +109,7 @@ class Source:
 
     Attributes:
         classes: class names, in the order of the labels.
-        labels: of all images, by part: ``train``, perhaps ``validation`` and ``test``.
+        labels: labels of all images, by part: ``train``, perhaps ``validation`` and ``test``.
         fill: puts all images onto a canvas.
         notes: lines for people about what is left out; `fill` may add some.
     """

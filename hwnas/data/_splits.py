@@ -24,11 +24,11 @@ def split_off(
     """Divide ``(N,)`` labels into two parts, class by class.
 
     Args:
-        name: of the data set, for messages.
+        name: the data set's, for messages.
         labels: class indices.
         classes: class names.
         fraction: share of each class in the second part, which gets at least one of each class.
-        seed: of the choice.
+        seed: decides the choice.
         needed: images that each class must have.
 
     Returns:
@@ -53,11 +53,11 @@ def subset(name: str, labels: Indices, limit: int | None, *, needed: int, seed: 
     """Sorted indices of at most `limit` of ``(N,)`` labels, each class in proportion to its size.
 
     Args:
-        name: of the data set, for messages.
+        name: the data set's, for messages.
         labels: class indices.
         limit: most images; None for all.
         needed: images of each class that must remain, where it has them.
-        seed: of the choice.
+        seed: decides the choice.
 
     Raises:
         DataError: the limit is too small for the number of classes.

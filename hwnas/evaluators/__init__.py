@@ -1,8 +1,8 @@
-"""Evaluators: what turns an architecture into an accuracy. Torch is loaded when one is prepared."""
+"""Evaluators: what turns an architecture into a value of a metric. Torch is loaded when one is prepared."""
 
 from __future__ import annotations
 
-from hwnas.evaluators._base import Evaluation, Evaluator
+from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, require_current
 from hwnas.evaluators._benchmark import ArchitectureIndex, BenchmarkTable
 from hwnas.evaluators._csv import MS_OF, latency_unit
 from hwnas.evaluators._make import evaluator_names, evaluator_parameters, make_evaluator
@@ -24,10 +24,12 @@ __all__ = [
     "SupernetEvaluator",
     "TableEvaluator",
     "TrainEvaluator",
+    "Trainer",
     "draw_benchmark",
     "evaluator_names",
     "evaluator_parameters",
     "latency_unit",
     "make_evaluator",
     "rank_correlation",
+    "require_current",
 ]

@@ -1,4 +1,4 @@
-"""`Evaluator`: anything that turns an architecture into an accuracy, or into a score that stands for one."""
+"""`Evaluator`: anything that turns an architecture into a value of a metric; `Trainer`: one that has weights too."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture
+from hwnas.tasks import DEFAULT_METRIC, Metric, metric_named
 from hwnas.training import CostFunction, StepProgress
 
 Weights = dict[str, npt.NDArray[np.float32]]
@@ -24,38 +26,39 @@ class Evaluation:
     """What an evaluator says of one architecture.
 
     Attributes:
-        value: the evaluator's measure, more is better: an accuracy is a fraction on the validation part.
+        value: the evaluator's metric, on the validation part where there is one.
         seconds: what this call took, where it says so; a network that an earlier call trained is not trained again.
-        known: other numbers that come with it, by name (columns of a benchmark table, epochs).
+        extra_columns: other numbers that come with it, by name (columns of a benchmark table, epochs).
     """
 
     value: float
     seconds: float = 0.0
-    known: Mapping[str, float] = field(default_factory=dict)
+    extra_columns: Mapping[str, float] = field(default_factory=dict)
 
 
 class BadEvaluationError(EvaluatorError):
     """What an evaluator gave is no evaluation: a bug of the evaluator's."""
 
 
-def checked(evaluator: str, arch: str, found: object) -> Evaluation:
+def checked(evaluator: str, arch: str, given: object) -> Evaluation:
     """What an evaluator gave, its numbers as plain floats.
 
     Args:
         evaluator: its name.
         arch: the architecture in words.
-        found: what it gave; numbers may be numpy's scalars.
+        given: what it gave; numbers may be numpy's scalars.
 
     Raises:
         BadEvaluationError: naming both and what is wrong.
     """
     owner = f"evaluator {evaluator}: {arch}"
-    if not isinstance(found, Evaluation):
-        raise BadEvaluationError(f"{owner}: evaluate must give an Evaluation, got {_shown(found)}")
-    if not isinstance(found.known, Mapping) or any(not isinstance(name, str) for name in found.known):
-        raise BadEvaluationError(f"{owner}: known must give numbers by name, got {_shown(found.known)}")
-    known = {name: _number(f"{owner}: {name} in known", value) for name, value in found.known.items()}
-    return Evaluation(_number(f"{owner}: value", found.value), _number(f"{owner}: seconds", found.seconds), known)
+    if not isinstance(given, Evaluation):
+        raise BadEvaluationError(f"{owner}: evaluate must give an Evaluation, got {_shown(given)}")
+    columns = given.extra_columns
+    if not isinstance(columns, Mapping) or any(not isinstance(name, str) for name in columns):
+        raise BadEvaluationError(f"{owner}: extra_columns must give numbers by name, got {_shown(columns)}")
+    numbers = {name: _number(f"{owner}: {name} in extra_columns", value) for name, value in columns.items()}
+    return Evaluation(_number(f"{owner}: value", given.value), _number(f"{owner}: seconds", given.seconds), numbers)
 
 
 def _number(owner: str, value: object) -> float:
@@ -79,17 +82,17 @@ def _shown(value: object) -> str:
 
 
 class Evaluator(ABC):
-    """Values of the networks of one space, more is better. Equal settings give equal values.
+    """Values of the networks of one space. Equal settings give equal values.
 
-    A subclass needs a `name`, `settings` and `evaluate`; one that trains networks gives their weights too.
+    A subclass needs a `name`, `settings` and `evaluate`. One that trains networks is a `Trainer` too.
 
     Worker processes evaluate with copies: an evaluator can be pickled as long as it is not prepared, and a copy is made
     ready by `restore` with what `state` gave here.
 
     Attributes:
-        name: of the kind of evaluator.
-        measure: what the values are: ``"accuracy"``, or the name of a score that is none.
-        trains: whether networks have weights here (`trained_weights`, `test_accuracy`).
+        name: what ``--evaluator`` calls it.
+        measure: the name of the metric, for evaluators that state no `metric`: a metric of ours, or a score (which
+            more is better of).
         in_order: whether a value depends on the networks that were evaluated before, so that none can be evaluated at
             the same time.
         shares_weights: whether a value depends on the whole space, since its networks share weights.
@@ -97,11 +100,15 @@ class Evaluator(ABC):
     """
 
     name: str
-    measure: str = "accuracy"
-    trains: bool = False
+    measure: str = DEFAULT_METRIC.name
     in_order: bool = False
     shares_weights: bool = False
     cost: CostFunction | None = None
+
+    @cached_property
+    def metric(self) -> Metric:
+        """What the values are: name, unit, direction and bounds."""
+        return metric_named(self.measure)
 
     @property
     @abstractmethod
@@ -125,10 +132,11 @@ class Evaluator(ABC):
 
     @abstractmethod
     def evaluate(self, arch: Architecture) -> Evaluation:
-        """Accuracy on the validation part, or another measure.
+        """The metric of one network.
 
         Raises:
-            EvaluatorError: `prepare` was not called, or the architecture has no accuracy here.
+            NoValueError: this architecture has none.
+            EvaluatorError: `prepare` was not called.
         """
 
     def state(self) -> Mapping[str, npt.NDArray[Any]]:
@@ -144,22 +152,34 @@ class Evaluator(ABC):
         """
         self.prepare(workdir)
 
+
+class Trainer(ABC):
+    """What an evaluator offers besides where its networks have weights: they can be delivered."""
+
     def files(self, arch: Architecture) -> Sequence[str]:
-        """What `evaluate` leaves in the folder for `trained_weights` and `test_accuracy`: names relative to it."""
+        """What `evaluate` leaves in the folder for the other methods: names relative to it."""
         return ()
 
+    @abstractmethod
     def trained_weights(self, arch: Architecture) -> Weights:
         """Weights and batch-norm statistics of ``space.graph(arch)`` by ``"node.parameter"``, for `build_onnx`.
 
-        Raises:
-            EvaluatorError: the evaluator trains no weights.
+        They may be the start of another training.
         """
-        raise EvaluatorError(f"evaluator {self.name}: it trains no networks, so there are no weights to export")
 
-    def test_accuracy(self, arch: Architecture) -> float:
-        """Accuracy on the test part of the torch network with `trained_weights`, a fraction; for final reports alone.
+    @abstractmethod
+    def test_value(self, arch: Architecture) -> float:
+        """The task's metric on the test part of the torch network with `trained_weights`; for final reports alone."""
 
-        Raises:
-            EvaluatorError: the evaluator has no network to test.
-        """
-        raise EvaluatorError(f"evaluator {self.name}: it trains no networks, so there is none to test")
+
+def require_current(evaluator: Evaluator) -> None:
+    """Refuse an evaluator that was written for another hwnas.
+
+    Raises:
+        EvaluatorError: it says that it trains networks in the way of hwnas 0.x before `Trainer`.
+    """
+    if getattr(evaluator, "trains", False) and not isinstance(evaluator, Trainer):
+        raise EvaluatorError(
+            f"evaluator {evaluator.name}: `trains = True` has no meaning any more; make it a subclass of hwnas.Trainer "
+            "too, and call its test_accuracy test_value"
+        )

@@ -89,8 +89,8 @@ class BenchmarkTable:
         """A column of latencies in milliseconds, ``(rows,)``.
 
         Args:
-            name: of the column; ``latency_us`` is read in microseconds.
-            unit: of the column; None for the one in its name, else milliseconds.
+            name: the column's; ``latency_us`` is read in microseconds.
+            unit: the column's; None for the one in its name, else milliseconds.
 
         Raises:
             EvaluatorError: as `column`; the unit is unknown or contradicts the name; a latency is not positive.

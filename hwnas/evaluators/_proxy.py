@@ -1,16 +1,20 @@
-"""Evaluators `synflow`, `naswot`, `gradnorm`, `parameters`: scores of untrained networks, cheap, no accuracies."""
+"""Evaluators `synflow`, `naswot`, `gradnorm`, `parameters`: scores of untrained networks, of low fidelity."""
 
 from __future__ import annotations
 
 import math
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hwnas._errors import EvaluatorError, NoAccuracyError
-from hwnas.data import ImageData
+from hwnas._errors import EvaluatorError, NoValueError
 from hwnas.evaluators._base import Evaluation, Evaluator
 from hwnas.spaces import Architecture, Space
+from hwnas.tasks import Metric, Task
 from hwnas.training import StepProgress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PROXIES = {
     "synflow": "log_synflow",
@@ -18,46 +22,47 @@ PROXIES = {
     "gradnorm": "log_gradnorm",
     "parameters": "log_parameters",
 }
-"""Evaluators and what they measure: functions of `hwnas.training._proxies`."""
+"""Evaluators and the scores that they give: functions of `hwnas.training._proxies`."""
 
 
 class ProxyEvaluator(Evaluator):
-    """Scores networks at their initialisation, on one batch of train images at most.
+    """Scores networks at their initialisation, on one batch of train samples at most.
 
     Args:
         proxy: a key of `PROXIES`.
         space: the space.
-        data: gives the images.
-        images: how many the score looks at; the same for every network.
-        seed: of the initialisation.
+        task: gives samples and the loss.
+        samples: how many the score looks at; the same for every network.
+        seed: decides the initialisation.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: of torch; None for torch's default.
+        threads: torch's threads; None for its own choice.
 
     Raises:
-        EvaluatorError: fewer than 2 images.
+        EvaluatorError: fewer than 2 samples.
     """
 
     def __init__(
         self,
         proxy: str,
         space: Space,
-        data: ImageData,
+        task: Task,
         *,
-        images: int = 64,
+        samples: int = 64,
         seed: int = 0,
         device: str = "cpu",
         threads: int | None = None,
     ) -> None:
-        if type(images) is not int or images < 2:
-            raise EvaluatorError(f"evaluator {proxy}: images must be an integer of at least 2, not {images!r}")
-        self.name, self.measure = proxy, PROXIES[proxy]
-        self.space, self.data, self.images = space, data, min(images, len(data.train))
+        if type(samples) is not int or samples < 2:
+            raise EvaluatorError(f"evaluator {proxy}: samples must be an integer of at least 2, got {samples!r}")
+        self.name, self.metric = proxy, Metric.of_score(PROXIES[proxy])
+        self.space, self.task, self.samples = space, task, min(samples, task.size("train"))
         self.seed, self.device, self.threads = seed, device, threads
 
     @property
     def settings(self) -> dict[str, object]:
-        """Number of images, seed and the data's fingerprint."""
-        return {"evaluator": self.name, "images": self.images, "seed": self.seed, "data": self.data.fingerprint}
+        """Number of samples, seed and the data's fingerprint."""
+        facts = {"seed": self.seed, "data": self.task.fingerprint}
+        return {"evaluator": self.name, "images": self.samples, **facts}  # "images" is the run format's name
 
     def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
         """See that the device is there; nothing is trained."""
@@ -69,20 +74,22 @@ class ProxyEvaluator(Evaluator):
         """The score of the untrained network.
 
         Raises:
-            NoAccuracyError: the score is not finite.
+            NoValueError: the score is not finite.
         """
-        import torch
-
-        from hwnas.training import _proxies, prepare_images
+        from hwnas.training import _proxies
         from hwnas.training._batches import fixed_sample
         from hwnas.training._loop import compute_threads
 
         began = time.perf_counter()
-        sample = fixed_sample(self.data, self.images)
-        x = prepare_images(self.data, sample.images, self.space.input_shape(arch)[1], self.device)
-        labels = torch.from_numpy(sample.labels).to(self.device)
+        chosen = fixed_sample(self.task, self.samples)
+        x = self.task.inputs("train", chosen, self.space.input_shape(arch), self.device)
+        targets = self.task.to_device(self.task.targets("train", chosen), self.device)
+
+        def loss(outputs: tuple[Tensor, ...]) -> Tensor:
+            return self.task.loss(outputs, targets, {})
+
         with compute_threads(self.threads):
-            score = float(getattr(_proxies, self.measure)(self.space.graph(arch), x, labels, self.seed))
+            score = float(getattr(_proxies, self.metric.name)(self.space.graph(arch), x, loss, self.seed))
         if not math.isfinite(score):
-            raise NoAccuracyError(f"evaluator {self.name}: {self.space.format(arch)} has no finite score ({score})")
+            raise NoValueError(f"evaluator {self.name}: {self.space.format(arch)} has no finite score ({score})")
         return Evaluation(score, time.perf_counter() - began)

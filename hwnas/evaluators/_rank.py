@@ -1,4 +1,4 @@
-"""How well an evaluator ranks networks whose accuracies are known."""
+"""How well an evaluator ranks networks whose values are known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwnas._errors import EvaluatorError, NoAccuracyError, SpaceError
+from hwnas._errors import EvaluatorError, NoValueError, SpaceError
 from hwnas.evaluators._base import Evaluator
 from hwnas.evaluators._benchmark import BenchmarkTable
 from hwnas.spaces import Architecture, Space
@@ -16,7 +16,7 @@ from latency_tables import rank_correlations
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """An evaluator's values against accuracies.
+    """An evaluator's values against known ones.
 
     Attributes:
         evaluator: its name.
@@ -35,22 +35,20 @@ class RankCorrelation:
     seconds: float
 
 
-def rank_correlation(
-    evaluator: Evaluator, archs: Sequence[Architecture], accuracies: Sequence[float]
-) -> RankCorrelation:
-    """Rank correlation of a prepared evaluator with the accuracies ``(n,)`` of n networks.
+def rank_correlation(evaluator: Evaluator, archs: Sequence[Architecture], truth: Sequence[float]) -> RankCorrelation:
+    """Rank correlation of a prepared evaluator with true values ``(n,)`` of n networks.
 
     Raises:
         EvaluatorError: fewer than two networks have a value.
     """
     found, wanted, seconds = [], [], []
-    for arch, accuracy in zip(archs, accuracies, strict=True):
+    for arch, value in zip(archs, truth, strict=True):
         try:
             result = evaluator.evaluate(arch)
-        except NoAccuracyError:
+        except NoValueError:
             continue
         found.append(result.value)
-        wanted.append(accuracy)
+        wanted.append(value)
         seconds.append(result.seconds)
     if len(found) < 2:
         raise EvaluatorError(f"evaluator {evaluator.name}: {len(found)} of {len(archs)} networks have a value")
@@ -75,9 +73,9 @@ def draw_benchmark(
     Args:
         table: the benchmark.
         space: reads its architectures.
-        column: of accuracies.
+        column: the column of its values.
         count: networks to draw.
-        seed: of the draw.
+        seed: decides the draw.
 
     Raises:
         EvaluatorError: there is no such column, or there are fewer different networks.

@@ -9,6 +9,7 @@ from typing import Any
 
 from hwnas._common._chain import Chain
 from hwnas._errors import EvaluatorError
+from hwnas.tasks import Metric
 from latency_tables import LatencyTableError, LineJournal, read_regular
 
 
@@ -20,38 +21,40 @@ def rung_epochs(epochs: int, eta: int) -> tuple[int, ...]:
     return tuple(reversed(found))
 
 
-def survives(accuracy: float, earlier: list[float], eta: int) -> bool:
-    """Whether an accuracy is among the best 1/eta of itself and the earlier ones at its rung; equals share a place.
+def survives(value: float, earlier: list[float], eta: int) -> bool:
+    """Whether a value is among the greatest 1/eta of itself and the earlier ones at its rung; equals share a place.
 
     Successive halving for trainings that come one after the other, decided on what is known so far (Li et al. 2020,
     arXiv 1810.05934, section 3.2). With eta 2 it is the median rule. The first eta - 1 trainings at a rung go on.
     """
     places = (len(earlier) + 1) // eta
-    return places == 0 or sum(other > accuracy for other in earlier) < places
+    return places == 0 or sum(other > value for other in earlier) < places
 
 
 class Rungs:
-    """Accuracies at the rungs and what was decided on them, on disk before training goes on.
+    """Values of the metric at the rungs and what was decided on them, on disk before training goes on.
 
     Each line has a hash (`Chain`), except those of versions that wrote none. A decision is never taken twice: a
     training that is resumed or loaded again is told what it was told before.
 
     Args:
         path: the file, one JSON line a decision; made when the first is taken.
-        epochs: of a whole training.
+        epochs: epochs of a whole training.
         eta: 1/eta of the trainings at a rung go on; at least 2.
-        identity: settings that the accuracies belong to.
+        identity: settings that the values belong to.
+        metric: what the values are.
 
     Raises:
         EvaluatorError: the file is damaged or belongs to other settings, or eta is below 2.
     """
 
-    def __init__(self, path: Path, epochs: int, eta: int, identity: Mapping[str, object]) -> None:
+    def __init__(self, path: Path, epochs: int, eta: int, identity: Mapping[str, object], metric: Metric) -> None:
         self.path, self.eta, self.epochs = path, eta, rung_epochs(epochs, eta)
+        self._metric = metric
         self._identity = json.loads(json.dumps(dict(identity)))
         self._chain = Chain(unhashed=True)
         self._decided: dict[tuple[str, int], bool] = {}
-        self._accuracies: dict[int, list[float]] = {epochs: [] for epochs in self.epochs}
+        self._values: dict[int, list[float]] = {epochs: [] for epochs in self.epochs}
         found = self._read()
         self._begun = bool(found)
         header, *records = found or [self._identity]
@@ -59,7 +62,7 @@ class Rungs:
             raise EvaluatorError(f"{path}: belongs to other settings; use another folder or remove it")
         try:
             for record in records:
-                self._take(record["arch"], record["epochs"], record["accuracy"], record["goes_on"])
+                self._take(record["arch"], record["epochs"], record[metric.name], record["goes_on"])
         except (ValueError, KeyError, TypeError):
             raise self._damaged() from None
 
@@ -77,14 +80,14 @@ class Rungs:
         """What was decided on this training at this rung; None where nothing was."""
         return self._decided.get((arch, epochs))
 
-    def decide(self, arch: str, epochs: int, accuracy: float) -> bool:
-        """Whether the training goes on, by the accuracies of earlier ones at the same rung.
+    def decide(self, arch: str, epochs: int, value: float) -> bool:
+        """Whether the training goes on, by the values of earlier ones at the same rung.
 
         Raises:
             EvaluatorError: the decision cannot be written down.
         """
-        continues = survives(accuracy, self._accuracies[epochs], self.eta)
-        record = {"arch": arch, "epochs": epochs, "accuracy": accuracy, "goes_on": continues}
+        continues = survives(self._metric.sign * value, self._values[epochs], self.eta)
+        record = {"arch": arch, "epochs": epochs, self._metric.name: value, "goes_on": continues}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             journal = LineJournal(self.path, json.dumps(self._identity).encode("ascii")[:-1])  # a hash follows
@@ -99,13 +102,13 @@ class Rungs:
         except LatencyTableError as error:  # another process has it, or it is not ours
             raise EvaluatorError(str(error)) from None
         self._begun = True
-        self._take(arch, epochs, accuracy, continues)
+        self._take(arch, epochs, value, continues)
         return continues
 
     def stopped_at(self, arch: str) -> int | None:
         """Epochs after which this training was ended; None where it was not."""
         return next((epochs for epochs in self.epochs if self._decided.get((arch, epochs)) is False), None)
 
-    def _take(self, arch: str, epochs: int, accuracy: float, continues: bool) -> None:
+    def _take(self, arch: str, epochs: int, value: float, continues: bool) -> None:
         self._decided[arch, epochs] = continues
-        self._accuracies[epochs].append(float(accuracy))
+        self._values[epochs].append(self._metric.sign * float(value))

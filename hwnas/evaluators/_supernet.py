@@ -1,4 +1,4 @@
-"""Evaluator `supernet`: accuracies of subnets with shared weights."""
+"""Evaluator `supernet`: the metric of subnets with shared weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import EvaluatorError
-from hwnas.data import ImageData, Split
-from hwnas.evaluators._base import Evaluation, Evaluator, Weights
+from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, Weights
 from hwnas.spaces import Architecture, Space
+from hwnas.tasks import Part, Shape, Task
 from hwnas.training import Recipe, StepProgress
 
 if TYPE_CHECKING:
@@ -24,53 +24,53 @@ if TYPE_CHECKING:
 
 
 BATCH = 64
-"""Images at once while statistics are computed: larger batches spend their time on page faults on a CPU."""
+"""Samples at once while statistics are computed: larger batches spend their time on page faults on a CPU."""
 
 
-class SupernetEvaluator(Evaluator):
-    """Trains a supernet once, then cuts out each network and recalibrates its batch norms.
+class SupernetEvaluator(Evaluator, Trainer):
+    """Trains a supernet once, then cuts out each network and takes batch-norm statistics of its own.
 
     Args:
         space: the space.
-        data: train part for weights and batch norms, validation part for `evaluate`.
-        recipe: of the training.
-        seed: of the training.
+        task: what networks are trained for: its train part gives weights and batch norms, its validation part values.
+        recipe: the settings of the training.
+        seed: decides everything random in the training.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: of torch; None for torch's default.
-        calibration: train images that batch-norm statistics are computed over.
+        threads: torch's threads; None for its own choice.
+        bn_statistics: train samples that batch-norm statistics are computed over.
     """
 
     name = "supernet"
-    trains = True
     shares_weights = True
 
     def __init__(
         self,
         space: Space,
-        data: ImageData,
+        task: Task,
         recipe: Recipe,
         *,
         seed: int = 0,
         device: str = "cpu",
         threads: int | None = None,
-        calibration: int = 512,
+        bn_statistics: int = 512,
     ) -> None:
-        if calibration < 2:
-            raise EvaluatorError(f"evaluator supernet: calibration needs at least 2 images, not {calibration}")
-        self.space, self.data, self.recipe = space, data, recipe
+        if bn_statistics < 2:
+            raise EvaluatorError(f"evaluator supernet: bn_statistics must be at least 2 samples, got {bn_statistics}")
+        self.space, self.task, self.recipe = space, task, recipe
+        self.metric = task.metric
         self.seed, self.device, self.threads = seed, device, threads
-        self.calibration = min(calibration, len(data.train))
+        self.bn_statistics = min(bn_statistics, task.size("train"))
         self._supernet: Supernet | None = None
 
     @property
     def settings(self) -> dict[str, object]:
-        """Recipe, seed, number of calibration images and the data's fingerprint."""
+        """Recipe, seed, number of samples behind batch-norm statistics and the data's fingerprint."""
         return {
             "evaluator": self.name,
             "recipe": self.recipe.as_dict(),
             "seed": self.seed,
-            "calibration": self.calibration,
-            "data": self.data.fingerprint,
+            "calibration": self.bn_statistics,  # its name in the run format
+            "data": self.task.fingerprint,
         }
 
     def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
@@ -80,7 +80,7 @@ class SupernetEvaluator(Evaluator):
         supernet = Supernet(self.space, seed=self.seed)
         train_supernet(
             supernet,
-            self.data,
+            self.task,
             self.recipe,
             seed=self.seed,
             device=self.device,
@@ -92,10 +92,10 @@ class SupernetEvaluator(Evaluator):
         self._supernet = supernet
 
     def evaluate(self, arch: Architecture) -> Evaluation:
-        """Validation accuracy of the recalibrated subnet."""
+        """Validation metric of the subnet."""
         began = time.perf_counter()
-        accuracy = self._accuracy(arch, self.data.validation)
-        return Evaluation(accuracy, time.perf_counter() - began)
+        value = self._score(arch, "validation")
+        return Evaluation(value, time.perf_counter() - began)
 
     def state(self) -> dict[str, npt.NDArray[np.float32]]:
         """The shared weights."""
@@ -116,36 +116,35 @@ class SupernetEvaluator(Evaluator):
         self._supernet = supernet
 
     def trained_weights(self, arch: Architecture) -> Weights:
-        """Weights of the recalibrated subnet."""
+        """Weights of the subnet, with its own batch-norm statistics."""
         from hwnas.training._loop import compute_threads
 
         with compute_threads(self.threads):
             return self._subnet(arch).arrays()
 
-    def test_accuracy(self, arch: Architecture) -> float:
-        """Test accuracy of the recalibrated subnet."""
-        return self._accuracy(arch, self.data.test)
+    def test_value(self, arch: Architecture) -> float:
+        """Test metric of the subnet."""
+        return self._score(arch, "test")
 
-    def _accuracy(self, arch: Architecture, split: Split) -> float:
-        from hwnas.training import accuracy
+    def _score(self, arch: Architecture, part: Part) -> float:
+        from hwnas.training import score_network
         from hwnas.training._loop import compute_threads
 
-        size = self.space.input_shape(arch)[1]
+        shape = self.space.input_shape(arch)
         with compute_threads(self.threads):
-            return accuracy(self._subnet(arch), self.data, split, size, device=self.device)
+            return score_network(self._subnet(arch), self.task, part, shape, device=self.device)
 
     def _subnet(self, arch: Architecture) -> Subnet:
-        return self._prepared().subnet(arch, self._calibration_batches(self.space.input_shape(arch)[1]))
+        return self._prepared().subnet(arch, self._statistics_batches(self.space.input_shape(arch)))
 
     def _prepared(self) -> Supernet:
         if self._supernet is None:
             raise EvaluatorError("evaluator supernet: not prepared; call prepare first")
         return self._supernet
 
-    def _calibration_batches(self, size: int) -> Iterator[Tensor]:
-        from hwnas.training import prepare_images
+    def _statistics_batches(self, input_shape: Shape) -> Iterator[Tensor]:
         from hwnas.training._batches import fixed_sample
 
-        images = fixed_sample(self.data, self.calibration).images
-        for part in np.array_split(images, math.ceil(len(images) / BATCH)):
-            yield prepare_images(self.data, part, size, self.device)
+        chosen = fixed_sample(self.task, self.bn_statistics)
+        for part in np.array_split(chosen, math.ceil(len(chosen) / BATCH)):
+            yield self.task.inputs("train", part, input_shape, self.device)

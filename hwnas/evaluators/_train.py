@@ -9,40 +9,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas._errors import EvaluatorError
-from hwnas.data import ImageData, Split
-from hwnas.evaluators._base import Evaluation, Evaluator, Weights
+from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, Weights
 from hwnas.evaluators._rungs import Rungs
 from hwnas.spaces import Architecture, Space
+from hwnas.tasks import Part, Task
 from hwnas.training import Recipe, StepProgress
 
 if TYPE_CHECKING:
     from profilers import GraphModule
 
 
-class TrainEvaluator(Evaluator):
-    """Trains each network once; its weights stay in the folder, so a hand-over needs no second training.
+class TrainEvaluator(Evaluator, Trainer):
+    """Trains each network once; its weights stay in the folder, so a delivery needs no second training.
 
     Args:
         space: the space.
-        data: train part for weights, validation part for `evaluate`.
-        recipe: of every training.
-        seed: of every training.
+        task: what networks are trained for: its train part gives weights, its validation part values.
+        recipe: the settings of every training.
+        seed: decides everything random in a training.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: of torch; None for torch's default.
+        threads: torch's threads; None for its own choice.
         halving: end a training that is not among the best 1/halving of the earlier ones after a share of 1/halving,
             1/halving^2, ... of the epochs (`hwnas.evaluators._rungs`); None trains every network to the end. What an
             ended one is worth then depends on those before it, so on the order of evaluation.
-        start: gives the weights that a network's training starts from (`Evaluator.trained_weights` of another
+        start: gives the weights that a network's training starts from (`Trainer.trained_weights` of another
             evaluator, say); None for He initialisation.
     """
 
     name = "train"
-    trains = True
 
     def __init__(
         self,
         space: Space,
-        data: ImageData,
+        task: Task,
         recipe: Recipe,
         *,
         seed: int = 0,
@@ -52,8 +51,9 @@ class TrainEvaluator(Evaluator):
         start: Callable[[Architecture], Weights] | None = None,
     ) -> None:
         if halving is not None and (type(halving) is not int or halving < 2):
-            raise EvaluatorError(f"evaluator train: halving must be an integer of at least 2, not {halving!r}")
-        self.space, self.data, self.recipe = space, data, recipe
+            raise EvaluatorError(f"evaluator train: halving must be an integer of at least 2, got {halving!r}")
+        self.space, self.task, self.recipe = space, task, recipe
+        self.metric = task.metric
         self.seed, self.device, self.threads = seed, device, threads
         self.halving, self._start = halving, start
         self.in_order = halving is not None
@@ -69,23 +69,23 @@ class TrainEvaluator(Evaluator):
             "recipe": self.recipe.as_dict(),
             "halving": self.halving,
             "seed": self.seed,
-            "data": self.data.fingerprint,
+            "data": self.task.fingerprint,
         }
 
     def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
         """Remember the folder; networks are trained when they are asked for and report to `progress` then."""
         self._workdir, self._progress = workdir, progress
         if self.halving is not None:
-            self._rungs = Rungs(workdir / "rungs.jsonl", self.recipe.epochs, self.halving, self.settings)
+            self._rungs = Rungs(workdir / "rungs.jsonl", self.recipe.epochs, self.halving, self.settings, self.metric)
 
     def evaluate(self, arch: Architecture) -> Evaluation:
-        """Validation accuracy of the trained network; where trainings may end early, also its ``epochs``."""
+        """Validation metric of the trained network; where trainings may end early, also its ``epochs``."""
         began = time.perf_counter()
-        accuracy = self._accuracy(self._network(arch), self.data.validation)
-        known = {}
+        value = self._score(self._network(arch), "validation")
+        columns = {}
         if self._rungs is not None:
-            known["epochs"] = float(self._rungs.stopped_at(self.space.format(arch)) or self.recipe.epochs)
-        return Evaluation(accuracy, time.perf_counter() - began, known)
+            columns["epochs"] = float(self._rungs.stopped_at(self.space.format(arch)) or self.recipe.epochs)
+        return Evaluation(value, time.perf_counter() - began, columns)
 
     def files(self, arch: Architecture) -> tuple[str]:
         """The checkpoint of the training."""
@@ -95,20 +95,20 @@ class TrainEvaluator(Evaluator):
         """Weights and running statistics of the trained network."""
         return self._network(arch).arrays()
 
-    def test_accuracy(self, arch: Architecture) -> float:
-        """Test accuracy of the trained network."""
-        return self._accuracy(self._network(arch), self.data.test)
+    def test_value(self, arch: Architecture) -> float:
+        """Test metric of the trained network."""
+        return self._score(self._network(arch), "test")
 
-    def _accuracy(self, network: GraphModule, split: Split) -> float:
+    def _score(self, network: GraphModule, part: Part) -> float:
         import torch
 
-        from hwnas.training import Subnet, accuracy
+        from hwnas.training import Subnet, score_network
         from hwnas.training._loop import compute_threads
 
-        size = network.graph.input_shape[1]
+        shape = network.graph.input_shape
         weights = {name: torch.from_numpy(array).to(self.device) for name, array in network.arrays().items()}
         with compute_threads(self.threads):
-            return accuracy(Subnet(network.graph, weights), self.data, split, size, device=self.device)
+            return score_network(Subnet(network.graph, weights), self.task, part, shape, device=self.device)
 
     def _network(self, arch: Architecture) -> GraphModule:
         """The trained network; a finished checkpoint is loaded without training."""
@@ -119,7 +119,7 @@ class TrainEvaluator(Evaluator):
         text = self.space.format(arch)
         return train_network(
             self.space.graph(arch),
-            self.data,
+            self.task,
             self.recipe,
             seed=self.seed,
             device=self.device,
@@ -140,7 +140,7 @@ class TrainEvaluator(Evaluator):
         def should_continue(done: int, network: GraphModule) -> bool:
             if done not in rungs.epochs:
                 return True
-            known = rungs.known(text, done)
-            return rungs.decide(text, done, self._accuracy(network, self.data.validation)) if known is None else known
+            decided = rungs.known(text, done)
+            return rungs.decide(text, done, self._score(network, "validation")) if decided is None else decided
 
         return should_continue

@@ -1,17 +1,16 @@
-"""Training: weight-sharing supernets, single networks, accuracies. Brings torch on first use."""
+"""Training: weight-sharing supernets, single networks, their metric. Brings torch on first use."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hwnas.training._recipe import Recipe, StepProgress, default_recipe
+from hwnas.training._recipe import Recipe, StepProgress, default_recipe, recipe_settings
 from hwnas.training._sampling import CostFunction
 
 if TYPE_CHECKING:
-    from hwnas.training._accuracy import accuracy, evaluate_onnx
-    from hwnas.training._batches import prepare_images
     from hwnas.training._network import train_network
     from hwnas.training._quantized import quantized
+    from hwnas.training._score import score_network, score_onnx
     from hwnas.training._subnet import Subnet
     from hwnas.training._supernet import Supernet
     from hwnas.training._supernet_training import train_supernet
@@ -19,10 +18,9 @@ if TYPE_CHECKING:
 _LAZY = {
     "Subnet": "_subnet",
     "Supernet": "_supernet",
-    "accuracy": "_accuracy",
-    "evaluate_onnx": "_accuracy",
-    "prepare_images": "_batches",
     "quantized": "_quantized",
+    "score_network": "_score",
+    "score_onnx": "_score",
     "train_network": "_network",
     "train_supernet": "_supernet_training",
 }
@@ -33,11 +31,11 @@ __all__ = [
     "StepProgress",
     "Subnet",
     "Supernet",
-    "accuracy",
     "default_recipe",
-    "evaluate_onnx",
-    "prepare_images",
     "quantized",
+    "recipe_settings",
+    "score_network",
+    "score_onnx",
     "train_network",
     "train_supernet",
 ]

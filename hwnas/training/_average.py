@@ -19,7 +19,7 @@ class WeightAverage:
 
     Args:
         model: starts the average as it is.
-        decay: of the average in the long run, below 1.
+        decay: what is kept of the average at a step in the long run, below 1.
 
     Attributes:
         steps: updates so far.

@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwnas._errors import EvaluatorError, NoAccuracyError
+from hwnas._errors import EvaluatorError, NoValueError
+from hwnas.tasks import Targets
 from hwnas.training._average import WeightAverage
 from hwnas.training._batches import TrainLoader
 from hwnas.training._checkpoint import load_checkpoint, save_checkpoint
 from hwnas.training._recipe import Recipe, StepProgress
 
-Backward = Callable[[Tensor, Tensor, np.random.Generator], Tensor]
-"""Adds the gradients for one batch of `TrainLoader.epoch` (images, labels); returns the loss as a scalar."""
+Backward = Callable[[Tensor, Targets, np.random.Generator], Tensor]
+"""Adds the gradients for one batch of `TrainLoader.epoch` (inputs, targets); returns the loss as a scalar."""
 
 
 @contextmanager
@@ -52,9 +53,9 @@ class TrainingJob:
         label: what is trained, for progress and errors.
         model: its parameters are trained in place.
         backward: computes the gradients of one batch.
-        loader: the train images.
+        loader: the train part.
         recipe: the settings.
-        seed: of everything random.
+        seed: decides everything random.
         checkpoint: file for the state after each epoch; None for none.
         identity: what the checkpoint belongs to.
         should_continue: called after every epoch but the last with the number of epochs done, while the model holds
@@ -107,15 +108,15 @@ def _train_epoch(
 ) -> None:
     rng = np.random.default_rng([job.seed, 1 + epoch])
     total = job.recipe.epochs * len(job.loader)
-    for step, (x, labels) in enumerate(job.loader.epoch(rng)):
+    for step, (x, targets) in enumerate(job.loader.epoch(rng)):
         rate = learning_rate(job.recipe, epoch * len(job.loader) + step, total)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
-        loss = float(job.backward(x, labels, rng))
+        loss = float(job.backward(x, targets, rng))
         norm = float(nn.utils.clip_grad_norm_(job.model.parameters(), job.recipe.clip))
         if not math.isfinite(loss) or not math.isfinite(norm):
-            raise NoAccuracyError(
+            raise NoValueError(
                 f"{job.label}: training diverged in epoch {epoch + 1}, step {step + 1} (loss {loss:g}); "
                 f"lower the learning rate, now {job.recipe.learning_rate:g}"
             )

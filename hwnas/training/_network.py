@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as f
 
-from hwnas.data import ImageData
+from hwnas.tasks import Targets, Task
 from hwnas.training._batches import TrainLoader
 from hwnas.training._cover import starting_parameters
 from hwnas.training._loop import Backward, TrainingJob, compute_threads, require_device, run_training
@@ -26,7 +25,7 @@ FloatArray = npt.NDArray[np.float32]
 
 def train_network(
     graph: OpGraph,
-    data: ImageData,
+    task: Task,
     recipe: Recipe,
     *,
     seed: int = 0,
@@ -41,12 +40,12 @@ def train_network(
     """Train a network, from He initialisation or from given weights.
 
     Args:
-        graph: the network; its input's height is the image size.
-        data: its train part is used.
+        graph: the network.
+        task: what it is trained for.
         recipe: the settings.
-        seed: of initialisation, batches and augmentation.
+        seed: decides initialisation, batches and augmentation.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: of torch on the CPU; None for torch's default. Results depend on it in the last bits.
+        threads: torch's threads on the CPU; None for its own choice. Results depend on it in the last bits.
         checkpoint: file to resume from and to write after each epoch.
         progress: called after every step.
         label: what progress and errors call the network.
@@ -67,17 +66,16 @@ def train_network(
     else:
         weights = dict(start)
     module = GraphModule(graph, weights).to(device).train()
-    size = graph.input_shape[1]
-    loader = TrainLoader(data, recipe, size, device)
+    loader = TrainLoader(task, recipe, graph.input_shape, device)
     identity = {
         "training": "network",
         "graph": repr([(node.name, node.op.key) for node in graph.nodes]),
-        "data": data.fingerprint,
+        "data": task.fingerprint,
         "recipe": repr(sorted(recipe.as_dict().items())),
         "seed": seed,
         "start": "he" if start is None else _digest(weights),
     }
-    backward = _backward(module, recipe, mixed=device.startswith("cuda"))
+    backward = _backward(module, task, recipe, mixed=device.startswith("cuda"))
     with compute_threads(threads):
         ask = None if should_continue is None else _asked(module, should_continue)
         run_training(TrainingJob(label, module, backward, loader, recipe, seed, checkpoint, identity, ask), progress)
@@ -101,18 +99,18 @@ def _asked(module: GraphModule, should_continue: Callable[[int, GraphModule], bo
     return ask
 
 
-def _backward(module: GraphModule, recipe: Recipe, *, mixed: bool) -> Backward:
-    """Gradients of the label loss; computed without kernel taps that only meet padding."""
+def _backward(module: GraphModule, task: Task, recipe: Recipe, *, mixed: bool) -> Backward:
+    """Gradients of the task's loss; computed without kernel taps that only meet padding."""
     tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     expanded = trimmed(expand(module.graph))
 
     def lookup(name: str, parameter: Parameter) -> Tensor:
         return cut_tensor(tensors[name.replace(".", "/")], parameter, name)
 
-    def backward(x: Tensor, labels: Tensor, _: np.random.Generator) -> Tensor:
+    def backward(x: Tensor, targets: Targets, _: np.random.Generator) -> Tensor:
         with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
-            logits = run_graph(expanded, x, lookup, RunningNorm(training=True)).float()
-        loss = f.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+            output = run_graph(expanded, x, lookup, RunningNorm(training=True)).float()
+        loss = task.loss((output,), targets, recipe.task_settings)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 

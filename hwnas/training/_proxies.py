@@ -1,4 +1,4 @@
-"""Training-free scores of networks at their initialisation. None of them is an accuracy.
+"""Training-free scores of networks at their initialisation. None of them is the metric of a task.
 
 Abdelfattah et al. 2021 (arXiv 2101.08134) collect and compare them.
 """
@@ -11,28 +11,29 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as f
 
 from latency_tables import INPUT, Op, OpGraph
 from profilers import Parameter, RunningNorm, expand, graph_params, primitive_of, random_weights, run_graph
 
 Lookup = Callable[[str, Parameter], Tensor]
+Loss = Callable[[tuple[Tensor, ...]], Tensor]
+"""The task's loss of a network's outputs for the proxy's batch."""
 _GATES = ("relu", "hswish")
 """Activations that are positive exactly where what they are of is."""
 
 
-def log_synflow(graph: OpGraph, x: Tensor, labels: Tensor, seed: int) -> float:
+def log_synflow(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
     """Synaptic flow: the logarithm of the sum over all weights of ``|w * dR/dw|``.
 
-    R is the sum of the outputs for an image of ones when every weight is replaced by its absolute value (Tanaka et al.
-    2020, arXiv 2006.05467, eq. 3); norms pass their input on, as in Abdelfattah et al. 2021 (section 3.2). No image of
-    the data set is looked at.
+    R is the sum of the outputs for an input of ones when every weight is replaced by its absolute value (Tanaka et al.
+    2020, arXiv 2006.05467, eq. 3); norms pass their input on, as in Abdelfattah et al. 2021 (section 3.2). No sample of
+    the data is looked at.
 
     Args:
         graph: the network.
         x: gives the device alone.
-        labels: not used.
-        seed: of the initialisation.
+        loss: not used.
+        seed: decides the initialisation.
     """
     weights = {name: tensor.double().abs().requires_grad_() for name, tensor in _weights(graph, x, seed).items()}
     ones = torch.ones((1, *graph.input_shape), dtype=torch.float64, device=x.device)
@@ -41,16 +42,16 @@ def log_synflow(graph: OpGraph, x: Tensor, labels: Tensor, seed: int) -> float:
     return _log(float(torch.stack(flows).sum()))
 
 
-def naswot(graph: OpGraph, x: Tensor, labels: Tensor, seed: int) -> float:
-    """How differently the images switch the rectifiers: ``log |det K|``, K_ij the number on which i and j agree.
+def naswot(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
+    """How differently the samples switch the rectifiers: ``log |det K|``, K_ij the number on which i and j agree.
 
     From the binary codes of Mellor et al. 2021 (arXiv 2006.04647, eq. 1 and 2); norms normalise by the batch.
 
     Args:
         graph: the network.
-        x: images ``(N, C, H, W)``.
-        labels: not used.
-        seed: of the initialisation.
+        x: inputs ``(N, *graph.input_shape)``.
+        loss: not used.
+        seed: decides the initialisation.
     """
     lookup, norm = _lookup(_weights(graph, x, seed)), RunningNorm(training=True, momentum=None)
     agree = torch.zeros((len(x), len(x)), dtype=torch.float64, device=x.device)
@@ -67,7 +68,7 @@ def naswot(graph: OpGraph, x: Tensor, labels: Tensor, seed: int) -> float:
     return float(torch.linalg.slogdet(agree).logabsdet)
 
 
-def log_gradnorm(graph: OpGraph, x: Tensor, labels: Tensor, seed: int) -> float:
+def log_gradnorm(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
     """The logarithm of the sum over weight tensors of the 2-norm of the loss's gradient, after one batch.
 
     Abdelfattah et al. 2021, section 3.1; norms normalise by the batch, their scales and offsets and all biases are left
@@ -75,19 +76,19 @@ def log_gradnorm(graph: OpGraph, x: Tensor, labels: Tensor, seed: int) -> float:
 
     Args:
         graph: the network.
-        x: images ``(N, C, H, W)``.
-        labels: class indices ``(N,)``.
-        seed: of the initialisation.
+        x: inputs ``(N, *graph.input_shape)``.
+        loss: the task's loss of the outputs for `x`.
+        seed: decides the initialisation.
     """
     weights = {name: tensor.requires_grad_() for name, tensor in _weights(graph, x, seed).items()}
-    logits = run_graph(expand(graph), x, _lookup(weights), RunningNorm(training=True, momentum=None))
-    f.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
+    output = run_graph(expand(graph), x, _lookup(weights), RunningNorm(training=True, momentum=None))
+    loss((output,)).backward()  # type: ignore[no-untyped-call]
     norms = [tensor.grad.norm() for tensor in weights.values() if tensor.ndim > 1 and tensor.grad is not None]
     return _log(float(torch.stack(norms).sum()))
 
 
-def log_parameters(graph: OpGraph, x: Tensor, labels: Tensor, seed: int) -> float:
-    """The logarithm of the number of trainable parameters; images, labels and seed are not looked at."""
+def log_parameters(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
+    """The logarithm of the number of trainable parameters; samples, loss and seed are not looked at."""
     return math.log(graph_params(graph))
 
 
@@ -98,7 +99,7 @@ class _Pass(RunningNorm):
         super().__init__(training=True, momentum=None)
 
     def __call__(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        """The input ``(N, C, H, W)`` as it is."""
+        """The input as it is."""
         return x
 
 

@@ -1,29 +1,30 @@
-"""Post-training quantisation of a finished network, with the ranges of its tensors over images of the train part."""
+"""Post-training quantisation of a finished network; its ranges come from samples of the train part."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwnas.data import ImageData
-from hwnas.training._batches import prepare_images
+import numpy as np
+
+from hwnas.tasks import Shape, Task
 from profilers import quantize_model, tensor_ranges
 
 if TYPE_CHECKING:
     import onnx
 
-QUANTISATION_IMAGES = 256
-"""Most train images that the ranges of tensors are computed over."""
+QUANTISATION_SAMPLES = 256
+"""Most train samples that the ranges of tensors are computed over."""
 
 
-def quantized(model: onnx.ModelProto, data: ImageData, size: int) -> onnx.ModelProto:
-    """The int8 (QDQ) form of a float network, its ranges taken from images of the train part.
+def quantized(model: onnx.ModelProto, task: Task, input_shape: Shape) -> onnx.ModelProto:
+    """The int8 (QDQ) form of a float network.
 
     Args:
-        model: reads ``(batch, C, size, size)``.
-        data: gives the images.
-        size: height and width that the network reads.
+        model: reads ``(batch, *input_shape)``.
+        task: gives the samples, evenly spaced over its train part.
+        input_shape: shape of one sample, as the network reads it.
     """
-    every = max(1, len(data.train) // QUANTISATION_IMAGES)
-    images = data.train.images[::every][:QUANTISATION_IMAGES]
-    quantisation_images = prepare_images(data, images, size).contiguous().numpy()
-    return quantize_model(model, tensor_ranges(model, quantisation_images))
+    size = task.size("train")
+    chosen = np.arange(0, size, max(1, size // QUANTISATION_SAMPLES))[:QUANTISATION_SAMPLES]
+    samples = task.inputs("train", chosen, input_shape).contiguous().numpy()
+    return quantize_model(model, tensor_ranges(model, samples))

@@ -41,9 +41,9 @@ def draw_near(space: Space, cost: CostFunction, count: int, rng: np.random.Gener
 
     Args:
         space: the space.
-        cost: of its networks.
+        cost: what its networks cost.
         count: candidates wanted; fewer come where the draws hold no more different networks.
-        rng: of the draws.
+        rng: source of the draws.
     """
     target = space.canonical_codes(space.encode(space.sample(1, rng)[0])[None])
     goal = float(cost.of(target)[0])

@@ -15,18 +15,18 @@ from latency_tables import OpGraph
 from profilers import Parameter, RunningNorm, expand, graph_parameters, run_graph
 
 
-class Calibration(RunningNorm):
+class BatchNormStatistics(RunningNorm):
     """Normalises by the batch and adds the batch's moments to the statistics.
 
-    The ``mean`` and ``variance`` tensors of a norm (float64) collect the sums over images of E[x] and E[x^2], each an
-    average over pixels; `finish` turns them into mean and variance over all images and pixels.
+    The ``mean`` and ``variance`` tensors of a norm (float64) collect the sums over samples of E[x] and E[x^2],
+    each an average over positions; `with_bn_statistics` turns them into mean and variance over all of them.
     """
 
     def __init__(self) -> None:
         super().__init__(training=True, momentum=1.0)
 
     def __call__(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Normalise ``(N, C, H, W)``; it must hold more than one value a channel."""
+        """Normalise ``(N, C, ...)``; it must hold more than one value a channel."""
         channels, values = x.shape[1], x.numel() // x.shape[1]
         batch = {"mean": x.new_zeros(channels), "variance": x.new_zeros(channels)}
         y = super().__call__(x, {**parameters, **batch})
@@ -36,40 +36,40 @@ class Calibration(RunningNorm):
         return y
 
 
-def calibrated(graph: OpGraph, weights: Mapping[str, Tensor], batches: Iterable[Tensor]) -> Subnet:
-    """A subnet whose batch norms have the statistics of the given images.
+def with_bn_statistics(graph: OpGraph, weights: Mapping[str, Tensor], batches: Iterable[Tensor]) -> Subnet:
+    """A subnet whose batch norms have the statistics of the given inputs.
 
-    Each norm's mean and variance are those of its input over all images, where the layers before it normalise
+    Each norm's mean and variance are those of its input over all samples, where the layers before it normalise
     by the batch (Yu and Huang 2019, arXiv 1903.05134, section 3.2: batch norm statistics after training).
 
     Args:
         graph: the network.
         weights: its trainable tensors by ``"node.parameter"``; others are ignored.
-        batches: inputs ``(N, C, H, W)``, never of the validation or test part.
+        batches: inputs ``(N, *graph.input_shape)``, never of the validation or test part.
     """
     names = dict(graph_parameters(graph))
-    known = {name: weights[name].detach() for name, parameter in names.items() if parameter.trainable}
+    tensors = {name: weights[name].detach() for name, parameter in names.items() if parameter.trainable}
     sums = {
-        name: torch.zeros(parameter.shape, dtype=torch.float64, device=next(iter(known.values())).device)
+        name: torch.zeros(parameter.shape, dtype=torch.float64, device=next(iter(tensors.values())).device)
         for name, parameter in names.items()
         if not parameter.trainable
     }
     expanded, count = trimmed(expand(graph)), 0
 
     def lookup(name: str, parameter: Parameter) -> Tensor:
-        return sums[name] if name in sums else cut_tensor(known[name], parameter, name)
+        return sums[name] if name in sums else cut_tensor(tensors[name], parameter, name)
 
     with torch.no_grad():
         for x in batches:
-            run_graph(expanded, x, lookup, Calibration())
+            run_graph(expanded, x, lookup, BatchNormStatistics())
             count += len(x)
     for name in sums:
         if name.endswith(".variance"):
             mean = sums[name.removesuffix("variance") + "mean"] / count
-            known[name] = (sums[name] / count - mean.square()).clamp(min=0.0).float()
+            tensors[name] = (sums[name] / count - mean.square()).clamp(min=0.0).float()
         else:
-            known[name] = (sums[name] / count).float()
-    return Subnet(graph, known)
+            tensors[name] = (sums[name] / count).float()
+    return Subnet(graph, tensors)
 
 
 class Subnet:
@@ -86,7 +86,7 @@ class Subnet:
         self._expanded = trimmed(expand(graph))
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits ``(N, classes)`` for images ``(N, channels, height, width)``."""
+        """Outputs ``(N, *graph.output_shape)`` for inputs ``(N, *graph.input_shape)``."""
         return run_graph(self._expanded, x, self._lookup, RunningNorm(training=False))
 
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:

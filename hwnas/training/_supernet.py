@@ -13,7 +13,7 @@ from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture, ChoiceGraphSpace, Space
 from hwnas.training._cover import extreme_network, largest_parameters
 from hwnas.training._mixture import run_mixture
-from hwnas.training._subnet import Subnet, calibrated
+from hwnas.training._subnet import Subnet, with_bn_statistics
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
 from profilers import Parameter, RunningNorm, expand, graph_parameters, initial_value, run_graph
@@ -29,7 +29,7 @@ class Supernet(nn.Module):
 
     Args:
         space: the space.
-        seed: of the He initialisation.
+        seed: decides the He initialisation.
 
     Attributes:
         space: the space.
@@ -55,7 +55,7 @@ class Supernet(nn.Module):
         return {name.replace("/", "."): tensor for name, tensor in self.named_parameters()}
 
     def forward(self, x: Tensor, arch: Architecture) -> Tensor:
-        """Logits ``(N, classes)`` of one network in training: batch norms use the batch's statistics.
+        """Outputs of one network in training: batch norms use the batch's statistics.
 
         Args:
             x: ``(N, *space.input_shape(arch))``.
@@ -65,7 +65,7 @@ class Supernet(nn.Module):
         return run_graph(expanded, x, self._lookup, RunningNorm(training=True, momentum=None))
 
     def mixture(self, x: Tensor, arch: Architecture, weights: Mapping[int, Tensor]) -> Tensor:
-        """Logits ``(N, classes)`` of a weighted mixture of networks in training, for one-shot methods.
+        """Outputs of a weighted mixture of networks in training, for one-shot methods.
 
         Args:
             x: ``(N, *space.input_shape(arch))``.
@@ -89,7 +89,7 @@ class Supernet(nn.Module):
 
     def subnet(self, arch: Architecture, batches: Iterable[Tensor]) -> Subnet:
         """One network with batch-norm statistics computed over `batches` ``(N, *space.input_shape(arch))``."""
-        return calibrated(self.space.graph(arch), self.weights(arch), batches)
+        return with_bn_statistics(self.space.graph(arch), self.weights(arch), batches)
 
     def _lookup(self, name: str, parameter: Parameter) -> Tensor:
         if not parameter.trainable:

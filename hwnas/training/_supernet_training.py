@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as f
 
 from hwnas._costs._space_costs import SpaceCosts
-from hwnas.data import ImageData
 from hwnas.spaces import Architecture
-from hwnas.training._batches import TrainLoader, resize
+from hwnas.tasks import Targets, Task
+from hwnas.training._batches import TrainLoader
 from hwnas.training._loop import TrainingJob, compute_threads, require_device, run_training
 from hwnas.training._recipe import Recipe, StepProgress
 from hwnas.training._sampling import CostFunction, draw_near
@@ -22,7 +21,7 @@ from hwnas.training._supernet import Supernet
 
 def train_supernet(
     supernet: Supernet,
-    data: ImageData,
+    task: Task,
     recipe: Recipe,
     *,
     seed: int = 0,
@@ -36,24 +35,24 @@ def train_supernet(
 
     Each step adds the gradients of the largest network, the smallest and `Recipe.random_subnets` random ones (the
     sandwich rule: Yu and Huang 2019, arXiv 1903.05134, section 3.1; Yu et al. 2020, arXiv 2003.11142, section 3). The
-    largest learns the labels, the others the largest's predictions on the same images (in-place distillation,
+    largest learns the targets, the others the largest's outputs on the same samples (in-place distillation,
     section 3.3 of the former).
 
     With `Recipe.sampling` ``"bestup"`` or ``"worstup"`` each random network is the one with the least or the greatest
     loss among `Recipe.candidates` networks of nearly one cost (`draw_near`), as in AttentiveNAS (Wang et al. 2021,
-    arXiv 2011.09011, section 3.1). Their predictor of performance is here the loss on the step's own images, against
-    the largest network's predictions: all candidates see the same images with the present weights, so that even small
+    arXiv 2011.09011, section 3.1). Their predictor of performance is here the loss on the step's own samples, against
+    the largest network's outputs: all candidates see the same samples with the present weights, so that even small
     differences between networks of one cost count, there is no second model whose fit lags behind the weights, and no
     state beside the weights that a resumed training would have to restore. It costs a forward pass, without gradients,
     for each candidate.
 
     Args:
         supernet: starts as it is.
-        data: its train part is used.
+        task: what the networks are trained for.
         recipe: the settings.
-        seed: of batches, augmentation and random subnets.
+        seed: decides batches, augmentation and random subnets.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: of torch on the CPU; None for torch's default. Results depend on it in the last bits.
+        threads: torch's threads on the CPU; None for its own choice. Results depend on it in the last bits.
         cost: what candidates are drawn by; None for MACs. Not used by uniform sampling.
         checkpoint: file to resume from and to write after each epoch.
         progress: called after every step.
@@ -63,12 +62,11 @@ def train_supernet(
     """
     require_device(device)
     supernet.to(device)
-    size = supernet.space.input_shape(supernet.largest)[1]
-    loader = TrainLoader(data, recipe, size, device)
+    loader = TrainLoader(task, recipe, supernet.space.input_shape(supernet.largest), device)
     identity = {
         "training": "supernet",
         "space": repr((supernet.space.name, sorted(supernet.space.settings.items()))),
-        "data": data.fingerprint,
+        "data": task.fingerprint,
         "recipe": repr(sorted(recipe.as_dict().items())),
         "seed": seed,
     }
@@ -76,7 +74,7 @@ def train_supernet(
         cost = CostFunction("macs", SpaceCosts(supernet.space, None).cost("macs"))
     if recipe.sampling != "uniform":
         identity["cost"] = cost.name
-    sandwich = _Sandwich(supernet, recipe, device, cost)
+    sandwich = _Sandwich(supernet, task, recipe, device, cost)
     job = TrainingJob("supernet", supernet, sandwich.backward, loader, recipe, seed, checkpoint, identity)
     with compute_threads(threads):
         run_training(job, progress)
@@ -85,22 +83,22 @@ def train_supernet(
 class _Sandwich:
     """Gradients of one batch."""
 
-    def __init__(self, supernet: Supernet, recipe: Recipe, device: str, cost: CostFunction) -> None:
-        self.supernet, self.recipe, self.cost = supernet, recipe, cost
+    def __init__(self, supernet: Supernet, task: Task, recipe: Recipe, device: str, cost: CostFunction) -> None:
+        self.supernet, self.task, self.recipe, self.cost = supernet, task, recipe, cost
         self.mixed = device.startswith("cuda")
 
-    def backward(self, x: Tensor, labels: Tensor, rng: np.random.Generator) -> Tensor:
+    def backward(self, x: Tensor, targets: Targets, rng: np.random.Generator) -> Tensor:
         """Add the gradients of largest, chosen and smallest networks; returns the largest's loss."""
         net = self.supernet
-        logits = self._logits(net.largest, x)
-        loss = f.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        outputs = self._outputs(net.largest, x)
+        loss = self.task.loss(outputs, targets, self.recipe.task_settings)
         loss.backward()  # type: ignore[no-untyped-call]
-        teacher = logits.detach().softmax(1)
+        teacher = tuple(output.detach() for output in outputs)
         for arch in [*self._chosen(x, teacher, rng), net.smallest]:
-            f.cross_entropy(self._logits(arch, x), teacher).backward()  # type: ignore[no-untyped-call]
+            self.task.distillation_loss(self._outputs(arch, x), teacher).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _chosen(self, x: Tensor, teacher: Tensor, rng: np.random.Generator) -> Iterator[Architecture]:
+    def _chosen(self, x: Tensor, teacher: tuple[Tensor, ...], rng: np.random.Generator) -> Iterator[Architecture]:
         """The networks between the largest and the smallest, `Recipe.random_subnets` of them."""
         recipe, space = self.recipe, self.supernet.space
         if recipe.sampling == "uniform":
@@ -113,12 +111,12 @@ class _Sandwich:
             }
             yield better(losses, key=losses.__getitem__)
 
-    def _loss(self, arch: Architecture, x: Tensor, teacher: Tensor) -> float:
+    def _loss(self, arch: Architecture, x: Tensor, teacher: tuple[Tensor, ...]) -> float:
         with torch.no_grad():
-            return float(f.cross_entropy(self._logits(arch, x), teacher))
+            return float(self.task.distillation_loss(self._outputs(arch, x), teacher))
 
-    def _logits(self, arch: Architecture, x: Tensor) -> Tensor:
-        small = resize(x, self.supernet.space.input_shape(arch)[1])
+    def _outputs(self, arch: Architecture, x: Tensor) -> tuple[Tensor, ...]:
+        small = self.task.at_shape(x, self.supernet.space.input_shape(arch))
         with torch.autocast("cuda", torch.bfloat16, enabled=self.mixed):
-            logits: Tensor = self.supernet(small, arch).float()
-        return logits
+            output: Tensor = self.supernet(small, arch).float()
+        return (output,)

@@ -48,7 +48,7 @@ def cut_tensor(tensor: Tensor, parameter: Parameter, name: str) -> Tensor:
     for axis, (have, want) in enumerate(zip(tensor.shape, parameter.shape, strict=True)):
         if want > have:
             raise EvaluatorError(
-                f"weight {name}: it has shape {tuple(tensor.shape)}, a network wants {parameter.shape}"
+                f"weight {name}: it has shape {tuple(tensor.shape)}, a network needs {parameter.shape}"
             )
         start = (have - want) // 2 if axis in parameter.centred_axes else 0
         index.append(slice(start, start + want))

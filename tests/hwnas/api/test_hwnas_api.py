@@ -55,7 +55,7 @@ class Score(hwnas.Evaluator):
 
     def evaluate(self, arch):
         if arch.values == (4, 1, 4, 1):
-            raise hwnas.NoAccuracyError("evaluator wide: too small")
+            raise hwnas.NoValueError("evaluator wide: too small")
         return hwnas.Evaluation(self.scale * sum(value**0.5 for value in arch.values))
 
 
@@ -136,7 +136,7 @@ def test_a_search_with_objects_finds_a_front(search, table):
     assert {n["trial"] for n in found.networks} <= {trial.number for trial in found.front}
     assert all(n["onnx"] is None and n["score"].keys() == {"score"} for n in found.networks)
     best = max(found.networks, key=lambda n: n["score"]["score"])
-    assert found.pick("most-accurate") == best
+    assert found.pick("best") == best
     text = found.report.read_text()
     assert "Evaluator wide has no weights to export; no network was measured." in text
     assert "<th>score</th>" in text
@@ -380,17 +380,55 @@ def test_an_unknown_setting_is_named_with_those_there_are(search):
 
 def test_percent_is_no_accuracy(search):
     message = refused(search, evaluator=Score(measure="accuracy"))
-    assert message.startswith("evaluator wide: an accuracy is a fraction, not ")
-    assert message.endswith("); divide percent by 100, or give another measure")
+    assert message.startswith("evaluator wide: width1=")
+    assert ": accuracy must be at least 0 and at most 1, got " in message
+    assert message.endswith("; divide percent by 100, or give another metric")
     assert search(evaluator=Score(measure="accuracy", scale=0.01)).networks
 
 
 def test_an_evaluator_with_weights_wants_data_to_test_them_on(search):
+    class Trained(Score, hwnas.Trainer):
+        def trained_weights(self, arch):
+            return {}
+
+        def test_value(self, arch):
+            return 0.5
+
+    assert refused(search, evaluator=Trained()) == (
+        "evaluator wide trains networks; give the data that they are tested on too"
+    )
+
+
+def test_an_evaluator_of_an_earlier_hwnas_works_or_is_told_what_to_change(search):
     class Trained(Score):
         trains = True
 
     assert refused(search, evaluator=Trained()) == (
-        "evaluator wide trains networks, so the search needs data to test them on; pass data too"
+        "evaluator wide: `trains = True` has no meaning any more; make it a subclass of hwnas.Trainer too, and call "
+        "its test_accuracy test_value"
+    )
+    assert hwnas.NoAccuracyError is hwnas.NoValueError
+    assert "NoAccuracyError" not in dir(hwnas)
+    assert Score(measure="guess").metric == hwnas.Metric("guess", score=True)
+
+
+def test_a_metric_that_is_minimised_needs_no_task(search, tmp_path):
+    class Error(Score):
+        metric = hwnas.Metric("error", "min", unit="mm", low=0.0)
+
+    result = search(evaluator=Error(), out=tmp_path / "error")
+    assert all(n["error"] is None and n["validation_error"] > 0 for n in result.networks)
+    assert result.pick("best")["validation_error"] == min(n["validation_error"] for n in result.networks)
+    best = min(trial.values["error"] for trial in result.trials if trial.failed is None)
+    assert result.pick("best")["validation_error"] == best
+    assert f"{best:.4g} mm" in result.report.read_text()
+    again = search(evaluator=Error(), out=tmp_path / "error")
+    assert again.trials == result.trials
+    Error.metric = hwnas.Metric("error", "max", unit="mm", low=0.0)
+    assert 'metric.direction "min", this one has "max"' in refused(search, evaluator=Error(), out=tmp_path / "error")
+    Error.metric = hwnas.Metric("macs", "min")
+    assert refused(search, evaluator=Error(), out=tmp_path / "other") == (
+        "metric macs: runs hold something else by this name; give the metric another one"
     )
 
 

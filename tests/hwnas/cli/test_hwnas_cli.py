@@ -242,7 +242,7 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("search", "--recipe", "cutout", *out) == (
         "hwnas: error: cannot read --recipe 'cutout'; write each setting once, like cutout=0.5,mixup=0.2"
     )
-    assert fails("search", "--recipe", "cutout=2", *out) == ("hwnas: error: training: cutout must lie in 0-1, not at 2")
+    assert fails("search", "--recipe", "cutout=2", *out) == ("hwnas: error: training: cutout must be 0 to 1, got 2")
     assert fails("profile", "--seed", "-1") == "hwnas: error: --seed must be 0 or more, got -1"
     assert fails("profile", "--image-size", "16") == (
         "hwnas: error: --image-size is not an option of space mobilenetv3, which takes preset, classes, "

@@ -58,7 +58,7 @@ def nonsense(tree, rng):
                 place = place[key]
                 continue
             if isinstance(place, dict) and rng.random() < 0.2:
-                place[rng.choice(["x", "cheap", "unhashed", "phases", "measure", "score"])] = copy.deepcopy(
+                place[rng.choice(["x", "cheap", "unhashed", "phases", "measure", "metric", "score"])] = copy.deepcopy(
                     rng.choice(NONSENSE)
                 )
             else:
@@ -123,7 +123,7 @@ def exercised(csv, run, rng, capsys):
     assert outcome(capsys, "runs", run.parent) == 0
     outcome(capsys, "runs", run.parent, "--json")
     outcome(capsys, "compare", run, run)
-    pick = rng.choice(["fastest", "knee", "most-accurate", "t0000"])
+    pick = rng.choice(["fastest", "knee", "best", "t0000"])
     outcome(capsys, "export", run, "--pick", pick, "-o", run.parent / "out" / "n.onnx")
     if rng.random() < 0.1:
         with pytest.MonkeyPatch.context() as patch:

@@ -15,16 +15,17 @@ from hwnas._cli import main
 from hwnas._cli._live import TerminalWatcher, duration, make_watcher, status_line
 from hwnas._runs._front import fixed_hypervolume
 from hwnas._runs._watch import Lines, Status, Watcher
+from hwnas.tasks import DEFAULT_METRIC, Metric
 from search import Objective
 
 
 def status(done, samples=40):
-    return Status(done, samples, "accuracy", 0.5 + done / 100, 0.25, 120.0, 0.5 * (samples - done))
+    return Status(done, samples, DEFAULT_METRIC, 0.5 + done / 100, 0.25, 120.0, 0.5 * (samples - done))
 
 
 def test_the_status_line_says_the_most_important_first():
     assert status_line(status(10)) == "10/40 best accuracy 60.00%, hypervolume 0.2500, 120/min, 15 s left"
-    none = Status(0, 40, "naswot", None, 0.0, None, None)
+    none = Status(0, 40, Metric.of_score("naswot"), None, 0.0, None, None)
     assert status_line(none) == "0/40 best naswot none yet, hypervolume 0.0000"
     assert [duration(s) for s in (5, 89, 600, 7200)] == ["5 s", "89 s", "10 min", "2.0 h"]
 
@@ -106,7 +107,7 @@ def test_scores_have_a_hypervolume_once_their_first_batch_is_complete(seed):
     assert found[6] < found[-1]
     flat = fixed_hypervolume(objectives, np.array([[3.0, 2.0], [3.0, 3.0], [4.0, 2.0]]), np.array([0, 0, 1]))
     assert flat > 0
-    assert Status(1, 2, "score", 1.0, None, None, None).line.endswith("hypervolume none yet")
+    assert Status(1, 2, Metric.of_score("score"), 1.0, None, None, None).line.endswith("hypervolume none yet")
 
 
 def test_an_interrupt_leaves_a_whole_journal_and_says_how_to_go_on(csv, tmp_path):

@@ -8,8 +8,8 @@ from hwnas._cli import main
 from hwnas._cli._parser import build_parser
 
 RECIPE = (
-    "it takes epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, label_smoothing, clip, shift, flip, "
-    "cutout, mixup, average, random_subnets, sampling, candidates"
+    "it takes epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, clip, average, random_subnets, "
+    "sampling, candidates, label_smoothing, shift, flip, cutout, mixup"
 )
 CELLS = "image_size, classes, image_channels, cells, channels"
 MOBILE = "preset, classes, resolution, width, image_channels"
@@ -43,8 +43,8 @@ ERRORS = [
     ("search --preset huge", "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
     ("search --width 9", "space mobilenetv3: width multipliers must be 0.1-4, got 9.0"),
     ("search --width 1,x", "cannot read --width '1,x'; write numbers with commas between, like 16,32"),
-    ("search --resolution 999", "space mobilenetv3: preset tiny takes images of 8-32 pixels, not 999"),
-    ("search --resolution 8,8", "space mobilenetv3: give different values, 1 to 32, not [8, 8]"),
+    ("search --resolution 999", "space mobilenetv3: preset tiny takes images of 8-32 pixels, got 999"),
+    ("search --resolution 8,8", "space mobilenetv3: resolution must be 1 to 32 different values, got [8, 8]"),
     ("search --space nasbench201 --width 1", "--width is not an option of space nasbench201, which takes " + CELLS),
     (
         "search --space nasbench201 --image-size 3",
@@ -56,16 +56,16 @@ ERRORS = [
     ("search --finalize train --final-recipe a=b", "training has no setting 'a'; " + RECIPE),
     ("search --recipe no=1", "training has no setting 'no'; " + RECIPE),
     ("search --recipe cutout", "cannot read --recipe 'cutout'; write each setting once, like cutout=0.5,mixup=0.2"),
-    ("search --epochs 0", "training: epochs must be a positive integer, not 0"),
-    ("search --evaluator train --halving 1", "evaluator train: halving must be an integer of at least 2, not 1"),
+    ("search --epochs 0", "training: epochs must be a positive integer, got 0"),
+    ("search --evaluator train --halving 1", "evaluator train: halving must be an integer of at least 2, got 1"),
     ("search --halving 2", "--halving is not an option of evaluator supernet; leave it out"),
     (
         "search --supernet-sampling bestup --evaluator train",
         "--supernet-sampling is not an option of evaluator train; leave it out",
     ),
-    ("search --workers 0", "--workers must be a positive number or ray, not '0'"),
-    ("search --workers many", "--workers must be a positive number or ray, not 'many'"),
-    ("search --ray-address auto", "--ray-address goes with --workers ray"),
+    ("search --workers 0", "--workers must be a number of 1 or more, or ray, got '0'"),
+    ("search --workers many", "--workers must be a number of 1 or more, or ray, got 'many'"),
+    ("search --ray-address auto", "--ray-address needs --workers ray"),
     ("search --evaluation-threads 0", "--evaluation-threads must be 1 or more, got 0"),
     ("search --proposals 0", "--proposals must be 1 or more, got 0"),
     (
@@ -73,10 +73,10 @@ ERRORS = [
         "evaluator train stops trainings early depending on earlier ones; use --workers 1, without "
         "--evaluation-timeout",
     ),
-    ("search --latency-column x", "--latency-column goes with --evaluator table:FILE"),
+    ("search --latency-column x", "--latency-column needs --evaluator table:FILE"),
     ("search --cheap synflow --strategy nsga2", "--low-fidelity needs --strategy lamoo, got --strategy nsga2"),
     ("search --data {tmp}/x", "data {tmp}/x: does not exist; give digits, a folder of images or an .npz file"),
-    ("search --data-limit 0", "data digits: the limit must be positive, not 0"),
+    ("search --data-limit 0", "data digits: the limit must be 1 or more, got 0"),
     ("search --space nasbench201 --evaluator table:{tmp}/x.csv", "table {tmp}/x.csv: no such file"),
     ("search --table {tmp}/x.json", "cannot read the latency table {tmp}/x.json: No such file or directory"),
     ("fit {tmp}/x.csv --latency-column a --device b -o c", "table {tmp}/x.csv: no such file"),
@@ -93,7 +93,7 @@ ERRORS = [
     ("validate {tmp}/x", "cannot read the latency table {tmp}/x: No such file or directory"),
     ("profile --networks 1", "--networks must be at least 2, not 1"),
     ("profile --seed -1", "--seed must be 0 or more, got -1"),
-    ("profile --classes 0", "space mobilenetv3: classes must be a positive integer, not 0"),
+    ("profile --classes 0", "space mobilenetv3: classes must be a positive integer, got 0"),
     ("profile --image-size 16", "--image-size is not an option of space mobilenetv3, which takes " + MOBILE),
     (
         "profile --space nasbench201 --preset tiny",

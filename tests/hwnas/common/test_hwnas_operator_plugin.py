@@ -97,4 +97,4 @@ def test_operators_are_listed(hwnas):
     lines = [line.split(maxsplit=2) for line in hwnas("plugins").splitlines()]
     assert ["operator", "upsample", "hwnas"] in lines
     assert ["operator", "negate", "sounds 1.0"] in lines
-    assert ["operator", "conv", "sounds 1.0 (not usable: a name of hwnas's own)"] in lines
+    assert ["operator", "conv", "sounds 1.0 (not usable: hwnas has this name itself)"] in lines

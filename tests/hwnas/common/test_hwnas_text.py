@@ -20,6 +20,7 @@ from hwnas._cli._output import progress_lines, say, say_json
 from hwnas._common._text import json_text, printable
 from hwnas._report._html import escape
 from hwnas._runs._watch import Status
+from hwnas.tasks import DEFAULT_METRIC
 from profilers._remote import _bundled_profile
 
 EVIL = "x\x1b]0;TITLE\x07\x1b[2J\r\n\x9b31m\u202e\u2066\x00\x7f\u2028y"
@@ -60,7 +61,7 @@ def test_whatever_prints_a_line_escapes_it(capsys, monkeypatch):
     assert captured.err.count("\n") == 2
     stream = io.StringIO()
     watcher = TerminalWatcher(stream, lambda text: None, lambda: 500)
-    watcher.trial(trial_record(0), lambda: Status(1, 2, EVIL, 0.5, None, None, None))
+    watcher.trial(trial_record(0), lambda: Status(1, 2, DEFAULT_METRIC, 0.5, None, None, None))
     watcher.close()
     assert harmless(stream.getvalue().replace("\r\x1b[K", ""))
     stream = io.StringIO()

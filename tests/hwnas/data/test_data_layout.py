@@ -191,4 +191,4 @@ def test_odd_places(tmp_path: Path) -> None:
     assert refused(tmp_path / "pipe.npz").startswith(f"data {tmp_path}/pipe.npz: is none of these")
     (tmp_path / "loop").symlink_to("loop")
     assert refused(tmp_path / "loop").startswith(f"data {tmp_path}/loop: ")
-    assert refused("digits", image_size=10**9) == "data digits: the image size must be at most 4096, not 1000000000"
+    assert refused("digits", image_size=10**9) == "data digits: the image size must be 4096 or less, got 1000000000"

@@ -203,8 +203,8 @@ def test_no_data_at_all(tmp_path: Path) -> None:
     refuses(f"data {tmp_path}/x: does not exist; give digits, a folder of images or an .npz file", tmp_path / "x")
     (tmp_path / "x").write_text("")
     refuses(f"data {tmp_path}/x: is none of these; give digits, a folder of images or an .npz file", tmp_path / "x")
-    refuses("data digits: the image size must be positive, not 0", "digits", image_size=0)
-    refuses("data digits: the limit must be positive, not 0", "digits", limit=0)
+    refuses("data digits: the image size must be 1 or more, got 0", "digits", image_size=0)
+    refuses("data digits: the limit must be 1 or more, got 0", "digits", limit=0)
     refuses("data digits: a limit of 29 images is too small for 10 classes; it must be at least 30", "digits", limit=29)
 
 

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from hwnas._errors import EvaluatorError
-from hwnas.data import ImageData, load_data
-from hwnas.evaluators import PROXIES, Evaluator, make_evaluator
+from hwnas.data import load_data
+from hwnas.evaluators import PROXIES, Evaluator, Trainer, make_evaluator
 from hwnas.spaces import Architecture, Space, make_space
-from hwnas.training import evaluate_onnx, prepare_images
+from hwnas.tasks import DEFAULT_METRIC, ImageClassification
+from hwnas.training import score_onnx
 from profilers import GraphModule, build_onnx, graph_parameters
 
 torch.set_num_threads(1)
@@ -24,8 +25,8 @@ SHORT = {"epochs": 1, "batch_size": 20}
 
 
 @cache
-def digits() -> ImageData:
-    return load_data("digits", limit=200)
+def digits() -> ImageClassification:
+    return ImageClassification(load_data("digits", limit=200))
 
 
 @cache
@@ -41,15 +42,15 @@ def table(folder: Path) -> Evaluator:
     file = folder / "bench.csv"
     lines = [f"{space().format(arch)},{90 + i}.5,{i}" for i, arch in enumerate(archs())]
     file.write_text("arch,acc,ms\n" + "\n".join(lines) + "\n")
-    return make_evaluator(f"table:{file}", space(), known=["ms"])
+    return make_evaluator(f"table:{file}", space(), extra_columns=["ms"])
 
 
 MAKERS: dict[str, Callable[[Path], Evaluator]] = {
-    "supernet": lambda folder: make_evaluator("supernet", space(), digits(), **SHORT, calibration=40),  # type: ignore[arg-type]
+    "supernet": lambda folder: make_evaluator("supernet", space(), digits(), **SHORT, bn_statistics=40),  # type: ignore[arg-type]
     "train": lambda folder: make_evaluator("train", space(), digits(), **SHORT),  # type: ignore[arg-type]
     "table": table,
     "train, halving": lambda folder: make_evaluator("train", space(), digits(), epochs=2, batch_size=20, halving=2),
-    **{name: lambda folder, name=name: make_evaluator(name, space(), digits(), images=16) for name in PROXIES},  # type: ignore[misc]
+    **{name: lambda folder, name=name: make_evaluator(name, space(), digits(), samples=16) for name in PROXIES},  # type: ignore[misc]
 }
 TRAINS = {"supernet", "train", "train, halving"}
 IN_ORDER = {"train, halving"}
@@ -67,12 +68,12 @@ def prepared(kind: str, folder: Path) -> Evaluator:
     return evaluator
 
 
-def test_values_are_reproducible_and_accuracies_fractions(kind: str, tmp_path: Path) -> None:
+def test_values_are_reproducible_and_within_bounds(kind: str, tmp_path: Path) -> None:
     one = prepared(kind, tmp_path)
     found = {arch: one.evaluate(arch) for arch in archs()}
     assert all(np.isfinite(e.value) and e.seconds > 0 for e in found.values())
-    assert one.measure != "accuracy" or all(0 <= e.value <= 1 for e in found.values())
-    assert (one.measure == "accuracy") == (kind not in PROXIES)
+    assert all(one.metric.holds(e.value) for e in found.values())
+    assert (one.metric == DEFAULT_METRIC) == (kind not in PROXIES) == (not one.metric.score)
     again = prepared(kind, tmp_path / "elsewhere" if kind in TRAINS else tmp_path)
     for arch in archs() if kind in IN_ORDER else reversed(archs()):  # in another order, from another folder
         assert again.evaluate(arch).value == found[arch].value
@@ -83,7 +84,7 @@ def test_settings_are_json_and_tell_evaluators_apart(kind: str, tmp_path: Path) 
     settings = MAKERS[kind](tmp_path).settings
     assert json.loads(json.dumps(settings)) == settings
     assert settings["evaluator"] == MAKERS[kind](tmp_path).name == kind.partition(",")[0]
-    assert MAKERS[kind](tmp_path).trains == (kind in TRAINS)
+    assert isinstance(MAKERS[kind](tmp_path), Trainer) == (kind in TRAINS)
 
 
 def test_prepare_again_uses_what_is_there(kind: str, tmp_path: Path) -> None:
@@ -98,23 +99,17 @@ def test_prepare_again_uses_what_is_there(kind: str, tmp_path: Path) -> None:
 
 
 def test_weights_are_those_that_were_evaluated(kind: str, tmp_path: Path) -> None:
-    evaluator, arch, data = prepared(kind, tmp_path), archs()[0], digits()
-    if kind not in TRAINS:
-        with pytest.raises(EvaluatorError) as caught:
-            evaluator.trained_weights(arch)
-        assert str(caught.value) == f"evaluator {kind}: it trains no networks, so there are no weights to export"
-        with pytest.raises(EvaluatorError) as caught:
-            evaluator.test_accuracy(arch)
-        assert str(caught.value) == f"evaluator {kind}: it trains no networks, so there is none to test"
+    evaluator, arch, task = prepared(kind, tmp_path), archs()[0], digits()
+    if not isinstance(evaluator, Trainer):
         return
     graph, weights = space().graph(arch), evaluator.trained_weights(arch)
     assert {n: a.shape for n, a in weights.items()} == {n: p.shape for n, p in graph_parameters(graph)}
     assert all(array.dtype == np.float32 for array in weights.values())
     model = build_onnx(graph, weights, batch=7).SerializeToString()
-    assert evaluate_onnx(model, data, data.validation) == evaluator.evaluate(arch).value
-    assert evaluate_onnx(model, data, data.test) == evaluator.test_accuracy(arch)
+    assert score_onnx(model, task, "validation") == evaluator.evaluate(arch).value
+    assert score_onnx(model, task, "test") == evaluator.test_value(arch)
     module = GraphModule(graph, weights).eval()
-    x = prepare_images(data, data.test.images[:7], 8)
+    x = task.inputs("test", slice(7), (1, 8, 8))
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     onnx = session.run(None, {"input": x.contiguous().numpy()})[0]
     np.testing.assert_allclose(onnx, module(x).detach(), rtol=1e-3, atol=1e-4)

@@ -95,9 +95,9 @@ def test_latencies_are_positive(tmp_path, value):
 def test_networks_are_found_by_any_spelling_and_their_rows_are_averaged(tmp_path):
     lines = ["arch,acc,ms", f"{SPELLED},0.5,3", f"{AGAIN},0.7,5", f"{SKIP},0.2,1", f"{SKIP},0.4,2", "x,0.1,9"]
     path = write(tmp_path / "t.csv", "\n".join(lines))
-    evaluator = TableEvaluator(CELLS, path, accuracy_column="acc", known=("ms",))
+    evaluator = TableEvaluator(CELLS, path, column="acc", extra_columns=("ms",))
     found = evaluator.evaluate(CELLS.parse(CONV))
-    assert (found.value, found.known["ms"]) == (pytest.approx(0.6), pytest.approx(4.0))
+    assert (found.value, found.extra_columns["ms"]) == (pytest.approx(0.6), pytest.approx(4.0))
     assert evaluator.evaluate(CELLS.parse(SKIP)).value == pytest.approx(0.3)
     said = []
     evaluator.prepare(tmp_path, lambda done, total, text: said.append(text))

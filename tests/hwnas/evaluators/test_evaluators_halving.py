@@ -14,11 +14,12 @@ from hwnas.data import load_data
 from hwnas.evaluators import TrainEvaluator
 from hwnas.evaluators._rungs import Rungs, rung_epochs, survives
 from hwnas.spaces import Architecture, make_space
-from hwnas.training import Recipe
+from hwnas.tasks import DEFAULT_METRIC, ImageClassification, Metric
+from hwnas.training import default_recipe
 
 torch.set_num_threads(1)
 SPACE = make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4)
-DATA = load_data("digits", limit=200)
+TASK = ImageClassification(load_data("digits", limit=200))
 ARCHS = list(dict.fromkeys(SPACE.sample(9, np.random.default_rng(0))))[:7]
 
 
@@ -48,14 +49,14 @@ def test_the_best_share_goes_on(accuracy: float, earlier: list[float], eta: int,
 
 
 def evaluator(folder: Path, epochs: int = 4, progress: object = None) -> TrainEvaluator:
-    found = TrainEvaluator(SPACE, DATA, Recipe(epochs=epochs, batch_size=20), halving=2)
+    found = TrainEvaluator(SPACE, TASK, default_recipe(TASK, epochs=epochs, batch_size=20), halving=2)
     found.prepare(folder, progress)  # type: ignore[arg-type]
     return found
 
 
 def values(found: TrainEvaluator, archs: list[Architecture]) -> list[tuple[float, float]]:
     results = [found.evaluate(arch) for arch in archs]
-    return [(result.value, result.known["epochs"]) for result in results]
+    return [(result.value, result.extra_columns["epochs"]) for result in results]
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,18 @@ def test_decisions_of_other_settings_and_damaged_ones_are_refused(tmp_path: Path
 
 def test_a_decision_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    rungs = Rungs(tmp_path / "file" / "rungs.jsonl", 4, 2, {})
+    rungs = Rungs(tmp_path / "file" / "rungs.jsonl", 4, 2, {}, DEFAULT_METRIC)
     with pytest.raises(EvaluatorError) as caught:
         rungs.decide("a", 1, 0.5)
     assert str(caught.value) == f"cannot write {tmp_path / 'file' / 'rungs.jsonl'}: File exists"
+
+
+def test_the_least_go_on_where_less_is_better(tmp_path: Path) -> None:
+    metric, file = Metric("mse", "min", low=0.0), tmp_path / "rungs.jsonl"
+    rungs = Rungs(file, 4, 2, {}, metric)
+    values = {"a": 3.0, "b": 5.0, "c": 1.0, "d": 4.0}
+    assert [rungs.decide(name, 1, value) for name, value in values.items()] == [True, False, True, False]
+    again = Rungs(file, 4, 2, {}, metric)
+    assert [again.known(name, 1) for name in "abcd"] == [True, False, True, False]
+    assert [again.decide(name, 1, value) for name, value in (("e", 2.0), ("f", 6.0))] == [True, False]
+    assert [json.loads(line)["mse"] for line in file.read_text().splitlines()[1:]] == [3.0, 5.0, 1.0, 4.0, 2.0, 6.0]

@@ -39,25 +39,23 @@ def test_refusals() -> None:
     refuses("unknown evaluator 'oracle'; known: " + ", ".join(NAMES), "oracle", cells())
     assert evaluator_names() == NAMES
     refuses("evaluator train: it needs a data set", "train", cells())
-    refuses(
-        "data digits: 10 classes, the networks of the space tell 7; set classes=10", "train", cells(classes=7), data
-    )
+    refuses("data digits: 10 classes, the space's networks output 7; set classes=10", "train", cells(classes=7), data)
     colour = make_space("mobilenetv3", resolution=8)
-    reason = "images have 1 channels, the networks of the space read 3; set image_channels=1"
+    reason = "images have 1 channels, the space's networks read 3; set image_channels=1"
     refuses(f"data digits: {reason}", "supernet", colour, data)
-    reason = "calibration needs at least 2 images, not 1"
-    refuses(f"evaluator supernet: {reason}", "supernet", cells(), data, calibration=1)
-    reason = "halving must be an integer of at least 2, not 1"
+    reason = "bn_statistics must be at least 2 samples, got 1"
+    refuses(f"evaluator supernet: {reason}", "supernet", cells(), data, bn_statistics=1)
+    reason = "halving must be an integer of at least 2, got 1"
     refuses(f"evaluator train: {reason}", "train", cells(), data, halving=1)
-    reason = "images must be an integer of at least 2, not 1"
-    refuses(f"evaluator naswot: {reason}", "naswot", cells(), data, images=1)
-    refuses("evaluator synflow has no option 'epochs'; it takes images", "synflow", cells(), data, epochs=3)
+    reason = "samples must be an integer of at least 2, got 1"
+    refuses(f"evaluator naswot: {reason}", "naswot", cells(), data, samples=1)
+    refuses("evaluator synflow has no option 'epochs'; it takes samples", "synflow", cells(), data, epochs=3)
 
 
 def test_none_stands_for_the_default() -> None:
     data = load_data("digits", limit=60)
     settings = [
-        make_evaluator("supernet", cells(), data, epochs=epochs, calibration=None).settings for epochs in (None, 7)
+        make_evaluator("supernet", cells(), data, epochs=epochs, bn_statistics=None).settings for epochs in (None, 7)
     ]
     recipes = [s["recipe"] for s in settings]
     assert recipes[1] == {**recipes[0], "epochs": 7}  # type: ignore[dict-item]
@@ -77,37 +75,42 @@ def table_text(first: str, second: str) -> str:
 @pytest.mark.parametrize(("cells_text", "fractions"), [(("10", "93.5"), (0.1, 0.935)), (("0.1", "1"), (0.1, 1.0))])
 def test_table_percent_and_fractions(tmp_path: Path, cells_text: tuple[str, str], fractions: tuple[float, ...]) -> None:
     space, file = cells(), write(tmp_path / "t.csv", table_text(*cells_text))
-    evaluator = make_evaluator(f"table:{file}", space, known=["ms"])
+    evaluator = make_evaluator(f"table:{file}", space, extra_columns=["ms"])
     found = [evaluator.evaluate(space.parse(text)) for text in TWO]
     assert [e.value for e in found] == pytest.approx(fractions)
-    assert [dict(e.known) for e in found] == [{"ms": 4.0}, {"ms": 5.0}]
+    assert [dict(e.extra_columns) for e in found] == [{"ms": 4.0}, {"ms": 5.0}]
 
 
 def test_table_refusals(tmp_path: Path) -> None:
     space, file = cells(), write(tmp_path / "t.csv", table_text("10", "93.5"))
-    refuses("evaluator table has no option 'epochs'; it takes accuracy_column, known", f"table:{file}", space, epochs=3)
+    refuses(
+        "evaluator table has no option 'epochs'; it takes accuracy_column, extra_columns",
+        f"table:{file}",
+        space,
+        epochs=3,
+    )
     reason = "no column 'top1' of numbers; it has acc, ms"
     refuses(f"table {file}: {reason}", f"table:{file}", space, accuracy_column="top1")
-    refuses(f"table {file}: no column 'mj' of numbers; it has acc, ms", f"table:{file}", space, known=["mj"])
+    refuses(f"table {file}: no column 'mj' of numbers; it has acc, ms", f"table:{file}", space, extra_columns=["mj"])
     evaluator = make_evaluator(f"table:{file}", space)
     arch = space.parse("|none~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|")
     with pytest.raises(EvaluatorError) as caught:
         evaluator.evaluate(arch)
     assert str(caught.value) == f"table {file}: no row for the architecture {space.format(arch)}"
     wide = write(tmp_path / "w.csv", table_text("10", "930"))
-    reason = "column 'acc' runs from 10 to 930; accuracies are fractions or percent"
+    reason = "column 'acc' runs from 10 to 930; values must be fractions or percent"
     refuses(f"table {wide}: {reason}", f"table:{wide}", space)
     several = write(tmp_path / "s.csv", "arch,a_acc,b_acc,ms\nx,1,2,3\n")
-    refuses(f"table {several}: choose the column of accuracies: a_acc, b_acc", f"table:{several}", space)
+    refuses(f"table {several}: choose the column of accuracy: a_acc, b_acc", f"table:{several}", space)
     none = write(tmp_path / "n.csv", "arch,a,ms\nx,1,2\n")
-    refuses(f"table {none}: choose the column of accuracies: a, ms", f"table:{none}", space)
+    refuses(f"table {none}: choose the column of accuracy: a, ms", f"table:{none}", space)
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the published NAS-Bench-201 numbers are not beside the checkout")
 def test_isomorphic_cells_share_the_canonical_row() -> None:
     space = make_space("nasbench201")
     evaluator = make_evaluator(
-        f"table:{REAL}", space, accuracy_column="cifar10_test_acc", known=["2080ti_1_latency_ms"]
+        f"table:{REAL}", space, accuracy_column="cifar10_test_acc", extra_columns=["2080ti_1_latency_ms"]
     )
     texts = [
         "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|",
@@ -116,7 +119,7 @@ def test_isomorphic_cells_share_the_canonical_row() -> None:
     found = [evaluator.evaluate(space.parse(text)) for text in texts]
     assert found[0].value == found[1].value
     assert 0.5 < found[0].value < 0.95
-    assert found[0].known["2080ti_1_latency_ms"] > 0
+    assert found[0].extra_columns["2080ti_1_latency_ms"] > 0
 
 
 def test_another_training_in_the_same_folder_is_refused(tmp_path: Path) -> None:
@@ -136,7 +139,7 @@ def test_another_training_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 
 def test_importing_loads_no_torch() -> None:
     code = (
-        "import sys, hwnas.data, hwnas.training, hwnas.evaluators; "
+        "import sys, hwnas.data, hwnas.tasks, hwnas.training, hwnas.evaluators; "
         "print([m for m in ('torch', 'sklearn', 'PIL', 'onnxruntime', 'onnx') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas._errors import EvaluatorError, NoAccuracyError
+from hwnas._errors import EvaluatorError, NoValueError
 from hwnas.data import load_data
 from hwnas.evaluators import (
     PROXIES,
@@ -21,12 +21,14 @@ from hwnas.evaluators import (
     rank_correlation,
 )
 from hwnas.spaces import Architecture, Space, make_space
+from hwnas.tasks import ImageClassification
 from hwnas.training import _proxies
 from latency_tables import INPUT, GraphBuilder, OpGraph
 from profilers import GraphModule, graph_params, ops, random_weights
 
 torch.set_num_threads(1)
 DATA = load_data("digits", limit=200)
+TASK = ImageClassification(DATA)
 
 
 def cells() -> Space:
@@ -47,6 +49,10 @@ def batch(count: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(rng.normal(size=(count, 1, 8, 8))).float(), torch.from_numpy(rng.integers(0, 10, count))
 
 
+def loss_of(labels: torch.Tensor) -> _proxies.Loss:
+    return lambda outputs: torch.nn.functional.cross_entropy(outputs[0], labels)
+
+
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_synflow_is_the_flow_through_every_layer(norm: str) -> None:
     """R is homogeneous of degree one in each of three layers, so each layer's sum is R (Euler)."""
@@ -55,7 +61,7 @@ def test_synflow_is_the_flow_through_every_layer(norm: str) -> None:
     for name in ("first", "second"):
         x = torch.nn.functional.conv2d(x, weights[f"{name}.weight"], padding=1)
     total = (x.mean((2, 3)) @ weights["classes.weight"].T).sum()
-    score = _proxies.log_synflow(chain(norm), *batch(), 3)
+    score = _proxies.log_synflow(chain(norm), batch()[0], loss_of(batch()[1]), 3)
     assert score == pytest.approx(math.log(3 * float(total)), rel=1e-9)
 
 
@@ -73,7 +79,7 @@ def test_naswot_counts_the_rectifiers_that_agree() -> None:
     agree = np.zeros((12, 12))
     for i, j in itertools.product(range(12), repeat=2):
         agree[i, j] = code.shape[1] - np.count_nonzero(code[i] != code[j])
-    assert _proxies.naswot(graph, x, labels, 3) == pytest.approx(np.linalg.slogdet(agree)[1], rel=1e-6)
+    assert _proxies.naswot(graph, x, loss_of(labels), 3) == pytest.approx(np.linalg.slogdet(agree)[1], rel=1e-6)
 
 
 def test_gradnorm_sums_the_norms_of_the_weights_gradients() -> None:
@@ -82,13 +88,15 @@ def test_gradnorm_sums_the_norms_of_the_weights_gradients() -> None:
         module = GraphModule(graph, random_weights(graph, 3)).train()
         torch.nn.functional.cross_entropy(module(x), labels).backward()
         norms = [float(p.grad.norm()) for p in module.parameters() if p.ndim > 1 and p.grad is not None]
-        score = _proxies.log_gradnorm(graph, x, labels, 3)
+        score = _proxies.log_gradnorm(graph, x, loss_of(labels), 3)
         assert score == pytest.approx(math.log(sum(norms)), rel=1e-5)
 
 
 def test_parameters() -> None:
     graph = chain("batch")
-    assert math.exp(_proxies.log_parameters(graph, *batch(), 0)) == pytest.approx(graph_params(graph))
+    assert math.exp(_proxies.log_parameters(graph, batch()[0], loss_of(batch()[1]), 0)) == pytest.approx(
+        graph_params(graph)
+    )
 
 
 @pytest.mark.parametrize("kind", ["mobilenetv3", "nasbench201"])
@@ -99,7 +107,7 @@ def test_scores_tell_networks_and_seeds_apart(proxy: str, kind: str, tmp_path: P
     archs = list(dict.fromkeys(space.sample(6, np.random.default_rng(1))))
     found = []
     for seed in (0, 1):
-        evaluator = make_evaluator(proxy, space, DATA, seed=seed, images=16)
+        evaluator = make_evaluator(proxy, space, DATA, seed=seed, samples=16)
         evaluator.prepare(tmp_path)
         found.append([evaluator.evaluate(arch).value for arch in archs])
     assert len(set(found[0])) > len(archs) // 2
@@ -110,14 +118,14 @@ def test_scores_tell_networks_and_seeds_apart(proxy: str, kind: str, tmp_path: P
 @pytest.mark.parametrize("proxy", PROXIES)
 def test_scores_on_a_gpu_are_those_on_the_cpu(proxy: str) -> None:
     arch = cells().sample(1, np.random.default_rng(0))[0]
-    here, there = (ProxyEvaluator(proxy, cells(), DATA, device=d, images=16).evaluate(arch) for d in ("cpu", "cuda"))
+    here, there = (ProxyEvaluator(proxy, cells(), TASK, device=d, samples=16).evaluate(arch) for d in ("cpu", "cuda"))
     assert there.value == pytest.approx(here.value, rel=1e-2)
 
 
 def test_a_score_that_is_not_finite_is_a_failed_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_proxies, "naswot", lambda *_: -math.inf)
-    evaluator, arch = ProxyEvaluator("naswot", cells(), DATA), cells().sample(1, np.random.default_rng(0))[0]
-    with pytest.raises(NoAccuracyError) as caught:
+    evaluator, arch = ProxyEvaluator("naswot", cells(), TASK), cells().sample(1, np.random.default_rng(0))[0]
+    with pytest.raises(NoValueError) as caught:
         evaluator.evaluate(arch)
     assert str(caught.value) == f"evaluator naswot: {cells().format(arch)} has no finite score (-inf)"
     with pytest.raises(EvaluatorError) as nothing:
@@ -158,6 +166,6 @@ def test_rank_correlation_on_a_benchmark(tmp_path: Path) -> None:
 def test_parameters_rank_published_accuracies(benchmark_file: Path) -> None:
     table, space = BenchmarkTable.load(benchmark_file), make_space("nasbench201")
     archs, accuracies = draw_benchmark(table, space, "cifar10_test_acc", 60)
-    images = load_data("digits", limit=60)
-    found = rank_correlation(ProxyEvaluator("parameters", space, images), archs, accuracies)
+    task = ImageClassification(load_data("digits", limit=60))
+    found = rank_correlation(ProxyEvaluator("parameters", space, task), archs, accuracies)
     assert 0.4 < found.spearman < 0.95

@@ -15,6 +15,7 @@ from hwnas._pipeline._winner import Winner
 from hwnas.data import load_data
 from hwnas.evaluators import make_evaluator
 from hwnas.spaces import make_space
+from hwnas.tasks import ImageClassification
 
 torch.set_num_threads(1)
 SPACE = make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4)
@@ -23,19 +24,19 @@ SHORT = {"epochs": 1, "batch_size": 20}
 
 @pytest.fixture(scope="module")
 def data():
-    return load_data("digits", limit=200)
+    return ImageClassification(load_data("digits", limit=200))
 
 
 @pytest.fixture
 def parts(tmp_path, data):
-    evaluator = make_evaluator("supernet", SPACE, data, calibration=40, **SHORT)
+    evaluator = make_evaluator("supernet", SPACE, data, bn_statistics=40, **SHORT)
     evaluator.prepare(tmp_path / "evaluator")
 
     def make(finalize, **recipe):
         settings = SearchSettings(
             space="nasbench201",
             finalize=finalize,
-            evaluator_options={"batch_size": 20, "calibration": 40, "epochs": 1},
+            evaluator_options={"batch_size": 20, "bn_statistics": 40, "epochs": 1},
             final_recipe={"epochs": 2, **recipe} if finalize != "none" else {},
         )
         run = create_run(tmp_path / "run", settings, {})
@@ -119,7 +120,13 @@ def test_the_recipe_of_a_final_training(data):
     shared = {"epochs": 3, "flip": True, "cutout": 0.5, "calibration": 40}
     settings = SearchSettings(finalize="train", evaluator_options=shared, final_recipe={"cutout": 0.25})
     recipe = final_recipe(settings, data)
-    assert (recipe.epochs, recipe.flip, recipe.cutout, recipe.average, recipe.learning_rate) == (
+    assert (
+        recipe.epochs,
+        recipe.task_settings["flip"],
+        recipe.task_settings["cutout"],
+        recipe.average,
+        recipe.learning_rate,
+    ) == (
         100,
         True,
         0.25,
@@ -133,7 +140,7 @@ def test_the_recipe_of_a_final_training(data):
 
 
 def test_what_cannot_be_finalized_is_refused(data, tmp_path):
-    supernet = make_evaluator("supernet", SPACE, data, calibration=40, **SHORT)
+    supernet = make_evaluator("supernet", SPACE, data, bn_statistics=40, **SHORT)
     (tmp_path / "t.csv").write_text(f"arch,acc\n{SPACE.format(WINNERS[0].arch)},1\n{SPACE.format(WINNERS[1].arch)},2\n")
     table = make_evaluator(f"table:{tmp_path / 't.csv'}", SPACE)
 
@@ -143,7 +150,7 @@ def test_what_cannot_be_finalized_is_refused(data, tmp_path):
         return str(caught.value)
 
     assert refusal("train", None, table) == "--finalize train needs a data set; --evaluator table:FILE has none"
-    assert refusal("train", data, supernet, epochs=0) == "training: epochs must be a positive integer, not 0"
+    assert refusal("train", data, supernet, epochs=0) == "training: epochs must be a positive integer, got 0"
     assert refusal("train", data, supernet, speed=1).startswith("training has no setting 'speed'; it takes epochs, ")
     require_finalizable(SearchSettings(), data, supernet)
     require_finalizable(SearchSettings(), None, table)

@@ -32,7 +32,7 @@ def settings(csv):
 
 def test_inputs_follow_from_settings_alone(settings):
     inputs, same = (resolve_inputs(settings, Overrides(), print, parallel=False) for _ in range(2))
-    assert (inputs.data, inputs.low_fidelity) == (None, None)
+    assert (inputs.task, inputs.low_fidelity) == (None, None)
     assert inputs.evaluator.space.name == inputs.space.name == "nasbench201"
     assert json.dumps(identity_of(settings, inputs)) == json.dumps(identity_of(settings, same))
 
@@ -64,7 +64,7 @@ def test_evaluators_get_what_networks_cost_when_they_are_prepared(tmp_path):
         evaluator="naswot",
         finalize="train",
         table=str(TABLE),
-        not_here=True,
+        offline=True,
     )
     setup = set_up(settings, tmp_path / "run", lambda text: None, Overrides())
     assert setup.evaluator.cost is None

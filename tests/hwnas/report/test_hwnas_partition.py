@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hwnas._report._partition import partition_plot, partition_rows
+from hwnas.tasks import DEFAULT_METRIC
 from search import Domain, Objective, Problem, Study, make_strategy, partition_of
 
 PROBLEM = Problem(
@@ -37,7 +38,7 @@ def test_rows_are_the_selected_path_and_what_lies_beside_it(trials):
 def test_the_picture_is_drawn_for_trees_of_any_size(trials):
     study, partition = searched(trials)
     assert (len(partition.summary.nodes) == 1) == (trials == 10)
-    assert partition_plot(partition, PROBLEM, study.trials).startswith(b"\x89PNG")
+    assert partition_plot(partition, PROBLEM, study.trials, DEFAULT_METRIC).startswith(b"\x89PNG")
 
 
 def test_other_strategies_have_no_partition_and_a_wrapped_lamoo_has():

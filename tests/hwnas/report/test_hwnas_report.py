@@ -23,6 +23,7 @@ from hwnas._report._time import CORE_CROSSINGS, MEMORY, START, time_plot, time_s
 from hwnas._runs._journal import TrialJournal, TrialRecord
 from hwnas._tables._validate import space_of
 from hwnas.spaces import make_space
+from hwnas.tasks import DEFAULT_METRIC
 from latency_tables import load_table
 from search import Study, Trial, make_strategy
 
@@ -103,11 +104,11 @@ def test_what_the_front_favours_is_told_from_chance():
 def test_hypervolume_over_time_counts_every_second(reported):
     _, study = reported
     seconds = {trial.number: 0.5 + trial.number for trial in study.trials}
-    curves = make_curves(study.problem, study.trials, seconds)
+    curves = make_curves(study.problem, study.trials, DEFAULT_METRIC, seconds)
     assert curves.seconds[-1] == pytest.approx(sum(seconds.values()))
     assert (np.diff(curves.seconds) > 0).all()
-    assert make_curves(study.problem, study.trials, {}).seconds is None
-    assert make_curves(study.problem, study.trials).seconds is None
+    assert make_curves(study.problem, study.trials, DEFAULT_METRIC, {}).seconds is None
+    assert make_curves(study.problem, study.trials, DEFAULT_METRIC).seconds is None
 
 
 def test_trials_outside_the_budget_are_on_no_front(reported):
@@ -116,7 +117,7 @@ def test_trials_outside_the_budget_are_on_no_front(reported):
     tight = make_problem(
         SPACE, {"latency_ms": COSTS.latency_ms}, ["latency"], {"latency_ms": float(np.median(latencies))}
     )
-    curves = make_curves(tight, study.trials)
+    curves = make_curves(tight, study.trials, DEFAULT_METRIC)
     assert (curves.costs[curves.on_front] <= np.median(latencies)).all()
     assert len(curves.costs) == 40
 

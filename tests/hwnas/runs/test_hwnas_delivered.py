@@ -18,20 +18,23 @@ from test_hwnas_fuzz import change, quick, seeds
 from hwnas import HwnasError, SearchResult, SearchSettings
 from hwnas._cli import main
 from hwnas._costs._space_costs import SpaceCosts
-from hwnas._pipeline._deliver import deliver_networks, validation_images
+from hwnas._pipeline._deliver import deliver_networks, validation_samples
 from hwnas._pipeline._measure_winners import VERIFICATION
 from hwnas._pipeline._setup import SearchCosts, SearchSetup
 from hwnas._pipeline._winner import Winner
-from hwnas._runs._delivered import beaten_by, checks, described, judge, remarks, standard_error
-from hwnas._runs._front import pick_network
+from hwnas._runs._delivered import beaten_by, checks, described, judge, remarks
+from hwnas._runs._entries import require_networks
+from hwnas._runs._front import PICKS, pick_network
 from hwnas._runs._list import find_runs
 from hwnas._runs._run import Run
 from hwnas.data import load_data
 from hwnas.evaluators import make_evaluator
 from hwnas.spaces import make_space
+from hwnas.tasks import DEFAULT_METRIC, ImageClassification, Metric
 from profilers import EnergyUnavailableError
 
 BUDGETS = {"latency_ms": 2.0}
+MSE = Metric("mse", "min", unit="lx", low=0.0)
 
 
 def network(name, validation, measured, test=0.5, **more):
@@ -111,18 +114,18 @@ def test_entries_say_which_budgets_they_keep():
 
 def test_picks_go_by_validation_and_keep_the_budget():
     front = [network("a", 0.6, 1.0, test=0.9), network("b", 0.8, 1.2, test=0.6), *SOME_OVER[2:]]
-    assert pick_network(front, "most-accurate", BUDGETS)["id"] == "b"
-    assert pick_network(front, "most-accurate", BUDGETS, allow_over_budget=True)["id"] == "d"
+    assert pick_network(front, "best", BUDGETS)["id"] == "b"
+    assert pick_network(front, "best", BUDGETS, allow_over_budget=True)["id"] == "d"
     assert pick_network(front, "fastest", BUDGETS)["id"] == "a"
     worse = [network(name, v, ms, test=1 - v) for name, v, ms in (("a", 0.5, 1.0), ("b", 0.9, 2.0), ("c", 0.92, 8.0))]
     assert pick_network(worse, "knee")["id"] == "b"
-    assert pick_network(worse, "most-accurate")["id"] == "c"
+    assert pick_network(worse, "best")["id"] == "c"
     with pytest.raises(HwnasError, match=r"^c is over the budget: latency 2\.1 .* 5 % over .*--allow-over-budget$"):
         pick_network(front, "c", BUDGETS)
     assert pick_network(front, "c", BUDGETS, allow_over_budget=True)["id"] == "c"
     result = SearchResult(None, SearchSettings(budgets=BUDGETS), (), (), tuple(front))
-    assert result.pick("most-accurate")["id"] == "b"
-    assert result.pick("most-accurate", allow_over_budget=True)["id"] == "d"
+    assert result.pick("best")["id"] == "b"
+    assert result.pick("best", allow_over_budget=True)["id"] == "d"
 
 
 def test_after_a_final_training_the_finished_networks_are_compared():
@@ -130,14 +133,14 @@ def test_after_a_final_training_the_finished_networks_are_compared():
         network("a", 0.9, 1.0, final_validation_accuracy=0.5),
         network("b", 0.8, 1.2, final_validation_accuracy=0.7),
     ]
-    assert pick_network(front, "most-accurate")["id"] == "b"
+    assert pick_network(front, "best")["id"] == "b"
     scores = [
         network(name, None, ms, score={"naswot": value}, final_validation_accuracy=final)
         for name, ms, value, final in (("a", 1.0, 9.0, 0.3), ("b", 1.1, 8.0, 0.6))
     ]
-    assert pick_network(scores, "most-accurate")["id"] == "b"
+    assert pick_network(scores, "best")["id"] == "b"
     only = [{**n, "final_validation_accuracy": None} for n in scores]
-    assert pick_network(only, "most-accurate")["id"] == "a"
+    assert pick_network(only, "best")["id"] == "a"
 
 
 def test_what_others_beat_as_measured_is_marked_and_never_picked():
@@ -152,28 +155,63 @@ def test_what_others_beat_as_measured_is_marked_and_never_picked():
     assert [n["dominated_by"] for n in entries] == ["b", None, None, "c", None]
     kept = [n for n in entries if n["dominated_by"] is None]
     assert beaten_by(kept, ["latency_ms"]) == [None] * 3
-    assert {pick_network(entries, pick)["id"] for pick in ("fastest", "knee", "most-accurate")} <= {"b", "c", "e"}
+    assert {pick_network(entries, pick)["id"] for pick in ("fastest", "knee", "best")} <= {"b", "c", "e"}
     assert pick_network(entries, "d")["id"] == "d"
     assert described(entries[3], BUDGETS).endswith("; dominated by c")
     assert "2 of 5 networks are dominated by another one, as measured: a by b, d by c" in remarks(entries, BUDGETS)
     smaller = [*entries[:1], entries[1] | {"params": 10**9}]
     assert beaten_by(smaller, ["latency_ms", "params"]) == [None, None]
     unmarked = [{k: v for k, v in n.items() if k != "dominated_by"} for n in entries]  # as earlier versions wrote
-    assert {pick_network(unmarked, pick)["id"] for pick in ("fastest", "knee", "most-accurate")} <= {"b", "c", "e"}
+    assert {pick_network(unmarked, pick)["id"] for pick in ("fastest", "knee", "best")} <= {"b", "c", "e"}
 
 
 def test_what_is_over_the_budget_beats_nothing_within_it():
     entries = [network("a", 0.6, 1.0), network("b", 0.9, 2.3), network("c", 0.9, 2.1)]
     judge(entries, BUDGETS, ["latency_ms"])
-    assert pick_network(entries, "most-accurate", BUDGETS)["id"] == "a"
-    assert pick_network(entries, "most-accurate", BUDGETS, allow_over_budget=True)["id"] == "c"
+    assert pick_network(entries, "best", BUDGETS)["id"] == "a"
+    assert pick_network(entries, "best", BUDGETS, allow_over_budget=True)["id"] == "c"
+
+
+def with_error(name, mse, ms, **more):
+    """A network with an error instead of an accuracy."""
+    found = {key: value for key, value in network(name, None, ms).items() if "accuracy" not in key}
+    return found | {"metric": MSE.as_dict(), "mse": mse + 0.1, "validation_mse": mse} | more
+
+
+def test_less_error_is_better_everywhere():
+    entries = [
+        with_error("a", 3.0, 1.0),
+        with_error("b", 1.0, 2.0),
+        with_error("c", 2.0, 2.5),
+        with_error("d", 1.3, 1.2),
+    ]
+    judge(entries, {}, ["latency_ms"])
+    assert [entry["dominated_by"] for entry in entries] == [None, None, "b", None]
+    assert {pick: pick_network(entries, pick)["id"] for pick in PICKS} == {"fastest": "a", "knee": "d", "best": "b"}
+    assert described(entries[1], {}) == "arch-b, validation mse 1 lx, test mse 1.1 lx, 2 ± 0.010 ms measured"
+    assert remarks(entries[:2], {}) == []
+    score = {"name": "e", "direction": "min", "score": True}
+    values = (("a", 3.0, 1.0), ("b", 1.0, 2.0), ("c", 2.0, 2.5))
+    scored = [network(name, None, ms, score={"e": value}, score_metric=score) for name, value, ms in values]
+    assert beaten_by(scored, ["latency_ms"]) == [None, None, "b"]
+    assert pick_network(scored, "best")["id"] == "b"
+
+
+def test_entries_of_another_metric_are_checked():
+    good = with_error("a", 3.0, 1.0)
+    assert require_networks([good]) == [good]
+    for bad in ({"mse": -1.0}, {"metric": {"name": "mse", "direction": "up"}}, {"metric": 3}, {"mse": None}):
+        with pytest.raises(ValueError, match=r"."):
+            require_networks([good | bad])
+    with pytest.raises(ValueError, match="no network"):
+        require_networks([{name: value for name, value in good.items() if name != "validation_mse"}])
 
 
 def test_sampling_errors_are_those_of_a_binomial_share():
     draws = np.random.default_rng(0).binomial(400, 0.9, 20000) / 400
-    assert standard_error(0.9, 400) == pytest.approx(draws.std(), rel=0.03)
-    assert 0.001 < standard_error(1.0, 400) < 0.0025
-    assert standard_error(1.0, 400) == pytest.approx(standard_error(0.0, 400))
+    assert DEFAULT_METRIC.standard_error(0.9, 400) == pytest.approx(draws.std(), rel=0.03)
+    assert 0.001 < DEFAULT_METRIC.standard_error(1.0, 400) < 0.0025
+    assert DEFAULT_METRIC.standard_error(1.0, 400) == pytest.approx(DEFAULT_METRIC.standard_error(0.0, 400))
     assert described(SOME_OVER[0], BUDGETS) == (
         "arch-a, validation accuracy 60.00% ± 4.90%, test accuracy 50.00% ± 2.50% (± one standard error), "
         "1 ± 0.010 ms measured"
@@ -182,7 +220,7 @@ def test_sampling_errors_are_those_of_a_binomial_share():
     assert "60.00%, test accuracy 50.00%, 1 ±" in described(old, BUDGETS)
     assert remarks([old], BUDGETS) == []
     assert remarks(SOME_OVER[:1], BUDGETS) == [
-        "accuracies come from 100 validation and 400 test images: ± is one standard error, binomial"
+        "accuracy comes from 100 validation and 400 test samples: ± is one standard error, binomial"
     ]
 
 
@@ -193,7 +231,7 @@ def test_export_ships_what_keeps_the_budget(tmp_path, capsys, fresh):
     if fresh:
         judge(entries, BUDGETS, ["latency_ms"])
     run, target = finished(tmp_path / "run", entries), tmp_path / "n.onnx"
-    for pick in ("knee", "most-accurate", "fastest", "b"):
+    for pick in ("knee", "best", "fastest", "b"):
         assert main(["export", str(run), "--pick", pick, "-o", str(target)]) == 0
         assert target.read_bytes() in (b"a", b"b")
     assert refused(capsys, "export", run, "--pick", "d", "-o", target) == (
@@ -261,7 +299,7 @@ def test_entries_of_any_content_with_a_right_hash_end_in_a_network_or_one_line(f
     target = run.parent / "n.onnx"
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(["export", str(run), "--pick", rng.choice(["knee", "a", "most-accurate"]), "-o", str(target)])
+        code = main(["export", str(run), "--pick", rng.choice(["knee", "a", "best"]), "-o", str(target)])
     assert (code, err.getvalue().count("\n")) in ((0, 0), (2, 1)), err.getvalue()
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(["runs", str(run)]) == 0
@@ -315,8 +353,8 @@ class SlowDevice:
 def test_the_delivery_judges_and_says_so(tmp_path, monkeypatch, finalize):
     monkeypatch.setattr("hwnas._pipeline._measure_winners.VERIFICATION", replace(VERIFICATION, max_rounds=30))
     space = make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4)
-    data = load_data("digits", limit=60)
-    evaluator = make_evaluator("train", space, data, epochs=1, batch_size=20)
+    task = ImageClassification(load_data("digits", limit=60))
+    evaluator = make_evaluator("train", space, task, epochs=1, batch_size=20)
     evaluator.prepare(tmp_path / "evaluator")
     settings = SearchSettings(space="nasbench201", budgets={"latency_ms": 2.0, "macs": 1e9}, finalize=finalize)
     run = create_run(tmp_path / "run", settings, {"evaluator": evaluator.settings})
@@ -328,7 +366,7 @@ def test_the_delivery_judges_and_says_so(tmp_path, monkeypatch, finalize):
         journal,
         SlowDevice(),
         space,
-        data,
+        task,
         evaluator,
         costs=SearchCosts(SpaceCosts(space, None), {}, None),
         **absent,
@@ -340,8 +378,8 @@ def test_the_delivery_judges_and_says_so(tmp_path, monkeypatch, finalize):
     assert run.pareto() == json.loads(json.dumps(entries))
     assert [n["within_budget"] for n in entries] == [False, False]
     assert entries[0]["budgets"]["macs"]["within"]
-    final = {"final_validation": len(data.validation)} if finalize == "train" else {}
-    assert entries[0]["images"] == {"test": len(data.test), "validation": len(data.validation), **final}
+    final = {"final_validation": task.size("validation")} if finalize == "train" else {}
+    assert entries[0]["images"] == {"test": task.size("test"), "validation": task.size("validation"), **final}
     assert ("final_validation_accuracy" in entries[0]) == (finalize == "train")
     assert [n.get("doubt") for n in entries] == (["t0000 is odd", "t0001 is odd"] if finalize == "none" else [None] * 2)
     assert ("t0001 is odd" in said) == (finalize == "none")
@@ -353,7 +391,7 @@ def test_the_delivery_judges_and_says_so(tmp_path, monkeypatch, finalize):
 
 
 def test_accuracies_from_elsewhere_have_no_error_of_ours(tmp_path):
-    data = SimpleNamespace(fingerprint="x", validation=range(7))
+    task = SimpleNamespace(fingerprint="x", size={"validation": 7}.get)
     for identity, found in (({"evaluator": {"data": "x"}}, 7), ({"evaluator": {}}, None), ({}, None)):
         run = SimpleNamespace(identity=identity)
-        assert validation_images(SimpleNamespace(run=run, data=data)) == found
+        assert validation_samples(SimpleNamespace(run=run, task=task)) == found

@@ -184,7 +184,7 @@ def test_picks():
     assert pick_network(front, "c")["id"] == "c"
     with pytest.raises(HwnasError) as caught:
         pick_network(front, "z")
-    assert str(caught.value) == ("the run has no network 'z'; pick fastest, knee, most-accurate or one of a, b, c")
+    assert str(caught.value) == ("the run has no network 'z'; pick fastest, knee, best or one of a, b, c")
     with pytest.raises(HwnasError, match="no networks"):
         pick_network([], "knee")
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
-from training_toys import digits
+from training_toys import digits_task
 
-from hwnas.training import Recipe
-from hwnas.training._augment import augment, cutout, mixup
+from hwnas.tasks._image._augment import augment, cutout, mixup
+from hwnas.training import default_recipe
 from hwnas.training._batches import TrainLoader
 
 
@@ -70,18 +68,19 @@ def test_mixup_blends_images_and_labels_alike() -> None:
     assert np.mean(proportions) == pytest.approx(np.maximum(beta, 1 - beta).mean(), abs=0.05)
 
 
-RECIPE = Recipe(epochs=1, batch_size=32, shift=0.125, flip=True)
+RECIPE = {"epochs": 1, "batch_size": 32, "shift": 0.125, "flip": True}
 
 
 @pytest.mark.parametrize("changes", [{}, {"cutout": 0.5}, {"mixup": 0.3}, {"cutout": 0.25, "mixup": 1.0}])
 def test_epochs_are_reproducible_and_differ(changes: dict[str, float]) -> None:
-    data, recipe = digits(), replace(RECIPE, **changes)  # type: ignore[arg-type]
+    task = digits_task()
+    recipe = default_recipe(task, **{**RECIPE, **changes})
 
     def epoch(seed: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        return list(TrainLoader(data, recipe, 8, "cpu").epoch(np.random.default_rng([seed, 1])))
+        return list(TrainLoader(task, recipe, (1, 8, 8), "cpu").epoch(np.random.default_rng([seed, 1])))
 
     one, again, other = epoch(0), epoch(0), epoch(1)
-    assert len(one) == len(data.train) // 32
+    assert len(one) == task.size("train") // 32
     for (x, y), (x2, y2) in zip(one, again, strict=True):
         assert x.shape == (32, 1, 8, 8)
         assert y.shape == ((32, 10) if "mixup" in changes else (32,))
@@ -92,9 +91,10 @@ def test_epochs_are_reproducible_and_differ(changes: dict[str, float]) -> None:
 
 def test_batches_hold_their_own_labels() -> None:
     """Without augmentation every image of an epoch is a train image with its label."""
-    data = digits()
+    task = digits_task()
+    data = task.data
     known = {image.tobytes(): int(label) for image, label in zip(data.train.images, data.train.labels, strict=True)}
-    loader = TrainLoader(data, replace(RECIPE, shift=0.0, flip=False), 8, "cpu")
+    loader = TrainLoader(task, default_recipe(task, **{**RECIPE, "shift": 0.0, "flip": False}), (1, 8, 8), "cpu")
     for x, labels in loader.epoch(np.random.default_rng(0)):
         pixels = ((x * data.std[0] + data.mean[0]) * 255).round().to(torch.uint8).numpy()
         assert [known[image.tobytes()] for image in pixels] == labels.tolist()

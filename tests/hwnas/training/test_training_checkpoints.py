@@ -9,6 +9,7 @@ import torch
 from hwnas._errors import EvaluatorError
 from hwnas._runs._agreement import doubt
 from hwnas.evaluators._rungs import Rungs
+from hwnas.tasks import DEFAULT_METRIC, Metric
 from hwnas.training._checkpoint import content_digest, load_checkpoint, save_checkpoint
 
 STATE = {
@@ -64,19 +65,19 @@ def test_a_hash_cannot_be_left_out(file):
 
 def test_rungs_refuse_a_changed_accuracy_and_read_those_without_hashes(tmp_path):
     path = tmp_path / "rungs.jsonl"
-    Rungs(path, 4, 2, {"seed": 0}).decide("a", 1, 0.5)
+    Rungs(path, 4, 2, {"seed": 0}, DEFAULT_METRIC).decide("a", 1, 0.5)
     text = path.read_text()
     path.write_text(text.replace("0.5", "0.6"))
     with pytest.raises(EvaluatorError, match="damaged"):
-        Rungs(path, 4, 2, {"seed": 0})
+        Rungs(path, 4, 2, {"seed": 0}, DEFAULT_METRIC)
     old = [json.loads(line) for line in text.splitlines()]
     for record in old:
         del record["content_hash"]
     path.write_text("".join(json.dumps(record) + "\n" for record in old))
-    rungs = Rungs(path, 4, 2, {"seed": 0})
+    rungs = Rungs(path, 4, 2, {"seed": 0}, DEFAULT_METRIC)
     assert rungs.known("a", 1) is True
     rungs.decide("b", 1, 0.7)
-    assert Rungs(path, 4, 2, {"seed": 0}).known("b", 1) is True
+    assert Rungs(path, 4, 2, {"seed": 0}, DEFAULT_METRIC).known("b", 1) is True
 
 
 def test_chance_is_no_warning():
@@ -84,11 +85,12 @@ def test_chance_is_no_warning():
     for _ in range(300):
         truth, validation, test, trials = rng.uniform(0.3, 1.0), 200, 400, 50
         searched = rng.binomial(validation, truth, size=trials).max() / validation
-        assert doubt("t1", searched, rng.binomial(test, truth) / test, validation, test, trials) is None
+        assert doubt("t1", DEFAULT_METRIC, searched, rng.binomial(test, truth) / test, validation, test, trials) is None
 
 
 def test_damaged_weights_are_a_warning():
-    line = doubt("t0012", 0.92, 0.10, 200, 400, 50)
+    line = doubt("t0012", DEFAULT_METRIC, 0.92, 0.10, 200, 400, 50)
     assert line.startswith("t0012 has a test accuracy of 10.00% and had 92.00% in the search; chance allows")
-    assert doubt("t1", 0.3, 0.9, 200, 400, 50) is not None
-    assert doubt("t1", 0.9, 0.1, 0, 400, 50) is None
+    assert doubt("t1", DEFAULT_METRIC, 0.3, 0.9, 200, 400, 50) is not None
+    assert doubt("t1", DEFAULT_METRIC, 0.9, 0.1, 0, 400, 50) is None
+    assert doubt("t1", Metric("mse", "min"), 0.9, 0.1, 200, 400, 50) is None  # nobody knows what chance allows

@@ -1,4 +1,4 @@
-"""int8 files for large batches: calibrated like those for one image, and tested on parts smaller than a batch."""
+"""int8 files for large batches: ranges as for a batch of one, and tests on parts smaller than a batch."""
 
 import numpy as np
 import onnx
@@ -6,7 +6,8 @@ import pytest
 
 from hwnas.data import load_data
 from hwnas.spaces import make_space
-from hwnas.training import evaluate_onnx, quantized
+from hwnas.tasks import ImageClassification
+from hwnas.training import quantized, score_onnx
 from profilers import build_onnx, random_weights
 
 SPACE = make_space("mobilenetv3", preset="tiny", resolution=[8], width=[0.5], image_channels=1)
@@ -24,28 +25,28 @@ def scales(model):
 
 
 @pytest.fixture(scope="module")
-def data():
-    return load_data("digits", limit=60)
+def task():
+    return ImageClassification(load_data("digits", limit=60))
 
 
 @pytest.fixture(scope="module")
-def single(data):
-    return quantized(build_onnx(GRAPH, WEIGHTS), data, 8)
+def single(task):
+    return quantized(build_onnx(GRAPH, WEIGHTS), task, (1, 8, 8))
 
 
 @pytest.mark.parametrize("batch", [59, 61, 257, 1000])
-def test_batches_beyond_the_calibration_images_or_the_train_part(data, single, batch):
-    model = quantized(build_onnx(GRAPH, WEIGHTS, batch=batch), data, 8)
+def test_batches_beyond_the_quantisation_samples_or_the_train_part(task, single, batch):
+    model = quantized(build_onnx(GRAPH, WEIGHTS, batch=batch), task, (1, 8, 8))
     assert len(set(scales(model).values())) > 10
     assert scales(model) == scales(single)
     onnx.checker.check_model(model, full_check=True)
-    whole, one = (evaluate_onnx(m.SerializeToString(), data, data.test) for m in (model, single))
-    assert whole == pytest.approx(one, abs=1.01 / len(data.test))
+    whole, one = (score_onnx(m.SerializeToString(), task, "test") for m in (model, single))
+    assert whole == pytest.approx(one, abs=1.01 / task.size("test"))
 
 
-def test_a_file_for_more_images_than_there_are_is_tested_on_what_there_is(data):
+def test_a_file_for_more_images_than_there_are_is_tested_on_what_there_is(task):
     found = {
-        evaluate_onnx(build_onnx(GRAPH, WEIGHTS, batch=batch).SerializeToString(), data, data.test)
-        for batch in (1, 7, len(data.test) + 1, 500)
+        score_onnx(build_onnx(GRAPH, WEIGHTS, batch=batch).SerializeToString(), task, "test")
+        for batch in (1, 7, task.size("test") + 1, 500)
     }
     assert len(found) == 1

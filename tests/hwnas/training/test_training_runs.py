@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from training_toys import cells, digits, mobile
+from training_toys import cells, digits, digits_task, mobile
 
 from hwnas._errors import EvaluatorError
 from hwnas.data import ImageData, Split
+from hwnas.tasks import ImageClassification
+from hwnas.tasks._image._tensors import prepare_images
 from hwnas.training import (
     Recipe,
     StepProgress,
     Supernet,
-    accuracy,
     default_recipe,
-    evaluate_onnx,
-    prepare_images,
+    score_network,
+    score_onnx,
     train_network,
     train_supernet,
 )
@@ -29,7 +30,14 @@ from hwnas.training._average import WeightAverage
 from hwnas.training._loop import compute_threads, learning_rate
 from profilers import GraphModule, build_onnx, graph_parameters
 
-RECIPE = Recipe(epochs=3, batch_size=20, learning_rate=0.05)
+BASE: dict[str, object] = {"epochs": 3, "batch_size": 20, "learning_rate": 0.05}
+
+
+def recipe_with(**changes: object) -> Recipe:
+    return default_recipe(digits_task(), **{**BASE, **changes})
+
+
+RECIPE = recipe_with()
 
 
 class Stopped(Exception):
@@ -48,7 +56,7 @@ def supernet_state(
     checkpoint: Path | None, progress: StepProgress | None = None, **changes: object
 ) -> dict[str, Tensor]:
     net = Supernet(cells(), seed=1)
-    train_supernet(net, digits(), replace(RECIPE, **changes), seed=1, checkpoint=checkpoint, progress=progress)  # type: ignore[arg-type]
+    train_supernet(net, digits_task(), recipe_with(**changes), seed=1, checkpoint=checkpoint, progress=progress)
     return {name: tensor.detach() for name, tensor in net.shared().items()}
 
 
@@ -57,8 +65,9 @@ def network_state(
 ) -> dict[str, Tensor]:
     space = cells()
     graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
-    recipe = replace(RECIPE, **changes)  # type: ignore[arg-type]
-    module = train_network(graph, digits(), recipe, seed=1, checkpoint=checkpoint, progress=progress)
+    module = train_network(
+        graph, digits_task(), recipe_with(**changes), seed=1, checkpoint=checkpoint, progress=progress
+    )
     return {name: torch.from_numpy(array) for name, array in module.arrays().items()}
 
 
@@ -170,42 +179,42 @@ def test_device_that_is_not_there(device: str, reason: str) -> None:
     if device == "cuda" and torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(EvaluatorError) as caught:
-        train_supernet(Supernet(cells()), digits(), RECIPE, device=device)
+        train_supernet(Supernet(cells()), digits_task(), RECIPE, device=device)
     assert str(caught.value) == reason
 
 
 def test_training_goes_on_from_given_weights(tmp_path: Path) -> None:
-    space, data = cells(), digits()
+    space, task = cells(), digits_task()
     graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
-    first = train_network(graph, data, RECIPE, seed=1).arrays()
-    still = replace(RECIPE, epochs=1, learning_rate=1e-9, weight_decay=0.0)
-    kept = train_network(graph, data, still, start=first).arrays()
+    first = train_network(graph, task, RECIPE, seed=1).arrays()
+    still = recipe_with(epochs=1, learning_rate=1e-9, weight_decay=0.0)
+    kept = train_network(graph, task, still, start=first).arrays()
     trainable = [name for name, parameter in graph_parameters(graph) if parameter.trainable]
     assert all(np.abs(kept[name] - first[name]).max() < 1e-6 for name in trainable)
     file = tmp_path / "x.pt"
-    train_network(graph, data, RECIPE, start=first, checkpoint=file)
+    train_network(graph, task, RECIPE, start=first, checkpoint=file)
     with pytest.raises(EvaluatorError, match=r"belongs to start [0-9a-f]{64}, not he; use another folder"):
-        train_network(graph, data, RECIPE, checkpoint=file)
+        train_network(graph, task, RECIPE, checkpoint=file)
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
 def test_a_training_that_is_told_to_stop_stops_there_however_often_it_is_begun(tmp_path: Path, average: float) -> None:
-    space, data, file = cells(), digits(), tmp_path / "x.pt"
+    space, task, file = cells(), digits_task(), tmp_path / "x.pt"
     graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
-    recipe = replace(RECIPE, average=average)
+    recipe = recipe_with(average=average)
     asked: list[tuple[int, float]] = []
 
     def should_continue(done: int, module: GraphModule) -> bool:
-        asked.append((done, accuracy(module, data, data.validation, 8)))
+        asked.append((done, score_network(module, task, "validation", (1, 8, 8))))
         return done < 2
 
-    first = train_network(graph, data, recipe, seed=1, checkpoint=file, should_continue=should_continue)
-    again = train_network(graph, data, recipe, seed=1, checkpoint=file, should_continue=should_continue)
+    first = train_network(graph, task, recipe, seed=1, checkpoint=file, should_continue=should_continue)
+    again = train_network(graph, task, recipe, seed=1, checkpoint=file, should_continue=should_continue)
     assert [done for done, _ in asked] == [1, 2, 2]
-    assert asked[1] == asked[2] == (2, accuracy(first, data, data.validation, 8))
+    assert asked[1] == asked[2] == (2, score_network(first, task, "validation", (1, 8, 8)))
     assert all(np.array_equal(a, b) for a, b in zip(first.arrays().values(), again.arrays().values(), strict=True))
-    unasked = train_network(graph, data, recipe, seed=1).arrays()
-    watched = train_network(graph, data, recipe, seed=1, should_continue=lambda done, module: True).arrays()
+    unasked = train_network(graph, task, recipe, seed=1).arrays()
+    watched = train_network(graph, task, recipe, seed=1, should_continue=lambda done, module: True).arrays()
     assert all(np.array_equal(unasked[name], watched[name]) for name in unasked)
 
 
@@ -235,24 +244,24 @@ def test_the_average_follows_its_formula_and_leaves_no_trace() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("recipe", ["everything", "worstup"])
 def test_trainings_and_their_checkpoints_on_a_gpu(tmp_path: Path, recipe: str) -> None:
-    space, data = cells(), digits()
-    settings = replace(RECIPE, **RECIPES[recipe])  # type: ignore[arg-type]
+    space, task = cells(), digits_task()
+    settings = recipe_with(**RECIPES[recipe])
     for _ in range(2):  # the second time from the checkpoint
         net = Supernet(space, seed=1)
-        train_supernet(net, data, settings, device="cuda", checkpoint=tmp_path / "supernet.pt")
+        train_supernet(net, task, settings, device="cuda", checkpoint=tmp_path / "supernet.pt")
         assert all(bool(tensor.isfinite().all()) and tensor.is_cuda for tensor in net.shared().values())
     graph = space.graph(net.smallest)
-    start = train_network(graph, data, settings, device="cuda", checkpoint=tmp_path / "network.pt").arrays()
-    module = train_network(graph, data, settings, device="cuda", start=start, should_continue=lambda done, _: done < 2)
-    assert 0 <= accuracy(module, data, data.test, 8, device="cuda") <= 1
+    start = train_network(graph, task, settings, device="cuda", checkpoint=tmp_path / "network.pt").arrays()
+    module = train_network(graph, task, settings, device="cuda", start=start, should_continue=lambda done, _: done < 2)
+    assert 0 <= score_network(module, task, "test", (1, 8, 8), device="cuda") <= 1
 
 
 @pytest.mark.slow
 def test_a_short_training_learns_digits() -> None:
-    data, space = digits(600), mobile()
+    task, space = digits_task(600), mobile()
     graph = space.graph(Supernet(space).smallest)
-    module = train_network(graph, data, Recipe(epochs=15, batch_size=20), seed=0)
-    assert accuracy(module, data, data.test, graph.input_shape[1]) > 0.6  # chance: 0.1
+    module = train_network(graph, task, default_recipe(task, epochs=15, batch_size=20), seed=0)
+    assert score_network(module, task, "test", graph.input_shape) > 0.6  # chance: 0.1
 
 
 def constant_data(labels: list[int]) -> ImageData:
@@ -272,7 +281,8 @@ def test_accuracy_counts_over_uneven_batches() -> None:
         level[level == 3] = 0
         return torch.nn.functional.one_hot(level, 10).float()
 
-    assert accuracy(network, data, data.test, 8, batch_size=3) == pytest.approx(6 / 7)
+    task = ImageClassification(data)
+    assert score_network(network, task, "test", (1, 8, 8), batch_size=3) == pytest.approx(6 / 7)
     assert calls == [3, 3, 1]
 
 
@@ -284,22 +294,23 @@ def test_onnx_accuracy_equals_torch_for_any_fixed_batch(tmp_path: Path) -> None:
     with torch.no_grad():
         guess = subnet(prepare_images(data, data.test.images, 8)).argmax(1).numpy()
     split = Split(data.test.images, np.where(np.arange(len(guess)) % 3 == 0, (guess + 1) % 10, guess))
-    wanted = accuracy(subnet, data, split, 8)
+    task = ImageClassification(replace(data, test=split))
+    wanted = score_network(subnet, task, "test", (1, 8, 8))
     assert wanted == pytest.approx(np.mean(np.arange(len(guess)) % 3 != 0))
     for batch in (1, 16):
         file = tmp_path / f"{batch}.onnx"
         file.write_bytes(build_onnx(space.graph(arch), subnet.arrays(), batch=batch).SerializeToString())
-        assert evaluate_onnx(file, data, split) == wanted
-        assert evaluate_onnx(file.read_bytes(), data, split, threads=2) == wanted
+        assert score_onnx(file, task, "test") == wanted
+        assert score_onnx(file.read_bytes(), task, "test", threads=2) == wanted
     colour = replace(
         data, mean=(0.0,) * 3, std=(1.0,) * 3, train=Split(data.train.images.repeat(3, 1), data.train.labels)
     )
     with pytest.raises(EvaluatorError) as caught:
-        evaluate_onnx(file, colour, split)
+        score_onnx(file, ImageClassification(colour), "test")
     assert str(caught.value) == f"onnx {file}: its input [16, 1, 8, 8] does not take images of 3 channels"
     file.write_bytes(b"x")
     with pytest.raises(EvaluatorError) as caught:
-        evaluate_onnx(file, data, split)
+        score_onnx(file, task, "test")
     assert str(caught.value).startswith(f"onnx {file}: cannot be loaded (")
     assert "\n" not in str(caught.value)
 
@@ -326,15 +337,15 @@ def test_schedule_warms_up_and_ends_near_zero() -> None:
 
 
 def test_default_recipe_follows_the_data() -> None:
-    data = digits()
-    recipe = default_recipe(data)
+    recipe = default_recipe(digits_task())
     assert recipe.batch_size == 32
-    assert not recipe.flip
+    assert recipe.task_settings["flip"] is False
     assert recipe.epochs == 100
     assert json.loads(json.dumps(recipe.as_dict())) == recipe.as_dict()
-    many = replace(data, train=Split(np.zeros((9000, 3, 2, 2), np.uint8), np.zeros(9000, np.int64)))
-    large = default_recipe(many, learning_rate=0.3, clip=None)
-    assert (large.epochs, large.batch_size, large.flip, large.learning_rate, large.clip) == (5, 64, True, 0.3, 5.0)
+    many = replace(digits(), train=Split(np.zeros((9000, 3, 2, 2), np.uint8), np.zeros(9000, np.int64)))
+    large = default_recipe(ImageClassification(many), learning_rate=0.3, clip=None)
+    assert large.task_settings["flip"] is True
+    assert (large.epochs, large.batch_size, large.learning_rate, large.clip) == (5, 64, 0.3, 5.0)
 
 
 @pytest.mark.parametrize(
@@ -343,20 +354,20 @@ def test_default_recipe_follows_the_data() -> None:
         (
             {"speed": 3},
             "training has no setting 'speed'; it takes epochs, batch_size, optimizer, learning_rate, warmup, "
-            "weight_decay, label_smoothing, clip, shift, flip, cutout, mixup, average, random_subnets, "
-            "sampling, candidates",
+            "weight_decay, clip, average, random_subnets, sampling, candidates, label_smoothing, shift, flip, cutout, "
+            "mixup",
         ),
-        ({"epochs": 0}, "training: epochs must be a positive integer, not 0"),
-        ({"batch_size": 2.5}, "training: batch_size must be a positive integer, not 2.5"),
+        ({"epochs": 0}, "training: epochs must be a positive integer, got 0"),
+        ({"batch_size": 2.5}, "training: batch_size must be a positive integer, got 2.5"),
         ({"optimizer": "lamb"}, "training: unknown optimizer 'lamb'; known: sgd, adamw"),
-        ({"learning_rate": -1.0}, "training: learning_rate must lie in 1e-09-1000, not at -1.0"),
+        ({"learning_rate": -1.0}, "training: learning_rate must be 1e-09 to 1000, got -1.0"),
         ({"sampling": "luck"}, "training: unknown sampling 'luck'; known: uniform, bestup, worstup"),
-        ({"candidates": 0}, "training: candidates must be a positive integer, not 0"),
-        ({"flip": "no"}, "training: flip must be true or false, not 'no'"),
-        ({"shift": 0.7}, "training: shift must lie in 0-0.5, not at 0.7"),
+        ({"candidates": 0}, "training: candidates must be a positive integer, got 0"),
+        ({"flip": "no"}, "training: flip must be true or false, got 'no'"),
+        ({"shift": 0.7}, "training: shift must be 0 to 0.5, got 0.7"),
     ],
 )
 def test_impossible_settings(changes: dict[str, object], message: str) -> None:
     with pytest.raises(EvaluatorError) as caught:
-        default_recipe(digits(), **changes)
+        default_recipe(digits_task(), **changes)
     assert str(caught.value) == message

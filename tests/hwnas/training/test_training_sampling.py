@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_toys import SPACES, cells, digits, mobile
+from training_toys import SPACES, cells, digits, digits_task, mobile
 
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import EvaluatorError
 from hwnas.evaluators import make_evaluator
 from hwnas.spaces import Space
-from hwnas.training import CostFunction, Recipe, Supernet, train_supernet
+from hwnas.training import CostFunction, Recipe, Supernet, default_recipe, train_supernet
 from hwnas.training._batches import TrainLoader
 from hwnas.training._sampling import draw_near
 from hwnas.training._supernet_training import _Sandwich
@@ -53,13 +53,14 @@ def test_draws_follow_the_seed_and_take_the_nearest_where_none_is_near() -> None
 
 @pytest.mark.parametrize("sampling", ["bestup", "worstup"])
 def test_the_best_or_the_worst_candidate_is_trained(sampling: str) -> None:
-    space, data = cells(), digits()
-    recipe = Recipe(epochs=1, batch_size=20, sampling=sampling, candidates=4, random_subnets=3)
-    sandwich = _Sandwich(Supernet(space, seed=1), recipe, "cpu", macs(space))
-    x, _ = next(TrainLoader(data, recipe, 8, "cpu").epoch(np.random.default_rng(0)))
-    teacher = sandwich._logits(sandwich.supernet.largest, x).detach().softmax(1)
+    space, task = cells(), digits_task()
+    recipe = default_recipe(task, epochs=1, batch_size=20, sampling=sampling, candidates=4, random_subnets=3)
+    sandwich = _Sandwich(Supernet(space, seed=1), task, recipe, "cpu", macs(space))
+    x, _ = next(TrainLoader(task, recipe, (1, 8, 8), "cpu").epoch(np.random.default_rng(0)))
+    outputs = tuple(output.detach() for output in sandwich._outputs(sandwich.supernet.largest, x))
+    teacher = outputs[0].softmax(1)
     rng = np.random.default_rng(5)
-    for chosen in sandwich._chosen(x, teacher, np.random.default_rng(5)):
+    for chosen in sandwich._chosen(x, outputs, np.random.default_rng(5)):
         losses = {}
         for arch in draw_near(space, sandwich.cost, 4, rng):
             logits = sandwich.supernet(x, arch).detach()
@@ -71,12 +72,15 @@ def test_the_best_or_the_worst_candidate_is_trained(sampling: str) -> None:
 
 def trained(recipe: Recipe, cost: CostFunction | None = None, checkpoint: Path | None = None) -> torch.Tensor:
     net = Supernet(cells(), seed=1)
-    train_supernet(net, digits(), recipe, seed=1, cost=cost, checkpoint=checkpoint)
+    train_supernet(net, digits_task(), recipe, seed=1, cost=cost, checkpoint=checkpoint)
     return torch.cat([tensor.detach().flatten() for tensor in net.shared().values()])
 
 
 def test_samplings_and_costs_train_other_supernets(tmp_path: Path) -> None:
-    recipes = {name: Recipe(epochs=1, batch_size=20, sampling=name) for name in ("uniform", "bestup", "worstup")}
+    recipes = {
+        name: default_recipe(digits_task(), epochs=1, batch_size=20, sampling=name)
+        for name in ("uniform", "bestup", "worstup")
+    }
     found = {name: trained(recipe) for name, recipe in recipes.items()}
     assert not torch.equal(found["uniform"], found["bestup"])
     assert not torch.equal(found["bestup"], found["worstup"])

@@ -13,7 +13,8 @@ from training_toys import SPACES, digits
 
 from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture, Space, make_space
-from hwnas.training import Supernet, prepare_images
+from hwnas.tasks._image._tensors import prepare_images
+from hwnas.training import Supernet
 from hwnas.training._cover import largest_parameters
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
@@ -106,7 +107,7 @@ def test_slices_lead_and_kernels_are_centred() -> None:
     assert torch.equal(part, shared[:2, :1, 1:4, 1:4])
     with pytest.raises(EvaluatorError) as caught:
         cut_tensor(shared, Parameter((5, 3, 5, 5), "he"), "w")
-    assert str(caught.value) == "weight w: it has shape (4, 3, 5, 5), a network wants (5, 3, 5, 5)"
+    assert str(caught.value) == "weight w: it has shape (4, 3, 5, 5), a network needs (5, 3, 5, 5)"
 
 
 def test_recalibration_over_one_batch_reproduces_the_batch(net: Supernet) -> None:

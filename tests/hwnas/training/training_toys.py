@@ -8,6 +8,7 @@ import torch
 
 from hwnas.data import ImageData, load_data
 from hwnas.spaces import Space, make_space
+from hwnas.tasks import ImageClassification
 
 torch.set_num_threads(1)  # small tensors, and the same bits on every machine
 
@@ -15,6 +16,11 @@ torch.set_num_threads(1)  # small tensors, and the same bits on every machine
 @cache
 def digits(limit: int = 200) -> ImageData:
     return load_data("digits", limit=limit)
+
+
+@cache
+def digits_task(limit: int = 200) -> ImageClassification:
+    return ImageClassification(digits(limit))
 
 
 def mobile() -> Space:

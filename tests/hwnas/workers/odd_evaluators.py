@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from hwnas._errors import EvaluatorError, NoAccuracyError
+from hwnas._errors import EvaluatorError, NoValueError
 from hwnas.evaluators import Evaluation, Evaluator
 
 ODD = {
@@ -21,8 +21,8 @@ ODD = {
     "inf": Evaluation(np.float32("inf")),
     "array": Evaluation(np.array([0.5])),
     "huge": Evaluation(10**400),
-    "NaN in known": Evaluation(0.5, known={"loss": float("nan")}),
-    "number in known": Evaluation(0.5, known={1: 2.0}),
+    "NaN in extra_columns": Evaluation(0.5, extra_columns={"loss": float("nan")}),
+    "number in extra_columns": Evaluation(0.5, extra_columns={1: 2.0}),
     "seconds": Evaluation(0.5, seconds="long"),
 }
 
@@ -61,7 +61,7 @@ class Moody(Evaluator):
         if mood == "dies" or (mood == "dies once" and self._first(text)):
             os.kill(os.getpid(), signal.SIGKILL)
         if mood == "none":
-            raise NoAccuracyError("there is no accuracy for this one")
+            raise NoValueError("there is no accuracy for this one")
         if mood == "breaks" or (mood == "breaks once" and self._first(text)):
             raise ZeroDivisionError("a bug")
         if mood == "refuses":

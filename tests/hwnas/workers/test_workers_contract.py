@@ -120,7 +120,7 @@ def test_outcomes_come_in_the_order_of_the_jobs(kind, tmp_path, request):
                     continue
                 assert outcome.failed is None
                 assert outcome.evaluation.value == evaluator.evaluate(job.arch).value
-                assert (outcome.evaluation.known["process"] == os.getpid()) == (kind == "inline")
+                assert (outcome.evaluation.extra_columns["process"] == os.getpid()) == (kind == "inline")
                 assert outcome.seconds >= (0.5 if job.number == 10 else 0)
 
 
@@ -169,8 +169,8 @@ def test_what_is_no_evaluation_fails_its_trial(kind, tmp_path, request):
 
 def test_scalars_of_numpy_are_numbers():
     found = checked("mine", "arch", Evaluation(np.float32(0.5), np.int64(2), {"loss": np.float64(1.5)}))
-    assert [type(one) for one in (found.value, found.seconds, found.known["loss"])] == [float] * 3
-    assert (found.value, found.seconds, dict(found.known)) == (0.5, 2.0, {"loss": 1.5})
+    assert [type(one) for one in (found.value, found.seconds, found.extra_columns["loss"])] == [float] * 3
+    assert (found.value, found.seconds, dict(found.extra_columns)) == (0.5, 2.0, {"loss": 1.5})
 
 
 def test_an_evaluation_that_takes_too_long_loses_its_worker_and_nothing_else(tmp_path):
@@ -205,9 +205,9 @@ def test_a_lost_worker_loses_no_trial(kind, tmp_path, request):
 @pytest.mark.parametrize("kind", ELSEWHERE)
 def test_evaluations_are_exactly_those_of_this_process(kind, tmp_path, request):
     short = {"epochs": 1, "batch_size": 20}
-    for name, options in (("supernet", {**short, "calibration": 40}), ("train", short)):
+    for name, options in (("supernet", {**short, "bn_statistics": 40}), ("train", short)):
         evaluator = make_evaluator(name, space(), digits(), **options)
-        cheap = make_evaluator("naswot", space(), digits(), images=16)
+        cheap = make_evaluator("naswot", space(), digits(), samples=16)
         portable = PortableEvaluators(evaluator, tmp_path / name, cheap, tmp_path / "cheap", threads=1)
         evaluator.prepare(tmp_path / name)
         batch = jobs(4, cheap=(1, 3))

@@ -29,7 +29,9 @@ def test_no_more_workers_than_a_batch_has_use_for(tmp_path):
         assert len(workers._processes) == 1
         found = list(workers.evaluate(jobs(6)[1:4]))
         assert len(workers._processes) == 3
-        assert {one.evaluation.known["process"] for one in found} <= {float(h.process.pid) for h in workers._processes}
+        assert {one.evaluation.extra_columns["process"] for one in found} <= {
+            float(h.process.pid) for h in workers._processes
+        }
 
 
 def test_workers_that_cannot_be_started_end_the_search(tmp_path):

@@ -77,7 +77,7 @@ def mixup(x: Tensor, labels: Tensor, rng: np.random.Generator, *, alpha: float, 
         x: images ``(N, C, H, W)``.
         labels: class indices ``(N,)``.
         rng: source of t and the permutation.
-        alpha: of the beta distribution, positive.
+        alpha: shape of the beta distribution, positive.
         classes: number of classes.
 
     Returns:

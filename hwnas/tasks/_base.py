@@ -1,0 +1,213 @@
+"""`Task`: what networks are for. It owns data, batches, augmentation, losses, outputs, preprocessing and the metric."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.spaces import Space
+from hwnas.tasks._metric import Metric
+from hwnas.tasks._options import TrainingOption
+from hwnas.tasks._outputs import Output
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+Indices = slice | npt.NDArray[np.int64]
+Shape = tuple[int, ...]
+Targets = Any
+"""What the samples of a batch should give: an array of labels or values, or whatever the task's own methods take."""
+Settings = Mapping[str, Any]
+"""Values of a task's training options, by name."""
+FloatArray = npt.NDArray[np.float32]
+
+
+class Scorer(ABC):
+    """Adds up how well outputs fit their targets, batch by batch."""
+
+    @abstractmethod
+    def add(self, outputs: Sequence[FloatArray], targets: Targets) -> None:
+        """Take in a batch.
+
+        Args:
+            outputs: one array ``(N, ...)`` for each of `Task.outputs`, from torch or from an ONNX file.
+            targets: as `Task.targets` gives them for these N samples.
+        """
+
+    @abstractmethod
+    def value(self) -> float:
+        """The metric over all samples so far."""
+
+
+class Task(ABC):
+    """What networks are trained and judged for, with the data of it.
+
+    Torch is loaded where tensors are asked for, not before: the command line reads metrics without it.
+
+    Worker processes get a pickled copy.
+
+    Attributes:
+        name: what ``--task`` calls this kind of task.
+        metric: what networks are compared by.
+    """
+
+    name: str
+    metric: Metric
+
+    # the data
+
+    @property
+    @abstractmethod
+    def data_name(self) -> str:
+        """What the data are called: what ``--data`` was given."""
+
+    @property
+    def data(self) -> object:
+        """The data as their reader gave them; the task itself where there is no such object."""
+        return self
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Lines for people about what of the data was left out or read in part."""
+        return ()
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A SHA-256 (hexadecimal) of the data and their division into parts: other data are another search."""
+
+    @abstractmethod
+    def size(self, part: Part) -> int:
+        """How many samples a part has.
+
+        ``train`` is what weights are fitted on, ``validation`` what a search compares networks on, and ``test`` is for
+        the final report alone.
+        """
+
+    # the networks
+
+    @property
+    @abstractmethod
+    def input_shape(self) -> Shape:
+        """The shape of one sample as it was loaded, channels first; networks may read it at other sizes."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> tuple[Output, ...]:
+        """What networks must give, output by output."""
+
+    @abstractmethod
+    def require_fit(self, space: Space) -> None:
+        """Refuse a space whose networks do not read these samples or do not give these outputs.
+
+        Raises:
+            DataError, SpaceError, EvaluatorError: one line that says which setting to change.
+        """
+
+    @abstractmethod
+    def misfit(self, input_shape: Sequence[object]) -> str | None:
+        """Why an ONNX file whose input has a shape ``(batch, ...)`` cannot be fed; None where it can.
+
+        The text completes the sentence "its input [...] ...".
+        """
+
+    def metadata(self, input_shape: Shape) -> dict[str, Any]:
+        """What an ONNX file says of itself: JSON-able values by name, like ``preprocessing`` and ``classes``.
+
+        Args:
+            input_shape: shape of one sample, as the network reads it.
+        """
+        return {}
+
+    # tensors
+
+    @abstractmethod
+    def inputs(self, part: Part, indices: Indices, input_shape: Shape, device: str = "cpu") -> Tensor:
+        """Network inputs ``(N, *input_shape)`` float32 of some samples, as they are tested: without augmentation."""
+
+    @abstractmethod
+    def targets(self, part: Part, indices: Indices) -> Targets:
+        """What these samples should give."""
+
+    def to_device(self, targets: Targets, device: str) -> Targets:
+        """Targets as the losses take them: arrays become tensors."""
+        import torch
+
+        return torch.from_numpy(targets).to(device)
+
+    def take_train(self, input_shape: Shape, device: str) -> Callable[[npt.NDArray[np.int64]], tuple[Tensor, Targets]]:
+        """A function from indices of train samples to inputs and targets on a device.
+
+        A task that can keep its train part on the device overrides this.
+        """
+
+        def take(chosen: npt.NDArray[np.int64]) -> tuple[Tensor, Targets]:
+            x = self.inputs("train", chosen, input_shape, device)
+            return x, self.to_device(self.targets("train", chosen), device)
+
+        return take
+
+    def at_shape(self, x: Tensor, input_shape: Shape) -> Tensor:
+        """Inputs ``(N, ...)`` as a network of the same space reads them that takes another shape.
+
+        Raises:
+            ValueError: this task has no other shapes.
+        """
+        if tuple(x.shape[1:]) != tuple(input_shape):
+            raise ValueError(f"task {self.name} cannot bring inputs of shape {tuple(x.shape[1:])} to {input_shape}")
+        return x
+
+    # training
+
+    @property
+    def options(self) -> Mapping[str, TrainingOption]:
+        """Settings of a training that belong to this task: augmentations, parts of the loss."""
+        return {}
+
+    @abstractmethod
+    def default_recipe(self) -> dict[str, object]:
+        """Settings of a training that follow from the data: at least ``epochs`` and ``batch_size``."""
+
+    def augment(
+        self, x: Tensor, targets: Targets, rng: np.random.Generator, settings: Settings
+    ) -> tuple[Tensor, Targets]:
+        """Another view of a batch; everything random comes from `rng`, so that a batch can be made again.
+
+        Args:
+            x: inputs ``(N, ...)`` on their device.
+            targets: from `to_device`.
+            rng: source of everything random.
+            settings: values of `options`.
+        """
+        return x, targets
+
+    @abstractmethod
+    def loss(self, outputs: Sequence[Tensor], targets: Targets, settings: Settings) -> Tensor:
+        """What training minimises, a scalar with gradients.
+
+        Args:
+            outputs: one float32 tensor ``(N, ...)`` for each of `outputs`.
+            targets: from `augment`.
+            settings: values of `options`; what is absent is off.
+        """
+
+    @abstractmethod
+    def distillation_loss(self, outputs: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+        """How far outputs are from those of a teacher on the same samples, a scalar with gradients.
+
+        Args:
+            outputs: what the network that learns gives.
+            teacher: what the teacher gives, without gradients.
+        """
+
+    # judging
+
+    @abstractmethod
+    def scorer(self) -> Scorer:
+        """A scorer that has seen nothing yet; its value is in the unit of `metric`."""

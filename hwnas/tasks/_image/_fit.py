@@ -1,0 +1,59 @@
+"""Whether the networks of a space read a data set's images and tell its classes.
+
+Both must be square: nothing of one is squashed into the other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwnas._errors import DataError, EvaluatorError, SpaceError
+from hwnas.data import ImageData
+from hwnas.spaces import Architecture, Space
+
+_LOOKS = 5
+
+
+def require_squares(space: Space, data: ImageData) -> None:
+    """Refuse what is not square before anything is trained.
+
+    Raises:
+        DataError: the images are not.
+        SpaceError: a network reads images that are not (a few are looked at).
+    """
+    height, width = data.native_size
+    if height != width:
+        raise DataError(
+            f"data {data.name}: images are {width}x{height} pixels (width x height), but networks read squares; "
+            f"give --image-size {min(height, width)} to scale the shorter side and cut out the centre"
+        )
+    for arch in space.sample(_LOOKS, np.random.default_rng(0)):
+        shape = space.input_shape(arch)
+        if len(shape) == 3 and shape[1] != shape[2]:
+            raise SpaceError(
+                f"space {space.name}: a network reads images of {shape[2]}x{shape[1]} pixels (width x height), but "
+                "training and tests are of squares; make height and width equal"
+            )
+
+
+def require_fit(space: Space, data: ImageData) -> None:
+    """Refuse networks that do not read such images or tell another number of classes.
+
+    Raises:
+        DataError, SpaceError: images or networks are not square.
+        EvaluatorError: channels or classes differ.
+    """
+    require_squares(space, data)
+    first = space.canonical(Architecture(tuple(choice.values[-1] for choice in space.choices)))
+    graph = space.graph(first)
+    channels, classes = graph.input_shape[0], graph.output_shape[0]
+    if channels != data.channels:
+        raise EvaluatorError(
+            f"data {data.name}: images have {data.channels} channels, the space's networks read {channels}; "
+            f"set image_channels={data.channels}"
+        )
+    if classes != len(data.classes):
+        raise EvaluatorError(
+            f"data {data.name}: {len(data.classes)} classes, the space's networks output {classes}; "
+            f"set classes={len(data.classes)}"
+        )

@@ -1,0 +1,200 @@
+"""`ImageClassification`: images to one of several classes, judged by accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data import ImageData, LabelArray, Split, load_data
+from hwnas.spaces import Space
+from hwnas.tasks._base import FloatArray, Indices, Part, Scorer, Settings, Shape, Targets, Task
+from hwnas.tasks._image._fit import require_fit
+from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
+from hwnas.tasks._options import TrainingOption
+from hwnas.tasks._outputs import Output
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ACCURACY = Metric("accuracy", unit=PERCENT, low=0.0, high=1.0, uncertainty=BINOMIAL)
+"""The share of images whose class a network tells."""
+OPTIONS: Mapping[str, TrainingOption] = {
+    "label_smoothing": TrainingOption(0.1, 0.0, 0.9, "smoothing of the targets of the labels"),
+    "shift": TrainingOption(0.125, 0.0, 0.5, "images move by up to this share of their size, edges repeated"),
+    "flip": TrainingOption(False, about="half of the images are mirrored left to right; not for digits, text, maps"),
+    "cutout": TrainingOption(0.0, 0.0, 1.0, "side of a square that is blanked, as a share of the image's; 0 for none"),
+    "mixup": TrainingOption(0.0, 0.0, 10.0, "alpha of the beta distribution that images are blended with; 0 for none"),
+}
+IMAGES_SEEN = 15_000
+"""Small data sets are passed over until a training has seen this many images: about 450 steps, after which the subnets
+of a `tiny` supernet differ by what they can do rather than by how often they were drawn."""
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
+SMALL = 4_000
+"""Below this many train images small batches (more steps) do better."""
+
+
+class Accuracy(Scorer):
+    """Counts images whose greatest logit is that of their class."""
+
+    def __init__(self) -> None:
+        self._right = self._seen = 0
+
+    def add(self, outputs: Sequence[FloatArray], targets: LabelArray) -> None:
+        """Take in logits ``(N, classes)`` and class indices ``(N,)``."""
+        (logits,) = outputs
+        self._right += int((logits.argmax(1) == targets).sum())
+        self._seen += len(targets)
+
+    def value(self) -> float:
+        """The share of images that were told right."""
+        return self._right / self._seen
+
+
+class ImageClassification(Task):
+    """Square images of one size, one label each.
+
+    Args:
+        data: the images.
+        image_size: what their shorter side was scaled to when they were loaded; None where they were not.
+    """
+
+    name = "image"
+    metric = ACCURACY
+
+    def __init__(self, data: ImageData, *, image_size: int | None = None) -> None:
+        self._data, self._image_size = data, image_size
+
+    @classmethod
+    def load(
+        cls, data: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None
+    ) -> ImageClassification:
+        """The task of a data set; the arguments are those of `load_data`.
+
+        Raises:
+            DataError: the data cannot be read.
+        """
+        return cls(load_data(data, image_size=image_size, seed=seed, limit=limit), image_size=image_size)
+
+    @property
+    def data(self) -> ImageData:
+        """The images."""
+        return self._data
+
+    @property
+    def data_name(self) -> str:
+        """What `load_data` was asked for."""
+        return self._data.name
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out or read in part."""
+        return self._data.notes
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) of class names, pixels, labels and their division into parts."""
+        return self._data.fingerprint
+
+    def size(self, part: Part) -> int:
+        """Images of a part."""
+        return len(self._split(part))
+
+    @property
+    def input_shape(self) -> Shape:
+        """Channels, height and width of the images as loaded."""
+        return (self._data.channels, *self._data.native_size)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The logits of the classes."""
+        return (Output("logits", len(self._data.classes), tuple(self._data.classes)),)
+
+    def require_fit(self, space: Space) -> None:
+        """Refuse networks that are not square, or have other channels or classes."""
+        require_fit(space, self._data)
+
+    def misfit(self, input_shape: Sequence[object]) -> str | None:
+        """Why a file's input ``(batch, C, size, size)`` does not take these images."""
+        shape = list(input_shape)
+        square = len(shape) == 4 and all(type(n) is int for n in shape) and shape[2] == shape[3]
+        if square and shape[1] == self._data.channels:
+            return None
+        return f"does not take images of {self._data.channels} channels"
+
+    def metadata(self, input_shape: Shape) -> dict[str, Any]:
+        """How images are prepared, and the names of the classes."""
+        steps = ["divide pixels by 255", "subtract mean", "divide by std", "resize bilinearly (antialiased) to size"]
+        if self._image_size is not None:
+            steps.insert(0, f"scale the shorter side to {self._image_size} pixels and cut out the centre")
+        mean, std = self._data.mean, self._data.std
+        preparing = {"layout": "NCHW", "steps": steps, "size": input_shape[1], "mean": mean, "std": std}
+        return {"preprocessing": preparing, "classes": self._data.classes}
+
+    def inputs(self, part: Part, indices: Indices, input_shape: Shape, device: str = "cpu") -> Tensor:
+        """Normalised images ``(N, C, size, size)``, channels last in memory."""
+        from hwnas.tasks._image._tensors import prepare_images
+
+        return prepare_images(self._data, self._split(part).images[indices], input_shape[1], device)
+
+    def targets(self, part: Part, indices: Indices) -> LabelArray:
+        """Class indices ``(N,)``."""
+        return self._split(part).labels[indices]
+
+    def take_train(self, input_shape: Shape, device: str) -> Callable[[npt.NDArray[np.int64]], tuple[Tensor, Targets]]:
+        """The train images, kept on the device."""
+        from hwnas.tasks._image._tensors import TrainImages
+
+        return TrainImages(self._data, input_shape[1], device)
+
+    def at_shape(self, x: Tensor, input_shape: Shape) -> Tensor:
+        """Images resized, bilinear with antialiasing."""
+        from hwnas.tasks._image._tensors import resize
+
+        return resize(x, input_shape[1])
+
+    @property
+    def options(self) -> Mapping[str, TrainingOption]:
+        """Augmentations of images, and label smoothing."""
+        return OPTIONS
+
+    def default_recipe(self) -> dict[str, object]:
+        """Epochs and batch size by the number of images; images are mirrored where they have colours."""
+        count = len(self._data.train)
+        return {
+            "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(IMAGES_SEEN / count))),
+            "batch_size": min(32 if count < SMALL else 64, count),
+            "flip": self._data.channels == 3,
+        }
+
+    def augment(
+        self, x: Tensor, targets: Targets, rng: np.random.Generator, settings: Settings
+    ) -> tuple[Tensor, Targets]:
+        """Moved, mirrored, partly blanked and blended images, and class indices or probabilities."""
+        from hwnas.tasks._image._tensors import augmented
+
+        return augmented(x, targets, rng, settings, len(self._data.classes))
+
+    def loss(self, outputs: Sequence[Tensor], targets: Targets, settings: Settings) -> Tensor:
+        """Cross-entropy with the labels."""
+        from hwnas.tasks._image._tensors import label_loss
+
+        (logits,) = outputs
+        return label_loss(logits, targets, float(settings.get("label_smoothing", 0.0)))
+
+    def distillation_loss(self, outputs: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+        """Cross-entropy with the teacher's class probabilities."""
+        from hwnas.tasks._image._tensors import imitation_loss
+
+        (logits,), (target,) = outputs, teacher
+        return imitation_loss(logits, target)
+
+    def scorer(self) -> Accuracy:
+        """Counts right answers."""
+        return Accuracy()
+
+    def _split(self, part: Part) -> Split:
+        parts = {"train": self._data.train, "validation": self._data.validation, "test": self._data.test}
+        return parts[part]

@@ -1,0 +1,69 @@
+"""Tasks and metrics by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow
+from hwnas._errors import DataError
+from hwnas.data import ImageData
+from hwnas.tasks._base import Task
+from hwnas.tasks._image import ACCURACY, ImageClassification
+from hwnas.tasks._metric import Metric
+
+_TASKS = {ImageClassification.name: ImageClassification}
+_METRICS = {ACCURACY.name: ACCURACY}
+_WANTS = ("metric", "size", "inputs", "loss", "scorer", "outputs")
+
+
+def task_names() -> list[str]:
+    """Names of our own tasks, sorted."""
+    return sorted(_TASKS)
+
+
+def usual_task(data: str) -> str:
+    """The task that data are made for: all that our readers know are images."""
+    return ImageClassification.name
+
+
+def make_task(
+    name: str | None,
+    data: str,
+    *,
+    image_size: int | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Task:
+    """Load data for a task.
+
+    Args:
+        name: the task's, ours or a plug-in's; None for the one that the data are made for.
+        data: what ``--data`` takes.
+        image_size: as in `load_data`; for tasks that take it.
+        seed: decides the validation split.
+        limit: use at most this many samples of each part that the source has.
+
+    Raises:
+        DataError: an unknown task, or data that cannot be read.
+        PluginError: it is a plug-in's that cannot be used.
+    """
+    options: dict[str, Any] = {"image_size": image_size, "seed": seed, "limit": limit}
+    kind = usual_task(data) if name is None else name
+    if kind in _TASKS:
+        refuse_shadow("task", kind)
+        return _TASKS[kind].load(data, **options)
+    maker = load_plugin("task", kind)
+    if maker is None:
+        raise DataError(f"unknown task {kind!r}; known: {', '.join([*task_names(), *plugin_names('task', _TASKS)])}")
+    made: Task = make_plugin("task", kind, data, wants=_WANTS, **only_taken(maker, options))
+    return made
+
+
+def as_task(data: Task | ImageData) -> Task:
+    """The task that data stand for: images stand for their classification."""
+    return ImageClassification(data) if isinstance(data, ImageData) else data
+
+
+def metric_named(name: str) -> Metric:
+    """The metric that a name alone stands for: one of ours, or a score of that name."""
+    return _METRICS.get(name) or Metric.of_score(name)

@@ -1,0 +1,47 @@
+"""`TrainingOption`: a setting of the training that belongs to a task, like one of its augmentations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from hwnas._errors import EvaluatorError
+
+
+@dataclass(frozen=True)
+class TrainingOption:
+    """One setting of a task's training.
+
+    Attributes:
+        default: its value where nobody gives one; a bool makes it a switch.
+        low: the least number; not used by a switch.
+        high: the greatest number; not used by a switch.
+        about: one line for people.
+    """
+
+    default: bool | float
+    low: float = 0.0
+    high: float = math.inf
+    about: str = ""
+
+    def require(self, name: str, value: object) -> None:
+        """Refuse an impossible value.
+
+        Raises:
+            EvaluatorError: naming the setting.
+        """
+        if isinstance(self.default, bool):
+            if type(value) is not bool:
+                raise EvaluatorError(f"training: {name} must be true or false, got {value!r}")
+        else:
+            require_number(name, value, self.low, self.high)
+
+
+def require_number(name: str, value: object, low: float, high: float) -> None:
+    """Refuse what is no number from `low` to `high`.
+
+    Raises:
+        EvaluatorError: naming the setting of the training.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise EvaluatorError(f"training: {name} must be {low:g} to {high:g}, got {value!r}")

@@ -1,0 +1,73 @@
+"""The metric of torch networks and of ONNX files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hwnas._errors import EvaluatorError
+from hwnas.tasks import Part, Shape, Task
+from hwnas.training._batches import in_batches
+from profilers import make_session
+
+
+def score_network(
+    network: Callable[[Tensor], Tensor],
+    task: Task,
+    part: Part,
+    input_shape: Shape,
+    *,
+    device: str = "cpu",
+    batch_size: int = 64,
+) -> float:
+    """The task's metric of a network on a part of the data.
+
+    Args:
+        network: inputs ``(N, *input_shape)`` to the task's output, in evaluation mode.
+        task: gives the samples and judges the outputs.
+        part: ``"train"``, ``"validation"`` or ``"test"``.
+        input_shape: shape of one sample, as the network reads it.
+        device: where the network lives.
+        batch_size: samples at once.
+    """
+    scorer = task.scorer()
+    with torch.no_grad():
+        for indices in in_batches(task, part, batch_size):
+            output = network(task.inputs(part, indices, input_shape, device))
+            scorer.add([output.cpu().numpy()], task.targets(part, indices))
+    return scorer.value()
+
+
+def score_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: int = 1) -> float:
+    """The task's metric of an ONNX file through ONNX Runtime on the CPU, with the file's own fixed batch size.
+
+    Args:
+        model: path of the file, or its bytes; one input ``(batch, *input_shape)``, and the task's outputs.
+        task: gives the samples and judges the outputs.
+        part: ``"train"``, ``"validation"`` or ``"test"``.
+        threads: ONNX Runtime's threads within an operator.
+
+    Raises:
+        EvaluatorError: the file cannot be read, or does not take these samples.
+    """
+    name = "model" if isinstance(model, bytes) else str(model)
+    try:
+        session = make_session(model if isinstance(model, bytes) else str(model), threads=threads)
+    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        raise EvaluatorError(f"onnx {name}: cannot be loaded ({str(error).splitlines()[0]})") from None
+    entry = session.get_inputs()[0]
+    if (why := task.misfit(entry.shape)) is not None:
+        raise EvaluatorError(f"onnx {name}: its input {list(entry.shape)} {why}")
+    batch, *input_shape = entry.shape
+    scorer = task.scorer()
+    for indices in in_batches(task, part, batch):
+        x = task.inputs(part, indices, tuple(input_shape)).contiguous().numpy()
+        padded = np.zeros((batch, *x.shape[1:]), dtype=np.float32)
+        padded[: len(x)] = x
+        outputs = session.run(None, {entry.name: padded})
+        scorer.add([output[: len(x)] for output in outputs], task.targets(part, indices))
+    return scorer.value()

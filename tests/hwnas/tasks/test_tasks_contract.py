@@ -1,0 +1,78 @@
+"""Every task of ours keeps the contract, and tasks are made by name."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from task_contract import check_task
+
+from hwnas._cli import main
+from hwnas._errors import DataError, EvaluatorError
+from hwnas.data import load_data
+from hwnas.spaces import make_space
+from hwnas.tasks import ImageClassification, as_task, make_task, task_names
+
+FORMAT_2 = Path(__file__).resolve().parents[2] / "fixtures" / "run-format-2"
+TASKS = {"image": lambda: make_task("image", "digits", limit=60)}
+"""Another task joins with one line."""
+SPACES = {
+    "mobilenetv3": lambda: make_space("mobilenetv3", image_channels=1, resolution=[8], width=[0.25]),
+    "nasbench201": lambda: make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4),
+}
+
+
+def test_every_task_of_ours_is_checked():
+    assert sorted(TASKS) == task_names()
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("name", TASKS)
+def test_contract(name, space):
+    check_task(TASKS[name](), SPACES[space]())
+
+
+class Forgetful(ImageClassification):
+    def distillation_loss(self, outputs, teacher):
+        return outputs[0].square().mean()
+
+
+class Unsteady(ImageClassification):
+    def augment(self, x, targets, rng, settings):
+        return x + float(np.random.default_rng().random()), targets
+
+
+def test_a_broken_task_is_noticed():
+    data = load_data("digits", limit=60)
+    for broken, why in ((Forgetful, "learns nothing"), (Unsteady, "made again")):
+        with pytest.raises(AssertionError, match=why):
+            check_task(broken(data), SPACES["nasbench201"]())
+
+
+def test_images_stand_for_their_classification():
+    data = load_data("digits", limit=60)
+    task = as_task(data)
+    assert (task.name, task.data, as_task(task)) == ("image", data, task)
+    assert make_task(None, "digits", limit=60).fingerprint == task.fingerprint == data.fingerprint
+    assert (task.input_shape, task.outputs[0].size, task.outputs[0].labels) == ((1, 8, 8), 10, data.classes)
+    with pytest.raises(DataError, match="unknown task 'sound'; known: image"):
+        make_task("sound", "digits")
+    with pytest.raises(EvaluatorError, match="10 classes, the space's networks output 7; set classes=10"):
+        task.require_fit(make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4, classes=7))
+
+
+def test_naming_the_task_that_the_data_are_made_for_is_the_same_search(tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(FORMAT_2 / "done", run)
+    options = ["--resolution", "8", "--width", "0.5", "--evaluator", "train", "--epochs", "1", "--data-limit", "120"]
+    options += ["--samples", "8", "--minimize", "latency,params", "--quiet", "--task", "image"]
+    assert main(["search", *options, "--table", str(FORMAT_2 / "table.json"), "--out", str(run)]) == 0
+    assert json.loads((run / "settings.json").read_text())["settings"]["task"] is None
+
+
+def test_a_file_says_how_images_were_scaled():
+    plain, scaled = (make_task("image", "digits", limit=60, image_size=size) for size in (None, 16))
+    steps = [task.metadata((1, 8, 8))["preprocessing"]["steps"] for task in (plain, scaled)]
+    assert steps[1] == ["scale the shorter side to 16 pixels and cut out the centre", *steps[0]]
+    assert scaled.input_shape == (1, 16, 16)
