@@ -23,50 +23,58 @@ PAGE = ROOT / "docs" / "latency.md"
 PICTURE = ROOT / "docs" / "latency.png"
 _HEAD = """# How well tables predict whole networks
 
-Written by `scripts/write_latency.py` from results of `scripts/bench_latency.py`. [measuring.md](measuring.md) says what
-the words mean.
+Written by `scripts/write_latency.py` from results of `scripts/bench_latency.py`. [measuring.md](measuring.md) explains
+the terms.
 
 ## The shipped tables
 
 {summary}
-Predictions of 50 held-out networks each, first with nothing fitted to whole networks, then corrected by ten others,
-which is what a table gives; last how many of the 50 the 90 % intervals held. (Of 50 networks, intervals that are right
-hold 85-95 % in three validations of four; over 30 profiles within two hours these held 91 %.) From nothing to the
-validated table took 31-46 seconds at 32 pixels (int8: 161) and 225-239 seconds for imagenet at four sizes, on two
-cores. The tables of one image size are not shipped.
+The first columns show predictions of 50 held-out networks each with nothing fitted to whole networks. The next two show
+them corrected by ten other networks; these are the predictions that a table gives. The last column is the share of the
+50 networks inside their 90 % intervals. (For 50 networks, correct intervals hold 85-95 % in three validations of four;
+over 30 profiles within two hours these held 91 %.) A complete profile, validation included, took 31-46 seconds at 32
+pixels (int8: 161) and 225-239 seconds for imagenet at four sizes, on two cores. The tables of one image size are not
+shipped.
 
-One thread repeats well on this machine, two virtual cores of a shared host: 200 networks that the tables had never
-seen, half an hour later and more, missed predictions by 1.7 % (`nasbench201`) and 1.4 % (tiny) on average, and 92 and
-93 % of them lay in their intervals. Two threads repeat less well: four profiles of the tiny networks erred by 1.7 to
-2.5 % corrected, and the shipped one by 3.6 % on 200 other networks ten minutes later (intervals: 72 %), when networks
-took 3-4 % longer than before. For `nasbench201`, networks of microsecond operators in many branches, prices alone do
-not explain two threads: what an operator costs depends on which core wrote what it reads. Every profile errs by about
-5 %, on the same networks in the same direction; prices of operators and crossings that are fitted to 410 whole
-networks would still err by 3.4-3.6 %.
+On this machine (two virtual cores of a shared host), measurements on one thread repeat well. For 200 networks that the
+tables had never seen, measured half an hour later and more, the mean error of the predictions was 1.7 % (`nasbench201`)
+and 1.4 % (tiny), and 92 % and 93 % of the networks were inside their intervals. Two threads repeat less well. Four
+profiles of the tiny networks had errors of 1.7 to 2.5 % after correction; the shipped table had 3.6 % on 200 other
+networks ten minutes later (intervals: 72 %), when networks took 3-4 % longer than before. For `nasbench201`, networks
+of microsecond operators in many branches, prices alone do not explain two threads: the time of an operator depends on
+which core wrote its input. Every profile has an error of about 5 %, on the same networks in the same direction. Prices
+of operators and core crossings fitted to 410 whole networks would still have an error of 3.4-3.6 %.
 
 ## Networks that a table has not been fitted to
 
-*Alone* sums operators that were measured in sessions of their own, *alone minus dispatch* takes the cost of an empty
-session off each; *MACs* has a factor, *additive fit* (`hwnas fit`) all of its prices fitted to the ten networks that
-correct the table (*ours, corrected*). Every prediction is held against networks that were measured in the same
-interleaved rounds as what it is made of; *ours, later* holds the same table against the networks as they were in the
-rounds of the operators alone, up to an hour afterwards on a shared machine whose speed moves by some percent.
+| prediction | how it is made |
+|---|---|
+| *ours, nothing fitted* | the table's prices, with nothing fitted to whole networks |
+| *ours, corrected* | the same with the correction, which is fitted to ten networks |
+| *ours, later* | the corrected table, compared with measurements of the same networks in the rounds of *alone* |
+| *alone* | the sum of operators that were measured in their own sessions |
+| *alone minus dispatch* | the same, minus the time of an empty session for each operator |
+| *MACs* | multiply-accumulates times a factor that is fitted to the same ten networks |
+| *additive fit* | `hwnas fit`: all prices fitted to the same ten networks |
+
+Every other prediction is compared with networks that were measured in the same interleaved rounds as its own data. The
+rounds of *alone* ran up to an hour after the table was made, on a shared machine whose speed changes by some percent.
 The noise floor is the median difference between two measurements of one network at one speed of the machine.
 """
 _PICTURE = """
 ![Predicted against measured latency](latency.png)
 
-Predicted against measured: each point is a held-out network; the shaded band is 10 % to both sides.
+Predicted against measured latency: each point is a held-out network; the shaded band covers errors of up to 10 %.
 """
 _FIT_HEAD = """
 ## Tables from whole networks alone
 
-`hwnas fit` on ten random rows of a device's column of NAS-Bench-201, all other rows as test, nothing trimmed; means
-over {draws} draws. The noise floor of a column is the median difference between isomorphic cells that also name the
-same operations. On the right the Spearman of two simpler fits to the same rows: multiply-accumulates, and plain
-non-negative least squares on the operations that the cells name. The published mean of
-HELP (Lee et al. 2021, arXiv 2106.08630) with ten samples is .932, over six devices, partly others, and trimmed test
-sets. Measured by `scripts/bench_fit.py`.
+Each row shows `hwnas fit` on ten random rows of one device's column of NAS-Bench-201, tested on all other rows with
+nothing trimmed; values are means over {draws} draws. The noise floor of a column is the median difference between
+isomorphic cells that also name the same operations. The two columns on the right show the Spearman correlation of
+simpler fits to the same rows: multiply-accumulates, and plain non-negative least squares (NNLS) on the operations that
+the cells name. The published mean of HELP (Lee et al. 2021, arXiv 2106.08630) with ten samples is .932, over six
+devices, some of them others, and on trimmed test sets. Measured by `scripts/bench_fit.py`.
 """
 
 
@@ -79,13 +87,13 @@ def page(latency: dict[str, Any], fit: dict[str, Any] | None) -> str:
         floor = result["noise_floor"]
         parts.append(f"\n### {title(name, result)}\n\n{result['networks']} networks of ")
         measured = result["predictions"]["ours, nothing fitted"]["measured_ms"]
-        parts.append(f"{min(measured):.3g}-{max(measured):.3g} ms; noise floor when the table was made ")
+        parts.append(f"{min(measured):.3g}-{max(measured):.3g} ms; noise floor when the table was made: ")
         parts.append(
             f"{validated['noise_floor']['median']:.2%} (90th percentile {validated['noise_floor']['p90']:.2%})"
         )
         if floor:
-            parts.append(f", when its operators were measured alone {floor['median']:.2%} ({floor['p90']:.2%})")
-        parts.append(f". 90 % intervals held {validated['interval_coverage']:.0%} of the networks.\n\n")
+            parts.append(f", when its operators were measured alone: {floor['median']:.2%} ({floor['p90']:.2%})")
+        parts.append(f". The 90 % intervals held {validated['interval_coverage']:.0%} of the networks.\n\n")
         parts.append("| prediction | Spearman | Kendall | MAPE | within 5 % | within 10 % |\n")
         parts.append("|---|---|---|---|---|---|\n")
         for kind, row in result["predictions"].items():
