@@ -29,12 +29,12 @@ the terms.
 ## The shipped tables
 
 {summary}
-The first columns show predictions of 50 held-out networks each with nothing fitted to whole networks. The next two show
-them corrected by ten other networks; these are the predictions that a table gives. The last column is the share of the
-50 networks inside their 90 % intervals. (For 50 networks, correct intervals hold 85-95 % in three validations of four;
-over 30 profiles within two hours these held 91 %.) A complete profile, validation included, took 31-46 seconds at 32
-pixels (int8: 161) and 225-239 seconds for imagenet at four sizes, on two cores. The tables of one image size are not
-shipped.
+The figures come from 50 held-out networks each. Columns two to four: predictions with nothing fitted to whole networks.
+Columns five and six: predictions corrected by ten other networks, which are those that a table gives. The last column:
+the share of the 50 networks that were inside their 90 % intervals. (For 50 networks, correct intervals hold 85-95 % in
+three validations of four; over 30 profiles within two hours these held 91 %.) A complete profile, validation included,
+took 31-46 seconds at 32 pixels (int8: 161) and 225-239 seconds for imagenet at four sizes, on two cores. The tables of
+one image size are not shipped.
 
 On this machine (two virtual cores of a shared host), measurements on one thread repeat well. For 200 networks that the
 tables had never seen, measured half an hour later and more, the mean error of the predictions was 1.7 % (`nasbench201`)
