@@ -108,21 +108,22 @@ def passage(result: dict[str, Any]) -> str:
     lines = wrapped(
         f"""*A real partition: strategy `{settings["strategy"]}`, seed {settings["seed"]}, after {drawn["trials"]} of
         {settings["candidates"]} cells of NAS-Bench-201 were evaluated ({settings["initial"]} of them at random), to
-        maximise `{settings["maximize"]}` and minimise `{settings["minimize"]}`. Left: all cells in light grey, the
-        evaluated ones by the leaf that they lie in; the best are up and to the left. Right: the tree, good sides on
-        top, the selected path in bold. Below: the selected region, and what is still missing, over the whole
-        search.*"""
+        maximise `{settings["maximize"]}` and minimise `{settings["minimize"]}`. Left: all cells in light grey, and
+        the evaluated cells coloured by their leaf; the best are at the top left. Right: the tree with good sides on
+        top and the selected path in bold. Below: the size of the selected region and the missing hypervolume, over the
+        whole search.*"""
     )
     share, end = leaf["hypervolume"] / root["hypervolume"], history[-1]
     lines += wrapped(
         f"""The first split came after {first["trials"]} samples and left {first["share"]:.0%} of the untried cells in
-        the selected region. At the moment of the picture the tree has {after["leaves"]} leaves. Its selected leaf is
-        node {leaf["identity"]}: {leaf["size"]} of the {root["size"]} samples, {share:.1%} of their hypervolume, and
-        {leaf["acceptance"]:.2%} of the untried cells. The samples so far miss {drawn["missing"]:.2%} of the
-        hypervolume that all cells together have; when the first split was made it was {first["missing"]:.2%}, and
-        after {end["trials"]} samples it is {end["missing"]:.2%}, with a region of {end["share"]:.2%}."""
+        the selected region. When the picture was drawn, the tree had {after["leaves"]} leaves. Its selected leaf
+        is node {leaf["identity"]}: it holds {leaf["size"]} of the {root["size"]} samples, {share:.1%} of their
+        hypervolume, and {leaf["acceptance"]:.2%} of the untried cells. The hypervolume of the samples is
+        {drawn["missing"]:.2%} below that of all cells. It was {first["missing"]:.2%} below at the first split, and is
+        {end["missing"]:.2%} below after {end["trials"]} samples, with a region of {end["share"]:.2%} of the untried
+        cells."""
     )
-    lines += ["| node | is | samples | hypervolume | UCB | its split is right for | untried cells inside |"]
+    lines += ["| node | region | samples | hypervolume | UCB | accuracy of its split | untried cells inside |"]
     lines += ["|---|---|---|---|---|---|---|", *(node_row(node) for node in nodes.values())]
     return "\n".join(lines)
 

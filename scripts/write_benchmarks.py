@@ -37,8 +37,8 @@ PARTITIONED = (
     ("qehvi", "lamoo"),
 )
 
-_BOUNDS = """A >= marks strategies whose runs were ended early, so that their counts are lower bounds and nothing is
-said of their end."""
+_BOUNDS = """A >= marks strategies whose runs ended early: their counts are lower bounds, and their end is not
+shown."""
 
 
 def search_section(pairs: dict[str, Any]) -> list[str]:
@@ -48,20 +48,21 @@ def search_section(pairs: dict[str, Any]) -> list[str]:
         "## Search",
         "",
         *wrapped(
-            """NAS-Bench-201: test accuracy after 200 epochs (to maximise) against the latency measured on a device
-            (known before evaluation, to minimise). 10 initial samples, the same for every strategy of a seed,
-            then batches of 5, 200 evaluations in all. Cells without a path from input to output are left out (341
-            rows), isomorphic cells count once. The maximum is that of the true front of all remaining cells;
-            objectives are scaled to 0-1 over them."""
+            """NAS-Bench-201: maximise the test accuracy after 200 epochs, minimise the latency measured on a device
+            (which is known before the evaluation). Each run has 200 evaluations: 10 initial samples, the same for
+            every strategy with one seed, then batches of 5. Cells without a path from input to output are left out
+            (341 rows), and isomorphic cells count once. Objectives are scaled to 0-1 over the remaining cells. The
+            maximal hypervolume is that of the true front of these cells."""
         ),
         *wrapped(
-            f"""*To 99 %* is the geometric mean, over pairs and seeds, of the evaluations after which 1 % of the
-            maximal hypervolume is missing; runs that never get there count as all their evaluations. *Ratio* is
-            that to the default strategy's on the same pairs and seeds; *won / lost* on how many pairs the default
-            needs significantly fewer or more evaluations (Wilcoxon signed-rank test over the seeds, p < .05).
-            *Missing* is the share still missing after 200 evaluations. {bounds}"""
+            f"""*To 99 %* is the number of evaluations until only 1 % of the maximal hypervolume is missing (geometric
+            mean over pairs and seeds); a run that never gets there counts with all its evaluations. *Ratio* is this
+            number divided by the default strategy's on the same pairs and seeds. *Won / lost* is the number of pairs
+            on which the default needs significantly fewer / more evaluations (Wilcoxon signed-rank test over the
+            seeds, p < .05). *Reached* is the share of runs that reach 99 %. *Missing at the end* is the share of the
+            maximal hypervolume that is missing after 200 evaluations. {bounds}"""
         ),
-        "| strategy | to 99 % | ratio | won / lost | got there | missing at the end | pairs | runs |",
+        "| strategy | to 99 % | ratio | won / lost | reached | missing at the end | pairs | runs |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name in strategies_of(pairs):
@@ -84,7 +85,7 @@ def search_section(pairs: dict[str, Any]) -> list[str]:
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
-        "Evaluations to 99 % for each pair:",
+        "Evaluations to 99 % for each pair of objectives:",
         "",
         "| pair | " + " | ".join(f"`{name}`" for name in SHOWN) + " |",
         "|---|" + "---|" * len(SHOWN),
@@ -100,12 +101,12 @@ def parts_section(pairs: dict[str, Any]) -> list[str]:
     """What comes from the model, the exact costs and the partition."""
     meanings = {
         "qlognehvi": "BoTorch's categorical GP, both objectives learned",
-        "qlognehvi-known": "the same, latency exact",
+        "qlognehvi-known": "the same model, latency exact",
         "qehvi-learned": "the default's model, both objectives learned",
         "qehvi": "the default's model, latency exact",
-        "lamoo": "the same, inside the partition",
+        "lamoo": "the same model and exact latency, inside the partition",
     }
-    lines = ["### What comes from where", "", "| strategy | is | ratio to the default |", "|---|---|---|"]
+    lines = ["### What comes from where", "", "| strategy | how it works | ratio to the default |", "|---|---|---|"]
     for name in STEPS:
         rows = [pair["rows"][name] for pair in pairs.values() if name in pair["rows"]]
         if rows:
@@ -114,8 +115,9 @@ def parts_section(pairs: dict[str, Any]) -> list[str]:
     lines += [
         "",
         *wrapped(
-            """What the partition itself buys: a sampler alone against the same sampler inside it. *Ratio* above 1:
-            fewer evaluations to 99 % with the partition; *won / lost* and *missing* as above."""
+            """The effect of the partition itself: a sampler alone, compared with the same sampler inside the partition.
+            A *ratio* above 1 means that the sampler needs fewer evaluations to 99 % with the partition. *Won / lost*
+            and *missing* have the same meaning as above."""
         ),
         "| alone | with the partition | ratio | won / lost | missing alone | missing with it |",
         "|---|---|---|---|---|---|",
@@ -130,26 +132,28 @@ def parts_section(pairs: dict[str, Any]) -> list[str]:
         *lines,
         "",
         *wrapped(
-            """With a model as good as the default's and all candidates enumerated, the tree has nothing left to do:
-            `lamoo` and `qehvi` are the same within noise. It is kept because it costs little and models can be wrong:
-            a sampler without a model needs up to 1.4 times as many evaluations alone (mutation, which is drawn to
-            good regions by itself, gains least and ends with more missing: its last steps lie outside the region), a
-            weak model (`hamming`: one scale for all choices) ends with twice as much missing, and in the space too
-            large to enumerate (below) the tree is a little ahead at every budget. Confining every proposal to the
-            region (`lamoo-qehvi`) costs some of the last tenth of a percent, so two of the default's five proposals
-            come from anywhere."""
+            """With a model as good as the default's and all candidates enumerated, the tree adds nothing: `lamoo` and
+            `qehvi` are equal within noise. We keep the tree because it costs little and models can be wrong. Without
+            the partition, a sampler without a model needs up to 1.4 times as many evaluations. (Mutation gains
+            least, because it moves to good regions by itself. Inside the partition it ends with more missing,
+            because its last steps would leave the region.) Without the partition, a weak model (`hamming`: one scale
+            for all choices) ends with twice as much missing. In the space too large to enumerate (below), the tree
+            is slightly better at every budget. If every proposal comes from the region (`lamoo-qehvi`), some of the
+            last tenth of a percent remains missing, so two of the default's five proposals come from the whole
+            space."""
         ),
     ]
 
 
 def cheap_section(pairs: dict[str, Any]) -> list[str]:
-    """Cheap evaluations against none."""
+    """Searches with and without low-fidelity evaluations."""
     lines = [
-        "### Cheap evaluations",
+        "### Low-fidelity evaluations",
         "",
         *wrapped(
-            """`lamoo-cheap` looks at two candidates by their validation accuracy after 12 epochs (.06 of a full
-            evaluation each) for every one that it evaluates in full; its model learns from both. Off by default."""
+            """For every full evaluation, `lamoo-cheap` first evaluates two candidates at low fidelity: their validation
+            accuracy after 12 epochs, at .06 of the cost of a full evaluation each. Its model learns from both. Low
+            fidelity is off by default."""
         ),
         "| pair | full evaluations to 99 %: `lamoo` | `lamoo-cheap` | cost to 99 %: `lamoo` | `lamoo-cheap` |",
         "|---|---|---|---|---|",
@@ -170,12 +174,13 @@ def paper_section(pairs: dict[str, Any]) -> list[str]:
         "### The published setting",
         "",
         *wrapped(
-            f"""{title}, the setting of the ICLR 2022 paper: every row of the benchmark is a candidate, broken and
-            isomorphic cells too; MACs as the benchmark counts them. The paper shifts both objectives two standard
-            deviations down and takes (-3, -6) for the reference point, which is (-1, -4) where they are not shifted.
-            {". ".join(note.capitalize() for note in pair["notes"])}, as published. `lamoo-faithful` has the published
-            settings (polynomial SVM, splits from 10 samples, leaf selection, Cp a tenth of the hypervolume), done
-            correctly. Share of the maximum missing after so many evaluations, mean of the seeds:"""
+            f"""{title}, the setting of the ICLR 2022 paper: every row of the benchmark is a candidate, including broken
+            and isomorphic cells, and MACs are the benchmark's own. The paper shifts both objectives down by two
+            standard deviations and uses the reference point (-3, -6), which is (-1, -4) without the shift. {".
+            ".join(note.capitalize() for note in pair["notes"])}, as published. `lamoo-faithful` has the published
+            settings (polynomial SVM, splits from 10 samples, leaf selection, Cp a tenth of the hypervolume),
+            implemented correctly. The table shows the share of the maximum that is missing after 50 to 200
+            evaluations, as the mean over the seeds:"""
         ),
         "| strategy | " + " | ".join(map(str, marks)) + " |",
         "|---|" + "---|" * len(marks),
@@ -193,10 +198,10 @@ def large_section(record: dict[str, Any]) -> list[str]:
         "",
         *wrapped(
             f"""`scripts/bench_search_large.py`: {float(record["networks"]):.1e} networks of `mobilenetv3`, latencies
-            of the measured table `{record["table"]}` (as of {record["table_created"]}), a made-up smooth accuracy
-            whose true front is known, a latency budget at three percentiles of random networks. Share of the true
-            hypervolume missing after {record["samples"]} evaluations, mean of {record["seeds"]} seeds; no network
-            above the budget was ever evaluated."""
+            from the measured table `{record["table"]}` (as of {record["table_created"]}), a synthetic smooth accuracy
+            whose true front is known, and a latency budget at three percentiles of random networks. The table shows
+            the share of the true hypervolume that is missing after {record["samples"]} evaluations, as the mean over
+            {record["seeds"]} seeds. No strategy ever evaluated a network above the budget."""
         ),
         "| budget | " + " | ".join(f"`{name}`" for name in names) + " |",
         "|---|" + "---|" * len(names),
@@ -214,9 +219,9 @@ def models_section(record: dict[str, Any]) -> list[str]:
         "### Accuracy models",
         "",
         *wrapped(
-            f"""`scripts/bench_models.py`: models fitted to random cells, judged on all others, mean of
-            {record["draws"]} draws. Kendall's tau over all / over the best tenth alone / share of cells inside
-            the 90 % interval. The first is the default's."""
+            f"""`scripts/bench_models.py`: models are fitted to random cells and tested on all others. Each entry shows
+            Kendall's tau over all test cells / over only the best tenth / the share of cells inside the 90 % interval,
+            as means over {record["draws"]} draws. The default uses the first model."""
         ),
     ]
     for column, models in record["columns"].items():
@@ -237,10 +242,10 @@ def overhead_section(record: list[dict[str, Any]]) -> list[str]:
         "### Overhead",
         "",
         *wrapped(
-            """`scripts/bench_search_overhead.py`: seconds that a strategy takes for each proposed architecture on
-            `mobilenetv3`, on one thread, after so many trials, and the process's peak memory."""
+            """`scripts/bench_search_overhead.py`: seconds that a strategy takes per proposed architecture on
+            `mobilenetv3`, on one thread, after the given number of trials, and the peak memory of the process."""
         ),
-        "| strategy | objectives | trials | seconds a proposal | peak MiB |",
+        "| strategy | objectives | trials | seconds per proposal | peak MiB |",
         "|---|---|---|---|---|",
     ]
     for row in record:
@@ -298,7 +303,7 @@ def draw_paper(pairs: dict[str, Any]) -> None:
 
 
 def load(name: str) -> Any:
-    """A file of results, or nothing where it is not there."""
+    """The content of a result file, or None if the file does not exist."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 

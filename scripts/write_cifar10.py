@@ -70,14 +70,14 @@ def lead_lines(record: dict[str, Any]) -> list[str]:
         means = {family: np.mean([one["test"] for one in runs]) for family, runs in point["families"].items()}
         others = [(value, family) for family, value in means.items() if family != "hwnas"]
         best, family = max(others)
-        leads.append(f"{(means['hwnas'] - best) * 100:+.1f} points against {family} at {point['limit_ms']:.3f} ms")
-    return wrapped(f"Means against the best other family: {'; '.join(leads)}.")
+        leads.append(f"{(means['hwnas'] - best) * 100:+.1f} points over {family} at {point['limit_ms']:.3f} ms")
+    return wrapped(f"Lead in mean accuracy over the best other family: {'; '.join(leads)}.")
 
 
 def baseline_lines(record: dict[str, Any]) -> list[str]:
     """All families at each latency point."""
     lines = [
-        "| at most | network | measured | again | MACs | parameters | test accuracy of each seed | mean |",
+        "| latency limit | network | measured | repeated | MACs | parameters | test accuracy of each seed | mean |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for point in record["baselines"]:
@@ -150,31 +150,34 @@ def section(scale: str, record: dict[str, Any]) -> list[str]:
         "",
         *wrapped(
             f"""`scripts/cifar10.py --scale {scale}`: {data["train"]:,} train, {data["validation"]:,} validation and
-            {data["test"]:,} test images of CIFAR-10 (JPEG); {settings["epochs"]} epochs for every network trained
-            alone, {settings["supernet_epochs"]} for a supernet, in batches of {settings["batch_size"]}; latency on
-            {record["device"]["cpu"]}, one thread. All trainings together took
-            {record["training_seconds"] / 3600:.1f} hours of one {settings["device"].upper()}{core}."""
+            {data["test"]:,} test images of CIFAR-10 (JPEG). Every network that is trained alone gets
+            {settings["epochs"]} epochs, a supernet {settings["supernet_epochs"]}, in batches of
+            {settings["batch_size"]}. Latency is measured on {record["device"]["cpu"]}, one thread. All trainings
+            together took {record["training_seconds"] / 3600:.1f} hours of one {settings["device"].upper()}{core}."""
         ),
         *wrapped(
-            f"""{len(record["supernets"]["networks"])} networks spread over latency, trained alone and cut out of
-            supernets; the front that a search of {settings["samples"]} samples finds on each supernet (hypervolume of
-            test accuracy above chance and log latency, scaled to 0-1); test accuracy of the smallest and the largest
-            network with shared weights; {settings["seeds"]} seeds."""
+            f"""The table compares two ways to choose the subnets of a training step, over {settings["seeds"]} seeds.
+            *Kendall's tau* is the rank correlation between accuracies of networks trained alone and of the same
+            networks cut out of the supernet, for {len(record["supernets"]["networks"])} networks spread over
+            latency. *Hypervolume* is that of the front that a search of {settings["samples"]} samples finds on the
+            supernet (test accuracy above chance and log latency, scaled to 0-1). *Smallest* and *largest* are test
+            accuracies of the smallest and the largest network with shared weights."""
         ),
         *rank_lines(record),
         *wrapped(
-            f"""Part of the rank correlation is between image sizes, which are easy to tell apart. Among networks that
-            read images of one size it is {tau_within_resolutions(record, "uniform"):.2f} (`uniform`) and
-            {tau_within_resolutions(record, "bestup"):.2f} (`bestup`), over all seeds. Both samplings see the same
-            number of images; `bestup` also looks at candidates."""
+            f"""Part of the rank correlation comes from the image sizes, which are easy to rank. Among networks with one
+            image size it is {tau_within_resolutions(record, "uniform"):.2f} (`uniform`) and
+            {tau_within_resolutions(record, "bestup"):.2f} (`bestup`), over all seeds. Both samplings train on the
+            same number of images; `bestup` also evaluates candidates."""
         ),
     ]
     if record["baselines"]:
         lines += wrapped(
-            """Networks found on the `bestup` supernets, and off-the-shelf families scaled to the widest that takes no
-            longer, all trained from scratch with the same recipe. At each latency every search offers the network that
-            it ranks first; each is trained once, with a seed that is used for nothing else, and the best on the
-            validation part is the one below, trained anew with the seeds that the others have:"""
+            """The next table compares networks found on the `bestup` supernets with off-the-shelf families at the
+            largest width that meets the same latency limit. All are trained from scratch with the same recipe. For
+            each limit, every search contributes the network that it ranks first. Each of these is trained once, with
+            a seed that is used for nothing else. The best of them on the validation part is shown here, trained
+            again with the seeds of the other families:"""
         )
         lines += baseline_lines(record)
         lines += lead_lines(record)
@@ -184,9 +187,9 @@ def section(scale: str, record: dict[str, Any]) -> list[str]:
         lines.append("")
     if scale == "small":
         lines += wrapped(
-            """These trainings are far from what the networks can reach: they compare what a short, equal training makes
-            of each at equal latency. ResNets and MobileNetV2 in particular learn slowly at first. Scale `full` trains
-            to the end and needs a GPU."""
+            """These short trainings do not reach the networks' best accuracies: they compare networks of equal latency
+            after the same short training. ResNets and MobileNetV2 in particular learn slowly at first. Scale `full`
+            trains to the end and needs a GPU."""
         )
     return [*lines, f"![Rank quality, and accuracy over latency]({picture(scale)})", ""]
 
