@@ -176,8 +176,8 @@ def paper_section(pairs: dict[str, Any]) -> list[str]:
         *wrapped(
             f"""{title}, the setting of the ICLR 2022 paper: every row of the benchmark is a candidate, including broken
             and isomorphic cells, and MACs are the benchmark's own. The paper shifts both objectives down by two
-            standard deviations and uses the reference point (-3, -6), which is (-1, -4) without the shift. {".
-            ".join(note.capitalize() for note in pair["notes"])}, as published. `lamoo-faithful` has the published
+            standard deviations and uses the reference point (-3, -6), which is (-1, -4) without the shift.
+            {". ".join(note.capitalize() for note in pair["notes"])}, as published. `lamoo-faithful` has the published
             settings (polynomial SVM, splits from 10 samples, leaf selection, Cp a tenth of the hypervolume),
             implemented correctly. The table shows the share of the maximum that is missing after 50 to 200
             evaluations, as the mean over the seeds:"""

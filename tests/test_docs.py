@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-CODE = re.compile(r"^```(?:sh|text)?\n(.*?)^```$|`([^`]+)`", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"^```[a-z]*\n(.*?)^```$|`([^`]+)`", re.MULTILINE | re.DOTALL)
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*(?![\w-])")
 
 
