@@ -11,6 +11,7 @@ from search._errors import SearchError
 __all__ = ["OptionValue", "StrategyOption", "check_options", "parse_options"]
 
 OptionValue = bool | int | float | str
+"""What an option of a strategy can be set to."""
 
 
 @dataclass(frozen=True)
