@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md and its picture from results of the benchmark scripts.
+"""Write docs/benchmarks.md and its pictures from the results of the benchmark scripts.
 
 scripts/write_benchmarks.py --table FILE RUN.json [RUN.json ...]   # condense bench_search's runs first
 scripts/write_benchmarks.py                                        # write the page from docs/results
@@ -37,12 +37,12 @@ PARTITIONED = (
     ("qehvi", "lamoo"),
 )
 
-_BOUNDS = """A >= marks strategies whose runs ended early: their counts are lower bounds, and their end is not
-shown."""
+_BOUNDS = """A >= marks strategies whose runs were stopped early: their counts are lower bounds, and their final
+gaps are not known."""
 
 
 def search_section(pairs: dict[str, Any]) -> list[str]:
-    """The comparison of all strategies."""
+    """Write the comparison of all strategies."""
     bounds = _BOUNDS if any(is_bound(row) for pair in pairs.values() for row in pair["rows"].values()) else ""
     lines = [
         "## Search",
@@ -91,14 +91,14 @@ def search_section(pairs: dict[str, Any]) -> list[str]:
         "|---|" + "---|" * len(SHOWN),
     ]
     for title, pair in sorted(pairs.items()):
-        found = [pair["rows"].get(name) for name in SHOWN]
-        cells = [f"{geometric(list(counts(row).values())):.0f}" if row else "-" for row in found]
+        shown = [pair["rows"].get(name) for name in SHOWN]
+        cells = [f"{geometric(list(counts(row).values())):.0f}" if row else "-" for row in shown]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return [*lines, "", f"![Missing hypervolume over evaluations]({PICTURE.name})", ""]
 
 
 def parts_section(pairs: dict[str, Any]) -> list[str]:
-    """What comes from the model, the exact costs and the partition."""
+    """Write what the model, the exact costs and the partition contribute."""
     meanings = {
         "qlognehvi": "BoTorch's categorical GP, both objectives learned",
         "qlognehvi-known": "the same model, latency exact",
@@ -106,7 +106,8 @@ def parts_section(pairs: dict[str, Any]) -> list[str]:
         "qehvi": "the default's model, latency exact",
         "lamoo": "the same model and exact latency, inside the partition",
     }
-    lines = ["### What comes from where", "", "| strategy | how it works | ratio to the default |", "|---|---|---|"]
+    header = "| strategy | how it works | ratio to the default |"
+    lines = ["### What each part contributes", "", header, "|---|---|---|"]
     for name in STEPS:
         rows = [pair["rows"][name] for pair in pairs.values() if name in pair["rows"]]
         if rows:
@@ -146,7 +147,7 @@ def parts_section(pairs: dict[str, Any]) -> list[str]:
 
 
 def cheap_section(pairs: dict[str, Any]) -> list[str]:
-    """Searches with and without low-fidelity evaluations."""
+    """Write the comparison with low-fidelity evaluations."""
     lines = [
         "### Low-fidelity evaluations",
         "",
@@ -167,16 +168,16 @@ def cheap_section(pairs: dict[str, Any]) -> list[str]:
 
 
 def paper_section(pairs: dict[str, Any]) -> list[str]:
-    """The setting of the ICLR paper."""
+    """Write the comparison in the setting of the ICLR paper."""
     ((title, pair),) = pairs.items()
     marks = (50, 100, 150, 200)
     lines = [
         "### The published setting",
         "",
         *wrapped(
-            f"""{title}, the setting of the ICLR 2022 paper: every row of the benchmark is a candidate, including broken
-            and isomorphic cells, and MACs are the benchmark's own. The paper shifts both objectives down by two
-            standard deviations and uses the reference point (-3, -6), which is (-1, -4) without the shift.
+            f"""{title}, the setting of the ICLR 2022 paper: every row of the benchmark is a candidate, including
+            disconnected and isomorphic cells, and MACs are the benchmark's own. The paper shifts both objectives down
+            by two standard deviations and uses the reference point (-3, -6), which is (-1, -4) without the shift.
             {". ".join(note.capitalize() for note in pair["notes"])}, as published. `lamoo-faithful` has the published
             settings (polynomial SVM, splits from 10 samples, leaf selection, Cp a tenth of the hypervolume),
             implemented correctly. The table shows the share of the maximum that is missing after 50 to 200
@@ -191,7 +192,7 @@ def paper_section(pairs: dict[str, Any]) -> list[str]:
 
 
 def large_section(record: dict[str, Any]) -> list[str]:
-    """The space that cannot be enumerated."""
+    """Write the results on the space that cannot be enumerated."""
     names = list(next(iter(record["results"].values())))
     lines = [
         "### A space too large to enumerate",
@@ -214,7 +215,7 @@ def large_section(record: dict[str, Any]) -> list[str]:
 
 
 def models_section(record: dict[str, Any]) -> list[str]:
-    """Accuracy models on held-out cells."""
+    """Write the results of accuracy models on held-out cells."""
     lines = [
         "### Accuracy models",
         "",
@@ -226,7 +227,7 @@ def models_section(record: dict[str, Any]) -> list[str]:
     ]
     for column, models in record["columns"].items():
         lines += [
-            f"| {column}, cells seen | " + " | ".join(map(str, record["sizes"])) + " |",
+            f"| {column}, cells fitted to | " + " | ".join(map(str, record["sizes"])) + " |",
             "|---|" + "---|" * len(record["sizes"]),
         ]
         for name, row in models.items():
@@ -237,7 +238,7 @@ def models_section(record: dict[str, Any]) -> list[str]:
 
 
 def overhead_section(record: list[dict[str, Any]]) -> list[str]:
-    """Seconds and memory of the default."""
+    """Write seconds and memory of the strategies."""
     lines = [
         "### Overhead",
         "",
@@ -261,7 +262,7 @@ def overhead_section(record: list[dict[str, Any]]) -> list[str]:
 
 
 def draw(results: dict[str, Any]) -> None:
-    """Mean gap over evaluations, one panel a pair."""
+    """Draw the mean gap over evaluations, one panel for each pair."""
     from matplotlib.figure import Figure
 
     pairs = results["pairs"]
@@ -285,7 +286,7 @@ def draw(results: dict[str, Any]) -> None:
 
 
 def draw_paper(pairs: dict[str, Any]) -> None:
-    """Mean hypervolume that is missing in the published setting, in the paper's units and on its logarithmic scale."""
+    """Draw the mean missing hypervolume in the published setting, in the paper's units, on a logarithmic scale."""
     from matplotlib.figure import Figure
 
     (pair,) = pairs.values()
@@ -303,13 +304,13 @@ def draw_paper(pairs: dict[str, Any]) -> None:
 
 
 def load(name: str) -> Any:
-    """The content of a result file, or None if the file does not exist."""
+    """Read a file of results; None where it is absent."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Write the page as Markdown."""
     search = load("search")
     lines = [
         "# Benchmarks",
@@ -327,9 +328,9 @@ def page() -> str:
 
 
 def main() -> int:
-    """Condenses runs, if any are given, and writes the page."""
+    """Condense runs, if any are given, and write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--table", type=Path, help="the benchmark table that the runs were made on")
+    parser.add_argument("--table", type=Path, help="benchmark table of the runs")
     parser.add_argument("files", type=Path, nargs="*", help="files that bench_search wrote with --json")
     args = parser.parse_args()
     if args.files:

@@ -1,4 +1,4 @@
-"""Writes docs/latency.md and its picture from results of bench_latency and bench_fit.
+"""Write docs/latency.md and its picture from the results of bench_latency and bench_fit.
 
 scripts/write_latency.py       # from docs/results/latency.json and docs/results/fit.json
 """
@@ -31,10 +31,10 @@ the terms.
 {summary}
 The figures come from 50 held-out networks each. Columns two to four: predictions with nothing fitted to whole networks.
 Columns five and six: predictions corrected by ten other networks, which are those that a table gives. The last column:
-the share of the 50 networks that were inside their 90 % intervals. (For 50 networks, correct intervals hold 85-95 % in
-three validations of four; over 30 profiles within two hours these held 91 %.) A complete profile, validation included,
-took 31-46 seconds at 32 pixels (int8: 161) and 225-239 seconds for imagenet at four sizes, on two cores. The tables of
-one image size are not shipped.
+the share of the 50 networks that were inside their 90 % intervals. (For 50 networks, correct intervals contain 85-95 %
+in three of four validations; over 30 profiles within two hours these contained 91 %.) A complete profile, validation
+included, took 31-46 seconds at 32 pixels (int8: 161) and 225-239 seconds for imagenet at four sizes, on two cores. The
+tables of one image size are not shipped.
 
 On this machine (two virtual cores of a shared host), measurements on one thread repeat well. For 200 networks that the
 tables had never seen, measured half an hour later and more, the mean error of the predictions was 1.7 % (`nasbench201`)
@@ -79,7 +79,7 @@ devices, some of them others, and on trimmed test sets. Measured by `scripts/ben
 
 
 def page(latency: dict[str, Any], fit: dict[str, Any] | None) -> str:
-    """The whole page."""
+    """Write the whole page."""
     latency = {name: {**result, "predictions": _renamed(result["predictions"])} for name, result in latency.items()}
     parts = [_HEAD.format(summary=summary(latency))]
     for name, result in latency.items():
@@ -93,7 +93,7 @@ def page(latency: dict[str, Any], fit: dict[str, Any] | None) -> str:
         )
         if floor:
             parts.append(f", when its operators were measured alone: {floor['median']:.2%} ({floor['p90']:.2%})")
-        parts.append(f". The 90 % intervals held {validated['interval_coverage']:.0%} of the networks.\n\n")
+        parts.append(f". The 90 % intervals contained {validated['interval_coverage']:.0%} of the networks.\n\n")
         parts.append("| prediction | Spearman | Kendall | MAPE | within 5 % | within 10 % |\n")
         parts.append("|---|---|---|---|---|---|\n")
         for kind, row in result["predictions"].items():
@@ -108,12 +108,12 @@ def page(latency: dict[str, Any], fit: dict[str, Any] | None) -> str:
 
 
 def _renamed(predictions: dict[str, Any]) -> dict[str, Any]:
-    """Results of earlier versions call corrected predictions calibrated."""
+    """Rename what results of earlier versions call calibrated predictions."""
     return {name.replace("calibrated", "corrected"): row for name, row in predictions.items()}
 
 
 def summary(latency: dict[str, Any]) -> str:
-    """One line a table."""
+    """Write a table with one row for each latency table."""
     lines = [
         "| table | Spearman | MAPE | within 10 % | corrected: MAPE | within 5 / 10 % | noise floor | intervals |\n"
     ]
@@ -130,7 +130,7 @@ def summary(latency: dict[str, Any]) -> str:
 
 
 def title(name: str, result: dict[str, Any]) -> str:
-    """What a table is of, in words."""
+    """Describe a latency table: space, image sizes, threads and precision."""
     settings, identity = result["space"]["settings"], result["identity"]
     sizes = settings.get("resolution") or [settings["image_size"]]
     pixels = f"{min(sizes)}-{max(sizes)}" if len(sizes) > 1 else str(sizes[0])
@@ -141,7 +141,7 @@ def title(name: str, result: dict[str, Any]) -> str:
 
 
 def fit_section(fit: dict[str, Any]) -> str:
-    """The table of `hwnas fit`."""
+    """Write the section on `hwnas fit`."""
     lines = [_FIT_HEAD.format(**fit["settings"])]
     lines.append("\n| column | Spearman | MAPE | within 5 % | within 10 % | noise floor | MACs | NNLS |\n")
     lines.append("|---|---|---|---|---|---|---|---|\n")
@@ -156,7 +156,7 @@ def fit_section(fit: dict[str, Any]) -> str:
 
 
 def draw(latency: dict[str, Any], path: Path) -> None:
-    """One panel a table: ours with nothing fitted against operators measured alone."""
+    """Draw a panel for each table: predictions with nothing fitted, and from operators measured alone."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -190,6 +190,7 @@ def draw(latency: dict[str, Any], path: Path) -> None:
 
 
 def main() -> None:
+    """Write the page and its picture."""
     latency = json.loads(LATENCY.read_text(encoding="utf-8"))
     fit = json.loads(FIT.read_text(encoding="utf-8")) if FIT.exists() else None
     write_atomic(PAGE, page(latency, fit))
