@@ -22,9 +22,9 @@ class Node:
     """One op at its place: where its inputs come from.
 
     Attributes:
-        name: unique in the graph; it also names the node's weights.
-        op: what is computed.
-        inputs: names of earlier nodes or of the graph's inputs.
+        name: Unique in the graph; it also names the node's weights.
+        op: What is computed.
+        inputs: Names of earlier nodes or of the graph's inputs.
     """
 
     name: str
@@ -37,13 +37,13 @@ class OpGraph:
     """A network as nodes in topological order, checked on construction.
 
     Attributes:
-        input_shape: shape of the first input tensor without the batch axis.
-        nodes: in an order in which every node comes after its inputs.
-        outputs: names of the tensors that leave the graph.
+        input_shape: Shape of the first input tensor without the batch axis.
+        nodes: In an order in which every node comes after its inputs.
+        outputs: Names of the tensors that leave the graph.
         inputs: ``(name, shape)`` of each input tensor in order; without any, there is the one that is called `INPUT`.
 
     Raises:
-        GraphError: names or shapes do not fit together.
+        GraphError: Names or shapes do not fit together.
     """
 
     input_shape: Shape
@@ -84,7 +84,7 @@ class OpGraph:
         """A graph of one node: inputs of one shape are all the graph's input, different shapes are inputs of their own.
 
         Raises:
-            GraphError: the op has no input.
+            GraphError: The op has no input.
         """
         if not op.inputs:
             raise GraphError(f"op {op.key}: a graph of one node needs an op with an input")
@@ -150,11 +150,11 @@ class GraphBuilder:
     """Builds an `OpGraph` node by node.
 
     Args:
-        inputs: shape of the only input tensor `INPUT`, without the batch axis; or the shape of each input by its name,
+        inputs: Shape of the only input tensor `INPUT`, without the batch axis; or the shape of each input by its name,
             in order.
 
     Raises:
-        GraphError: there is no input, or a name or a shape is malformed.
+        GraphError: There is no input, or a name or a shape is malformed.
     """
 
     def __init__(self, inputs: Shape | Mapping[str, Shape]) -> None:
@@ -177,9 +177,9 @@ class GraphBuilder:
         """Append a whole graph.
 
         Args:
-            graph: what to append.
-            prefix: put before the names of its nodes.
-            at: the tensor that is its input; one for each where it has several.
+            graph: What to append.
+            prefix: Put before the names of its nodes.
+            at: The tensor that is its input; one for each where it has several.
 
         Returns:
             The name of its first output.
@@ -213,7 +213,7 @@ def _checked_inputs(inputs: tuple[tuple[str, Shape], ...]) -> dict[str, Shape]:
     """Return the shapes of a graph's inputs by name.
 
     Raises:
-        GraphError: there is no input, two have one name, or a name or a shape is malformed.
+        GraphError: There is no input, two have one name, or a name or a shape is malformed.
     """
     shapes = dict(inputs)
     if not shapes:

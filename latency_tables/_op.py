@@ -31,14 +31,14 @@ class Op:
     A list of integers whose members are all equal is stored as that integer, so that one op has one key.
 
     Attributes:
-        kind: the operator's name in the registry, such as ``"conv"``.
-        inputs: shapes of the inputs, without the batch axis.
-        output: shape of the output, without the batch axis.
+        kind: The operator's name in the registry, such as ``"conv"``.
+        inputs: Shapes of the inputs, without the batch axis.
+        output: Shape of the output, without the batch axis.
         attributes: ``(name, value)`` pairs, sorted by name; a value is an integer, a word or a list of integers.
-        dtype: element type of the activations.
+        dtype: Element type of the activations.
 
     Raises:
-        GraphError: a name, a value or a shape is malformed.
+        GraphError: A name, a value or a shape is malformed.
     """
 
     kind: str
@@ -91,7 +91,7 @@ class Op:
         """The attribute `name` as one integer for each of `count` axes; a single integer counts for every axis.
 
         Raises:
-            GraphError: the attribute is absent and there is no default, or it is not one or `count` integers.
+            GraphError: The attribute is absent and there is no default, or it is not one or `count` integers.
         """
         value = self._attribute_map.get(name, default)
         if type(value) is int:

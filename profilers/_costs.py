@@ -61,8 +61,8 @@ def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
     its layouts and on where its planner places tensors (`Backend.arena_bytes` measures it).
 
     Args:
-        graph: the network, or a part of one; composite ops are expanded.
-        batch: samples processed at once.
+        graph: The network, or a part of one; composite ops are expanded.
+        batch: Samples processed at once.
 
     Returns:
         Bytes of activations; weights are not counted.

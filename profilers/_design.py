@@ -61,11 +61,11 @@ class Probe:
     """One graph to measure, and what its time is the sum of.
 
     Attributes:
-        name: unique in the design.
-        graph: what is measured.
-        counts: how often each op is in it, `SESSION` included.
-        shared: whether many prices rest on it (it is then measured with more care).
-        tied: ops whose copies share their weights.
+        name: Unique in the design.
+        graph: What is measured.
+        counts: How often each op is in it, `SESSION` included.
+        shared: Whether many prices rest on it (it is then measured with more care).
+        tied: Ops whose copies share their weights.
     """
 
     name: str
@@ -87,16 +87,16 @@ def design_probes(
     """Graphs from whose times the price of every op of `targets` can be solved.
 
     Args:
-        targets: the ops to price, as they stand in fused graphs.
-        input_channels: channels of what the networks read, which chains begin with; the number of features where the
+        targets: The ops to price, as they stand in fused graphs.
+        input_channels: Channels of what the networks read, which chains begin with; the number of features where the
             networks read features.
-        tie: whether copies of an op with many weights share them.
-        avoid: ops that the runtime refuses: no graph holds them.
-        cores: how threads share the ops; then core crossings have prices, too.
-        fusion: what the runtime fuses.
+        tie: Whether copies of an op with many weights share them.
+        avoid: Ops that the runtime refuses: no graph holds them.
+        cores: How threads share the ops; then core crossings have prices, too.
+        fusion: What the runtime fuses.
 
     Raises:
-        OperatorError: an op has shapes for which no chain can be built.
+        OperatorError: An op has shapes for which no chain can be built.
     """
     wanted = sorted(set(targets), key=lambda op: op.key)
     return _Designer(wanted, input_channels, tie, frozenset(avoid), cores, fusion).run()

@@ -27,7 +27,7 @@ class Cores:
     until the thread pool's cost model says that two are worth it.
 
     Attributes:
-        batch: images of one inference.
+        batch: Images of one inference.
     """
 
     batch: int = 1
@@ -54,9 +54,9 @@ def cores_of(*, threads: int, batch: int, provider: str, precision: str) -> Core
     It is known for float networks on several threads of ONNX Runtime's CPU provider.
 
     Args:
-        threads: threads inside an operator.
-        batch: images of one inference.
-        provider: full name of the execution provider.
+        threads: Threads inside an operator.
+        batch: Images of one inference.
+        provider: Full name of the execution provider.
         precision: ``"fp32"`` or ``"int8"``.
     """
     return Cores(batch) if threads > 1 and provider == PROVIDER and precision == "fp32" else None

@@ -21,7 +21,7 @@ def optimised_here(graph: OpGraph) -> bytes:
     """The ONNX file of the graph that ONNX Runtime's CPU provider executes here after its optimisations.
 
     Raises:
-        UnsupportedGraphError: it cannot execute the graph.
+        UnsupportedGraphError: It cannot execute the graph.
     """
     from profilers._onnx import build_onnx
     from profilers._session import optimised_model
@@ -33,11 +33,11 @@ def executed_nodes(graph: OpGraph, optimised: Callable[[OpGraph], bytes] = optim
     """Node types that a runtime executes.
 
     Args:
-        graph: the network.
-        optimised: gives the ONNX file of what is executed for it.
+        graph: The network.
+        optimised: Gives the ONNX file of what is executed for it.
 
     Raises:
-        UnsupportedGraphError: the runtime cannot execute the graph, or what it wrote is no ONNX file.
+        UnsupportedGraphError: The runtime cannot execute the graph, or what it wrote is no ONNX file.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -86,8 +86,8 @@ def fusion_notes(networks: Mapping[str, OpGraph], optimised: Callable[[OpGraph],
     """One line for each network that is executed otherwise than it is priced, or that could not be checked.
 
     Args:
-        networks: by name.
-        optimised: gives the ONNX file of what is executed for one of them.
+        networks: By name.
+        optimised: Gives the ONNX file of what is executed for one of them.
     """
     notes = []
     for name, graph in networks.items():

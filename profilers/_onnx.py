@@ -28,7 +28,7 @@ class _ModelWriter:
     """Collects the nodes and initialisers of one ONNX graph.
 
     Args:
-        inputs: names of the graph's inputs.
+        inputs: Names of the graph's inputs.
     """
 
     def __init__(self, inputs: Sequence[str]) -> None:
@@ -50,7 +50,7 @@ class _ModelWriter:
         allows neither.
 
         Raises:
-            OperatorError: two tensors of the file would have one name.
+            OperatorError: Two tensors of the file would have one name.
         """
         for number, (tensor, name) in enumerate(zip(tensors, names, strict=True)):
             if tensor in self.inputs or tensor in tensors[:number]:
@@ -98,14 +98,14 @@ def build_onnx(
     ``input`` where there is only one.
 
     Args:
-        graph: the network; inputs ``(batch, *shape)``, float32.
-        weights: training weights by ``"node.parameter"`` (`graph_parameters` lists them).
-        batch: the fixed batch size.
-        metadata: key-value pairs stored in the model.
-        output_names: one for each output of the graph; ``logits``, ``logits_1`` and so on if empty.
+        graph: The network; inputs ``(batch, *shape)``, float32.
+        weights: Training weights by ``"node.parameter"`` (`graph_parameters` lists them).
+        batch: The fixed batch size.
+        metadata: Key-value pairs stored in the model.
+        output_names: One for each output of the graph; ``logits``, ``logits_1`` and so on if empty.
 
     Raises:
-        OperatorError: a weight is missing or of the wrong shape, or names are too few or equal.
+        OperatorError: A weight is missing or of the wrong shape, or names are too few or equal.
     """
     live = expand(graph.without_dead_code())
     called = list(output_names) or [f"{OUTPUT}_{i}" if i else OUTPUT for i in range(len(live.outputs))]

@@ -66,16 +66,16 @@ def profile_ops(
     add half its price to a cheap op.
 
     Args:
-        backend: device and runtime.
-        targets: the ops to price.
-        networks: whole networks; nothing is fitted to the held-out ones.
-        journal: file that raw samples are appended to after each round; an interrupted profile resumes from it.
-        space: name and settings of the space, stored in the table.
-        settings: when sampling stops; None for the defaults.
-        progress: receives progress lines.
+        backend: Device and runtime.
+        targets: The ops to price.
+        networks: Whole networks; nothing is fitted to the held-out ones.
+        journal: File that raw samples are appended to after each round; an interrupted profile resumes from it.
+        space: Name and settings of the space, stored in the table.
+        settings: When sampling stops; None for the defaults.
+        progress: Receives progress lines.
 
     Raises:
-        ProfilerError: the journal belongs to another profile, or a graph cannot be measured.
+        ProfilerError: The journal belongs to another profile, or a graph cannot be measured.
     """
     settings = settings or SamplingSettings()
     plan = design_plan(backend, targets, networks)
@@ -109,13 +109,13 @@ def make_table(
     """Make the table that follows from all samples of a plan.
 
     Args:
-        backend: device and runtime that were measured.
-        plan: the plan that was measured.
-        targets: the ops to price.
-        samples: samples of both passes, by the plan's names.
-        space: name and settings of the space.
-        settings: how it was sampled.
-        energy: energy of the reference op, for the table's environment.
+        backend: Device and runtime that were measured.
+        plan: The plan that was measured.
+        targets: The ops to price.
+        samples: Samples of both passes, by the plan's names.
+        space: Name and settings of the space.
+        settings: How it was sampled.
+        energy: Energy of the reference op, for the table's environment.
     """
     plan = plan.with_second_pass()
     converted = at_one_speed(samples, first_pass_name)
@@ -170,10 +170,10 @@ def _entries(
     """Solve for the rows of the table: the session, the targets, and core crossings.
 
     Args:
-        targets: the ops to price.
-        plan: the plan that was measured, without slow sessions.
-        samples: samples at one speed of the machine.
-        curve: cost of working sets; None where there is none.
+        targets: The ops to price.
+        plan: The plan that was measured, without slow sessions.
+        samples: Samples at one speed of the machine.
+        curve: Cost of working sets; None where there is none.
     """
     prices = solve_prices(plan.probes, samples, extra_ms=probe_extra_ms(plan.probes, curve, plan.sizes))
     by_op: dict[Op, Probe] = {}

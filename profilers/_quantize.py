@@ -29,11 +29,11 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
     """Make a copy of a float model with int8 weights (per channel) and uint8 activations between Q and DQ nodes.
 
     Args:
-        model: a model from `build_onnx`.
-        ranges: smallest and largest value of each tensor (`tensor_ranges`); None assumes `ASSUMED_RANGE` for all.
+        model: A model from `build_onnx`.
+        ranges: Smallest and largest value of each tensor (`tensor_ranges`); None assumes `ASSUMED_RANGE` for all.
 
     Raises:
-        OperatorError: the range of a tensor is missing.
+        OperatorError: The range of a tensor is missing.
     """
     import onnx
 
@@ -82,12 +82,12 @@ def tensor_ranges(
     depend on the samples alone.
 
     Args:
-        model: as `build_onnx` writes it; only the shapes of its inputs and outputs hold the batch size.
+        model: As `build_onnx` writes it; only the shapes of its inputs and outputs hold the batch size.
         samples: ``(n, *shape)``, at least one; by the name of the input where the model has several.
-        threads: threads of the inference.
+        threads: Threads of the inference.
 
     Raises:
-        OperatorError: there is no sample, an input has no samples, or a tensor is not finite.
+        OperatorError: There is no sample, an input has no samples, or a tensor is not finite.
     """
     import onnx
 
@@ -115,7 +115,7 @@ def _by_input(names: Sequence[str], samples: FloatArray | Mapping[str, FloatArra
     """The samples of each input.
 
     Raises:
-        OperatorError: an input has no samples, or there are more for one input than for another.
+        OperatorError: An input has no samples, or there are more for one input than for another.
     """
     given = {names[0]: samples} if isinstance(samples, np.ndarray) else dict(samples)
     if sorted(given) != sorted(names):
@@ -144,7 +144,7 @@ def _known_range(ranges: Mapping[str, Range], name: str) -> Range:
     """Return the range of a tensor.
 
     Raises:
-        OperatorError: there is none.
+        OperatorError: There is none.
     """
     if name not in ranges:
         raise OperatorError(f"int8: the tensor {name} has no range; give the `tensor_ranges` of this model")

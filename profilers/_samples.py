@@ -29,11 +29,11 @@ class SampleSet:
     """All samples of one runnable.
 
     Attributes:
-        seconds: mean time of one execution, for each round that the runnable took part in.
-        repeats: executions in one sample.
-        stop: why its sampling ended; None while it goes on.
-        widths: relative half-widths of q10 at the noise checks so far.
-        moments: when each sample was taken: its number among all samples, rising with time.
+        seconds: Mean time of one execution, for each round that the runnable took part in.
+        repeats: Executions in one sample.
+        stop: Why its sampling ended; None while it goes on.
+        widths: Relative half-widths of q10 at the noise checks so far.
+        moments: When each sample was taken: its number among all samples, rising with time.
     """
 
     repeats: int
@@ -62,10 +62,10 @@ def bootstrap_quantiles(
     """Compute quantiles of resamples with replacement; their spread is the uncertainty of the quantile.
 
     Args:
-        seconds: the samples ``(n,)``.
-        rng: source of the resamples.
-        draws: number of resamples.
-        q: the quantile.
+        seconds: The samples ``(n,)``.
+        rng: Source of the resamples.
+        draws: Number of resamples.
+        q: The quantile.
 
     Returns:
         One quantile a resample ``(draws,)``, in seconds.

@@ -31,11 +31,11 @@ class OpPrice:
     medians can be below prices from 10th percentiles.
 
     Attributes:
-        q10: the price: solved from the 10th percentiles of the graphs' times.
-        median: solved from the medians.
-        p90: solved from the 90th percentiles.
-        low: lower end of the 90 % bootstrap interval of `q10`.
-        high: upper end.
+        q10: The price: solved from the 10th percentiles of the graphs' times.
+        median: Solved from the medians.
+        p90: Solved from the 90th percentiles.
+        low: Lower end of the 90 % bootstrap interval of `q10`.
+        high: Upper end.
     """
 
     q10: float
@@ -54,8 +54,8 @@ def without_slow_sessions(probes: Sequence[Probe], samples: Mapping[str, SampleS
     microseconds are left to the average.
 
     Args:
-        probes: the probes; several may measure the same graph.
-        samples: their samples, by probe name.
+        probes: The probes; several may measure the same graph.
+        samples: Their samples, by probe name.
     """
     sessions: dict[tuple[OpGraph, frozenset[Op]], list[float]] = defaultdict(list)
     times = {probe.name: samples[probe.name].quantile() for probe in probes}
@@ -94,10 +94,10 @@ def solve_prices(
     medians, 90th percentiles and bootstrap resamples into prices.
 
     Args:
-        probes: the measured graphs ``(m,)``.
-        samples: their samples, by probe name.
-        extra_ms: milliseconds of a probe's time beside the prices of its ops (its working set), by probe name.
-        seed: seeds the bootstrap.
+        probes: The measured graphs ``(m,)``.
+        samples: Their samples, by probe name.
+        extra_ms: Milliseconds of a probe's time beside the prices of its ops (its working set), by probe name.
+        seed: Seeds the bootstrap.
 
     Returns:
         The prices of the determined ops, at most one a column of ``A (m, n)``.

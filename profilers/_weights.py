@@ -23,9 +23,9 @@ def random_weights(graph: OpGraph, seed: int = 0, tied: Collection[Op] = ()) -> 
     """Draw He-initialised weights for every node, so that activations stay of order one while measuring.
 
     Args:
-        graph: the network.
-        seed: seed of the draws.
-        tied: ops all of whose nodes get the same weights.
+        graph: The network.
+        seed: Seed of the draws.
+        tied: Ops all of whose nodes get the same weights.
     """
     rng = np.random.default_rng(seed)
     weights: dict[str, FloatArray] = {}
@@ -59,7 +59,7 @@ def node_weights(weights: Mapping[str, FloatArray], node: str, names: Mapping[st
     """Look up the weights of one node and check them against what its operator needs.
 
     Raises:
-        OperatorError: a weight is absent or of the wrong shape.
+        OperatorError: A weight is absent or of the wrong shape.
     """
     own = {}
     for name, parameter in names.items():

@@ -42,17 +42,17 @@ class Scale:
     """How large the experiment is.
 
     Attributes:
-        images: of each part of the data; None for all.
-        epochs: of every single training, baselines and found networks alike.
-        supernet_epochs: of a supernet, whichever its sampling.
-        batch_size: of all trainings.
-        learning_rate: of all trainings.
-        subnets: networks whose rank is compared.
-        samples: architectures that a search evaluates.
-        seeds: of supernets, searches and trainings.
-        device: where is trained.
-        widths: width multipliers of the space.
-        resolutions: image sizes of the space.
+        images: Of each part of the data; None for all.
+        epochs: Of every single training, baselines and found networks alike.
+        supernet_epochs: Of a supernet, whichever its sampling.
+        batch_size: Of all trainings.
+        learning_rate: Of all trainings.
+        subnets: Networks whose rank is compared.
+        samples: Architectures that a search evaluates.
+        seeds: Of supernets, searches and trainings.
+        device: Where is trained.
+        widths: Width multipliers of the space.
+        resolutions: Image sizes of the space.
     """
 
     images: int | None
@@ -87,8 +87,8 @@ class Task:
 
     Attributes:
         kind: `SUPERNET` or `NETWORK`.
-        name: of a supernet its sampling; of a network ``"space:ARCH"`` or ``"FAMILY:WIDTH"``.
-        seed: of all that is random.
+        name: Of a supernet its sampling; of a network ``"space:ARCH"`` or ``"FAMILY:WIDTH"``.
+        seed: Of all that is random.
     """
 
     kind: str
@@ -105,10 +105,10 @@ class Worker:
     """Does tasks in one process.
 
     Args:
-        scale: the experiment's size.
-        data: path of the data set.
-        workdir: for results and checkpoints.
-        ranked: architectures whose supernet accuracies are wanted.
+        scale: The experiment's size.
+        data: Path of the data set.
+        workdir: For results and checkpoints.
+        ranked: Architectures whose supernet accuracies are wanted.
     """
 
     def __init__(self, scale: Scale, data: str, workdir: Path, ranked: list[str]) -> None:

@@ -19,7 +19,7 @@ def save_figure(figure: Any, path: Path, **options: Any) -> None:
     """Write a figure of matplotlib, in the format that the path ends in.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: It cannot be written.
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format=path.suffix[1:], **options)

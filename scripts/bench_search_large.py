@@ -43,7 +43,7 @@ class Large:
     """The space, its table, and an accuracy whose front is known.
 
     Args:
-        table: prices of a `mobilenetv3` space, without a cache curve (latency is then a sum).
+        table: Prices of a `mobilenetv3` space, without a cache curve (latency is then a sum).
     """
 
     def __init__(self, table: LatencyTable) -> None:

@@ -39,11 +39,11 @@ class Step:
     """One process.
 
     Attributes:
-        name: in the results.
-        command: what is run.
-        seconds: its time limit.
-        figures: reads the step's figures after it ended well.
-        needs: a file without which it is skipped.
+        name: In the results.
+        command: What is run.
+        seconds: Its time limit.
+        figures: Reads the step's figures after it ended well.
+        needs: A file without which it is skipped.
     """
 
     name: str

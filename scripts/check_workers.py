@@ -46,7 +46,7 @@ class Saboteur(Watcher):
     """Does its deeds when the trials before them are finished.
 
     Args:
-        deeds: by number of finished trials.
+        deeds: By number of finished trials.
     """
 
     def __init__(self, deeds: Mapping[int, Callable[[], None]]) -> None:

@@ -30,10 +30,10 @@ class Parameter:
     """One weight tensor of an operator.
 
     Attributes:
-        shape: extents of the tensor.
-        init: how it starts: ``"he"`` draws N(0, 2 / fan_in), after He et al. 2015 (arXiv 1502.01852, eq. 10).
-        trainable: false for running statistics.
-        centred_axes: axes that a weight-sharing supernet crops around the centre (kernel axes); it crops every other
+        shape: Extents of the tensor.
+        init: How it starts: ``"he"`` draws N(0, 2 / fan_in), after He et al. 2015 (arXiv 1502.01852, eq. 10).
+        trainable: False for running statistics.
+        centred_axes: Axes that a weight-sharing supernet crops around the centre (kernel axes); it crops every other
             axis from the front.
     """
 
@@ -81,7 +81,7 @@ class Operator(ABC):
     ``(channels, time, height, width)``. The rank is that of the op's shapes.
 
     Attributes:
-        kind: the name under which ops refer to the operator.
+        kind: The name under which ops refer to the operator.
     """
 
     kind: ClassVar[str]
@@ -91,7 +91,7 @@ class Operator(ABC):
         """Compute the output shape from the inputs' shapes and the attributes.
 
         Raises:
-            OperatorError: they do not fit together.
+            OperatorError: They do not fit together.
         """
 
     def check(self, op: Op) -> None:
@@ -134,10 +134,10 @@ class Primitive(Operator):
         """Compute `op` in torch.
 
         Args:
-            op: what to compute.
-            inputs: one tensor ``(n, *shape)`` for each of the op's input shapes.
-            parameters: the weights, as `parameters` lists them.
-            norm: computes batch norms.
+            op: What to compute.
+            inputs: One tensor ``(n, *shape)`` for each of the op's input shapes.
+            parameters: The weights, as `parameters` lists them.
+            norm: Computes batch norms.
 
         Returns:
             ``(n, *op.output)``.
@@ -163,7 +163,7 @@ def axis_sizes(op: Op, shape: Shape) -> Shape:
     """Check that a shape is a feature map's and return its extents behind the channels.
 
     Args:
-        op: the op that reads or writes the map, for the error.
+        op: The op that reads or writes the map, for the error.
         shape: ``(channels, ...)`` with one to three axes behind the channels.
 
     Raises:
@@ -178,7 +178,7 @@ def single_input(op: Op) -> Shape:
     """Return the shape of the op's only input.
 
     Raises:
-        OperatorError: it has none or several.
+        OperatorError: It has none or several.
     """
     if len(op.inputs) != 1:
         raise OperatorError(f"op {op.key}: {op.kind} reads one tensor, got {len(op.inputs)}")
@@ -213,7 +213,7 @@ def checked_activation(op: Op, attribute: str = "act") -> str:
     """Return the name of the op's activation.
 
     Raises:
-        OperatorError: it is none of `ACTIVATIONS`.
+        OperatorError: It is none of `ACTIVATIONS`.
     """
     function = op.word(attribute)
     if function not in ACTIVATIONS:

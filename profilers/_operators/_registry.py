@@ -65,7 +65,7 @@ def register_operator(operator: OperatorClass) -> OperatorClass:
     the place of the former one, as when a cell of a notebook is run again.
 
     Raises:
-        OperatorError: it is no such class, or its kind is malformed or taken.
+        OperatorError: It is no such class, or its kind is malformed or taken.
     """
     if not isinstance(operator, type) or not issubclass(operator, Operator):
         raise OperatorError(f"an operator must be a subclass of Primitive or Composite, got {operator!r}")
@@ -93,7 +93,7 @@ def operator_of(op: Op) -> Operator:
     """The operator that `op` is an instance of: a registered one, or one that an installed distribution brings.
 
     Raises:
-        OperatorError: there is none of its kind, or a distribution's cannot be loaded.
+        OperatorError: There is none of its kind, or a distribution's cannot be loaded.
     """
     if op.kind not in _OPERATORS:
         _load(op.kind)
@@ -104,7 +104,7 @@ def primitive_of(op: Op) -> Primitive:
     """The primitive that `op` is an instance of.
 
     Raises:
-        OperatorError: it is unknown or composite.
+        OperatorError: It is unknown or composite.
     """
     operator = operator_of(op)
     if not isinstance(operator, Primitive):
