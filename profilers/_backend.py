@@ -1,4 +1,4 @@
-"""What a profiler needs from a device and its runtime: one class to write for another one."""
+"""What a profiler needs from a device and its runtime; support for another device is one such class."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Backend(Protocol):
         image_channels: Channels of the images that graphs read.
         batch: Images of one inference.
         element_bytes: Bytes of one weight or activation.
-        fast_cache_bytes: Size of the cache that an inference should stay in: of one core, however many threads there
-            are, because each of them needs all weights of its convolutions. 0 where prices are measured beyond the
-            cache anyway.
+        fast_cache_bytes: Size of the cache that an inference should fit into: that of one core, even with several
+            threads, because each thread needs all weights of its convolutions. 0 where every price is measured with
+            data outside the caches.
         cores: How several threads share ops; None where that is not known.
         fusion: Which chains of ops the runtime executes as one kernel.
     """
@@ -96,7 +96,7 @@ class Backend(Protocol):
         return [None] * len(models)
 
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
-        """Return where the runtime executes networks otherwise than a table prices them, one line each.
+        """Return how executed networks differ from what a table prices, one line each.
 
         Args:
             networks: A few networks, by name.

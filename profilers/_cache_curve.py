@@ -1,4 +1,4 @@
-"""What a working set beyond the fast caches costs: pairs of chains that measure it, and a curve through them."""
+"""The cost of a working set that exceeds the fast caches: pairs of chains that measure it, and the fitted curve."""
 
 from __future__ import annotations
 
@@ -144,8 +144,8 @@ def fit_cache_curve(
     ``r_k(s)`` is how much of the piece between the knots ``k`` and ``k + 1`` lies below ``s``, and ``b_k >= 0`` is its
     slope. A pair measures ``t_own - t_tied = f(s_own) - f(s_tied)``. The slopes are fitted by non-negative least
     squares on relative errors with a weak penalty on differences of neighbouring slopes, once for each size of a
-    kernel's own data; the size that fits best is kept. A session in a slow state would make its pair say that caches
-    cost a fifth of its time, so the faster session of a chain counts, and pairs that the others contradict lose weight.
+    kernel's own data; the size that fits best is kept. A session in a slow state can add a fifth to the
+    time of its chain. So the faster session of each chain is used, and outlying pairs get less weight.
 
     Args:
         pairs: The measured pairs ``(n,)``.

@@ -86,7 +86,7 @@ def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
 
 
 def _overwritten(op: Op, inputs: tuple[str, ...], dying: list[str], sizes: dict[str, int]) -> bool:
-    """Whether the result takes the place of an operand that dies at this step."""
+    """Return whether the result takes the place of an operand that dies at this step."""
     operands = inputs[1:] if op.kind == "conv" else inputs
     candidates = operands if op.kind == "conv" or primitive_of(op).in_place else ()
     return any(name in dying and sizes[name] == activation_bytes(op) for name in candidates)

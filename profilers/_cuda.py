@@ -141,7 +141,7 @@ class CudaBackend(Backend):
         image_channels: Channels of the images.
 
     Raises:
-        DeviceUnavailableError: There is no such GPU, or no torch that can use it.
+        DeviceUnavailableError: The GPU does not exist, or torch cannot use it.
     """
 
     fusion: Fusion = CONVOLUTION_FUSION
@@ -258,17 +258,17 @@ class CudaBackend(Backend):
         if self.channels_last:
             for tensor in (*module.parameters(), *module.buffers()):
                 tensor.data = self._channels_last(tensor.data)
-        found: torch.nn.Module = module
-        return found
+        network: torch.nn.Module = module
+        return network
 
     def _channels_last(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The tensor with its channels last in memory, where torch has such a format: two and three axes."""
+        """Return the tensor with its channels last in memory, where torch has such a format: two and three axes."""
         formats = {4: self._torch.channels_last, 5: self._torch.channels_last_3d}
         memory_format = formats.get(tensor.dim())
         return tensor if memory_format is None else tensor.to(memory_format=memory_format)
 
     def _inputs(self, graph: OpGraph) -> list[Inputs]:
-        """Values of the network's inputs, as often as buffers are rotated."""
+        """Make random values of the network's inputs, one tuple for each rotated buffer."""
         torch = self._torch
         properties = torch.cuda.get_device_properties(self.index)
         wide = getattr(torch, self.dtype)

@@ -30,7 +30,7 @@ class EnergyCounter(Protocol):
     """Counts energy, in steps.
 
     Attributes:
-        name: What counts, for tables and messages.
+        name: Name of the counter, for tables and messages.
     """
 
     name: str
@@ -103,7 +103,7 @@ class NvmlCounter:
     def __init__(self, uuid: str, nvml: Any = None) -> None:
         opened = open_gpu(uuid, nvml)
         if opened is None:
-            raise EnergyUnavailableError("energy is unavailable: NVML is not installed: pip install nvidia-ml-py")
+            raise EnergyUnavailableError("energy is unavailable: NVML is not installed; run: pip install nvidia-ml-py")
         self._nvml, self._handle = opened
         self.read_mj()
 

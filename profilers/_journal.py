@@ -1,4 +1,4 @@
-"""The journal of raw samples: JSON lines beside the table, one a round, from which an interrupted profile resumes."""
+"""The journal of raw samples: JSON lines beside the table, from which an interrupted profile resumes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WORTH_S = 20.0
 
 
 class SampleJournal:
-    """Raw samples of one profile, one line a round. An incomplete last line (a crash while writing) is dropped.
+    """Raw samples of one profile, one line for each round. An incomplete last line (a crash while writing) is dropped.
 
     Args:
         path: The file; created where absent.
@@ -62,7 +62,7 @@ class SampleJournal:
         try:
             header = strict_json(lines[0])
             if not isinstance(header, dict) or header.get("format") != _FORMAT:
-                raise JournalError(f"{self.path} is not a sample journal of hwnas; move it away or choose another -o")
+                raise JournalError(f"{self.path} is not a sample journal of hwnas; move it or choose another -o")
             if header != json.loads(json.dumps(self._header)):
                 raise JournalError(
                     f"{self.path} holds samples of another device, setting, space or version of hwnas; delete it or "
@@ -165,7 +165,7 @@ class _PassProgress:
         self._began, self._rounds = time.monotonic(), 0
 
     def __call__(self, done: int, most: int, active: int) -> None:
-        """Report round `done` of at most `most`, after which `active` runnables go on."""
+        """Report round `done` of at most `most`, after which `active` runnables continue."""
         self._rounds += 1
         if self._rounds == done == _FIRST_ROUNDS:  # a resumed pass is shorter, so it is not estimated
             low, high = pass_seconds((time.monotonic() - self._began) / done, self._settings)

@@ -12,7 +12,9 @@ from typing import Any
 
 _CHANGED = 0.1
 """Relative change of the clock above which a warning is given."""
-_UNWATCHED = "NVML is not available, so the GPU's clocks and other processes were not watched: pip install nvidia-ml-py"
+_UNWATCHED = (
+    "NVML is not available, so the GPU's clocks and other processes were not watched; run: pip install nvidia-ml-py"
+)
 _REASONS = {
     "nvmlClocksThrottleReasonSwPowerCap": "the power limit",
     "nvmlClocksThrottleReasonHwSlowdown": "a hardware slowdown",

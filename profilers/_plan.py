@@ -21,7 +21,7 @@ from profilers._timing import REFERENCE_OP, Runnable, second_pass_name
 from profilers._working_set import Sizes
 
 BEYOND_CACHES = 3.0
-"""Where the smallest working set is this many times the fast caches, all networks run from slower memory throughout."""
+"""Where the smallest working set is this many times the fast caches, all networks run from slower memory."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Plan:
     def noise_weights(self) -> dict[str, float]:
         """The noise weights of both passes, as `Timer` takes them.
 
-        Above 1 for probes that many prices rest on; below 1 for the many networks that only say how far predictions
-        are off.
+        Above 1 for probes that many prices depend on; below 1 for the many networks that only intervals are fitted
+        to.
         """
         weights = noise_weights_of(self.probes)
         weights |= {network_label(i): 0.5 for i, n in self.networks.items() if n.split == INTERVAL_SPLIT}
@@ -133,7 +133,7 @@ class Plan:
 
 
 def noise_weights_of(probes: Sequence[Probe]) -> dict[str, float]:
-    """Return the noise weight 2 for each probe that many prices rest on, as `Timer` takes it."""
+    """Return the noise weight 2 for each probe that many prices depend on, as `Timer` takes it."""
     return {probe.name: 2.0 for probe in probes if probe.shared}
 
 
@@ -160,7 +160,7 @@ def design_plan(
         backend: Device and runtime.
         targets: The ops to price.
         networks: Whole networks.
-        refused: Ops that the runtime cannot execute, with its reason: no graph holds them.
+        refused: Ops that the runtime cannot execute, with its reason; no graph holds them.
 
     Raises:
         OperatorError: A network holds an op that is not in `targets`, or no chain can be built around an op.
@@ -212,7 +212,7 @@ def measured_cold(backend: Backend, tied: bool) -> bool:
 
 
 def load_plan(plan: Plan, backend: Backend, targets: Sequence[Op]) -> tuple[Plan, dict[str, Runnable]]:
-    """Load probes and pairs; where the runtime refuses an op, design the plan again without it.
+    """Load probes and pairs; where the runtime cannot execute an op, design the plan again without it.
 
     Returns:
         The plan that was loaded, and the runnables of its first pass by name.

@@ -149,9 +149,7 @@ class BoundSession:
         except DeviceUnavailableError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            raise UnsupportedGraphError(
-                f"ONNX Runtime cannot execute the graph: {str(error).splitlines()[0]}"
-            ) from None
+            raise _unsupported(error) from None
         self._binding = self._session.io_binding()
         rng = np.random.default_rng(seed)
         self._kept: list[Any] = []
@@ -228,9 +226,7 @@ def optimised_model(model: bytes | str) -> bytes:
         try:
             make_session(model, threads=1, optimised=path)
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            raise UnsupportedGraphError(
-                f"ONNX Runtime cannot execute the graph: {str(error).splitlines()[0]}"
-            ) from None
+            raise _unsupported(error) from None
         return path.read_bytes()
 
 
@@ -244,7 +240,7 @@ def installed_providers() -> list[str]:
         onnxruntime = runtime()
     except ModuleNotFoundError:
         raise DeviceUnavailableError(
-            "device cpu needs ONNX Runtime, which is not installed: pip install onnxruntime"
+            "device cpu needs ONNX Runtime, which is not installed; run: pip install onnxruntime"
         ) from None
     return list(onnxruntime.get_available_providers())
 
@@ -264,7 +260,7 @@ def find_provider(name: str, known: Sequence[str]) -> str:
             return full
     names = ", ".join(full.removesuffix("ExecutionProvider").lower() for full in known)
     raise DeviceUnavailableError(
-        f"the installed ONNX Runtime has no execution provider {name!r}; it has {names}. Choose one of them or install "
+        f"the installed ONNX Runtime has no execution provider {name!r}; choose one of {names}, or install "
         "another build"
     )
 

@@ -51,7 +51,7 @@ def without_slow_sessions(probes: Sequence[Probe], samples: Mapping[str, SampleS
     With several threads, one session in twenty takes 15-35 % longer than another of the same graph, in all its samples.
     A session is slow where it takes over 5 % longer, and over five standard deviations of ordinary sessions: otherwise
     graphs with many sessions would lose more of their slower ones than graphs with two. Differences of less than two
-    microseconds are left to the average.
+    microseconds are averaged instead.
 
     Args:
         probes: The probes; several may measure the same graph.
@@ -100,7 +100,7 @@ def solve_prices(
         seed: Seeds the bootstrap.
 
     Returns:
-        The prices of the determined ops, at most one a column of ``A (m, n)``.
+        The prices of the determined ops, at most one for each column of ``A (m, n)``.
     """
     # A (m, n): how often op j is in graph i.
     columns = sorted({op for probe in probes for op in probe.counts}, key=lambda op: op.key)

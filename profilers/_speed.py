@@ -24,7 +24,7 @@ IntArray = npt.NDArray[np.int64]
 WINDOW = 21
 """Number of consecutive samples whose median gives the speed at the middle one."""
 FEWEST = 10
-"""Fewest different graphs that can show the machine's speed; with fewer, it cannot be told from their own noise."""
+"""Fewest graphs that can show the machine's speed; with fewer, it cannot be separated from their own noise."""
 _ITERATIONS = 6
 
 
@@ -63,7 +63,7 @@ def at_one_speed(samples: Mapping[str, SampleSet], graph_of: Callable[[str], str
     graphs = {graph: number for number, graph in enumerate(sorted({graph_of(name) for name in sampled}))}
     if len(graphs) < FEWEST:
         return AtOneSpeed(dict(samples), 0.0)
-    # One entry a sample, all runnables one after the other: its graph g, its moment, and log t, each (n,).
+    # One entry for each sample, all runnables one after the other: its graph g, its moment, and log t, each (n,).
     owner = np.concatenate([np.full(len(s.seconds), graphs[graph_of(name)]) for name, s in sampled.items()])
     moments = np.concatenate([np.asarray(s.moments, dtype=np.int64) for s in sampled.values()])
     logs = np.log(np.concatenate([np.asarray(s.seconds, dtype=np.float64) for s in sampled.values()]))

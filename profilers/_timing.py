@@ -118,7 +118,7 @@ def stop_reason(samples: SampleSet, rounds: int, settings: SamplingSettings) -> 
 class Timer:
     """Times runnables in interleaved rounds.
 
-    Where the samples of the reference op show that many rounds were disturbed, as many more rounds follow.
+    Where the samples of the reference op show that many rounds were disturbed, the same number of rounds is added.
 
     Args:
         runnables: What to time, by name. The reference op, in either pass, is timed in every round.
@@ -185,7 +185,7 @@ class Timer:
         """Sample until every runnable has stopped.
 
         Args:
-            progress: Called after each round with (round, most rounds, runnables that go on).
+            progress: Called after each round with (round, most rounds, runnables that continue).
 
         Returns:
             All samples by name.
@@ -203,7 +203,7 @@ class Timer:
             if progress is not None:
                 progress(number, self._settings.max_rounds, len(self._active()))
         self._add_rounds(number)
-        self._stop_at_cap(self._reference_ops)  # no other runnable is left that they would be timed for
+        self._stop_at_cap(self._reference_ops)  # every other runnable has stopped
         return self.samples
 
     def _add_rounds(self, number: int) -> None:
@@ -271,7 +271,7 @@ class Timer:
         return rounds
 
     def _check_noise(self, number: int, active: list[str]) -> None:
-        """After round `number`, where a check is due, estimate the noise of the active runnables and stop the quiet."""
+        """Estimate the noise of the active runnables after round `number`, where a check is due, and stop where a rule applies."""
         if number % self._settings.check_every and number < self._settings.max_rounds:
             return
         rng = np.random.default_rng((self._seed, number, 1))

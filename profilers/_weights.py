@@ -38,7 +38,7 @@ def random_weights(graph: OpGraph, seed: int = 0, tied: Collection[Op] = ()) -> 
 
 
 def _owned_parameters(graph: OpGraph) -> Iterator[tuple[Node, str, Parameter]]:
-    """Each weight tensor with the node of `graph` that it belongs to, and the rest of its name behind the node's."""
+    """List each weight tensor: its node in `graph`, the rest of its name after the node's, and its description."""
     parts = iter(expand(graph).nodes)
     for node in graph.nodes:
         for part in islice(parts, len(parts_of(node.op))):
@@ -65,7 +65,7 @@ def node_weights(weights: Mapping[str, FloatArray], node: str, names: Mapping[st
     for name, parameter in names.items():
         value = weights.get(f"{node}.{name}")
         if value is None or value.shape != parameter.shape:
-            what = "missing" if value is None else f"of shape {value.shape}, not {parameter.shape}"
-            raise OperatorError(f"the weight {node}.{name} is {what}")
+            got = "none" if value is None else f"{value.shape}"
+            raise OperatorError(f"weight {node}.{name} must have the shape {parameter.shape}, got {got}")
         own[name] = value
     return own

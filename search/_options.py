@@ -1,4 +1,4 @@
-"""Options of strategies: their types, defaults and allowed values, and how texts of them are read."""
+"""Options of strategies: their types, defaults and allowed values, and how they are read from text."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def parse_options(strategy: str, options: Sequence[StrategyOption], texts: Itera
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise SearchError(f"strategy {strategy}: options are written name=value, got {text!r}")
+            raise SearchError(f"strategy {strategy}: an option must be name=value, got {text!r}")
         option = _option(strategy, options, name.strip())
         if option.name in parsed:
             raise SearchError(f"strategy {strategy}: option {option.name} is given twice; keep one value")

@@ -22,4 +22,4 @@ def require_package(package: str, user: str, extra: str = "") -> None:
     """
     if find_spec(package) is None:
         target = f"'hwnas[{extra}]'" if extra else package
-        raise SearchError(f"{user} needs the package {package}; install it with: pip install {target}")
+        raise SearchError(f"{user} needs the package {package}; run: pip install {target}")

@@ -37,7 +37,7 @@ class Objective:
             that spans orders of magnitude.
 
     Raises:
-        ProblemError: When the direction is unknown, the bounds do not fit together, or `log` cannot be taken.
+        ProblemError: When the direction is unknown, the bounds contradict each other, or `log` cannot be taken.
     """
 
     name: str

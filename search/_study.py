@@ -143,7 +143,7 @@ class Study:
         """
         proposal = self._pending.get(number)
         if proposal is None:
-            raise TellError(f"trial {number} is not in flight")
+            raise TellError(f"trial {number} is not in flight; tell each proposal of `ask` once")
         if (values is None) == (failed is None):
             given = "neither" if failed is None else "both"
             raise TellError(f"trial {number}: give either values or failed, got {given}")
@@ -179,7 +179,7 @@ class Study:
             (p.domain.cardinalities, [(o.name, o.direction) for o in p.objectives]) for p in (self.problem, problem)
         )
         if before != after:
-            raise ProblemError("a study can change its constraints, not its domain or objectives; start a new study")
+            raise ProblemError("the new problem must have the same domain and objectives; start a new study for others")
         self._pending = {}
         trials = self.trials
         kept = max((trial.number for trial in trials), default=-1) + 1
@@ -246,8 +246,8 @@ class Study:
         """
         saved = read_state(state, strategy.name)
         if len(saved.changes) != len(earlier):
-            wanted = f"the problem changed {len(saved.changes)} times"
-            raise RestoreError(f"{wanted}; give as many earlier problems, got {len(earlier)}")
+            count = len(saved.changes)
+            raise RestoreError(f"the problem changed {count} times, so `earlier` must hold {count}, got {len(earlier)}")
         phases = list(zip(saved.changes, earlier, strict=True))
         sizes = {"seed": saved.seed, "initial": saved.initial, "batch": saved.batch}
         return cls.restore(problem, strategy, trials=saved.trials, earlier=phases, first=saved.first, **sizes)

@@ -23,7 +23,7 @@ def _expanded_op(op: Op) -> OpGraph | None:
 
 @remembered
 def parts_of(op: Op) -> tuple[Op, ...]:
-    """The primitive ops that an op consists of: itself, if it is primitive.
+    """Return the primitive ops that an op consists of: itself, if it is primitive.
 
     Raises:
         OperatorError: It is unknown or contradicts its operator.
@@ -33,7 +33,7 @@ def parts_of(op: Op) -> tuple[Op, ...]:
 
 
 def expand(graph: OpGraph) -> OpGraph:
-    """The graph in primitive operators; a composite node's parts are called ``"node.part"``.
+    """Write the graph in primitive operators; a composite node's parts are called ``"node.part"``.
 
     Raises:
         OperatorError: An op is unknown or contradicts its operator.

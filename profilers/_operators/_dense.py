@@ -57,22 +57,24 @@ class Convolution(Primitive):
 
     def infer(self, op: Op) -> Shape:
         if not op.inputs:
-            raise OperatorError(f"op {op.key}: a convolution needs an input")
+            raise OperatorError(f"op {op.key}: conv needs an input")
         sizes, channels, groups = axis_sizes(op, op.inputs[0]), op.inputs[0][0], op.integer("groups")
         kernel, stride, dilation = _window(op)
         if any(k < 1 or k % 2 == 0 for k in kernel) or min(stride) < 1 or min(dilation) < 1 or groups < 1:
             raise OperatorError(f"op {op.key}: the kernel must be odd; stride, dilation and groups must be 1 or more")
         if dict(op.attributes).get("dilation") == 1:
-            raise OperatorError(f"op {op.key}: leave out a dilation of 1")
+            raise OperatorError(f"op {op.key}: omit a dilation of 1")
         if channels % groups or op.output[0] % groups:
-            raise OperatorError(f"op {op.key}: {groups} groups do not divide the channels")
+            raise OperatorError(
+                f"op {op.key}: groups must divide the numbers of input and output channels, got {groups}"
+            )
         if op.word("norm") not in NORMS:
             raise OperatorError(f"op {op.key}: unknown norm {op.word('norm')!r}; known: {', '.join(NORMS)}")
         checked_activation(op)
         shape = (op.output[0], *(math.ceil(n / s) for n, s in zip(sizes, stride, strict=True)))
         extra = op.inputs[1:]
         if extra != ((shape,) if op.integer("add", 0) else ()):
-            raise OperatorError(f"op {op.key}: with add=1 the second input must have the output's shape")
+            raise OperatorError(f"op {op.key}: conv needs one input, and with add=1 a second one of the output's shape")
         return shape
 
     def parameters(self, op: Op) -> dict[str, Parameter]:
@@ -136,13 +138,13 @@ class Convolution(Primitive):
 
 
 def _window(op: Op) -> tuple[Shape, Shape, Shape]:
-    """Kernel, stride and dilation of a convolution, each with one number for each axis."""
+    """Return kernel, stride and dilation of a convolution, each with one number for each axis."""
     axes = len(op.inputs[0]) - 1
     return op.integers("kernel", axes), op.integers("stride", axes), op.integers("dilation", axes, 1)
 
 
 def _same_padding(kernel: Shape, dilation: Shape) -> list[int]:
-    """Zeros at each end of each axis: with stride 1 the output is as large as the input."""
+    """Return the number of zeros at each end of each axis: with stride 1 the output is as large as the input."""
     return [k // 2 * d for k, d in zip(kernel, dilation, strict=True)]
 
 
@@ -153,7 +155,7 @@ class Linear(Primitive):
 
     def infer(self, op: Op) -> Shape:
         if len(op.inputs) != 1 or len(op.output) != 1:
-            raise OperatorError(f"op {op.key}: a linear layer reads one tensor and returns features")
+            raise OperatorError(f"op {op.key}: linear needs one input and an output (features,)")
         checked_activation(op)
         return op.output
 

@@ -22,7 +22,7 @@ class Concat(Primitive):
 
     def infer(self, op: Op) -> Shape:
         if len(op.inputs) < 2 or len({shape[1:] for shape in op.inputs}) != 1:
-            raise OperatorError(f"op {op.key}: it joins two or more tensors that differ only in their channels")
+            raise OperatorError(f"op {op.key}: concat needs two or more inputs that differ only in their channels")
         return (sum(shape[0] for shape in op.inputs), *op.inputs[0][1:])
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
@@ -48,7 +48,7 @@ class Slice(Primitive):
     def infer(self, op: Op) -> Shape:
         shape, start, channels = single_input(op), op.integer("start"), op.integer("channels")
         if start < 0 or channels < 1 or start + channels > shape[0]:
-            raise OperatorError(f"op {op.key}: the slice must lie within the {shape[0]} channels of its input")
+            raise OperatorError(f"op {op.key}: the slice must be within the {shape[0]} channels of the input")
         return (channels, *shape[1:])
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
@@ -78,7 +78,7 @@ class Upsample(Primitive):
         sizes = axis_sizes(op, single_input(op))
         factors = op.integers("factor", len(sizes))
         if min(factors) < 1 or max(factors) == 1:
-            raise OperatorError(f"op {op.key}: factors must be 1 or more, and one of them 2 or more")
+            raise OperatorError(f"op {op.key}: every factor must be 1 or more, and at least one 2 or more")
         return (op.inputs[0][0], *(n * factor for n, factor in zip(sizes, factors, strict=True)))
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:

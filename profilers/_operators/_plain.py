@@ -32,7 +32,7 @@ class Activation(Primitive):
 
     def infer(self, op: Op) -> Shape:
         if checked_activation(op, "function") == "none":
-            raise OperatorError(f"op {op.key}: an activation without a function; use identity")
+            raise OperatorError(f"op {op.key}: the function must not be none; use the op identity")
         return single_input(op)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
@@ -78,7 +78,7 @@ class Add(Primitive):
 
     def infer(self, op: Op) -> Shape:
         if len(op.inputs) != 2 or op.inputs[0] != op.inputs[1]:
-            raise OperatorError(f"op {op.key}: it adds two tensors of one shape")
+            raise OperatorError(f"op {op.key}: add needs two inputs of the same shape")
         return op.inputs[0]
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
@@ -102,7 +102,7 @@ class Multiply(Primitive):
 
     def infer(self, op: Op) -> Shape:
         if len(op.inputs) != 2 or op.inputs[0] != op.inputs[1]:
-            raise OperatorError(f"op {op.key}: it multiplies two tensors of one shape")
+            raise OperatorError(f"op {op.key}: mul needs two inputs of the same shape")
         return op.inputs[0]
 
     def macs(self, op: Op) -> int:
@@ -128,7 +128,9 @@ class Scale(Multiply):
 
     def infer(self, op: Op) -> Shape:
         if len(op.inputs) != 2 or op.inputs[1] != (op.inputs[0][0], *(1,) * (len(op.inputs[0]) - 1)):
-            raise OperatorError(f"op {op.key}: the second input must hold one factor for each channel of the first")
+            raise OperatorError(
+                f"op {op.key}: scale needs two inputs, the second with one factor for each channel of the first"
+            )
         return op.inputs[0]
 
 
@@ -176,13 +178,13 @@ class Pool(Primitive):
 
 
 def _pool_window(op: Op) -> tuple[Shape, Shape, Shape]:
-    """Kernel, stride and padding of a pooling, each with one number for each axis."""
+    """Return kernel, stride and padding of a pooling, each with one number for each axis."""
     axes = len(op.inputs[0]) - 1
     return op.integers("kernel", axes), op.integers("stride", axes), op.integers("padding", axes)
 
 
 def pooled_sizes(sizes: Shape, kernel: Shape, stride: Shape, padding: Shape) -> Shape:
-    """Extents behind a pooling, one for each axis."""
+    """Compute the extents after a pooling, one for each axis."""
     windows = zip(sizes, kernel, stride, padding, strict=True)
     return tuple((n + 2 * p - k) // s + 1 for n, k, s, p in windows)
 

@@ -132,8 +132,8 @@ class BundleBackend(Backend):
         raise EnergyUnavailableError("energy is unavailable: a bundle measures it on its device")
 
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
-        """Return a line that says that nothing was compared."""
-        return ["measured from a bundle, so it was not checked whether the device executes networks as they are priced"]
+        """Return a note that executed nodes were not compared."""
+        return ["measured from a bundle: executed nodes were not compared with the ops that the table prices"]
 
 
 def write_bundle(

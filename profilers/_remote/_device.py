@@ -1,4 +1,4 @@
-"""A remote device: lost connections are made again, and unfinished requests are repeated."""
+"""A remote device: lost connections are made again, and unfinished requests are sent again."""
 
 from __future__ import annotations
 

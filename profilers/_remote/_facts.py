@@ -1,4 +1,4 @@
-"""Checks what a device states about itself and what it measured: every type and range, because it is foreign data."""
+"""Checks what a device states about itself and what it measured: every type and range, because it is untrusted data."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def read_facts(record: object, source: str) -> DeviceFacts:
             core_cache_bytes=_count(facts["core_cache_bytes"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DeviceUnavailableError(f"{source} states an impossible fact about itself: {printable(error)}") from None
+        raise DeviceUnavailableError(f"{source} sent an invalid fact: {printable(error)}") from None
 
 
 def read_seconds(values: object, count: int, source: str) -> list[float]:
@@ -81,7 +81,7 @@ def read_seconds(values: object, count: int, source: str) -> list[float]:
         DeviceUnavailableError: They are not `count` positive numbers.
     """
     if not isinstance(values, list) or len(values) != count or not all(_positive(value) for value in values):
-        raise DeviceUnavailableError(f"{source} returned an impossible measurement: {printable(values, 80)}")
+        raise DeviceUnavailableError(f"{source} returned an invalid measurement: {printable(values, 80)}")
     return [float(value) for value in values]
 
 
@@ -92,7 +92,7 @@ def read_number(value: object, source: str) -> float:
         DeviceUnavailableError: It is not a finite number, or is negative.
     """
     if not _positive(value) and value != 0:
-        raise DeviceUnavailableError(f"{source} returned an impossible measurement: {printable(value, 80)}")
+        raise DeviceUnavailableError(f"{source} returned an invalid measurement: {printable(value, 80)}")
     return float(value)  # type: ignore[arg-type]
 
 
@@ -107,7 +107,7 @@ def read_sizes(values: object, count: int, source: str) -> list[int | None]:
     except (TypeError, ValueError):
         sizes = []
     if len(sizes) != count:
-        raise DeviceUnavailableError(f"{source} returned an impossible measurement: {printable(values, 80)}")
+        raise DeviceUnavailableError(f"{source} returned an invalid measurement: {printable(values, 80)}")
     return sizes
 
 
@@ -136,7 +136,7 @@ def read_sampling(record: object) -> SamplingSettings:
         if name not in defaults or not (_positive(value) or value == 0):
             raise ValueError(f"{printable(name, 40)} is not a sampling setting")
         if isinstance(defaults[name], int) and not isinstance(value, int):
-            raise ValueError(f"{printable(name, 40)} must be a whole number")
+            raise ValueError(f"{printable(name, 40)} must be an integer")
     return SamplingSettings(**settings)
 
 
@@ -168,13 +168,13 @@ def _text(value: object) -> str:
 
 
 def _count(value: object) -> int:
-    """Return a whole number from 0.
+    """Return an integer of 0 or more.
 
     Raises:
         TypeError: The value is something else.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**62:
-        raise TypeError(f"{printable(value, 80)} is not a whole number from 0")
+        raise TypeError(f"{printable(value, 80)} is not an integer of 0 or more")
     return value
 
 

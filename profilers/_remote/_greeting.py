@@ -34,11 +34,11 @@ def require_runner(greeting: Message, address: Address) -> None:
         entries = missing if isinstance(missing, list) else [missing]
         names = [name for name in entries if isinstance(name, str) and _PACKAGE.match(name)][:9]
         if not names:
-            raise DeviceUnavailableError(f"{address} lacks packages, but does not name them: {printable(missing, 80)}")
+            raise DeviceUnavailableError(f"{address} lacks packages, but names none: {printable(missing, 80)}")
         python = greeting.get("python")
         python = printable(python, 100) if isinstance(python, str) else device_python()
         install = address.for_people(python, "-m", "pip", "install", *names)
-        raise DeviceUnavailableError(f"{address} lacks {', '.join(names)}: {install}")
+        raise DeviceUnavailableError(f"{address} lacks {', '.join(names)}; run: {install}")
 
 
 def clean_device(where: str) -> tuple[bool, str]:

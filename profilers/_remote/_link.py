@@ -105,7 +105,7 @@ class Link:
             elif line.startswith(GREETING):
                 return _greeting(line)
             elif (skipped := skipped + len(line)) > _MOST_NOISE:
-                raise LinkLostError("the device sent other output than a runner's greeting")
+                raise LinkLostError("the device sent output that is not a greeting of the runner")
 
     def ask(
         self, message: Mapping[str, object], payload: bytes = b"", *, most_payload: int = 0
@@ -142,7 +142,7 @@ class Link:
             elif answer == ({"alive": True}, b""):
                 silent = time.monotonic() + self._silence_s
             else:
-                raise LinkLostError("the device answered another request than the pending one")
+                raise LinkLostError("the device answered a request that is not pending")
 
     def close(self) -> None:
         """End the connection, and with it the runner on the device."""

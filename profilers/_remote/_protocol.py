@@ -1,4 +1,4 @@
-"""The protocol of a connection to a device: one line of JSON a message, and raw bytes after it where it states them.
+"""The protocol of a connection to a device: messages are lines of JSON, some followed by raw bytes.
 
 A message that holds ``"bytes": n`` is followed by n bytes. A message is torn where the stream ends inside it. Runs on
 devices, too.

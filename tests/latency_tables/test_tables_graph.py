@@ -49,7 +49,7 @@ def test_splice_renames_and_connects():
     [
         ([("a", "zz")], ("a",), "reads 'zz'"),
         ([("a", INPUT), ("a", INPUT)], ("a",), "used twice"),
-        ([("a", INPUT)], ("b",), "is no node"),
+        ([("a", INPUT)], ("b",), "is not a node or an input"),
         ([("a", INPUT)], (), "no outputs"),
     ],
 )

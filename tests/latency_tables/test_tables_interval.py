@@ -99,8 +99,8 @@ def test_the_ends_are_judged_for_themselves_and_the_verdict_comes_first():
     assert slowest.worst < -0.15
     assert slowest.inside < 0.5
     assert report.predicted.mape < 0.05
-    assert report.lines()[0].startswith("does the table hold? roughly: predictions of 50 held-out networks are off by ")
-    assert table.validation.lines()[0].startswith("does the table hold? yes: ")
+    assert report.lines()[0].startswith("is the table accurate? roughly: predictions of 50 held-out networks are off by ")
+    assert table.validation.lines()[0].startswith("is the table accurate? yes: ")
 
 
 def test_many_left_out_errors_follow_from_one_fit():

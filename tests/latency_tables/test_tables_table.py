@@ -158,9 +158,9 @@ def test_another_device_is_refused_with_the_fact_that_differs():
     with pytest.raises(IdentityMismatchError) as caught:
         table.require_identity({**table.identity, "threads": 2, "isa": []})
     assert str(caught.value) == (
-        "the latency table was measured with threads 1, here it is 2; measure a table of your own with `hwnas profile`"
+        "the latency table was measured with threads 1, but threads is 2 here; measure a table for it with `hwnas profile`"
     )
-    with pytest.raises(IdentityMismatchError, match="with provider unknown, here it is CUDA"):
+    with pytest.raises(IdentityMismatchError, match="with provider unknown, but provider is CUDA here"):
         table.require_identity({**table.identity, "provider": "CUDA"})
 
 
