@@ -179,7 +179,7 @@ class LineJournal:
 
     Args:
         path: The file; made where absent.
-        begins: Bytes that every such file begins with; a file without a complete line must match them as far as it goes.
+        begins: Bytes that every such file begins with; an incomplete line must match them as far as it goes.
 
     Attributes:
         lines: Whole lines that the file held when it was opened, without their line ends.

@@ -101,9 +101,8 @@ def parse_fields(text: str, name: str) -> dict[str, Any]:
         raise TableFormatError(f"{name} is not a latency table of hwnas; `hwnas profile` writes one")
     reader = _READERS.get(body["version"]) if type(body.get("version")) is int else None
     if reader is None:
-        raise TableFormatError(
-            f"{name} has format version {body.get('version')}; this version of hwnas reads versions {', '.join(map(str, _READERS))}"
-        )
+        known = ", ".join(map(str, _READERS))
+        raise TableFormatError(f"{name} has format version {body.get('version')}; this hwnas reads versions {known}")
     expected = body.pop("content_hash", None)
     if expected != content_hash(body):
         raise TableFormatError(

@@ -78,7 +78,7 @@ class OpGraph:
             raise GraphError("op graph: at least one output is needed")
 
     def __repr__(self) -> str:
-        """Return the fields; `inputs` only where they are not the usual one (digests of plans are made of this text)."""
+        """Return the fields; `inputs` only where they are not the usual one (digests of plans use this text)."""
         usual = self.inputs == ((INPUT, self.input_shape),)
         more = "" if usual else f", inputs={self.inputs!r}"
         return f"OpGraph(input_shape={self.input_shape!r}, nodes={self.nodes!r}, outputs={self.outputs!r}{more})"

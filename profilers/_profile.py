@@ -277,7 +277,7 @@ def _notes(converted: AtOneSpeed, entries: Mapping[Op, Entry]) -> list[str]:
     drifted = drift(_both_passes(REFERENCE_OP, converted.samples))
     if drifted > DRIFT_ALARM:
         notes.append(
-            f"the reference op drifted by {drifted:.0%} relative to other graphs, because other work used this machine; "
+            f"the reference op drifted by {drifted:.0%} relative to other graphs, because other work used the machine; "
             "stop that work and run `hwnas profile` again with --force"
         )
     unstable = sum(entry.status == "unstable" for entry in entries.values())

@@ -271,7 +271,7 @@ class Timer:
         return rounds
 
     def _check_noise(self, number: int, active: list[str]) -> None:
-        """Estimate the noise of the active runnables after round `number`, where a check is due, and stop where a rule applies."""
+        """Estimate the noise of active runnables where a check is due, and stop those to which a rule applies."""
         if number % self._settings.check_every and number < self._settings.max_rounds:
             return
         rng = np.random.default_rng((self._seed, number, 1))

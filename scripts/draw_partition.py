@@ -1,9 +1,9 @@
-"""Draws the partition that a search on a benchmark table learns, and writes its figures into docs/lamoo.md.
+"""Draw the partition that a search on a benchmark table learns, and write its figures into docs/lamoo.md.
 
     scripts/draw_partition.py --table nasbench201.csv.gz
 
-The search is the one of bench_search: accuracies are looked up, latencies are known beforehand. The table stays where
-it is; docs/lamoo-partition.png is the picture, docs/results/lamoo-partition.json holds what the page says of it.
+The search is that of bench_search: accuracies are looked up, latencies have a cost function. The script writes the
+picture docs/lamoo-partition.png and the figures docs/results/lamoo-partition.json.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ REST, GREY = ("#7a828c", "X"), "#c3cad1"
 
 
 def searched(benchmark: Benchmark, args: argparse.Namespace) -> tuple[list[int], Partition, list[dict[str, Any]]]:
-    """Rows evaluated up to the moment that is drawn, the partition then, and the whole search batch by batch."""
+    """Search; return the rows evaluated up to the drawn moment, the partition then, and the history by batch."""
     study = Study(benchmark.problem, make_strategy(args.strategy), seed=args.seed, initial=INITIAL)
     names = [objective.name for objective in benchmark.problem.objectives]
     rows: list[int] = []
     history: list[dict[str, Any]] = []
-    found: tuple[list[int], Partition] | None = None
+    drawn: tuple[list[int], Partition] | None = None
     while proposals := study.ask():
         if isinstance(study.report, TreeSummary):
             history.append(moment(study.report, benchmark, rows))
@@ -51,20 +51,20 @@ def searched(benchmark: Benchmark, args: argparse.Namespace) -> tuple[list[int],
         for proposal in proposals:
             rows.append(benchmark.row(proposal.codes))
             study.tell(proposal.number, dict(zip(names, benchmark.values[rows[-1]].tolist(), strict=True)))
-        if found is None and len(rows) >= args.at:
+        if drawn is None and len(rows) >= args.at:
             partition = partition_of(study)
             if partition is None:
-                raise HwnasError(f"strategy {args.strategy!r} learns no partition; choose lamoo or one named lamoo-...")
-            found = list(rows), partition
-    if found is None:
-        raise HwnasError(f"{args.table} has only {len(rows)} cells to evaluate; choose a smaller --at")
-    return *found, history
+                raise HwnasError(f"strategy {args.strategy!r} has no partition; choose lamoo or a variant lamoo-...")
+            drawn = list(rows), partition
+    if drawn is None:
+        raise HwnasError(f"--at must be at most the {len(rows)} cells of {args.table}")
+    return *drawn, history
 
 
 def figures(
     benchmark: Benchmark, args: argparse.Namespace, rows: list[int], partition: Partition, history: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Everything that the page says of a search, as JSON-able data."""
+    """Return the figures of the page as JSON-able data."""
     settings = {
         "table": args.table.name,
         "maximize": args.maximize,
@@ -82,12 +82,12 @@ def figures(
 
 
 def candidates(benchmark: Benchmark) -> np.ndarray:
-    """Rows of the table that a search may evaluate."""
+    """Return the rows of the table that a search may evaluate."""
     return np.unique(benchmark.rows[benchmark.rows >= 0])
 
 
 def moment(report: TreeSummary, benchmark: Benchmark, rows: list[int]) -> dict[str, Any]:
-    """What a batch began with: the size of the tree, and of the region that it was drawn from."""
+    """Return the state before a batch: the size of the tree, and of the sampled region."""
     parents = {node.parent for node in report.nodes}
     sampled = next(node for node in report.nodes if node.identity == report.sampled)
     return {
@@ -99,7 +99,7 @@ def moment(report: TreeSummary, benchmark: Benchmark, rows: list[int]) -> dict[s
 
 
 def passage(result: dict[str, Any]) -> str:
-    """What the page says of the picture, and the tree as a table."""
+    """Write the text about the picture, and the tree as a table."""
     settings, drawn, history = result["settings"], result["drawn"], result["history"]
     nodes = {node["identity"]: node for node in drawn["nodes"]}
     root, leaf = nodes[0], nodes[drawn["leaf"]]
@@ -128,7 +128,7 @@ def passage(result: dict[str, Any]) -> str:
 
 
 def node_row(node: dict[str, Any]) -> str:
-    """One node of the tree as a row of the table."""
+    """Format one node of the tree as a row of the table."""
     side = f"{'good' if node['side'] else 'bad'} side of {node['parent']}"
     cells = [
         f"**{node['identity']}**" if node["selected"] else str(node["identity"]),
@@ -143,14 +143,14 @@ def node_row(node: dict[str, Any]) -> str:
 
 
 def with_passage(page: str, text: str) -> str:
-    """The page with another passage between the two comments."""
+    """Replace the passage between the two comments of the page."""
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
 def draw(benchmark: Benchmark, rows: list[int], partition: Partition, result: dict[str, Any]) -> None:
-    """Writes the picture."""
+    """Write the picture."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -171,7 +171,7 @@ def draw(benchmark: Benchmark, rows: list[int], partition: Partition, result: di
 def draw_samples(
     axes: Any, benchmark: Benchmark, rows: list[int], partition: Partition, styles: dict[int, tuple[str, str]]
 ) -> None:
-    """All candidates and the evaluated ones in objective space, by leaf."""
+    """Draw all candidates and the evaluated ones in objective space, by leaf."""
     every = benchmark.values[candidates(benchmark)]
     axes.scatter(every[:, 1], every[:, 0], s=3, color="#dfe3e7", linewidths=0, rasterized=True)
     points = benchmark.values[rows]
@@ -189,7 +189,7 @@ def draw_samples(
 
 
 def draw_tree(axes: Any, nodes: dict[int, dict[str, Any]], styles: dict[int, tuple[str, str]]) -> None:
-    """The tree from left (root) to right, good children on top."""
+    """Draw the tree from left (root) to right, good children on top."""
     places, next_leaf = {}, 0.0
     for identity in sorted(nodes, reverse=True):  # children come after their parent
         below = [places[i][1] for i, node in nodes.items() if node["parent"] == identity]
@@ -217,7 +217,7 @@ def draw_tree(axes: Any, nodes: dict[int, dict[str, Any]], styles: dict[int, tup
 
 
 def draw_history(axes: Any, result: dict[str, Any]) -> None:
-    """The selected region and what is missing, batch by batch."""
+    """Draw the size of the selected region and the missing hypervolume, by batch."""
     trials = [row["trials"] for row in result["history"]]
     axes.plot(
         trials, [row["share"] for row in result["history"]], "o-", color=STYLES[0][0], ms=4, drawstyle="steps-post"
@@ -238,13 +238,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--table", type=Path, required=True, help="CSV (or .csv.gz) with a column arch")
     parser.add_argument("--maximize", default="cifar10_test_acc", help="column of accuracies in percent")
     parser.add_argument("--minimize", default="2080ti_1_latency_ms", help="column of latencies in ms")
-    parser.add_argument("--strategy", default="lamoo", help="lamoo (default) or one named lamoo-...")
+    parser.add_argument("--strategy", default="lamoo", help="lamoo (default) or a variant lamoo-...")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--samples", type=int, default=100, help="to evaluate (default 100)")
-    parser.add_argument("--at", type=int, default=60, help="samples at the moment that is drawn (default 60)")
+    parser.add_argument("--samples", type=int, default=100, help="number of cells to evaluate (default 100)")
+    parser.add_argument("--at", type=int, default=60, help="number of evaluated cells at the drawn moment (default 60)")
     args = parser.parse_args(arguments)
     if not INITIAL <= args.at < args.samples:
-        parser.error(f"--at must be at least {INITIAL} and less than --samples")
+        parser.error(f"--at must be {INITIAL} or more and less than --samples")
     try:
         benchmark = load_benchmark(args.table, [args.maximize], [args.minimize])
         rows, partition, history = searched(benchmark, args)
@@ -255,7 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
     draw(benchmark, rows, partition, result)
     write_atomic(RESULT, json.dumps(result, indent=1) + "\n")
     write_atomic(PAGE, with_passage(PAGE.read_text(encoding="utf-8"), passage(result)))
-    print(f"{PICTURE}, {RESULT} and the passage in {PAGE} are written")
+    print(f"wrote {PICTURE}, {RESULT} and the passage in {PAGE}")
     return 0
 
 

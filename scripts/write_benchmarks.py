@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md and its picture from results of the benchmark scripts.
+"""Write docs/benchmarks.md and its pictures from the results of the benchmark scripts.
 
 scripts/write_benchmarks.py --table FILE RUN.json [RUN.json ...]   # condense bench_search's runs first
 scripts/write_benchmarks.py                                        # write the page from docs/results
@@ -37,31 +37,31 @@ PARTITIONED = (
     ("qehvi", "lamoo"),
 )
 
-_BOUNDS = """A >= marks strategies whose runs were ended early, so that their counts are lower bounds and nothing is
-said of their end."""
+_BOUNDS = """A >= marks strategies whose runs were stopped early, so that their counts are lower bounds and their
+final gaps are not known."""
 
 
 def search_section(pairs: dict[str, Any]) -> list[str]:
-    """The comparison of all strategies."""
+    """Write the comparison of all strategies."""
     bounds = _BOUNDS if any(is_bound(row) for pair in pairs.values() for row in pair["rows"].values()) else ""
     lines = [
         "## Search",
         "",
         *wrapped(
             """NAS-Bench-201: test accuracy after 200 epochs (to maximise) against the latency measured on a device
-            (known before evaluation, to minimise). 10 initial samples, the same for every strategy of a seed,
+            (computed before evaluation, to minimise). 10 initial samples, the same for every strategy of a seed,
             then batches of 5, 200 evaluations in all. Cells without a path from input to output are left out (341
             rows), isomorphic cells count once. The maximum is that of the true front of all remaining cells;
             objectives are scaled to 0-1 over them."""
         ),
         *wrapped(
             f"""*To 99 %* is the geometric mean, over pairs and seeds, of the evaluations after which 1 % of the
-            maximal hypervolume is missing; runs that never get there count as all their evaluations. *Ratio* is
-            that to the default strategy's on the same pairs and seeds; *won / lost* on how many pairs the default
-            needs significantly fewer or more evaluations (Wilcoxon signed-rank test over the seeds, p < .05).
-            *Missing* is the share still missing after 200 evaluations. {bounds}"""
+            maximal hypervolume is missing; runs that never reach it count with all their evaluations. *Ratio* is
+            relative to the default strategy on the same pairs and seeds; *won / lost* is the number of pairs on which
+            the default needs significantly fewer or more evaluations (Wilcoxon signed-rank test over the seeds, p <
+            .05). *Missing* is the share that is missing after 200 evaluations. {bounds}"""
         ),
-        "| strategy | to 99 % | ratio | won / lost | got there | missing at the end | pairs | runs |",
+        "| strategy | to 99 % | ratio | won / lost | runs that reach it | missing at the end | pairs | runs |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name in strategies_of(pairs):
@@ -90,14 +90,14 @@ def search_section(pairs: dict[str, Any]) -> list[str]:
         "|---|" + "---|" * len(SHOWN),
     ]
     for title, pair in sorted(pairs.items()):
-        found = [pair["rows"].get(name) for name in SHOWN]
-        cells = [f"{geometric(list(counts(row).values())):.0f}" if row else "-" for row in found]
+        shown = [pair["rows"].get(name) for name in SHOWN]
+        cells = [f"{geometric(list(counts(row).values())):.0f}" if row else "-" for row in shown]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return [*lines, "", f"![Missing hypervolume over evaluations]({PICTURE.name})", ""]
 
 
 def parts_section(pairs: dict[str, Any]) -> list[str]:
-    """What comes from the model, the exact costs and the partition."""
+    """Write what the model, the exact costs and the partition contribute."""
     meanings = {
         "qlognehvi": "BoTorch's categorical GP, both objectives learned",
         "qlognehvi-known": "the same, latency exact",
@@ -105,7 +105,7 @@ def parts_section(pairs: dict[str, Any]) -> list[str]:
         "qehvi": "the default's model, latency exact",
         "lamoo": "the same, inside the partition",
     }
-    lines = ["### What comes from where", "", "| strategy | is | ratio to the default |", "|---|---|---|"]
+    lines = ["### What each part contributes", "", "| strategy | what it is | ratio to the default |", "|---|---|---|"]
     for name in STEPS:
         rows = [pair["rows"][name] for pair in pairs.values() if name in pair["rows"]]
         if rows:
@@ -114,8 +114,8 @@ def parts_section(pairs: dict[str, Any]) -> list[str]:
     lines += [
         "",
         *wrapped(
-            """What the partition itself buys: a sampler alone against the same sampler inside it. *Ratio* above 1:
-            fewer evaluations to 99 % with the partition; *won / lost* and *missing* as above."""
+            """What the partition contributes: a sampler alone compared with the same sampler inside it. *Ratio* above
+            1: fewer evaluations to 99 % with the partition; *won / lost* and *missing* as above."""
         ),
         "| alone | with the partition | ratio | won / lost | missing alone | missing with it |",
         "|---|---|---|---|---|---|",
@@ -130,26 +130,26 @@ def parts_section(pairs: dict[str, Any]) -> list[str]:
         *lines,
         "",
         *wrapped(
-            """With a model as good as the default's and all candidates enumerated, the tree has nothing left to do:
-            `lamoo` and `qehvi` are the same within noise. It is kept because it costs little and models can be wrong:
-            a sampler without a model needs up to 1.4 times as many evaluations alone (mutation, which is drawn to
-            good regions by itself, gains least and ends with more missing: its last steps lie outside the region), a
-            weak model (`hamming`: one scale for all choices) ends with twice as much missing, and in the space too
-            large to enumerate (below) the tree is a little ahead at every budget. Confining every proposal to the
+            """With a model as good as the default's and all candidates enumerated, the tree adds nothing: `lamoo` and
+            `qehvi` are the same within noise. It is kept because it costs little and models can be wrong. Alone, a
+            sampler without a model needs up to 1.4 times as many evaluations (mutation moves to good regions without
+            the tree, so it gains least and ends with more missing: its last steps are outside the region). Alone, a
+            weak model (`hamming`: one scale for all choices) ends with twice as much missing. In the space too large
+            to enumerate (below) the tree is slightly better at every budget. Confining every proposal to the
             region (`lamoo-qehvi`) costs some of the last tenth of a percent, so two of the default's five proposals
-            come from anywhere."""
+            come from the whole space."""
         ),
     ]
 
 
 def cheap_section(pairs: dict[str, Any]) -> list[str]:
-    """Cheap evaluations against none."""
+    """Write the comparison with low-fidelity evaluations."""
     lines = [
-        "### Cheap evaluations",
+        "### Low-fidelity evaluations",
         "",
         *wrapped(
-            """`lamoo-cheap` looks at two candidates by their validation accuracy after 12 epochs (.06 of a full
-            evaluation each) for every one that it evaluates in full; its model learns from both. Off by default."""
+            """For each full evaluation, `lamoo-cheap` evaluates two candidates at low fidelity: validation accuracy
+            after 12 epochs, .06 of the cost of a full evaluation each. Its model learns from both. Off by default."""
         ),
         "| pair | full evaluations to 99 %: `lamoo` | `lamoo-cheap` | cost to 99 %: `lamoo` | `lamoo-cheap` |",
         "|---|---|---|---|---|",
@@ -163,19 +163,20 @@ def cheap_section(pairs: dict[str, Any]) -> list[str]:
 
 
 def paper_section(pairs: dict[str, Any]) -> list[str]:
-    """The setting of the ICLR paper."""
+    """Write the comparison in the setting of the ICLR paper."""
     ((title, pair),) = pairs.items()
     marks = (50, 100, 150, 200)
     lines = [
         "### The published setting",
         "",
         *wrapped(
-            f"""{title}, the setting of the ICLR 2022 paper: every row of the benchmark is a candidate, broken and
-            isomorphic cells too; MACs as the benchmark counts them. The paper shifts both objectives two standard
-            deviations down and takes (-3, -6) for the reference point, which is (-1, -4) where they are not shifted.
+            f"""{title}, the setting of the ICLR 2022 paper: every row of the benchmark is a candidate, including
+            disconnected and isomorphic cells; MACs as the benchmark counts them. The paper shifts both objectives two
+            standard deviations down and takes (-3, -6) as the reference point, which is (-1, -4) without the shift.
             {". ".join(note.capitalize() for note in pair["notes"])}, as published. `lamoo-faithful` has the published
-            settings (polynomial SVM, splits from 10 samples, leaf selection, Cp a tenth of the hypervolume), done
-            correctly. Share of the maximum missing after so many evaluations, mean of the seeds:"""
+            settings (polynomial SVM, splits from 10 samples, leaf selection, Cp a tenth of the hypervolume),
+            implemented as the paper describes. Share of the maximum that is missing after a number of evaluations,
+            mean of the seeds:"""
         ),
         "| strategy | " + " | ".join(map(str, marks)) + " |",
         "|---|" + "---|" * len(marks),
@@ -186,17 +187,17 @@ def paper_section(pairs: dict[str, Any]) -> list[str]:
 
 
 def large_section(record: dict[str, Any]) -> list[str]:
-    """The space that cannot be enumerated."""
+    """Write the results on the space that cannot be enumerated."""
     names = list(next(iter(record["results"].values())))
     lines = [
         "### A space too large to enumerate",
         "",
         *wrapped(
             f"""`scripts/bench_search_large.py`: {float(record["networks"]):.1e} networks of `mobilenetv3`, latencies
-            of the measured table `{record["table"]}` (as of {record["table_created"]}), a made-up smooth accuracy
-            whose true front is known, a latency budget at three percentiles of random networks. Share of the true
-            hypervolume missing after {record["samples"]} evaluations, mean of {record["seeds"]} seeds; no network
-            above the budget was ever evaluated."""
+            of the measured table `{record["table"]}` (as of {record["table_created"]}), a smooth synthetic
+            accuracy whose true front is known, a latency budget at three percentiles of random networks. Share of the
+            true hypervolume missing after {record["samples"]} evaluations, mean of {record["seeds"]} seeds; no
+            network above the budget was evaluated."""
         ),
         "| budget | " + " | ".join(f"`{name}`" for name in names) + " |",
         "|---|" + "---|" * len(names),
@@ -209,19 +210,19 @@ def large_section(record: dict[str, Any]) -> list[str]:
 
 
 def models_section(record: dict[str, Any]) -> list[str]:
-    """Accuracy models on held-out cells."""
+    """Write the results of accuracy models on held-out cells."""
     lines = [
         "### Accuracy models",
         "",
         *wrapped(
-            f"""`scripts/bench_models.py`: models fitted to random cells, judged on all others, mean of
+            f"""`scripts/bench_models.py`: models fitted to random cells, tested on all others, mean of
             {record["draws"]} draws. Kendall's tau over all / over the best tenth alone / share of cells inside
-            the 90 % interval. The first is the default's."""
+            the 90 % interval. The first is the default."""
         ),
     ]
     for column, models in record["columns"].items():
         lines += [
-            f"| {column}, cells seen | " + " | ".join(map(str, record["sizes"])) + " |",
+            f"| {column}, cells fitted to | " + " | ".join(map(str, record["sizes"])) + " |",
             "|---|" + "---|" * len(record["sizes"]),
         ]
         for name, row in models.items():
@@ -232,15 +233,15 @@ def models_section(record: dict[str, Any]) -> list[str]:
 
 
 def overhead_section(record: list[dict[str, Any]]) -> list[str]:
-    """Seconds and memory of the default."""
+    """Write seconds and memory of the strategies."""
     lines = [
         "### Overhead",
         "",
         *wrapped(
-            """`scripts/bench_search_overhead.py`: seconds that a strategy takes for each proposed architecture on
-            `mobilenetv3`, on one thread, after so many trials, and the process's peak memory."""
+            """`scripts/bench_search_overhead.py`: seconds of a strategy for each proposed architecture on
+            `mobilenetv3`, on one thread, by number of trials, and the peak memory of the process."""
         ),
-        "| strategy | objectives | trials | seconds a proposal | peak MiB |",
+        "| strategy | objectives | trials | seconds per proposal | peak MiB |",
         "|---|---|---|---|---|",
     ]
     for row in record:
@@ -256,7 +257,7 @@ def overhead_section(record: list[dict[str, Any]]) -> list[str]:
 
 
 def draw(results: dict[str, Any]) -> None:
-    """Mean gap over evaluations, one panel a pair."""
+    """Draw the mean gap over evaluations, one panel for each pair."""
     from matplotlib.figure import Figure
 
     pairs = results["pairs"]
@@ -280,7 +281,7 @@ def draw(results: dict[str, Any]) -> None:
 
 
 def draw_paper(pairs: dict[str, Any]) -> None:
-    """Mean hypervolume that is missing in the published setting, in the paper's units and on its logarithmic scale."""
+    """Draw the mean missing hypervolume in the published setting, in the paper's units, on a logarithmic scale."""
     from matplotlib.figure import Figure
 
     (pair,) = pairs.values()
@@ -298,13 +299,13 @@ def draw_paper(pairs: dict[str, Any]) -> None:
 
 
 def load(name: str) -> Any:
-    """A file of results, or nothing where it is not there."""
+    """Read a file of results; None where it is absent."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Write the page as Markdown."""
     search = load("search")
     lines = [
         "# Benchmarks",
@@ -322,9 +323,9 @@ def page() -> str:
 
 
 def main() -> int:
-    """Condenses runs, if any are given, and writes the page."""
+    """Condense runs, if any are given, and write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--table", type=Path, help="the benchmark table that the runs were made on")
+    parser.add_argument("--table", type=Path, help="benchmark table of the runs")
     parser.add_argument("files", type=Path, nargs="*", help="files that bench_search wrote with --json")
     args = parser.parse_args()
     if args.files:

@@ -1,4 +1,4 @@
-"""Writes docs/cifar10.md and its pictures from results of scripts/cifar10.py in docs/results."""
+"""Write docs/cifar10.md and its pictures from results of scripts/cifar10.py in docs/results."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ COLOURS = {"uniform": "#8a94a0", "bestup": "#1f6fb4"}
 
 
 def mean_and_spread(values: list[float], form: str) -> str:
-    """Mean and standard deviation over seeds."""
+    """Format mean and standard deviation over seeds."""
     return f"{np.mean(values):{form}} ± {np.std(values, ddof=1 if len(values) > 1 else 0):{form}}"
 
 
 def rank_lines(record: dict[str, Any]) -> list[str]:
-    """Rank quality, fronts and ends of the two samplings."""
+    """Write rank quality, fronts, and smallest and largest networks of the two samplings."""
     rows = record["supernets"]
     lines = [
         "| subnets of a step | Kendall's tau by seed (90 % interval) | hypervolume | smallest | largest | training |",
@@ -50,10 +50,10 @@ def rank_lines(record: dict[str, Any]) -> list[str]:
 
 
 def tau_within_resolutions(record: dict[str, Any], sampling: str) -> float:
-    """Concordant less discordant pairs of networks that read images of one size, as a share of these pairs."""
+    """Compute Kendall's tau-a over the pairs of networks that read images of one size."""
     networks = record["supernets"]["networks"]
-    sizes = [one["arch"].split("_")[1] for one in networks]
-    alone = [one["test"] for one in networks]
+    sizes = [network["arch"].split("_")[1] for network in networks]
+    alone = [network["test"] for network in networks]
     signs = [
         np.sign((shared[i] - shared[j]) * (alone[i] - alone[j]))
         for shared in record["supernets"][sampling]["shared"]
@@ -64,10 +64,10 @@ def tau_within_resolutions(record: dict[str, Any], sampling: str) -> float:
 
 
 def lead_lines(record: dict[str, Any]) -> list[str]:
-    """By how much the found networks are ahead of the best other family."""
+    """Write the differences between the networks of hwnas and the best other family."""
     leads = []
     for point in record["baselines"]:
-        means = {family: np.mean([one["test"] for one in runs]) for family, runs in point["families"].items()}
+        means = {family: np.mean([run["test"] for run in runs]) for family, runs in point["families"].items()}
         others = [(value, family) for family, value in means.items() if family != "hwnas"]
         best, family = max(others)
         leads.append(f"{(means['hwnas'] - best) * 100:+.1f} points against {family} at {point['limit_ms']:.3f} ms")
@@ -75,37 +75,37 @@ def lead_lines(record: dict[str, Any]) -> list[str]:
 
 
 def baseline_lines(record: dict[str, Any]) -> list[str]:
-    """All families at each latency point."""
+    """Write the table of all families at each latency point."""
     lines = [
-        "| at most | network | measured | again | MACs | parameters | test accuracy of each seed | mean |",
+        "| at most | network | measured | measured again | MACs | parameters | test accuracy of each seed | mean |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for point in record["baselines"]:
-        ranked = sorted(point["families"].items(), key=lambda item: -np.mean([one["test"] for one in item[1]]))
+        ranked = sorted(point["families"].items(), key=lambda item: -np.mean([run["test"] for run in item[1]]))
         for family, runs in ranked:
             width = runs[0]["network"].partition(":")[2]
             cells = [
                 f"{point['limit_ms']:.3f} ms",
                 "**hwnas**" if family == "hwnas" else f"{family} x {width}",
-                f"{np.mean([one['ms'] for one in runs]):.3f} ms",
-                f"{np.mean([one['repeat_ms'] for one in runs]):.3f} ms",
-                f"{np.mean([one['macs'] for one in runs]) / 1e6:.1f} M",
-                f"{np.mean([one['params'] for one in runs]) / 1e3:.0f} k",
-                ", ".join(f"{one['test']:.2%}" for one in runs),
-                f"{np.mean([one['test'] for one in runs]):.2%}",
+                f"{np.mean([run['ms'] for run in runs]):.3f} ms",
+                f"{np.mean([run['repeat_ms'] for run in runs]):.3f} ms",
+                f"{np.mean([run['macs'] for run in runs]) / 1e6:.1f} M",
+                f"{np.mean([run['params'] for run in runs]) / 1e3:.0f} k",
+                ", ".join(f"{run['test']:.2%}" for run in runs),
+                f"{np.mean([run['test'] for run in runs]):.2%}",
             ]
             lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]
 
 
 def draw(record: dict[str, Any], path: Path) -> None:
-    """Shared against stand-alone accuracy, and everything that was compared over latency."""
+    """Draw accuracy with shared weights over stand-alone accuracy, and all families over latency."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(11, 4.2), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2)
-    alone = [one["test"] for one in record["supernets"]["networks"]]
+    alone = [network["test"] for network in record["supernets"]["networks"]]
     for name in SAMPLINGS:
         shared = np.mean(record["supernets"][name]["shared"], axis=0)
         left.scatter(alone, shared, s=16, color=COLOURS[name], label=name)
@@ -115,8 +115,8 @@ def draw(record: dict[str, Any], path: Path) -> None:
     families = sorted({family for point in record["baselines"] for family in point["families"]})
     for index, family in enumerate(families):
         points = [p["families"][family] for p in record["baselines"] if family in p["families"]]
-        x = [float(np.mean([one["ms"] for one in runs])) for runs in points]
-        y = [float(np.mean([one["test"] for one in runs])) for runs in points]
+        x = [float(np.mean([run["ms"] for run in runs])) for runs in points]
+        y = [float(np.mean([run["test"] for run in runs])) for runs in points]
         style = (
             {"linewidth": 2.2, "color": "#1f6fb4"}
             if family == "hwnas"
@@ -137,12 +137,12 @@ def draw(record: dict[str, Any], path: Path) -> None:
 
 
 def picture(scale: str) -> str:
-    """File name of a scale's picture."""
+    """Return the file name of a scale's picture."""
     return f"cifar10-{scale}.png"
 
 
 def section(scale: str, record: dict[str, Any]) -> list[str]:
-    """One scale's results."""
+    """Write the results of one scale."""
     settings, data = record["settings"], record["data"]
     core = " core, beside other work" if settings["device"] == "cpu" else ""
     lines = [
@@ -163,18 +163,18 @@ def section(scale: str, record: dict[str, Any]) -> list[str]:
         ),
         *rank_lines(record),
         *wrapped(
-            f"""Part of the rank correlation is between image sizes, which are easy to tell apart. Among networks that
-            read images of one size it is {tau_within_resolutions(record, "uniform"):.2f} (`uniform`) and
+            f"""Part of the rank correlation is between image sizes, which are easy to distinguish. Among networks
+            that read images of one size it is {tau_within_resolutions(record, "uniform"):.2f} (`uniform`) and
             {tau_within_resolutions(record, "bestup"):.2f} (`bestup`), over all seeds. Both samplings see the same
             number of images; `bestup` also looks at candidates."""
         ),
     ]
     if record["baselines"]:
         lines += wrapped(
-            """Networks found on the `bestup` supernets, and off-the-shelf families scaled to the widest that takes no
-            longer, all trained from scratch with the same recipe. At each latency every search offers the network that
-            it ranks first; each is trained once, with a seed that is used for nothing else, and the best on the
-            validation part is the one below, trained anew with the seeds that the others have:"""
+            """Networks found on the `bestup` supernets, and off-the-shelf families at the largest width that takes no
+            longer, all trained from scratch with the same recipe. At each latency every search offers the network
+            that it ranks first; each is trained once, with a seed that is used for nothing else. The table shows the
+            best of them on the validation part, trained again with the seeds of the other families:"""
         )
         lines += baseline_lines(record)
         lines += lead_lines(record)
@@ -184,27 +184,27 @@ def section(scale: str, record: dict[str, Any]) -> list[str]:
         lines.append("")
     if scale == "small":
         lines += wrapped(
-            """These trainings are far from what the networks can reach: they compare what a short, equal training makes
-            of each at equal latency. ResNets and MobileNetV2 in particular learn slowly at first. Scale `full` trains
+            """These trainings are far from what the networks can reach: they compare networks of equal latency after
+            the same short training. ResNets and MobileNetV2 in particular learn slowly at first. Scale `full` trains
             to the end and needs a GPU."""
         )
     return [*lines, f"![Rank quality, and accuracy over latency]({picture(scale)})", ""]
 
 
 def page(records: Mapping[str, dict[str, Any]]) -> str:
-    """The page of all scales' results."""
+    """Write the page with the results of all scales."""
     lines = ["# CIFAR-10", "", "Written by `scripts/write_cifar10.py` from `docs/results`; do not edit by hand.", ""]
     return "\n".join([*lines, *(line for scale, record in records.items() for line in section(scale, record))])
 
 
 def read() -> dict[str, dict[str, Any]]:
-    """The results that there are, by scale."""
+    """Read the existing results, by scale."""
     paths = {scale: DOCS / "results" / f"cifar10-{scale}.json" for scale in SCALES}
     return {scale: json.loads(path.read_text(encoding="utf-8")) for scale, path in paths.items() if path.exists()}
 
 
 def main() -> int:
-    """Writes the page and its pictures."""
+    """Write the page and its pictures."""
     records = read()
     for scale, record in records.items():
         draw(record, DOCS / picture(scale))

@@ -1,4 +1,4 @@
-"""Writes docs/latency.md and its picture from results of bench_latency and bench_fit.
+"""Write docs/latency.md and its picture from the results of bench_latency and bench_fit.
 
 scripts/write_latency.py       # from docs/results/latency.json and docs/results/fit.json
 """
@@ -23,55 +23,56 @@ PAGE = ROOT / "docs" / "latency.md"
 PICTURE = ROOT / "docs" / "latency.png"
 _HEAD = """# How well tables predict whole networks
 
-Written by `scripts/write_latency.py` from results of `scripts/bench_latency.py`. [measuring.md](measuring.md) says what
-the words mean.
+Written by `scripts/write_latency.py` from results of `scripts/bench_latency.py`. [measuring.md](measuring.md)
+explains the terms.
 
 ## The shipped tables
 
 {summary}
-Predictions of 50 held-out networks each, first with nothing fitted to whole networks, then corrected by ten others,
-which is what a table gives; last how many of the 50 the 90 % intervals held. (Of 50 networks, intervals that are right
-hold 85-95 % in three validations of four; over 30 profiles within two hours these held 91 %.) From nothing to the
-validated table took 31-46 seconds at 32 pixels (int8: 161) and 225-239 seconds for imagenet at four sizes, on two
-cores. The tables of one image size are not shipped.
+Predictions of 50 held-out networks for each table: first with nothing fitted to whole networks, then corrected with
+ten other networks, which is what a table predicts. The last column is the share of the 50 networks inside their 90 %
+intervals. (Correct intervals contain 85-95 % of 50 networks in three of four validations; over 30 profiles within two
+hours these contained 91 %.) Profiling and validating took 31-46 seconds at 32 pixels (int8: 161) and 225-239 seconds
+for imagenet at four sizes, on two cores. The tables of one image size are not shipped.
 
-One thread repeats well on this machine, two virtual cores of a shared host: 200 networks that the tables had never
-seen, half an hour later and more, missed predictions by 1.7 % (`nasbench201`) and 1.4 % (tiny) on average, and 92 and
-93 % of them lay in their intervals. Two threads repeat less well: four profiles of the tiny networks erred by 1.7 to
-2.5 % corrected, and the shipped one by 3.6 % on 200 other networks ten minutes later (intervals: 72 %), when networks
-took 3-4 % longer than before. For `nasbench201`, networks of microsecond operators in many branches, prices alone do
-not explain two threads: what an operator costs depends on which core wrote what it reads. Every profile errs by about
-5 %, on the same networks in the same direction; prices of operators and crossings that are fitted to 410 whole
-networks would still err by 3.4-3.6 %.
+Measurements with one thread repeat well on this machine, two virtual cores of a shared host: for 200 other networks,
+measured half an hour later or more, predictions were off by 1.7 % (`nasbench201`) and 1.4 % (tiny) on average, and 92
+and 93 % of the networks were inside their intervals. Measurements with two threads repeat less well: corrected
+predictions of four profiles of the tiny networks were off by 1.7 to 2.5 %, and those of the shipped table by 3.6 % on
+200 other networks ten minutes later (intervals: 72 %), when networks took 3-4 % longer than before. For
+`nasbench201`, networks of microsecond operators in many branches, prices alone do not explain latencies with two
+threads: the cost of an operator depends on which core wrote its input. Every profile is off by about 5 %, on the same
+networks in the same direction; prices of operators and core crossings that are fitted to 410 whole networks would
+still be off by 3.4-3.6 %.
 
 ## Networks that a table has not been fitted to
 
-*Alone* sums operators that were measured in sessions of their own, *alone minus dispatch* takes the cost of an empty
-session off each; *MACs* has a factor, *additive fit* (`hwnas fit`) all of its prices fitted to the ten networks that
-correct the table (*ours, corrected*). Every prediction is held against networks that were measured in the same
-interleaved rounds as what it is made of; *ours, later* holds the same table against the networks as they were in the
-rounds of the operators alone, up to an hour afterwards on a shared machine whose speed moves by some percent.
-The noise floor is the median difference between two measurements of one network at one speed of the machine.
+*Alone* sums operators that were measured in their own sessions; *alone minus dispatch* subtracts the cost of an empty
+session from each. *MACs* fits one factor, *additive fit* (`hwnas fit`) all prices, to the ten networks that correct
+the table (*ours, corrected*). Every prediction is compared with networks that were measured in the same interleaved
+rounds as its inputs; *ours, later* compares the same table with the networks as measured in the rounds of the
+operators alone, up to an hour later on a shared machine whose speed changes by a few percent. The noise floor is the
+median difference between two measurements of one network at one speed of the machine.
 """
 _PICTURE = """
 ![Predicted against measured latency](latency.png)
 
-Predicted against measured: each point is a held-out network; the shaded band is 10 % to both sides.
+Predicted and measured latency: each point is a held-out network; the shaded band shows errors of up to 10 %.
 """
 _FIT_HEAD = """
 ## Tables from whole networks alone
 
-`hwnas fit` on ten random rows of a device's column of NAS-Bench-201, all other rows as test, nothing trimmed; means
-over {draws} draws. The noise floor of a column is the median difference between isomorphic cells that also name the
+`hwnas fit` on ten random rows of a device's column of NAS-Bench-201, all other rows as test set, none trimmed; means
+over {draws} draws. The noise floor of a column is the median difference between isomorphic cells that also have the
 same operations. On the right the Spearman of two simpler fits to the same rows: multiply-accumulates, and plain
-non-negative least squares on the operations that the cells name. The published mean of
-HELP (Lee et al. 2021, arXiv 2106.08630) with ten samples is .932, over six devices, partly others, and trimmed test
-sets. Measured by `scripts/bench_fit.py`.
+non-negative least squares on the operations of the cells. The published mean of
+HELP (Lee et al. 2021, arXiv 2106.08630) with ten samples is .932, over six devices, some of them different, with
+trimmed test sets. Measured by `scripts/bench_fit.py`.
 """
 
 
 def page(latency: dict[str, Any], fit: dict[str, Any] | None) -> str:
-    """The whole page."""
+    """Write the whole page."""
     latency = {name: {**result, "predictions": _renamed(result["predictions"])} for name, result in latency.items()}
     parts = [_HEAD.format(summary=summary(latency))]
     for name, result in latency.items():
@@ -85,7 +86,7 @@ def page(latency: dict[str, Any], fit: dict[str, Any] | None) -> str:
         )
         if floor:
             parts.append(f", when its operators were measured alone {floor['median']:.2%} ({floor['p90']:.2%})")
-        parts.append(f". 90 % intervals held {validated['interval_coverage']:.0%} of the networks.\n\n")
+        parts.append(f". 90 % intervals contained {validated['interval_coverage']:.0%} of the networks.\n\n")
         parts.append("| prediction | Spearman | Kendall | MAPE | within 5 % | within 10 % |\n")
         parts.append("|---|---|---|---|---|---|\n")
         for kind, row in result["predictions"].items():
@@ -100,12 +101,12 @@ def page(latency: dict[str, Any], fit: dict[str, Any] | None) -> str:
 
 
 def _renamed(predictions: dict[str, Any]) -> dict[str, Any]:
-    """Results of earlier versions call corrected predictions calibrated."""
+    """Rename what results of earlier versions call calibrated predictions."""
     return {name.replace("calibrated", "corrected"): row for name, row in predictions.items()}
 
 
 def summary(latency: dict[str, Any]) -> str:
-    """One line a table."""
+    """Write a table with one row for each latency table."""
     lines = [
         "| table | Spearman | MAPE | within 10 % | corrected: MAPE | within 5 / 10 % | noise floor | intervals |\n"
     ]
@@ -122,7 +123,7 @@ def summary(latency: dict[str, Any]) -> str:
 
 
 def title(name: str, result: dict[str, Any]) -> str:
-    """What a table is of, in words."""
+    """Describe a latency table: space, image sizes, threads and precision."""
     settings, identity = result["space"]["settings"], result["identity"]
     sizes = settings.get("resolution") or [settings["image_size"]]
     pixels = f"{min(sizes)}-{max(sizes)}" if len(sizes) > 1 else str(sizes[0])
@@ -133,7 +134,7 @@ def title(name: str, result: dict[str, Any]) -> str:
 
 
 def fit_section(fit: dict[str, Any]) -> str:
-    """The table of `hwnas fit`."""
+    """Write the section on `hwnas fit`."""
     lines = [_FIT_HEAD.format(**fit["settings"])]
     lines.append("\n| column | Spearman | MAPE | within 5 % | within 10 % | noise floor | MACs | NNLS |\n")
     lines.append("|---|---|---|---|---|---|---|---|\n")
@@ -148,7 +149,7 @@ def fit_section(fit: dict[str, Any]) -> str:
 
 
 def draw(latency: dict[str, Any], path: Path) -> None:
-    """One panel a table: ours with nothing fitted against operators measured alone."""
+    """Draw a panel for each table: predictions with nothing fitted, and from operators measured alone."""
     import matplotlib as mpl
 
     mpl.use("Agg")

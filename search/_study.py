@@ -247,7 +247,9 @@ class Study:
         saved = read_state(state, strategy.name)
         if len(saved.changes) != len(earlier):
             count = len(saved.changes)
-            raise RestoreError(f"the problem changed {count} times, so `earlier` must hold {count}, got {len(earlier)}")
+            raise RestoreError(
+                f"the problem changed {count} times; `earlier` must hold {count} problems, got {len(earlier)}"
+            )
         phases = list(zip(saved.changes, earlier, strict=True))
         sizes = {"seed": saved.seed, "initial": saved.initial, "batch": saved.batch}
         return cls.restore(problem, strategy, trials=saved.trials, earlier=phases, first=saved.first, **sizes)

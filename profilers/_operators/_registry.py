@@ -94,7 +94,7 @@ def operator_kinds() -> list[str]:
 
 
 def operator_of(op: Op) -> Operator:
-    """Return the operator that `op` is an instance of: a registered one, or one that an installed distribution provides.
+    """Return the operator that `op` is an instance of: a registered one, or one of an installed distribution.
 
     Raises:
         OperatorError: Its kind is unknown, or a distribution's cannot be loaded.

@@ -84,5 +84,6 @@ def test_a_check_that_cannot_be_made_loses_no_profile(monkeypatch):
     space = SPACES["tiny"]
     graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
     assert OnnxRuntimeBackend().execution_notes({"n": graph}) == [
-        "could not check whether ONNX Runtime executes network n as the table prices it: [Errno 28] No space left on device"
+        "could not check whether ONNX Runtime executes network n as the table prices it: "
+        "[Errno 28] No space left on device"
     ]
