@@ -51,6 +51,7 @@ SETTINGS = SamplingSettings(min_rounds=20, max_rounds=40)
 
 
 def main() -> None:
+    """Compare the predictions of each table and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="+", type=Path, help="latency tables of this device")
     parser.add_argument("-o", "--output", type=Path, help="JSON file; results of other tables are kept")
@@ -73,6 +74,7 @@ def main() -> None:
 
 
 def say(text: str) -> None:
+    """Print a progress line."""
     print(text, file=sys.stderr)
 
 
@@ -144,6 +146,7 @@ def summed(prices: dict[Op, float], less: float, graphs: Sequence[OpGraph]) -> A
 
 
 def rounded(values: Any) -> list[float]:
+    """Round values to five significant digits."""
     return [float(f"{value:.5g}") for value in values]
 
 

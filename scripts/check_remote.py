@@ -33,6 +33,7 @@ SPACE = make_space("nasbench201", image_size=8, image_channels=1)
 
 
 def main() -> None:
+    """Compare a table measured over ssh with a local one, and print the differences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10, help="connections to end (default 10)")
     parser.add_argument("--rounds", type=int, default=20, help="rounds of both profiles (default 20)")
@@ -80,6 +81,7 @@ def compare(folder: Path, kills: int, rounds: int) -> dict[str, Any]:
 
 
 def profile(backend: Any, journal: Path, settings: SamplingSettings) -> LatencyTable:
+    """Profile the space with 20 networks."""
     networks = draw_networks(SPACE, 20, 0)
     space = {"name": SPACE.name, "settings": SPACE.settings}
     return profile_ops(backend, SPACE.ops(), networks, journal, space=space, settings=settings, progress=say)
@@ -106,6 +108,7 @@ def differences(here: LatencyTable, there: LatencyTable) -> dict[str, float]:
 
 
 def say(text: str, began: float = time.monotonic()) -> None:
+    """Print a progress line with the seconds since the start."""
     print(f"[{time.monotonic() - began:7.1f} s] {text}", file=sys.stderr, flush=True)
 
 

@@ -234,6 +234,7 @@ def draw_history(axes: Any, result: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Search, draw the partition and update the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, required=True, help="CSV (or .csv.gz) with a column arch")
     parser.add_argument("--maximize", default="cifar10_test_acc", help="column of accuracies in percent")

@@ -183,6 +183,7 @@ def draw(latency: dict[str, Any], path: Path) -> None:
 
 
 def main() -> None:
+    """Write the page and its picture."""
     latency = json.loads(LATENCY.read_text(encoding="utf-8"))
     fit = json.loads(FIT.read_text(encoding="utf-8")) if FIT.exists() else None
     write_atomic(PAGE, page(latency, fit))

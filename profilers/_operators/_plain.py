@@ -31,11 +31,13 @@ class Activation(Primitive):
     in_place = True
 
     def infer(self, op: Op) -> Shape:
+        """Return the shape of the input; raise `OperatorError` for an unknown function or none."""
         if checked_activation(op, "function") == "none":
             raise OperatorError(f"op {op.key}: the function must not be none; use the op identity")
         return single_input(op)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write the nodes of the activation."""
         return emit_activation(emit, op.word("function"), inputs[0])
 
     def forward(
@@ -45,6 +47,7 @@ class Activation(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the activation."""
         return apply_activation(op.word("function"), inputs[0])
 
 
@@ -55,9 +58,11 @@ class Identity(Primitive):
     in_place = True
 
     def infer(self, op: Op) -> Shape:
+        """Return the shape of the input."""
         return single_input(op)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Identity."""
         return emit.node("Identity", inputs)
 
     def forward(
@@ -67,6 +72,7 @@ class Identity(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Return the input."""
         return inputs[0]
 
 
@@ -77,11 +83,13 @@ class Add(Primitive):
     in_place = True
 
     def infer(self, op: Op) -> Shape:
+        """Return the shape of both inputs; raise `OperatorError` where they differ."""
         if len(op.inputs) != 2 or op.inputs[0] != op.inputs[1]:
             raise OperatorError(f"op {op.key}: add needs two inputs of the same shape")
         return op.inputs[0]
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Add."""
         return emit.node("Add", inputs)
 
     def forward(
@@ -91,6 +99,7 @@ class Add(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the sum."""
         return inputs[0] + inputs[1]
 
 
@@ -101,14 +110,17 @@ class Multiply(Primitive):
     in_place = True
 
     def infer(self, op: Op) -> Shape:
+        """Return the shape of both inputs; raise `OperatorError` where they differ."""
         if len(op.inputs) != 2 or op.inputs[0] != op.inputs[1]:
             raise OperatorError(f"op {op.key}: mul needs two inputs of the same shape")
         return op.inputs[0]
 
     def macs(self, op: Op) -> int:
+        """Count one for each element."""
         return math.prod(op.output)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Mul."""
         return emit.node("Mul", inputs)
 
     def forward(
@@ -118,6 +130,7 @@ class Multiply(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the product."""
         return inputs[0] * inputs[1]
 
 
@@ -127,6 +140,7 @@ class Scale(Multiply):
     kind = "scale"
 
     def infer(self, op: Op) -> Shape:
+        """Return the shape of the first input; raise `OperatorError` unless the second is ``(channels, 1, ...)``."""
         if len(op.inputs) != 2 or op.inputs[1] != (op.inputs[0][0], *(1,) * (len(op.inputs[0]) - 1)):
             raise OperatorError(
                 f"op {op.key}: scale needs two inputs, the second with one factor for each channel of the first"
@@ -144,6 +158,7 @@ class Pool(Primitive):
     kind = "pool"
 
     def infer(self, op: Op) -> Shape:
+        """Compute ``(channels, (n + 2 padding - kernel) // stride + 1, ...)``; check the attributes."""
         sizes = axis_sizes(op, single_input(op))
         kernel, stride, padding = _pool_window(op)
         if op.word("mode") not in ("average", "max"):
@@ -156,6 +171,7 @@ class Pool(Primitive):
         return (op.inputs[0][0], *output)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write AveragePool or MaxPool."""
         kernel, stride, padding = map(list, _pool_window(op))
         op_type = "AveragePool" if op.word("mode") == "average" else "MaxPool"
         return emit.node(op_type, inputs, kernel_shape=kernel, strides=stride, pads=padding * 2)
@@ -167,6 +183,7 @@ class Pool(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the average, without padding in the count, or the maximum."""
         from torch.nn import functional as f
 
         kernel, stride, padding = _pool_window(op)
@@ -195,10 +212,12 @@ class GlobalPool(Primitive):
     kind = "global_pool"
 
     def infer(self, op: Op) -> Shape:
+        """Compute ``(channels, 1, ...)``."""
         shape = single_input(op)
         return (shape[0], *(1 for _ in axis_sizes(op, shape)))
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write GlobalAveragePool."""
         return emit.node("GlobalAveragePool", inputs)
 
     def forward(
@@ -208,4 +227,5 @@ class GlobalPool(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the mean over all axes behind the channels."""
         return inputs[0].mean(tuple(range(2, len(op.inputs[0]) + 1)), keepdim=True)
