@@ -64,8 +64,9 @@ def node_weights(weights: Mapping[str, FloatArray], node: str, names: Mapping[st
     own = {}
     for name, parameter in names.items():
         value = weights.get(f"{node}.{name}")
-        if value is None or value.shape != parameter.shape:
-            got = "none" if value is None else f"{value.shape}"
-            raise OperatorError(f"weight {node}.{name} must have the shape {parameter.shape}, got {got}")
+        if value is None:
+            raise OperatorError(f"the weight {node}.{name} is missing")
+        if value.shape != parameter.shape:
+            raise OperatorError(f"the weight {node}.{name} must have the shape {parameter.shape}, got {value.shape}")
         own[name] = value
     return own

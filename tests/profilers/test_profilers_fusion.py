@@ -58,7 +58,7 @@ def test_a_graph_that_is_not_fused_as_claimed_is_told():
     x = builder.add("a", ops.pool((8, 8, 8), 3), "input")
     y = builder.add("b", ops.pool((8, 8, 8), 3), "input")
     twice = builder.build(builder.add("sum", ops.add((8, 8, 8)), x, y))
-    assert fusion_differences(twice) == ["1 AveragePool nodes are executed, the table prices 2"]
+    assert fusion_differences(twice) == ["it executes 1 AveragePool nodes, the table prices 2"]
 
 
 def test_notes_name_the_network_and_what_follows():

@@ -133,7 +133,7 @@ def test_what_cannot_be_registered_is_told():
     with pytest.raises(OperatorError, match="must be a subclass of Primitive or Composite, got 3"):
         register_operator(3)
     for kind, message in [
-        ("conv", "the kind 'conv' is taken by profilers._operators._dense.Convolution"),
+        ("conv", "the kind 'conv' is already that of profilers._operators._dense.Convolution"),
         ("test_shuffle", "the kind 'test_shuffle' is taken by test_profilers_own_operator.Gated"),
         ("session", "kind must be a lower-case word of its own, got 'session'"),
         ("Two Words", "kind must be a lower-case word of its own"),
@@ -194,10 +194,10 @@ def test_an_installed_distribution_brings_one(site):
     ("kind", "message"),
     [
         ("test_absent", r"operator 'test_absent' of one cannot be loaded: .* no attribute 'Absent'"),
-        ("test_renamed", r"operator 'test_renamed' of one has another kind"),
+        ("test_renamed", r"operator 'test_renamed' of one must have kind = 'test_renamed', got"),
         (
             "test_both",
-            r"operator 'test_both' is brought by (one and two|two and one): uninstall one",
+            r"operator 'test_both' is provided by (one and two|two and one); uninstall all but one",
         ),
         ("test_none", r"unknown operator 'test_none'; known: activation, add, "),
     ],

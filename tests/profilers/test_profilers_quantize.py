@@ -95,6 +95,6 @@ def test_providers_are_found_by_short_names_and_refused_by_name():
     assert "CPUExecutionProvider" in installed_providers()
     with pytest.raises(
         DeviceUnavailableError,
-        match=r"has no execution provider 'nonesuch'; it has .*cpu.*Choose one of them or install",
+        match=r"has no execution provider 'nonesuch'; choose one of .*cpu.* or install",
     ):
         OnnxRuntimeBackend(provider="nonesuch")

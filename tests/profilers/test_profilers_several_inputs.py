@@ -133,7 +133,7 @@ def test_int8_networks_with_several_inputs():
     exact, near = run_onnx(model, first), run_onnx(quantize_model(model, ranges), first)
     for a, b in zip(exact, near, strict=True):
         assert np.abs(a - b).max() < 0.15 * np.abs(a).max()
-    with pytest.raises(OperatorError, match="int8 needs samples of the inputs picture, sound; got picture"):
+    with pytest.raises(OperatorError, match="int8 needs samples for the inputs picture, sound, got picture"):
         tensor_ranges(model, values["picture"])
     with pytest.raises(OperatorError, match="as many samples of each input; got 2, 6"):
         tensor_ranges(model, {**values, "sound": values["sound"][:2]})
