@@ -128,7 +128,7 @@ def _by_input(names: Sequence[str], samples: FloatArray | Mapping[str, FloatArra
             f"int8 needs the same number of samples for each input, got {', '.join(map(str, sorted(counts)))}"
         )
     if counts == {0}:
-        raise OperatorError("int8 needs at least one quantisation image or sample")
+        raise OperatorError("int8 needs at least one sample to find the ranges of tensors")
     return given
 
 

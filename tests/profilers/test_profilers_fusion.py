@@ -70,8 +70,8 @@ def test_notes_name_the_network_and_what_follows():
     fine = space.graph(space.sample(1, np.random.default_rng(0))[0])
     backend = OnnxRuntimeBackend()
     assert backend.execution_notes({"fine": fine, "twice": twice}) == [
-        "ONNX Runtime executes network twice otherwise than the table prices it (1 AveragePool nodes are executed, the "
-        "table prices 2): predictions of such networks may be off, so go by measured latencies"
+        "ONNX Runtime does not execute network twice as the table prices it (it executes 1 AveragePool nodes, the "
+        "table prices 2); predictions of such networks may be off, so rely on measured latencies"
     ]
     assert OnnxRuntimeBackend(precision="int8").execution_notes({"twice": twice}) == []
 

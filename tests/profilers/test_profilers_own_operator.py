@@ -134,10 +134,10 @@ def test_what_cannot_be_registered_is_told():
         register_operator(3)
     for kind, message in [
         ("conv", "the kind 'conv' is already that of profilers._operators._dense.Convolution"),
-        ("test_shuffle", "the kind 'test_shuffle' is taken by test_profilers_own_operator.Gated"),
-        ("session", "kind must be a lower-case word of its own, got 'session'"),
-        ("Two Words", "kind must be a lower-case word of its own"),
-        (None, "kind must be a lower-case word of its own, got None"),
+        ("test_shuffle", "the kind 'test_shuffle' is already that of test_profilers_own_operator.Gated"),
+        ("session", "kind must be a lower-case word that is not reserved, got 'session'"),
+        ("Two Words", "kind must be a lower-case word that is not reserved"),
+        (None, "kind must be a lower-case word that is not reserved, got None"),
     ]:
         with pytest.raises(OperatorError, match=message) as caught:
             register_operator(type("Other", (Gated,), {"kind": kind}))

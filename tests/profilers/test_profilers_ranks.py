@@ -193,7 +193,7 @@ def test_kernels_that_are_as_wide_along_all_axes_have_one_key():
     ],
 )
 def test_features_have_no_axes_to_convolve(make):
-    with pytest.raises(OperatorError, match=r"the shape must be that of a feature map (channels and 1-3 axes), got \(12,\)"):
+    with pytest.raises(OperatorError, match=r"the shape must be that of a feature map \(channels and 1-3 axes\), got \(12,\)"):
         make()
 
 
@@ -254,7 +254,7 @@ def test_what_makes_no_sense_is_one_line(op, message):
 
 
 def test_lists_of_the_wrong_length_are_refused():
-    with pytest.raises(OperatorError, match=r"kernel must be one integer or one for each of 2 axes, got 3"):
+    with pytest.raises(OperatorError, match=r"kernel must be one integer or 2 \(one for each axis\), got 3"):
         ops.pool((8, 7, 9), (3, 3, 3))
     with pytest.raises(OperatorError, match="stride must be one integer or one for each of 1 axes"):
         ops.conv((8, 7), 4, 3, stride=(1, 2))
