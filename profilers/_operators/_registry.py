@@ -82,7 +82,7 @@ def register_operator(operator: OperatorClass) -> OperatorClass:
     try:
         _OPERATORS[kind] = operator()
     except TypeError as error:
-        raise OperatorError(f"operator {operator.__name__} cannot be constructed without arguments: {error}") from None
+        raise OperatorError(f"operator {operator.__name__} cannot be constructed: {error}") from None
     for clear in _CACHES if existing is not None else ():
         clear()
     return operator

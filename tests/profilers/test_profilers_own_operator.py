@@ -142,7 +142,7 @@ def test_what_cannot_be_registered_is_told():
         with pytest.raises(OperatorError, match=message) as caught:
             register_operator(type("Other", (Gated,), {"kind": kind}))
         assert "\n" not in str(caught.value)
-    with pytest.raises(OperatorError, match=r"operator Half cannot be made: .*abstract"):
+    with pytest.raises(OperatorError, match=r"operator Half cannot be constructed: .*abstract"):
         register_operator(type("Half", (Composite,), {"kind": "test_half"}))
     assert "test_half" not in operator_kinds()
 

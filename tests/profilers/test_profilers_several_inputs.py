@@ -148,7 +148,7 @@ def test_graphs_refuse_bad_inputs():
     ]:
         with pytest.raises(GraphError, match=message):
             GraphBuilder(inputs)
-    with pytest.raises(GraphError, match="two inputs have one name"):
+    with pytest.raises(GraphError, match="input names must differ, got a, a"):
         OpGraph((3,), (), ("a",), (("a", (3,)), ("a", (3,))))
     with pytest.raises(GraphError, match="the first input must have the shape"):
         OpGraph((3,), (), ("a",), (("a", (4,)),))
