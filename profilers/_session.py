@@ -260,8 +260,7 @@ def find_provider(name: str, known: Sequence[str]) -> str:
             return full
     names = ", ".join(full.removesuffix("ExecutionProvider").lower() for full in known)
     raise DeviceUnavailableError(
-        f"the installed ONNX Runtime has no execution provider {name!r}; choose one of {names} or install "
-        "another build"
+        f"the installed ONNX Runtime has no execution provider {name!r}; choose one of {names} or install another build"
     )
 
 

@@ -193,7 +193,7 @@ def test_kernels_that_are_as_wide_along_all_axes_have_one_key():
     ],
 )
 def test_features_have_no_axes_to_convolve(make):
-    with pytest.raises(OperatorError, match=r"the shape must be that of a feature map \(channels and 1-3 axes\), got \(12,\)"):
+    with pytest.raises(OperatorError, match=r"that of a feature map \(channels and 1-3 axes\), got \(12,\)"):
         make()
 
 

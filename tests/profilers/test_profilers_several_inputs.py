@@ -155,5 +155,5 @@ def test_graphs_refuse_bad_inputs():
     builder = GraphBuilder({"a": (3,), "b": (3,)})
     with pytest.raises(GraphError, match="the name 'a' is used twice"):
         builder.build(builder.add("a", ops.add((3,)), "a", "b"))
-    with pytest.raises(GraphError, match="a part with 1 inputs is given 2 tensors"):
+    with pytest.raises(GraphError, match="the part needs 1 input tensors, got 2"):
         builder.splice(OpGraph.single(ops.activation((3,), "relu")), at=["a", "b"])
