@@ -85,7 +85,7 @@ def check_options(
         given: Values by name.
 
     Raises:
-        SearchError: When an option is unknown or its value is not allowed.
+        SearchError: An option is unknown or its value is not allowed.
     """
     checked: dict[str, OptionValue] = {}
     for name, value in given.items():
@@ -103,7 +103,7 @@ def parse_options(strategy: str, options: Sequence[StrategyOption], texts: Itera
         texts: The texts; each states another option.
 
     Raises:
-        SearchError: When a text has no ``=``, an option is unknown or given twice, or its value is not allowed.
+        SearchError: A text has no ``=``, an option is unknown or given twice, or its value is not allowed.
     """
     parsed: dict[str, OptionValue] = {}
     for text in texts:

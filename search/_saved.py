@@ -63,7 +63,7 @@ def read_state(state: Mapping[str, Any], strategy: str) -> SavedStudy:
         strategy: Name of the strategy that the study is restored with.
 
     Raises:
-        RestoreError: When the state has another version or strategy, or cannot be read.
+        RestoreError: The state has another version or strategy, or cannot be read.
     """
     if state.get("version") != _VERSION:
         raise RestoreError(f"the state must have version {_VERSION}, got {state.get('version')}")

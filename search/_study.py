@@ -42,7 +42,7 @@ class Study:
             it up to `initial`. Codes that only later constraints admit are in the first batch under these.
 
     Raises:
-        ProblemError: When a size or the seed is out of range.
+        ProblemError: A size or the seed is out of range.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Study:
             The finished trial.
 
         Raises:
-            TellError: When the number is not in flight, an expensive value is missing, a name is
+            TellError: The number is not in flight, an expensive value is missing, a name is
                 unknown, or a value differs from that of the objective's cost function.
         """
         proposal = self._pending.get(number)
@@ -173,7 +173,7 @@ class Study:
             problem: The new problem, with the same choices and objectives.
 
         Raises:
-            ProblemError: When its domain has other choices or its objectives have other names or directions.
+            ProblemError: Its domain has other choices or its objectives have other names or directions.
         """
         before, after = (
             (p.domain.cardinalities, [(o.name, o.direction) for o in p.objectives]) for p in (self.problem, problem)
@@ -242,7 +242,7 @@ class Study:
             earlier: The problems before each `change`, in their order.
 
         Raises:
-            RestoreError: When the state has another version or strategy, and as in `restore`.
+            RestoreError: The state has another version or strategy, and as in `restore`.
         """
         saved = read_state(state, strategy.name)
         if len(saved.changes) != len(earlier):
@@ -284,7 +284,7 @@ class Study:
             first: Codes ``(n, d)`` that the first batch began with.
 
         Raises:
-            RestoreError: When these settings would not have proposed the trials.
+            RestoreError: These settings would not have proposed the trials.
         """
         phases = [*earlier, (None, problem)]
         study = cls(phases[0][1], strategy, seed=seed, initial=initial, batch=batch, first=first)
