@@ -1,4 +1,4 @@
-"""What it costs that a network's data do not all fit into the fast caches."""
+"""The extra cost of a network whose data exceed the fast caches."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CacheCurve:
-    """Milliseconds that a network takes longer than its ops with all their data in the fast caches.
+    """The milliseconds that a network needs beyond its ops, because its data exceed the fast caches.
 
     An inference touches the weights of all ops, the runtime's own data of every kernel, and the live activations.
-    While this working set fits, each op finds its data where the last inference left them; beyond, they come from a
-    slower memory. Measured on pairs of chains of the same op, one with weights of its own in every link, one with
-    the same weights in all of them: their computation is the same, their working sets are not.
+    While this working set fits, each op finds its data in the caches; a larger one comes from slower memory. The curve
+    is measured on pairs of chains of one op: in one chain every link has its own weights, in the other all links share
+    them. Both chains compute the same, but their working sets differ.
 
     Attributes:
         kernel_bytes: The runtime's own data of one kernel, fitted together with the curve.
@@ -32,11 +32,11 @@ class CacheCurve:
     def __post_init__(self) -> None:
         knots, values = np.array(self.working_bytes), np.array(self.extra_ms)
         if len(knots) < 2 or len(knots) != len(values) or knots[0] != 0 or values[0] != 0:
-            raise ValueError("a cache curve needs two or more knots, the first of them 0 bytes and 0 ms")
+            raise ValueError("a cache curve must have two or more knots and begin at 0 bytes and 0 ms")
         if not np.all(np.isfinite(knots)) or not np.all(np.isfinite(values)) or self.kernel_bytes < 0:
-            raise ValueError("a cache curve needs finite numbers")
+            raise ValueError("the numbers of a cache curve must be finite, and kernel_bytes 0 or more")
         if np.any(np.diff(knots) <= 0) or np.any(np.diff(values) < 0):
-            raise ValueError("the knots of a cache curve rise, and its milliseconds do not fall")
+            raise ValueError("the knots of a cache curve must rise, and its milliseconds must not fall")
 
     def ms(self, working_bytes: npt.ArrayLike) -> FloatArray:
         """Return the extra cost ``(n,)`` in milliseconds of working sets ``(n,)`` in bytes."""

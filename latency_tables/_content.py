@@ -20,8 +20,7 @@ MOST_JSON_BYTES = 2**28
 def content_hash(content: object) -> str:
     """Return a hash of JSON-able content that does not depend on its layout and the order of its keys.
 
-    It detects accidental changes: a bad disk, an editor, a merge. It is not a signature: whoever wants to deceive can
-    compute it again.
+    It detects accidental changes: a bad disk, an editor, a merge. It is not a signature: anybody can compute it again.
     """
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(canonical.encode("ascii")).hexdigest()
@@ -73,14 +72,14 @@ def _require_shallow(tree: object) -> None:
 
 def _integer(text: str) -> int:
     if len(text) > MOST_DIGITS:
-        raise ValueError(f"a number of {len(text)} digits")
+        raise ValueError(f"integers must have at most {MOST_DIGITS} digits, got {len(text)}")
     return int(text)
 
 
 def _number(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise ValueError(f"{text[:40]} is beyond a double")
+        raise ValueError(f"{text[:40]} exceeds the range of a double")
     return number
 
 

@@ -1,9 +1,9 @@
-"""What it costs that data cross between one core and all of them.
+"""The cost of data that cross between one core and all cores.
 
-With several threads, a runtime divides convolutions and poolings among its cores, and leaves small element-wise ops to
-one. Each core keeps what it wrote in its own cache, and all cores wait for each other where they meet: an element-wise
-op behind a convolution takes several times as long as behind another element-wise op. So a table prices a crossing
-apart from the op that it happens in.
+With several threads, a runtime divides convolutions and poolings among its cores, and runs small element-wise ops on
+one core. Each core keeps what it wrote in its own cache, and cores wait for each other when they synchronise: an
+element-wise op takes several times as long after a convolution as after another element-wise op. So a table prices a
+crossing separately from the op that it happens in.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from latency_tables._graph import INPUT, OpGraph
 from latency_tables._op import Op, Shape
 
 CORE_CROSSING = "handover"
-"""Kind of the rows that price core crossings; this word stands in table files and so does not change."""
+"""Kind of the rows that price core crossings; table files hold this word, so it does not change."""
 
 
 class Holders(IntFlag):
@@ -37,7 +37,7 @@ class Crossings:
     """The core crossings inside a part of a network.
 
     Attributes:
-        counts: How often each crossing is paid for, by `crossing_op`.
+        counts: Number of crossings that cost time, by `crossing_op`.
         output: Which side holds the part's result at its end.
     """
 
@@ -55,9 +55,8 @@ def count_core_crossings(graph: OpGraph, on_one_core: Mapping[Op, bool], shapes:
 
     Args:
         graph: The network as it is executed.
-        on_one_core: For its ops, whether one core executes them alone; an op that is missing here reads and writes
-            nothing.
-        shapes: Shapes of tensors whose crossings have prices; those of others are part of the ops' own.
+        on_one_core: Whether one core executes an op alone, by op; ops without an entry take part in no crossing.
+        shapes: Shapes of the tensors whose crossings have prices; the prices of ops include the crossings of others.
     """
     return trace_core_crossings(graph, on_one_core, shapes).counts
 

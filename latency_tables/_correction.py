@@ -17,9 +17,9 @@ _NOISE = 0.01
 _ITERATIONS = 5
 _PRIOR_ERROR, _PRIOR_NETWORKS = 0.025, 5
 MANY = 200
-"""Number of networks from which on quantiles of their errors are counted, not computed."""
+"""From this many networks on, the 90th percentile is taken from their errors instead of a t distribution."""
 _CLOSED_FORM = 1000
-"""Networks from which on left-out errors are computed in closed form."""
+"""From this many networks on, left-out errors are computed in closed form."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def fit_correction(predicted_ms: Sequence[float] | FloatArray, measured_ms: Sequ
 
     The result is the posterior mode of a linear regression of log ratios on log predictions. The priors are normal
     with standard deviations 0.1 (shift) and 0.05 (tilt). The noise is the residuals' variance, with a prior that weighs
-    as much as five networks of a table that errs by 2.5 %. Outliers are drawn in towards the other networks.
+    as much as five networks of a table that errs by 2.5 %. Outliers are clipped.
 
     Args:
         predicted_ms: Predictions ``(n,)`` with nothing fitted.
@@ -149,7 +149,7 @@ def correction_helps(predicted_ms: npt.ArrayLike, log_errors: npt.ArrayLike, mea
 
 
 def _without_outliers(values: FloatArray) -> FloatArray:
-    """Draw values in that are farther from their median than three scaled median absolute deviations."""
+    """Clip values ``(n,)`` to three scaled median absolute deviations around their median."""
     middle = np.median(values)
     reach = 3 * max(_NOISE, 1.4826 * float(np.median(np.abs(values - middle))))
     return np.asarray(np.clip(values, middle - reach, middle + reach))

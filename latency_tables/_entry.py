@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from latency_tables._op import Op
 
 SESSION = Op("session", (), (1,))
-"""The cost of starting one inference, whatever is computed; every price of a whole network holds it once."""
+"""The row for starting one inference; the price of a whole network includes it once."""
 STATUSES = ("ok", "unstable", "unsupported", "timeout")
-"""What may have become of an op: priced, priced but noisy, refused by the runtime, too slow to measure."""
+"""The statuses of an op: priced, priced but noisy, refused by the runtime, too slow to measure."""
 _PRICED = ("ok", "unstable")
 
 

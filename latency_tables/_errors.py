@@ -31,7 +31,9 @@ class UnmeasuredOpError(LatencyTableError, KeyError):
         reasons = reasons or {}
         shown = "; ".join(f"{k} ({reasons[k]})" if k in reasons else k for k in self.keys[:3])
         more = f" and {len(self.keys) - 3} more" if len(self.keys) > 3 else ""
-        self._text = f"the latency table has no price for {shown}{more}; profile the space that holds it on this device"
+        self._text = (
+            f"the latency table has no price for {shown}{more}; profile its space on this device with `hwnas profile`"
+        )
         super().__init__(self._text)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The one way to write and read files: no half-written files, and regular files only. Runs on devices.
+"""Writing and reading of files: no half-written files, and regular files only. Runs on devices.
 
 A write goes to a new file of an unpredictable name beside the target, which then takes the target's place. A target
 that is not a regular file (a symbolic link, a device, a pipe, a folder) is refused: otherwise whoever may write into a
@@ -18,7 +18,7 @@ from typing import BinaryIO
 from latency_tables._errors import LatencyTableError
 
 MOST_BYTES = 2**31
-"""Size that no file of hwnas exceeds."""
+"""Largest file that is read, in bytes."""
 PRIVATE = 0o022
 """Bits of a mode that let others write."""
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -146,7 +146,7 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def is_private(status: os.stat_result) -> bool:
-    """Return whether a file or folder is this user's and nobody else may write it; True where systems cannot say."""
+    """Return whether only this user owns and may write a file or folder; True on systems without users."""
     if not hasattr(os, "geteuid"):
         return True
     return status.st_uid == os.geteuid() and not status.st_mode & PRIVATE
@@ -179,7 +179,7 @@ class LineJournal:
 
     Args:
         path: The file; made where absent.
-        begins: Bytes that every such file begins with; one without a whole line must agree as far as it goes.
+        begins: Bytes that every such file begins with; an incomplete line must match them as far as it goes.
 
     Attributes:
         lines: Whole lines that the file held when it was opened, without their line ends.
@@ -204,7 +204,7 @@ class LineJournal:
             self.lines = data[: self._length].splitlines()
             torn = data[self._length : self._length + len(begins)]
             if not self.lines and torn != begins[: len(torn)]:
-                raise ForeignJournalError(f"{path} is not a journal of hwnas; move it away or choose another place")
+                raise ForeignJournalError(f"{path} is not a journal of hwnas; move it or choose another path")
             self._torn = len(data) > self._length
             if not data:
                 sync_folder(path.parent)
@@ -271,12 +271,12 @@ def _new_file_beside(path: Path) -> tuple[int, Path]:
 def _require_regular(path: Path, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
-    what = next((text for is_one, text in _KINDS if is_one(mode)), "it is a device, not a file")
+    what = next((text for is_kind, text in _KINDS if is_kind(mode)), "it is a device, not a file")
     raise NotAFileError(errno.EINVAL, what, str(path))
 
 
 def _lock(file: int, path: Path) -> None:
-    """Lock the file for this process; do without where the system has no such locks."""
+    """Lock the file for this process, where the system has such locks."""
     try:
         import fcntl
     except ImportError:
@@ -285,5 +285,5 @@ def _lock(file: int, path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise JournalInUseError(
-            f"{path} is being written by another hwnas; wait for it, or choose another place"
+            f"another hwnas process is writing {path}; wait until it ends, or choose another path"
         ) from None

@@ -18,15 +18,15 @@ from latency_tables._op import Op
 
 FORMAT = "hwnas-latency-table"
 CHECKED = 3
-"""Version of tables from which on a correction must help networks that it was not fitted to, and intervals depend on
-the latency. Earlier tables are priced as they were when they were made."""
+"""From this version on, a correction must help networks that it was not fitted to, and intervals depend on the latency.
+Earlier tables are priced as they were when they were made."""
 VERSION = CHECKED
 _LONGEST_MS, _SHORTEST_MS = 1e9, 1e-9
-"""No inference takes twelve days, or less than a clock tick."""
+"""The longest and the shortest time that a file may state."""
 _MOST_AT_ONCE = 2**20
-"""Images of one inference, and threads."""
+"""Largest batch size and largest number of threads."""
 _MOST = 2**53
-"""The largest count: larger ones are no exact numbers in JSON."""
+"""The largest count: larger integers are not exact in JSON."""
 _TIMES = ("q10_ms", "median_ms", "p90_ms", "low_ms", "high_ms")
 
 
@@ -68,8 +68,8 @@ def read_fields(path: Path) -> dict[str, Any]:
     """Read the fields of a table from its file, as `parse_fields` returns them.
 
     Raises:
-        TableFormatError: The file is absent, no regular file, truncated, changed since it was written, or of an unknown
-            version.
+        TableFormatError: The file is absent, not a regular file, truncated, changed since it was written, or of an
+            unknown version.
     """
     try:
         text = read_regular(path, MOST_JSON_BYTES).decode("utf-8")
@@ -98,10 +98,11 @@ def parse_fields(text: str, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise TableFormatError(f"{name} is truncated or not JSON; measure it again with `hwnas profile`") from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:
-        raise TableFormatError(f"{name} is not a latency table of hwnas")
+        raise TableFormatError(f"{name} is not a latency table of hwnas; `hwnas profile` writes one")
     reader = _READERS.get(body["version"]) if type(body.get("version")) is int else None
     if reader is None:
-        raise TableFormatError(f"{name} has format version {body.get('version')}; this hwnas reads {list(_READERS)}")
+        known = ", ".join(map(str, _READERS))
+        raise TableFormatError(f"{name} has format version {body.get('version')}; this hwnas reads versions {known}")
     expected = body.pop("content_hash", None)
     if expected != content_hash(body):
         raise TableFormatError(
@@ -116,14 +117,14 @@ def parse_fields(text: str, name: str) -> dict[str, Any]:
 
 
 def _read_version_1(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a table from before there were networks for the interval alone."""
+    """Read a table of version 1, which has no networks for the interval alone."""
     if any(record["split"] == INTERVAL_SPLIT for record in _list(body, "networks")):
         raise ValueError(f"unknown split {INTERVAL_SPLIT!r}")
     return _read_version_2(body)
 
 
 def _read_version_2(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a table from before corrections had to help; it prices as it did then."""
+    """Read a table of version 2, whose corrections need not help; its prices stay the same."""
     return {**_read_version_3(body), "version": 2}
 
 
@@ -155,19 +156,19 @@ _READERS: dict[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
 
 def _object(value: object, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{name} {_shown(value)} is not an object")
+        raise ValueError(f"{name} must be an object, got {_shown(value)}")
     return value
 
 
 def _list(body: Mapping[str, Any], name: str) -> list[Any]:
     if not isinstance(body[name], list):
-        raise ValueError(f"{name} {_shown(body[name])} is not a list")
+        raise ValueError(f"{name} must be a list, got {_shown(body[name])}")
     return list(body[name])
 
 
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{name} {_shown(value)} is not text")
+        raise ValueError(f"{name} must be text, got {_shown(value)}")
     return value
 
 
@@ -178,7 +179,7 @@ def _identity(value: object) -> dict[str, Any]:
         _text(facts[name], name)
     for name in facts.keys() & {"batch", "threads"}:
         if not 1 <= _count(facts[name]) <= _MOST_AT_ONCE:
-            raise ValueError(f"{name} {_shown(facts[name])} is out of range")
+            raise ValueError(f"{name} must be 1-{_MOST_AT_ONCE}, got {_shown(facts[name])}")
     return facts
 
 
@@ -224,7 +225,7 @@ def _entry(record: Mapping[str, Any]) -> Entry:
 def _flag(value: object) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
-    raise ValueError(f"{value!r} is neither true nor false")
+    raise ValueError(f"on_one_core must be true, false or null, got {_shown(value)}")
 
 
 def _cache(record: Mapping[str, Any] | None) -> CacheCurve | None:

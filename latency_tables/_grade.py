@@ -1,4 +1,4 @@
-"""How far something can be trusted: good, shaky or unusable, and why."""
+"""How reliable a table is: good, shaky or unusable, and why."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 GOOD = "good"
-"""Grade of a table that nothing speaks against."""
+"""Grade of a table without any sign of a problem."""
 SHAKY = "shaky"
-"""Grade of a table whose predictions may be further off than it says."""
+"""Grade of a table whose predictions may be less accurate than it states."""
 UNUSABLE = "unusable"
-"""Grade of a table that a search takes only where the user asks for it."""
+"""Grade of a table that a search refuses unless the user asks for it."""
 LEVELS = (GOOD, SHAKY, UNUSABLE)
 """From the best to the worst."""
 
 
 @dataclass(frozen=True)
 class Grade:
-    """A level, and what speaks against a better one.
+    """A level, and the reasons why it is not better.
 
     Attributes:
         level: One of `LEVELS`.
@@ -32,8 +32,8 @@ class Grade:
         """Return the grade for people, in one line."""
         advice = {
             GOOD: "",
-            SHAKY: "; a profile on a quieter machine (`hwnas doctor` helps) would be better",
-            UNUSABLE: "; measure it again on a quieter machine: `hwnas profile --force` (`hwnas doctor` helps)",
+            SHAKY: "; to improve it, profile again on a quieter machine (`hwnas doctor` shows how)",
+            UNUSABLE: "; measure it again on a quieter machine with `hwnas profile --force` (`hwnas doctor` shows how)",
         }
         reasons = f": {'; '.join(self.reasons)}" if self.reasons else ""
         return f"quality of the table: {self.level}{reasons}{advice[self.level]}"
@@ -63,9 +63,9 @@ ERROR_LIMIT = Limit(0.10, 0.30)
 _FLOOR = Limit(0.05, 0.25)
 _END = Limit(0.15, 0.50)
 _BY_CHANCE = 1 / 400
-"""How often a table whose intervals are honest may be called shaky for them."""
+"""Chance that a table with correct intervals is graded shaky because of them."""
 _LEAST_AT_AN_END = 3
-"""Fewest networks that an end of the range is judged by."""
+"""Fewest networks from which an end of the range is graded."""
 
 
 def grade_held_out(
@@ -87,12 +87,12 @@ def grade_held_out(
     ]
     for name, count, end_error in ends:
         if count >= _LEAST_AT_AN_END:
-            grades.append(_END.judge(end_error, f"the {name} of them are off by {end_error:.0%}"))
+            grades.append(_END.judge(end_error, f"the {name} is off by {end_error:.0%}"))
     return worst_grade(grades)
 
 
 def judge_misses(outside: int, networks: int) -> Grade:
-    """Grade by how many networks are outside their 90 % intervals: shaky where chance would hardly do that.
+    """Grade by the number of networks outside their 90 % intervals: shaky where chance hardly explains it.
 
     The chance is that of ``outside`` or more misses among ``networks`` at 10 % each, a binomial tail.
     """

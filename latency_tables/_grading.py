@@ -1,4 +1,4 @@
-"""The grade of a table, from what was seen of the machine and of whole networks."""
+"""The grade of a table, from the state of the machine and from whole networks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from latency_tables._measurement import NetworkMeasurement
 from latency_tables._validation import ValidationReport
 
 DRIFT = "calibration_op_drift"
-"""Where a table's environment holds how far the reference op moved; a word of table files that does not change."""
+"""Key of a table's environment: drift of the reference op, in its earlier spelling."""
 DISTURBED = "disturbed_rounds"
-"""Where it holds in which share of the rounds something else used the machine."""
+"""Key of a table's environment: share of the rounds in which something else used the machine."""
 HALVES = "split_half_median"
-"""Where it holds what two halves of the rounds differ by, in the median."""
+"""Key of a table's environment: median difference between two halves of the rounds."""
 _DRIFT = Limit(0.10, 0.50)
 _DISTURBED = Limit(0.25)
 _UNSTABLE = Limit(0.30)
@@ -32,7 +32,7 @@ def grade_table(
     """Grade a table.
 
     Args:
-        environment: The table's environment: drift of the reference op, and what halves of the rounds differ by.
+        environment: The table's environment: drift of the reference op, and differences between halves of the rounds.
         entries: Its rows.
         networks: Whole networks that were measured beside the rows.
         validation: Its report on held-out networks; without one, its own predictions of the others are judged.
@@ -41,8 +41,8 @@ def grade_table(
     used = _share(environment.get(DISTURBED))
     noisy = sum(entry.status == "unstable" for entry in entries)
     grades = [
-        _DRIFT.judge(drift, f"the reference op drifted by {drift:.0%} while it was measured"),
-        _HALVES.judge(halves, f"the same graph differs by {halves:.0%} between halves of the rounds"),
+        _DRIFT.judge(drift, f"the reference op drifted by {drift:.0%} during the measurement"),
+        _HALVES.judge(halves, f"two halves of the rounds differ by {halves:.0%} for the same graph"),
         _DISTURBED.judge(used, f"something else used the machine in {used:.0%} of the rounds"),
         _UNSTABLE.judge(noisy / max(1, len(entries)), f"{noisy} of {len(entries)} prices are unstable"),
     ]
@@ -50,9 +50,11 @@ def grade_table(
         grades.append(validation.grade)
     elif networks:
         error = float(np.mean([abs(n.unfitted_ms / n.latency_ms - 1.0) for n in networks]))
-        grades.append(ERROR_LIMIT.judge(error, f"networks that it was not fitted to are off by {error:.0%} on average"))
+        grades.append(
+            ERROR_LIMIT.judge(error, f"networks that the table was not fitted to are off by {error:.0%} on average")
+        )
     else:
-        grades.append(Grade(SHAKY, ("no network was measured to compare it with",)))
+        grades.append(Grade(SHAKY, ("no network was measured to check the predictions",)))
     return worst_grade(grades)
 
 

@@ -19,12 +19,12 @@ _INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]*\Z")
 
 @dataclass(frozen=True)
 class Node:
-    """One op at its place: where its inputs come from.
+    """One op and the tensors that it reads.
 
     Attributes:
-        name: unique in the graph; it also names the node's weights.
-        op: what is computed.
-        inputs: names of earlier nodes or of the graph's inputs.
+        name: Unique in the graph; it also names the node's weights.
+        op: What is computed.
+        inputs: Names of earlier nodes or of the graph's inputs.
     """
 
     name: str
@@ -37,13 +37,13 @@ class OpGraph:
     """A network as nodes in topological order, checked on construction.
 
     Attributes:
-        input_shape: shape of the first input tensor without the batch axis.
-        nodes: in an order in which every node comes after its inputs.
-        outputs: names of the tensors that leave the graph.
-        inputs: ``(name, shape)`` of each input tensor in order; without any, there is the one that is called `INPUT`.
+        input_shape: Shape of the first input tensor without the batch axis.
+        nodes: The nodes; every node comes after its inputs.
+        outputs: Names of the tensors that leave the graph.
+        inputs: ``(name, shape)`` of each input tensor in order; if empty, there is one input, called `INPUT`.
 
     Raises:
-        GraphError: names or shapes do not fit together.
+        GraphError: Names or shapes do not match.
     """
 
     input_shape: Shape
@@ -62,29 +62,33 @@ class OpGraph:
                 raise GraphError(f"op graph: the name {node.name!r} is used twice")
             missing = [name for name in node.inputs if name not in shapes]
             if missing:
-                raise GraphError(f"op graph: node {node.name!r} reads {missing[0]!r}, which comes later or never")
+                raise GraphError(
+                    f"op graph: node {node.name!r} reads {missing[0]!r}, which is not an input or an earlier node"
+                )
             read = tuple(shapes[name] for name in node.inputs)
             if read != node.op.inputs:
-                raise GraphError(f"op graph: node {node.name!r} gets shapes {read}, its op wants {node.op.inputs}")
+                raise GraphError(
+                    f"op graph: the inputs of node {node.name!r} must have shapes {node.op.inputs}, got {read}"
+                )
             shapes[node.name] = node.op.output
         for name in self.outputs:
             if name not in shapes:
-                raise GraphError(f"op graph: the output {name!r} is no node of the graph")
+                raise GraphError(f"op graph: the output {name!r} is not a node or an input")
         if not self.outputs:
-            raise GraphError("op graph: no outputs")
+            raise GraphError("op graph: at least one output is needed")
 
     def __repr__(self) -> str:
-        """The fields; `inputs` only where they are not the usual one (digests of plans are made of this text)."""
+        """Return the fields; `inputs` only where they are not the usual one (digests of plans use this text)."""
         usual = self.inputs == ((INPUT, self.input_shape),)
         more = "" if usual else f", inputs={self.inputs!r}"
         return f"OpGraph(input_shape={self.input_shape!r}, nodes={self.nodes!r}, outputs={self.outputs!r}{more})"
 
     @classmethod
     def single(cls, op: Op, name: str = "op") -> OpGraph:
-        """A graph of one node: inputs of one shape are all the graph's input, different shapes are inputs of their own.
+        """Make a graph of one node; the node's inputs of equal shape share one input of the graph.
 
         Raises:
-            GraphError: the op has no input.
+            GraphError: The op has no input.
         """
         if not op.inputs:
             raise GraphError(f"op {op.key}: a graph of one node needs an op with an input")
@@ -103,7 +107,7 @@ class OpGraph:
         return tuple(name for name, _ in self.inputs)
 
     def shape_of(self, name: str) -> Shape:
-        """Shape of the tensor `name` (a node or an input)."""
+        """Return the shape of the tensor `name` (a node or an input)."""
         return self._shapes[name]
 
     @cached_property
@@ -116,7 +120,7 @@ class OpGraph:
         return Counter(node.op for node in self.nodes)
 
     def consumers(self) -> dict[str, list[Node]]:
-        """For every tensor name, the nodes that read it (once for each time they read it)."""
+        """Return the nodes that read each tensor, by its name; a node that reads it twice is listed twice."""
         readers: dict[str, list[Node]] = {name: [] for name in self._shapes}
         for node in self.nodes:
             for name in node.inputs:
@@ -140,8 +144,8 @@ class OpGraph:
     def fused(self) -> OpGraph:
         """Return the graph as it is, so that spaces written for earlier versions still run.
 
-        What a runtime fuses is the runtime's to say: `hwnas.Space` and the profilers apply it to every graph that they
-        are given (`profilers.executed_graph`).
+        Fusion depends on the runtime: `hwnas.Space` and the profilers apply it to every graph
+        (`profilers.executed_graph`).
         """
         return self
 
@@ -150,11 +154,11 @@ class GraphBuilder:
     """Builds an `OpGraph` node by node.
 
     Args:
-        inputs: shape of the only input tensor `INPUT`, without the batch axis; or the shape of each input by its name,
+        inputs: Shape of the only input tensor `INPUT`, without the batch axis; or the shape of each input by its name,
             in order.
 
     Raises:
-        GraphError: there is no input, or a name or a shape is malformed.
+        GraphError: There is no input, or a name or a shape is malformed.
     """
 
     def __init__(self, inputs: Shape | Mapping[str, Shape]) -> None:
@@ -177,9 +181,9 @@ class GraphBuilder:
         """Append a whole graph.
 
         Args:
-            graph: what to append.
-            prefix: put before the names of its nodes.
-            at: the tensor that is its input; one for each where it has several.
+            graph: What to append.
+            prefix: Prefix of the names of its nodes.
+            at: The tensor that it reads; one for each of its inputs where it has several.
 
         Returns:
             The name of its first output.
@@ -189,7 +193,7 @@ class GraphBuilder:
         """
         sources = (at,) if isinstance(at, str) else tuple(at)
         if len(sources) != len(graph.inputs):
-            raise GraphError(f"op graph: a part with {len(graph.inputs)} inputs is given {len(sources)} tensors")
+            raise GraphError(f"op graph: the part needs {len(graph.inputs)} input tensors, got {len(sources)}")
         names = dict(zip(graph.input_names, sources, strict=True))
         names |= {node.name: prefix + node.name for node in graph.nodes}
         for node in graph.nodes:
@@ -213,16 +217,18 @@ def _checked_inputs(inputs: tuple[tuple[str, Shape], ...]) -> dict[str, Shape]:
     """Return the shapes of a graph's inputs by name.
 
     Raises:
-        GraphError: there is no input, two have one name, or a name or a shape is malformed.
+        GraphError: There is no input, two have the same name, or a name or a shape is malformed.
     """
     shapes = dict(inputs)
     if not shapes:
-        raise GraphError("op graph: no inputs")
+        raise GraphError("op graph: at least one input is needed")
     for name, shape in inputs:
         if not _INPUT_NAME.match(name):
-            raise GraphError(f"op graph: input name {name!r} must be a letter, then letters, digits and ._:/-")
+            raise GraphError(
+                f"op graph: input name {name!r} must begin with a letter or _ and hold only letters, digits and _.:/-"
+            )
         if not shape or any(type(n) is not int or n < 1 for n in shape):
             raise GraphError(f"op graph: the input {name!r} must have positive extents, got {shape}")
     if len(shapes) != len(inputs):
-        raise GraphError(f"op graph: two inputs have one name, got {', '.join(name for name, _ in inputs)}")
+        raise GraphError(f"op graph: input names must differ, got {', '.join(name for name, _ in inputs)}")
     return shapes

@@ -1,4 +1,4 @@
-"""How far a prediction may be off: by its size, and farther beyond the networks that say so."""
+"""Prediction intervals: their width depends on the latency and grows outside the range of the measured networks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _KNOTS = 25
 _REACH = 0.1
 """Standard deviation of the weights of networks around a knot, as a share of the range of all."""
 _AS_ELSEWHERE = 2.0
-"""Networks that a knot's own ones are outweighed by where the errors are of one size everywhere."""
+"""Weight, in networks, of the prior that errors have the same size at every latency."""
 _BEYOND = 0.25
-"""Half-width that each unit of log latency adds beyond the networks seen: a network twice as slow as the slowest of
-them may be 17 % farther off."""
+"""Half-width that each unit of log latency adds outside the range of the measured networks: at twice the latency of the
+slowest of them, it is larger by 17 percentage points."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Interval:
     """Half-widths of 90 % intervals in log latency, by predicted latency.
 
     Attributes:
-        log_ms: Knots, ascending ``(k,)``: logarithms of predictions, from the fastest network seen to the slowest.
+        log_ms: Knots, ascending ``(k,)``: logarithms of predictions, from the fastest measured network to the slowest.
         half_widths: Half-widths at the knots ``(k,)``; linear in between.
-        beyond: What each unit of log latency adds to them outside the range.
+        beyond: Increase of the half-width for each unit of log latency outside the range.
     """
 
     log_ms: tuple[float, ...]
@@ -64,7 +64,7 @@ def fit_interval(predicted_ms: npt.ArrayLike, log_errors: npt.ArrayLike) -> Inte
     level = error_variance(errors)
     # variance v(x) around each knot; `level` is the variance of all errors
     at_knots = _local(knots, places, errors, reach, level, np.zeros((len(knots), len(places)), dtype=np.bool_))
-    if len(places) < MANY:  # each judged by the others around it
+    if len(places) < MANY:  # each error is compared with the others around it
         own = np.eye(len(places), dtype=np.bool_)
         scales = np.sqrt(_local(places, places, errors, reach, level, own) / level)
     else:

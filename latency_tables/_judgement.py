@@ -1,4 +1,4 @@
-"""What whole networks say of a table: the correction of its predictions, their intervals, how well they hold."""
+"""What whole networks say about a table: its correction, its intervals and its validation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Judgement:
 
     @cached_property
     def correction(self) -> Correction:
-        """Correction of predictions, fitted to the networks of its split alone; none without any, or where it harms."""
+        """Correction fitted to the networks of its split; the identity without any, or where it is worse."""
         return self._fitted if self.corrected else Correction()
 
     @cached_property

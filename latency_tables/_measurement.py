@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 
 CORRECTION_SPLIT = "calibration"
-"""Split of the networks that the correction is fitted to; the word stands in table files and so does not change."""
+"""Split of the networks that the correction is fitted to; table files hold this word, so it does not change."""
 INTERVAL_SPLIT = "interval"
-"""Split of the networks that say how far predictions may be off, and change none."""
+"""Split of the networks that intervals are fitted to, but the correction is not."""
 HELD_OUT_SPLIT = "held-out"
-"""Split of the networks that predictions are only ever compared with."""
+"""Split of the networks that nothing is fitted to: predictions are only compared with them."""
 SPLITS = (CORRECTION_SPLIT, INTERVAL_SPLIT, HELD_OUT_SPLIT)
 """What a network's measurement may be used for, from most to least."""
 

@@ -1,4 +1,4 @@
-"""Two tables of one device and space made into one."""
+"""Merges two tables of the same device and space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from latency_tables._table import LatencyTable
 
 
 def merge_tables(first: LatencyTable, second: LatencyTable) -> LatencyTable:
-    """Return the union of two tables; of a row or network that both hold, the better measured one.
+    """Return the union of two tables; where both hold a row or network, the better measured one is kept.
 
     Better is: has a price, more samples, a narrower interval; then any fixed order, so that merging is idempotent and
     does not depend on the order of the tables. A network that either table uses for its correction or its intervals
@@ -54,7 +54,10 @@ def _better_network(a: NetworkMeasurement, b: NetworkMeasurement) -> NetworkMeas
 
 
 def _order(table: LatencyTable) -> tuple[str, ...]:
-    """The later table last; of facts that the merged table inherits, so that merging again changes nothing."""
+    """Return a sort key, larger for the later table, from facts that the merged table inherits.
+
+    So merging again changes nothing.
+    """
     return table.created, repr(table.cache), repr(dict(table.environment)), repr(dict(table.settings))
 
 

@@ -26,19 +26,19 @@ class Op:
     """One operator as a latency table sees it.
 
     Two ops that share kind, attributes, shapes and dtype cost the same on one device, so `key` is what a
-    table is indexed by. The batch size is no part of it: it belongs to the table's identity.
+    table is indexed by. The batch size is not part of it; it belongs to the table's identity.
 
     A list of integers whose members are all equal is stored as that integer, so that one op has one key.
 
     Attributes:
-        kind: the operator's name in the registry, such as ``"conv"``.
-        inputs: shapes of the inputs, without the batch axis.
-        output: shape of the output, without the batch axis.
+        kind: The operator's name in the registry, such as ``"conv"``.
+        inputs: Shapes of the inputs, without the batch axis.
+        output: Shape of the output, without the batch axis.
         attributes: ``(name, value)`` pairs, sorted by name; a value is an integer, a word or a list of integers.
-        dtype: element type of the activations.
+        dtype: Element type of the activations.
 
     Raises:
-        GraphError: a name, a value or a shape is malformed.
+        GraphError: A name, a value or a shape is malformed.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Op:
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.kind) or not _NAME.match(self.dtype):
-            raise GraphError(f"op kind {self.kind!r} / dtype {self.dtype!r}: use lower-case words")
+            raise GraphError(f"op: kind and dtype must be lower-case words, got {self.kind!r} and {self.dtype!r}")
         names = [name for name, _ in self.attributes]
         if names != sorted(set(names)):
             raise GraphError(f"op {self.kind}: attributes must be sorted and unique, got {names}")
@@ -63,7 +63,7 @@ class Op:
             object.__setattr__(self, "attributes", pairs)
         for shape in (*self.inputs, self.output):
             if not shape or any(type(n) is not int or n < 1 for n in shape):
-                raise GraphError(f"op {self.kind}: shape {shape} must hold positive integers")
+                raise GraphError(f"op {self.kind}: shapes must hold positive integers, got {shape}")
 
     @cached_property
     def key(self) -> str:
@@ -88,10 +88,10 @@ class Op:
         return value
 
     def integers(self, name: str, count: int, default: int | None = None) -> tuple[int, ...]:
-        """The attribute `name` as one integer for each of `count` axes; a single integer counts for every axis.
+        """Return the attribute `name` as one integer for each of `count` axes; a single integer applies to all axes.
 
         Raises:
-            GraphError: the attribute is absent and there is no default, or it is not one or `count` integers.
+            GraphError: The attribute is absent and there is no default, or it is not one or `count` integers.
         """
         value = self._attribute_map.get(name, default)
         if type(value) is int:
@@ -123,7 +123,7 @@ class Op:
         head, arrow, tail = key.partition(" -> ")
         words, rest = head.split(" ", 2), tail.split(" ")
         if not arrow or len(words) < 2:
-            raise GraphError(f"not an op key: {key!r}")
+            raise GraphError(f"{key!r} is not an op key")
         shapes = words[2].split(" + ") if len(words) == 3 and words[2] else []
         pairs = [item.partition("=") for item in rest[1:]]
         op = cls(
@@ -134,7 +134,7 @@ class Op:
             attributes=tuple((name, _value(value)) for name, _, value in pairs),
         )
         if op.key != key:
-            raise GraphError(f"not an op key: {key!r}")
+            raise GraphError(f"{key!r} is not an op key")
         return op
 
     def __str__(self) -> str:
@@ -149,7 +149,7 @@ def sorted_attributes(values: Mapping[str, AttributeValue]) -> tuple[tuple[str, 
 def _shape(text: str, key: str) -> Shape:
     parts = text.split("x")
     if not all(_INTEGER.match(part) for part in parts):
-        raise GraphError(f"not an op key: {key!r}")
+        raise GraphError(f"{key!r} is not an op key")
     return tuple(int(part) for part in parts)
 
 

@@ -1,4 +1,4 @@
-"""What a network costs by the rows of a table: the one place where the formula stands.
+"""The price of a network from the rows of a table. The formula is stated only here.
 
 A network is one op graph, or a chain of op graphs in which each reads the result of the one before. Its price is
 
@@ -32,12 +32,12 @@ from latency_tables._op import Op, Shape
 
 FloatArray = npt.NDArray[np.float64]
 OVERHEADS = (SESSION.kind, CORE_CROSSING)
-"""Kinds of rows that price no op, but what a runtime spends around ops."""
+"""Kinds of rows that price the runtime's work around ops instead of an op."""
 
 
 @dataclass(frozen=True)
 class PartCosts:
-    """The numbers of one part of a network that its price follows from, core crossings left out.
+    """The numbers from which the price of one part of a network follows, without core crossings.
 
     Attributes:
         ops_ms: Sum of the prices of its ops.
@@ -109,7 +109,7 @@ class Pricing:
         return costs.ops_ms + float(self._extra_ms(costs.touched_bytes + costs.activation_bytes))
 
     def part_costs(self, graph: OpGraph) -> PartCosts:
-        """Return the numbers of a part of a network that its price follows from.
+        """Return the numbers from which the price of a part of a network follows.
 
         Raises:
             UnmeasuredOpError: The table has no price for some of its ops; all are named.

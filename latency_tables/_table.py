@@ -1,4 +1,4 @@
-"""`LatencyTable`: what each op costs on one device, and so what any network of those ops costs."""
+"""`LatencyTable`: measured prices of ops on one device, from which any network of these ops is priced."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LatencyTable:
         """Read a table file.
 
         Raises:
-            TableFormatError: The file is absent, no regular file, truncated, changed since it was written, or of an
+            TableFormatError: The file is absent, not a regular file, truncated, changed since it was written, or of an
                 unknown version.
         """
         return cls(**read_fields(Path(path)), source=Path(path))
@@ -80,7 +80,7 @@ class LatencyTable:
 
     @property
     def correction(self) -> Correction:
-        """Correction of predictions, fitted to the networks of its split alone; none without any, or where it harms."""
+        """Correction fitted to the networks of its split; the identity without any, or where it is worse."""
         return self._judged.correction
 
     @property
@@ -105,16 +105,16 @@ class LatencyTable:
 
     @cached_property
     def grade(self) -> Grade:
-        """How far the table can be trusted, by what was seen of the machine and of networks."""
+        """How reliable the table is, from the state of the machine and from networks."""
         return grade_table(self.environment, list(self.entries.values()), self.networks, self.validation)
 
     @cached_property
     def pricing(self) -> Pricing:
-        """What networks cost by the rows of this table, as pieces: parts of a network, many networks, a breakdown."""
+        """Prices of parts of a network, of many networks at once, and by component."""
         return Pricing(self.entries, self.cache, self.correction)
 
     def report_lines(self) -> list[str]:
-        """Return for people whether the table holds, its validation and its grade."""
+        """Return the validation and the grade of the table, as lines for people."""
         lines = self.validation.lines() if self.validation else ["not validated: no network was held out"]
         return [*lines, self.grade.line()]
 
@@ -157,7 +157,7 @@ class LatencyTable:
         return Price(value, value * math.exp(-spread), value * math.exp(spread))
 
     def require_identity(self, identity: Mapping[str, object]) -> None:
-        """Refuse to be used on another device, runtime or setting.
+        """Refuse another device, runtime or setting.
 
         Raises:
             IdentityMismatchError: A fact differs; the first one is named.
@@ -167,8 +167,8 @@ class LatencyTable:
             here, there = identity.get(fact), self.identity.get(fact)
             if here != there:
                 raise IdentityMismatchError(
-                    f"{name} was measured with {fact} {_show(there)}, here it is {_show(here)}; "
-                    "measure a table of your own with `hwnas profile`"
+                    f"{name} was measured with {fact} {_show(there)}, but {fact} is {_show(here)} here; "
+                    "measure a table for it with `hwnas profile`"
                 )
 
     def environment_changes(self, environment: Mapping[str, object]) -> list[str]:
@@ -176,7 +176,7 @@ class LatencyTable:
         watched = ("governor", "kernel", "microcode", "driver")
         return [
             f"{fact} was {_show(self.environment.get(fact))} when the table was measured and is "
-            f"{_show(environment.get(fact))} now; if predictions miss, measure it again with `hwnas profile --force`"
+            f"{_show(environment.get(fact))} now; if predictions are off, measure it again with `hwnas profile --force`"
             for fact in watched
             if self.environment.get(fact) != environment.get(fact)
         ]

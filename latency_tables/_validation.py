@@ -16,7 +16,7 @@ from latency_tables._measurement import NetworkMeasurement
 
 FloatArray = npt.NDArray[np.float64]
 _WORDS_OF_FILES = {"correction_networks": "calibration_networks", "predicted": "calibrated"}
-"""What fields of a report are called in table files, whose words do not change."""
+"""Names of fields in table files, in their earlier spelling."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class EndError:
         """Return the errors for people, in one line."""
         return (
             f"  {self.name} ({self.networks}): MAPE {self.mape:.2%}, bias {self.bias:+.2%}, worst {self.worst:+.2%}, "
-            f"90 % intervals hold {self.inside:.0%}"
+            f"90 % intervals contain {self.inside:.0%}"
         )
 
 
@@ -54,7 +54,7 @@ class ValidationReport:
     Attributes:
         networks: Number of held-out networks.
         correction_networks: Number of networks that the correction was fitted to.
-        interval_networks: Number of networks that the interval's width is from, those of the correction included.
+        interval_networks: Number of networks that the intervals are fitted to, those of the correction included.
         unfitted: Agreement of predictions with nothing fitted to whole networks.
         predicted: Agreement of the prices that the table gives.
         noise_floor: Difference of the two measurements of these networks.
@@ -90,40 +90,41 @@ class ValidationReport:
 
     @property
     def verdict(self) -> str:
-        """The answer to "does the table hold?" in a sentence."""
+        """The answer to "is the table accurate?" in a sentence."""
         error = f"predictions of {self.networks} held-out networks are off by {self.predicted.mape:.1%} on average"
-        ends = "".join(f", of the {end.name} by {end.mape:.1%}" for end in self.ends)
+        tenths = ", ".join(f"{end.name}: {end.mape:.1%}" for end in self.ends)
+        ends = f" ({tenths})" if tenths else ""
         word = {GOOD: "yes", SHAKY: "roughly", UNUSABLE: "no"}[self.grade.level]
-        reasons = f" ({'; '.join(self.grade.reasons)})" if self.grade.reasons else ""
+        reasons = f"; {'; '.join(self.grade.reasons)}" if self.grade.reasons else ""
         return f"{word}: {error}{ends}{reasons}"
 
     def lines(self) -> list[str]:
         """Return the report for people, with the noise floor beside every error."""
         floor = f"noise floor: median {self.noise_floor.median:.2%}, p90 {self.noise_floor.p90:.2%}"
         rows = [
-            f"does the table hold? {self.verdict}",
+            f"is the table accurate? {self.verdict}",
             f"validated on {self.networks} held-out networks ({floor})",
-            _agreement_line("nothing fitted", self.unfitted),
+            _agreement_line("uncorrected", self.unfitted),
         ]
         if self.corrected:
-            rows.append(_agreement_line(f"corrected by {self.correction_networks} other networks", self.predicted))
+            rows.append(_agreement_line(f"corrected with {self.correction_networks} other networks", self.predicted))
         else:
             rows.append(
-                f"  the correction by {self.correction_networks} networks is not applied: it makes predictions of "
-                "networks that it was not fitted to worse"
+                f"  the correction with {self.correction_networks} networks is not applied, because it makes "
+                "predictions of other networks worse"
             )
         rows += [end.line() for end in self.ends]
         rows.append(
-            f"  90 % intervals (their width from {self.interval_networks} other networks) hold "
+            f"  90 % intervals (fitted to {self.interval_networks} other networks) contain "
             f"{self.interval_coverage:.0%} of the held-out networks"
         )
         return rows
 
 
-def _agreement_line(name: str, found: Agreement) -> str:
+def _agreement_line(name: str, statistics: Agreement) -> str:
     return (
-        f"  {name}: Spearman {found.spearman:.4f}, Kendall {found.kendall:.4f}, MAPE {found.mape:.2%}, "
-        f"bias {found.bias:+.2%}, within 5 % {found.within_5:.0%}, within 10 % {found.within_10:.0%}"
+        f"  {name}: Spearman {statistics.spearman:.4f}, Kendall {statistics.kendall:.4f}, MAPE {statistics.mape:.2%}, "
+        f"bias {statistics.bias:+.2%}, within 5 % {statistics.within_5:.0%}, within 10 % {statistics.within_10:.0%}"
     )
 
 
@@ -143,7 +144,7 @@ def validate_predictions(
         predicted_ms: What the table predicts for them, ``(n,)``.
         half_widths: Half-widths of their 90 % intervals in log latency, ``(n,)``.
         correction_networks: Number of networks that the correction was fitted to.
-        interval_networks: Number of networks that the intervals are from.
+        interval_networks: Number of networks that the intervals are fitted to.
         corrected: Whether the correction is applied.
     """
     measured = np.array([n.latency_ms for n in held_out])

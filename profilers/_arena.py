@@ -29,7 +29,7 @@ def arena_bytes(models: Sequence[Path]) -> list[int | None]:
         models: ONNX files with float inputs of fixed shape; one thread executes them.
 
     Returns:
-        One number a model; None where this ONNX Runtime cannot execute the model or does not log its arena.
+        One number for each model; None where this ONNX Runtime cannot execute the model or does not log its arena.
     """
     home = str(Path(__file__).resolve().parent.parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, os.environ.get("PYTHONPATH", "")])}

@@ -1,4 +1,4 @@
-"""What a profiler needs from a device and its runtime: one class to write for another one."""
+"""What a profiler needs from a device and its runtime; support for another device is one such class."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Backend(Protocol):
     long, the runnables share a `Group` and the energy counter is an `EnergyMeter`.
 
     Attributes:
-        image_channels: channels of the images that graphs read.
-        batch: images of one inference.
-        element_bytes: bytes of one weight or activation.
-        fast_cache_bytes: size of the cache that an inference should stay in: of one core, however many threads there
-            are, because each of them needs all weights of its convolutions. 0 where prices are measured beyond the
-            cache anyway.
-        cores: how several threads share ops; None where that is not known.
-        fusion: which chains of ops the runtime executes as one kernel.
+        image_channels: Channels of the images that graphs read.
+        batch: Images of one inference.
+        element_bytes: Bytes of one weight or activation.
+        fast_cache_bytes: Size of the cache that an inference should fit into: that of one core, even with several
+            threads, because each thread needs all weights of its convolutions. 0 where every price is measured with
+            data outside the caches.
+        cores: How several threads share ops; None where that is not known.
+        fusion: Which chains of ops the runtime executes as one kernel.
     """
 
     image_channels: int = 3
@@ -50,14 +50,14 @@ class Backend(Protocol):
         """Make a graph runnable with random weights.
 
         Args:
-            graph: the graph to run.
-            seed: seeds the weights and inputs.
-            tied: ops whose nodes share their weights.
-            cold: whether the fast caches must hold nothing of one execution when the next begins; only requested where
+            graph: The graph to run.
+            seed: Seeds the weights and inputs.
+            tied: Ops whose nodes share their weights.
+            cold: Whether the fast caches must hold nothing of one execution when the next begins; only requested where
                 `fast_cache_bytes` is not 0.
 
         Raises:
-            UnsupportedGraphError: the runtime cannot execute the graph.
+            UnsupportedGraphError: The runtime cannot execute the graph.
         """
 
     def environment(self) -> dict[str, object]:
@@ -71,12 +71,12 @@ class Backend(Protocol):
         weights, that changes no time.
 
         Args:
-            graph: the network.
-            weights: its trained weights by ``"node.parameter"``.
-            path: the ONNX file of the same network, for runtimes that execute such files.
+            graph: The network.
+            weights: Its trained weights by ``"node.parameter"``.
+            path: The ONNX file of the same network, for runtimes that execute such files.
 
         Raises:
-            UnsupportedGraphError: the runtime cannot execute the network.
+            UnsupportedGraphError: The runtime cannot execute the network.
         """
         return self.load(graph)
 
@@ -84,7 +84,7 @@ class Backend(Protocol):
         """Return the counter of the energy that the device consumes.
 
         Raises:
-            EnergyUnavailableError: the device has none (the default), or reading it is not permitted.
+            EnergyUnavailableError: The device has none (the default), or reading it is not permitted.
         """
         raise EnergyUnavailableError("energy is unavailable: this device has no energy counter")
 
@@ -96,10 +96,10 @@ class Backend(Protocol):
         return [None] * len(models)
 
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
-        """Return where the runtime executes networks otherwise than a table prices them, one line each.
+        """Return how executed networks differ from what a table prices, one line each.
 
         Args:
-            networks: a few networks, by name.
+            networks: A few networks, by name.
 
         Returns:
             No line where nothing differs, or where the runtime does not show what it executes, as by default.

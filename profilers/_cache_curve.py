@@ -1,4 +1,4 @@
-"""What a working set beyond the fast caches costs: pairs of chains that measure it, and a curve through them."""
+"""The cost of a working set that exceeds the fast caches: pairs of chains that measure it, and the fitted curve."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class CachePair:
     """A chain of one op, measured twice: every link with its own weights, and all links with the same (tied) weights.
 
     Attributes:
-        name: unique name; the two runnables are called ``name:own`` and ``name:tied``.
-        graph: the chain.
-        op: the op of each link.
+        name: Unique name; the two runnables are called ``name:own`` and ``name:tied``.
+        graph: The chain.
+        op: The op of each link.
     """
 
     name: str
@@ -74,14 +74,14 @@ def design_cache_pairs(
     """Design chains whose working sets cover those of the networks, from few large kernels to many small ones.
 
     Args:
-        targets: the ops to build chains of.
-        networks: the networks whose working sets are to be covered; no chain computes more than the largest of them.
-        image_channels: channels of the images.
-        fast_cache_bytes: size at which the curve is expected to rise.
-        sizes: bytes of elements, and the batch.
-        cores: how threads share the ops; None where that is not known. Where one core executes some ops alone, such
+        targets: The ops to build chains of.
+        networks: The networks whose working sets are to be covered; no chain computes more than the largest of them.
+        image_channels: Channels of the images.
+        fast_cache_bytes: Size at which the curve is expected to rise.
+        sizes: Bytes of elements, and the batch.
+        cores: How threads share the ops; None where that is not known. Where one core executes some ops alone, such
             an op follows each link: cores that run side by side without a pause wait much longer for the same weights.
-        fusion: what the runtime fuses.
+        fusion: What the runtime fuses.
     """
     largest = 1.3 * max(typical_working_bytes(graph, sizes) for graph in networks)
     most_macs = max(sum(op_macs(op) * n for op, n in graph.op_counts.items()) for graph in networks)
@@ -107,11 +107,11 @@ def _chains(
     """Build chains of every suitable op in all lengths that compute at most `most_macs`.
 
     Args:
-        targets: the ops.
-        image_channels: channels of the images.
-        most_macs: most multiply-accumulates of a chain.
-        alone: for each shape an op that one core executes alone, to follow each link.
-        fusion: what the runtime fuses.
+        targets: The ops.
+        image_channels: Channels of the images.
+        most_macs: Most multiply-accumulates of a chain.
+        alone: For each shape an op that one core executes alone, to follow each link.
+        fusion: What the runtime fuses.
     """
     chains = []
     for op in targets:
@@ -144,14 +144,14 @@ def fit_cache_curve(
     ``r_k(s)`` is how much of the piece between the knots ``k`` and ``k + 1`` lies below ``s``, and ``b_k >= 0`` is its
     slope. A pair measures ``t_own - t_tied = f(s_own) - f(s_tied)``. The slopes are fitted by non-negative least
     squares on relative errors with a weak penalty on differences of neighbouring slopes, once for each size of a
-    kernel's own data; the size that fits best is kept. A session in a slow state would make its pair say that caches
-    cost a fifth of its time, so the faster session of a chain counts, and pairs that the others contradict lose weight.
+    kernel's own data; the size that fits best is kept. A session in a slow state can add a fifth to the
+    time of its chain. So the faster session of each chain is used, and outlying pairs get less weight.
 
     Args:
-        pairs: the measured pairs ``(n,)``.
-        samples: samples of both passes, by the pairs' labels.
-        fast_cache_bytes: size of the fast cache; it places the knots.
-        sizes: bytes of elements, and the batch.
+        pairs: The measured pairs ``(n,)``.
+        samples: Samples of both passes, by the pairs' labels.
+        fast_cache_bytes: Size of the fast cache; it places the knots.
+        sizes: Bytes of elements, and the batch.
     """
     if not pairs:
         return None

@@ -7,21 +7,21 @@ from profilers._operators import _make as ops
 
 
 def is_map(shape: Shape) -> bool:
-    """Whether a shape is that of a feature map: channels and at least one axis."""
+    """Return whether a shape is that of a feature map: channels and at least one axis."""
     return len(shape) > 1
 
 
 def outer_shape(input_channels: int, shape: Shape) -> Shape:
-    """The shape of a network's input from which `entry_op` leads to `shape`."""
+    """Return the shape of a network's input from which `entry_op` leads to `shape`."""
     return (input_channels, *shape[1:])
 
 
 def entry_op(input_channels: int, shape: Shape) -> Op:
-    """The first op of a chain: a 1x1 convolution from the network's input, or a linear layer where `shape` is flat."""
+    """Return the first op of a chain from the network's input: a 1x1 convolution, or a linear layer for features."""
     outer = outer_shape(input_channels, shape)
     return ops.conv(outer, shape[0]) if is_map(shape) else ops.linear(outer, shape[0])
 
 
 def add_end(builder: GraphBuilder, shape: Shape, x: str, name: str = "pool") -> str:
-    """The end of a chain: a global pooling of feature maps; features are small already."""
+    """Append the end of a chain: a global pooling of feature maps, nothing for features; return the last tensor."""
     return builder.add(name, ops.global_pool(shape), x) if is_map(shape) else x

@@ -61,8 +61,8 @@ def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
     its layouts and on where its planner places tensors (`Backend.arena_bytes` measures it).
 
     Args:
-        graph: the network, or a part of one; composite ops are expanded.
-        batch: samples processed at once.
+        graph: The network, or a part of one; composite ops are expanded.
+        batch: Samples processed at once.
 
     Returns:
         Bytes of activations; weights are not counted.
@@ -86,7 +86,7 @@ def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
 
 
 def _overwritten(op: Op, inputs: tuple[str, ...], dying: list[str], sizes: dict[str, int]) -> bool:
-    """Whether the result takes the place of an operand that dies at this step."""
+    """Return whether the result takes the place of an operand that dies at this step."""
     operands = inputs[1:] if op.kind == "conv" else inputs
     candidates = operands if op.kind == "conv" or primitive_of(op).in_place else ()
     return any(name in dying and sizes[name] == activation_bytes(op) for name in candidates)

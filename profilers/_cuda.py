@@ -51,7 +51,7 @@ class EventClock:
     """CUDA events around work on the current stream; the GPU itself records them.
 
     Args:
-        device: index of the GPU.
+        device: Index of the GPU.
     """
 
     def __init__(self, device: int) -> None:
@@ -78,9 +78,9 @@ class KernelRunnable:
     graphs than the timed ones: with 420 networks loaded, networks took 13-16 % longer than with 20 (H200).
 
     Args:
-        replay: replays the graph, whose inferences go through the input buffers in turn.
-        copies: inferences in one replay.
-        clock: the stopwatch.
+        replay: Replays the graph, whose inferences go through the input buffers in turn.
+        copies: Inferences in one replay.
+        clock: The stopwatch.
     """
 
     def __init__(self, replay: Callable[[], None], copies: int, clock: Clock) -> None:
@@ -101,8 +101,8 @@ class HostRunnable:
     """Launches a network eagerly and waits for every inference; it is a `Runnable`.
 
     Args:
-        launches: launches one inference each, one function for each rotated input buffer.
-        clock: the stopwatch.
+        launches: Launches one inference each, one function for each rotated input buffer.
+        clock: The stopwatch.
     """
 
     def __init__(self, launches: Sequence[Callable[[], None]], clock: Clock) -> None:
@@ -133,15 +133,15 @@ class CudaBackend(Backend):
     """PyTorch on one NVIDIA GPU.
 
     Args:
-        index: index of the GPU.
+        index: Index of the GPU.
         mode: ``"kernel"`` or ``"host"``.
         dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``.
-        channels_last: memory format of activations and weights.
-        batch: images of one inference.
-        image_channels: channels of the images.
+        channels_last: Memory format of activations and weights.
+        batch: Images of one inference.
+        image_channels: Channels of the images.
 
     Raises:
-        DeviceUnavailableError: there is no such GPU, or no torch that can use it.
+        DeviceUnavailableError: The GPU does not exist, or torch cannot use it.
     """
 
     fusion: Fusion = CONVOLUTION_FUSION
@@ -225,7 +225,7 @@ class CudaBackend(Backend):
         """Make a network runnable in the backend's mode.
 
         Raises:
-            UnsupportedGraphError: torch cannot execute it, or the GPU's memory is too small.
+            UnsupportedGraphError: Torch cannot execute it, or the GPU's memory is too small.
         """
         torch = self._torch
         try:
@@ -258,17 +258,17 @@ class CudaBackend(Backend):
         if self.channels_last:
             for tensor in (*module.parameters(), *module.buffers()):
                 tensor.data = self._channels_last(tensor.data)
-        found: torch.nn.Module = module
-        return found
+        network: torch.nn.Module = module
+        return network
 
     def _channels_last(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The tensor with its channels last in memory, where torch has such a format: two and three axes."""
+        """Return the tensor with its channels last in memory, where torch has such a format: two and three axes."""
         formats = {4: self._torch.channels_last, 5: self._torch.channels_last_3d}
         memory_format = formats.get(tensor.dim())
         return tensor if memory_format is None else tensor.to(memory_format=memory_format)
 
     def _inputs(self, graph: OpGraph) -> list[Inputs]:
-        """Values of the network's inputs, as often as buffers are rotated."""
+        """Make random values of the network's inputs, one tuple for each rotated buffer."""
         torch = self._torch
         properties = torch.cuda.get_device_properties(self.index)
         wide = getattr(torch, self.dtype)

@@ -39,20 +39,20 @@ _CONTEXT = "context."
 _TIED_WEIGHTS = 16 * 1024
 """Ops with more weights than this share them between their copies: more than a first-level cache holds."""
 _EXTRA_COPIES, _MOST_EXTRA = 10, 4
-"""Further sessions of context ops that all prices of a space would rest on; how many at most."""
+"""Extra sessions of context ops on which all prices of a space depend; the most extra sessions of any shape."""
 _THREADED_COPIES = 2
-"""Further ones with several threads."""
+"""Additional extra sessions with several threads."""
 PAIR, QUAD = 2, 4
-"""How many ops a context consists of."""
+"""Number of ops in a context."""
 
 
 def context_op(shape: Shape, blocks: int) -> Op:
-    """Stands for the ops around a measured one: so many of the cheapest ones of a shape."""
+    """Make the op that stands for the context of a measured op: `blocks` of the cheapest ops of a shape."""
     return Op("context", (shape,), shape, sorted_attributes({"blocks": blocks}))
 
 
 def probe_name(op: Op) -> str:
-    """Name of the probe that is made for one op."""
+    """Return the name of the probe that is made for one op."""
     return f"op:{op.key}"
 
 
@@ -61,11 +61,11 @@ class Probe:
     """One graph to measure, and what its time is the sum of.
 
     Attributes:
-        name: unique in the design.
-        graph: what is measured.
-        counts: how often each op is in it, `SESSION` included.
-        shared: whether many prices rest on it (it is then measured with more care).
-        tied: ops whose copies share their weights.
+        name: Unique in the design.
+        graph: What is measured.
+        counts: How often each op is in it, `SESSION` included.
+        shared: Whether many prices depend on it; sampling then stops at half the noise.
+        tied: Ops whose copies share their weights.
     """
 
     name: str
@@ -84,19 +84,19 @@ def design_probes(
     cores: Cores | None = None,
     fusion: Fusion = CONVOLUTION_FUSION,
 ) -> list[Probe]:
-    """Graphs from whose times the price of every op of `targets` can be solved.
+    """Design graphs from whose times the price of every op of `targets` can be solved.
 
     Args:
-        targets: the ops to price, as they stand in fused graphs.
-        input_channels: channels of what the networks read, which chains begin with; the number of features where the
+        targets: The ops to price, as they stand in fused graphs.
+        input_channels: Channels of what the networks read, which chains begin with; the number of features where the
             networks read features.
-        tie: whether copies of an op with many weights share them.
-        avoid: ops that the runtime refuses: no graph holds them.
-        cores: how threads share the ops; then core crossings have prices, too.
-        fusion: what the runtime fuses.
+        tie: Whether copies of an op with many weights share them.
+        avoid: Ops that the runtime cannot execute: no graph holds them.
+        cores: How threads share the ops; then core crossings have prices, too.
+        fusion: What the runtime fuses.
 
     Raises:
-        OperatorError: an op has shapes for which no chain can be built.
+        OperatorError: An op has shapes for which no chain can be built.
     """
     wanted = sorted(set(targets), key=lambda op: op.key)
     return _Designer(wanted, input_channels, tie, frozenset(avoid), cores, fusion).run()
@@ -145,11 +145,11 @@ class _Designer:
         return self.probes
 
     def _has_neighbours(self, shape: Shape) -> bool:
-        """Whether ops of a shape are measured between others of it."""
+        """Return whether ops of a shape are measured between others of it."""
         return (is_map(shape) or shape in self.features_read) and not self._is_outer(shape)
 
     def _is_outer(self, shape: Shape) -> bool:
-        """Whether tensors of a shape are inputs of networks: an inner one may have as many channels."""
+        """Return whether tensors of a shape are inputs of networks: an inner one may have as many channels."""
         return shape[0] == self.input_channels and shape not in self.inner
 
     def _probe(self, name: str, graph: OpGraph, contexts: Iterable[Op] = (), shared: bool = False) -> None:
@@ -165,7 +165,7 @@ class _Designer:
         self.probes.append(Probe(name, fused, counts, shared, tied))
 
     def _session(self) -> None:
-        """Two chains of a trivial op: their intercept is the cost of a session, their slope that of a dispatch."""
+        """Add two chains of a trivial op: their intercept is the cost of a session, their slope that of a dispatch."""
         for length in (1, 9):
             builder, x = GraphBuilder(_TINY), INPUT
             for i in range(length):
@@ -173,7 +173,7 @@ class _Designer:
             self._probe(f"session:{length}", builder.build(x), shared=True)
 
     def _baseline(self, shape: Shape) -> None:
-        """Four graphs for a shape: entry and pooling, a second pooling, two context ops, four context ops.
+        """Add four graphs for a shape: entry and pooling, a second pooling, two context ops, four context ops.
 
         Features are not pooled: for them the second graph is left out.
         """
@@ -195,9 +195,9 @@ class _Designer:
                 self._probe(f"{name}:{label}{mark}", builder.build(*tails), contexts, shared=True)
 
     def _copies(self, shape: Shape) -> int:
-        """How often the context ops of a shape are measured, each time in a session of its own.
+        """Return how often the context ops of a shape are measured, each time in a session of its own.
 
-        An error of theirs is in all prices of the shape, with the same sign. Where a space has few shapes, it is in all
+        Their error enters all prices of the shape with the same sign. Where a space has few shapes, it enters all
         networks. With several threads, sessions of one graph differ more.
         """
         resting = sum(shape in (*op.inputs, op.output) for op in self.targets)
@@ -205,19 +205,22 @@ class _Designer:
         return 1 + min(_MOST_EXTRA, extra)
 
     def _start(self, shape: Shape, around: Sequence[Op]) -> tuple[GraphBuilder, str]:
-        """A graph that begins with the entry and context ops of `shape`."""
+        """Begin a graph with the entry and context ops of `shape`."""
         builder = GraphBuilder(outer_shape(self.input_channels, shape))
         return builder, self._add_start(builder, shape, around)
 
     def _add_start(self, builder: GraphBuilder, shape: Shape, around: Sequence[Op]) -> str:
-        """Entry and context ops of `shape`."""
+        """Append entry and context ops of `shape`; return the last tensor."""
         x = builder.add("entry", entry_op(self.input_channels, shape), INPUT)
         for i, op in enumerate(around):
             x = builder.add(f"{_CONTEXT}before{i}", op, x)
         return x
 
     def _chain(self, op: Op) -> None:
-        """An op that keeps its shape, three times, with a context op behind each; further inputs skip that one."""
+        """Add a probe with an op that keeps its shape, three times, each followed by a context op.
+
+        Further inputs of the op skip the context op.
+        """
         first, second, third = self.neighbours[op.output]
         builder, x = self._start(op.output, (first,))
         skipped = x
@@ -228,7 +231,7 @@ class _Designer:
         self._probe(probe_name(op), graph, [context_op(op.output, QUAD)])
 
     def _run(self, op: Op) -> None:
-        """An op that one core executes, three times in a row: data cross over to it and back once, not three times."""
+        """Add a probe with an op that one core executes, three times in a row: data cross to it and back only once."""
         first, second, third = self.neighbours[op.output]
         builder, x = self._start(op.output, (first,))
         skipped = x
@@ -240,7 +243,10 @@ class _Designer:
         self._probe(f"run:{op.key}", graph, [context_op(op.output, QUAD)], shared=True)
 
     def _bridge(self, op: Op) -> None:
-        """An op that changes the shape, once, between context ops of both shapes; further inputs have own entries."""
+        """Add a probe with an op that changes the shape, once, between context ops of both shapes.
+
+        Each further input of the op has an entry of its own.
+        """
         if not op.inputs:
             raise OperatorError(f"op {op.key}: no chain can be built around an op without inputs")
         source, *others = op.inputs
@@ -261,12 +267,12 @@ class _Designer:
         self._probe(probe_name(op), builder.build(y), contexts)
 
     def _outer_inputs(self, op: Op) -> dict[str, Shape]:
-        """Inputs of the graph around an op with inputs of several shapes: one for each input of the op."""
+        """Return the inputs of the graph around an op with inputs of several shapes: one for each input of the op."""
         shapes = (outer_shape(self.input_channels, shape) for shape in op.inputs)
         return {_input_name(number): shape for number, shape in enumerate(shapes)}
 
     def _side_input(self, builder: GraphBuilder, shape: Shape, number: int) -> str:
-        """A tensor for a further input of an op: an entry from an input of the graph, or that input itself."""
+        """Return the tensor for a further input of an op: an entry from an input of the graph, or that input itself."""
         name = _input_name(number)
         if self._is_outer(shape):
             return name
@@ -278,7 +284,7 @@ def _input_name(number: int) -> str:
 
 
 def is_chainable(op: Op) -> bool:
-    """Whether an op can follow itself."""
+    """Return whether an op can follow itself."""
     return len(op.inputs) == 1 and _keeps_shape(op)
 
 
@@ -287,7 +293,7 @@ def _keeps_shape(op: Op) -> bool:
 
 
 def _cheapest(shape: Shape, chainable: list[Op]) -> tuple[Op, Op, Op]:
-    """The three ops of a shape with the fewest multiply-accumulates (fewer where there are no three)."""
+    """Return the three ops of a shape with the fewest multiply-accumulates (fewer where there are no three)."""
     weighted = sorted((op for op in chainable if op_macs(op)), key=op_macs)
     plain = ops.conv(shape, shape[0], act="relu") if is_map(shape) else ops.linear(shape, shape[0], act="relu")
     cheapest = [op for op in weighted if is_closed(op)] or weighted or [plain]
@@ -295,10 +301,10 @@ def _cheapest(shape: Shape, chainable: list[Op]) -> tuple[Op, Op, Op]:
 
 
 def is_closed(op: Op) -> bool:
-    """Whether nothing that follows the op can be fused into it."""
+    """Return whether nothing that follows the op can be fused into it."""
     return op.kind != "conv" or op.word("act") != "none"
 
 
 def op_macs(op: Op) -> int:
-    """Multiply-accumulates of one op with a single input."""
+    """Count the multiply-accumulates of one op."""
     return sum(primitive_of(part).macs(part) for part in parts_of(op))

@@ -11,9 +11,9 @@ from latency_tables import Op, OpGraph, Shape, count_core_crossings
 from profilers._session import PROVIDER
 
 _STARTUP_CYCLES = _THREAD_CYCLES = 100_000
-"""Cycles of Eigen's cost model (``TensorCostModel.h``): to start a thread pool, and of work that is worth a thread."""
+"""Cycles of Eigen's cost model (``TensorCostModel.h``): start of a thread pool, and work for each further thread."""
 _ROUNDING = 0.9
-"""What the cost model adds to the number of threads before it rounds down."""
+"""Amount that the cost model adds to the number of threads before it rounds down."""
 _CYCLES_PER_BYTE = 11 / 64
 """Cycles of the cost model to load or store a byte."""
 _ELEMENTWISE = ("activation", "add", "mul", "scale")
@@ -24,10 +24,10 @@ class Cores:
     """Several threads, each on a core with a cache of its own.
 
     Blocked kernels (convolution, pooling) are always divided among the threads. An element-wise op stays on one thread
-    until the thread pool's cost model says that two are worth it.
+    until the thread pool's cost model gives it two.
 
     Attributes:
-        batch: images of one inference.
+        batch: Images of one inference.
     """
 
     batch: int = 1
@@ -54,9 +54,9 @@ def cores_of(*, threads: int, batch: int, provider: str, precision: str) -> Core
     It is known for float networks on several threads of ONNX Runtime's CPU provider.
 
     Args:
-        threads: threads inside an operator.
-        batch: images of one inference.
-        provider: full name of the execution provider.
+        threads: Threads inside an operator.
+        batch: Images of one inference.
+        provider: Full name of the execution provider.
         precision: ``"fp32"`` or ``"int8"``.
     """
     return Cores(batch) if threads > 1 and provider == PROVIDER and precision == "fp32" else None

@@ -30,7 +30,7 @@ class EnergyCounter(Protocol):
     """Counts energy, in steps.
 
     Attributes:
-        name: what counts, for tables and messages.
+        name: Name of the counter, for tables and messages.
     """
 
     name: str
@@ -39,7 +39,7 @@ class EnergyCounter(Protocol):
         """Return the millijoules since a fixed moment; the number never falls.
 
         Raises:
-            EnergyUnavailableError: the counter can no longer be read.
+            EnergyUnavailableError: The counter can no longer be read.
         """
 
 
@@ -51,7 +51,7 @@ class EnergyMeter(EnergyCounter, Protocol):
         """Return the millijoules of one inference, measured as `energy_mj` does.
 
         Raises:
-            EnergyUnavailableError: the counter there cannot be read, or does not move.
+            EnergyUnavailableError: The counter there cannot be read, or does not move.
         """
 
 
@@ -59,10 +59,10 @@ class RaplCounter:
     """Energy of all packages of the processor, from Linux's powercap interface (Intel's RAPL; AMD's has the same name).
 
     Args:
-        root: folder of the interface.
+        root: Folder of the interface.
 
     Raises:
-        EnergyUnavailableError: there is no such counter, or reading it is not permitted.
+        EnergyUnavailableError: There is no such counter, or reading it is not permitted.
     """
 
     def __init__(self, root: Path = _POWERCAP) -> None:
@@ -92,7 +92,7 @@ class NvmlCounter:
 
     Args:
         uuid: UUID of the GPU, with or without ``GPU-`` in front.
-        nvml: the NVML module; None imports ``pynvml``.
+        nvml: The NVML module; None imports ``pynvml``.
 
     Raises:
         EnergyUnavailableError: NVML is not installed, or the GPU has no counter.
@@ -103,7 +103,7 @@ class NvmlCounter:
     def __init__(self, uuid: str, nvml: Any = None) -> None:
         opened = open_gpu(uuid, nvml)
         if opened is None:
-            raise EnergyUnavailableError("energy is unavailable: NVML is not installed: pip install nvidia-ml-py")
+            raise EnergyUnavailableError("energy is unavailable: NVML is not installed; run: pip install nvidia-ml-py")
         self._nvml, self._handle = opened
         self.read_mj()
 
@@ -125,15 +125,15 @@ def energy_mj(runnable: Runnable, counter: EnergyCounter, *, clock: Callable[[],
     one burst is counted on the wrong side.
 
     Args:
-        runnable: the network.
-        counter: counter of the device that executes it.
-        clock: returns seconds since a fixed moment.
+        runnable: The network.
+        counter: Counter of the device that executes it.
+        clock: Returns seconds since a fixed moment.
 
     Returns:
         Millijoules of one inference.
 
     Raises:
-        EnergyUnavailableError: the counter cannot be read, or does not move.
+        EnergyUnavailableError: The counter cannot be read, or does not move.
     """
     if isinstance(counter, EnergyMeter):
         return counter.inference_mj(runnable)
@@ -150,8 +150,8 @@ def energy_facts(open_counter: Callable[[], EnergyCounter], reference_op: Runnab
     """Return for a table's environment the energy of the reference op, or why it is not known.
 
     Args:
-        open_counter: opens the counter of the device.
-        reference_op: the loaded reference op.
+        open_counter: Opens the counter of the device.
+        reference_op: The loaded reference op.
     """
     try:
         counter = open_counter()
@@ -178,7 +178,7 @@ def _read_text(path: Path) -> str:
     """Read a file of the powercap interface.
 
     Raises:
-        EnergyUnavailableError: it cannot be read.
+        EnergyUnavailableError: It cannot be read.
     """
     try:
         return path.read_text(encoding="ascii").strip()
@@ -196,7 +196,7 @@ def _read_number(path: Path) -> int:
     """Read a file of the powercap interface that holds a whole number.
 
     Raises:
-        EnergyUnavailableError: it cannot be read, or holds something else.
+        EnergyUnavailableError: It cannot be read, or holds something else.
     """
     text = _read_text(path)
     try:

@@ -8,7 +8,7 @@ class ProfilerError(Exception):
 
 
 class OperatorError(ProfilerError, ValueError):
-    """An operator is unknown, or its attributes and shapes do not fit together."""
+    """An operator is unknown, or its attributes and shapes contradict each other."""
 
 
 class DeviceUnavailableError(ProfilerError):

@@ -90,7 +90,7 @@ class _ConvolutionPass:
         return replace(self.graph, nodes=tuple(self.done.values()), outputs=outputs)
 
     def _absorbed(self, node: Node) -> bool:
-        """Whether the node was merged into a convolution."""
+        """Merge the node into a convolution where possible; return whether it was merged."""
         if node.op.kind == "add":
             for position, name in enumerate(node.inputs):
                 conv = self._open_conv(name)

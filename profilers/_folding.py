@@ -22,7 +22,7 @@ def folded_weights(graph: OpGraph, weights: Mapping[str, FloatArray]) -> dict[st
     """Fold the weights of `graph` into those of `folded_graph`, by ``"node.parameter"``.
 
     Raises:
-        OperatorError: a weight is missing or of the wrong shape.
+        OperatorError: A weight is missing or of the wrong shape.
     """
     folded: dict[str, FloatArray] = {}
     for node in expand(graph).nodes:

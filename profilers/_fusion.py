@@ -18,10 +18,10 @@ _ACTIVATIONS = {"relu": ("Relu",), "hswish": ("HardSwish", "HardSigmoid"), "hsig
 
 
 def optimised_here(graph: OpGraph) -> bytes:
-    """The ONNX file of the graph that ONNX Runtime's CPU provider executes here after its optimisations.
+    """Return the ONNX file of the graph that ONNX Runtime's CPU provider executes here after its optimisations.
 
     Raises:
-        UnsupportedGraphError: it cannot execute the graph.
+        UnsupportedGraphError: It cannot execute the graph.
     """
     from profilers._onnx import build_onnx
     from profilers._session import optimised_model
@@ -30,14 +30,14 @@ def optimised_here(graph: OpGraph) -> bytes:
 
 
 def executed_nodes(graph: OpGraph, optimised: Callable[[OpGraph], bytes] = optimised_here) -> Counter[str]:
-    """Node types that a runtime executes.
+    """Count the node types that a runtime executes.
 
     Args:
-        graph: the network.
-        optimised: gives the ONNX file of what is executed for it.
+        graph: The network.
+        optimised: Returns the ONNX file of what is executed for it.
 
     Raises:
-        UnsupportedGraphError: the runtime cannot execute the graph, or what it wrote is no ONNX file.
+        UnsupportedGraphError: The runtime cannot execute the graph, or what it wrote is not an ONNX file.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -50,15 +50,15 @@ def executed_nodes(graph: OpGraph, optimised: Callable[[OpGraph], bytes] = optim
 
 
 def fusion_differences(graph: OpGraph, optimised: Callable[[OpGraph], bytes] = optimised_here) -> list[str]:
-    """Where the executed nodes differ from the fused ops that the table prices; empty where they agree.
+    """Return how the executed nodes differ from the fused ops that the table prices; empty where they agree.
 
     Every convolution, sum and pooling of the graph must be one node, and activations may be nodes of their own only
     where the graph has them apart from a convolution. Convolutions over one or three axes have no blocked kernels: ONNX
     Runtime executes their sums and most of their activations as nodes of their own, in networks as in the chains that
     priced them.
     """
-    found, expected, apart = executed_nodes(graph, optimised), Counter[str](), Counter[str]()
-    found["Conv"] += found["FusedConv"]
+    executed, expected, separate = executed_nodes(graph, optimised), Counter[str](), Counter[str]()
+    executed["Conv"] += executed["FusedConv"]
     for node in expand(graph.without_dead_code()).nodes:
         if node.op.kind in _NODE_OF:
             expected[_NODE_OF[node.op.kind]] += 1
@@ -69,36 +69,38 @@ def fusion_differences(graph: OpGraph, optimised: Callable[[OpGraph], bytes] = o
             expected["Add"] += node.op.integer("add", 0)
         if not blocked:
             attributes = dict(node.op.attributes)
-            apart.update(_ACTIVATIONS.get(str(attributes.get("function", attributes.get("act"))), ()))
+            separate.update(_ACTIVATIONS.get(str(attributes.get("function", attributes.get("act"))), ()))
     norms = sum(node.op.kind == "norm" for node in graph.nodes)  # ONNX Runtime may make a convolution of one
     lines = [
-        f"{found[kind]} {kind} nodes are executed, the table prices {expected[kind]}"
+        f"it executes {executed[kind]} {kind} nodes, the table prices {expected[kind]}"
         for kind in sorted({*_NODE_OF.values(), *_POOLS.values()})
-        if not expected[kind] <= found[kind] <= expected[kind] + (norms if kind == "Conv" else 0)
+        if not expected[kind] <= executed[kind] <= expected[kind] + (norms if kind == "Conv" else 0)
     ]
     for kind in sorted({kind for kinds in _ACTIVATIONS.values() for kind in kinds}):
-        if found[kind] > apart[kind]:
-            lines.append(f"{found[kind]} {kind} nodes are executed, at most {apart[kind]} are not fused in the table")
+        if executed[kind] > separate[kind]:
+            lines.append(f"it executes {executed[kind]} separate {kind} nodes, the table prices {separate[kind]}")
     return lines
 
 
 def fusion_notes(networks: Mapping[str, OpGraph], optimised: Callable[[OpGraph], bytes] = optimised_here) -> list[str]:
-    """One line for each network that is executed otherwise than it is priced, or that could not be checked.
+    """Return one line for each network whose executed nodes differ from the priced ones or could not be checked.
 
     Args:
-        networks: by name.
-        optimised: gives the ONNX file of what is executed for one of them.
+        networks: The networks, by name.
+        optimised: Returns the ONNX file of what is executed for one of them.
     """
     notes = []
     for name, graph in networks.items():
         try:
             lines = fusion_differences(graph, optimised)
         except (UnsupportedGraphError, OSError) as error:
-            notes.append(f"it was not checked whether network {name} is executed as it is priced: {error}")
+            notes.append(
+                f"could not check whether ONNX Runtime executes network {name} as the table prices it: {error}"
+            )
             continue
         if lines:
             notes.append(
-                f"ONNX Runtime executes network {name} otherwise than the table prices it ({'; '.join(lines)}): "
-                "predictions of such networks may be off, so go by measured latencies"
+                f"ONNX Runtime does not execute network {name} as the table prices it ({'; '.join(lines)}); "
+                "predictions of such networks may be off, so rely on measured latencies"
             )
     return notes

@@ -1,4 +1,4 @@
-"""The journal of raw samples: JSON lines beside the table, one a round, from which an interrupted profile resumes."""
+"""The journal of raw samples: JSON lines beside the table, from which an interrupted profile resumes."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _WORTH_S = 20.0
 
 
 class SampleJournal:
-    """Raw samples of one profile, one line a round. An incomplete last line (a crash while writing) is dropped.
+    """Raw samples of one profile, one line for each round. An incomplete last line (a crash while writing) is dropped.
 
     Args:
-        path: the file; created where absent.
-        header: what the samples belong to (identity, settings, plan); a file with another header is refused.
+        path: The file; created where absent.
+        header: What the samples belong to (identity, settings, plan); a file with another header is refused.
 
     Attributes:
-        history: the samples that the file held when it was opened, by runnable.
-        rounds: number of rounds that the file held when it was opened.
-        samples: number of samples in the file.
+        history: The samples that the file held when it was opened, by runnable.
+        rounds: Number of rounds that the file held when it was opened.
+        samples: Number of samples in the file.
 
     Raises:
-        JournalError: the file cannot be read or written, or belongs to another profile.
+        JournalError: The file cannot be read or written, or belongs to another profile.
     """
 
     def __init__(self, path: Path, header: Mapping[str, object]) -> None:
@@ -62,7 +62,7 @@ class SampleJournal:
         try:
             header = strict_json(lines[0])
             if not isinstance(header, dict) or header.get("format") != _FORMAT:
-                raise JournalError(f"{self.path} is not a sample journal of hwnas; move it away or choose another -o")
+                raise JournalError(f"{self.path} is not a sample journal of hwnas; move it or choose another -o")
             if header != json.loads(json.dumps(self._header)):
                 raise JournalError(
                     f"{self.path} holds samples of another device, setting, space or version of hwnas; delete it or "
@@ -77,7 +77,7 @@ class SampleJournal:
         """Add the record of a line: chosen repeats, reasons to stop, or the samples of a round.
 
         Raises:
-            ValueError, KeyError, TypeError, AttributeError: it is not a record.
+            ValueError, KeyError, TypeError, AttributeError: It is not a record.
         """
         if "repeats" in record:
             for name, repeats in record["repeats"].items():
@@ -117,7 +117,7 @@ class SampleJournal:
         """Append a line.
 
         Raises:
-            JournalError: it cannot be written.
+            JournalError: It cannot be written.
         """
         try:
             self._file.append(json.dumps(record))
@@ -143,8 +143,8 @@ def pass_seconds(round_s: float, settings: SamplingSettings) -> tuple[float, flo
     It is shortest where all runnables converge at the first check. Later rounds time fewer runnables and are shorter.
 
     Args:
-        round_s: seconds of a round that times every runnable.
-        settings: when sampling stops.
+        round_s: Seconds of a round that times every runnable.
+        settings: When sampling stops.
     """
     least = settings.min_rounds * round_s
     return least, max(least, min(settings.max_rounds * round_s, settings.max_seconds + round_s))
@@ -154,10 +154,10 @@ class _PassProgress:
     """Writes progress lines of a pass: its duration, estimated once, and every tenth round. `Timer.run` calls it.
 
     Args:
-        pass_name: name of the pass.
-        graphs: number of runnables in it.
-        settings: when sampling stops.
-        progress: receives the lines.
+        pass_name: Name of the pass.
+        graphs: Number of runnables in it.
+        settings: When sampling stops.
+        progress: Receives the lines.
     """
 
     def __init__(self, pass_name: str, graphs: int, settings: SamplingSettings, progress: TextProgress) -> None:
@@ -165,7 +165,7 @@ class _PassProgress:
         self._began, self._rounds = time.monotonic(), 0
 
     def __call__(self, done: int, most: int, active: int) -> None:
-        """Report round `done` of at most `most`, after which `active` runnables go on."""
+        """Report round `done` of at most `most`, after which `active` runnables continue."""
         self._rounds += 1
         if self._rounds == done == _FIRST_ROUNDS:  # a resumed pass is shorter, so it is not estimated
             low, high = pass_seconds((time.monotonic() - self._began) / done, self._settings)
@@ -189,12 +189,12 @@ def sample_into(
     """Sample `runnables` and write each round to the journal; resume after the rounds that it holds.
 
     Args:
-        journal: an open journal.
-        runnables: what to sample, by name; may be empty.
-        settings: when sampling stops.
-        noise_weights: factors on the noise of runnables, as `Timer` takes them.
-        pass_name: name of the pass, for progress lines.
-        progress: receives progress lines.
+        journal: An open journal.
+        runnables: What to sample, by name; may be empty.
+        settings: When sampling stops.
+        noise_weights: Factors on the noise of runnables, as `Timer` takes them.
+        pass_name: Name of the pass, for progress lines.
+        progress: Receives progress lines.
 
     Returns:
         All samples by name, those that the journal held included.

@@ -22,16 +22,16 @@ def measure_twice(
     """Measure whole networks in two separate passes of interleaved rounds, at one speed of the machine.
 
     Args:
-        backend: device and runtime.
-        graphs: the networks.
-        settings: how to sample.
-        progress: receives lines for people.
+        backend: Device and runtime.
+        graphs: The networks.
+        settings: How to sample.
+        progress: Receives lines for people.
 
     Returns:
         For each network the q10 of both passes, in milliseconds.
 
     Raises:
-        UnsupportedGraphError: the runtime cannot execute a network.
+        UnsupportedGraphError: The runtime cannot execute a network.
     """
     executed = [executed_graph(graph, fusion_of(backend)) for graph in graphs]
     samples: dict[str, SampleSet] = {}

@@ -12,7 +12,9 @@ from typing import Any
 
 _CHANGED = 0.1
 """Relative change of the clock above which a warning is given."""
-_UNWATCHED = "NVML is not available, so the GPU's clocks and other processes were not watched: pip install nvidia-ml-py"
+_UNWATCHED = (
+    "NVML is not available, so the GPU's clocks and other processes were not watched; run: pip install nvidia-ml-py"
+)
 _REASONS = {
     "nvmlClocksThrottleReasonSwPowerCap": "the power limit",
     "nvmlClocksThrottleReasonHwSlowdown": "a hardware slowdown",
@@ -27,10 +29,10 @@ class GpuLook:
     """The state of a GPU at one moment.
 
     Attributes:
-        sm_mhz: clock of the multiprocessors.
-        memory_mhz: clock of the memory.
-        throttled: why the clocks are throttled, in words; empty where they are not.
-        others: number of other processes that compute on the GPU.
+        sm_mhz: Clock of the multiprocessors.
+        memory_mhz: Clock of the memory.
+        throttled: Why the clocks are throttled, in words; empty where they are not.
+        others: Number of other processes that compute on the GPU.
     """
 
     sm_mhz: int
@@ -44,7 +46,7 @@ def open_gpu(uuid: str, nvml: Any = None) -> tuple[Any, Any] | None:
 
     Args:
         uuid: UUID of the GPU, with or without ``GPU-`` in front.
-        nvml: the NVML module; None imports ``pynvml``.
+        nvml: The NVML module; None imports ``pynvml``.
     """
     try:
         module: Any = import_module("pynvml") if nvml is None else nvml
@@ -60,10 +62,10 @@ class GpuWatch:
 
     Args:
         uuid: UUID of the GPU, with or without ``GPU-`` in front.
-        nvml: the NVML module; None imports ``pynvml``. Without that module nothing is read.
+        nvml: The NVML module; None imports ``pynvml``. Without that module nothing is read.
 
     Attributes:
-        looks: the states so far.
+        looks: The states so far.
     """
 
     def __init__(self, uuid: str, nvml: Any = None) -> None:

@@ -21,14 +21,14 @@ from profilers._weights import node_weights
 OPSET = 17
 IR_VERSION = 8
 OUTPUT = "logits"
-"""Name of the output where nobody names it, as `INPUT` is that of the input: users look tensors up by name."""
+"""Default name of the output, as `INPUT` is that of the input: users look tensors up by name."""
 
 
 class _ModelWriter:
     """Collects the nodes and initialisers of one ONNX graph.
 
     Args:
-        inputs: names of the graph's inputs.
+        inputs: Names of the graph's inputs.
     """
 
     def __init__(self, inputs: Sequence[str]) -> None:
@@ -39,6 +39,7 @@ class _ModelWriter:
         self._stored: dict[tuple[object, ...], str] = {}
 
     def node(self, op_type: str, inputs: Sequence[str], **attributes: object) -> str:
+        """Append a node named after the current scope; return the name of its only output."""
         output = f"{self.scope}:{len(self.nodes)}"
         self.nodes.append(helper.make_node(op_type, list(inputs), [output], output, **cast(dict[str, Any], attributes)))
         return output
@@ -46,11 +47,11 @@ class _ModelWriter:
     def name_outputs(self, tensors: Sequence[str], names: Sequence[str]) -> None:
         """Give the tensors that leave the graph the names of its outputs.
 
-        An input that leaves the graph as it came, and a tensor that leaves it twice, get a node of their own: ONNX
-        allows neither.
+        ONNX allows neither an output that is also an input nor two outputs that are one tensor: they get an Identity
+        node.
 
         Raises:
-            OperatorError: two tensors of the file would have one name.
+            OperatorError: Two tensors of the file would have the same name.
         """
         for number, (tensor, name) in enumerate(zip(tensors, names, strict=True)):
             if tensor in self.inputs or tensor in tensors[:number]:
@@ -69,11 +70,11 @@ class _ModelWriter:
                 names[:] = [new if name == old else name for name in names]
 
     def constant(self, name: str, value: FloatArray) -> str:
-        """Store a constant; equal ones are stored once, as tied weights ask for."""
+        """Store a constant; equal ones are stored once, so that tied weights stay tied."""
         return self._store(name, value.astype("float32", copy=False))
 
     def integers(self, name: str, values: Sequence[int]) -> str:
-        """Store integers, as indices must be; equal ones are stored once."""
+        """Store a constant of 64-bit integers, as indices need; equal ones are stored once."""
         return self._store(name, np.array(values, dtype=np.int64))
 
     def _store(self, name: str, array: npt.NDArray[np.float32] | npt.NDArray[np.int64]) -> str:
@@ -98,14 +99,14 @@ def build_onnx(
     ``input`` where there is only one.
 
     Args:
-        graph: the network; inputs ``(batch, *shape)``, float32.
-        weights: training weights by ``"node.parameter"`` (`graph_parameters` lists them).
-        batch: the fixed batch size.
-        metadata: key-value pairs stored in the model.
-        output_names: one for each output of the graph; ``logits``, ``logits_1`` and so on if empty.
+        graph: The network; inputs ``(batch, *shape)``, float32.
+        weights: Training weights by ``"node.parameter"`` (`graph_parameters` lists them).
+        batch: The fixed batch size.
+        metadata: Key-value pairs stored in the model.
+        output_names: One for each output of the graph; ``logits``, ``logits_1`` and so on if empty.
 
     Raises:
-        OperatorError: a weight is missing or of the wrong shape, or names are too few or equal.
+        OperatorError: A weight is missing or of the wrong shape, or names are too few or equal.
     """
     live = expand(graph.without_dead_code())
     called = list(output_names) or [f"{OUTPUT}_{i}" if i else OUTPUT for i in range(len(live.outputs))]

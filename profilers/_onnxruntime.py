@@ -33,11 +33,11 @@ def runtime_identity(
     """Return what a table is valid for: the device's processor and runtime, and the settings.
 
     Args:
-        cpu: what `cpu_identity` returns on the device.
-        version: version of the device's ONNX Runtime.
-        provider: full name of the execution provider.
-        threads: threads inside an operator.
-        batch: images of one inference.
+        cpu: What `cpu_identity` returns on the device.
+        version: Version of the device's ONNX Runtime.
+        provider: Full name of the execution provider.
+        threads: Threads inside an operator.
+        batch: Images of one inference.
         precision: ``"fp32"`` or ``"int8"``.
     """
     return {
@@ -59,10 +59,10 @@ def random_model(graph: OpGraph, seed: int, tied: Collection[Op], *, batch: int,
     """Make the ONNX file of a graph with random weights.
 
     Args:
-        graph: the graph.
-        seed: seeds the weights.
-        tied: ops whose nodes share their weights.
-        batch: images of one inference.
+        graph: The graph.
+        seed: Seeds the weights.
+        tied: Ops whose nodes share their weights.
+        batch: Images of one inference.
         precision: ``"fp32"``, or ``"int8"`` for a statically quantised (QDQ) network.
     """
     from profilers._onnx import build_onnx
@@ -79,10 +79,10 @@ class OnnxRuntimeBackend(Backend):
     """ONNX Runtime on this machine with one execution provider.
 
     Args:
-        threads: threads inside an operator.
-        batch: images of one inference.
-        image_channels: channels of the images.
-        provider: execution provider, by its full name or without ``ExecutionProvider``, in any case.
+        threads: Threads inside an operator.
+        batch: Images of one inference.
+        image_channels: Channels of the images.
+        provider: Execution provider, by its full name or without ``ExecutionProvider``, in any case.
         precision: ``"fp32"``, or ``"int8"`` for statically quantised (QDQ) networks.
 
     Raises:

@@ -21,7 +21,7 @@ from profilers._timing import REFERENCE_OP, Runnable, second_pass_name
 from profilers._working_set import Sizes
 
 BEYOND_CACHES = 3.0
-"""Where the smallest working set is this many times the fast caches, all networks run from slower memory throughout."""
+"""Where the smallest working set is this many times the fast caches, all networks run from slower memory."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Network:
     """A whole network to measure beside the ops.
 
     Attributes:
-        arch: the architecture as text.
-        graph: the graph that is measured.
-        split: one of the splits of `latency_tables.NetworkMeasurement`.
+        arch: The architecture as text.
+        graph: The graph that is measured.
+        split: One of the splits of `latency_tables.NetworkMeasurement`.
     """
 
     arch: str
@@ -44,13 +44,13 @@ class Plan:
     """Everything that is measured.
 
     Attributes:
-        sizes: bytes of elements, and the batch.
-        probes: graphs that the prices of ops are solved from.
-        pairs: chains that measure the cost of working sets beyond the caches; none where all networks are beyond them.
-        networks: whole networks by number.
-        refused: ops that the runtime cannot execute, with its reason.
-        cores: how threads share the ops; None where that is not known.
-        cold: whether probes are executed with cold caches. They are smaller than the networks, and would find weights
+        sizes: Bytes of elements, and the batch.
+        probes: Graphs that the prices of ops are solved from.
+        pairs: Chains that measure the cost of working sets beyond the caches; none where all networks are beyond them.
+        networks: Whole networks by number.
+        refused: Ops that the runtime cannot execute, with its reason.
+        cores: How threads share the ops; None where that is not known.
+        cold: Whether probes are executed with cold caches. They are smaller than the networks, and would find weights
             in the caches that networks must fetch.
     """
 
@@ -73,8 +73,8 @@ class Plan:
     def noise_weights(self) -> dict[str, float]:
         """The noise weights of both passes, as `Timer` takes them.
 
-        Above 1 for probes that many prices rest on; below 1 for the many networks that only say how far predictions
-        are off.
+        Above 1 for probes that many prices depend on; below 1 for the many networks that only intervals are fitted
+        to.
         """
         weights = noise_weights_of(self.probes)
         weights |= {network_label(i): 0.5 for i, n in self.networks.items() if n.split == INTERVAL_SPLIT}
@@ -92,14 +92,14 @@ class Plan:
         mispriced.
 
         Args:
-            backend: loads the graphs.
-            number: the pass, 1 or 2.
+            backend: Loads the graphs.
+            number: The pass, 1 or 2.
 
         Returns:
             The runnables by name.
 
         Raises:
-            UnsupportedGraphError: the runtime cannot execute one.
+            UnsupportedGraphError: The runtime cannot execute one.
         """
         wanted: list[tuple[str, OpGraph, Collection[Op]]] = [(p.name, p.graph, p.tied) for p in self.probes]
         for pair in self.pairs:
@@ -112,9 +112,9 @@ class Plan:
         """Load everything else that a pass samples.
 
         Args:
-            backend: loads networks (with weights that differ between the passes) and the reference op.
-            number: the pass, 1 or 2.
-            probes: sessions of probes and pairs, as `load_probes` names them.
+            backend: Loads networks (with weights that differ between the passes) and the reference op.
+            number: The pass, 1 or 2.
+            probes: Sessions of probes and pairs, as `load_probes` names them.
 
         Returns:
             All runnables of the pass, under its names.
@@ -133,7 +133,7 @@ class Plan:
 
 
 def noise_weights_of(probes: Sequence[Probe]) -> dict[str, float]:
-    """Return the noise weight 2 for each probe that many prices rest on, as `Timer` takes it."""
+    """Return the noise weight 2 for each probe that many prices depend on, as `Timer` takes it."""
     return {probe.name: 2.0 for probe in probes if probe.shared}
 
 
@@ -157,13 +157,13 @@ def design_plan(
     """Design what to measure for prices of `targets`.
 
     Args:
-        backend: device and runtime.
-        targets: the ops to price.
-        networks: whole networks.
-        refused: ops that the runtime cannot execute, with its reason: no graph holds them.
+        backend: Device and runtime.
+        targets: The ops to price.
+        networks: Whole networks.
+        refused: Ops that the runtime cannot execute, with its reason; no graph holds them.
 
     Raises:
-        OperatorError: a network holds an op that is not in `targets`, or no chain can be built around an op.
+        OperatorError: A network holds an op that is not in `targets`, or no chain can be built around an op.
     """
     unsupported = refused or {}
     sizes = Sizes(backend.element_bytes, backend.batch)
@@ -212,13 +212,13 @@ def measured_cold(backend: Backend, tied: bool) -> bool:
 
 
 def load_plan(plan: Plan, backend: Backend, targets: Sequence[Op]) -> tuple[Plan, dict[str, Runnable]]:
-    """Load probes and pairs; where the runtime refuses an op, design the plan again without it.
+    """Load probes and pairs; where the runtime cannot execute an op, design the plan again without it.
 
     Returns:
         The plan that was loaded, and the runnables of its first pass by name.
 
     Raises:
-        UnsupportedGraphError: a graph cannot be executed although each of its ops can.
+        UnsupportedGraphError: A graph cannot be executed although each of its ops can.
     """
     try:
         return plan, plan.load_probes(backend, 1)

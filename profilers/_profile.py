@@ -66,16 +66,16 @@ def profile_ops(
     add half its price to a cheap op.
 
     Args:
-        backend: device and runtime.
-        targets: the ops to price.
-        networks: whole networks; nothing is fitted to the held-out ones.
-        journal: file that raw samples are appended to after each round; an interrupted profile resumes from it.
-        space: name and settings of the space, stored in the table.
-        settings: when sampling stops; None for the defaults.
-        progress: receives progress lines.
+        backend: Device and runtime.
+        targets: The ops to price.
+        networks: Whole networks; nothing is fitted to the held-out ones.
+        journal: File that raw samples are appended to after each round; an interrupted profile resumes from it.
+        space: Name and settings of the space, stored in the table.
+        settings: When sampling stops; None for the defaults.
+        progress: Receives progress lines.
 
     Raises:
-        ProfilerError: the journal belongs to another profile, or a graph cannot be measured.
+        ProfilerError: The journal belongs to another profile, or a graph cannot be measured.
     """
     settings = settings or SamplingSettings()
     plan = design_plan(backend, targets, networks)
@@ -109,13 +109,13 @@ def make_table(
     """Make the table that follows from all samples of a plan.
 
     Args:
-        backend: device and runtime that were measured.
-        plan: the plan that was measured.
-        targets: the ops to price.
-        samples: samples of both passes, by the plan's names.
-        space: name and settings of the space.
-        settings: how it was sampled.
-        energy: energy of the reference op, for the table's environment.
+        backend: Device and runtime that were measured.
+        plan: The plan that was measured.
+        targets: The ops to price.
+        samples: Samples of both passes, by the plan's names.
+        space: Name and settings of the space.
+        settings: How it was sampled.
+        energy: Energy of the reference op, for the table's environment.
     """
     plan = plan.with_second_pass()
     converted = at_one_speed(samples, first_pass_name)
@@ -170,10 +170,10 @@ def _entries(
     """Solve for the rows of the table: the session, the targets, and core crossings.
 
     Args:
-        targets: the ops to price.
-        plan: the plan that was measured, without slow sessions.
-        samples: samples at one speed of the machine.
-        curve: cost of working sets; None where there is none.
+        targets: The ops to price.
+        plan: The plan that was measured, without slow sessions.
+        samples: Samples at one speed of the machine.
+        curve: Cost of working sets; None where there is none.
     """
     prices = solve_prices(plan.probes, samples, extra_ms=probe_extra_ms(plan.probes, curve, plan.sizes))
     by_op: dict[Op, Probe] = {}
@@ -189,7 +189,7 @@ def _entries(
         if op in prices:
             entry = _entry(op, prices[op], _both_passes(by_op[op].name, samples))
         else:
-            reason = plan.refused.get(op, "the graphs that would price it could not be executed")
+            reason = plan.refused.get(op, "the runtime cannot execute the graphs that would price it")
             entry = Entry(op, "unsupported", 0.0, 0.0, 0.0, 0.0, 0.0, 0, "", reason)
         entries[op] = entry if op == SESSION else _with_facts(entry, plan.sizes, cores)
     return entries | {op: _entry(op, prices[op], _both_passes(by_op[op].name, samples)) for op in crossings}
@@ -223,7 +223,7 @@ def _entry(op: Op, price: OpPrice, samples: SampleSet) -> Entry:
     if half > UNSTABLE * abs(price.q10) and half > NEGLIGIBLE_MS:
         reason = f"90 % interval {price.low:.4f}-{price.high:.4f} ms; profile again on a quieter machine with --force"
     elif price.q10 <= 0:
-        reason = f"solved as {price.q10:.4f} ms: too cheap to measure, priced at 0"
+        reason = f"solved as {price.q10:.4f} ms, which is too small to measure; priced at 0"
     return Entry(
         op=op,
         status="unstable" if reason else "ok",
@@ -268,8 +268,8 @@ def _notes(converted: AtOneSpeed, entries: Mapping[Op, Entry]) -> list[str]:
     notes = []
     if converted.speed_range > SPEED_ALARM:
         notes.append(
-            f"the machine's speed changed by {converted.speed_range:.0%} while measuring; prices hold for its faster "
-            "moments, so networks will take longer in slower ones"
+            f"the machine's speed changed by {converted.speed_range:.0%} while measuring; prices are those of its fast "
+            "phases, so networks take longer in slow ones"
         )
     share = _disturbed_share(converted.samples)
     if share > MANY_DISTURBED:
@@ -277,13 +277,13 @@ def _notes(converted: AtOneSpeed, entries: Mapping[Op, Entry]) -> list[str]:
     drifted = drift(_both_passes(REFERENCE_OP, converted.samples))
     if drifted > DRIFT_ALARM:
         notes.append(
-            f"the reference op drifted by {drifted:.0%} against everything else, because other work used this machine; "
-            "stop that work and run the same `hwnas profile` with --force"
+            f"the reference op drifted by {drifted:.0%} relative to other graphs, because other work used the machine; "
+            "stop that work and run `hwnas profile` again with --force"
         )
     unstable = sum(entry.status == "unstable" for entry in entries.values())
     if unstable:
         notes.append(f"{unstable} of {len(entries)} prices are noisy (see their rows)")
     refused = sum(not entry.priced for entry in entries.values())
     if refused:
-        notes.append(f"{refused} of {len(entries)} ops cannot be executed here (see their rows)")
+        notes.append(f"the runtime cannot execute {refused} of {len(entries)} ops (see their rows)")
     return notes

@@ -29,17 +29,17 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
     """Make a copy of a float model with int8 weights (per channel) and uint8 activations between Q and DQ nodes.
 
     Args:
-        model: a model from `build_onnx`.
-        ranges: smallest and largest value of each tensor (`tensor_ranges`); None assumes `ASSUMED_RANGE` for all.
+        model: A model from `build_onnx`.
+        ranges: Smallest and largest value of each tensor (`tensor_ranges`); None assumes `ASSUMED_RANGE` for all.
 
     Raises:
-        OperatorError: the range of a tensor is missing.
+        OperatorError: The range of a tensor is missing.
     """
     import onnx
 
     from profilers._session import runtime
 
-    runtime()  # its telemetry is off before its parts are imported
+    runtime()  # turns its telemetry off before its parts are imported
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -76,18 +76,18 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
 def tensor_ranges(
     model: onnx.ModelProto, samples: FloatArray | Mapping[str, FloatArray], *, threads: int = 1
 ) -> dict[str, Range]:
-    """Smallest and largest value of every tensor of a float model over some samples (min-max calibration).
+    """Find the smallest and the largest value of every tensor of a float model over some samples (min-max calibration).
 
     The samples go through the network one by one, whatever its batch size is: every sample counts, and the ranges
     depend on the samples alone.
 
     Args:
-        model: as `build_onnx` writes it; only the shapes of its inputs and outputs hold the batch size.
+        model: As `build_onnx` writes it; only the shapes of its inputs and outputs hold the batch size.
         samples: ``(n, *shape)``, at least one; by the name of the input where the model has several.
-        threads: threads of the inference.
+        threads: Threads of the inference.
 
     Raises:
-        OperatorError: there is no sample, an input has no samples, or a tensor is not finite.
+        OperatorError: There is no sample, an input has no samples, or a tensor is not finite.
     """
     import onnx
 
@@ -105,31 +105,35 @@ def tensor_ranges(
         for name, value in {**fed, **dict(zip(names, session.run(names, fed), strict=True))}.items():
             ends = float(value.min()), float(value.max())
             if not all(map(math.isfinite, ends)):
-                raise OperatorError(f"int8: the tensor {name} is not finite for sample {number}; no range can hold it")
+                raise OperatorError(
+                    f"int8: the tensor {name} has a value that is not finite for sample {number}, so it has no range"
+                )
             low, high = ranges.get(name, (0.0, 0.0))
             ranges[name] = min(low, ends[0]), max(high, ends[1])
     return ranges
 
 
 def _by_input(names: Sequence[str], samples: FloatArray | Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """The samples of each input.
+    """Return the samples of each input.
 
     Raises:
-        OperatorError: an input has no samples, or there are more for one input than for another.
+        OperatorError: An input has no samples, or there are more for one input than for another.
     """
     given = {names[0]: samples} if isinstance(samples, np.ndarray) else dict(samples)
     if sorted(given) != sorted(names):
-        raise OperatorError(f"int8 needs samples of the inputs {', '.join(names)}; got {', '.join(given) or 'none'}")
+        raise OperatorError(f"int8 needs samples for the inputs {', '.join(names)}, got {', '.join(given) or 'none'}")
     counts = {len(values) for values in given.values()}
     if len(counts) > 1:
-        raise OperatorError(f"int8 needs as many samples of each input; got {', '.join(map(str, sorted(counts)))}")
+        raise OperatorError(
+            f"int8 needs the same number of samples for each input, got {', '.join(map(str, sorted(counts)))}"
+        )
     if counts == {0}:
-        raise OperatorError("int8 needs at least one sample to calibrate with")
+        raise OperatorError("int8 needs at least one sample to find the ranges of tensors")
     return given
 
 
 def _of_one_sample(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of a float model with batch size 1."""
+    """Copy a float model with batch size 1."""
     import onnx
 
     copy = onnx.ModelProto()
@@ -144,7 +148,7 @@ def _known_range(ranges: Mapping[str, Range], name: str) -> Range:
     """Return the range of a tensor.
 
     Raises:
-        OperatorError: there is none.
+        OperatorError: There is none.
     """
     if name not in ranges:
         raise OperatorError(f"int8: the tensor {name} has no range; give the `tensor_ranges` of this model")

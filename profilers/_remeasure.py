@@ -22,11 +22,11 @@ class Remeasured:
     """Times that were measured again, in milliseconds.
 
     Attributes:
-        reference_op_ms: time of the reference op.
-        prices: price of each op.
-        half_widths: half the width of each price's 90 % interval.
-        graph_noise: one percent of the time of the shortest graph that the op's price was solved from.
-        networks: time of each network, in their order.
+        reference_op_ms: Time of the reference op.
+        prices: Price of each op.
+        half_widths: Half the width of each price's 90 % interval.
+        graph_noise: One percent of the time of the shortest graph that the op's price was solved from.
+        networks: Time of each network, in their order.
     """
 
     reference_op_ms: float
@@ -50,17 +50,17 @@ def remeasure(
     """Measure `chosen` ops and whole networks again.
 
     Args:
-        backend: device and runtime.
-        targets: all ops of the table: they decide which ops stand around a measured one.
-        chosen: the ops to measure.
-        networks: whole networks to measure.
-        curve: the table's cost of working sets; None where it has none.
-        settings: when sampling stops.
-        cold: whether the table's prices were measured with cold caches; None where the table does not say.
-        refused: ops of the table that the runtime cannot execute: no measured graph holds them.
+        backend: Device and runtime.
+        targets: All ops of the table: they decide which ops stand around a measured one.
+        chosen: The ops to measure.
+        networks: Whole networks to measure.
+        curve: The table's cost of working sets; None where it has none.
+        settings: When sampling stops.
+        cold: Whether the table's prices were measured with cold caches; None where the table does not say.
+        refused: Ops of the table that the runtime cannot execute: no measured graph holds them.
 
     Raises:
-        UnsupportedGraphError: the runtime cannot execute a graph.
+        UnsupportedGraphError: The runtime cannot execute a graph.
     """
     if cold is None:
         cold = measured_cold(backend, curve is not None)

@@ -21,7 +21,7 @@ QUANTILE = 0.1
 DISTURBED = 1.25
 """A round in which the reference op takes more than this many times its q10 is disturbed by other work."""
 MANY_DISTURBED = 0.25
-"""Share of disturbed rounds from which on as many rounds are added: q10 tolerates fewer."""
+"""Share of disturbed rounds from which on the same number of rounds is added: q10 tolerates a smaller share."""
 
 
 @dataclass
@@ -29,11 +29,11 @@ class SampleSet:
     """All samples of one runnable.
 
     Attributes:
-        seconds: mean time of one execution, for each round that the runnable took part in.
-        repeats: executions in one sample.
-        stop: why its sampling ended; None while it goes on.
-        widths: relative half-widths of q10 at the noise checks so far.
-        moments: when each sample was taken: its number among all samples, rising with time.
+        seconds: Mean time of one execution, for each round that the runnable took part in.
+        repeats: Executions in one sample.
+        stop: Why its sampling ended; None while it continues.
+        widths: Relative half-widths of q10 at the noise checks so far.
+        moments: When each sample was taken: its number among all samples, rising with time.
     """
 
     repeats: int
@@ -62,13 +62,13 @@ def bootstrap_quantiles(
     """Compute quantiles of resamples with replacement; their spread is the uncertainty of the quantile.
 
     Args:
-        seconds: the samples ``(n,)``.
-        rng: source of the resamples.
-        draws: number of resamples.
-        q: the quantile.
+        seconds: The samples ``(n,)``.
+        rng: Source of the resamples.
+        draws: Number of resamples.
+        q: The quantile.
 
     Returns:
-        One quantile a resample ``(draws,)``, in seconds.
+        One quantile for each resample ``(draws,)``, in seconds.
     """
     values = np.sort(np.asarray(seconds, dtype=np.float64))
     # A resample of sorted values is a sorted draw of their ranks: ranks (draws, n).
@@ -96,7 +96,7 @@ def disturbed(samples: SampleSet) -> npt.NDArray[np.bool_]:
 def drift(samples: SampleSet, parts: int = 4) -> float:
     """Return how far the reference op's q10 moved: q10 of its slowest quarter of rounds over the fastest, minus one.
 
-    Disturbed samples are left out where they are at most half of all: as many rounds were added for them.
+    Disturbed samples are left out where they are at most half of all, because the same number of rounds was added.
     """
     is_disturbed, seconds = disturbed(samples), np.array(samples.seconds)
     if 2 * is_disturbed.sum() <= len(is_disturbed):

@@ -60,15 +60,15 @@ def make_session(
     """Make an `onnxruntime.InferenceSession` as this project measures and checks networks.
 
     Args:
-        model: serialised model, or a path.
-        threads: threads inside an operator; ONNX Runtime's own default ignores container limits.
-        provider: execution provider; a node that it cannot execute is an error, never silently left to the CPU.
-        measuring: whether it will be timed; several threads then come from one pool of the process.
-        spinning: whether the session's own threads spin for a while after an inference.
-        optimised: file to write the optimised graph to; None for none.
+        model: Serialised model, or a path.
+        threads: Threads inside an operator; ONNX Runtime's own default ignores container limits.
+        provider: Execution provider; a node that it cannot execute is an error, never silently left to the CPU.
+        measuring: Whether it will be timed; several threads then come from one pool of the process.
+        spinning: Whether the session's own threads spin for a while after an inference.
+        optimised: File to write the optimised graph to; None for none.
 
     Raises:
-        DeviceUnavailableError: this process already measures with another number of threads.
+        DeviceUnavailableError: This process already measures with another number of threads.
     """
     onnxruntime = runtime()
     release_cores()  # threads that the session makes run where this one may
@@ -91,7 +91,7 @@ def _set_threads(options: Any, threads: int, measuring: bool, spinning: bool) ->
     measured, and take its cores. The pool can be made once in a process, and then serves all sessions.
 
     Raises:
-        DeviceUnavailableError: this process already measures with another number of threads.
+        DeviceUnavailableError: This process already measures with another number of threads.
     """
     if measuring and threads > 1 and not _POOL:
         _make_pool(threads)
@@ -128,11 +128,11 @@ class BoundSession:
     """A session whose inputs and outputs are bound to memory that is allocated once; it is a `Runnable`.
 
     Args:
-        model: serialised model, or a path.
-        threads: threads inside an operator.
-        seed: seeds the inputs, drawn from N(0, 1): zeros and denormals would distort times.
-        provider: execution provider.
-        sweep_bytes: bytes of other memory that are read, untimed, before each inference, which removes what the last
+        model: Serialised model, or a path.
+        threads: Threads inside an operator.
+        seed: Seeds the inputs, drawn from N(0, 1): zeros and denormals would distort times.
+        provider: Execution provider.
+        sweep_bytes: Bytes of other memory that are read, untimed, before each inference, which removes what the last
             one left in the caches. 0 for inferences back to back.
 
     Raises:
@@ -149,9 +149,7 @@ class BoundSession:
         except DeviceUnavailableError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            raise UnsupportedGraphError(
-                f"ONNX Runtime cannot execute the graph: {str(error).splitlines()[0]}"
-            ) from None
+            raise _unsupported(error) from None
         self._binding = self._session.io_binding()
         rng = np.random.default_rng(seed)
         self._kept: list[Any] = []
@@ -192,8 +190,8 @@ class CacheSweep:
     its own threads, which must not spin while the next inference is timed.
 
     Args:
-        threads: threads of the sessions that are measured.
-        size: bytes to read, divided among the threads.
+        threads: Threads of the sessions that are measured.
+        size: Bytes to read, divided among the threads.
     """
 
     def __init__(self, threads: int, size: int) -> None:
@@ -218,7 +216,7 @@ def optimised_model(model: bytes | str) -> bytes:
     """Return the ONNX file of the graph that the CPU provider executes after its optimisations.
 
     Args:
-        model: serialised model, or a path.
+        model: Serialised model, or a path.
 
     Raises:
         UnsupportedGraphError: ONNX Runtime cannot execute the model.
@@ -228,9 +226,7 @@ def optimised_model(model: bytes | str) -> bytes:
         try:
             make_session(model, threads=1, optimised=path)
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            raise UnsupportedGraphError(
-                f"ONNX Runtime cannot execute the graph: {str(error).splitlines()[0]}"
-            ) from None
+            raise _unsupported(error) from None
         return path.read_bytes()
 
 
@@ -244,7 +240,7 @@ def installed_providers() -> list[str]:
         onnxruntime = runtime()
     except ModuleNotFoundError:
         raise DeviceUnavailableError(
-            "device cpu needs ONNX Runtime, which is not installed: pip install onnxruntime"
+            "device cpu needs ONNX Runtime, which is not installed; run: pip install onnxruntime"
         ) from None
     return list(onnxruntime.get_available_providers())
 
@@ -253,19 +249,18 @@ def find_provider(name: str, known: Sequence[str]) -> str:
     """Return the full name of an execution provider.
 
     Args:
-        name: its name, with or without ``ExecutionProvider``, in any case.
-        known: full names of the providers of the device's ONNX Runtime.
+        name: Its name, with or without ``ExecutionProvider``, in any case.
+        known: Full names of the providers of the device's ONNX Runtime.
 
     Raises:
-        DeviceUnavailableError: there is no such provider.
+        DeviceUnavailableError: There is no such provider.
     """
     for full in known:
         if name.lower() in (full.lower(), full.removesuffix("ExecutionProvider").lower()):
             return full
     names = ", ".join(full.removesuffix("ExecutionProvider").lower() for full in known)
     raise DeviceUnavailableError(
-        f"the installed ONNX Runtime has no execution provider {name!r}; it has {names}. Choose one of them or install "
-        "another build"
+        f"the installed ONNX Runtime has no execution provider {name!r}; choose one of {names} or install another build"
     )
 
 
@@ -273,7 +268,7 @@ def require_counter(provider: str) -> None:
     """Refuse providers other than the CPU provider: no energy counter of their devices is known.
 
     Raises:
-        EnergyUnavailableError: the provider is not the CPU provider.
+        EnergyUnavailableError: The provider is not the CPU provider.
     """
     if provider != PROVIDER:
         raise EnergyUnavailableError(f"energy is unavailable: no counter is known for {provider}")

@@ -31,11 +31,11 @@ class OpPrice:
     medians can be below prices from 10th percentiles.
 
     Attributes:
-        q10: the price: solved from the 10th percentiles of the graphs' times.
-        median: solved from the medians.
-        p90: solved from the 90th percentiles.
-        low: lower end of the 90 % bootstrap interval of `q10`.
-        high: upper end.
+        q10: The price: solved from the 10th percentiles of the graphs' times.
+        median: Solved from the medians.
+        p90: Solved from the 90th percentiles.
+        low: Lower end of the 90 % bootstrap interval of `q10`.
+        high: Upper end.
     """
 
     q10: float
@@ -51,11 +51,11 @@ def without_slow_sessions(probes: Sequence[Probe], samples: Mapping[str, SampleS
     With several threads, one session in twenty takes 15-35 % longer than another of the same graph, in all its samples.
     A session is slow where it takes over 5 % longer, and over five standard deviations of ordinary sessions: otherwise
     graphs with many sessions would lose more of their slower ones than graphs with two. Differences of less than two
-    microseconds are left to the average.
+    microseconds are averaged instead.
 
     Args:
-        probes: the probes; several may measure the same graph.
-        samples: their samples, by probe name.
+        probes: The probes; several may measure the same graph.
+        samples: Their samples, by probe name.
     """
     sessions: dict[tuple[OpGraph, frozenset[Op]], list[float]] = defaultdict(list)
     times = {probe.name: samples[probe.name].quantile() for probe in probes}
@@ -94,13 +94,13 @@ def solve_prices(
     medians, 90th percentiles and bootstrap resamples into prices.
 
     Args:
-        probes: the measured graphs ``(m,)``.
-        samples: their samples, by probe name.
-        extra_ms: milliseconds of a probe's time beside the prices of its ops (its working set), by probe name.
-        seed: seeds the bootstrap.
+        probes: The measured graphs ``(m,)``.
+        samples: Their samples, by probe name.
+        extra_ms: Milliseconds of a probe's time beside the prices of its ops (its working set), by probe name.
+        seed: Seeds the bootstrap.
 
     Returns:
-        The prices of the determined ops, at most one a column of ``A (m, n)``.
+        The prices of the determined ops, at most one for each column of ``A (m, n)``.
     """
     # A (m, n): how often op j is in graph i.
     columns = sorted({op for probe in probes for op in probe.counts}, key=lambda op: op.key)

@@ -24,7 +24,7 @@ IntArray = npt.NDArray[np.int64]
 WINDOW = 21
 """Number of consecutive samples whose median gives the speed at the middle one."""
 FEWEST = 10
-"""Fewest different graphs that can show the machine's speed; with fewer, it cannot be told from their own noise."""
+"""Fewest graphs that can show the machine's speed; with fewer, it cannot be separated from their own noise."""
 _ITERATIONS = 6
 
 
@@ -33,8 +33,8 @@ class AtOneSpeed:
     """Samples converted to one speed of the machine.
 
     Attributes:
-        samples: the samples by name, each divided by how much slower the machine was than at its reference speed.
-        speed_range: how much slower the machine was in its slowest twentieth of the samples than in its fastest
+        samples: The samples by name, each divided by how much slower the machine was than at its reference speed.
+        speed_range: How much slower the machine was in its slowest twentieth of the samples than in its fastest
             twentieth, relative (0.05 is 5 %).
     """
 
@@ -50,11 +50,11 @@ def at_one_speed(samples: Mapping[str, SampleSet], graph_of: Callable[[str], str
     is the median over the `WINDOW` samples around it. Ratios between graphs that are sampled at the same time stay.
 
     Args:
-        samples: samples by name, with their moments; they are returned unchanged where there are too few graphs.
-        graph_of: maps the names of sessions of one graph to one name, which ties separate passes together.
+        samples: Samples by name, with their moments; they are returned unchanged where there are too few graphs.
+        graph_of: Maps the names of sessions of one graph to one name, which ties separate passes together.
 
     Raises:
-        ValueError: a sample has no moment.
+        ValueError: A sample has no moment.
     """
     sampled = {name: sample_set for name, sample_set in samples.items() if sample_set.seconds}
     for name, sample_set in sampled.items():
@@ -63,7 +63,7 @@ def at_one_speed(samples: Mapping[str, SampleSet], graph_of: Callable[[str], str
     graphs = {graph: number for number, graph in enumerate(sorted({graph_of(name) for name in sampled}))}
     if len(graphs) < FEWEST:
         return AtOneSpeed(dict(samples), 0.0)
-    # One entry a sample, all runnables one after the other: its graph g, its moment, and log t, each (n,).
+    # One entry for each sample, all runnables one after the other: its graph g, its moment, and log t, each (n,).
     owner = np.concatenate([np.full(len(s.seconds), graphs[graph_of(name)]) for name, s in sampled.items()])
     moments = np.concatenate([np.asarray(s.moments, dtype=np.int64) for s in sampled.values()])
     logs = np.log(np.concatenate([np.asarray(s.seconds, dtype=np.float64) for s in sampled.values()]))
@@ -88,9 +88,9 @@ def _slowness(logs: FloatArray, owner: IntArray, graphs: int) -> FloatArray:
     """Estimate the log slowness ``(n,)`` at each sample by median polish; its level is arbitrary.
 
     Args:
-        logs: log seconds ``(n,)`` in the order of time.
-        owner: number of the graph of each sample ``(n,)``.
-        graphs: number of graphs.
+        logs: Log seconds ``(n,)`` in the order of time.
+        owner: Number of the graph of each sample ``(n,)``.
+        graphs: Number of graphs.
     """
     # typical[g] = median of log t over the samples of graph g.
     typical = _medians(logs, owner, graphs)

@@ -73,14 +73,14 @@ class SamplingSettings:
     """When sampling stops, and how long one sample is.
 
     Attributes:
-        min_rounds: rounds before anything may stop.
-        max_rounds: most rounds.
-        max_seconds: no round begins after this many seconds, once every runnable has had its `min_rounds`.
-        target: relative 90 % half-width of q10 at which a runnable has converged.
-        inner_seconds: seconds of one sample; a runnable is repeated until its sample is about this long.
-        check_every: rounds between two checks of the noise.
-        warmup_runs: untimed runs of each runnable before the first round.
-        priming_runs: untimed runs before each sample. The other runnables of a round have filled the caches with
+        min_rounds: Rounds before anything may stop.
+        max_rounds: Most rounds.
+        max_seconds: No round begins after this many seconds, once every runnable has had its `min_rounds`.
+        target: Relative 90 % half-width of q10 at which a runnable has converged.
+        inner_seconds: Seconds of one sample; a runnable is repeated until its sample is about this long.
+        check_every: Rounds between two checks of the noise.
+        warmup_runs: Untimed runs of each runnable before the first round.
+        priming_runs: Untimed runs before each sample. The other runnables of a round have filled the caches with
             their weights: the first run after them takes 1.6 times as long as the fifth, the second 1.2 times. This
             holds for networks of milliseconds as much as for those of microseconds.
     """
@@ -118,22 +118,22 @@ def stop_reason(samples: SampleSet, rounds: int, settings: SamplingSettings) -> 
 class Timer:
     """Times runnables in interleaved rounds.
 
-    Where the samples of the reference op show that many rounds were disturbed, as many more rounds follow.
+    Where the samples of the reference op show that many rounds were disturbed, the same number of rounds is added.
 
     Args:
-        runnables: what to time, by name. The reference op, in either pass, is timed in every round.
-        settings: when to stop.
-        seed: seeds the order inside the rounds and the bootstrap.
-        history: samples of an earlier, interrupted sampling, by name.
-        on_round: called after each round, before the next one starts; the place to write a journal.
-        noise_weights: factors on the noise of runnables before it is compared with the target, by name: 2 asks for half
+        runnables: What to time, by name. The reference op, in either pass, is timed in every round.
+        settings: When to stop.
+        seed: Seeds the order inside the rounds and the bootstrap.
+        history: Samples of an earlier, interrupted sampling, by name.
+        on_round: Called after each round, before the next one starts; the place to write a journal.
+        noise_weights: Factors on the noise of runnables before it is compared with the target, by name: 2 asks for half
             the noise. Names that are left out have the factor 1.
-        first_moment: smallest number that the next sample may get.
-        clock: returns seconds since a fixed moment.
+        first_moment: Smallest number that the next sample may get.
+        clock: Returns seconds since a fixed moment.
 
     Attributes:
-        samples: all samples by name.
-        repeated: rounds that were added because something else used the machine.
+        samples: All samples by name.
+        repeated: Rounds that were added because something else used the machine.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class Timer:
         """Sample until every runnable has stopped.
 
         Args:
-            progress: called after each round with (round, most rounds, runnables that go on).
+            progress: Called after each round with (round, most rounds, runnables that continue).
 
         Returns:
             All samples by name.
@@ -203,7 +203,7 @@ class Timer:
             if progress is not None:
                 progress(number, self._settings.max_rounds, len(self._active()))
         self._add_rounds(number)
-        self._stop_at_cap(self._reference_ops)  # no other runnable is left that they would be timed for
+        self._stop_at_cap(self._reference_ops)  # every other runnable has stopped
         return self.samples
 
     def _add_rounds(self, number: int) -> None:
@@ -271,7 +271,7 @@ class Timer:
         return rounds
 
     def _check_noise(self, number: int, active: list[str]) -> None:
-        """After round `number`, where a check is due, estimate the noise of the active runnables and stop the quiet."""
+        """Estimate the noise of active runnables where a check is due, and stop those to which a rule applies."""
         if number % self._settings.check_every and number < self._settings.max_rounds:
             return
         rng = np.random.default_rng((self._seed, number, 1))

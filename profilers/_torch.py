@@ -27,8 +27,8 @@ class RunningNorm:
     """Batch norm with running statistics, as `torch.nn.BatchNorm1d`, `BatchNorm2d` and `BatchNorm3d`.
 
     Args:
-        training: normalise by the batch and update the statistics; otherwise by the statistics.
-        momentum: weight of the new batch in the running statistics; `None` keeps them as they are
+        training: Normalise by the batch and update the statistics; otherwise by the statistics.
+        momentum: Weight of the new batch in the running statistics; `None` keeps them as they are
             while training (used by supernets, whose statistics belong to one subnet).
     """
 
@@ -55,10 +55,10 @@ def run_graph(graph: OpGraph, x: Tensor, lookup: Lookup, norm: RunningNorm) -> T
     """Compute the first output of an *expanded* graph with one input.
 
     Args:
-        graph: a graph of primitive ops (`expand`).
+        graph: A graph of primitive ops (`expand`).
         x: ``(n, *graph.input_shape)``.
-        lookup: returns every weight tensor by name.
-        norm: how batch norms behave.
+        lookup: Returns every weight tensor by name.
+        norm: How batch norms behave.
 
     Returns:
         ``(n, *graph.output_shape)``.
@@ -70,16 +70,16 @@ def run_outputs(graph: OpGraph, inputs: Sequence[Tensor], lookup: Lookup, norm: 
     """Compute all outputs of an *expanded* graph.
 
     Args:
-        graph: a graph of primitive ops (`expand`).
-        inputs: a tensor ``(n, *shape)`` for each of `graph.inputs`.
-        lookup: returns every weight tensor by name.
-        norm: how batch norms behave.
+        graph: A graph of primitive ops (`expand`).
+        inputs: A tensor ``(n, *shape)`` for each of `graph.inputs`.
+        lookup: Returns every weight tensor by name.
+        norm: How batch norms behave.
 
     Returns:
         A tensor ``(n, *shape)`` for each of `graph.outputs`.
 
     Raises:
-        OperatorError: there are more or fewer tensors than inputs.
+        OperatorError: There are more or fewer tensors than inputs.
     """
     if len(inputs) != len(graph.inputs):
         raise OperatorError(f"the network needs {len(graph.inputs)} inputs, got {len(inputs)}")
@@ -98,9 +98,9 @@ class GraphModule(nn.Module):
     written as ``"/"``; `arrays` gives them with their plain names, ready for `build_onnx`.
 
     Args:
-        graph: the network; dead code is removed.
-        weights: starting values by ``"node.parameter"``; He initialisation from `seed` where absent.
-        seed: seed of the initialisation.
+        graph: The network; dead code is removed.
+        weights: Starting values by ``"node.parameter"``; He initialisation from `seed` where absent.
+        seed: Seed of the initialisation.
     """
 
     def __init__(self, graph: OpGraph, weights: Mapping[str, FloatArray] | None = None, *, seed: int = 0) -> None:
@@ -120,7 +120,7 @@ class GraphModule(nn.Module):
         """Compute the network.
 
         Args:
-            inputs: a tensor ``(n, *shape)`` for each of the graph's inputs.
+            inputs: A tensor ``(n, *shape)`` for each of the graph's inputs.
 
         Returns:
             A tensor ``(n, *shape)``; a tuple of them where the graph has several outputs.

@@ -23,9 +23,9 @@ def random_weights(graph: OpGraph, seed: int = 0, tied: Collection[Op] = ()) -> 
     """Draw He-initialised weights for every node, so that activations stay of order one while measuring.
 
     Args:
-        graph: the network.
-        seed: seed of the draws.
-        tied: ops all of whose nodes get the same weights.
+        graph: The network.
+        seed: Seed of the draws.
+        tied: Ops all of whose nodes get the same weights.
     """
     rng = np.random.default_rng(seed)
     weights: dict[str, FloatArray] = {}
@@ -38,7 +38,7 @@ def random_weights(graph: OpGraph, seed: int = 0, tied: Collection[Op] = ()) -> 
 
 
 def _owned_parameters(graph: OpGraph) -> Iterator[tuple[Node, str, Parameter]]:
-    """Each weight tensor with the node of `graph` that it belongs to, and the rest of its name behind the node's."""
+    """List each weight tensor: its node in `graph`, the rest of its name after the node's, and its description."""
     parts = iter(expand(graph).nodes)
     for node in graph.nodes:
         for part in islice(parts, len(parts_of(node.op))):
@@ -59,13 +59,14 @@ def node_weights(weights: Mapping[str, FloatArray], node: str, names: Mapping[st
     """Look up the weights of one node and check them against what its operator needs.
 
     Raises:
-        OperatorError: a weight is absent or of the wrong shape.
+        OperatorError: A weight is absent or of the wrong shape.
     """
     own = {}
     for name, parameter in names.items():
         value = weights.get(f"{node}.{name}")
-        if value is None or value.shape != parameter.shape:
-            what = "missing" if value is None else f"of shape {value.shape}, not {parameter.shape}"
-            raise OperatorError(f"the weight {node}.{name} is {what}")
+        if value is None:
+            raise OperatorError(f"the weight {node}.{name} is missing")
+        if value.shape != parameter.shape:
+            raise OperatorError(f"the weight {node}.{name} must have the shape {parameter.shape}, got {value.shape}")
         own[name] = value
     return own

@@ -16,8 +16,8 @@ class Sizes:
     """The size of a number, and how many images are computed at once.
 
     Attributes:
-        element_bytes: bytes of one weight or activation.
-        batch: images of one inference.
+        element_bytes: Bytes of one weight or activation.
+        batch: Images of one inference.
     """
 
     element_bytes: int = 4
@@ -35,9 +35,9 @@ class Sizes:
         """Return the bytes that one inference of a graph touches.
 
         Args:
-            graph: the network.
-            kernel_bytes: bytes of the runtime's own data of one kernel.
-            tied: ops whose nodes share their weights.
+            graph: The network.
+            kernel_bytes: Bytes of the runtime's own data of one kernel.
+            tied: Ops whose nodes share their weights.
         """
         counts = graph.op_counts
         weights = sum(self.weight_bytes(op) * (1 if op in tied else count) for op, count in counts.items())

@@ -19,7 +19,7 @@ class Workload(Protocol):
 
     @property
     def settings(self) -> Mapping[str, object]:
-        """JSON-able facts that tell it apart from others of its name."""
+        """JSON-able facts that distinguish it from other workloads of the same name."""
 
     def ops(self) -> list[Op]:
         """Return every distinct op of every network, as it is executed."""
@@ -27,5 +27,5 @@ class Workload(Protocol):
     def draw(self, rng: np.random.Generator) -> Iterator[tuple[str, OpGraph]]:
         """Draw networks at random, each with a name that stands for the same network in every draw.
 
-        Names may repeat. The iterator may end (with a fixed list of networks) or go on for ever (with a space).
+        Names may repeat. The iterator may end (a fixed list of networks) or never end (a space).
         """

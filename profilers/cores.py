@@ -90,8 +90,8 @@ def cgroup_cores(root: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> int |
     """Return the CPU quota in whole cores: the smallest from the process's own group up to the root; None without one.
 
     Args:
-        root: folder that control groups are mounted in (version 2, version 1 or both).
-        membership: file that names the groups of the process.
+        root: Folder that control groups are mounted in (version 2, version 1 or both).
+        membership: File that names the groups of the process.
     """
     quotas = [quota for folder in cgroup_folders(root, membership) if (quota := _quota(folder)) is not None]
     return max(1, math.floor(min(quotas))) if quotas else None

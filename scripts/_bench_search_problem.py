@@ -21,17 +21,17 @@ class Benchmark:
     """A tabular problem.
 
     Attributes:
-        problem: The problem that strategies see; minimised columns are known, maximised ones expensive.
-        rows: Row of the table for each mixed-radix index of codes; -1 where nothing is to be evaluated.
+        problem: The problem that strategies see; minimised columns have a cost function, maximised ones are expensive.
+        rows: Row of the table for each mixed-radix index of codes; -1 where there is nothing to evaluate.
         archs: Architecture strings of the table.
-        values: Natural objective values of the table's rows (n, m).
+        values: Natural objective values ``(n, m)`` of the table's rows.
         maximum: Normalised hypervolume of the candidates.
-        everything: Normalised hypervolume of all connected rows, isomorphic ones apart.
+        everything: Normalised hypervolume of all connected rows, isomorphic ones counted separately.
         front: Rows of the candidates' true front.
         notes: What was filtered, in words.
-        cheap: Natural value of the expensive objective's cheap stand-in for each row (n,), where there is one.
-        cheap_cost: What one cheap evaluation takes, in full ones.
-        unit: What a normalised hypervolume of 1 is where objectives are in standard deviations.
+        cheap: Natural low-fidelity values ``(n,)`` of the expensive objective; None where there are none.
+        cheap_cost: Cost of one low-fidelity evaluation, in full ones.
+        unit: A normalised hypervolume of 1 in units of standard deviations.
     """
 
     problem: Problem
@@ -49,19 +49,19 @@ class Benchmark:
     unit: float = 1.0
 
     def row(self, codes: tuple[int, ...]) -> int:
-        """The table's row of a canonical architecture."""
+        """Return the table's row of a canonical architecture."""
         return int(self.rows[int(_index(np.array([codes]), self.problem.domain.cardinalities)[0])])
 
     def normalised(self, rows: list[int] | np.ndarray) -> np.ndarray:
-        """Maximised values (n, m) of rows of the table, 0 at the worst and 1 at the best of the table."""
+        """Return maximised values ``(n, m)`` of rows of the table, 0 at the worst and 1 at the best of the table."""
         return (self.values[rows] - self.worst) / (self.best - self.worst)
 
     def gap(self, rows: list[int]) -> float:
-        """Share of the maximal hypervolume that is missing after these evaluations."""
+        """Return the share of the maximal hypervolume that is missing after these evaluations."""
         return 1.0 - hypervolume(self.normalised(rows), np.zeros(self.values.shape[1])) / self.maximum
 
     def gaps(self, rows: list[int]) -> np.ndarray:
-        """The same after each of the evaluations (k,)."""
+        """Return the gap after each of the evaluations ``(k,)``."""
         return np.array([self.gap(rows[: k + 1]) for k in range(len(rows))])
 
 
@@ -77,15 +77,15 @@ def load_benchmark(
     reference: list[float] | None = None,
     every_row: bool = False,
 ) -> Benchmark:
-    """Builds the problem; `cheap` is the column of a cheap stand-in for the maximised one, and its cost.
+    """Build the problem; `cheap` is the column of low-fidelity values of the maximised one, and their cost.
 
     Rows of disconnected cells and rows with values that are not positive are filtered. Isomorphic cells
-    are one network measured several times: each class is represented by its row with the lowest (known)
+    are one network measured several times: each class is represented by its row with the lowest
     first minimised column, and is evaluated at most once. Objectives are scaled to [0, 1] over the
-    connected rows; the maximum is the hypervolume of all candidates, with reference 0. A `reference` puts 0 so many
+    connected rows; the maximum is the hypervolume of all candidates, with reference 0. A `reference` puts 0 that many
     standard deviations of the connected rows above their mean (maximised, so negative numbers are worse). With
-    `every_row` nothing is filtered, and every row is a candidate of its own. The column ``macs``, where the table has
-    none, is counted from the cells as the benchmark publishes it: operators that lead nowhere count too.
+    `every_row` nothing is filtered, and every row is a candidate. The column ``macs``, where the table has
+    none, is counted from the cells as the benchmark publishes it: operators that reach no output count too.
     """
     space = make_space("nasbench201")
     table = BenchmarkTable.load(path)
@@ -111,11 +111,11 @@ def load_benchmark(
         f"{int((connected & ~sound).sum())} with values that are not positive filtered",
         f"{len(chosen)} classes of isomorphic cells, each by its row with the lowest {minimize[0]}",
         f"maximal hypervolume {maximum:.5f} (these classes, scaled to [0, 1] over the connected rows, "
-        f"reference 0), front of {len(front)}; with isomorphic rows apart it would be {everything:.5f}",
+        f"reference 0), front of {len(front)}; {everything:.5f} with isomorphic rows counted separately",
     ]
     if every_row:
         points = len(np.unique(values[sorted(front)], axis=0))
-        notes = [f"{len(values)} rows, none filtered, isomorphic cells apart, front of {points} points"]
+        notes = [f"{len(values)} rows, none filtered, isomorphic cells counted separately, front of {points} points"]
     same = (lambda asked: asked) if every_row else space.canonical_codes
     problem, rows = _problem(space, codes, chosen, values, (maximize, minimize), (worst, best), same)
     unit = float(np.prod(np.abs(best - worst) / deviations)) if reference is not None else 1.0
@@ -123,13 +123,13 @@ def load_benchmark(
         notes.append(f"reference {reference} standard deviations from the mean: maximum {maximum * unit:.4f}")
     if cheap is not None:
         problem = replace(problem, low_fidelity=True)
-        notes.append(f"cheap evaluations: {cheap[0]}, each {cheap[1]:g} of a full one")
-    found = Benchmark(problem, rows, table.archs, values, worst, best, maximum, everything, front, notes, unit=unit)
-    return found if cheap is None else replace(found, cheap=table.column(cheap[0]), cheap_cost=cheap[1])
+        notes.append(f"low-fidelity evaluations: {cheap[0]}, each costs {cheap[1]:g} of a full one")
+    benchmark = Benchmark(problem, rows, table.archs, values, worst, best, maximum, everything, front, notes, unit=unit)
+    return benchmark if cheap is None else replace(benchmark, cheap=table.column(cheap[0]), cheap_cost=cheap[1])
 
 
 def _column(table: BenchmarkTable, space: Space, codes: np.ndarray, name: str) -> np.ndarray:
-    """Values (n,) of a column; multiply-accumulates are counted where the table does not have them."""
+    """Return the values ``(n,)`` of a column; multiply-accumulates are counted where the table does not have them."""
     if name != "macs" or name in table.columns:
         return np.asarray(table.column(name))
     skip = space.encode(space.parse(_SKIPS))
@@ -144,7 +144,7 @@ def _column(table: BenchmarkTable, space: Space, codes: np.ndarray, name: str) -
 
 
 def _representatives(space: Space, codes: np.ndarray, usable: np.ndarray, cost: np.ndarray) -> np.ndarray:
-    """Row of the table with the lowest cost in each class of isomorphic usable rows (k,)."""
+    """Return the row of the table with the lowest cost in each class of isomorphic usable rows ``(k,)``."""
     classes = _index(space.canonical_codes(codes[usable]), space.cardinalities)
     order = np.lexsort((usable, cost[usable], classes))
     _, first = np.unique(classes[order], return_index=True)
@@ -161,24 +161,24 @@ def _problem(
     bounds: tuple[np.ndarray, np.ndarray],
     canonical: Callable[[np.ndarray], np.ndarray],
 ) -> tuple[Problem, np.ndarray]:
-    """The problem whose candidates are the chosen rows, and the row of each code index (-1 for none)."""
+    """Return the problem whose candidates are the chosen rows, and the row of each code index (-1 for none)."""
     cards = tuple(space.cardinalities)
     grid = np.stack(np.unravel_index(np.arange(int(np.prod(cards))), cards), axis=1)
     classes = _index(canonical(grid), cards)
     row_of_class = np.full(len(grid), -1)
     row_of_class[_index(canonical(codes[chosen]), cards)] = chosen
-    found = row_of_class[classes]
-    representative = np.where(found >= 0, _index(codes[found], cards), np.arange(len(grid)))
+    row_of_code = row_of_class[classes]
+    representative = np.where(row_of_code >= 0, _index(codes[row_of_code], cards), np.arange(len(grid)))
     rows = np.full(len(grid), -1)
-    rows[representative[found >= 0]] = found[found >= 0]
+    rows[representative[row_of_code >= 0]] = row_of_code[row_of_code >= 0]
     features = np.asarray(space.features(grid), dtype=np.float64)
 
     def column(k: int) -> Callable[[np.ndarray], np.ndarray]:
-        def known(asked: np.ndarray) -> np.ndarray:
+        def cost(asked: np.ndarray) -> np.ndarray:
             at = rows[_index(asked, cards)]
             return np.where(at >= 0, values[at, k], np.nan)
 
-        return known
+        return cost
 
     maximize, minimize = names
     ends = [{"worst": float(w), "best": float(b)} for w, b in zip(*bounds, strict=True)]

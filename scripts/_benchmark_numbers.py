@@ -15,10 +15,10 @@ Row = dict[str, Any]
 
 
 def condense(table: Path, files: list[Path]) -> dict[str, Any]:
-    """Evaluations to 99 %, gaps at the end and mean curves: by pair and strategy, and of the other settings."""
+    """Compute evaluations to 99 %, final gaps and mean curves, by pair and strategy, and for the other settings."""
     from _bench_search_problem import load_benchmark
 
-    found: dict[str, Any] = {"pairs": {}, "cheap": {}, "paper": {}}
+    results: dict[str, Any] = {"pairs": {}, "cheap": {}, "paper": {}}
     for file in files:
         data = json.loads(file.read_text())
         settings = data["settings"]
@@ -28,12 +28,12 @@ def condense(table: Path, files: list[Path]) -> dict[str, Any]:
         row_of = {arch: index for index, arch in enumerate(benchmark.archs)}
         kind = "cheap" if settings.get("cheap") else "paper" if settings.get("reference") else "pairs"
         fresh = {"notes": benchmark.notes, "maximum": benchmark.maximum * benchmark.unit, "rows": {}}
-        pair = found[kind].setdefault(f"{' '.join(best)} x {' '.join(least)}", fresh)
+        pair = results[kind].setdefault(f"{' '.join(best)} x {' '.join(least)}", fresh)
         for name, seeds in data["trials"].items():
             curves = {seed: benchmark.gaps([row_of[arch] for arch in archs]) for seed, archs in seeds.items()}
             costs = {seed: settings.get("cost_of_each_evaluation", {}).get(f"{name}/{seed}") for seed in seeds}
             _take_in(pair["rows"].setdefault(name, {}), curves, costs, settings)
-    return found
+    return results
 
 
 def _take_in(row: Row, curves: dict[str, np.ndarray], costs: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -54,13 +54,13 @@ def _take_in(row: Row, curves: dict[str, np.ndarray], costs: dict[str, Any], set
 
 
 def evaluations_to_target(gaps: np.ndarray) -> int | None:
-    """Evaluations until 99 % of the maximal hypervolume; `None` when a run never gets there."""
+    """Count the evaluations until 99 % of the maximal hypervolume; `None` when a run never reaches it."""
     there = np.flatnonzero(gaps <= TARGET)
     return int(there[0]) + 1 if len(there) else None
 
 
 def paired_p(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Two-sided Wilcoxon signed-rank test over seeds; 1 when there is no difference at all."""
+    """Return the p-value of a two-sided Wilcoxon signed-rank test over seeds; 1 where all seeds are equal."""
     from scipy.stats import wilcoxon
 
     if (ours == theirs).all():
@@ -69,27 +69,27 @@ def paired_p(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def padded(gaps: np.ndarray, samples: int) -> np.ndarray:
-    """Holds the last gap where a run ended early because nothing was left."""
+    """Repeat the last gap where a run ended early because no candidates were left."""
     return np.concatenate([gaps, np.repeat(gaps[-1:], max(0, samples - len(gaps)))])
 
 
 def geometric(values: list[float] | np.ndarray) -> float:
-    """Geometric mean."""
+    """Return the geometric mean."""
     return float(np.exp(np.mean(np.log(values))))
 
 
 def counts(row: Row) -> dict[str, float]:
-    """Evaluations to 99 % by seed; a run that never gets there counts as all its evaluations."""
+    """Return the evaluations to 99 % by seed; a run that never reaches it counts with all its evaluations."""
     return {s: float(row["caps"][s] if v is None else v) for s, v in row["evaluations_to_99"].items()}
 
 
 def is_bound(row: Row) -> bool:
-    """Whether runs were ended before they got there, so that the counts are lower bounds."""
+    """Return whether runs were stopped before they reached 99 %, so that the counts are lower bounds."""
     return "mean_gap" not in row and any(v is None for v in row["evaluations_to_99"].values())
 
 
 def compared(pairs: dict[str, Any], ours: str, theirs: str) -> tuple[float, int, int, int, int]:
-    """Ratio of evaluations to 99 % (theirs to ours), pairs won and lost by `ours` (p < .05), pairs, runs."""
+    """Return the ratio of evaluations to 99 % (theirs to ours), pairs won and lost by `ours` (p < .05), pairs, runs."""
     ratios, won, lost, runs = [], 0, 0, 0
     for pair in pairs.values():
         if ours not in pair["rows"] or theirs not in pair["rows"]:
@@ -106,13 +106,13 @@ def compared(pairs: dict[str, Any], ours: str, theirs: str) -> tuple[float, int,
 
 
 def gap_at_end(pairs: dict[str, Any], name: str) -> float | None:
-    """Mean gap after all evaluations; None where no run went on to the end."""
+    """Return the mean gap after all evaluations; None where no run continued to the end."""
     rows = [pair["rows"].get(name, {}).get("gap_at_end", {}) for pair in pairs.values()]
     means = [np.mean(list(row.values())) for row in rows if row]
     return float(np.mean(means)) if means else None
 
 
 def strategies_of(pairs: dict[str, Any]) -> list[str]:
-    """All strategies, fewest evaluations first."""
+    """List all strategies, fewest evaluations first."""
     names = {name for pair in pairs.values() for name in pair["rows"]}
     return sorted(names, key=lambda name: compared(pairs, FIRST, name)[0])

@@ -1,4 +1,4 @@
-"""Networks off the shelf as op graphs for images of 32 pixels: what an engineer would take without a search.
+"""Off-the-shelf networks as op graphs for images of 32 pixels: what an engineer would use without a search.
 
 MobileNets keep a stride of 8 in all (the stem and the first strided block do not stride), as is usual on CIFAR-10:
 with their published strides of 32 the last stages would see a single pixel.
@@ -29,19 +29,19 @@ _SMALL = (
 _SECOND = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
 Baseline = Callable[[float], OpGraph]
-"""A family: a width multiplier to a network."""
+"""A family: maps a width multiplier to a network."""
 IMAGE: Shape = (3, 32, 32)
 CLASSES = 10
 
 
 def divisible(value: float, divisor: int = 8) -> int:
-    """The nearest multiple of `divisor`, at least one of it and never below 90 % of `value`, as MobileNets round."""
+    """Round to a multiple of `divisor`, at least `divisor` and never below 90 % of `value`, as MobileNets do."""
     nearest = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return nearest + divisor if nearest < 0.9 * value else nearest
 
 
 def mobilenetv3_small(width: float) -> OpGraph:
-    """MobileNetV3-Small (Howard et al. 2019, arXiv 1905.02244, table 2)."""
+    """Build MobileNetV3-Small (Howard et al. 2019, arXiv 1905.02244, table 2)."""
     builder = GraphBuilder(IMAGE)
     x = builder.add("stem", ops.conv(IMAGE, divisible(16 * width), 3, act="hswish"), INPUT)
     for i, (kernel, hidden, channels, squeeze, act, stride) in enumerate(_SMALL):
@@ -61,7 +61,7 @@ def mobilenetv3_small(width: float) -> OpGraph:
 
 
 def mobilenetv2(width: float) -> OpGraph:
-    """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381, table 2), with ReLU for ReLU6."""
+    """Build MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381, table 2), with ReLU for ReLU6."""
     builder = GraphBuilder(IMAGE)
     x = builder.add("stem", ops.conv(IMAGE, divisible(32 * width), 3, act="relu"), INPUT)
     for s, (expansion, channels, blocks, stride) in enumerate(_SECOND):
@@ -83,7 +83,12 @@ def mobilenetv2(width: float) -> OpGraph:
 
 
 def resnet(depth: int, width: float) -> OpGraph:
-    """ResNet of 6 n + 2 layers for CIFAR-10 (He et al. 2016, arXiv 1512.03385, section 4.2), projection shortcuts."""
+    """Build a ResNet for CIFAR-10 (He et al. 2016, arXiv 1512.03385, section 4.2) with projection shortcuts.
+
+    Args:
+        depth: Number of layers, 6 n + 2.
+        width: Width multiplier.
+    """
     builder = GraphBuilder(IMAGE)
     x = builder.add("stem", ops.conv(IMAGE, divisible(16 * width, 4), 3, act="relu"), INPUT)
     for s, channels in enumerate((16, 32, 64)):

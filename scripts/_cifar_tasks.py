@@ -1,4 +1,4 @@
-"""What scripts/cifar10.py hands to its processes: supernets, single trainings. Every result is kept in a file."""
+"""The tasks of the processes of scripts/cifar10.py: supernets and single trainings. Each result is kept in a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SUPERNET, NETWORK = "supernet", "network"
 
 
 def print_each_minute(label: str) -> Callable[[int, int, str], None]:
-    """Make a receiver of progress that prints the last line, and otherwise one line a minute."""
+    """Make a receiver of progress that prints the last line, and otherwise one line each minute."""
     last = time.monotonic()
 
     def receive(done: int, total: int, text: str) -> None:
@@ -42,17 +42,17 @@ class Scale:
     """How large the experiment is.
 
     Attributes:
-        images: of each part of the data; None for all.
-        epochs: of every single training, baselines and found networks alike.
-        supernet_epochs: of a supernet, whichever its sampling.
-        batch_size: of all trainings.
-        learning_rate: of all trainings.
-        subnets: networks whose rank is compared.
-        samples: architectures that a search evaluates.
-        seeds: of supernets, searches and trainings.
-        device: where is trained.
-        widths: width multipliers of the space.
-        resolutions: image sizes of the space.
+        images: Images of each part of the data; None for all.
+        epochs: Epochs of every single training, of baselines and found networks.
+        supernet_epochs: Epochs of a supernet, with either sampling.
+        batch_size: Batch size of all trainings.
+        learning_rate: Learning rate of all trainings.
+        subnets: Number of networks whose rank is compared.
+        samples: Number of architectures that a search evaluates.
+        seeds: Number of seeds of supernets, searches and trainings.
+        device: Device of the trainings.
+        widths: Width multipliers of the space.
+        resolutions: Image sizes of the space.
     """
 
     images: int | None
@@ -68,15 +68,15 @@ class Scale:
     resolutions: tuple[int, ...]
 
     def space(self) -> Space:
-        """The space that is searched."""
+        """Make the space that is searched."""
         return make_space(SPACE, preset="tiny", resolution=list(self.resolutions), width=list(self.widths), classes=10)
 
     def data(self, path: str) -> ImageClassification:
-        """The images, as a task."""
+        """Load the images, as a task."""
         return ImageClassification.load(path, limit=self.images)
 
     def recipe(self, data: ImageClassification, **changes: object) -> Recipe:
-        """Of every training: standard augmentation, one schedule."""
+        """Make the recipe of every training: standard augmentation, one schedule."""
         common = {"batch_size": self.batch_size, "learning_rate": self.learning_rate, "epochs": self.epochs}
         return default_recipe(data, **(common | changes))
 
@@ -87,8 +87,8 @@ class Task:
 
     Attributes:
         kind: `SUPERNET` or `NETWORK`.
-        name: of a supernet its sampling; of a network ``"space:ARCH"`` or ``"FAMILY:WIDTH"``.
-        seed: of all that is random.
+        name: The sampling of a supernet; for a network ``"space:ARCH"`` or ``"FAMILY:WIDTH"``.
+        seed: Seed of everything random.
     """
 
     kind: str
@@ -105,10 +105,10 @@ class Worker:
     """Does tasks in one process.
 
     Args:
-        scale: the experiment's size.
-        data: path of the data set.
-        workdir: for results and checkpoints.
-        ranked: architectures whose supernet accuracies are wanted.
+        scale: The experiment's size.
+        data: Path of the data set.
+        workdir: Folder for results and checkpoints.
+        ranked: Architectures whose supernet accuracies are wanted.
     """
 
     def __init__(self, scale: Scale, data: str, workdir: Path, ranked: list[str]) -> None:
@@ -119,7 +119,7 @@ class Worker:
         self.costs = SpaceCosts(self.space, self.table)
 
     def do(self, task: Task) -> dict[str, Any]:
-        """The task's result, from its file where it is there."""
+        """Return the task's result, from its file where that exists."""
         settings = json.loads(json.dumps({"task": asdict(task), "scale": asdict(self.scale), "ranked": self.ranked}))
         if task.kind == NETWORK:
             del settings["ranked"]
@@ -136,7 +136,7 @@ class Worker:
         return result
 
     def graph(self, name: str) -> OpGraph:
-        """The network that a task's name stands for."""
+        """Build the network that a task's name stands for."""
         family, _, rest = name.partition(":")
         return self.space.graph(self.space.parse(rest)) if family == "space" else BASELINES[family](float(rest))
 
@@ -155,7 +155,7 @@ class Worker:
         return {part: score_network(subnet, self.data, part, graph.input_shape, device=device) for part in PARTS[1:]}
 
     def _supernet(self, task: Task) -> dict[str, Any]:
-        """Train, evaluate the ranked networks and the ends, and search."""
+        """Train a supernet, evaluate the ranked, smallest and largest networks, and search."""
         recipe = self.scale.recipe(self.data, epochs=self.scale.supernet_epochs, sampling=task.name)
         evaluator = SupernetEvaluator(
             self.space, self.data, recipe, seed=task.seed, device=self.scale.device, threads=1

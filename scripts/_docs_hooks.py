@@ -1,8 +1,8 @@
-"""What MkDocs does beyond its own: pages made of other sources, and a look at what the pages load.
+"""MkDocs hooks: pages made from other sources, and a check of what the pages load.
 
 `docs/changelog.md` becomes CHANGELOG.md, and `docs/reference/commands.md` gets the options of every command from the
-parser itself. A page that would load anything from elsewhere is a warning, which ends a strict build; so is a public
-name that the reference lacks.
+parser itself. A page that loads anything from another site gives a warning, which ends a strict build; so does a
+public name that the reference lacks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger("mkdocs.hooks.hwnas")
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """The page's text, with what is made when the site is built."""
+    """Return the page's text, with the parts that are made when the site is built."""
     if page.file.src_uri == CHANGELOG:
         return (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     if page.file.src_uri == COMMANDS:
@@ -32,18 +32,18 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 
 
 def on_post_page(output: str, *, page: Any, **_: Any) -> str:
-    """The page as it is; a warning for each thing that it would load from elsewhere, and each name that it lacks."""
+    """Return the page unchanged; warn about what it loads from another site and about names that it lacks."""
     where = page.file.src_uri
     for address in loaded_from_elsewhere(output):
-        log.warning("%s loads %s; pages must be whole without a network", where, address)
+        log.warning("%s loads %s; pages must not need a network", where, address)
     if where.startswith("reference/") and where != COMMANDS:
         for name in missing_names(Path(where).stem, output):
-            log.warning("%s lacks %s; look at the options below its :::", where, name)
+            log.warning("%s lacks %s; check the options below its :::", where, name)
     return output
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    """The parser of every command, by name."""
+    """Return the parser of every command, by name."""
     from hwnas.__main__ import build_parser
 
     (action,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
@@ -51,12 +51,12 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 def options_of(command: argparse.ArgumentParser) -> list[argparse.Action]:
-    """What a command takes, in the order of its help; without ``--help`` and the old spellings of options."""
+    """List the arguments of a command in the order of its help, without ``--help`` and the old spellings of options."""
     return [a for a in command._actions if a.dest != "help" and a.help != argparse.SUPPRESS]
 
 
 def command_lines(name: str, command: argparse.ArgumentParser) -> list[str]:
-    """The section of a command."""
+    """Write the section of a command."""
     example = (command.epilog or "").removeprefix("example: ")
     text = _text(command.description or "")
     lines = [f"## hwnas {name}", "", f"{text[:1].upper()}{text[1:]}.".replace("?.", "?"), ""]
@@ -66,14 +66,14 @@ def command_lines(name: str, command: argparse.ArgumentParser) -> list[str]:
 
 
 def loaded_from_elsewhere(html: str) -> list[str]:
-    """Addresses of scripts, styles, fonts and pictures that a page would fetch over a network."""
+    """List the addresses of scripts, styles, fonts and pictures that a page would fetch over a network."""
     finder = _Loads()
     finder.feed(html)
-    return finder.found
+    return finder.addresses
 
 
 def missing_names(package: str, html: str) -> list[str]:
-    """Public names of a package, modules apart, that a page of the reference has no entry for."""
+    """List the public names of a package, modules apart, that a page of the reference has no entry for."""
     module = import_module(package)
     names = [name for name in module.__all__ if not name.startswith("_")]
     entries = [f"{package}.{name}" for name in names if not isinstance(getattr(module, name), ModuleType)]
@@ -85,18 +85,18 @@ class _Loads(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.addresses: list[str] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attributes}
-        addresses = [given.get("src", ""), given.get("data", "") if tag == "object" else ""]
+        candidates = [given.get("src", ""), given.get("data", "") if tag == "object" else ""]
         if tag == "link" and given.get("rel") not in ("canonical", "next", "prev"):
-            addresses.append(given.get("href", ""))
-        self.found += [address for address in addresses if re.match(r"(https?:)?//", address)]
+            candidates.append(given.get("href", ""))
+        self.addresses += [address for address in candidates if re.match(r"(https?:)?//", address)]
 
 
 def _written(action: argparse.Action) -> str:
-    """An argument as it is typed."""
+    """Return an argument as a user types it."""
     value = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
     if action.choices is not None:
         value = ",".join(map(str, action.choices))
@@ -105,12 +105,12 @@ def _written(action: argparse.Action) -> str:
 
 
 def _shell_lines(command: str) -> list[str]:
-    """A command in lines that fit the page, options together with their values."""
+    """Wrap a command; options stay together with their values."""
     glued = re.sub(r"( -[\w-]+) (?!-)", "\\1\0", command)
     lines = textwrap.wrap(glued, 74, subsequent_indent="  ", break_on_hyphens=False)
     return " \\\n".join(lines).replace("\0", " ").split("\n")
 
 
 def _text(text: str) -> str:
-    """A help text as a cell of a table."""
+    """Return a help text as a table cell."""
     return text.replace("%%", "%").replace("|", "\\|").replace("<", "&lt;")

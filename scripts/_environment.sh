@@ -1,8 +1,8 @@
-# Sourced by scripts/quickstart and scripts/test: a virtual environment with hwnas in it, made once and kept.
+# Sourced by scripts/quickstart and scripts/test: a virtual environment with hwnas, made once and kept.
 #
 # HWNAS_VENV         where it lives (default: .venv beside this repository's files)
 # HWNAS_TORCH_INDEX  package index with CPU builds of torch, used where there is no NVIDIA GPU; without it torch
-#                    comes from pip's own index, whose Linux builds may bring CUDA libraries along
+#                    comes from pip's default index, whose Linux builds may include CUDA libraries
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -17,23 +17,23 @@ find_python() {
       return
     fi
   done
-  echo "hwnas needs Python 3.11 or newer; install it and run this script again" >&2
+  echo "hwnas needs Python 3.11 or newer, found none on the PATH; install it and run this script again" >&2
   exit 1
 }
 
-# prepare EXTRA: install hwnas[EXTRA] unless exactly that is installed already.
+# prepare EXTRA: install hwnas[EXTRA] unless exactly this version is installed already.
 prepare() {
   local extra=$1 stamp index=()
   stamp="$extra $(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)"
   if [ -f "$venv/.hwnas-$extra" ] && [ "$(cat "$venv/.hwnas-$extra")" = "$stamp" ]; then
     return
   fi
-  echo "installing hwnas[$extra] into $venv (once; a few minutes)" >&2
+  echo "installing hwnas[$extra] into $venv (only once; takes a few minutes)" >&2
   "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$(find_python)" -m venv "$venv"
   if [ -n "${HWNAS_TORCH_INDEX:-}" ] && ! command -v nvidia-smi >/dev/null 2>&1; then
     index=(--index-url "$HWNAS_TORCH_INDEX")
   fi
-  # torch first and alone, so that nothing else decides which build of it is taken
+  # torch first and alone, so that no other package decides which build is installed
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check ${index[@]+"${index[@]}"} \
     "$(grep '^torch==' "$root/constraints.txt")"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \

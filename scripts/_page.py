@@ -1,4 +1,4 @@
-"""What the scripts that write pages share."""
+"""Helpers of the scripts that write pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from latency_tables import write_atomic
 
 
 def wrapped(text: str) -> list[str]:
-    """A paragraph in lines of at most 118 characters, and an empty one."""
+    """Wrap a paragraph at 118 characters and append an empty line."""
     return [*textwrap.wrap(" ".join(text.split()), 118, break_on_hyphens=False), ""]
 
 
@@ -19,7 +19,7 @@ def save_figure(figure: Any, path: Path, **options: Any) -> None:
     """Write a figure of matplotlib, in the format that the path ends in.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format=path.suffix[1:], **options)

@@ -1,4 +1,4 @@
-"""A benchmark table that takes its time, in a module that worker processes can import."""
+"""A slow benchmark table, in a module that worker processes can import."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from hwnas.evaluators import Evaluation, TableEvaluator
 from hwnas.spaces import Architecture
 
 SLOW_S = 1.0
-"""What a look into the table takes, so that workers are lost while they evaluate."""
+"""Seconds of a look-up, so that workers are lost while they evaluate."""
 
 
 class SlowTable(TableEvaluator):
-    """The same values, later."""
+    """The same values, returned after a delay."""
 
     def evaluate(self, arch: Architecture) -> Evaluation:
-        """The published accuracy."""
+        """Return the published accuracy."""
         time.sleep(SLOW_S)
         return super().evaluate(arch)

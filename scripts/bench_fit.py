@@ -1,8 +1,8 @@
 """How well `hwnas fit` predicts a device from ten whole networks: NAS-Bench-201 latencies of many devices.
 
-For every column of latencies: the table fitted to a few random rows, held against all other connected rows, none
-trimmed; means over the draws. Beside it the column's noise floor (isomorphic cells with the same choices, over the
-whole column) and simpler fits to the same rows.
+For every column of latencies: the table fitted to a few random rows, compared with all other connected rows, none
+trimmed; means over the draws. In addition the column's noise floor (isomorphic cells with the same choices, over the
+whole column), and simpler fits to the same rows.
 
     scripts/bench_fit.py FILE [--samples 10] [--draws 30] [--json OUT]
 """
@@ -37,7 +37,7 @@ PUBLISHED = "HELP (Lee et al. 2021) publishes a mean Spearman of .932 with 10 sa
 
 
 def subset(networks: Networks, rows: np.ndarray) -> Networks:
-    """Some of the networks."""
+    """Select some of the networks."""
     _, classes = np.unique(networks.classes[rows], return_inverse=True)
     return replace(
         networks,
@@ -49,7 +49,7 @@ def subset(networks: Networks, rows: np.ndarray) -> Networks:
 
 
 def statistics(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
-    """Rank correlation, mean absolute relative error, shares of rows within 5 and 10 %."""
+    """Compute rank correlation, mean absolute relative error, shares of rows within 5 and 10 %."""
     from scipy.stats import rankdata
 
     errors = np.abs(predicted / measured - 1.0)
@@ -65,7 +65,7 @@ def statistics(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
 def by_table(
     networks: Networks, latency: np.ndarray, rows: np.ndarray, dead_code: str
 ) -> tuple[np.ndarray, float, bool]:
-    """What the fitted table says of all networks, the half-width of its intervals in log latency, and of what it is."""
+    """Return predictions ``(n,)``, the half-width of intervals in log latency, and whether graphs run as written."""
     few, everyone = subset(networks, rows), np.arange(len(latency))
     quantum = clock_quantum(latency[rows])
     model = fit_model(few, latency[rows], np.arange(len(rows)), quantum, dead_code)
@@ -75,13 +75,13 @@ def by_table(
 
 
 def by_macs(amounts: np.ndarray, latency: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Multiply-accumulates times the median ratio."""
+    """Predict multiply-accumulates times the median ratio."""
     scaled: np.ndarray = amounts * np.median(latency[rows] / amounts[rows])
     return scaled
 
 
 def by_nnls(counts: np.ndarray, latency: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Plain non-negative least squares of relative errors on counts, with a constant."""
+    """Predict by plain non-negative least squares of relative errors on counts, with a constant."""
     from scipy.optimize import nnls
 
     columns = np.hstack([np.ones((len(counts), 1)), counts])
@@ -91,7 +91,7 @@ def by_nnls(counts: np.ndarray, latency: np.ndarray, rows: np.ndarray) -> np.nda
 
 
 def bench_column(networks: Networks, latency: np.ndarray, draws: list[np.ndarray], dead_code: str) -> dict[str, Any]:
-    """Means over the draws of every method's statistics, and what is special about the fitted tables."""
+    """Average every method's statistics over the draws; add coverage and worst case of the fitted tables."""
     work = networks.choice_work[:, :, 0].sum(axis=1)
     macs = networks.chosen @ work
     others: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -99,29 +99,29 @@ def bench_column(networks: Networks, latency: np.ndarray, draws: list[np.ndarray
         "nnls_ops": lambda rows: by_nnls(networks.counts, latency, rows),
         "nnls_choices": lambda rows: by_nnls(networks.chosen[:, 1:], latency, rows),
     }
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in ("fit", *others)}
+    by_method: dict[str, list[dict[str, float]]] = {name: [] for name in ("fit", *others)}
     coverage, written = [], []
     for rows in draws:
         rest = np.setdiff1d(np.arange(len(latency)), rows)
         predicted, spread, executed = by_table(networks, latency, rows, dead_code)
-        found["fit"].append(statistics(predicted[rest], latency[rest]))
+        by_method["fit"].append(statistics(predicted[rest], latency[rest]))
         coverage.append(float((np.abs(np.log(latency[rest] / predicted[rest])) <= spread).mean()))
         written.append(executed)
         for name, predict in others.items():
-            found[name].append(statistics(predict(rows)[rest], latency[rest]))
-    means = {name: {key: float(np.mean([s[key] for s in rows])) for key in SHOWN} for name, rows in found.items()}
-    worst = {"worst_spearman": float(min(s["spearman"] for s in found["fit"]))}
+            by_method[name].append(statistics(predict(rows)[rest], latency[rest]))
+    means = {name: {key: float(np.mean([s[key] for s in rows])) for key in SHOWN} for name, rows in by_method.items()}
+    worst = {"worst_spearman": float(min(s["spearman"] for s in by_method["fit"]))}
     return {**means, **worst, "interval_coverage": float(np.mean(coverage)), "as_written": float(np.mean(written))}
 
 
 def floor_of(networks: Networks, latency: np.ndarray) -> NoiseFloor:
-    """The column's noise floor."""
+    """Compute the column's noise floor."""
     pairs = np.array(twins(networks.classes))
     return noise_floor(latency[pairs[:, 0]], latency[pairs[:, 1]])
 
 
 def load(path: Path, space: Space) -> tuple[BenchmarkTable, np.ndarray, Networks]:
-    """The table, its connected rows, and those networks."""
+    """Load the table, its connected rows, and those networks."""
     table = BenchmarkTable.load(path)
     archs = [space.parse(text) for text in table.archs]
     valid = np.flatnonzero(space.valid_codes(np.array([space.encode(arch) for arch in archs])))
@@ -129,7 +129,7 @@ def load(path: Path, space: Space) -> tuple[BenchmarkTable, np.ndarray, Networks
 
 
 def line(name: str, cells: dict[str, Any], floor: dict[str, float]) -> str:
-    """One row of the printed table."""
+    """Format one row of the printed table."""
     ours = cells["fit"]
     others = "".join(f"{cells[key]['spearman']:>9.3f}" for key in ("macs", "nnls_ops", "nnls_choices"))
     return (
@@ -139,7 +139,7 @@ def line(name: str, cells: dict[str, Any], floor: dict[str, float]) -> str:
 
 
 def average(columns: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the columns, nested as they are."""
+    """Average the columns; the result is nested as they are."""
     first = columns[0]
     return {
         key: average([c[key] for c in columns])
@@ -150,22 +150,22 @@ def average(columns: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("file", type=Path, help=f"CSV (or .csv.gz) with a column arch and columns ending in {ENDING}")
-    parser.add_argument("--samples", type=int, default=10, help="rows that a table is fitted to")
+    parser.add_argument("--samples", type=int, default=10, help="number of rows that a table is fitted to")
     parser.add_argument("--draws", type=int, default=30)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--dead-code", choices=DEAD_CODE, default="auto")
-    parser.add_argument("--json", type=Path, help="where to write the results")
+    parser.add_argument("--json", type=Path, help="JSON file for the results")
     args = parser.parse_args(argv)
     if args.samples < 5 or args.draws < 1 or args.first_seed < 0:
-        parser.error("at least 5 samples and 1 draw, and no negative seed")
+        parser.error("--samples must be 5 or more, --draws 1 or more, --first-seed 0 or more")
     return args
 
 
 def main() -> int:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     args = parse()
     try:
         table, connected, networks = load(args.file, make_space("nasbench201"))
@@ -175,7 +175,7 @@ def main() -> int:
         print(f"bench_fit: {error}", file=sys.stderr)
         return 2
     if not names:
-        print(f"bench_fit: {args.file} has no column that ends in {ENDING}", file=sys.stderr)
+        print(f"bench_fit: {args.file} needs a column that ends in {ENDING}", file=sys.stderr)
         return 2
     seeds = range(args.first_seed, args.first_seed + args.draws)
     draws = [np.random.default_rng(s).choice(len(connected), args.samples, replace=False) for s in seeds]

@@ -1,22 +1,21 @@
-"""How well latency tables predict whole networks, against simpler ways to predict them.
+"""How well latency tables predict whole networks, compared with simpler predictions.
 
 scripts/bench_latency.py TABLE.json [TABLE.json ...] [-o docs/results/latency.json] [--as-measured]
 
-Each table must be one of this device. Its held-out networks and every one of its operators, alone in a session of its
-own, are measured now in the same interleaved rounds. Predictions from operators measured alone are held against these
-networks; predictions from what the table holds are held against its own measurements of the same networks, taken in the
-same rounds as its prices. What the table says of the networks as they are now stands beside that:
+Each table must be from this device. Its held-out networks and each of its operators, alone in its own session, are
+measured now in the same interleaved rounds. Predictions from operators measured alone are compared with these
+measurements; predictions from the table are compared with its own measurements of the same networks, taken in the same
+rounds as its prices. "ours, later" compares the table with the networks as measured now:
 
     ours, nothing fitted           the table's prices and its cache curve
-    ours, corrected                the same with the correction by ten other networks
-    ours, later                    the same, held against the networks as they are now
+    ours, corrected                the same, corrected with ten other networks
+    ours, later                    the same, compared with the networks measured now
     alone                          operators measured alone, summed
-    alone minus dispatch           the same, each less the cost of an empty session
-    MACs                           multiply-accumulates times a factor fitted to the ten calibration networks
-    additive fit                   prices fitted to the ten calibration networks alone (hwnas fit)
+    alone minus dispatch           the same, minus the cost of an empty session for each
+    MACs                           multiply-accumulates times a factor fitted to the ten networks of the correction
+    additive fit                   prices fitted to the ten networks of the correction alone (hwnas fit)
 
-With --as-measured nothing is measured: rows that need operators alone, or the networks as they are now,
-are left out.
+With --as-measured nothing is measured: rows that need new measurements are left out.
 """
 
 from __future__ import annotations
@@ -52,18 +51,19 @@ SETTINGS = SamplingSettings(min_rounds=20, max_rounds=40)
 
 
 def main() -> None:
+    """Compare the predictions of each table and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="+", type=Path, help="latency tables of this device")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file; results of other tables in it are kept")
-    parser.add_argument("--as-measured", action="store_true", help="measure nothing: what the tables hold alone")
+    parser.add_argument("-o", "--output", type=Path, help="JSON file; results of other tables are kept")
+    parser.add_argument("--as-measured", action="store_true", help="measure nothing and use only what the tables hold")
     options = parser.parse_args()
     results: dict[str, Any] = {}
     if options.output and options.output.exists():
         results = json.loads(options.output.read_text(encoding="utf-8"))
     for path in options.tables:
-        results[path.stem] = found = compare(load_table(path), say, measuring=not options.as_measured)
-        print(f"{path.stem}: {found['networks']} networks")
-        for name, row in found["predictions"].items():
+        results[path.stem] = result = compare(load_table(path), say, measuring=not options.as_measured)
+        print(f"{path.stem}: {result['networks']} networks")
+        for name, row in result["predictions"].items():
             print(
                 f"  {name:22s} Spearman {row['spearman']:.4f}  MAPE {row['mape']:7.2%}  "
                 f"within 5 % {row['within_5']:4.0%}  within 10 % {row['within_10']:4.0%}"
@@ -74,11 +74,12 @@ def main() -> None:
 
 
 def say(text: str) -> None:
+    """Print a progress line."""
     print(text, file=sys.stderr)
 
 
 def compare(table: LatencyTable, progress: Callable[[str], None], *, measuring: bool = True) -> dict[str, Any]:
-    """Measure now, where asked, and predict in several ways."""
+    """Measure networks and operators where `measuring`, and compare several predictions."""
     space = space_of(table)
     graphs = {n.arch: space.graph(space.parse(n.arch)) for n in table.networks}
     held = [n.arch for n in table.networks if n.split == "held-out"]
@@ -115,17 +116,17 @@ def compare(table: LatencyTable, progress: Callable[[str], None], *, measuring: 
 
 
 def fitted(space: Space, fitting: dict[str, float], held: Sequence[str]) -> Any:
-    """What `hwnas fit` makes of the calibration networks alone."""
+    """Predict as `hwnas fit` does from the networks of the correction alone."""
     networks = describe(space, [space.parse(arch) for arch in [*fitting, *held]])
-    known = np.arange(len(fitting))
-    model = fit_model(networks, np.array([*fitting.values(), *np.ones(len(held))]), known, 0.0, "removed")
+    rows = np.arange(len(fitting))
+    model = fit_model(networks, np.array([*fitting.values(), *np.ones(len(held))]), rows, 0.0, "removed")
     return model.predict(networks, np.arange(len(fitting), len(fitting) + len(held)))
 
 
 def measure(
     backend: Backend, table: LatencyTable, networks: Sequence[OpGraph], progress: Callable[[str], None]
 ) -> tuple[dict[Op, float], float, Any, Any]:
-    """Ops alone, an empty session, the networks and the networks with sessions of their own again; milliseconds."""
+    """Measure ops alone, an empty session, and the networks twice with their own sessions; milliseconds."""
     measured = [op for op in table.entries if op.kind not in OVERHEADS]
     runnables = {op.key: backend.load(OpGraph.single(op)) for op in measured}
     runnables["empty"] = backend.load(OpGraph.single(ops.activation((8, 1, 1), "relu")))
@@ -134,17 +135,18 @@ def measure(
         runnables |= {named(n): backend.load(graph, seed=number) for n, graph in zip(names, networks, strict=True)}
     progress(f"measuring {len(runnables)} graphs")
     samples = at_one_speed(Timer(runnables, SETTINGS).run(), first_pass_name).samples
-    ms = {name: one.quantile() * 1e3 for name, one in samples.items()}
+    ms = {name: sample_set.quantile() * 1e3 for name, sample_set in samples.items()}
     first, second = (np.array([ms[named(name)] for name in names]) for named in (str, second_pass_name))
     return {op: ms[op.key] for op in measured}, ms["empty"], first, second
 
 
 def summed(prices: dict[Op, float], less: float, graphs: Sequence[OpGraph]) -> Any:
-    """Sums of prices, each lessened but not below zero."""
+    """Sum the prices of each graph, each minus `less` but not below zero."""
     return np.array([sum(max(0.0, prices[op] - less) * n for op, n in graph.op_counts.items()) for graph in graphs])
 
 
 def rounded(values: Any) -> list[float]:
+    """Round values to five significant digits."""
     return [float(f"{value:.5g}") for value in values]
 
 

@@ -1,8 +1,8 @@
-"""Judges accuracy models on held-out cells of NAS-Bench-201.
+"""Evaluate accuracy models on held-out cells of NAS-Bench-201.
 
 Each model is fitted to random cells (the log target that searches use) and predicts all others. For both columns and
-every number of cells: Kendall's tau over all held-out cells and over the best tenth of them, where searches are
-decided, and how many of them lie inside the model's 90 % interval.
+every number of cells: Kendall's tau over all held-out cells and over the best tenth of them, which decides searches,
+and the share of them inside the model's 90 % interval.
 
     scripts/bench_models.py --table FILE --json OUT
 """
@@ -39,12 +39,12 @@ MODELS: dict[str, Model] = {
     "forest": Forest(),
     "GP + forest": Ensemble(GaussianProcess("encodings", relevance=0.3), Forest()),
 }
-"""The first is the default's."""
+"""The models by name; the first is the default."""
 _Z = 1.6449
 
 
 class Cells:
-    """One of each class of isomorphic cells of a table, with its accuracy in a column."""
+    """One cell of each class of isomorphic cells of a table, with its accuracy from a column."""
 
     def __init__(self, table: Path, column: str) -> None:
         space = make_space("nasbench201")
@@ -59,7 +59,7 @@ class Cells:
         self.values = (accuracy - accuracy.min()) / np.ptp(accuracy)
 
     def part(self, rows: np.ndarray) -> Inputs:
-        """The inputs of some cells."""
+        """Select the inputs of some cells."""
         return Inputs(self.inputs.encodings[rows], self.inputs.one_hot[rows])
 
 
@@ -72,7 +72,7 @@ def _prepare(table: Path) -> None:
 
 
 def judge(task: tuple[str, str, int, int]) -> tuple[float, float, float]:
-    """Tau overall, tau among the best tenth, share inside the 90 % interval, for one random draw."""
+    """Compute tau overall, tau among the best tenth, share inside the 90 % interval, for one random draw."""
     column, name, size, seed = task
     cells = _cells[column]
     order = np.random.default_rng(seed).permutation(len(cells.values))
@@ -91,7 +91,7 @@ def judge(task: tuple[str, str, int, int]) -> tuple[float, float, float]:
 
 
 def main() -> int:
-    """Runs the comparison."""
+    """Run the comparison."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--draws", type=int, default=10)
@@ -102,8 +102,8 @@ def main() -> int:
     with ProcessPoolExecutor(
         args.jobs, mp_context=get_context("spawn"), initializer=_prepare, initargs=(args.table,)
     ) as pool:
-        found = np.array(list(pool.map(judge, tasks, chunksize=4)))
-    means = found.reshape(len(COLUMNS), len(MODELS), len(SIZES), args.draws, 3).mean(axis=3)
+        results = np.array(list(pool.map(judge, tasks, chunksize=4)))
+    means = results.reshape(len(COLUMNS), len(MODELS), len(SIZES), args.draws, 3).mean(axis=3)
     record: dict[str, object] = {"draws": args.draws, "sizes": SIZES, "columns": {}}
     columns: dict[str, object] = {}
     for column, by_model in zip(COLUMNS, means, strict=True):

@@ -1,10 +1,10 @@
-"""How the time of a whole search grows with its trials: new ones, and a finished run started again.
+"""How the time of a search grows with its number of trials: for a new run, and for a finished run started again.
 
     python scripts/bench_run_growth.py [--trials 2000,8000,32000] [--strategy random] [--proposals 50] [--json FILE]
 
-Accuracies are made up and take no time, so that what is timed is hwnas itself: proposals, journal, status lines, and
-reading everything again. A time that grows with the square of the trials shows in the last column: there, seconds a
-trial are held against those of the smallest search.
+Accuracies are synthetic and take no time, so that only hwnas itself is timed: proposals, journal, status lines, and
+reading the run again. The last column shows the seconds for each trial relative to the smallest search: it grows where
+the time is quadratic in the number of trials.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ SPACE = {"preset": "tiny", "image_channels": 1}
 
 
 class MadeUp(Evaluator):
-    """Accuracies that are a hash of the architecture."""
+    """Synthetic accuracies: a hash of the architecture."""
 
     name = "made-up"
     settings = {}  # noqa: RUF012
 
     def evaluate(self, arch: object) -> Evaluation:
-        """A fraction that nothing was computed for."""
+        """Return a fraction from the hash of the architecture."""
         return Evaluation(zlib.crc32(str(arch).encode()) / 2**32)
 
 
 def seconds(out: Path, samples: int, strategy: str, proposals: int) -> float:
-    """Of one search."""
+    """Return the seconds of one search."""
     began = time.perf_counter()
     settings = {"strategy": strategy, "samples": samples, "proposals": proposals, "minimize": "macs"}
     hwnas.search("mobilenetv3", space_settings=SPACE, out=out, evaluator=MadeUp(), **settings)
@@ -57,7 +57,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rows: list[dict[str, float]] = []
-    print("  trials     new  again   us a trial: new  again   against the smallest")
+    print("  trials     new  again  us per trial: new  again   over the smallest")
     with tempfile.TemporaryDirectory() as folder:
         seconds(Path(folder) / "warm", 10, args.strategy, args.proposals)  # imports, the latency table
         for trials in map(int, args.trials.split(",")):

@@ -1,4 +1,4 @@
-"""Compares search strategies on a benchmark table (NAS-Bench-201 cells with accuracies and latencies).
+"""Compare search strategies on a benchmark table (NAS-Bench-201 cells with accuracies and latencies).
 
 For every strategy, over the same seeds and initial samples: the share of the maximal hypervolume that is
 missing after 50 to 300 evaluations, the evaluations to 99 % of it, the share of the true front found, and
@@ -41,11 +41,11 @@ class Run:
     """One strategy at one seed.
 
     Attributes:
-        strategy: Its name.
+        strategy: Name of the strategy.
         seed: The seed.
         rows: The table's rows in the order (fully) evaluated.
         overhead_s: Seconds per proposal.
-        costs: What had been spent after each of them, cheap evaluations included, in full evaluations.
+        costs: Cost after each evaluation, low-fidelity ones included, in full evaluations.
     """
 
     strategy: str
@@ -64,7 +64,7 @@ def _prepare(*setup: Any) -> None:
 
 
 def _run(task: tuple[str, int, int, int, int, bool]) -> Run:
-    """Runs one study on the benchmark of this process."""
+    """Run one study on the benchmark of this process."""
     assert _benchmark is not None
     name, seed, samples, initial, batch, to_target = task
     study = Study(_benchmark.problem, make_strategy(name), seed=seed, initial=initial, batch=batch)
@@ -117,13 +117,13 @@ def _cheap(args: argparse.Namespace) -> tuple[str, float] | None:
 
 
 def report(benchmark: Benchmark, runs: list[Run], samples: int) -> None:
-    """Prints one line for each strategy."""
+    """Print one line for each strategy."""
     points = [k for k in CHECKPOINTS if k <= samples] or [samples]
     final = max(k for k in points if k <= 200) if points[0] <= 200 else points[0]
     names = list(dict.fromkeys(run.strategy for run in runs))
     print("missing hypervolume (mean over seeds) after n evaluations; evaluations to 99 %: geometric mean and")
-    print(f"median with runs that never get there counted as {samples}, and the share that does; p: Wilcoxon")
-    print(f"over seeds against {names[0]}, evaluations to 99 % / gap at {final}; cost99: cheap evaluations included")
+    print(f"median, runs that never reach it counted as {samples}, and the share that do; p: Wilcoxon")
+    print(f"over seeds against {names[0]}, evaluations to 99 % / gap at {final}; cost99: with low-fidelity evaluations")
     head = "".join(f"{'n=' + str(k):>8}" for k in points)
     named = f"{'log10':>7}{'geo99':>7}{'cost99':>7}{'med99':>7}{'share':>6}{'front':>7}{'s/prop':>8}"
     print(f"{'strategy':<16}{head}{named}  p")
@@ -179,11 +179,13 @@ def _write(path: Path, args: argparse.Namespace, benchmark: Benchmark, runs: lis
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--table", type=Path, required=True, help="CSV (or .csv.gz) with a column arch")
     parser.add_argument("--maximize", action="append", required=True, help="expensive column to maximise")
-    parser.add_argument("--minimize", action="append", required=True, help="known column to minimise")
+    parser.add_argument(
+        "--minimize", action="append", required=True, help="column of a cost to minimise, which is not learned"
+    )
     parser.add_argument("--strategies", default="lamoo,nsga2,random", help=f"names: {', '.join(strategy_names())}")
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=10)
@@ -194,29 +196,31 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--to-target",
         action="store_true",
-        help="end each run at 99 %% of the maximum (for slow strategies; gaps after that are the last ones)",
+        help="end each run at 99 %% of the maximum (for slow strategies; the last gap is repeated)",
     )
-    parser.add_argument("--cheap", help="column of a cheap stand-in for the first maximised one")
-    parser.add_argument("--cheap-cost", type=float, default=0.06, help="of a cheap evaluation, in full ones")
+    parser.add_argument("--cheap", help="column of low-fidelity values of the first maximised column")
+    parser.add_argument(
+        "--cheap-cost", type=float, default=0.06, help="cost of a low-fidelity evaluation, in full ones (default 0.06)"
+    )
     parser.add_argument(
         "--reference",
         type=lambda text: [float(word) for word in text.split(",")],
-        help="of the hypervolume, in standard deviations from the mean (--reference=-1,-4); default: the worst values",
+        help="reference point in standard deviations from the mean (--reference=-1,-4); default: the worst values",
     )
     parser.add_argument(
-        "--every-row", action="store_true", help="filter nothing, and let isomorphic cells be candidates of their own"
+        "--every-row", action="store_true", help="filter nothing; isomorphic cells are separate candidates"
     )
-    parser.add_argument("--json", type=Path, help="where to write settings and trials")
+    parser.add_argument("--json", type=Path, help="JSON file for settings and trials")
     args = parser.parse_args(argv)
     if not 0 < args.cheap_cost < 1:
         parser.error("--cheap-cost must be between 0 and 1")
     if min(args.samples, args.seeds, args.initial, args.batch, args.jobs) < 1:
-        parser.error("samples, seeds, initial, batch and jobs must be at least 1")
+        parser.error("--samples, --seeds, --initial, --batch and --jobs must be 1 or more")
     return args
 
 
 def main() -> int:
-    """Runs the comparison."""
+    """Run the comparison."""
     args = parse()
     names = [name.strip() for name in args.strategies.split(",") if name.strip()]
     try:

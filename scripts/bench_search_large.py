@@ -1,7 +1,7 @@
-"""Compares search strategies on a space that cannot be enumerated: mobilenetv3 with a measured latency table.
+"""Compare search strategies on a space that cannot be enumerated: mobilenetv3 with a measured latency table.
 
-Accuracy is made up so that the true front is known: it saturates in a sum over the parts of a network, as latency is a
-sum of measured prices over them. The front then follows from merging the parts' own trade-offs one by one.
+Accuracy is synthetic, so that the true front is known: it saturates in a sum over the parts of a network, and latency
+is a sum of measured prices over them. The front then follows from merging the parts' own trade-offs one by one.
 Budgets are percentiles of the latencies of random networks.
 
     scripts/bench_search_large.py --json OUT
@@ -43,7 +43,7 @@ class Large:
     """The space, its table, and an accuracy whose front is known.
 
     Args:
-        table: prices of a `mobilenetv3` space, without a cache curve (latency is then a sum).
+        table: Latency table of a `mobilenetv3` space, without a cache curve (latency is then a sum).
     """
 
     def __init__(self, table: LatencyTable) -> None:
@@ -69,14 +69,14 @@ class Large:
             self.parts.append((term, ms, np.maximum(worth, 0.0)))
 
     def accuracy(self, codes: np.ndarray) -> np.ndarray:
-        """Made-up accuracy (n,) of canonical codes (n, d)."""
+        """Compute the synthetic accuracy ``(n,)`` of canonical codes ``(n, d)``."""
         total = sum(worth[tuple(codes[:, c] for c in term.choices)] for term, _, worth in self.parts)
         return np.asarray(TOP - (TOP - FLOOR) * np.exp(-total))
 
     def front(self) -> np.ndarray:
-        """Latency and accuracy (k, 2) of the true front; merged lists are thinned to 3,000 points each."""
+        """Compute latency and accuracy ``(k, 2)`` of the true front; merged lists are thinned to 3,000 points each."""
         shared = self.space.cardinalities[0], self.space.cardinalities[1]
-        found = []
+        fronts = []
         for width, resolution in np.ndindex(*shared):
             whole = np.array([[self.session_ms, 0.0]])
             stages: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
@@ -94,24 +94,24 @@ class Large:
                         options = _sums(options, np.stack([here[depth].ravel(), there[depth].ravel()], axis=1))
                     depths.append(options)
                 whole = _sums(whole, np.concatenate(depths))
-            found.append(whole)
-        best = _prune(np.concatenate(found))
+            fronts.append(whole)
+        best = _prune(np.concatenate(fronts))
         return np.stack([best[:, 0], TOP - (TOP - FLOOR) * np.exp(-best[:, 1])], axis=1)
 
     def problem(self, budget: float) -> Problem:
-        """What a search for this accuracy under a latency budget in milliseconds solves."""
-        known = {"latency_ms": self.latency}
-        return make_problem(self.space, known, ["latency"], {"latency_ms": budget})
+        """Make the problem of maximising this accuracy under a latency budget in milliseconds."""
+        costs = {"latency_ms": self.latency}
+        return make_problem(self.space, costs, ["latency"], {"latency_ms": budget})
 
     def budgets(self) -> dict[int, float]:
-        """Latency budgets in milliseconds by percentile of random networks."""
+        """Compute latency budgets in milliseconds by percentile of random networks."""
         archs = self.space.sample(2000, np.random.default_rng(1))
         ms = self.latency(np.array([self.space.encode(arch) for arch in archs]))
         return {p: float(np.percentile(ms, p)) for p in PERCENTILES}
 
 
 def _sums(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The undominated among all sums of a row (latency, worth) of each."""
+    """Return the non-dominated sums of a row (latency, worth) of each."""
     return _prune((left[:, None, :] + _prune(right)[None, :, :]).reshape(-1, 2))
 
 
@@ -125,7 +125,7 @@ def _prune(rows: np.ndarray) -> np.ndarray:
 
 
 def volume(points: np.ndarray, budget: float) -> float:
-    """Hypervolume of (latency, accuracy) rows below a budget, both scaled to 0-1."""
+    """Compute the hypervolume of (latency, accuracy) rows below a budget, both scaled to 0-1."""
     scaled = np.stack([1 - points[:, 0] / budget, (points[:, 1] - FLOOR) / (TOP - FLOOR)], axis=1)
     return float(hypervolume(scaled[nondominated(scaled)], np.zeros(2)))
 
@@ -139,7 +139,7 @@ def _prepare(path: Path) -> None:
 
 
 def _run(task: tuple[str, int, float, float, int]) -> tuple[list[float], float]:
-    """Shares of the true hypervolume missing after each evaluation, and seconds per proposal."""
+    """Return the shares of the true hypervolume missing after each evaluation, and seconds per proposal."""
     assert _large is not None
     name, seed, budget, best, samples = task
     study = Study(_large.problem(budget), make_strategy(name), seed=seed)
@@ -162,7 +162,7 @@ def _run(task: tuple[str, int, float, float, int]) -> tuple[list[float], float]:
 
 
 def main() -> int:
-    """Runs the comparison."""
+    """Run the comparison."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--table", type=Path, default=TABLE)
     parser.add_argument("--strategies", default="lamoo,qehvi,lamoo-mutation,mutation,nsga2,random")

@@ -1,9 +1,9 @@
-"""Seconds and memory that a strategy takes for each proposed architecture, on the space mobilenetv3.
+"""Seconds and memory of a strategy for each proposed architecture, on the space mobilenetv3.
 
     python scripts/bench_search_overhead.py [--strategies lamoo] [--trials 100,300,600,1000,2000]
 
-Accuracy and costs are made up (smooth functions of the codes), as only the strategy's own work is timed.
-Trials are filled in by random search; then the median over a few batches of five is taken.
+Accuracy and costs are synthetic (smooth functions of the codes), because only the strategy's own work is timed.
+Random search provides the trials; then the median over a few batches of five is taken.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BATCH = 5
 
 
 def make_problem(objectives: int) -> tuple[Problem, np.ndarray]:
-    """A problem with one expensive and otherwise known objectives, and the weights behind them."""
+    """Make a problem with one expensive objective and costs with cost functions, and return it with their weights."""
     space = make_space("mobilenetv3", preset="tiny")
     cards = tuple(space.cardinalities)
     weights = np.random.default_rng(0).random((objectives, len(cards)))
@@ -38,13 +38,13 @@ def make_problem(objectives: int) -> tuple[Problem, np.ndarray]:
     def cost(k: int):  # type: ignore[no-untyped-def]
         return lambda codes: codes @ weights[k]
 
-    known = [Objective(f"cost{k}", "min", cost_function=cost(k)) for k in range(1, objectives)]
+    costs = [Objective(f"cost{k}", "min", cost_function=cost(k)) for k in range(1, objectives)]
     domain = Domain(cards, space.canonical_codes, space.features)
-    return Problem(domain, (Objective("accuracy", "max"), *known)), weights
+    return Problem(domain, (Objective("accuracy", "max"), *costs)), weights
 
 
 def measure(name: str, objectives: int, sizes: list[int]) -> list[dict[str, object]]:
-    """Prints a line for each number of trials, and returns them."""
+    """Print a line for each number of trials, and return the rows."""
     rows: list[dict[str, object]] = []
     problem, weights = make_problem(objectives)
     strategy = make_strategy(name)
@@ -68,7 +68,7 @@ def measure(name: str, objectives: int, sizes: list[int]) -> list[dict[str, obje
 
 
 def main() -> int:
-    """Reads the command line and measures."""
+    """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--strategies", default="lamoo")
     parser.add_argument("--objectives", default="2,4")

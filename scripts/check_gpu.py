@@ -1,13 +1,13 @@
-"""Meet a GPU: run the tests that need one, measure tables under both protocols, search on CIFAR-10, train.
+"""Check hwnas on a GPU: run the tests that need one, profile with both protocols, search on CIFAR-10, train.
 
-Made for a machine that is there for minutes only. Each step is a process of its own with a time limit, so that none
-takes the others with it; the most important come first, and `results.json` and `log.txt` are written after each. No
-step needs a network.
+The script is made for machines that are available for minutes only. Each step is a separate process with a time limit,
+so that a failure does not stop the others; the most important come first, and `results.json` and `log.txt` are written
+after each. No step needs a network.
 
     python scripts/check_gpu.py OUT --data cifar10.tar.xz     # one NVIDIA GPU, 12 minutes at most
-    python scripts/check_gpu.py OUT --rehearse                # the same steps on this CPU, at their smallest
+    python scripts/check_gpu.py OUT --rehearse                # the same steps on this CPU, as small as possible
 
-OUT then holds ``results.json`` (what came of each step, and its figures), ``log.txt`` (all output), ``tables/*.json``
+OUT then holds ``results.json`` (status and figures of each step), ``log.txt`` (all output), ``tables/*.json``
 and ``run/`` (the search).
 """
 
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 HWNAS = (sys.executable, "-m", "hwnas")
 LEAST_SECONDS = 15
-"""With less time left, no further step begins."""
+"""Seconds that must be left for another step to begin."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Step:
     """One process.
 
     Attributes:
-        name: in the results.
-        command: what is run.
-        seconds: its time limit.
-        figures: reads the step's figures after it ended well.
-        needs: a file without which it is skipped.
+        name: Name in the results.
+        command: Command line of the step.
+        seconds: Time limit of the step.
+        figures: Reads the step's figures after it succeeded.
+        needs: File without which the step is skipped.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Step:
 
 
 def main() -> int:
-    """Run all steps; 0 if each of them went well."""
+    """Run all steps; return 0 if all of them succeeded."""
     options = _options()
     if options.measure_training:
         return measure_training(options.data, "cpu" if options.rehearse else "cuda", quick=options.rehearse)
@@ -77,16 +77,16 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", default="gpu-check", help="folder for results (default gpu-check)")
-    parser.add_argument("--data", default="digits", help="CIFAR-10: a folder, or a .tar or .tar.xz of one")
-    parser.add_argument("--minutes", type=float, default=12, help="no step goes on for longer (default 12)")
-    parser.add_argument("--only", help="steps whose names begin with one of these, like search,training")
-    parser.add_argument("--rehearse", action="store_true", help="on the CPU, with the smallest settings")
+    parser.add_argument("--data", default="digits", help="CIFAR-10: a folder, or a .tar or .tar.xz archive of it")
+    parser.add_argument("--minutes", type=float, default=12, help="minutes after which every step ends (default 12)")
+    parser.add_argument("--only", help="run only steps whose names begin with one of these, like search,training")
+    parser.add_argument("--rehearse", action="store_true", help="run the steps on the CPU with the smallest settings")
     parser.add_argument("--measure-training", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def gpu_steps(out: Path, data: str) -> Iterator[Step]:
-    """Everything that only a GPU can show, most important first."""
+    """Yield the steps that need a GPU, most important first."""
     marked = [str(path) for path in sorted((ROOT / "tests").rglob("test_*.py")) if _has_gpu_tests(path)]
     pytest = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "filterwarnings=default", "-rA")
     yield Step("devices", (*HWNAS, "devices"), 60)
@@ -133,7 +133,7 @@ def gpu_steps(out: Path, data: str) -> Iterator[Step]:
 
 
 def rehearsal(out: Path) -> Iterator[Step]:
-    """The same steps at their smallest, on the CPU: shows that the script and the commands in it work."""
+    """Yield the same steps as small as possible, on the CPU, to check the script and its commands."""
     path, space = out / "tables" / "rehearsal.json", ("--preset", "tiny", "--resolution", "8", "--width", "0.5")
     yield Step("devices", (*HWNAS, "devices"), 60)
     profile = (*HWNAS, "profile", *space, "--image-channels", "1", "--networks", "5", "-o", str(path))
@@ -146,7 +146,7 @@ def rehearsal(out: Path) -> Iterator[Step]:
 
 
 def run(step: Step, left: float, log: Any) -> dict[str, Any]:
-    """What came of one step; its output goes to the log."""
+    """Run one step, with its output in the log; return its status and figures."""
     log.write(f"\n=== {step.name}: {' '.join(step.command)}\n".encode())
     log.flush()
     if left < LEAST_SECONDS:
@@ -169,18 +169,18 @@ def run(step: Step, left: float, log: Any) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        status = "out of time"
+        status = "timed out"
     result = {"step": step.name, "status": status, "seconds": round(time.monotonic() - began, 1)}
     if status == "ok":
         try:
             result["figures"] = step.figures()
-        except Exception as error:  # a step that went well must not be lost to its summary
+        except Exception as error:  # a step that succeeded must not fail because of its figures
             result["status"] = f"no figures: {type(error).__name__}: {error}"
     return result
 
 
 def table_figures(path: Path) -> dict[str, object]:
-    """How well a table predicts its own held-out networks."""
+    """Return the number of prices, the facts and the validation of a table."""
     from latency_tables import load_table
 
     table = load_table(path)
@@ -195,13 +195,13 @@ def table_figures(path: Path) -> dict[str, object]:
 
 
 def run_figures(run_folder: Path) -> list[dict[str, object]]:
-    """The networks that a search delivered."""
+    """Return the networks that a search delivered."""
     networks = json.loads((run_folder / "pareto.json").read_text(encoding="utf-8"))
     return [{name: item.get(name) for name in ("arch", "accuracy", "latency_ms", "energy_mj")} for item in networks]
 
 
 def measure_training(data_name: str, device: str, *, quick: bool) -> int:
-    """Print images a second of two trainings and of a supernet's, after an epoch to warm up."""
+    """Print images per second of two trainings and of a supernet's, after one epoch of warm-up."""
     import numpy as np
 
     from hwnas.spaces import make_space
@@ -236,7 +236,7 @@ def _has_gpu_tests(path: Path) -> bool:
 
 
 def _unpacked(data: str, scratch: Path) -> str:
-    """The folder in an archive; anything else as it is."""
+    """Unpack an archive and return its folder; return anything else unchanged."""
     if ".tar" not in Path(data).name:
         return data
     with tarfile.open(data) as archive:

@@ -1,10 +1,10 @@
-"""Does a table that was measured through ssh, over a connection that keeps dying, agree with one measured here?
+"""Check that a table measured over ssh, with a connection that is lost repeatedly, agrees with a local one.
 
 scripts/check_remote.py [--kills 10] [--rounds 20] [-o FILE.json]
 
-Starts an OpenSSH server of its own on loopback, profiles a small space on this machine, profiles it again through
-ssh://, ends the connection at random moments of the second profile (on the client's and on the server's side in turn),
-and prints how far the two tables differ, beside the noise floor of each.
+The script starts its own OpenSSH server on loopback, profiles a small space on this machine, profiles it again through
+ssh://, ends the connection at random moments of the second profile (on the client's and the server's side in turn), and
+prints the differences between the two tables and the noise floor of each.
 """
 
 from __future__ import annotations
@@ -33,23 +33,24 @@ SPACE = make_space("nasbench201", image_size=8, image_channels=1)
 
 
 def main() -> None:
+    """Compare a table measured over ssh with a local one, and print the differences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10, help="connections to end (default 10)")
     parser.add_argument("--rounds", type=int, default=20, help="rounds of both profiles (default 20)")
     parser.add_argument("-o", "--output", type=Path, help="JSON file for the result")
     options = parser.parse_args()
     if reason := why_not():
-        sys.exit(f"there can be no ssh server here: {reason}")
+        sys.exit(f"cannot start an ssh server on this machine: {reason}")
     with tempfile.TemporaryDirectory() as name:
-        found = compare(Path(name), options.kills, options.rounds)
-    for key, value in found.items():
+        result = compare(Path(name), options.kills, options.rounds)
+    for key, value in result.items():
         print(f"{key:42s} {value:.2%}" if isinstance(value, float) else f"{key:42s} {value}")
     if options.output:
-        write_atomic(options.output, json.dumps(found, indent=1) + "\n")
+        write_atomic(options.output, json.dumps(result, indent=1) + "\n")
 
 
 def compare(folder: Path, kills: int, rounds: int) -> dict[str, Any]:
-    """Both profiles, and what they differ by."""
+    """Profile locally and over ssh; return the differences."""
     settings = SamplingSettings(min_rounds=rounds, max_rounds=rounds)
     here = profile(OnnxRuntimeBackend(image_channels=1), folder / "here.jsonl", settings)
     server = SshServer(folder)
@@ -72,40 +73,42 @@ def compare(folder: Path, kills: int, rounds: int) -> dict[str, Any]:
     return {
         "identities agree": here.identity == there.identity,
         "connections ended": len(killer.killed),
-        "of them on the server's side": killer.killed.count("server"),
-        "rounds in the journal, none missing": done == [*range(rounds), *range(rounds)] and len(done),
+        "connections ended on the server's side": killer.killed.count("server"),
+        "rounds in the journal (False: some are missing)": done == [*range(rounds), *range(rounds)] and len(done),
         "runners left on the device": left,
         **differences(here, there),
     }
 
 
 def profile(backend: Any, journal: Path, settings: SamplingSettings) -> LatencyTable:
+    """Profile the space with 20 networks."""
     networks = draw_networks(SPACE, 20, 0)
     space = {"name": SPACE.name, "settings": SPACE.settings}
     return profile_ops(backend, SPACE.ops(), networks, journal, space=space, settings=settings, progress=say)
 
 
 def differences(here: LatencyTable, there: LatencyTable) -> dict[str, float]:
-    """Relative differences of networks and of prices between the tables, and within each."""
-    found = {}
+    """Compute relative differences of networks and prices between the tables, and within each table."""
+    result = {}
     for name, table in (("here", here), ("there", there)):
         assert table.validation is not None
-        found[f"noise floor {name}, median"] = table.validation.noise_floor.median
-        found[f"noise floor {name}, 90th percentile"] = table.validation.noise_floor.p90
-        found[f"error of predictions {name} (MAPE)"] = table.validation.predicted.mape
+        result[f"noise floor {name}, median"] = table.validation.noise_floor.median
+        result[f"noise floor {name}, 90th percentile"] = table.validation.noise_floor.p90
+        result[f"error of predictions {name} (MAPE)"] = table.validation.predicted.mape
     other = {n.arch: n.latency_ms for n in there.networks}
     ratios = np.array([other[n.arch] / n.latency_ms for n in here.networks])
-    found["networks there over here, median"] = float(np.median(ratios) - 1)
+    result["networks there relative to here, median"] = float(np.median(ratios) - 1)
     away = np.abs(ratios / np.median(ratios) - 1)
-    found["networks apart beside that, median"] = float(np.median(away))
-    found["networks apart beside that, 90th percentile"] = float(np.quantile(away, 0.9))
-    dear = [op for op, entry in here.entries.items() if entry.q10_ms > 0.002]
-    prices = np.array([there.entries[op].q10_ms / here.entries[op].q10_ms for op in dear])
-    found["prices above 2 us apart, median"] = float(np.median(np.abs(prices - 1)))
-    return found
+    result["other differences of networks, median"] = float(np.median(away))
+    result["other differences of networks, 90th percentile"] = float(np.quantile(away, 0.9))
+    expensive = [op for op, entry in here.entries.items() if entry.q10_ms > 0.002]
+    prices = np.array([there.entries[op].q10_ms / here.entries[op].q10_ms for op in expensive])
+    result["differences of prices above 2 us, median"] = float(np.median(np.abs(prices - 1)))
+    return result
 
 
 def say(text: str, began: float = time.monotonic()) -> None:
+    """Print a progress line with the seconds since the start."""
     print(f"[{time.monotonic() - began:7.1f} s] {text}", file=sys.stderr, flush=True)
 
 

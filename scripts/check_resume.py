@@ -1,12 +1,12 @@
-"""Kill searches with SIGKILL at random moments, resume them, and hold the outcome against unbroken ones.
+"""Kill searches with SIGKILL at random moments, resume them, and compare the results with uninterrupted searches.
 
     python scripts/check_resume.py --kills 50
 
-Every search looks its accuracies up in a made-up table of cells. It is killed, started again, killed again, until one
-start comes to its end; then the next search begins, until there were enough kills. Two in three kills come a random
-moment after one of the next trials, the others after a random part of the time that an unbroken search takes, so that
-they hit the start and the delivery too. A search passes where no finished trial was lost, changed or run twice, and
-where its trials and its front are those of the unbroken search. Leaves with exit code 1 where one does not.
+Every search looks up its accuracies in a synthetic table of cells. It is killed and started again until one start
+finishes; then the next search begins, until there were enough kills. Two in three kills follow one of the next trials
+after a random time; the others follow after a random part of the time of an uninterrupted search, so that they also hit
+the start and the delivery. A search passes where no finished trial was lost, changed or run twice, and where its trials
+and its front equal those of the uninterrupted search. The exit code is 1 where a search does not pass.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from hwnas.spaces import make_space
 from latency_tables import write_atomic
 
 SLOW_S = 0.02
-"""What a look into the table takes, so that kills come while networks are evaluated."""
+"""Seconds of a look-up, so that kills come while networks are evaluated."""
 
 
 def write_cells(path: Path) -> None:
-    """Accuracies and latencies of all cells."""
+    """Write synthetic accuracies and latencies of all cells."""
     space, rng = make_space("nasbench201"), np.random.default_rng(0)
     grid = np.array(np.meshgrid(*[np.arange(5)] * 6, indexing="ij")).reshape(6, -1).T
     grid = np.unique(space.canonical_codes(grid[space.valid_codes(grid)]), axis=0)
@@ -48,7 +48,7 @@ def write_cells(path: Path) -> None:
 
 
 def search(table: Path, out: Path, options: argparse.Namespace) -> None:
-    """One search in this process, quietly, its looks into the table slowed down."""
+    """Run one search in this process without output, with slow look-ups."""
     from hwnas.evaluators import TableEvaluator
 
     look_up = TableEvaluator.evaluate
@@ -67,21 +67,21 @@ def search(table: Path, out: Path, options: argparse.Namespace) -> None:
 
 
 def start(table: Path, out: Path, options: argparse.Namespace) -> multiprocessing.Process:
-    """The search in a process of its own, which has everything imported."""
+    """Start the search in its own process, which has everything imported."""
     process = multiprocessing.get_context("fork").Process(target=search, args=(table, out, options))
     process.start()
     return process  # type: ignore[return-value]
 
 
 def journal(out: Path) -> bytes:
-    """The whole lines of the journal."""
+    """Read the complete lines of the journal."""
     path = out / "trials.jsonl"
     data = path.read_bytes() if path.exists() else b""
     return data[: data.rfind(b"\n") + 1]
 
 
 def trials(out: Path) -> list[dict[str, object]]:
-    """The trials without the times that they took (and the hashes, which cover these)."""
+    """Read the trials without their times (and the hashes, which cover the times)."""
     lines = map(json.loads, journal(out).splitlines())
     return [{k: v for k, v in line.items() if k not in ("seconds", "content_hash")} for line in lines]
 
@@ -89,7 +89,7 @@ def trials(out: Path) -> list[dict[str, object]]:
 def wait(
     process: multiprocessing.Process, out: Path, done: int, samples: int, whole_s: float, rng: np.random.Generator
 ) -> None:
-    """Until the moment of the next kill, or the end of the process."""
+    """Wait until the moment of the next kill, or the end of the process."""
     if done >= samples or rng.random() < 1 / 3:
         process.join(rng.uniform(0.0, whole_s))
         return
@@ -102,10 +102,10 @@ def wait(
 def killed_search(
     table: Path, out: Path, options: argparse.Namespace, whole_s: float, rng: np.random.Generator, kills: int
 ) -> tuple[list[int], int]:
-    """Start, kill, and start again until the search comes to its end, with at most so many kills.
+    """Start, kill, and start again until the search finishes, with at most `kills` kills.
 
     Returns:
-        Trials in the journal at each kill, and how many of these were lost or changed by the next start.
+        Number of trials in the journal at each kill, and number of those that the next start lost or changed.
     """
     moments, lost, before = [], 0, b""
     while True:
@@ -123,18 +123,18 @@ def killed_search(
         before = after
         if process.exitcode != -signal.SIGKILL:
             if process.exitcode:
-                raise SystemExit(f"a search left with exit code {process.exitcode}; see {out}")
+                raise SystemExit(f"a search ended with exit code {process.exitcode}; see {out}")
             return moments, lost
         moments.append(after.count(b"\n"))
 
 
 def main() -> int:
-    """Kill, resume, compare, and print the figures."""
+    """Kill, resume, compare, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--samples", type=int, default=40)
     parser.add_argument("--strategy", default="lamoo")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments of the kills (default 0)")
     options = parser.parse_args()
     rng, began = np.random.default_rng(options.seed), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -151,8 +151,8 @@ def main() -> int:
         searches = lost = twice = different = 0
         while len(moments) < options.kills:
             out = place / f"run{searches}"
-            found, gone = killed_search(table, out, options, whole_s, rng, options.kills - len(moments))
-            moments += found
+            at_kills, gone = killed_search(table, out, options, whole_s, rng, options.kills - len(moments))
+            moments += at_kills
             lost += gone
             searches += 1
             here, there = trials(out), trials(place / "unbroken")

@@ -1,12 +1,12 @@
-"""Does a search lose or repeat a trial when it loses its workers, and what does a worker cost a trial?
+"""Check that a search that loses workers neither loses nor repeats a trial, and time the overhead of workers.
 
     python scripts/check_workers.py --json docs/results/workers.json
 
-Searches a made-up table of cells in this process, in two local worker processes, and on a Ray cluster of two nodes that
-it starts on this machine. One worker process is killed in the middle of an evaluation each time; on the cluster a whole
-node is, ten trials later. A search passes where every trial is in its journal once and all are those of the search in
-this process. Then the evaluations themselves are timed, on the table as it is: what is left is what workers add to
-a trial. Leaves with exit code 1 where a search does not pass.
+The script searches a synthetic table of cells in this process, in two local worker processes, and on a Ray cluster of
+two nodes that it starts on this machine. Each time, one worker process is killed during an evaluation; on the cluster a
+whole node is removed ten trials later. A search passes where its journal holds every trial once and all trials equal
+those of the search in this process. Then evaluations without a delay are timed, which shows what workers add to a
+trial. The exit code is 1 where a search does not pass.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from latency_tables import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH = 5
-"""Architectures that a search proposes at once; ten the first time."""
+"""Architectures in a batch; the first batch has ten."""
 
 
 class Saboteur(Watcher):
-    """Does its deeds when the trials before them are finished.
+    """Runs actions after given numbers of finished trials.
 
     Args:
-        deeds: by number of finished trials.
+        actions: Functions to call, by number of finished trials.
     """
 
-    def __init__(self, deeds: Mapping[int, Callable[[], None]]) -> None:
-        self._deeds, self._done = dict(deeds), 0
+    def __init__(self, actions: Mapping[int, Callable[[], None]]) -> None:
+        self._actions, self._done = dict(actions), 0
         self.losses: list[str] = []
 
     def line(self, text: str) -> None:
@@ -59,16 +59,16 @@ class Saboteur(Watcher):
             self.losses.append(text)
 
     def trial(self, record: TrialRecord, status: Callable[[], object]) -> None:
-        """Count."""
+        """Count the trial, and run the action that follows it."""
         self._done += 1
-        if self._done in self._deeds:
+        if self._done in self._actions:
             time.sleep(SLOW_S / 10)  # the next evaluations are under way
-            self._deeds[self._done]()
+            self._actions[self._done]()
 
 
 def kill_local() -> None:
-    """Kill a worker process of this one; in the middle of a batch all of them are evaluating."""
-    workers = [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+    """Kill a worker process of this process; during a batch all of them are evaluating."""
+    workers = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
     workers[0].kill()
 
 
@@ -83,23 +83,23 @@ def kill_on_ray() -> None:
 
 @contextmanager
 def cluster() -> Iterator[tuple[str, Callable[[], None]]]:
-    """A Ray cluster of two nodes with a core each: its address, and what takes the second node away."""
+    """Start a Ray cluster of two nodes with one core each; yield its address and a function that removes a node."""
     from ray.cluster_utils import Cluster
 
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "scripts")])
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    second = found.add_node(num_cpus=1)
+    ray_cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    second = ray_cluster.add_node(num_cpus=1)
     try:
-        yield found.address, lambda: found.remove_node(second, allow_graceful=False)
+        yield ray_cluster.address, lambda: ray_cluster.remove_node(second, allow_graceful=False)
     finally:
-        found.shutdown()
+        ray_cluster.shutdown()
 
 
 def search(
     table: Path, out: Path, samples: int, plan: WorkerPlan | None = None, watcher: Watcher | None = None
 ) -> list[dict[str, Any]]:
-    """The trials of one search, without the times that they took; with workers, every evaluation takes a while."""
+    """Run one search and return its trials without their times; with workers, every evaluation is delayed."""
     settings = SearchSettings(
         space="nasbench201",
         evaluator=f"table:{table}",
@@ -115,7 +115,7 @@ def search(
 
 
 def account(trials: list[dict[str, Any]], wanted: list[dict[str, Any]], watcher: Saboteur) -> dict[str, Any]:
-    """What became of the trials of a search."""
+    """Count lost, repeated and failed trials of a search, and compare it with the one in this process."""
     numbers = [trial["number"] for trial in trials]
     return {
         "trials": len(trials),
@@ -128,7 +128,7 @@ def account(trials: list[dict[str, Any]], wanted: list[dict[str, Any]], watcher:
 
 
 def overhead(table: Path, plan: WorkerPlan, batches: int) -> dict[str, float]:
-    """What a trial takes whose evaluation takes next to nothing."""
+    """Time trials whose evaluation takes almost no time."""
     space = make_space("nasbench201")
     evaluator = TableEvaluator(space, table, column="acc")
     archs = list(dict.fromkeys(space.sample(BATCH * (batches + 1), np.random.default_rng(0))))
@@ -137,13 +137,13 @@ def overhead(table: Path, plan: WorkerPlan, batches: int) -> dict[str, float]:
         for start in range(0, len(archs) - BATCH + 1, BATCH):
             jobs = [EvaluationJob(start + i, arch) for i, arch in enumerate(archs[start : start + BATCH])]
             began = time.perf_counter()
-            found = list(workers.evaluate(jobs))
-            taken.append((time.perf_counter() - began) / len(found))
+            results = list(workers.evaluate(jobs))
+            taken.append((time.perf_counter() - began) / len(results))
     return {"ms a trial": round(1000 * statistics.median(taken[1:]), 4), "first batch, s": round(BATCH * taken[0], 3)}
 
 
 def check(place: Path, samples: int, batches: int) -> dict[str, Any]:
-    """All searches and all times."""
+    """Run all searches and all timings."""
     table = place / "cells.csv"
     write_cells(table)
     local, middle = WorkerPlan(count=2), samples // 2 // BATCH * BATCH + 2
@@ -152,9 +152,9 @@ def check(place: Path, samples: int, batches: int) -> dict[str, Any]:
     watcher = Saboteur({middle: kill_local})
     searches["local"] = account(search(table, place / "local", samples, local, watcher), wanted, watcher)
     times["local"] = overhead(table, local, batches)
-    with cluster() as (address, take_node_away):
+    with cluster() as (address, remove_node):
         times["ray"] = overhead(table, WorkerPlan(ray_address=address), batches)
-        watcher = Saboteur({middle: kill_on_ray, middle + 2 * BATCH: take_node_away})
+        watcher = Saboteur({middle: kill_on_ray, middle + 2 * BATCH: remove_node})
         trials = search(table, place / "ray", samples, WorkerPlan(ray_address=address), watcher)
         searches["ray"] = account(trials, wanted, watcher)
     return {"samples": samples, "workers": 2, "searches": searches, "overhead": times}
@@ -164,20 +164,23 @@ def main() -> int:
     """Check, print, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=40, help="trials of a search (default 40)")
-    parser.add_argument("--batches", type=int, default=60, help="batches of five that are timed (default 60)")
+    parser.add_argument("--batches", type=int, default=60, help="number of timed batches of five (default 60)")
     parser.add_argument("--json", type=Path, help="file for the result")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = check(Path(folder), options.samples, options.batches)
-    for name, result in found["searches"].items():
+        report = check(Path(folder), options.samples, options.batches)
+    for name, result in report["searches"].items():
         print(f"{name}: {result}")
-    for name, result in found["overhead"].items():
+    for name, result in report["overhead"].items():
         print(f"{name}: {result}")
     if options.json:
-        write_atomic(options.json, json.dumps(found, indent=1) + "\n")
+        write_atomic(options.json, json.dumps(report, indent=1) + "\n")
     good = all(
-        one["trials"] == options.samples and one["as in this process"] and not one["lost"] and not one["twice"]
-        for one in found["searches"].values()
+        search["trials"] == options.samples
+        and search["as in this process"]
+        and not search["lost"]
+        and not search["twice"]
+        for search in report["searches"].values()
     )
     return 0 if good else 1
 

@@ -1,10 +1,10 @@
-"""CIFAR-10 from end to end: does the supernet rank, does attentive sampling help, and do found networks win?
+"""CIFAR-10 from end to end: rank quality of supernets, attentive sampling, and comparison with known networks.
 
-1. Rank quality: networks spread over latency, trained alone, and cut out of supernets of either sampling.
-2. The same supernets' fronts, and their smallest and largest networks.
-3. Found networks against scaled MobileNets and ResNets: trained alike, at equal measured latency on this CPU.
+1. Rank quality: networks spread over latency, trained alone, and cut out of supernets of both samplings.
+2. Fronts of the same supernets, and their smallest and largest networks.
+3. Networks of a search compared with scaled MobileNets and ResNets: same training, equal measured latency on this CPU.
 
-Every training is kept in the work directory: started again, the script goes on where it was.
+Every training is kept in the work directory: started again, the script continues where it stopped.
 
     scripts/cifar10.py --data CIFAR10 --scale small --workdir cifar10-small --json docs/results/cifar10-small.json
 """
@@ -57,21 +57,21 @@ SCALES = {
 }
 SAMPLINGS = ("uniform", "bestup")
 POINTS = (0.25, 0.5, 0.75)
-"""Where on the found front, in log latency, the comparison with baselines is made."""
+"""Places on the front of a search, in log latency, at which baselines are compared."""
 WIDTHS = tuple(round(0.05 * k, 2) for k in range(1, 81))
 SLACK = 1.03
-"""How much longer a baseline may take than the network found: what two measurements of one network differ by."""
+"""Largest latency of a baseline relative to the network of the search: the noise of two measurements."""
 CHANCE = 0.1
 MEASURING = SamplingSettings(min_rounds=20, max_rounds=60, inner_seconds=1e-3)
 
 
 def say(text: str) -> None:
-    """A line of progress with the time."""
+    """Print a progress line with the time."""
     print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
 def latency_table(space: Space, workdir: Path) -> LatencyTable:
-    """The work directory's table: one that fits this device, or a new one."""
+    """Load the work directory's table; make it from a table of this device, or measure one."""
     path, backend = workdir / "table.json", OnnxRuntimeBackend(threads=1)
     if not path.exists():
         table = find_table(space, backend) or build_table(space, backend, path, progress=say)
@@ -82,7 +82,7 @@ def latency_table(space: Space, workdir: Path) -> LatencyTable:
 
 
 def spread_networks(space: Space, costs: SpaceCosts, count: int) -> list[str]:
-    """Random networks whose table latencies are spread evenly, on a logarithmic scale."""
+    """Choose random networks whose table latencies are spread evenly, on a logarithmic scale."""
     codes = space.canonical_codes(np.stack([space.encode(a) for a in space.sample(5000, np.random.default_rng(1))]))
     logs = np.log(costs.latency_ms(codes))
     goals = np.linspace(*np.quantile(logs, (0.005, 0.995)), count)
@@ -94,41 +94,41 @@ def spread_networks(space: Space, costs: SpaceCosts, count: int) -> list[str]:
 
 
 def measure(graphs: dict[str, OpGraph]) -> dict[str, dict[str, float]]:
-    """Latencies on this CPU in milliseconds, all networks in the same interleaved rounds, twice."""
+    """Measure latencies on this CPU in milliseconds, all networks in the same interleaved rounds, twice."""
     times = measure_twice(OnnxRuntimeBackend(threads=1), list(graphs.values()), MEASURING, progress=say)
     return {name: {"ms": (a + b) / 2, "repeat_ms": b} for name, (a, b) in zip(graphs, times, strict=True)}
 
 
 def run_tasks(tasks: list[Task], setup: tuple[Any, ...], jobs: int) -> dict[Task, dict[str, Any]]:
-    """All results; the longest tasks should come first."""
+    """Run all tasks and return their results; the longest tasks should come first."""
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=begin, initargs=setup) as pool:
-        found = {}
+        results = {}
         for task, result in zip(tasks, pool.map(do, tasks), strict=True):
-            found[task] = result
-            say(f"{len(found)} of {len(tasks)}: {task.label}, {result['seconds']:.0f} s")
-    return found
+            results[task] = result
+            say(f"{len(results)} of {len(tasks)}: {task.label}, {result['seconds']:.0f} s")
+    return results
 
 
 def taus(alone: list[float], shared: list[float]) -> dict[str, float]:
-    """Kendall's tau-b and its 90 % bootstrap interval over networks."""
+    """Compute Kendall's tau-b and its 90 % bootstrap interval over networks."""
     rng, pairs = np.random.default_rng(0), np.array([alone, shared])
     draws = [rank_correlations(*pairs[:, rng.integers(0, len(alone), len(alone))])[1] for _ in range(1000)]
     low, high = np.quantile(draws, (0.05, 0.95))
     return {"tau": rank_correlations(alone, shared)[1], "low": float(low), "high": float(high)}
 
 
-def supernet_results(found: dict[Task, dict[str, Any]], ranked: list[str], seeds: int, span: Any) -> dict[str, Any]:
-    """Rank quality, fronts and ends for each sampling."""
-    alone = [found[Task(NETWORK, f"space:{text}", 0)] for text in ranked]
-    truth = [one["test"] for one in alone]  # of more images than the validation part: less noise
+def supernet_results(done: dict[Task, dict[str, Any]], ranked: list[str], seeds: int, span: Any) -> dict[str, Any]:
+    """Compute rank quality, fronts, and smallest and largest networks for each sampling."""
+    alone = [done[Task(NETWORK, f"space:{text}", 0)] for text in ranked]
+    truth = [result["test"] for result in alone]  # more images than the validation part, so less noise
     results: dict[str, Any] = {
         "networks": [
-            {"arch": text, **{k: one[k] for k in ("validation", "test")}}
-            for text, one in zip(ranked, alone, strict=True)
+            {"arch": text, **{k: result[k] for k in ("validation", "test")}}
+            for text, result in zip(ranked, alone, strict=True)
         ]
     }
     for sampling in SAMPLINGS:
-        runs = [found[Task(SUPERNET, sampling, seed)] for seed in range(seeds)]
+        runs = [done[Task(SUPERNET, sampling, seed)] for seed in range(seeds)]
         shared = [[run["ranked"][text] for text in ranked] for run in runs]
         results[sampling] = {
             "tau_by_seed": [taus(truth, values) for values in shared],
@@ -144,24 +144,26 @@ def supernet_results(found: dict[Task, dict[str, Any]], ranked: list[str], seeds
 
 
 def front_volume(front: list[dict[str, Any]], span: tuple[float, float]) -> float:
-    """Hypervolume of test accuracy above chance and log latency, each scaled to 0-1 over what is possible."""
+    """Compute the hypervolume of test accuracy above chance and log latency, each scaled to 0-1 over its range."""
     low, high = np.log(span)
     points = [
-        [(one["test"] - CHANCE) / (1 - CHANCE), (high - math.log(one["latency_ms"])) / (high - low)] for one in front
+        [(network["test"] - CHANCE) / (1 - CHANCE), (high - math.log(network["latency_ms"])) / (high - low)]
+        for network in front
     ]
     return hypervolume(np.array(points), np.zeros(2))
 
 
 def chosen_networks(fronts: list[list[dict[str, Any]]]) -> list[list[str]]:
-    """For each latency point, the network that each seed's search ranks first among those in time."""
-    low = max(min(one["latency_ms"] for one in front) for front in fronts)
-    high = min(max(one["latency_ms"] for one in front) for front in fronts)
+    """Return, for each latency point, the network within the latency that each seed's search ranks first."""
+    low = max(min(network["latency_ms"] for network in front) for front in fronts)
+    high = min(max(network["latency_ms"] for network in front) for front in fronts)
     limits = [math.exp((1 - p) * math.log(low) + p * math.log(high)) for p in POINTS]
     return [
         [
-            max((one for one in front if one["latency_ms"] <= limit * 1.0001), key=lambda one: one["validation"])[
-                "arch"
-            ]
+            max(
+                (network for network in front if network["latency_ms"] <= limit * 1.0001),
+                key=lambda network: network["validation"],
+            )["arch"]
             for front in fronts
         ]
         for limit in limits
@@ -169,14 +171,14 @@ def chosen_networks(fronts: list[list[dict[str, Any]]]) -> list[list[str]]:
 
 
 def trained_choice(rows: list[list[str]], results: dict[Task, dict[str, Any]], seed: int) -> list[str]:
-    """Of each row's networks the one whose training with this seed ended best, as the validation part tells."""
+    """Return, from each row, the network with the best validation accuracy after training with this seed."""
     return [
         max(row, key=lambda arch: float(results[Task(NETWORK, f"space:{arch}", seed)]["validation"])) for row in rows
     ]
 
 
 def matched_widths(limits_ms: list[float]) -> list[dict[str, float]]:
-    """For each latency, every family's widest network that takes no longer (`SLACK`), where it has one."""
+    """Return, for each latency, the largest width of every family that takes no longer (within `SLACK`)."""
     quick = SamplingSettings(min_rounds=8, max_rounds=12, inner_seconds=3e-4)
     backend, times = OnnxRuntimeBackend(threads=1), dict[tuple[str, float], float]()
     for family, build in BASELINES.items():
@@ -187,39 +189,39 @@ def matched_widths(limits_ms: list[float]) -> list[dict[str, float]]:
             if min(loaded[str(width)].run(1) for _ in range(5)) * 1e3 > 1.5 * max(limits_ms):
                 break
         samples = Timer(loaded, quick).run()
-        times |= {(family, float(width)): one.quantile() * 1e3 for width, one in samples.items()}
-    found = []
+        times |= {(family, float(width)): sample_set.quantile() * 1e3 for width, sample_set in samples.items()}
+    matched = []
     for limit in limits_ms:
         fitting = [key for key, ms in times.items() if ms <= SLACK * limit]
-        found.append({family: max(w for f, w in fitting if f == family) for family, _ in fitting})
-    return found
+        matched.append({family: max(w for f, w in fitting if f == family) for family, _ in fitting})
+    return matched
 
 
 def compare(worker: Worker, supernets: dict[str, Any], setup: tuple[Any, ...], jobs: int) -> list[dict[str, Any]]:
-    """Found networks and baselines of equal latency, trained alike.
+    """Compare networks of the searches with baselines of equal latency and the same training.
 
-    Each search offers one network at a latency point. These are trained as `hwnas search --finalize train` does it,
-    with a seed of its own; the best of them on the validation part stands for hwnas, trained anew with every seed.
+    Each search offers one network at a latency point. These are trained as by `hwnas search --finalize train`,
+    with a separate seed; the best of them on the validation part represents hwnas, trained again with every seed.
     """
     scale = worker.scale
     rows = chosen_networks(supernets["bestup"]["fronts"])
     offered = sorted({arch for row in rows for arch in row})
-    say(f"training {len(offered)} networks that searches found")
+    say(f"training {len(offered)} networks of the searches")
     trained = run_tasks([Task(NETWORK, f"space:{arch}", scale.seeds) for arch in offered], setup, jobs)
-    found = trained_choice(rows, trained, scale.seeds)
+    best = trained_choice(rows, trained, scale.seeds)
     say("measuring the best of them, and baselines of all widths")
-    first = measure({f"space:{arch}": worker.graph(f"space:{arch}") for arch in dict.fromkeys(found)})
-    limits = [first[f"space:{arch}"]["ms"] for arch in found]
+    first = measure({f"space:{arch}": worker.graph(f"space:{arch}") for arch in dict.fromkeys(best)})
+    limits = [first[f"space:{arch}"]["ms"] for arch in best]
     widths = matched_widths(limits)
     rivals = [[f"{family}:{width}" for family, width in sorted(row.items())] for row in widths]
-    names = [name for arch, row in zip(found, rivals, strict=True) for name in (f"space:{arch}", *row)]
+    names = [name for arch, row in zip(best, rivals, strict=True) for name in (f"space:{arch}", *row)]
     tasks = [Task(NETWORK, name, seed) for name in dict.fromkeys(names) for seed in range(scale.seeds)]
     results = run_tasks(tasks, setup, jobs)
-    say("measuring all networks once more, together")
+    say("measuring all networks together once more")
     graphs = {task.name: worker.graph(task.name) for task in tasks}
     times = measure(graphs)
     points = []
-    for limit, arch, row in zip(limits, found, rivals, strict=True):
+    for limit, arch, row in zip(limits, best, rivals, strict=True):
         point: dict[str, Any] = {"limit_ms": limit, "families": {}}
         members = {"hwnas": f"space:{arch}"} | {name.partition(":")[0]: name for name in row}
         for family, name in members.items():
@@ -238,36 +240,38 @@ def compare(worker: Worker, supernets: dict[str, Any], setup: tuple[Any, ...], j
 
 
 def parse() -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--data", required=True, help="CIFAR-10: its own files, or a folder of images")
     parser.add_argument("--scale", choices=sorted(SCALES), default="small", help="small: two CPU cores; full: one GPU")
-    parser.add_argument("--change", action="append", default=[], metavar="NAME=VALUE", help="another scale's setting")
+    parser.add_argument(
+        "--change", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the scale"
+    )
     parser.add_argument("--workdir", type=Path, help="results and checkpoints (default: cifar10-SCALE)")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, one thread each (default 2)")
-    parser.add_argument("--no-baselines", action="store_true", help="leave the comparison with baselines out")
-    parser.add_argument("--json", type=Path, help="where to write the results")
+    parser.add_argument("--jobs", type=int, default=2, help="number of parallel trainings, one thread each (default 2)")
+    parser.add_argument("--no-baselines", action="store_true", help="skip the comparison with baselines")
+    parser.add_argument("--json", type=Path, help="JSON file for the results")
     return parser.parse_args()
 
 
 def changed(scale: Scale, changes: list[str]) -> Scale:
-    """The scale with some settings changed."""
+    """Return the scale with some settings changed."""
     values: dict[str, Any] = {}
     for change in changes:
         name, _, text = change.partition("=")
         if name not in asdict(scale):
-            raise HwnasError(f"no setting {name!r}; there are {', '.join(asdict(scale))}")
+            raise HwnasError(f"--change: unknown setting {name!r}; choose from {', '.join(asdict(scale))}")
         try:
             values[name] = text if name == "device" else json.loads(text)
             if isinstance(values[name], list):
                 values[name] = tuple(values[name])
         except ValueError:
-            raise HwnasError(f"{change}: the value is no number") from None
+            raise HwnasError(f"--change {name}: the value must be JSON, got {text!r}") from None
     return replace(scale, **values)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """The whole experiment."""
+    """Run the whole experiment."""
     scale, began = changed(SCALES[args.scale], args.change), time.perf_counter()
     workdir = args.workdir or Path(f"cifar10-{args.scale}")
     workdir.mkdir(parents=True, exist_ok=True)
@@ -278,12 +282,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     setup = (scale, args.data, workdir, ranked)
     tasks = [Task(SUPERNET, sampling, seed) for seed in range(scale.seeds) for sampling in reversed(SAMPLINGS)]
     tasks += [Task(NETWORK, f"space:{text}", 0) for text in reversed(ranked)]
-    found = run_tasks(tasks, setup, args.jobs)
+    done = run_tasks(tasks, setup, args.jobs)
     ends = [
         worker.costs.latency_ms(space.encode(a)[None])[0] for a in (space.parse(ranked[0]), space.parse(ranked[-1]))
     ]
     span = (0.5 * min(ends), 2.0 * max(ends))
-    supernets = supernet_results(found, ranked, scale.seeds, span)
+    supernets = supernet_results(done, ranked, scale.seeds, span)
     result: dict[str, Any] = {
         "scale": args.scale,
         "settings": asdict(scale),
@@ -294,12 +298,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
     result["seconds"] = round(time.perf_counter() - began)  # since the last start
     kept = [json.loads(file.read_text(encoding="utf-8")) for file in (workdir / "results").glob("*.json")]
-    result["training_seconds"] = round(sum(one["seconds"] for one in kept))  # of all trainings, of all starts
+    result["training_seconds"] = round(sum(result["seconds"] for result in kept))  # all trainings of all starts
     return result
 
 
 def main() -> int:
-    """Runs the experiment and prints what matters."""
+    """Run the experiment and print a summary."""
     args = parse()
     try:
         result = run(args)
@@ -317,8 +321,8 @@ def main() -> int:
     for point in result["baselines"]:
         print(f"at {point['limit_ms']:.3f} ms:")
         for family, rows in point["families"].items():
-            mean = np.mean([one["test"] for one in rows])
-            print(f"  {family:<18} {mean:.2%}  {np.mean([one['ms'] for one in rows]):.3f} ms  {rows[0]['network']}")
+            mean = np.mean([row["test"] for row in rows])
+            print(f"  {family:<18} {mean:.2%}  {np.mean([row['ms'] for row in rows]):.3f} ms  {rows[0]['network']}")
     return 0
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A space and an evaluator of one's own: profile the space, search it, print the front. Takes under a minute."""
+"""Define a space and an evaluator, profile the space, search it and print the front. Takes under a minute."""
 
 import sys
 
@@ -22,18 +22,18 @@ class Plain(hwnas.ChoiceGraphSpace):
 
 
 class Guess(hwnas.Evaluator):
-    """Says that width and kernels are good; a real evaluator trains the network of an architecture."""
+    """Scores wide layers and large kernels best; a real evaluator trains the network of an architecture."""
 
     name, measure, settings = "guess", "score", property(lambda self: {"version": 1})
 
     def evaluate(self, arch):
-        """More is better."""
+        """Return the score of an architecture; larger is better."""
         return hwnas.Evaluation(sum(value**0.5 for value in arch.values))
 
 
 out = sys.argv[1] if len(sys.argv) > 1 else "runs/plain"
 table = hwnas.profile(Plain(), out=f"{out}-table.json", networks=10, progress=print)
-found = hwnas.search(Plain(), evaluator=Guess(), table=table, budgets={"latency": "1ms"}, samples=30, out=out)
-for trial in sorted(found.front, key=lambda trial: trial.values["latency_ms"]):
+run = hwnas.search(Plain(), evaluator=Guess(), table=table, budgets={"latency": "1ms"}, samples=30, out=out)
+for trial in sorted(run.front, key=lambda trial: trial.values["latency_ms"]):
     print(f"{trial.values['latency_ms']:.4f} ms, score {trial.values['score']:.2f}: {trial.text}")
-print(found.report)
+print(run.report)

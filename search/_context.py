@@ -99,7 +99,7 @@ class Context:
         candidates: The architectures that may be proposed.
         trials: Finished trials, by number.
         batch_of: Index of the batch of each trial.
-        screen: Whether trials may break a computed constraint, since they were proposed for another problem.
+        screen: Whether trials may break a computed constraint, because they were proposed for another problem.
 
     Attributes:
         problem: The problem.

@@ -29,7 +29,7 @@ class Domain:
             better than its codes do (counts of operator paths, say). `None`: one-hot codes are used.
 
     Raises:
-        ProblemError: When there is no choice or a cardinality is not a positive integer.
+        ProblemError: There is no choice or a cardinality is not a positive integer.
     """
 
     cardinalities: tuple[int, ...]
@@ -60,7 +60,7 @@ class Domain:
             codes: Rows ``(n, d)``.
 
         Raises:
-            ProblemError: When the shape is wrong or a code is out of range.
+            ProblemError: The shape is wrong or a code is out of range.
         """
         rows = np.asarray(codes, dtype=np.int64)
         if rows.ndim != 2 or rows.shape[1] != self.dimension:
@@ -138,7 +138,7 @@ class Domain:
             limit: Largest size of a domain that is enumerated.
 
         Raises:
-            ProblemError: When the domain has more than `limit` rows.
+            ProblemError: The domain has more than `limit` rows.
         """
         if self.size > limit:
             raise ProblemError(f"a domain of {self.size} rows is too large to enumerate; the limit is {limit}")

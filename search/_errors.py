@@ -12,8 +12,8 @@ class ProblemError(SearchError):
 
 
 class TellError(SearchError):
-    """A result that does not belong to a proposal in flight."""
+    """A result does not belong to a proposal in flight."""
 
 
 class RestoreError(SearchError):
-    """Trials of a journal that this seed, strategy and problem would not have proposed."""
+    """This seed, strategy and problem would not have proposed the trials of a journal."""

@@ -51,7 +51,7 @@ class History:
 
     Args:
         problem: The problem.
-        screen: Whether trials may break a computed constraint, since they were proposed for another problem.
+        screen: Whether trials may break a computed constraint, because they were proposed for another problem.
 
     Attributes:
         trials: Every finished trial.

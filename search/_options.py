@@ -1,4 +1,4 @@
-"""Options of strategies: their types, defaults and allowed values, and how texts of them are read."""
+"""Options of strategies: their types, defaults and allowed values, and how they are read from text."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def check_options(
         given: Values by name.
 
     Raises:
-        SearchError: When an option is unknown or its value is not allowed.
+        SearchError: An option is unknown or its value is not allowed.
     """
     checked: dict[str, OptionValue] = {}
     for name, value in given.items():
@@ -104,13 +104,13 @@ def parse_options(strategy: str, options: Sequence[StrategyOption], texts: Itera
         texts: The texts; each states another option.
 
     Raises:
-        SearchError: When a text has no ``=``, an option is unknown or given twice, or its value is not allowed.
+        SearchError: A text has no ``=``, an option is unknown or given twice, or its value is not allowed.
     """
     parsed: dict[str, OptionValue] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise SearchError(f"strategy {strategy}: options are written name=value, got {text!r}")
+            raise SearchError(f"strategy {strategy}: an option must be name=value, got {text!r}")
         option = _option(strategy, options, name.strip())
         if option.name in parsed:
             raise SearchError(f"strategy {strategy}: option {option.name} is given twice; keep one value")

@@ -18,8 +18,8 @@ def require_package(package: str, user: str, extra: str = "") -> None:
         extra: Extra of hwnas that installs it; empty where hwnas always requires it.
 
     Raises:
-        SearchError: When the package is not installed.
+        SearchError: The package is not installed.
     """
     if find_spec(package) is None:
         target = f"'hwnas[{extra}]'" if extra else package
-        raise SearchError(f"{user} needs the package {package}; install it with: pip install {target}")
+        raise SearchError(f"{user} needs the package {package}; run: pip install {target}")

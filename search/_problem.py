@@ -37,7 +37,7 @@ class Objective:
             that spans orders of magnitude.
 
     Raises:
-        ProblemError: When the direction is unknown, the bounds do not fit together, or `log` cannot be taken.
+        ProblemError: The direction is unknown, the bounds contradict each other, or `log` cannot be taken.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Problem:
             direction; its trials inform models and count for no front or hypervolume.
 
     Raises:
-        ProblemError: When there is no objective or a name occurs twice.
+        ProblemError: There is no objective or a name occurs twice.
     """
 
     domain: Domain

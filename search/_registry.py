@@ -68,7 +68,7 @@ def strategy_options(name: str) -> tuple[StrategyOption, ...]:
         name: Name of a strategy or a variant; a variant does not take the options that it sets.
 
     Raises:
-        SearchError: When there is no strategy of that name.
+        SearchError: There is no strategy of that name.
     """
     kind, fixed = _resolve(name)
     return tuple(option for option in kind.options if option.name not in fixed)
@@ -82,7 +82,7 @@ def parse_strategy_options(name: str, texts: Iterable[str]) -> dict[str, OptionV
         texts: One text for each option.
 
     Raises:
-        SearchError: When there is no such strategy, a text is not of this form, an option is unknown or given
+        SearchError: There is no such strategy, a text is not of this form, an option is unknown or given
             twice, or its value is not allowed. The message lists what is allowed.
     """
     return parse_options(name, strategy_options(name), texts)
@@ -99,7 +99,7 @@ def make_strategy(name: str, **options: object) -> Strategy:
         The strategy. Its `name` states the options that differ from their defaults.
 
     Raises:
-        SearchError: When there is no such strategy, an option is not allowed, or a package is not installed.
+        SearchError: There is no such strategy, an option is not allowed, or a package is not installed.
     """
     kind, fixed = _resolve(name)
     given = {**fixed, **check_options(name, strategy_options(name), options)}

@@ -63,12 +63,12 @@ def read_state(state: Mapping[str, Any], strategy: str) -> SavedStudy:
         strategy: Name of the strategy that the study is restored with.
 
     Raises:
-        RestoreError: When the state has another version or strategy, or cannot be read.
+        RestoreError: The state has another version or strategy, or cannot be read.
     """
     if state.get("version") != _VERSION:
         raise RestoreError(f"the state must have version {_VERSION}, got {state.get('version')}")
     if state.get("strategy") != strategy:
-        raise RestoreError(f"the state is from strategy {state.get('strategy')!r}, not from {strategy!r}")
+        raise RestoreError(f"the state must be from strategy {strategy!r}, got {state.get('strategy')!r}")
     try:
         seed, initial, batch = (int(state[key]) for key in ("seed", "initial", "batch"))
         trials = tuple(Trial.from_json(entry) for entry in state["trials"])

@@ -42,7 +42,7 @@ class Study:
             it up to `initial`. Codes that only later constraints admit are in the first batch under these.
 
     Raises:
-        ProblemError: When a size or the seed is out of range.
+        ProblemError: A size or the seed is out of range.
     """
 
     def __init__(
@@ -138,12 +138,12 @@ class Study:
             The finished trial.
 
         Raises:
-            TellError: When the number is not in flight, an expensive value is missing, a name is
+            TellError: The number is not in flight, an expensive value is missing, a name is
                 unknown, or a value differs from that of the objective's cost function.
         """
         proposal = self._pending.get(number)
         if proposal is None:
-            raise TellError(f"trial {number} is not in flight")
+            raise TellError(f"trial {number} is not in flight; tell each proposal of `ask` once")
         if (values is None) == (failed is None):
             given = "neither" if failed is None else "both"
             raise TellError(f"trial {number}: give either values or failed, got {given}")
@@ -173,13 +173,13 @@ class Study:
             problem: The new problem, with the same choices and objectives.
 
         Raises:
-            ProblemError: When its domain has other choices or its objectives have other names or directions.
+            ProblemError: Its domain has other choices or its objectives have other names or directions.
         """
         before, after = (
             (p.domain.cardinalities, [(o.name, o.direction) for o in p.objectives]) for p in (self.problem, problem)
         )
         if before != after:
-            raise ProblemError("a study can change its constraints, not its domain or objectives; start a new study")
+            raise ProblemError("the new problem must have the same domain and objectives; start a new study for others")
         self._pending = {}
         trials = self.trials
         kept = max((trial.number for trial in trials), default=-1) + 1
@@ -242,12 +242,14 @@ class Study:
             earlier: The problems before each `change`, in their order.
 
         Raises:
-            RestoreError: When the state has another version or strategy, and as in `restore`.
+            RestoreError: The state has another version or strategy, and as in `restore`.
         """
         saved = read_state(state, strategy.name)
         if len(saved.changes) != len(earlier):
-            wanted = f"the problem changed {len(saved.changes)} times"
-            raise RestoreError(f"{wanted}; give as many earlier problems, got {len(earlier)}")
+            count = len(saved.changes)
+            raise RestoreError(
+                f"the problem changed {count} times; `earlier` must hold {count} problems, got {len(earlier)}"
+            )
         phases = list(zip(saved.changes, earlier, strict=True))
         sizes = {"seed": saved.seed, "initial": saved.initial, "batch": saved.batch}
         return cls.restore(problem, strategy, trials=saved.trials, earlier=phases, first=saved.first, **sizes)
@@ -282,7 +284,7 @@ class Study:
             first: Codes ``(n, d)`` that the first batch began with.
 
         Raises:
-            RestoreError: When these settings would not have proposed the trials.
+            RestoreError: These settings would not have proposed the trials.
         """
         phases = [*earlier, (None, problem)]
         study = cls(phases[0][1], strategy, seed=seed, initial=initial, batch=batch, first=first)

@@ -23,7 +23,7 @@ def evaluated_trial(problem: Problem, proposal: Proposal, values: Mapping[str, f
         values: Told values by name; those of objectives with a cost function may be left out.
 
     Raises:
-        TellError: When a value is missing, its name is unknown, or it differs from that of the cost function.
+        TellError: A value is missing, its name is unknown, or it differs from that of the cost function.
     """
     names = [o.name for o in problem.objectives]
     names += [] if proposal.low_fidelity else [c.name for c in problem.measured]

@@ -69,7 +69,7 @@ class Trial:
             data: The trial as plain JSON types.
 
         Raises:
-            RestoreError: When a field is missing or of the wrong type.
+            RestoreError: A field is missing or of the wrong type.
         """
         try:
             failed = data["failed"]

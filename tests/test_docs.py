@@ -179,7 +179,7 @@ def test_pages_that_load_from_elsewhere_are_warned_of(caplog):
     away = '<link rel="stylesheet" href="https://x/s.css"><script src="//y/z.js"></script><img src="http://z/p.png">'
     script.on_post_page(away, page=page)
     assert caplog.messages == [
-        f"index.md loads {address}; pages must be whole without a network"
+        f"index.md loads {address}; pages must not need a network"
         for address in ("https://x/s.css", "//y/z.js", "http://z/p.png")
     ]
 
@@ -193,7 +193,7 @@ def test_names_that_the_reference_lacks_are_warned_of(caplog):
     script.on_post_page(whole, page=page)
     assert caplog.messages == []
     script.on_post_page(whole.replace("search.Study", "x"), page=page)
-    assert caplog.messages == ["reference/search.md lacks search.Study; look at the options below its :::"]
+    assert caplog.messages == ["reference/search.md lacks search.Study; check the options below its :::"]
 
 
 def test_the_reference_has_every_package():

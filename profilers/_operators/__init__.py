@@ -23,20 +23,20 @@ def _expanded_op(op: Op) -> OpGraph | None:
 
 @remembered
 def parts_of(op: Op) -> tuple[Op, ...]:
-    """The primitive ops that an op consists of: itself, if it is primitive.
+    """Return the primitive ops that an op consists of: itself, if it is primitive.
 
     Raises:
-        OperatorError: it is unknown or contradicts its operator.
+        OperatorError: It is unknown or contradicts its operator.
     """
     part = _expanded_op(op)
     return (op,) if part is None else tuple(node.op for node in part.nodes)
 
 
 def expand(graph: OpGraph) -> OpGraph:
-    """The graph in primitive operators; a composite node's parts are called ``"node.part"``.
+    """Write the graph in primitive operators; a composite node's parts are called ``"node.part"``.
 
     Raises:
-        OperatorError: an op is unknown or contradicts its operator.
+        OperatorError: An op is unknown or contradicts its operator.
     """
     builder = GraphBuilder(dict(graph.inputs))
     names: dict[str, str] = {name: name for name in graph.input_names}

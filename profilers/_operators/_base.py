@@ -1,4 +1,4 @@
-"""What an operator must say of itself: the interface behind the registry."""
+"""The interface of operators, which the registry holds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Initialisation = Literal["he", "zero", "one"]
 ACTIVATIONS = ("none", "relu", "hswish", "hsigmoid")
 NORM_EPSILON = 1e-5
 MOST_AXES = 3
-"""A feature map has at most so many axes behind its channels: time, height and width."""
+"""Largest number of axes that a feature map has behind its channels: time, height and width."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Parameter:
     """One weight tensor of an operator.
 
     Attributes:
-        shape: extents of the tensor.
-        init: how it starts: ``"he"`` draws N(0, 2 / fan_in), after He et al. 2015 (arXiv 1502.01852, eq. 10).
-        trainable: false for running statistics.
-        centred_axes: axes that a weight-sharing supernet crops around the centre (kernel axes); it crops every other
+        shape: Extents of the tensor.
+        init: How it starts: ``"he"`` draws N(0, 2 / fan_in), after He et al. 2015 (arXiv 1502.01852, eq. 10).
+        trainable: Whether training changes it; false for running statistics.
+        centred_axes: Axes that a weight-sharing supernet crops around the centre (kernel axes); it crops every other
             axis from the front.
     """
 
@@ -57,13 +57,13 @@ class Emitter(Protocol):
     """What an operator needs to write ONNX nodes."""
 
     def node(self, op_type: str, inputs: Sequence[str], **attributes: object) -> str:
-        """Append a node; returns the name of its only output."""
+        """Append a node; return the name of its only output."""
 
     def constant(self, name: str, value: FloatArray) -> str:
-        """Store an initialiser; returns its name."""
+        """Store an initialiser; return its name."""
 
     def integers(self, name: str, values: Sequence[int]) -> str:
-        """Store a one-dimensional initialiser of 64-bit integers; returns its name."""
+        """Store a one-dimensional initialiser of 64-bit integers; return its name."""
 
 
 class BatchNorm(Protocol):
@@ -81,7 +81,7 @@ class Operator(ABC):
     ``(channels, time, height, width)``. The rank is that of the op's shapes.
 
     Attributes:
-        kind: the name under which ops refer to the operator.
+        kind: The name under which ops refer to the operator.
     """
 
     kind: ClassVar[str]
@@ -91,14 +91,14 @@ class Operator(ABC):
         """Compute the output shape from the inputs' shapes and the attributes.
 
         Raises:
-            OperatorError: they do not fit together.
+            OperatorError: They contradict each other.
         """
 
     def check(self, op: Op) -> None:
         """Raise `OperatorError` where the op's stated output is not the inferred one."""
         expected = self.infer(op)
         if expected != op.output:
-            raise OperatorError(f"op {op.key}: its output must be {'x'.join(map(str, expected))}")
+            raise OperatorError(f"op {op.key}: the output must have the shape {'x'.join(map(str, expected))}")
 
 
 class Primitive(Operator):
@@ -121,7 +121,7 @@ class Primitive(Operator):
 
     @abstractmethod
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
-        """Write the ONNX nodes for `op`; returns the output's name."""
+        """Write the ONNX nodes for `op`; return the output's name."""
 
     @abstractmethod
     def forward(
@@ -134,10 +134,10 @@ class Primitive(Operator):
         """Compute `op` in torch.
 
         Args:
-            op: what to compute.
-            inputs: one tensor ``(n, *shape)`` for each of the op's input shapes.
-            parameters: the weights, as `parameters` lists them.
-            norm: computes batch norms.
+            op: What to compute.
+            inputs: One tensor ``(n, *shape)`` for each of the op's input shapes.
+            parameters: The weights, as `parameters` lists them.
+            norm: Computes batch norms.
 
         Returns:
             ``(n, *op.output)``.
@@ -163,14 +163,16 @@ def axis_sizes(op: Op, shape: Shape) -> Shape:
     """Check that a shape is a feature map's and return its extents behind the channels.
 
     Args:
-        op: the op that reads or writes the map, for the error.
+        op: The op that reads or writes the map, for the error.
         shape: ``(channels, ...)`` with one to three axes behind the channels.
 
     Raises:
         OperatorError: `shape` has no such axis, or more than three.
     """
     if not 1 <= len(shape) - 1 <= MOST_AXES:
-        raise OperatorError(f"op {op.key}: {op.kind} needs feature maps, channels and 1-{MOST_AXES} axes, got {shape}")
+        raise OperatorError(
+            f"op {op.key}: {op.kind} needs a feature map (channels and 1-{MOST_AXES} axes), got {shape}"
+        )
     return shape[1:]
 
 
@@ -178,10 +180,10 @@ def single_input(op: Op) -> Shape:
     """Return the shape of the op's only input.
 
     Raises:
-        OperatorError: it has none or several.
+        OperatorError: The op has no input or several.
     """
     if len(op.inputs) != 1:
-        raise OperatorError(f"op {op.key}: {op.kind} reads one tensor, got {len(op.inputs)}")
+        raise OperatorError(f"op {op.key}: {op.kind} needs one input, got {len(op.inputs)}")
     return op.inputs[0]
 
 
@@ -213,7 +215,7 @@ def checked_activation(op: Op, attribute: str = "act") -> str:
     """Return the name of the op's activation.
 
     Raises:
-        OperatorError: it is none of `ACTIVATIONS`.
+        OperatorError: The activation is not one of `ACTIVATIONS`.
     """
     function = op.word(attribute)
     if function not in ACTIVATIONS:

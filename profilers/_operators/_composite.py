@@ -21,6 +21,7 @@ class SqueezeExcite(Composite):
     kind = "squeeze_excite"
 
     def expand(self, op: Op) -> OpGraph:
+        """Build pooling, a bottleneck of two 1x1 convolutions, and the product of its result with the input."""
         graph = GraphBuilder(op.inputs[0])
         channels = op.inputs[0][0]
         pooled = graph.add("pool", global_pool(op.inputs[0]), INPUT)
@@ -42,6 +43,7 @@ class InvertedResidual(Composite):
     kind = "mbconv"
 
     def expand(self, op: Op) -> OpGraph:
+        """Build the block; raise `OperatorError` where a residual block changes its shape."""
         graph, act, name = GraphBuilder(op.inputs[0]), op.word("act"), INPUT
         hidden, squeeze = op.integer("hidden"), op.integer("squeeze")
         if hidden != op.inputs[0][0]:
@@ -58,7 +60,7 @@ class InvertedResidual(Composite):
         name = graph.add("project", project, name)
         if op.integer("residual"):
             if op.inputs[0] != project.output:
-                raise OperatorError(f"op {op.key}: a residual block keeps its shape")
+                raise OperatorError(f"op {op.key}: with residual=1 the output must have the shape of the input")
             name = graph.add("sum", add(project.output), name, INPUT)
         return executed_graph(graph.build(name))
 
@@ -73,6 +75,7 @@ class Head(Composite):
     kind = "head"
 
     def expand(self, op: Op) -> OpGraph:
+        """Build the convolution, the pooling and the linear layers."""
         graph = GraphBuilder(op.inputs[0])
         name = graph.add("conv", conv(op.inputs[0], op.integer("hidden"), act="hswish"), INPUT)
         name = graph.add("pool", global_pool(graph.shape(name)), name)

@@ -56,26 +56,30 @@ class Convolution(Primitive):
     kind = "conv"
 
     def infer(self, op: Op) -> Shape:
+        """Compute ``(channels, ceil(n / stride), ...)``; raise `OperatorError` for malformed attributes."""
         if not op.inputs:
-            raise OperatorError(f"op {op.key}: a convolution needs an input")
+            raise OperatorError(f"op {op.key}: conv needs an input")
         sizes, channels, groups = axis_sizes(op, op.inputs[0]), op.inputs[0][0], op.integer("groups")
         kernel, stride, dilation = _window(op)
         if any(k < 1 or k % 2 == 0 for k in kernel) or min(stride) < 1 or min(dilation) < 1 or groups < 1:
             raise OperatorError(f"op {op.key}: the kernel must be odd; stride, dilation and groups must be 1 or more")
         if dict(op.attributes).get("dilation") == 1:
-            raise OperatorError(f"op {op.key}: leave out a dilation of 1")
+            raise OperatorError(f"op {op.key}: omit a dilation of 1")
         if channels % groups or op.output[0] % groups:
-            raise OperatorError(f"op {op.key}: {groups} groups do not divide the channels")
+            raise OperatorError(
+                f"op {op.key}: groups must divide the numbers of input and output channels, got {groups}"
+            )
         if op.word("norm") not in NORMS:
             raise OperatorError(f"op {op.key}: unknown norm {op.word('norm')!r}; known: {', '.join(NORMS)}")
         checked_activation(op)
         shape = (op.output[0], *(math.ceil(n / s) for n, s in zip(sizes, stride, strict=True)))
         extra = op.inputs[1:]
         if extra != ((shape,) if op.integer("add", 0) else ()):
-            raise OperatorError(f"op {op.key}: with add=1 the second input must have the output's shape")
+            raise OperatorError(f"op {op.key}: conv needs one input, and with add=1 a second one of the output's shape")
         return shape
 
     def parameters(self, op: Op) -> dict[str, Parameter]:
+        """List the weight ``(out, in / groups, *kernel)`` and the parameters of the norm."""
         kernel, _, _ = _window(op)
         shape = (op.output[0], op.inputs[0][0] // op.integer("groups"), *kernel)
         weights = {"weight": Parameter(shape, "he", centred_axes=tuple(range(2, len(shape))))}
@@ -86,10 +90,12 @@ class Convolution(Primitive):
         return weights
 
     def macs(self, op: Op) -> int:
+        """Count ``prod(output) * (in / groups) * prod(kernel)``."""
         kernel, _, _ = _window(op)
         return math.prod(op.output) * (op.inputs[0][0] // op.integer("groups")) * math.prod(kernel)
 
     def fold(self, op: Op, values: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Fold a batch norm: ``w s`` and ``beta - mean s`` with ``s = gamma / sqrt(variance + epsilon)``."""
         if op.word("norm") != "batch":
             return dict(values)
         scale, weight = _norm_scale(values), values["weight"]
@@ -99,6 +105,7 @@ class Convolution(Primitive):
         }
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Conv, then Add for a residual input, then the activation."""
         kernel, stride, dilation = _window(op)
         operands = [inputs[0], *(emit.constant(n, weights[n]) for n in ("weight", "bias") if n in weights)]
         more = {"dilations": list(dilation)} if max(dilation) > 1 else {}
@@ -122,6 +129,7 @@ class Convolution(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the convolution, the batch norm, the residual sum and the activation."""
         from torch.nn import functional as f
 
         kernel, stride, dilation = _window(op)
@@ -136,13 +144,13 @@ class Convolution(Primitive):
 
 
 def _window(op: Op) -> tuple[Shape, Shape, Shape]:
-    """Kernel, stride and dilation of a convolution, each with one number for each axis."""
+    """Return kernel, stride and dilation of a convolution, each with one number for each axis."""
     axes = len(op.inputs[0]) - 1
     return op.integers("kernel", axes), op.integers("stride", axes), op.integers("dilation", axes, 1)
 
 
 def _same_padding(kernel: Shape, dilation: Shape) -> list[int]:
-    """Zeros at each end of each axis: with stride 1 the output is as large as the input."""
+    """Return the number of zeros at each end of each axis: with stride 1 the output is as large as the input."""
     return [k // 2 * d for k, d in zip(kernel, dilation, strict=True)]
 
 
@@ -152,19 +160,23 @@ class Linear(Primitive):
     kind = "linear"
 
     def infer(self, op: Op) -> Shape:
+        """Return the stated ``(features,)``: the output sets the number of features."""
         if len(op.inputs) != 1 or len(op.output) != 1:
-            raise OperatorError(f"op {op.key}: a linear layer reads one tensor and returns features")
+            raise OperatorError(f"op {op.key}: linear needs one input and an output (features,)")
         checked_activation(op)
         return op.output
 
     def parameters(self, op: Op) -> dict[str, Parameter]:
+        """List the weight ``(out, in)`` and the bias ``(out,)``; in is the size of the flattened input."""
         features = math.prod(op.inputs[0])
         return {"weight": Parameter((op.output[0], features), "he"), "bias": Parameter(op.output, "zero")}
 
     def macs(self, op: Op) -> int:
+        """Count ``prod(input) * out``."""
         return math.prod(op.inputs[0]) * op.output[0]
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Flatten where the input has axes, then Gemm, then the activation."""
         x = inputs[0] if len(op.inputs[0]) == 1 else emit.node("Flatten", inputs, axis=1)
         operands = [x, emit.constant("weight", weights["weight"]), emit.constant("bias", weights["bias"])]
         return emit_activation(emit, op.word("act"), emit.node("Gemm", operands, transB=1))
@@ -176,6 +188,7 @@ class Linear(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the linear layer over the flattened input, and the activation."""
         from torch.nn import functional as f
 
         y = f.linear(inputs[0].flatten(1), parameters["weight"], parameters["bias"])
@@ -188,16 +201,20 @@ class Normalisation(Primitive):
     kind = "norm"
 
     def infer(self, op: Op) -> Shape:
+        """Return the shape of the input."""
         checked_activation(op)
         return single_input(op)
 
     def parameters(self, op: Op) -> dict[str, Parameter]:
+        """List gamma, beta, mean and variance, ``(channels,)`` each."""
         return _norm_parameters(op.inputs[0][0])
 
     def macs(self, op: Op) -> int:
+        """Count one for each element: a product and a sum with folded statistics."""
         return math.prod(op.output)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write BatchNormalization, then the activation."""
         operands = [emit.constant(n, weights[n]) for n in ("gamma", "beta", "mean", "variance")]
         y = emit.node("BatchNormalization", [inputs[0], *operands], epsilon=NORM_EPSILON)
         return emit_activation(emit, op.word("act"), y)
@@ -209,4 +226,5 @@ class Normalisation(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the batch norm and the activation."""
         return apply_activation(op.word("act"), norm(inputs[0], parameters))

@@ -24,7 +24,7 @@ Arguments = ParamSpec("Arguments")
 
 
 def _made_once(make: Callable[Arguments, Op]) -> Callable[Arguments, Op]:
-    """Cache a maker of ops, and let it take lists for tuples, as JSON has them."""
+    """Cache a maker of ops, and let it take lists, as JSON has them, in place of tuples."""
     cached = cast("Callable[Arguments, Op]", cache(make))
 
     @wraps(make)
@@ -202,12 +202,14 @@ def _per_axis(shape: Shape, value: PerAxis, name: str) -> Shape:
     """Spell out one integer for each axis of a feature map.
 
     Raises:
-        OperatorError: `shape` is no feature map's, or `value` holds more or fewer.
+        OperatorError: `shape` is not that of a feature map, or `value` has another number of integers.
     """
     axes = len(shape) - 1
     if axes < 1:
-        raise OperatorError(f"{name}: the shape must have channels and 1-{MOST_AXES} axes, got {shape}")
+        raise OperatorError(
+            f"{name}: the shape must be that of a feature map (channels and 1-{MOST_AXES} axes), got {shape}"
+        )
     values = tuple(value) if isinstance(value, Sequence) else (value,) * axes
     if len(values) != axes:
-        raise OperatorError(f"{name} must be one integer or one for each of {axes} axes, got {len(values)}")
+        raise OperatorError(f"{name} must be one integer or {axes} (one for each axis), got {len(values)}")
     return values

@@ -21,11 +21,13 @@ class Concat(Primitive):
     kind = "concat"
 
     def infer(self, op: Op) -> Shape:
+        """Compute ``(sum of channels, *axes)``; raise `OperatorError` where other axes differ."""
         if len(op.inputs) < 2 or len({shape[1:] for shape in op.inputs}) != 1:
-            raise OperatorError(f"op {op.key}: it joins two or more tensors that differ only in their channels")
+            raise OperatorError(f"op {op.key}: concat needs two or more inputs that differ only in their channels")
         return (sum(shape[0] for shape in op.inputs), *op.inputs[0][1:])
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Concat along axis 1."""
         return emit.node("Concat", inputs, axis=1)
 
     def forward(
@@ -35,6 +37,7 @@ class Concat(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Concatenate the inputs along axis 1."""
         import torch
 
         return torch.cat(list(inputs), 1)
@@ -46,12 +49,14 @@ class Slice(Primitive):
     kind = "slice"
 
     def infer(self, op: Op) -> Shape:
+        """Compute ``(channels, *axes)``; raise `OperatorError` where the slice exceeds the input."""
         shape, start, channels = single_input(op), op.integer("start"), op.integer("channels")
         if start < 0 or channels < 1 or start + channels > shape[0]:
-            raise OperatorError(f"op {op.key}: the slice must lie within the {shape[0]} channels of its input")
+            raise OperatorError(f"op {op.key}: the slice must be within the {shape[0]} channels of the input")
         return (channels, *shape[1:])
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Slice along axis 1."""
         start = op.integer("start")
         ends = (("starts", start), ("ends", start + op.integer("channels")), ("axes", 1))
         return emit.node("Slice", [inputs[0], *(emit.integers(name, [value]) for name, value in ends)])
@@ -63,6 +68,7 @@ class Slice(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Narrow the input along axis 1."""
         return inputs[0].narrow(1, op.integer("start"), op.integer("channels"))
 
 
@@ -75,13 +81,15 @@ class Upsample(Primitive):
     kind = "upsample"
 
     def infer(self, op: Op) -> Shape:
+        """Compute ``(channels, n * factor, ...)``; raise `OperatorError` for factors below 1 or all equal to 1."""
         sizes = axis_sizes(op, single_input(op))
         factors = op.integers("factor", len(sizes))
         if min(factors) < 1 or max(factors) == 1:
-            raise OperatorError(f"op {op.key}: factors must be 1 or more, and one of them 2 or more")
+            raise OperatorError(f"op {op.key}: every factor must be 1 or more, and at least one 2 or more")
         return (op.inputs[0][0], *(n * factor for n, factor in zip(sizes, factors, strict=True)))
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Resize with nearest neighbours."""
         factors = op.integers("factor", len(op.output) - 1)
         scales = emit.constant("scales", np.array([1, 1, *factors], dtype=np.float32))
         return emit.node(
@@ -99,6 +107,7 @@ class Upsample(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Repeat every element `factor` times along each axis."""
         y = inputs[0]
         for axis, factor in enumerate(op.integers("factor", len(op.output) - 1), start=2):
             y = y if factor == 1 else y.repeat_interleave(factor, axis)

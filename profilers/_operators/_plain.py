@@ -31,11 +31,13 @@ class Activation(Primitive):
     in_place = True
 
     def infer(self, op: Op) -> Shape:
+        """Return the shape of the input; raise `OperatorError` for an unknown function or none."""
         if checked_activation(op, "function") == "none":
-            raise OperatorError(f"op {op.key}: an activation without a function; use identity")
+            raise OperatorError(f"op {op.key}: the function must not be none; use the op identity")
         return single_input(op)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write the nodes of the activation."""
         return emit_activation(emit, op.word("function"), inputs[0])
 
     def forward(
@@ -45,6 +47,7 @@ class Activation(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the activation."""
         return apply_activation(op.word("function"), inputs[0])
 
 
@@ -55,9 +58,11 @@ class Identity(Primitive):
     in_place = True
 
     def infer(self, op: Op) -> Shape:
+        """Return the shape of the input."""
         return single_input(op)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Identity."""
         return emit.node("Identity", inputs)
 
     def forward(
@@ -67,6 +72,7 @@ class Identity(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Return the input."""
         return inputs[0]
 
 
@@ -77,11 +83,13 @@ class Add(Primitive):
     in_place = True
 
     def infer(self, op: Op) -> Shape:
+        """Return the shape of both inputs; raise `OperatorError` where they differ."""
         if len(op.inputs) != 2 or op.inputs[0] != op.inputs[1]:
-            raise OperatorError(f"op {op.key}: it adds two tensors of one shape")
+            raise OperatorError(f"op {op.key}: add needs two inputs of the same shape")
         return op.inputs[0]
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Add."""
         return emit.node("Add", inputs)
 
     def forward(
@@ -91,6 +99,7 @@ class Add(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the sum."""
         return inputs[0] + inputs[1]
 
 
@@ -101,14 +110,17 @@ class Multiply(Primitive):
     in_place = True
 
     def infer(self, op: Op) -> Shape:
+        """Return the shape of both inputs; raise `OperatorError` where they differ."""
         if len(op.inputs) != 2 or op.inputs[0] != op.inputs[1]:
-            raise OperatorError(f"op {op.key}: it multiplies two tensors of one shape")
+            raise OperatorError(f"op {op.key}: mul needs two inputs of the same shape")
         return op.inputs[0]
 
     def macs(self, op: Op) -> int:
+        """Count one for each element."""
         return math.prod(op.output)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Mul."""
         return emit.node("Mul", inputs)
 
     def forward(
@@ -118,6 +130,7 @@ class Multiply(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the product."""
         return inputs[0] * inputs[1]
 
 
@@ -127,8 +140,11 @@ class Scale(Multiply):
     kind = "scale"
 
     def infer(self, op: Op) -> Shape:
+        """Return the shape of the first input; raise `OperatorError` unless the second is ``(channels, 1, ...)``."""
         if len(op.inputs) != 2 or op.inputs[1] != (op.inputs[0][0], *(1,) * (len(op.inputs[0]) - 1)):
-            raise OperatorError(f"op {op.key}: the second input must hold one factor for each channel of the first")
+            raise OperatorError(
+                f"op {op.key}: scale needs two inputs, the second with one factor for each channel of the first"
+            )
         return op.inputs[0]
 
 
@@ -142,6 +158,7 @@ class Pool(Primitive):
     kind = "pool"
 
     def infer(self, op: Op) -> Shape:
+        """Compute ``(channels, (n + 2 padding - kernel) // stride + 1, ...)``; check the attributes."""
         sizes = axis_sizes(op, single_input(op))
         kernel, stride, padding = _pool_window(op)
         if op.word("mode") not in ("average", "max"):
@@ -154,6 +171,7 @@ class Pool(Primitive):
         return (op.inputs[0][0], *output)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write AveragePool or MaxPool."""
         kernel, stride, padding = map(list, _pool_window(op))
         op_type = "AveragePool" if op.word("mode") == "average" else "MaxPool"
         return emit.node(op_type, inputs, kernel_shape=kernel, strides=stride, pads=padding * 2)
@@ -165,6 +183,7 @@ class Pool(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the average, without padding in the count, or the maximum."""
         from torch.nn import functional as f
 
         kernel, stride, padding = _pool_window(op)
@@ -176,13 +195,13 @@ class Pool(Primitive):
 
 
 def _pool_window(op: Op) -> tuple[Shape, Shape, Shape]:
-    """Kernel, stride and padding of a pooling, each with one number for each axis."""
+    """Return kernel, stride and padding of a pooling, each with one number for each axis."""
     axes = len(op.inputs[0]) - 1
     return op.integers("kernel", axes), op.integers("stride", axes), op.integers("padding", axes)
 
 
 def pooled_sizes(sizes: Shape, kernel: Shape, stride: Shape, padding: Shape) -> Shape:
-    """Extents behind a pooling, one for each axis."""
+    """Compute the extents after a pooling, one for each axis."""
     windows = zip(sizes, kernel, stride, padding, strict=True)
     return tuple((n + 2 * p - k) // s + 1 for n, k, s, p in windows)
 
@@ -193,10 +212,12 @@ class GlobalPool(Primitive):
     kind = "global_pool"
 
     def infer(self, op: Op) -> Shape:
+        """Compute ``(channels, 1, ...)``."""
         shape = single_input(op)
         return (shape[0], *(1 for _ in axis_sizes(op, shape)))
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write GlobalAveragePool."""
         return emit.node("GlobalAveragePool", inputs)
 
     def forward(
@@ -206,4 +227,5 @@ class GlobalPool(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
+        """Compute the mean over all axes behind the channels."""
         return inputs[0].mean(tuple(range(2, len(op.inputs[0]) + 1)), keepdim=True)

@@ -17,11 +17,11 @@ from profilers._operators._places import Concat, Slice, Upsample
 from profilers._operators._plain import Activation, Add, GlobalPool, Identity, Multiply, Pool, Scale
 
 OPERATOR_GROUP = "hwnas.operators"
-"""Group of entry points by which installed distributions bring operators: a kind's name, and the class."""
+"""Entry-point group through which installed distributions provide operators: the kind, and the class."""
 
 _KIND = re.compile(r"[a-z][a-z0-9_]*\Z")
 _TABLE_ROWS = ("session", "context", "handover", "core_crossing")
-"""Kinds of rows of latency tables that are no operators."""
+"""Kinds of rows of latency tables that are not operators."""
 
 _OPERATORS: dict[str, Operator] = {
     operator.kind: operator
@@ -52,7 +52,7 @@ _CACHES: list[Callable[[], None]] = []
 
 
 def remembered(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Cache what follows from operators, until an operator is defined anew."""
+    """Cache results that follow from operators, until an operator is redefined."""
     cached = lru_cache(maxsize=65536)(function)
     _CACHES.append(cached.cache_clear)
     return cast("Callable[Arguments, Result]", cached)
@@ -65,35 +65,39 @@ def register_operator(operator: OperatorClass) -> OperatorClass:
     the place of the former one, as when a cell of a notebook is run again.
 
     Raises:
-        OperatorError: it is no such class, or its kind is malformed or taken.
+        OperatorError: The class is not an operator, or its kind is malformed or taken.
     """
     if not isinstance(operator, type) or not issubclass(operator, Operator):
         raise OperatorError(f"an operator must be a subclass of Primitive or Composite, got {operator!r}")
     kind = getattr(operator, "kind", None)
     if not isinstance(kind, str) or not _KIND.match(kind) or kind in _TABLE_ROWS:
-        raise OperatorError(f"operator {operator.__name__}: kind must be a lower-case word of its own, got {kind!r}")
-    known = _OPERATORS.get(kind)
-    if known is not None and _full_name(type(known)) != _full_name(operator):
-        raise OperatorError(f"operator {operator.__name__}: the kind {kind!r} is taken by {_full_name(type(known))}")
+        raise OperatorError(
+            f"operator {operator.__name__}: kind must be a lower-case word that is not reserved, got {kind!r}"
+        )
+    existing = _OPERATORS.get(kind)
+    if existing is not None and _full_name(type(existing)) != _full_name(operator):
+        raise OperatorError(
+            f"operator {operator.__name__}: the kind {kind!r} is already that of {_full_name(type(existing))}"
+        )
     try:
         _OPERATORS[kind] = operator()
     except TypeError as error:
-        raise OperatorError(f"operator {operator.__name__} cannot be made: {error}") from None
-    for clear in _CACHES if known is not None else ():
+        raise OperatorError(f"operator {operator.__name__} cannot be constructed: {error}") from None
+    for clear in _CACHES if existing is not None else ():
         clear()
     return operator
 
 
 def operator_kinds() -> list[str]:
-    """The registered kinds, sorted."""
+    """List the registered kinds, sorted."""
     return sorted(_OPERATORS)
 
 
 def operator_of(op: Op) -> Operator:
-    """The operator that `op` is an instance of: a registered one, or one that an installed distribution brings.
+    """Return the operator that `op` is an instance of: a registered one, or one of an installed distribution.
 
     Raises:
-        OperatorError: there is none of its kind, or a distribution's cannot be loaded.
+        OperatorError: Its kind is unknown, or a distribution's cannot be loaded.
     """
     if op.kind not in _OPERATORS:
         _load(op.kind)
@@ -101,24 +105,26 @@ def operator_of(op: Op) -> Operator:
 
 
 def primitive_of(op: Op) -> Primitive:
-    """The primitive that `op` is an instance of.
+    """Return the primitive that `op` is an instance of.
 
     Raises:
-        OperatorError: it is unknown or composite.
+        OperatorError: The op is unknown or composite.
     """
     operator = operator_of(op)
     if not isinstance(operator, Primitive):
-        raise OperatorError(f"op {op.key} is composite: expand the graph first")
+        raise OperatorError(f"op {op.key} is composite; expand the graph first")
     return operator
 
 
 def _load(kind: str) -> None:
-    """Register the operator that an installed distribution brings under a kind."""
+    """Register the operator that an installed distribution provides for a kind."""
     points = list({point.value: point for point in entry_points(group=OPERATOR_GROUP, name=kind)}.values())
     if not points:
         raise OperatorError(f"unknown operator {kind!r}; known: {', '.join(operator_kinds())}")
     if len(points) > 1:
-        raise OperatorError(f"operator {kind!r} is brought by {' and '.join(map(_origin, points))}: uninstall one")
+        raise OperatorError(
+            f"operator {kind!r} is provided by {' and '.join(map(_origin, points))}; uninstall all but one"
+        )
     try:
         operator = points[0].load()
     except (Exception, SystemExit) as error:  # whatever the code of a distribution raises
@@ -126,7 +132,7 @@ def _load(kind: str) -> None:
             f"operator {kind!r} of {_origin(points[0])} cannot be loaded: {' '.join(str(error).split())}"
         ) from error
     if getattr(operator, "kind", None) != kind:
-        raise OperatorError(f"operator {kind!r} of {_origin(points[0])} has another kind: {operator!r}")
+        raise OperatorError(f"operator {kind!r} of {_origin(points[0])} must have kind = {kind!r}, got {operator!r}")
     register_operator(operator)
 
 

@@ -35,9 +35,9 @@ class Address:
     """The address of a remote device.
 
     Attributes:
-        host: name or IP address, or an alias in the user's ssh configuration.
-        user: user name; None for ssh's default.
-        port: port; None for ssh's default.
+        host: Name or IP address, or an alias in the user's ssh configuration.
+        user: User name; None for ssh's default.
+        port: Port; None for ssh's default.
     """
 
     host: str
@@ -87,7 +87,7 @@ def parse_address(text: str) -> Address:
     """Read ``ssh://[user@]host[:port]``.
 
     Raises:
-        DeviceUnavailableError: the text is not such an address.
+        DeviceUnavailableError: The text is not such an address.
     """
     match = _ADDRESS.match(text)
     port = int(match["port"]) if match is not None and match["port"] else None

@@ -26,7 +26,7 @@ class RemoteGroup:
     """The runnables of one remote device: a whole round is one request.
 
     Args:
-        device: the device.
+        device: The device.
     """
 
     def __init__(self, device: RemoteDevice) -> None:
@@ -55,14 +55,14 @@ class RemoteRunnable:
     """A session on a remote device, which is closed when this object is deleted.
 
     Args:
-        device: the device.
-        group: the group of all runnables of the device.
-        make: makes the ONNX file.
-        seed: seeds the inputs.
-        sweep_bytes: bytes of other memory that the device reads before each inference.
+        device: The device.
+        group: The group of all runnables of the device.
+        make: Makes the ONNX file.
+        seed: Seeds the inputs.
+        sweep_bytes: Bytes of other memory that the device reads before each inference.
 
     Attributes:
-        number: number of the session on the device.
+        number: Number of the session on the device.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class RemoteMeter:
     """The energy counter of a remote device's processor, which is read there.
 
     Args:
-        device: the device.
+        device: The device.
     """
 
     def __init__(self, device: RemoteDevice) -> None:
@@ -109,16 +109,16 @@ class SshBackend(Backend):
 
     Args:
         address: ``ssh://[user@]host[:port]``.
-        threads: threads inside an operator.
-        batch: images of one inference.
-        image_channels: channels of the images.
-        provider: execution provider there, by its full name or without ``ExecutionProvider``, in any case.
+        threads: Threads inside an operator.
+        batch: Images of one inference.
+        image_channels: Channels of the images.
+        provider: Execution provider there, by its full name or without ``ExecutionProvider``, in any case.
         precision: ``"fp32"`` or ``"int8"``.
-        progress: receives a line for each lost connection.
-        waits_s: seconds to wait before each attempt to reconnect.
+        progress: Receives a line for each lost connection.
+        waits_s: Seconds to wait before each attempt to reconnect.
 
     Raises:
-        DeviceUnavailableError: the device cannot be reached, lacks a package, or has fewer cores than `threads`.
+        DeviceUnavailableError: The device cannot be reached, lacks a package, or has fewer cores than `threads`.
     """
 
     fusion: Fusion = CONVOLUTION_FUSION
@@ -210,7 +210,7 @@ class SshBackend(Backend):
         """Return the ONNX file of the graph that the device executes after its optimisations.
 
         Raises:
-            UnsupportedGraphError: the device returns none.
+            UnsupportedGraphError: The device returns none.
         """
 
         def content() -> bytes:

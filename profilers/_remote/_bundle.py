@@ -58,9 +58,9 @@ class BundledModel:
     """Stands for a session on a device that a bundle is for.
 
     Attributes:
-        digest: hash of the ONNX file.
-        seed: seeds the inputs.
-        sweep_bytes: bytes of other memory that the device reads before each inference.
+        digest: Hash of the ONNX file.
+        seed: Seeds the inputs.
+        sweep_bytes: Bytes of other memory that the device reads before each inference.
     """
 
     digest: str
@@ -77,9 +77,9 @@ class BundleBackend(Backend):
 
     Args:
         setting: ``threads``, ``batch``, ``image_channels``, ``precision``, ``core_cache_bytes``.
-        folder: folder that models are written to; None to write none.
-        facts: facts of the device; None before it was measured.
-        provider: full name of the execution provider; empty before it was measured.
+        folder: Folder that models are written to; None to write none.
+        facts: Facts of the device; None before it was measured.
+        provider: Full name of the execution provider; empty before it was measured.
     """
 
     fusion: Fusion = CONVOLUTION_FUSION
@@ -132,8 +132,8 @@ class BundleBackend(Backend):
         raise EnergyUnavailableError("energy is unavailable: a bundle measures it on its device")
 
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
-        """Return a line that says that nothing was compared."""
-        return ["measured from a bundle, so it was not checked whether the device executes networks as they are priced"]
+        """Return a note that executed nodes were not compared."""
+        return ["measured from a bundle: executed nodes were not compared with the ops that the table prices"]
 
 
 def write_bundle(
@@ -149,19 +149,19 @@ def write_bundle(
     """Write a bundle: runner, models, ``job.json`` and a README.
 
     Args:
-        folder: the bundle's folder; created where absent.
-        setting: what `BundleBackend` takes, and ``provider`` as the user names it.
-        targets: the ops to price.
-        networks: whole networks.
-        about: what is needed to make the same plan again when the result is read.
-        settings: when sampling stops; None for the defaults.
-        progress: receives progress lines.
+        folder: The bundle's folder; created where absent.
+        setting: What `BundleBackend` takes, and ``provider`` as the user names it.
+        targets: The ops to price.
+        networks: Whole networks.
+        about: What is needed to make the same plan again when the result is read.
+        settings: When sampling stops; None for the defaults.
+        progress: Receives progress lines.
 
     Returns:
         The number of models in the bundle.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: It cannot be written.
     """
     models = folder / "job" / "models"
     models.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def read_result(path: Path) -> dict[str, Any]:
     """Read the result of a bundle.
 
     Raises:
-        ProfilerError: the file is not such a result, was changed, or is of another version.
+        ProfilerError: The file is not such a result, was changed, or is of another version.
     """
     try:
         result = read_json(path)
@@ -234,14 +234,14 @@ def table_of_result(
     """Make the table that follows from a result.
 
     Args:
-        result: what `read_result` returns.
-        targets: the ops to price.
-        networks: the whole networks of the bundle.
-        space: name and settings of the space.
-        source: path of the result, for error messages.
+        result: What `read_result` returns.
+        targets: The ops to price.
+        networks: The whole networks of the bundle.
+        space: Name and settings of the space.
+        source: Path of the result, for error messages.
 
     Raises:
-        ProfilerError: the result is damaged, or this version of hwnas makes another plan than the bundle's.
+        ProfilerError: The result is damaged, or this version of hwnas makes another plan than the bundle's.
     """
     profile = result["job"]
     try:

@@ -64,7 +64,7 @@ def _read_profile(folder: Path) -> dict[str, Any]:
     """Read ``job.json``.
 
     Raises:
-        ValueError: it cannot be read, is of another version, or was changed.
+        ValueError: It cannot be read, is of another version, or was changed.
     """
     path = folder / "job.json"
     try:
@@ -82,13 +82,13 @@ def _measure(profile: Mapping[str, Any], folder: Path, progress: TextProgress) -
     """Sample both passes and return the record of ``result.json``.
 
     Args:
-        profile: what `_read_profile` returns.
-        folder: the folder of the profile.
-        progress: receives progress lines.
+        profile: What `_read_profile` returns.
+        folder: The folder of the profile.
+        progress: Receives progress lines.
 
     Raises:
-        ProfilerError: the device lacks the provider, or cannot execute a model.
-        ValueError: the device has too few cores, or a model is missing or damaged.
+        ProfilerError: The device lacks the provider, or cannot execute a model.
+        ValueError: The device has too few cores, or a model is missing or damaged.
     """
     facts = device_facts()
     if not 1 <= profile["threads"] <= facts["usable_cores"]:
@@ -129,7 +129,7 @@ def _load(models: Mapping[str, Any], folder: Path, threads: int, provider: str) 
 
     Raises:
         UnsupportedGraphError: ONNX Runtime cannot execute a model.
-        ValueError: a model is missing or damaged.
+        ValueError: A model is missing or damaged.
     """
     loaded: dict[str, Runnable] = {}
     for name, model in models.items():
@@ -146,7 +146,7 @@ def _model(folder: Path, digest: str) -> Path:
     """Return the path of a model whose content has the expected hash.
 
     Raises:
-        ValueError: the file is missing or damaged.
+        ValueError: The file is missing or damaged.
     """
     path = folder / "models" / f"{digest}.onnx"
     try:

@@ -1,4 +1,4 @@
-"""A remote device: lost connections are made again, and unfinished requests are repeated."""
+"""A remote device: lost connections are made again, and unfinished requests are sent again."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Model:
     """What a session on the device is opened with.
 
     Attributes:
-        digest: hash of the ONNX file.
-        content: makes the file again, where the device no longer has it.
-        seed: seeds the inputs.
-        sweep_bytes: bytes of other memory that the device reads before each inference.
+        digest: Hash of the ONNX file.
+        content: Makes the file again, where the device no longer has it.
+        seed: Seeds the inputs.
+        sweep_bytes: Bytes of other memory that the device reads before each inference.
     """
 
     digest: str
@@ -47,18 +47,18 @@ class RemoteDevice:
     """A device at an address.
 
     Args:
-        address: where it is.
-        threads: threads inside an operator.
-        progress: receives a line for each lost connection.
-        waits_s: seconds to wait before each attempt to reconnect.
-        silence_s: seconds without an answer after which the connection is lost.
+        address: Where it is.
+        threads: Threads inside an operator.
+        progress: Receives a line for each lost connection.
+        waits_s: Seconds to wait before each attempt to reconnect.
+        silence_s: Seconds without an answer after which the connection is lost.
 
     Attributes:
-        facts: what the device states about itself.
-        lost: how often the connection was lost.
+        facts: What the device states about itself.
+        lost: How often the connection was lost.
 
     Raises:
-        DeviceUnavailableError: the device cannot be reached, or lacks a package.
+        DeviceUnavailableError: The device cannot be reached, or lacks a package.
     """
 
     def __init__(
@@ -107,12 +107,12 @@ class RemoteDevice:
         """Open a session; return its number.
 
         Args:
-            model: what to open it with.
-            content: the bytes of the model's file.
+            model: What to open it with.
+            content: The bytes of the model's file.
 
         Raises:
-            UnsupportedGraphError: the runtime there cannot execute the model.
-            DeviceUnavailableError: the connection is lost.
+            UnsupportedGraphError: The runtime there cannot execute the model.
+            DeviceUnavailableError: The connection is lost.
         """
         self._numbered += 1
         number = self._numbered
@@ -145,18 +145,18 @@ class RemoteDevice:
         """Send a request, and repeat it after a lost connection.
 
         Args:
-            request: name of the request.
-            fields: fields of the request.
-            needs: numbers of the sessions that must be open for it.
-            models: digests of the files that it needs there, and functions that make them again.
-            most_payload: most bytes that may come with the answer.
+            request: Name of the request.
+            fields: Fields of the request.
+            needs: Numbers of the sessions that must be open for it.
+            models: Digests of the files that it needs there, and functions that make them again.
+            most_payload: Most bytes that may come with the answer.
 
         Returns:
             The answer and its payload.
 
         Raises:
-            UnsupportedGraphError, EnergyUnavailableError: the device reports it.
-            DeviceUnavailableError: the connection is lost, or the device answers with another error.
+            UnsupportedGraphError, EnergyUnavailableError: The device reports it.
+            DeviceUnavailableError: The connection is lost, or the device answers with another error.
         """
         failures, began = 0, 0.0
         while True:
@@ -181,7 +181,7 @@ class RemoteDevice:
         """After a lost connection, report it and wait.
 
         Raises:
-            DeviceUnavailableError: there were too many attempts, or another one is useless.
+            DeviceUnavailableError: There were too many attempts, or another one is useless.
         """
         self.close()
         if failures >= len(self._waits_s) or any(text in why for text in _FINAL):
@@ -201,7 +201,7 @@ class RemoteDevice:
         """Return a connection to the same device as before.
 
         Raises:
-            DeviceUnavailableError: another device or runtime answers now.
+            DeviceUnavailableError: Another device or runtime answers now.
         """
         if self._link is not None and time.monotonic() - self._link.asked > REST_S:
             self.close()
@@ -219,8 +219,8 @@ class RemoteDevice:
         """Start ssh and the runner on the device.
 
         Raises:
-            LinkLostError: the connection ended.
-            DeviceUnavailableError: ssh cannot be started, or the device lacks a package.
+            LinkLostError: The connection ended.
+            DeviceUnavailableError: Ssh cannot be started, or the device lacks a package.
         """
         order, archive = start_order(device_cache())
         try:
@@ -259,7 +259,7 @@ class RemoteDevice:
         """Send a model.
 
         Raises:
-            DeviceUnavailableError: its content has changed, or the device cannot store it.
+            DeviceUnavailableError: Its content has changed, or the device cannot store it.
         """
         data = self._fresh.get(digest) or content()
         if digest_of(data) != digest:
@@ -283,7 +283,7 @@ class RemoteDevice:
         """Raise the error that an answer states, if any.
 
         Raises:
-            UnsupportedGraphError, EnergyUnavailableError, DeviceUnavailableError: the answer states it.
+            UnsupportedGraphError, EnergyUnavailableError, DeviceUnavailableError: The answer states it.
         """
         error = answer.get("error")
         if error is not None:

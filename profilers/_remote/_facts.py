@@ -1,4 +1,4 @@
-"""Checks what a device states about itself and what it measured: every type and range, because it is foreign data."""
+"""Checks what a device states about itself and what it measured: every type and range, because it is untrusted data."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class DeviceFacts:
     """The facts of a remote device.
 
     Attributes:
-        cpu: what `cpu_identity` returns there.
-        environment: what `cpu_environment` returns there.
-        runtime_version: version of its ONNX Runtime.
-        providers: full names of its execution providers.
-        usable_cores: cores that threads can use.
-        core_cache_bytes: size of one core's second-level cache.
+        cpu: What `cpu_identity` returns there.
+        environment: What `cpu_environment` returns there.
+        runtime_version: Version of its ONNX Runtime.
+        providers: Full names of its execution providers.
+        usable_cores: Cores that threads can use.
+        core_cache_bytes: Size of one core's second-level cache.
     """
 
     cpu: Mapping[str, object]
@@ -44,11 +44,11 @@ def read_facts(record: object, source: str) -> DeviceFacts:
     """Check the facts that a device states.
 
     Args:
-        record: decoded JSON.
-        source: the device or file that it is from, for error messages.
+        record: Decoded JSON.
+        source: The device or file that it is from, for error messages.
 
     Raises:
-        DeviceUnavailableError: a fact is missing or has the wrong type.
+        DeviceUnavailableError: A fact is missing or has the wrong type.
     """
     try:
         facts = _mapping(record)
@@ -66,22 +66,22 @@ def read_facts(record: object, source: str) -> DeviceFacts:
             core_cache_bytes=_count(facts["core_cache_bytes"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DeviceUnavailableError(f"{source} states an impossible fact about itself: {printable(error)}") from None
+        raise DeviceUnavailableError(f"{source} sent an invalid fact: {printable(error)}") from None
 
 
 def read_seconds(values: object, count: int, source: str) -> list[float]:
     """Check measured times.
 
     Args:
-        values: decoded JSON.
-        count: number of times that there must be.
-        source: the device or file that they are from, for error messages.
+        values: Decoded JSON.
+        count: Number of times that there must be.
+        source: The device or file that they are from, for error messages.
 
     Raises:
-        DeviceUnavailableError: they are not `count` positive numbers.
+        DeviceUnavailableError: They are not `count` positive numbers.
     """
     if not isinstance(values, list) or len(values) != count or not all(_positive(value) for value in values):
-        raise DeviceUnavailableError(f"{source} returned an impossible measurement: {printable(values, 80)}")
+        raise DeviceUnavailableError(f"{source} returned an invalid measurement: {printable(values, 80)}")
     return [float(value) for value in values]
 
 
@@ -89,10 +89,10 @@ def read_number(value: object, source: str) -> float:
     """Check a measured energy.
 
     Raises:
-        DeviceUnavailableError: it is not a finite number, or is negative.
+        DeviceUnavailableError: It is not a finite number, or is negative.
     """
     if not _positive(value) and value != 0:
-        raise DeviceUnavailableError(f"{source} returned an impossible measurement: {printable(value, 80)}")
+        raise DeviceUnavailableError(f"{source} returned an invalid measurement: {printable(value, 80)}")
     return float(value)  # type: ignore[arg-type]
 
 
@@ -100,14 +100,14 @@ def read_sizes(values: object, count: int, source: str) -> list[int | None]:
     """Check sizes in bytes; unknown ones are None.
 
     Raises:
-        DeviceUnavailableError: they are not `count` sizes.
+        DeviceUnavailableError: They are not `count` sizes.
     """
     try:
         sizes = _list(values, lambda value: None if value is None else _count(value))
     except (TypeError, ValueError):
         sizes = []
     if len(sizes) != count:
-        raise DeviceUnavailableError(f"{source} returned an impossible measurement: {printable(values, 80)}")
+        raise DeviceUnavailableError(f"{source} returned an invalid measurement: {printable(values, 80)}")
     return sizes
 
 
@@ -115,7 +115,7 @@ def read_setting(record: Mapping[str, Any]) -> dict[str, Any]:
     """Check the settings that a bundle's networks were made with.
 
     Raises:
-        KeyError, TypeError, ValueError: a setting is missing, has the wrong type or is out of range.
+        KeyError, TypeError, ValueError: A setting is missing, has the wrong type or is out of range.
     """
     setting = {name: _count(record[name]) for name in ("threads", "batch", "image_channels", "core_cache_bytes")}
     if not all(1 <= setting[name] <= _MOST for name in ("threads", "batch", "image_channels")):
@@ -129,14 +129,14 @@ def read_sampling(record: object) -> SamplingSettings:
     """Check the sampling settings of a bundle.
 
     Raises:
-        TypeError, ValueError: a setting is unknown, has the wrong type or is out of range.
+        TypeError, ValueError: A setting is unknown, has the wrong type or is out of range.
     """
     settings, defaults = _mapping(record), SamplingSettings().as_dict()
     for name, value in settings.items():
         if name not in defaults or not (_positive(value) or value == 0):
             raise ValueError(f"{printable(name, 40)} is not a sampling setting")
         if isinstance(defaults[name], int) and not isinstance(value, int):
-            raise ValueError(f"{printable(name, 40)} must be a whole number")
+            raise ValueError(f"{printable(name, 40)} must be an integer")
     return SamplingSettings(**settings)
 
 
@@ -149,7 +149,7 @@ def _mapping(value: object) -> dict[str, Any]:
     """Return an object of JSON.
 
     Raises:
-        TypeError: the value is something else, or too long.
+        TypeError: The value is something else, or too long.
     """
     if not isinstance(value, dict) or len(value) > _MOST:
         raise TypeError(f"{printable(value, 80)} is not an object")
@@ -160,7 +160,7 @@ def _text(value: object) -> str:
     """Return a text with control characters replaced by spaces.
 
     Raises:
-        TypeError: the value is something else, or too long.
+        TypeError: The value is something else, or too long.
     """
     if not isinstance(value, str) or len(value) > _MOST:
         raise TypeError(f"{printable(value, 80)} is not a text")
@@ -168,13 +168,13 @@ def _text(value: object) -> str:
 
 
 def _count(value: object) -> int:
-    """Return a whole number from 0.
+    """Return an integer of 0 or more.
 
     Raises:
-        TypeError: the value is something else.
+        TypeError: The value is something else.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**62:
-        raise TypeError(f"{printable(value, 80)} is not a whole number from 0")
+        raise TypeError(f"{printable(value, 80)} is not an integer of 0 or more")
     return value
 
 
@@ -182,7 +182,7 @@ def _list(value: object, item: Callable[[Any], _T]) -> list[_T]:
     """Return a list whose entries `item` has checked.
 
     Raises:
-        TypeError: the value is something else, or too long.
+        TypeError: The value is something else, or too long.
     """
     if not isinstance(value, list) or len(value) > _MOST:
         raise TypeError(f"{printable(value, 80)} is not a list")
@@ -193,7 +193,7 @@ def _plain(value: object) -> object:
     """Return a text, a number, a truth value or None.
 
     Raises:
-        TypeError, ValueError: the value is something else, or out of range.
+        TypeError, ValueError: The value is something else, or out of range.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -208,13 +208,13 @@ def read_samples(record: object, names: Collection[str], source: str) -> dict[st
     """Check the samples of a whole profile.
 
     Args:
-        record: decoded JSON.
-        names: names of everything that was to be measured.
-        source: the file that it is from, for error messages.
+        record: Decoded JSON.
+        names: Names of everything that was to be measured.
+        source: The file that it is from, for error messages.
 
     Raises:
-        KeyError, TypeError, ValueError: something is missing or has the wrong type.
-        DeviceUnavailableError: a time is impossible.
+        KeyError, TypeError, ValueError: Something is missing or has the wrong type.
+        DeviceUnavailableError: A time is impossible.
     """
     entries = _mapping(record)
     if set(entries) != set(names):
@@ -236,7 +236,7 @@ def read_energy(record: object) -> dict[str, object]:
     """Check the energy of the reference op that a device measured.
 
     Raises:
-        TypeError, ValueError: something has the wrong type.
+        TypeError, ValueError: Something has the wrong type.
     """
     keys = ("energy_counter", REFERENCE_OP_MJ, "energy_unavailable")
     return {name: _plain(value) for name, value in _mapping(record).items() if name in keys}

@@ -16,11 +16,11 @@ def require_runner(greeting: Message, address: Address) -> None:
     """Check that the runner has started.
 
     Args:
-        greeting: the first message of the device.
-        address: address of the device.
+        greeting: The first message of the device.
+        address: Address of the device.
 
     Raises:
-        DeviceUnavailableError: the device lacks something; the message names the command that installs it.
+        DeviceUnavailableError: The device lacks something; the message names the command that installs it.
     """
     if "old_python" in greeting:
         old = printable(greeting["old_python"], 20)
@@ -34,11 +34,11 @@ def require_runner(greeting: Message, address: Address) -> None:
         entries = missing if isinstance(missing, list) else [missing]
         names = [name for name in entries if isinstance(name, str) and _PACKAGE.match(name)][:9]
         if not names:
-            raise DeviceUnavailableError(f"{address} lacks packages, but does not name them: {printable(missing, 80)}")
+            raise DeviceUnavailableError(f"{address} lacks packages, but names none: {printable(missing, 80)}")
         python = greeting.get("python")
         python = printable(python, 100) if isinstance(python, str) else device_python()
         install = address.for_people(python, "-m", "pip", "install", *names)
-        raise DeviceUnavailableError(f"{address} lacks {', '.join(names)}: {install}")
+        raise DeviceUnavailableError(f"{address} lacks {', '.join(names)}; run: {install}")
 
 
 def clean_device(where: str) -> tuple[bool, str]:
@@ -51,7 +51,7 @@ def clean_device(where: str) -> tuple[bool, str]:
         Whether there was such a folder, and its path.
 
     Raises:
-        DeviceUnavailableError: the device cannot be reached, or another program made the folder.
+        DeviceUnavailableError: The device cannot be reached, or another program made the folder.
     """
     address = parse_address(where)
     try:

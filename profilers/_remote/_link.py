@@ -49,15 +49,15 @@ class Link:
     """A connection: a started command that speaks the protocol.
 
     Args:
-        command: the command line.
-        silence_s: seconds without a message after which the connection is lost.
+        command: The command line.
+        silence_s: Seconds without a message after which the connection is lost.
 
     Attributes:
-        process: the started command.
-        asked: moment of the last answer, of `time.monotonic`.
+        process: The started command.
+        asked: Moment of the last answer, of `time.monotonic`.
 
     Raises:
-        LinkRefusedError: the command cannot be started.
+        LinkRefusedError: The command cannot be started.
     """
 
     def __init__(self, command: Sequence[str], *, silence_s: float = SILENCE_S) -> None:
@@ -87,11 +87,11 @@ class Link:
         """Send the bootstrap and its order; return the greeting.
 
         Args:
-            order: the order for the bootstrap.
-            payload: bytes that follow it.
+            order: The order for the bootstrap.
+            payload: Bytes that follow it.
 
         Raises:
-            LinkLostError: the connection ended, or no greeting came in time.
+            LinkLostError: The connection ended, or no greeting came in time.
         """
         source = (Path(__file__).parent / "_bootstrap.py").read_text(encoding="utf-8")
         with contextlib.suppress(BrokenPipeError):  # the device's answer says more
@@ -105,7 +105,7 @@ class Link:
             elif line.startswith(GREETING):
                 return _greeting(line)
             elif (skipped := skipped + len(line)) > _MOST_NOISE:
-                raise LinkLostError("the device sent other output than a runner's greeting")
+                raise LinkLostError("the device sent output that is not a greeting of the runner")
 
     def ask(
         self, message: Mapping[str, object], payload: bytes = b"", *, most_payload: int = 0
@@ -113,15 +113,15 @@ class Link:
         """Send a request and wait for its answer.
 
         Args:
-            message: the request.
-            payload: bytes that follow it.
-            most_payload: most bytes that may follow the answer.
+            message: The request.
+            payload: Bytes that follow it.
+            most_payload: Most bytes that may follow the answer.
 
         Returns:
             The answer and its payload.
 
         Raises:
-            LinkLostError: the connection ended, or the answer is late, damaged or too long.
+            LinkLostError: The connection ended, or the answer is late, damaged or too long.
         """
         self._count += 1
         steps = _steps(message)
@@ -142,7 +142,7 @@ class Link:
             elif answer == ({"alive": True}, b""):
                 silent = time.monotonic() + self._silence_s
             else:
-                raise LinkLostError("the device answered another request than the pending one")
+                raise LinkLostError("the device answered a request that is not pending")
 
     def close(self) -> None:
         """End the connection, and with it the runner on the device."""
@@ -160,7 +160,7 @@ class Link:
         """Call a method of the decoder.
 
         Raises:
-            LinkLostError: the device does not speak the protocol.
+            LinkLostError: The device does not speak the protocol.
         """
         try:
             return read()
@@ -171,8 +171,8 @@ class Link:
         """Send bytes.
 
         Raises:
-            LinkLostError: they cannot be sent in time.
-            BrokenPipeError: the connection has ended.
+            LinkLostError: They cannot be sent in time.
+            BrokenPipeError: The connection has ended.
         """
         rest = memoryview(data)
         deadline = time.monotonic() + self._silence_s + len(data) / _SLOWEST
@@ -189,7 +189,7 @@ class Link:
         """Wait for data until `deadline`, a moment of `time.monotonic`, and pass it to the decoder.
 
         Raises:
-            LinkLostError: none came in time, the connection ended, or the device writes too many errors.
+            LinkLostError: None came in time, the connection ended, or the device writes too many errors.
         """
         with selectors.DefaultSelector() as selector:
             selector.register(self._output, selectors.EVENT_READ)
@@ -226,7 +226,7 @@ def start_order(cache: str) -> tuple[dict[str, object], bytes]:
     """Return the order and the payload that make the bootstrap start a runner.
 
     Args:
-        cache: the cache folder on the device.
+        cache: The cache folder on the device.
     """
     archive = runner_archive()
     name = f"runner-{digest_of(archive)[:16]}.pyz"
@@ -248,7 +248,7 @@ def _greeting(line: bytes) -> Message:
     """Read a greeting.
 
     Raises:
-        LinkLostError: it is damaged or of another version.
+        LinkLostError: It is damaged or of another version.
     """
     try:
         greeting = strict_json(line)

@@ -1,4 +1,4 @@
-"""The protocol of a connection to a device: one line of JSON a message, and raw bytes after it where it states them.
+"""The protocol of a connection to a device: messages are lines of JSON, some followed by raw bytes.
 
 A message that holds ``"bytes": n`` is followed by n bytes. A message is torn where the stream ends inside it. Runs on
 devices, too.
@@ -36,8 +36,8 @@ class Decoder:
     Both limits may be changed before each answer.
 
     Args:
-        most_line: most bytes of a line.
-        most_payload: most bytes of a payload; by default, none is accepted.
+        most_line: Most bytes of a line.
+        most_payload: Most bytes of a payload; by default, none is accepted.
     """
 
     def __init__(self, most_line: int = MOST_LINE, most_payload: int = 0) -> None:
@@ -64,7 +64,7 @@ class Decoder:
         """Return the next complete message and its payload; None until there is one.
 
         Raises:
-            ProtocolError: the data is not a message, or longer than the limits.
+            ProtocolError: The data is not a message, or longer than the limits.
         """
         if self._waiting is None:
             line = self.line()
@@ -84,7 +84,7 @@ class Decoder:
         """Return the next complete line without its end; None until there is one.
 
         Raises:
-            ProtocolError: it is longer than the limit.
+            ProtocolError: It is longer than the limit.
         """
         end = self._buffer.find(b"\n", self._scanned)
         if max(end, len(self._buffer) if end < 0 else 0) > self.most_line:
@@ -101,7 +101,7 @@ class Decoder:
         """Return the message of a line and the size of its payload.
 
         Raises:
-            ProtocolError: the line is not a message, or the payload is too large.
+            ProtocolError: The line is not a message, or the payload is too large.
         """
         try:
             message = strict_json(line)

@@ -29,8 +29,8 @@ class Requests:
     """Answers the requests to one runner, and holds its sessions.
 
     Args:
-        models: the models that the device stores.
-        alive: called between two measurements of one request.
+        models: The models that the device stores.
+        alive: Called between two measurements of one request.
     """
 
     def __init__(self, models: ModelStore, alive: Callable[[], None]) -> None:
@@ -43,8 +43,8 @@ class Requests:
         """Carry out a request; return the answer, or the error as an answer.
 
         Args:
-            request: the message.
-            payload: the bytes that followed it.
+            request: The message.
+            payload: The bytes that followed it.
         """
         for name in request.get("drop", ()):
             self._sessions.pop(name, None)
@@ -137,7 +137,7 @@ class Requests:
         """Return the path of a model.
 
         Raises:
-            AbsentError: the device does not have it.
+            AbsentError: The device does not have it.
         """
         path = self._models.path(digest)
         if path is None:
@@ -148,7 +148,7 @@ class Requests:
         """Return an open session.
 
         Raises:
-            AbsentError: it is not open.
+            AbsentError: It is not open.
         """
         if name not in self._sessions:
             raise AbsentError
@@ -171,7 +171,7 @@ def _runtime_version() -> str:
     """Return the version of the installed ONNX Runtime, whichever of its packages that is.
 
     Raises:
-        DeviceUnavailableError: it does not state its version.
+        DeviceUnavailableError: It does not state its version.
     """
     try:
         return version("onnxruntime")

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python3 runner.pyz job   (job: the folder beside this file)\n")
         return 2
     if missing := missing_packages():
-        sys.stderr.write(f"{sys.executable} lacks {', '.join(missing)}: {sys.executable} -m pip install ")
+        sys.stderr.write(f"{sys.executable} lacks {', '.join(missing)}; run: {sys.executable} -m pip install ")
         sys.stderr.write(" ".join(missing) + "\n")
         return 2
     from profilers._remote._bundled_profile import run_bundled_profile

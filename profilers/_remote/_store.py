@@ -28,7 +28,7 @@ def require_digest(digest: object) -> str:
     """Return a digest that was checked to be a possible name of a model.
 
     Raises:
-        ValueError: it is not a digest.
+        ValueError: It is not a digest.
     """
     if not isinstance(digest, str) or not _DIGEST.match(digest):
         raise ValueError("a model must be named by its SHA-256 hash")
@@ -39,11 +39,11 @@ class ModelStore:
     """A folder of models. A file is used only where its content has the hash that it is named by.
 
     Args:
-        folder: the folder; created where absent.
-        most: most bytes of all models.
+        folder: The folder; created where absent.
+        most: Most bytes of all models.
 
     Raises:
-        OSError: the folder cannot be made, or other users may write into it.
+        OSError: The folder cannot be made, or other users may write into it.
     """
 
     def __init__(self, folder: Path, most: int = KEPT_BYTES) -> None:
@@ -85,8 +85,8 @@ class ModelStore:
         """Store a model.
 
         Raises:
-            ValueError: the content does not have this hash.
-            OSError: the file cannot be written; no part of it is left.
+            ValueError: The content does not have this hash.
+            OSError: The file cannot be written; no part of it is left.
         """
         if self.path(digest) is not None:
             return

@@ -23,7 +23,7 @@ class ScalarSampler:
 
     This is ParEGO (Knowles 2006, doi 10.1109/TEVC.2005.851274). Each call draws weights, models the
     distance of the samples to the best value seen in every objective, and proposes candidates that are expected to
-    shorten it. There is one model a call, whatever the number of objectives, and its inputs are the domain's features.
+    shorten it. Each call has one model for any number of objectives, and its inputs are the domain's features.
 
     Args:
         model: Model of the distance.

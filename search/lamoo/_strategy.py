@@ -27,14 +27,16 @@ _HEDGE = 0.4
 _TREE = TreeSettings()
 _TREE_OPTIONS = (
     StrategyOption(
-        "exploration", _TREE.exploration, "Cp of the bound, as a share of the hypervolume of all samples", minimum=0.0
+        "exploration", _TREE.exploration, "Cp of the UCB, as a share of the hypervolume of all samples", minimum=0.0
     ),
-    StrategyOption("min_split", _TREE.min_split, "least number of samples of a region that is split", minimum=2),
-    StrategyOption("max_depth", _TREE.max_depth, "depth at which splitting ends; the root has depth 0", minimum=0),
+    StrategyOption("min_split", _TREE.min_split, "smallest number of samples at which a region is split", minimum=2),
+    StrategyOption(
+        "max_depth", _TREE.max_depth, "depth at which regions are no longer split; the root has depth 0", minimum=0
+    ),
     StrategyOption("kernel", _TREE.kernel, "kernel of the support vector machines that split", choices=KERNELS),
     StrategyOption("penalty", _TREE.penalty, "C of the support vector machines", minimum=1e-6),
     StrategyOption(
-        "selection", _TREE.selection, "follow the larger bound from the root, or take the best leaf", choices=SELECTIONS
+        "selection", _TREE.selection, "follow the larger UCB from the root, or take the best leaf", choices=SELECTIONS
     ),
 )
 
@@ -53,7 +55,9 @@ class LaMOO(NamedStrategy):
 
     name = "lamoo"
     options = (
-        StrategyOption("sampler", LEAF_SAMPLERS[0], "chooses networks inside the region", choices=LEAF_SAMPLERS),
+        StrategyOption(
+            "sampler", LEAF_SAMPLERS[0], "leaf sampler: chooses architectures inside the region", choices=LEAF_SAMPLERS
+        ),
         StrategyOption("model", MODELS[0], "model of the expensive objective", choices=MODELS),
         StrategyOption("hedge", _HEDGE, "share of proposals from the whole space", minimum=0.0, maximum=1.0),
         StrategyOption(

@@ -152,7 +152,7 @@ def test_a_journal_is_cut_when_it_is_appended_to_and_not_before(tmp_path):
 def test_a_file_that_is_no_journal_is_left_alone(tmp_path, content):
     path = tmp_path / "j"
     path.write_bytes(content)
-    with pytest.raises(ForeignJournalError, match="is not a journal of hwnas; move it away or choose another place"):
+    with pytest.raises(ForeignJournalError, match="is not a journal of hwnas; move it or choose another path"):
         LineJournal(path, b'{"number": ')
     assert path.read_bytes() == content
 

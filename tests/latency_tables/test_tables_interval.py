@@ -99,8 +99,10 @@ def test_the_ends_are_judged_for_themselves_and_the_verdict_comes_first():
     assert slowest.worst < -0.15
     assert slowest.inside < 0.5
     assert report.predicted.mape < 0.05
-    assert report.lines()[0].startswith("does the table hold? roughly: predictions of 50 held-out networks are off by ")
-    assert table.validation.lines()[0].startswith("does the table hold? yes: ")
+    assert report.lines()[0].startswith(
+        "is the table accurate? roughly: predictions of 50 held-out networks are off by "
+    )
+    assert table.validation.lines()[0].startswith("is the table accurate? yes: ")
 
 
 def test_many_left_out_errors_follow_from_one_fit():
@@ -122,7 +124,7 @@ def test_many_left_out_errors_follow_from_one_fit():
         ({}, "good", ""),
         ({"environment": {"calibration_op_drift": 0.2}}, "shaky", "the reference op drifted by 20%"),
         ({"environment": {"calibration_op_drift": 1.69}}, "unusable", "the reference op drifted by 169%"),
-        ({"environment": {"split_half_median": 0.3}}, "unusable", "differs by 30% between halves"),
+        ({"environment": {"split_half_median": 0.3}}, "unusable", "two halves of the rounds differ by 30%"),
         ({"environment": {"calibration_op_drift": "much"}}, "good", ""),
         ({"networks": ()}, "shaky", "no network was measured"),
     ],

@@ -79,7 +79,7 @@ def table(**changes):
 
 
 def test_tables_of_other_devices_and_spaces_are_refused():
-    with pytest.raises(IdentityMismatchError, match="measured with threads 1, here it is 2"):
+    with pytest.raises(IdentityMismatchError, match="measured with threads 1, but threads is 2 here"):
         merge_tables(table(), table(identity={"device": "cpu", "threads": 2}))
     with pytest.raises(LatencyTableError, match="tables of different spaces"):
         merge_tables(table(), table(space={"name": "b"}))

@@ -162,7 +162,7 @@ def test_without_nvml_that_is_said():
     watch.look()
     assert watch.facts() == {"nvml": None}
     assert watch.warnings() == [
-        "NVML is not available, so the GPU's clocks and other processes were not watched: pip install nvidia-ml-py"
+        "NVML is not available, so the GPU's clocks and other processes were not watched; run: pip install nvidia-ml-py"
     ]
 
 

@@ -58,7 +58,7 @@ def test_a_graph_that_is_not_fused_as_claimed_is_told():
     x = builder.add("a", ops.pool((8, 8, 8), 3), "input")
     y = builder.add("b", ops.pool((8, 8, 8), 3), "input")
     twice = builder.build(builder.add("sum", ops.add((8, 8, 8)), x, y))
-    assert fusion_differences(twice) == ["1 AveragePool nodes are executed, the table prices 2"]
+    assert fusion_differences(twice) == ["it executes 1 AveragePool nodes, the table prices 2"]
 
 
 def test_notes_name_the_network_and_what_follows():
@@ -70,8 +70,8 @@ def test_notes_name_the_network_and_what_follows():
     fine = space.graph(space.sample(1, np.random.default_rng(0))[0])
     backend = OnnxRuntimeBackend()
     assert backend.execution_notes({"fine": fine, "twice": twice}) == [
-        "ONNX Runtime executes network twice otherwise than the table prices it (1 AveragePool nodes are executed, the "
-        "table prices 2): predictions of such networks may be off, so go by measured latencies"
+        "ONNX Runtime does not execute network twice as the table prices it (it executes 1 AveragePool nodes, the "
+        "table prices 2); predictions of such networks may be off, so rely on measured latencies"
     ]
     assert OnnxRuntimeBackend(precision="int8").execution_notes({"twice": twice}) == []
 
@@ -84,5 +84,6 @@ def test_a_check_that_cannot_be_made_loses_no_profile(monkeypatch):
     space = SPACES["tiny"]
     graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
     assert OnnxRuntimeBackend().execution_notes({"n": graph}) == [
-        "it was not checked whether network n is executed as it is priced: [Errno 28] No space left on device"
+        "could not check whether ONNX Runtime executes network n as the table prices it: "
+        "[Errno 28] No space left on device"
     ]

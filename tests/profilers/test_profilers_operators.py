@@ -208,7 +208,7 @@ def test_wrong_weights_are_named():
     weights = random_weights(graph)
     with pytest.raises(OperatorError, match=r"the weight op\.bias is missing"):
         build_onnx(graph, {"op.weight": weights["op.weight"]})
-    with pytest.raises(OperatorError, match=r"the weight op\.bias is of shape \(4,\), not \(5,\)"):
+    with pytest.raises(OperatorError, match=r"the weight op\.bias must have the shape \(5,\), got \(4,\)"):
         build_onnx(graph, {**weights, "op.bias": weights["op.bias"][:4]})
 
 

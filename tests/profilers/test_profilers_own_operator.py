@@ -133,16 +133,16 @@ def test_what_cannot_be_registered_is_told():
     with pytest.raises(OperatorError, match="must be a subclass of Primitive or Composite, got 3"):
         register_operator(3)
     for kind, message in [
-        ("conv", "the kind 'conv' is taken by profilers._operators._dense.Convolution"),
-        ("test_shuffle", "the kind 'test_shuffle' is taken by test_profilers_own_operator.Gated"),
-        ("session", "kind must be a lower-case word of its own, got 'session'"),
-        ("Two Words", "kind must be a lower-case word of its own"),
-        (None, "kind must be a lower-case word of its own, got None"),
+        ("conv", "the kind 'conv' is already that of profilers._operators._dense.Convolution"),
+        ("test_shuffle", "the kind 'test_shuffle' is already that of test_profilers_own_operator.Gated"),
+        ("session", "kind must be a lower-case word that is not reserved, got 'session'"),
+        ("Two Words", "kind must be a lower-case word that is not reserved"),
+        (None, "kind must be a lower-case word that is not reserved, got None"),
     ]:
         with pytest.raises(OperatorError, match=message) as caught:
             register_operator(type("Other", (Gated,), {"kind": kind}))
         assert "\n" not in str(caught.value)
-    with pytest.raises(OperatorError, match=r"operator Half cannot be made: .*abstract"):
+    with pytest.raises(OperatorError, match=r"operator Half cannot be constructed: .*abstract"):
         register_operator(type("Half", (Composite,), {"kind": "test_half"}))
     assert "test_half" not in operator_kinds()
 
@@ -194,10 +194,10 @@ def test_an_installed_distribution_brings_one(site):
     ("kind", "message"),
     [
         ("test_absent", r"operator 'test_absent' of one cannot be loaded: .* no attribute 'Absent'"),
-        ("test_renamed", r"operator 'test_renamed' of one has another kind"),
+        ("test_renamed", r"operator 'test_renamed' of one must have kind = 'test_renamed', got"),
         (
             "test_both",
-            r"operator 'test_both' is brought by (one and two|two and one): uninstall one",
+            r"operator 'test_both' is provided by (one and two|two and one); uninstall all but one",
         ),
         ("test_none", r"unknown operator 'test_none'; known: activation, add, "),
     ],

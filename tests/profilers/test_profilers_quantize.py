@@ -73,7 +73,7 @@ def test_a_trained_network_never_gets_assumed_ranges():
     images = np.ones((2, *graph.input_shape), dtype=np.float32)
     with pytest.raises(ProfilerError, match="at least one sample"):
         tensor_ranges(model, images[:0])
-    with pytest.raises(ProfilerError, match=r"the tensor input is not finite for sample 1"):
+    with pytest.raises(ProfilerError, match=r"the tensor input has a value that is not finite for sample 1"):
         tensor_ranges(model, images * np.array([1, np.inf], dtype=np.float32)[:, None, None, None])
     ranges = tensor_ranges(model, images)
     del ranges["logits"]
@@ -95,6 +95,6 @@ def test_providers_are_found_by_short_names_and_refused_by_name():
     assert "CPUExecutionProvider" in installed_providers()
     with pytest.raises(
         DeviceUnavailableError,
-        match=r"has no execution provider 'nonesuch'; it has .*cpu.*Choose one of them or install",
+        match=r"has no execution provider 'nonesuch'; choose one of .*cpu.* or install",
     ):
         OnnxRuntimeBackend(provider="nonesuch")

@@ -193,7 +193,7 @@ def test_kernels_that_are_as_wide_along_all_axes_have_one_key():
     ],
 )
 def test_features_have_no_axes_to_convolve(make):
-    with pytest.raises(OperatorError, match=r"the shape must have channels and 1-3 axes, got \(12,\)"):
+    with pytest.raises(OperatorError, match=r"that of a feature map \(channels and 1-3 axes\), got \(12,\)"):
         make()
 
 
@@ -233,18 +233,18 @@ def test_batch_norm_of_each_rank_follows_torch_while_it_trains():
 @pytest.mark.parametrize(
     ("op", "message"),
     [
-        (Op("conv", (FLAT,), FLAT, ops.conv((12, 3), 12).attributes), "conv needs feature maps, channels and 1-3 axes"),
-        (Op("pool", ((2, 3, 3, 3, 3),), (2, 3, 3, 3, 3), ops.pool((2, 3), 3).attributes), "pool needs feature maps"),
-        (Op("global_pool", (FLAT,), FLAT), "global_pool needs feature maps"),
-        (Op("upsample", (FLAT,), FLAT, (("factor", 2),)), "upsample needs feature maps"),
-        (Op("upsample", ((8, 4),), (8, 4), (("factor", 1),)), "one of them 2 or more"),
+        (Op("conv", (FLAT,), FLAT, ops.conv((12, 3), 12).attributes), "conv needs a feature map"),
+        (Op("pool", ((2, 3, 3, 3, 3),), (2, 3, 3, 3, 3), ops.pool((2, 3), 3).attributes), "pool needs a feature map"),
+        (Op("global_pool", (FLAT,), FLAT), "global_pool needs a feature map"),
+        (Op("upsample", (FLAT,), FLAT, (("factor", 2),)), "upsample needs a feature map"),
+        (Op("upsample", ((8, 4),), (8, 4), (("factor", 1),)), "at least one 2 or more"),
         (Op("slice", (FLAT,), (9,), (("channels", 9), ("start", 5))), "within the 12 channels"),
-        (Op("concat", (FLAT,), FLAT), "two or more tensors"),
-        (Op("concat", ((3, 4), (3, 5)), (6, 4)), "two or more tensors"),
+        (Op("concat", (FLAT,), FLAT), "two or more inputs"),
+        (Op("concat", ((3, 4), (3, 5)), (6, 4)), "two or more inputs"),
         (Op("scale", ((8, 4), (8, 4)), (8, 4)), "one factor for each channel"),
-        (Op("mul", ((8, 4), (8, 1)), (8, 4)), "two tensors of one shape"),
+        (Op("mul", ((8, 4), (8, 1)), (8, 4)), "two inputs of the same shape"),
         (Op("conv", ((8, 4),), (8, 4), (*ops.conv((8, 4), 8).attributes[:1], ("dilation", 1),
-            *ops.conv((8, 4), 8).attributes[1:])), "leave out a dilation of 1"),
+            *ops.conv((8, 4), 8).attributes[1:])), "omit a dilation of 1"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_one_line(op, message):
@@ -254,9 +254,9 @@ def test_what_makes_no_sense_is_one_line(op, message):
 
 
 def test_lists_of_the_wrong_length_are_refused():
-    with pytest.raises(OperatorError, match=r"kernel must be one integer or one for each of 2 axes, got 3"):
+    with pytest.raises(OperatorError, match=r"kernel must be one integer or 2 \(one for each axis\), got 3"):
         ops.pool((8, 7, 9), (3, 3, 3))
-    with pytest.raises(OperatorError, match="stride must be one integer or one for each of 1 axes"):
+    with pytest.raises(OperatorError, match=r"stride must be one integer or 1 \(one for each axis\), got 2"):
         ops.conv((8, 7), 4, 3, stride=(1, 2))
     right = ops.conv((8, 7, 9), 4, (1, 3))
     wrong = replace(right, attributes=sorted_attributes({**dict(right.attributes), "kernel": (1, 3, 5)}))

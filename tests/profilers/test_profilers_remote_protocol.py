@@ -86,7 +86,7 @@ def test_a_connection_that_rested_long_is_made_anew_without_a_word(tmp_path, mon
 def test_numbers_that_cannot_be_are_refused(tmp_path, damage):
     device = fake_device(tmp_path, damage, 99)
     said = {"bug": r"^ssh://fake: oh \[31mno$", "nan": "is not a message", "infinite": "is not a message"}
-    text = said.get(damage, "returned an impossible measurement")
+    text = said.get(damage, "returned an invalid measurement")
     with pytest.raises(DeviceUnavailableError, match=text) as found:
         one_round(device)
     assert str(found.value).isprintable()
@@ -144,7 +144,7 @@ def test_facts_of_the_wrong_type_are_refused(change):
     from fake_device import FACTS
 
     assert read_facts(FACTS, "it").usable_cores == 1
-    with pytest.raises(DeviceUnavailableError, match=r"^it states an impossible fact about itself: "):
+    with pytest.raises(DeviceUnavailableError, match=r"^it sent an invalid fact: "):
         read_facts({**FACTS, **change}, "it")
 
 

@@ -88,7 +88,7 @@ def test_an_unknown_setting_is_one_line(tmp_path):
     command = [sys.executable, str(SCRIPTS / "cifar10.py"), "--data", "absent", "--change", "speed=1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("cifar10: no setting 'speed'")
+    assert done.stderr.startswith("cifar10: --change: unknown setting 'speed'")
     assert len(done.stderr.strip().splitlines()) == 1
 
 

@@ -29,5 +29,5 @@ def test_a_partition_is_drawn_and_told(csv, tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert script.main([*command, "--strategy", "random"]) == 2
     assert capsys.readouterr().err == (
-        "draw_partition: strategy 'random' learns no partition; choose lamoo or one named lamoo-...\n"
+        "draw_partition: strategy 'random' has no partition; choose lamoo or a variant lamoo-...\n"
     )

@@ -80,7 +80,7 @@ def test_the_state_of_a_changed_study_needs_its_earlier_problems():
     again = Study.from_state(TIGHT, make_strategy("mutation"), state, earlier=[FIRST])
     assert again.state() == state
     assert advance(again, 20).trials == advance(study, 20).trials
-    with pytest.raises(RestoreError, match="the problem changed 1 times; give as many earlier problems, got 0"):
+    with pytest.raises(RestoreError, match="the problem changed 1 times; `earlier` must hold 1 problems, got 0"):
         Study.from_state(TIGHT, make_strategy("mutation"), state)
 
 
@@ -95,7 +95,7 @@ def test_restoring_with_other_changes_is_refused():
 
 
 def test_another_domain_is_refused():
-    with pytest.raises(ProblemError, match="not its domain or objectives"):
+    with pytest.raises(ProblemError, match="must have the same domain and objectives"):
         begun("random").change(large_problem())
 
 

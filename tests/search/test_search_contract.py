@@ -374,7 +374,7 @@ def test_restore_refuses_another_seed_strategy_problem_or_a_gap():
     with pytest.raises(RestoreError, match="version"):
         Study.from_state(toy_problem(), make_strategy("random"), {"version": 0})
     state = study_of("random").state()
-    with pytest.raises(RestoreError, match="strategy 'random'"):
+    with pytest.raises(RestoreError, match="must be from strategy 'nsga2', got 'random'"):
         Study.from_state(toy_problem(), make_strategy("nsga2"), state)
     with pytest.raises(RestoreError, match="cannot read a trial"):
         Study.from_state(toy_problem(), make_strategy("random"), {**state, "trials": [{"number": 1}]})

@@ -125,7 +125,7 @@ def test_texts_are_read_in_the_type_of_the_option():
         ("lamoo", "hedge=nan", "strategy lamoo: option hedge must be a number from 0 to 1, got 'nan'"),
         ("lamoo", "min_split=3.5", "strategy lamoo: option min_split must be an integer of 2 or more, got '3.5'"),
         ("lamoo", "min_split=1", "strategy lamoo: option min_split must be an integer of 2 or more, got '1'"),
-        ("lamoo", "sampler", "strategy lamoo: options are written name=value, got 'sampler'"),
+        ("lamoo", "sampler", "strategy lamoo: an option must be name=value, got 'sampler'"),
         ("nsga2", "size=3", "strategy nsga2 has no option 'size'; its options are population"),
         ("random", "size=3", "strategy random has no option 'size'; it has no options"),
         ("lamoo-random", "sampler=ehvi", "strategy lamoo-random has no option 'sampler'; its options are model, hedge"),
@@ -161,10 +161,10 @@ def test_a_model_needs_a_sampler_that_has_one():
 @pytest.mark.parametrize(
     ("name", "options", "end"),
     [
-        ("nsga2", {}, "strategy nsga2 needs the package pymoo; install it with: pip install 'hwnas[compare]'"),
-        ("tpe", {}, "strategy tpe needs the package optuna; install it with: pip install 'hwnas[compare]'"),
-        ("lamoo", {"sampler": "cmaes"}, "strategy lamoo needs the package cmaes; install it with: pip install cmaes"),
-        ("lamoo-cmaes", {}, "strategy lamoo-cmaes needs the package cmaes; install it with: pip install cmaes"),
+        ("nsga2", {}, "strategy nsga2 needs the package pymoo; run: pip install 'hwnas[compare]'"),
+        ("tpe", {}, "strategy tpe needs the package optuna; run: pip install 'hwnas[compare]'"),
+        ("lamoo", {"sampler": "cmaes"}, "strategy lamoo needs the package cmaes; run: pip install cmaes"),
+        ("lamoo-cmaes", {}, "strategy lamoo-cmaes needs the package cmaes; run: pip install cmaes"),
     ],
 )
 def test_a_strategy_that_lacks_its_package_says_what_to_install(monkeypatch, name, options, end):

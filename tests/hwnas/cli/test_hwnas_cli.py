@@ -95,7 +95,7 @@ def test_validate_measures_networks_that_the_table_has_not_seen(table_file, caps
         assert network["repeat_ms"] > 0
     assert main(["validate", str(table_file), "--networks", "3"]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0].startswith("does the table hold? ")
+    assert shown[0].startswith("is the table accurate? ")
     assert shown[1].startswith("validated on 3 held-out networks (noise floor: median ")
     assert shown[-1].startswith("quality of the table: ")
 
@@ -292,8 +292,8 @@ def test_a_table_of_another_device_or_thread_count(fails, table_file, tmp_path):
         pytest.skip("one core only")
     line = fails("search", *SMALL, "--threads", 2, "--table", table_file, "--out", tmp_path / "run")
     assert line == (
-        f"hwnas: error: {table_file} was measured with threads 1, here it is 2; "
-        "measure a table of your own with `hwnas profile`, or search on its predictions alone with --offline"
+        f"hwnas: error: {table_file} was measured with threads 1, but threads is 2 here; "
+        "measure a table for it with `hwnas profile`, or search on its predictions alone with --offline"
     )
 
 

@@ -114,7 +114,7 @@ def test_a_measured_table_of_another_device_wants_to_be_asked_for(measured_elsew
     out = tmp_path / "run"
     command = [*SEARCH, "--table", str(measured_elsewhere), "--out", str(out)]
     assert fails(capsys, *command).endswith(
-        "; measure a table of your own with `hwnas profile`, or search on its predictions alone with --offline"
+        "; measure a table for it with `hwnas profile`, or search on its predictions alone with --offline"
     )
     assert not (out / "evaluator").exists()
     assert main([*command, "--offline"]) == 0
