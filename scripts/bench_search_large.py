@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 
 from hwnas.costs import SpaceCosts, make_problem  # noqa: E402
-from hwnas.spaces import Space  # noqa: E402
+from hwnas.spaces import Space, Term  # noqa: E402
 from hwnas.tables import space_of  # noqa: E402
 from latency_tables import SESSION, LatencyTable, load_table, write_atomic  # noqa: E402
 from profilers import graph_macs  # noqa: E402
@@ -53,7 +53,7 @@ class Large:
         self.latency = self.costs.unfitted_ms
         rng = np.random.default_rng(0)
         self.parts = []
-        for term in self.space.terms:
+        for term in map(self._with_depth, self.space.terms):
             shape = tuple(self.space.cardinalities[c] for c in term.choices)
             ms, worth = np.zeros(shape), np.zeros(shape)
             appetite, saturation = rng.uniform(0.5, 1.5), rng.uniform(3e6, 3e7)
@@ -67,6 +67,15 @@ class Large:
                     worth[index] = 0.2 * appetite * (1 - np.exp(-graph_macs(graph) / saturation))
                     worth[index] *= taste[index[-2:]] if len(shape) > 2 else 1.0
             self.parts.append((term, ms, np.maximum(worth, 0.0)))
+
+    def _with_depth(self, term: Term) -> Term:
+        """Return a term with the depth of its stage among its choices, also for blocks that every depth has."""
+        stage, _, block = term.name.partition(".")
+        if not block:
+            return term
+        names = [choice.name for choice in self.space.choices]
+        own = (f"{stage}.depth", f"{term.name}.kernel", f"{term.name}.expansion")
+        return Term(term.name, (0, 1, *map(names.index, own)))
 
     def accuracy(self, codes: np.ndarray) -> np.ndarray:
         """Compute the synthetic accuracy ``(n,)`` of canonical codes ``(n, d)``."""

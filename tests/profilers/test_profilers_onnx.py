@@ -1,20 +1,24 @@
 """Every ONNX file is one by the standard, whatever runtime reads it, and its tensors have the same names."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnx import shape_inference
 from test_profilers_operators import CASES, graph_of
 
-from hwnas.spaces import make_space, space_names
+from hwnas.spaces import make_space, read_declaration, space_names
 from latency_tables import INPUT, GraphBuilder
 from profilers import build_onnx, make_session, ops, quantize_model, random_weights
 from profilers._onnxruntime import random_model
 from profilers._session import _SWEEP_MODEL
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "scripts" / "example_space.json"
 SETTINGS = {
     "mobilenetv3": {"preset": "tiny", "resolution": 16, "width": 0.5},
     "nasbench201": {"image_size": 16, "cells": 1},
+    "declared": {"declaration": read_declaration(EXAMPLE), "image_size": 16},
 }
 
 
