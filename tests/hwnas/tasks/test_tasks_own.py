@@ -7,11 +7,11 @@ import sys
 
 import onnx
 import pytest
-from task_contract import check_task
 
 import hwnas
 from hwnas._cli import main
 from hwnas.tasks import Metric, make_task
+from hwnas.testing import check_task
 from profilers import graph_params
 
 MODULE = '''
