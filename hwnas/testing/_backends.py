@@ -62,7 +62,7 @@ def _check_facts(backend: Backend, name: str) -> None:
 
 
 def _are_lines(texts: object) -> bool:
-    return isinstance(texts, list) and all(isinstance(text, str) and "\n" not in text for text in texts)
+    return isinstance(texts, list | tuple) and all(isinstance(text, str) and "\n" not in text for text in texts)
 
 
 def _check_times(backend: Backend, name: str, graph: OpGraph) -> None:

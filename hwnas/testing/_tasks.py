@@ -58,8 +58,6 @@ def check_metric(metric: Metric) -> None:
     owner = f"metric {metric.name}"
     with errors_as_faults():
         require_json(metric.as_dict(), f"{owner}: as_dict")
-        read = Metric.from_dict(json.loads(json.dumps(metric.as_dict())))
-        require(read == metric, f"{owner}: from_dict must read what as_dict gives, got {read}")
         inside = _values_inside(metric)
         for value in inside:
             require(metric.holds(value), f"{owner}: {value:g} lies within its bounds, `holds` denies it")
@@ -68,6 +66,8 @@ def check_metric(metric: Metric) -> None:
         for bound, step in ((metric.low, -1.0), (metric.high, 1.0)):
             outside = bound is not None and metric.holds(bound + step)
             require(not outside, f"{owner}: `holds` must be false beyond the bound {bound}")
+        read = Metric.from_dict(json.loads(json.dumps(metric.as_dict())))
+        require(read == metric, f"{owner}: from_dict must read what as_dict gives, got {read}")
 
 
 def _values_inside(metric: Metric) -> list[float]:

@@ -53,17 +53,8 @@ def test_it_keeps_the_contract():
 
 def test_it_is_searched_with_and_listed(capsys, monkeypatch):
     monkeypatch.setattr("hwnas._report._write._pictures", lambda shown: {})
-    options = [
-        "--image-size",
-        "8",
-        "--space-option",
-        "cells=1",
-        "--evaluator-option",
-        "scale=3.0",
-        "--minimize",
-        "params",
-    ]
-    parts = ["search", "--space", "nasbench201", *options, "--evaluator", "delay", "--data", "none"]
+    options = ["--resolution", "8", "--width", "0.5", "--evaluator-option", "scale=3.0", "--minimize", "params"]
+    parts = ["search", "--space", "mobilenetv3", *options, "--evaluator", "delay", "--data", "none"]
     assert main([*parts, "--strategy", "random", "--samples", "12", "--out", "run", "--quiet"]) == 0
     trials = [json.loads(line) for line in Path("run/trials.jsonl").read_text().splitlines()]
     scored = [trial["values"] for trial in trials if trial.get("failed") is None]
