@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from made_tables import made_table
 from own_plugins import install
 
 import hwnas
 from hwnas._cli import main
 from hwnas.spaces import make_space
 from hwnas.testing import check_evaluator, check_metric
+from latency_tables import save_table
 from profilers import graph_params
 
 DELAY = hwnas.Metric("delay", "min", unit="us", low=0.0)
@@ -53,8 +55,21 @@ def test_it_keeps_the_contract():
 
 def test_it_is_searched_with_and_listed(capsys, monkeypatch):
     monkeypatch.setattr("hwnas._report._write._pictures", lambda shown: {})
+    save_table(made_table(make_space("mobilenetv3", resolution=[8], width=[0.5]), None), "table.json")
     options = ["--resolution", "8", "--width", "0.5", "--evaluator-option", "scale=3.0", "--minimize", "params"]
-    parts = ["search", "--space", "mobilenetv3", *options, "--evaluator", "delay", "--data", "none"]
+    parts = [
+        "search",
+        "--space",
+        "mobilenetv3",
+        *options,
+        "--evaluator",
+        "delay",
+        "--data",
+        "none",
+        "--table",
+        "table.json",
+        "--offline",
+    ]
     assert main([*parts, "--strategy", "random", "--samples", "12", "--out", "run", "--quiet"]) == 0
     trials = [json.loads(line) for line in Path("run/trials.jsonl").read_text().splitlines()]
     scored = [trial["values"] for trial in trials if trial.get("failed") is None]
