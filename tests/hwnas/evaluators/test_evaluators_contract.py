@@ -79,6 +79,8 @@ def test_evaluations_take_time_and_networks_are_exact(kind: str, tmp_path: Path)
         with pytest.raises(EvaluatorError) as caught:
             evaluator.evaluate(arch)
         assert str(caught.value) == f"evaluator {evaluator.name}: not prepared; call prepare first"
+    else:
+        assert np.isfinite(evaluator.evaluate(arch).value)
     evaluator.prepare(tmp_path / "work")
     evaluation = evaluator.evaluate(arch)
     assert evaluation.seconds > 0

@@ -103,6 +103,15 @@ class OtherSettings(Chain):
     settings = property(lambda self: {"classes": 4, **({} if self.settings_["classes"] == 3 else {"more": 1})})
 
 
+class Unsaid(Chain):
+    """Takes a width that its settings lack."""
+
+    def __init__(self, width=2):
+        self.choices = (Choice("width", (width, 16)), *Chain.choices[1:])
+
+    choices = None
+
+
 class Unread(Chain):
     def parse(self, text):
         return super().parse(text.replace("kernel=5", "kernel=3"))
@@ -146,6 +155,7 @@ class Beside(Chain):
     [
         (Tuples, "space chain: its settings must be read back from JSON as they are; use lists, not tuples"),
         (OtherSettings, "space chain: built again, it has the settings {'classes': 4, 'more': 1}"),
+        (Unsaid, "do not build the same space again"),
         (Unread, "space chain: parse does not read what format writes, 'width="),
         (Merged, "has other ops than its canonical form"),
         (Forgetful, "space chain: ops() lacks conv "),
@@ -155,7 +165,7 @@ class Beside(Chain):
 )
 def test_spaces(space, fault):
     testing.check_space(Chain())
-    assert fault in refused(testing.check_space, space())
+    assert fault in refused(testing.check_space, space(3) if space is Unsaid else space())
 
 
 class NoGradient(ImageClassification):
