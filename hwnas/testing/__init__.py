@@ -1,7 +1,7 @@
 """Contract suites: what every plug-in must keep, as functions for the tests of whoever writes one.
 
 Each check takes what you wrote, uses it as hwnas would, and raises `AssertionError` with one line that names the fault.
-hwnas's own operators, spaces, tasks, metrics, strategies, evaluators, back ends and costs pass the same checks.
+hwnas's own operators, spaces, tasks, metrics, strategies, evaluators, costs and CPU back end pass the same checks.
 
 Examples:
     >>> import hwnas, hwnas.testing

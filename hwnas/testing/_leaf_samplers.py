@@ -23,6 +23,12 @@ def check_leaf_sampler(make: Callable[[], LeafSampler]) -> None:
     Raises:
         AssertionError: The leaf sampler breaks the contract.
     """
+    check_choices(make)
+    check_strategy(lambda: LaMOO(make(), name="lamoo-checked"))
+
+
+def check_choices(make: Callable[[], LeafSampler]) -> None:
+    """Its choices lie inside the region and are as few as asked for, in small and in large domains."""
     name = make().name
     require(isinstance(name, str) and name, f"leaf sampler {type(make()).__name__}: it must have a name")
     for problem in (toy_problem(upper=8.0), large_problem(upper=30.0)):
@@ -31,7 +37,6 @@ def check_leaf_sampler(make: Callable[[], LeafSampler]) -> None:
                 Study(problem, LaMOO(_Watched(make()), name="lamoo-checked"), seed=SEED, initial=INITIAL, batch=BATCH),
                 24,
             )
-    check_strategy(lambda: LaMOO(make(), name="lamoo-checked"))
 
 
 class _Watched:

@@ -9,6 +9,7 @@ import pytest
 from search_toys import advance, evaluate, large_problem, price, toy_problem
 
 from hwnas.testing import check_strategy
+from hwnas.testing._leaf_samplers import check_choices
 from hwnas.testing._strategies import STRATEGY_CHECKS
 from search import (
     STRATEGIES,
@@ -24,6 +25,8 @@ from search import (
     make_strategy,
     strategy_names,
 )
+from search.lamoo._make_sampler import LEAF_SAMPLERS, make_leaf_sampler
+from search.models import MODELS, make_model
 
 FAST = [
     "lamoo-random",
@@ -91,6 +94,13 @@ def test_names_agree(name):
 @pytest.mark.parametrize("check", STRATEGY_CHECKS, ids=lambda check: check.__name__)
 def test_contract(check, name):
     check(lambda: make_strategy(name))
+
+
+@pytest.mark.parametrize("name", LEAF_SAMPLERS)
+def test_leaf_samplers_choose_inside_their_region(name):
+    if name == "cmaes":
+        pytest.importorskip("cmaes")
+    check_choices(lambda: make_leaf_sampler(name, make_model(MODELS[0]), hedge=0.0))
 
 
 @pytest.mark.parametrize("name", strategies(SLOW))
