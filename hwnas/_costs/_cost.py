@@ -149,6 +149,16 @@ def register_cost(cost: Cost) -> None:
     Raises:
         HwnasError: Its name or key cannot be used or is taken, or it does not say how to compute it.
     """
+    require_usable(cost)
+    COSTS[cost.name] = cost
+
+
+def require_usable(cost: Cost) -> None:
+    """Refuse a cost that cannot be registered.
+
+    Raises:
+        HwnasError: Its name or key cannot be used or is taken, or it does not say how to compute it.
+    """
     if not _NAME.match(cost.name) or not _KEY.match(cost.key):
         raise HwnasError(f"cost {cost.name!r}: name and key must be words of lower-case letters and digits")
     if cost.of_graph is None:
@@ -156,7 +166,6 @@ def register_cost(cost: Cost) -> None:
     known = COSTS.get(cost.name) or next((other for other in COSTS.values() if other.key == cost.key), None)
     if known is not None and known != cost:
         raise HwnasError(f"cost {cost.name} with key {cost.key}: there is one of this name or key already")
-    COSTS[cost.name] = cost
 
 
 def cost_names() -> list[str]:

@@ -35,14 +35,22 @@ def require_sound(workload: Workload) -> None:
         )
     require_json(f"{kind} {name}", workload.settings)
     if isinstance(workload, Space) and "fingerprint" in space_identity(workload):
-        _require_sound_space(workload)
+        require_sound_space(workload)
 
 
-def _require_sound_space(space: Space) -> None:
-    """Compare texts, ops and every cost of a few architectures with their whole graphs."""
-    ops, table = set(space.ops()), _trial_table(space)
+def require_sound_space(space: Space, count: int = _LOOKS) -> None:
+    """Compare texts, ops and every cost of a few architectures with their whole graphs.
+
+    Args:
+        space: The space.
+        count: Number of architectures.
+
+    Raises:
+        SpaceError: They do not match.
+    """
+    ops, table = set(space.ops()), trial_table(space)
     costs = SpaceCosts(space, table)
-    for arch in space.sample(_LOOKS, np.random.default_rng(0)):
+    for arch in space.sample(count, np.random.default_rng(0)):
         text, graph, codes = space.format(arch), space.graph(arch), space.encode(arch)[None]
         if space.canonical(space.parse(text)) != space.canonical(arch):
             raise SpaceError(f"space {space.name}: parse does not read what format writes, {text!r}")
@@ -74,7 +82,7 @@ def _require_latency(space: Space, costs: SpaceCosts, table: LatencyTable, arch:
         )
 
 
-def _trial_table(space: Space) -> LatencyTable:
+def trial_table(space: Space) -> LatencyTable:
     """Return made-up prices that tell graphs apart: all ops cost something else, and sides alternate between cores."""
 
     def entry(op: Op, ms: float, alone: bool | None = None) -> Entry:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from operator_graphs import draw, graph_of, lively, run_onnx, run_torch
 
+from hwnas.testing import check_operator
 from latency_tables import INPUT, GraphBuilder, GraphError, Op, sorted_attributes
 from profilers import (
     GraphModule,
@@ -15,11 +16,9 @@ from profilers import (
     build_onnx,
     graph_macs,
     graph_params,
-    op_work,
     operator_kinds,
     operator_of,
     ops,
-    parts_of,
     quantize_model,
     random_weights,
     tensor_ranges,
@@ -133,17 +132,16 @@ def test_every_operator_has_a_case_in_every_rank_of_feature_maps(axes):
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("batch", [1, 3])
-def test_torch_and_onnx_runtime_agree(name, batch):
-    graph = graph_of(CASES[name].op)
-    module = lively(GraphModule(graph, seed=1))
-    values = draw(graph, batch)
-    (expected,) = run_torch(module, values)
-    if graph.nodes[0].op.kind == "identity":
-        assert np.array_equal(expected, values[INPUT])
-    (got,) = run_onnx(build_onnx(graph, module.arrays(), batch=batch), values)
-    assert got.shape == expected.shape == (batch, *graph.output_shape)
-    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+def test_contract(name):
+    """One computation in torch and ONNX Runtime at batch sizes 1 and 3, keys that are read back, counted weights."""
+    check_operator(CASES[name].op)
+
+
+@pytest.mark.parametrize("axes", [0, *MAPS])
+def test_an_identity_changes_nothing(axes):
+    graph = graph_of(ops.identity(MAPS.get(axes, FLAT)))
+    values = draw(graph, 3)
+    assert np.array_equal(run_torch(GraphModule(graph), values)[0], values[INPUT])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -151,15 +149,6 @@ def test_costs_by_hand(name):
     case = CASES[name]
     graph = graph_of(case.op)
     assert (graph_macs(graph), graph_params(graph)) == (case.macs, case.params)
-    assert sum(p.numel() for p in GraphModule(graph).parameters()) == case.params
-    assert op_work(case.op)[0] >= case.macs
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_keys_round_trip(name):
-    for op in (CASES[name].op, *parts_of(CASES[name].op)):
-        assert Op.parse(op.key) == op
-        assert Op.parse(op.key).key == op.key
 
 
 @pytest.mark.parametrize("name", CASES)

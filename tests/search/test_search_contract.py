@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from search_toys import advance, evaluate, large_problem, merge_mirror, price, toy_problem
+from search_toys import advance, evaluate, large_problem, price, toy_problem
 
+from hwnas.testing import check_strategy
+from hwnas.testing._leaf_samplers import check_choices
+from hwnas.testing._strategies import STRATEGY_CHECKS
 from search import (
-    ENUMERATION_LIMIT,
     STRATEGIES,
     Constraint,
     Domain,
@@ -24,6 +25,8 @@ from search import (
     make_strategy,
     strategy_names,
 )
+from search.lamoo._make_sampler import LEAF_SAMPLERS, make_leaf_sampler
+from search.models import MODELS, make_model
 
 FAST = [
     "lamoo-random",
@@ -88,142 +91,27 @@ def test_names_agree(name):
 
 
 @every_strategy
-def test_same_seed_same_trials_and_another_seed_others(name):
-    first = advance(study_of(name), 20).trials
-    assert first == advance(study_of(name), 20).trials
-    assert first != advance(study_of(name, seed=4), 20).trials
+@pytest.mark.parametrize("check", STRATEGY_CHECKS, ids=lambda check: check.__name__)
+def test_contract(check, name):
+    check(lambda: make_strategy(name))
+
+
+@pytest.mark.parametrize("name", LEAF_SAMPLERS)
+def test_leaf_samplers_choose_inside_their_region(name):
+    if name == "cmaes":
+        pytest.importorskip("cmaes")
+    check_choices(lambda: make_leaf_sampler(name, make_model(MODELS[0]), hedge=0.0))
+
+
+@pytest.mark.parametrize("name", strategies(SLOW))
+def test_contract_in_short(name):
+    check_strategy(lambda: make_strategy(name), costly=True)
 
 
 def test_the_initial_design_is_the_same_for_every_strategy():
     designs = {tuple(p.codes for p in study_of(name).ask()) for name in strategy_names() if not missing(name)}
     assert len(designs) == 1
     assert len(designs.pop()) == 6
-
-
-@every_strategy
-@pytest.mark.parametrize("features", [False, True])
-def test_no_duplicates_and_no_violations(name, features):
-    problem = toy_problem(upper=8.0, features=features)
-    study = advance(study_of(name, problem), 40, fail_every=7)
-    rows = np.array([t.codes for t in study.trials])
-    assert len(rows) == 40
-    assert (merge_mirror(rows) == rows).all()
-    assert len(np.unique(rows, axis=0)) == len(rows)
-    assert (price(rows) <= 8.0).all()
-
-
-@every_strategy
-def test_resume_after_every_trial(name):
-    budget = 18
-    whole = advance(study_of(name), budget, fail_every=5, nan_every=8).trials
-    assert sum(not t.ok for t in whole) == 6
-    for cut in range(budget):
-        restored = restore(name, whole[:cut])
-        assert restored.trials == whole[:cut]
-        assert advance(restored, budget, fail_every=5, nan_every=8).trials == whole
-
-
-@every_strategy
-def test_resume_with_results_out_of_order(name):
-    """Within a batch in flight any subset may have finished."""
-    budget = 15
-    whole = advance(study_of(name), budget).trials
-    finished = [*whole[:9], whole[10]]
-    restored = restore(name, list(reversed(finished)))
-    assert [p.number for p in restored.ask()] == [9, 11]
-    assert [p.codes for p in restored.ask()] == [whole[9].codes, whole[11].codes]
-    assert advance(restored, budget).trials == whole
-
-
-@every_strategy
-def test_state_survives_json(name):
-    study = advance(study_of(name), 11, fail_every=4)
-    state = json.loads(json.dumps(study.state()))
-    again = Study.from_state(toy_problem(), make_strategy(name), state)
-    assert again.trials == study.trials
-    assert again.ask() == study.ask()
-    assert again.state() == study.state()
-
-
-@every_strategy
-def test_a_small_space_is_exhausted_and_then_ask_is_empty(name):
-    problem = toy_problem(upper=4.0)
-    feasible = problem.domain.enumerate()
-    feasible = feasible[price(feasible) <= 4.0]
-    study = advance(study_of(name, problem), 1000)
-    assert 20 < len(feasible) < 60
-    assert {t.codes for t in study.trials} == {tuple(r) for r in feasible}
-    assert len(study.trials) == len(feasible)
-    assert study.ask() == []
-    assert study.ask() == []
-
-
-@every_strategy
-def test_one_feasible_point(name):
-    study = advance(study_of(name, toy_problem(upper=1.0)), 10)
-    assert [t.codes for t in study.trials] == [(0, 0, 0, 0)]
-
-
-@every_strategy
-def test_no_feasible_point(name):
-    assert study_of(name, toy_problem(upper=0.5)).ask() == []
-
-
-@every_strategy
-def test_all_values_equal(name):
-    domain = Domain((3, 3, 3))
-    problem = Problem(domain, (Objective("score", "max"), Objective("cost", "min")))
-    study = study_of(name, problem)
-    while len(study.trials) < 27:
-        for p in study.ask():
-            study.tell(p.number, {"score": 1.0, "cost": 2.0})
-    assert len(study.front()) == 27
-
-
-@every_strategy
-def test_everything_fails(name):
-    study = study_of(name)
-    for _ in range(4):
-        for p in study.ask():
-            study.tell(p.number, failed="always")
-    assert len(study.trials) == 6 + 3 * 3
-    assert len({t.codes for t in study.trials}) == 15
-    assert study.front() == ()
-
-
-@every_strategy
-def test_one_success_among_failures(name):
-    study = study_of(name)
-    for _ in range(3):
-        for p in study.ask():
-            if p.number == 2:
-                study.tell(p.number, {"score": 1.0})
-            else:
-                study.tell(p.number, failed="mostly")
-    assert [t.number for t in study.front()] == [2]
-
-
-@every_strategy
-def test_a_budget_below_the_initial_design(name):
-    study = advance(study_of(name, initial=10), 4)
-    assert [t.number for t in study.trials] == [0, 1, 2, 3]
-    assert [p.number for p in study.ask()] == [4, 5, 6, 7, 8, 9]
-
-
-@every_strategy
-@pytest.mark.parametrize("m", [1, 3, 4])
-def test_any_number_of_objectives(name, m):
-    weights = np.random.default_rng(m).normal(size=(m, 4))
-
-    def cost_function(k):
-        return (lambda codes: codes @ weights[k]) if k else None
-
-    objectives = tuple(Objective(f"y{k}", "max" if k % 3 else "min", cost_function=cost_function(k)) for k in range(m))
-    study = study_of(name, Problem(Domain((3, 4, 2, 5)), objectives))
-    while len(study.trials) < 24:
-        for p in study.ask():
-            study.tell(p.number, {f"y{k}": float(np.array(p.codes) @ weights[k]) for k in range(m)})
-    assert len({t.codes for t in study.trials}) == 24
 
 
 @pytest.mark.parametrize("name", strategies(["lamoo", "lamoo-qehvi", "qehvi", *SLOW]))
@@ -243,78 +131,6 @@ def test_model_based_strategies_with_no_or_several_expensive_objectives(name, ex
         for p in study.ask():
             study.tell(p.number, {f"y{k}": float(np.array(p.codes) @ weights[k]) for k in range(2)})
     assert len({t.codes for t in study.trials}) == 9
-
-
-@pytest.mark.parametrize("name", strategies(SLOW))
-def test_costly_strategies_repeat_resume_and_keep_the_rules(name):
-    """The contract in short, for strategies whose batches take seconds."""
-    problem = toy_problem(upper=8.0)
-    whole = advance(study_of(name, problem), 12, fail_every=7).trials
-    rows = np.array([t.codes for t in whole])
-    assert (merge_mirror(rows) == rows).all()
-    assert len(np.unique(rows, axis=0)) == len(rows) == 12
-    assert (price(rows) <= 8.0).all()
-    restored = restore(name, whole[:10], problem)
-    assert advance(restored, 12, fail_every=7).trials == whole
-
-
-@every_strategy
-def test_expensive_constraints_are_told_and_kept_from_the_front(name):
-    problem = Problem(
-        Domain((3, 4, 2, 5)),
-        (Objective("score", "max"), Objective("price", "min", cost_function=price)),
-        (Constraint("memory", None, 3.0),),
-    )
-    study = study_of(name, problem)
-    while len(study.trials) < 24:
-        for p in study.ask():
-            values = evaluate(p)
-            study.tell(p.number, {**values, "memory": float(sum(p.codes)) - 1.0})
-    feasible = [t for t in study.trials if sum(t.codes) <= 4]
-    assert 0 < len(feasible) < 24
-    assert all(t.values["memory"] == sum(t.codes) - 1.0 for t in study.trials)
-    assert {t.number for t in study.front()} <= {t.number for t in feasible}
-    assert [t.number for t in study.context().successful] == [t.number for t in feasible]
-    with pytest.raises(TellError, match="the value of 'memory' is missing"):
-        study.tell(study.ask()[0].number, {"score": 1.0})
-
-
-@every_strategy
-def test_a_domain_of_single_values(name):
-    study = study_of(name, Problem(Domain((1, 1)), (Objective("score", "max"),)))
-    (only,) = study.ask()
-    study.tell(only.number, {"score": 0.0})
-    assert study.ask() == []
-
-
-@every_strategy
-def test_large_domains_are_searched_without_enumeration(name):
-    problem = large_problem(upper=30.0)
-    assert problem.domain.size == 4**30
-    study = advance(study_of(name, problem), 24, fail_every=6)
-    rows = np.array([t.codes for t in study.trials])
-    assert len(np.unique(rows, axis=0)) == 24
-    assert (problem.admissible(rows)).all()
-    assert restore(name, study.trials[:20], problem).ask()[0].codes == study.trials[20].codes
-
-
-@every_strategy
-def test_a_large_domain_with_few_feasible_points_is_exhausted(name):
-    def total(codes):
-        assert len(codes) > 0
-        return codes.sum(axis=1) * 1.0
-
-    def features(codes):
-        assert len(codes) > 0
-        return codes * 1.0
-
-    domain = Domain((10,) * 6, features=features)
-    objectives = (Objective("score", "max"), Objective("total", "min", cost_function=total))
-    study = study_of(name, Problem(domain, objectives, (Constraint("total", total, 1.0),)))
-    assert domain.size > ENUMERATION_LIMIT
-    advance(study, 100)
-    assert sorted(sum(t.codes) for t in study.trials) == [0, 1, 1, 1, 1, 1, 1]
-    assert study.ask() == []
 
 
 def test_hardly_feasible_large_domains_are_still_entered():

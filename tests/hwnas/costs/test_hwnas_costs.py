@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from cells import search, trials_of
+from own_plugins import install
 
 import hwnas
 from hwnas._cli import main
@@ -16,6 +17,7 @@ from hwnas._report._plots import axis_label
 from hwnas._runs._entries import require_networks
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import make_space
+from hwnas.testing import check_cost
 
 PLUGIN = """
 import hwnas
@@ -36,10 +38,7 @@ def depth():
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
     """Installs a distribution that brings the cost ``depth``; nothing of it stays."""
-    info = tmp_path / "site" / "deep-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: deep\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[hwnas.costs]\ndepth = deep_costs:depth\n")
+    install(tmp_path / "site", "deep", {"costs": {"depth": "deep_costs:depth"}})
     (tmp_path / "site" / "deep_costs.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     before = dict(COSTS)
@@ -73,6 +72,11 @@ def test_a_cost_of_a_plug_in_is_minimised_budgeted_written_reported_and_compared
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["cost", "depth", "deep", "1.0"] in lines
     assert ["cost", "macs", "hwnas"] in lines
+
+
+def test_ours_and_one_of_a_plug_in_keep_the_contract(plugin):
+    for name in ("macs", "params", "memory", "depth"):
+        check_cost(cost_named(name))
 
 
 def test_a_run_of_a_cost_that_is_no_longer_installed_is_one_line(plugin, csv, tmp_path, monkeypatch, capsys):

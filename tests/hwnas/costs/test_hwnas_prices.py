@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_tables import made_table
 
 import latency_tables
 from hwnas._costs._space_costs import SpaceCosts
@@ -15,11 +16,8 @@ from latency_tables import (
     CORE_CROSSING,
     INPUT,
     SESSION,
-    CacheCurve,
     Entry,
     GraphBuilder,
-    LatencyTable,
-    NetworkMeasurement,
     OpGraph,
     crossing_op,
     load_table,
@@ -31,34 +29,6 @@ MADE = {
     "mobilenetv3": {"resolution": [8, 16], "width": [0.5, 1.0]},
     "nasbench201": {"image_size": 8, "cells": 2},
 }
-
-
-def made_table(space, sides, seed=0):
-    """Random prices, a cache curve and a correction; with sides, most ops have a side and most shapes a crossing."""
-    rng = np.random.default_rng(seed)
-
-    def entry(op, **facts):
-        ms = float(rng.uniform(0.01, 0.1))
-        return Entry(op, "ok", ms, ms, ms, ms, ms, 20, "converged", **facts)
-
-    entries = {SESSION: entry(SESSION, activation_bytes=100)}
-    for op in space.ops():
-        bytes_moved = {"weight_bytes": int(rng.integers(1, 5000)), "activation_bytes": int(rng.integers(1, 5000))}
-        side = None if sides is None or rng.random() < 0.2 else bool(rng.random() < 0.5)
-        entries[op] = entry(op, kernels=int(rng.integers(1, 4)), on_one_core=side, **bytes_moved)
-    if sides is not None:
-        shapes = {shape for op in space.ops() for shape in (*op.inputs, op.output)}
-        entries |= {crossing_op(shape): entry(crossing_op(shape)) for shape in sorted(shapes) if rng.random() < 0.9}
-    networks = [NetworkMeasurement(f"n{i}", "calibration", 1.0 + i, 1.2 * (1 + i), 1.2 * (1 + i)) for i in range(10)]
-    return LatencyTable(
-        identity={"threads": 1 if sides is None else 2},
-        environment={},
-        settings={},
-        space={"name": space.name, "settings": space.settings},
-        entries=entries,
-        networks=tuple(networks),
-        cache=CacheCurve(500, (0.0, 20_000.0, 60_000.0), (0.0, 0.0, 0.5)),
-    )
 
 
 def require_one_price(space, table, count=200):

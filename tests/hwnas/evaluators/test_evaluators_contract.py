@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
 
@@ -17,8 +15,9 @@ from hwnas.data import load_data
 from hwnas.evaluators import PROXIES, Evaluator, Trainer, make_evaluator
 from hwnas.spaces import Architecture, Space, make_space
 from hwnas.tasks import DEFAULT_METRIC, ImageClassification
+from hwnas.testing import check_evaluator
 from hwnas.training import score_onnx
-from profilers import GraphModule, build_onnx, graph_parameters
+from profilers import build_onnx
 
 torch.set_num_threads(1)
 SHORT = {"epochs": 1, "batch_size": 20}
@@ -62,64 +61,30 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def prepared(kind: str, folder: Path) -> Evaluator:
-    evaluator = MAKERS[kind](folder)
-    evaluator.prepare(folder / "work")
-    return evaluator
+def test_contract(kind: str, tmp_path: Path) -> None:
+    check_evaluator(lambda: MAKERS[kind](tmp_path), space(), digits(), archs=archs())
 
 
-def test_values_are_reproducible_and_within_bounds(kind: str, tmp_path: Path) -> None:
-    one = prepared(kind, tmp_path)
-    found = {arch: one.evaluate(arch) for arch in archs()}
-    assert all(np.isfinite(e.value) and e.seconds > 0 for e in found.values())
-    assert all(one.metric.holds(e.value) for e in found.values())
-    assert (one.metric == DEFAULT_METRIC) == (kind not in PROXIES) == (not one.metric.score)
-    again = prepared(kind, tmp_path / "elsewhere" if kind in TRAINS else tmp_path)
-    for arch in archs() if kind in IN_ORDER else reversed(archs()):  # in another order, from another folder
-        assert again.evaluate(arch).value == found[arch].value
-    assert again.settings == one.settings
-
-
-def test_settings_are_json_and_tell_evaluators_apart(kind: str, tmp_path: Path) -> None:
-    settings = MAKERS[kind](tmp_path).settings
-    assert json.loads(json.dumps(settings)) == settings
-    assert settings["evaluator"] == MAKERS[kind](tmp_path).name == kind.partition(",")[0]
-    assert isinstance(MAKERS[kind](tmp_path), Trainer) == (kind in TRAINS)
-
-
-def test_prepare_again_uses_what_is_there(kind: str, tmp_path: Path) -> None:
-    first = prepared(kind, tmp_path)
-    wanted = [first.evaluate(arch).value for arch in archs()]
-    steps: list[int] = []
-    second = MAKERS[kind](tmp_path)
-    for _ in range(2):
-        second.prepare(tmp_path / "work", lambda done, total, text: steps.append(done))
-    assert [second.evaluate(arch).value for arch in archs()] == wanted
-    assert steps == []
-
-
-def test_weights_are_those_that_were_evaluated(kind: str, tmp_path: Path) -> None:
-    evaluator, arch, task = prepared(kind, tmp_path), archs()[0], digits()
-    if not isinstance(evaluator, Trainer):
-        return
-    graph, weights = space().graph(arch), evaluator.trained_weights(arch)
-    assert {n: a.shape for n, a in weights.items()} == {n: p.shape for n, p in graph_parameters(graph)}
-    assert all(array.dtype == np.float32 for array in weights.values())
-    model = build_onnx(graph, weights, batch=7).SerializeToString()
-    assert score_onnx(model, task, "validation") == evaluator.evaluate(arch).value
-    assert score_onnx(model, task, "test") == evaluator.test_value(arch)
-    module = GraphModule(graph, weights).eval()
-    x = task.inputs("test", slice(7), (1, 8, 8))
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    onnx = session.run(None, {"input": x.contiguous().numpy()})[0]
-    np.testing.assert_allclose(onnx, module(x).detach(), rtol=1e-3, atol=1e-4)
-
-
-def test_unprepared_is_refused(kind: str, tmp_path: Path) -> None:
+def test_names_metrics_and_weights_are_those_of_the_kind(kind: str, tmp_path: Path) -> None:
     evaluator = MAKERS[kind](tmp_path)
-    if kind in TRAINS:
+    assert evaluator.settings["evaluator"] == evaluator.name == kind.partition(",")[0]
+    assert isinstance(evaluator, Trainer) == (kind in TRAINS)
+    assert (evaluator.metric == DEFAULT_METRIC) == (kind not in PROXIES) == (not evaluator.metric.score)
+    assert evaluator.in_order == (kind in IN_ORDER)
+
+
+def test_evaluations_take_time_and_networks_are_exact(kind: str, tmp_path: Path) -> None:
+    evaluator, arch = MAKERS[kind](tmp_path), archs()[0]
+    if isinstance(evaluator, Trainer):
         with pytest.raises(EvaluatorError) as caught:
-            evaluator.evaluate(archs()[0])
+            evaluator.evaluate(arch)
         assert str(caught.value) == f"evaluator {evaluator.name}: not prepared; call prepare first"
     else:
-        assert np.isfinite(evaluator.evaluate(archs()[0]).value)
+        assert np.isfinite(evaluator.evaluate(arch).value)
+    evaluator.prepare(tmp_path / "work")
+    evaluation = evaluator.evaluate(arch)
+    assert evaluation.seconds > 0
+    if isinstance(evaluator, Trainer):
+        model = build_onnx(space().graph(arch), evaluator.trained_weights(arch), batch=7).SerializeToString()
+        assert score_onnx(model, digits(), "validation") == evaluation.value
+        assert score_onnx(model, digits(), "test") == evaluator.test_value(arch)

@@ -6,7 +6,7 @@ import itertools
 import json
 import statistics
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,8 @@ from hwnas import HwnasError
 from hwnas._costs._space_costs import SpaceCosts, cheapest_network
 from hwnas.spaces import Architecture, make_space, space_defaults, space_names
 from hwnas.spaces._cells import cell_signature
+from hwnas.testing import check_space
 from latency_tables import SESSION, CacheCurve, Entry, LatencyTable
-from profilers import GraphModule, build_onnx, graph_macs, graph_params, make_session, peak_memory_bytes
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "scripts" / "example_space.json"
 SPACES = {
@@ -40,25 +40,8 @@ def test_every_space_is_under_contract():
 
 
 @spaces
-def test_codes_and_texts_are_read_back(name):
-    space = SPACES[name]
-    for arch in draw(space, 20):
-        assert space.decode(space.encode(arch)) == arch
-        assert space.canonical(space.parse(space.format(arch))) == arch
-        assert hash(arch) == hash(Architecture(arch.values))
-        assert " " not in space.format(arch)
-
-
-@spaces
-def test_one_hot_marks_one_value_a_choice(name):
-    space = SPACES[name]
-    codes = np.array([space.encode(arch) for arch in draw(space, 5)])
-    hot = space.one_hot(codes)
-    assert hot.shape == (5, sum(space.cardinalities))
-    starts = np.cumsum([0, *space.cardinalities])
-    for column, (a, b) in enumerate(pairwise(starts)):
-        assert (hot[:, a:b].argmax(axis=1) == codes[:, column]).all()
-        assert (hot[:, a:b].sum(axis=1) == 1).all()
+def test_contract(name):
+    check_space(SPACES[name], partial(make_space, SPACES[name].name))
 
 
 @spaces
@@ -77,43 +60,10 @@ def test_canonical_form_keeps_network_and_costs(name, seed):
 
 
 @spaces
-def test_settings_build_the_same_space_again(name):
-    space = SPACES[name]
-    again = make_space(space.name, **space.settings)
-    arch = draw(space, 1)[0]
-    assert again.settings == space.settings
-    assert again.graph(arch) == space.graph(arch)
-
-
-@spaces
-def test_neighbours_are_other_canonical_networks_each_once(name):
-    space = SPACES[name]
-    arch = draw(space, 1, seed=3)[0]
-    found = list(space.neighbours(arch))
-    assert len(set(found)) == len(found) >= 3
-    assert arch not in found
-    assert all(space.canonical(other) == other for other in found)
-
-
-@spaces
-def test_all_ops_of_random_networks_are_listed(name):
-    space = SPACES[name]
-    known = set(space.ops())
-    for arch in draw(space, 30):
-        assert set(space.graph(arch).op_counts) <= known
-
-
-@spaces
-def test_networks_compute_the_same_in_torch_and_onnx_runtime(name):
-    import torch
-
-    space = SPACES[name]
-    arch = draw(space, 1, seed=1)[0]
-    module = GraphModule(space.graph(arch), seed=2).eval()
-    x = np.random.default_rng(0).standard_normal((1, *space.input_shape(arch)), dtype=np.float32)
-    session = make_session(build_onnx(space.graph(arch), module.arrays()).SerializeToString(), threads=1)
-    expected = module(torch.from_numpy(x)).detach().numpy()
-    np.testing.assert_allclose(session.run(None, {"input": x})[0], expected, rtol=1e-3, atol=1e-3 * expected.std())
+def test_architectures_are_values(name):
+    for arch in draw(SPACES[name], 20):
+        assert hash(arch) == hash(Architecture(arch.values))
+    assert len(list(SPACES[name].neighbours(arch))) >= 3
 
 
 def made_up_table(space, cache=False):
@@ -140,20 +90,11 @@ def made_up(space, costs, codes):
 
 
 @spaces
-def test_costs_from_codes_are_those_of_the_graph(name):
+def test_costs_do_not_depend_on_the_codes_of_absent_parts(name):
     space = SPACES[name]
-    table = made_up_table(space, cache=True)
-    costs = SpaceCosts(space, table, batch=2)
-    archs = draw(space, 25, seed=5)
-    codes = np.array([space.encode(arch) for arch in archs])
-    graphs = [space.graph(arch) for arch in archs]
-    prices = [table.price(g).value_ms for g in graphs]
-    np.testing.assert_allclose(costs.latency_ms(codes), prices)
-    np.testing.assert_allclose([costs.latency_ms(row)[0] for row in codes], prices)
-    np.testing.assert_allclose(made_up(space, costs, codes), prices)
-    assert costs.cost("macs")(codes).tolist() == [graph_macs(g) for g in graphs]
-    assert costs.cost("params")(codes).tolist() == [graph_params(g) for g in graphs]
-    assert costs.cost("peak_memory_bytes")(codes).tolist() == [peak_memory_bytes(g, batch=2) for g in graphs]
+    costs = SpaceCosts(space, made_up_table(space, cache=True), batch=2)
+    codes = np.array([space.encode(arch) for arch in draw(space, 25, seed=5)])
+    np.testing.assert_allclose(made_up(space, costs, codes), costs.latency_ms(codes))
 
 
 def test_the_fastest_network_of_a_small_space_is_found():

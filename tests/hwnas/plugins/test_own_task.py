@@ -7,11 +7,12 @@ import sys
 
 import onnx
 import pytest
-from task_contract import check_task
+from own_plugins import install
 
 import hwnas
 from hwnas._cli import main
 from hwnas.tasks import Metric, make_task
+from hwnas.testing import check_evaluator, check_space, check_task
 from profilers import graph_params
 
 MODULE = '''
@@ -123,15 +124,12 @@ class Stopwatch(AdditiveBackend):
 def stopwatch(*, image_channels):
     return Stopwatch(image_channels=image_channels)
 '''
-POINTS = """[hwnas.tasks]
-halves = halves:Halves
-[hwnas.spaces]
-small = halves:Small
-[hwnas.evaluators]
-guess = halves:Guess
-[hwnas.profilers]
-stopwatch = halves:stopwatch
-"""
+POINTS = {
+    "tasks": {"halves": "halves:Halves"},
+    "spaces": {"small": "halves:Small"},
+    "evaluators": {"guess": "halves:Guess"},
+    "profilers": {"stopwatch": "halves:stopwatch"},
+}
 MSE = Metric("mse", "min", unit="lx", low=0.0)
 
 
@@ -139,10 +137,7 @@ MSE = Metric("mse", "min", unit="lx", low=0.0)
 def folder(tmp_path_factory):
     """A distribution that brings a task, a space and a device is on the path; two searches were made with them."""
     site, work = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("work")
-    info = site / "halves-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: halves\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(POINTS)
+    install(site, "halves", POINTS)
     (site / "halves.py").write_text(MODULE)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(site)
@@ -166,7 +161,10 @@ def trials(run):
 
 def test_it_keeps_the_contract(folder):
     module = importlib.import_module("halves")
-    check_task(module.Halves("30"), module.Small())
+    task, space = module.Halves("30"), module.Small()
+    check_task(task, space)
+    check_space(space)
+    check_evaluator(lambda: module.Guess(space, task.data, task=task), space, task)
     assert make_task("halves", "30", image_size=8, limit=12).size("test") == 12
 
 

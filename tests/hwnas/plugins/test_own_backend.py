@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from own_plugins import install
 
 import hwnas
 from hwnas._cli import main
 from hwnas.spaces import Choice, Space
+from hwnas.testing import check_backend
 from profilers import Backend, EnergyUnavailableError, graph_macs
 
 
@@ -64,19 +66,22 @@ class NoBackend:
 @pytest.fixture(autouse=True)
 def installed(tmp_path, monkeypatch):
     """Installs a distribution that brings both classes as devices."""
-    info = tmp_path / "site" / "paper_device-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paper-device\nVersion: 1.0\n")
-    devices = f"paper = {__name__}:PaperBackend\nhalf = {__name__}:NoBackend\n"
-    points = f"[hwnas.spaces]\nsmall = {__name__}:Small\n[hwnas.profilers]\n{devices}"
-    (info / "entry_points.txt").write_text(points)
+    devices = {"paper": f"{__name__}:PaperBackend", "half": f"{__name__}:NoBackend"}
+    points = {"spaces": {"small": f"{__name__}:Small"}, "profilers": devices}
+    install(tmp_path / "site", "paper-device", points)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
     monkeypatch.chdir(tmp_path)
 
 
 PROFILE = ["profile", "--space", "small", "--networks", "2"]
 ARCH = "width=8,kernel=3,depth=2"
+
+
+def test_it_keeps_the_contract():
+    for batch in (1, 3):
+        check_backend(PaperBackend(batch=batch, image_channels=1))
+    with pytest.raises(AssertionError, match=r"NoBackend: a back end must be a subclass of profilers\.Backend"):
+        check_backend(NoBackend())
 
 
 def test_a_device_of_ones_own_is_profiled_validated_verified_and_predicted(capsys):
