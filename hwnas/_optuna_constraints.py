@@ -49,7 +49,7 @@ class ConstraintKeeper:
 
     def _checked(self, trial: FrozenTrial) -> tuple[float, ...]:
         whose = f"constraints_func of trial {trial.number}"
-        return checked(self._function(trial), whose, "it must give numbers, 0 or less where feasible")
+        return checked(self._function(trial), whose, "it must return numbers, 0 or less where feasible")
 
 
 def checked(values: object, whose: str, remedy: str) -> tuple[float, ...]:
@@ -95,7 +95,7 @@ def constraints_of(
     if constraints or stored is not None:
         return constraints
     if function is not None:
-        values = checked(function(trial), whose, "constraints_func must give numbers, 0 or less where feasible")
+        values = checked(function(trial), whose, "constraints_func must return numbers, 0 or less where feasible")
         return {str(i): value for i, value in enumerate(values)}
     return UNKNOWN if KEY in trial.system_attrs else {}
 

@@ -106,7 +106,7 @@ def refuse_options(options: Mapping[str, Any], names: Iterable[str], thing: str)
     """
     for name in names:
         if options.get(name) is not None:
-            raise HwnasError(f"{name} needs the name of {_A[thing]}; this object has its settings already")
+            raise HwnasError(f"{name} needs the name of {_A[thing]}; an object has its settings already")
 
 
 def opened(table: LatencyTable | str | Path) -> LatencyTable:
@@ -121,7 +121,7 @@ def require_file(out: str | Path | None) -> None:
         HwnasError: It does.
     """
     if str(out).endswith("/"):
-        raise HwnasError(f"cannot write {out}: it names a folder; name a file")
+        raise HwnasError(f"cannot write {out}: it is a folder; give the name of a file")
 
 
 def save(table: LatencyTable, out: str | Path) -> None:

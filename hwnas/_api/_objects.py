@@ -34,10 +34,10 @@ def objects_of(given: Mapping[str, Any]) -> Overrides:
     """
     for name, kind in (("space", Space), ("evaluator", Evaluator)):
         if not isinstance(given[name], (str, kind)):
-            raise HwnasError(f"{name} must be a name or an instance of hwnas.{kind.__name__}, not {given[name]!r}")
+            raise HwnasError(f"{name} must be a name or an instance of hwnas.{kind.__name__}, got {given[name]!r}")
     strategy, data, table = given["strategy"], given["data"], given["table"]
     if not isinstance(strategy, str) and (isinstance(strategy, type) or not hasattr(strategy, "propose")):
-        raise HwnasError(f"strategy must be a name or an instance with a method propose, not {strategy!r}")
+        raise HwnasError(f"strategy must be a name or an instance with a method propose, got {strategy!r}")
     return Overrides(
         space=None if isinstance(given["space"], str) else given["space"],
         task=as_task(data) if isinstance(data, (Task, ImageData)) else None,

@@ -108,5 +108,5 @@ def _bound(cost: Cost, value: object) -> float:
     if isinstance(value, str):
         return cost.parse(value)
     if not is_bound(value):
-        raise HwnasError(f"budget {cost.name} must be a positive number, or like '4ms' or '600k', not {value!r}")
+        raise HwnasError(f"budget {cost.name} must be a positive number, or text like '4ms' or '600k', got {value!r}")
     return float(value)  # type: ignore[arg-type]

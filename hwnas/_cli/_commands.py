@@ -173,12 +173,12 @@ def run_verify(options: argparse.Namespace) -> None:
     for check in verification.checks:
         change = check.measured_ms / check.table_ms - 1 if check.table_ms else 0.0
         verdict = "ok" if check.holds else "MOVED"
-        say(f"{verdict:5s} {check.name}: {check.table_ms:.4g} ms then, {check.measured_ms:.4g} ms now ({change:+.1%})")
+        say(f"{verdict:5s} {check.name}: {check.table_ms:.4g} ms in the table, {check.measured_ms:.4g} ms now ({change:+.1%})")
     if not verification.holds:
         count = f"{verification.moved} of {len(verification.checks)}"
-        say(f"{options.table} does not hold here: {count} moved; run `hwnas profile --force`")
+        say(f"{options.table} is no longer valid on this device: {count} values changed; run `hwnas profile --force`")
         raise SystemExit(1)
-    say(f"{options.table} holds here")
+    say(f"{options.table} is still valid on this device")
 
 
 def run_merge(options: argparse.Namespace) -> None:
@@ -231,7 +231,7 @@ def run_doctor(options: argparse.Namespace) -> None:
     if warnings:
         say(f"{warnings} of {len(findings)} findings disturb measurements")
     else:
-        say("nothing here disturbs measurements")
+        say("nothing on this machine disturbs measurements")
 
 
 def run_device(options: argparse.Namespace) -> None:

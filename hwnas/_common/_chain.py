@@ -43,7 +43,7 @@ class Chain:
         """
         record = strict_json(line)
         if not isinstance(record, dict):
-            raise ValueError("a line is no record")
+            raise ValueError("a line is not a record")
         found = record.pop(KEY, None)
         here = content_hash([self._before, record])
         if found != here and not (found is None and self._unhashed):

@@ -41,7 +41,7 @@ class Foreign:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, LEAVES) and not isinstance(error, Leaving):
-            raise ForeignError(f"{self._owner} must not leave with {told(error)}; mend it there") from error
+            raise ForeignError(f"{self._owner} must not raise {told(error)}; fix it there") from error
 
 
 def told(error: BaseException) -> str:

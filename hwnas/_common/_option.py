@@ -186,7 +186,7 @@ def _read_named(option: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) for text in value):
-        raise HwnasError(f"{option} must be a dictionary, not {shortened(value)}")
+        raise HwnasError(f"{option} must be a dictionary, got {shortened(value)}")
     pairs: dict[str, Any] = {}
     for text in value:
         name, _, typed = (piece.strip() for piece in text.partition("="))
@@ -203,7 +203,7 @@ def _read_recipe(option: str, value: Any) -> Any:
     if isinstance(value, str):
         return parse_pairs(option, value)
     if not isinstance(value, Mapping):
-        raise HwnasError(f"{option} must be a dictionary, not {shortened(value)}")
+        raise HwnasError(f"{option} must be a dictionary, got {shortened(value)}")
     return dict(value)
 
 
@@ -211,7 +211,7 @@ def _read_names(option: str, value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     if not isinstance(value, Sequence) or not all(isinstance(name, str) for name in value):
-        raise HwnasError(f"{option.lstrip('-')} must be names, like 'latency' or 'latency,macs', not {value!r}")
+        raise HwnasError(f"{option.lstrip('-')} must be names, like 'latency' or 'latency,macs', got {value!r}")
     return tuple(value)
 
 
@@ -232,7 +232,7 @@ def _read_path(option: str, value: Any) -> Any:
     return str(value) if isinstance(value, PathLike) else value
 
 
-TEXT = Kind("a text", (str,))
+TEXT = Kind("a string", (str,))
 PATH = Kind("a path", (str,), _read_path)
 PATHS = Kind("paths", (list, tuple))
 WHOLE = Kind("a whole number", (int,), number=int)

@@ -52,7 +52,7 @@ def refuse_shadow(kind: str, name: str) -> None:
     """
     claimed = distribution_of(kind, name)
     if claimed:
-        raise PluginError(f"{claimed} brings a {kind} {name!r}, which is a name of hwnas's own; uninstall it")
+        raise PluginError(f"{claimed} provides a {kind} {name!r}, but hwnas has one of this name itself; uninstall it")
 
 
 def load_plugin(kind: str, name: str) -> Callable[..., Any] | None:
@@ -65,7 +65,7 @@ def load_plugin(kind: str, name: str) -> Callable[..., Any] | None:
     if not points:
         return None
     if len({_distribution_text(point) for point in points}) > 1:
-        raise PluginError(f"{kind} {name!r} is brought by {distribution_of(kind, name)}; uninstall all but one")
+        raise PluginError(f"{kind} {name!r} is provided by {distribution_of(kind, name)}; uninstall all but one")
     try:
         found = points[0].load()
         if callable(found):
@@ -76,7 +76,7 @@ def load_plugin(kind: str, name: str) -> Callable[..., Any] | None:
         ) from error
     if not callable(found):
         raise PluginError(
-            f"{kind} {name!r} of {_distribution_text(points[0])} cannot be loaded: {points[0].value} is no callable"
+            f"{kind} {name!r} of {_distribution_text(points[0])} cannot be loaded: {points[0].value} is not callable"
         )
     return found  # type: ignore[no-any-return]
 
@@ -105,9 +105,9 @@ def make_plugin(kind: str, name: str, *things: object, wants: Collection[str], *
         raise PluginError(f"{told} failed: {_cause(error)}") from error
     missing = [want for want in wants if not hasattr(made, want)]
     if missing:
-        raise PluginError(f"{told} is no {kind}: what it makes has no {missing[0]}")
+        raise PluginError(f"{told} is not a valid {kind}: what it returns has no {missing[0]}")
     if kind != "device" and made.name != name:
-        raise PluginError(f"{told} calls itself {made.name!r}; the names must agree")
+        raise PluginError(f"{told} has the attribute name = {made.name!r}; both names must be the same")
     return made
 
 

@@ -155,7 +155,7 @@ def register_cost(cost: Cost) -> None:
         raise HwnasError(f"cost {cost.name}: it needs of_graph, which computes it from an op graph")
     known = COSTS.get(cost.name) or next((other for other in COSTS.values() if other.key == cost.key), None)
     if known is not None and known != cost:
-        raise HwnasError(f"cost {cost.name} with key {cost.key}: there is one of this name or key already")
+        raise HwnasError(f"cost {cost.name} with key {cost.key}: a cost of this name or key exists already")
     COSTS[cost.name] = cost
 
 

@@ -45,7 +45,7 @@ def _require_sound_space(space: Space) -> None:
     for arch in space.sample(_LOOKS, np.random.default_rng(0)):
         text, graph, codes = space.format(arch), space.graph(arch), space.encode(arch)[None]
         if space.canonical(space.parse(text)) != space.canonical(arch):
-            raise SpaceError(f"space {space.name}: parse does not read what format writes, {text!r}")
+            raise SpaceError(f"space {space.name}: parse cannot read what format returns, {text!r}")
         if missing := sorted(op.key for op in set(graph.op_counts) - ops):
             raise SpaceError(f"space {space.name}: ops() lacks {missing[0]} of the network {text}")
         for cost in COSTS.values():
@@ -66,11 +66,11 @@ def _require_latency(space: Space, costs: SpaceCosts, table: LatencyTable, arch:
     try:
         summed = float(costs.latency_ms(space.encode(arch)[None])[0])
     except UnmeasuredOpError as error:
-        raise SpaceError(f"space {space.name}: ops lacks {error.keys[0]} of the terms of {text}") from None
+        raise SpaceError(f"space {space.name}: ops() lacks {error.keys[0]} of the terms of {text}") from None
     if not math.isclose(summed, whole, rel_tol=_EQUAL):
         raise SpaceError(
-            f"space {space.name}: the terms of {text} take {summed:.9g} ms by trial prices, its graph {whole:.9g} ms; "
-            "terms must hold the ops of the graph in its order, so cut them where the runtime fuses nothing"
+            f"space {space.name}: with made-up prices the terms of {text} cost {summed:.9g} ms, its graph {whole:.9g} ms; "
+            "terms must contain the ops of the graph in its order, so split them where the runtime fuses nothing"
         )
 
 

@@ -41,10 +41,10 @@ def parse_count(text: str) -> float:
     """
     match = _COUNT.match(text.strip())
     if match is None or float(match.group(1)) <= 0:
-        raise HwnasError(f"cannot read the amount {shortened(text)}; write it like 600k, 2M or 1.5G")
+        raise HwnasError(f"cannot read the number {shortened(text)}; write it like 600k, 2M or 1.5G")
     value = float(match.group(1)) * _COUNT_UNITS[match.group(2)]
     if not 0 < value <= _MOST_COUNT:
-        raise HwnasError(f"the amount {shortened(text)} is out of range; write it like 600k, 2M or 1.5G")
+        raise HwnasError(f"the number {shortened(text)} is out of range; write it like 600k, 2M or 1.5G")
     return value
 
 

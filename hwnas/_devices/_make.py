@@ -137,7 +137,7 @@ def _cuda_backend(device: str, number: int, options: Mapping[str, Any], image_ch
 def _require_precision(device: str, precision: str, known: tuple[str, ...]) -> None:
     refuse_shadow("device", device)
     if precision not in known:
-        raise HwnasError(f"--precision {precision} is not for device {device}; choose from {', '.join(known)}")
+        raise HwnasError(f"--precision {precision} is not available on device {device}; choose from {', '.join(known)}")
 
 
 def require_batch(batch: int) -> None:

@@ -42,7 +42,7 @@ def deliver(setup: SearchSetup, study: Study, progress: TextProgress) -> None:
     winners = pick_winners(study, setup)
     if not winners and study.context().outside:
         raise HwnasError(
-            f"no trial so far meets the budgets ({written_budgets(settings.budgets)}); ask for more --samples"
+            f"no trial so far meets the budgets ({written_budgets(settings.budgets)}); increase --samples"
         )
     if not winners:
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {setup.journal.path}")

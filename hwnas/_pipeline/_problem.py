@@ -89,8 +89,8 @@ def require_feasible(space: Space, problem: Problem) -> None:
             cost = cost_of_key(constraint.name)
             assert cost is not None
             raise BudgetError(
-                f"no network of the space meets {cost.budget_option} {cost.format(constraint.upper)}: the cheapest, "
-                f"{space.format(arch)}, takes {cost.format(value)}"
+                f"no network of the space meets {cost.budget_option} {cost.format(constraint.upper)}: the cheapest network, "
+                f"{space.format(arch)}, has {cost.format(value)}"
             )
     if problem.constraints and not Study(problem, make_strategy("random"), seed=0).ask():
         costs = [cost_of_key(constraint.name) for constraint in problem.constraints]

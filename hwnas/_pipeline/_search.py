@@ -74,7 +74,7 @@ def run_pipeline(
             deliver(setup, study, watcher.line)
     except KeyboardInterrupt:
         safe = f"{len(journal.records)} trials are safe in {journal.path}"
-        raise Interrupted(f"interrupted; {safe}, run the same command again to go on") from None
+        raise Interrupted(f"interrupted; {safe}, run the same command again to continue") from None
     finally:
         run.release()
     watcher.line(f"report: {run.path / 'report.html'}")

@@ -93,7 +93,7 @@ def _existing_table(run: Run, overrides: Overrides, space: Space, backend: Backe
     if run.has_trials() and copy.exists():
         table = load_table(copy)
         if asked is not None and dump_table(asked) != dump_table(table):
-            raise RunError(f"{run.path} was begun with another latency table than {name}; choose another --out")
+            raise RunError(f"{run.path} was started with another latency table than {name}; choose another --out")
         _require_usable(table, run.settings, space, backend)
         return table
     if asked is None:

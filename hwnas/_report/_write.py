@@ -191,7 +191,7 @@ def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
         error = f"one standard error of {name}, from the number of samples, and " if metric.uncertainty else ""
         return (
             f"Test {name} is measured with the ONNX file on the test part, which the search never used. "
-            f"Networks are picked by the validation part and latency, never by the test part. ± is {error}"
+            f"Networks are picked by their value on the validation part and their latency, never by the test part. ± is {error}"
             "half of the 90 % interval of a measured latency. "
             f"{latency}; the prediction interval comes from the latency table. Peak memory is the largest sum of "
             "activations that exist at the same time, computed from the graph; the arena is what ONNX Runtime "

@@ -55,7 +55,6 @@ def doubt(
     if abs(searched - tested) <= allowed:
         return None
     return (
-        f"{name} has a test {metric.name} of {metric.format(tested)} and had {metric.format(searched)} in the search; "
-        f"chance allows a difference of {metric.format(allowed)}: the test samples are of another kind, or the weights "
-        "were damaged"
+        f"{name}: test {metric.name} {metric.format(tested)}, but {metric.format(searched)} in the search; chance explains a "
+        f"difference of up to {metric.format(allowed)}: the test samples differ in kind, or the weights are damaged"
     )

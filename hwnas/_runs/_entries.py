@@ -30,13 +30,13 @@ def require_networks(entries: object) -> list[dict[str, Any]]:
         ValueError: they are none: something is missing, of the wrong type or out of range.
     """
     if not isinstance(entries, list):
-        raise ValueError("no list")
+        raise ValueError("not a list")
     for entry in entries:
         if not isinstance(entry, dict) or any(name not in entry for name in _NEEDED):
-            raise ValueError("an entry is no network")
+            raise ValueError("an entry is not a network")
         for name, fits in {**_FIELDS, **_cost_fields()}.items():
             if name in entry and not fits(entry[name]):
-                raise ValueError(f"{name} is no {name}")
+                raise ValueError(f"{name} has an impossible value")
         try:
             _require_values(entry)
         except HwnasError as error:  # a metric that cannot be one
@@ -49,15 +49,15 @@ def require_networks(entries: object) -> list[dict[str, Any]]:
 def _require_values(entry: dict[str, Any]) -> None:
     """Raise `ValueError` where an entry's metric or its values make no sense."""
     if METRIC in entry and not isinstance(entry[METRIC], dict):
-        raise ValueError("metric is no metric")
+        raise ValueError("metric is not a metric")
     metric = metric_of(entry)
     names = {source: key_of(metric, source) for source in ("test", "torch", "validation", "final_validation")}
     if any(names[source] not in entry for source in ("test", "validation")):
-        raise ValueError("an entry is no network")
+        raise ValueError("an entry is not a network")
     for source, name in names.items():
         value = entry.get(name)
         if value is not None and not (_number(value) and (source == "validation" or metric.holds(value))):
-            raise ValueError(f"{name} is no {name}")
+            raise ValueError(f"{name} has an impossible value")
     if value_of(entry, "test") is None and value_of(entry, "validation") is None and len(entry.get(SCORE, ())) != 1:
         raise ValueError("a network has neither a value of its metric nor a score")
     if score_of(entry) is not None and SCORE_METRIC in entry:
@@ -82,7 +82,7 @@ def file_of_run(run: Path, name: str) -> Path:
     except (OSError, RuntimeError):  # a loop of links is a RuntimeError before Python 3.13
         raise RunError(f"{place} is missing; run the same `hwnas search` again to rewrite it") from None
     if not real.is_relative_to(root):
-        raise RunError(f"{place} lies outside the run {run}; nothing outside it is touched")
+        raise RunError(f"{place} lies outside the run {run}; nothing outside it is used")
     return real
 
 

@@ -229,7 +229,7 @@ def _place(path: Path) -> tuple[int, int]:
 
 def _typed(value: object, kind: type[_T]) -> _T:
     if type(value) is not kind:
-        raise ValueError(f"{value!r:.40} is no {kind.__name__}")
+        raise ValueError(f"{value!r:.40} is not of type {kind.__name__}")
     return value
 
 
@@ -239,7 +239,7 @@ def _optional(value: object, kind: type[_T]) -> _T | None:
 
 def _number(value: object) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not -_MOST <= value <= _MOST:
-        raise ValueError(f"{value!r:.40} is no finite number")
+        raise ValueError(f"{value!r:.40} is not a finite number")
     return float(value)
 
 

@@ -38,7 +38,7 @@ def metric_facts(metric: Metric, evaluator: str) -> dict[str, object]:
     if (
         metric.name in TAKEN or metric.name in {cost.key for cost in COSTS.values()}
     ) and not metric.score:  # a score stands apart
-        raise RunError(f"metric {metric.name}: runs hold something else by this name; give the metric another one")
+        raise RunError(f"metric {metric.name}: a run's files use this name for something else; rename the metric")
     found: dict[str, object] = {}
     if metric.name != _usual(evaluator):
         found[_MEASURE] = metric.name

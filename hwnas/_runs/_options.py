@@ -81,7 +81,7 @@ _ACCURACY = (
         TEXT,
         group="accuracy",
     ),
-    Option("halving", "train: only the best 1/HALVING of the networks at a rung train on", WHOLE, group="accuracy"),
+    Option("halving", "train: only the best 1/HALVING of the networks at a rung continue training", WHOLE, group="accuracy"),
     Option("accuracy_column", "table:FILE: column of accuracies", TEXT, group="accuracy"),
     Option(
         "evaluator_options",
@@ -133,7 +133,7 @@ _SEARCH = (
     Option("proposals", "architectures per batch; extra workers stay idle", WHOLE, 5, "search", least=1, most=10**6),
 )
 _DATA = (
-    Option("task", "what networks are for: image or a plug-in's (default: what the data are for)", TEXT, group="data"),
+    Option("task", "task of the networks: image or the name of a plug-in (default: follows from the data)", TEXT, group="data"),
     Option("data", "data set: digits, a folder of images or of CIFAR-10, or an .npz file", PATH, "digits", "data"),
     Option("data_limit", "use at most this many samples of each part", WHOLE, group="data"),
 )
@@ -169,7 +169,7 @@ _EVALUATION_THREADS = Option(
     most=4096,
 )
 WORKERS = (
-    Option("workers", "processes that evaluate (1: this one), or ray for a cluster", ANY, 1, "workers"),
+    Option("workers", "processes that evaluate (1: only this one), or ray for a cluster", ANY, 1, "workers"),
     Option("ray_address", "address of the Ray cluster (default: the one that Ray finds)", TEXT, group="workers"),
     Option(
         "evaluation_timeout",

@@ -45,14 +45,14 @@ def require_same_search(
         if name not in _MAY_CHANGE and old.get(name) != new[name]:
             _refuse_declaration(path, old.get(name), new[name])
             raise RunError(
-                f"{path} holds a search with {name} {shortened(old.get(name))}, this one has "
+                f"{path} contains a search with {name} {shortened(old.get(name))}, this one has "
                 f"{shortened(new[name])}; choose another --out"
             )
     if identity_before is None:
         return
     for name, there, here in differences(identity_before, identity):
         raise RunError(
-            f"{path} holds a search with {name} {there}, this one has {here}; the data or the defaults have changed, "
+            f"{path} contains a search with {name} {there}, this one has {here}; the data or the defaults have changed, "
             "choose another --out"
         )
 
@@ -97,6 +97,6 @@ def _refuse_declaration(path: Path, before: object, now: object) -> None:
     old, new = (settings.get("declaration") if isinstance(settings, dict) else None for settings in (before, now))
     if isinstance(old, dict) and isinstance(new, dict) and old != new:
         raise RunError(
-            f"{path} holds a search with another declaration of its space (they differ at "
+            f"{path} contains a search with another declaration of its space (they differ at "
             f"{first_difference(old, new)}); restore the file or choose another --out"
         )

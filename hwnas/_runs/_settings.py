@@ -124,7 +124,7 @@ class SearchSettings:
         try:
             minimize = record["minimize"]
             if not isinstance(minimize, list) or any(not isinstance(name, str) for name in minimize):
-                raise TypeError("minimize is no list of names")
+                raise TypeError("minimize is not a list of names")
             require_budgets(record.get("budgets", {}))
             given = renamed(SETTINGS.values(), record)
             for item in fields(cls):

@@ -74,7 +74,7 @@ def find_warm_start(run: Run, source: str | None, space: Space, evaluator: Evalu
         if run.settings.warm_start is not None:
             return _read_kept(run.path / FILE)
         if source is not None:
-            raise RunError(f"{run.path} was begun without --warm-start; leave it out, or choose another --out")
+            raise RunError(f"{run.path} was started without --warm-start; leave it out, or choose another --out")
         return None
     return None if source is None else _read_other(run, source, space, evaluator)
 

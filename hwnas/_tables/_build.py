@@ -129,7 +129,7 @@ def require_drawing(networks: int, seed: int) -> None:
         HwnasError: fewer than two or more than `MOST_NETWORKS`, or no seed.
     """
     if networks < 2:
-        raise HwnasError(f"--networks must be at least 2, not {networks}")
+        raise HwnasError(f"--networks must be 2 or more, got {networks}")
     if networks > MOST_NETWORKS:
         raise HwnasError(f"--networks must be at most {MOST_NETWORKS:,}, got {float(min(networks, 10**300)):.3g}")
     require_seed(seed)

@@ -43,9 +43,9 @@ def make_bundle(
         HwnasError: a setting is out of range, or the folder is in use or cannot be written.
     """
     if setting["precision"] not in CPU_PRECISIONS:
-        raise HwnasError(f"--precision {setting['precision']} is not for a bundle; choose from fp32, int8")
+        raise HwnasError(f"--precision must be {' or '.join(CPU_PRECISIONS)} for a bundle, got {setting['precision']}")
     if setting["threads"] < 1:
-        raise HwnasError(f"--threads must be at least 1, not {setting['threads']}")
+        raise HwnasError(f"--threads must be 1 or more, got {setting['threads']}")
     require_batch(setting["batch"])
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise HwnasError(f"{folder} is not an empty folder; choose another -o")
@@ -101,7 +101,7 @@ def import_table(result: str | Path, out: str | Path | None, *, force: bool) -> 
         ProfilerError: the result cannot be used.
     """
     if out is None:
-        raise HwnasError("--import wants the table's file: -o table.json")
+        raise HwnasError("--import needs the table's file name: -o table.json")
     if Path(out).exists() and not force:
         raise HwnasError(f"{out} exists; choose another -o, or --force to replace it")
     table = import_result(Path(result))

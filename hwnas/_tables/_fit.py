@@ -117,7 +117,7 @@ def fit_table(
     every = table.latencies_ms(latency_column, unit)
     quantum = clock_quantum(every[np.concatenate(groups)] / MS_OF[unit]) * MS_OF[unit]
     latency = np.array([every[rows].mean() for rows in groups])
-    progress(f"counting what is in {len(archs)} networks ({latency_column} is read in {unit})")
+    progress(f"counting the ops of {len(archs)} networks ({latency_column} is read in {unit})")
     networks = describe(space, archs)
     progress("fitting prices")
     model = fit_model(networks, latency, np.arange(len(archs)), quantum, dead_code)
@@ -235,7 +235,7 @@ def _network(space: Space, text: str, place: str) -> Architecture | None:
 def _row_notes(table: BenchmarkTable, groups: Sequence[IntArray]) -> list[str]:
     """What became of the rows that are no sample of their own."""
     several, skipped = [len(rows) for rows in groups if len(rows) > 1], len(table) - sum(map(len, groups))
-    notes = [f"{len(several)} networks have several rows ({sum(several)} in all); their means count"] if several else []
+    notes = [f"{len(several)} networks have several rows ({sum(several)} in all); their mean is used"] if several else []
     return notes + ([f"{skipped} rows of disconnected cells skipped"] if skipped else [])
 
 
@@ -308,7 +308,7 @@ def _notes(
     if model.written:
         notes.append("the samples ran as written, dead branches included; prices of ops are for networks without them")
     if quantum_ms:
-        notes.append(f"the clock ticks every {quantum_ms:g} ms: each latency may be off by half of that")
+        notes.append(f"latencies are multiples of {quantum_ms:g} ms, the clock's resolution: each may be off by half of that")
     ignored = int((model.fit.weights < _IGNORED).sum())
     if ignored:
         notes.append(f"{ignored} samples are so far from the fit that they hardly count; measure them again")

@@ -130,11 +130,11 @@ def backend_of(
         raise HwnasError(f"{table.source} does not say which device it was measured on; measure it again")
     if identity.get("protocol") == FITTED:
         raise HwnasError(
-            f"{table.source} was fitted to networks that were measured on {identity.get('device')}: nothing of it can "
+            f"{table.source} was fitted to networks that were measured on {identity.get('device')}: it cannot be "
             "be measured from here; `hwnas table show` says how well it fits"
         )
     if device is not None and (not device.startswith(SSH) or identity.get("device") != "cpu"):
-        raise HwnasError("--device says where the processor of a table is, like ssh://user@host; leave it out for here")
+        raise HwnasError("--device must be the address of the table's device, like ssh://user@host; leave it out for this machine")
     precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
     dtype = str(identity.get("dtype", "float32"))
     shared: dict[str, Any] = {"batch": batch_of(table), "image_channels": input_channels(workload)}
@@ -167,7 +167,7 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     if table.corrected:
         lines.append(f"correction: latencies times {math.exp(fitted.shift):.4f}, exponent {1 + fitted.tilt:.4f}")
     else:
-        lines.append("correction: none, it would make predictions of networks that it was not fitted to worse")
+        lines.append("correction: none; it would make predictions of other networks worse")
     lines += table.report_lines()
     median, p90 = (table.environment.get(f"split_half_{name}") for name in ("median", "p90"))
     if isinstance(median, float) and isinstance(p90, float):
@@ -176,7 +176,7 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     if isinstance(energy, float):
         lines.append(f"the reference op takes {energy:.4g} mJ ({table.environment.get('energy_counter')})")
     lines += [f"note: {note}" for note in table.notes]
-    lines.append(f"dearest rows (of {len(rows)}): price, 90 % interval, rounds, why sampling stopped")
+    lines.append(f"most expensive rows (of {len(rows)}): price, 90 % interval, rounds, why sampling stopped")
     for entry in rows[:most]:
         interval = f"{entry.low_ms:.5f}-{entry.high_ms:.5f}"
         lines.append(f"  {entry.q10_ms:10.5f} ms  {interval}  {entry.samples:3d} {entry.stop:9s}  {entry.op.key}")
@@ -196,6 +196,6 @@ def _unseen(table: LatencyTable, workload: Workload, count: int, seed: int) -> d
     if len(named) < count:
         kind = "space" if isinstance(workload, Space) else "workload"
         raise HwnasError(
-            f"the {kind} has only {len(named)} networks that the table has not seen; ask for fewer --networks"
+            f"the {kind} has only {len(named)} networks that the table has not seen; use fewer --networks"
         )
     return dict(named[int(i)] for i in rng.permutation(count))

@@ -106,7 +106,7 @@ class LocalWorkers(Workers):
             self._false_starts = 0 if worker.ready else self._false_starts + 1
             if self._false_starts >= _MOST_FALSE_STARTS:
                 how = message.how
-                raise HwnasError(f"no worker process starts ({how}); its output says why; or use --workers 1")
+                raise HwnasError(f"worker processes fail to start ({how}); see their output for the reason, or use --workers 1")
         elif message == READY:
             self._false_starts = 0
         return message

@@ -90,7 +90,7 @@ def _class_names(path: Path, *, binary: bool) -> list[str]:
         try:
             found: Sequence[object] = _content(path, "meta").decode("utf-8").split()
         except UnicodeDecodeError:
-            raise DataError(f"data {shown(path)}: is no text file of class names; {_AGAIN}") from None
+            raise DataError(f"data {shown(path)}: is not a text file of class names; {_AGAIN}") from None
     else:
         found = _entry(path, _unpickle(path, "meta"), "label_names", list)
     names = [name.decode("latin-1") if isinstance(name, bytes) else name for name in found]
@@ -108,7 +108,7 @@ def _labels(path: Path, classes: int) -> LabelArray:
         batch = _unpickle(path, "")
         listed = _entry(path, batch, "labels", list)
         if any(type(label) is not int or not -(2**31) <= label < 2**31 for label in listed):
-            raise DataError(f"data {shown(path)}: labels holds something else than integers; {_AGAIN}")
+            raise DataError(f"data {shown(path)}: labels must be integers; {_AGAIN}")
         labels, rows = np.array(listed, dtype=np.int64), _rows(path, batch)
         if not len(rows) or len(rows) != len(labels):
             raise DataError(f"data {shown(path)}: {len(rows)} images, but {len(labels)} labels; {_AGAIN}")
@@ -154,7 +154,7 @@ def _entry(path: Path, record: dict[Any, Any], name: str, kind: type[Any]) -> An
     """One entry of a pickled dictionary; Python 2 wrote its keys as bytes."""
     value = record.get(name.encode(), record.get(name))
     if not isinstance(value, kind):
-        raise DataError(f"data {shown(path)}: holds no {name} like CIFAR-10's; {_AGAIN}")
+        raise DataError(f"data {shown(path)}: has no entry {name} like CIFAR-10's; {_AGAIN}")
     return value
 
 
@@ -182,7 +182,7 @@ def _unpickle(path: Path, kind: str) -> dict[Any, Any]:
     except DataError:
         raise
     except (EOFError, ValueError, TypeError, OverflowError, struct.error):
-        raise DataError(f"data {shown(path)}: is no readable batch of CIFAR-10; {_AGAIN}") from None
+        raise DataError(f"data {shown(path)}: is not a readable batch of CIFAR-10; {_AGAIN}") from None
     if not isinstance(record, dict):
-        raise DataError(f"data {shown(path)}: holds no dictionary like CIFAR-10's batches; {_AGAIN}")
+        raise DataError(f"data {shown(path)}: does not contain a dictionary like CIFAR-10's batches; {_AGAIN}")
     return record

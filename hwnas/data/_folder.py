@@ -79,15 +79,15 @@ def _require_size(path: str, found: Decoded, first: str, size: tuple[int, ...]) 
     if found.pixels.shape[:2] != size:
         here, there = (f"{width}x{height}" for height, width in (found.pixels.shape[:2], size))
         raise DataError(
-            f"data {shown(path)}: {here} pixels, but {shown(first)} has {there}; give --image-size N to bring all "
-            "to one"
+            f"data {shown(path)}: {here} pixels, but {shown(first)} has {there}; give --image-size N to scale all "
+            "to one size"
         )
 
 
 def _lost(animated: int, clear: int) -> list[str]:
     found = []
     if animated:
-        found.append(f"only the first picture is read of {_files(animated)} with several")
+        found.append(f"only the first frame is read of {_files(animated)} with several frames")
     if clear:
         found.append(f"transparency is dropped from {_files(clear)}")
     return found

@@ -120,7 +120,7 @@ def _require_classes(root: Path, top: Sequence[Path], folders: Mapping[str, Path
     for folder in folders.values():
         inside = [path.name for path in _classes_in(folder)]
         if len(inside) > 1 or names & set(inside):
-            what = "but no train part is beside it; add train/<class>/*"
+            what = "but there is no train folder beside it; add train/<class>/*"
             if folder == folders.get("train"):
                 what = "and images or a folder beside them could be classes too; move them away"
             raise DataError(f"data {shown(folder)}: holds class folders, {what}")
@@ -156,7 +156,7 @@ def _with_train_names(
         for name, images in classes.items() if part != "train" else ():
             known = spelled.get(same_name(name))
             if known is None:
-                raise DataError(f"data {shown(folders[part])}: class '{shown(name)}' is none of the train classes")
+                raise DataError(f"data {shown(folders[part])}: class '{shown(name)}' is not one of the train classes")
             if known in found[part]:
                 raise DataError(
                     f"data {shown(folders[part])}: two classes are called '{shown(name)}', in different spellings of "
@@ -198,7 +198,7 @@ def _files(folder: Path) -> Listing:
                 continue
             suffix = _suffix(entry.name)
             if not entry.is_file():
-                found.others["broken links or no regular files"] += 1
+                found.others["broken links or not regular files"] += 1
             elif suffix in SUFFIXES:
                 found.images.append(entry.path)
             else:
@@ -247,7 +247,7 @@ def _each(folder: Path) -> Iterator[Path]:
             continue
         seen.add((status.st_dev, status.st_ino))
         if depth > _DEEPEST:
-            raise DataError(f"data {shown(here)}: lies more than {_DEEPEST} folders deep; move it up")
+            raise DataError(f"data {shown(here)}: is more than {_DEEPEST} folders deep; move it up")
         yield here
         waiting.extend((path, depth + 1) for path in _folders(here))
 
@@ -255,7 +255,7 @@ def _each(folder: Path) -> Iterator[Path]:
 def _beside(folders: Sequence[Path]) -> list[str]:
     counts = {path: len(_walk(path).images) for path in folders}
     return [
-        f"left out {_images(count)} in {shown(path)}, which is none of train, val and test"
+        f"left out {_images(count)} in {shown(path)}, which is not train, val or test"
         for path, count in counts.items()
         if count
     ]

@@ -52,7 +52,7 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
         return assemble(spec, _open(spec, image_size), seed=seed, limit=limit)
     except OSError as error:
         place = shown(error.filename or spec)
-        raise DataError(f"data {place}: cannot be read ({error.strerror or error}); mend or remove it") from None
+        raise DataError(f"data {place}: cannot be read ({error.strerror or error}); repair or remove it") from None
     except MemoryError:
         raise DataError(
             f"data {shown(spec)}: its images do not fit into memory; give --image-size N or --data-limit N"

@@ -106,11 +106,11 @@ class Npz:
                 raise DataError(f"data {shown(self.path)}: its array {key} is encrypted; {_AGAIN}")
             if info.compress_type not in _PACKINGS:
                 how = zipfile.compressor_names.get(info.compress_type, f"method {info.compress_type}")  # type: ignore[attr-defined]
-                raise DataError(f"data {shown(self.path)}: its array {key} is packed by {how}; {_AGAIN}")
+                raise DataError(f"data {shown(self.path)}: its array {key} is compressed by {how}; {_AGAIN}")
             if info.file_size > most_unpacked(self._size):
                 raise DataError(
                     f"data {shown(self.path)}: its array {key} unpacks to {info.file_size:,} bytes, more than {PACKED} "
-                    f"times the file; {_AGAIN}, which does not pack"
+                    f"times the file; {_AGAIN}, which does not compress"
                 )
             with self._zip.open(info) as member:
                 found, start = _header(key, member)
@@ -168,7 +168,7 @@ class Npz:
         tail = file.read()
         place = tail.rfind(_END)
         if place < 0 or len(tail) - place < _END_SIZE or struct.unpack_from("<L", tail, place + 12)[0] > _DIRECTORY:
-            raise ValueError("no zip file, or one of far too many parts")
+            raise ValueError("not a zip file, or one with far too many entries")
         file.seek(0)
 
     @contextmanager
@@ -192,7 +192,7 @@ class Npz:
         ) as error:
             if isinstance(error, DataError):
                 raise
-            what = f"its array {key} cannot be read (damaged, or Python objects)" if key else "is no readable .npz file"
+            what = f"its array {key} cannot be read (damaged, or Python objects)" if key else "is not a readable .npz file"
             raise DataError(f"data {shown(self.path)}: {what}; {_AGAIN}") from None
 
 

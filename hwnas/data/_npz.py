@@ -60,7 +60,7 @@ def _checked(path: Path, word: str, archive: Npz) -> tuple[Stored, LabelArray]:
         if key not in archive:
             held = [f"{axis}_{w}" for w in PARTS.values() for axis in "xy" if f"{axis}_{w}" in archive]
             raise DataError(
-                f"data {shown(path)}: the array {key} is missing; it holds {', '.join(held) or 'none of ours'}"
+                f"data {shown(path)}: the array {key} is missing; it holds {', '.join(held) or 'no known array'}"
             )
     images, labels = (archive.stored(f"{axis}_{word}") for axis in "xy")
     channels = images.shape[3] if len(images.shape) == 4 else 1
@@ -71,7 +71,7 @@ def _checked(path: Path, word: str, archive: Npz) -> tuple[Stored, LabelArray]:
         )
     if len(labels.shape) != 1 or labels.dtype.kind not in "iu":
         raise DataError(
-            f"data {shown(path)}: y_{word} must be integers of shape (N,), not {labels.dtype} {labels.shape}"
+            f"data {shown(path)}: y_{word} must be integers of shape (N,), got {labels.dtype} {labels.shape}"
         )
     if labels.shape[0] != images.shape[0]:
         raise DataError(

@@ -67,7 +67,7 @@ def decode(path: str | Path, image_size: int | None) -> Decoded:
         raise
     except Exception as error:  # a decoder raises anything on damaged bytes: struct.error, IndexError, KeyError, ...
         raise DataError(
-            f"data {shown(path)}: cannot be read as an image ({_reason(error)}); mend or remove the file"
+            f"data {shown(path)}: cannot be read as an image ({_reason(error)}); repair or remove the file"
         ) from None
     return Decoded(pixels[:, :, None] if pixels.ndim == 2 else pixels, animated, clear)
 
@@ -76,7 +76,7 @@ def _require_size(image: Image.Image, stored: int) -> None:
     width, height = image.size
     most = min(PIXELS_EVER, max(PIXELS, PIXELS_PER_BYTE * stored))
     if width * height > most:
-        raise ValueError(f"{width}x{height} pixels in {stored:,} bytes, more than the {most:,} that are read")
+        raise ValueError(f"{width}x{height} pixels in {stored:,} bytes, more than the limit of {most:,}")
 
 
 def _reason(error: BaseException) -> str:

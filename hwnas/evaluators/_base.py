@@ -53,10 +53,10 @@ def checked(evaluator: str, arch: str, given: object) -> Evaluation:
     """
     owner = f"evaluator {evaluator}: {arch}"
     if not isinstance(given, Evaluation):
-        raise BadEvaluationError(f"{owner}: evaluate must give an Evaluation, got {_shown(given)}")
+        raise BadEvaluationError(f"{owner}: evaluate must return an Evaluation, got {_shown(given)}")
     columns = given.extra_columns
     if not isinstance(columns, Mapping) or any(not isinstance(name, str) for name in columns):
-        raise BadEvaluationError(f"{owner}: extra_columns must give numbers by name, got {_shown(columns)}")
+        raise BadEvaluationError(f"{owner}: extra_columns must be numbers by name, got {_shown(columns)}")
     numbers = {name: _number(f"{owner}: {name} in extra_columns", value) for name, value in columns.items()}
     return Evaluation(_number(f"{owner}: value", given.value), _number(f"{owner}: seconds", given.seconds), numbers)
 

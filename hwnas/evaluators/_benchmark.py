@@ -73,7 +73,7 @@ class BenchmarkTable:
         """The numbers of one column, ``(rows,)`` in the order of `archs`.
 
         Raises:
-            EvaluatorError: there is no such column, or a cell is no finite number.
+            EvaluatorError: there is no such column, or a cell is not a finite number.
         """
         if name == ARCH_COLUMN or name not in self._header:
             raise EvaluatorError(
@@ -100,7 +100,7 @@ class BenchmarkTable:
             worst = int(values.argmin())
             raise EvaluatorError(
                 f"table {self.path}, row {worst + 1}: {name} of {self.archs[worst]} is {values[worst]:g}; "
-                "a latency is positive: mend that row or take it out"
+                "latencies must be positive: correct or remove that row"
             )
         found = values * factor
         wrong = ~((found >= _SHORTEST_MS) & (found <= _LONGEST_MS))
@@ -160,9 +160,9 @@ class ArchitectureIndex:
         found = []
         if several:
             count = f"{min(several)}" if min(several) == max(several) else f"{min(several)} to {max(several)}"
-            found.append(f"{len(several)} networks have {count} rows each; their means count")
+            found.append(f"{len(several)} networks have {count} rows each; their mean is used")
         if self._unread:
-            found.append(f"{self._unread} rows are no networks of space {self._space.name} and are left out")
+            found.append(f"{self._unread} rows are not networks of space {self._space.name} and are left out")
         return found
 
 
@@ -199,11 +199,11 @@ def _check_shape(path: Path, header: list[str], rows: list[tuple[str, ...]], lin
         raise EvaluatorError(f"table {path}: no column {ARCH_COLUMN!r} in its first line")
     twice = [name for i, name in enumerate(header) if name in header[:i]]
     if twice:
-        raise EvaluatorError(f"table {path}: the column {twice[0]!r} occurs twice")
+        raise EvaluatorError(f"table {path}: two columns are called {twice[0]!r}; rename one")
     for row, line in zip(rows, lines, strict=True):
         if len(row) != len(header):
             raise EvaluatorError(
-                f"table {path}, line {line}: {len(row)} cells, not {len(header)}; is the file cut off?"
+                f"table {path}, line {line}: {len(row)} cells, the header has {len(header)}; is the file cut off?"
             )
     if not rows:
         raise EvaluatorError(f"table {path}: no rows")

@@ -64,7 +64,7 @@ def read_rows(path: Path, wanted: str) -> Rows:
                 lines.append(reader.line_num + skipped)
     except csv.Error as error:
         line = reader.line_num + skipped
-        raise EvaluatorError(f"table {path}, line {line}: {error}; it is no readable csv file") from None
+        raise EvaluatorError(f"table {path}, line {line}: {error}; it is not a readable CSV file") from None
     return Rows(header, rows, lines, separator)
 
 
@@ -127,7 +127,7 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError:
         raise EvaluatorError(f"table {path}: no such file") from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise EvaluatorError(f"table {path}: the gzip file is damaged or none; copy it again") from None
+        raise EvaluatorError(f"table {path}: it is not a valid gzip file; copy it again") from None
     except UnicodeDecodeError:
         raise EvaluatorError(f"table {path}: not a text file; a table is a .csv or .csv.gz file") from None
     except UnpackedSizeError as error:

@@ -92,5 +92,5 @@ def draw_benchmark(
         if space.valid_codes(codes)[0]:
             drawn.setdefault(space.canonical(arch), float(values[row]))
     if len(drawn) < count:
-        raise EvaluatorError(f"table {table.path}: {len(drawn)} different networks, not {count}")
+        raise EvaluatorError(f"table {table.path}: {len(drawn)} different networks, {count} are needed")
     return list(drawn), list(drawn.values())

@@ -135,7 +135,7 @@ class Space(ABC):
         Only the choices that the term names may matter. Without terms of its own, the whole network.
         """
         if type(self).terms is not Space.terms:
-            raise SpaceError(f"space {self.name}: it has terms of its own; override term_graph too")
+            raise SpaceError(f"space {self.name}: it overrides terms; override term_graph too")
         return self.graph(arch)
 
     @classmethod

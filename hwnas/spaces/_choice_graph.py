@@ -126,7 +126,7 @@ class ChoiceGraph:
             SpaceError: the name is taken, or the values are not different.
         """
         if name in self._columns:
-            raise SpaceError(f"choice graph: the choice {name!r} is stated twice")
+            raise SpaceError(f"choice graph: the choice {name!r} is defined twice")
         choice = Choice(name, values)
         self._columns[name] = len(self.choices)
         self.choices = (*self.choices, choice)
@@ -160,7 +160,7 @@ class ChoiceGraph:
             The name of its tensor.
 
         Raises:
-            SpaceError: the name is taken, or an input or a choice is not of this graph.
+            SpaceError: the name is taken, or an input or a choice is not in this graph.
         """
         make = Make(maker, *inputs, **attributes)
         return self.place(name, make, when=when, otherwise=inputs[0] if otherwise == "" else otherwise)
@@ -187,7 +187,7 @@ class ChoiceGraph:
             The name of its tensor.
 
         Raises:
-            SpaceError: the name is taken, a value has no alternative, or an input or a choice is not of this graph.
+            SpaceError: the name is taken, a value has no alternative, or an input or a choice is not in this graph.
         """
         if set(alternatives) != set(choice.values):
             raise SpaceError(f"choice graph: node {name!r} needs one alternative for each value of {choice.name!r}")
@@ -200,7 +200,7 @@ class ChoiceGraph:
             The name of its tensor.
 
         Raises:
-            SpaceError: the name is taken, or a part is not of this graph.
+            SpaceError: the name is taken, or a part is not in this graph.
         """
         for part in parts:
             self._require_tensor(name, part)
@@ -212,7 +212,7 @@ class ChoiceGraph:
         """Say which tensor leaves the network; returns the graph.
 
         Raises:
-            SpaceError: it is not of this graph.
+            SpaceError: it is not in this graph.
         """
         self._require_tensor("output", output)
         self.output = output
@@ -222,11 +222,11 @@ class ChoiceGraph:
         """Return the column of a choice in the codes.
 
         Raises:
-            SpaceError: it is not of this graph.
+            SpaceError: it is not in this graph.
         """
         column = self._columns.get(choice.name)
         if column is None or self.choices[column] != choice:
-            raise SpaceError(f"choice graph: the choice {choice.name!r} is not of this graph")
+            raise SpaceError(f"choice graph: the choice {choice.name!r} is not in this graph")
         return column
 
     @property
@@ -295,7 +295,7 @@ class ChoiceGraph:
 
     def _require_tensor(self, name: str, tensor: str) -> None:
         if tensor not in self.nodes and tensor != INPUT:
-            raise SpaceError(f"choice graph: node {name!r} reads {tensor!r}, which is not stated before it")
+            raise SpaceError(f"choice graph: node {name!r} reads {tensor!r}, which is not defined before it")
 
 
 def _same(a: Form | None, b: Form | None) -> bool:

@@ -48,7 +48,7 @@ class ChoiceGraphSpace(Space):
         """
         graph = self.state()
         if not graph.output:
-            raise SpaceError(f"space {self.name}: its choice graph has no output; end state with graph.finish(tensor)")
+            raise SpaceError(f"space {self.name}: its choice graph has no output; call graph.finish(tensor) at the end of state")
         return graph
 
     @property

@@ -44,7 +44,7 @@ def read_declaration(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise SpaceError(f"{path} is not JSON: {error}; see docs/declared-spaces.md") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise SpaceError(f'{path} declares no space; its first entry must be "format": "{FORMAT}"')
+        raise SpaceError(f'{path} does not declare a space; its first entry must be "format": "{FORMAT}"')
     return content
 
 
@@ -150,7 +150,7 @@ class _Reader:
             present = [self._value(value, choice) for value in item["when"]["values"].items(MOST_VALUES)]
             when = (choice, present.__contains__)
         elif "otherwise" in item.value:
-            raise item["otherwise"].error('goes with "when"; leave it out')
+            raise item["otherwise"].error('needs "when"; add that or leave it out')
         given = item.get("otherwise", make.inputs[0])
         otherwise = None if given.value is None else self._tensor(given)
         self.graph.place(name, make, when=when, otherwise=otherwise)
@@ -216,7 +216,7 @@ class _Reader:
     def _tensor(self, item: Checked) -> str:
         name = item.text()
         if name not in self.graph.nodes and name != self.graph.input:
-            raise item.error(f"{shown(name)} is no node before this one; name an earlier node or input")
+            raise item.error(f"{shown(name)} is not a node before this one; give an earlier node or input")
         return name
 
 
@@ -238,7 +238,7 @@ class _DeclaredOp:
         except (GraphError, ProfilerError, TypeError, ValueError, ArithmeticError, IndexError) as error:
             text = ", ".join(f"{name}={value}" for name, value in values.items())
             cause = " ".join(str(error).split())
-            raise SpaceError(f"{self.where}: {self.maker} cannot be made of {shape} with {text}: {cause}") from None
+            raise SpaceError(f"{self.where}: {self.maker} cannot be built for input shape {shape} with {text}: {cause}") from None
         elements = max(weights, *(math.prod(shape) for shape in (*op.inputs, op.output)))
         if elements > MOST_ELEMENTS:
             raise SpaceError(f"{self.where}: {self.maker} has {elements:,} elements; the most is {MOST_ELEMENTS:,}")

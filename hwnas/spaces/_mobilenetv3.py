@@ -61,7 +61,7 @@ class MobileNetV3(ChoiceGraphSpace):
         low, high = self.preset.limits
         for size in self._resolutions:
             if type(size) is not int or not low <= size <= high:
-                raise SpaceError(f"space mobilenetv3: preset {preset} takes images of {low}-{high} pixels, got {size}")
+                raise SpaceError(f"space mobilenetv3: preset {preset} needs images of {low}-{high} pixels, got {size}")
         for factor in self._widths:
             if type(factor) not in (int, float) or not 0.1 <= factor <= 4:
                 raise SpaceError(f"space mobilenetv3: width multipliers must be 0.1-4, got {factor}")

@@ -89,7 +89,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, object], device: str = "c
     if version in (1, FORMAT) and not fits:
         raise EvaluatorError(f"checkpoint {path}: damaged; remove it to train again")
     if version not in (1, FORMAT):
-        raise EvaluatorError(f"checkpoint {path}: of format {version}, not {FORMAT}; remove it to train again")
+        raise EvaluatorError(f"checkpoint {path}: it has format {version}, this version reads {FORMAT}; remove it to train again")
     for key in identity:
         if found.get(key) != identity[key]:
             raise EvaluatorError(

@@ -50,7 +50,7 @@ def memory(machine: Machine) -> list[Finding]:
     pairs = [line.partition(":") for line in (machine.text("proc/meminfo") or "").splitlines()]
     kib = {name: int(rest.split()[0]) for name, _, rest in pairs if rest.split() and rest.split()[0].isdigit()}
     if "MemTotal" not in kib:
-        return [Finding("swap", "unknown", "the system does not say")]
+        return [Finding("swap", "unknown", "the system does not report it")]
     swapped, free = kib.get("SwapTotal", 0) - kib.get("SwapFree", 0), kib.get("MemAvailable", kib["MemTotal"])
     if swapped > _SWAPPED_KIB or free < 0.1 * kib["MemTotal"]:
         text = f"{swapped / 1024:.0f} MiB are swapped out, {free / 1024:.0f} MiB of memory are free"
