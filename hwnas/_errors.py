@@ -49,7 +49,7 @@ class BudgetError(HwnasError, ValueError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: Python's, torch's on a processor or GPU, or ONNX Runtime's.
+    """Return whether memory ran out: Python's, torch's on a processor or GPU, or ONNX Runtime's.
 
     Their libraries know no common class of error: torch raises a `RuntimeError`, ONNX Runtime a class of its own.
     """

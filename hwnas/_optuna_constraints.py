@@ -53,7 +53,7 @@ class ConstraintKeeper:
 
 
 def checked(values: object, whose: str, remedy: str) -> tuple[float, ...]:
-    """Constraints as numbers.
+    """Return constraints as numbers.
 
     Args:
         values: The values.
@@ -71,7 +71,7 @@ def checked(values: object, whose: str, remedy: str) -> tuple[float, ...]:
 def constraints_of(
     trial: FrozenTrial, function: Callable[[FrozenTrial], Sequence[float]] | None
 ) -> Mapping[str, float]:
-    """Constraints of a finished trial by name. A trial is feasible where none is above 0, and where it has none.
+    """Return constraints of a finished trial by name. A trial is feasible where none is above 0, and where it has none.
 
     Constraints of ``trial.set_constraint`` have the name that it was given, those of a ``constraints_func`` are named
     by their place. The function is called for trials that have neither: another sampler proposed them.
@@ -101,7 +101,7 @@ def constraints_of(
 
 
 def violations(constraints: Sequence[Mapping[str, float]]) -> FloatArray:
-    """How far each of ``n`` trials is from feasible, ``(n,)`` from 0 (feasible) to 1.
+    """Return how far each of ``n`` trials is from feasible, ``(n,)`` from 0 (feasible) to 1.
 
     Each constraint counts as a share of its largest violation, so that units do not matter. As in Optuna, a trial does
     not violate a constraint that it lacks.

@@ -281,5 +281,5 @@ _ABOUT_THE_MACHINE = (
 
 
 def commands() -> tuple[Command, ...]:
-    """All commands, in the order of the help."""
+    """Return all commands, in the order of the help."""
     return (*_PROFILING, _search(), *_AFTER_A_SEARCH, *_ABOUT_TABLES, *_ABOUT_THE_MACHINE)

@@ -27,7 +27,7 @@ _OBJECTS = ("space", "data", "evaluator", "strategy", "table", "device")
 
 
 def objects_of(given: Mapping[str, Any]) -> Overrides:
-    """What is given as an object.
+    """Return the options that are given as objects.
 
     Raises:
         HwnasError: Something is neither a name nor an object of the kind: a class, most likely.
@@ -49,7 +49,7 @@ def objects_of(given: Mapping[str, Any]) -> Overrides:
 
 
 def settings_of(objects: Overrides, given: Mapping[str, Any], more: Mapping[str, Any], out: Path) -> SearchSettings:
-    """The settings that names and objects stand for.
+    """Return the settings that names and objects stand for.
 
     Args:
         objects: What is given as an object.
@@ -90,7 +90,7 @@ def _refuse_settings_of(objects: Overrides, more: Mapping[str, Any]) -> None:
 
 
 def _name(option: str, given: Mapping[str, Any]) -> str | None:
-    """What the settings call something that may be an object."""
+    """Return the name in the settings of an option that may be an object."""
     value: Space | Evaluator | Strategy | Backend | Task | ImageData | LatencyTable | str | Path | None = given[option]
     if option == "data" and value is None:
         evaluator = _name("evaluator", given) or ""

@@ -36,5 +36,5 @@ ABOUT = {"space": SPACES, "task": TASKS, "strategy": STRATEGIES, "evaluator": EV
 
 
 def about_lines(kind: str) -> list[str]:
-    """The names of a kind (``space``, ``task``, ``strategy``, ``evaluator``), each with its line."""
+    """Return the names of a kind (``space``, ``task``, ``strategy``, ``evaluator``), each with its line."""
     return [f"  {name:16s} {text}" for name, text in ABOUT[kind].items()]

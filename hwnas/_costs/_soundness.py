@@ -22,7 +22,7 @@ _EQUAL = 1e-9
 
 
 def require_sound(workload: Workload) -> None:
-    """Look at a few networks of a workload, unless it is a space of ours: a mistake would be a wrong number everywhere.
+    """Check a few networks of a workload, unless it is a built-in space: a mistake would make every number wrong.
 
     Raises:
         HwnasError: Its name is not a word, or its settings are not JSON.
@@ -69,13 +69,14 @@ def _require_latency(space: Space, costs: SpaceCosts, table: LatencyTable, arch:
         raise SpaceError(f"space {space.name}: ops() lacks {error.keys[0]} of the terms of {text}") from None
     if not math.isclose(summed, whole, rel_tol=_EQUAL):
         raise SpaceError(
-            f"space {space.name}: with made-up prices the terms of {text} cost {summed:.9g} ms, its graph {whole:.9g} ms; "
+            f"space {space.name}: the terms of {text} cost {summed:.9g} ms at made-up prices, "
+            f"its graph {whole:.9g} ms; "
             "terms must contain the ops of the graph in its order, so split them where the runtime fuses nothing"
         )
 
 
 def _trial_table(space: Space) -> LatencyTable:
-    """Return made-up prices that tell graphs apart: all ops cost something else, and sides alternate between cores."""
+    """Return made-up prices that differ for every op, with sides that alternate between cores."""
 
     def entry(op: Op, ms: float, alone: bool | None = None) -> Entry:
         return Entry(op, "ok", ms, ms, ms, ms, ms, 0, "", on_one_core=alone)

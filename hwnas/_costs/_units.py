@@ -12,7 +12,7 @@ _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMG]?)B?\Z")
 _LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _COUNT_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _MOST_MS, _MOST_COUNT = 1e9, 1e18
-"""Beyond these no budget makes sense: eleven days, and more bytes than there are."""
+"""Budgets beyond these are rejected: eleven days, and more bytes than there are."""
 
 
 def parse_latency(text: str) -> float:

@@ -14,7 +14,7 @@ def restore_study(setup: SearchSetup) -> Study:
     """Restore the study from the finished trials.
 
     Raises:
-        HwnasError: the journal is not what this search would have written.
+        HwnasError: The journal is not what this search would have written.
     """
     settings, journal = setup.run.settings, setup.journal
     try:

@@ -81,7 +81,7 @@ _ACCURACY = (
         TEXT,
         group="accuracy",
     ),
-    Option("halving", "train: only the best 1/HALVING of the networks at a rung continue training", WHOLE, group="accuracy"),
+    Option("halving", "train: only the best 1/HALVING of the networks at a rung continue", WHOLE, group="accuracy"),
     Option("accuracy_column", "table:FILE: column of accuracies", TEXT, group="accuracy"),
     Option(
         "evaluator_options",
@@ -133,7 +133,7 @@ _SEARCH = (
     Option("proposals", "architectures per batch; extra workers stay idle", WHOLE, 5, "search", least=1, most=10**6),
 )
 _DATA = (
-    Option("task", "task of the networks: image or the name of a plug-in (default: follows from the data)", TEXT, group="data"),
+    Option("task", "task of the networks: image or the name of a plug-in (default: from the data)", TEXT, group="data"),
     Option("data", "data set: digits, a folder of images or of CIFAR-10, or an .npz file", PATH, "digits", "data"),
     Option("data_limit", "use at most this many samples of each part", WHOLE, group="data"),
 )
@@ -189,7 +189,7 @@ _OUTPUT = (
 
 
 def budget_options() -> dict[str, Option]:
-    """The option for the budget of each cost, by the cost's name."""
+    """Return the option for the budget of each cost, by the cost's name."""
     return {name: _budget_option(name) for name in cost_names()}
 
 
@@ -202,12 +202,12 @@ def _budget_option(name: str) -> Option:
 
 
 def setting_options() -> tuple[Option, ...]:
-    """The options of a search that its settings follow from."""
+    """Return the options of a search that its settings follow from."""
     return (*_STATED, *budget_options().values(), _EVALUATION_THREADS)
 
 
 def search_options() -> tuple[Option, ...]:
-    """The options of ``hwnas search``, in the order of its help."""
+    """Return the options of ``hwnas search``, in the order of its help."""
     return (*setting_options(), *WORKERS, *_OUTPUT)
 
 
@@ -218,5 +218,5 @@ SETTINGS = {option.name: option for option in (*_STATED, _EVALUATION_THREADS) if
 
 
 def default(name: str) -> Any:
-    """The default of a setting."""
+    """Return the default of a setting."""
     return SETTINGS[name].default

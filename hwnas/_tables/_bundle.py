@@ -28,19 +28,19 @@ def make_bundle(
     """Write the profile of a space as a folder.
 
     Args:
-        space: the search space.
-        folder: absent or empty.
+        space: The search space.
+        folder: Absent or empty.
         setting: ``threads``, ``batch``, ``image_channels``, ``precision``, ``core_cache_bytes``.
-        networks: held-out networks; ten more are drawn for the correction.
-        seed: of the networks that are drawn.
-        settings: of the sampling.
-        progress: receives lines for people.
+        networks: Held-out networks; ten more are drawn for the correction.
+        seed: Random seed of the networks that are drawn.
+        settings: Settings of the sampling.
+        progress: Receives progress lines.
 
     Returns:
         How many models it holds.
 
     Raises:
-        HwnasError: a setting is out of range, or the folder is in use or cannot be written.
+        HwnasError: A setting is out of range, or the folder is in use or cannot be written.
     """
     if setting["precision"] not in CPU_PRECISIONS:
         raise HwnasError(f"--precision must be {' or '.join(CPU_PRECISIONS)} for a bundle, got {setting['precision']}")
@@ -65,10 +65,10 @@ def make_bundle(
 
 
 def import_result(path: Path) -> LatencyTable:
-    """The table of what was brought back; the result says which space it is of.
+    """Return the table of what was brought back; the result says which space it is of.
 
     Raises:
-        ProfilerError, HwnasError: it is no result, is damaged, or of another version of hwnas.
+        ProfilerError, HwnasError: It is not a result, is damaged, or of another version of hwnas.
     """
     result = read_result(path)
     about = result["job"].get("about")
@@ -97,8 +97,8 @@ def import_table(result: str | Path, out: str | Path | None, *, force: bool) -> 
     """Make the table of a bundle's result, and write it.
 
     Raises:
-        HwnasError: no file is named, or it is there already, or it cannot be written.
-        ProfilerError: the result cannot be used.
+        HwnasError: No file is named, or it is there already, or it cannot be written.
+        ProfilerError: The result cannot be used.
     """
     if out is None:
         raise HwnasError("--import needs the table's file name: -o table.json")

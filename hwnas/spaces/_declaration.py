@@ -35,7 +35,7 @@ def read_declaration(path: Path) -> dict[str, Any]:
     """Read a file that declares a space; `DeclaredSpace` checks it.
 
     Raises:
-        SpaceError: it cannot be read, or is no JSON object.
+        SpaceError: It cannot be read, or is no JSON object.
     """
     try:
         content = read_json(path, MOST_FILE_BYTES)
@@ -52,7 +52,7 @@ def checked_settings(content: Checked, given: Mapping[str, object]) -> dict[str,
     """Return the settings of a declaration, with what is given in place of its defaults.
 
     Raises:
-        SpaceError: a setting is unknown, or is not like its default.
+        SpaceError: A setting is unknown, or is not like its default.
     """
     declared = content.get("settings", {})
     settings: dict[str, Value] = {}
@@ -76,7 +76,7 @@ def declared_graph(content: Checked, settings: Mapping[str, Value]) -> ChoiceGra
     """Build the choice graph of a declaration.
 
     Raises:
-        SpaceError: naming the place in the declaration, what is wrong there and what would be right.
+        SpaceError: Naming the place in the declaration, what is wrong there and what would be right.
     """
     return _Reader(content, settings).graph
 
@@ -238,7 +238,9 @@ class _DeclaredOp:
         except (GraphError, ProfilerError, TypeError, ValueError, ArithmeticError, IndexError) as error:
             text = ", ".join(f"{name}={value}" for name, value in values.items())
             cause = " ".join(str(error).split())
-            raise SpaceError(f"{self.where}: {self.maker} cannot be built for input shape {shape} with {text}: {cause}") from None
+            raise SpaceError(
+                f"{self.where}: {self.maker} cannot be built for input shape {shape} with {text}: {cause}"
+            ) from None
         elements = max(weights, *(math.prod(shape) for shape in (*op.inputs, op.output)))
         if elements > MOST_ELEMENTS:
             raise SpaceError(f"{self.where}: {self.maker} has {elements:,} elements; the most is {MOST_ELEMENTS:,}")

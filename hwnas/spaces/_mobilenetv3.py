@@ -32,13 +32,13 @@ class MobileNetV3(ChoiceGraphSpace):
 
     Args:
         preset: ``"tiny"`` for images of 8-32 pixels, ``"imagenet"`` for 128-224.
-        classes: number of classes.
-        resolution: image sizes to choose from; None for the preset's own. One number or several.
-        width: width multipliers to choose from; None for the preset's own.
-        image_channels: channels of the images.
+        classes: Number of classes.
+        resolution: Image sizes to choose from; None for the preset's own. One number or several.
+        width: Width multipliers to choose from; None for the preset's own.
+        image_channels: Channels of the images.
 
     Raises:
-        SpaceError: an unknown preset, or a setting out of range.
+        SpaceError: An unknown preset, or a setting out of range.
     """
 
     name = "mobilenetv3"
