@@ -44,7 +44,13 @@ DEVICE = (
 """How a device measures."""
 
 SPACE = (
-    Option("space", "what to search: mobilenetv3, nasbench201 or the name of a plug-in", TEXT, "mobilenetv3", "space"),
+    Option(
+        "space",
+        "search space: mobilenetv3, nasbench201, FILE.json or the name of a plug-in",
+        TEXT,
+        "mobilenetv3",
+        "space",
+    ),
     Option("preset", "mobilenetv3: tiny (8-32 pixels) or imagenet (128-224 pixels)", TEXT, group="space"),
     Option("resolution", "mobilenetv3: image sizes to choose from, like 16,32", WHOLE_LIST, group="space"),
     Option("width", "mobilenetv3: width multipliers to choose from, like 0.5,1.0", NUMBER_LIST, group="space"),
@@ -77,7 +83,7 @@ _ACCURACY = (
     Option("recipe", "training settings, like cutout=0.5,mixup=0.2 (see docs/training.md)", RECIPE, group="accuracy"),
     Option(
         "supernet_sampling",
-        "supernet: which subnets a training step takes: uniform (the default), bestup or worstup",
+        "supernet: which subnets a training step samples: uniform (the default), bestup or worstup",
         TEXT,
         group="accuracy",
     ),

@@ -117,8 +117,8 @@ def test_devices(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--precision", "fp8"], "--precision fp8 is not for device cpu; choose from fp32, int8"),
-        (["--precision", "fp16"], "--precision fp16 is not for device cpu; choose from fp32, int8"),
+        (["--precision", "fp8"], "--precision fp8 is not available on device cpu; choose from fp32, int8"),
+        (["--precision", "fp16"], "--precision fp16 is not available on device cpu; choose from fp32, int8"),
         (
             ["--protocol", "host"],
             "--protocol and --channels-last are options of GPUs; leave them out with --device cpu",
@@ -126,7 +126,7 @@ def test_devices(capsys):
         (["--channels-last"], "--protocol and --channels-last are options of GPUs; leave them out with --device cpu"),
         (
             ["--device", "cuda", "--precision", "int8"],
-            "--precision int8 is not for device cuda; choose from fp32, fp16, bf16",
+            "--precision int8 is not available on device cuda; choose from fp32, fp16, bf16",
         ),
         (
             ["--device", "cuda", "--threads", "2"],
@@ -199,7 +199,7 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("search", "--samples", "0", *out) == "hwnas: error: --samples must be 1 or more, got 0"
     assert fails("search", "--batch", "0", *out) == "hwnas: error: --batch must be 1 or more, got 0"
     assert "usable cores, got 4096" in fails("profile", "--threads", "4096")
-    assert fails("profile", "--networks", "1") == "hwnas: error: --networks must be at least 2, not 1"
+    assert fails("profile", "--networks", "1") == "hwnas: error: --networks must be 2 or more, got 1"
     assert fails("search", "--latency-budget", "soon", *out) == (
         "hwnas: error: cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"
     )
@@ -207,7 +207,7 @@ def test_options_out_of_range(fails, tmp_path):
         "hwnas: error: the latency '0.3' has no unit; write 0.3ms or 0.3us"
     )
     assert fails("search", "--params-budget", "few", *out) == (
-        "hwnas: error: cannot read the amount 'few'; write it like 600k, 2M or 1.5G"
+        "hwnas: error: cannot read the number 'few'; write it like 600k, 2M or 1.5G"
     )
     assert fails("profile", "--resolution", "8,x") == (
         "hwnas: error: cannot read --resolution '8,x'; write numbers with commas between, like 16,32"
@@ -248,7 +248,7 @@ def test_options_out_of_range(fails, tmp_path):
         "hwnas: error: --image-size is not an option of space mobilenetv3, which takes preset, classes, "
         "resolution, width, image_channels"
     )
-    assert fails("validate", "t.json", "--networks", "1") == ("hwnas: error: --networks must be at least 2, not 1")
+    assert fails("validate", "t.json", "--networks", "1") == ("hwnas: error: --networks must be 2 or more, got 1")
     assert fails("fly").startswith("hwnas: error: argument COMMAND: invalid choice: 'fly'")
     assert fails("search", "--samples", "many").startswith(
         "hwnas: error: argument --samples: must be a whole number, got 'many'"
@@ -482,7 +482,7 @@ def test_a_journal_of_another_search_is_refused(benchmark_csv, unbroken, tmp_pat
 
     as_version_1(out, swap)
     line = fails(*search_on_benchmark(benchmark_csv, out)[3:])
-    assert line.startswith(f"hwnas: error: {out / 'trials.jsonl'} does not continue this search: ")
+    assert line.startswith(f"hwnas: error: {out / 'trials.jsonl'} does not belong to this search: ")
 
 
 @pytest.fixture(scope="module")
@@ -651,7 +651,7 @@ class TestWholeSearch:
     def test_another_seed_in_the_same_folder_is_refused(self, run, table_file, fails):
         command = ["search", *SMALL, "--table", table_file, "--epochs", "2", "--samples", "14", "--out", run]
         assert fails(*command, "--seed", "9") == (
-            f"hwnas: error: {run} holds a search with seed 0, this one has 9; choose another --out"
+            f"hwnas: error: {run} contains a search with seed 0, this one has 9; choose another --out"
         )
 
     @pytest.mark.parametrize("pick", ["fastest", "knee", "most-accurate"])

@@ -91,7 +91,10 @@ WRONG = [
         'nodes[0].attributes.channels: must be a whole number, got 22.5; add "round"',
     ),
     (changed("nodes", 0, "attributes", "channels", value=10**9), "channels: must be 0-65,536, got 1,000,000,000"),
-    (changed("nodes", 0, "attributes", "stride", value=0), "nodes[0]: conv cannot be made of (3, 16, 16) with"),
+    (
+        changed("nodes", 0, "attributes", "stride", value=0),
+        "nodes[0]: conv cannot be built for input shape (3, 16, 16) with",
+    ),
     (changed("nodes", 0, "attributes", "act", value="swosh"), "unknown activation 'swosh'"),
     (
         changed("nodes", 0, "attributes", "channels", value={"choice": "width", "eval": "__import__('os')"}),

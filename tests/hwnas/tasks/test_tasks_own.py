@@ -242,7 +242,7 @@ def test_a_search_goes_on_with_the_same_task_alone(folder, capsys):
     assert trials(folder / "supernet") == before
     capsys.readouterr()
     assert main(["search", "--data", "60", *command("supernet", "supernet")[5:]]) == 2
-    assert 'holds a search with task "halves", this one has null' in capsys.readouterr().err
+    assert 'contains a search with task "halves", this one has null' in capsys.readouterr().err
 
 
 def test_python_takes_it_as_an_object(folder):
