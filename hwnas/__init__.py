@@ -195,8 +195,8 @@ def _refuse_shadows() -> None:
         spec = module.__spec__ if module is not None else importlib.util.find_spec(name)
         origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
         if origin is None or origin.parent.parent != home:
-            origin = origin or "nothing"
-            raise ImportError(f"hwnas needs its own package {name!r}, but finds {origin}; rename or move that file")
+            other = origin or "nothing"
+            raise ImportError(f"hwnas needs its own package {name!r}, but finds {other}; rename or move that file")
 
 
 def _keep_cores() -> None:

@@ -43,7 +43,7 @@ def read_options(command: str, options: Iterable[Option], given: Mapping[str, An
     present = renamed(by_name.values(), given)
     for name in sorted(present):
         if name not in by_name:
-            raise HwnasError(f"{command} has no option {name!r}; it takes {', '.join(sorted(by_name))}")
+            raise HwnasError(f"{command} has no option {name!r}; known options: {', '.join(sorted(by_name))}")
     return {name: by_name[name].read(value) for name, value in present.items() if value is not None}
 
 
@@ -67,7 +67,7 @@ def space_settings(space: str, values: Mapping[str, Any], *, loads_images: bool 
             if name == "image_size" and loads_images:
                 continue
             raise HwnasError(
-                f"{dashed(name)} is not an option of space {space}, which takes {', '.join(taken) or 'none'}"
+                f"{dashed(name)} is not an option of space {space}; known options: {', '.join(taken) or 'none'}"
             )
         if name in settings:
             raise HwnasError(f"{name} is given twice, as {dashed(name)} and as --space-option; leave one out")

@@ -64,7 +64,7 @@ def settings_of(objects: Overrides, given: Mapping[str, Any], more: Mapping[str,
     known = {option.name for option in setting_options()} - given.keys()
     for name in more:
         if name not in known:
-            raise HwnasError(f"search has no setting {name!r}; it takes {', '.join(sorted(known))}")
+            raise HwnasError(f"search has no setting {name!r}; known settings: {', '.join(sorted(known))}")
     _refuse_settings_of(objects, more)
     named = {**given, **{name: _name(name, given) for name in _OBJECTS}}
     if isinstance(given["data"], Task):

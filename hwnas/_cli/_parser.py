@@ -111,6 +111,7 @@ def _keywords(option: Option) -> dict[str, Any]:
 
 def _reader(read: Callable[[str], int | float], wanted: str) -> Callable[[str], int | float]:
     def number(text: str) -> int | float:
+        """Read a number for argparse."""
         try:
             return read(text)
         except ValueError:

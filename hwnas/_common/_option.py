@@ -217,6 +217,7 @@ def _read_names(option: str, value: Any) -> Any:
 
 def _read_list(kind: Callable[[Any], int | float]) -> Reader:
     def read(option: str, value: Any) -> list[int | float]:
+        """Read numbers that are separated by commas."""
         parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, Real) else value
         try:
             return [kind(part) for part in parts]

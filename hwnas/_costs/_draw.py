@@ -113,6 +113,7 @@ def rough_table(ops: Iterable[Op]) -> LatencyTable:
     """Return prices of ops by what they do, for devices of which nothing is known: they rank, they do not predict."""
 
     def entry(op: Op, price: float) -> Entry:
+        """Return a row with this price."""
         return Entry(op, "ok", price, price, price, price, price, 0, "", "")
 
     prices = {op: float(np.dot(op_work(op), _MS_PER_UNIT)) for op in ops}

@@ -79,6 +79,7 @@ def _trial_table(space: Space) -> LatencyTable:
     """Return made-up prices that differ for every op, with sides that alternate between cores."""
 
     def entry(op: Op, ms: float, alone: bool | None = None) -> Entry:
+        """Return a row with this price."""
         return Entry(op, "ok", ms, ms, ms, ms, ms, 0, "", on_one_core=alone)
 
     ops = sorted(space.ops(), key=lambda op: op.key)

@@ -146,6 +146,7 @@ def _sample(setup: SearchSetup, study: Study, watcher: Watcher, workers: Workers
     times = SampleTimes(done, samples, watcher.line)
 
     def keep(records: Sequence[TrialRecord]) -> None:
+        """Journal records and report them to the watcher."""
         for record in records:
             setup.journal.append(record)
             if record.failed is not None:

@@ -72,6 +72,7 @@ def _checked_setup(
     """Return the setup, whose budgets some network of the space meets."""
 
     def problem_with(budgets: Mapping[str, float]) -> Problem:
+        """Build the problem with other budgets."""
         return build_problem(run.settings, inputs, costs, budgets)
 
     return SearchSetup(

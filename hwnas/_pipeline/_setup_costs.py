@@ -50,6 +50,7 @@ def _column_cost(space: Space, evaluator: Evaluator, column: str, progress: Text
     cache: dict[bytes, float] = {}
 
     def look_up(row: npt.NDArray[np.int64]) -> float:
+        """Return the mean latency of one network."""
         key = row.tobytes()
         if key not in cache:
             mean = index.mean(values, space.decode(row))
@@ -57,6 +58,7 @@ def _column_cost(space: Space, evaluator: Evaluator, column: str, progress: Text
         return cache[key]
 
     def cost(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return latencies ``(n,)`` of codes ``(n, d)``."""
         result = np.full(len(codes), np.nan)
         valid = space.valid_codes(codes)
         result[valid] = [look_up(row) for row in space.canonical_codes(codes[valid])]

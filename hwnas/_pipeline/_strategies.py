@@ -75,4 +75,4 @@ def _require_taken(name: str, options: Iterable[str]) -> None:
     taken = takes(maker) if maker is not None else ()
     for option in options:
         if option not in taken:
-            raise SearchError(f"strategy {name} has no option {option!r}; it takes {', '.join(taken) or 'none'}")
+            raise SearchError(f"strategy {name} has no option {option!r}; known options: {', '.join(taken) or 'none'}")

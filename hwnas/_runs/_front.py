@@ -180,6 +180,7 @@ def _nearest(networks: Sequence[Mapping[str, Any]], budgets: Mapping[str, float]
     """Return an error line: all networks are over the budgets, and by how much the nearest one."""
 
     def farthest(network: Mapping[str, Any]) -> float:
+        """Return the largest excess over a budget."""
         return max((check.excess for check in overruns(network, budgets)), default=math.inf)
 
     nearest = min(networks, key=farthest)

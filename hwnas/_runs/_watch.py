@@ -69,6 +69,7 @@ def every(seconds: float, progress: TextProgress) -> Callable[[int, int, str], N
     last = time.monotonic()
 
     def pass_on(done: int, total: int, text: str) -> None:
+        """Pass on a line that is due."""
         nonlocal last
         if done >= total or time.monotonic() - last >= seconds:
             last = time.monotonic()

@@ -86,10 +86,9 @@ def fit_table(
 ) -> LatencyTable:
     """Fit prices of all ops of a space to measured whole networks.
 
-    The samples become the networks of the table's correction, each with the prediction of a fit that has not seen it
-    (nor an isomorphic twin; 20 folds where there are more classes than that). The table's correction and its intervals
-    thus rest on errors on new networks; with predictions by the fit itself they would promise too much. Several rows
-    of one text are averaged.
+    The samples become the networks of the table's correction, each predicted by a fit that has seen neither it nor an
+    isomorphic twin (up to 20 folds), so that the correction and the intervals rest on errors on new networks. Several
+    rows of one network are averaged.
 
     Args:
         space: Reads the column ``arch``.
@@ -108,9 +107,7 @@ def fit_table(
         HwnasError: The file or a row cannot be used, or there are fewer than 10 networks.
     """
     require_seed(seed)
-    if dead_code not in DEAD_CODE or not 1 <= batch <= MOST_BATCH:
-        known = f"dead code is {', '.join(DEAD_CODE)}, a batch is 1 to {MOST_BATCH:,}"
-        raise HwnasError(f"fit: cannot use dead code {dead_code!r} and batch {_short(batch)}; {known}")
+    _require_known(dead_code, batch)
     unit = latency_unit(latency_column, unit)
     table = BenchmarkTable.load(csv_path)
     groups, archs = _connected(space, table)
@@ -123,21 +120,26 @@ def fit_table(
     model = fit_model(networks, latency, np.arange(len(archs)), quantum, dead_code)
     left_out = left_out_ms(networks, latency, quantum, dead_code, progress)
     progress("drawing intervals of the prices")
-    entries = _entries(networks, model, latency, seed)
+    executed = "executed" if model.written else "removed" if networks.wasteful.any() else "not in the samples"
     return LatencyTable(
         identity={"device": device, "protocol": PROTOCOL, "batch": batch}
         | {"source": Path(csv_path).name, "column": latency_column},
         environment={},
-        settings={"unit": unit, "seed": seed, "samples": len(archs), "quantum_ms": quantum}
-        | {
-            "dead_code": "executed" if model.written else "removed" if networks.wasteful.any() else "not in the samples"
-        },
+        settings={"unit": unit, "seed": seed, "samples": len(archs), "quantum_ms": quantum, "dead_code": executed},
         space={"name": space.name, "settings": space.settings},
-        entries=entries,
+        entries=_entries(networks, model, latency, seed),
         networks=_measurements([table.archs[rows[0]] for rows in groups], networks, latency, left_out),
         notes=(*_notes(networks, model, latency, left_out, quantum), *_row_notes(table, groups)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _require_known(dead_code: str, batch: int) -> None:
+    """Refuse an unknown way to treat dead code and an impossible batch size."""
+    if dead_code not in DEAD_CODE:
+        raise HwnasError(f"fit: --dead-code must be one of {', '.join(DEAD_CODE)}, got {dead_code!r}")
+    if not 1 <= batch <= MOST_BATCH:
+        raise HwnasError(f"fit: --batch must be 1 to {MOST_BATCH:,}, got {_short(batch)}")
 
 
 def written_price(table: LatencyTable, space: Space, arch: Architecture) -> Price:

@@ -119,6 +119,7 @@ def announced(
     announced_before: list[bool] = []
 
     def receive(done: int, total: int, text: str) -> None:
+        """Receive a step."""
         moment = now()
         if last:
             taken_s.append(moment - last[0])

@@ -68,6 +68,7 @@ def open_cifar(folder: Path, suffix: str, image_size: int | None) -> Source:
             )
 
     def fill(canvas: Canvas) -> None:
+        """Read all images."""
         for part, paths in files.items():
             first = 0
             for path in paths:

@@ -43,6 +43,7 @@ def open_folder(root: Path, image_size: int | None) -> Source:
     notes = layout.notes
 
     def fill(canvas: Canvas) -> None:
+        """Decode all images."""
         notes.extend(_decode_all(files, canvas, image_size))
 
     return Source(classes, labels, fill, notes)
@@ -57,6 +58,7 @@ def _decode_all(files: Mapping[str, Sequence[str]], canvas: Canvas, image_size: 
         size = decode(first, image_size).pixels.shape[:2]
 
         def read(chunk: tuple[str, Indices]) -> tuple[int, int]:
+            """Decode some files of a part."""
             animated = clear = 0
             part, indices = chunk
             for index in map(int, indices):

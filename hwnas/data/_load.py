@@ -96,6 +96,7 @@ def _digits(image_size: int | None) -> Source:
     pixels = np.round(images * (255.0 / 16.0)).astype(np.uint8).reshape(-1, 1, 8, 8)
 
     def fill(canvas: Canvas) -> None:
+        """Put all images onto the canvas."""
         from hwnas.data._pixels import fitting
 
         canvas.put("train", 0, pixels, fitting(image_size))

@@ -46,6 +46,7 @@ def open_npz(path: Path, image_size: int | None) -> Source:
         scale = _scale(archive, {part: images for part, (images, _) in raw.items()})
 
     def fill(canvas: Canvas) -> None:
+        """Read all images."""
         with Npz(path) as again:
             for part, (images, _) in raw.items():
                 for first, piece in again.pieces(images):

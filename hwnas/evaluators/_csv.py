@@ -109,6 +109,7 @@ def _separator(text: str, wanted: str) -> str:
     first = text.partition("\n")[0].strip("\r")
 
     def cells(separator: str) -> Sequence[str]:
+        """Return the cells of the first line."""
         try:
             return [cell.strip() for cell in next(csv.reader([first], delimiter=separator), [])]
         except csv.Error:

@@ -58,7 +58,7 @@ def make_evaluator(
         unknown = sorted(set(options) - {"accuracy_column", "extra_columns"})
         if unknown:
             raise EvaluatorError(
-                f"evaluator table has no option {unknown[0]!r}; it takes accuracy_column, extra_columns"
+                f"evaluator table has no option {unknown[0]!r}; known options: accuracy_column, extra_columns"
             )
         column = cast("str | None", options.get("accuracy_column"))
         extra = tuple(cast("Sequence[str]", options.get("extra_columns") or ()))
@@ -73,7 +73,7 @@ def make_evaluator(
     if spec in PROXIES:
         unknown = sorted(set(options) - {"samples", "images"})
         if unknown:
-            raise EvaluatorError(f"evaluator {spec} has no option {unknown[0]!r}; it takes samples")
+            raise EvaluatorError(f"evaluator {spec} has no option {unknown[0]!r}; known options: samples")
         samples = cast(int, options.get("samples", options.get("images", 64)))  # the latter in earlier versions
         return ProxyEvaluator(spec, space, task, samples=samples, seed=seed, device=device, threads=threads)
     if spec == "train":
@@ -126,7 +126,7 @@ def _plugin(
     for option in options:
         if option not in takes(maker):
             taken = ", ".join(_plugin_parameters(maker)) or "none"
-            raise EvaluatorError(f"evaluator {name} has no option {option!r}; it takes {taken}")
+            raise EvaluatorError(f"evaluator {name} has no option {option!r}; known options: {taken}")
     if task is not None:
         task.require_fit(space)
     wants = ("name", "settings", "evaluate", "metric")

@@ -86,6 +86,7 @@ class ProxyEvaluator(Evaluator):
         targets = self.task.to_device(self.task.targets("train", chosen), self.device)
 
         def loss(outputs: tuple[Tensor, ...]) -> Tensor:
+            """Return the task's loss for the proxy's batch."""
             return self.task.loss(outputs, targets, {})
 
         with compute_threads(self.threads):

@@ -138,6 +138,7 @@ class TrainEvaluator(Evaluator, Trainer):
             return None
 
         def should_continue(done: int, network: GraphModule) -> bool:
+            """Decide at a rung whether the training continues."""
             if done not in rungs.epochs:
                 return True
             decided = rungs.known(text, done)

@@ -326,6 +326,7 @@ def _executed(method: Any) -> Callable[..., OpGraph | None]:
 
     @wraps(method)
     def wrapped(self: Space, *args: Any, **options: Any) -> OpGraph | None:
+        """Call the method; return the executed form of its graph."""
         graph = method.__get__(self, type(self))(*args, **options)
         return None if graph is None else executed_graph(graph)
 

@@ -193,6 +193,7 @@ class _Reader:
         names = tuple(choice.name for choice in following)
 
         def extent(*values: Value) -> int:
+            """Compute the extent from the values of its choices."""
             around = Surroundings(dict(zip(names, values, strict=True)), self.settings)
             return Checked(expression.value(around), item.where).whole(1, MOST_EXTENT)
 

@@ -61,7 +61,7 @@ def make_space(name: str, /, **settings: object) -> Space:
     for setting in settings:
         if setting not in known:
             options = ", ".join(known) or "none"
-            raise SpaceError(f"space {name} has no setting {setting!r}; it takes {options}")
+            raise SpaceError(f"space {name} has no setting {setting!r}; known settings: {options}")
     if name in _SPACES:
         return _SPACES[name](**settings)
     made: Space = make_plugin("space", name, wants=("choices", "graph", "settings"), **settings)

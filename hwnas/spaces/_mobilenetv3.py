@@ -98,6 +98,7 @@ class MobileNetV3(ChoiceGraphSpace):
         image = graph.read(self._image_channels, resolution, resolution)
 
         def channels(count: int) -> Extent:
+            """Scale channels with the width."""
             return follow(lambda factor: divisible(count * factor) if count else 0, width)
 
         stem, stride = self.preset.stem
@@ -206,6 +207,7 @@ def _block(stage: Stage, *, first: bool) -> Callable[..., Op]:
     """Make blocks of a stage from their input's shape, channels, kernel and expansion."""
 
     def make(shape: Shape, *, channels: int, kernel: int, expansion: int) -> Op:
+        """Make one block."""
         hidden = shape[0] * expansion
         return ops.inverted_residual(
             shape,

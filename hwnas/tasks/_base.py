@@ -148,6 +148,7 @@ class Task(ABC):
         """
 
         def take(chosen: npt.NDArray[np.int64]) -> tuple[Tensor, Targets]:
+            """Return inputs and targets of these train samples."""
             x = self.inputs("train", chosen, input_shape, device)
             return x, self.to_device(self.targets("train", chosen), device)
 

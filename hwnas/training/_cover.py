@@ -120,6 +120,7 @@ def extreme_network(space: Space, *, smallest: bool) -> Architecture:
     known: dict[Architecture, tuple[int, int]] = {}
 
     def cost(arch: Architecture) -> tuple[int, int]:
+        """Return MACs and parameters, each times `sign`."""
         if arch not in known:
             graph = space.graph(arch)
             known[arch] = sign * graph_macs(graph), sign * graph_params(graph)

@@ -92,6 +92,7 @@ def _digest(weights: Mapping[str, FloatArray]) -> str:
 
 def _asked(module: GraphModule, should_continue: Callable[[int, GraphModule], bool]) -> Callable[[int], bool]:
     def ask(done: int) -> bool:
+        """Ask with the network in evaluation mode."""
         goes_on = should_continue(done, module.eval())
         module.train()
         return goes_on
@@ -105,9 +106,11 @@ def _backward(module: GraphModule, task: Task, recipe: Recipe, *, mixed: bool) -
     expanded = trimmed(expand(module.graph))
 
     def lookup(name: str, parameter: Parameter) -> Tensor:
+        """Return the tensor of a parameter."""
         return cut_tensor(tensors[name.replace(".", "/")], parameter, name)
 
     def backward(x: Tensor, targets: Targets, _: np.random.Generator) -> Tensor:
+        """Add the gradients of one batch; return its loss."""
         with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
             output = run_graph(expanded, x, lookup, RunningNorm(training=True)).float()
         loss = task.loss((output,), targets, recipe.task_settings)

@@ -97,7 +97,7 @@ def default_recipe(task: Task, **changes: object) -> Recipe:
     known = recipe_settings(task)
     for name in changes:
         if name not in known:
-            raise EvaluatorError(f"training has no setting {name!r}; it takes {', '.join(known)}")
+            raise EvaluatorError(f"training has no setting {name!r}; known settings: {', '.join(known)}")
     values: dict[str, object] = {name: option.default for name, option in task.options.items()}
     values |= task.default_recipe()
     values |= {name: value for name, value in changes.items() if value is not None}

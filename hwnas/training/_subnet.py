@@ -57,6 +57,7 @@ def with_bn_statistics(graph: OpGraph, weights: Mapping[str, Tensor], batches: I
     expanded, count = trimmed(expand(graph)), 0
 
     def lookup(name: str, parameter: Parameter) -> Tensor:
+        """Return the tensor of a parameter."""
         return sums[name] if name in sums else cut_tensor(tensors[name], parameter, name)
 
     with torch.no_grad():

@@ -50,6 +50,7 @@ def watch_neighbours(seconds: float = SAMPLE_S) -> list[Neighbour]:
     import psutil
 
     def times() -> dict[int, tuple[str, float]]:
+        """Return name and processor seconds of each process."""
         processes = {}
         for process in psutil.process_iter():
             try:

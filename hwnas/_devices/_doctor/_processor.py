@@ -121,7 +121,7 @@ def virtual_machine(machine: Machine) -> list[Finding]:
     numbers = [int(value) for value in times if value.isdigit()]
     total = sum(numbers[:8])
     stolen = numbers[7] / total if len(numbers) >= 8 and total else 0.0
-    text = f"yes; its host withheld {stolen:.1%} of the processor time since boot"
+    text = f"yes; steal time {stolen:.1%} of the processor time since boot"
     fix = "measure on a physical machine or a dedicated host; check the noise floor that `hwnas profile` prints"
     return [Finding("virtual machine", "warning", text, fix)]
 

@@ -137,6 +137,6 @@ def repeatability(machine: Machine) -> list[Finding]:
     spread, worst = tenths[8] / tenths[0] - 1, max(times) / tenths[0] - 1
     text = (
         f"{len(times)} runs of a fixed loop of {tenths[0] * 1e6:.0f} us: one in ten takes {spread:.1%} longer "
-        f"than the fast ones, the slowest {worst:.0%}"
+        f"than the fastest tenth, the slowest run {worst:.0%}"
     )
     return [Finding("repeatability", "info", text, "" if spread < _STEADY else "fix the warnings and check again")]

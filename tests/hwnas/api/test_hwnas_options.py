@@ -283,7 +283,7 @@ def test_options_of_spaces_evaluators_and_strategies(given, space, evaluator, st
     [
         (
             {"space": "nasbench201", "width": 1},
-            "--width is not an option of space nasbench201, which takes image_size, classes, image_channels, cells, "
+            "--width is not an option of space nasbench201; known options: image_size, classes, image_channels, cells, "
             "channels",
         ),
         (

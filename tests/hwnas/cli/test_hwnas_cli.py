@@ -213,7 +213,7 @@ def test_options_out_of_range(fails, tmp_path):
         "hwnas: error: cannot read --resolution '8,x'; write numbers with commas between, like 16,32"
     )
     assert fails("profile", "--space", "nasbench201", "--preset", "tiny") == (
-        "hwnas: error: --preset is not an option of space nasbench201, which takes image_size, classes, "
+        "hwnas: error: --preset is not an option of space nasbench201; known options: image_size, classes, "
         "image_channels, cells, channels"
     )
     assert fails("search", "--latency-column", "x", *out) == (
@@ -245,7 +245,7 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("search", "--recipe", "cutout=2", *out) == ("hwnas: error: training: cutout must be 0 to 1, got 2")
     assert fails("profile", "--seed", "-1") == "hwnas: error: --seed must be 0 or more, got -1"
     assert fails("profile", "--image-size", "16") == (
-        "hwnas: error: --image-size is not an option of space mobilenetv3, which takes preset, classes, "
+        "hwnas: error: --image-size is not an option of space mobilenetv3; known options: preset, classes, "
         "resolution, width, image_channels"
     )
     assert fails("validate", "t.json", "--networks", "1") == ("hwnas: error: --networks must be 2 or more, got 1")

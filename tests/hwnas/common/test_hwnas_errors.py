@@ -45,7 +45,7 @@ ERRORS = [
     ("search --width 1,x", "cannot read --width '1,x'; write numbers with commas between, like 16,32"),
     ("search --resolution 999", "space mobilenetv3: preset tiny needs images of 8-32 pixels, got 999"),
     ("search --resolution 8,8", "space mobilenetv3: resolution must be 1 to 32 different values, got [8, 8]"),
-    ("search --space nasbench201 --width 1", "--width is not an option of space nasbench201, which takes " + CELLS),
+    ("search --space nasbench201 --width 1", "--width is not an option of space nasbench201; known options: " + CELLS),
     (
         "search --space nasbench201 --image-size 3",
         "space nasbench201: image_size must be a multiple of 4, got 3",
@@ -94,10 +94,10 @@ ERRORS = [
     ("profile --networks 1", "--networks must be 2 or more, got 1"),
     ("profile --seed -1", "--seed must be 0 or more, got -1"),
     ("profile --classes 0", "space mobilenetv3: classes must be a positive integer, got 0"),
-    ("profile --image-size 16", "--image-size is not an option of space mobilenetv3, which takes " + MOBILE),
+    ("profile --image-size 16", "--image-size is not an option of space mobilenetv3; known options: " + MOBILE),
     (
         "profile --space nasbench201 --preset tiny",
-        "--preset is not an option of space nasbench201, which takes " + CELLS,
+        "--preset is not an option of space nasbench201; known options: " + CELLS,
     ),
 ]
 

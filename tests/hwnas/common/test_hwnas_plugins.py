@@ -249,15 +249,18 @@ ERRORS = [
     ("search --device stopwatch --threads 2", "--threads is not an option of device stopwatch; leave it out"),
     (
         "search --space toy --evaluator wide --data none --epochs 3",
-        "evaluator wide has no option 'epochs'; it takes seed, factor",
+        "evaluator wide has no option 'epochs'; known options: seed, factor",
     ),
     (
         "search --space toy --evaluator none --data none",
         "unknown evaluator 'none'; known: gradnorm, naswot, parameters, supernet, synflow, table:FILE, train, wide",
     ),
-    ("search --strategy last --strategy-option depth=1", "strategy last has no option 'depth'; it takes first"),
-    ("search --space toy --space-option depth=1", "space toy has no setting 'depth'; it takes classes"),
-    ("profile --space toy --image-channels 1", "--image-channels is not an option of space toy, which takes classes"),
+    ("search --strategy last --strategy-option depth=1", "strategy last has no option 'depth'; known options: first"),
+    ("search --space toy --space-option depth=1", "space toy has no setting 'depth'; known settings: classes"),
+    (
+        "profile --space toy --image-channels 1",
+        "--image-channels is not an option of space toy; known options: classes",
+    ),
 ]
 
 

@@ -22,7 +22,7 @@ from hwnas._pipeline._deliver import deliver_networks, validation_samples
 from hwnas._pipeline._measure_winners import VERIFICATION
 from hwnas._pipeline._setup import SearchCosts, SearchSetup
 from hwnas._pipeline._winner import Winner
-from hwnas._runs._delivered import dominators_of, checks, described, judge, remarks
+from hwnas._runs._delivered import checks, described, dominators_of, judge, remarks
 from hwnas._runs._entries import require_networks
 from hwnas._runs._front import PICKS, pick_network
 from hwnas._runs._list import find_runs

@@ -353,7 +353,7 @@ def test_default_recipe_follows_the_data() -> None:
     [
         (
             {"speed": 3},
-            "training has no setting 'speed'; it takes epochs, batch_size, optimizer, learning_rate, warmup, "
+            "training has no setting 'speed'; known settings: epochs, batch_size, optimizer, learning_rate, warmup, "
             "weight_decay, clip, average, random_subnets, sampling, candidates, label_smoothing, shift, flip, cutout, "
             "mixup",
         ),
