@@ -60,7 +60,7 @@ def _cost_objective(
     """
 
     def within(codes: npt.NDArray[np.int64], sign: float) -> npt.NDArray[np.float64]:
-        """Return costs times `sign`; infinity outside the other budgets."""
+        """Return costs times `sign`; NaN for networks over a budget."""
         values = sign * function(codes)
         for constraint in constraints:
             assert constraint.cost_function is not None
