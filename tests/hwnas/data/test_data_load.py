@@ -238,7 +238,7 @@ def test_npz_refusals(tmp_path: Path) -> None:
     def check(reason: str, **arrays: object) -> None:
         refuses(f"data {p}: {reason}", npz(p, **arrays))
 
-    check("the array x_train is missing; it holds none of ours", images=X)
+    check("the array x_train is missing; it holds no known array", images=X)
     check("the array y_train is missing; it holds x_train", x_train=X)
     check("the array y_test is missing; it holds x_train, y_train, x_test", x_train=X, y_train=Y, x_test=X)
     shape = "it must be (N, H, W) or (N, H, W, C) with C = 1 or 3"

@@ -68,7 +68,7 @@ def test_a_bomb_is_told_by_its_list_of_contents(tmp_path: Path) -> None:
                 member.write(bytes(1_024_000))
     assert refused(path) == (
         "its array x_train unpacks to 102,400,082 bytes, more than 100 times the file; write it with numpy.savez, "
-        "which does not pack"
+        "which does not compress"
     )
 
 
@@ -124,7 +124,7 @@ def test_a_renamed_array_and_other_files(tmp_path: Path) -> None:
         path.write_bytes(content)
         assert refused(path) in (
             "is not a readable .npz file; write it with numpy.savez",
-            "the array x_train is missing; it holds none of ours",
+            "the array x_train is missing; it holds no known array",
         )
     with zipfile.ZipFile(path, "w") as file:
         for i in range(60_000):

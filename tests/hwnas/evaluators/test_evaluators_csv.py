@@ -144,7 +144,7 @@ def searched(path, out, *more):
 def test_a_search_refuses_latencies_that_are_not_positive(tmp_path, capsys):
     path = write(tmp_path / "t.csv", f"arch,acc,ms\n{CONV},0.5,3\n{SKIP},0.2,-1\n")
     assert searched(path, tmp_path / "r", "--latency-column", "ms") == 2
-    assert f"row 2: ms of {SKIP} is -1; a latency is positive" in capsys.readouterr().err
+    assert f"row 2: ms of {SKIP} is -1; latencies must be positive" in capsys.readouterr().err
 
 
 def rows(column, factor, texts, values, separator=",", repeats=1):

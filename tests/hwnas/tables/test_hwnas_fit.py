@@ -243,7 +243,11 @@ def test_the_same_samples_and_seed_give_the_same_table(cells):
     ("change", "options", "message"),
     [
         (lambda rows: rows, {"latency_column": "other_ms"}, "no column 'other_ms'"),
-        (lambda rows: [(rows[0][0], "-1"), *rows[1:]], {}, r"row 1: board_ms of \|.* is -1; a latency is positive"),
+        (
+            lambda rows: [(rows[0][0], "-1"), *rows[1:]],
+            {},
+            r"row 1: board_ms of \|.* is -1; latencies must be positive",
+        ),
         (lambda rows: [*rows[:2], (rows[2][0], "0"), *rows[3:]], {}, "row 3: board_ms of"),
         (lambda rows: [(rows[0][0], "nan"), *rows[1:]], {}, "line 2: column 'board_ms' holds 'nan'"),
         (lambda rows: rows[:9], {}, "9 connected networks; a fit needs 10 or more"),
