@@ -129,7 +129,7 @@ def announced(
             steady = taken_s[1:]  # the first one warms up
             if statistics.fmean(steady) * (total - done) >= _WORTH_S:
                 left = written_range(steady, total - done)
-                say(f"{what} needs {left} more, estimated from its first {len(taken_s) + 1} steps")
+                say(f"{what} takes {left} more, estimated from its first {len(taken_s) + 1} steps")
         report(done, total, text)
 
     return receive
@@ -160,7 +160,7 @@ class SampleTimes:
         left = self._samples - done
         if len(self._taken_s) in self._due and statistics.fmean(self._taken_s) * left >= _WORTH_S:
             by = f"estimated from the {len(self._taken_s)} so far"
-            self._say(f"the remaining {left} samples need {written_range(self._taken_s, left)}, {by}")
+            self._say(f"the remaining {left} samples take {written_range(self._taken_s, left)}, {by}")
 
 
 def _written(seconds: float) -> str:

@@ -300,8 +300,8 @@ WRONG = [
     (Partial(), "space toy: it overrides terms; override term_graph too"),
     (Double(), "space toy: the terms of width1="),
     (Mute(), "space toy: parse cannot read what format returns, 'width1="),
-    (Spaced(), "space toy: 'a b0="),
-    (Toy(widths=(4, 4)), "choice width1: it wants different values, at least one, not (4, 4)"),
+    (Spaced(), "space toy: cannot write an architecture as 'a b0="),
+    (Toy(widths=(4, 4)), "choice width1: needs one or more values, all different, got (4, 4)"),
     (
         Vast(),
         "space toy: 531441 architectures cannot be priced one by one, only 20000 can; state it as a choice graph, or "
@@ -319,7 +319,7 @@ def test_a_space_that_does_not_fit_together_is_refused(search, space, message):
 def test_terms_that_are_cut_where_the_runtime_fuses_are_refused_for_their_latency(search):
     message = refused(search, space=Halves())
     assert "ms at made-up prices, its graph" in message
-    assert message.endswith("so cut them where the runtime fuses nothing")
+    assert message.endswith("so split them where the runtime fuses nothing")
 
 
 @pytest.mark.parametrize(
@@ -331,19 +331,19 @@ def test_terms_that_are_cut_where_the_runtime_fuses_are_refused_for_their_latenc
             f"strategy must be a name or an instance with a method propose, got {Backwards!r}",
         ),
         ({"budgets": {"speed": 1}}, "unknown cost 'speed' in budgets; known costs: latency, macs, params, memory"),
-        ({"budgets": {"macs": 0}}, "budget macs must be a positive number, or like '4ms' or '600k', not 0"),
+        ({"budgets": {"macs": 0}}, "budget macs must be a positive number, or text like '4ms' or '600k', got 0"),
         ({"budgets": {"latency": "0.3"}}, "the latency '0.3' has no unit; write 0.3ms or 0.3us"),
         ({"latency_budget": "0.3"}, "the latency '0.3' has no unit; write 0.3ms or 0.3us"),
         (
             {"latency_budget": float("nan")},
-            "budget latency must be a positive number, or like '4ms' or '600k', not nan",
+            "budget latency must be a positive number, or text like '4ms' or '600k', got nan",
         ),
         (
             {"budgets": {"latency": 1}, "latency_budget": 2},
             "budget latency is given twice, in budgets and as latency_budget; leave one out",
         ),
-        ({"budgets": "4ms"}, "budgets must be a dictionary, not '4ms'"),
-        ({"minimize": 3}, "minimize must be names, like 'latency' or 'latency,macs', not 3"),
+        ({"budgets": "4ms"}, "budgets must be a dictionary, got '4ms'"),
+        ({"minimize": 3}, "minimize must be names, like 'latency' or 'latency,macs', got 3"),
         (
             {"minimize": "latency,speed"},
             "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory",
@@ -395,7 +395,7 @@ def test_an_evaluator_with_weights_wants_data_to_test_them_on(search):
             return 0.5
 
     assert refused(search, evaluator=Trained()) == (
-        "evaluator wide trains networks; give the data that they are tested on too"
+        "evaluator wide trains networks, so the search needs data to test them on; pass data too"
     )
 
 

@@ -300,12 +300,14 @@ def test_a_table_of_another_device_or_thread_count(fails, table_file, tmp_path):
 def test_an_unreachable_budget_is_refused_before_training(fails, table_file, tmp_path):
     run = tmp_path / "run"
     line = fails("search", *SMALL, "--table", table_file, "--latency-budget", "1us", "--out", run)
-    start = "hwnas: error: no network of the space meets --latency-budget 0.001 ms: the cheapest, w0.5_r8_k"
+    start = "hwnas: error: no network of the space meets --latency-budget 0.001 ms: the cheapest network, w0.5_r8_k"
     assert line.startswith(start)
     assert line.endswith("ms")
     assert not (run / "evaluator").exists()
     line = fails("search", *SMALL, "--table", table_file, "--params-budget", "10", "--out", run)
-    assert line.startswith("hwnas: error: no network of the space meets --params-budget 10: the cheapest, w0.5_r8_k")
+    assert line.startswith(
+        "hwnas: error: no network of the space meets --params-budget 10: the cheapest network, w0.5_r8_k"
+    )
     both = ["--params-budget", "9k", "--macs-budget", "80k"]
     line = fails("search", *SMALL, "--table", table_file, *both, "--out", run)
     assert line.startswith("hwnas: error: no network of the space ")

@@ -8,8 +8,8 @@ from hwnas._cli import main
 from hwnas._cli._parser import build_parser
 
 RECIPE = (
-    "known settings: epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, clip, average, random_subnets, "
-    "sampling, candidates, label_smoothing, shift, flip, cutout, mixup"
+    "known settings: epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, clip, average, "
+    "random_subnets, sampling, candidates, label_smoothing, shift, flip, cutout, mixup"
 )
 CELLS = "image_size, classes, image_channels, cells, channels"
 MOBILE = "preset, classes, resolution, width, image_channels"

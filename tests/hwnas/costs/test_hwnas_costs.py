@@ -90,7 +90,7 @@ def test_an_unreachable_budget_names_the_option_of_the_cost(plugin, csv, tmp_pat
 
     assert main(arguments(csv, tmp_path / "run", "--depth-budget", "2")) == 2
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith("hwnas: error: no network of the space meets --depth-budget 2: the cheapest, |")
+    assert line.startswith("hwnas: error: no network of the space meets --depth-budget 2: the cheapest network, |")
 
 
 def test_costs_of_ours():

@@ -113,7 +113,7 @@ def test_training_is_announced_once_by_its_first_steps():
         watch.now += 3.0 if step == 2 else 1.0 + 0.1 * (step % 3)
         report(step, 1000, "")
     assert len(passed) == 100
-    assert said == ["training needs about 18 min (16 min to 22 min) more, estimated from its first 9 steps"]
+    assert said == ["training takes about 18 min (16 min to 22 min) more, estimated from its first 9 steps"]
 
 
 def test_short_work_is_not_announced():
