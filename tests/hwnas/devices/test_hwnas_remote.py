@@ -82,7 +82,7 @@ def test_a_search_takes_the_devices_table_and_measures_its_winners_there(table, 
         (["profile", "--device", DEVICE, "--precision", "fp16"], "--precision fp16 is not available on device"),
         (["profile", "--device", DEVICE, "--channels-last"], "--protocol and --channels-last are options of GPUs"),
         (["profile", "--device", DEVICE, "--threads", "0"], "--threads must be 1 or more, got 0"),
-        (["validate", "TABLE", "--device", "cpu"], "--device says where the processor of a table is, like ssh://"),
+        (["validate", "TABLE", "--device", "cpu"], "--device must be the address of the table's device, like ssh://"),
         (["device", "clean", "board"], "cannot read the device 'board'; write it like ssh://user@host"),
     ],
 )

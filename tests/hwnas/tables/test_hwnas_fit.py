@@ -254,7 +254,7 @@ def test_the_same_samples_and_seed_give_the_same_table(cells):
         (lambda rows: [*rows, ("|conv~0|", "1.0")], {}, r"row 15: .* cannot read '\|conv~0\|'"),
         (lambda rows: [rows[0]] * 12, {}, "all samples are the same network"),
         (lambda rows: rows, {"unit": "h"}, "cannot use unit 'h'"),
-        (lambda rows: rows, {"dead_code": "maybe"}, "dead code 'maybe'"),
+        (lambda rows: rows, {"dead_code": "maybe"}, "--dead-code must be one of .*, got 'maybe'"),
         (lambda rows: rows, {"batch": 0}, "batch 0"),
     ],
 )
