@@ -255,7 +255,7 @@ def test_the_same_samples_and_seed_give_the_same_table(cells):
         (lambda rows: [rows[0]] * 12, {}, "all samples are the same network"),
         (lambda rows: rows, {"unit": "h"}, "cannot use unit 'h'"),
         (lambda rows: rows, {"dead_code": "maybe"}, "--dead-code must be one of .*, got 'maybe'"),
-        (lambda rows: rows, {"batch": 0}, "batch 0"),
+        (lambda rows: rows, {"batch": 0}, "--batch must be 1 to .*, got 0"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(cells, change, options, message):
