@@ -131,7 +131,7 @@ def backend_of(
     if identity.get("protocol") == FITTED:
         raise HwnasError(
             f"{table.source} was fitted to networks that were measured on {identity.get('device')}: it cannot be "
-            "be measured from here; `hwnas table show` says how well it fits"
+            "measured from here; `hwnas table show` says how well it fits"
         )
     if device is not None and (not device.startswith(SSH) or identity.get("device") != "cpu"):
         raise HwnasError(

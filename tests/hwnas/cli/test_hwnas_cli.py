@@ -217,7 +217,7 @@ def test_options_out_of_range(fails, tmp_path):
         "image_channels, cells, channels"
     )
     assert fails("search", "--latency-column", "x", *out) == (
-        "hwnas: error: --latency-column goes with --evaluator table:FILE"
+        "hwnas: error: --latency-column needs --evaluator table:FILE"
     )
     assert fails("search", "--final-epochs", "3", *out) == (
         "hwnas: error: --final-epochs and --final-recipe need --finalize finetune or train"
@@ -429,7 +429,7 @@ def test_a_cheap_stand_in_must_be_one(fails, benchmark_csv, tmp_path):
         "hwnas: error: --low-fidelity needs --strategy lamoo, got --strategy nsga2"
     )
     assert fails("search", "--low-fidelity", "supernet", *out) == (
-        "hwnas: error: --low-fidelity supernet cannot go with --evaluator supernet; name another one"
+        "hwnas: error: --low-fidelity supernet cannot stand in for --evaluator supernet; name a cheaper evaluator"
     )
     assert fails("search", "--low-fidelity", "guess", "--evaluator", "train", *out).startswith(
         "hwnas: error: unknown evaluator 'guess'"

@@ -203,7 +203,7 @@ def test_entries_of_another_metric_are_checked():
     for bad in ({"mse": -1.0}, {"metric": {"name": "mse", "direction": "up"}}, {"metric": 3}, {"mse": None}):
         with pytest.raises(ValueError, match=r"."):
             require_networks([good | bad])
-    with pytest.raises(ValueError, match="no network"):
+    with pytest.raises(ValueError, match="not a network"):
         require_networks([{name: value for name, value in good.items() if name != "validation_mse"}])
 
 
