@@ -1,8 +1,8 @@
 """hwnas: hardware-aware, latency-constrained neural architecture search.
 
 `profile` measures a device; `search` searches for networks on it and delivers them measured. Every command of the
-command line is a function with the same options, and `Errors` catches what you can mend. Spaces, evaluators and
-strategies of your own are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and `LeafSampler`.
+command line is a function with the same options, and `Errors` catches every error that you can fix. Your own spaces,
+evaluators and strategies are subclasses of `Space` and `Evaluator` and implementations of `Strategy` and `LeafSampler`.
 """
 
 from __future__ import annotations
@@ -195,12 +195,12 @@ def _refuse_shadows() -> None:
         spec = module.__spec__ if module is not None else importlib.util.find_spec(name)
         origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
         if origin is None or origin.parent.parent != home:
-            found = origin or "nothing"
-            raise ImportError(f"hwnas needs its own package {name!r}, but finds {found}; rename or move that file")
+            other = origin or "nothing"
+            raise ImportError(f"hwnas needs its own package {name!r}, but finds {other}; rename or move that file")
 
 
 def _keep_cores() -> None:
-    """Where the environment lets OpenMP pin threads, look at the cores now: loading torch pins the thread that does."""
+    """Read the usable cores now if OpenMP may pin threads: loading torch pins the loading thread."""
     if any(name in os.environ for name in ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")):
         importlib.import_module("profilers.cores")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 
 OUT_OF_MEMORY = (
-    "out of memory; take less data (--data-limit), a smaller --batch, smaller images, a smaller space, fewer --workers "
-    "or a machine with more memory. What was finished is safe: run the same command again to go on"
+    "out of memory; use less data (--data-limit), a smaller --batch, smaller images, a smaller space, fewer --workers "
+    "or a machine with more memory. Finished work is safe: run the same command again to continue"
 )
-"""What is said where memory runs out; options that a command has not do not matter."""
+"""The error message when memory runs out; it may name options that the command does not have."""
 _NO_MEMORY = (
     "out of memory",
     "not enough memory",
@@ -21,7 +21,7 @@ _NO_MEMORY = (
 
 
 class HwnasError(Exception):
-    """Base of every error a user of hwnas can mend; the command line prints it as one line, exit code 2."""
+    """Base of every error that a user of hwnas can fix; the command line prints it as one line, exit code 2."""
 
 
 class SpaceError(HwnasError, ValueError):
@@ -49,7 +49,7 @@ class BudgetError(HwnasError, ValueError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: Python's, torch's on a processor or GPU, or ONNX Runtime's.
+    """Return whether memory ran out: Python's, torch's on a processor or GPU, or ONNX Runtime's.
 
     Their libraries know no common class of error: torch raises a `RuntimeError`, ONNX Runtime a class of its own.
     """

@@ -49,11 +49,11 @@ class ConstraintKeeper:
 
     def _checked(self, trial: FrozenTrial) -> tuple[float, ...]:
         whose = f"constraints_func of trial {trial.number}"
-        return checked(self._function(trial), whose, "it must give numbers, 0 or less where feasible")
+        return checked(self._function(trial), whose, "it must return numbers, 0 or less where feasible")
 
 
 def checked(values: object, whose: str, remedy: str) -> tuple[float, ...]:
-    """Constraints as numbers.
+    """Return constraints as numbers.
 
     Args:
         values: The values.
@@ -71,7 +71,7 @@ def checked(values: object, whose: str, remedy: str) -> tuple[float, ...]:
 def constraints_of(
     trial: FrozenTrial, function: Callable[[FrozenTrial], Sequence[float]] | None
 ) -> Mapping[str, float]:
-    """Constraints of a finished trial by name. A trial is feasible where none is above 0, and where it has none.
+    """Return constraints of a finished trial by name. A trial is feasible where none is above 0, and where it has none.
 
     Constraints of ``trial.set_constraint`` have the name that it was given, those of a ``constraints_func`` are named
     by their place. The function is called for trials that have neither: another sampler proposed them.
@@ -95,13 +95,13 @@ def constraints_of(
     if constraints or stored is not None:
         return constraints
     if function is not None:
-        values = checked(function(trial), whose, "constraints_func must give numbers, 0 or less where feasible")
+        values = checked(function(trial), whose, "constraints_func must return numbers, 0 or less where feasible")
         return {str(i): value for i, value in enumerate(values)}
     return UNKNOWN if KEY in trial.system_attrs else {}
 
 
 def violations(constraints: Sequence[Mapping[str, float]]) -> FloatArray:
-    """How far each of ``n`` trials is from feasible, ``(n,)`` from 0 (feasible) to 1.
+    """Return how far each of ``n`` trials is from feasible, ``(n,)`` from 0 (feasible) to 1.
 
     Each constraint counts as a share of its largest violation, so that units do not matter. As in Optuna, a trial does
     not violate a constraint that it lacks.

@@ -101,7 +101,7 @@ class LaMOOSampler(BaseSampler):
         self._seed = _entropy()
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The parameters that all finished trials have, without those with a single value."""
+        """Return the parameters that all finished trials have, without those with a single value."""
         space = self._space.calculate(study)
         return {name: distribution for name, distribution in space.items() if not distribution.single()}
 
@@ -142,7 +142,7 @@ class LaMOOSampler(BaseSampler):
         return make_strategy("lamoo", sampler="scalar") if self._sampler is None else LaMOO(self._sampler)
 
     def _advisor(self, study: optuna.Study, space: Mapping[str, BaseDistribution]) -> tuple[_Grid, Advisor]:
-        """The grid and the advisor of a search space, kept until it changes."""
+        """Return the grid and the advisor of a search space, kept until it changes."""
         key = (list(space.items()), study.directions)
         if self._latest is None or self._latest[0] != key:
             grid = _Grid(space, self._points)
@@ -153,7 +153,7 @@ class LaMOOSampler(BaseSampler):
         return self._latest[1:]
 
     def _past(self, study: optuna.Study, now: int, grid: _Grid) -> list[Trial]:
-        """The trials other than number `now` for `search`; those that lack a parameter are left out."""
+        """Return the trials other than number `now` for `search`; those that lack a parameter are left out."""
         trials: list[Trial] = []
         complete: list[FrozenTrial] = []
         for frozen in study.get_trials(deepcopy=False, states=_TRIED):
@@ -174,7 +174,7 @@ class LaMOOSampler(BaseSampler):
 
 
 def _finite(values: Sequence[float] | None, count: int) -> bool:
-    """Whether a finished trial has a finite number for each objective; in a damaged storage it may not."""
+    """Return whether a finished trial has a finite number for each objective; in a damaged storage it may not."""
     return values is not None and len(values) == count and all(math.isfinite(value) for value in values)
 
 
@@ -190,18 +190,18 @@ class _Categories:
         self.size = len(distribution.choices)
 
     def value(self, code: int) -> Any:
-        """The category of a code."""
+        """Return the category of a code."""
         return self._distribution.choices[code]
 
     def code(self, value: Any) -> int | None:
-        """The code of a category; None for an unknown one."""
+        """Return the code of a category; None for an unknown one."""
         try:
             return int(self._distribution.to_internal_repr(value))
         except (TypeError, ValueError):
             return None
 
     def features(self, codes: IntArray) -> FloatArray:
-        """Columns ``(n, size)``."""
+        """Return columns ``(n, size)``."""
         return np.eye(self.size)[codes]
 
 
@@ -225,17 +225,17 @@ class _Numbers:
         self.size = len(self._values)
 
     def value(self, code: int) -> float:
-        """The value of a code."""
+        """Return the value of a code."""
         return self._values[code]
 
     def code(self, value: Any) -> int | None:
-        """The code of the nearest value; None outside the range."""
+        """Return the code of the nearest value; None outside the range."""
         if not isinstance(value, Real) or not self._values[0] <= float(value) <= self._high:
             return None
         return int(np.argmin(np.abs(self._scale(self._values) - self._scale(value))))
 
     def features(self, codes: IntArray) -> FloatArray:
-        """One column ``(n, 1)``."""
+        """Return one column ``(n, 1)``."""
         axis = np.asarray(self._scale(self._values)) - float(self._scale(self._values[0]))
         scaled: FloatArray = (axis / (axis[-1] or 1.0))[codes, None]
         return scaled
@@ -249,17 +249,17 @@ class _Grid:
         self.cardinalities = tuple(column.size for column in self._columns.values())
 
     def values(self, row: IntArray) -> dict[str, Any]:
-        """The parameters of codes ``(d,)``."""
+        """Return the parameters of codes ``(d,)``."""
         columns = zip(self._columns.items(), row.tolist(), strict=True)
         return {name: column.value(code) for (name, column), code in columns}
 
     def row(self, params: Mapping[str, Any]) -> tuple[int, ...] | None:
-        """The codes of parameters; None where a parameter is absent or out of range."""
+        """Return the codes of parameters; None where a parameter is absent or out of range."""
         codes = [column.code(params[name]) if name in params else None for name, column in self._columns.items()]
         return None if None in codes else tuple(code for code in codes if code is not None)
 
     def features(self, codes: IntArray) -> FloatArray:
-        """The inputs of models ``(n, f)`` for codes ``(n, d)``."""
+        """Return the inputs of models ``(n, f)`` for codes ``(n, d)``."""
         columns = enumerate(self._columns.values())
         return np.concatenate([column.features(codes[:, k]) for k, column in columns], axis=1)
 
@@ -273,7 +273,7 @@ def _column(distribution: BaseDistribution, points: int) -> _Categories | _Numbe
 
 
 def _penalised(losses: FloatArray, share: FloatArray) -> FloatArray:
-    """Losses ``(n, m)``, moved beyond the worst of all where trials violate constraints by the shares ``(n,)``."""
+    """Return losses ``(n, m)``, moved beyond the worst of all where trials violate constraints (shares ``(n,)``)."""
     span = np.ptp(losses, axis=0)
     beyond = losses.max(axis=0) + np.where(span > 0, span, 1.0) * share[:, None]
     return np.where(share[:, None] > 0, beyond, losses)

@@ -130,7 +130,7 @@ _PROFILING = (
             Option("latency_column", "column of latencies", TEXT, group="measurements", required=True),
             Option(
                 "unit",
-                "unit of that column: s, ms, us or ns (default: as its name ends, like _us, else ms)",
+                "unit of that column: s, ms, us or ns (default: from the end of its name, like _us; else ms)",
                 TEXT,
                 group="measurements",
             ),
@@ -138,7 +138,7 @@ _PROFILING = (
             replace(BATCH, group="measurements"),
             Option(
                 "dead_code",
-                "what the device did with branches that reach no output: executed, removed, or auto to find out",
+                "whether the device executed branches that reach no output: executed, removed, or auto to find out",
                 TEXT,
                 "auto",
                 "measurements",
@@ -170,7 +170,7 @@ _AFTER_A_SEARCH = (
         (
             _positional("run", "run directory"),
             Option("pick", "which network: fastest, knee, best or an id", TEXT, "knee"),
-            Option("allow_over_budget", "also take a network that exceeds a budget", SWITCH, False),
+            Option("allow_over_budget", "allow a network that is over a budget", SWITCH, False),
             _output("ONNX file to write (default: ID.onnx)", group=""),
         ),
         "export",
@@ -179,7 +179,7 @@ _AFTER_A_SEARCH = (
         "runs",
         "list the runs in a folder",
         "hwnas runs runs/",
-        (_positional("folder", "folder to look through", many="?", default="runs"), JSON),
+        (_positional("folder", "folder that contains runs", many="?", default="runs"), JSON),
         "runs",
     ),
     Command(
@@ -219,7 +219,7 @@ _ABOUT_TABLES = (
     ),
     Command(
         "verify",
-        "check in seconds whether a table still holds: measure a few of its numbers again",
+        "check in seconds whether a table is still valid: measure a few of its values again",
         "hwnas verify laptop.json",
         (
             _positional("table", "table file of this device"),
@@ -240,7 +240,7 @@ _ABOUT_TABLES = (
     ),
     Command(
         "table",
-        "show what a table holds and how far to trust it",
+        "show what a table contains and how accurate it is",
         "hwnas table show laptop.json",
         (
             _action("show", "show: what was measured, its validation, its most expensive and least certain rows"),
@@ -265,7 +265,7 @@ _ABOUT_THE_MACHINE = (
         "remove hwnas's files from a device reached through ssh",
         "hwnas device clean ssh://user@board",
         (
-            _action("clean", "clean: remove the cache folder there"),
+            _action("clean", "clean: remove the device's cache folder"),
             _positional("device", "ssh://[user@]host[:port]"),
         ),
         "clean_device",
@@ -281,5 +281,5 @@ _ABOUT_THE_MACHINE = (
 
 
 def commands() -> tuple[Command, ...]:
-    """All commands, in the order of the help."""
+    """Return all commands, in the order of the help."""
     return (*_PROFILING, _search(), *_AFTER_A_SEARCH, *_ABOUT_TABLES, *_ABOUT_THE_MACHINE)

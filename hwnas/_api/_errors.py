@@ -1,4 +1,4 @@
-"""What users can mend: the errors to catch."""
+"""What users can fix: the errors to catch."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from profilers import ProfilerError
 from search import SearchError
 
 Errors: tuple[type[Exception], ...] = (HwnasError, LatencyTableError, ProfilerError, SearchError)
-"""Catches every error that a user can mend (``except hwnas.Errors as error``); each is one line."""
+"""Catches every error that a user can fix (``except hwnas.Errors as error``); each is one line."""

@@ -30,11 +30,11 @@ class SpaceOptions(TypedDict, total=False):
 
 
 def quiet(text: str) -> None:
-    """Progress that nobody hears of."""
+    """Drop a line of progress."""
 
 
 def read_options(command: str, options: Iterable[Option], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by the present names of their options, read and checked; those that are None are left out.
+    """Return values by the present names of their options, read and checked; those that are None are left out.
 
     Raises:
         HwnasError: There is no such option, or a value cannot be read.
@@ -43,16 +43,16 @@ def read_options(command: str, options: Iterable[Option], given: Mapping[str, An
     present = renamed(by_name.values(), given)
     for name in sorted(present):
         if name not in by_name:
-            raise HwnasError(f"{command} has no option {name!r}; it takes {', '.join(sorted(by_name))}")
+            raise HwnasError(f"{command} has no option {name!r}; known options: {', '.join(sorted(by_name))}")
     return {name: by_name[name].read(value) for name, value in present.items() if value is not None}
 
 
 def space_settings(space: str, values: Mapping[str, Any], *, loads_images: bool = False) -> dict[str, Any]:
-    """Settings of a space: ``space_settings``, and the options of their own name that the space takes.
+    """Return settings of a space: ``space_settings``, and the options of their own name that the space takes.
 
     Args:
         space: Name of the space.
-        values: Options that were read, by name; those of other things are passed over.
+        values: Options that were read, by name; options of other things are ignored.
         loads_images: Whether ``image_size`` is also the size to load images at, and may be given for any space.
 
     Raises:
@@ -67,7 +67,7 @@ def space_settings(space: str, values: Mapping[str, Any], *, loads_images: bool 
             if name == "image_size" and loads_images:
                 continue
             raise HwnasError(
-                f"{dashed(name)} is not an option of space {space}, which takes {', '.join(taken) or 'none'}"
+                f"{dashed(name)} is not an option of space {space}; known options: {', '.join(taken) or 'none'}"
             )
         if name in settings:
             raise HwnasError(f"{name} is given twice, as {dashed(name)} and as --space-option; leave one out")
@@ -79,11 +79,11 @@ AnyWorkload = TypeVar("AnyWorkload", bound=Workload)
 
 
 def resolve_space(space: AnyWorkload | str, values: Mapping[str, Any]) -> AnyWorkload | Space:
-    """A space from its name and options, or the workload that is given; sound in any case.
+    """Make a space from its name and options, or check the given workload.
 
     Args:
         space: A name, a file that declares a space, or an object.
-        values: Options that were read, by name; those of other things are passed over.
+        values: Options that were read, by name; options of other things are ignored.
 
     Raises:
         HwnasError: The space does not take an option, or is an object, which has its settings already.
@@ -106,11 +106,11 @@ def refuse_options(options: Mapping[str, Any], names: Iterable[str], thing: str)
     """
     for name in names:
         if options.get(name) is not None:
-            raise HwnasError(f"{name} needs the name of {_A[thing]}; this object has its settings already")
+            raise HwnasError(f"{name} needs the name of {_A[thing]}; an object has its settings already")
 
 
 def opened(table: LatencyTable | str | Path) -> LatencyTable:
-    """A table, read where it is named by its file."""
+    """Return a table; read it where its file is given."""
     return table if isinstance(table, LatencyTable) else load_table(Path(table))
 
 
@@ -121,7 +121,7 @@ def require_file(out: str | Path | None) -> None:
         HwnasError: It does.
     """
     if str(out).endswith("/"):
-        raise HwnasError(f"cannot write {out}: it names a folder; name a file")
+        raise HwnasError(f"cannot write {out}: it is a folder; give the name of a file")
 
 
 def save(table: LatencyTable, out: str | Path) -> None:

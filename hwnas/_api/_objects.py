@@ -27,17 +27,17 @@ _OBJECTS = ("space", "data", "evaluator", "strategy", "table", "device")
 
 
 def objects_of(given: Mapping[str, Any]) -> Overrides:
-    """What is given as an object.
+    """Return the options that are given as objects.
 
     Raises:
         HwnasError: Something is neither a name nor an object of the kind: a class, most likely.
     """
     for name, kind in (("space", Space), ("evaluator", Evaluator)):
         if not isinstance(given[name], (str, kind)):
-            raise HwnasError(f"{name} must be a name or an instance of hwnas.{kind.__name__}, not {given[name]!r}")
+            raise HwnasError(f"{name} must be a name or an instance of hwnas.{kind.__name__}, got {given[name]!r}")
     strategy, data, table = given["strategy"], given["data"], given["table"]
     if not isinstance(strategy, str) and (isinstance(strategy, type) or not hasattr(strategy, "propose")):
-        raise HwnasError(f"strategy must be a name or an instance with a method propose, not {strategy!r}")
+        raise HwnasError(f"strategy must be a name or an instance with a method propose, got {strategy!r}")
     return Overrides(
         space=None if isinstance(given["space"], str) else given["space"],
         task=as_task(data) if isinstance(data, (Task, ImageData)) else None,
@@ -49,7 +49,7 @@ def objects_of(given: Mapping[str, Any]) -> Overrides:
 
 
 def settings_of(objects: Overrides, given: Mapping[str, Any], more: Mapping[str, Any], out: Path) -> SearchSettings:
-    """The settings that names and objects stand for.
+    """Return the settings that names and objects stand for.
 
     Args:
         objects: What is given as an object.
@@ -64,7 +64,7 @@ def settings_of(objects: Overrides, given: Mapping[str, Any], more: Mapping[str,
     known = {option.name for option in setting_options()} - given.keys()
     for name in more:
         if name not in known:
-            raise HwnasError(f"search has no setting {name!r}; it takes {', '.join(sorted(known))}")
+            raise HwnasError(f"search has no setting {name!r}; known settings: {', '.join(sorted(known))}")
     _refuse_settings_of(objects, more)
     named = {**given, **{name: _name(name, given) for name in _OBJECTS}}
     if isinstance(given["data"], Task):
@@ -90,7 +90,7 @@ def _refuse_settings_of(objects: Overrides, more: Mapping[str, Any]) -> None:
 
 
 def _name(option: str, given: Mapping[str, Any]) -> str | None:
-    """What the settings call something that may be an object."""
+    """Return the name in the settings of an option that may be an object."""
     value: Space | Evaluator | Strategy | Backend | Task | ImageData | LatencyTable | str | Path | None = given[option]
     if option == "data" and value is None:
         evaluator = _name("evaluator", given) or ""

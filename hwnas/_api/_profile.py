@@ -51,7 +51,7 @@ def profile(
 ) -> LatencyTable:
     """Measure a latency table of a space on a device, as ``hwnas profile`` does.
 
-    An interrupted call goes on where it stopped; an existing table is returned as it is.
+    An interrupted call continues where it stopped; an existing table is returned as it is.
 
     Args:
         space: A space, the name of one, or a file that declares one (see `make_space`); or any other `Workload`, such
@@ -61,14 +61,14 @@ def profile(
         networks: Random networks that the table is validated on; ten more are drawn to correct it.
         seed: Random seed of these networks.
         force: Measure again and replace an existing table.
-        progress: Receives lines for people; `print`, say.
+        progress: Receives progress lines; `print`, say.
         more: Any other option of ``hwnas profile``: for a device that is named ``threads``, ``batch``, ``precision``,
             ``provider``, ``protocol`` and ``channels_last``; for a space that is named ``preset``, ``resolution``,
             ``width``, ``image_size``, ``classes``, ``image_channels`` and ``space_settings``; ``result``, which is
             ``--import``, builds the table from a bundle's ``result.json``.
 
     Raises:
-        HwnasError, LatencyTableError, ProfilerError: One line for people (see `Errors`).
+        HwnasError, LatencyTableError, ProfilerError: One line each (see `Errors`).
     """
     require_drawing(networks, seed)
     given: dict[str, Any] = dict(more)
@@ -112,7 +112,7 @@ def bundle(
         core_cache: Second-level cache of a core: bytes, or like ``"512k"``.
         networks: Random networks that the table is validated on; ten more are drawn to correct it.
         seed: Random seed of these networks.
-        progress: Receives lines for people.
+        progress: Receives progress lines.
         more: Options of a space that is named.
 
     Returns:
@@ -156,7 +156,7 @@ def draw(
         seed: Random seed of the networks and their weights.
         batch: Images per inference.
         precision: ``"fp32"`` or ``"int8"``.
-        progress: Receives lines for people.
+        progress: Receives progress lines.
         more: Options of a space that is named.
 
     Returns:
@@ -179,7 +179,7 @@ def draw(
 
 
 def typed_space(space: str, more: Mapping[str, Any]) -> str:
-    """The options of a space as they are typed, for the next command."""
+    """Return the options of a space as they are typed, for the next command."""
     texts = [f"--space {space}"]
     for name, value in renamed(SPACE, more).items():
         if value is None or not value:
@@ -223,7 +223,7 @@ def fit(
             what predicts left-out networks better.
         seed: Random seed of the bootstrap for the intervals.
         out: File to write the table to; None to return it only.
-        progress: Receives lines for people.
+        progress: Receives progress lines.
         more: Options of a space that is named.
 
     Raises:

@@ -59,7 +59,7 @@ class SearchResult:
         return self.path / "report.html"
 
     def pick(self, which: str = "knee", *, allow_over_budget: bool = False) -> Mapping[str, Any]:
-        """One of `networks`: ``"fastest"``, ``"knee"``, ``"best"`` or an id.
+        """Return one of `networks`: ``"fastest"``, ``"knee"``, ``"best"`` or an id.
 
         Networks are compared by their metric on the validation part and their latency as measured; those that another
         one beats in both are picked by their id alone, and those over the budget only where `allow_over_budget` says
@@ -72,7 +72,7 @@ class SearchResult:
 
 
 def search_result(setup: SearchSetup, study: Study) -> SearchResult:
-    """The result of a search that has ended."""
+    """Return the result of a search that has ended."""
     trials = tuple(_trial(trial, setup.space) for trial in study.trials)
     front = {trial.number for trial in study.front()}
     return SearchResult(

@@ -21,7 +21,7 @@ def runs(folder: str | Path = "runs") -> list[RunInfo]:
     """List the runs in a folder, as ``hwnas runs`` does; damaged ones say why.
 
     Args:
-        folder: Folder to look through, with all folders in it.
+        folder: Folder to search, with all its subfolders.
 
     Raises:
         HwnasError: There is no such folder.
@@ -54,7 +54,7 @@ class Exported:
     Attributes:
         path: The ONNX file.
         network: Its entry of ``pareto.json``.
-        text: What it is, for people: how good, how fast, and what must be known before it is used.
+        text: What it is: how good, how fast, and what must be known before it is used.
     """
 
     path: Path

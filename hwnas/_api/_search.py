@@ -42,8 +42,8 @@ def search(
 ) -> SearchResult:
     """Search for networks and deliver the best, as ``hwnas search`` does.
 
-    The same call goes on with an interrupted search, and with a finished one that is asked for more samples or other
-    budgets. Another search in the same folder is refused: objects are told apart by the space's name, settings and
+    The same call continues an interrupted search, or a finished one with more samples or other budgets. A different
+    search in the same folder is refused: objects are identified by the space's name, settings and
     `Space.fingerprint` and by the evaluator's name and settings.
 
     Args:
@@ -65,13 +65,13 @@ def search(
             must then call this below ``if __name__ == "__main__":``.
         ray_address: Address of the Ray cluster; None for the one that Ray finds.
         evaluation_timeout: Seconds after which an evaluation has failed; it is made in a worker process then.
-        progress: Receives lines for people; `print`, say.
+        progress: Receives progress lines; `print`, say.
         more: Any other option of ``hwnas search``, by its name there with ``_`` for ``-`` (``epochs=4``,
             ``latency_budget="4ms"``, ``resolution=[16, 32]``), or attribute of `SearchSettings`. Texts are read as on
             the command line. What is for terminals alone (``--quiet``, ``--json``, ``--debug``) is not taken.
 
     Raises:
-        HwnasError, LatencyTableError, ProfilerError, SearchError: One line for people (see `Errors`).
+        HwnasError, LatencyTableError, ProfilerError, SearchError: One line each (see `Errors`).
         KeyboardInterrupt: The user stopped it; every finished trial is safe.
     """
     given = {
@@ -91,7 +91,7 @@ def search(
 
 
 def watched_search(watcher: Watcher, given: Mapping[str, Any], more: Mapping[str, Any]) -> SearchResult:
-    """A search that tells a watcher of every trial.
+    """Run a search that reports every trial to a watcher.
 
     Args:
         watcher: Hears of trials, and what is said for people.

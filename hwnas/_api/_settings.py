@@ -25,7 +25,7 @@ _TABLE = "table:"
 def search_settings(
     given: Mapping[str, Any], out: Path | None = None, *, space_is_object: bool = False
 ) -> SearchSettings:
-    """The settings of a search.
+    """Return the settings of a search.
 
     Args:
         given: Options of the command line by name, with ``_`` for ``-``, and attributes of `SearchSettings`; None
@@ -69,7 +69,7 @@ def _declared(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
 
 
 def _evaluator_options(evaluator: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of the evaluator that were given; those of another evaluator are refused."""
+    """Return options of the evaluator that were given; those of another evaluator are refused."""
     options = {**values.get("evaluator_options", {}), **_recipe(values, "recipe", "epochs")}
     given = {option: name for option, name in EVALUATOR_SHORTHANDS.items() if option in values}
     if given:
@@ -83,13 +83,13 @@ def _evaluator_options(evaluator: str, values: Mapping[str, Any]) -> dict[str, A
 
 
 def _recipe(values: Mapping[str, Any], recipe: str, epochs: str) -> dict[str, Any]:
-    """Settings of a training, with the epochs that have an option of their own."""
+    """Return settings of a training, with the epochs that have an option of their own."""
     settings = dict(values.get(recipe, {}))
     return {**settings, "epochs": values[epochs]} if epochs in values else settings
 
 
 def _budgets(values: Mapping[str, Any]) -> dict[str, float]:
-    """Upper bounds by the key of a cost, from ``budgets`` and from an option for each cost."""
+    """Return upper bounds by the key of a cost, from ``budgets`` and from an option for each cost."""
     bounds = dict(values.get("budgets", {}))
     for name, option in budget_options().items():
         if option.name in values:
@@ -108,5 +108,5 @@ def _bound(cost: Cost, value: object) -> float:
     if isinstance(value, str):
         return cost.parse(value)
     if not is_bound(value):
-        raise HwnasError(f"budget {cost.name} must be a positive number, or like '4ms' or '600k', not {value!r}")
+        raise HwnasError(f"budget {cost.name} must be a positive number, or text like '4ms' or '600k', got {value!r}")
     return float(value)  # type: ignore[arg-type]

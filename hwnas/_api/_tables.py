@@ -41,7 +41,7 @@ class Prediction:
     table: LatencyTable
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Return JSON-able data."""
         grade = self.table.grade
         return {
             "arch": self.arch,
@@ -86,14 +86,14 @@ def validate(
         device: Where the table's device is: ``"ssh://[user@]host[:port]"``; None for this machine.
         networks: Number of networks to measure, none of which the table has seen.
         seed: Random seed of these networks.
-        progress: Receives lines for people.
+        progress: Receives progress lines.
 
     Returns:
         The table with these networks in place of its own held-out ones: its ``validation`` and ``report_lines()`` say
         how well it predicts them.
 
     Raises:
-        HwnasError, LatencyTableError, ProfilerError: One line for people (see `Errors`).
+        HwnasError, LatencyTableError, ProfilerError: One line each (see `Errors`).
     """
     require_drawing(networks, seed)
     return validate_table(opened(table), device=device, networks=networks, seed=seed, progress=progress)
@@ -137,10 +137,10 @@ def verify(
         table: A table of this device, or its file.
         device: Where the table's device is: ``"ssh://[user@]host[:port]"``; None for this machine.
         seed: Random seed of the ops and the network to measure.
-        progress: Receives lines for people.
+        progress: Receives progress lines.
 
     Raises:
-        HwnasError, LatencyTableError, ProfilerError: One line for people (see `Errors`).
+        HwnasError, LatencyTableError, ProfilerError: One line each (see `Errors`).
     """
     require_seed(seed)
     read = opened(table)
@@ -168,7 +168,7 @@ def merge(tables: Sequence[LatencyTable | str | Path], *, out: str | Path | None
 
 
 def show_table(table: LatencyTable | str | Path) -> list[str]:
-    """Lines that say what a table holds and how far to trust it, as ``hwnas table show`` does.
+    """Return lines that say what a table holds and how far to trust it, as ``hwnas table show`` does.
 
     Args:
         table: A table, or its file.

@@ -18,12 +18,12 @@ _SEARCH |= {"out", "workers", "ray_address", "evaluation_timeout"}
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:
-    """What was typed, as keywords of the command's function."""
+    """Return the typed options as keyword arguments of the command's function."""
     return {name: value for name, value in vars(options).items() if name not in (*SHOWN, "command", "action")}
 
 
 def run_profile(options: argparse.Namespace) -> None:
-    """``hwnas profile``."""
+    """Run ``hwnas profile``."""
     from hwnas._api._profile import profile
 
     table = profile(**given(options), progress=progress_lines())
@@ -35,7 +35,7 @@ def run_profile(options: argparse.Namespace) -> None:
 
 
 def run_bundle(options: argparse.Namespace) -> None:
-    """``hwnas bundle``."""
+    """Run ``hwnas bundle``."""
     from hwnas._api._profile import bundle
 
     models = bundle(**given(options), progress=progress_lines())
@@ -43,7 +43,7 @@ def run_bundle(options: argparse.Namespace) -> None:
 
 
 def run_draw(options: argparse.Namespace) -> None:
-    """``hwnas draw``."""
+    """Run ``hwnas draw``."""
     from hwnas._api._profile import draw
 
     texts = draw(**given(options), progress=progress_lines())
@@ -51,7 +51,7 @@ def run_draw(options: argparse.Namespace) -> None:
 
 
 def run_fit(options: argparse.Namespace) -> None:
-    """``hwnas fit``."""
+    """Run ``hwnas fit``."""
     from hwnas._api._profile import fit
 
     table = fit(**given(options), progress=progress_lines())
@@ -62,7 +62,7 @@ def run_fit(options: argparse.Namespace) -> None:
 
 
 def run_search(options: argparse.Namespace) -> None:
-    """``hwnas search``."""
+    """Run ``hwnas search``."""
     from hwnas._api._search import watched_search
     from hwnas._cli._live import JsonWatcher, make_watcher
 
@@ -81,7 +81,7 @@ def run_search(options: argparse.Namespace) -> None:
 
 
 def run_export(options: argparse.Namespace) -> None:
-    """``hwnas export``."""
+    """Run ``hwnas export``."""
     from hwnas._api._runs import export
 
     exported = export(**given(options))
@@ -89,7 +89,7 @@ def run_export(options: argparse.Namespace) -> None:
 
 
 def run_runs(options: argparse.Namespace) -> None:
-    """``hwnas runs``."""
+    """Run ``hwnas runs``."""
     from hwnas._api._runs import runs
     from hwnas._cli._listing import run_lines
 
@@ -102,7 +102,7 @@ def run_runs(options: argparse.Namespace) -> None:
 
 
 def run_compare(options: argparse.Namespace) -> None:
-    """``hwnas compare``."""
+    """Run ``hwnas compare``."""
     from hwnas._api._runs import compare
     from hwnas._runs._compare import table_lines
 
@@ -115,7 +115,7 @@ def run_compare(options: argparse.Namespace) -> None:
 
 
 def run_predict(options: argparse.Namespace) -> None:
-    """``hwnas predict``."""
+    """Run ``hwnas predict``."""
     from hwnas._api._tables import predict
 
     prediction = predict(**given(options))
@@ -143,14 +143,14 @@ def _prediction_lines(prediction: Prediction) -> list[str]:
 
 
 def _grade_lines(table: LatencyTable) -> list[str]:
-    """A warning where a table is not a good one."""
+    """Return a warning where the table's grade is not good."""
     from latency_tables import GOOD
 
     return [] if table.grade.level == GOOD else [f"warning: {table.grade.line()}"]
 
 
 def run_validate(options: argparse.Namespace) -> None:
-    """``hwnas validate``."""
+    """Run ``hwnas validate``."""
     from hwnas._api._tables import validate
     from hwnas._tables._validate import validation_record
 
@@ -163,7 +163,7 @@ def run_validate(options: argparse.Namespace) -> None:
 
 
 def run_verify(options: argparse.Namespace) -> None:
-    """``hwnas verify``: leaves with exit code 1 where the table does not hold."""
+    """Run ``hwnas verify``; exit with code 1 where the table is no longer valid."""
     from hwnas._api._tables import verify
 
     verification = verify(**given(options), progress=progress_lines())
@@ -173,16 +173,17 @@ def run_verify(options: argparse.Namespace) -> None:
     for check in verification.checks:
         change = check.measured_ms / check.table_ms - 1 if check.table_ms else 0.0
         verdict = "ok" if check.holds else "MOVED"
-        say(f"{verdict:5s} {check.name}: {check.table_ms:.4g} ms then, {check.measured_ms:.4g} ms now ({change:+.1%})")
+        times = f"{check.table_ms:.4g} ms in the table, {check.measured_ms:.4g} ms now"
+        say(f"{verdict:5s} {check.name}: {times} ({change:+.1%})")
     if not verification.holds:
         count = f"{verification.moved} of {len(verification.checks)}"
-        say(f"{options.table} does not hold here: {count} moved; run `hwnas profile --force`")
+        say(f"{options.table} is no longer valid on this device: {count} values changed; run `hwnas profile --force`")
         raise SystemExit(1)
-    say(f"{options.table} holds here")
+    say(f"{options.table} is still valid on this device")
 
 
 def run_merge(options: argparse.Namespace) -> None:
-    """``hwnas merge``."""
+    """Run ``hwnas merge``."""
     from hwnas._api._tables import merge
 
     merged = merge(**given(options))
@@ -192,7 +193,7 @@ def run_merge(options: argparse.Namespace) -> None:
 
 
 def run_table(options: argparse.Namespace) -> None:
-    """``hwnas table show``."""
+    """Run ``hwnas table show``."""
     from hwnas._api._tables import show_table
 
     for line in show_table(options.table):
@@ -200,7 +201,7 @@ def run_table(options: argparse.Namespace) -> None:
 
 
 def run_devices(options: argparse.Namespace) -> None:
-    """``hwnas devices``."""
+    """Run ``hwnas devices``."""
     from hwnas._api._machine import devices
 
     for info in devices():
@@ -208,7 +209,7 @@ def run_devices(options: argparse.Namespace) -> None:
 
 
 def run_plugins(options: argparse.Namespace) -> None:
-    """``hwnas plugins``."""
+    """Run ``hwnas plugins``."""
     from hwnas._api._machine import plugins
 
     for entry in plugins():
@@ -216,7 +217,7 @@ def run_plugins(options: argparse.Namespace) -> None:
 
 
 def run_doctor(options: argparse.Namespace) -> None:
-    """``hwnas doctor``."""
+    """Run ``hwnas doctor``."""
     from dataclasses import asdict
 
     from hwnas._api._machine import doctor
@@ -231,11 +232,11 @@ def run_doctor(options: argparse.Namespace) -> None:
     if warnings:
         say(f"{warnings} of {len(findings)} findings disturb measurements")
     else:
-        say("nothing here disturbs measurements")
+        say("nothing on this machine disturbs measurements")
 
 
 def run_device(options: argparse.Namespace) -> None:
-    """``hwnas device clean``."""
+    """Run ``hwnas device clean``."""
     from hwnas._api._machine import clean_device
 
     removed, folder = clean_device(options.device)

@@ -23,7 +23,7 @@ def make_watcher(quiet: bool, as_json: bool, plain: Callable[[str], None]) -> Wa
     Args:
         quiet: Show nothing.
         as_json: Write JSON lines.
-        plain: Writes one line; used where the output is no terminal.
+        plain: Writes one line; used where the output is not a terminal.
     """
     if as_json:
         return JsonWatcher(sys.stdout)

@@ -46,7 +46,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError as error:
         raise OutputError(error) from None
     except KeyboardInterrupt as stop:
-        say(str(stop) or "interrupted; run the same command again to go on")
+        say(str(stop) or "interrupted; run the same command again to continue")
         return 130
     except Exception as error:
         message = _for_people(error)

@@ -14,6 +14,7 @@ def progress_lines() -> Callable[[str], None]:
     began = time.monotonic()
 
     def write(text: str) -> None:
+        """Write a line."""
         tell(f"[{time.monotonic() - began:7.1f} s] {printable(text)}\n")
 
     return write

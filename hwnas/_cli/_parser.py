@@ -32,7 +32,7 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"hwnas: error: {printable(' '.join(message.split()))} (see `{self.prog} --help`)\n")
 
     def format_help(self) -> str:
-        """The help, with all spaces, evaluators and strategies that the command takes, and the names of plug-ins."""
+        """Return the help, with the spaces, evaluators and strategies that the command accepts, plug-ins included."""
         text = super().format_help()
         if "--strategy" in self._option_string_actions:
             for kind, title in _LISTED:
@@ -48,7 +48,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+    """Return the parser of the whole command line."""
     parser = OneLineParser(
         prog="hwnas",
         description="Measure a device, search for networks that are fast on it, and deliver them measured.",
@@ -94,7 +94,7 @@ def _add_option(parser: argparse._ActionsContainer, option: Option) -> None:
 
 
 def _keywords(option: Option) -> dict[str, Any]:
-    """How argparse reads an option."""
+    """Return the keyword arguments of ``add_argument`` for an option."""
     if option.kind is SWITCH:
         return {"action": "store_true"}
     words: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {}
@@ -111,6 +111,7 @@ def _keywords(option: Option) -> dict[str, Any]:
 
 def _reader(read: Callable[[str], int | float], wanted: str) -> Callable[[str], int | float]:
     def number(text: str) -> int | float:
+        """Read a number for argparse."""
         try:
             return read(text)
         except ValueError:

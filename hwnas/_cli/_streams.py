@@ -68,7 +68,7 @@ def flush() -> None:
 
 
 def tell(text: str) -> None:
-    """Write to standard error; if that fails, the text is lost and the work goes on."""
+    """Write to standard error; if that fails, the text is lost and the work continues."""
     with contextlib.suppress(OSError):
         sys.stderr.write(_escaped(text, sys.stderr))
         sys.stderr.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SPACES = {
-    "declared": "a space of your own that a JSON file states: --space FILE.json",
+    "declared": "your own space, declared in a JSON file: --space FILE.json",
     "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",
     "nasbench201": "cells of NAS-Bench-201: four nodes, five operations, stacked three times",
 }
@@ -12,18 +12,18 @@ TASKS = {
 }
 EVALUATORS = {
     "supernet": "trains one network with shared weights, cuts each candidate out of it (default)",
-    "train": "trains each candidate from scratch; --halving ends hopeless ones early",
-    "table:FILE": "looks accuracies up in a CSV file that somebody has published",
-    "synflow": "score without training: products of weights along paths; no accuracy",
-    "naswot": "score without training: how differently ReLUs see different images; no accuracy",
-    "gradnorm": "score without training: size of the gradients on one batch; no accuracy",
-    "parameters": "score without training: number of parameters; no accuracy",
+    "train": "trains each candidate from scratch; --halving stops weak ones early",
+    "table:FILE": "looks accuracies up in a published CSV file",
+    "synflow": "training-free score, not an accuracy: products of weights along paths",
+    "naswot": "training-free score, not an accuracy: how much ReLU activation patterns differ between images",
+    "gradnorm": "training-free score, not an accuracy: gradient norm on one batch",
+    "parameters": "training-free score, not an accuracy: number of parameters",
 }
 STRATEGIES = {
     "lamoo": "learns regions that hold good trade-offs, and proposes by hypervolume inside and around them (default)",
     "qehvi": "expected hypervolume improvement over the whole space, with exact costs",
     "mutation": "changes one choice of a random network of the front at a time",
-    "random": "random networks, none twice: what every other strategy must beat",
+    "random": "random networks without repetition: the baseline for every other strategy",
     "cmaes": "a categorical evolution strategy over the whole space (needs cmaes)",
     "nsga2": "genetic search, survival by rank and crowding (needs pymoo)",
     "nsga3": "genetic search, survival by rank and reference directions (needs pymoo)",
@@ -36,5 +36,5 @@ ABOUT = {"space": SPACES, "task": TASKS, "strategy": STRATEGIES, "evaluator": EV
 
 
 def about_lines(kind: str) -> list[str]:
-    """The names of a kind (``space``, ``task``, ``strategy``, ``evaluator``), each with its line."""
+    """Return the names of a kind (``space``, ``task``, ``strategy``, ``evaluator``), each with its line."""
     return [f"  {name:16s} {text}" for name, text in ABOUT[kind].items()]

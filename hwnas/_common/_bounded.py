@@ -20,17 +20,17 @@ class UnpackedSizeError(ValueError):
 
 
 def most_unpacked(packed: int) -> int:
-    """Bytes that a file of `packed` bytes may unpack to."""
+    """Return bytes that a file of `packed` bytes may unpack to."""
     return max(SMALL, PACKED * packed)
 
 
 def read_unpacked(path: str | Path) -> bytes:
-    """The content of a regular file, unpacked where its name ends in ``.gz``.
+    """Return the content of a regular file, unpacked where its name ends in ``.gz``.
 
     Raises:
-        UnpackedSizeError: it unpacks to more than `most_unpacked` of its size.
-        gzip.BadGzipFile, EOFError, zlib.error: the gzip file is damaged.
-        OSError: it is no regular file or cannot be read.
+        UnpackedSizeError: It unpacks to more than `most_unpacked` of its size.
+        gzip.BadGzipFile, EOFError, zlib.error: The gzip file is damaged.
+        OSError: It is not a regular file or cannot be read.
     """
     with open_regular(path) as file:
         if Path(path).suffix.lower() != ".gz":

@@ -25,7 +25,7 @@ class Chain:
     not against somebody who works the hashes out anew.
 
     Args:
-        unhashed: whether the first lines may be without hashes, as earlier versions of hwnas wrote them; the first
+        unhashed: Whether the first lines may be without hashes, as earlier versions of hwnas wrote them; the first
             line with a hash covers them too.
     """
 
@@ -35,49 +35,49 @@ class Chain:
         self._next: tuple[Mapping[str, object], str] | None = None
 
     def read(self, line: bytes) -> dict[str, Any]:
-        """The record of the next line.
+        """Return the record of the next line.
 
         Raises:
-            ChangedLineError: its hash does not match, or it has none where it should.
-            ValueError: it is no record at all.
+            ChangedLineError: Its hash does not match, or it has none where it should.
+            ValueError: It is not a record at all.
         """
         record = strict_json(line)
         if not isinstance(record, dict):
-            raise ValueError("a line is no record")
-        found = record.pop(KEY, None)
+            raise ValueError("a line is not a record")
+        written_hash = record.pop(KEY, None)
         here = content_hash([self._before, record])
-        if found != here and not (found is None and self._unhashed):
+        if written_hash != here and not (written_hash is None and self._unhashed):
             raise ChangedLineError("a line was changed")
-        self._before, self._unhashed = here, found is None
+        self._before, self._unhashed = here, written_hash is None
         return record
 
     def written(self, record: Mapping[str, object]) -> str:
-        """The record as the next line; `commit` makes it part of the chain once it is on disk.
+        """Return the record as the next line; `commit` makes it part of the chain once it is on disk.
 
         Raises:
-            ValueError: a number in it is not finite.
+            ValueError: A number in it is not finite.
         """
         here = content_hash([self._before, record])
         self._next = record, here
         return json.dumps({**record, KEY: here}, allow_nan=False)
 
     def commit(self, record: Mapping[str, object]) -> None:
-        """The record was written; the next line follows it."""
+        """Note that the record was written; the next line follows it."""
         known = self._next is not None and self._next[0] is record
         here = self._next[1] if known and self._next else content_hash([self._before, record])
         self._before, self._unhashed, self._next = here, False, None
 
 
 def read_lines(path: Path, lines: Sequence[bytes], chain: Chain) -> list[dict[str, Any]]:
-    """The records of a journal's lines.
+    """Return the records of a journal's lines.
 
     Raises:
-        RunError: naming the first line that is damaged or changed.
+        RunError: Naming the first line that is damaged or changed.
     """
-    found = []
+    records = []
     for number, line in enumerate(lines, 1):
         try:
-            found.append(chain.read(line))
+            records.append(chain.read(line))
         except ChangedLineError:
             raise RunError(
                 f"{path} was changed in or before line {number} (its content hash does not match); restore it or "
@@ -85,4 +85,4 @@ def read_lines(path: Path, lines: Sequence[bytes], chain: Chain) -> list[dict[st
             ) from None
         except ValueError:
             raise RunError(f"{path} is damaged in line {number}; restore it or choose another folder") from None
-    return found
+    return records

@@ -1,4 +1,4 @@
-"""Code of other people: what would leave the program, or end a loop of ours without a word, is an error of theirs."""
+"""Foreign code: an exception that would end the program or silently end a loop of hwnas becomes an error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 from hwnas._errors import HwnasError
 
 LEAVES = (SystemExit, GeneratorExit, StopIteration, StopAsyncIteration)
-"""What is no success where it comes out of foreign code."""
+"""Exceptions that end the program and therefore count as errors of foreign code."""
 
 
 class ForeignError(HwnasError):
@@ -25,10 +25,10 @@ class Foreign:
     """Foreign code runs within this.
 
     Args:
-        owner: whose code it is, for people.
+        owner: Whose code it is.
 
     Raises:
-        ForeignError: it left with one of `LEAVES`.
+        ForeignError: It left with one of `LEAVES`.
     """
 
     def __init__(self, owner: str) -> None:
@@ -41,11 +41,11 @@ class Foreign:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, LEAVES) and not isinstance(error, Leaving):
-            raise ForeignError(f"{self._owner} must not leave with {told(error)}; mend it there") from error
+            raise ForeignError(f"{self._owner} must not raise {error_line(error)}; fix it there") from error
 
 
-def told(error: BaseException) -> str:
-    """An error in one line, with the place that it comes from."""
+def error_line(error: BaseException) -> str:
+    """Return an error in one line, with the place that it comes from."""
     text = " ".join(str(error).split())
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

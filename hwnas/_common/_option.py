@@ -22,7 +22,7 @@ class Kind:
     """What values an option takes.
 
     Attributes:
-        wanted: What a value is, for people: ``"a whole number"``.
+        wanted: What a value is: ``"a whole number"``.
         types: Python types of a value that was read; files hold it as JSON does.
         read: Reads texts as typed and values that Python gives; None where values are taken as they are.
         number: Converts what is typed, where that is one number.
@@ -40,7 +40,7 @@ class Option:
 
     Attributes:
         name: Its name in Python, and in ``settings.json`` where it is a setting.
-        help: One line for people, without the default.
+        help: One line of text, without the default.
         kind: What values it takes.
         default: Its default. None where it has none or where that depends on other things; `help` says which then.
         group: The heading of the help that it stands below.
@@ -83,7 +83,7 @@ class Option:
         return f"{self.help} (default {value})"
 
     def read(self, value: Any) -> Any:
-        """A value as settings hold it, from a text as typed or from what Python gives; None stays None.
+        """Return a value as settings hold it, from a text as typed or from what Python gives; None stays None.
 
         Raises:
             HwnasError: It cannot be read, or is out of range.
@@ -93,7 +93,7 @@ class Option:
         return self.require(self.kind.read(self.typed, value) if self.kind.read is not None else plain(value))
 
     def require(self, value: Any) -> Any:
-        """The value, where it is one of this option.
+        """Return the value, where it is one of this option.
 
         Raises:
             HwnasError: It has another type, or is out of range.
@@ -109,12 +109,12 @@ class Option:
 
 
 def dashed(name: str) -> str:
-    """A name as it is typed."""
+    """Return a name as it is typed."""
     return f"--{name.replace('_', '-')}"
 
 
 def plain(value: Any) -> Any:
-    """Numbers of other libraries as Python's own."""
+    """Return numbers of other libraries as Python's own."""
     if isinstance(value, bool):
         return value
     if isinstance(value, Integral):
@@ -123,13 +123,13 @@ def plain(value: Any) -> Any:
 
 
 def shortened(value: object) -> str:
-    """As much of a value as fits into a line."""
+    """Return as much of a value as fits into a line."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def renamed(options: Iterable[Option], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The same values under the present names of their options.
+    """Return the same values under the present names of their options.
 
     Raises:
         HwnasError: A value is given under an old and the present name.
@@ -144,7 +144,7 @@ def renamed(options: Iterable[Option], given: Mapping[str, Any]) -> dict[str, An
 
 
 def parse_pairs(option: str, text: str) -> dict[str, Any]:
-    """Settings like ``"cutout=0.5,flip=true,epochs=30"`` by name.
+    """Return settings like ``"cutout=0.5,flip=true,epochs=30"`` by name.
 
     Args:
         option: What the user calls the option.
@@ -163,7 +163,7 @@ def parse_pairs(option: str, text: str) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> bool | int | float | str:
-    """A truth value, a number or a word."""
+    """Return a truth value, a number or a word."""
     if text in ("true", "false"):
         return text == "true"
     for kind in (int, float):
@@ -182,11 +182,11 @@ def _finite(option: str, name: str, text: str) -> bool | int | float | str:
 
 
 def _read_named(option: str, value: Any) -> Any:
-    """A dictionary, or texts ``name=value`` as typed; commas in a value make it a list."""
+    """Return a dictionary, or texts ``name=value`` as typed; commas in a value make it a list."""
     if isinstance(value, Mapping):
         return dict(value)
     if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) for text in value):
-        raise HwnasError(f"{option} must be a dictionary, not {shortened(value)}")
+        raise HwnasError(f"{option} must be a dictionary, got {shortened(value)}")
     pairs: dict[str, Any] = {}
     for text in value:
         name, _, typed = (piece.strip() for piece in text.partition("="))
@@ -203,7 +203,7 @@ def _read_recipe(option: str, value: Any) -> Any:
     if isinstance(value, str):
         return parse_pairs(option, value)
     if not isinstance(value, Mapping):
-        raise HwnasError(f"{option} must be a dictionary, not {shortened(value)}")
+        raise HwnasError(f"{option} must be a dictionary, got {shortened(value)}")
     return dict(value)
 
 
@@ -211,12 +211,13 @@ def _read_names(option: str, value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     if not isinstance(value, Sequence) or not all(isinstance(name, str) for name in value):
-        raise HwnasError(f"{option.lstrip('-')} must be names, like 'latency' or 'latency,macs', not {value!r}")
+        raise HwnasError(f"{option.lstrip('-')} must be names, like 'latency' or 'latency,macs', got {value!r}")
     return tuple(value)
 
 
 def _read_list(kind: Callable[[Any], int | float]) -> Reader:
     def read(option: str, value: Any) -> list[int | float]:
+        """Read numbers that are separated by commas."""
         parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, Real) else value
         try:
             return [kind(part) for part in parts]
@@ -232,7 +233,7 @@ def _read_path(option: str, value: Any) -> Any:
     return str(value) if isinstance(value, PathLike) else value
 
 
-TEXT = Kind("a text", (str,))
+TEXT = Kind("a string", (str,))
 PATH = Kind("a path", (str,), _read_path)
 PATHS = Kind("paths", (list, tuple))
 WHOLE = Kind("a whole number", (int,), number=int)

@@ -1,6 +1,6 @@
 """Plug-ins: spaces, tasks, strategies, evaluators, devices and costs that other distributions bring as entry points.
 
-Names are read from the distributions' metadata; a plug-in's own code runs when it is asked for by name. Operators are
+Names are read from the distributions' metadata; a plug-in's own code runs when it is requested by name. Operators are
 only listed here: `profilers` itself loads them, in whatever process meets an op of theirs.
 """
 
@@ -35,90 +35,90 @@ class PluginError(HwnasError):
 
 
 def plugin_names(kind: str, besides: Collection[str] = ()) -> list[str]:
-    """Names of installed plug-ins of a kind (a key of `KINDS`) other than ours, `besides`, sorted."""
+    """Return names of installed plug-ins of a kind (a key of `KINDS`) other than ours, `besides`, sorted."""
     return sorted({point.name for point in _points(kind)} - set(besides))
 
 
 def distribution_of(kind: str, name: str) -> str:
-    """The distributions that bring a plug-in, with their versions."""
+    """Return the distributions that bring a plug-in, with their versions."""
     return ", ".join(sorted({_distribution_text(point) for point in _points(kind) if point.name == name}))
 
 
 def refuse_shadow(kind: str, name: str) -> None:
-    """Nobody but hwnas gives a meaning to a name of its own.
+    """Refuse a plug-in that uses a name of hwnas's own.
 
     Raises:
-        PluginError: a plug-in claims the name.
+        PluginError: A plug-in claims the name.
     """
     claimed = distribution_of(kind, name)
     if claimed:
-        raise PluginError(f"{claimed} brings a {kind} {name!r}, which is a name of hwnas's own; uninstall it")
+        raise PluginError(f"{claimed} provides a {kind} {name!r}, but hwnas has one of this name itself; uninstall it")
 
 
 def load_plugin(kind: str, name: str) -> Callable[..., Any] | None:
-    """What a plug-in's entry point stands for; None where there is no plug-in of that name.
+    """Return what a plug-in's entry point stands for; None where there is no plug-in of that name.
 
     Raises:
-        PluginError: it cannot be loaded or called, or two distributions bring it.
+        PluginError: It cannot be loaded or called, or two distributions bring it.
     """
     points = [point for point in _points(kind) if point.name == name]
     if not points:
         return None
     if len({_distribution_text(point) for point in points}) > 1:
-        raise PluginError(f"{kind} {name!r} is brought by {distribution_of(kind, name)}; uninstall all but one")
+        raise PluginError(f"{kind} {name!r} is provided by {distribution_of(kind, name)}; uninstall all but one")
     try:
-        found = points[0].load()
-        if callable(found):
-            inspect.signature(found)
+        maker = points[0].load()
+        if callable(maker):
+            inspect.signature(maker)
     except (Exception, *LEAVES) as error:
         raise PluginError(
             f"{kind} {name!r} of {_distribution_text(points[0])} cannot be loaded: {_cause(error)}"
         ) from error
-    if not callable(found):
+    if not callable(maker):
         raise PluginError(
-            f"{kind} {name!r} of {_distribution_text(points[0])} cannot be loaded: {points[0].value} is no callable"
+            f"{kind} {name!r} of {_distribution_text(points[0])} cannot be loaded: {points[0].value} is not callable"
         )
-    return found  # type: ignore[no-any-return]
+    return maker  # type: ignore[no-any-return]
 
 
 def make_plugin(kind: str, name: str, *things: object, wants: Collection[str], **options: object) -> Any:
     """Call a plug-in.
 
     Args:
-        kind: a key of `KINDS`.
-        name: of an installed plug-in.
-        things: what it is called with.
-        wants: methods and attributes that the result must have.
-        options: keyword arguments, each of which it takes.
+        kind: A key of `KINDS`.
+        name: Name of an installed plug-in.
+        things: What it is called with.
+        wants: Methods and attributes that the result must have.
+        options: Keyword arguments, each of which it takes.
 
     Raises:
-        PluginError: it fails, or makes something else.
+        PluginError: It fails, or makes something else.
     """
     maker = load_plugin(kind, name)
     assert maker is not None
-    told = f"{kind} {name!r} of {distribution_of(kind, name)}"
+    owner = f"{kind} {name!r} of {distribution_of(kind, name)}"
     try:
         made = maker(*things, **options)
     except HwnasError:
         raise
     except (Exception, *LEAVES) as error:
-        raise PluginError(f"{told} failed: {_cause(error)}") from error
+        raise PluginError(f"{owner} failed: {_cause(error)}") from error
     missing = [want for want in wants if not hasattr(made, want)]
     if missing:
-        raise PluginError(f"{told} is no {kind}: what it makes has no {missing[0]}")
+        raise PluginError(f"{owner} is not a valid {kind}: what it returns has no {missing[0]}")
     if kind != "device" and made.name != name:
-        raise PluginError(f"{told} calls itself {made.name!r}; the names must agree")
+        raise PluginError(f"{owner} has the attribute name = {made.name!r}; both names must be the same")
     return made
 
 
 def takes(maker: Callable[..., Any]) -> tuple[str, ...]:
-    """Names of the keyword arguments that a plug-in's entry point takes."""
+    """Return names of the keyword arguments that a plug-in's entry point takes."""
     positional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
     return tuple(n for n, p in inspect.signature(maker).parameters.items() if p.kind not in positional)
 
 
 def only_taken(maker: Callable[..., Any], options: Mapping[str, object]) -> dict[str, object]:
-    """Those of the options that an entry point takes."""
+    """Return those of the options that an entry point takes."""
     return {name: value for name, value in options.items() if name in takes(maker)}
 
 
@@ -149,7 +149,7 @@ class Installed:
 
 
 def installed(own: Mapping[str, Iterable[str]]) -> list[Installed]:
-    """Everything that has a name, by kind, ours first.
+    """Return everything that has a name, by kind, ours first.
 
     Args:
         own: Our own names by kind.
@@ -169,7 +169,7 @@ def _points(kind: str) -> tuple[EntryPoint, ...]:
 
 @cache
 def _read(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """The entry points of a group; `path` is where they are looked for."""
+    """Return the entry points of a group; `path` is where they are looked for."""
     return tuple(entry_points(group=group))
 
 

@@ -9,14 +9,14 @@ MOST_SEED = 2**63 - 1
 
 
 def require_seed(seed: object, name: str = "--seed") -> int:
-    """The seed, where it is one.
+    """Return the seed, where it is one.
 
     Args:
-        seed: what was given.
-        name: what the user calls it.
+        seed: What was given.
+        name: What the user calls it.
 
     Raises:
-        HwnasError: it is no integer from 0 to `MOST_SEED`.
+        HwnasError: It is not an integer from 0 to `MOST_SEED`.
     """
     if type(seed) is not int:
         raise HwnasError(f"{name} must be a whole number, got {seed!r}")

@@ -6,16 +6,16 @@ import json
 
 
 def printable(text: str) -> str:
-    r"""A text that moves no cursor, sets no title and turns no direction of writing, on one line.
+    r"""Return a text on one line, without terminal control sequences or changes of writing direction.
 
     What Unicode does not count as printable (control characters, line ends, marks of direction, halves of surrogate
     pairs) is written as an escape, like ``\x1b`` or ``\u202e``.
     """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def json_text(value: object, indent: int | None = None) -> str:
-    """JSON in printable ASCII; only the line ends between its parts are no escapes."""
+    """Return JSON in printable ASCII, with line ends only between its parts."""
     return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")

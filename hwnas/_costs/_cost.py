@@ -66,11 +66,11 @@ class Cost:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
     def written_cell(self, value: float) -> str:
-        """A value for a column of a report."""
+        """Return a value for a column of a report."""
         return (self.cell or self.format)(value)
 
     def stored(self, value: float) -> float:
-        """A value as files hold it."""
+        """Return a value as files hold it."""
         return int(value) if self.whole else value
 
 
@@ -165,16 +165,16 @@ def require_usable(cost: Cost) -> None:
         raise HwnasError(f"cost {cost.name}: it needs of_graph, which computes it from an op graph")
     known = COSTS.get(cost.name) or next((other for other in COSTS.values() if other.key == cost.key), None)
     if known is not None and known != cost:
-        raise HwnasError(f"cost {cost.name} with key {cost.key}: there is one of this name or key already")
+        raise HwnasError(f"cost {cost.name} with key {cost.key}: a cost of this name or key exists already")
 
 
 def cost_names() -> list[str]:
-    """Names of all costs, those of plug-ins too."""
+    """Return names of all costs, those of plug-ins too."""
     return [*COSTS, *plugin_names("cost", COSTS)]
 
 
 def cost_named(name: str, where: str = "--minimize") -> Cost:
-    """The cost of a name; a plug-in's is loaded and registered.
+    """Return the cost of a name; a plug-in's is loaded and registered.
 
     Args:
         name: As on the command line.
@@ -194,7 +194,7 @@ def cost_named(name: str, where: str = "--minimize") -> Cost:
 
 
 def cost_of_key(key: str) -> Cost | None:
-    """The cost that files call `key`; None where neither hwnas nor a plug-in has one.
+    """Return the cost that files call `key`; None where neither hwnas nor a plug-in has one.
 
     Raises:
         PluginError: A plug-in's cost cannot be used.
@@ -207,28 +207,28 @@ def cost_of_key(key: str) -> Cost | None:
 
 
 def is_bound(value: object) -> bool:
-    """Whether a value can be a budget: a positive number up to `MOST_BOUND`."""
+    """Return whether a value can be a budget: a positive number up to `MOST_BOUND`."""
     return type(value) in (int, float) and 0 < value <= MOST_BOUND  # type: ignore[operator]
 
 
 def written_cost(key: str, value: float) -> str:
-    """A cost for people: ``4 ms``, ``600k``."""
+    """Return a cost for people: ``4 ms``, ``600k``."""
     cost = cost_of_key(key)
     return cost.format(value) if cost is not None else f"{value:g}"
 
 
 def written_budgets(budgets: Mapping[str, float]) -> str:
-    """Budgets by key, for people: ``latency 4 ms, params 600k``."""
+    """Return budgets by key: ``latency 4 ms, params 600k``."""
     return ", ".join(f"{name_of_key(key)} {written_cost(key, upper)}" for key, upper in budgets.items()) or "none"
 
 
 def name_of_key(key: str) -> str:
-    """What the command line calls a cost; the key itself for one that is not known."""
+    """Return what the command line calls a cost; the key itself for one that is not known."""
     cost = cost_of_key(key)
     return cost.name if cost is not None else key
 
 
 def axis_label(key: str) -> str:
-    """The label of an axis; the key itself for a cost that is not known."""
+    """Return the label of an axis; the key itself for a cost that is not known."""
     cost = cost_of_key(key)
     return cost.axis if cost is not None else key

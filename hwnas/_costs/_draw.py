@@ -28,13 +28,13 @@ _STARTS = 3
 
 
 def draw_networks(workload: Workload, networks: int, seed: int) -> list[Network]:
-    """Distinct networks that cover the range of latencies, fewer where the space has no more.
+    """Return distinct networks that cover the range of latencies, fewer where the space has no more.
 
     Ten are for the correction, the space's fastest and slowest among them; `networks` are held out and up to sixty more
     are for the intervals. Each of the three covers the range, from next to one end to next to the other.
 
     Args:
-        workload: A space, or other networks; of those, any are drawn and none searched for.
+        workload: A space, or other networks; of those, networks are drawn but not searched for.
         networks: Number of held-out networks.
         seed: Seed of the draw.
     """
@@ -44,8 +44,8 @@ def draw_networks(workload: Workload, networks: int, seed: int) -> list[Network]
     others = [i for i in range(len(chosen)) if i not in correcting]
     held = {others[i] for i in _evenly(len(others), networks)}
     splits = {**dict.fromkeys(correcting, CORRECTION_SPLIT), **dict.fromkeys(held, HELD_OUT_SPLIT)}
-    found = [Network(n.arch, n.graph, splits.get(i, n.split)) for i, n in enumerate(chosen)]
-    return [found[int(i)] for i in rng.permutation(len(found))]  # neighbours in the file are none in latency
+    drawn = [Network(n.arch, n.graph, splits.get(i, n.split)) for i, n in enumerate(chosen)]
+    return [drawn[int(i)] for i in rng.permutation(len(drawn))]  # neighbours in the file are none in latency
 
 
 def _from_fast_to_slow(workload: Workload, count: int, rng: np.random.Generator) -> list[Network]:
@@ -60,7 +60,7 @@ def _from_fast_to_slow(workload: Workload, count: int, rng: np.random.Generator)
 
 
 def draw_networks_as_before(space: Space, networks: int, seed: int) -> list[Network]:
-    """What `draw_networks` drew in earlier versions, at random: for results of the bundles that they wrote."""
+    """Return the networks that `draw_networks` of earlier versions drew (at random), for results of their bundles."""
     count = networks + CORRECTION_NETWORKS + INTERVAL_NETWORKS
     archs = draw_distinct(space, count, np.random.default_rng((seed, 7)))
     chosen = {text: space.graph(arch) for text, arch in archs.items()}
@@ -98,21 +98,22 @@ def draw_distinct(
     space: Space, count: int, rng: np.random.Generator, seen: Collection[str] = ()
 ) -> dict[str, Architecture]:
     """Draw distinct random architectures by text, none of `seen`; a small space gives fewer than `count`."""
-    found: dict[str, Architecture] = {}
+    archs: dict[str, Architecture] = {}
     for _ in range(100):
         for arch in space.sample(count, rng):
             text = space.format(arch)
-            if text not in seen and len(found) < count:
-                found[text] = arch
-        if len(found) == min(count, space.size):
+            if text not in seen and len(archs) < count:
+                archs[text] = arch
+        if len(archs) == min(count, space.size):
             break
-    return found
+    return archs
 
 
 def rough_table(ops: Iterable[Op]) -> LatencyTable:
     """Return prices of ops by what they do, for devices of which nothing is known: they rank, they do not predict."""
 
     def entry(op: Op, price: float) -> Entry:
+        """Return a row with this price."""
         return Entry(op, "ok", price, price, price, price, price, 0, "", "")
 
     prices = {op: float(np.dot(op_work(op), _MS_PER_UNIT)) for op in ops}
@@ -121,7 +122,7 @@ def rough_table(ops: Iterable[Op]) -> LatencyTable:
 
 
 def _pool(space: Space, count: int, cost: CostOfCodes, rng: np.random.Generator) -> IntArray:
-    """Canonical codes ``(n, d)`` to choose from, the fastest and slowest network and their neighbours among them."""
+    """Return canonical codes ``(n, d)`` to choose from, with the fastest and slowest network and their neighbours."""
     if math.prod(space.cardinalities) <= _ENUMERABLE:
         return _networks(space, np.indices(space.cardinalities).reshape(len(space.choices), -1).T)
     sampled = np.array([space.encode(arch) for arch in draw_distinct(space, _POOL * count, rng).values()])
@@ -141,8 +142,8 @@ def _pool(space: Space, count: int, cost: CostOfCodes, rng: np.random.Generator)
 
 
 def _end(space: Space, cost: CostOfCodes, starts: IntArray) -> IntArray:
-    """The codes ``(d,)`` of the cheapest network that descents from `starts` ``(n, d)`` find."""
-    return min((descend(space, cost, start) for start in starts), key=lambda found: found[0])[1]
+    """Return the codes ``(d,)`` of the cheapest network that descents from `starts` ``(n, d)`` find."""
+    return min((descend(space, cost, start) for start in starts), key=lambda descent: descent[0])[1]
 
 
 def _networks(space: Space, rows: IntArray) -> IntArray:
@@ -162,10 +163,10 @@ def _at_even_distances(places: FloatArray, count: int) -> Sequence[int]:
     if count >= len(places):
         return range(len(places))
     wanted = np.linspace(places[0], places[-1], count)
-    free, found = np.ones(len(places), dtype=np.bool_), []
+    free, indices = np.ones(len(places), dtype=np.bool_), []
     for k in sorted(range(count), key=lambda k: min(k, count - 1 - k)):  # both ends first
         distances = np.where(free, np.abs(places - wanted[k]), np.inf)
         best = int(distances.argmin())
         free[best] = False
-        found.append(best)
-    return sorted(found)
+        indices.append(best)
+    return sorted(indices)

@@ -22,7 +22,7 @@ _EQUAL = 1e-9
 
 
 def require_sound(workload: Workload) -> None:
-    """Look at a few networks of a workload, unless it is a space of ours: a mistake would be a wrong number everywhere.
+    """Check a few networks of a workload, unless it is a built-in space: a mistake would make every number wrong.
 
     Raises:
         HwnasError: Its name is not a word, or its settings are not JSON.
@@ -53,7 +53,7 @@ def require_sound_space(space: Space, count: int = _LOOKS) -> None:
     for arch in space.sample(count, np.random.default_rng(0)):
         text, graph, codes = space.format(arch), space.graph(arch), space.encode(arch)[None]
         if space.canonical(space.parse(text)) != space.canonical(arch):
-            raise SpaceError(f"space {space.name}: parse does not read what format writes, {text!r}")
+            raise SpaceError(f"space {space.name}: parse cannot read what format returns, {text!r}")
         if missing := sorted(op.key for op in set(graph.op_counts) - ops):
             raise SpaceError(f"space {space.name}: ops() lacks {missing[0]} of the network {text}")
         for cost in COSTS.values():
@@ -74,18 +74,20 @@ def _require_latency(space: Space, costs: SpaceCosts, table: LatencyTable, arch:
     try:
         summed = float(costs.latency_ms(space.encode(arch)[None])[0])
     except UnmeasuredOpError as error:
-        raise SpaceError(f"space {space.name}: ops lacks {error.keys[0]} of the terms of {text}") from None
+        raise SpaceError(f"space {space.name}: ops() lacks {error.keys[0]} of the terms of {text}") from None
     if not math.isclose(summed, whole, rel_tol=_EQUAL):
         raise SpaceError(
-            f"space {space.name}: the terms of {text} take {summed:.9g} ms by trial prices, its graph {whole:.9g} ms; "
-            "terms must hold the ops of the graph in its order, so cut them where the runtime fuses nothing"
+            f"space {space.name}: the terms of {text} cost {summed:.9g} ms at made-up prices, "
+            f"its graph {whole:.9g} ms; "
+            "terms must contain the ops of the graph in its order, so split them where the runtime fuses nothing"
         )
 
 
 def trial_table(space: Space) -> LatencyTable:
-    """Return made-up prices that tell graphs apart: all ops cost something else, and sides alternate between cores."""
+    """Return made-up prices that differ for every op, with sides that alternate between cores."""
 
     def entry(op: Op, ms: float, alone: bool | None = None) -> Entry:
+        """Return a row with this price."""
         return Entry(op, "ok", ms, ms, ms, ms, ms, 0, "", on_one_core=alone)
 
     ops = sorted(space.ops(), key=lambda op: op.key)

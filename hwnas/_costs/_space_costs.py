@@ -17,7 +17,7 @@ from latency_tables import Holders, LatencyTable, OpGraph
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 CostOfCodes = Callable[[IntArray], FloatArray]
-"""Codes ``(n, d)`` to costs ``(n,)``; NaN for rows that are no network."""
+"""Codes ``(n, d)`` to costs ``(n,)``; NaN for rows that are not networks."""
 _ENUMERABLE = MOST_NETWORKS
 _CHUNK = 16_384
 _FEW = 4
@@ -29,7 +29,7 @@ _RANDOM_STARTS = 16
 
 @dataclass(frozen=True)
 class _TermCosts:
-    """Quantities of one term for every combination of its choices; NaN where not yet asked for.
+    """Quantities of one term for every combination of its choices; NaN where not yet requested.
 
     Attributes:
         term: The part.
@@ -49,9 +49,9 @@ class SpaceCosts:
     """Exact costs of a space's architectures.
 
     The networks of a space are chains of its terms, so each cost follows from sums (some: maxima) over terms of
-    numbers that depend on few choices. Those numbers come from the terms' graphs when first asked for, and are kept.
+    numbers that depend on few choices. Those numbers come from the terms' graphs when first requested, and are kept.
 
-    Core crossings are no plain sum: what a term pays depends on which side holds its input, and that on the terms
+    Core crossings are not a plain sum: what a term pays depends on which side holds its input, and that on the terms
     before it. A term is therefore a small automaton. For each of the four `Holders` of its input it keeps what its
     crossings cost and the `Holders` of its output, and a network is priced by following the holders from term to term
     (an absent term passes them on). That is exact: the one tensor between two terms is all that they share.
@@ -78,15 +78,15 @@ class SpaceCosts:
         self._terms = [self._empty(term) for term in space.terms]
 
     def latency_ms(self, codes: npt.ArrayLike) -> FloatArray:
-        """Predicted latency ``(n,)`` in milliseconds of codes ``(n, d)``; NaN for rows that are no network.
+        """Return predicted latency ``(n,)`` in milliseconds of codes ``(n, d)``; NaN for rows that are not networks.
 
         Raises:
-            UnmeasuredOpError: the table lacks an op.
+            UnmeasuredOpError: The table lacks an op.
         """
         return self._table.correction.apply(self.unfitted_ms(codes))
 
     def unfitted_ms(self, codes: npt.ArrayLike) -> FloatArray:
-        """The same before the correction by whole networks."""
+        """Return the same before the correction by whole networks."""
         pricing = self._table.pricing
         names = ["op_ms"]
         if pricing.cache is not None:
@@ -100,7 +100,7 @@ class SpaceCosts:
         return pricing.unfitted_ms(ops_ms, **totals)
 
     def cost(self, key: str) -> Callable[[npt.ArrayLike], FloatArray]:
-        """The function that computes a cost (a `Cost.key`): codes ``(n, d)`` to values ``(n,)``."""
+        """Return the function that computes a cost (a `Cost.key`): codes ``(n, d)`` to values ``(n,)``."""
         if key == LATENCY.key:
             return self.latency_ms
         return partial(self._total, key)
@@ -123,18 +123,18 @@ class SpaceCosts:
         return _TermCosts(term, radices, values, np.zeros(combinations * _HOLDERS, dtype=np.int64))
 
     def _totals(self, names: Sequence[str], codes: npt.ArrayLike) -> list[FloatArray]:
-        """One array ``(n,)`` for each quantity, NaN for rows that are no network."""
+        """Return one array ``(n,)`` for each quantity, NaN for rows that are not networks."""
         rows = np.atleast_2d(np.asarray(codes, dtype=np.int64))
         if self.space.terms_want_canonical_codes:
             rows = self.space.canonical_codes(rows)
         valid = self.space.valid_codes(rows)
         if valid.all():
             return self._totals_of_networks(names, rows)
-        found = [np.full(len(rows), np.nan) for _ in names]
+        totals = [np.full(len(rows), np.nan) for _ in names]
         if valid.any():
-            for total, part in zip(found, self._totals_of_networks(names, rows[valid]), strict=True):
+            for total, part in zip(totals, self._totals_of_networks(names, rows[valid]), strict=True):
                 total[valid] = part
-        return found
+        return totals
 
     def _totals_of_networks(self, names: Sequence[str], rows: IntArray) -> list[FloatArray]:
         if len(rows) <= _FEW:
@@ -163,7 +163,7 @@ class SpaceCosts:
         return totals
 
     def _totals_of_one(self, names: Sequence[str], row: list[int]) -> list[float]:
-        """As `_chunk`, without arrays: faster for a single architecture."""
+        """Return as `_chunk`, without arrays: faster for a single architecture."""
         totals, held = [0.0] * len(names), 0
         for part in self._terms:
             index = 0
@@ -172,7 +172,7 @@ class SpaceCosts:
             place = index * _HOLDERS + held
             for i, name in enumerate(names):
                 value = part.values[name].item(place if name == _CROSSINGS else index)
-                if value != value:  # NaN: not asked for before
+                if value != value:  # NaN: not requested before
                     self._fill(names, np.array([row], dtype=np.int64))
                     return self._totals_of_one(names, row)
                 totals[i] = max(totals[i], value) if name in self._maxima else totals[i] + value
@@ -210,7 +210,7 @@ def _of_graph(function: Callable[[OpGraph, int], float], batch: int, graph: OpGr
 
 
 def cheapest_network(space: Space, cost: CostOfCodes, seed: int = 0) -> tuple[Architecture, float]:
-    """The cheapest network of a space, and what it costs.
+    """Return the cheapest network of a space, and what it costs.
 
     Small spaces are enumerated. In large ones, descents move to the best of all networks one choice away until none is
     cheaper, from every combination of the choices that all terms share (width and resolution, say) and from
@@ -224,12 +224,12 @@ def cheapest_network(space: Space, cost: CostOfCodes, seed: int = 0) -> tuple[Ar
         return space.decode(space.canonical_codes(grid[best][None])[0]), float(values[best])
     rng = np.random.default_rng(seed)
     starts = [*_shared_starts(space), *(space.encode(arch) for arch in space.sample(_RANDOM_STARTS, rng))]
-    value, row = min((descend(space, cost, start) for start in starts), key=lambda found: found[0])
+    value, row = min((descend(space, cost, start) for start in starts), key=lambda descent: descent[0])
     return space.decode(space.canonical_codes(row[None])[0]), value
 
 
 def _shared_starts(space: Space) -> list[IntArray]:
-    """The first value of each choice, with all combinations of the choices that every term depends on."""
+    """Return the first value of each choice, with all combinations of the choices that every term depends on."""
     shared = sorted(set.intersection(*(set(term.choices) for term in space.terms)))
     counts = [space.cardinalities[c] for c in shared]
     starts = []

@@ -12,7 +12,7 @@ _COUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kMG]?)B?\Z")
 _LATENCY_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _COUNT_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _MOST_MS, _MOST_COUNT = 1e9, 1e18
-"""Beyond these no budget makes sense: eleven days, and more bytes than there are."""
+"""Budgets beyond these are rejected: eleven days, and more bytes than there are."""
 
 
 def parse_latency(text: str) -> float:
@@ -41,10 +41,10 @@ def parse_count(text: str) -> float:
     """
     match = _COUNT.match(text.strip())
     if match is None or float(match.group(1)) <= 0:
-        raise HwnasError(f"cannot read the amount {shortened(text)}; write it like 600k, 2M or 1.5G")
+        raise HwnasError(f"cannot read the number {shortened(text)}; write it like 600k, 2M or 1.5G")
     value = float(match.group(1)) * _COUNT_UNITS[match.group(2)]
     if not 0 < value <= _MOST_COUNT:
-        raise HwnasError(f"the amount {shortened(text)} is out of range; write it like 600k, 2M or 1.5G")
+        raise HwnasError(f"the number {shortened(text)} is out of range; write it like 600k, 2M or 1.5G")
     return value
 
 

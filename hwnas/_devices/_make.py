@@ -103,7 +103,7 @@ def make_backend(
 
 
 def _processor_backend(device: str, options: Mapping[str, Any], more: Mapping[str, Any]) -> Backend:
-    """The backend of a processor, here or reached through ssh."""
+    """Return the backend of a processor, here or reached through ssh."""
     _require_precision(device, options["precision"], CPU_PRECISIONS)
     if options["protocol"] is not None or options["channels_last"]:
         raise HwnasError(f"--protocol and --channels-last are options of GPUs; leave them out with --device {device}")
@@ -115,7 +115,7 @@ def _processor_backend(device: str, options: Mapping[str, Any], more: Mapping[st
 
 
 def _cuda_backend(device: str, number: int, options: Mapping[str, Any], image_channels: int) -> Backend:
-    """The backend of an NVIDIA GPU."""
+    """Return the backend of an NVIDIA GPU."""
     _require_precision(device, options["precision"], tuple(CUDA_PRECISIONS))
     if options["provider"] is not None or options["threads"] != 1:
         raise HwnasError(f"--provider and --threads are options of --device cpu; leave them out with --device {device}")
@@ -137,7 +137,7 @@ def _cuda_backend(device: str, number: int, options: Mapping[str, Any], image_ch
 def _require_precision(device: str, precision: str, known: tuple[str, ...]) -> None:
     refuse_shadow("device", device)
     if precision not in known:
-        raise HwnasError(f"--precision {precision} is not for device {device}; choose from {', '.join(known)}")
+        raise HwnasError(f"--precision {precision} is not available on device {device}; choose from {', '.join(known)}")
 
 
 def require_batch(batch: int) -> None:
@@ -153,7 +153,7 @@ def require_batch(batch: int) -> None:
 
 
 def _plugin_backend(device: str, options: Mapping[str, Any], more: Mapping[str, Any]) -> Backend:
-    """The backend of a plug-in, with what it takes of the options; others must have their defaults."""
+    """Return the backend of a plug-in, with what it takes of the options; others must have their defaults."""
     if device.startswith(_RESERVED):
         refuse_shadow("device", device)
     maker = load_plugin("device", device)

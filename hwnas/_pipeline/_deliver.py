@@ -28,22 +28,20 @@ _LINE_S = 10.0
 
 
 def deliver(setup: SearchSetup, study: Study, progress: TextProgress) -> None:
-    """Train the winners to the end where asked for, export, measure and test them, and write the report.
+    """Train the winners to the end where requested, export, measure and test them, and write the report.
 
     Args:
         setup: The search; the test part of its data is used here and nowhere else.
         study: What it found.
-        progress: Receives lines for people.
+        progress: Receives progress lines.
 
     Raises:
-        HwnasError: there is nothing to deliver, or a file cannot be written.
+        HwnasError: There is nothing to deliver, or a file cannot be written.
     """
     run, settings = setup.run, setup.run.settings
     winners = pick_winners(study, setup)
     if not winners and study.context().outside:
-        raise HwnasError(
-            f"no trial so far meets the budgets ({written_budgets(settings.budgets)}); ask for more --samples"
-        )
+        raise HwnasError(f"no trial so far meets the budgets ({written_budgets(settings.budgets)}); increase --samples")
     if not winners:
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {setup.journal.path}")
     if setup.task is None:
@@ -65,7 +63,7 @@ def deliver_networks(setup: SearchSetup, winners: Sequence[Winner], progress: Te
     Args:
         setup: The search, with an evaluator that holds the finished networks.
         winners: At most ten, from fast to slow.
-        progress: Receives lines for people.
+        progress: Receives progress lines.
 
     Returns:
         The entries of ``pareto.json``.
@@ -107,7 +105,7 @@ def write_judged(setup: SearchSetup, entries: Sequence[dict[str, Any]], progress
 
 
 def _doubt(entry: Mapping[str, Any], trials: int, finalize: str) -> str | None:
-    """A warning where a network that was not trained any further does worse or better than in the search."""
+    """Return a warning where a network that was not trained any further does worse or better than in the search."""
     samples, searched, tested = entry["images"], value_of(entry, "validation"), value_of(entry, "torch")
     if finalize != "none" or searched is None or tested is None or samples["validation"] is None:
         return None
@@ -115,7 +113,7 @@ def _doubt(entry: Mapping[str, Any], trials: int, finalize: str) -> str | None:
 
 
 def validation_samples(setup: SearchSetup) -> int | None:
-    """How many samples the search's values come from; None where its evaluator has them from elsewhere."""
+    """Return how many samples the search's values come from; None where its evaluator has them from elsewhere."""
     task, evaluator = setup.task, setup.run.identity.get("evaluator")
     own = task is not None and isinstance(evaluator, dict) and evaluator.get("data") == task.fingerprint
     return task.size("validation") if task is not None and own else None
@@ -128,7 +126,7 @@ def known_costs(
     searched: Metric = DEFAULT_METRIC,
     tested: Metric = DEFAULT_METRIC,
 ) -> dict[str, Any]:
-    """An entry of ``pareto.json`` with what needs no measurement; the rest is None.
+    """Return an entry of ``pareto.json`` with what needs no measurement; the rest is None.
 
     Without a latency table the predicted latency is the one that the search used.
 
@@ -163,21 +161,21 @@ def known_costs(
 
 
 def _score(winner: Winner, metric: Metric) -> dict[str, Any]:
-    """What the search saw of a network, where that is another metric than the one it is tested by."""
+    """Return what the search saw of a network, where that is another metric than the one it is tested by."""
     costs = {cost.key for cost in COSTS.values()}
     score = {name: value for name, value in winner.values.items() if name not in costs}
     return {SCORE: score, **({} if metric == metric_named(metric.name) else {SCORE_METRIC: metric.as_dict()})}
 
 
 def onnx_value(file: Path, task: Task, *, threads: int, part: Part = "test") -> float:
-    """The task's metric of an ONNX file on a part of the data, through ONNX Runtime."""
+    """Return the task's metric of an ONNX file on a part of the data, through ONNX Runtime."""
     from hwnas.training import score_onnx
 
     return score_onnx(file, task, part, threads=threads)
 
 
 def _latency_text(latency: Mapping[str, Any]) -> str:
-    """A network's latency for people."""
+    """Return a network's latency for people."""
     text = f"predicted {latency['predicted']:.4g} ms"
     if latency["measured"] is None:
         return text

@@ -14,7 +14,7 @@ def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
     """Write the network with its trained weights; the file's metadata say how to prepare samples for it.
 
     Raises:
-        RunError: the file cannot be written, or the network cannot be quantised.
+        RunError: The file cannot be written, or the network cannot be quantised.
     """
     from latency_tables import write_atomic
     from profilers import OperatorError, build_onnx

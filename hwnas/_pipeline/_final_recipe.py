@@ -18,13 +18,13 @@ and only have to come apart from those of the other networks."""
 
 
 def final_recipe(settings: SearchSettings, task: Task) -> Recipe:
-    """How the picked networks are trained.
+    """Return how the picked networks are trained.
 
     The settings of ``--recipe`` without its epochs, what fine-tuning or training from scratch needs, and over these
     the settings of the final training itself.
 
     Raises:
-        EvaluatorError: an unknown or impossible setting.
+        EvaluatorError: An unknown or impossible setting.
     """
     settable = set(recipe_settings(task)) - {"epochs"}
     shared = {name: value for name, value in settings.evaluator_options.items() if name in settable}
@@ -39,8 +39,8 @@ def require_finalizable(settings: SearchSettings, task: Task | None, evaluator: 
     """Refuse a final training that could not be done, before the search starts.
 
     Raises:
-        HwnasError: there is nothing to train with, nothing to fine-tune, or nothing would be trained at all.
-        EvaluatorError: an unknown or impossible setting of the final training.
+        HwnasError: There is nothing to train with, nothing to fine-tune, or nothing would be trained at all.
+        EvaluatorError: An unknown or impossible setting of the final training.
     """
     name, trains = evaluator.name, isinstance(evaluator, Trainer)
     if task is None and trains:

@@ -19,7 +19,7 @@ def finalized(
     progress: Callable[[str], None],
     steps: Callable[[int, int, str], None],
 ) -> SearchSetup:
-    """The setup with an evaluator that holds the finished networks; the same setup without a final training.
+    """Return the setup with an evaluator that holds the finished networks; the same setup without a final training.
 
     A network that is finished already is not trained again; the training of one that was begun continues.
 
@@ -30,7 +30,7 @@ def finalized(
         steps: Receives the steps of each training.
 
     Raises:
-        EvaluatorError: a training diverged, or a checkpoint cannot be used.
+        EvaluatorError: A training diverged, or a checkpoint cannot be used.
     """
     settings, task = setup.run.settings, setup.task
     if settings.finalize == "none" or task is None:
@@ -53,6 +53,6 @@ def finalized(
 
 
 def _name(kind: str, recipe: Mapping[str, object]) -> str:
-    """A folder name that differs with the settings."""
+    """Return a folder name that differs with the settings."""
     text = json.dumps(recipe, sort_keys=True)
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

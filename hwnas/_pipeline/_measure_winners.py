@@ -49,7 +49,7 @@ def measure_winners(
         setup: The search, with an evaluator that holds the finished networks.
         winners: The networks.
         files: Their ONNX files.
-        progress: Receives lines for people.
+        progress: Receives progress lines.
     """
     if setup.backend is None:
         progress(f"{len(files)} networks written; they are not measured: their device is not available")
@@ -71,12 +71,12 @@ def measure_winners(
 
 
 def rounded(value: float) -> float:
-    """A number with six significant digits, as ``pareto.json`` holds it."""
+    """Return a number with six significant digits, as ``pareto.json`` holds it."""
     return float(f"{value:.6g}")
 
 
 def _energies_mj(setup: SearchSetup, runnables: Mapping[str, Runnable], progress: TextProgress) -> dict[str, float]:
-    """Millijoules of one inference by file name; where there are none, one line says why."""
+    """Return millijoules of one inference by file name; where there are none, one line says why."""
     assert setup.backend is not None
     try:
         counter = setup.backend.energy_counter()
@@ -87,7 +87,7 @@ def _energies_mj(setup: SearchSetup, runnables: Mapping[str, Runnable], progress
 
 
 def _latency_ms(samples: SampleSet | None) -> dict[str, float | None]:
-    """The measured latency of one network, in milliseconds."""
+    """Return the measured latency of one network, in milliseconds."""
     if samples is None:
         return {"measured": None}
     value = samples.quantile() * 1e3

@@ -40,7 +40,7 @@ class Overrides:
 
 
 def require_in_bounds(evaluator: Evaluator, space: Space, arch: Architecture, given: Evaluation) -> Evaluation:
-    """The evaluation, unless its value cannot be one of the evaluator's metric.
+    """Return the evaluation, unless its value cannot be one of the evaluator's metric.
 
     Raises:
         EvaluatorError: The value is outside the metric's bounds.
@@ -53,7 +53,7 @@ def require_plain(settings: Mapping[str, object], where: str = "") -> None:
     """Refuse settings that could not be read again from the run's folder.
 
     Raises:
-        HwnasError: naming one that is text but not UTF-8, or a number that is not finite.
+        HwnasError: Naming one that is text but not UTF-8, or a number that is not finite.
     """
     for name, value in settings.items():
         if isinstance(value, Mapping):

@@ -26,17 +26,17 @@ def make_problem(
     budgets: Mapping[str, float],
     metric: Metric = DEFAULT_METRIC,
 ) -> Problem:
-    """A metric to make better, costs to minimise, budgets to keep.
+    """Build the search problem: a metric to improve, costs to minimise, budgets to meet.
 
     Args:
         space: Gives the domain.
-        cost_functions: By key, codes ``(n, d)`` to costs ``(n,)``; NaN marks rows that are no network.
+        cost_functions: By key, codes ``(n, d)`` to costs ``(n,)``; NaN marks rows that are not networks.
         minimize: Names of costs.
         budgets: Upper bounds by the cost's key.
         metric: What the evaluator gives.
 
     Raises:
-        BudgetError: no network meets the budgets.
+        BudgetError: No network meets the budgets.
     """
     domain = Domain(space.cardinalities, canonical=space.canonical_codes, features=space.features)
     constraints = tuple(Constraint(name, cost_functions[name], upper) for name, upper in budgets.items())
@@ -53,13 +53,14 @@ def make_problem(
 def _cost_objective(
     space: Space, name: str, function: CostOfCodes, constraints: tuple[Constraint, ...]
 ) -> tuple[Objective, list[tuple[int, ...]]]:
-    """A cost on a logarithmic scale over all feasible networks, and the cheapest and the most expensive of them.
+    """Return a cost as an objective on a logarithmic scale from the cheapest to the costliest feasible network.
 
     The range of a few random samples would not do: networks more expensive than these would be worth nothing, and the
     best networks are among the most expensive.
     """
 
     def within(codes: npt.NDArray[np.int64], sign: float) -> npt.NDArray[np.float64]:
+        """Return costs times `sign`; NaN for networks over a budget."""
         values = sign * function(codes)
         for constraint in constraints:
             assert constraint.cost_function is not None
@@ -79,7 +80,7 @@ def require_feasible(space: Space, problem: Problem) -> None:
     """Refuse budgets that no network of the space meets, before anything is trained.
 
     Raises:
-        BudgetError: naming the budget and the cheapest network, or all budgets where each alone could be met.
+        BudgetError: Naming the budget and the cheapest network, or all budgets where each alone could be met.
     """
     for constraint in problem.constraints:
         if constraint.cost_function is None:
@@ -89,8 +90,8 @@ def require_feasible(space: Space, problem: Problem) -> None:
             cost = cost_of_key(constraint.name)
             assert cost is not None
             raise BudgetError(
-                f"no network of the space meets {cost.budget_option} {cost.format(constraint.upper)}: the cheapest, "
-                f"{space.format(arch)}, takes {cost.format(value)}"
+                f"no network of the space meets {cost.budget_option} {cost.format(constraint.upper)}: the "
+                f"cheapest network, {space.format(arch)}, has {cost.format(value)}"
             )
     if problem.constraints and not Study(problem, make_strategy("random"), seed=0).ask():
         costs = [cost_of_key(constraint.name) for constraint in problem.constraints]

@@ -14,7 +14,7 @@ def restore_study(setup: SearchSetup) -> Study:
     """Restore the study from the finished trials.
 
     Raises:
-        HwnasError: the journal is not what this search would have written.
+        HwnasError: The journal is not what this search would have written.
     """
     settings, journal = setup.run.settings, setup.journal
     try:
@@ -31,7 +31,7 @@ def restore_study(setup: SearchSetup) -> Study:
         )
         for record in journal.records:
             if record.arch != setup.space.format(setup.space.decode(record.codes)):
-                raise RestoreError(f"the codes of trial {record.number} are of another architecture than its text")
+                raise RestoreError(f"the codes and the text of trial {record.number} are different architectures")
     except RestoreError as error:
-        raise HwnasError(f"{journal.path} does not continue this search: {error}") from None
+        raise HwnasError(f"{journal.path} does not belong to this search: {error}") from None
     return study

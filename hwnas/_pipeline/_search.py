@@ -46,12 +46,12 @@ def run_search(
 def run_pipeline(
     settings: SearchSettings, out: Path, watcher: Watcher, overrides: Overrides, workers: WorkerPlan | None = None
 ) -> tuple[SearchSetup, Study]:
-    """Set up, search and deliver; an interrupted search goes on.
+    """Set up, search and deliver; an interrupted search continues.
 
     Args:
         settings: What to search for.
         out: The run directory; an interrupted run of the same settings in it is continued, with more samples or
-            other budgets where these are asked for.
+            other budgets where these are requested.
         watcher: Receives every trial, and lines for people.
         overrides: Objects that take the place of names in the settings.
         workers: Who evaluates architectures; None for this process.
@@ -60,8 +60,8 @@ def run_pipeline(
         What was searched with, and the study at its end.
 
     Raises:
-        HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
-        Interrupted: the user stopped it; every finished trial is safe.
+        HwnasError, LatencyTableError, ProfilerError, SearchError: One line each.
+        Interrupted: The user stopped it; every finished trial is safe.
     """
     plan, watcher = workers or WorkerPlan(), Unbroken(watcher)
     with Foreign(_FOREIGN):
@@ -74,7 +74,7 @@ def run_pipeline(
             deliver(setup, study, watcher.line)
     except KeyboardInterrupt:
         safe = f"{len(journal.records)} trials are safe in {journal.path}"
-        raise Interrupted(f"interrupted; {safe}, run the same command again to go on") from None
+        raise Interrupted(f"interrupted; {safe}, run the same command again to continue") from None
     finally:
         run.release()
     watcher.line(f"report: {run.path / 'report.html'}")
@@ -88,7 +88,7 @@ def search_architectures(setup: SearchSetup, watcher: Watcher, plan: WorkerPlan)
         The study with all trials.
 
     Raises:
-        HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
+        HwnasError, LatencyTableError, ProfilerError, SearchError: One line each.
     """
     run, progress = setup.run, watcher.line
     study = restore_study(setup)
@@ -146,6 +146,7 @@ def _sample(setup: SearchSetup, study: Study, watcher: Watcher, workers: Workers
     times = SampleTimes(done, samples, watcher.line)
 
     def keep(records: Sequence[TrialRecord]) -> None:
+        """Journal records and report them to the watcher."""
         for record in records:
             setup.journal.append(record)
             if record.failed is not None:
@@ -176,7 +177,7 @@ def _candidate(setup: SearchSetup, proposal: Proposal) -> _Candidate:
 
 
 def _outcomes(candidates: Sequence[_Candidate], workers: Workers) -> Iterator[tuple[_Candidate, Outcome]]:
-    """Each candidate with its outcome, in their order; known values need no evaluation."""
+    """Yield each candidate with its outcome, in their order; known values need no evaluation."""
     jobs = [
         EvaluationJob(candidate.proposal.number, candidate.arch, candidate.proposal.low_fidelity, candidate.text)
         for candidate in candidates
@@ -213,7 +214,7 @@ def _tell(study: Study, candidate: _Candidate, outcome: Outcome, setup: SearchSe
         **trial.to_json(),
         "arch": candidate.text,
         "seconds": round(outcome.seconds, 4),
-        # budgets of what is no objective: later looks at the journal need them
+        # budgets of what is not an objective: later looks at the journal need them
         "costs": {name: float(functions[name](row)[0]) for name in settings.budgets if name not in trial.values},
         "seed": settings.seed,
         "known": extra_columns,

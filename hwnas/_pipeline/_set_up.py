@@ -33,7 +33,7 @@ def set_up(
     Args:
         settings: What to search for.
         out: The run directory.
-        progress: Receives lines for people.
+        progress: Receives progress lines.
         overrides: Objects that take the place of names in the settings.
         parallel: Whether architectures are evaluated at the same time.
 
@@ -41,7 +41,7 @@ def set_up(
         The setup; its run is locked until `Run.release`.
 
     Raises:
-        HwnasError, LatencyTableError, ProfilerError, SearchError: one line each, for people.
+        HwnasError, LatencyTableError, ProfilerError, SearchError: One line each.
     """
     if settings.task == usual_task(settings.data):
         settings = replace(settings, task=None)  # the default: the search is the same
@@ -69,9 +69,10 @@ def _checked_setup(
     costs: SearchCosts,
     warm_start: WarmStart | None,
 ) -> SearchSetup:
-    """The setup, whose budgets some network of the space meets."""
+    """Return the setup, whose budgets some network of the space meets."""
 
     def problem_with(budgets: Mapping[str, float]) -> Problem:
+        """Build the problem with other budgets."""
         return build_problem(run.settings, inputs, costs, budgets)
 
     return SearchSetup(
@@ -93,10 +94,10 @@ def _checked_setup(
 def build_problem(
     settings: SearchSettings, inputs: SearchInputs, costs: SearchCosts, budgets: Mapping[str, float]
 ) -> Problem:
-    """The problem with given budgets.
+    """Return the problem with given budgets.
 
     Raises:
-        BudgetError: no network meets the budgets.
+        BudgetError: No network meets the budgets.
     """
     problem = make_problem(inputs.space, costs.functions, settings.minimize, budgets, inputs.evaluator.metric)
     return replace(problem, low_fidelity=inputs.low_fidelity is not None)

@@ -27,7 +27,7 @@ class SearchInputs:
         task: What networks are for; None where values come from elsewhere (a table) and nothing is delivered.
         space: What is searched.
         evaluator: Makes the full evaluations; not yet prepared.
-        low_fidelity: Its cheap stand-in, not yet prepared; None without one.
+        low_fidelity: Its low-fidelity stand-in, not yet prepared; None without one.
         strategy: What proposes architectures.
     """
 
@@ -77,7 +77,7 @@ class SearchSetup:
         space: What is searched.
         task: What networks are for; None where values come from elsewhere (a table) and nothing is delivered.
         evaluator: Makes the full evaluations; not yet prepared.
-        low_fidelity: Its cheap stand-in, not yet prepared; None without one.
+        low_fidelity: Its low-fidelity stand-in, not yet prepared; None without one.
         costs: What is known of an architecture before it is evaluated.
         strategy: What proposes architectures.
         problem_with: The problem with given budgets.

@@ -21,13 +21,13 @@ from latency_tables import LatencyTable, dump_table
 def resolve_costs(
     settings: SearchSettings, inputs: SearchInputs, table: LatencyTable | None, progress: TextProgress
 ) -> SearchCosts:
-    """The costs of a search.
+    """Return the costs of a search.
 
     Args:
         settings: What to search for.
         inputs: Space and evaluator.
         table: The latency table; None where a column of a benchmark table takes its place.
-        progress: Receives lines for people.
+        progress: Receives progress lines.
     """
     space_costs = SpaceCosts(inputs.space, table, batch=settings.batch)
     functions: dict[str, CostOfCodes] = {cost.key: space_costs.cost(cost.key) for cost in COSTS.values()}
@@ -37,19 +37,20 @@ def resolve_costs(
 
 
 def _training_cost(table: LatencyTable, space_costs: SpaceCosts) -> CostFunction:
-    """Latency for trainings that depend on it; its name, which checkpoints hold, differs with the table's content."""
+    """Return latency as a cost for training; its name, stored in checkpoints, depends on the table's content."""
     digest = hashlib.sha256(dump_table(table).encode()).hexdigest()
     return CostFunction(f"latency_ms of table {digest[:16]}", space_costs.latency_ms)
 
 
 def _column_cost(space: Space, evaluator: Evaluator, column: str, progress: TextProgress) -> CostOfCodes:
-    """Latencies of a benchmark table as a cost function; NaN where the table has no row."""
+    """Return latencies of a benchmark table as a cost function; NaN where the table has no row."""
     assert isinstance(evaluator, TableEvaluator)
     table, values, index = evaluator.table, evaluator.table.latencies_ms(column), evaluator.index
     progress(f"table {table.path}: column {column} is read in {latency_unit(column)}")
     cache: dict[bytes, float] = {}
 
     def look_up(row: npt.NDArray[np.int64]) -> float:
+        """Return the mean latency of one network."""
         key = row.tobytes()
         if key not in cache:
             mean = index.mean(values, space.decode(row))
@@ -57,6 +58,7 @@ def _column_cost(space: Space, evaluator: Evaluator, column: str, progress: Text
         return cache[key]
 
     def cost(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return latencies ``(n,)`` of codes ``(n, d)``."""
         result = np.full(len(codes), np.nan)
         valid = space.valid_codes(codes)
         result[valid] = [look_up(row) for row in space.canonical_codes(codes[valid])]

@@ -31,11 +31,11 @@ def resolve_inputs(
     Args:
         settings: What to search for.
         overrides: Objects that take the place of names in the settings.
-        progress: Receives lines for people.
+        progress: Receives progress lines.
         parallel: Whether architectures are evaluated at the same time.
 
     Raises:
-        HwnasError, ProfilerError, SearchError: one line each, for people.
+        HwnasError, ProfilerError, SearchError: One line each.
     """
     strategy = overrides.strategy or make_strategy(settings.strategy_name, **settings.strategy_options)
     if overrides.backend is None:
@@ -63,7 +63,7 @@ def make_search_backend(
         progress: Receives a line for each lost connection.
 
     Raises:
-        HwnasError, DeviceUnavailableError: as `make_backend`.
+        HwnasError, DeviceUnavailableError: As `make_backend`.
     """
     return make_backend(**settings.measuring, image_channels=image_channels, progress=progress)
 
@@ -86,7 +86,7 @@ def resolve_space(settings: SearchSettings, overrides: Overrides, task: Task | N
 def resolve_evaluators(
     settings: SearchSettings, overrides: Overrides, space: Space, task: Task | None
 ) -> tuple[Evaluator, Evaluator | None]:
-    """Make the evaluator and its cheap stand-in, if any."""
+    """Make the evaluator and its low-fidelity stand-in, if any."""
     evaluator = overrides.evaluator or _make_evaluator(settings, space, task)
     low_fidelity = _make_low_fidelity(settings, space, task)
     require_json(f"evaluator {evaluator.name}", evaluator.settings)
@@ -94,7 +94,7 @@ def resolve_evaluators(
 
 
 def identity_of(settings: SearchSettings, inputs: SearchInputs) -> dict[str, object]:
-    """What the settings stand for; what follows from names that hwnas knows is left out."""
+    """Return what the settings stand for; what follows from names that hwnas knows is left out."""
     task, evaluator = inputs.task, inputs.evaluator
     identity: dict[str, object] = {"space": space_identity(inputs.space), "evaluator": evaluator.settings}
     if inputs.low_fidelity is not None:
@@ -115,7 +115,7 @@ def _make_task(settings: SearchSettings) -> Task | None:
 
 
 def _space_settings(settings: SearchSettings, task: Task | None) -> dict[str, Any]:
-    """The space's settings, those left open taken from the task."""
+    """Return the space's settings, those left open taken from the task."""
     chosen = dict(settings.space_settings)
     if task is None:
         return chosen
@@ -145,7 +145,7 @@ def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None) -
 
 
 def _make_low_fidelity(settings: SearchSettings, space: Space, task: Task | None) -> Evaluator | None:
-    """The cheap stand-in: for a table another of its columns, else another evaluator with its defaults."""
+    """Make the low-fidelity evaluator: another column of a table, or another evaluator with its defaults."""
     if settings.low_fidelity is None:
         return None
     if task is None:

@@ -1,4 +1,4 @@
-"""The latency table of a search: the run's own copy, the one asked for, one that fits, or one measured now."""
+"""The latency table of a search: the run's own copy, the one requested, one that fits, or one measured now."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def resolve_table(
         overrides: Objects that take the place of names in the settings.
         space: What is searched.
         backend: Measures on the device.
-        progress: Receives lines for people.
+        progress: Receives progress lines.
 
     Raises:
-        HwnasError, LatencyTableError, ProfilerError: there is no usable table, or it cannot be measured.
+        HwnasError, LatencyTableError, ProfilerError: There is no usable table, or it cannot be measured.
     """
     settings, copy = run.settings, run.path / TABLE
     if settings.latency_column is not None:
@@ -62,7 +62,7 @@ def save_table_copy(run: Run, table: LatencyTable | None) -> None:
     """Give the run its copy of the latency table; to be called once nothing can be refused any more.
 
     Raises:
-        HwnasError: it cannot be written.
+        HwnasError: It cannot be written.
     """
     copy = run.path / TABLE
     if table is None or copy.exists():
@@ -74,10 +74,10 @@ def save_table_copy(run: Run, table: LatencyTable | None) -> None:
 
 
 def require_grade(table: LatencyTable, *, asked: bool, progress: TextProgress) -> None:
-    """Refuse a table that is unusable by its own measurements, unless the user asked for it.
+    """Refuse a table that is unusable by its own measurements, unless the user requested it.
 
     Raises:
-        HwnasError: it was not asked for.
+        HwnasError: It was not requested.
     """
     if table.grade.level != UNUSABLE:
         return
@@ -87,13 +87,13 @@ def require_grade(table: LatencyTable, *, asked: bool, progress: TextProgress) -
 
 
 def _existing_table(run: Run, overrides: Overrides, space: Space, backend: Backend) -> LatencyTable | None:
-    """The run's own copy of a table, the one asked for, or one that fits; None where one must be measured."""
+    """Return the run's own copy of a table, the one requested, or one that fits; None where one must be measured."""
     copy, name = run.path / TABLE, run.settings.table
     asked = overrides.table or (load_table(Path(name)) if name is not None else None)
     if run.has_trials() and copy.exists():
         table = load_table(copy)
         if asked is not None and dump_table(asked) != dump_table(table):
-            raise RunError(f"{run.path} was begun with another latency table than {name}; choose another --out")
+            raise RunError(f"{run.path} was started with another latency table than {name}; choose another --out")
         _require_usable(table, run.settings, space, backend)
         return table
     if asked is None:
@@ -123,7 +123,7 @@ def _require_usable(table: LatencyTable, settings: SearchSettings, space: Space,
 
 
 def _facts(table: LatencyTable, settings: SearchSettings, backend: Backend) -> list[str]:
-    """Lines on a table's quality, and on what has changed on its device."""
+    """Return lines on a table's quality, and on what has changed on its device."""
     lines = [f"latency table: {table.source}"]
     if is_elsewhere(table, settings):
         lines += [f"note: {line}" for line in table.notes]

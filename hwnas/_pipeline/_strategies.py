@@ -10,18 +10,18 @@ from search import OptionValue, SearchError, Strategy, StrategyOption
 
 
 def strategy_names() -> list[str]:
-    """The strategies that `make_strategy` takes: ours without their variants, then plug-ins."""
+    """Return the strategies that `make_strategy` takes: ours without their variants, then plug-ins."""
     return [*search.STRATEGIES, *plugin_names("strategy", search.strategy_names())]
 
 
 def strategy_options(name: str) -> tuple[StrategyOption, ...]:
-    """The options that a strategy declares. A plug-in may declare them as the attribute ``options`` of its class.
+    """Return the options that a strategy declares; a plug-in may declare them as the class attribute ``options``.
 
     One that declares none takes the arguments of its constructor as they are.
 
     Raises:
-        SearchError: there is no strategy of that name.
-        PluginError: a plug-in cannot be loaded.
+        SearchError: There is no strategy of that name.
+        PluginError: A plug-in cannot be loaded.
     """
     if name in search.strategy_names():
         return search.strategy_options(name)
@@ -37,11 +37,11 @@ def strategy_options(name: str) -> tuple[StrategyOption, ...]:
 
 
 def parse_strategy_options(name: str, texts: Iterable[str]) -> dict[str, OptionValue]:
-    """The options that texts ``name=value`` state, as keywords for `make_strategy`.
+    """Return the options that texts ``name=value`` state, as keywords for `make_strategy`.
 
     Raises:
-        SearchError: there is no strategy of that name, an option is unknown, or its value is not allowed.
-        PluginError: a plug-in cannot be loaded.
+        SearchError: There is no strategy of that name, an option is unknown, or its value is not allowed.
+        PluginError: A plug-in cannot be loaded.
     """
     return search.parse_options(name, strategy_options(name), texts)
 
@@ -50,12 +50,12 @@ def make_strategy(name: str, **options: object) -> Strategy:
     """Make a strategy.
 
     Args:
-        name: of a strategy, a variant or a plug-in.
-        options: options of the strategy; the others keep their defaults.
+        name: A strategy, a variant or a plug-in.
+        options: Options of the strategy; the others keep their defaults.
 
     Raises:
-        SearchError: there is none of that name, an option is not allowed, or a package is not installed.
-        PluginError: a plug-in cannot be used.
+        SearchError: There is none of that name, an option is not allowed, or a package is not installed.
+        PluginError: A plug-in cannot be used.
     """
     if name in search.strategy_names():
         refuse_shadow("strategy", name)
@@ -75,4 +75,4 @@ def _require_taken(name: str, options: Iterable[str]) -> None:
     taken = takes(maker) if maker is not None else ()
     for option in options:
         if option not in taken:
-            raise SearchError(f"strategy {name} has no option {option!r}; it takes {', '.join(taken) or 'none'}")
+            raise SearchError(f"strategy {name} has no option {option!r}; known options: {', '.join(taken) or 'none'}")

@@ -1,4 +1,4 @@
-"""Evaluations that fail one after another: a search must neither end at the first failure nor go on for ever."""
+"""Evaluations that fail one after another: a search must neither end at the first failure nor continue for ever."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Troubles:
         self._row: list[Outcome] = []
 
     def passed(self, record: TrialRecord, outcome: Outcome) -> list[TrialRecord]:
-        """The records that may be journalled now.
+        """Return the records that may be journalled now.
 
         Raises:
-            EvaluatorError: too many evaluations in a row failed for the same reason.
+            EvaluatorError: Too many evaluations in a row failed for the same reason.
         """
         if outcome.trouble is None:
             self._row = []
@@ -47,15 +47,15 @@ class Troubles:
         return []
 
     def rest(self) -> list[TrialRecord]:
-        """What is still held back."""
+        """Return what is still held back."""
         held, self._held = self._held, []
         return held
 
     def end(self) -> list[TrialRecord]:
-        """What is still held back at the end of a search.
+        """Return what is still held back at the end of a search.
 
         Raises:
-            EvaluatorError: no evaluation has worked, and all failed for the same reason.
+            EvaluatorError: No evaluation has worked, and all failed for the same reason.
         """
         if self._row and not self._worked and len(self._row) == len(self._held):
             raise self._never_worked(self._row[-1])

@@ -36,7 +36,7 @@ class Winner:
 
 
 def pick_winners(study: Study, setup: SearchSetup) -> list[Winner]:
-    """At most `MOST_WINNERS` networks of the front, spread along it, from cheap to expensive."""
+    """Return at most `MOST_WINNERS` networks of the front, spread along it, from cheap to expensive."""
     front = list(study.front())
     costs = [trial.values[study.problem.objectives[1].name] for trial in front]
     chosen = [front[i] for i in spread_along(costs, MOST_WINNERS)]
@@ -44,7 +44,7 @@ def pick_winners(study: Study, setup: SearchSetup) -> list[Winner]:
 
 
 def _known_values(trial: Trial, setup: SearchSetup) -> dict[str, float]:
-    """A trial's objectives, and its latency where that is a column of a benchmark table and no objective."""
+    """Return a trial's objectives, and its latency where that is a column of a benchmark table and no objective."""
     values = dict(trial.values)
     if setup.run.settings.latency_column is not None and "latency_ms" not in values:
         row = np.array([trial.codes], dtype=np.int64)

@@ -24,10 +24,10 @@ class NoPictureError(HwnasError):
 
 
 def pictures_of(draw: Callable[[], dict[str, bytes]]) -> dict[str, bytes]:
-    """What `draw` draws, with names as they are (``$`` and ``_`` mean nothing) and without matplotlib's warnings.
+    """Return the pictures that `draw` draws, with literal names (no TeX) and without matplotlib's warnings.
 
     Raises:
-        NoPictureError: matplotlib is not installed, or cannot draw here.
+        NoPictureError: Matplotlib is not installed, or cannot draw here.
     """
     if find_spec("matplotlib") is None:
         raise NoPictureError(f"matplotlib is not installed; {NEEDED}")
@@ -46,7 +46,7 @@ def pictures_of(draw: Callable[[], dict[str, bytes]]) -> dict[str, bytes]:
 
 
 def _matplotlib() -> Any:
-    """matplotlib, imported where it cannot see MPLBACKEND: it refuses backends that it does not know (a notebook's)."""
+    """Import matplotlib without MPLBACKEND, since it rejects backends that it does not know (a notebook's)."""
     if "matplotlib" in sys.modules:
         return sys.modules["matplotlib"]
     backend = os.environ.pop("MPLBACKEND", None)
@@ -58,11 +58,11 @@ def _matplotlib() -> Any:
 
 
 def make_figure(columns: int = 1, size: tuple[float, float] | None = None) -> tuple[Any, Any]:
-    """A figure in the report's style, and its axes: one, or an array of them.
+    """Return a figure in the report's style, and its axes: one, or an array of them.
 
     Args:
-        columns: how many axes, side by side.
-        size: width and height in inches; None for the usual one.
+        columns: How many axes, side by side.
+        size: Width and height in inches; None for the usual one.
     """
     from matplotlib.figure import Figure
 
@@ -77,14 +77,14 @@ def make_figure(columns: int = 1, size: tuple[float, float] | None = None) -> tu
 
 
 def add_legend(home: Any, entries: Sequence[tuple[Any, str]], **style: Any) -> None:
-    """A legend of axes or of a figure that shows every entry.
+    """Add a legend of axes or of a figure that shows every entry.
 
     matplotlib leaves out labels that begin with an underscore: it calls artists so that have none.
 
     Args:
-        home: the axes or the figure.
-        entries: what is drawn, and what it is called.
-        style: further arguments of matplotlib's legend.
+        home: The axes or the figure.
+        entries: What is drawn, and what it is called.
+        style: Further arguments of matplotlib's legend.
     """
     if not entries:
         return
@@ -94,7 +94,7 @@ def add_legend(home: Any, entries: Sequence[tuple[Any, str]], **style: Any) -> N
 
 
 def plain_ticks(axis: Any) -> None:
-    """Ticks at 1, 2 and 5 in plain numbers on a logarithmic axis, few enough not to overlap."""
+    """Set ticks at 1, 2 and 5 in plain numbers on a logarithmic axis, few enough not to overlap."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
@@ -103,7 +103,7 @@ def plain_ticks(axis: Any) -> None:
 
 
 def png(figure: Any) -> bytes:
-    """The figure as the bytes of a PNG file."""
+    """Return the figure as the bytes of a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     buffer = io.BytesIO()

@@ -56,7 +56,7 @@ class Favour:
 
 
 def favours(space: Space, front: Sequence[Trial], trials: Sequence[Trial]) -> list[Favour]:
-    """Every choice with several values that matters in some network of the front, the most telling first.
+    """Return every choice with several values that matters in some network of the front, the most telling first.
 
     A choice that does not change the network (the kernel of an absent block) does not count there. A share stands out
     where it is two standard errors of the front's size away from that of all trials.
@@ -81,7 +81,7 @@ def favours(space: Space, front: Sequence[Trial], trials: Sequence[Trial]) -> li
 
 
 def favour_table(choices: Sequence[Favour], front: int, trials: int) -> str:
-    """The choices as HTML, the most telling ones."""
+    """Return the choices as HTML, the most telling ones."""
     rows = []
     for favour in choices[:_MOST]:
         chips = "".join(_chip(share) for share in favour.shares)
@@ -102,7 +102,7 @@ def _chip(share: Share) -> str:
 
 
 def _matters(space: Space, codes: IntArray, column: int) -> npt.NDArray[np.bool_]:
-    """In which rows (n, d) another value of a choice would be another network ``(n,)``."""
+    """Return in which rows (n, d) another value of a choice would be another network ``(n,)``."""
     other = codes.copy()
     other[:, column] = (other[:, column] + 1) % space.cardinalities[column]
     return np.asarray((space.canonical_codes(other) != codes).any(axis=1), dtype=np.bool_)

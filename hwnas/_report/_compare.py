@@ -18,7 +18,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     """Write the picture, as ``.png`` or as a self-contained ``.html`` page.
 
     Raises:
-        HwnasError: another ending, no matplotlib, or a place that cannot be written.
+        HwnasError: Another ending, no matplotlib, or a place that cannot be written.
     """
     from latency_tables import write_atomic
 
@@ -32,7 +32,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
 
 
 def comparison_plot(comparison: Comparison) -> bytes:
-    """Fronts to the left, hypervolume over trials to the right."""
+    """Plot fronts on the left, hypervolume over trials on the right."""
     from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
 
     figure, (left, right) = make_figure(2)

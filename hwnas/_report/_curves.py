@@ -21,13 +21,13 @@ class Curves:
     """All a report draws.
 
     Attributes:
-        metric: what is on the vertical axis.
-        cost_name: the objective on the horizontal axis.
-        costs: its values ``(n,)`` of the successful trials.
-        values: of the metric ``(n,)``, as the search saw them.
-        on_front: which of them no other one dominates in these two objectives.
-        samples: numbers of evaluated architectures ``(k,)``.
-        volumes: hypervolume ``(k,)`` after so many, all objectives scaled to 0-1 over the run.
+        metric: What is on the vertical axis.
+        cost_name: The objective on the horizontal axis.
+        costs: Its values ``(n,)`` of the successful trials.
+        values: Values of the metric ``(n,)``, as the search saw them.
+        on_front: Which of them no other one dominates in these two objectives.
+        samples: Numbers of evaluated architectures ``(k,)``.
+        volumes: Hypervolume ``(k,)`` after so many, all objectives scaled to 0-1 over the run.
         seconds: Time spent on evaluations ``(k,)`` until then, low-fidelity ones too; None where that is not known.
     """
 
@@ -77,7 +77,7 @@ def make_curves(
 
 
 def _elapsed(trials: Sequence[Trial], numbers: Sequence[int], seconds: Mapping[int, float] | None) -> FloatArray | None:
-    """Seconds until each of the trials `numbers` was finished."""
+    """Return seconds until each of the trials `numbers` was finished."""
     if seconds is None or any(trial.number not in seconds for trial in trials):
         return None
     ordered = sorted(trial.number for trial in trials)
@@ -86,7 +86,7 @@ def _elapsed(trials: Sequence[Trial], numbers: Sequence[int], seconds: Mapping[i
 
 
 def measured_pairs(networks: Sequence[dict[str, Any]]) -> FloatArray:
-    """Predicted, low, high and measured latency ``(n, 4)`` of the networks that were measured."""
+    """Return predicted, low, high and measured latency ``(n, 4)`` of the networks that were measured."""
     rows = [
         [latency["predicted"], latency["low"], latency["high"], latency["measured"]]
         for latency in (network["latency_ms"] for network in networks)

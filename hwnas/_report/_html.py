@@ -26,7 +26,7 @@ dl.choices .more{background:#cfe2f3}dl.choices .less b{text-decoration:line-thro
 
 
 def page(title: str, body: str) -> str:
-    """A whole page; `title` is plain text, `body` is HTML."""
+    """Return a whole page; `title` is plain text, `body` is HTML."""
     return (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width,initial-scale=1'>"
@@ -36,7 +36,7 @@ def page(title: str, body: str) -> str:
 
 
 def image(pictures: Mapping[str, bytes], name: str, description: str) -> str:
-    """One of the pictures inside the page; nothing where it is absent."""
+    """Return one of the pictures inside the page; nothing where it is absent."""
     if name not in pictures:
         return ""
     data = base64.b64encode(pictures[name]).decode("ascii")
@@ -44,5 +44,5 @@ def image(pictures: Mapping[str, bytes], name: str, description: str) -> str:
 
 
 def escape(text: object) -> str:
-    """Text on one line that is safe in HTML and in attributes."""
+    """Return text on one line that is safe in HTML and in attributes."""
     return html.escape(printable(str(text)), quote=True)

@@ -13,22 +13,22 @@ from hwnas._runs._run import Run
 
 
 def networks_section(run: Run, networks: Sequence[dict[str, Any]]) -> str:
-    """The front, and below it the networks that others dominate once they were measured."""
+    """Return the front, and below it the networks that others dominate once they were measured."""
     budgets = run.settings.budgets
-    beaten = [network for network in networks if network.get("dominated_by")]
-    section = _network_table([network for network in networks if network not in beaten], budgets)
-    if beaten:
+    dominated = [network for network in networks if network.get("dominated_by")]
+    section = _network_table([network for network in networks if network not in dominated], budgets)
+    if dominated:
         section += (
             "<h3>Dominated once measured</h3><p class=note>With measured latencies, another network is at least as "
-            "good in every objective and better in one. These networks are no longer on the front, and no pick takes "
-            "them.</p>"
+            "good in every objective and better in one. These networks are no longer on the front; "
+            "<code>hwnas export</code> takes them only by id.</p>"
         )
-        section += _network_table(beaten, budgets)
+        section += _network_table(dominated, budgets)
     return section
 
 
 def _network_table(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -> str:
-    """A row for each network and one for its architecture; columns that no network has a value for are left out."""
+    """Return a row for each network and one for its architecture, without columns that have no values."""
     columns = [(name, cells) for name, cells in _columns(networks, budgets) if any(cell != "-" for cell in cells)]
     rows = []
     for place, n in enumerate(networks):
@@ -39,7 +39,7 @@ def _network_table(networks: Sequence[dict[str, Any]], budgets: Mapping[str, flo
 
 
 def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -> list[tuple[str, list[str]]]:
-    """Cells of the table of networks by column, ``"-"`` for what is not known."""
+    """Return cells of the table of networks by column, ``"-"`` for what is not known."""
     shipped = any(n["onnx"] for n in networks)
     metric, values = compared_by(networks)
     errors = [metric.standard_error(value, compared_samples(n)) for n, value in zip(networks, values, strict=True)]
@@ -77,7 +77,7 @@ def _measured(latency: Mapping[str, Any]) -> str:
 
 
 def _met(against: Sequence[Check]) -> str:
-    """Whether budgets are met; ``"-"`` without one."""
+    """Return whether budgets are met; ``"-"`` without one."""
     over = max((check.excess for check in against if not check.within), default=None)
     return "-" if not against else "met" if over is None else f"<b>{over:.1%} over</b>"
 

@@ -18,7 +18,7 @@ _LABELLED = 40
 
 
 def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Trial], metric: Metric) -> bytes:
-    """The tree, and beside it the trials in the colour of their leaf's hypervolume."""
+    """Return the tree, and beside it the trials in the colour of their leaf's hypervolume."""
     figure, (left, right) = make_figure(2)
     nodes = partition.summary.nodes
     places = _places(nodes)
@@ -61,7 +61,7 @@ def partition_plot(partition: Partition, problem: Problem, trials: Sequence[Tria
 
 
 def partition_rows(partition: Partition) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of a table: the selected path and the regions beside it."""
+    """Return head and rows of a table: the selected path and the regions beside it."""
     nodes = partition.summary.nodes
     on_path = {node.identity for node in nodes if node.selected}
     rows = []
@@ -84,7 +84,7 @@ def partition_rows(partition: Partition) -> tuple[list[str], list[list[str]]]:
 
 
 def _places(nodes: Sequence[NodeSummary]) -> dict[int, tuple[float, float]]:
-    """Where each node stands: leaves side by side, parents above the middle of their children."""
+    """Place each node: leaves side by side, parents above the middle of their children."""
     children: dict[int, list[int]] = {node.identity: [] for node in nodes}
     for node in nodes:
         if node.parent is not None:

@@ -19,7 +19,7 @@ GREY, BLUE, ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
 
 
 def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float | None) -> bytes:
-    """All trials, the front, the tested networks at their measured latency (else the predicted one), and the budget."""
+    """Plot all trials, the front, the tested networks at their measured (else predicted) latency, and the budget."""
     figure, axes = make_figure()
     metric = curves.metric
     rest, heights = ~curves.on_front, metric.scale * curves.values
@@ -46,18 +46,18 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
 
 
 def best_corner(metric: Metric) -> str:
-    """Where a legend hides no front: at great costs, on the worse side."""
+    """Return the corner where a legend does not hide the front: at high cost, on the worse side."""
     return "lower right" if metric.direction == "max" else "upper right"
 
 
 def _add_tested(axes: Any, tested: Sequence[dict[str, Any]]) -> None:
-    """Test values with their standard errors; a cross marks networks that others dominate once measured."""
+    """Draw test values with their standard errors; a cross marks networks that others dominate once measured."""
     how = "predicted" if any(n["latency_ms"]["measured"] is None for n in tested) else "measured"
-    for beaten, marker, label in (
+    for dominated, marker, label in (
         (False, "D", f"delivered ({how}, test)"),
         (True, "x", "dominated once measured (test)"),
     ):
-        part = [n for n in tested if bool(n.get("dominated_by")) == beaten]
+        part = [n for n in tested if bool(n.get("dominated_by")) == dominated]
         if not part:
             continue
         metric = metric_of(part[0])
@@ -78,7 +78,7 @@ def _add_tested(axes: Any, tested: Sequence[dict[str, Any]]) -> None:
 
 
 def hypervolume_plot(curves: Curves) -> bytes:
-    """Hypervolume over samples."""
+    """Return hypervolume over samples."""
     figure, axes = make_figure()
     axes.plot(curves.samples, curves.volumes, color=BLUE, drawstyle="steps-post")
     axes.set_xlabel("evaluated architectures")
@@ -89,7 +89,7 @@ def hypervolume_plot(curves: Curves) -> bytes:
 
 
 def time_curve_plot(curves: Curves) -> bytes | None:
-    """Hypervolume against the time spent on evaluations; None where that is not known."""
+    """Return hypervolume against the time spent on evaluations; None where that is not known."""
     if curves.seconds is None or curves.seconds[-1] <= 0:
         return None
     figure, axes = make_figure()
@@ -107,7 +107,7 @@ def time_curve_plot(curves: Curves) -> bytes | None:
 
 
 def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
-    """Predicted against measured latency of the delivered networks; None where none was measured."""
+    """Return predicted against measured latency of the delivered networks; None where none was measured."""
     pairs = measured_pairs(networks)
     if not len(pairs):
         return None

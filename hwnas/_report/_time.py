@@ -26,16 +26,16 @@ class Spent:
     Attributes:
         id: The network's id.
         parts: Milliseconds by stage or kind of op; they add up to the prediction.
-        dearest: Its most expensive ops: a text for each, and milliseconds.
+        costliest: Its most expensive ops: a text for each, and milliseconds.
     """
 
     id: str
     parts: Mapping[str, float]
-    dearest: tuple[tuple[str, float], ...]
+    costliest: tuple[tuple[str, float], ...]
 
 
 def time_spent(space: Space, table: LatencyTable | None, networks: Sequence[Mapping[str, Any]]) -> list[Spent]:
-    """The parts of each network, from fast to slow; none where no op was measured (a fitted table, or no table)."""
+    """Return the parts of each network, from fast to slow; none where no op was measured (a fitted or no table)."""
     if table is None or table.identity.get("protocol") == FITTED:
         return []
     archs = [space.parse(str(network["arch"])) for network in networks]
@@ -58,21 +58,21 @@ def _spent(name: str, space: Space, table: LatencyTable, arch: Architecture) -> 
     groups[CORE_CROSSINGS] = prices.core_crossings_ms
     groups[MEMORY] = prices.cache_ms
     order = sorted(range(len(rows)), key=lambda i: -ops_ms[i])[:_DEAREST]
-    dearest = tuple((f"{rows[i][1]}: {_op_text(rows[i][2])}", ops_ms[i]) for i in order)
-    return Spent(name, {group: ms for group, ms in groups.items() if ms > _ROUNDING_MS}, dearest)
+    costliest = tuple((f"{rows[i][1]}: {_op_text(rows[i][2])}", ops_ms[i]) for i in order)
+    return Spent(name, {group: ms for group, ms in groups.items() if ms > _ROUNDING_MS}, costliest)
 
 
 def time_plot(spent: Sequence[Spent]) -> bytes:
-    """A bar for each network, stacked by part."""
+    """Plot a bar for each network, stacked by part."""
     from matplotlib import colormaps
 
     from hwnas._report._canvas import add_legend, make_figure, png
     from hwnas._report._plots import GREY, ORANGE
 
     apart = (START, CORE_CROSSINGS, MEMORY)
-    groups = list(dict.fromkeys(group for one in spent for group in one.parts if group not in apart))
+    groups = list(dict.fromkeys(group for network in spent for group in network.parts if group not in apart))
     if len(groups) > _MOST_GROUPS:
-        totals = {group: sum(one.parts.get(group, 0.0) for one in spent) for group in groups}
+        totals = {group: sum(network.parts.get(group, 0.0) for network in spent) for group in groups}
         groups = sorted(groups, key=lambda group: -totals[group])[: _MOST_GROUPS - 1]
     steps = {group: colormaps["viridis"](i / max(1, len(groups) - 1)) for i, group in enumerate(groups)}
     colours: dict[str, Any] = {START: GREY, **steps, "other": "#c9c2b8", CORE_CROSSINGS: "#b07aa1", MEMORY: ORANGE}
@@ -80,12 +80,12 @@ def time_plot(spent: Sequence[Spent]) -> bytes:
     axes.grid(visible=False)
     rows, left, shown = range(len(spent)), [0.0] * len(spent), []
     for group, colour in colours.items():
-        values = [_value(one, group, colours) for one in spent]
+        values = [_value(network, group, colours) for network in spent]
         if any(values):
             bars = axes.barh(rows, values, left=left, color=colour, height=0.7, edgecolor="white", linewidth=0.4)
             shown.append((bars, group))
             left = [a + b for a, b in zip(left, values, strict=True)]
-    axes.set_yticks(rows, [printable(one.id) for one in spent])
+    axes.set_yticks(rows, [printable(network.id) for network in spent])
     axes.invert_yaxis()
     axes.set_xlabel("predicted latency (ms)")
     axes.set_title("Where the time goes")
@@ -94,23 +94,23 @@ def time_plot(spent: Sequence[Spent]) -> bytes:
 
 
 def time_table(spent: Sequence[Spent]) -> str:
-    """The dearest ops of each network, as HTML."""
+    """Return the most expensive ops of each network, as HTML."""
     rows = []
-    for one in spent:
-        total = sum(one.parts.values())
-        cells = "".join(f"<li>{escape(told)}: {ms:.3g} ms ({ms / total:.0%})</li>" for told, ms in one.dearest)
-        rows.append(f"<dt>{escape(one.id)}, {total:.3g} ms</dt><dd><ol>{cells}</ol></dd>")
+    for network in spent:
+        total = sum(network.parts.values())
+        cells = "".join(f"<li>{escape(op)}: {ms:.3g} ms ({ms / total:.0%})</li>" for op, ms in network.costliest)
+        rows.append(f"<dt>{escape(network.id)}, {total:.3g} ms</dt><dd><ol>{cells}</ol></dd>")
     return f"<dl class=time>{''.join(rows)}</dl>"
 
 
-def _value(one: Spent, group: str, known: Mapping[str, object]) -> float:
+def _value(network: Spent, group: str, known: Mapping[str, object]) -> float:
     if group == "other":
-        return sum(ms for name, ms in one.parts.items() if name not in known)
-    return one.parts.get(group, 0.0)
+        return sum(ms for name, ms in network.parts.items() if name not in known)
+    return network.parts.get(group, 0.0)
 
 
 def _kind(op: Op) -> str:
-    """Kind of op, with the kernel that decides what it costs."""
+    """Return kind of op, with the kernel that decides what it costs."""
     kernel = op.integer("kernel", 0)
     return f"{op.kind.replace('_', ' ')} {kernel}x{kernel}" if kernel else op.kind.replace("_", " ")
 

@@ -99,7 +99,7 @@ def _pictures(shown: _Shown) -> dict[str, bytes]:
 
 
 def _seconds(run: Run) -> dict[int, float] | None:
-    """Duration of each journalled trial in seconds, by number; None where the journal does not say."""
+    """Return duration of each journalled trial in seconds, by number; None where the journal does not say."""
     try:
         records = read_trials(run.path / JOURNAL, unhashed=run.unhashed)
     except RunError:
@@ -136,7 +136,7 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
 
 
 def _sentence(line: str) -> str:
-    """A line as a sentence; one that begins with a network's id keeps its first letter."""
+    """Return a line as a sentence; one that begins with a network's id keeps its first letter."""
     return f"{line[0].upper() if line.split()[0].isalpha() else line[0]}{line[1:]}."
 
 
@@ -160,10 +160,10 @@ def _choices_section(shown: _Shown) -> str:
 
 
 def _summary(run: Run, trials: Sequence[Trial], networks: Sequence[dict[str, Any]]) -> str:
-    cheap = sum(trial.low_fidelity for trial in trials)
+    low_fidelity = sum(trial.low_fidelity for trial in trials)
     failed = sum(not trial.ok for trial in trials)
-    text = f"{len(trials) - cheap} architectures evaluated with {run.settings.strategy}"
-    text += f", {cheap} more with the low-fidelity evaluator {run.settings.low_fidelity}" if cheap else ""
+    text = f"{len(trials) - low_fidelity} architectures evaluated with {run.settings.strategy}"
+    text += f", {low_fidelity} more with the low-fidelity evaluator {run.settings.low_fidelity}" if low_fidelity else ""
     text += f" ({failed} failed)" if failed else ""
     if networks and networks[0]["onnx"]:
         how = "predicted" if any(n["latency_ms"]["measured"] is None for n in networks) else "measured"
@@ -191,7 +191,8 @@ def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
         error = f"one standard error of {name}, from the number of samples, and " if metric.uncertainty else ""
         return (
             f"Test {name} is measured with the ONNX file on the test part, which the search never used. "
-            f"Networks are picked by the validation part and latency, never by the test part. ± is {error}"
+            f"Networks are picked by their value on the validation part and their latency, never by the test part. "
+            f"± is {error}"
             "half of the 90 % interval of a measured latency. "
             f"{latency}; the prediction interval comes from the latency table. Peak memory is the largest sum of "
             "activations that exist at the same time, computed from the graph; the arena is what ONNX Runtime "
@@ -210,8 +211,8 @@ def _table_section(run: Run, table: LatencyTable | None, networks: Sequence[dict
     if len(pairs):
         errors = np.abs(pairs[:, 0] - pairs[:, 3]) / pairs[:, 3]
         lines.append(
-            f"Delivered networks: predicted and measured latency differ by {np.median(errors):.1%} in the median and "
-            f"{errors.max():.1%} at most."
+            f"Delivered networks: predicted and measured latency differ by {np.median(errors):.1%} (median) and by at "
+            f"most {errors.max():.1%}."
         )
     if table is None:
         lines.append("Latencies are a column of a benchmark table; nothing was measured here.")
@@ -230,8 +231,8 @@ def _partition_section(partition: Partition | None, pictures: dict[str, bytes]) 
         "<h2>Partition of the space</h2>"
         "<p class=note>LaMOO splits the space into regions by what it learned from all trials "
         f"({len(partition.summary.nodes)} in all). The table shows the regions on the path to the one that it would "
-        "sample next, and their siblings. The share of the space is the share of untried candidates that lie in the "
-        "region, in large spaces of random candidates.</p>"
+        "sample next, and their siblings. The share of the space is the share of untried candidates in the region "
+        "(in large spaces estimated from random candidates).</p>"
         + image(pictures, "partition", "The tree of regions, and the trials by region")
         + f"<div class=wide><table><tr>{''.join(f'<th>{escape(name)}</th>' for name in heads)}{cells}</table></div>"
     )

@@ -10,7 +10,7 @@ _SIGMAS = 4.0
 
 
 def chance_gap(share: float, validation: int, test: int, trials: int, *, above: bool) -> float:
-    """The most by which shares of samples that one network gets right on two parts of one data set differ by chance.
+    """Return the largest chance difference between a network's shares of right answers on two parts of the data.
 
     Either part's share has a binomial error; `_SIGMAS` standard deviations of the difference are allowed. Where the
     search's share is the better one, its network was also chosen for it: the greatest of n normal errors is
@@ -20,8 +20,8 @@ def chance_gap(share: float, validation: int, test: int, trials: int, *, above: 
         share: Share of right answers on both parts together.
         validation: Samples of the validation part.
         test: Samples of the test part.
-        trials: that the network was chosen from.
-        above: whether the search's share is the better one.
+        trials: Number of trials that the network was chosen from.
+        above: Whether the search's share is the better one.
     """
     samples = validation + test
     share = (share * samples + 2) / (samples + 4)  # never 0 or 1 (Agresti and Coull 1998)
@@ -34,18 +34,18 @@ def chance_gap(share: float, validation: int, test: int, trials: int, *, above: 
 def doubt(
     name: str, metric: Metric, searched: float, tested: float, validation: int, test: int, trials: int
 ) -> str | None:
-    """A line of warning where a network's values differ by more than chance allows; None where they do not.
+    """Return a warning where a network's values differ by more than chance explains; None where they do not.
 
-    What chance allows is known of metrics with a binomial uncertainty alone.
+    This is known only for metrics with a binomial uncertainty.
 
     Args:
         name: The network's id.
         metric: What the values are.
         searched: Its value on the validation part.
-        tested: on the test part.
-        validation: samples of the validation part.
-        test: samples of the test part.
-        trials: that the network was chosen from.
+        tested: Its value on the test part.
+        validation: Samples of the validation part.
+        test: Samples of the test part.
+        trials: Number of trials that the network was chosen from.
     """
     if validation < 1 or test < 1 or metric.uncertainty != BINOMIAL:
         return None
@@ -55,7 +55,7 @@ def doubt(
     if abs(searched - tested) <= allowed:
         return None
     return (
-        f"{name} has a test {metric.name} of {metric.format(tested)} and had {metric.format(searched)} in the search; "
-        f"chance allows a difference of {metric.format(allowed)}: the test samples are of another kind, or the weights "
-        "were damaged"
+        f"{name}: test {metric.name} {metric.format(tested)}, but {metric.format(searched)} in the search; chance "
+        f"explains a difference of up to {metric.format(allowed)}: the test samples "
+        "differ in kind, or the weights are damaged"
     )

@@ -53,11 +53,11 @@ class Comparison:
     """Several runs on one scale.
 
     Attributes:
-        metric: what networks are good at.
-        objectives: the metric, then the costs.
-        reference: the common reference, in natural values: a tenth of the range below the worst of all runs.
-        runs: the runs, in the order given.
-        notes: what else differs between them, for people.
+        metric: What networks are good at.
+        objectives: The metric, then the costs.
+        reference: The common reference, in natural values: a tenth of the range below the worst of all runs.
+        runs: The runs, in the order given.
+        notes: What else differs between them.
     """
 
     metric: Metric
@@ -76,7 +76,7 @@ class Comparison:
         return distinct
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Return JSON-able data."""
         return {
             "objectives": list(self.objectives),
             "reference": dict(zip(self.objectives, self.reference.tolist(), strict=True)),
@@ -108,7 +108,7 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
     """Read runs and put them on one scale: objectives from 0 to 1 over all of them, costs by their logarithm.
 
     Raises:
-        HwnasError: fewer than two runs, one is damaged or has no trials, or their objectives differ.
+        HwnasError: Fewer than two runs, one is damaged or has no trials, or their objectives differ.
     """
     if len(paths) < 2:
         raise HwnasError("compare needs at least two runs")
@@ -140,7 +140,7 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
 
 
 def table_lines(comparison: Comparison) -> list[str]:
-    """The table for people, and the notes below it."""
+    """Return the table for people, and the notes below it."""
     metric = comparison.metric.name
     budgets = comparison.budgets
     heads = ["run", "hypervolume", *(f"best {metric}, {_written(b)}" for b in budgets), "trials", "seconds"]
@@ -162,7 +162,7 @@ def table_lines(comparison: Comparison) -> list[str]:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines, the first column to the left and the others to the right."""
+    """Return rows of cells as lines, the first column to the left and the others to the right."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
@@ -172,7 +172,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """Names of folders, with as many of their parents as tell them apart."""
+    """Return names of folders, with as many of their parents as tell them apart."""
     parts = [path.resolve().parts for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
@@ -195,12 +195,12 @@ def _compared(name: str, past: PastRun, values: FloatArray, scaled: FloatArray) 
 
 
 def _axes(values: FloatArray, metric: Metric) -> FloatArray:
-    """Natural values, all to be maximised, the costs' logarithms."""
+    """Return natural values, all to be maximised, the costs' logarithms."""
     return np.concatenate([metric.sign * values[:, :1], -np.log(np.maximum(values[:, 1:], 1e-12))], axis=1)
 
 
 def _notes(names: Sequence[str], pasts: Sequence[PastRun]) -> list[str]:
-    """Settings that differ and make runs hard to compare."""
+    """Return settings that differ and make runs hard to compare."""
     notes = []
     for fact in _FACTS:
         values = [getattr(past.run.settings, fact) for past in pasts]

@@ -23,7 +23,7 @@ _ROUNDING = 1e-5
 
 @dataclass(frozen=True)
 class Check:
-    """One budget held against one network.
+    """One budget compared with one network.
 
     Attributes:
         cost: Name of the cost.
@@ -64,7 +64,7 @@ class Check:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Return JSON-able data."""
         return {
             "upper": self.upper,
             "value": None if math.isnan(self.value) else self.value,
@@ -75,7 +75,7 @@ class Check:
 
 
 def checks(network: Network, budgets: Mapping[str, float]) -> list[Check]:
-    """Every budget held against a network; a cost that is not known of it keeps none."""
+    """Compare a network with every budget; an unknown cost meets none."""
     against = []
     for cost, upper in budgets.items():
         latency = network["latency_ms"] if cost == LATENCY.key else {}
@@ -86,7 +86,7 @@ def checks(network: Network, budgets: Mapping[str, float]) -> list[Check]:
 
 
 def overruns(network: Network, budgets: Mapping[str, float]) -> list[Check]:
-    """The budgets that a network is over."""
+    """Return the budgets that a network is over."""
     return [check for check in checks(network, budgets) if not check.within]
 
 
@@ -98,16 +98,16 @@ def judge(entries: Sequence[dict[str, Any]], budgets: Mapping[str, float], costs
         budgets: Upper bounds, by cost name.
         costs: Names of what is minimised.
     """
-    beaten = beaten_by(entries, costs)
-    for entry, better in zip(entries, beaten, strict=True):
+    dominators = dominators_of(entries, costs)
+    for entry, better in zip(entries, dominators, strict=True):
         against = checks(entry, budgets)
         entry["within_budget"] = all(check.within for check in against)
         entry["budgets"] = {check.cost: check.as_dict() for check in against}
         entry["dominated_by"] = better
 
 
-def beaten_by(networks: Sequence[Network], costs: Sequence[str]) -> list[str | None]:
-    """Ids of networks of the front that are no worse in anything and better in something, None for the front itself.
+def dominators_of(networks: Sequence[Network], costs: Sequence[str]) -> list[str | None]:
+    """Return for each network the id of one of the front that dominates it; None for networks of the front.
 
     Latencies are as measured, and networks are compared by `compared_by`: the test part decides nothing.
     """
@@ -130,7 +130,7 @@ def beaten_by(networks: Sequence[Network], costs: Sequence[str]) -> list[str | N
 
 
 def compared_by(networks: Sequence[Network]) -> tuple[Metric, list[float]]:
-    """What networks are compared by, and its values; never their test values, which nothing may be chosen by.
+    """Return what networks are compared by, and its values; never their test values, which nothing may be chosen by.
 
     That is the metric on the validation part after a final training, else what the search saw: the same metric or a
     score.
@@ -147,17 +147,17 @@ def compared_by(networks: Sequence[Network]) -> tuple[Metric, list[float]]:
 
 
 def latency_of(network: Network) -> float:
-    """Measured latency in milliseconds, or the predicted one where it was not measured."""
+    """Return measured latency in milliseconds, or the predicted one where it was not measured."""
     latency = network["latency_ms"]
     value = latency["measured"] if latency["measured"] is not None else latency["predicted"]
     return float(value) if value is not None else math.nan
 
 
 def samples_of(network: Network, part: str) -> int | None:
-    """How many samples a value comes from; None where that is not known.
+    """Return how many samples a value comes from; None where that is not known.
 
     Args:
-        network: its entry.
+        network: Its entry in ``pareto.json``.
         part: ``"test"``, ``"validation"`` (what the search saw) or ``"final_validation"``.
     """
     counts = network.get("images")  # whatever the samples are
@@ -166,26 +166,26 @@ def samples_of(network: Network, part: str) -> int | None:
 
 
 def compared_samples(network: Network) -> int | None:
-    """How many samples the value comes from that `compared_by` compares a network by."""
+    """Return how many samples the value comes from that `compared_by` compares a network by."""
     return samples_of(network, FINAL if value_of(network, FINAL) is not None else SEARCHED)
 
 
 def written_test(network: Network) -> str:
-    """Its test value for people: ``93.06% ± 1.34%``, the latter one standard error where that is known."""
+    """Format its test value: ``93.06% ± 1.34%``, with one standard error where that is known."""
     metric, value = metric_of(network), value_of(network, "test")
     assert value is not None
     return metric.format(value, metric.standard_error(value, samples_of(network, "test")))
 
 
 def written_compared(network: Network) -> str:
-    """What it is chosen by, for people: ``validation accuracy 93.06% ± 1.34%``, or a score and its value."""
+    """Format the value that it is chosen by: ``validation accuracy 93.06% ± 1.34%``, or a score and its value."""
     metric, (value,) = compared_by([network])
     where = "" if metric.score else "validation "
     return f"{where}{metric.name} {metric.format(value, metric.standard_error(value, compared_samples(network)))}"
 
 
 def written_latency(network: Network) -> str:
-    """For people: ``0.1059 ± 0.0003 ms measured``, or ``0.1 ms predicted, not measured``."""
+    """Format its latency: ``0.1059 ± 0.0003 ms measured``, or ``0.1 ms predicted, not measured``."""
     latency = network["latency_ms"]
     if latency["measured"] is None:
         return f"{latency_of(network):.4g} ms predicted, not measured"
@@ -193,7 +193,7 @@ def written_latency(network: Network) -> str:
 
 
 def written_ms(value: float, half_width: float | None) -> str:
-    """A latency for people, four digits of it and its uncertainty to as many places: ``0.1059 ± 0.0003 ms``."""
+    """Format a latency with four digits and its uncertainty to as many places: ``0.1059 ± 0.0003 ms``."""
     if not half_width or not 0 < value < math.inf:
         return f"{value:.4g} ms"
     places = max(0, 3 - math.floor(math.log10(value)))
@@ -201,17 +201,17 @@ def written_ms(value: float, half_width: float | None) -> str:
 
 
 def described(network: Network, budgets: Mapping[str, float]) -> str:
-    """An exported network for people: what it is, how good and how fast, and what must be known before it is used."""
+    """Describe an exported network: architecture, metric, latency, and the budgets that it is over."""
     tested = written_test(network)
-    told = " (± one standard error)" if "±" in tested else ""
-    values = [written_compared(network), f"test {metric_of(network).name} {tested}{told}"]
+    uncertainty = " (± one standard error)" if "±" in tested else ""
+    values = [written_compared(network), f"test {metric_of(network).name} {tested}{uncertainty}"]
     over = [check.text for check in overruns(network, budgets)]
-    beaten = [f"dominated by {network['dominated_by']}"] if network.get("dominated_by") else []
-    return "; ".join([", ".join([str(network["arch"]), *values, written_latency(network)]), *over, *beaten])
+    dominated = [f"dominated by {network['dominated_by']}"] if network.get("dominated_by") else []
+    return "; ".join([", ".join([str(network["arch"]), *values, written_latency(network)]), *over, *dominated])
 
 
 def shortcomings(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:
-    """What people must know of a run's networks: which are over the budget, dominated by others, or doubtful."""
+    """Return warnings about a run's networks: over the budget, dominated by others, or doubtful."""
     lines = []
     over = [(n, failed) for n in networks if (failed := overruns(n, budgets))]
     if over:
@@ -220,23 +220,24 @@ def shortcomings(networks: Sequence[Network], budgets: Mapping[str, float]) -> l
         lines.append(
             f"{which} networks are over the budget: {texts}; `hwnas export` needs --allow-over-budget for these"
         )
-    beaten = [n for n in networks if n.get("dominated_by")]
-    if beaten:
-        pairs = ", ".join(f"{n['id']} by {n['dominated_by']}" for n in beaten)
-        lines.append(f"{len(beaten)} of {len(networks)} networks are dominated by another one, as measured: {pairs}")
+    dominated = [n for n in networks if n.get("dominated_by")]
+    if dominated:
+        pairs = ", ".join(f"{n['id']} by {n['dominated_by']}" for n in dominated)
+        lines.append(f"{len(dominated)} of {len(networks)} networks are dominated by another one, as measured: {pairs}")
     return [*lines, *(str(n["doubt"]) for n in networks if n.get("doubt"))]
 
 
 def error_lines(networks: Sequence[Network]) -> list[str]:
-    """What ± means behind a run's values; nothing where no number of samples is known, or no uncertainty."""
+    """Return a line on what ± means; none where the number of samples or the uncertainty is not known."""
     if not networks or metric_of(networks[0]).uncertainty is None:
         return []
     parts = {"validation": compared_samples(networks[0]), "test": samples_of(networks[0], "test")}
-    told = " and ".join(f"{count} {part}" for part, count in parts.items() if count)
+    counts = " and ".join(f"{count} {part}" for part, count in parts.items() if count)
     metric = metric_of(networks[0])
-    return [f"{metric.name} comes from {told} samples: ± is one standard error, {metric.uncertainty}"] if told else []
+    line = f"{metric.name} comes from {counts} samples: ± is one standard error, {metric.uncertainty}"
+    return [line] if counts else []
 
 
 def remarks(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:
-    """What people must know of a run's networks, and what ± means."""
+    """Return the warnings about a run's networks, and what ± means."""
     return [*shortcomings(networks, budgets), *error_lines(networks)]

@@ -24,19 +24,19 @@ _LATENCIES = ("predicted", "measured")
 
 
 def require_networks(entries: object) -> list[dict[str, Any]]:
-    """The entries of ``pareto.json``; fields that are not known here are left as they are.
+    """Return the entries of ``pareto.json``; fields that are not known here are left as they are.
 
     Raises:
-        ValueError: they are none: something is missing, of the wrong type or out of range.
+        ValueError: They are none: something is missing, of the wrong type or out of range.
     """
     if not isinstance(entries, list):
-        raise ValueError("no list")
+        raise ValueError("not a list")
     for entry in entries:
         if not isinstance(entry, dict) or any(name not in entry for name in _NEEDED):
-            raise ValueError("an entry is no network")
+            raise ValueError("an entry is not a network")
         for name, fits in {**_FIELDS, **_cost_fields()}.items():
             if name in entry and not fits(entry[name]):
-                raise ValueError(f"{name} is no {name}")
+                raise ValueError(f"{name} has an impossible value")
         try:
             _require_values(entry)
         except HwnasError as error:  # a metric that cannot be one
@@ -47,17 +47,17 @@ def require_networks(entries: object) -> list[dict[str, Any]]:
 
 
 def _require_values(entry: dict[str, Any]) -> None:
-    """Raise `ValueError` where an entry's metric or its values make no sense."""
+    """Raise `ValueError` where an entry's metric or its values are impossible."""
     if METRIC in entry and not isinstance(entry[METRIC], dict):
-        raise ValueError("metric is no metric")
+        raise ValueError("metric is not a metric")
     metric = metric_of(entry)
     names = {source: key_of(metric, source) for source in ("test", "torch", "validation", "final_validation")}
     if any(names[source] not in entry for source in ("test", "validation")):
-        raise ValueError("an entry is no network")
+        raise ValueError("an entry is not a network")
     for source, name in names.items():
         value = entry.get(name)
         if value is not None and not (_number(value) and (source == "validation" or metric.holds(value))):
-            raise ValueError(f"{name} is no {name}")
+            raise ValueError(f"{name} has an impossible value")
     if value_of(entry, "test") is None and value_of(entry, "validation") is None and len(entry.get(SCORE, ())) != 1:
         raise ValueError("a network has neither a value of its metric nor a score")
     if score_of(entry) is not None and SCORE_METRIC in entry:
@@ -67,14 +67,14 @@ def _require_values(entry: dict[str, Any]) -> None:
 
 
 def file_of_run(run: Path, name: str) -> Path:
-    """A file or folder of a run.
+    """Return a file or folder of a run.
 
     Args:
-        run: the folder.
-        name: relative to it.
+        run: The folder.
+        name: Relative to it.
 
     Raises:
-        RunError: it is missing, or lies outside the run, by its name or through a symbolic link.
+        RunError: It is missing, or lies outside the run, by its name or through a symbolic link.
     """
     place = run / name
     try:
@@ -82,15 +82,15 @@ def file_of_run(run: Path, name: str) -> Path:
     except (OSError, RuntimeError):  # a loop of links is a RuntimeError before Python 3.13
         raise RunError(f"{place} is missing; run the same `hwnas search` again to rewrite it") from None
     if not real.is_relative_to(root):
-        raise RunError(f"{place} lies outside the run {run}; nothing outside it is touched")
+        raise RunError(f"{place} lies outside the run {run}; nothing outside it is used")
     return real
 
 
 def read_network(run: Path, network: Mapping[str, Any]) -> bytes:
-    """The ONNX file of a network, as it was delivered.
+    """Return the ONNX file of a network, as it was delivered.
 
     Raises:
-        RunError: it is missing, lies outside the run, cannot be read, or was changed since then.
+        RunError: It is missing, lies outside the run, cannot be read, or was changed since then.
     """
     place = file_of_run(run, network["onnx"])
     try:
@@ -106,7 +106,7 @@ def read_network(run: Path, network: Mapping[str, Any]) -> bytes:
 
 
 def digest_of(content: bytes) -> str:
-    """``onnx_sha256`` of an entry; those of earlier versions of hwnas have none."""
+    """Return ``onnx_sha256`` of an entry; those of earlier versions of hwnas have none."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -143,7 +143,7 @@ def _score(value: object) -> bool:
 
 
 def _cost_fields() -> dict[str, Callable[[object], bool]]:
-    """Checks of the costs that follow from a network's graph."""
+    """Return checks of the costs that follow from a network's graph."""
     return {cost.key: _count if cost.whole else _number for cost in COSTS.values() if cost.of_graph is not None}
 
 

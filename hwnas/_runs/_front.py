@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import RunError
-from hwnas._runs._delivered import beaten_by, compared_by, latency_of, overruns
+from hwnas._runs._delivered import compared_by, dominators_of, latency_of, overruns
 from search import Objective, hypervolume
 
 PICKS = ("fastest", "knee", "best")
@@ -24,11 +24,11 @@ _DIGITS = 9
 
 
 def spread_along(latencies_ms: Sequence[float], most: int) -> list[int]:
-    """Indices of at most `most` points spread along a front: both ends, then the largest gap in log latency first.
+    """Return indices of at most `most` points along a front: both ends, then by the largest gap in log latency.
 
     Args:
-        latencies_ms: positive, in any order.
-        most: how many to keep, at least 2.
+        latencies_ms: Positive, in any order.
+        most: How many to keep, at least 2.
 
     Returns:
         Indices, sorted by latency.
@@ -48,11 +48,11 @@ def spread_along(latencies_ms: Sequence[float], most: int) -> list[int]:
 def hypervolume_curve(
     scaled: npt.NDArray[np.float64], counted: npt.NDArray[np.bool_] | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """How the hypervolume of a run grew, at a hundred numbers of trials at most.
+    """Return how the hypervolume of a run grew, at a hundred numbers of trials at most.
 
     Args:
-        scaled: objectives ``(n, m)``, all to be maximised, 0 to 1; the reference lies at minus `BELOW`.
-        counted: which trials count ``(n,)``; None for all.
+        scaled: Objectives ``(n, m)``, all to be maximised, 0 to 1; the reference lies at minus `BELOW`.
+        counted: Which trials count ``(n,)``; None for all.
 
     Returns:
         Numbers of trials ``(k,)``, and the hypervolume ``(k,)`` after so many.
@@ -66,7 +66,7 @@ def hypervolume_curve(
 def fixed_hypervolume(
     objectives: Sequence[Objective], values: npt.NDArray[np.float64], batches: npt.NDArray[np.int64]
 ) -> float | None:
-    """Hypervolume of a run's front beyond a reference that stays where it is, so that it never falls.
+    """Return hypervolume of a run's front beyond a reference that stays where it is, so that it never falls.
 
     A metric with a best value counts from 0 to that, and costs from the most expensive to the cheapest network within
     the budgets, whatever was found so far: 1 is a network with the best value that is as cheap as any. (Strategies have
@@ -74,8 +74,8 @@ def fixed_hypervolume(
 
     Args:
         objectives: The m objectives of the problem.
-        values: natural values ``(n, m)`` of the trials within the budgets.
-        batches: number of the batch of each ``(n,)``.
+        values: Natural values ``(n, m)`` of the trials within the budgets.
+        batches: Number of the batch of each ``(n,)``.
 
     Returns:
         The hypervolume; None where a score has no scale yet: that is the range of the first batch with values, once
@@ -104,7 +104,7 @@ def fixed_hypervolume(
 
 
 def knee_index(latencies_ms: Sequence[float], values: Sequence[float]) -> int:
-    """The point farthest above the chord between the front's ends, in log latency and values (more is better)."""
+    """Return the point farthest above the chord between the front's ends, in log latency and values (maximised)."""
     x, y = np.log(np.maximum(np.asarray(latencies_ms, dtype=float), 1e-9)), np.asarray(values, dtype=float)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return int(np.lexsort((x, -y))[0])
@@ -121,16 +121,16 @@ def pick_network(
     *,
     allow_over_budget: bool = False,
 ) -> Mapping[str, Any]:
-    """One of a run's networks: among those that meet the budgets and that no other one dominates, by `compared_by`.
+    """Pick one of a run's networks that meet the budgets and that no other one dominates, by `compared_by`.
 
     Args:
-        networks: entries of ``pareto.json``.
-        pick: one of `PICKS`, or an id.
+        networks: Entries of ``pareto.json``.
+        pick: One of `PICKS`, or an id.
         budgets: Upper bounds of the run by cost name.
         allow_over_budget: Whether networks that are over them may be picked.
 
     Raises:
-        RunError: there is none of that name, or none that meets the budgets.
+        RunError: There is none of that name, or none that meets the budgets.
     """
     if not networks:
         raise RunError("the run has no networks to export")
@@ -142,7 +142,7 @@ def pick_network(
         raise RunError(_nearest(networks, budgets or {}))
     ids = [network["id"] for network in kept]
     front = [network for network in kept if network.get("dominated_by") not in ids] or kept
-    front = [n for n, better in zip(front, beaten_by(front, ["latency_ms"]), strict=True) if better is None]
+    front = [n for n, better in zip(front, dominators_of(front, ["latency_ms"]), strict=True) if better is None]
     latencies = [latency_of(network) for network in front]
     metric, natural = compared_by(front)
     values = [metric.sign * value for value in natural]
@@ -154,17 +154,17 @@ def pick_network(
 
 
 def keeps(network: Mapping[str, Any], budgets: Mapping[str, float]) -> bool:
-    """Whether a network keeps its run's budgets, by what was written of it and by what they are now."""
+    """Return whether a network keeps its run's budgets, by what was written of it and by what they are now."""
     return network.get("within_budget") is not False and not overruns(network, budgets)
 
 
 def _named(
     networks: Sequence[Mapping[str, Any]], name: str, budgets: Mapping[str, float], allow_over_budget: bool
 ) -> Mapping[str, Any]:
-    """The network of an id.
+    """Return the network of an id.
 
     Raises:
-        RunError: there is none, or it is over the budgets.
+        RunError: There is none, or it is over the budgets.
     """
     for network in networks:
         if network["id"] == name:
@@ -177,9 +177,10 @@ def _named(
 
 
 def _nearest(networks: Sequence[Mapping[str, Any]], budgets: Mapping[str, float]) -> str:
-    """That all networks are over the budgets, and how far the nearest one is."""
+    """Return an error line: all networks are over the budgets, and by how much the nearest one."""
 
     def farthest(network: Mapping[str, Any]) -> float:
+        """Return the largest excess over a budget."""
         return max((check.excess for check in overruns(network, budgets)), default=math.inf)
 
     nearest = min(networks, key=farthest)

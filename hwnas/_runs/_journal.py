@@ -33,10 +33,10 @@ class TrialRecord:
         arch: The same in words.
         values: Objective values by name; empty where the trial failed.
         failed: Why it failed; None where it did not.
-        low_fidelity: Whether the cheap stand-in was evaluated (``"cheap"`` in the file).
+        low_fidelity: Whether the low-fidelity evaluator evaluated it (``"cheap"`` in the file).
         seconds: Duration of the evaluation; None where the line does not say.
         seed: Seed of the search; None where the line does not say.
-        costs: Budgeted costs that are no objectives, by name.
+        costs: Budgeted costs that are not objectives, by name.
         extra_columns: Further numbers that the evaluator gave, by name (``"known"`` in the file).
         source: Folder of the run that its value comes from (``"from"`` in the file); None where it was evaluated here.
     """
@@ -59,12 +59,12 @@ class TrialRecord:
         return Trial(self.number, self.codes, dict(self.values), self.failed, self.low_fidelity)
 
     def keeps(self, budgets: Mapping[str, float]) -> bool:
-        """Whether the trial is known to meet the budgets."""
+        """Return whether the trial is known to meet the budgets."""
         known = {**self.costs, **self.values}
         return all(name in known and known[name] <= upper for name, upper in budgets.items())
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields of the journal's line; those without a value are left out."""
+        """Return the fields of the journal's line; those without a value are left out."""
         line: dict[str, Any] = {"number": self.number, "codes": list(self.codes), "values": dict(self.values)}
         line["failed"] = self.failed
         line |= {"cheap": True} if self.low_fidelity else {}
@@ -83,7 +83,7 @@ class TrialRecord:
         """Read what `as_dict` wrote; fields that are not known here are ignored.
 
         Raises:
-            ValueError: a field is missing, of the wrong type or out of range.
+            ValueError: A field is missing, of the wrong type or out of range.
         """
         try:
             failed, seconds = _optional(line["failed"], str), line.get("seconds")
@@ -123,8 +123,8 @@ class TrialJournal:
         records: The trials so far.
 
     Raises:
-        RunError: it cannot be read or written, or is damaged.
-        JournalInUseError: another process has it open.
+        RunError: It cannot be read or written, or is damaged.
+        JournalInUseError: Another process has it open.
     """
 
     def __init__(self, path: Path, unhashed: bool = False) -> None:
@@ -151,7 +151,7 @@ class TrialJournal:
         """Write one trial.
 
         Raises:
-            RunError: the disk is full, or the file is gone; earlier trials are safe where it is not.
+            RunError: The disk is full, or the file is gone; earlier trials are safe where it is not.
         """
         self.require_there()
         line = record.as_dict()
@@ -168,10 +168,10 @@ class TrialJournal:
         self.records.append(record)
 
     def require_there(self) -> None:
-        """Refuse to go on where nobody would find what is written.
+        """Refuse to continue where nobody would find what is written.
 
         Raises:
-            RunError: the file was removed or replaced since it was opened.
+            RunError: The file was removed or replaced since it was opened.
         """
         with suppress(OSError):
             if _place(self.path) == self._place:
@@ -197,7 +197,7 @@ def read_trials(path: Path, *, unhashed: bool = False) -> list[TrialRecord]:
         unhashed: Whether the first lines may lack hashes (`Run.unhashed`).
 
     Raises:
-        RunError: it cannot be read, or is damaged.
+        RunError: It cannot be read, or is damaged.
     """
     try:
         data = read_regular(path) if path.exists() else b""
@@ -207,7 +207,7 @@ def read_trials(path: Path, *, unhashed: bool = False) -> list[TrialRecord]:
 
 
 def damaged_line(path: Path, number: int) -> RunError:
-    """Return the error for a line of a journal that makes no sense; lines count from 1."""
+    """Return the error for a line of a journal that cannot be read; lines count from 1."""
     return RunError(f"{path} is damaged in line {number}; restore it or choose another folder")
 
 
@@ -222,14 +222,14 @@ def _records(path: Path, lines: Iterable[bytes], chain: Chain) -> list[TrialReco
 
 
 def _place(path: Path) -> tuple[int, int]:
-    """What tells a file from another one of its name."""
+    """Return what tells a file from another one of its name."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
 
 def _typed(value: object, kind: type[_T]) -> _T:
     if type(value) is not kind:
-        raise ValueError(f"{value!r:.40} is no {kind.__name__}")
+        raise ValueError(f"{value!r:.40} is not of type {kind.__name__}")
     return value
 
 
@@ -239,7 +239,7 @@ def _optional(value: object, kind: type[_T]) -> _T | None:
 
 def _number(value: object) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not -_MOST <= value <= _MOST:
-        raise ValueError(f"{value!r:.40} is no finite number")
+        raise ValueError(f"{value!r:.40} is not a finite number")
     return float(value)
 
 

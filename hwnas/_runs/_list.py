@@ -46,7 +46,7 @@ class PastRun:
         return metric_of_run(self.run.identity, self.run.settings.evaluator)
 
     def standard_error(self, value: float | None) -> float | None:
-        """Of a value that the search saw; None where it is not known."""
+        """Return the standard error of a value that the search saw; None where it is not known."""
         if value is None or self.metric.uncertainty is None:
             return None
         try:
@@ -61,7 +61,7 @@ class PastRun:
         return [trial for trial in self.trials if trial.failed is None and not trial.low_fidelity]
 
     def best(self, budgets: Mapping[str, float]) -> float | None:
-        """The best value of the metric within budgets; None where no trial is known to be.
+        """Return the best value of the metric within budgets; None where no trial is known to be.
 
         A run whose budgets never changed keeps them with every trial, whatever is journalled of the costs.
         """
@@ -110,16 +110,16 @@ class RunInfo:
     problem: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Return JSON-able data."""
         facts = {**asdict(self), "budgets": dict(self.budgets or {}), "measure": self.metric.name}
         return facts | {"metric": self.metric.as_dict()}
 
 
 def read_run(path: Path) -> PastRun:
-    """A run with its trials, without touching it; a torn last line is left out.
+    """Return a run with its trials, without touching it; a torn last line is left out.
 
     Raises:
-        RunError: the folder is no run, or a file of it is damaged.
+        RunError: The folder is not a run, or a file of it is damaged.
     """
     run = Run.open(path)
     past = PastRun(run, tuple(read_trials(path / JOURNAL, unhashed=run.unhashed)))
@@ -130,10 +130,10 @@ def read_run(path: Path) -> PastRun:
 
 
 def find_runs(folder: Path) -> list[RunInfo]:
-    """All runs below a folder (or the one that it is), sorted by name.
+    """Return all runs below a folder (or the one that it is), sorted by name.
 
     Raises:
-        RunError: there is no such folder.
+        RunError: There is no such folder.
     """
     if not folder.is_dir():
         raise RunError(f"{folder} is not a folder; choose one that contains run directories")
@@ -147,7 +147,7 @@ def find_runs(folder: Path) -> list[RunInfo]:
 
 
 def describe_run(path: Path, folder: Path) -> RunInfo:
-    """One run for `hwnas runs`, damaged ones too."""
+    """Return one run for `hwnas runs`, damaged ones too."""
     name = str(path.relative_to(folder)) if path != folder else str(path)
     when = _changed(path)
     try:
@@ -179,7 +179,7 @@ def describe_run(path: Path, folder: Path) -> RunInfo:
 
 
 def validation_samples(networks: Sequence[Mapping[str, Any]]) -> int | None:
-    """How many samples the validation values of a run come from, by its networks; None where these do not tell."""
+    """Return the number of validation samples of a run, from its networks; None where they do not state it."""
     return samples_of(networks[0], "validation") if networks else None
 
 
@@ -192,7 +192,7 @@ def _state(past: PastRun) -> str:
 
 
 def _looks_like_run(path: Path, files: list[str]) -> bool:
-    """Whether a settings.json is of a run: by its format, or by the journal beside it where it cannot be read."""
+    """Return whether a settings.json is a run's: by its format, or by the journal beside it if unreadable."""
     try:
         record = read_json(path / "settings.json", _MOST_SETTINGS)
     except (OSError, ValueError):

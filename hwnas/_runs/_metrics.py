@@ -26,36 +26,36 @@ TAKEN = {
 
 
 def metric_facts(metric: Metric, evaluator: str) -> dict[str, object]:
-    """What a run's identity holds of the metric of its trials, where that does not go without saying.
+    """Return what a run's identity holds of the metric of its trials, where that does not go without saying.
 
     Args:
-        metric: the evaluator's metric.
-        evaluator: as the settings name it.
+        metric: The evaluator's metric.
+        evaluator: As the settings name it.
 
     Raises:
-        RunError: the metric has the name of something else in the run's files.
+        RunError: The metric has the name of something else in the run's files.
     """
     if (
         metric.name in TAKEN or metric.name in {cost.key for cost in COSTS.values()}
     ) and not metric.score:  # a score stands apart
-        raise RunError(f"metric {metric.name}: runs hold something else by this name; give the metric another one")
-    found: dict[str, object] = {}
+        raise RunError(f"metric {metric.name}: a run's files use this name for something else; rename the metric")
+    facts: dict[str, object] = {}
     if metric.name != _usual(evaluator):
-        found[_MEASURE] = metric.name
+        facts[_MEASURE] = metric.name
     if metric != metric_named(metric.name):
-        found[METRIC] = metric.as_dict()
-    return found
+        facts[METRIC] = metric.as_dict()
+    return facts
 
 
 def metric_of_run(identity: Mapping[str, Any], evaluator: str) -> Metric:
-    """The metric of a run's trials.
+    """Return the metric of a run's trials.
 
     Args:
-        identity: the run's identity.
-        evaluator: as its settings name it.
+        identity: The run's identity.
+        evaluator: As its settings name it.
 
     Raises:
-        RunError: the identity holds no metric that makes sense.
+        RunError: The identity holds no valid metric.
     """
     name = str(identity.get(_MEASURE, _usual(evaluator)))
     try:
@@ -65,16 +65,16 @@ def metric_of_run(identity: Mapping[str, Any], evaluator: str) -> Metric:
 
 
 def metric_of(network: Mapping[str, Any]) -> Metric:
-    """The metric that an entry of ``pareto.json`` has tested values of.
+    """Return the metric that an entry of ``pareto.json`` has tested values of.
 
     Raises:
-        ValueError: it has none that makes sense.
+        ValueError: It has no valid one.
     """
     return Metric.from_dict(network[METRIC]) if METRIC in network else DEFAULT_METRIC
 
 
 def score_of(network: Mapping[str, Any]) -> tuple[Metric, float] | None:
-    """What the search saw of a network where that was another metric; None where it was not."""
+    """Return what the search saw of a network where that was another metric; None where it was not."""
     scores = network.get(SCORE)
     if not isinstance(scores, Mapping) or not scores:
         return None
@@ -84,12 +84,12 @@ def score_of(network: Mapping[str, Any]) -> tuple[Metric, float] | None:
 
 
 def key_of(metric: Metric, source: Source) -> str:
-    """The key of a value in an entry of ``pareto.json``."""
+    """Return the key of a value in an entry of ``pareto.json``."""
     return metric.name if source == "test" else f"{source}_{metric.name}"
 
 
 def value_of(network: Mapping[str, Any], source: Source) -> float | None:
-    """A value of a network's metric; None where it is not known."""
+    """Return a value of a network's metric; None where it is not known."""
     value = network.get(key_of(metric_of(network), source))
     return None if value is None else float(value)
 

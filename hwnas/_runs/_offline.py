@@ -11,12 +11,12 @@ from latency_tables import LatencyTable, UnmeasuredOpError
 
 
 def is_elsewhere(table: LatencyTable, settings: SearchSettings) -> bool:
-    """Whether networks cannot be measured on the table's device: it was fitted, or the user says so."""
+    """Return whether networks cannot be measured on the table's device: it was fitted, or the user says so."""
     return settings.offline or table.identity.get("protocol") == FITTED
 
 
 def elsewhere_line(table: LatencyTable) -> str:
-    """For people: which device is not available, and what follows."""
+    """Return a line that says which device is not available, and what follows."""
     facts = (table.identity.get(fact) for fact in ("gpu", "cpu", "device"))
     name = next((str(fact) for fact in facts if fact), "the table's device")
     return f"{name} is not available: latencies are predictions of its table, and no network is measured on it"
@@ -26,7 +26,7 @@ def require_usable(table: LatencyTable, settings: SearchSettings, space: Space) 
     """Refuse a table of other networks than the search would deliver.
 
     Raises:
-        HwnasError: its batch size, precision or space is another.
+        HwnasError: Its batch size, precision or space is another.
     """
     batch, dtype = table.identity.get("batch", 1), table.identity.get("dtype")
     if batch != settings.batch:
@@ -45,7 +45,7 @@ def require_usable(table: LatencyTable, settings: SearchSettings, space: Space) 
 
 
 def _difference(table: LatencyTable, space: Space) -> str:
-    """What the table's space and the search's differ in, with what to do, as the end of a sentence."""
+    """Return what the table's space and the search's differ in, with what to do, as the end of a sentence."""
     there = {"space": table.space.get("name"), **dict(table.space["settings"])}  # type: ignore[call-overload]
     here = {"space": space.name, **space.settings}
     others = [

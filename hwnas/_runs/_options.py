@@ -44,7 +44,13 @@ DEVICE = (
 """How a device measures."""
 
 SPACE = (
-    Option("space", "what to search: mobilenetv3, nasbench201 or the name of a plug-in", TEXT, "mobilenetv3", "space"),
+    Option(
+        "space",
+        "search space: mobilenetv3, nasbench201, FILE.json or the name of a plug-in",
+        TEXT,
+        "mobilenetv3",
+        "space",
+    ),
     Option("preset", "mobilenetv3: tiny (8-32 pixels) or imagenet (128-224 pixels)", TEXT, group="space"),
     Option("resolution", "mobilenetv3: image sizes to choose from, like 16,32", WHOLE_LIST, group="space"),
     Option("width", "mobilenetv3: width multipliers to choose from, like 0.5,1.0", NUMBER_LIST, group="space"),
@@ -77,11 +83,11 @@ _ACCURACY = (
     Option("recipe", "training settings, like cutout=0.5,mixup=0.2 (see docs/training.md)", RECIPE, group="accuracy"),
     Option(
         "supernet_sampling",
-        "supernet: which subnets a training step takes: uniform (the default), bestup or worstup",
+        "supernet: which subnets a training step samples: uniform (the default), bestup or worstup",
         TEXT,
         group="accuracy",
     ),
-    Option("halving", "train: only the best 1/HALVING of the networks at a rung train on", WHOLE, group="accuracy"),
+    Option("halving", "train: only the best 1/HALVING of the networks at a rung continue", WHOLE, group="accuracy"),
     Option("accuracy_column", "table:FILE: column of accuracies", TEXT, group="accuracy"),
     Option(
         "evaluator_options",
@@ -133,7 +139,7 @@ _SEARCH = (
     Option("proposals", "architectures per batch; extra workers stay idle", WHOLE, 5, "search", least=1, most=10**6),
 )
 _DATA = (
-    Option("task", "what networks are for: image or a plug-in's (default: what the data are for)", TEXT, group="data"),
+    Option("task", "task of the networks: image or the name of a plug-in (default: from the data)", TEXT, group="data"),
     Option("data", "data set: digits, a folder of images or of CIFAR-10, or an .npz file", PATH, "digits", "data"),
     Option("data_limit", "use at most this many samples of each part", WHOLE, group="data"),
 )
@@ -169,7 +175,7 @@ _EVALUATION_THREADS = Option(
     most=4096,
 )
 WORKERS = (
-    Option("workers", "processes that evaluate (1: this one), or ray for a cluster", ANY, 1, "workers"),
+    Option("workers", "processes that evaluate (1: only this one), or ray for a cluster", ANY, 1, "workers"),
     Option("ray_address", "address of the Ray cluster (default: the one that Ray finds)", TEXT, group="workers"),
     Option(
         "evaluation_timeout",
@@ -189,7 +195,7 @@ _OUTPUT = (
 
 
 def budget_options() -> dict[str, Option]:
-    """The option for the budget of each cost, by the cost's name."""
+    """Return the option for the budget of each cost, by the cost's name."""
     return {name: _budget_option(name) for name in cost_names()}
 
 
@@ -202,12 +208,12 @@ def _budget_option(name: str) -> Option:
 
 
 def setting_options() -> tuple[Option, ...]:
-    """The options of a search that its settings follow from."""
+    """Return the options of a search that its settings follow from."""
     return (*_STATED, *budget_options().values(), _EVALUATION_THREADS)
 
 
 def search_options() -> tuple[Option, ...]:
-    """The options of ``hwnas search``, in the order of its help."""
+    """Return the options of ``hwnas search``, in the order of its help."""
     return (*setting_options(), *WORKERS, *_OUTPUT)
 
 
@@ -218,5 +224,5 @@ SETTINGS = {option.name: option for option in (*_STATED, _EVALUATION_THREADS) if
 
 
 def default(name: str) -> Any:
-    """The default of a setting."""
+    """Return the default of a setting."""
     return SETTINGS[name].default

@@ -26,7 +26,7 @@ class Phase:
 
 
 def phases_at(phases: Sequence[Phase], trials: int, budgets: Mapping[str, float]) -> list[Phase]:
-    """The phases of a run with `trials` finished trials; those in which no trial was proposed are left out.
+    """Return the phases of a run with `trials` finished trials; those in which no trial was proposed are left out.
 
     Args:
         phases: All phases so far, ascending.
@@ -44,10 +44,10 @@ def phases_at(phases: Sequence[Phase], trials: int, budgets: Mapping[str, float]
 
 
 def read_phases(path: Path, record: Mapping[str, Any]) -> list[Phase]:
-    """The phases in the settings of the run in folder `path`.
+    """Return the phases in the settings of the run in folder `path`.
 
     Raises:
-        RunError: they make no sense, or the number of delivered trials does not.
+        RunError: They are impossible, or the number of delivered trials is.
     """
     phases, finished = record.get("phases", []), record.get("finished")
     try:

@@ -17,8 +17,8 @@ def require_place(path: Path) -> set[str]:
         Names of the files and folders in it.
 
     Raises:
-        RunError: its name is not text, it is a file, or it cannot be read or written.
-        JournalInUseError: another search is using it.
+        RunError: Its name is not text, it is a file, or it cannot be read or written.
+        JournalInUseError: Another search is using it.
     """
     try:
         str(path).encode()
@@ -45,7 +45,7 @@ def require_place(path: Path) -> set[str]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process holds a journal."""
+    """Return whether another process holds a journal."""
     try:
         import fcntl
 

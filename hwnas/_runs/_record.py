@@ -20,7 +20,7 @@ def write_record(path: Path, body: Mapping[str, Any]) -> None:
     """Write the settings of the run in folder `path`, atomically.
 
     Raises:
-        RunError: they cannot be written, or could not be read afterwards.
+        RunError: They cannot be written, or could not be read afterwards.
     """
     record = {"format": _FORMAT, "version": _VERSION, **body}
     try:
@@ -35,10 +35,10 @@ def write_record(path: Path, body: Mapping[str, Any]) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What `write_record` wrote, with ``"unhashed": True`` where version 1 did.
+    """Return what `write_record` wrote, with ``"unhashed": True`` where version 1 did.
 
     Raises:
-        RunError: the folder is no run, or the settings are damaged, changed or of an unknown version.
+        RunError: The folder is not a run, or the settings are damaged, changed or of an unknown version.
     """
     file = path / SETTINGS
     try:
@@ -64,5 +64,5 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def unreadable(path: Path) -> RunError:
-    """For settings of the run in folder `path` that make no sense."""
+    """Return the error for impossible settings of the run in folder `path`."""
     return RunError(f"{path / SETTINGS} cannot be read; choose another folder")

@@ -46,7 +46,7 @@ class Run:
 
     @classmethod
     def check(cls, path: Path, settings: SearchSettings, identity: Mapping[str, Any] | None = None) -> Run:
-        """The run that a search would begin or continue in a folder; nothing is written.
+        """Return the run that a search would begin or continue in a folder; nothing is written.
 
         A run with trials is only continued with the same settings and the same identity; it may get more samples,
         other budgets and another final training, which `continue_from` records.
@@ -58,7 +58,7 @@ class Run:
                 None where that is not known yet; it is not compared then.
 
         Raises:
-            RunError: the folder is no run, belongs to another search or cannot be written.
+            RunError: The folder is not a run, belongs to another search or cannot be written.
         """
         names = require_place(path)
         run = cls(path, settings, json.loads(json.dumps(identity or {})))
@@ -71,8 +71,8 @@ class Run:
         The run is read once more: another search may have been in the folder since `check`.
 
         Raises:
-            JournalInUseError: another search has it.
-            RunError: as in `check`; or the journal is damaged, or cannot be written.
+            JournalInUseError: Another search has it.
+            RunError: As in `check`; or the journal is damaged, or cannot be written.
         """
         self._made = [place for place in (self.path, *self.path.parents) if not place.exists()]
         try:
@@ -104,7 +104,7 @@ class Run:
         """Open an existing run.
 
         Raises:
-            RunError: the folder is no run, or its settings are damaged.
+            RunError: The folder is not a run, or its settings are damaged.
         """
         record = read_record(path)
         run = cls(path, SearchSettings.from_dict(record["settings"]), record["identity"])
@@ -112,7 +112,7 @@ class Run:
         return run
 
     def has_trials(self) -> bool:
-        """Whether a trial has been written."""
+        """Return whether a trial has been written."""
         journal = self.path / JOURNAL
         return journal.exists() and journal.stat().st_size > 0
 
@@ -123,13 +123,13 @@ class Run:
             trials: Finished trials so far.
 
         Raises:
-            RunError: the settings cannot be written.
+            RunError: The settings cannot be written.
         """
         self.phases, self.finished = self.phases_at(trials), None
         self._write_settings()
 
     def phases_at(self, trials: int) -> list[Phase]:
-        """The phases where so many trials are finished; those in which no trial was proposed are left out."""
+        """Return the phases where so many trials are finished; those in which no trial was proposed are left out."""
         return phases_at(self.phases, trials, self.settings.budgets)
 
     def finish(self, trials: int) -> None:
@@ -141,7 +141,7 @@ class Run:
         """Take over what the folder, which holds `names`, says of the run; its old budgets become the last phase.
 
         Raises:
-            RunError: the folder holds something else, or another search.
+            RunError: The folder holds something else, or another search.
         """
         self.phases, self.finished, self.unhashed, self._pareto_hash = [], None, False, None
         if not {name for name in names if not name.endswith(".partial")} - {JOURNAL} and not self.has_trials():
@@ -183,10 +183,10 @@ class Run:
         write_record(self.path, body)
 
     def folder(self, name: str) -> Path:
-        """A folder inside the run, made where absent.
+        """Return a folder inside the run, made where absent.
 
         Raises:
-            RunError: it cannot be made, or is a link that leads out of the run.
+            RunError: It cannot be made, or is a link that leads out of the run.
         """
         place = self.path / name
         try:
@@ -200,7 +200,7 @@ class Run:
         """Write an artefact, atomically.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: It cannot be written.
         """
         self._require_there()
         try:
@@ -213,17 +213,17 @@ class Run:
         """Write ``pareto.json``; its hash is in the settings first, so that a crash between leaves no other file valid.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: It cannot be written.
         """
         self._pareto_hash = content_hash(list(networks))
         self._write_settings()
         self.write("pareto.json", json.dumps(networks, indent=1) + "\n")
 
     def pareto(self) -> list[dict[str, Any]]:
-        """The delivered networks.
+        """Return the delivered networks.
 
         Raises:
-            RunError: the search has not come that far, or the file is damaged or changed.
+            RunError: The search has not come that far, or the file is damaged or changed.
         """
         path = self.path / "pareto.json"
         if not path.exists():

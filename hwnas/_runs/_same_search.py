@@ -33,7 +33,7 @@ def require_same_search(
         identity: What the search's settings stand for.
 
     Raises:
-        RunError: naming the first setting or fact that differs.
+        RunError: Naming the first setting or fact that differs.
     """
     old, new = (json.loads(json.dumps(part.as_dict())) for part in (before, settings))
     content = _data_content(identity)
@@ -45,20 +45,20 @@ def require_same_search(
         if name not in _MAY_CHANGE and old.get(name) != new[name]:
             _refuse_declaration(path, old.get(name), new[name])
             raise RunError(
-                f"{path} holds a search with {name} {shortened(old.get(name))}, this one has "
+                f"{path} contains a search with {name} {shortened(old.get(name))}, this one has "
                 f"{shortened(new[name])}; choose another --out"
             )
     if identity_before is None:
         return
     for name, there, here in differences(identity_before, identity):
         raise RunError(
-            f"{path} holds a search with {name} {there}, this one has {here}; the data or the defaults have changed, "
-            "choose another --out"
+            f"{path} contains a search with {name} {there}, this one has {here}; the data or the defaults "
+            "have changed, choose another --out"
         )
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Facts in which two identities differ: dotted name, and both values as short texts."""
+    """Return facts in which two identities differ: dotted name, and both values as short texts."""
     old, new = flat(there), flat(here)
     return [
         (name, shortened(old.get(name)), shortened(new.get(name)))
@@ -68,7 +68,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[tuple
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings under dotted names."""
+    """Return nested settings under dotted names."""
     leaves: dict[str, Any] = {}
     for name, value in tree.items():
         leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
@@ -76,13 +76,13 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def shortened(value: object) -> str:
-    """As much of a value as fits into a line."""
+    """Return as much of a value as fits into a line."""
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _data_content(identity: Mapping[str, Any]) -> str | None:
-    """The fingerprint of the data in an identity; None where it has none."""
+    """Return the fingerprint of the data in an identity; None where it has none."""
     facts = flat(identity)
     fingerprint = facts.get("data", facts.get("evaluator.data"))
     return fingerprint if isinstance(fingerprint, str) and _SHA256.match(fingerprint) else None
@@ -92,11 +92,11 @@ def _refuse_declaration(path: Path, before: object, now: object) -> None:
     """Refuse another declaration of a space by the place where it differs.
 
     Raises:
-        RunError: settings of a space differ in its declaration.
+        RunError: Settings of a space differ in its declaration.
     """
     old, new = (settings.get("declaration") if isinstance(settings, dict) else None for settings in (before, now))
     if isinstance(old, dict) and isinstance(new, dict) and old != new:
         raise RunError(
-            f"{path} holds a search with another declaration of its space (they differ at "
+            f"{path} contains a search with another declaration of its space (they differ at "
             f"{first_difference(old, new)}); restore the file or choose another --out"
         )

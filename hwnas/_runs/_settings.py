@@ -111,7 +111,7 @@ class SearchSettings:
         return {option.name: getattr(self, option.name) for option in DEVICE}
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Return JSON-able data."""
         return {**asdict(self), "minimize": list(self.minimize)}
 
     @classmethod
@@ -124,7 +124,7 @@ class SearchSettings:
         try:
             minimize = record["minimize"]
             if not isinstance(minimize, list) or any(not isinstance(name, str) for name in minimize):
-                raise TypeError("minimize is no list of names")
+                raise TypeError("minimize is not a list of names")
             require_budgets(record.get("budgets", {}))
             given = renamed(SETTINGS.values(), record)
             for item in fields(cls):
@@ -136,7 +136,7 @@ class SearchSettings:
 
 
 def require_budgets(budgets: object) -> Mapping[str, float]:
-    """Upper bounds by the key of a cost, as a file holds them.
+    """Return upper bounds by the key of a cost, as a file holds them.
 
     Raises:
         ValueError: They are none.

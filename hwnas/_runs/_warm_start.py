@@ -41,7 +41,7 @@ class WarmStart:
     trials: Mapping[str, float]
 
     def codes(self, space: Space) -> npt.NDArray[np.int64]:
-        """The architectures as canonical codes ``(n, choices)``."""
+        """Return the architectures as canonical codes ``(n, choices)``."""
         rows = [space.encode(space.parse(text)) for text in self.trials]
         return space.canonical_codes(np.array(rows, dtype=np.int64).reshape(len(rows), len(space.choices)))
 
@@ -49,7 +49,7 @@ class WarmStart:
         """Keep it in a run.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: It cannot be written.
         """
         body = {"source": self.source, "trials": dict(self.trials)}
         try:
@@ -59,7 +59,7 @@ class WarmStart:
 
 
 def find_warm_start(run: Run, source: str | None, space: Space, evaluator: Evaluator) -> WarmStart | None:
-    """The warm start that a run was begun with, or that of another run; None without one.
+    """Return the warm start that a run was begun with, or that of another run; None without one.
 
     Args:
         run: The run to begin or to continue; its folder is locked, so that no other search begins it meanwhile.
@@ -68,19 +68,19 @@ def find_warm_start(run: Run, source: str | None, space: Space, evaluator: Evalu
         evaluator: What gives the values.
 
     Raises:
-        RunError: the other run cannot be read, its values would be different here, or it has none.
+        RunError: The other run cannot be read, its values would be different here, or it has none.
     """
     if run.has_trials():  # as it was begun, wherever the other run is now
         if run.settings.warm_start is not None:
             return _read_kept(run.path / FILE)
         if source is not None:
-            raise RunError(f"{run.path} was begun without --warm-start; leave it out, or choose another --out")
+            raise RunError(f"{run.path} was started without --warm-start; leave it out, or choose another --out")
         return None
     return None if source is None else _read_other(run, source, space, evaluator)
 
 
 def _read_other(run: Run, source: str, space: Space, evaluator: Evaluator) -> WarmStart:
-    """The values of another run's full evaluations of architectures of this space."""
+    """Return the values of another run's full evaluations of architectures of this space."""
     if not Path(source).is_dir():
         raise RunError(f"--warm-start {source}: no such run; name the folder of a search (see `hwnas runs`)")
     other = Run.open(Path(source))
@@ -103,7 +103,7 @@ def copy_training(run: Run, source: str) -> bool:
         Whether it was copied.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: It cannot be written.
     """
     there, here = Path(source) / _CHECKPOINT, run.folder("evaluator") / Path(_CHECKPOINT).name
     if here.exists() or not there.is_file():
@@ -119,7 +119,7 @@ def _require_same_values(other: Run, run: Run, space: Space, evaluator: Evaluato
     """Refuse a run whose values would be different in this search.
 
     Raises:
-        RunError: naming the first fact that differs.
+        RunError: Naming the first fact that differs.
     """
     where = f"--warm-start {other.path}"
     if evaluator.in_order:
@@ -144,7 +144,7 @@ def _require_same_values(other: Run, run: Run, space: Space, evaluator: Evaluato
 
 
 def _text_here(space: Space, text: object) -> str | None:
-    """How this space spells an architecture of the other run; None where this space lacks it."""
+    """Return how this space spells an architecture of the other run; None where this space lacks it."""
     try:
         arch = space.parse(str(text))
         return space.format(arch) if bool(space.valid_codes(space.encode(arch)[None])[0]) else None

@@ -19,22 +19,22 @@ TextProgress = Callable[[str], None]
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user stopped a search; the message says what is safe and how to go on."""
+    """The user stopped a search; the message says what is safe and how to continue."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a search stands.
+    """The state of a search.
 
     Attributes:
         done: Full evaluations so far.
         samples: Full evaluations in all.
         metric: What networks are good at.
-        best: its best value within the budget; None before there is one.
+        best: Its best value within the budget; None before there is one.
         hypervolume: Hypervolume of the trials within the budget above a fixed reference: it never falls; None where a
             score has no scale before the first batch is complete.
-        per_minute: evaluations a minute in this process; None before the first.
-        left_s: seconds until the last evaluation at that rate; None likewise.
+        per_minute: Evaluations a minute in this process; None before the first.
+        left_s: Seconds until the last evaluation at that rate; None likewise.
     """
 
     done: int
@@ -52,7 +52,7 @@ class Status:
 
     @property
     def line(self) -> str:
-        """One line for people."""
+        """One line of text."""
         return (
             f"{self.done} of {self.samples} samples: best {self.metric.name} {self.best_text}, "
             f"hypervolume {self.hypervolume_text}"
@@ -69,6 +69,7 @@ def every(seconds: float, progress: TextProgress) -> Callable[[int, int, str], N
     last = time.monotonic()
 
     def pass_on(done: int, total: int, text: str) -> None:
+        """Pass on a line that is due."""
         nonlocal last
         if done >= total or time.monotonic() - last >= seconds:
             last = time.monotonic()
@@ -81,20 +82,20 @@ class Watcher:
     """Hears what happens; this one does nothing."""
 
     def line(self, text: str) -> None:
-        """A remark for people."""
+        """Receive a line of progress."""
 
     def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
-        """A trial is finished and journalled; `status` works out where the search stands."""
+        """Receive a finished, journalled trial; `status` computes the state of the search."""
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """End: nothing more will come."""
 
 
 class Unbroken(Watcher):
     """Passes everything on; a log that cannot be written, on a full disk or a closed stream, ends no search.
 
     Args:
-        watcher: who hears of it.
+        watcher: Who hears of it.
     """
 
     def __init__(self, watcher: Watcher) -> None:
@@ -124,7 +125,7 @@ class Lines(Watcher):
         self._progress(text)
 
     def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
-        """The status, at every twentieth of the samples."""
+        """Print the status, at every twentieth of the samples."""
         if record.low_fidelity:
             return
         if self._done is None:
@@ -136,13 +137,13 @@ class Lines(Watcher):
 
 
 class Clock:
-    """Where a search stands, and its rate in this process. What a status costs does not depend on the trials before.
+    """The state of a search, and its rate in this process. What a status costs does not depend on the trials before.
 
     Args:
-        study: the search.
-        samples: full evaluations that there are to be.
-        metric: of the evaluator.
-        now: tells seconds.
+        study: The search.
+        samples: Full evaluations that there are to be.
+        metric: The evaluator's metric.
+        now: Returns seconds.
     """
 
     def __init__(self, study: Study, samples: int, metric: Metric, now: Callable[[], float] = time.monotonic) -> None:
@@ -152,7 +153,7 @@ class Clock:
         self._first: npt.NDArray[np.float64] | None = None
 
     def status(self) -> Status:
-        """Where the study stands."""
+        """Return the state of the study."""
         standing = self._standing
         standing.update()
         done = standing.full
@@ -168,7 +169,7 @@ class Clock:
         )
 
     def _hypervolume(self) -> float | None:
-        """On the scale of the first batch; of what came behind it only the front matters."""
+        """Return the hypervolume on the scale of the first batch, from the front of the later trials."""
         objectives = self._study.problem.objectives
         if self._first is None:
             context = self._study.context()

@@ -33,10 +33,10 @@ MOST_NETWORKS = 10_000
 
 
 def table_folder() -> Path:
-    """Where tables are kept and looked for: ``$HWNAS_TABLES``, else the user's data folder.
+    """Return the folder where tables are stored and searched: ``$HWNAS_TABLES``, else the user's data folder.
 
     Raises:
-        HwnasError: the user has no home folder.
+        HwnasError: The user has no home folder.
     """
     if chosen := os.environ.get("HWNAS_TABLES"):
         return Path(chosen)
@@ -52,7 +52,7 @@ def default_table_path(workload: Workload, backend: Backend) -> Path:
     """Return the file of a workload's table: one name for each workload on each identity.
 
     Raises:
-        HwnasError: there is no folder for it that can be written, and it is not there yet.
+        HwnasError: There is no folder for it that can be written, and it is not there yet.
     """
     identity, mark = backend.identity(), workload_identity(workload).get("fingerprint")
     text = json.dumps([identity, workload.name, workload.settings, *([mark] if mark else [])], sort_keys=True)
@@ -77,22 +77,22 @@ def build_table(
 ) -> LatencyTable:
     """Profile every op of a workload, validate on networks that it draws, and write the table.
 
-    Raw samples are appended to a journal beside the table, from which an interrupted call goes on. A finished
+    Raw samples are appended to a journal beside the table, from which an interrupted call continues. A finished
     table of the same workload and device is returned as it is.
 
     Args:
         workload: A space, or other networks.
-        backend: device and runtime.
-        path: the table file.
-        seed: of the networks that are drawn.
-        networks: held-out networks; ten more are drawn for the correction and sixty for the intervals.
-        settings: of the sampling.
-        force: measure again; an existing table is kept until the new one takes its place.
-        progress: receives lines for people.
+        backend: Device and runtime.
+        path: The table file.
+        seed: Random seed of the networks that are drawn.
+        networks: Held-out networks; ten more are drawn for the correction and sixty for the intervals.
+        settings: Settings of the sampling.
+        force: Measure again; an existing table is kept until the new one takes its place.
+        progress: Receives progress lines.
 
     Raises:
-        HwnasError: the file cannot be written.
-        ProfilerError: a graph cannot be measured, or the journal belongs to another profile.
+        HwnasError: The file cannot be written.
+        ProfilerError: A graph cannot be measured, or the journal belongs to another profile.
     """
     if path.exists() and not force:
         table = load_table(path)
@@ -126,22 +126,22 @@ def require_drawing(networks: int, seed: int) -> None:
     """Refuse what no networks can be drawn by.
 
     Raises:
-        HwnasError: fewer than two or more than `MOST_NETWORKS`, or no seed.
+        HwnasError: Fewer than two or more than `MOST_NETWORKS`, or no seed.
     """
     if networks < 2:
-        raise HwnasError(f"--networks must be at least 2, not {networks}")
+        raise HwnasError(f"--networks must be 2 or more, got {networks}")
     if networks > MOST_NETWORKS:
         raise HwnasError(f"--networks must be at most {MOST_NETWORKS:,}, got {float(min(networks, 10**300)):.3g}")
     require_seed(seed)
 
 
 def samples_path(path: Path) -> Path:
-    """The raw samples of a finished table, beside it."""
+    """Return the raw samples of a finished table, beside it."""
     return path.with_name(f"{path.name}.samples.jsonl")
 
 
 def journal_path(path: Path) -> Path:
-    """The raw samples of a profile in progress."""
+    """Return the raw samples of a profile in progress."""
     return path.with_name(f"{path.name}.unfinished.samples.jsonl")
 
 
@@ -149,7 +149,7 @@ def require_coverage(table: LatencyTable, workload: Workload) -> None:
     """Refuse a table that cannot price every network of a workload.
 
     Raises:
-        UnmeasuredOpError: naming ops without a price.
+        UnmeasuredOpError: Naming ops without a price.
     """
     missing = _unpriced(table, workload)
     if missing:
@@ -157,10 +157,10 @@ def require_coverage(table: LatencyTable, workload: Workload) -> None:
 
 
 def find_table(workload: Workload, backend: Backend, folder: Path | None = None) -> LatencyTable | None:
-    """The newest table that fits this device, runtime and setting and prices every op of the workload.
+    """Return the newest table that fits this device, runtime and setting and prices every op of the workload.
 
-    The user's folder is looked through first, then the tables that come with the package. Tables that are unusable by
-    their own measurements are passed over.
+    The user's folder is searched first, then the tables that come with the package. Tables that are unusable by
+    their own measurements are skipped.
     """
     import latency_tables
 
@@ -182,7 +182,7 @@ def find_table(workload: Workload, backend: Backend, folder: Path | None = None)
 
 
 def _own_folder() -> Path | None:
-    """The user's folder; None for one without a home, who may find a shipped table."""
+    """Return the user's folder; None for one without a home, who may find a shipped table."""
     try:
         return table_folder()
     except HwnasError:
@@ -190,7 +190,7 @@ def _own_folder() -> Path | None:
 
 
 def _tables_in(folder: Path | None) -> list[Path]:
-    """Files that may be tables; none where there is no folder, or one that cannot be read."""
+    """Return files that may be tables; none where there is no folder, or one that cannot be read."""
     try:
         return sorted(folder.glob("*.json")) if folder is not None else []
     except OSError:
@@ -207,7 +207,7 @@ def require_writable(path: Path) -> None:
     """Create the folder of `path` and try to write there.
 
     Raises:
-        HwnasError: it cannot be written.
+        HwnasError: It cannot be written.
     """
     try:
         for place in (path, journal_path(path), samples_path(path)):

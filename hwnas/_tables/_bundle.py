@@ -28,24 +28,24 @@ def make_bundle(
     """Write the profile of a space as a folder.
 
     Args:
-        space: the search space.
-        folder: absent or empty.
+        space: The search space.
+        folder: Absent or empty.
         setting: ``threads``, ``batch``, ``image_channels``, ``precision``, ``core_cache_bytes``.
-        networks: held-out networks; ten more are drawn for the correction.
-        seed: of the networks that are drawn.
-        settings: of the sampling.
-        progress: receives lines for people.
+        networks: Held-out networks; ten more are drawn for the correction.
+        seed: Random seed of the networks that are drawn.
+        settings: Settings of the sampling.
+        progress: Receives progress lines.
 
     Returns:
         How many models it holds.
 
     Raises:
-        HwnasError: a setting is out of range, or the folder is in use or cannot be written.
+        HwnasError: A setting is out of range, or the folder is in use or cannot be written.
     """
     if setting["precision"] not in CPU_PRECISIONS:
-        raise HwnasError(f"--precision {setting['precision']} is not for a bundle; choose from fp32, int8")
+        raise HwnasError(f"--precision must be {' or '.join(CPU_PRECISIONS)} for a bundle, got {setting['precision']}")
     if setting["threads"] < 1:
-        raise HwnasError(f"--threads must be at least 1, not {setting['threads']}")
+        raise HwnasError(f"--threads must be 1 or more, got {setting['threads']}")
     require_batch(setting["batch"])
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise HwnasError(f"{folder} is not an empty folder; choose another -o")
@@ -65,10 +65,10 @@ def make_bundle(
 
 
 def import_result(path: Path) -> LatencyTable:
-    """The table of what was brought back; the result says which space it is of.
+    """Return the table of what was brought back; the result says which space it is of.
 
     Raises:
-        ProfilerError, HwnasError: it is no result, is damaged, or of another version of hwnas.
+        ProfilerError, HwnasError: It is not a result, is damaged, or of another version of hwnas.
     """
     result = read_result(path)
     about = result["job"].get("about")
@@ -97,11 +97,11 @@ def import_table(result: str | Path, out: str | Path | None, *, force: bool) -> 
     """Make the table of a bundle's result, and write it.
 
     Raises:
-        HwnasError: no file is named, or it is there already, or it cannot be written.
-        ProfilerError: the result cannot be used.
+        HwnasError: No file is named, or it is there already, or it cannot be written.
+        ProfilerError: The result cannot be used.
     """
     if out is None:
-        raise HwnasError("--import wants the table's file: -o table.json")
+        raise HwnasError("--import needs the table's file name: -o table.json")
     if Path(out).exists() and not force:
         raise HwnasError(f"{out} exists; choose another -o, or --force to replace it")
     table = import_result(Path(result))

@@ -28,8 +28,8 @@ _README = """Networks to be measured on a device, fastest first by a rough estim
 
        python3 runner.py
 
-   Anywhere else, time the files in networks/ by whatever the device has, all of them several times in turn on an idle
-   device, and write each latency in milliseconds into the column latency_ms of measured.csv.
+   Anywhere else, time the files in networks/ with whatever the device offers, all of them several times in turn on an
+   idle device, and write each latency in milliseconds into the column latency_ms of measured.csv.
 2. Bring measured.csv back, and run where hwnas is installed:
 
        hwnas fit measured.csv --latency-column latency_ms --device NAME {options} -o NAME.json
@@ -53,42 +53,42 @@ def draw(
     random.
 
     Args:
-        space: a space, or the name of one in its default settings.
-        out: the folder to write; absent or empty.
-        networks: how many, at least as many as a fit needs; fewer come where the space has no more.
-        seed: of the draw and of the weights.
-        batch: images of one inference.
+        space: A space, or the name of one in its default settings.
+        out: The folder to write; absent or empty.
+        networks: How many, at least as many as a fit needs; fewer come where the space has no more.
+        seed: Random seed of the networks and their weights.
+        batch: Images of one inference.
         precision: ``"fp32"`` or ``"int8"``.
-        options: those of the space for `hwnas fit`, for the README.
-        progress: receives lines for people.
+        options: Those of the space for `hwnas fit`, for the README.
+        progress: Receives progress lines.
 
     Returns:
         The networks' texts, in the order of the files.
 
     Raises:
-        HwnasError: an option is out of range, or the folder is in use or cannot be written.
+        HwnasError: An option is out of range, or the folder is in use or cannot be written.
     """
     folder = Path(out)
     _require_options(networks, seed, batch, precision)
-    found = make_space(space) if isinstance(space, str) else space
-    require_sound(found)
+    drawn_space = make_space(space) if isinstance(space, str) else space
+    require_sound(drawn_space)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise HwnasError(f"{folder} is not an empty folder; choose another -o")
         (folder / "networks").mkdir(parents=True)
-        archs = draw_spread(found, networks, np.random.default_rng((seed, 13)))
+        archs = draw_spread(drawn_space, networks, np.random.default_rng((seed, 13)))
         rows = []
         for number, arch in enumerate(archs):
             name = f"{number:0{len(str(len(archs) - 1))}d}.onnx"
-            content = random_model(found.graph(arch), seed + number, (), batch=batch, precision=precision)
+            content = random_model(drawn_space.graph(arch), seed + number, (), batch=batch, precision=precision)
             write_atomic(folder / "networks" / name, content)
-            rows.append((found.format(arch), name, ""))
+            rows.append((drawn_space.format(arch), name, ""))
             progress(f"network {number + 1} of {len(archs)}")
         write_atomic(
             folder / "runner.py", resources.files("hwnas").joinpath("_tables", "_draw_runner.py").read_text("utf-8")
         )
-        told = " ".join(part for part in (options or f"--space {found.name}", f"--batch {batch}") if part)
-        write_atomic(folder / "README.txt", _README.format(options=told))
+        typed = " ".join(part for part in (options or f"--space {drawn_space.name}", f"--batch {batch}") if part)
+        write_atomic(folder / "README.txt", _README.format(options=typed))
         write_atomic(folder / "measured.csv", _csv([("arch", "file", "latency_ms"), *rows]))
     except OSError as error:
         raise HwnasError(f"cannot write into {folder}: {error.strerror}; choose another place") from None

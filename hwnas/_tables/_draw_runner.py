@@ -42,7 +42,7 @@ class Network:
         self._repeats = max(1, round(SAMPLE_SECONDS / max(1e-9, min(self.run(1) for _ in range(3)))))
 
     def run(self, repeats: int) -> float:
-        """Seconds of so many inferences."""
+        """Return seconds of so many inferences."""
         began = time.perf_counter()
         for _ in range(repeats):
             self._session.run(None, self._feed)
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
     """Measure, and write the file."""
     parser = argparse.ArgumentParser(description="Time the networks beside this file.")
     parser.add_argument("--threads", type=int, default=1, help="threads inside an operator (default 1)")
-    parser.add_argument("--rounds", type=int, default=40, help="times that each network is timed (default 40)")
+    parser.add_argument("--rounds", type=int, default=40, help="timings of each network (default 40)")
     options = parser.parse_args(arguments)
     if options.threads < 1 or options.rounds < 5:
         parser.error("--threads must be 1 or more, --rounds 5 or more")
@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> int:
     noise = float(np.median(differences))
     sys.stdout.write(f"{len(networks)} latencies in measured.csv; two halves of the rounds differ by {noise:.1%}\n")
     if noise > NOISY:
-        sys.stdout.write("that is much: something else used this machine; run it again on a quieter one\n")
+        sys.stdout.write("that is a lot: something else used this machine; run it again on a quieter one\n")
     return 0
 
 

@@ -56,19 +56,19 @@ class Model:
     """Prices fitted to some networks.
 
     Attributes:
-        fit: the prices.
-        written: whether they are of the choices in the texts, not of the graphs' ops.
+        fit: The prices.
+        written: Whether they are of the choices in the texts, not of the graphs' ops.
     """
 
     fit: AdditiveFit
     written: bool
 
     def predict(self, networks: Networks, rows: IntArray) -> FloatArray:
-        """Latencies of networks as they were measured, in milliseconds."""
+        """Return latencies of networks as they were measured, in milliseconds."""
         return self.fit.prices.predict((networks.chosen if self.written else networks.counts)[rows])
 
     def op_prices(self, networks: Networks, prices: AdditivePrices) -> FloatArray:
-        """Prices of the graphs' ops; those of choices carry over through what they do."""
+        """Return prices of the graphs' ops; those of choices carry over through what they do."""
         return prices.of_work(networks.work) if self.written else prices.prices_ms
 
 
@@ -86,66 +86,68 @@ def fit_table(
 ) -> LatencyTable:
     """Fit prices of all ops of a space to measured whole networks.
 
-    The samples become the networks of the table's correction, each with the prediction of a fit that has not seen it
-    (nor an isomorphic twin; 20 folds where there are more classes than that). The table's correction and its intervals
-    thus rest on errors on new networks; with predictions by the fit itself they would promise too much. Several rows
-    of one text are averaged.
+    The samples become the networks of the table's correction, each predicted by a fit that has seen neither it nor an
+    isomorphic twin (up to 20 folds), so that the correction and the intervals rest on errors on new networks. Several
+    rows of one network are averaged.
 
     Args:
-        space: reads the column ``arch``.
-        csv_path: a ``.csv`` or ``.csv.gz`` file with a header, one network a row (commas, semicolons or tabs between
+        space: Reads the column ``arch``.
+        csv_path: A ``.csv`` or ``.csv.gz`` file with a header, one network a row (commas, semicolons or tabs between
             cells); disconnected ones are skipped.
-        latency_column: positive numbers.
-        device: name of the device, for the table's identity.
-        unit: of the column: ``s``, ``ms``, ``us`` or ``ns``; None for the one that its name ends with, else ms.
-        batch: images of one inference.
-        dead_code: what the device did with branches that reach no output: ``executed``, ``removed``, or ``auto`` for
+        latency_column: Positive numbers.
+        device: Name of the device, for the table's identity.
+        unit: Unit of the column: ``s``, ``ms``, ``us`` or ``ns``; None for the one that its name ends with, else ms.
+        batch: Images of one inference.
+        dead_code: What the device did with branches that reach no output: ``executed``, ``removed``, or ``auto`` for
             what predicts left-out samples better.
-        seed: of the bootstrap behind the prices' intervals.
-        progress: receives lines for people.
+        seed: Random seed of the bootstrap behind the prices' intervals.
+        progress: Receives progress lines.
 
     Raises:
-        HwnasError: the file or a row cannot be used, or there are fewer than 10 networks.
+        HwnasError: The file or a row cannot be used, or there are fewer than 10 networks.
     """
     require_seed(seed)
-    if dead_code not in DEAD_CODE or not 1 <= batch <= MOST_BATCH:
-        known = f"dead code is {', '.join(DEAD_CODE)}, a batch is 1 to {MOST_BATCH:,}"
-        raise HwnasError(f"fit: cannot use dead code {dead_code!r} and batch {_short(batch)}; {known}")
+    _require_known(dead_code, batch)
     unit = latency_unit(latency_column, unit)
     table = BenchmarkTable.load(csv_path)
     groups, archs = _connected(space, table)
     every = table.latencies_ms(latency_column, unit)
     quantum = clock_quantum(every[np.concatenate(groups)] / MS_OF[unit]) * MS_OF[unit]
     latency = np.array([every[rows].mean() for rows in groups])
-    progress(f"counting what is in {len(archs)} networks ({latency_column} is read in {unit})")
+    progress(f"counting the ops of {len(archs)} networks ({latency_column} is read in {unit})")
     networks = describe(space, archs)
     progress("fitting prices")
     model = fit_model(networks, latency, np.arange(len(archs)), quantum, dead_code)
     left_out = left_out_ms(networks, latency, quantum, dead_code, progress)
     progress("drawing intervals of the prices")
-    entries = _entries(networks, model, latency, seed)
+    executed = "executed" if model.written else "removed" if networks.wasteful.any() else "not in the samples"
     return LatencyTable(
         identity={"device": device, "protocol": PROTOCOL, "batch": batch}
         | {"source": Path(csv_path).name, "column": latency_column},
         environment={},
-        settings={"unit": unit, "seed": seed, "samples": len(archs), "quantum_ms": quantum}
-        | {
-            "dead_code": "executed" if model.written else "removed" if networks.wasteful.any() else "not in the samples"
-        },
+        settings={"unit": unit, "seed": seed, "samples": len(archs), "quantum_ms": quantum, "dead_code": executed},
         space={"name": space.name, "settings": space.settings},
-        entries=entries,
+        entries=_entries(networks, model, latency, seed),
         networks=_measurements([table.archs[rows[0]] for rows in groups], networks, latency, left_out),
         notes=(*_notes(networks, model, latency, left_out, quantum), *_row_notes(table, groups)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
+def _require_known(dead_code: str, batch: int) -> None:
+    """Refuse an unknown way to treat dead code and an impossible batch size."""
+    if dead_code not in DEAD_CODE:
+        raise HwnasError(f"fit: --dead-code must be one of {', '.join(DEAD_CODE)}, got {dead_code!r}")
+    if not 1 <= batch <= MOST_BATCH:
+        raise HwnasError(f"fit: --batch must be 1 to {MOST_BATCH:,}, got {_short(batch)}")
+
+
 def written_price(table: LatencyTable, space: Space, arch: Architecture) -> Price:
-    """What a network costs as its text says, with its dead branches where the table's samples had them.
+    """Return what a network costs as its text says, with its dead branches where the table's samples had them.
 
     Raises:
-        SpaceError: the architecture is disconnected, or of another space.
-        UnmeasuredOpError: the table is of another space.
+        SpaceError: The architecture is disconnected, or of another space.
+        UnmeasuredOpError: The table is of another space.
     """
     if table.settings.get("dead_code") != "executed":
         return table.price(space.graph(arch))
@@ -160,14 +162,14 @@ def fit_model(networks: Networks, latency_ms: FloatArray, rows: IntArray, quantu
     Where their texts name more than their graphs hold, ``auto`` takes the description that predicts left-out networks
     better, with a fifth in favour of the texts: most runtimes execute what they are given.
     """
-    found = []
+    models = []
     y = latency_ms[rows]
     if dead_code != "executed" or not networks.choices:
-        found.append(Model(AdditiveFit(networks.counts[rows], networks.work, y, quantum_ms=quantum_ms), False))
+        models.append(Model(AdditiveFit(networks.counts[rows], networks.work, y, quantum_ms=quantum_ms), False))
     if networks.choices and (dead_code == "executed" or (dead_code == "auto" and networks.wasteful[rows].any())):
         fit = AdditiveFit(networks.chosen[rows], networks.choice_work, y, quantum_ms=quantum_ms, refine=False)
-        found.append(Model(fit, True))
-    return min(found, key=lambda model: model.fit.error * (_IN_FAVOUR if model.written else 1.0))
+        models.append(Model(fit, True))
+    return min(models, key=lambda model: model.fit.error * (_IN_FAVOUR if model.written else 1.0))
 
 
 def left_out_ms(
@@ -177,8 +179,8 @@ def left_out_ms(
     dead_code: str,
     progress: Callable[[str], None] = lambda text: None,
 ) -> FloatArray:
-    """Prediction ``(n,)`` of each network by a fit to others, isomorphic twins left out with it."""
-    found, classes = np.empty(len(latency_ms)), int(networks.classes.max()) + 1
+    """Return prediction ``(n,)`` of each network by a fit to others, isomorphic twins left out with it."""
+    predicted, classes = np.empty(len(latency_ms)), int(networks.classes.max()) + 1
     count = _FOLDS if classes <= _MANY_CLASSES else _FEW_FOLDS
     for fold in range(min(count, classes)):
         if classes > _SILENT:
@@ -187,24 +189,24 @@ def left_out_ms(
         if inside.all():
             raise HwnasError(_ONE_NETWORK)
         model = fit_model(networks, latency_ms, np.flatnonzero(~inside), quantum_ms, dead_code)
-        found[inside] = model.predict(networks, np.flatnonzero(inside))
-    return np.maximum(found, 1e-3 * latency_ms)
+        predicted[inside] = model.predict(networks, np.flatnonzero(inside))
+    return np.maximum(predicted, 1e-3 * latency_ms)
 
 
 def twins(classes: IntArray) -> list[tuple[int, int]]:
-    """Pairs of isomorphic networks, each network in one pair at most."""
+    """Return pairs of isomorphic networks, each network in one pair at most."""
     waiting: dict[int, int] = {}
-    found = []
+    pairs = []
     for row, number in enumerate(classes.tolist()):
         if number in waiting:
-            found.append((waiting.pop(number), row))
+            pairs.append((waiting.pop(number), row))
         else:
             waiting[number] = row
-    return found
+    return pairs
 
 
 def _connected(space: Space, table: BenchmarkTable) -> tuple[list[IntArray], list[Architecture]]:
-    """Networks of the table, as they are written: the rows of each, and what it is."""
+    """Return networks of the table, as they are written: the rows of each, and what it is."""
     groups: dict[Architecture, list[int]] = {}
     known: dict[str, Architecture | None] = {}
     for row, text in enumerate(table.archs):
@@ -223,7 +225,7 @@ def _connected(space: Space, table: BenchmarkTable) -> tuple[list[IntArray], lis
 
 
 def _network(space: Space, text: str, place: str) -> Architecture | None:
-    """The architecture of a text; None where it is disconnected."""
+    """Return the architecture of a text; None where it is disconnected."""
     try:
         arch = space.parse(text)
         valid = bool(space.valid_codes(space.encode(arch)[None])[0])
@@ -233,19 +235,20 @@ def _network(space: Space, text: str, place: str) -> Architecture | None:
 
 
 def _row_notes(table: BenchmarkTable, groups: Sequence[IntArray]) -> list[str]:
-    """What became of the rows that are no sample of their own."""
+    """Return what became of the rows that are not samples of their own."""
     several, skipped = [len(rows) for rows in groups if len(rows) > 1], len(table) - sum(map(len, groups))
-    notes = [f"{len(several)} networks have several rows ({sum(several)} in all); their means count"] if several else []
+    averaged = f"{len(several)} networks have several rows ({sum(several)} in all); their mean is used"
+    notes = [averaged] if several else []
     return notes + ([f"{skipped} rows of disconnected cells skipped"] if skipped else [])
 
 
 def _short(value: object) -> str:
-    """A number for people, however long it is."""
+    """Return a number for people, however long it is."""
     return f"{float(min(value, 10**300)):.3g}" if isinstance(value, int) and value > 10**15 else str(value)
 
 
 def _entries(networks: Networks, model: Model, latency_ms: FloatArray, seed: int) -> dict[Op, Entry]:
-    """The rows: session and ops, and the choices where they were fitted."""
+    """Return the rows: session and ops, and the choices where they were fitted."""
     draws = model.fit.resampled(_DRAWS, seed)
     every = [model.fit.prices, *draws]
     columns = [np.array([prices.session_ms for prices in every])[:, None]]
@@ -261,11 +264,11 @@ def _entries(networks: Networks, model: Model, latency_ms: FloatArray, seed: int
     table = np.hstack(columns)
     seen = (np.hstack(counts) > 0).sum(axis=0)
     low, high = np.quantile(table[1:], [0.05, 0.95], axis=0)
-    found = {}
+    entries = {}
     for i, op in enumerate(ops):
         price = float(table[0, i]) if seen[i] else max(float(table[0, i]), _LEAST_SHARE * float(floors[i]))
         reason = UNSEEN if not seen[i] else WORTHLESS if price == 0 else ""
-        found[op] = Entry(
+        entries[op] = Entry(
             op=op,
             status="unstable" if reason else "ok",
             q10_ms=price,
@@ -277,7 +280,7 @@ def _entries(networks: Networks, model: Model, latency_ms: FloatArray, seed: int
             stop="fit",
             reason=reason,
         )
-    return found
+    return entries
 
 
 def _measurements(
@@ -293,22 +296,22 @@ def _measurements(
 def _notes(
     networks: Networks, model: Model, latency_ms: FloatArray, left_out: FloatArray, quantum_ms: float
 ) -> list[str]:
-    """Remarks for people."""
-    found = agreement(left_out, latency_ms)
+    """Return remarks for people."""
+    fitted = agreement(left_out, latency_ms)
     pairs = np.array(twins(networks.classes)).reshape(-1, 2)
     floor = "unavailable: no two samples are isomorphic"
     if len(pairs):
         noise = noise_floor(latency_ms[pairs[:, 0]], latency_ms[pairs[:, 1]])
         floor = f"median {noise.median:.2%}, p90 {noise.p90:.2%} between {len(pairs)} pairs of isomorphic networks"
     notes = [
-        f"fitted to {len(latency_ms)} whole networks; on those left out of the fit: Spearman {found.spearman:.3f}, "
-        f"MAPE {found.mape:.1%}, within 5 % {found.within_5:.0%}, within 10 % {found.within_10:.0%}",
+        f"fitted to {len(latency_ms)} whole networks; on those left out of the fit: Spearman {fitted.spearman:.3f}, "
+        f"MAPE {fitted.mape:.1%}, within 5 % {fitted.within_5:.0%}, within 10 % {fitted.within_10:.0%}",
         f"noise floor {floor}",
     ]
     if model.written:
         notes.append("the samples ran as written, dead branches included; prices of ops are for networks without them")
     if quantum_ms:
-        notes.append(f"the clock ticks every {quantum_ms:g} ms: each latency may be off by half of that")
+        notes.append(f"the clock's resolution is {quantum_ms:g} ms: each latency may be off by half of that")
     ignored = int((model.fit.weights < _IGNORED).sum())
     if ignored:
         notes.append(f"{ignored} samples are so far from the fit that they hardly count; measure them again")

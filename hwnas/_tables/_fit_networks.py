@@ -28,14 +28,14 @@ class Networks:
     """Networks by their graphs, and by the choices in their texts.
 
     Attributes:
-        ops: all ops of the space and of the networks.
-        counts: how often each op occurs in each network's graph, ``(n, p)``.
-        work: multiply-accumulates, bytes and kernels of each op by kind, ``(p, k, 3)``.
+        ops: All ops of the space and of the networks.
+        counts: How often each op occurs in each network's graph, ``(n, p)``.
+        work: Multiply-accumulates, bytes and kernels of each op by kind, ``(p, k, 3)``.
         choices: `FIXED_PART` and the op of each choice; empty where the choices of the space differ in kind.
-        chosen: how often each of `choices` stands in each network's text, ``(n, 1 + v)``.
-        choice_work: what each of `choices` does in networks without dead code, on average, ``(1 + v, k, 3)``.
-        wasteful: which texts name more than their graphs hold, ``(n,)``.
-        classes: number of each network, from 0; isomorphic ones with the same choices share it, ``(n,)``.
+        chosen: How often each of `choices` stands in each network's text, ``(n, 1 + v)``.
+        choice_work: What each of `choices` does in networks without dead code, on average, ``(1 + v, k, 3)``.
+        wasteful: Which texts name more than their graphs hold, ``(n,)``.
+        classes: Number of each network, from 0; isomorphic ones with the same choices share it, ``(n,)``.
     """
 
     ops: tuple[Op, ...]
@@ -52,7 +52,7 @@ def describe(space: Space, archs: Sequence[Architecture]) -> Networks:
     """Count what is in networks.
 
     Raises:
-        SpaceError: one of them is disconnected.
+        SpaceError: One of them is disconnected.
     """
     codes = np.array([space.encode(arch) for arch in archs])
     canonical = space.canonical_codes(codes)
@@ -78,20 +78,20 @@ def describe(space: Space, archs: Sequence[Architecture]) -> Networks:
 
 
 def choice_op(value: Value) -> Op:
-    """The row of a table that prices one choice of a text, wherever it stands."""
+    """Return the row of a table that prices one choice of a text, wherever it stands."""
     return Op("choice", (), (1,), (("value", value if isinstance(value, str) else f"v{value}"),))
 
 
 def _common_values(space: Space) -> tuple[Value, ...]:
-    """The values that every choice of a space offers; none where the choices differ (a width and a kernel, say)."""
+    """Return the values that all choices of a space share; none where choices differ (a width and a kernel, say)."""
     values = space.choices[0].values
     return values if all(choice.values == values for choice in space.choices) else ()
 
 
 def _value_counts(codes: IntArray, values: int) -> FloatArray:
-    """How often each value stands in codes ``(n, d)``: ``(n, v)``."""
-    found = (codes[:, :, None] == np.arange(values)).sum(axis=1)
-    return np.asarray(found, dtype=np.float64)
+    """Return how often each value stands in codes ``(n, d)``: ``(n, v)``."""
+    counts = (codes[:, :, None] == np.arange(values)).sum(axis=1)
+    return np.asarray(counts, dtype=np.float64)
 
 
 def _choice_work(space: Space, values: Sequence[Value], ops: Sequence[Op], work: FloatArray) -> FloatArray:
@@ -111,21 +111,21 @@ def _choice_work(space: Space, values: Sequence[Value], ops: Sequence[Op], work:
     nothing = int(kernels.argmin())
     slopes = np.maximum(slopes - slopes[nothing], 0.0)
     fixed = np.maximum(totals.mean(axis=0) - counts.mean(axis=0) @ slopes, 0.0)
-    found = np.vstack([fixed, slopes]).reshape(1 + len(values), -1, _QUANTITIES)
-    found[1 + nothing, -1, -1] = 1.0
-    return found
+    quantities = np.vstack([fixed, slopes]).reshape(1 + len(values), -1, _QUANTITIES)
+    quantities[1 + nothing, -1, -1] = 1.0
+    return quantities
 
 
 def _kind(op: Op) -> str:
-    """Primitive ops whose speed is limited by the same thing."""
+    """Return primitive ops whose speed is limited by the same thing."""
     if op.kind == "conv":
         return "depthwise" if op.integer("groups") > 1 else "pointwise" if op.integer("kernel") == 1 else "conv"
     return _KIND_OF.get(op.kind, op.kind)
 
 
 def _work(op: Op, kinds: Sequence[str]) -> FloatArray:
-    """Multiply-accumulates (elements read, where there are none), bytes moved and kernels, by kind ``(k, 3)``."""
-    found = np.zeros((len(kinds), _QUANTITIES))
+    """Return multiply-accumulates (elements read, if there are none), bytes moved and kernels, by kind ``(k, 3)``."""
+    work = np.zeros((len(kinds), _QUANTITIES))
     for part in parts_of(op):
-        found[kinds.index(_kind(part))] += part_work(part)
-    return found
+        work[kinds.index(_kind(part))] += part_work(part)
+    return work

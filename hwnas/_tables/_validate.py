@@ -1,4 +1,4 @@
-"""A table held against networks that are measured now."""
+"""Compare a table with networks that are measured now."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def validate_table(
     settings: SamplingSettings | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> LatencyTable:
-    """The table with other held-out networks that it holds no measurement of, measured now.
+    """Return the table with other held-out networks that it holds no measurement of, measured now.
 
     They cover the whole range of its prices, next to the fastest and the slowest network of the space included.
 
@@ -39,13 +39,13 @@ def validate_table(
         workload: The networks that the table is of; None for the space that it names.
         device: Where the table's device is: ``"ssh://[user@]host[:port]"``, or a backend; None for here.
         networks: How many to draw, 2 or more.
-        seed: of the draw.
-        settings: of the sampling.
-        progress: receives lines for people.
+        seed: Random seed of the networks that are drawn.
+        settings: Settings of the sampling.
+        progress: Receives progress lines.
 
     Raises:
         HwnasError: The workload has no networks left that the table has not seen.
-        IdentityMismatchError: the table is another device's.
+        IdentityMismatchError: The table is another device's.
     """
     require_seed(seed)
     workload = workload or space_of(table)
@@ -63,7 +63,7 @@ def validate_table(
 
 
 def validation_record(table: LatencyTable) -> dict[str, Any]:
-    """The report of a validated table as JSON-able data, network by network."""
+    """Return the report of a validated table as JSON-able data, network by network."""
     report = table.validation
     assert report is not None
     given, plain = report.predicted, report.unfitted
@@ -92,17 +92,17 @@ def validation_record(table: LatencyTable) -> dict[str, Any]:
 
 
 def space_of(table: LatencyTable) -> Space:
-    """The space whose ops a table prices.
+    """Return the space whose ops a table prices.
 
     Raises:
-        SpaceError: this version does not know it.
+        SpaceError: This version does not know it.
     """
     settings: Any = table.space.get("settings")
     return make_space(str(table.space.get("name")), **(settings if isinstance(settings, dict) else {}))
 
 
 def batch_of(table: LatencyTable) -> int:
-    """Images of one inference; 1 where the table does not say."""
+    """Return images of one inference; 1 where the table does not say."""
     batch = table.identity.get("batch", 1)
     return batch if type(batch) is int else 1
 
@@ -113,28 +113,30 @@ def backend_of(
     device: str | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Backend:
-    """The backend with the settings that a table was measured with.
+    """Return the backend with the settings that a table was measured with.
 
     Args:
         table: The table.
         workload: The networks that it is of.
-        device: where the table's device is: ``"ssh://[user@]host[:port]"``; None for here.
-        progress: receives a line for each lost connection.
+        device: Where the table's device is: ``"ssh://[user@]host[:port]"``; None for here.
+        progress: Receives a line for each lost connection.
 
     Raises:
-        HwnasError: the table was fitted, `device` is no such address, or what was measured is no processor.
-        DeviceUnavailableError: the device is not here.
+        HwnasError: The table was fitted, `device` is no such address, or what was measured is not a processor.
+        DeviceUnavailableError: The device is not available.
     """
     identity = table.identity
     if "device" not in identity:
         raise HwnasError(f"{table.source} does not say which device it was measured on; measure it again")
     if identity.get("protocol") == FITTED:
         raise HwnasError(
-            f"{table.source} was fitted to networks that were measured on {identity.get('device')}: nothing of it can "
-            "be measured from here; `hwnas table show` says how well it fits"
+            f"{table.source} was fitted to networks that were measured on {identity.get('device')}: it cannot be "
+            "measured from here; `hwnas table show` says how well it fits"
         )
     if device is not None and (not device.startswith(SSH) or identity.get("device") != "cpu"):
-        raise HwnasError("--device says where the processor of a table is, like ssh://user@host; leave it out for here")
+        raise HwnasError(
+            "--device must be the address of the table's device, like ssh://user@host; leave it out for this machine"
+        )
     precisions = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
     dtype = str(identity.get("dtype", "float32"))
     shared: dict[str, Any] = {"batch": batch_of(table), "image_channels": input_channels(workload)}
@@ -158,7 +160,7 @@ def backend_of(
 
 
 def show_table(table: LatencyTable, most: int = 20) -> list[str]:
-    """A table for people: what it was measured on, its validation, its dearest and shakiest rows."""
+    """Describe a table: what it was measured on, its validation, its most expensive and least certain rows."""
     rows = sorted(table.entries.values(), key=lambda entry: -entry.q10_ms)
     lines = [f"measured {table.created} on {table.identity.get('device')}: {table.identity.get('cpu', '')}"]
     lines += [f"  {name}: {value}" for name, value in table.identity.items() if name not in ("device", "cpu", "isa")]
@@ -167,7 +169,7 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     if table.corrected:
         lines.append(f"correction: latencies times {math.exp(fitted.shift):.4f}, exponent {1 + fitted.tilt:.4f}")
     else:
-        lines.append("correction: none, it would make predictions of networks that it was not fitted to worse")
+        lines.append("correction: none; it would make predictions of other networks worse")
     lines += table.report_lines()
     median, p90 = (table.environment.get(f"split_half_{name}") for name in ("median", "p90"))
     if isinstance(median, float) and isinstance(p90, float):
@@ -176,7 +178,7 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     if isinstance(energy, float):
         lines.append(f"the reference op takes {energy:.4g} mJ ({table.environment.get('energy_counter')})")
     lines += [f"note: {note}" for note in table.notes]
-    lines.append(f"dearest rows (of {len(rows)}): price, 90 % interval, rounds, why sampling stopped")
+    lines.append(f"most expensive rows (of {len(rows)}): price, 90 % interval, rounds, why sampling stopped")
     for entry in rows[:most]:
         interval = f"{entry.low_ms:.5f}-{entry.high_ms:.5f}"
         lines.append(f"  {entry.q10_ms:10.5f} ms  {interval}  {entry.samples:3d} {entry.stop:9s}  {entry.op.key}")
@@ -195,7 +197,5 @@ def _unseen(table: LatencyTable, workload: Workload, count: int, seed: int) -> d
         named = list(drawn_graphs(workload, count, rng, seen).items())
     if len(named) < count:
         kind = "space" if isinstance(workload, Space) else "workload"
-        raise HwnasError(
-            f"the {kind} has only {len(named)} networks that the table has not seen; ask for fewer --networks"
-        )
+        raise HwnasError(f"the {kind} has only {len(named)} networks that the table has not seen; use fewer --networks")
     return dict(named[int(i)] for i in rng.permutation(count))

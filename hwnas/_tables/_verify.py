@@ -22,10 +22,10 @@ class Check:
     """One number measured again.
 
     Attributes:
-        name: of what.
-        table_ms: what the table says.
-        measured_ms: what it is now.
-        tolerance_ms: deviation that is still noise.
+        name: The op, network or reference op.
+        table_ms: What the table says.
+        measured_ms: What it is now.
+        tolerance_ms: Deviation that is still noise.
     """
 
     name: str
@@ -52,14 +52,14 @@ def verify_table(
     The network was measured twice when the table was made: with the one of now it has a twin.
 
     Args:
-        table: of this device.
+        table: A table of this device.
         workload: The space, or the other networks, that the table is of.
-        backend: this device, as the table was measured.
-        seed: of the choice.
-        progress: receives lines for people.
+        backend: This device, as the table was measured.
+        seed: Random seed of the ops and the network to measure.
+        progress: Receives progress lines.
 
     Raises:
-        IdentityMismatchError: the table is another device's.
+        IdentityMismatchError: The table is another device's.
     """
     table.require_identity(backend.identity())
     rng = np.random.default_rng(seed)
@@ -69,7 +69,7 @@ def verify_table(
     graphs = [named_graph(workload, network.arch)] if network else []
     progress(f"measuring {len(chosen)} ops, the reference op and {len(graphs)} network again")
     cold = table.environment.get(COLD_CACHES)
-    found = remeasure(
+    now = remeasure(
         backend,
         workload.ops(),
         [entry.op for entry in chosen],
@@ -82,13 +82,13 @@ def verify_table(
     checks = []
     recorded = table.environment.get(REFERENCE_OP_MS)
     if isinstance(recorded, float):
-        checks.append(Check("reference op", recorded, found.reference_op_ms, TOLERANCE * recorded))
+        checks.append(Check("reference op", recorded, now.reference_op_ms, TOLERANCE * recorded))
     for entry in chosen:
-        noise = (entry.high_ms - entry.low_ms) + found.half_widths[entry.op]
-        slack = max(TOLERANCE * entry.q10_ms, noise, found.graph_noise[entry.op])
-        checks.append(Check(entry.op.key, entry.q10_ms, found.prices[entry.op], slack))
+        noise = (entry.high_ms - entry.low_ms) + now.half_widths[entry.op]
+        slack = max(TOLERANCE * entry.q10_ms, noise, now.graph_noise[entry.op])
+        checks.append(Check(entry.op.key, entry.q10_ms, now.prices[entry.op], slack))
     if network is not None:
         checks.append(
-            Check(f"network {network.arch}", network.measured_ms, found.networks[0], TOLERANCE * network.measured_ms)
+            Check(f"network {network.arch}", network.measured_ms, now.networks[0], TOLERANCE * network.measured_ms)
         )
     return checks

@@ -20,13 +20,13 @@ class Workers(ABC):
 
     @abstractmethod
     def evaluate(self, jobs: Sequence[EvaluationJob]) -> Iterator[Outcome]:
-        """The outcomes of a batch, one a job and in the jobs' order; those that come early are held back.
+        """Return the outcomes of a batch, one a job and in the jobs' order; those that come early are held back.
 
         An evaluation that loses its worker is repeated by another one; after `MOST_ATTEMPTS` losses it has failed.
 
         Raises:
-            HwnasError: workers cannot be had.
-            HwnasError, LatencyTableError, ProfilerError, SearchError: an evaluator says why it cannot go on. Any
+            HwnasError: Workers cannot be had.
+            HwnasError, LatencyTableError, ProfilerError, SearchError: An evaluator says why it cannot continue. Any
                 other error is met `MOST_ERRORS` times, and the trial has then failed.
         """
 
@@ -47,7 +47,7 @@ class Attempts:
     """How often each job of a batch lost its worker.
 
     Args:
-        progress: receives a line for each loss.
+        progress: Receives a line for each loss.
     """
 
     def __init__(self, progress: TextProgress) -> None:
@@ -58,8 +58,8 @@ class Attempts:
         """Note a loss.
 
         Args:
-            job: what the worker was evaluating.
-            how: it was lost.
+            job: What the worker was evaluating.
+            how: It was lost.
 
         Returns:
             The job's failure; None where it is to be evaluated again.
@@ -73,7 +73,7 @@ class Attempts:
 
 
 def in_order(jobs: Sequence[EvaluationJob], replies: Iterable[tuple[EvaluationJob, Reply]]) -> Iterator[Outcome]:
-    """The outcomes in the jobs' order, as soon as those before them are there; errors are raised in their turn."""
+    """Yield the outcomes in the jobs' order, each once those before it are there; errors are raised in their turn."""
     early: dict[int, Reply] = {}
     turn = iter(jobs)
     job = next(turn, None)

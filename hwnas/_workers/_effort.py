@@ -67,7 +67,7 @@ def measure_load(seconds: float = _SAMPLE_S) -> Load:
 
 
 def _idle_and_total() -> list[tuple[float, float]]:
-    """Seconds idle and in all since boot, of each core of the mask; none where the system does not say."""
+    """Return seconds idle and in all since boot, of each core of the mask; none where the system does not say."""
     import psutil
 
     try:
@@ -85,7 +85,7 @@ def _idle_and_total() -> list[tuple[float, float]]:
 def choose_threads(evaluator: str, device: str, say: Callable[[str], None]) -> int | None:
     """Choose threads to train and evaluate with, and say why; None leaves them to torch.
 
-    ``OMP_NUM_THREADS`` is the user's own choice, which torch follows; what is no evaluator of ours may not use torch.
+    ``OMP_NUM_THREADS`` is the user's own choice, which torch follows; evaluators of plug-ins may not use torch.
     """
     if os.environ.get("OMP_NUM_THREADS") or evaluator not in TORCH or device.startswith("cuda"):
         return None
@@ -106,19 +106,20 @@ def written_range(seconds: Sequence[float], left: int) -> str:
 def announced(
     report: Report, say: Callable[[str], None], what: str, now: Callable[[], float] = time.monotonic
 ) -> Report:
-    """A receiver of progress that says once, by the first steps, how long the rest takes, and passes all on.
+    """Wrap a receiver of progress so that it says once, after the first steps, how long the rest takes.
 
     Args:
-        report: receives everything; its lines go on to say what is left.
-        say: receives the estimate.
-        what: is being done.
-        now: tells seconds.
+        report: Receives everything; its lines continue to say what is left.
+        say: Receives the estimate.
+        what: Is being done.
+        now: Returns seconds.
     """
     taken_s: list[float] = []
     last: list[float] = []
     announced_before: list[bool] = []
 
     def receive(done: int, total: int, text: str) -> None:
+        """Receive a step."""
         moment = now()
         if last:
             taken_s.append(moment - last[0])
@@ -138,10 +139,10 @@ class SampleTimes:
     """Says after the first evaluations, and once more at a tenth of them, how long the others take.
 
     Args:
-        done: evaluations before this process began.
-        samples: evaluations in all.
-        say: receives the lines.
-        now: tells seconds.
+        done: Evaluations before this process began.
+        samples: Evaluations in all.
+        say: Receives the lines.
+        now: Returns seconds.
     """
 
     def __init__(
@@ -152,7 +153,7 @@ class SampleTimes:
         self._due = {_FIRST_TRIALS, max(_FIRST_TRIALS, (samples - done) // 10)}
 
     def finished(self, done: int) -> None:
-        """One more evaluation is finished: `done` in all."""
+        """Count a finished evaluation: `done` in all."""
         moment = self._now()
         self._taken_s.append(moment - self._last)
         self._last = moment

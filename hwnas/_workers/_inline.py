@@ -10,18 +10,18 @@ from hwnas._workers._messages import EvaluationJob, Outcome
 
 
 class InlineWorkers(Workers):
-    """No workers at all: an evaluation begins when its outcome is asked for.
+    """No workers at all: an evaluation begins when its outcome is requested.
 
     Args:
-        portable: gives the evaluators.
+        portable: Gives the evaluators.
     """
 
     def __init__(self, portable: PortableEvaluators) -> None:
         self._evaluators = portable.ready()
 
     def evaluate(self, jobs: Sequence[EvaluationJob]) -> Iterator[Outcome]:
-        """The outcomes of a batch."""
+        """Return the outcomes of a batch."""
         return map(self._evaluators.evaluate, jobs)
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""

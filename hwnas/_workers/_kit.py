@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas._common._foreign import LEAVES, Leaving, told
+from hwnas._common._foreign import LEAVES, Leaving, error_line
 from hwnas._errors import HwnasError, NoValueError
 from hwnas._workers._messages import EvaluationJob, Outcome, Reply, sendable
 from hwnas.evaluators import Evaluator
@@ -36,23 +36,23 @@ class ReadyEvaluators:
     """Evaluators that are prepared.
 
     Args:
-        evaluator: makes full evaluations.
-        cheap: its cheap stand-in; None for none.
-        threads: torch threads of one evaluation; None leaves the number to torch.
+        evaluator: Makes full evaluations.
+        cheap: Its low-fidelity stand-in; None for none.
+        threads: Torch threads of one evaluation; None leaves the number to torch.
     """
 
     def __init__(self, evaluator: Evaluator, cheap: Evaluator | None, threads: int | None) -> None:
         self._evaluator, self._cheap, self._threads = evaluator, cheap, threads
 
     def evaluator(self, job: EvaluationJob) -> Evaluator:
-        """Who evaluates a job."""
+        """Return the evaluator of a job."""
         return self._cheap if job.cheap and self._cheap is not None else self._evaluator
 
     def evaluate(self, job: EvaluationJob) -> Outcome:
         """Evaluate; an architecture without a value is a failed outcome, and so is one that raises each time.
 
         Raises:
-            HwnasError, LatencyTableError, ProfilerError, SearchError: the evaluator says why it cannot go on.
+            HwnasError, LatencyTableError, ProfilerError, SearchError: The evaluator says why it cannot continue.
         """
         outcome = self._once(job)
         for _ in range(MOST_ERRORS - 1):
@@ -75,12 +75,12 @@ class ReadyEvaluators:
         except (HwnasError, LatencyTableError, ProfilerError, SearchError, Leaving):
             raise
         except (Exception, *LEAVES) as error:
-            why = f"evaluator {evaluator.name}: {job.text or job.arch}: {told(error)}"
+            why = f"evaluator {evaluator.name}: {job.text or job.arch}: {error_line(error)}"
             return Outcome(None, why, time.perf_counter() - began, type(error).__name__)
         return Outcome(evaluation, None, time.perf_counter() - began)
 
     def reply(self, job: EvaluationJob) -> Reply:
-        """As `evaluate`, with errors as values that can be sent; their notes hold the traceback."""
+        """Return as `evaluate`, with errors as values that can be sent; their notes hold the traceback."""
         try:
             return Reply(self.evaluate(job))
         except Exception as error:
@@ -91,11 +91,11 @@ class PortableEvaluators:
     """Evaluators for this process and, packed, for workers. Make it before the evaluators are prepared.
 
     Args:
-        evaluator: makes full evaluations.
-        folder: the folder that it is prepared in.
-        cheap: its cheap stand-in; None for none.
-        cheap_folder: the folder that the stand-in is prepared in.
-        threads: torch threads of one evaluation; None leaves the number to torch.
+        evaluator: Makes full evaluations.
+        folder: The folder that it is prepared in.
+        cheap: Its low-fidelity stand-in; None for none.
+        cheap_folder: The folder that the stand-in is prepared in.
+        threads: Torch threads of one evaluation; None leaves the number to torch.
     """
 
     def __init__(
@@ -117,14 +117,14 @@ class PortableEvaluators:
         return ReadyEvaluators(evaluator, cheap[0] if cheap else None, self.threads)
 
     def folder(self, job: EvaluationJob) -> Path:
-        """Where the evaluator of a job keeps its files."""
+        """Return the folder where the evaluator of a job keeps its files."""
         return self._places[-1 if job.cheap else 0][1]
 
     def pack(self) -> bytes:
-        """Everything that `unpack` needs, once the evaluators are prepared.
+        """Return everything that `unpack` needs, once the evaluators are prepared.
 
         Raises:
-            HwnasError: an evaluator cannot be pickled.
+            HwnasError: An evaluator cannot be pickled.
         """
         tools = [
             _PackedEvaluator(blank, dict(evaluator.state()), str(folder.resolve()))
@@ -147,11 +147,11 @@ class _PackedEvaluator:
 
 
 def unpack(packed: bytes, elsewhere: Path | None = None) -> ReadyEvaluators:
-    """The evaluators of a worker.
+    """Return the evaluators of a worker.
 
     Args:
-        packed: from `PortableEvaluators.pack`, through a pipe or an object store, never from a file.
-        elsewhere: folder for the evaluators' files; None where the run's own can be reached.
+        packed: From `PortableEvaluators.pack`, through a pipe or an object store, never from a file.
+        elsewhere: Folder for the evaluators' files; None where the run's own can be reached.
     """
     tools, threads = pickle.loads(packed)
     for number, tool in enumerate(tools):
@@ -163,7 +163,7 @@ def unpack(packed: bytes, elsewhere: Path | None = None) -> ReadyEvaluators:
 
 
 def _blank(evaluator: Evaluator) -> Evaluator:
-    """A copy that was not prepared. What networks cost is needed in training alone and stays in this process."""
+    """Return a copy that was not prepared. What networks cost is needed in training alone and stays in this process."""
     blank = copy.copy(evaluator)
     blank.cost = None
     return blank

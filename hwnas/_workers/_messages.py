@@ -17,9 +17,9 @@ class EvaluationJob:
 
     Attributes:
         number: Number of the trial; no other job of the batch has it.
-        arch: the architecture.
-        cheap: whether the cheap stand-in is to be evaluated.
-        text: the architecture in words, for people.
+        arch: The architecture.
+        cheap: Whether the low-fidelity evaluator evaluates it.
+        text: The architecture in words.
     """
 
     number: int
@@ -34,10 +34,10 @@ class Outcome:
 
     Attributes:
         evaluation: None where it failed.
-        failed: why; None where it did not.
+        failed: Why; None where it did not.
         seconds: Duration of the evaluation where it was made.
-        trouble: what kind of error it was; None where it succeeded, or where the architecture has no value.
-        files: what it left for the delivery where the run's folder is out of reach, by names relative to it.
+        trouble: What kind of error it was; None where it succeeded, or where the architecture has no value.
+        files: What it left for the delivery where the run's folder is out of reach, by names relative to it.
     """
 
     evaluation: Evaluation | None
@@ -55,10 +55,10 @@ class Reply:
     error: Exception | None = None
 
     def take(self) -> Outcome:
-        """The outcome.
+        """Return the outcome.
 
         Raises:
-            Exception: the error.
+            Exception: The error.
         """
         if self.error is not None:
             raise self.error
@@ -67,7 +67,7 @@ class Reply:
 
 
 def sendable(error: Exception) -> Exception:
-    """An error that can be pickled, with its traceback as a note."""
+    """Return an error that can be pickled, with its traceback as a note."""
     error.add_note("".join(traceback.format_exception(error)))
     try:
         pickle.loads(pickle.dumps(error))

@@ -48,10 +48,10 @@ class WorkerPlan:
 
 
 def parse_workers(workers: str, ray_address: str | None, timeout_s: float | None = None) -> WorkerPlan:
-    """What ``--workers``, ``--ray-address`` and ``--evaluation-timeout`` say.
+    """Return what ``--workers``, ``--ray-address`` and ``--evaluation-timeout`` say.
 
     Raises:
-        HwnasError: they cannot be read, or Ray is not installed.
+        HwnasError: They cannot be read, or Ray is not installed.
     """
     if timeout_s is not None and not 0 < timeout_s < _MOST_S:
         raise HwnasError(f"--evaluation-timeout must be a number of seconds above 0, got {timeout_s}")
@@ -71,14 +71,14 @@ def parse_workers(workers: str, ray_address: str | None, timeout_s: float | None
 def resolve_threads(
     settings: SearchSettings, out: Path, plan: WorkerPlan, progress: TextProgress = lambda text: None
 ) -> SearchSettings:
-    """The settings with the threads of an evaluation, where these were left open.
+    """Return the settings with the threads of an evaluation, where these were left open.
 
     A run that was begun keeps its number. A new one takes the cores that are idle where evaluations are made one by
     one, and otherwise divides the cores of this machine among the workers; a task of a Ray cluster gets one core.
 
     Raises:
-        HwnasError: the workers cannot evaluate with these settings.
-        RunError: the settings of a run that has trials cannot be read.
+        HwnasError: The workers cannot evaluate with these settings.
+        RunError: The settings of a run that has trials cannot be read.
     """
     if settings.evaluator.startswith("table:"):
         return settings
@@ -98,7 +98,7 @@ def resolve_threads(
 
 
 def _begun(settings: SearchSettings, out: Path) -> tuple[bool, int | None]:
-    """Whether the folder holds a run of this evaluator without trials (its training continues), and its threads."""
+    """Return whether the folder holds a run of this evaluator without trials, whose training continues; its threads."""
     try:
         before = Run.open(out).settings
     except (HwnasError, OSError):
@@ -109,16 +109,16 @@ def _begun(settings: SearchSettings, out: Path) -> tuple[bool, int | None]:
 def make_workers(
     plan: WorkerPlan, portable: PortableEvaluators, progress: TextProgress, *, gpu: bool = False
 ) -> Workers:
-    """The workers; they are started when they are first asked to evaluate.
+    """Return the workers; they are started when they are first asked to evaluate.
 
     Args:
-        plan: who evaluates.
-        portable: what they evaluate with.
-        progress: receives lines for people.
-        gpu: whether an evaluation needs a GPU.
+        plan: Who evaluates.
+        portable: What they evaluate with.
+        progress: Receives progress lines.
+        gpu: Whether an evaluation needs a GPU.
 
     Raises:
-        HwnasError: there is no Ray cluster, or none that could evaluate.
+        HwnasError: There is no Ray cluster, or none that could evaluate.
     """
     if not plan.apart:
         return InlineWorkers(portable)
@@ -137,6 +137,6 @@ def make_workers(
 
 
 def _allowed(otherwise: int) -> int:
-    """The most threads that the environment lets torch have."""
+    """Return the most threads that the environment lets torch have."""
     text = os.environ.get("OMP_NUM_THREADS", "")
     return int(text) if text.isdecimal() and int(text) > 0 else otherwise

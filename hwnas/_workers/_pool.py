@@ -29,10 +29,10 @@ class LocalWorkers(Workers):
     """Processes of this machine, no more than a batch has use for; the first batch starts them.
 
     Args:
-        portable: what they evaluate with.
-        count: how many there are at most.
-        progress: receives a line for each worker that is lost.
-        timeout_s: seconds after which an evaluation has failed and its worker is killed; None for no limit.
+        portable: What they evaluate with.
+        count: How many there are at most.
+        progress: Receives a line for each worker that is lost.
+        timeout_s: Seconds after which an evaluation has failed and its worker is killed; None for no limit.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class LocalWorkers(Workers):
         self._false_starts = 0
 
     def evaluate(self, jobs: Sequence[EvaluationJob]) -> Iterator[Outcome]:
-        """The outcomes of a batch."""
+        """Return the outcomes of a batch."""
         return in_order(jobs, self._replies(jobs))
 
     def _replies(self, jobs: Sequence[EvaluationJob]) -> Iterator[tuple[EvaluationJob, Reply]]:
-        """The jobs' replies as they come."""
+        """Yield the jobs' replies as they come."""
         attempts, waiting, left = Attempts(self._progress), deque(jobs), len(jobs)
         while left:
             self._fill(min(self._count, left))
@@ -72,7 +72,7 @@ class LocalWorkers(Workers):
                     message.take()  # a worker that cannot make ready says why
 
     def _patience_s(self) -> float | None:
-        """Seconds until an evaluation takes too long."""
+        """Return seconds until an evaluation takes too long."""
         if self._timeout_s is None:
             return None
         begun = [worker.began for worker in self._processes if worker.job is not None]
@@ -95,10 +95,10 @@ class LocalWorkers(Workers):
         return replies
 
     def _hear(self, worker: _WorkerProcess) -> object:
-        """What a worker says; one that is gone is let go.
+        """Return what a worker says; one that is gone is let go.
 
         Raises:
-            HwnasError: too many in a row died before they were ready.
+            HwnasError: Too many in a row died before they were ready.
         """
         message = worker.message()
         if isinstance(message, _Gone):
@@ -106,7 +106,9 @@ class LocalWorkers(Workers):
             self._false_starts = 0 if worker.ready else self._false_starts + 1
             if self._false_starts >= _MOST_FALSE_STARTS:
                 how = message.how
-                raise HwnasError(f"no worker process starts ({how}); its output says why; or use --workers 1")
+                raise HwnasError(
+                    f"worker processes fail to start ({how}); see their output for the reason, or use --workers 1"
+                )
         elif message == READY:
             self._false_starts = 0
         return message
@@ -133,7 +135,7 @@ class _Gone:
     """In place of a message: the worker died.
 
     Attributes:
-        how: for people.
+        how: For people.
     """
 
     def __init__(self, code: int | None) -> None:
@@ -150,10 +152,10 @@ class _WorkerProcess:
     """One worker process.
 
     Attributes:
-        process: itself.
-        connection: to it; at its end once the worker is gone.
-        job: what it evaluates now.
-        ready: whether it has said so.
+        process: Itself.
+        connection: To it; at its end once the worker is gone.
+        job: What it evaluates now.
+        ready: Whether it has said so.
     """
 
     def __init__(self, packed: bytes) -> None:
@@ -180,7 +182,7 @@ class _WorkerProcess:
             self.connection.send(job)
 
     def message(self) -> object:
-        """What it says; `_Gone` where it says nothing any more."""
+        """Return what it says; `_Gone` where it says nothing any more."""
         try:
             message = self.connection.recv()
         except (EOFError, OSError):
@@ -201,7 +203,7 @@ class _WorkerProcess:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """A process that is started within this never hears Ctrl-C; the search hears it a moment later."""
+    """Keep Ctrl-C from processes started within this; the search receives it a moment later."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

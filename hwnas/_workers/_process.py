@@ -21,8 +21,8 @@ def work(connection: Connection, packed: bytes) -> None:
     """Answer jobs until the search ends the process or is gone.
 
     Args:
-        connection: to the search: `READY` or a reply with an error first, then a reply for each job.
-        packed: from `PortableEvaluators.pack`.
+        connection: To the search: `READY` or a reply with an error first, then a reply for each job.
+        packed: From `PortableEvaluators.pack`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the search's to handle
     signal.signal(signal.SIGTERM, _leave)
@@ -47,7 +47,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _end_with_the_search() -> None:
-    """A search that was killed leaves no worker behind, even one in the middle of a training."""
+    """End this worker when its search is killed, even in the middle of a training."""
     search = multiprocessing.parent_process()
     if search is not None:
         search.join()

@@ -26,13 +26,13 @@ class RayWorkers(Workers):
     """Tasks of a cluster that is there; Ray places them, and hwnas repeats those that lose their worker or node.
 
     Args:
-        portable: what they evaluate with; one copy goes into Ray's object store.
+        portable: What they evaluate with; one copy goes into Ray's object store.
         address: Address of the cluster, as `ray.init` takes it.
-        gpu: whether an evaluation needs a GPU.
-        progress: receives a line for each worker that is lost.
+        gpu: Whether an evaluation needs a GPU.
+        progress: Receives a line for each worker that is lost.
 
     Raises:
-        HwnasError: there is no cluster, or none with a node for an evaluation.
+        HwnasError: There is no cluster, or none with a node for an evaluation.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class RayWorkers(Workers):
         )
 
     def _count_places(self, needs: dict[str, float]) -> int:
-        """How many evaluations fit on the cluster at once."""
+        """Return how many evaluations fit on the cluster at once."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         places = sum(int(min(node.get(name, 0.0) // much for name, much in needs.items())) for node in nodes)
         if places == 0:
@@ -71,11 +71,11 @@ class RayWorkers(Workers):
         return places
 
     def evaluate(self, jobs: Sequence[EvaluationJob]) -> Iterator[Outcome]:
-        """The outcomes of a batch."""
+        """Return the outcomes of a batch."""
         return in_order(jobs, self._replies(jobs))
 
     def _replies(self, jobs: Sequence[EvaluationJob]) -> Iterator[tuple[EvaluationJob, Reply]]:
-        """The jobs' replies as they come."""
+        """Yield the jobs' replies as they come."""
         if not self._box:
             packed = self._portable.pack()
             self._digest = hashlib.sha256(packed).hexdigest()
@@ -97,10 +97,10 @@ class RayWorkers(Workers):
         self._pending[self._task.remote(self._digest, self._box, job, __version__)] = job
 
     def _fetch(self, done: Any, job: EvaluationJob, attempts: Attempts) -> Reply | None:
-        """A task's reply; None where it is to be repeated.
+        """Return a task's reply; None where it is to be repeated.
 
         Raises:
-            HwnasError: the cluster cannot evaluate.
+            HwnasError: The cluster cannot evaluate.
         """
         errors = self._ray.exceptions
         try:
@@ -135,7 +135,7 @@ def _connect(ray: Any, address: str) -> None:
     """Join a cluster.
 
     Raises:
-        HwnasError: there is none at the address.
+        HwnasError: There is none at the address.
     """
     try:
         _require_listener(address if address != "auto" else os.environ.get("RAY_ADDRESS", ""))

@@ -21,9 +21,9 @@ def answer(digest: str, box: list[Any], job: EvaluationJob, version: str) -> Rep
     """Evaluate one job.
 
     Args:
-        digest: digest of the packed evaluators.
-        box: holds the reference to the packed evaluators, which are fetched unless this process has them.
-        job: the job.
+        digest: Digest of the packed evaluators.
+        box: Holds the reference to the packed evaluators, which are fetched unless this process has them.
+        job: The job.
         version: Version of the search's hwnas.
     """
     try:

@@ -34,7 +34,7 @@ _ROWS = 1024
 
 
 def find_cifar(root: Path) -> tuple[Path, str] | None:
-    """Where a folder holds CIFAR-10 and the suffix of its files (``".bin"`` or ``""``); None where it does not."""
+    """Return where a folder holds CIFAR-10 and the suffix of its files (``".bin"`` or ``""``); else None."""
     for folder in (root, *(root / name for name in _FOLDERS)):
         for suffix in (".bin", ""):
             if any((folder / f"{name}{suffix}").is_file() for name in (*TRAIN, TEST)):
@@ -43,15 +43,15 @@ def find_cifar(root: Path) -> tuple[Path, str] | None:
 
 
 def open_cifar(folder: Path, suffix: str, image_size: int | None) -> Source:
-    """Class names in the set's own order, the train part (all five batches in order) and the test part.
+    """Return class names in the set's own order, the train part (all five batches in order) and the test part.
 
     Args:
-        folder: where the files are.
+        folder: Where the files are.
         suffix: ``".bin"`` for the binary layout, ``""`` for the Python layout.
-        image_size: see `hwnas.data.load_data`.
+        image_size: See `hwnas.data.load_data`.
 
     Raises:
-        DataError: a file is absent, cut off, of another content, or a pickle of anything but what the set holds.
+        DataError: A file is absent, cut off, of another content, or a pickle of anything but what the set holds.
     """
     meta = "batches.meta.txt" if suffix else "batches.meta"
     for name in (meta, *(f"{name}{suffix}" for name in (*TRAIN, TEST))):
@@ -59,25 +59,26 @@ def open_cifar(folder: Path, suffix: str, image_size: int | None) -> Source:
             raise DataError(f"data {shown(folder)}: {name} is missing; {_AGAIN}")
     classes = _class_names(folder / meta, binary=bool(suffix))
     files = {"train": [folder / f"{name}{suffix}" for name in TRAIN], "test": [folder / f"{TEST}{suffix}"]}
-    found = {part: [_labels(path, len(classes)) for path in paths] for part, paths in files.items()}
-    for path, labels in zip(files["train"], found["train"], strict=True):
-        if len(labels) != len(found["train"][0]):
+    labels_of = {part: [_labels(path, len(classes)) for path in paths] for part, paths in files.items()}
+    for path, labels in zip(files["train"], labels_of["train"], strict=True):
+        if len(labels) != len(labels_of["train"][0]):
             raise DataError(
-                f"data {shown(path)}: {len(labels)} images, but {len(found['train'][0])} in {files['train'][0].name}; "
-                f"{_AGAIN}"
+                f"data {shown(path)}: {len(labels)} images, but {len(labels_of['train'][0])} in "
+                f"{files['train'][0].name}; {_AGAIN}"
             )
 
     def fill(canvas: Canvas) -> None:
+        """Read all images."""
         for part, paths in files.items():
             first = 0
             for path in paths:
                 first = _put(canvas, part, first, path, image_size)
 
-    return Source(classes, {part: np.concatenate(labels) for part, labels in found.items()}, fill)
+    return Source(classes, {part: np.concatenate(labels) for part, labels in labels_of.items()}, fill)
 
 
 def _put(canvas: Canvas, part: str, first: int, path: Path, image_size: int | None) -> int:
-    """A batch onto the canvas; gives the place of the next one. On return nothing holds the file's bytes."""
+    """Put a batch onto the canvas; return the place of the next one. On return nothing holds the file's bytes."""
     for rows in _batch(path):
         images = rows[:, 1:] if path.suffix else rows
         canvas.put(part, first, images.reshape(-1, CHANNELS, SIDE, SIDE), fitting(image_size))
@@ -88,12 +89,12 @@ def _put(canvas: Canvas, part: str, first: int, path: Path, image_size: int | No
 def _class_names(path: Path, *, binary: bool) -> list[str]:
     if binary:
         try:
-            found: Sequence[object] = _content(path, "meta").decode("utf-8").split()
+            names_read: Sequence[object] = _content(path, "meta").decode("utf-8").split()
         except UnicodeDecodeError:
-            raise DataError(f"data {shown(path)}: is no text file of class names; {_AGAIN}") from None
+            raise DataError(f"data {shown(path)}: is not a text file of class names; {_AGAIN}") from None
     else:
-        found = _entry(path, _unpickle(path, "meta"), "label_names", list)
-    names = [name.decode("latin-1") if isinstance(name, bytes) else name for name in found]
+        names_read = _entry(path, _unpickle(path, "meta"), "label_names", list)
+    names = [name.decode("latin-1") if isinstance(name, bytes) else name for name in names_read]
     texts = [name for name in names if isinstance(name, str)]
     if len(texts) != len(names) or len(set(texts)) != len(texts) or not 2 <= len(texts) <= 256:
         raise DataError(f"data {shown(path)}: {len(names)} class names; there must be 2-256 different ones; {_AGAIN}")
@@ -101,14 +102,14 @@ def _class_names(path: Path, *, binary: bool) -> list[str]:
 
 
 def _labels(path: Path, classes: int) -> LabelArray:
-    """Labels ``(N,)`` of a batch, each below the number of classes."""
+    """Return labels ``(N,)`` of a batch, each below the number of classes."""
     if path.suffix:
         labels = np.concatenate([rows[:, 0] for rows in _batch(path)]).astype(np.int64)
     else:
         batch = _unpickle(path, "")
         listed = _entry(path, batch, "labels", list)
         if any(type(label) is not int or not -(2**31) <= label < 2**31 for label in listed):
-            raise DataError(f"data {shown(path)}: labels holds something else than integers; {_AGAIN}")
+            raise DataError(f"data {shown(path)}: labels must be integers; {_AGAIN}")
         labels, rows = np.array(listed, dtype=np.int64), _rows(path, batch)
         if not len(rows) or len(rows) != len(labels):
             raise DataError(f"data {shown(path)}: {len(rows)} images, but {len(labels)} labels; {_AGAIN}")
@@ -123,7 +124,7 @@ def _labels(path: Path, classes: int) -> LabelArray:
 
 
 def _batch(path: Path) -> Iterator[ImageArray]:
-    """Rows of a batch, some at a time: the 3,072 pixels of each image, in the binary layout behind a label."""
+    """Yield rows of a batch, some at a time: the 3,072 pixels of each image, in the binary layout behind a label."""
     if not path.suffix:
         rows = _rows(path, _unpickle(path, ""))
         for first in range(0, len(rows), _ROWS):
@@ -133,7 +134,8 @@ def _batch(path: Path) -> Iterator[ImageArray]:
         size = os.fstat(file.fileno()).st_size
         if not size or size % (1 + PIXELS) or size > _LARGEST[".bin"]:
             raise DataError(
-                f"data {shown(path)}: {size:,} bytes are no whole number of rows of {1 + PIXELS:,}; {_AGAIN}"
+                f"data {shown(path)}: {size:,} bytes are not a multiple of {1 + PIXELS:,}, the size of one "
+                f"image; {_AGAIN}"
             )
         while piece := file.read(_ROWS * (1 + PIXELS)):
             if len(piece) % (1 + PIXELS):
@@ -142,7 +144,7 @@ def _batch(path: Path) -> Iterator[ImageArray]:
 
 
 def _rows(path: Path, batch: dict[Any, Any]) -> ImageArray:
-    """``data`` of a pickled batch, ``(N, 3072)``."""
+    """Return ``data`` of a pickled batch, ``(N, 3072)``."""
     rows: ImageArray | None = _entry(path, batch, "data", ByteArray).rows
     if rows is None or rows.ndim != 2 or rows.shape[1] != PIXELS:
         shape = None if rows is None else rows.shape
@@ -151,10 +153,10 @@ def _rows(path: Path, batch: dict[Any, Any]) -> ImageArray:
 
 
 def _entry(path: Path, record: dict[Any, Any], name: str, kind: type[Any]) -> Any:
-    """One entry of a pickled dictionary; Python 2 wrote its keys as bytes."""
+    """Return one entry of a pickled dictionary; Python 2 wrote its keys as bytes."""
     value = record.get(name.encode(), record.get(name))
     if not isinstance(value, kind):
-        raise DataError(f"data {shown(path)}: holds no {name} like CIFAR-10's; {_AGAIN}")
+        raise DataError(f"data {shown(path)}: has no entry {name} like CIFAR-10's; {_AGAIN}")
     return value
 
 
@@ -167,22 +169,22 @@ def _content(path: Path, kind: str) -> bytes:
 
 
 def _unpickle(path: Path, kind: str) -> dict[Any, Any]:
-    """The dictionary in a pickle of plain containers, numbers, text and arrays of bytes.
+    """Return the dictionary in a pickle of plain containers, numbers, text and arrays of bytes.
 
     Raises:
-        DataError: it asks for anything else, or is damaged.
+        DataError: It asks for anything else, or is damaged.
     """
     try:
         record = read_plain(_content(path, kind))
     except RefusedError as error:
         raise DataError(
-            f"data {shown(path)}: asks for {error}, which CIFAR-10 does not hold; nothing of it was run, "
+            f"data {shown(path)}: asks for {error}, which CIFAR-10 does not hold; nothing was executed; "
             "do not trust this file"
         ) from None
     except DataError:
         raise
     except (EOFError, ValueError, TypeError, OverflowError, struct.error):
-        raise DataError(f"data {shown(path)}: is no readable batch of CIFAR-10; {_AGAIN}") from None
+        raise DataError(f"data {shown(path)}: is not a readable batch of CIFAR-10; {_AGAIN}") from None
     if not isinstance(record, dict):
-        raise DataError(f"data {shown(path)}: holds no dictionary like CIFAR-10's batches; {_AGAIN}")
+        raise DataError(f"data {shown(path)}: does not contain a dictionary like CIFAR-10's batches; {_AGAIN}")
     return record

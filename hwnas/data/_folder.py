@@ -21,10 +21,10 @@ _CHUNK = 32
 
 
 def open_folder(root: Path, image_size: int | None) -> Source:
-    """The classes (sorted) and the parts that a folder has.
+    """Return the classes (sorted) and the parts that a folder has.
 
     Raises:
-        DataError: see `hwnas.data.load_data`.
+        DataError: See `hwnas.data.load_data`.
     """
     layout = find_layout(root)
     classes = sorted(layout.parts["train"])
@@ -43,13 +43,14 @@ def open_folder(root: Path, image_size: int | None) -> Source:
     notes = layout.notes
 
     def fill(canvas: Canvas) -> None:
+        """Decode all images."""
         notes.extend(_decode_all(files, canvas, image_size))
 
     return Source(classes, labels, fill, notes)
 
 
 def _decode_all(files: Mapping[str, Sequence[str]], canvas: Canvas, image_size: int | None) -> list[str]:
-    """All wanted files onto the canvas, on several threads (Pillow decodes without the interpreter lock)."""
+    """Decode all wanted files onto the canvas, on several threads (Pillow decodes without the interpreter lock)."""
     wanted = {part: canvas.kept(part) for part in files}
     first = next(files[part][int(indices[0])] for part, indices in wanted.items() if len(indices))
     with warnings.catch_warnings():
@@ -57,16 +58,17 @@ def _decode_all(files: Mapping[str, Sequence[str]], canvas: Canvas, image_size: 
         size = decode(first, image_size).pixels.shape[:2]
 
         def read(chunk: tuple[str, Indices]) -> tuple[int, int]:
+            """Decode some files of a part."""
             animated = clear = 0
             part, indices = chunk
             for index in map(int, indices):
-                found = decode(files[part][index], image_size)
-                _require_size(files[part][index], found, first, size)
-                canvas.put(part, index, found.pixels.transpose(2, 0, 1)[None])
-                animated, clear = animated + found.animated, clear + found.clear
+                decoded = decode(files[part][index], image_size)
+                _require_size(files[part][index], decoded, first, size)
+                canvas.put(part, index, decoded.pixels.transpose(2, 0, 1)[None])
+                animated, clear = animated + decoded.animated, clear + decoded.clear
             return animated, clear
 
-        chunks = [(p, found[i : i + _CHUNK]) for p, found in wanted.items() for i in range(0, len(found), _CHUNK)]
+        chunks = [(part, all_[i : i + _CHUNK]) for part, all_ in wanted.items() for i in range(0, len(all_), _CHUNK)]
         pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
         try:
             counts = list(pool.map(read, chunks))
@@ -75,22 +77,22 @@ def _decode_all(files: Mapping[str, Sequence[str]], canvas: Canvas, image_size: 
     return _lost(*(sum(column) for column in zip(*counts, strict=True)))
 
 
-def _require_size(path: str, found: Decoded, first: str, size: tuple[int, ...]) -> None:
-    if found.pixels.shape[:2] != size:
-        here, there = (f"{width}x{height}" for height, width in (found.pixels.shape[:2], size))
+def _require_size(path: str, decoded: Decoded, first: str, size: tuple[int, ...]) -> None:
+    if decoded.pixels.shape[:2] != size:
+        here, there = (f"{width}x{height}" for height, width in (decoded.pixels.shape[:2], size))
         raise DataError(
-            f"data {shown(path)}: {here} pixels, but {shown(first)} has {there}; give --image-size N to bring all "
-            "to one"
+            f"data {shown(path)}: {here} pixels, but {shown(first)} has {there}; give --image-size N to scale all "
+            "to one size"
         )
 
 
 def _lost(animated: int, clear: int) -> list[str]:
-    found = []
+    notes = []
     if animated:
-        found.append(f"only the first picture is read of {_files(animated)} with several")
+        notes.append(f"only the first frame is read of {_files(animated)} with several frames")
     if clear:
-        found.append(f"transparency is dropped from {_files(clear)}")
-    return found
+        notes.append(f"transparency is dropped from {_files(clear)}")
+    return notes
 
 
 def _files(count: int) -> str:

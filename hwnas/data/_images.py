@@ -30,7 +30,7 @@ class Split:
         return len(self.labels)
 
     def take(self, indices: npt.NDArray[np.int64]) -> Split:
-        """The samples with these indices, in their order."""
+        """Return the samples with these indices, in their order."""
         return Split(np.ascontiguousarray(self.images[indices]), self.labels[indices])
 
 
@@ -39,14 +39,14 @@ class ImageData:
     """A data set for classification.
 
     Attributes:
-        name: what `load_data` was asked for.
-        classes: class names, in the order of the labels.
-        train: what weights and normalisation are fitted on.
-        validation: what a search compares networks on.
-        test: for the final report alone.
-        mean: mean of each channel of `train`, pixels scaled to 0-1.
-        std: standard deviation of each channel of `train`, pixels scaled to 0-1; at least 1/255.
-        notes: lines for people about what the source holds that was left out or read in part.
+        name: The argument ``spec`` of `load_data`.
+        classes: Class names, in the order of the labels.
+        train: What weights and normalisation are fitted on.
+        validation: What a search compares networks on.
+        test: For the final report alone.
+        mean: Mean of each channel of `train`, pixels scaled to 0-1.
+        std: Standard deviation of each channel of `train`, pixels scaled to 0-1; at least 1/255.
+        notes: Notes about what the source holds that was left out or read in part.
     """
 
     name: str
@@ -81,7 +81,7 @@ class ImageData:
 
 
 def moments(images: ImageArray) -> list[tuple[float, float]]:
-    """Mean and standard deviation on 0-1 of each channel of ``(N, C, H, W)``, exact through the histogram."""
+    """Return mean and standard deviation on 0-1 of each channel of ``(N, C, H, W)``, exact through the histogram."""
     channels = images.shape[1]
     counts = np.zeros((channels, 256), dtype=np.int64)
     step = max(1, _COUNTED // max(1, images[0, 0].size))

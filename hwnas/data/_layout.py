@@ -31,9 +31,9 @@ class Listing:
     """What lies in a folder and the folders in it.
 
     Attributes:
-        images: paths of image files, by their suffix; the folder's own first, each folder's in order of their names.
-        deep: folders inside it that hold some of them.
-        others: files that are left out, by what they are.
+        images: Paths of image files, by their suffix; the folder's own first, each folder's in order of their names.
+        deep: Folders inside it that hold some of them.
+        others: Files that are left out, by what they are.
     """
 
     images: list[str] = field(default_factory=list)
@@ -46,9 +46,9 @@ class Layout:
     """The image files of each part and class.
 
     Attributes:
-        folders: the folders of each part.
-        parts: for each part the class names and their files; the names are those of the train part.
-        notes: lines for people about what is left out.
+        folders: The folders of each part.
+        parts: For each part the class names and their files; the names are those of the train part.
+        notes: Notes about what is left out.
     """
 
     folders: dict[str, Path]
@@ -60,7 +60,7 @@ def find_layout(root: Path) -> Layout:
     """Read the names in a folder of images.
 
     Raises:
-        DataError: it holds no classes, or what it holds can be understood in two ways.
+        DataError: It holds no classes, or what it holds can be understood in two ways.
     """
     top = _folders(root)
     folders = _named_parts(top)
@@ -68,9 +68,9 @@ def find_layout(root: Path) -> Layout:
         _require_classes(root, top, folders)
         folders = {"train": root}
     _require_once(root, top, folders)
-    found = {part: _list_classes(folder) for part, folder in folders.items()}
+    classes_of = {part: _list_classes(folder) for part, folder in folders.items()}
     beside = [path for path in top if path not in folders.values()] if folders["train"] != root else []
-    listings = [listing for classes in found.values() for listing in classes.values()]
+    listings = [listing for classes in classes_of.values() for listing in classes.values()]
     loose = {folder: _files(folder) for folder in (root, *folders.values())}
     left: Counter[str] = Counter()
     for listing in (*listings, *loose.values()):
@@ -81,22 +81,22 @@ def find_layout(root: Path) -> Layout:
         *_deep([path for listing in listings for path in listing.deep]),
         *_others(left),
     ]
-    parts = {part: {name: listing.images for name, listing in classes.items()} for part, classes in found.items()}
+    parts = {part: {name: listing.images for name, listing in classes.items()} for part, classes in classes_of.items()}
     return Layout(folders, _with_train_names(folders, parts), notes)
 
 
 def _named_parts(top: Sequence[Path]) -> dict[str, Path]:
-    """The folder of each part, by its name alone; of two for one part the first."""
-    found: dict[str, Path] = {}
+    """Return the folder of each part, by its name alone; of two for one part the first."""
+    folders: dict[str, Path] = {}
     for part, names in PARTS.items():
         for path in top:
             if path.name.lower() in names:
-                found.setdefault(part, path)
-    return found
+                folders.setdefault(part, path)
+    return folders
 
 
 def _is_part(train: Path | None, top: Sequence[Path], folders: Mapping[str, Path]) -> bool:
-    """Whether a folder called train is a part, and not a class of that name.
+    """Return whether a folder called train is a part, and not a class of that name.
 
     A part holds class folders, a class holds images. Where it holds both, or a single folder, what lies beside it
     decides: classes beside it make it a class.
@@ -114,13 +114,13 @@ def _require_classes(root: Path, top: Sequence[Path], folders: Mapping[str, Path
     """Refuse folders that are called like parts where no train part is.
 
     Raises:
-        DataError: one holds class folders, or there are no others.
+        DataError: One holds class folders, or there are no others.
     """
     names = {path.name for path in top}
     for folder in folders.values():
         inside = [path.name for path in _classes_in(folder)]
         if len(inside) > 1 or names & set(inside):
-            what = "but no train part is beside it; add train/<class>/*"
+            what = "but there is no train folder beside it; add train/<class>/*"
             if folder == folders.get("train"):
                 what = "and images or a folder beside them could be classes too; move them away"
             raise DataError(f"data {shown(folder)}: holds class folders, {what}")
@@ -144,37 +144,37 @@ def _require_once(root: Path, top: Sequence[Path], folders: Mapping[str, Path]) 
 def _with_train_names(
     folders: Mapping[str, Path], parts: Mapping[str, dict[str, list[str]]]
 ) -> dict[str, dict[str, list[str]]]:
-    """The parts with class names as the train part spells them; spellings of Unicode are told apart nowhere.
+    """Return the parts with class names as the train part spells them; spellings of Unicode are told apart nowhere.
 
     Raises:
-        DataError: a part has a class that the train part lacks.
+        DataError: A part has a class that the train part lacks.
     """
     spelled = {same_name(name): name for name in parts["train"]}
-    found: dict[str, dict[str, list[str]]] = {}
+    renamed: dict[str, dict[str, list[str]]] = {}
     for part, classes in parts.items():
-        found[part] = dict(classes) if part == "train" else {}
+        renamed[part] = dict(classes) if part == "train" else {}
         for name, images in classes.items() if part != "train" else ():
             known = spelled.get(same_name(name))
             if known is None:
-                raise DataError(f"data {shown(folders[part])}: class '{shown(name)}' is none of the train classes")
-            if known in found[part]:
+                raise DataError(f"data {shown(folders[part])}: class '{shown(name)}' is not one of the train classes")
+            if known in renamed[part]:
                 raise DataError(
                     f"data {shown(folders[part])}: two classes are called '{shown(name)}', in different spellings of "
-                    "Unicode (NFC and NFD); make them one"
+                    "Unicode (NFC and NFD); merge them"
                 )
-            found[part][known] = images
-    return found
+            renamed[part][known] = images
+    return renamed
 
 
 def _list_classes(folder: Path) -> dict[str, Listing]:
-    found = {}
+    listings = {}
     for path in _folders(folder):
-        found[path.name] = _walk(path)
-        if not found[path.name].images:
+        listings[path.name] = _walk(path)
+        if not listings[path.name].images:
             raise DataError(
                 f"data {shown(path)}: a class without images; add some ({', '.join(sorted(SUFFIXES))}) or remove it"
             )
-    return found
+    return listings
 
 
 def _classes_in(folder: Path) -> list[Path]:
@@ -182,7 +182,7 @@ def _classes_in(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Folders in a folder, by name; hidden ones are passed over."""
+    """Return folders in a folder, by name; hidden ones are skipped."""
     with os.scandir(folder) as entries:
         return sorted(
             (Path(e.path) for e in entries if not e.name.startswith(".") and e.is_dir()), key=lambda p: p.name
@@ -190,54 +190,54 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> Listing:
-    """Files in a folder itself, by name; hidden ones are passed over."""
-    found = Listing()
+    """Return files in a folder itself, by name; hidden ones are skipped."""
+    listing = Listing()
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in _CLUTTER or entry.is_dir():
                 continue
             suffix = _suffix(entry.name)
             if not entry.is_file():
-                found.others["broken links or no regular files"] += 1
+                listing.others["broken links or not regular files"] += 1
             elif suffix in SUFFIXES:
-                found.images.append(entry.path)
+                listing.images.append(entry.path)
             else:
-                found.others[suffix or "without a suffix"] += 1
-    found.images.sort()
-    return found
+                listing.others[suffix or "without a suffix"] += 1
+    listing.images.sort()
+    return listing
 
 
 def _has_image(folder: Path) -> bool:
-    """Whether `_files` would find an image; ends at the first."""
+    """Return whether `_files` would find an image; ends at the first."""
     with os.scandir(folder) as entries:
         return any(e.name[0] != "." and _suffix(e.name) in SUFFIXES and e.is_file() for e in entries)
 
 
 def _suffix(name: str) -> str:
-    """The end of a name from its last dot, in lower case."""
+    """Return the end of a name from its last dot, in lower case."""
     stem, dot, end = name.rpartition(".")
     return f".{end.lower()}" if stem and dot else ""
 
 
 def _walk(folder: Path) -> Listing:
-    """Files in a folder and all folders in it."""
-    found = Listing()
+    """Return files in a folder and all folders in it."""
+    listing = Listing()
     for here in _each(folder):
         files = _files(here)
-        found.images += files.images
-        found.others += files.others
+        listing.images += files.images
+        listing.others += files.others
         if here != folder and files.images:
-            found.deep.append(here)
-    return found
+            listing.deep.append(here)
+    return listing
 
 
 def has_images(folder: Path) -> bool:
-    """Whether an image file is in a folder or in any folder in it."""
+    """Return whether an image file is in a folder or in any folder in it."""
     return any(map(_has_image, _each(folder)))
 
 
 def _each(folder: Path) -> Iterator[Path]:
-    """A folder and all folders in it, nearest first, each once however often links lead there."""
+    """Yield a folder and all folders in it, nearest first, each once however often links lead there."""
     seen: set[tuple[int, int]] = set()
     waiting = deque([(folder, 0)])
     while waiting:
@@ -247,7 +247,7 @@ def _each(folder: Path) -> Iterator[Path]:
             continue
         seen.add((status.st_dev, status.st_ino))
         if depth > _DEEPEST:
-            raise DataError(f"data {shown(here)}: lies more than {_DEEPEST} folders deep; move it up")
+            raise DataError(f"data {shown(here)}: is more than {_DEEPEST} folders deep; move it up")
         yield here
         waiting.extend((path, depth + 1) for path in _folders(here))
 
@@ -255,7 +255,7 @@ def _each(folder: Path) -> Iterator[Path]:
 def _beside(folders: Sequence[Path]) -> list[str]:
     counts = {path: len(_walk(path).images) for path in folders}
     return [
-        f"left out {_images(count)} in {shown(path)}, which is none of train, val and test"
+        f"left out {_images(count)} in {shown(path)}, which is not train, val or test"
         for path, count in counts.items()
         if count
     ]

@@ -28,15 +28,15 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
             or ``(N, H, W, C)``, uint8, or float on 0-1 or 0-255); a folder of CIFAR-10's own files, binary
             (``data_batch_1.bin``) or Python (``data_batch_1``); or a folder with ``train/<class>/*`` and optionally
             ``test/<class>/*`` and ``val/<class>/*`` (or ``valid``, ``validation``), or with ``<class>/*`` directly.
-        image_size: height and width to bring every image to: the shorter side is scaled to it (Pillow, bilinear,
+        image_size: Height and width to bring every image to: the shorter side is scaled to it (Pillow, bilinear,
             antialiased), then the centre is cut out. None keeps the images as they are; they must be of one size.
-        seed: decides the validation split. A test part that the source lacks (20 % of each class) and the subset of
+        seed: Decides the validation split. A test part that the source lacks (20 % of each class) and the subset of
             `limit` are the same for every seed.
-        limit: use at most this many images of each part that the source has (its train part becomes train and
+        limit: Use at most this many images of each part that the source has (its train part becomes train and
             validation): a stratified subset, chosen before anything is decoded.
 
     Raises:
-        DataError: one line that names the file at fault and says what to do.
+        DataError: One line that names the file at fault and says what to do.
     """
     if image_size is not None and image_size < 1:
         raise DataError(f"data {shown(spec)}: the image size must be 1 or more, got {image_size}")
@@ -52,7 +52,7 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
         return assemble(spec, _open(spec, image_size), seed=seed, limit=limit)
     except OSError as error:
         place = shown(error.filename or spec)
-        raise DataError(f"data {place}: cannot be read ({error.strerror or error}); mend or remove it") from None
+        raise DataError(f"data {place}: cannot be read ({error.strerror or error}); repair or remove it") from None
     except MemoryError:
         raise DataError(
             f"data {shown(spec)}: its images do not fit into memory; give --image-size N or --data-limit N"
@@ -81,7 +81,7 @@ def _open(spec: str, image_size: int | None) -> Source:
 
 
 def _holds_images(path: Path) -> bool:
-    """Whether a folder that has a set's name is data itself: a run called so, say, is not."""
+    """Return whether a folder that has a set's name is data itself: a run called so, say, is not."""
     from hwnas.data._cifar import find_cifar
     from hwnas.data._layout import has_images
 
@@ -89,13 +89,14 @@ def _holds_images(path: Path) -> bool:
 
 
 def _digits(image_size: int | None) -> Source:
-    """1,797 grey images of 8x8 pixels; their 17 levels are spread over 0-255."""
+    """Return 1,797 grey images of 8x8 pixels; their 17 levels are spread over 0-255."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
     pixels = np.round(images * (255.0 / 16.0)).astype(np.uint8).reshape(-1, 1, 8, 8)
 
     def fill(canvas: Canvas) -> None:
+        """Put all images onto the canvas."""
         from hwnas.data._pixels import fitting
 
         canvas.put("train", 0, pixels, fitting(image_size))

@@ -11,7 +11,7 @@ _LONGEST = 120
 
 
 def shown(text: object) -> str:
-    """A name for messages: control characters and bytes that are no UTF-8 as escapes, long ones cut."""
+    """Return a name for error messages: control characters and invalid UTF-8 as escapes, long names cut."""
     safe = "".join(
         character if character.isprintable() else character.encode("unicode_escape", "replace").decode()
         for character in str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -20,12 +20,12 @@ def shown(text: object) -> str:
 
 
 def can_be_written(text: str) -> bool:
-    """Whether a name is UTF-8 and holds no control characters, so that files, pages and terminals can show it."""
+    """Return whether a name is UTF-8 without control characters, so that files, pages and terminals can show it."""
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def same_name(name: str) -> str:
-    """What two spellings of one name have in common (Unicode's NFC)."""
+    """Return what two spellings of one name have in common (Unicode's NFC)."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -33,7 +33,7 @@ def require_class_names(source: str, names: Sequence[str]) -> None:
     """Refuse names that cannot be written down, or told apart.
 
     Raises:
-        DataError: a name is no UTF-8, holds control characters, is too long, or looks like another one.
+        DataError: A name is no UTF-8, holds control characters, is too long, or looks like another one.
     """
     seen: dict[str, str] = {}
     for name in names:
@@ -49,6 +49,6 @@ def require_class_names(source: str, names: Sequence[str]) -> None:
         if same_name(name) in seen:
             raise DataError(
                 f"data {shown(source)}: two classes are called '{shown(name)}', in different spellings of Unicode "
-                "(NFC and NFD); make them one"
+                "(NFC and NFD); merge them"
             )
         seen[same_name(name)] = name

@@ -40,10 +40,10 @@ class Stored:
     """An array as its header describes it.
 
     Attributes:
-        key: its name.
-        dtype: type of its values: a number.
-        shape: at least one axis.
-        fortran: whether the first axis runs fastest.
+        key: Its name.
+        dtype: Type of its values: a number.
+        shape: At least one axis.
+        fortran: Whether the first axis runs fastest.
     """
 
     key: str
@@ -61,10 +61,10 @@ class Npz:
     """An open ``.npz`` file; a context manager.
 
     Args:
-        path: the file.
+        path: The file.
 
     Raises:
-        DataError: it is no regular, readable ``.npz`` file.
+        DataError: It is not a regular, readable ``.npz`` file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -92,10 +92,10 @@ class Npz:
         return f"{key}.npy" in self._names
 
     def stored(self, key: str) -> Stored:
-        """What the header of an array says.
+        """Return what the header of an array says.
 
         Raises:
-            DataError: it cannot be read, is packed in another way than numpy's, or is too large for the file.
+            DataError: It cannot be read, is packed in another way than numpy's, or is too large for the file.
         """
         name = f"{key}.npy"
         with self._one_line(key):
@@ -106,23 +106,23 @@ class Npz:
                 raise DataError(f"data {shown(self.path)}: its array {key} is encrypted; {_AGAIN}")
             if info.compress_type not in _PACKINGS:
                 how = zipfile.compressor_names.get(info.compress_type, f"method {info.compress_type}")  # type: ignore[attr-defined]
-                raise DataError(f"data {shown(self.path)}: its array {key} is packed by {how}; {_AGAIN}")
+                raise DataError(f"data {shown(self.path)}: its array {key} is compressed by {how}; {_AGAIN}")
             if info.file_size > most_unpacked(self._size):
                 raise DataError(
                     f"data {shown(self.path)}: its array {key} unpacks to {info.file_size:,} bytes, more than {PACKED} "
-                    f"times the file; {_AGAIN}, which does not pack"
+                    f"times the file; {_AGAIN}, which does not compress"
                 )
             with self._zip.open(info) as member:
-                found, start = _header(key, member)
-            if start + found.shape[0] * found.row_bytes != info.file_size:
-                raise ValueError("another size than its header says")
-            return found
+                stored, start = _header(key, member)
+            if start + stored.shape[0] * stored.row_bytes != info.file_size:
+                raise ValueError("its size differs from its header")
+            return stored
 
     def pieces(self, stored: Stored) -> Iterator[tuple[int, Array]]:
-        """The array in pieces along its first axis, each with the index of its first row.
+        """Yield the array in pieces along its first axis, each with the index of its first row.
 
         Raises:
-            DataError: it is damaged.
+            DataError: It is damaged.
         """
         rows = max(1, _PIECE // max(1, stored.row_bytes))
         with self._one_line(stored.key):
@@ -138,10 +138,10 @@ class Npz:
                     values = np.frombuffer(_exactly(member, count * stored.row_bytes), stored.dtype)
                     yield first, values.reshape(count, *stored.shape[1:])
                 if member.read(1):  # reads to the end, where the checksum is compared
-                    raise ValueError("more than its header says")
+                    raise ValueError("it is longer than its header says")
 
     def _columns(self, stored: Stored, first: int, count: int) -> Array:
-        """Some rows of an array whose first axis runs fastest."""
+        """Return some rows of an array whose first axis runs fastest."""
         result = np.empty((math.prod(stored.shape[1:]), count), stored.dtype)
         column = stored.shape[0] * stored.dtype.itemsize
         together = max(1, _PIECE // column)
@@ -152,14 +152,14 @@ class Npz:
                 values = np.frombuffer(_exactly(member, some * column), stored.dtype).reshape(some, -1)
                 result[start : start + some] = values[:, first : first + count]
             if member.read(1):
-                raise ValueError("more than its header says")
+                raise ValueError("it is longer than its header says")
         return result.reshape(*stored.shape[:0:-1], count).transpose()
 
     def _require_zip(self, file: BinaryIO) -> None:
         """Refuse what is none, and one whose list of contents would fill the memory.
 
         Raises:
-            DataError: with the reason.
+            DataError: With the reason.
         """
         start = file.read(len(_MAGIC))
         if start == _MAGIC:
@@ -168,7 +168,7 @@ class Npz:
         tail = file.read()
         place = tail.rfind(_END)
         if place < 0 or len(tail) - place < _END_SIZE or struct.unpack_from("<L", tail, place + 12)[0] > _DIRECTORY:
-            raise ValueError("no zip file, or one of far too many parts")
+            raise ValueError("not a zip file, or one with far too many entries")
         file.seek(0)
 
     @contextmanager
@@ -192,15 +192,16 @@ class Npz:
         ) as error:
             if isinstance(error, DataError):
                 raise
-            what = f"its array {key} cannot be read (damaged, or Python objects)" if key else "is no readable .npz file"
+            what = f"its array {key} cannot be read (damaged, or Python objects)"
+            what = what if key else "is not a readable .npz file"
             raise DataError(f"data {shown(self.path)}: {what}; {_AGAIN}") from None
 
 
 def _header(key: str, member: IO[bytes]) -> tuple[Stored, int]:
-    """The description of an array and the number of bytes that it takes; never evaluated."""
+    """Return the description of an array and the number of bytes that it takes; never evaluated."""
     start = _exactly(member, 8)
     if start[:6] != _MAGIC or start[6] not in (1, 2, 3):
-        raise ValueError("no array of numpy's")
+        raise ValueError("not a numpy array")
     size = struct.Struct("<H" if start[6] == 1 else "<I")
     (length,) = size.unpack(_exactly(member, size.size))
     if length > _LONGEST_HEADER:
@@ -208,11 +209,11 @@ def _header(key: str, member: IO[bytes]) -> tuple[Stored, int]:
     text = _exactly(member, length).decode("utf-8" if start[6] == 3 else "latin-1")
     kind, order, axes = (pattern.search(text) for pattern in (_TYPE, _ORDER, _SHAPE))
     if kind is None or order is None or axes is None:
-        raise ValueError("no header of numbers")
+        raise ValueError("not a header of a numeric array")
     dtype = np.dtype(kind[1])
     shape = tuple(int(axis.strip().rstrip("L")) for axis in axes[1].split(",") if axis.strip())
     if dtype.kind not in "biuf" or not 1 <= len(shape) <= _MOST_AXES or any(axis >= 2**48 for axis in shape):
-        raise ValueError("no array of numbers")
+        raise ValueError("not a numeric array")
     return Stored(key, dtype, shape, order[1] == "True"), len(start) + size.size + length
 
 

@@ -18,10 +18,10 @@ PARTS = {"train": "train", "test": "test", "validation": "val"}
 
 
 def open_npz(path: Path, image_size: int | None) -> Source:
-    """Class names (the train labels in order) and the parts that the file has.
+    """Return class names (the train labels in order) and the parts that the file has.
 
     Raises:
-        DataError: see `hwnas.data.load_data`.
+        DataError: See `hwnas.data.load_data`.
     """
     with Npz(path) as archive:
         raw = {
@@ -36,16 +36,17 @@ def open_npz(path: Path, image_size: int | None) -> Source:
                 f"data {shown(path)}: only one class, '{values[0]}', in y_train; classification needs at least two"
             )
         labels = {}
-        for part, (_, found) in raw.items():
-            unknown = np.setdiff1d(found, values)
+        for part, (_, numbers) in raw.items():
+            unknown = np.setdiff1d(numbers, values)
             if len(unknown):
                 raise DataError(
                     f"data {shown(path)}: y_{PARTS[part]} holds the label {unknown[0]}, which y_train does not"
                 )
-            labels[part] = np.searchsorted(values, found).astype(np.int64)
+            labels[part] = np.searchsorted(values, numbers).astype(np.int64)
         scale = _scale(archive, {part: images for part, (images, _) in raw.items()})
 
     def fill(canvas: Canvas) -> None:
+        """Read all images."""
         with Npz(path) as again:
             for part, (images, _) in raw.items():
                 for first, piece in again.pieces(images):
@@ -55,12 +56,12 @@ def open_npz(path: Path, image_size: int | None) -> Source:
 
 
 def _checked(path: Path, word: str, archive: Npz) -> tuple[Stored, LabelArray]:
-    """The images of one part as they are stored, and their labels, with matching lengths."""
+    """Return the images of one part as they are stored, and their labels, with matching lengths."""
     for key in (f"x_{word}", f"y_{word}"):
         if key not in archive:
             held = [f"{axis}_{w}" for w in PARTS.values() for axis in "xy" if f"{axis}_{w}" in archive]
             raise DataError(
-                f"data {shown(path)}: the array {key} is missing; it holds {', '.join(held) or 'none of ours'}"
+                f"data {shown(path)}: the array {key} is missing; it holds {', '.join(held) or 'no known array'}"
             )
     images, labels = (archive.stored(f"{axis}_{word}") for axis in "xy")
     channels = images.shape[3] if len(images.shape) == 4 else 1
@@ -71,7 +72,7 @@ def _checked(path: Path, word: str, archive: Npz) -> tuple[Stored, LabelArray]:
         )
     if len(labels.shape) != 1 or labels.dtype.kind not in "iu":
         raise DataError(
-            f"data {shown(path)}: y_{word} must be integers of shape (N,), not {labels.dtype} {labels.shape}"
+            f"data {shown(path)}: y_{word} must be integers of shape (N,), got {labels.dtype} {labels.shape}"
         )
     if labels.shape[0] != images.shape[0]:
         raise DataError(
@@ -96,24 +97,24 @@ def _require_one_size(path: Path, parts: dict[str, Stored], image_size: int | No
 
 
 def _scale(archive: Npz, parts: dict[str, Stored]) -> float:
-    """What brings the images of all parts to 0-255.
+    """Return the conversion of the images of all parts to 0-255.
 
     Raises:
-        DataError: they are of types or values that stand for no grey levels, or not for the same ones.
+        DataError: They are of types or values that stand for no grey levels, or not for the same ones.
     """
     scale = LEVELS
     for part, images in parts.items():
         key = f"x_{PARTS[part]}"
         if images.dtype.kind == "f" and images.dtype.itemsize <= 8:
-            found = Found.of(piece for _, piece in archive.pieces(images))
-            if part == "train" and found.scale is not None:
-                scale = found.scale
-            elif part == "train" or not found.fits(scale):
+            extremes = Found.of(piece for _, piece in archive.pieces(images))
+            if part == "train" and extremes.scale is not None:
+                scale = extremes.scale
+            elif part == "train" or not extremes.fits(scale):
                 wanted = "0-1, 0-255 or uint8"
                 if part != "train":
                     wanted = "0-1 like x_train" if scale == UNIT else "0-255 like x_train"
                 raise DataError(
-                    f"data {shown(archive.path)}: {key} holds values from {found.low:g} to {found.high:g}; "
+                    f"data {shown(archive.path)}: {key} holds values from {extremes.low:g} to {extremes.high:g}; "
                     f"give {wanted}"
                 )
         elif images.dtype != np.uint8 or scale != LEVELS:
@@ -123,6 +124,6 @@ def _scale(archive: Npz, parts: dict[str, Stored]) -> float:
 
 
 def _to_images(values: Array, scale: float) -> ImageArray:
-    """``(n, C, H, W)`` uint8 of ``(n, H, W)`` or ``(n, H, W, C)``."""
+    """Return ``(n, C, H, W)`` uint8 of ``(n, H, W)`` or ``(n, H, W, C)``."""
     pixels = values if values.dtype == np.uint8 else to_levels(values, scale)
     return (pixels[..., None] if pixels.ndim == 3 else pixels).transpose(0, 3, 1, 2)

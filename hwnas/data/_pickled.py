@@ -47,7 +47,7 @@ class ByteArray:
     """An array of bytes.
 
     Attributes:
-        rows: its values; None until they are read.
+        rows: Its values; None until they are read.
     """
 
     def __init__(self) -> None:
@@ -71,11 +71,11 @@ _MARK = _Mark()
 
 
 def read_plain(data: bytes) -> object:
-    """The value in a pickle.
+    """Return the value in a pickle.
 
     Raises:
-        RefusedError: it asks for a function, a class, another type of array or a persistent object.
-        ValueError, EOFError, struct.error: it is damaged, or holds what no such file does.
+        RefusedError: It asks for a function, a class, another type of array or a persistent object.
+        ValueError, EOFError, struct.error: It is damaged, or holds what no such file does.
     """
     return _Machine(data).run()
 
@@ -88,6 +88,7 @@ class _Machine:
         self._left = _FREE_VALUES + len(data) // _BYTES_PER_VALUE
 
     def run(self) -> object:
+        """Execute the opcodes; return the one value that remains."""
         while (code := self._take(1)[0]) != ord("."):
             step = _STEPS.get(code)
             if step is None:
@@ -107,24 +108,27 @@ class _Machine:
         return piece
 
     def number(self, form: str) -> int:
+        """Read a number."""
         return int(struct.unpack(form, self._take(struct.calcsize(form)))[0])
 
     def line(self, longest: int = _LONG_LINE) -> bytes:
+        """Read up to the end of a line."""
         end = self._data.find(b"\n", self._place, self._place + longest + 1)
         if end < 0:
             raise ValueError("a line without an end")
-        found = self._data[self._place : end]
+        content = self._data[self._place : end]
         self._place = end + 1
-        return found
+        return content
 
     def chunk(self, form: str) -> bytes | memoryview:
-        """Bytes with their number before them; long ones are not copied."""
+        """Return bytes with their number before them; long ones are not copied."""
         piece = self._take(self.number(form))
         return piece if len(piece) > _LONG_BYTES else bytes(piece)
 
     # The stack.
 
     def push(self, value: object) -> None:
+        """Put a value on the stack."""
         self._left -= 1
         if self._left < 0:
             raise ValueError("too many values")
@@ -138,9 +142,9 @@ class _Machine:
     def _pop_to_mark(self) -> list[Any]:
         for place in range(len(self._stack) - 1, -1, -1):
             if self._stack[place] is _MARK:
-                found = self._stack[place + 1 :]
+                values = self._stack[place + 1 :]
                 del self._stack[place:]
-                return found
+                return values
         raise ValueError("no mark")
 
     def _top(self, kind: type[Any]) -> Any:
@@ -151,12 +155,14 @@ class _Machine:
     # The opcodes.
 
     def mark(self) -> None:
+        """Put a mark on the stack."""
         self.push(_MARK)
 
     def nothing(self) -> None:
-        pass
+        """Skip an opcode without effect."""
 
     def decimal(self) -> None:
+        """Push a number or truth value that is written as text."""
         text = self.line(_DIGITS)
         if text in (b"00", b"01"):
             self.push(text == b"01")
@@ -164,12 +170,15 @@ class _Machine:
             self.push(int(text.removesuffix(b"L")))
 
     def long(self) -> None:
+        """Push a number that is written as bytes."""
         self.push(int.from_bytes(self._take(self.number("<B")), "little", signed=True))
 
     def text(self, form: str) -> None:
+        """Push a text."""
         self.push(str(self.chunk(form), "utf-8", "surrogatepass"))
 
     def quoted(self) -> None:
+        """Push a quoted text."""
         text = self.line(len(self._data))
         if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
             raise ValueError("no string")
@@ -178,30 +187,37 @@ class _Machine:
             self.push(codecs.escape_decode(text[1:-1])[0])
 
     def collect(self, kind: Callable[[list[Any]], object]) -> None:
+        """Push a container of the values down to the mark."""
         self.push(kind(self._pop_to_mark()))
 
     def tuple_of(self, count: int) -> None:
+        """Push a tuple of the last values."""
         values = [self._pop() for _ in range(count)]
         self.push(tuple(reversed(values)))
 
     def append(self) -> None:
+        """Append a value to a list."""
         value = self._pop()
         self._top(list).append(value)
 
     def extend(self) -> None:
+        """Append the values down to the mark to a list."""
         values = self._pop_to_mark()
         self._top(list).extend(values)
 
     def set_item(self) -> None:
+        """Set one item of a dictionary."""
         value = self._pop()
         key = self._pop()
         self._top(dict).update(_dictionary([key, value]))
 
     def set_items(self) -> None:
+        """Set the items down to the mark."""
         values = self._pop_to_mark()
         self._top(dict).update(_dictionary(values))
 
     def keep(self, place: int | None = None) -> None:
+        """Store the top of the stack in the memo."""
         if not self._stack:
             raise ValueError("nothing to keep")
         self._left -= 1
@@ -210,15 +226,18 @@ class _Machine:
         self._memo[len(self._memo) if place is None else place] = self._stack[-1]
 
     def recall(self, place: int) -> None:
+        """Push a value from the memo."""
         if place not in self._memo:
             raise ValueError("nothing kept there")
         self.push(self._memo[place])
 
     def name(self) -> None:
+        """Push a name that follows as text."""
         module, name = (self.line().decode("utf-8", "replace") for _ in range(2))
         self._name(module, name)
 
     def stacked_name(self) -> None:
+        """Push a name whose parts are on the stack."""
         name, module = self._pop(), self._pop()
         if type(name) is not str or type(module) is not str:
             raise ValueError("no name")
@@ -231,13 +250,16 @@ class _Machine:
         self.push(_Name(text))
 
     def instance(self) -> None:
+        """Refuse an instance of a class."""
         module, name = (self.line().decode("utf-8", "replace") for _ in range(2))
         raise RefusedError(shown(f"{module}.{name}"[:80]))
 
     def persistent(self) -> None:
+        """Refuse a persistent object."""
         raise RefusedError("a persistent object")
 
     def call(self) -> None:
+        """Push the result of an allowed call: a type or an array."""
         given, name = self._pop(), self._pop()
         if type(given) is not tuple or type(name) is not _Name:
             raise ValueError("no call")
@@ -264,7 +286,7 @@ class _Machine:
 
 
 def _dictionary(values: list[Any]) -> dict[Any, Any]:
-    """Keys and values in turn; keys are short text, since others may take for ever to compare."""
+    """Return keys and values in turn; keys are short text, since others may take for ever to compare."""
     if len(values) % 2 or any(type(key) not in (str, bytes) or len(key) > _LONG_BYTES for key in values[::2]):
         raise ValueError("no dictionary")
     return dict(zip(values[::2], values[1::2], strict=True))
@@ -285,7 +307,7 @@ def _step(name: str, *values: object) -> Callable[[_Machine], None]:
 
 
 def _sized(name: str, form: str) -> Callable[[_Machine], None]:
-    """An opcode whose number is an argument."""
+    """Return an opcode whose number is an argument."""
     return lambda machine: getattr(machine, name)(machine.number(form))
 
 

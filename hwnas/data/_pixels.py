@@ -32,8 +32,8 @@ class Decoded:
 
     Attributes:
         pixels: ``(H, W, C)``, C = 1 for grey files and 3 for all others.
-        animated: the file holds more pictures; this is the first.
-        clear: the file has transparency, which is dropped.
+        animated: The file holds more pictures; this is the first.
+        clear: The file has transparency, which is dropped.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -45,7 +45,7 @@ def decode(path: str | Path, image_size: int | None) -> Decoded:
     """Read one file.
 
     Raises:
-        DataError: it is no readable 8-bit image of one of `FORMATS`.
+        DataError: It is not a readable 8-bit image of one of `FORMATS`.
     """
     try:
         with open_regular(path) as file, Image.open(file, formats=FORMATS) as opened:
@@ -67,7 +67,7 @@ def decode(path: str | Path, image_size: int | None) -> Decoded:
         raise
     except Exception as error:  # a decoder raises anything on damaged bytes: struct.error, IndexError, KeyError, ...
         raise DataError(
-            f"data {shown(path)}: cannot be read as an image ({_reason(error)}); mend or remove the file"
+            f"data {shown(path)}: cannot be read as an image ({_reason(error)}); repair or remove the file"
         ) from None
     return Decoded(pixels[:, :, None] if pixels.ndim == 2 else pixels, animated, clear)
 
@@ -76,7 +76,7 @@ def _require_size(image: Image.Image, stored: int) -> None:
     width, height = image.size
     most = min(PIXELS_EVER, max(PIXELS, PIXELS_PER_BYTE * stored))
     if width * height > most:
-        raise ValueError(f"{width}x{height} pixels in {stored:,} bytes, more than the {most:,} that are read")
+        raise ValueError(f"{width}x{height} pixels in {stored:,} bytes, more than the limit of {most:,}")
 
 
 def _reason(error: BaseException) -> str:
@@ -94,12 +94,12 @@ def fit(image: Image.Image, size: int) -> Image.Image:
 
 
 def fitting(size: int | None) -> Callable[[ImageArray], ImageArray] | None:
-    """`fit_all` for a size; None where images stay as they are."""
+    """Return `fit_all` for a size; None where images stay as they are."""
     return None if size is None else lambda images: fit_all(images, size)
 
 
 def fit_all(images: ImageArray, size: int) -> ImageArray:
-    """`fit` for an array ``(N, C, H, W)`` with 1 or 3 channels."""
+    """Apply `fit` to an array ``(N, C, H, W)`` with 1 or 3 channels."""
     if images.shape[2:] == (size, size):
         return images
     result = np.empty((*images.shape[:2], size, size), dtype=np.uint8)

@@ -21,9 +21,9 @@ class Found:
     """Values of an array.
 
     Attributes:
-        low: the least; NaN where one is.
-        high: the greatest; NaN where one is.
-        whole: all are whole numbers.
+        low: The least; NaN where one is.
+        high: The greatest; NaN where one is.
+        whole: All are whole numbers.
     """
 
     low: float
@@ -32,7 +32,7 @@ class Found:
 
     @classmethod
     def of(cls, pieces: Iterable[npt.NDArray[np.floating]]) -> Found:
-        """What an array in pieces (at least one) holds."""
+        """Return what an array in pieces (at least one) holds."""
         low, high, whole = np.inf, -np.inf, True
         for values in pieces:
             low = float(np.minimum(low, values.min()))
@@ -49,7 +49,7 @@ class Found:
         return LEVELS if sure and self._within(LEVELS) else None
 
     def fits(self, scale: float) -> bool:
-        """Whether they can be on the scale of other images of the same set."""
+        """Return whether they can be on the scale of other images of the same set."""
         if scale == LEVELS and self.high > 0 and self._within(UNIT):
             return False  # all black on that scale, so on the other one
         return self._within(scale)
@@ -59,5 +59,5 @@ class Found:
 
 
 def to_levels(values: npt.NDArray[np.floating], scale: float) -> npt.NDArray[np.uint8]:
-    """Values of a scale as uint8."""
+    """Return values of a scale as uint8."""
     return np.clip(np.round(values * scale), 0, 255).astype(np.uint8)

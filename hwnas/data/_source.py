@@ -25,9 +25,9 @@ class Canvas:
     """Room for the chosen images of a data set.
 
     Args:
-        name: the data set's, for messages.
-        totals: images of each part that the source has.
-        chosen: for each part to be made, the part of the source it is taken from and the ascending indices there.
+        name: The data set's, for error messages.
+        totals: Images of each part that the source has.
+        chosen: For each part to be made, the part of the source it is taken from and the ascending indices there.
     """
 
     def __init__(self, name: str, totals: Mapping[str, int], chosen: Mapping[str, tuple[str, Indices]]) -> None:
@@ -43,7 +43,7 @@ class Canvas:
         self._lock = threading.Lock()
 
     def kept(self, part: str) -> Indices:
-        """Ascending indices of the images of a source's part that are wanted."""
+        """Return ascending indices of the images of a source's part that are wanted."""
         return np.flatnonzero(self._target[part] >= 0)
 
     def put(
@@ -52,13 +52,13 @@ class Canvas:
         """Keep what is wanted of some images; from any thread.
 
         Args:
-            part: the source's part.
-            first: index of the first of them there.
+            part: The source's part.
+            first: Index of the first of them there.
             images: ``(n, C, H, W)``; grey ones become colour where the set has both.
-            change: what is done to the wanted ones first.
+            change: What is done to the wanted ones first.
 
         Raises:
-            DataError: the source has more images than it said.
+            DataError: The source has more images than it said.
         """
         targets, rows = (kept[part][first : first + len(images)] for kept in (self._target, self._row))
         if len(targets) != len(images):
@@ -79,10 +79,10 @@ class Canvas:
             self._left -= len(images)
 
     def take(self, name: str) -> ImageArray:
-        """The images of a part, ``(N, C, H, W)``; once.
+        """Return the images of a part, ``(N, C, H, W)``; once.
 
         Raises:
-            DataError: the source has fewer images than it said.
+            DataError: The source has fewer images than it said.
         """
         if self._left:
             raise self._changed()
@@ -108,10 +108,10 @@ class Source:
     """What a reader knows of a data set before it reads an image.
 
     Attributes:
-        classes: class names, in the order of the labels.
-        labels: labels of all images, by part: ``train``, perhaps ``validation`` and ``test``.
-        fill: puts all images onto a canvas.
-        notes: lines for people about what is left out; `fill` may add some.
+        classes: Class names, in the order of the labels.
+        labels: Labels of all images, by part: ``train``, perhaps ``validation`` and ``test``.
+        fill: Puts all images onto a canvas.
+        notes: Notes about what is left out; `fill` may add some.
     """
 
     classes: Sequence[str]
@@ -127,7 +127,7 @@ def assemble(name: str, source: Source, *, seed: int, limit: int | None) -> Imag
     seeds report on the same images; a missing validation part is split off from `seed`.
 
     Raises:
-        DataError: a class has too few images to split, or an image cannot be read.
+        DataError: A class has too few images to split, or an image cannot be read.
     """
     require_class_names(name, source.classes)
     chosen = _choose(name, source, seed, limit)
@@ -148,11 +148,11 @@ def assemble(name: str, source: Source, *, seed: int, limit: int | None) -> Imag
 
 
 def _choose(name: str, source: Source, seed: int, limit: int | None) -> dict[str, tuple[str, Indices]]:
-    """For each part of the result, the source's part that it is taken from and the indices there."""
+    """Return for each part of the result the source's part that it is taken from and the indices there."""
     labels, classes = source.labels, source.classes
     kept = {
-        part: subset(shown(name), found, limit, needed=4 - len(labels) if part == "train" else 1)
-        for part, found in labels.items()
+        part: subset(shown(name), part_labels, limit, needed=4 - len(labels) if part == "train" else 1)
+        for part, part_labels in labels.items()
     }
     chosen = {part: (part, indices) for part, indices in kept.items()}
     train = kept["train"]

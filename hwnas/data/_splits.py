@@ -24,18 +24,18 @@ def split_off(
     """Divide ``(N,)`` labels into two parts, class by class.
 
     Args:
-        name: the data set's, for messages.
-        labels: class indices.
-        classes: class names.
-        fraction: share of each class in the second part, which gets at least one of each class.
-        seed: decides the choice.
-        needed: images that each class must have.
+        name: The data set's, for error messages.
+        labels: Class indices.
+        classes: Class names.
+        fraction: Share of each class in the second part, which gets at least one of each class.
+        seed: Decides the choice.
+        needed: Images that each class must have.
 
     Returns:
         Sorted indices of the larger part and of the part split off.
 
     Raises:
-        DataError: a class has fewer than `needed` images.
+        DataError: A class has fewer than `needed` images.
     """
     counts = np.bincount(labels, minlength=len(classes))
     for index, count in enumerate(counts):
@@ -50,17 +50,17 @@ def split_off(
 
 
 def subset(name: str, labels: Indices, limit: int | None, *, needed: int, seed: int = 0) -> Indices:
-    """Sorted indices of at most `limit` of ``(N,)`` labels, each class in proportion to its size.
+    """Return sorted indices of at most `limit` of ``(N,)`` labels, each class in proportion to its size.
 
     Args:
-        name: the data set's, for messages.
-        labels: class indices.
-        limit: most images; None for all.
-        needed: images of each class that must remain, where it has them.
-        seed: decides the choice.
+        name: The data set's, for error messages.
+        labels: Class indices.
+        limit: Most images; None for all.
+        needed: Images of each class that must remain, where it has them.
+        seed: Decides the choice.
 
     Raises:
-        DataError: the limit is too small for the number of classes.
+        DataError: The limit is too small for the number of classes.
     """
     if limit is None or limit >= len(labels):
         return np.arange(len(labels), dtype=np.int64)
@@ -77,7 +77,7 @@ def subset(name: str, labels: Indices, limit: int | None, *, needed: int, seed: 
 
 
 def _rank_in_class(labels: Indices, seed: int) -> Indices:
-    """A random rank ``(N,)`` of each sample among those of its class, from 0."""
+    """Return a random rank ``(N,)`` of each sample among those of its class, from 0."""
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     grouped = shuffled[np.argsort(labels[shuffled], kind="stable")]
     counts = np.bincount(labels)

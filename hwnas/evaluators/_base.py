@@ -26,9 +26,9 @@ class Evaluation:
     """What an evaluator says of one architecture.
 
     Attributes:
-        value: the evaluator's metric, on the validation part where there is one.
-        seconds: what this call took, where it says so; a network that an earlier call trained is not trained again.
-        extra_columns: other numbers that come with it, by name (columns of a benchmark table, epochs).
+        value: The evaluator's metric, on the validation part where there is one.
+        seconds: What this call took, where it says so; a network that an earlier call trained is not trained again.
+        extra_columns: Other numbers that come with it, by name (columns of a benchmark table, epochs).
     """
 
     value: float
@@ -37,26 +37,26 @@ class Evaluation:
 
 
 class BadEvaluationError(EvaluatorError):
-    """What an evaluator gave is no evaluation: a bug of the evaluator's."""
+    """What an evaluator gave is not an evaluation: a bug of the evaluator's."""
 
 
 def checked(evaluator: str, arch: str, given: object) -> Evaluation:
-    """What an evaluator gave, its numbers as plain floats.
+    """Return what an evaluator gave, its numbers as plain floats.
 
     Args:
-        evaluator: its name.
-        arch: the architecture in words.
-        given: what it gave; numbers may be numpy's scalars.
+        evaluator: Its name.
+        arch: The architecture in words.
+        given: What it gave; numbers may be numpy's scalars.
 
     Raises:
-        BadEvaluationError: naming both and what is wrong.
+        BadEvaluationError: Naming both and what is wrong.
     """
     owner = f"evaluator {evaluator}: {arch}"
     if not isinstance(given, Evaluation):
-        raise BadEvaluationError(f"{owner}: evaluate must give an Evaluation, got {_shown(given)}")
+        raise BadEvaluationError(f"{owner}: evaluate must return an Evaluation, got {_shown(given)}")
     columns = given.extra_columns
     if not isinstance(columns, Mapping) or any(not isinstance(name, str) for name in columns):
-        raise BadEvaluationError(f"{owner}: extra_columns must give numbers by name, got {_shown(columns)}")
+        raise BadEvaluationError(f"{owner}: extra_columns must be numbers by name, got {_shown(columns)}")
     numbers = {name: _number(f"{owner}: {name} in extra_columns", value) for name, value in columns.items()}
     return Evaluation(_number(f"{owner}: value", given.value), _number(f"{owner}: seconds", given.seconds), numbers)
 
@@ -90,13 +90,13 @@ class Evaluator(ABC):
     ready by `restore` with what `state` gave here.
 
     Attributes:
-        name: what ``--evaluator`` calls it.
-        measure: the name of the metric, for evaluators that state no `metric`: a metric of ours, or a score (which
+        name: What ``--evaluator`` calls it.
+        measure: The name of the metric, for evaluators that state no `metric`: a metric of ours, or a score (which
             more is better of).
-        in_order: whether a value depends on the networks that were evaluated before, so that none can be evaluated at
+        in_order: Whether a value depends on the networks that were evaluated before, so that none can be evaluated at
             the same time.
-        shares_weights: whether a value depends on the whole space, since its networks share weights.
-        cost: what networks cost where they will run; None for their MACs. May be set before `prepare`.
+        shares_weights: Whether a value depends on the whole space, since its networks share weights.
+        cost: What networks cost where they will run; None for their MACs. May be set before `prepare`.
     """
 
     name: str
@@ -123,32 +123,32 @@ class Evaluator(ABC):
         """Make ready, in a folder of its own; what an earlier call there finished or began is used.
 
         Args:
-            workdir: for checkpoints and trained weights; made where absent.
-            progress: called with steps done, steps in all and a line of text.
+            workdir: For checkpoints and trained weights; made where absent.
+            progress: Called with steps done, steps in all and a line of text.
 
         Raises:
-            EvaluatorError: the folder belongs to other settings or cannot be written, or training diverged.
+            EvaluatorError: The folder belongs to other settings or cannot be written, or training diverged.
         """
 
     @abstractmethod
     def evaluate(self, arch: Architecture) -> Evaluation:
-        """The metric of one network.
+        """Return the metric of one network.
 
         Raises:
-            NoValueError: this architecture has none.
+            NoValueError: This architecture has none.
             EvaluatorError: `prepare` was not called.
         """
 
     def state(self) -> Mapping[str, npt.NDArray[Any]]:
-        """What `prepare` learned, by name; empty where it learns nothing."""
+        """Return what `prepare` learned, by name; empty where it learns nothing."""
         return {}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]], workdir: Path) -> None:
         """Make ready by what another process learned; trains nothing.
 
         Args:
-            state: what `state` gave there.
-            workdir: as in `prepare`: the same folder, or an empty one on another machine.
+            state: What `state` gave there.
+            workdir: As in `prepare`: the same folder, or an empty one on another machine.
         """
         self.prepare(workdir)
 
@@ -157,26 +157,26 @@ class Trainer(ABC):
     """What an evaluator offers besides where its networks have weights: they can be delivered."""
 
     def files(self, arch: Architecture) -> Sequence[str]:
-        """What `evaluate` leaves in the folder for the other methods: names relative to it."""
+        """Return what `evaluate` leaves in the folder for the other methods: names relative to it."""
         return ()
 
     @abstractmethod
     def trained_weights(self, arch: Architecture) -> Weights:
-        """Weights and batch-norm statistics of ``space.graph(arch)`` by ``"node.parameter"``, for `build_onnx`.
+        """Return weights and batch-norm statistics of ``space.graph(arch)`` by ``"node.parameter"``, for `build_onnx`.
 
         They may be the start of another training.
         """
 
     @abstractmethod
     def test_value(self, arch: Architecture) -> float:
-        """The task's metric on the test part of the torch network with `trained_weights`; for final reports alone."""
+        """Return the task's metric of the network with `trained_weights` on the test part; for final reports only."""
 
 
 def require_current(evaluator: Evaluator) -> None:
     """Refuse an evaluator that was written for another hwnas.
 
     Raises:
-        EvaluatorError: it says that it trains networks in the way of hwnas 0.x before `Trainer`.
+        EvaluatorError: It says that it trains networks in the way of hwnas 0.x before `Trainer`.
     """
     if getattr(evaluator, "trains", False) and not isinstance(evaluator, Trainer):
         raise EvaluatorError(

@@ -25,15 +25,15 @@ class BenchmarkTable:
     Cells are separated by commas, semicolons or tabs; where it is not commas, numbers may have a decimal comma.
 
     Args:
-        path: where the table was read from, for messages.
-        header: the column names, in the file's order.
-        rows: one tuple of cells a row.
-        lines: the line in the file of each row.
-        separator: between cells.
+        path: Where the table was read from, for error messages.
+        header: The column names, in the file's order.
+        rows: One tuple of cells a row.
+        lines: The line in the file of each row.
+        separator: Between cells.
 
     Attributes:
-        path: where the table was read from.
-        archs: the cells of the column ``arch``, in the file's order.
+        path: Where the table was read from.
+        archs: The cells of the column ``arch``, in the file's order.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class BenchmarkTable:
         """Read a table.
 
         Raises:
-            EvaluatorError: the file is missing or unreadable, is no table, or has no column ``arch``.
+            EvaluatorError: The file is missing or unreadable, is not a table, or has no column ``arch``.
         """
         path = Path(path)
-        found = read_rows(path, ARCH_COLUMN)
-        _check_shape(path, found.header, found.rows, found.lines)
-        return cls(path, found.header, found.rows, found.lines, found.separator)
+        content = read_rows(path, ARCH_COLUMN)
+        _check_shape(path, content.header, content.rows, content.lines)
+        return cls(path, content.header, content.rows, content.lines, content.separator)
 
     @property
     def columns(self) -> list[str]:
@@ -70,10 +70,10 @@ class BenchmarkTable:
         return len(self._rows)
 
     def column(self, name: str) -> FloatArray:
-        """The numbers of one column, ``(rows,)`` in the order of `archs`.
+        """Return the numbers of one column, ``(rows,)`` in the order of `archs`.
 
         Raises:
-            EvaluatorError: there is no such column, or a cell is no finite number.
+            EvaluatorError: There is no such column, or a cell is not a finite number.
         """
         if name == ARCH_COLUMN or name not in self._header:
             raise EvaluatorError(
@@ -86,31 +86,31 @@ class BenchmarkTable:
         return values
 
     def latencies_ms(self, name: str, unit: str | None = None) -> FloatArray:
-        """A column of latencies in milliseconds, ``(rows,)``.
+        """Return a column of latencies in milliseconds, ``(rows,)``.
 
         Args:
-            name: the column's; ``latency_us`` is read in microseconds.
-            unit: the column's; None for the one in its name, else milliseconds.
+            name: The column's; ``latency_us`` is read in microseconds.
+            unit: The column's; None for the one in its name, else milliseconds.
 
         Raises:
-            EvaluatorError: as `column`; the unit is unknown or contradicts the name; a latency is not positive.
+            EvaluatorError: As `column`; the unit is unknown or contradicts the name; a latency is not positive.
         """
         values, factor = self.column(name), MS_OF[latency_unit(name, unit)]
         if (values <= 0).any():
             worst = int(values.argmin())
             raise EvaluatorError(
                 f"table {self.path}, row {worst + 1}: {name} of {self.archs[worst]} is {values[worst]:g}; "
-                "a latency is positive: mend that row or take it out"
+                "latencies must be positive: correct or remove that row"
             )
-        found = values * factor
-        wrong = ~((found >= _SHORTEST_MS) & (found <= _LONGEST_MS))
+        latencies = values * factor
+        wrong = ~((latencies >= _SHORTEST_MS) & (latencies <= _LONGEST_MS))
         if wrong.any():
             row = int(wrong.argmax())
             raise EvaluatorError(
-                f"table {self.path}, row {row + 1}: {name} of {self.archs[row]} would be {found[row]:g} ms; "
+                f"table {self.path}, row {row + 1}: {name} of {self.archs[row]} would be {latencies[row]:g} ms; "
                 "check its unit"
             )
-        return found
+        return latencies
 
     def _number(self, cell: str, column: str, line: int) -> float:
         try:
@@ -129,11 +129,11 @@ class ArchitectureIndex:
     spellings do. Several rows of one network are averaged.
 
     Args:
-        table: the table.
-        space: reads its architectures; rows that are no network of it (disconnected cells) are left out.
+        table: The table.
+        space: Reads its architectures; rows that are not networks of it (disconnected cells) are left out.
 
     Raises:
-        EvaluatorError: no row is a network of the space.
+        EvaluatorError: No row is a network of the space.
     """
 
     def __init__(self, table: BenchmarkTable, space: Space) -> None:
@@ -146,28 +146,28 @@ class ArchitectureIndex:
             )
 
     def rows(self, arch: Architecture) -> Sequence[int]:
-        """The rows of a network; none where the table does not hold it."""
+        """Return the rows of a network; none where the table does not hold it."""
         return self._groups.get(self._space.format(arch), ())
 
     def mean(self, values: FloatArray, arch: Architecture) -> float | None:
-        """Mean over a network's rows of one number a row ``(rows,)``; None where the table does not hold it."""
+        """Return mean over a network's rows of one number a row ``(rows,)``; None where the table does not hold it."""
         rows = self.rows(arch)
         return float(values[rows[0]] if len(rows) == 1 else values[list(rows)].mean()) if rows else None
 
     def notes(self) -> list[str]:
-        """For people: what was averaged and what was left out."""
+        """Return notes: what was averaged and what was left out."""
         several = [len(rows) for rows in self._groups.values() if len(rows) > 1]
-        found = []
+        notes = []
         if several:
             count = f"{min(several)}" if min(several) == max(several) else f"{min(several)} to {max(several)}"
-            found.append(f"{len(several)} networks have {count} rows each; their means count")
+            notes.append(f"{len(several)} networks have {count} rows each; their mean is used")
         if self._unread:
-            found.append(f"{self._unread} rows are no networks of space {self._space.name} and are left out")
-        return found
+            notes.append(f"{self._unread} rows are not networks of space {self._space.name} and are left out")
+        return notes
 
 
 def _rows_by_network(table: BenchmarkTable, space: Space) -> tuple[Mapping[str, list[int]], int]:
-    """Rows by canonical text, and how many rows are no network."""
+    """Return rows by canonical text, and how many rows are not networks."""
     canonical: dict[str, list[int]] = {}
     others: dict[str, list[int]] = {}
     texts: dict[str, str | None] = {}
@@ -175,16 +175,16 @@ def _rows_by_network(table: BenchmarkTable, space: Space) -> tuple[Mapping[str, 
     for row, text in enumerate(table.archs):
         if text not in texts:
             texts[text] = _canonical_text(space, text)
-        found = texts[text]
-        if found is None:
+        canonical_text = texts[text]
+        if canonical_text is None:
             unread += 1
         else:
-            (canonical if found == text else others).setdefault(found, []).append(row)
+            (canonical if canonical_text == text else others).setdefault(canonical_text, []).append(row)
     return {**others, **canonical}, unread
 
 
 def _canonical_text(space: Space, text: str) -> str | None:
-    """How the space spells a network; None where the text is none."""
+    """Return how the space spells a network; None where the text is none."""
     try:
         arch = space.parse(text)
         if not space.valid_codes(space.encode(arch)[None])[0]:
@@ -199,11 +199,11 @@ def _check_shape(path: Path, header: list[str], rows: list[tuple[str, ...]], lin
         raise EvaluatorError(f"table {path}: no column {ARCH_COLUMN!r} in its first line")
     twice = [name for i, name in enumerate(header) if name in header[:i]]
     if twice:
-        raise EvaluatorError(f"table {path}: the column {twice[0]!r} occurs twice")
+        raise EvaluatorError(f"table {path}: two columns are called {twice[0]!r}; rename one")
     for row, line in zip(rows, lines, strict=True):
         if len(row) != len(header):
             raise EvaluatorError(
-                f"table {path}, line {line}: {len(row)} cells, not {len(header)}; is the file cut off?"
+                f"table {path}, line {line}: {len(row)} cells, the header has {len(header)}; is the file cut off?"
             )
     if not rows:
         raise EvaluatorError(f"table {path}: no rows")

@@ -26,10 +26,10 @@ class Rows:
     """A file's rows.
 
     Attributes:
-        header: names of the columns.
-        rows: cells of each row.
-        lines: line in the file that each row ends on.
-        separator: between cells.
+        header: Names of the columns.
+        rows: Cells of each row.
+        lines: Line in the file that each row ends on.
+        separator: Between cells.
     """
 
     header: list[str]
@@ -42,11 +42,11 @@ def read_rows(path: Path, wanted: str) -> Rows:
     """Read a ``.csv`` or ``.csv.gz`` file whose cells are separated by commas, semicolons or tabs.
 
     Args:
-        path: the file.
-        wanted: a column that it has; the separator is the one that shows it in the first line.
+        path: The file.
+        wanted: A column that it has; the separator is the one that shows it in the first line.
 
     Raises:
-        EvaluatorError: the file is missing, unreadable, no csv file or unpacks to far more than text does.
+        EvaluatorError: The file is missing, unreadable, no csv file or unpacks to far more than text does.
     """
     text, skipped = _read_text(path), 0
     stated = _FIRST_LINE.match(text)
@@ -64,15 +64,15 @@ def read_rows(path: Path, wanted: str) -> Rows:
                 lines.append(reader.line_num + skipped)
     except csv.Error as error:
         line = reader.line_num + skipped
-        raise EvaluatorError(f"table {path}, line {line}: {error}; it is no readable csv file") from None
+        raise EvaluatorError(f"table {path}, line {line}: {error}; it is not a readable CSV file") from None
     return Rows(header, rows, lines, separator)
 
 
 def number_of(cell: str, separator: str) -> float:
-    """The number in a cell; ``1,5`` is one and a half where commas do not separate cells.
+    """Return the number in a cell; ``1,5`` is one and a half where commas do not separate cells.
 
     Raises:
-        ValueError: it is none.
+        ValueError: It is none.
     """
     text = cell.strip()
     if separator != "," and text.count(",") == 1 and "." not in text:
@@ -83,16 +83,16 @@ def number_of(cell: str, separator: str) -> float:
 
 
 def unit_of(column: str) -> str | None:
-    """The unit that a column's name ends with (``latency_us``, ``time (ms)``); None where it names none."""
-    found = _UNIT.search(column.strip())
-    return found.group(1).lower().replace("\u00b5", "u").replace("\u03bc", "u") if found else None
+    """Return the unit that a column's name ends with (``latency_us``, ``time (ms)``); None where it names none."""
+    match = _UNIT.search(column.strip())
+    return match.group(1).lower().replace("\u00b5", "u").replace("\u03bc", "u") if match else None
 
 
 def latency_unit(column: str, unit: str | None = None) -> str:
-    """The unit of a column of latencies: the one asked for, else the one in its name, else milliseconds.
+    """Return the unit of a column of latencies: the one requested, else the one in its name, else milliseconds.
 
     Raises:
-        EvaluatorError: the unit is unknown, or the column's name says another one.
+        EvaluatorError: The unit is unknown, or the column's name says another one.
     """
     named = unit_of(column)
     if unit is not None and unit not in MS_OF:
@@ -105,10 +105,11 @@ def latency_unit(column: str, unit: str | None = None) -> str:
 
 
 def _separator(text: str, wanted: str) -> str:
-    """The separator whose first line holds the column; a comma where none does."""
+    """Return the separator whose first line holds the column; a comma where none does."""
     first = text.partition("\n")[0].strip("\r")
 
     def cells(separator: str) -> Sequence[str]:
+        """Return the cells of the first line."""
         try:
             return [cell.strip() for cell in next(csv.reader([first], delimiter=separator), [])]
         except csv.Error:
@@ -127,7 +128,7 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError:
         raise EvaluatorError(f"table {path}: no such file") from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise EvaluatorError(f"table {path}: the gzip file is damaged or none; copy it again") from None
+        raise EvaluatorError(f"table {path}: it is not a valid gzip file; copy it again") from None
     except UnicodeDecodeError:
         raise EvaluatorError(f"table {path}: not a text file; a table is a .csv or .csv.gz file") from None
     except UnpackedSizeError as error:

@@ -23,7 +23,7 @@ SUPERNETS_ALONE = ("random_subnets", "sampling", "candidates")
 
 
 def evaluator_names() -> list[str]:
-    """What `make_evaluator` takes of ours, sorted."""
+    """Return the names of the built-in evaluators, sorted."""
     return sorted(["supernet", "table:FILE", "train", *PROXIES])
 
 
@@ -41,24 +41,24 @@ def make_evaluator(
 
     Args:
         spec: ``"supernet"``, ``"train"``, ``"table:FILE"``, a key of `PROXIES` or the name of a plug-in.
-        space: the space whose networks are evaluated.
-        data: what networks are trained for: a task, or images to classify; not for tables.
+        space: The space whose networks are evaluated.
+        data: What networks are trained for: a task, or images to classify; not for tables.
         device: ``"cpu"`` or ``"cuda"``; not for tables.
-        seed: decides everything random in training.
-        threads: torch's threads while training and evaluating; None for its own choice.
-        options: settings of the training (`hwnas.training.recipe_settings`; None: the default for the task);
+        seed: Decides everything random in training.
+        threads: Torch's threads while training and evaluating; None for its own choice.
+        options: Settings of the training (`hwnas.training.recipe_settings`; None: the default for the task);
             ``bn_statistics`` of ``supernet``; ``halving`` of ``train``. Proxies take ``samples`` alone, ``table:FILE``
             takes ``accuracy_column`` and ``extra_columns``.
 
     Raises:
-        EvaluatorError: an unknown evaluator or option, or data that does not fit the space.
-        PluginError: it is a plug-in's that cannot be used.
+        EvaluatorError: An unknown evaluator or option, or data that does not fit the space.
+        PluginError: It is a plug-in's that cannot be used.
     """
     if spec.startswith(_TABLE):
         unknown = sorted(set(options) - {"accuracy_column", "extra_columns"})
         if unknown:
             raise EvaluatorError(
-                f"evaluator table has no option {unknown[0]!r}; it takes accuracy_column, extra_columns"
+                f"evaluator table has no option {unknown[0]!r}; known options: accuracy_column, extra_columns"
             )
         column = cast("str | None", options.get("accuracy_column"))
         extra = tuple(cast("Sequence[str]", options.get("extra_columns") or ()))
@@ -73,7 +73,7 @@ def make_evaluator(
     if spec in PROXIES:
         unknown = sorted(set(options) - {"samples", "images"})
         if unknown:
-            raise EvaluatorError(f"evaluator {spec} has no option {unknown[0]!r}; it takes samples")
+            raise EvaluatorError(f"evaluator {spec} has no option {unknown[0]!r}; known options: samples")
         samples = cast(int, options.get("samples", options.get("images", 64)))  # the latter in earlier versions
         return ProxyEvaluator(spec, space, task, samples=samples, seed=seed, device=device, threads=threads)
     if spec == "train":
@@ -87,7 +87,7 @@ def make_evaluator(
 
 
 def evaluator_parameters(spec: str) -> tuple[str, ...]:
-    """Options that `make_evaluator` takes with a name, except settings of training that only some tasks have.
+    """Return options that `make_evaluator` takes with a name, except settings of training that only some tasks have.
 
     Raises:
         EvaluatorError: There is no evaluator of that name.
@@ -114,19 +114,19 @@ def _plugin_maker(name: str) -> Callable[..., Evaluator]:
 
 
 def _plugin_parameters(maker: Callable[..., Evaluator]) -> tuple[str, ...]:
-    """Options of a plug-in's evaluator: what it takes beside the space and the data."""
+    """Return options of a plug-in's evaluator: what it takes beside the space and the data."""
     return takes(maker)[2:]
 
 
 def _plugin(
     name: str, space: Space, task: Task | None, given: Mapping[str, object], options: Mapping[str, object]
 ) -> Evaluator:
-    """An evaluator of a plug-in, called with space and data, its options, and what it takes of `given` and the task."""
+    """Make a plug-in's evaluator from space, data, its options, and what it takes of `given` and the task."""
     maker = _plugin_maker(name)
     for option in options:
         if option not in takes(maker):
             taken = ", ".join(_plugin_parameters(maker)) or "none"
-            raise EvaluatorError(f"evaluator {name} has no option {option!r}; it takes {taken}")
+            raise EvaluatorError(f"evaluator {name} has no option {option!r}; known options: {taken}")
     if task is not None:
         task.require_fit(space)
     wants = ("name", "settings", "evaluate", "metric")

@@ -29,16 +29,16 @@ class ProxyEvaluator(Evaluator):
     """Scores networks at their initialisation, on one batch of train samples at most.
 
     Args:
-        proxy: a key of `PROXIES`.
-        space: the space.
-        task: gives samples and the loss.
-        samples: how many the score looks at; the same for every network.
-        seed: decides the initialisation.
+        proxy: A key of `PROXIES`.
+        space: The space.
+        task: Gives samples and the loss.
+        samples: How many the score looks at; the same for every network.
+        seed: Decides the initialisation.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: torch's threads; None for its own choice.
+        threads: Torch's threads; None for its own choice.
 
     Raises:
-        EvaluatorError: fewer than 2 samples.
+        EvaluatorError: Fewer than 2 samples.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class ProxyEvaluator(Evaluator):
         require_device(self.device)
 
     def evaluate(self, arch: Architecture) -> Evaluation:
-        """The score of the untrained network.
+        """Return the score of the untrained network.
 
         Raises:
-            NoValueError: the score is not finite.
+            NoValueError: The score is not finite.
         """
         from hwnas.training import _proxies
         from hwnas.training._batches import fixed_sample
@@ -86,6 +86,7 @@ class ProxyEvaluator(Evaluator):
         targets = self.task.to_device(self.task.targets("train", chosen), self.device)
 
         def loss(outputs: tuple[Tensor, ...]) -> Tensor:
+            """Return the task's loss for the proxy's batch."""
             return self.task.loss(outputs, targets, {})
 
         with compute_threads(self.threads):

@@ -19,12 +19,12 @@ class RankCorrelation:
     """An evaluator's values against known ones.
 
     Attributes:
-        evaluator: its name.
-        networks: how many were compared.
-        failed: how many had no value and were left out.
+        evaluator: Its name.
+        networks: How many were compared.
+        failed: How many had no value and were left out.
         spearman: Spearman's rho; 0 where undefined.
         kendall: Kendall's tau-b; 0 where undefined.
-        seconds: median of what one network took.
+        seconds: Median of what one network took.
     """
 
     evaluator: str
@@ -36,27 +36,27 @@ class RankCorrelation:
 
 
 def rank_correlation(evaluator: Evaluator, archs: Sequence[Architecture], truth: Sequence[float]) -> RankCorrelation:
-    """Rank correlation of a prepared evaluator with true values ``(n,)`` of n networks.
+    """Return rank correlation of a prepared evaluator with true values ``(n,)`` of n networks.
 
     Raises:
-        EvaluatorError: fewer than two networks have a value.
+        EvaluatorError: Fewer than two networks have a value.
     """
-    found, wanted, seconds = [], [], []
+    values, wanted, seconds = [], [], []
     for arch, value in zip(archs, truth, strict=True):
         try:
             result = evaluator.evaluate(arch)
         except NoValueError:
             continue
-        found.append(result.value)
+        values.append(result.value)
         wanted.append(value)
         seconds.append(result.seconds)
-    if len(found) < 2:
-        raise EvaluatorError(f"evaluator {evaluator.name}: {len(found)} of {len(archs)} networks have a value")
-    spearman, kendall = rank_correlations(found, wanted)
+    if len(values) < 2:
+        raise EvaluatorError(f"evaluator {evaluator.name}: {len(values)} of {len(archs)} networks have a value")
+    spearman, kendall = rank_correlations(values, wanted)
     return RankCorrelation(
         evaluator=evaluator.name,
-        networks=len(found),
-        failed=len(archs) - len(found),
+        networks=len(values),
+        failed=len(archs) - len(values),
         spearman=spearman,
         kendall=kendall,
         seconds=float(np.median(seconds)),
@@ -66,19 +66,19 @@ def rank_correlation(evaluator: Evaluator, archs: Sequence[Architecture], truth:
 def draw_benchmark(
     table: BenchmarkTable, space: Space, column: str, count: int, *, seed: int = 0
 ) -> tuple[list[Architecture], list[float]]:
-    """Different networks of a benchmark at random, and what one of its columns says of them.
+    """Return different networks of a benchmark at random, and what one of its columns says of them.
 
-    Rows that are no network (disconnected cells) are passed over; of isomorphic ones only one is drawn.
+    Rows that are not networks (disconnected cells) are skipped; of isomorphic ones only one is drawn.
 
     Args:
-        table: the benchmark.
-        space: reads its architectures.
-        column: the column of its values.
-        count: networks to draw.
-        seed: decides the draw.
+        table: The benchmark.
+        space: Reads its architectures.
+        column: The column of its values.
+        count: Networks to draw.
+        seed: Decides the draw.
 
     Raises:
-        EvaluatorError: there is no such column, or there are fewer different networks.
+        EvaluatorError: There is no such column, or there are fewer different networks.
     """
     values, drawn = table.column(column), dict[Architecture, float]()
     for row in np.random.default_rng(seed).permutation(len(table)):
@@ -92,5 +92,5 @@ def draw_benchmark(
         if space.valid_codes(codes)[0]:
             drawn.setdefault(space.canonical(arch), float(values[row]))
     if len(drawn) < count:
-        raise EvaluatorError(f"table {table.path}: {len(drawn)} different networks, not {count}")
+        raise EvaluatorError(f"table {table.path}: {len(drawn)} different networks, {count} are needed")
     return list(drawn), list(drawn.values())

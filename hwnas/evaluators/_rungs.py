@@ -1,4 +1,4 @@
-"""Rungs: after so many epochs a training goes on only if it is among the best of those before it."""
+"""Rungs: after so many epochs a training continues only if it is among the best of those before it."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from latency_tables import LatencyTableError, LineJournal, read_regular
 
 
 def rung_epochs(epochs: int, eta: int) -> tuple[int, ...]:
-    """Epochs after which a training of `epochs` may end, from few to many: 1/eta of them, 1/eta^2, ..."""
-    found = []
+    """Return epochs after which a training of `epochs` may end, from few to many: 1/eta of them, 1/eta^2, ..."""
+    rungs = []
     while (epochs := epochs // eta) >= 1:
-        found.append(epochs)
-    return tuple(reversed(found))
+        rungs.append(epochs)
+    return tuple(reversed(rungs))
 
 
 def survives(value: float, earlier: list[float], eta: int) -> bool:
-    """Whether a value is among the greatest 1/eta of itself and the earlier ones at its rung; equals share a place.
+    """Return whether a value is among the greatest 1/eta of all values so far at its rung; equals share a place.
 
     Successive halving for trainings that come one after the other, decided on what is known so far (Li et al. 2020,
-    arXiv 1810.05934, section 3.2). With eta 2 it is the median rule. The first eta - 1 trainings at a rung go on.
+    arXiv 1810.05934, section 3.2). With eta 2 it is the median rule. The first eta - 1 trainings at a rung continue.
     """
     places = (len(earlier) + 1) // eta
     return places == 0 or sum(other > value for other in earlier) < places
 
 
 class Rungs:
-    """Values of the metric at the rungs and what was decided on them, on disk before training goes on.
+    """Values of the metric at the rungs and what was decided on them, on disk before training continues.
 
     Each line has a hash (`Chain`), except those of versions that wrote none. A decision is never taken twice: a
     training that is resumed or loaded again is told what it was told before.
 
     Args:
-        path: the file, one JSON line a decision; made when the first is taken.
-        epochs: epochs of a whole training.
-        eta: 1/eta of the trainings at a rung go on; at least 2.
-        identity: settings that the values belong to.
-        metric: what the values are.
+        path: The file, one JSON line a decision; made when the first is taken.
+        epochs: Epochs of a whole training.
+        eta: 1/eta of the trainings at a rung continue; at least 2.
+        identity: Settings that the values belong to.
+        metric: What the values are.
 
     Raises:
-        EvaluatorError: the file is damaged or belongs to other settings, or eta is below 2.
+        EvaluatorError: The file is damaged or belongs to other settings, or eta is below 2.
     """
 
     def __init__(self, path: Path, epochs: int, eta: int, identity: Mapping[str, object], metric: Metric) -> None:
@@ -55,9 +55,9 @@ class Rungs:
         self._chain = Chain(unhashed=True)
         self._decided: dict[tuple[str, int], bool] = {}
         self._values: dict[int, list[float]] = {epochs: [] for epochs in self.epochs}
-        found = self._read()
-        self._begun = bool(found)
-        header, *records = found or [self._identity]
+        written = self._read()
+        self._begun = bool(written)
+        header, *records = written or [self._identity]
         if header != self._identity:
             raise EvaluatorError(f"{path}: belongs to other settings; use another folder or remove it")
         try:
@@ -77,14 +77,14 @@ class Rungs:
         return EvaluatorError(f"{self.path}: damaged; restore it, or remove it to decide again")
 
     def known(self, arch: str, epochs: int) -> bool | None:
-        """What was decided on this training at this rung; None where nothing was."""
+        """Return what was decided on this training at this rung; None where nothing was."""
         return self._decided.get((arch, epochs))
 
     def decide(self, arch: str, epochs: int, value: float) -> bool:
-        """Whether the training goes on, by the values of earlier ones at the same rung.
+        """Return whether the training continues, by the values of earlier ones at the same rung.
 
         Raises:
-            EvaluatorError: the decision cannot be written down.
+            EvaluatorError: The decision cannot be written down.
         """
         continues = survives(self._metric.sign * value, self._values[epochs], self.eta)
         record = {"arch": arch, "epochs": epochs, self._metric.name: value, "goes_on": continues}
@@ -106,7 +106,7 @@ class Rungs:
         return continues
 
     def stopped_at(self, arch: str) -> int | None:
-        """Epochs after which this training was ended; None where it was not."""
+        """Return epochs after which this training was ended; None where it was not."""
         return next((epochs for epochs in self.epochs if self._decided.get((arch, epochs)) is False), None)
 
     def _take(self, arch: str, epochs: int, value: float, continues: bool) -> None:

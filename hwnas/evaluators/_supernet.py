@@ -31,13 +31,13 @@ class SupernetEvaluator(Evaluator, Trainer):
     """Trains a supernet once, then cuts out each network and takes batch-norm statistics of its own.
 
     Args:
-        space: the space.
-        task: what networks are trained for: its train part gives weights and batch norms, its validation part values.
-        recipe: the settings of the training.
-        seed: decides everything random in the training.
+        space: The space.
+        task: What networks are trained for: its train part gives weights and batch norms, its validation part values.
+        recipe: The settings of the training.
+        seed: Decides everything random in the training.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: torch's threads; None for its own choice.
-        bn_statistics: train samples that batch-norm statistics are computed over.
+        threads: Torch's threads; None for its own choice.
+        bn_statistics: Train samples that batch-norm statistics are computed over.
     """
 
     name = "supernet"
@@ -74,7 +74,7 @@ class SupernetEvaluator(Evaluator, Trainer):
         }
 
     def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
-        """Train the supernet, or go on from ``supernet.pt`` in the folder."""
+        """Train the supernet, or continue from ``supernet.pt`` in the folder."""
         from hwnas.training import Supernet, train_supernet
 
         supernet = Supernet(self.space, seed=self.seed)
@@ -92,13 +92,13 @@ class SupernetEvaluator(Evaluator, Trainer):
         self._supernet = supernet
 
     def evaluate(self, arch: Architecture) -> Evaluation:
-        """Validation metric of the subnet."""
+        """Return validation metric of the subnet."""
         began = time.perf_counter()
         value = self._score(arch, "validation")
         return Evaluation(value, time.perf_counter() - began)
 
     def state(self) -> dict[str, npt.NDArray[np.float32]]:
-        """The shared weights."""
+        """Return the shared weights."""
         return {name: tensor.detach().cpu().numpy() for name, tensor in self._prepared().shared().items()}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.float32]], workdir: Path) -> None:
@@ -116,14 +116,14 @@ class SupernetEvaluator(Evaluator, Trainer):
         self._supernet = supernet
 
     def trained_weights(self, arch: Architecture) -> Weights:
-        """Weights of the subnet, with its own batch-norm statistics."""
+        """Return weights of the subnet, with its own batch-norm statistics."""
         from hwnas.training._loop import compute_threads
 
         with compute_threads(self.threads):
             return self._subnet(arch).arrays()
 
     def test_value(self, arch: Architecture) -> float:
-        """Test metric of the subnet."""
+        """Return test metric of the subnet."""
         return self._score(arch, "test")
 
     def _score(self, arch: Architecture, part: Part) -> float:

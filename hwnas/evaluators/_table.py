@@ -24,15 +24,15 @@ class TableEvaluator(Evaluator):
     """Looks values up in a `BenchmarkTable`.
 
     Args:
-        space: its networks are looked up in the column ``arch``, whatever spelling of them stands there.
-        path: the table.
-        column: the column of values; None where only one column's name holds the first letters of the metric's. Of a
+        space: Its networks are looked up in the column ``arch``, whatever spelling of them stands there.
+        path: The table.
+        column: The column of values; None where only one column's name holds the first letters of the metric's. Of a
             metric in percent, numbers above 1 anywhere in it make it percent.
-        extra_columns: columns that come with each evaluation (latencies, say).
-        metric: what the values are.
+        extra_columns: Columns that come with each evaluation (latencies, say).
+        metric: What the values are.
 
     Raises:
-        EvaluatorError: the table or a column cannot be used.
+        EvaluatorError: The table or a column cannot be used.
     """
 
     name = "table"
@@ -70,7 +70,7 @@ class TableEvaluator(Evaluator):
             progress(1, 1, f"table {self.table.path}: {'; '.join(notes)}")
 
     def evaluate(self, arch: Architecture) -> Evaluation:
-        """The published value: of several rows of the network their mean."""
+        """Return the published value: of several rows of the network their mean."""
         began = time.perf_counter()
         value = self.index.mean(self._values, arch)
         if value is None:

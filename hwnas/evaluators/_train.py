@@ -23,16 +23,16 @@ class TrainEvaluator(Evaluator, Trainer):
     """Trains each network once; its weights stay in the folder, so a delivery needs no second training.
 
     Args:
-        space: the space.
-        task: what networks are trained for: its train part gives weights, its validation part values.
-        recipe: the settings of every training.
-        seed: decides everything random in a training.
+        space: The space.
+        task: What networks are trained for: its train part gives weights, its validation part values.
+        recipe: The settings of every training.
+        seed: Decides everything random in a training.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: torch's threads; None for its own choice.
-        halving: end a training that is not among the best 1/halving of the earlier ones after a share of 1/halving,
+        threads: Torch's threads; None for its own choice.
+        halving: End a training that is not among the best 1/halving of the earlier ones after a share of 1/halving,
             1/halving^2, ... of the epochs (`hwnas.evaluators._rungs`); None trains every network to the end. What an
             ended one is worth then depends on those before it, so on the order of evaluation.
-        start: gives the weights that a network's training starts from (`Trainer.trained_weights` of another
+        start: Gives the weights that a network's training starts from (`Trainer.trained_weights` of another
             evaluator, say); None for He initialisation.
     """
 
@@ -73,13 +73,13 @@ class TrainEvaluator(Evaluator, Trainer):
         }
 
     def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
-        """Remember the folder; networks are trained when they are asked for and report to `progress` then."""
+        """Remember the folder; networks are trained when they are evaluated and report to `progress` then."""
         self._workdir, self._progress = workdir, progress
         if self.halving is not None:
             self._rungs = Rungs(workdir / "rungs.jsonl", self.recipe.epochs, self.halving, self.settings, self.metric)
 
     def evaluate(self, arch: Architecture) -> Evaluation:
-        """Validation metric of the trained network; where trainings may end early, also its ``epochs``."""
+        """Return validation metric of the trained network; where trainings may end early, also its ``epochs``."""
         began = time.perf_counter()
         value = self._score(self._network(arch), "validation")
         columns = {}
@@ -88,15 +88,15 @@ class TrainEvaluator(Evaluator, Trainer):
         return Evaluation(value, time.perf_counter() - began, columns)
 
     def files(self, arch: Architecture) -> tuple[str]:
-        """The checkpoint of the training."""
+        """Return the checkpoint of the training."""
         return (f"networks/{hashlib.sha256(self.space.format(arch).encode()).hexdigest()[:20]}.pt",)
 
     def trained_weights(self, arch: Architecture) -> Weights:
-        """Weights and running statistics of the trained network."""
+        """Return weights and running statistics of the trained network."""
         return self._network(arch).arrays()
 
     def test_value(self, arch: Architecture) -> float:
-        """Test metric of the trained network."""
+        """Return test metric of the trained network."""
         return self._score(self._network(arch), "test")
 
     def _score(self, network: GraphModule, part: Part) -> float:
@@ -111,7 +111,7 @@ class TrainEvaluator(Evaluator, Trainer):
             return score_network(Subnet(network.graph, weights), self.task, part, shape, device=self.device)
 
     def _network(self, arch: Architecture) -> GraphModule:
-        """The trained network; a finished checkpoint is loaded without training."""
+        """Return the trained network; a finished checkpoint is loaded without training."""
         from hwnas.training import train_network
 
         if self._workdir is None:
@@ -132,12 +132,13 @@ class TrainEvaluator(Evaluator, Trainer):
         )
 
     def _asker(self, text: str) -> Callable[[int, GraphModule], bool] | None:
-        """Decides at the rungs whether the training of an architecture goes on."""
+        """Return the function that decides at the rungs whether a training continues."""
         rungs = self._rungs
         if rungs is None:
             return None
 
         def should_continue(done: int, network: GraphModule) -> bool:
+            """Decide at a rung whether the training continues."""
             if done not in rungs.epochs:
                 return True
             decided = rungs.known(text, done)

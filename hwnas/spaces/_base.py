@@ -32,11 +32,11 @@ class Choice:
     """One decision of a space.
 
     Attributes:
-        name: unique in the space, such as ``"stage2.block1.kernel"``.
-        values: what can be chosen, at least one, all different, also as text.
+        name: Unique in the space, such as ``"stage2.block1.kernel"``.
+        values: What can be chosen, at least one, all different, also as text.
 
     Raises:
-        SpaceError: the values are not like that.
+        SpaceError: The values are not like that.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         if not self.values or len({str(value) for value in self.values}) != len(self.values):
-            raise SpaceError(f"choice {self.name}: values must be different and at least one, got {self.values}")
+            raise SpaceError(f"choice {self.name}: needs one or more values, all different, got {self.values}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Architecture:
     """One assignment of all choices of a space, in the order of the choices; hashable.
 
     Attributes:
-        values: the chosen values.
+        values: The chosen values.
     """
 
     values: tuple[Value, ...]
@@ -66,8 +66,8 @@ class Term:
     terms and peak memory is their maximum; both become table look-ups.
 
     Attributes:
-        name: what the part is called.
-        choices: indices of the choices that decide what the part looks like.
+        name: What the part is called.
+        choices: Indices of the choices that decide what the part looks like.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Space(ABC):
         this gets the network as it is executed (`profilers.executed_graph`).
 
         Raises:
-            SpaceError: the architecture is not of this space, or no network (a disconnected cell).
+            SpaceError: The architecture is not of this space, or no network (a disconnected cell).
         """
 
     @property
@@ -120,7 +120,7 @@ class Space(ABC):
         """The parts that the networks are chains of, from input to output; by default the whole network.
 
         Raises:
-            SpaceError: there are too many networks for that.
+            SpaceError: There are too many networks for that.
         """
         if math.prod(self.cardinalities) > MOST_NETWORKS:
             raise SpaceError(
@@ -135,16 +135,16 @@ class Space(ABC):
         Only the choices that the term names may matter. Without terms of its own, the whole network.
         """
         if type(self).terms is not Space.terms:
-            raise SpaceError(f"space {self.name}: it has terms of its own; override term_graph too")
+            raise SpaceError(f"space {self.name}: it overrides terms; override term_graph too")
         return self.graph(arch)
 
     @classmethod
     def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
-        """Return settings that follow from a task; by default ``classes`` and ``image_channels``, where there are such.
+        """Return settings that follow from a task; by default ``classes`` and ``image_channels`` if it has them.
 
         Args:
-            task: what the networks are for.
-            chosen: settings that are chosen already.
+            task: What the networks are for.
+            chosen: Settings that are chosen already.
         """
         return usual_defaults(cls, task)
 
@@ -156,7 +156,7 @@ class Space(ABC):
         """Return how often each op occurs in the network of `arch`.
 
         Raises:
-            SpaceError: as `graph`.
+            SpaceError: As `graph`.
         """
         return self.graph(arch).op_counts
 
@@ -177,7 +177,7 @@ class Space(ABC):
         By default ``name=value`` of the choices, with commas between.
 
         Raises:
-            SpaceError: such a text could not be read back.
+            SpaceError: Such a text could not be read back.
         """
         values = self.canonical(arch).values
         text = ",".join(f"{choice.name}={value}" for choice, value in zip(self.choices, values, strict=True))
@@ -192,7 +192,7 @@ class Space(ABC):
         """Read an architecture back from its text.
 
         Raises:
-            SpaceError: the text is none of this space.
+            SpaceError: The text is none of this space.
         """
         parts = text.strip().split(",")
         known = [{f"{choice.name}={value}": value for value in choice.values} for choice in self.choices]
@@ -203,13 +203,13 @@ class Space(ABC):
 
     @property
     def fingerprint(self) -> str:
-        """A hash that tells spaces of the same name and settings apart by their choices and ops."""
+        """Return a hash of choices and ops, which identifies a space beyond its name and settings."""
         choices = [[choice.name, list(choice.values)] for choice in self.choices]
         return content_hash([choices, sorted(op.key for op in self.ops())])
 
     @cached_property
     def _ops_of_terms(self) -> tuple[Op, ...]:
-        found: dict[Op, None] = {}
+        ops: dict[Op, None] = {}
         for term in self.terms:
             counts = [self.cardinalities[c] for c in term.choices]
             if math.prod(counts) > MOST_NETWORKS:
@@ -221,8 +221,8 @@ class Space(ABC):
             rows = self.canonical_codes(rows[self.valid_codes(rows)])
             for row in np.unique(rows, axis=0):
                 graph = self.term_graph(term, self.decode(row))
-                found.update(dict.fromkeys(graph.op_counts if graph is not None else ()))
-        return tuple(sorted(found, key=lambda op: op.key))
+                ops.update(dict.fromkeys(graph.op_counts if graph is not None else ()))
+        return tuple(sorted(ops, key=lambda op: op.key))
 
     @property
     def size(self) -> int:
@@ -246,7 +246,7 @@ class Space(ABC):
         """Return codes ``(d,)`` of an architecture.
 
         Raises:
-            SpaceError: a value is none of its choice's.
+            SpaceError: A value is none of its choice's.
         """
         if len(arch.values) != len(self.choices):
             raise SpaceError(
@@ -264,7 +264,7 @@ class Space(ABC):
         """Return the architecture with these codes ``(d,)``.
 
         Raises:
-            SpaceError: a code is out of range.
+            SpaceError: A code is out of range.
         """
         row = [int(code) for code in codes]
         counts = self.cardinalities
@@ -286,12 +286,12 @@ class Space(ABC):
 
     def sample(self, count: int, rng: np.random.Generator) -> list[Architecture]:
         """Draw `count` canonical architectures, choice by choice uniformly (repeats possible)."""
-        found: list[Architecture] = []
-        while len(found) < count:
-            codes = rng.integers(0, self.cardinalities, size=(2 * (count - len(found)) + 8, len(self.choices)))
+        archs: list[Architecture] = []
+        while len(archs) < count:
+            codes = rng.integers(0, self.cardinalities, size=(2 * (count - len(archs)) + 8, len(self.choices)))
             rows = self.canonical_codes(codes[self.valid_codes(codes)])
-            found += [self.decode(row) for row in rows[: count - len(found)]]
-        return found
+            archs += [self.decode(row) for row in rows[: count - len(archs)]]
+        return archs
 
     def draw(self, rng: np.random.Generator) -> Iterator[tuple[str, OpGraph]]:
         """Draw networks at random without end, each with its text: what makes a space a `profilers.Workload`."""
@@ -312,9 +312,9 @@ class Space(ABC):
         moved = np.array(rows, dtype=np.int64).reshape(-1, len(codes))
         here = tuple(self.canonical_codes(codes[None])[0].tolist())
         canonical = self.canonical_codes(moved[self.valid_codes(moved)])
-        for found in dict.fromkeys(tuple(r.tolist()) for r in canonical):
-            if found != here:
-                yield self.decode(found)
+        for neighbour in dict.fromkeys(tuple(r.tolist()) for r in canonical):
+            if neighbour != here:
+                yield self.decode(neighbour)
 
 
 _EXECUTED = "_executed"
@@ -326,6 +326,7 @@ def _executed(method: Any) -> Callable[..., OpGraph | None]:
 
     @wraps(method)
     def wrapped(self: Space, *args: Any, **options: Any) -> OpGraph | None:
+        """Call the method; return the executed form of its graph."""
         graph = method.__get__(self, type(self))(*args, **options)
         return None if graph is None else executed_graph(graph)
 
@@ -334,7 +335,7 @@ def _executed(method: Any) -> Callable[..., OpGraph | None]:
 
 
 _MOST_OF = {"image_size": 4096, "classes": 1_000_000, "image_channels": 1024, "cells": 100, "channels": 4096}
-"""Settings of spaces beyond which a network is no network that anybody builds, and its graph takes all memory."""
+"""Largest settings of spaces: larger networks are unrealistic, and their graphs would fill the memory."""
 
 
 def require_positive(space: str, values: Mapping[str, int]) -> None:

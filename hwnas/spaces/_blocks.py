@@ -20,11 +20,11 @@ class Block:
     """Successive nodes between two tensors; nothing else passes at either.
 
     Attributes:
-        name: that of its first node.
-        start: the tensor that the nodes read.
-        end: the tensor that leaves them.
-        nodes: in the order of their statement.
-        columns: choices that decide what the block looks like, ascending.
+        name: That of its first node.
+        start: The tensor that the nodes read.
+        end: The tensor that leaves them.
+        nodes: In the order of their statement.
+        columns: Choices that decide what the block looks like, ascending.
     """
 
     name: str

@@ -16,8 +16,8 @@ class Checked:
     """A value of a JSON file with its place in it.
 
     Attributes:
-        value: the value.
-        where: its place, such as ``nodes[3].attributes.kernel``.
+        value: The value.
+        where: Its place, such as ``nodes[3].attributes.kernel``.
     """
 
     def __init__(self, value: Any, where: str) -> None:

@@ -22,8 +22,8 @@ class Extent:
     """A value that follows from choices, such as the channels of a convolution.
 
     Attributes:
-        choices: the choices that it follows.
-        function: takes their values, in this order, and returns the value.
+        choices: The choices that it follows.
+        function: Takes their values, in this order, and returns the value.
     """
 
     choices: tuple[Choice, ...]
@@ -39,9 +39,9 @@ class Make:
     """An alternative of a node that computes an op.
 
     Args:
-        maker: makes the op from the first input's shape and the attributes.
-        inputs: names of the tensors that it reads.
-        attributes: arguments of the maker by name; a `Choice` stands for its value, an `Extent` for what follows.
+        maker: Makes the op from the first input's shape and the attributes.
+        inputs: Names of the tensors that it reads.
+        attributes: Arguments of the maker by name; a `Choice` stands for its value, an `Extent` for what follows.
     """
 
     def __init__(self, maker: Maker, *inputs: str, **attributes: Any) -> None:
@@ -60,10 +60,10 @@ class Form:
     """One alternative of a node, with its columns of the codes worked out.
 
     Attributes:
-        name: name of the op's node in the op graph, and so of its weights.
-        make: the op; None where another tensor is passed on.
-        inputs: the tensors that it reads, or the one that it passes on.
-        columns: columns of the choices that the op's attributes follow, ascending.
+        name: Name of the op's node in the op graph, and so of its weights.
+        make: The op; None where another tensor is passed on.
+        inputs: The tensors that it reads, or the one that it passes on.
+        columns: Columns of the choices that the op's attributes follow, ascending.
     """
 
     name: str
@@ -77,11 +77,11 @@ class ChoiceNode:
     """A node of a choice graph.
 
     Attributes:
-        name: unique in the graph.
-        guard: column of the choice that decides between the forms; None where there is one form.
-        forms: the different alternatives; None stands for nothing.
-        form_of: for each value of the guard the index of its form; one entry without a guard.
-        parts: the tensors that a sum adds up; None for any other node.
+        name: Unique in the graph.
+        guard: Column of the choice that decides between the forms; None where there is one form.
+        forms: The different alternatives; None stands for nothing.
+        form_of: For each value of the guard the index of its form; one entry without a guard.
+        parts: The tensors that a sum adds up; None for any other node.
     """
 
     name: str
@@ -104,10 +104,10 @@ class ChoiceGraph:
     weights, canonical codes, the list of all ops, and mixtures of alternatives for one-shot methods.
 
     Attributes:
-        input: name of the tensor that enters the network.
-        choices: the choices in the order of their statement, which is that of the code columns.
-        nodes: the nodes by name, in the order of their statement.
-        output: name of the tensor that leaves the network.
+        input: Name of the tensor that enters the network.
+        choices: The choices in the order of their statement, which is that of the code columns.
+        nodes: The nodes by name, in the order of their statement.
+        output: Name of the tensor that leaves the network.
     """
 
     def __init__(self) -> None:
@@ -123,10 +123,10 @@ class ChoiceGraph:
         """Append a choice.
 
         Raises:
-            SpaceError: the name is taken, or the values are not different.
+            SpaceError: The name is taken, or the values are not different.
         """
         if name in self._columns:
-            raise SpaceError(f"choice graph: the choice {name!r} is stated twice")
+            raise SpaceError(f"choice graph: the choice {name!r} is defined twice")
         choice = Choice(name, values)
         self._columns[name] = len(self.choices)
         self.choices = (*self.choices, choice)
@@ -149,18 +149,18 @@ class ChoiceGraph:
         """Append a node that computes one op, always or where a choice says so.
 
         Args:
-            name: of the node, and so of its weights.
-            maker: makes the op from the first input's shape and the attributes.
-            inputs: names of the tensors that it reads.
-            when: a choice, and which of its values make the node present; None for always.
-            otherwise: the tensor that an absent node passes on, by default its first input; None for nothing.
-            attributes: arguments of the maker (see `Make`).
+            name: Name of the node, and so of its weights.
+            maker: Makes the op from the first input's shape and the attributes.
+            inputs: Names of the tensors that it reads.
+            when: A choice, and which of its values make the node present; None for always.
+            otherwise: The tensor that an absent node passes on, by default its first input; None for nothing.
+            attributes: Arguments of the maker (see `Make`).
 
         Returns:
             The name of its tensor.
 
         Raises:
-            SpaceError: the name is taken, or an input or a choice is not of this graph.
+            SpaceError: The name is taken, or an input or a choice is not in this graph.
         """
         make = Make(maker, *inputs, **attributes)
         return self.place(name, make, when=when, otherwise=inputs[0] if otherwise == "" else otherwise)
@@ -168,7 +168,7 @@ class ChoiceGraph:
     def place(
         self, name: str, make: Make, *, when: tuple[Choice, Callable[[Any], bool]] | None, otherwise: str | None
     ) -> str:
-        """As `add`, with a `Make` that is stated already."""
+        """Return as `add`, with a `Make` that is stated already."""
         if when is None:
             return self._append(name, None, [self._form(name, make)])
         choice, present = when
@@ -179,15 +179,15 @@ class ChoiceGraph:
         """Append a node that is another thing for each value of a choice.
 
         Args:
-            name: of the node; the weights of an alternative are those of ``"name.value"``.
-            choice: decides between the alternatives.
-            alternatives: for each value of the choice a `Make`, the name of a tensor to pass on, or None for nothing.
+            name: Name of the node; the weights of an alternative are those of ``"name.value"``.
+            choice: Decides between the alternatives.
+            alternatives: For each value of the choice a `Make`, the name of a tensor to pass on, or None for nothing.
 
         Returns:
             The name of its tensor.
 
         Raises:
-            SpaceError: the name is taken, a value has no alternative, or an input or a choice is not of this graph.
+            SpaceError: The name is taken, a value has no alternative, or an input or a choice is not in this graph.
         """
         if set(alternatives) != set(choice.values):
             raise SpaceError(f"choice graph: node {name!r} needs one alternative for each value of {choice.name!r}")
@@ -200,7 +200,7 @@ class ChoiceGraph:
             The name of its tensor.
 
         Raises:
-            SpaceError: the name is taken, or a part is not of this graph.
+            SpaceError: The name is taken, or a part is not in this graph.
         """
         for part in parts:
             self._require_tensor(name, part)
@@ -212,7 +212,7 @@ class ChoiceGraph:
         """Say which tensor leaves the network; returns the graph.
 
         Raises:
-            SpaceError: it is not of this graph.
+            SpaceError: It is not in this graph.
         """
         self._require_tensor("output", output)
         self.output = output
@@ -222,11 +222,11 @@ class ChoiceGraph:
         """Return the column of a choice in the codes.
 
         Raises:
-            SpaceError: it is not of this graph.
+            SpaceError: It is not in this graph.
         """
         column = self._columns.get(choice.name)
         if column is None or self.choices[column] != choice:
-            raise SpaceError(f"choice graph: the choice {choice.name!r} is not of this graph")
+            raise SpaceError(f"choice graph: the choice {choice.name!r} is not in this graph")
         return column
 
     @property
@@ -243,7 +243,7 @@ class ChoiceGraph:
         """Make the op of an alternative for input shapes and the codes of its columns, by column.
 
         Raises:
-            SpaceError: the op reads other shapes than its inputs have.
+            SpaceError: The op reads other shapes than its inputs have.
         """
         values = {name: self._value(extent, codes) for name, extent in make.open.items()}
         read = shapes if _takes_all_shapes(make.maker) else shapes[:1]
@@ -295,7 +295,7 @@ class ChoiceGraph:
 
     def _require_tensor(self, name: str, tensor: str) -> None:
         if tensor not in self.nodes and tensor != INPUT:
-            raise SpaceError(f"choice graph: node {name!r} reads {tensor!r}, which is not stated before it")
+            raise SpaceError(f"choice graph: node {name!r} reads {tensor!r}, which is not defined before it")
 
 
 def _same(a: Form | None, b: Form | None) -> bool:

@@ -44,11 +44,13 @@ class ChoiceGraphSpace(Space):
         """The choice graph.
 
         Raises:
-            SpaceError: no output was stated (`ChoiceGraph.finish`).
+            SpaceError: No output was stated (`ChoiceGraph.finish`).
         """
         graph = self.state()
         if not graph.output:
-            raise SpaceError(f"space {self.name}: its choice graph has no output; end state with graph.finish(tensor)")
+            raise SpaceError(
+                f"space {self.name}: its choice graph has no output; call graph.finish(tensor) at the end of state"
+            )
         return graph
 
     @property
@@ -69,7 +71,7 @@ class ChoiceGraphSpace(Space):
         """Build the network of an architecture.
 
         Raises:
-            SpaceError: the architecture is not of this space, or no path leads from its input to its output.
+            SpaceError: The architecture is not of this space, or no path leads from its input to its output.
         """
         codes = self.encode(arch)
         if self.terms_want_canonical_codes:
@@ -84,7 +86,7 @@ class ChoiceGraphSpace(Space):
         """The blocks of the choice graph: parts between which one tensor alone passes.
 
         Raises:
-            SpaceError: a block has too many forms for tables of its costs.
+            SpaceError: A block has too many forms for tables of its costs.
         """
         for block in self._blocks.values():
             count = self._tables.count(block.columns)
@@ -135,7 +137,7 @@ class ChoiceGraphSpace(Space):
         """Yield the nodes in topological order, each with everything that it can be (for one-shot methods).
 
         Args:
-            arch: says the choices that change the shape of a tensor between nodes, which cannot be mixed.
+            arch: Says the choices that change the shape of a tensor between nodes, which cannot be mixed.
         """
         return mixture_of(self.choice_graph, self._tables, self.encode(arch).tolist())
 
@@ -162,7 +164,7 @@ class ChoiceGraphSpace(Space):
 
     @cached_property
     def _ops(self) -> tuple[Op, ...]:
-        found: dict[Op, None] = {}
+        ops: dict[Op, None] = {}
         for block in self._blocks.values():
-            found.update(dict.fromkeys(ops_of(block, self.choice_graph, self._tables)))
-        return tuple(sorted(found, key=lambda op: op.key))
+            ops.update(dict.fromkeys(ops_of(block, self.choice_graph, self._tables)))
+        return tuple(sorted(ops, key=lambda op: op.key))

@@ -35,7 +35,7 @@ def read_declaration(path: Path) -> dict[str, Any]:
     """Read a file that declares a space; `DeclaredSpace` checks it.
 
     Raises:
-        SpaceError: it cannot be read, or is no JSON object.
+        SpaceError: It cannot be read, or is no JSON object.
     """
     try:
         content = read_json(path, MOST_FILE_BYTES)
@@ -44,7 +44,7 @@ def read_declaration(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise SpaceError(f"{path} is not JSON: {error}; see docs/declared-spaces.md") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise SpaceError(f'{path} declares no space; its first entry must be "format": "{FORMAT}"')
+        raise SpaceError(f'{path} does not declare a space; its first entry must be "format": "{FORMAT}"')
     return content
 
 
@@ -52,7 +52,7 @@ def checked_settings(content: Checked, given: Mapping[str, object]) -> dict[str,
     """Return the settings of a declaration, with what is given in place of its defaults.
 
     Raises:
-        SpaceError: a setting is unknown, or is not like its default.
+        SpaceError: A setting is unknown, or is not like its default.
     """
     declared = content.get("settings", {})
     settings: dict[str, Value] = {}
@@ -76,7 +76,7 @@ def declared_graph(content: Checked, settings: Mapping[str, Value]) -> ChoiceGra
     """Build the choice graph of a declaration.
 
     Raises:
-        SpaceError: naming the place in the declaration, what is wrong there and what would be right.
+        SpaceError: Naming the place in the declaration, what is wrong there and what would be right.
     """
     return _Reader(content, settings).graph
 
@@ -150,7 +150,7 @@ class _Reader:
             present = [self._value(value, choice) for value in item["when"]["values"].items(MOST_VALUES)]
             when = (choice, present.__contains__)
         elif "otherwise" in item.value:
-            raise item["otherwise"].error('goes with "when"; leave it out')
+            raise item["otherwise"].error('needs "when"; add that or leave it out')
         given = item.get("otherwise", make.inputs[0])
         otherwise = None if given.value is None else self._tensor(given)
         self.graph.place(name, make, when=when, otherwise=otherwise)
@@ -193,6 +193,7 @@ class _Reader:
         names = tuple(choice.name for choice in following)
 
         def extent(*values: Value) -> int:
+            """Compute the extent from the values of its choices."""
             around = Surroundings(dict(zip(names, values, strict=True)), self.settings)
             return Checked(expression.value(around), item.where).whole(1, MOST_EXTENT)
 
@@ -216,7 +217,7 @@ class _Reader:
     def _tensor(self, item: Checked) -> str:
         name = item.text()
         if name not in self.graph.nodes and name != self.graph.input:
-            raise item.error(f"{shown(name)} is no node before this one; name an earlier node or input")
+            raise item.error(f"{shown(name)} is not a node before this one; give an earlier node or input")
         return name
 
 
@@ -238,7 +239,9 @@ class _DeclaredOp:
         except (GraphError, ProfilerError, TypeError, ValueError, ArithmeticError, IndexError) as error:
             text = ", ".join(f"{name}={value}" for name, value in values.items())
             cause = " ".join(str(error).split())
-            raise SpaceError(f"{self.where}: {self.maker} cannot be made of {shape} with {text}: {cause}") from None
+            raise SpaceError(
+                f"{self.where}: {self.maker} cannot be built for input shape {shape} with {text}: {cause}"
+            ) from None
         elements = max(weights, *(math.prod(shape) for shape in (*op.inputs, op.output)))
         if elements > MOST_ELEMENTS:
             raise SpaceError(f"{self.where}: {self.maker} has {elements:,} elements; the most is {MOST_ELEMENTS:,}")

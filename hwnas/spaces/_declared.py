@@ -21,11 +21,11 @@ class DeclaredSpace(ChoiceGraphSpace):
     """A space that is declared in JSON (see docs/declared-spaces.md).
 
     Args:
-        declaration: the content of the file.
-        settings: values that take the place of the declared settings' defaults.
+        declaration: The content of the file.
+        settings: Values that take the place of the declared settings' defaults.
 
     Raises:
-        SpaceError: naming the place in the declaration, what is wrong there and what would be right.
+        SpaceError: Naming the place in the declaration, what is wrong there and what would be right.
     """
 
     name = "declared"
@@ -49,8 +49,8 @@ class DeclaredSpace(ChoiceGraphSpace):
         """Return values for the settings ``classes``, ``image_channels`` and ``image_size``, where they are declared.
 
         Args:
-            task: what the network is for.
-            chosen: settings that are chosen already, the declaration among them.
+            task: What the network is for.
+            chosen: Settings that are chosen already, the declaration among them.
         """
         declaration = (chosen or {}).get("declaration")
         declared = declaration.get("settings") if isinstance(declaration, Mapping) else None

@@ -26,9 +26,9 @@ class Surroundings:
     """What an expression may refer to.
 
     Attributes:
-        choices: values of the choices by name.
-        settings: values of the settings by name.
-        shape: shape of the node's first input; None where there is none.
+        choices: Values of the choices by name.
+        settings: Values of the settings by name.
+        shape: Shape of the node's first input; None where there is none.
     """
 
     choices: Mapping[str, Value]
@@ -41,11 +41,11 @@ class Expression:
     """A value, or a source with steps that are done to it.
 
     Attributes:
-        where: place in the declaration, for errors.
-        source: one of ``choice``, ``setting``, ``extent``, or ``value`` for a plain value.
-        name: of the choice or setting, number of the extent, or the plain value.
-        steps: names and arguments of the steps; numbers, texts, or expressions.
-        table: results by the text of a value, for the step ``values``.
+        where: Place in the declaration, for errors.
+        source: One of ``choice``, ``setting``, ``extent``, or ``value`` for a plain value.
+        name: Name of the choice or setting, number of the extent, or the plain value.
+        steps: Names and arguments of the steps; numbers, texts, or expressions.
+        table: Results by the text of a value, for the step ``values``.
     """
 
     where: str
@@ -66,7 +66,7 @@ class Expression:
         """Compute the value; a whole number where it is one.
 
         Raises:
-            SpaceError: a step does not fit the value, or the number is out of range.
+            SpaceError: A step does not fit the value, or the number is out of range.
         """
         result = self._source(around)
         for step, argument in self.steps:
@@ -115,12 +115,12 @@ def read_expression(
     """Read an expression.
 
     Args:
-        given: a number, a word, or an object with one source and steps.
-        choices: values of the known choices by name.
-        settings: the known settings by name.
+        given: A number, a word, or an object with one source and steps.
+        choices: Values of the known choices by name.
+        settings: The known settings by name.
 
     Raises:
-        SpaceError: it is none, or names an unknown choice or setting.
+        SpaceError: It is none, or names an unknown choice or setting.
     """
     if not isinstance(given.value, dict):
         return Expression(given.where, "value", given.scalar())

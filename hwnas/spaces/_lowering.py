@@ -34,7 +34,7 @@ class Lowering:
     """Builds op graphs of a choice graph; ops that were made once are kept.
 
     Args:
-        graph: the choice graph.
+        graph: The choice graph.
     """
 
     def __init__(self, graph: ChoiceGraph) -> None:
@@ -55,11 +55,11 @@ class Lowering:
         """Build what some nodes compute between two tensors; None where nothing is computed.
 
         Args:
-            nodes: in the order of their statement.
-            codes: of the architecture, ``(d,)``.
-            start: the tensor that they read; `end` follows from it alone.
-            shape: its shape.
-            end: the tensor that leaves the part.
+            nodes: In the order of their statement.
+            codes: Codes of the architecture, ``(d,)``.
+            start: The tensor that they read; `end` follows from it alone.
+            shape: Its shape.
+            end: The tensor that leaves the part.
         """
         network = _Network(self, codes, start, shape)
         for node in nodes:
@@ -82,12 +82,12 @@ class _Network:
     """One network while it is lowered.
 
     Attributes:
-        tensors: what each stated tensor is: the input, the result of an op or a sum, or None.
-        made: ops and their inputs by name.
-        twins: names of results without weights that another op computes too, and that op's name.
-        places: places of the tensors that the output needs, in the order of statement.
-        sums: operands of each sum of several tensors.
-        roots: tensors of stated sums, in this order.
+        tensors: What each stated tensor is: the input, the result of an op or a sum, or None.
+        made: Ops and their inputs by name.
+        twins: Names of results without weights that another op computes too, and that op's name.
+        places: Places of the tensors that the output needs, in the order of statement.
+        sums: Operands of each sum of several tensors.
+        roots: Tensors of stated sums, in this order.
     """
 
     def __init__(self, lowering: Lowering, codes: Sequence[int], start: str, shape: Shape) -> None:
@@ -125,7 +125,7 @@ class _Network:
         if op.kind == "identity":
             return inputs[0]
         self.shapes[form.name] = op.output
-        if weightless(op):  # twins are told by the tensors as they were stated: what reads twins is no twin
+        if weightless(op):  # twins are told by the tensors as they were stated: what reads twins is not a twin
             same = self._computed.setdefault((op, tuple(inputs)), form.name)
             if same != form.name:
                 self.twins[form.name] = same

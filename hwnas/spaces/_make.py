@@ -26,12 +26,12 @@ def space_parameters(name: str, declaration: object = None) -> tuple[str, ...]:
     """Return the settings that `make_space` takes with a name.
 
     Args:
-        name: of the space, or a path that ends in ``.json``.
-        declaration: of a declared space that is not named by its file.
+        name: Name of the space, or a path that ends in ``.json``.
+        declaration: Declaration of a declared space that is not named by its file.
 
     Raises:
-        SpaceError: the name is unknown, or the file cannot be used.
-        PluginError: it is a plug-in's that cannot be used.
+        SpaceError: The name is unknown, or the file cannot be used.
+        PluginError: It is a plug-in's that cannot be used.
     """
     if is_file(name):
         declaration = read_declaration(Path(name))
@@ -45,12 +45,12 @@ def make_space(name: str, /, **settings: object) -> Space:
     """Build a space from its name and settings (see the classes' constructors), or from a file that declares one.
 
     Args:
-        name: of the space, or a path that ends in ``.json``.
-        settings: of the space.
+        name: Name of the space, or a path that ends in ``.json``.
+        settings: Settings of the space.
 
     Raises:
-        SpaceError: the name or a setting is unknown, a setting is out of range, or the file cannot be used.
-        PluginError: it is a plug-in's that cannot be used.
+        SpaceError: The name or a setting is unknown, a setting is out of range, or the file cannot be used.
+        PluginError: It is a plug-in's that cannot be used.
     """
     if is_file(name):
         name, settings = DeclaredSpace.name, {"declaration": read_declaration(Path(name)), **settings}
@@ -61,7 +61,7 @@ def make_space(name: str, /, **settings: object) -> Space:
     for setting in settings:
         if setting not in known:
             options = ", ".join(known) or "none"
-            raise SpaceError(f"space {name} has no setting {setting!r}; it takes {options}")
+            raise SpaceError(f"space {name} has no setting {setting!r}; known settings: {options}")
     if name in _SPACES:
         return _SPACES[name](**settings)
     made: Space = make_plugin("space", name, wants=("choices", "graph", "settings"), **settings)
@@ -72,13 +72,13 @@ def space_defaults(name: str, task: Task, chosen: Mapping[str, object]) -> dict[
     """Return the settings that a space takes from a task, where they are not chosen.
 
     Args:
-        name: of the space.
-        task: what the networks are for.
-        chosen: settings that are chosen already.
+        name: Name of the space.
+        task: What the networks are for.
+        chosen: Settings that are chosen already.
 
     Raises:
-        SpaceError: the name is unknown.
-        PluginError: it is a plug-in's that cannot be used.
+        SpaceError: The name is unknown.
+        PluginError: It is a plug-in's that cannot be used.
     """
     maker = _maker(name)
     is_space = isinstance(maker, type) and issubclass(maker, Space)

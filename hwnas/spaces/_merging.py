@@ -18,8 +18,8 @@ class Merging:
     """Merges between the ops of neighbouring nodes.
 
     Args:
-        graph: the choice graph.
-        tables: its ops.
+        graph: The choice graph.
+        tables: Its ops.
     """
 
     def __init__(self, graph: ChoiceGraph, tables: ShapeTables) -> None:
@@ -43,43 +43,43 @@ class Merging:
         """Return whether an op that makes a tensor can be merged with one that reads it."""
         second = self._by_look(self._consumers(tensor))
         return any(
-            self._may_merge(one, other) is not None
-            for one in self._by_look(self._producers(tensor)).values()
-            for other in second.values()
+            self._may_merge(producers, consumers) is not None
+            for producers in self._by_look(self._producers(tensor)).values()
+            for consumers in second.values()
         )
 
     def merged(self, name: str) -> list[Op]:
         """Return what the ops of a node can become by merging with ops that read them, one after the other."""
-        found: dict[Op, None] = {}
+        results: dict[Op, None] = {}
         left, readers = self.stated(name), self._consumers(name)
         while left:
             first = left.pop()
             for second in readers:
                 if self._may_merge([first], [second]) is not None:
                     op = merge(first, second)
-                    if op is not None and op not in found:
-                        found[op] = None
+                    if op is not None and op not in results:
+                        results[op] = None
                         left.append(op)
-        return list(found)
+        return list(results)
 
     def _producers(self, tensor: str) -> dict[Op, None]:
         """Return the ops that a tensor can be the result of."""
-        found: dict[Op, None] = {}
+        ops: dict[Op, None] = {}
         left, seen = [tensor], set[str]()
         while left:
             name = left.pop()
             if name == INPUT or name in seen:
                 continue
             seen.add(name)
-            found.update(dict.fromkeys(self.stated(name)))
+            ops.update(dict.fromkeys(self.stated(name)))
             node = self.graph.nodes[name]
             left += node.parts or ()
             left += [form.inputs[0] for form in node.forms if form is not None and form.make is None]
-        return found
+        return ops
 
     def _consumers(self, tensor: str) -> dict[Op, None]:
         """Return the ops that can read a tensor, under any of the names that it is passed on by."""
-        found: dict[Op, None] = {}
+        ops: dict[Op, None] = {}
         left, seen = [tensor], set[str]()
         while left:
             name = left.pop()
@@ -88,14 +88,14 @@ class Merging:
             seen.add(name)
             for node in self._readers[name]:
                 if node.parts is not None:
-                    found.update(dict.fromkeys(self.stated(node.name)))
+                    ops.update(dict.fromkeys(self.stated(node.name)))
                     left.append(node.name)
                     continue
                 for form, table in zip(node.forms, self.tables.ops[node.name], strict=True):
                     if form is not None and name in form.inputs:
-                        found.update(dict.fromkeys(table.ops.values() if table is not None else ()))
+                        ops.update(dict.fromkeys(table.ops.values() if table is not None else ()))
                         left += [node.name] if table is None else []
-        return found
+        return ops
 
     def _by_look(self, given: Iterable[Op]) -> dict[_Look, list[Op]]:
         """Group ops that a fusion rule treats alike."""

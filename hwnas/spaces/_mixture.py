@@ -16,10 +16,10 @@ class MixtureOption:
     """One thing that a node can be.
 
     Attributes:
-        codes: codes of the node's columns under which it is this; several where they make no difference.
-        name: name of the op's node in op graphs, and so of its weights.
-        op: the op; None where a tensor is passed on, or where there is nothing.
-        inputs: the tensors that the op reads, or the one that is passed on; empty where there is nothing.
+        codes: Codes of the node's columns under which it is this; several where they make no difference.
+        name: Name of the op's node in op graphs, and so of its weights.
+        op: The op; None where a tensor is passed on, or where there is nothing.
+        inputs: The tensors that the op reads, or the one that is passed on; empty where there is nothing.
     """
 
     codes: tuple[tuple[int, ...], ...]
@@ -33,10 +33,10 @@ class MixtureNode:
     """A node of a mixture: the weighted sum of its options, or the plain sum of its parts.
 
     Attributes:
-        name: of its tensor.
-        columns: columns of the choices that decide between the options; empty where there is one.
-        options: what the node can be; empty for a sum.
-        parts: the tensors that a sum adds up, those that are there; empty for any other node.
+        name: Name of its tensor.
+        columns: Columns of the choices that decide between the options; empty where there is one.
+        options: What the node can be; empty for a sum.
+        parts: The tensors that a sum adds up, those that are there; empty for any other node.
     """
 
     name: str
@@ -52,9 +52,9 @@ def mixture_of(graph: ChoiceGraph, tables: ShapeTables, codes: Sequence[int]) ->
     as `codes` says. All others are open.
 
     Args:
-        graph: the choice graph.
-        tables: its shapes and ops.
-        codes: of an architecture, ``(d,)``.
+        graph: The choice graph.
+        tables: Its shapes and ops.
+        codes: Codes of an architecture, ``(d,)``.
     """
     fixed = frozen_columns(tables)
     for node in graph:

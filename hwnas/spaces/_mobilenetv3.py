@@ -32,13 +32,13 @@ class MobileNetV3(ChoiceGraphSpace):
 
     Args:
         preset: ``"tiny"`` for images of 8-32 pixels, ``"imagenet"`` for 128-224.
-        classes: number of classes.
-        resolution: image sizes to choose from; None for the preset's own. One number or several.
-        width: width multipliers to choose from; None for the preset's own.
-        image_channels: channels of the images.
+        classes: Number of classes.
+        resolution: Image sizes to choose from; None for the preset's own. One number or several.
+        width: Width multipliers to choose from; None for the preset's own.
+        image_channels: Channels of the images.
 
     Raises:
-        SpaceError: an unknown preset, or a setting out of range.
+        SpaceError: An unknown preset, or a setting out of range.
     """
 
     name = "mobilenetv3"
@@ -61,7 +61,7 @@ class MobileNetV3(ChoiceGraphSpace):
         low, high = self.preset.limits
         for size in self._resolutions:
             if type(size) is not int or not low <= size <= high:
-                raise SpaceError(f"space mobilenetv3: preset {preset} takes images of {low}-{high} pixels, got {size}")
+                raise SpaceError(f"space mobilenetv3: preset {preset} needs images of {low}-{high} pixels, got {size}")
         for factor in self._widths:
             if type(factor) not in (int, float) or not 0.1 <= factor <= 4:
                 raise SpaceError(f"space mobilenetv3: width multipliers must be 0.1-4, got {factor}")
@@ -98,6 +98,7 @@ class MobileNetV3(ChoiceGraphSpace):
         image = graph.read(self._image_channels, resolution, resolution)
 
         def channels(count: int) -> Extent:
+            """Scale channels with the width."""
             return follow(lambda factor: divisible(count * factor) if count else 0, width)
 
         stem, stride = self.preset.stem
@@ -206,6 +207,7 @@ def _block(stage: Stage, *, first: bool) -> Callable[..., Op]:
     """Make blocks of a stage from their input's shape, channels, kernel and expansion."""
 
     def make(shape: Shape, *, channels: int, kernel: int, expansion: int) -> Op:
+        """Make one block."""
         hidden = shape[0] * expansion
         return ops.inverted_residual(
             shape,

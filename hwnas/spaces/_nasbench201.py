@@ -31,14 +31,14 @@ class NASBench201(ChoiceGraphSpace):
     classifier. Isomorphic cells share the first of their strings as canonical form.
 
     Args:
-        image_size: height and width of the images, a multiple of 4.
-        classes: number of classes.
-        image_channels: channels of the images.
-        cells: cells in each stage; the benchmark has 5.
-        channels: channels of the first stage; the benchmark has 16.
+        image_size: Height and width of the images, a multiple of 4.
+        classes: Number of classes.
+        image_channels: Channels of the images.
+        cells: Cells in each stage; the benchmark has 5.
+        channels: Channels of the first stage; the benchmark has 16.
 
     Raises:
-        SpaceError: a setting is out of range.
+        SpaceError: A setting is out of range.
     """
 
     name = "nasbench201"
@@ -143,12 +143,12 @@ class NASBench201(ChoiceGraphSpace):
         return graph.finish(graph.add("classes", ops.linear, x, features=self._settings["classes"]))
 
     def op_counts(self, arch: Architecture) -> Counter[Op]:
-        """As the graph holds them; each cell from the third on adds what the second adds to one."""
+        """Return as the graph holds them; each cell from the third on adds what the second adds to one."""
         more = self._settings["cells"] - 2
         if more <= 0:
             return self.graph(arch).op_counts
-        one, two = (self._of_cells(cells).graph(arch).op_counts for cells in (1, 2))
-        return Counter({op: count + more * (count - one[op]) for op, count in two.items()})
+        one_cell, two_cells = (self._of_cells(cells).graph(arch).op_counts for cells in (1, 2))
+        return Counter({op: count + more * (count - one_cell[op]) for op, count in two_cells.items()})
 
     def ops(self) -> list[Op]:
         """Return all ops, with every fusion that occurs in some cell."""
@@ -162,10 +162,10 @@ class NASBench201(ChoiceGraphSpace):
     def _ops(self) -> tuple[Op, ...]:
         small = self._of_cells(2)
         firsts = _codes_of(np.unique(representatives()))
-        found: dict[Op, None] = {}
+        ops: dict[Op, None] = {}
         for codes in firsts[self.valid_codes(firsts)]:
-            found.update(dict.fromkeys(small.graph(self.decode(codes)).op_counts))
-        return tuple(sorted(found, key=lambda op: op.key))
+            ops.update(dict.fromkeys(small.graph(self.decode(codes)).op_counts))
+        return tuple(sorted(ops, key=lambda op: op.key))
 
     @cached_property
     def _path_columns(self) -> dict[tuple[str, ...], int]:
@@ -177,10 +177,10 @@ class NASBench201(ChoiceGraphSpace):
 def _indices(codes: npt.ArrayLike) -> IntArray:
     """Return places ``(n,)`` of codes ``(n, 6)`` among all cells."""
     rows = np.asarray(codes, dtype=np.int64).reshape(-1, len(EDGES))
-    found = np.zeros(len(rows), dtype=np.int64)
+    places = np.zeros(len(rows), dtype=np.int64)
     for column, radix in enumerate(_RADIX.tolist()):
-        found += rows[:, column] * radix
-    return found
+        places += rows[:, column] * radix
+    return places
 
 
 def _codes_of(indices: IntArray) -> IntArray:

@@ -17,7 +17,7 @@ class Relevance:
     """Presence and relevance in a choice graph, vectorised over codes ``(n, d)``.
 
     Args:
-        graph: the choice graph.
+        graph: The choice graph.
     """
 
     def __init__(self, graph: ChoiceGraph) -> None:

@@ -21,8 +21,8 @@ class ShapeTable:
     """The shapes of one tensor.
 
     Attributes:
-        columns: the choices that decide the shape, ascending.
-        shapes: for the codes of these columns the shape; None where the tensor is never there.
+        columns: The choices that decide the shape, ascending.
+        shapes: For the codes of these columns the shape; None where the tensor is never there.
     """
 
     columns: tuple[int, ...]
@@ -38,9 +38,9 @@ class OpTable:
     """The ops of one form of a node.
 
     Attributes:
-        form: the form.
-        columns: the choices that decide the op: those of its attributes and of its inputs' shapes, ascending.
-        ops: for the codes of these columns the op; codes without inputs are left out.
+        form: The form.
+        columns: The choices that decide the op: those of its attributes and of its inputs' shapes, ascending.
+        ops: For the codes of these columns the op; codes without inputs are left out.
     """
 
     form: Form
@@ -52,12 +52,12 @@ class ShapeTables:
     """Shapes and ops of a choice graph, each worked out from the choices of one node alone.
 
     Args:
-        graph: the choice graph.
-        lowering: makes its ops.
-        most: combinations of choices that are listed for all nodes together.
+        graph: The choice graph.
+        lowering: Makes its ops.
+        most: Combinations of choices that are listed for all nodes together.
 
     Raises:
-        SpaceError: there are more of them, an op cannot be made, or the parts of a sum differ in shape.
+        SpaceError: There are more of them, an op cannot be made, or the parts of a sum differ in shape.
     """
 
     def __init__(self, graph: ChoiceGraph, lowering: Lowering, most: int) -> None:
@@ -74,7 +74,7 @@ class ShapeTables:
         """Yield all codes of some columns: as a row ``(d,)`` with zeros elsewhere, and by themselves.
 
         Raises:
-            SpaceError: there are too many.
+            SpaceError: There are too many.
         """
         counts = [self.cardinalities[column] for column in columns]
         if self.count(columns) > MOST_NETWORKS:
@@ -111,12 +111,12 @@ class ShapeTables:
             return None
         inputs = [self.shapes[name] for name in form.inputs]
         columns = tuple(sorted({*form.columns, *(column for table in inputs for column in table.columns)}))
-        found: dict[Codes, Op] = {}
+        ops: dict[Codes, Op] = {}
         for row, own in self.codes(columns, f"node {form.name}"):
             shapes = tuple(shape for table in inputs if (shape := table.at(row)) is not None)
             if len(shapes) == len(inputs):
-                found[own] = self.lowering.op(form, shapes, row)
-        return OpTable(form, columns, found)
+                ops[own] = self.lowering.op(form, shapes, row)
+        return OpTable(form, columns, ops)
 
     def _shapes(self, node: ChoiceNode) -> ShapeTable:
         if node.parts is not None:

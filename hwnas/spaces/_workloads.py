@@ -54,7 +54,7 @@ def drawn_graphs(
         workload: Draws them.
         count: How many; fewer where the workload has no more.
         rng: Source of randomness.
-        seen: Names that are passed over.
+        seen: Names that are skipped.
     """
     graphs: dict[str, OpGraph] = {}
     for name, graph in islice(workload.draw(rng), _MOST_DRAWS):

@@ -36,25 +36,25 @@ class Scorer(ABC):
         """Take in a batch.
 
         Args:
-            outputs: one array ``(N, ...)`` for each of `Task.outputs`, from torch or from an ONNX file.
-            targets: as `Task.targets` gives them for these N samples.
+            outputs: One array ``(N, ...)`` for each of `Task.outputs`, from torch or from an ONNX file.
+            targets: As `Task.targets` gives them for these N samples.
         """
 
     @abstractmethod
     def value(self) -> float:
-        """The metric over all samples so far."""
+        """Return the metric over all samples so far."""
 
 
 class Task(ABC):
     """What networks are trained and judged for, with the data of it.
 
-    Torch is loaded where tensors are asked for, not before: the command line reads metrics without it.
+    Torch is loaded where tensors are requested, not before: the command line reads metrics without it.
 
     Worker processes get a pickled copy.
 
     Attributes:
-        name: what ``--task`` calls this kind of task.
-        metric: what networks are compared by.
+        name: What ``--task`` calls this kind of task.
+        metric: What networks are compared by.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Task(ABC):
 
     @property
     def notes(self) -> Sequence[str]:
-        """Lines for people about what of the data was left out or read in part."""
+        """Notes about what of the data was left out or read in part."""
         return ()
 
     @property
@@ -84,7 +84,7 @@ class Task(ABC):
 
     @abstractmethod
     def size(self, part: Part) -> int:
-        """How many samples a part has.
+        """Return how many samples a part has.
 
         ``train`` is what weights are fitted on, ``validation`` what a search compares networks on, and ``test`` is for
         the final report alone.
@@ -107,21 +107,21 @@ class Task(ABC):
         """Refuse a space whose networks do not read these samples or do not give these outputs.
 
         Raises:
-            DataError, SpaceError, EvaluatorError: one line that says which setting to change.
+            DataError, SpaceError, EvaluatorError: One line that says which setting to change.
         """
 
     @abstractmethod
     def misfit(self, input_shape: Sequence[object]) -> str | None:
-        """Why an ONNX file whose input has a shape ``(batch, ...)`` cannot be fed; None where it can.
+        """Return why an ONNX file whose input has a shape ``(batch, ...)`` cannot be fed; None where it can.
 
         The text completes the sentence "its input [...] ...".
         """
 
     def metadata(self, input_shape: Shape) -> dict[str, Any]:
-        """What an ONNX file says of itself: JSON-able values by name, like ``preprocessing`` and ``classes``.
+        """Return what an ONNX file says of itself: JSON-able values by name, like ``preprocessing`` and ``classes``.
 
         Args:
-            input_shape: shape of one sample, as the network reads it.
+            input_shape: Shape of one sample, as the network reads it.
         """
         return {}
 
@@ -129,35 +129,36 @@ class Task(ABC):
 
     @abstractmethod
     def inputs(self, part: Part, indices: Indices, input_shape: Shape, device: str = "cpu") -> Tensor:
-        """Network inputs ``(N, *input_shape)`` float32 of some samples, as they are tested: without augmentation."""
+        """Return network inputs ``(N, *input_shape)`` float32 of some samples for testing: without augmentation."""
 
     @abstractmethod
     def targets(self, part: Part, indices: Indices) -> Targets:
-        """What these samples should give."""
+        """Return what these samples should give."""
 
     def to_device(self, targets: Targets, device: str) -> Targets:
-        """Targets as the losses take them: arrays become tensors."""
+        """Return targets as the losses take them: arrays become tensors."""
         import torch
 
         return torch.from_numpy(targets).to(device)
 
     def take_train(self, input_shape: Shape, device: str) -> Callable[[npt.NDArray[np.int64]], tuple[Tensor, Targets]]:
-        """A function from indices of train samples to inputs and targets on a device.
+        """Return a function from indices of train samples to inputs and targets on a device.
 
         A task that can keep its train part on the device overrides this.
         """
 
         def take(chosen: npt.NDArray[np.int64]) -> tuple[Tensor, Targets]:
+            """Return inputs and targets of these train samples."""
             x = self.inputs("train", chosen, input_shape, device)
             return x, self.to_device(self.targets("train", chosen), device)
 
         return take
 
     def at_shape(self, x: Tensor, input_shape: Shape) -> Tensor:
-        """Inputs ``(N, ...)`` as a network of the same space reads them that takes another shape.
+        """Return inputs ``(N, ...)`` as a network of the same space reads them that takes another shape.
 
         Raises:
-            ValueError: this task has no other shapes.
+            ValueError: This task has no other shapes.
         """
         if tuple(x.shape[1:]) != tuple(input_shape):
             raise ValueError(f"task {self.name} cannot bring inputs of shape {tuple(x.shape[1:])} to {input_shape}")
@@ -172,42 +173,42 @@ class Task(ABC):
 
     @abstractmethod
     def default_recipe(self) -> dict[str, object]:
-        """Settings of a training that follow from the data: at least ``epochs`` and ``batch_size``."""
+        """Return settings of a training that follow from the data: at least ``epochs`` and ``batch_size``."""
 
     def augment(
         self, x: Tensor, targets: Targets, rng: np.random.Generator, settings: Settings
     ) -> tuple[Tensor, Targets]:
-        """Another view of a batch; everything random comes from `rng`, so that a batch can be made again.
+        """Return another view of a batch; everything random comes from `rng`, so that a batch can be made again.
 
         Args:
-            x: inputs ``(N, ...)`` on their device.
-            targets: from `to_device`.
-            rng: source of everything random.
-            settings: values of `options`.
+            x: Inputs ``(N, ...)`` on their device.
+            targets: From `to_device`.
+            rng: Source of everything random.
+            settings: Values of `options`.
         """
         return x, targets
 
     @abstractmethod
     def loss(self, outputs: Sequence[Tensor], targets: Targets, settings: Settings) -> Tensor:
-        """What training minimises, a scalar with gradients.
+        """Return what training minimises, a scalar with gradients.
 
         Args:
-            outputs: one float32 tensor ``(N, ...)`` for each of `outputs`.
-            targets: from `augment`.
-            settings: values of `options`; what is absent is off.
+            outputs: One float32 tensor ``(N, ...)`` for each of `outputs`.
+            targets: From `augment`.
+            settings: Values of `options`; what is absent is off.
         """
 
     @abstractmethod
     def distillation_loss(self, outputs: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
-        """How far outputs are from those of a teacher on the same samples, a scalar with gradients.
+        """Return how far outputs are from those of a teacher on the same samples, a scalar with gradients.
 
         Args:
-            outputs: what the network that learns gives.
-            teacher: what the teacher gives, without gradients.
+            outputs: What the network that learns gives.
+            teacher: What the teacher gives, without gradients.
         """
 
     # judging
 
     @abstractmethod
     def scorer(self) -> Scorer:
-        """A scorer that has seen nothing yet; its value is in the unit of `metric`."""
+        """Return a scorer that has seen nothing yet; its value is in the unit of `metric`."""

@@ -17,12 +17,12 @@ _WANTS = ("metric", "size", "inputs", "loss", "scorer", "outputs")
 
 
 def task_names() -> list[str]:
-    """Names of our own tasks, sorted."""
+    """Return names of our own tasks, sorted."""
     return sorted(_TASKS)
 
 
 def usual_task(data: str) -> str:
-    """The task that data are made for: all that our readers know are images."""
+    """Return the task that data are made for: all that our readers know are images."""
     return ImageClassification.name
 
 
@@ -37,15 +37,15 @@ def make_task(
     """Load data for a task.
 
     Args:
-        name: the task's, ours or a plug-in's; None for the one that the data are made for.
-        data: what ``--data`` takes.
-        image_size: as in `load_data`; for tasks that take it.
-        seed: decides the validation split.
-        limit: use at most this many samples of each part that the source has.
+        name: The task's, ours or a plug-in's; None for the one that the data are made for.
+        data: What ``--data`` takes.
+        image_size: As in `load_data`; for tasks that take it.
+        seed: Decides the validation split.
+        limit: Use at most this many samples of each part that the source has.
 
     Raises:
-        DataError: an unknown task, or data that cannot be read.
-        PluginError: it is a plug-in's that cannot be used.
+        DataError: An unknown task, or data that cannot be read.
+        PluginError: It is a plug-in's that cannot be used.
     """
     options: dict[str, Any] = {"image_size": image_size, "seed": seed, "limit": limit}
     kind = usual_task(data) if name is None else name
@@ -60,10 +60,10 @@ def make_task(
 
 
 def as_task(data: Task | ImageData) -> Task:
-    """The task that data stand for: images stand for their classification."""
+    """Return the task that data stand for: images stand for their classification."""
     return ImageClassification(data) if isinstance(data, ImageData) else data
 
 
 def metric_named(name: str) -> Metric:
-    """The metric that a name alone stands for: one of ours, or a score of that name."""
+    """Return the metric that a name alone stands for: one of ours, or a score of that name."""
     return _METRICS.get(name) or Metric.of_score(name)

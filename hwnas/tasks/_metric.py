@@ -20,18 +20,18 @@ class Metric:
     """A number that says how good a network is.
 
     Attributes:
-        name: the key in journals and in ``pareto.json``, like ``"accuracy"``, ``"ap50"`` or ``"mse"``.
+        name: The key in journals and in ``pareto.json``, like ``"accuracy"``, ``"ap50"`` or ``"mse"``.
         direction: ``"max"`` where more is better, ``"min"`` where less is.
-        unit: what people read behind the number; empty for none. With ``"%"`` values are fractions, and people read
+        unit: What people read behind the number; empty for none. With ``"%"`` values are fractions, and people read
             and write them in percent.
-        low: the least possible value; None where there is none.
-        high: the greatest possible value; None where there is none.
+        low: The least possible value; None where there is none.
+        high: The greatest possible value; None where there is none.
         uncertainty: ``"binomial"`` where a value is the share of samples that a network gets right, so that its
             standard error follows from their number; None where it is not known.
-        score: whether the value only stands for what networks are good at (a score of untrained networks).
+        score: Whether the value only stands for what networks are good at (a score of untrained networks).
 
     Raises:
-        HwnasError: a field is impossible.
+        HwnasError: A field is impossible.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Metric:
 
     @classmethod
     def of_score(cls, name: str) -> Metric:
-        """The metric of a score: more is better, without unit, bounds or a known uncertainty."""
+        """Return the metric of a score: more is better, without unit, bounds or a known uncertainty."""
         return cls(name, score=True)
 
     @property
@@ -95,19 +95,19 @@ class Metric:
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
     def holds(self, value: float) -> bool:
-        """Whether a value lies within the bounds."""
+        """Return whether a value lies within the bounds."""
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
     def require(self, value: float, where: str, error: type[HwnasError] = HwnasError) -> None:
         """Refuse a value out of bounds.
 
         Args:
-            value: the value.
-            where: whose value it is, for people.
-            error: the class of error to raise.
+            value: The value.
+            where: Whose value it is.
+            error: The class of error to raise.
 
         Raises:
-            HwnasError: an error of the class `error`.
+            HwnasError: An error of the class `error`.
         """
         if self.holds(value):
             return
@@ -118,7 +118,7 @@ class Metric:
         raise error(f"{where}: {self.name} must be {' and '.join(bounds)}, got {value:g}{hint}")
 
     def standard_error(self, value: float, samples: int | None) -> float | None:
-        """The standard error of a value from so many samples; None where it is not known.
+        """Return the standard error of a value from so many samples; None where it is not known.
 
         Of a binomial share that is sqrt(p (1 - p) / n). All right or all wrong would give 0, as if a further sample
         could not be otherwise: p then counts half a sample.
@@ -129,14 +129,14 @@ class Metric:
         return math.sqrt(p * (1 - p) / samples)
 
     def format(self, value: float, error: float | None = None) -> str:
-        """A value for people: ``93.06% ± 1.34%``, ``0.0125 K``; the error is one standard error."""
+        """Format a value: ``93.06% ± 1.34%``, ``0.0125 K``; the error is one standard error."""
         return self._written(value) + (f" ± {self._written(error)}" if error is not None else "")
 
     def parse(self, text: str) -> float:
         """Read what people write: ``93%`` and ``0.93`` are one value, and so are ``0.0125 K`` and ``0.0125``.
 
         Raises:
-            HwnasError: it is no such number, or out of bounds.
+            HwnasError: It is not such a number, or out of bounds.
         """
         number = text.strip()
         shown = bool(self.unit) and number.endswith(self.unit)
@@ -151,7 +151,7 @@ class Metric:
         return value
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able; what is as usual is left out."""
+        """Return JSON-able data without the fields that have their defaults."""
         usual = Metric(self.name)
         return {
             name: value
@@ -164,7 +164,7 @@ class Metric:
         """Read what `as_dict` gave.
 
         Raises:
-            ValueError: it is no metric.
+            ValueError: It is not a metric.
         """
         try:
             if not isinstance(record, Mapping):

@@ -13,10 +13,10 @@ class TrainingOption:
     """One setting of a task's training.
 
     Attributes:
-        default: its value where nobody gives one; a bool makes it a switch.
-        low: the least number; not used by a switch.
-        high: the greatest number; not used by a switch.
-        about: one line for people.
+        default: Its value where nobody gives one; a bool makes it a switch.
+        low: The least number; not used by a switch.
+        high: The greatest number; not used by a switch.
+        about: One line of text.
     """
 
     default: bool | float
@@ -28,7 +28,7 @@ class TrainingOption:
         """Refuse an impossible value.
 
         Raises:
-            EvaluatorError: naming the setting.
+            EvaluatorError: Naming the setting.
         """
         if isinstance(self.default, bool):
             if type(value) is not bool:
@@ -38,10 +38,10 @@ class TrainingOption:
 
 
 def require_number(name: str, value: object, low: float, high: float) -> None:
-    """Refuse what is no number from `low` to `high`.
+    """Refuse what is not a number from `low` to `high`.
 
     Raises:
-        EvaluatorError: naming the setting of the training.
+        EvaluatorError: Naming the setting of the training.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise EvaluatorError(f"training: {name} must be {low:g} to {high:g}, got {value!r}")

@@ -10,9 +10,9 @@ class Output:
     """One output of the networks of a task.
 
     Attributes:
-        name: like ``"logits"`` or ``"boxes"``.
-        size: its first extent behind the samples: channels, or numbers of a flat output.
-        labels: names of these, where they have any (class names).
+        name: Like ``"logits"`` or ``"boxes"``.
+        size: Its first extent behind the samples: channels, or numbers of a flat output.
+        labels: Names of these, where they have any (class names).
     """
 
     name: str

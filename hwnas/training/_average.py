@@ -18,11 +18,11 @@ class WeightAverage:
     decay that warms up so that short trainings are not held back by their first weights.
 
     Args:
-        model: starts the average as it is.
-        decay: what is kept of the average at a step in the long run, below 1.
+        model: Starts the average as it is.
+        decay: What is kept of the average at a step in the long run, below 1.
 
     Attributes:
-        steps: updates so far.
+        steps: Updates so far.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -52,14 +52,14 @@ class WeightAverage:
             _copy(self._live, before)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averages and the number of updates."""
+        """Return the averages and the number of updates."""
         return {"steps": self.steps, "mean": dict(self._mean)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave.
+        """Continue from what `state_dict` gave.
 
         Raises:
-            KeyError, RuntimeError: it is of another model.
+            KeyError, RuntimeError: It is of another model.
         """
         self.steps = int(state["steps"])
         _copy(self._mean, {name: state["mean"][name] for name in self._mean})

@@ -18,10 +18,10 @@ class TrainLoader:
     """Augmented batches of the train part; an epoch depends on the seed and its number alone.
 
     Args:
-        task: gives the samples and augments them.
-        recipe: gives the samples a batch (a smaller rest at the end of an epoch is left out) and the augmentation.
-        input_shape: shape of one sample, as the network reads it.
-        device: where the batches are made.
+        task: Gives the samples and augments them.
+        recipe: Gives the samples a batch (a smaller rest at the end of an epoch is left out) and the augmentation.
+        input_shape: Shape of one sample, as the network reads it.
+        device: Where the batches are made.
     """
 
     def __init__(self, task: Task, recipe: Recipe, input_shape: Shape, device: str) -> None:
@@ -34,7 +34,7 @@ class TrainLoader:
         return self.samples // self.batch_size
 
     def epoch(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Targets]]:
-        """Batches of inputs ``(B, *input_shape)`` in an order drawn from `rng`, and their targets."""
+        """Yield batches of inputs ``(B, *input_shape)`` in an order drawn from `rng`, and their targets."""
         order = rng.permutation(self.samples)
         for step in range(len(self)):
             x, targets = self._take(order[step * self.batch_size : (step + 1) * self.batch_size])
@@ -42,12 +42,12 @@ class TrainLoader:
 
 
 def fixed_sample(task: Task, count: int) -> IntArray:
-    """Ascending indices of the first `count` train samples of a fixed shuffle."""
+    """Return ascending indices of the first `count` train samples of a fixed shuffle."""
     return np.sort(np.random.default_rng(0).permutation(task.size("train"))[:count])
 
 
 def in_batches(task: Task, part: Part, batch_size: int) -> Iterator[slice]:
-    """A part in its own order, ``batch_size`` samples at a time; the last batch may be smaller."""
+    """Yield a part in its own order, ``batch_size`` samples at a time; the last batch may be smaller."""
     size = task.size(part)
     for start in range(0, size, batch_size):
         yield slice(start, min(start + batch_size, size))

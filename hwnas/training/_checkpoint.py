@@ -21,7 +21,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it is either whole or as it was before.
 
     Raises:
-        EvaluatorError: the folder cannot be written to.
+        EvaluatorError: The folder cannot be written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def content_digest(content: object) -> str:
-    """SHA-256 (hexadecimal) of tensors, numbers, text, lists and mappings of them: kinds, shapes and every bit."""
+    """Return the SHA-256 (hexadecimal) of tensors, numbers, text, lists and mappings: types, shapes and every bit."""
     digest = hashlib.sha256()
     _feed(digest, content)
     return digest.hexdigest()
@@ -60,7 +60,7 @@ def save_checkpoint(path: Path, identity: Mapping[str, object], state: Mapping[s
     """Write `state` (tensors, numbers, text, lists and dicts of them) with the settings that it belongs to.
 
     Raises:
-        EvaluatorError: the file cannot be written.
+        EvaluatorError: The file cannot be written.
     """
     buffer = io.BytesIO()
     content = {"format": FORMAT, "identity": dict(identity), "state": dict(state)}
@@ -69,16 +69,16 @@ def save_checkpoint(path: Path, identity: Mapping[str, object], state: Mapping[s
 
 
 def load_checkpoint(path: Path, identity: Mapping[str, object], device: str = "cpu") -> dict[str, Any] | None:
-    """The state of a checkpoint with the same settings; None where there is no file.
+    """Return the state of a checkpoint with the same settings; None where there is no file.
 
     Raises:
-        EvaluatorError: the file is damaged, or belongs to other settings (the first that differs is named).
+        EvaluatorError: The file is damaged, or belongs to other settings (the first that differs is named).
     """
     if not path.exists():
         return None
     try:
         stored = torch.load(path, map_location=device, weights_only=True)
-        found, state, version = stored["identity"], stored["state"], stored["format"]
+        stored_identity, state, version = stored["identity"], stored["state"], stored["format"]
         fits = stored.pop("sha256", None) == (content_digest(stored) if version == FORMAT else None)
     except (MemoryError, torch.OutOfMemoryError):
         raise
@@ -89,11 +89,13 @@ def load_checkpoint(path: Path, identity: Mapping[str, object], device: str = "c
     if version in (1, FORMAT) and not fits:
         raise EvaluatorError(f"checkpoint {path}: damaged; remove it to train again")
     if version not in (1, FORMAT):
-        raise EvaluatorError(f"checkpoint {path}: of format {version}, not {FORMAT}; remove it to train again")
+        raise EvaluatorError(
+            f"checkpoint {path}: format {version}, this version reads {FORMAT}; remove it to train again"
+        )
     for key in identity:
-        if found.get(key) != identity[key]:
+        if stored_identity.get(key) != identity[key]:
             raise EvaluatorError(
-                f"checkpoint {path}: belongs to {key} {found.get(key)}, not {identity[key]}; "
+                f"checkpoint {path}: belongs to {key} {stored_identity.get(key)}, not {identity[key]}; "
                 "use another folder or remove it to train again"
             )
     return dict(state)

@@ -20,7 +20,7 @@ _DRAWS = 4096
 
 
 def largest_parameters(space: Space) -> dict[str, Parameter]:
-    """Every weight of every network of the space by ``"node.parameter"``, each axis at its largest extent.
+    """Return every weight of every network of the space by ``"node.parameter"``, each axis at its largest extent.
 
     A space is a chain of terms that depend on few choices (`Space.terms`), so listing the assignments of each term
     is exact and cheap. A term with more than `EXHAUSTIVE` of them is covered by networks in which each
@@ -53,7 +53,7 @@ def _union(a: Parameter, b: Parameter) -> Parameter:
 
 
 def starting_parameters(graph: OpGraph) -> Iterator[tuple[str, Parameter]]:
-    """Like `graph_parameters`, but the batch norms that end residual branches start at scale 0.
+    """Return `graph_parameters`, but the batch norms that end residual branches start at scale 0.
 
     A residual branch then starts as nothing added (Goyal et al. 2017, arXiv 1706.02677, section 5.1), so that networks
     of different depths agree from the first step (BigNAS: Yu et al. 2020, arXiv 2003.11142, section 3).
@@ -83,7 +83,7 @@ def _term_graphs(space: Space, term: Term) -> Iterator[OpGraph]:
 
 
 def _pairwise_cover(space: Space, term: Term) -> list[npt.NDArray[np.int64]]:
-    """Few canonical networks that hold every pair of values of two choices that a large fixed sample holds."""
+    """Return few canonical networks that hold every pair of values of two choices that a large fixed sample holds."""
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, space.cardinalities, size=(_DRAWS, len(space.choices)))
     rows = np.unique(space.canonical_codes(drawn[space.valid_codes(drawn)]), axis=0)
@@ -102,7 +102,7 @@ def _pairwise_cover(space: Space, term: Term) -> list[npt.NDArray[np.int64]]:
 
 
 def extreme_values(space: Space, *, smallest: bool) -> Architecture:
-    """The architecture with the largest (or smallest) value of each choice; words by their order."""
+    """Return the architecture with the largest (or smallest) value of each choice; words by their order."""
     values = []
     for choice in space.choices:
         numeric = all(isinstance(value, (int, float)) for value in choice.values)
@@ -112,7 +112,7 @@ def extreme_values(space: Space, *, smallest: bool) -> Architecture:
 
 
 def extreme_network(space: Space, *, smallest: bool) -> Architecture:
-    """The network with the most (or fewest) MACs, parameters where these are equal, that climbing finds.
+    """Return the network with the most (or fewest) MACs, parameters where these are equal, that climbing finds.
 
     Starts at `extreme_values` and at the best of a fixed sample, then moves to the best neighbour until none is better.
     """
@@ -120,6 +120,7 @@ def extreme_network(space: Space, *, smallest: bool) -> Architecture:
     known: dict[Architecture, tuple[int, int]] = {}
 
     def cost(arch: Architecture) -> tuple[int, int]:
+        """Return MACs and parameters, each times `sign`."""
         if arch not in known:
             graph = space.graph(arch)
             known[arch] = sign * graph_macs(graph), sign * graph_params(graph)

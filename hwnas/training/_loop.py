@@ -50,15 +50,15 @@ class TrainingJob:
     """One training.
 
     Attributes:
-        label: what is trained, for progress and errors.
-        model: its parameters are trained in place.
-        backward: computes the gradients of one batch.
-        loader: the train part.
-        recipe: the settings.
-        seed: decides everything random.
-        checkpoint: file for the state after each epoch; None for none.
-        identity: what the checkpoint belongs to.
-        should_continue: called after every epoch but the last with the number of epochs done, while the model holds
+        label: What is trained, for progress and errors.
+        model: Its parameters are trained in place.
+        backward: Computes the gradients of one batch.
+        loader: The train part.
+        recipe: The settings.
+        seed: Decides everything random.
+        checkpoint: File for the state after each epoch; None for none.
+        identity: What the checkpoint belongs to.
+        should_continue: Called after every epoch but the last with the number of epochs done, while the model holds
             the weights that would be the result; False ends the training. Must answer the same when called again.
     """
 
@@ -80,7 +80,7 @@ def run_training(job: TrainingJob, progress: StepProgress | None = None) -> None
     bit, as an unbroken one on a CPU with the same number of threads.
 
     Raises:
-        EvaluatorError: the loss is no longer finite, or the checkpoint cannot be used.
+        EvaluatorError: The loss is no longer finite, or the checkpoint cannot be used.
     """
     optimizer = make_optimizer(job.model, job.recipe)
     average = WeightAverage(job.model, job.recipe.average) if job.recipe.average else None
@@ -127,7 +127,7 @@ def _train_epoch(
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum or AdamW; weight decay on tensors of two axes and more alone."""
+    """Return SGD with Nesterov momentum or AdamW; weight decay on tensors of two axes and more alone."""
     named = sorted(model.named_parameters())
     groups = [
         {"params": [p for _, p in named if p.ndim > 1], "weight_decay": recipe.weight_decay},
@@ -139,7 +139,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:
-    """Linear warm-up, then half a cosine to 0 (Loshchilov and Hutter 2017, arXiv 1608.03983, eq. 5)."""
+    """Return the rate: linear warm-up, then half a cosine to 0 (Loshchilov, Hutter 2017, arXiv 1608.03983, eq. 5)."""
     warm = round(recipe.warmup * total)
     if step < warm:
         return recipe.learning_rate * (step + 1) / warm
@@ -181,6 +181,7 @@ class _Clock:
         self.began = time.perf_counter()
 
     def tick(self, epoch: int, step: int, loss: float) -> None:
+        """Report a finished step."""
         if self.progress is None:
             return
         done = epoch * len(self.job.loader) + step + 1

@@ -32,18 +32,18 @@ def run_mixture(
     that they stand for.
 
     Args:
-        nodes: of the mixture, in topological order (`hwnas.spaces.ChoiceGraphSpace.mixture`).
-        output: name of the tensor to compute.
-        x: the input ``(N, *shape)``.
-        weights: for each open column of the codes one weight a value, ``(values,)``.
-        lookup: gives every weight tensor of the operators by name.
-        norm: how batch norms behave.
+        nodes: Nodes of the mixture, in topological order (`hwnas.spaces.ChoiceGraphSpace.mixture`).
+        output: Name of the tensor to compute.
+        x: The input ``(N, *shape)``.
+        weights: For each open column of the codes one weight a value, ``(values,)``.
+        lookup: Gives every weight tensor of the operators by name.
+        norm: How batch norms behave.
 
     Returns:
         ``(N, *shape)``.
 
     Raises:
-        ValueError: nothing of non-zero weight reaches the output.
+        ValueError: Nothing of non-zero weight reaches the output.
     """
     tensors: dict[str, Tensor | None] = {INPUT: x}
     for node in nodes:

@@ -40,24 +40,24 @@ def train_network(
     """Train a network, from He initialisation or from given weights.
 
     Args:
-        graph: the network.
-        task: what it is trained for.
-        recipe: the settings.
-        seed: decides initialisation, batches and augmentation.
+        graph: The network.
+        task: What it is trained for.
+        recipe: The settings.
+        seed: Decides initialisation, batches and augmentation.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: torch's threads on the CPU; None for its own choice. Results depend on it in the last bits.
-        checkpoint: file to resume from and to write after each epoch.
-        progress: called after every step.
-        label: what progress and errors call the network.
-        start: weights and statistics to start from by ``"node.parameter"``; None for He initialisation.
-        should_continue: called after every epoch but the last with the number of epochs done and the network in
+        threads: Torch's threads on the CPU; None for its own choice. Results depend on it in the last bits.
+        checkpoint: File to resume from and to write after each epoch.
+        progress: Called after every step.
+        label: What progress and errors call the network.
+        start: Weights and statistics to start from by ``"node.parameter"``; None for He initialisation.
+        should_continue: Called after every epoch but the last with the number of epochs done and the network in
             evaluation mode; False ends the training (see `TrainingJob`).
 
     Returns:
         The network in evaluation mode, with the running statistics of its batch norms.
 
     Raises:
-        EvaluatorError: no such device, a checkpoint of another training, or the loss is no longer finite.
+        EvaluatorError: No such device, a checkpoint of another training, or the loss is no longer finite.
     """
     require_device(device)
     rng = np.random.default_rng([seed, 0])
@@ -83,7 +83,7 @@ def train_network(
 
 
 def _digest(weights: Mapping[str, FloatArray]) -> str:
-    """SHA-256 (hexadecimal) of names and values."""
+    """Return the SHA-256 (hexadecimal) of names and values."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode() + np.ascontiguousarray(weights[name]).tobytes())
@@ -92,22 +92,25 @@ def _digest(weights: Mapping[str, FloatArray]) -> str:
 
 def _asked(module: GraphModule, should_continue: Callable[[int, GraphModule], bool]) -> Callable[[int], bool]:
     def ask(done: int) -> bool:
-        found = should_continue(done, module.eval())
+        """Ask with the network in evaluation mode."""
+        goes_on = should_continue(done, module.eval())
         module.train()
-        return found
+        return goes_on
 
     return ask
 
 
 def _backward(module: GraphModule, task: Task, recipe: Recipe, *, mixed: bool) -> Backward:
-    """Gradients of the task's loss; computed without kernel taps that only meet padding."""
+    """Return gradients of the task's loss; computed without kernel taps that only meet padding."""
     tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     expanded = trimmed(expand(module.graph))
 
     def lookup(name: str, parameter: Parameter) -> Tensor:
+        """Return the tensor of a parameter."""
         return cut_tensor(tensors[name.replace(".", "/")], parameter, name)
 
     def backward(x: Tensor, targets: Targets, _: np.random.Generator) -> Tensor:
+        """Add the gradients of one batch; return its loss."""
         with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
             output = run_graph(expanded, x, lookup, RunningNorm(training=True)).float()
         loss = task.loss((output,), targets, recipe.task_settings)

@@ -23,17 +23,17 @@ _GATES = ("relu", "hswish")
 
 
 def log_synflow(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
-    """Synaptic flow: the logarithm of the sum over all weights of ``|w * dR/dw|``.
+    """Return synaptic flow: the logarithm of the sum over all weights of ``|w * dR/dw|``.
 
     R is the sum of the outputs for an input of ones when every weight is replaced by its absolute value (Tanaka et al.
     2020, arXiv 2006.05467, eq. 3); norms pass their input on, as in Abdelfattah et al. 2021 (section 3.2). No sample of
-    the data is looked at.
+    the data is used.
 
     Args:
-        graph: the network.
-        x: gives the device alone.
-        loss: not used.
-        seed: decides the initialisation.
+        graph: The network.
+        x: Gives the device alone.
+        loss: Not used.
+        seed: Decides the initialisation.
     """
     weights = {name: tensor.double().abs().requires_grad_() for name, tensor in _weights(graph, x, seed).items()}
     ones = torch.ones((1, *graph.input_shape), dtype=torch.float64, device=x.device)
@@ -43,15 +43,15 @@ def log_synflow(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
 
 
 def naswot(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
-    """How differently the samples switch the rectifiers: ``log |det K|``, K_ij the number on which i and j agree.
+    """Return how differently samples switch the ReLUs: ``log |det K|``, K_ij the number of ReLUs where i and j agree.
 
     From the binary codes of Mellor et al. 2021 (arXiv 2006.04647, eq. 1 and 2); norms normalise by the batch.
 
     Args:
-        graph: the network.
-        x: inputs ``(N, *graph.input_shape)``.
-        loss: not used.
-        seed: decides the initialisation.
+        graph: The network.
+        x: Inputs ``(N, *graph.input_shape)``.
+        loss: Not used.
+        seed: Decides the initialisation.
     """
     lookup, norm = _lookup(_weights(graph, x, seed)), RunningNorm(training=True, momentum=None)
     agree = torch.zeros((len(x), len(x)), dtype=torch.float64, device=x.device)
@@ -59,8 +59,8 @@ def naswot(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
     with torch.no_grad():
         for node in expand(graph).nodes:
             operator = primitive_of(node.op)
-            found = {n: lookup(f"{node.name}.{n}", p) for n, p in operator.parameters(node.op).items()}
-            y = operator.forward(node.op, [values[i] for i in node.inputs], found, norm)
+            tensors = {n: lookup(f"{node.name}.{n}", p) for n, p in operator.parameters(node.op).items()}
+            y = operator.forward(node.op, [values[i] for i in node.inputs], tensors, norm)
             values[node.name] = y
             if _function(node.op) in _GATES:
                 on = (y > 0).flatten(1).float()
@@ -69,16 +69,16 @@ def naswot(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
 
 
 def log_gradnorm(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
-    """The logarithm of the sum over weight tensors of the 2-norm of the loss's gradient, after one batch.
+    """Return the logarithm of the sum over weight tensors of the 2-norm of the loss's gradient, after one batch.
 
     Abdelfattah et al. 2021, section 3.1; norms normalise by the batch, their scales and offsets and all biases are left
     out.
 
     Args:
-        graph: the network.
-        x: inputs ``(N, *graph.input_shape)``.
-        loss: the task's loss of the outputs for `x`.
-        seed: decides the initialisation.
+        graph: The network.
+        x: Inputs ``(N, *graph.input_shape)``.
+        loss: The task's loss of the outputs for `x`.
+        seed: Decides the initialisation.
     """
     weights = {name: tensor.requires_grad_() for name, tensor in _weights(graph, x, seed).items()}
     output = run_graph(expand(graph), x, _lookup(weights), RunningNorm(training=True, momentum=None))
@@ -88,7 +88,7 @@ def log_gradnorm(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
 
 
 def log_parameters(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
-    """The logarithm of the number of trainable parameters; samples, loss and seed are not looked at."""
+    """Return the logarithm of the number of trainable parameters; samples, loss and seed are not used."""
     return math.log(graph_params(graph))
 
 
@@ -99,12 +99,12 @@ class _Pass(RunningNorm):
         super().__init__(training=True, momentum=None)
 
     def __call__(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        """The input as it is."""
+        """Return the input as it is."""
         return x
 
 
 def _weights(graph: OpGraph, x: Tensor, seed: int) -> dict[str, Tensor]:
-    """He-initialised tensors by ``"node.parameter"``."""
+    """Return He-initialised tensors by ``"node.parameter"``."""
     arrays = random_weights(graph, seed)
     return {name: torch.from_numpy(np.array(array, dtype=np.float32)).to(x.device) for name, array in arrays.items()}
 

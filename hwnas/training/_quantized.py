@@ -17,12 +17,12 @@ QUANTISATION_SAMPLES = 256
 
 
 def quantized(model: onnx.ModelProto, task: Task, input_shape: Shape) -> onnx.ModelProto:
-    """The int8 (QDQ) form of a float network.
+    """Return the int8 (QDQ) form of a float network.
 
     Args:
-        model: reads ``(batch, *input_shape)``.
-        task: gives the samples, evenly spaced over its train part.
-        input_shape: shape of one sample, as the network reads it.
+        model: Reads ``(batch, *input_shape)``.
+        task: Gives the samples, evenly spaced over its train part.
+        input_shape: Shape of one sample, as the network reads it.
     """
     size = task.size("train")
     chosen = np.arange(0, size, max(1, size // QUANTISATION_SAMPLES))[:QUANTISATION_SAMPLES]

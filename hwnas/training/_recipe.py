@@ -28,22 +28,22 @@ class Recipe:
     """How a network or a supernet is trained.
 
     Attributes:
-        epochs: passes over the train part.
-        batch_size: samples a step.
+        epochs: Passes over the train part.
+        batch_size: Samples a step.
         optimizer: ``"sgd"`` (Nesterov momentum 0.9) or ``"adamw"``.
-        learning_rate: its peak; it rises over `warmup` of all steps and falls to 0 along a cosine.
-        warmup: share of all steps.
-        weight_decay: on weights of convolutions and linear layers; not on norms and biases.
-        clip: largest 2-norm of the gradient.
-        average: decay of a moving average of the weights, which is then the result; 0 for none.
-        random_subnets: subnets a step besides the largest and the smallest (supernets alone).
-        sampling: how these are drawn (supernets alone): ``"uniform"``, or the best (``"bestup"``) or worst
+        learning_rate: Its peak; it rises over `warmup` of all steps and falls to 0 along a cosine.
+        warmup: Share of all steps.
+        weight_decay: On weights of convolutions and linear layers; not on norms and biases.
+        clip: Largest 2-norm of the gradient.
+        average: Decay of a moving average of the weights, which is then the result; 0 for none.
+        random_subnets: Subnets a step besides the largest and the smallest (supernets alone).
+        sampling: How these are drawn (supernets alone): ``"uniform"``, or the best (``"bestup"``) or worst
             (``"worstup"``) of `candidates` networks of nearly one cost.
-        candidates: networks that one is chosen from where `sampling` is not uniform.
-        task_settings: values of the task's own options by name (`Task.options`): augmentation, parts of the loss.
+        candidates: Networks that one is chosen from where `sampling` is not uniform.
+        task_settings: Values of the task's own options by name (`Task.options`): augmentation, parts of the loss.
 
     Raises:
-        EvaluatorError: a setting is impossible.
+        EvaluatorError: A setting is impossible.
     """
 
     epochs: int
@@ -72,32 +72,32 @@ class Recipe:
             require_number(name, getattr(self, name), low, high)
 
     def as_dict(self) -> dict[str, object]:
-        """JSON-able settings, the task's own beside the others."""
+        """Return JSON-able settings, the task's own beside the others."""
         settings = asdict(self)
         own = settings.pop("task_settings")
         return {**settings, **own}
 
 
 def recipe_settings(task: Task | None = None) -> tuple[str, ...]:
-    """Names of all settings of a training for a task; without a task, of those that every training has."""
+    """Return names of all settings of a training for a task; without a task, of those that every training has."""
     common = [item.name for item in fields(Recipe) if item.name != "task_settings"]
     return (*common, *(task.options if task is not None else ()))
 
 
 def default_recipe(task: Task, **changes: object) -> Recipe:
-    """The recipe for a task, the same for supernets and single networks, with some settings changed.
+    """Return the recipe for a task, the same for supernets and single networks, with some settings changed.
 
     Args:
-        task: its data decide how many epochs there are; it may bring settings of its own.
-        changes: settings by name (`recipe_settings`); None stands for the default.
+        task: Its data decide how many epochs there are; it may bring settings of its own.
+        changes: Settings by name (`recipe_settings`); None stands for the default.
 
     Raises:
-        EvaluatorError: an unknown or impossible setting.
+        EvaluatorError: An unknown or impossible setting.
     """
     known = recipe_settings(task)
     for name in changes:
         if name not in known:
-            raise EvaluatorError(f"training has no setting {name!r}; it takes {', '.join(known)}")
+            raise EvaluatorError(f"training has no setting {name!r}; known settings: {', '.join(known)}")
     values: dict[str, object] = {name: option.default for name, option in task.options.items()}
     values |= task.default_recipe()
     values |= {name: value for name, value in changes.items() if value is not None}

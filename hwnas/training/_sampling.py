@@ -23,8 +23,8 @@ class CostFunction:
     """What networks cost.
 
     Attributes:
-        name: differs where the costs do: a supernet trained by one is not one trained by another.
-        of: codes ``(n, d)`` to positive costs ``(n,)`` in any unit.
+        name: Differs where the costs do: a supernet trained by one is not one trained by another.
+        of: Codes ``(n, d)`` to positive costs ``(n,)`` in any unit.
     """
 
     name: str
@@ -32,7 +32,7 @@ class CostFunction:
 
 
 def draw_near(space: Space, cost: CostFunction, count: int, rng: np.random.Generator) -> list[Architecture]:
-    """Up to `count` different networks of nearly one cost, the cost drawn from the space's own distribution.
+    """Return up to `count` different networks of nearly one cost, the cost drawn from the space's own distribution.
 
     A uniform network sets the target (its cost is a draw from the distribution that uniform networks have) and is the
     first candidate; the others are uniform networks too, those rejected whose cost is not within `NEAR` of it: the
@@ -40,10 +40,10 @@ def draw_near(space: Space, cost: CostFunction, count: int, rng: np.random.Gener
     place of FLOPs. After `_ROUNDS` pools of `_POOL` draws the nearest have to do.
 
     Args:
-        space: the space.
-        cost: what its networks cost.
-        count: candidates wanted; fewer come where the draws hold no more different networks.
-        rng: source of the draws.
+        space: The space.
+        cost: What its networks cost.
+        count: Candidates wanted; fewer come where the draws hold no more different networks.
+        rng: Source of the draws.
     """
     target = space.canonical_codes(space.encode(space.sample(1, rng)[0])[None])
     goal = float(cost.of(target)[0])

@@ -24,15 +24,15 @@ def score_network(
     device: str = "cpu",
     batch_size: int = 64,
 ) -> float:
-    """The task's metric of a network on a part of the data.
+    """Return the task's metric of a network on a part of the data.
 
     Args:
-        network: inputs ``(N, *input_shape)`` to the task's output, in evaluation mode.
-        task: gives the samples and judges the outputs.
+        network: Inputs ``(N, *input_shape)`` to the task's output, in evaluation mode.
+        task: Gives the samples and judges the outputs.
         part: ``"train"``, ``"validation"`` or ``"test"``.
-        input_shape: shape of one sample, as the network reads it.
-        device: where the network lives.
-        batch_size: samples at once.
+        input_shape: Shape of one sample, as the network reads it.
+        device: Where the network lives.
+        batch_size: Samples at once.
     """
     scorer = task.scorer()
     with torch.no_grad():
@@ -43,16 +43,16 @@ def score_network(
 
 
 def score_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: int = 1) -> float:
-    """The task's metric of an ONNX file through ONNX Runtime on the CPU, with the file's own fixed batch size.
+    """Return the task's metric of an ONNX file through ONNX Runtime on the CPU, with the file's own fixed batch size.
 
     Args:
-        model: path of the file, or its bytes; one input ``(batch, *input_shape)``, and the task's outputs.
-        task: gives the samples and judges the outputs.
+        model: Path of the file, or its bytes; one input ``(batch, *input_shape)``, and the task's outputs.
+        task: Gives the samples and judges the outputs.
         part: ``"train"``, ``"validation"`` or ``"test"``.
         threads: ONNX Runtime's threads within an operator.
 
     Raises:
-        EvaluatorError: the file cannot be read, or does not take these samples.
+        EvaluatorError: The file cannot be read, or does not take these samples.
     """
     name = "model" if isinstance(model, bytes) else str(model)
     try:

@@ -37,15 +37,15 @@ class BatchNormStatistics(RunningNorm):
 
 
 def with_bn_statistics(graph: OpGraph, weights: Mapping[str, Tensor], batches: Iterable[Tensor]) -> Subnet:
-    """A subnet whose batch norms have the statistics of the given inputs.
+    """Return a subnet whose batch norms have the statistics of the given inputs.
 
     Each norm's mean and variance are those of its input over all samples, where the layers before it normalise
     by the batch (Yu and Huang 2019, arXiv 1903.05134, section 3.2: batch norm statistics after training).
 
     Args:
-        graph: the network.
-        weights: its trainable tensors by ``"node.parameter"``; others are ignored.
-        batches: inputs ``(N, *graph.input_shape)``, never of the validation or test part.
+        graph: The network.
+        weights: Its trainable tensors by ``"node.parameter"``; others are ignored.
+        batches: Inputs ``(N, *graph.input_shape)``, never of the validation or test part.
     """
     names = dict(graph_parameters(graph))
     tensors = {name: weights[name].detach() for name, parameter in names.items() if parameter.trainable}
@@ -57,6 +57,7 @@ def with_bn_statistics(graph: OpGraph, weights: Mapping[str, Tensor], batches: I
     expanded, count = trimmed(expand(graph)), 0
 
     def lookup(name: str, parameter: Parameter) -> Tensor:
+        """Return the tensor of a parameter."""
         return sums[name] if name in sums else cut_tensor(tensors[name], parameter, name)
 
     with torch.no_grad():
@@ -76,8 +77,8 @@ class Subnet:
     """A network with fixed weights.
 
     Args:
-        graph: the network.
-        weights: every tensor by ``"node.parameter"``.
+        graph: The network.
+        weights: Every tensor by ``"node.parameter"``.
     """
 
     def __init__(self, graph: OpGraph, weights: Mapping[str, Tensor]) -> None:
@@ -86,11 +87,11 @@ class Subnet:
         self._expanded = trimmed(expand(graph))
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Outputs ``(N, *graph.output_shape)`` for inputs ``(N, *graph.input_shape)``."""
+        """Return outputs ``(N, *graph.output_shape)`` for inputs ``(N, *graph.input_shape)``."""
         return run_graph(self._expanded, x, self._lookup, RunningNorm(training=False))
 
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
-        """All weights and statistics as float32 arrays by ``"node.parameter"``, ready for `build_onnx`."""
+        """Return all weights and statistics as float32 arrays by ``"node.parameter"``, ready for `build_onnx`."""
         return {
             name: cast(npt.NDArray[np.float32], np.ascontiguousarray(self.weights[name].detach().float().cpu().numpy()))
             for name, _ in graph_parameters(self.graph)

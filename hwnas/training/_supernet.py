@@ -28,13 +28,13 @@ class Supernet(nn.Module):
     the batch's, and `subnet` computes those of one network.
 
     Args:
-        space: the space.
-        seed: decides the He initialisation.
+        space: The space.
+        seed: Decides the He initialisation.
 
     Attributes:
-        space: the space.
-        largest: the network with the most MACs.
-        smallest: the network with the fewest.
+        space: The space.
+        largest: The network with the most MACs.
+        smallest: The network with the fewest.
     """
 
     def __init__(self, space: Space, *, seed: int = 0) -> None:
@@ -51,29 +51,29 @@ class Supernet(nn.Module):
         self._expanded = lru_cache(maxsize=512)(lambda arch: trimmed(expand(self.space.graph(arch))))
 
     def shared(self) -> dict[str, nn.Parameter]:
-        """The stored tensors by ``"node.parameter"``, sorted by name."""
+        """Return the stored tensors by ``"node.parameter"``, sorted by name."""
         return {name.replace("/", "."): tensor for name, tensor in self.named_parameters()}
 
     def forward(self, x: Tensor, arch: Architecture) -> Tensor:
-        """Outputs of one network in training: batch norms use the batch's statistics.
+        """Return outputs of one network in training: batch norms use the batch's statistics.
 
         Args:
             x: ``(N, *space.input_shape(arch))``.
-            arch: the network.
+            arch: The network.
         """
         expanded: OpGraph = self._expanded(arch)
         return run_graph(expanded, x, self._lookup, RunningNorm(training=True, momentum=None))
 
     def mixture(self, x: Tensor, arch: Architecture, weights: Mapping[int, Tensor]) -> Tensor:
-        """Outputs of a weighted mixture of networks in training, for one-shot methods.
+        """Return outputs of a weighted mixture of networks in training, for one-shot methods.
 
         Args:
             x: ``(N, *space.input_shape(arch))``.
-            arch: says the choices that cannot be mixed (see `hwnas.spaces.ChoiceGraphSpace.mixture`).
-            weights: for each other column of the codes one weight a value, ``(values,)``; see `run_mixture`.
+            arch: Says the choices that cannot be mixed (see `hwnas.spaces.ChoiceGraphSpace.mixture`).
+            weights: For each other column of the codes one weight a value, ``(values,)``; see `run_mixture`.
 
         Raises:
-            EvaluatorError: the space is not stated as a choice graph.
+            EvaluatorError: The space is not stated as a choice graph.
         """
         if not isinstance(self.space, ChoiceGraphSpace):
             raise EvaluatorError(
@@ -83,12 +83,12 @@ class Supernet(nn.Module):
         return run_mixture(self.space.mixture(arch), output, x, weights, self._lookup, norm)
 
     def weights(self, arch: Architecture) -> dict[str, Tensor]:
-        """The trainable tensors of one network by ``"node.parameter"``, parts of the shared ones."""
+        """Return the trainable tensors of one network by ``"node.parameter"``, parts of the shared ones."""
         graph = self.space.graph(arch)
         return {n: self._lookup(n, p) for n, p in graph_parameters(graph) if p.trainable}
 
     def subnet(self, arch: Architecture, batches: Iterable[Tensor]) -> Subnet:
-        """One network with batch-norm statistics computed over `batches` ``(N, *space.input_shape(arch))``."""
+        """Return one network with batch-norm statistics computed over `batches` ``(N, *space.input_shape(arch))``."""
         return with_bn_statistics(self.space.graph(arch), self.weights(arch), batches)
 
     def _lookup(self, name: str, parameter: Parameter) -> Tensor:

@@ -47,18 +47,18 @@ def train_supernet(
     for each candidate.
 
     Args:
-        supernet: starts as it is.
-        task: what the networks are trained for.
-        recipe: the settings.
-        seed: decides batches, augmentation and random subnets.
+        supernet: Starts as it is.
+        task: What the networks are trained for.
+        recipe: The settings.
+        seed: Decides batches, augmentation and random subnets.
         device: ``"cpu"`` or ``"cuda"``.
-        threads: torch's threads on the CPU; None for its own choice. Results depend on it in the last bits.
-        cost: what candidates are drawn by; None for MACs. Not used by uniform sampling.
-        checkpoint: file to resume from and to write after each epoch.
-        progress: called after every step.
+        threads: Torch's threads on the CPU; None for its own choice. Results depend on it in the last bits.
+        cost: What candidates are drawn by; None for MACs. Not used by uniform sampling.
+        checkpoint: File to resume from and to write after each epoch.
+        progress: Called after every step.
 
     Raises:
-        EvaluatorError: no such device, a checkpoint of another training, or the loss is no longer finite.
+        EvaluatorError: No such device, a checkpoint of another training, or the loss is no longer finite.
     """
     require_device(device)
     supernet.to(device)
@@ -99,7 +99,7 @@ class _Sandwich:
         return loss.detach()
 
     def _chosen(self, x: Tensor, teacher: tuple[Tensor, ...], rng: np.random.Generator) -> Iterator[Architecture]:
-        """The networks between the largest and the smallest, `Recipe.random_subnets` of them."""
+        """Yield the networks between the largest and the smallest, `Recipe.random_subnets` of them."""
         recipe, space = self.recipe, self.supernet.space
         if recipe.sampling == "uniform":
             yield from space.sample(recipe.random_subnets, rng)

@@ -13,7 +13,7 @@ from profilers import Parameter
 
 
 def trimmed(expanded: OpGraph) -> OpGraph:
-    """An expanded graph in which no convolution has taps that only ever meet padding.
+    """Return an expanded graph in which no convolution has taps that only ever meet padding.
 
     Along an axis of ``n`` elements an offset beyond ``n - 1`` never meets an element, so a kernel wider than
     ``2 n - 1`` can be cut to its centre of that width without changing results or gradients. With dilation ``d`` the
@@ -37,10 +37,10 @@ def _trimmed_op(op: Op) -> Op:
 
 
 def cut_tensor(tensor: Tensor, parameter: Parameter, name: str) -> Tensor:
-    """The part of a larger tensor that a parameter stands for: leading along each axis, central along centred ones.
+    """Return the part of a larger tensor that a parameter uses: leading along each axis, central along centred axes.
 
     Raises:
-        EvaluatorError: the tensor is smaller than the parameter.
+        EvaluatorError: The tensor is smaller than the parameter.
     """
     if tuple(tensor.shape) == parameter.shape:
         return tensor

@@ -91,7 +91,7 @@ def test_a_constraints_func_must_give_numbers(given):
     study = optuna.create_study(
         directions=["minimize"] * 2, sampler=LaMOOSampler(seed=0, constraints_func=lambda trial: given)
     )
-    with pytest.raises(HwnasError, match=r"constraints_func of trial 0: .* it must give numbers") as caught:
+    with pytest.raises(HwnasError, match=r"constraints_func of trial 0: .* it must return numbers") as caught:
         study.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 0.0), n_trials=1)
     assert "\n" not in str(caught.value)
 

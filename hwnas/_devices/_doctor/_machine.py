@@ -50,14 +50,15 @@ def watch_neighbours(seconds: float = SAMPLE_S) -> list[Neighbour]:
     import psutil
 
     def times() -> dict[int, tuple[str, float]]:
-        found = {}
+        """Return name and processor seconds of each process."""
+        processes = {}
         for process in psutil.process_iter():
             try:
                 used = process.cpu_times()
-                found[process.pid] = (process.name(), float(used.user + used.system))
+                processes[process.pid] = (process.name(), float(used.user + used.system))
             except (psutil.Error, OSError):
                 continue
-        return found
+        return processes
 
     before, began = times(), time.perf_counter()
     time.sleep(seconds)

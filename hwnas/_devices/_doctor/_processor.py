@@ -13,15 +13,15 @@ _GOOD_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_
 
 def governor(machine: Machine) -> list[Finding]:
     """Check what sets the clock frequency."""
-    found = Counter(machine.texts(f"{_CPU}/cpu[0-9]*/cpufreq/scaling_governor").values())
-    if not found:
+    governors = Counter(machine.texts(f"{_CPU}/cpu[0-9]*/cpufreq/scaling_governor").values())
+    if not governors:
         return [
             Finding("frequency governor", "unknown", "the system does not report it; the host or the firmware decides")
         ]
-    slow = sorted(name for name in found if name != "performance")
+    slow = sorted(name for name in governors if name != "performance")
     if not slow:
         return [Finding("frequency governor", "ok", "performance")]
-    text = ", ".join(f"{name} on {found[name]} cores" for name in slow)
+    text = ", ".join(f"{name} on {governors[name]} cores" for name in slow)
     fix = "sudo cpupower frequency-set -g performance"
     return [Finding("frequency governor", "warning", f"{text}: the clock follows the load", fix)]
 
@@ -45,11 +45,9 @@ def neighbours(machine: Machine) -> list[Finding]:
     busy = [process for process in machine.neighbours() if process.cores >= _BUSY_CORES]
     if not busy:
         return [Finding("neighbours", "ok", "no other process is busy")]
-    told = ", ".join(f"{each.name} ({each.pid}) {each.cores:.0%} of a core" for each in busy[:3])
+    listed = ", ".join(f"{each.name} ({each.pid}) {each.cores:.0%} of a core" for each in busy[:3])
     more = f" and {len(busy) - 3} more" if len(busy) > 3 else ""
-    return [
-        Finding("neighbours", "warning", told + more, "stop these processes or wait until they end before you measure")
-    ]
+    return [Finding("neighbours", "warning", listed + more, "stop these processes or wait for them before you measure")]
 
 
 def quota(machine: Machine) -> list[Finding]:
@@ -63,16 +61,16 @@ def quota(machine: Machine) -> list[Finding]:
         for line in (machine.text(str(folder.relative_to(machine.root) / "cpu.stat")) or "").splitlines():
             name, _, value = line.partition(" ")
             throttled = max(throttled, int(value) if name == "nr_throttled" and value.isdigit() else 0)
-    found = []
+    findings = []
     if cores is not None and cores < len(machine.cores):
         text = f"the container's quota is {cores} cores, but it sees {len(machine.cores)}: more threads are throttled"
-        found.append(Finding("CPU quota", "warning", text, f"measure with --threads {cores} or fewer"))
+        findings.append(Finding("CPU quota", "warning", text, f"measure with --threads {cores} or fewer"))
     if throttled:
         text = f"the container was throttled {throttled} times"
-        found.append(
+        findings.append(
             Finding("CPU quota", "warning", text, "give the container a larger quota, or pin it to cores instead")
         )
-    return found or [Finding("CPU quota", "ok", "none" if cores is None else f"{cores} cores")]
+    return findings or [Finding("CPU quota", "ok", "none" if cores is None else f"{cores} cores")]
 
 
 def affinity(machine: Machine) -> list[Finding]:
@@ -96,9 +94,9 @@ def siblings(machine: Machine) -> list[Finding]:
             pairs.add(tuple(together))
     if not pairs:
         return [Finding("hyper-threads", "ok", "no two usable cores share a physical core")]
-    told = "; ".join(" and ".join(map(str, pair)) for pair in sorted(pairs)[:4])
+    listed = "; ".join(" and ".join(map(str, pair)) for pair in sorted(pairs)[:4])
     keep = ",".join(map(str, sorted(set(machine.cores) - {core for pair in pairs for core in pair[1:]})))
-    text = f"cores {told}{' ...' if len(pairs) > 4 else ''} share a physical core"
+    text = f"cores {listed}{' ...' if len(pairs) > 4 else ''} share a physical core"
     return [Finding("hyper-threads", "warning", text, f"start hwnas with taskset -c {keep}")]
 
 
@@ -123,16 +121,16 @@ def virtual_machine(machine: Machine) -> list[Finding]:
     numbers = [int(value) for value in times if value.isdigit()]
     total = sum(numbers[:8])
     stolen = numbers[7] / total if len(numbers) >= 8 and total else 0.0
-    text = f"yes; its host withheld {stolen:.1%} of the processor time since boot"
+    text = f"yes; steal time {stolen:.1%} of the processor time since boot"
     fix = "measure on a physical machine or a dedicated host; check the noise floor that `hwnas profile` prints"
     return [Finding("virtual machine", "warning", text, fix)]
 
 
 def _listed(text: str) -> list[int]:
     """Read ``0,4-6`` as numbers; text that cannot be read gives none."""
-    found: list[int] = []
+    numbers: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
         if first.strip().isdigit() and (not last or last.strip().isdigit()):
-            found += range(int(first), int(last or first) + 1)
-    return found
+            numbers += range(int(first), int(last or first) + 1)
+    return numbers

@@ -18,10 +18,10 @@ def augment(x: Tensor, rng: np.random.Generator, *, shift: float, flip: bool) ->
     Moving with repeated edges is the usual random crop of a padded image.
 
     Args:
-        x: images, channels first or last in memory.
-        rng: source of the offsets.
-        shift: largest offset as a share of the image; edges are repeated.
-        flip: mirror left to right with probability 1/2.
+        x: Images, channels first or last in memory.
+        rng: Source of the offsets.
+        shift: Largest offset as a share of the image; edges are repeated.
+        flip: Mirror left to right with probability 1/2.
     """
     count, _, height, width = x.shape
     rows = _moved(rng, count, height, shift)
@@ -36,7 +36,7 @@ def augment(x: Tensor, rng: np.random.Generator, *, shift: float, flip: bool) ->
 
 
 def _moved(rng: np.random.Generator, count: int, extent: int, shift: float) -> npt.NDArray[np.int64]:
-    """For each image the source index of every row (or column), ``(count, extent)``."""
+    """Return for each image the source index of every row (or column), ``(count, extent)``."""
     most = round(shift * extent)
     offsets = rng.integers(-most, most + 1, size=(count, 1))
     return np.asarray(np.clip(np.arange(extent)[None] + offsets, 0, extent - 1), dtype=np.int64)
@@ -49,9 +49,9 @@ def cutout(x: Tensor, rng: np.random.Generator, share: float) -> Tensor:
     arXiv 1708.04552, section 3.2).
 
     Args:
-        x: images.
-        rng: source of the centres.
-        share: side of the square as a share of the image's; 0 leaves the images as they are.
+        x: Images.
+        rng: Source of the centres.
+        share: Side of the square as a share of the image's; 0 leaves the images as they are.
     """
     count, _, height, width = x.shape
     rows, columns = (
@@ -61,7 +61,7 @@ def cutout(x: Tensor, rng: np.random.Generator, share: float) -> Tensor:
 
 
 def _covered(rng: np.random.Generator, count: int, extent: int, side: int) -> npt.NDArray[np.bool_]:
-    """For each image the rows (or columns) that the square covers, ``(count, extent)``."""
+    """Return for each image the rows (or columns) that the square covers, ``(count, extent)``."""
     first = rng.integers(0, extent, size=(count, 1)) - side // 2
     places = np.arange(extent)[None]
     return np.asarray((places >= first) & (places < first + side), dtype=np.bool_)
@@ -74,11 +74,11 @@ def mixup(x: Tensor, labels: Tensor, rng: np.random.Generator, *, alpha: float, 
     of it (Zhang et al. 2018, arXiv 1710.09412, section 2).
 
     Args:
-        x: images ``(N, C, H, W)``.
-        labels: class indices ``(N,)``.
-        rng: source of t and the permutation.
-        alpha: shape of the beta distribution, positive.
-        classes: number of classes.
+        x: Images ``(N, C, H, W)``.
+        labels: Class indices ``(N,)``.
+        rng: Source of t and the permutation.
+        alpha: Shape of the beta distribution, positive.
+        classes: Number of classes.
 
     Returns:
         Blended images and class probabilities ``(N, classes)``.

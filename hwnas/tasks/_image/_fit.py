@@ -1,4 +1,4 @@
-"""Whether the networks of a space read a data set's images and tell its classes.
+"""Whether the networks of a space read a data set's images and output its classes.
 
 Both must be square: nothing of one is squashed into the other.
 """
@@ -18,8 +18,8 @@ def require_squares(space: Space, data: ImageData) -> None:
     """Refuse what is not square before anything is trained.
 
     Raises:
-        DataError: the images are not.
-        SpaceError: a network reads images that are not (a few are looked at).
+        DataError: The images are not.
+        SpaceError: A network reads images that are not (a few are looked at).
     """
     height, width = data.native_size
     if height != width:
@@ -32,16 +32,16 @@ def require_squares(space: Space, data: ImageData) -> None:
         if len(shape) == 3 and shape[1] != shape[2]:
             raise SpaceError(
                 f"space {space.name}: a network reads images of {shape[2]}x{shape[1]} pixels (width x height), but "
-                "training and tests are of squares; make height and width equal"
+                "images must be square; make height and width equal"
             )
 
 
 def require_fit(space: Space, data: ImageData) -> None:
-    """Refuse networks that do not read such images or tell another number of classes.
+    """Refuse networks that do not read such images or output another number of classes.
 
     Raises:
-        DataError, SpaceError: images or networks are not square.
-        EvaluatorError: channels or classes differ.
+        DataError, SpaceError: Images or networks are not square.
+        EvaluatorError: Channels or classes differ.
     """
     require_squares(space, data)
     first = space.canonical(Architecture(tuple(choice.values[-1] for choice in space.choices)))

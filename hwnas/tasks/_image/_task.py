@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ACCURACY = Metric("accuracy", unit=PERCENT, low=0.0, high=1.0, uncertainty=BINOMIAL)
-"""The share of images whose class a network tells."""
+"""The share of images that a network classifies correctly."""
 OPTIONS: Mapping[str, TrainingOption] = {
     "label_smoothing": TrainingOption(0.1, 0.0, 0.9, "smoothing of the targets of the labels"),
     "shift": TrainingOption(0.125, 0.0, 0.5, "images move by up to this share of their size, edges repeated"),
@@ -29,7 +29,7 @@ OPTIONS: Mapping[str, TrainingOption] = {
     "mixup": TrainingOption(0.0, 0.0, 10.0, "alpha of the beta distribution that images are blended with; 0 for none"),
 }
 IMAGES_SEEN = 15_000
-"""Small data sets are passed over until a training has seen this many images: about 450 steps, after which the subnets
+"""Small data sets are repeated until a training has seen this many images: about 450 steps, after which the subnets
 of a `tiny` supernet differ by what they can do rather than by how often they were drawn."""
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
 SMALL = 4_000
@@ -49,7 +49,7 @@ class Accuracy(Scorer):
         self._seen += len(targets)
 
     def value(self) -> float:
-        """The share of images that were told right."""
+        """Return the share of images that were classified correctly."""
         return self._right / self._seen
 
 
@@ -57,8 +57,8 @@ class ImageClassification(Task):
     """Square images of one size, one label each.
 
     Args:
-        data: the images.
-        image_size: what their shorter side was scaled to when they were loaded; None where they were not.
+        data: The images.
+        image_size: What their shorter side was scaled to when they were loaded; None where they were not.
     """
 
     name = "image"
@@ -71,10 +71,10 @@ class ImageClassification(Task):
     def load(
         cls, data: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None
     ) -> ImageClassification:
-        """The task of a data set; the arguments are those of `load_data`.
+        """Return the task of a data set; the arguments are those of `load_data`.
 
         Raises:
-            DataError: the data cannot be read.
+            DataError: The data cannot be read.
         """
         return cls(load_data(data, image_size=image_size, seed=seed, limit=limit), image_size=image_size)
 
@@ -85,7 +85,7 @@ class ImageClassification(Task):
 
     @property
     def data_name(self) -> str:
-        """What `load_data` was asked for."""
+        """The argument ``spec`` of `load_data`."""
         return self._data.name
 
     @property
@@ -99,7 +99,7 @@ class ImageClassification(Task):
         return self._data.fingerprint
 
     def size(self, part: Part) -> int:
-        """Images of a part."""
+        """Return images of a part."""
         return len(self._split(part))
 
     @property
@@ -117,7 +117,7 @@ class ImageClassification(Task):
         require_fit(space, self._data)
 
     def misfit(self, input_shape: Sequence[object]) -> str | None:
-        """Why a file's input ``(batch, C, size, size)`` does not take these images."""
+        """Return why a file's input ``(batch, C, size, size)`` does not take these images."""
         shape = list(input_shape)
         square = len(shape) == 4 and all(type(n) is int for n in shape) and shape[2] == shape[3]
         if square and shape[1] == self._data.channels:
@@ -125,7 +125,7 @@ class ImageClassification(Task):
         return f"does not take images of {self._data.channels} channels"
 
     def metadata(self, input_shape: Shape) -> dict[str, Any]:
-        """How images are prepared, and the names of the classes."""
+        """Return how images are prepared, and the names of the classes."""
         steps = ["divide pixels by 255", "subtract mean", "divide by std", "resize bilinearly (antialiased) to size"]
         if self._image_size is not None:
             steps.insert(0, f"scale the shorter side to {self._image_size} pixels and cut out the centre")
@@ -134,23 +134,23 @@ class ImageClassification(Task):
         return {"preprocessing": preparing, "classes": self._data.classes}
 
     def inputs(self, part: Part, indices: Indices, input_shape: Shape, device: str = "cpu") -> Tensor:
-        """Normalised images ``(N, C, size, size)``, channels last in memory."""
+        """Return normalised images ``(N, C, size, size)``, channels last in memory."""
         from hwnas.tasks._image._tensors import prepare_images
 
         return prepare_images(self._data, self._split(part).images[indices], input_shape[1], device)
 
     def targets(self, part: Part, indices: Indices) -> LabelArray:
-        """Class indices ``(N,)``."""
+        """Return class indices ``(N,)``."""
         return self._split(part).labels[indices]
 
     def take_train(self, input_shape: Shape, device: str) -> Callable[[npt.NDArray[np.int64]], tuple[Tensor, Targets]]:
-        """The train images, kept on the device."""
+        """Return the train images, kept on the device."""
         from hwnas.tasks._image._tensors import TrainImages
 
         return TrainImages(self._data, input_shape[1], device)
 
     def at_shape(self, x: Tensor, input_shape: Shape) -> Tensor:
-        """Images resized, bilinear with antialiasing."""
+        """Return images resized, bilinear with antialiasing."""
         from hwnas.tasks._image._tensors import resize
 
         return resize(x, input_shape[1])
@@ -161,7 +161,7 @@ class ImageClassification(Task):
         return OPTIONS
 
     def default_recipe(self) -> dict[str, object]:
-        """Epochs and batch size by the number of images; images are mirrored where they have colours."""
+        """Return epochs and batch size by the number of images; images are mirrored where they have colours."""
         count = len(self._data.train)
         return {
             "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(IMAGES_SEEN / count))),
@@ -172,27 +172,27 @@ class ImageClassification(Task):
     def augment(
         self, x: Tensor, targets: Targets, rng: np.random.Generator, settings: Settings
     ) -> tuple[Tensor, Targets]:
-        """Moved, mirrored, partly blanked and blended images, and class indices or probabilities."""
+        """Return moved, mirrored, partly blanked and blended images, and class indices or probabilities."""
         from hwnas.tasks._image._tensors import augmented
 
         return augmented(x, targets, rng, settings, len(self._data.classes))
 
     def loss(self, outputs: Sequence[Tensor], targets: Targets, settings: Settings) -> Tensor:
-        """Cross-entropy with the labels."""
+        """Return cross-entropy with the labels."""
         from hwnas.tasks._image._tensors import label_loss
 
         (logits,) = outputs
         return label_loss(logits, targets, float(settings.get("label_smoothing", 0.0)))
 
     def distillation_loss(self, outputs: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
-        """Cross-entropy with the teacher's class probabilities."""
+        """Return cross-entropy with the teacher's class probabilities."""
         from hwnas.tasks._image._tensors import imitation_loss
 
         (logits,), (target,) = outputs, teacher
         return imitation_loss(logits, target)
 
     def scorer(self) -> Accuracy:
-        """Counts right answers."""
+        """Return a scorer that counts right answers."""
         return Accuracy()
 
     def _split(self, part: Part) -> Split:

@@ -15,13 +15,13 @@ from hwnas.tasks._image._augment import augment, cutout, mixup
 
 
 def prepare_images(data: ImageData, images: ImageArray | Tensor, size: int, device: str = "cpu") -> Tensor:
-    """Network inputs: pixels to 0-1, normalised by the train part's mean and deviation, resized.
+    """Return network inputs: pixels to 0-1, normalised by the train part's mean and deviation, resized.
 
     Args:
-        data: gives mean and deviation.
+        data: Gives mean and deviation.
         images: ``(N, C, H, W)`` uint8.
-        size: height and width of the result; bilinear with antialiasing where the images differ from it.
-        device: where to compute.
+        size: Height and width of the result; bilinear with antialiasing where the images differ from it.
+        device: Where to compute.
 
     Returns:
         ``(N, C, size, size)`` float32, channels last in memory.
@@ -33,7 +33,7 @@ def prepare_images(data: ImageData, images: ImageArray | Tensor, size: int, devi
 
 
 def resize(x: Tensor, size: int) -> Tensor:
-    """``(N, C, H, W)`` to ``(N, C, size, size)``, bilinear with antialiasing, channels last in memory."""
+    """Resize ``(N, C, H, W)`` to ``(N, C, size, size)``, bilinear with antialiasing, channels last in memory."""
     if x.shape[2:] != (size, size):
         x = f.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
     return x.contiguous(memory_format=torch.channels_last)
@@ -43,9 +43,9 @@ class TrainImages:
     """The train part on a device.
 
     Args:
-        data: the data set.
-        size: height and width of what is taken.
-        device: where it is kept.
+        data: The data set.
+        size: Height and width of what is taken.
+        device: Where it is kept.
     """
 
     def __init__(self, data: ImageData, size: int, device: str) -> None:
@@ -54,7 +54,7 @@ class TrainImages:
         self._images = torch.from_numpy(data.train.images).to(device)
 
     def __call__(self, chosen: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, Tensor]:
-        """Images ``(N, C, size, size)`` with these indices ``(N,)``, and their class indices ``(N,)``."""
+        """Return images ``(N, C, size, size)`` with these indices ``(N,)``, and their class indices ``(N,)``."""
         where = torch.from_numpy(chosen).to(self._device)
         return prepare_images(self._data, self._images[where], self._size, self._device), self._labels[where]
 
@@ -62,14 +62,14 @@ class TrainImages:
 def augmented(
     x: Tensor, labels: Tensor, rng: np.random.Generator, settings: Mapping[str, Any], classes: int
 ) -> tuple[Tensor, Tensor]:
-    """A batch as it is trained on.
+    """Return a batch as it is trained on.
 
     Args:
-        x: images ``(N, C, H, W)``.
-        labels: class indices ``(N,)``.
-        rng: source of everything random.
-        settings: values of the task's options.
-        classes: number of classes.
+        x: Images ``(N, C, H, W)``.
+        labels: Class indices ``(N,)``.
+        rng: Source of everything random.
+        settings: Values of the task's options.
+        classes: Number of classes.
 
     Returns:
         Images, and class indices, or class probabilities ``(N, classes)`` where images are blended.
@@ -83,10 +83,10 @@ def augmented(
 
 
 def label_loss(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Cross-entropy of logits ``(N, classes)`` with class indices ``(N,)`` or probabilities ``(N, classes)``."""
+    """Return cross-entropy of logits ``(N, classes)`` with class indices ``(N,)`` or probabilities ``(N, classes)``."""
     return f.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
 def imitation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
-    """Cross-entropy of logits ``(N, classes)`` with the probabilities that a teacher's logits stand for."""
+    """Return cross-entropy of logits ``(N, classes)`` with the probabilities that a teacher's logits stand for."""
     return f.cross_entropy(logits, teacher.softmax(1))

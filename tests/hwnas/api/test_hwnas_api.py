@@ -180,7 +180,7 @@ def test_a_run_of_the_command_line_goes_on_in_python(csv, tmp_path):
 )
 def test_another_search_in_the_same_folder_is_refused(search, tmp_path, changes, told):
     search()
-    assert refused(search, **changes).startswith(f"{tmp_path / 'run'} holds a search with {told}")
+    assert refused(search, **changes).startswith(f"{tmp_path / 'run'} contains a search with {told}")
 
 
 def test_a_sampler_of_the_users_inside_lamoo(search):
@@ -191,7 +191,7 @@ def test_a_sampler_of_the_users_inside_lamoo(search):
     cut(found.path, 12)
     message = refused(search, strategy=hwnas.LaMOO(Backwards(), name="lamoo-other"), samples=16)
     assert message.startswith(
-        f'{found.path} holds a search with strategy "lamoo-backwards", this one has "lamoo-other"'
+        f'{found.path} contains a search with strategy "lamoo-backwards", this one has "lamoo-other"'
     )
 
 
@@ -297,17 +297,17 @@ class Vast(Toy):
 WRONG = [
     (Nameless(), "space Nameless: its name must be a word of letters, digits, . _ -, got 'not a word'"),
     (Forgetful(), "space toy: ops() lacks linear float32 8x2x2 -> 10 act=none of the network "),
-    (Partial(), "space toy: it has terms of its own; override term_graph too"),
+    (Partial(), "space toy: it overrides terms; override term_graph too"),
     (Double(), "space toy: the terms of width1="),
-    (Mute(), "space toy: parse does not read what format writes, 'width1="),
-    (Spaced(), "space toy: 'a b0="),
-    (Toy(widths=(4, 4)), "choice width1: it wants different values, at least one, not (4, 4)"),
+    (Mute(), "space toy: parse cannot read what format returns, 'width1="),
+    (Spaced(), "space toy: cannot write an architecture as 'a b0="),
+    (Toy(widths=(4, 4)), "choice width1: needs one or more values, all different, got (4, 4)"),
     (
         Vast(),
         "space toy: 531441 architectures cannot be priced one by one, only 20000 can; state it as a choice graph, or "
         "override terms and term_graph",
     ),
-    (Toy, "space must be a name or an instance of hwnas.Space, not <class"),
+    (Toy, "space must be a name or an instance of hwnas.Space, got <class"),
 ]
 
 
@@ -318,43 +318,43 @@ def test_a_space_that_does_not_fit_together_is_refused(search, space, message):
 
 def test_terms_that_are_cut_where_the_runtime_fuses_are_refused_for_their_latency(search):
     message = refused(search, space=Halves())
-    assert "ms by trial prices, its graph" in message
-    assert message.endswith("so cut them where the runtime fuses nothing")
+    assert "ms at made-up prices, its graph" in message
+    assert message.endswith("so split them where the runtime fuses nothing")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"evaluator": Score}, f"evaluator must be a name or an instance of hwnas.Evaluator, not {Score!r}"),
+        ({"evaluator": Score}, f"evaluator must be a name or an instance of hwnas.Evaluator, got {Score!r}"),
         (
             {"strategy": Backwards},
-            f"strategy must be a name or an instance with a method propose, not {Backwards!r}",
+            f"strategy must be a name or an instance with a method propose, got {Backwards!r}",
         ),
         ({"budgets": {"speed": 1}}, "unknown cost 'speed' in budgets; known costs: latency, macs, params, memory"),
-        ({"budgets": {"macs": 0}}, "budget macs must be a positive number, or like '4ms' or '600k', not 0"),
+        ({"budgets": {"macs": 0}}, "budget macs must be a positive number, or text like '4ms' or '600k', got 0"),
         ({"budgets": {"latency": "0.3"}}, "the latency '0.3' has no unit; write 0.3ms or 0.3us"),
         ({"latency_budget": "0.3"}, "the latency '0.3' has no unit; write 0.3ms or 0.3us"),
         (
             {"latency_budget": float("nan")},
-            "budget latency must be a positive number, or like '4ms' or '600k', not nan",
+            "budget latency must be a positive number, or text like '4ms' or '600k', got nan",
         ),
         (
             {"budgets": {"latency": 1}, "latency_budget": 2},
             "budget latency is given twice, in budgets and as latency_budget; leave one out",
         ),
-        ({"budgets": "4ms"}, "budgets must be a dictionary, not '4ms'"),
-        ({"minimize": 3}, "minimize must be names, like 'latency' or 'latency,macs', not 3"),
+        ({"budgets": "4ms"}, "budgets must be a dictionary, got '4ms'"),
+        ({"minimize": 3}, "minimize must be names, like 'latency' or 'latency,macs', got 3"),
         (
             {"minimize": "latency,speed"},
             "unknown cost 'speed' in --minimize; known costs: latency, macs, params, memory",
         ),
         ({"samples": "3"}, "--samples must be a whole number, got '3'"),
         ({"seed": True}, "--seed must be a whole number, got True"),
-        ({"epochs": 4}, "epochs needs the name of an evaluator; this object has its settings already"),
-        ({"resolution": 8}, "resolution needs the name of a space; this object has its settings already"),
+        ({"epochs": 4}, "epochs needs the name of an evaluator; an object has its settings already"),
+        ({"resolution": 8}, "resolution needs the name of a space; an object has its settings already"),
         ({"budgets": {"latency": "soon"}}, "cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"),
-        ({"threads": 2}, "threads needs the name of a device; this object has its settings already"),
-        ({"space_settings": {}}, "space_settings needs the name of a space; this object has its settings already"),
+        ({"threads": 2}, "threads needs the name of a device; an object has its settings already"),
+        ({"space_settings": {}}, "space_settings needs the name of a space; an object has its settings already"),
         (
             {"strategy": hwnas.LaMOO(Backwards()), "low_fidelity": "x"},
             "low_fidelity needs strategy='lamoo', got an object",
@@ -374,7 +374,7 @@ def test_wrong_arguments_are_refused_in_one_line(search, changes, message):
 def test_an_unknown_setting_is_named_with_those_there_are(search):
     message = refused(search, sample=3)
     assert message.startswith(
-        "search has no setting 'sample'; it takes accuracy_column, batch, channels_last, classes, "
+        "search has no setting 'sample'; known settings: accuracy_column, batch, channels_last, classes, "
     )
 
 
@@ -395,7 +395,7 @@ def test_an_evaluator_with_weights_wants_data_to_test_them_on(search):
             return 0.5
 
     assert refused(search, evaluator=Trained()) == (
-        "evaluator wide trains networks; give the data that they are tested on too"
+        "evaluator wide trains networks, so the search needs data to test them on; pass data too"
     )
 
 
@@ -428,7 +428,7 @@ def test_a_metric_that_is_minimised_needs_no_task(search, tmp_path):
     assert 'metric.direction "min", this one has "max"' in refused(search, evaluator=Error(), out=tmp_path / "error")
     Error.metric = hwnas.Metric("macs", "min")
     assert refused(search, evaluator=Error(), out=tmp_path / "other") == (
-        "metric macs: runs hold something else by this name; give the metric another one"
+        "metric macs: a run's files use this name for something else; rename the metric"
     )
 
 
@@ -443,7 +443,7 @@ def test_a_finished_profile_is_returned_as_it_is(table):
     assert hwnas.profile(Toy(), AdditiveBackend(noise=0.5), out=table.source) == table
     with pytest.raises(hwnas.HwnasError, match="holds the table of another space"):
         hwnas.profile(Toy(last=9), AdditiveBackend(), out=table.source)
-    with pytest.raises(hwnas.HwnasError, match="--networks must be at least 2, not 1"):
+    with pytest.raises(hwnas.HwnasError, match="--networks must be 2 or more, got 1"):
         hwnas.profile(Toy(), AdditiveBackend(), networks=1)
 
 

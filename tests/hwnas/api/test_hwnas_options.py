@@ -283,7 +283,7 @@ def test_options_of_spaces_evaluators_and_strategies(given, space, evaluator, st
     [
         (
             {"space": "nasbench201", "width": 1},
-            "--width is not an option of space nasbench201, which takes image_size, classes, image_channels, cells, "
+            "--width is not an option of space nasbench201; known options: image_size, classes, image_channels, cells, "
             "channels",
         ),
         (
@@ -292,7 +292,7 @@ def test_options_of_spaces_evaluators_and_strategies(given, space, evaluator, st
         ),
         ({"space_settings": ["preset"]}, "cannot read --space-option 'preset'; write it like name=value"),
         ({"space_settings": ["a=1", "a=2"]}, "--space-option names a twice; leave one out"),
-        ({"strategy_options": 3}, "--strategy-option must be a dictionary, not 3"),
+        ({"strategy_options": 3}, "--strategy-option must be a dictionary, got 3"),
         ({"offline": True, "not_here": True}, "offline is given twice, once as not_here; leave one out"),
         (
             {"evaluator": "naswot", "halving": 2},

@@ -117,8 +117,8 @@ def test_devices(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--precision", "fp8"], "--precision fp8 is not for device cpu; choose from fp32, int8"),
-        (["--precision", "fp16"], "--precision fp16 is not for device cpu; choose from fp32, int8"),
+        (["--precision", "fp8"], "--precision fp8 is not available on device cpu; choose from fp32, int8"),
+        (["--precision", "fp16"], "--precision fp16 is not available on device cpu; choose from fp32, int8"),
         (
             ["--protocol", "host"],
             "--protocol and --channels-last are options of GPUs; leave them out with --device cpu",
@@ -126,7 +126,7 @@ def test_devices(capsys):
         (["--channels-last"], "--protocol and --channels-last are options of GPUs; leave them out with --device cpu"),
         (
             ["--device", "cuda", "--precision", "int8"],
-            "--precision int8 is not for device cuda; choose from fp32, fp16, bf16",
+            "--precision int8 is not available on device cuda; choose from fp32, fp16, bf16",
         ),
         (
             ["--device", "cuda", "--threads", "2"],
@@ -199,7 +199,7 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("search", "--samples", "0", *out) == "hwnas: error: --samples must be 1 or more, got 0"
     assert fails("search", "--batch", "0", *out) == "hwnas: error: --batch must be 1 or more, got 0"
     assert "usable cores, got 4096" in fails("profile", "--threads", "4096")
-    assert fails("profile", "--networks", "1") == "hwnas: error: --networks must be at least 2, not 1"
+    assert fails("profile", "--networks", "1") == "hwnas: error: --networks must be 2 or more, got 1"
     assert fails("search", "--latency-budget", "soon", *out) == (
         "hwnas: error: cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"
     )
@@ -207,17 +207,17 @@ def test_options_out_of_range(fails, tmp_path):
         "hwnas: error: the latency '0.3' has no unit; write 0.3ms or 0.3us"
     )
     assert fails("search", "--params-budget", "few", *out) == (
-        "hwnas: error: cannot read the amount 'few'; write it like 600k, 2M or 1.5G"
+        "hwnas: error: cannot read the number 'few'; write it like 600k, 2M or 1.5G"
     )
     assert fails("profile", "--resolution", "8,x") == (
         "hwnas: error: cannot read --resolution '8,x'; write numbers with commas between, like 16,32"
     )
     assert fails("profile", "--space", "nasbench201", "--preset", "tiny") == (
-        "hwnas: error: --preset is not an option of space nasbench201, which takes image_size, classes, "
+        "hwnas: error: --preset is not an option of space nasbench201; known options: image_size, classes, "
         "image_channels, cells, channels"
     )
     assert fails("search", "--latency-column", "x", *out) == (
-        "hwnas: error: --latency-column goes with --evaluator table:FILE"
+        "hwnas: error: --latency-column needs --evaluator table:FILE"
     )
     assert fails("search", "--final-epochs", "3", *out) == (
         "hwnas: error: --final-epochs and --final-recipe need --finalize finetune or train"
@@ -245,10 +245,10 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("search", "--recipe", "cutout=2", *out) == ("hwnas: error: training: cutout must be 0 to 1, got 2")
     assert fails("profile", "--seed", "-1") == "hwnas: error: --seed must be 0 or more, got -1"
     assert fails("profile", "--image-size", "16") == (
-        "hwnas: error: --image-size is not an option of space mobilenetv3, which takes preset, classes, "
+        "hwnas: error: --image-size is not an option of space mobilenetv3; known options: preset, classes, "
         "resolution, width, image_channels"
     )
-    assert fails("validate", "t.json", "--networks", "1") == ("hwnas: error: --networks must be at least 2, not 1")
+    assert fails("validate", "t.json", "--networks", "1") == ("hwnas: error: --networks must be 2 or more, got 1")
     assert fails("fly").startswith("hwnas: error: argument COMMAND: invalid choice: 'fly'")
     assert fails("search", "--samples", "many").startswith(
         "hwnas: error: argument --samples: must be a whole number, got 'many'"
@@ -300,12 +300,14 @@ def test_a_table_of_another_device_or_thread_count(fails, table_file, tmp_path):
 def test_an_unreachable_budget_is_refused_before_training(fails, table_file, tmp_path):
     run = tmp_path / "run"
     line = fails("search", *SMALL, "--table", table_file, "--latency-budget", "1us", "--out", run)
-    start = "hwnas: error: no network of the space meets --latency-budget 0.001 ms: the cheapest, w0.5_r8_k"
+    start = "hwnas: error: no network of the space meets --latency-budget 0.001 ms: the cheapest network, w0.5_r8_k"
     assert line.startswith(start)
     assert line.endswith("ms")
     assert not (run / "evaluator").exists()
     line = fails("search", *SMALL, "--table", table_file, "--params-budget", "10", "--out", run)
-    assert line.startswith("hwnas: error: no network of the space meets --params-budget 10: the cheapest, w0.5_r8_k")
+    assert line.startswith(
+        "hwnas: error: no network of the space meets --params-budget 10: the cheapest network, w0.5_r8_k"
+    )
     both = ["--params-budget", "9k", "--macs-budget", "80k"]
     line = fails("search", *SMALL, "--table", table_file, *both, "--out", run)
     assert line.startswith("hwnas: error: no network of the space ")
@@ -427,7 +429,7 @@ def test_a_cheap_stand_in_must_be_one(fails, benchmark_csv, tmp_path):
         "hwnas: error: --low-fidelity needs --strategy lamoo, got --strategy nsga2"
     )
     assert fails("search", "--low-fidelity", "supernet", *out) == (
-        "hwnas: error: --low-fidelity supernet cannot go with --evaluator supernet; name another one"
+        "hwnas: error: --low-fidelity supernet cannot stand in for --evaluator supernet; name a cheaper evaluator"
     )
     assert fails("search", "--low-fidelity", "guess", "--evaluator", "train", *out).startswith(
         "hwnas: error: unknown evaluator 'guess'"
@@ -482,7 +484,7 @@ def test_a_journal_of_another_search_is_refused(benchmark_csv, unbroken, tmp_pat
 
     as_version_1(out, swap)
     line = fails(*search_on_benchmark(benchmark_csv, out)[3:])
-    assert line.startswith(f"hwnas: error: {out / 'trials.jsonl'} does not continue this search: ")
+    assert line.startswith(f"hwnas: error: {out / 'trials.jsonl'} does not belong to this search: ")
 
 
 @pytest.fixture(scope="module")
@@ -651,7 +653,7 @@ class TestWholeSearch:
     def test_another_seed_in_the_same_folder_is_refused(self, run, table_file, fails):
         command = ["search", *SMALL, "--table", table_file, "--epochs", "2", "--samples", "14", "--out", run]
         assert fails(*command, "--seed", "9") == (
-            f"hwnas: error: {run} holds a search with seed 0, this one has 9; choose another --out"
+            f"hwnas: error: {run} contains a search with seed 0, this one has 9; choose another --out"
         )
 
     @pytest.mark.parametrize("pick", ["fastest", "knee", "most-accurate"])

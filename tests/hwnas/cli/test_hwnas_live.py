@@ -128,9 +128,8 @@ def test_an_interrupt_leaves_a_whole_journal_and_says_how_to_go_on(csv, tmp_path
     trials = trials_of(out)
     assert [trial["number"] for trial in trials] == list(range(len(trials)))
     assert len(trials) >= 16
-    assert err == (
-        f"interrupted; {len(trials)} trials are safe in {out / 'trials.jsonl'}, run the same command again to go on\n"
-    )
+    safe = f"{len(trials)} trials are safe in {out / 'trials.jsonl'}"
+    assert err == f"interrupted; {safe}, run the same command again to continue\n"
 
 
 def test_an_interrupt_elsewhere_says_so_too(monkeypatch, capsys):
@@ -139,4 +138,4 @@ def test_an_interrupt_elsewhere_says_so_too(monkeypatch, capsys):
 
     monkeypatch.setattr("hwnas._api._runs.find_runs", stop)
     assert main(["runs"]) == 130
-    assert capsys.readouterr().err == "interrupted; run the same command again to go on\n"
+    assert capsys.readouterr().err == "interrupted; run the same command again to continue\n"

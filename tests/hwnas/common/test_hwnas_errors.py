@@ -8,8 +8,8 @@ from hwnas._cli import main
 from hwnas._cli._parser import build_parser
 
 RECIPE = (
-    "it takes epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, clip, average, random_subnets, "
-    "sampling, candidates, label_smoothing, shift, flip, cutout, mixup"
+    "known settings: epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, clip, average, "
+    "random_subnets, sampling, candidates, label_smoothing, shift, flip, cutout, mixup"
 )
 CELLS = "image_size, classes, image_channels, cells, channels"
 MOBILE = "preset, classes, resolution, width, image_channels"
@@ -32,20 +32,20 @@ ERRORS = [
     ("search --minimize macs,macs", "--minimize needs at least one cost, and each only once"),
     ("search --latency-budget soon", "cannot read the latency 'soon'; write it like 4ms, 250us or 0.1s"),
     ("search --latency-budget 0ms", "cannot read the latency '0ms'; write it like 4ms, 250us or 0.1s"),
-    ("search --macs-budget x", "cannot read the amount 'x'; write it like 600k, 2M or 1.5G"),
-    ("search --memory-budget 1T", "cannot read the amount '1T'; write it like 600k, 2M or 1.5G"),
+    ("search --macs-budget x", "cannot read the number 'x'; write it like 600k, 2M or 1.5G"),
+    ("search --memory-budget 1T", "cannot read the number '1T'; write it like 600k, 2M or 1.5G"),
     (
         "search --device tpu",
         "unknown device 'tpu'; known devices: cpu, cuda, cuda:N (see `hwnas devices`), ssh://[user@]host[:port]",
     ),
-    ("search --precision fp8", "--precision fp8 is not for device cpu; choose from fp32, int8"),
+    ("search --precision fp8", "--precision fp8 is not available on device cpu; choose from fp32, int8"),
     ("search --space resnet", "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, or FILE.json"),
     ("search --preset huge", "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
     ("search --width 9", "space mobilenetv3: width multipliers must be 0.1-4, got 9.0"),
     ("search --width 1,x", "cannot read --width '1,x'; write numbers with commas between, like 16,32"),
-    ("search --resolution 999", "space mobilenetv3: preset tiny takes images of 8-32 pixels, got 999"),
+    ("search --resolution 999", "space mobilenetv3: preset tiny needs images of 8-32 pixels, got 999"),
     ("search --resolution 8,8", "space mobilenetv3: resolution must be 1 to 32 different values, got [8, 8]"),
-    ("search --space nasbench201 --width 1", "--width is not an option of space nasbench201, which takes " + CELLS),
+    ("search --space nasbench201 --width 1", "--width is not an option of space nasbench201; known options: " + CELLS),
     (
         "search --space nasbench201 --image-size 3",
         "space nasbench201: image_size must be a multiple of 4, got 3",
@@ -89,15 +89,15 @@ ERRORS = [
     ("predict {tmp}/x w1", "cannot read the latency table {tmp}/x: No such file or directory"),
     ("verify {tmp}/x", "cannot read the latency table {tmp}/x: No such file or directory"),
     ("verify x --seed -1", "--seed must be 0 or more, got -1"),
-    ("validate x --networks 1", "--networks must be at least 2, not 1"),
+    ("validate x --networks 1", "--networks must be 2 or more, got 1"),
     ("validate {tmp}/x", "cannot read the latency table {tmp}/x: No such file or directory"),
-    ("profile --networks 1", "--networks must be at least 2, not 1"),
+    ("profile --networks 1", "--networks must be 2 or more, got 1"),
     ("profile --seed -1", "--seed must be 0 or more, got -1"),
     ("profile --classes 0", "space mobilenetv3: classes must be a positive integer, got 0"),
-    ("profile --image-size 16", "--image-size is not an option of space mobilenetv3, which takes " + MOBILE),
+    ("profile --image-size 16", "--image-size is not an option of space mobilenetv3; known options: " + MOBILE),
     (
         "profile --space nasbench201 --preset tiny",
-        "--preset is not an option of space nasbench201, which takes " + CELLS,
+        "--preset is not an option of space nasbench201; known options: " + CELLS,
     ),
 ]
 

@@ -89,7 +89,7 @@ def test_links_that_lead_out_of_the_run_are_refused(run, first, tmp_path, capsys
         (run / "models").symlink_to(tmp_path / "elsewhere")
     rehashed(run, lambda networks: [network.pop("onnx_sha256") for network in networks])
     line = refused(capsys, "export", run, "--pick", first, "-o", tmp_path / "out.onnx")
-    assert line == f"{file} lies outside the run {run}; nothing outside it is touched"
+    assert line == f"{file} lies outside the run {run}; nothing outside it is used"
     assert not (tmp_path / "out.onnx").exists()
 
 
@@ -168,7 +168,7 @@ def test_output_that_names_a_folder_is_refused_where_a_file_is_needed(tmp_path, 
 
     table = next((Path(latency_tables.__file__).parent / "data").glob("*.json"))
     assert refused(capsys, "merge", table, table, "-o", f"{tmp_path}/new/") == (
-        f"cannot write {tmp_path}/new/: it names a folder; name a file"
+        f"cannot write {tmp_path}/new/: it is a folder; give the name of a file"
     )
     assert refused(capsys, "merge", table, table, "-o", tmp_path) == (
         f"cannot write {tmp_path}: it is a folder, not a file; choose another place"

@@ -187,7 +187,7 @@ def test_all_four_kinds_work_by_name(hwnas, tmp_path):
     assert (tmp_path / "run" / "trials.jsonl").read_text() == lines
     assert "toy" in hwnas("runs", ".")
     told = hwnas("search", *parts, *options, "--table", "toy.json", "--out", "run", "--seed", "1", code=2)
-    assert told == "hwnas: error: run holds a search with seed 0, this one has 1; choose another --out\n"
+    assert told == "hwnas: error: run contains a search with seed 0, this one has 1; choose another --out\n"
 
 
 def test_they_are_listed_with_ours_and_none_is_loaded(hwnas):
@@ -212,14 +212,17 @@ FOUND = "hwnas-toys 1.2"
 ERRORS = [
     (
         "search --space nasbench201",
-        f"{FOUND} brings a space 'nasbench201', which is a name of hwnas's own; uninstall it",
+        f"{FOUND} provides a space 'nasbench201', but hwnas has one of this name itself; uninstall it",
     ),
-    ("search --device cuda", f"{FOUND} brings a device 'cuda', which is a name of hwnas's own; uninstall it"),
+    ("search --device cuda", f"{FOUND} provides a device 'cuda', but hwnas has one of this name itself; uninstall it"),
     (
         "search --space broken",
         f"space 'broken' of {FOUND} cannot be loaded: AttributeError: module 'toys' has no attribute 'Absent'",
     ),
-    ("search --space renamed", f"space 'renamed' of {FOUND} calls itself 'toy'; the names must agree"),
+    (
+        "search --space renamed",
+        f"space 'renamed' of {FOUND} has the attribute name = 'toy'; both names must be the same",
+    ),
     (
         "search --space none",
         "unknown space 'none'; known spaces: mobilenetv3, nasbench201, broken, renamed, toy, or FILE.json",
@@ -229,11 +232,14 @@ ERRORS = [
         f"strategy 'gone' of {FOUND} cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'",
     ),
     ("search --strategy failing", f"strategy 'failing' of {FOUND} failed: ZeroDivisionError: by zero"),
-    ("search --strategy nothing", f"strategy 'nothing' of {FOUND} is no strategy: what it makes has no name"),
-    ("search --strategy number", f"strategy 'number' of {FOUND} cannot be loaded: toys:NUMBER is no callable"),
+    (
+        "search --strategy nothing",
+        f"strategy 'nothing' of {FOUND} is not a valid strategy: what it returns has no name",
+    ),
+    ("search --strategy number", f"strategy 'number' of {FOUND} cannot be loaded: toys:NUMBER is not callable"),
     (
         "search --strategy twice",
-        "strategy 'twice' is brought by more-toys 0.2, other-toys 0.1; uninstall all but one",
+        "strategy 'twice' is provided by more-toys 0.2, other-toys 0.1; uninstall all but one",
     ),
     (
         "search --device tpu",
@@ -243,15 +249,18 @@ ERRORS = [
     ("search --device stopwatch --threads 2", "--threads is not an option of device stopwatch; leave it out"),
     (
         "search --space toy --evaluator wide --data none --epochs 3",
-        "evaluator wide has no option 'epochs'; it takes seed, factor",
+        "evaluator wide has no option 'epochs'; known options: seed, factor",
     ),
     (
         "search --space toy --evaluator none --data none",
         "unknown evaluator 'none'; known: gradnorm, naswot, parameters, supernet, synflow, table:FILE, train, wide",
     ),
-    ("search --strategy last --strategy-option depth=1", "strategy last has no option 'depth'; it takes first"),
-    ("search --space toy --space-option depth=1", "space toy has no setting 'depth'; it takes classes"),
-    ("profile --space toy --image-channels 1", "--image-channels is not an option of space toy, which takes classes"),
+    ("search --strategy last --strategy-option depth=1", "strategy last has no option 'depth'; known options: first"),
+    ("search --space toy --space-option depth=1", "space toy has no setting 'depth'; known settings: classes"),
+    (
+        "profile --space toy --image-channels 1",
+        "--image-channels is not an option of space toy; known options: classes",
+    ),
 ]
 
 

@@ -94,7 +94,7 @@ def test_an_unreachable_budget_names_the_option_of_the_cost(plugin, csv, tmp_pat
 
     assert main(arguments(csv, tmp_path / "run", "--depth-budget", "2")) == 2
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith("hwnas: error: no network of the space meets --depth-budget 2: the cheapest, |")
+    assert line.startswith("hwnas: error: no network of the space meets --depth-budget 2: the cheapest network, |")
 
 
 def test_costs_of_ours():
@@ -141,8 +141,8 @@ def test_entries_check_a_registered_cost(plugin):
     [
         ({"name": "Two Words"}, "cost 'Two Words': name and key must be words of lower-case letters and digits"),
         ({"of_graph": None}, "cost novel: it needs of_graph, which computes it from an op graph"),
-        ({"key": "macs"}, "cost novel with key macs: there is one of this name or key already"),
-        ({"name": "macs"}, "cost macs with key novel: there is one of this name or key already"),
+        ({"key": "macs"}, "cost novel with key macs: a cost of this name or key exists already"),
+        ({"name": "macs"}, "cost macs with key novel: a cost of this name or key exists already"),
     ],
 )
 def test_costs_that_cannot_be_registered(changes, message):

@@ -138,14 +138,14 @@ def test_binary_sizes_and_classes(tmp_path: Path) -> None:
     batch.write_bytes(whole[:3073])
     assert message(folder) == f"data {batch}: 1 images, but {EACH} in data_batch_1.bin; {AGAIN}"
     batch.write_bytes(b"")
-    assert message(folder) == f"data {batch}: 0 bytes are no whole number of rows of 3,073; {AGAIN}"
+    assert message(folder) == f"data {batch}: 0 bytes are not a multiple of 3,073, the size of one image; {AGAIN}"
     batch.write_bytes(whole[:3073] + b"\x07" + whole[3074:])
     assert message(folder) == f"data {batch}: image 1 has the label 7, but there are 2 class names; {AGAIN}"
     (folder / "batches.meta.txt").write_text("ship ship")
     wanted = "2 class names; there must be 2-256 different ones"
     assert message(folder) == f"data {folder / 'batches.meta.txt'}: {wanted}; {AGAIN}"
     (folder / "batches.meta.txt").write_bytes(b"\xff\xfe")
-    assert message(folder) == f"data {folder / 'batches.meta.txt'}: is no text file of class names; {AGAIN}"
+    assert message(folder) == f"data {folder / 'batches.meta.txt'}: is not a text file of class names; {AGAIN}"
 
 
 @pytest.mark.parametrize(
@@ -153,16 +153,16 @@ def test_binary_sizes_and_classes(tmp_path: Path) -> None:
     [
         ({"labels": [0, 1], "data": np.zeros((2, 3071), np.uint8)}, "data has shape (2, 3071), not (N, 3072)"),
         ({"labels": [0, 1], "data": np.zeros((3, 3072), np.uint8)}, "3 images, but 2 labels"),
-        ({"labels": [0, "1"], "data": np.zeros((2, 3072), np.uint8)}, "labels holds something else than integers"),
+        ({"labels": [0, "1"], "data": np.zeros((2, 3072), np.uint8)}, "labels must be integers"),
         (
             {"labels": [0, -1], "data": np.zeros((2, 3072), np.uint8)},
             "image 1 has the label -1, but there are 2 class names",
         ),
-        ({"labels": [0, 2**40], "data": np.zeros((2, 3072), np.uint8)}, "labels holds something else than integers"),
-        ({"labels": [0, 1]}, "holds no data like CIFAR-10's"),
-        ({"labels": [0, 1], "data": "pixels"}, "holds no data like CIFAR-10's"),
-        ({"data": np.zeros((2, 3072), np.uint8)}, "holds no labels like CIFAR-10's"),
-        ([1, 2], "holds no dictionary like CIFAR-10's batches"),
+        ({"labels": [0, 2**40], "data": np.zeros((2, 3072), np.uint8)}, "labels must be integers"),
+        ({"labels": [0, 1]}, "has no entry data like CIFAR-10's"),
+        ({"labels": [0, 1], "data": "pixels"}, "has no entry data like CIFAR-10's"),
+        ({"data": np.zeros((2, 3072), np.uint8)}, "has no entry labels like CIFAR-10's"),
+        ([1, 2], "does not contain a dictionary like CIFAR-10's batches"),
     ],
 )
 def test_other_contents_of_a_pickle(tmp_path: Path, content: object, reason: str) -> None:
@@ -181,7 +181,7 @@ class Runs:
         return os.system, (f"touch {self.marker}",)
 
 
-REFUSED = "which CIFAR-10 does not hold; nothing of it was run, do not trust this file"
+REFUSED = "which CIFAR-10 does not hold; nothing was executed; do not trust this file"
 
 
 @pytest.mark.parametrize("name", ["batches.meta", "data_batch_3"])
@@ -230,4 +230,4 @@ def test_names_outside_the_set_are_refused(tmp_path: Path, attack: bytes, asked:
 def test_damaged_and_twisted_pickles_are_one_line(tmp_path: Path, attack: bytes) -> None:
     folder = python2(tmp_path / "set")
     (folder / "test_batch").write_bytes(attack)
-    assert message(folder) == f"data {folder / 'test_batch'}: is no readable batch of CIFAR-10; {AGAIN}"
+    assert message(folder) == f"data {folder / 'test_batch'}: is not a readable batch of CIFAR-10; {AGAIN}"

@@ -36,7 +36,7 @@ def test_postscript_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
     path = tmp_path / "a.png"
     path.write_bytes(EPS)
-    assert refused(path) == "cannot be read as an image (unknown format or damaged header); mend or remove the file"
+    assert refused(path) == "cannot be read as an image (unknown format or damaged header); repair or remove the file"
     assert not marker.exists()
     with Image.open(path) as image, pytest.raises(OSError, match=r".*"):
         image.load()
@@ -67,7 +67,7 @@ def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
     (tmp_path / "b.png").symlink_to("/dev/zero")
     for name, what in (("a.png", "pipe"), ("b.png", "device")):
         assert refused(tmp_path / name) == (
-            f"cannot be read as an image (it is a {what}, not a file); mend or remove the file"
+            f"cannot be read as an image (it is a {what}, not a file); repair or remove the file"
         )
 
 
@@ -108,7 +108,7 @@ def test_what_is_lost_is_counted(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "dog" / "phone.jpg", format="MPO", save_all=True, append_images=frames[1:])
     data = load_data(str(tmp_path))
     assert data.notes == (
-        "only the first picture is read of 3 files with several",
+        "only the first frame is read of 3 files with several frames",
         "transparency is dropped from 1 file",
     )
     assert sum(len(part) for part in (data.train, data.validation, data.test)) == 15
@@ -143,4 +143,4 @@ def test_cut_files_are_one_line(tmp_path: Path, form: str) -> None:
     assert decode(path, None).pixels.shape == (32, 32, 3)
     for size in (0, 1, 10, len(whole) // 2):
         path.write_bytes(whole[:size])
-        assert refused(path).endswith("; mend or remove the file")
+        assert refused(path).endswith("; repair or remove the file")

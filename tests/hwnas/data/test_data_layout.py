@@ -73,7 +73,7 @@ def test_links_in_circles_are_followed_once(tmp_path: Path) -> None:
     for _ in range(40):
         deep = deep / "d"
     fill(deep, 1)
-    assert refused(root).endswith("lies more than 32 folders deep; move it up")
+    assert refused(root).endswith("is more than 32 folders deep; move it up")
 
 
 def test_files_of_other_kinds_are_counted_and_jfif_is_jpeg(tmp_path: Path) -> None:
@@ -98,13 +98,13 @@ def test_files_of_other_kinds_are_counted_and_jfif_is_jpeg(tmp_path: Path) -> No
     kinds, _, end = kinds.partition("; ")
     assert (start, end) == ("left out 8 files that are not read as images", "convert images to PNG or JPEG")
     assert sorted(kinds.split(", ")) == sorted(
-        ["2 .avif", "2 broken links or no regular files", "1 .heic", "1 .txt", "2 without a suffix"]
+        ["2 .avif", "2 broken links or not regular files", "1 .heic", "1 .txt", "2 without a suffix"]
     )
 
 
 def test_folders_beside_the_parts_are_counted(tmp_path: Path) -> None:
     root = make(tmp_path, train__a=6, train__b=6, extra__deep=3, test__a=1)
-    assert load_data(str(root)).notes == (f"left out 3 images in {root}/extra, which is none of train, val and test",)
+    assert load_data(str(root)).notes == (f"left out 3 images in {root}/extra, which is not train, val or test",)
     fill(root / "train", 1)
     what = "holds class folders, and images or a folder beside them could be classes too; move them away"
     assert refused(root) == f"data {root}/train: {what}"
@@ -124,7 +124,7 @@ def test_parts_without_classes_are_no_classes(tmp_path: Path) -> None:
     wanted = "it must hold train/<class>/* or <class>/* with images"
     assert refused(flat) == f"data {flat}: no class folders in train, test; {wanted}"
     beside = make(tmp_path / "beside", cat=5, dog=5, test__cat=2, test__dog=2)
-    wanted = "holds class folders, but no train part is beside it; add train/<class>/*"
+    wanted = "holds class folders, but there is no train folder beside it; add train/<class>/*"
     assert refused(beside) == f"data {beside}/test: {wanted}"
     unlabelled = make(tmp_path / "unlabelled", train__a=5, train__b=5, test=3)
     assert refused(unlabelled) == f"data {unlabelled}/test: no class folders with images"
@@ -143,7 +143,7 @@ def test_spellings_of_unicode_are_one_class(tmp_path: Path) -> None:
         for form in ("NFC", "NFD"):
             fill(tmp_path / part / unicodedata.normalize(form, "caf\u00e9"), 6)
         assert "two classes are called 'caf" in refused(tmp_path)
-        assert refused(tmp_path).endswith("in different spellings of Unicode (NFC and NFD); make them one")
+        assert refused(tmp_path).endswith("in different spellings of Unicode (NFC and NFD); merge them")
 
 
 def test_unusual_names_are_names(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_odd_places(tmp_path: Path) -> None:
     unwritten = "its name is not UTF-8 or holds control characters; rename it, or link to it"
     assert refused("a\0b") == f"data a\\x00b: {unwritten}"
     assert refused("caf\udce9") == f"data caf\\xe9: {unwritten}"
-    assert refused("x" * 300).endswith("cannot be read (File name too long); mend or remove it")
+    assert refused("x" * 300).endswith("cannot be read (File name too long); repair or remove it")
     os.mkfifo(tmp_path / "pipe.npz")
     assert refused(tmp_path / "pipe.npz").startswith(f"data {tmp_path}/pipe.npz: is none of these")
     (tmp_path / "loop").symlink_to("loop")

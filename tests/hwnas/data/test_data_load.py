@@ -171,7 +171,7 @@ def test_folder_refusals(tmp_path: Path) -> None:
     few = folder(tmp_path / "few", {"train": {"cat": 5, "dog": 2}})
     refuses(f"data {few}: class 'dog' has 2 images; splitting needs at least 3 of each class", few)
     odd = folder(tmp_path / "odd", {"train": {"cat": 5, "dog": 5}, "test": {"cat": 1, "elk": 1}})
-    refuses(f"data {odd}/test: class 'elk' is none of the train classes", odd)
+    refuses(f"data {odd}/test: class 'elk' is not one of the train classes", odd)
     none = folder(tmp_path / "none", {"train": {"cat": 5, "dog": 5}})
     (none / "test").mkdir()
     refuses(f"data {none}/test: no class folders with images", none)
@@ -184,7 +184,7 @@ def test_image_refusals_name_the_file(tmp_path: Path) -> None:
     whole = file.read_bytes()
     file.write_bytes(b"no image")
     refuses(
-        f"data {file}: cannot be read as an image (unknown format or damaged header); mend or remove the file", root
+        f"data {file}: cannot be read as an image (unknown format or damaged header); repair or remove the file", root
     )
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (6, 6, 3), dtype=np.uint8)).save(file)
     file.write_bytes(file.read_bytes()[:-40])
@@ -193,7 +193,7 @@ def test_image_refusals_name_the_file(tmp_path: Path) -> None:
     file.write_bytes(whole)
     picture(file, 1, size=(5, 4))
     first = root / "train" / "a" / "000.png"
-    refuses(f"data {file}: 5x4 pixels, but {first} has 6x6; give --image-size N to bring all to one", root)
+    refuses(f"data {file}: 5x4 pixels, but {first} has 6x6; give --image-size N to scale all to one size", root)
     assert load_data(str(root), image_size=6).native_size == (6, 6)
     Image.fromarray(np.zeros((6, 6), dtype=np.uint16)).save(file)
     refuses(f"data {file}: has pixels of mode I;16; convert the image to 8 bits a channel", root)
@@ -238,14 +238,14 @@ def test_npz_refusals(tmp_path: Path) -> None:
     def check(reason: str, **arrays: object) -> None:
         refuses(f"data {p}: {reason}", npz(p, **arrays))
 
-    check("the array x_train is missing; it holds none of ours", images=X)
+    check("the array x_train is missing; it holds no known array", images=X)
     check("the array y_train is missing; it holds x_train", x_train=X)
     check("the array y_test is missing; it holds x_train, y_train, x_test", x_train=X, y_train=Y, x_test=X)
     shape = "it must be (N, H, W) or (N, H, W, C) with C = 1 or 3"
     check(f"x_train has shape (20, 20); {shape}", x_train=X.reshape(20, 20), y_train=Y)
     check(f"x_train has shape (20, 3, 4, 5); {shape}", x_train=np.stack([X] * 3, axis=1), y_train=Y)
-    check("y_train must be integers of shape (N,), not float64 (20,)", x_train=X, y_train=Y / 2)
-    check("y_train must be integers of shape (N,), not int64 (20, 1)", x_train=X, y_train=Y[:, None])
+    check("y_train must be integers of shape (N,), got float64 (20,)", x_train=X, y_train=Y / 2)
+    check("y_train must be integers of shape (N,), got int64 (20, 1)", x_train=X, y_train=Y[:, None])
     check("20 images in x_train, but 19 labels in y_train", x_train=X, y_train=Y[1:])
     check("only one class, '3', in y_train; classification needs at least two", x_train=X, y_train=Y * 0 + 3)
     check("y_test holds the label 8, which y_train does not", x_train=X, y_train=Y, x_test=X[:1], y_test=np.array([8]))
@@ -259,4 +259,4 @@ def test_npz_refusals(tmp_path: Path) -> None:
     broken = "cannot be read (damaged, or Python objects); write it with numpy.savez"
     check(f"its array x_train {broken}", x_train=np.array([{}, 1], dtype=object), y_train=Y)
     p.write_bytes(p.read_bytes()[:100])
-    refuses(f"data {p}: is no readable .npz file; write it with numpy.savez", p)
+    refuses(f"data {p}: is not a readable .npz file; write it with numpy.savez", p)

@@ -68,7 +68,7 @@ def test_a_bomb_is_told_by_its_list_of_contents(tmp_path: Path) -> None:
                 member.write(bytes(1_024_000))
     assert refused(path) == (
         "its array x_train unpacks to 102,400,082 bytes, more than 100 times the file; write it with numpy.savez, "
-        "which does not pack"
+        "which does not compress"
     )
 
 
@@ -99,12 +99,12 @@ def test_headers_that_lie(tmp_path: Path, header: str) -> None:
 def test_other_packings_encryption_and_doubles(tmp_path: Path) -> None:
     path = tmp_path / "d.npz"
     for how, name in ((zipfile.ZIP_LZMA, "lzma"), (zipfile.ZIP_BZIP2, "bzip2")):
-        assert refused(archive(path, how)) == f"its array x_train is packed by {name}; write it with numpy.savez"
+        assert refused(archive(path, how)) == f"its array x_train is compressed by {name}; write it with numpy.savez"
     data = bytearray(archive(path).read_bytes())
     for mark, place in ((b"PK\x01\x02", 10), (b"PK\x03\x04", 8)):
         struct.pack_into("<H", data, data.find(mark) + place, 61)
     path.write_bytes(data)
-    assert refused(path) == "its array x_train is packed by method 61; write it with numpy.savez"
+    assert refused(path) == "its array x_train is compressed by method 61; write it with numpy.savez"
     data = bytearray(archive(path).read_bytes())
     for mark, place in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
         data[data.find(mark) + place] |= 1
@@ -123,13 +123,13 @@ def test_a_renamed_array_and_other_files(tmp_path: Path) -> None:
     for content in (b"", b"PK\x05\x06", b"not a zip" * 100, b"PK\x05\x06" + bytes(18)):
         path.write_bytes(content)
         assert refused(path) in (
-            "is no readable .npz file; write it with numpy.savez",
-            "the array x_train is missing; it holds none of ours",
+            "is not a readable .npz file; write it with numpy.savez",
+            "the array x_train is missing; it holds no known array",
         )
     with zipfile.ZipFile(path, "w") as file:
         for i in range(60_000):
             file.writestr(f"{i:070d}", b"")
-    assert refused(path) == "is no readable .npz file; write it with numpy.savez"
+    assert refused(path) == "is not a readable .npz file; write it with numpy.savez"
 
 
 def test_a_wrong_checksum_is_noticed(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ CASES = [
         processor.virtual_machine,
         {"proc/cpuinfo": "flags : fpu hypervisor", "proc/stat": "cpu  40 0 40 10 0 0 0 10 0 0"},
         "warning",
-        "withheld 10.0%",
+        "steal time 10.0%",
         "physical machine",
     ),
     (surroundings.memory, {}, "unknown", "", ""),

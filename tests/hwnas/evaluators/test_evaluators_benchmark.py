@@ -40,9 +40,9 @@ def test_columns_and_values(tmp_path: Path, name: str) -> None:
         ("a,b\n1,2\n", "table {path}: no column 'arch' in its first line"),
         ("", "table {path}: no column 'arch' in its first line"),
         ("arch,b\n", "table {path}: no rows"),
-        ("arch,b,b\nx,1,2\n", "table {path}: the column 'b' occurs twice"),
-        ("arch,b\nx,1\ny\n", "table {path}, line 3: 1 cells, not 2; is the file cut off?"),
-        ('arch,b\n"x,1\n', "table {path}, line 2: unexpected end of data; it is no readable csv file"),
+        ("arch,b,b\nx,1,2\n", "table {path}: two columns are called 'b'; rename one"),
+        ("arch,b\nx,1\ny\n", "table {path}, line 3: 1 cells, the header has 2; is the file cut off?"),
+        ('arch,b\n"x,1\n', "table {path}, line 2: unexpected end of data; it is not a readable CSV file"),
     ],
 )
 def test_no_table(tmp_path: Path, text: str, message: str) -> None:
@@ -71,11 +71,11 @@ def test_missing_damaged_and_binary_files(tmp_path: Path) -> None:
     whole = gzip.compress(b"arch,b\n" + b"".join(b"x%d,%d\n" % (i, i) for i in range(1000)))
     cases = {
         "missing.csv": (None, "no such file"),
-        "cut.csv.gz": (whole[: len(whole) // 2], "the gzip file is damaged or none; copy it again"),
-        "plain.csv.gz": (b"arch,b\nx,1\n", "the gzip file is damaged or none; copy it again"),
+        "cut.csv.gz": (whole[: len(whole) // 2], "it is not a valid gzip file; copy it again"),
+        "plain.csv.gz": (b"arch,b\nx,1\n", "it is not a valid gzip file; copy it again"),
         "flipped.csv.gz": (
             whole[:60] + bytes([whole[60] ^ 255]) + whole[61:],
-            "the gzip file is damaged or none; copy it again",
+            "it is not a valid gzip file; copy it again",
         ),
         "binary.csv": (b"\xff\xfe\x00", "not a text file; a table is a .csv or .csv.gz file"),
     }

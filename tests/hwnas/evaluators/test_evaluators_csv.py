@@ -102,7 +102,7 @@ def test_networks_are_found_by_any_spelling_and_their_rows_are_averaged(tmp_path
     said = []
     evaluator.prepare(tmp_path, lambda done, total, text: said.append(text))
     assert said == [
-        f"table {path}: 2 networks have 2 rows each; their means count; 1 rows are no networks of space nasbench201 "
+        f"table {path}: 2 networks have 2 rows each; their mean is used; 1 rows are not networks of space nasbench201 "
         "and are left out"
     ]
 
@@ -144,7 +144,7 @@ def searched(path, out, *more):
 def test_a_search_refuses_latencies_that_are_not_positive(tmp_path, capsys):
     path = write(tmp_path / "t.csv", f"arch,acc,ms\n{CONV},0.5,3\n{SKIP},0.2,-1\n")
     assert searched(path, tmp_path / "r", "--latency-column", "ms") == 2
-    assert f"row 2: ms of {SKIP} is -1; a latency is positive" in capsys.readouterr().err
+    assert f"row 2: ms of {SKIP} is -1; latencies must be positive" in capsys.readouterr().err
 
 
 def rows(column, factor, texts, values, separator=",", repeats=1):
@@ -171,7 +171,7 @@ def test_fits_take_units_separators_and_repeats(tmp_path):
     assert prices == pytest.approx([prices[0]] * 4, rel=1e-6, abs=1e-12)
     assert any("latency_us is read in us" in line for line in said)
     assert [len(table.networks) for table in found] == [14] * 4
-    assert "14 networks have several rows (42 in all); their means count" in found[3].notes
+    assert "14 networks have several rows (42 in all); their mean is used" in found[3].notes
     with pytest.raises(HwnasError, match="--unit says ms"):
         fit_table(CELLS, micro, latency_column="latency_us", device="x", unit="ms")
 

@@ -49,7 +49,7 @@ def test_refusals() -> None:
     refuses(f"evaluator train: {reason}", "train", cells(), data, halving=1)
     reason = "samples must be an integer of at least 2, got 1"
     refuses(f"evaluator naswot: {reason}", "naswot", cells(), data, samples=1)
-    refuses("evaluator synflow has no option 'epochs'; it takes samples", "synflow", cells(), data, epochs=3)
+    refuses("evaluator synflow has no option 'epochs'; known options: samples", "synflow", cells(), data, epochs=3)
 
 
 def test_none_stands_for_the_default() -> None:
@@ -84,7 +84,7 @@ def test_table_percent_and_fractions(tmp_path: Path, cells_text: tuple[str, str]
 def test_table_refusals(tmp_path: Path) -> None:
     space, file = cells(), write(tmp_path / "t.csv", table_text("10", "93.5"))
     refuses(
-        "evaluator table has no option 'epochs'; it takes accuracy_column, extra_columns",
+        "evaluator table has no option 'epochs'; known options: accuracy_column, extra_columns",
         f"table:{file}",
         space,
         epochs=3,

@@ -157,7 +157,7 @@ def test_rank_correlation_on_a_benchmark(tmp_path: Path) -> None:
     assert rank_correlation(evaluator, drawn, [1.0] * 20).kendall == 0.0
     with pytest.raises(EvaluatorError) as caught:
         draw_benchmark(table, cells(), "acc", 500)
-    assert str(caught.value) == f"table {table.path}: {len(archs)} different networks, not 500"
+    assert str(caught.value) == f"table {table.path}: {len(archs)} different networks, 500 are needed"
     (tmp_path / "bad.csv").write_text("arch,acc\nnonsense,1\n")
     with pytest.raises(EvaluatorError, match="cannot read 'nonsense'"):
         draw_benchmark(BenchmarkTable.load(tmp_path / "bad.csv"), cells(), "acc", 1)

@@ -91,16 +91,16 @@ def test_a_budget_that_no_trial_keeps_asks_for_more_samples(csv, changed, tmp_pa
     as_version_1(out, fail_first)
     budget = round((cheapest + second) / 2, 3)
     assert main(arguments(csv, out, samples=10, budget=f"{budget}ms")) == 2
-    message = f"no trial so far meets the budgets (latency {budget:g} ms); ask for more --samples"
+    message = f"no trial so far meets the budgets (latency {budget:g} ms); increase --samples"
     assert capsys.readouterr().err.splitlines()[-1] == f"hwnas: error: {message}"
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--image-size", "16"], 'holds a search with space_settings {}, this one has {"image_size": 16}'),
-        (["--seed", "1"], "holds a search with seed 0, this one has 1"),
-        (["--minimize", "macs"], 'holds a search with minimize ["latency"], this one has ["macs"]'),
+        (["--image-size", "16"], 'contains a search with space_settings {}, this one has {"image_size": 16}'),
+        (["--seed", "1"], "contains a search with seed 0, this one has 1"),
+        (["--minimize", "macs"], 'contains a search with minimize ["latency"], this one has ["macs"]'),
     ],
 )
 def test_another_space_seed_or_objective_is_refused_in_one_line(csv, changed, capsys, option, message):

@@ -151,7 +151,9 @@ def test_what_cannot_be_finalized_is_refused(data, tmp_path):
 
     assert refusal("train", None, table) == "--finalize train needs a data set; --evaluator table:FILE has none"
     assert refusal("train", data, supernet, epochs=0) == "training: epochs must be a positive integer, got 0"
-    assert refusal("train", data, supernet, speed=1).startswith("training has no setting 'speed'; it takes epochs, ")
+    assert refusal("train", data, supernet, speed=1).startswith(
+        "training has no setting 'speed'; known settings: epochs, "
+    )
     require_finalizable(SearchSettings(), data, supernet)
     require_finalizable(SearchSettings(), None, table)
     with pytest.raises(HwnasError) as caught:

@@ -92,7 +92,7 @@ def test_the_folder_of_another_search_is_refused_before_anything_is_loaded(csv, 
     out = search(csv, tmp_path / "run", samples=3)
     before = contents(out)
     forbid_spaces(monkeypatch)
-    assert "holds a search with seed 0, this one has 1" in refused(csv, out, capsys, "--seed", "1")
+    assert "contains a search with seed 0, this one has 1" in refused(csv, out, capsys, "--seed", "1")
     assert contents(out) == before
 
 
@@ -265,7 +265,7 @@ def test_an_evaluator_that_leaves_while_it_is_prepared_is_an_error(go, error):
         def prepare(self, workdir, progress=None):
             raise error
 
-    with pytest.raises(HwnasError, match=f"evaluator hashed must not leave with {type(error).__name__}"):
+    with pytest.raises(HwnasError, match=f"evaluator hashed must not raise {type(error).__name__}"):
         go(Leaver())
 
 
@@ -275,7 +275,7 @@ def test_foreign_code_that_leaves_anywhere_is_an_error(go):
         def settings(self):
             sys.exit(0)
 
-    with pytest.raises(HwnasError, match="must not leave with SystemExit: 0"):
+    with pytest.raises(HwnasError, match="must not raise SystemExit: 0"):
         go(Leaver())
 
 
@@ -286,7 +286,7 @@ def test_a_strategy_that_leaves_is_an_error(go):
         def propose(self, context, n, rng):
             raise SystemExit(0)
 
-    with pytest.raises(HwnasError, match="strategy leaver must not leave with SystemExit: 0"):
+    with pytest.raises(HwnasError, match="strategy leaver must not raise SystemExit: 0"):
         go(Hashed(), strategy=Leaver())
 
 

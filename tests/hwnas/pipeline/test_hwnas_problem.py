@@ -41,5 +41,7 @@ def test_budgets_bound_the_scale_and_every_proposal():
 
 
 def test_unreachable_budgets_are_named():
-    with pytest.raises(HwnasError, match=r"no network of the space meets --params-budget 10: the cheapest, w0\.5_r"):
+    with pytest.raises(
+        HwnasError, match=r"no network of the space meets --params-budget 10: the cheapest network, w0\.5_r"
+    ):
         make_problem(SPACE, KNOWN, ["macs"], {"params": 10})

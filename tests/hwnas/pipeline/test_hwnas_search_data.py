@@ -80,7 +80,7 @@ def test_other_images_are_another_search(search, tmp_path):
     with pytest.raises(hwnas.HwnasError) as caught:
         search("others")
     assert str(caught.value) == (
-        f'{tmp_path / "run"} holds a search with data "photos", this one has "others"; choose another --out'
+        f'{tmp_path / "run"} contains a search with data "photos", this one has "others"; choose another --out'
     )
     (tmp_path / "photos" / "cat" / "0.png").unlink()
     with pytest.raises(hwnas.HwnasError, match="the data or the defaults have changed, choose another --out"):
@@ -92,7 +92,7 @@ def test_a_place_counts_where_no_content_is_known(tmp_path):
         path = tmp_path / str(len(identity["evaluator"]))
         create_run(path, SearchSettings(data="a"), identity)
         (path / "trials.jsonl").write_text('{"number": 0}\n')
-        with pytest.raises(hwnas.HwnasError, match='holds a search with data "a", this one has "a/"'):
+        with pytest.raises(hwnas.HwnasError, match='contains a search with data "a", this one has "a/"'):
             create_run(path, SearchSettings(data="a/"), identity)
 
 
@@ -127,7 +127,7 @@ def test_networks_that_read_no_squares_are_refused_before_anything_is_made(searc
     with pytest.raises(SpaceError) as caught:
         search("photos", Wide())
     assert str(caught.value) == (
-        "space toy: a network reads images of 12x8 pixels (width x height), but training and tests are of squares; "
+        "space toy: a network reads images of 12x8 pixels (width x height), but images must be square; "
         "make height and width equal"
     )
     assert not (tmp_path / "run").exists()

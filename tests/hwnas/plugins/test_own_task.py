@@ -240,7 +240,7 @@ def test_a_search_goes_on_with_the_same_task_alone(folder, capsys):
     assert trials(folder / "supernet") == before
     capsys.readouterr()
     assert main(["search", "--data", "60", *command("supernet", "supernet")[5:]]) == 2
-    assert 'holds a search with task "halves", this one has null' in capsys.readouterr().err
+    assert 'contains a search with task "halves", this one has null' in capsys.readouterr().err
 
 
 def test_python_takes_it_as_an_object(folder):
@@ -293,7 +293,10 @@ def test_plug_ins_are_listed_and_bad_input_is_one_line(folder, capsys):
     for more, why in (
         (["--task", "sound"], "unknown task 'sound'; known: image, halves"),
         (["--space", "nasbench201", "--image-size", "12"], "give networks of 1x8x8 inputs and 2 outputs"),
-        (["--recipe", "cutout=0.5"], "training has no setting 'cutout'; it takes epochs, batch_size, optimizer, "),
+        (
+            ["--recipe", "cutout=0.5"],
+            "training has no setting 'cutout'; known settings: epochs, batch_size, optimizer, ",
+        ),
     ):
         assert main([*command("train", "bad"), *more]) == 2
         message = capsys.readouterr().err

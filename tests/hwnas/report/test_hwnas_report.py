@@ -67,7 +67,7 @@ def test_the_parts_of_the_time_add_up_to_the_prediction(table):
     for arch, one in zip(archs, spent, strict=True):
         assert sum(one.parts.values()) == pytest.approx(table.price(space.graph(arch)).value_ms, rel=1e-9)
         assert START in one.parts
-        times = [ms for _, ms in one.dearest]
+        times = [ms for _, ms in one.costliest]
         assert times == sorted(times, reverse=True)
     groups = {group for one in spent for group in one.parts} - {START, CORE_CROSSINGS, MEMORY}
     assert all((CORE_CROSSINGS in one.parts) == (table is SHARED) for one in spent)

@@ -22,7 +22,7 @@ from hwnas._pipeline._deliver import deliver_networks, validation_samples
 from hwnas._pipeline._measure_winners import VERIFICATION
 from hwnas._pipeline._setup import SearchCosts, SearchSetup
 from hwnas._pipeline._winner import Winner
-from hwnas._runs._delivered import beaten_by, checks, described, judge, remarks
+from hwnas._runs._delivered import checks, described, dominators_of, judge, remarks
 from hwnas._runs._entries import require_networks
 from hwnas._runs._front import PICKS, pick_network
 from hwnas._runs._list import find_runs
@@ -154,13 +154,13 @@ def test_what_others_beat_as_measured_is_marked_and_never_picked():
     judge(entries, BUDGETS, ["latency_ms"])
     assert [n["dominated_by"] for n in entries] == ["b", None, None, "c", None]
     kept = [n for n in entries if n["dominated_by"] is None]
-    assert beaten_by(kept, ["latency_ms"]) == [None] * 3
+    assert dominators_of(kept, ["latency_ms"]) == [None] * 3
     assert {pick_network(entries, pick)["id"] for pick in ("fastest", "knee", "best")} <= {"b", "c", "e"}
     assert pick_network(entries, "d")["id"] == "d"
     assert described(entries[3], BUDGETS).endswith("; dominated by c")
     assert "2 of 5 networks are dominated by another one, as measured: a by b, d by c" in remarks(entries, BUDGETS)
     smaller = [*entries[:1], entries[1] | {"params": 10**9}]
-    assert beaten_by(smaller, ["latency_ms", "params"]) == [None, None]
+    assert dominators_of(smaller, ["latency_ms", "params"]) == [None, None]
     unmarked = [{k: v for k, v in n.items() if k != "dominated_by"} for n in entries]  # as earlier versions wrote
     assert {pick_network(unmarked, pick)["id"] for pick in ("fastest", "knee", "best")} <= {"b", "c", "e"}
 
@@ -193,7 +193,7 @@ def test_less_error_is_better_everywhere():
     score = {"name": "e", "direction": "min", "score": True}
     values = (("a", 3.0, 1.0), ("b", 1.0, 2.0), ("c", 2.0, 2.5))
     scored = [network(name, None, ms, score={"e": value}, score_metric=score) for name, value, ms in values]
-    assert beaten_by(scored, ["latency_ms"]) == [None, None, "b"]
+    assert dominators_of(scored, ["latency_ms"]) == [None, None, "b"]
     assert pick_network(scored, "best")["id"] == "b"
 
 
@@ -203,7 +203,7 @@ def test_entries_of_another_metric_are_checked():
     for bad in ({"mse": -1.0}, {"metric": {"name": "mse", "direction": "up"}}, {"metric": 3}, {"mse": None}):
         with pytest.raises(ValueError, match=r"."):
             require_networks([good | bad])
-    with pytest.raises(ValueError, match="no network"):
+    with pytest.raises(ValueError, match="not a network"):
         require_networks([{name: value for name, value in good.items() if name != "validation_mse"}])
 
 
@@ -320,7 +320,7 @@ def test_latencies_of_a_column_count_where_they_are_no_objective(csv, tmp_path, 
 def test_what_is_not_known_beats_nothing():
     latency = {"predicted": None, "measured": None}
     networks = [network(name, 0.5 + i / 10, None, latency_ms=latency) for i, name in enumerate("ab")]
-    assert beaten_by(networks, ["latency_ms"]).count(None) >= 1
+    assert dominators_of(networks, ["latency_ms"]).count(None) >= 1
     assert pick_network(networks, "knee", {}) in networks
     (check,) = checks(networks[0], {"latency_ms": 3.0})
     assert check.as_dict()["value"] is None

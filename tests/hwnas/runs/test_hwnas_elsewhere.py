@@ -122,7 +122,7 @@ def test_a_measured_table_of_another_device_wants_to_be_asked_for(measured_elsew
     trials = (out / "trials.jsonl").read_bytes()
     assert all(n["latency_ms"]["measured"] is None for n in json.loads((out / "pareto.json").read_text()))
     assert fails(capsys, *command) == (
-        f"hwnas: error: {out} holds a search with offline true, this one has false; choose another --out"
+        f"hwnas: error: {out} contains a search with offline true, this one has false; choose another --out"
     )
     assert main([*command, "--offline"]) == 0
     assert (out / "trials.jsonl").read_bytes() == trials
@@ -175,6 +175,6 @@ def test_offline_needs_a_table(tmp_path, capsys):
 @pytest.mark.parametrize("command", ["validate", "verify"])
 def test_a_fitted_table_is_not_measured_again(fitted, capsys, command):
     assert fails(capsys, command, fitted) == (
-        f"hwnas: error: {fitted} was fitted to networks that were measured on my-phone: nothing of it can be measured "
+        f"hwnas: error: {fitted} was fitted to networks that were measured on my-phone: it cannot be measured "
         "from here; `hwnas table show` says how well it fits"
     )

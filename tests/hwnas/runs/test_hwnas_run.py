@@ -30,7 +30,7 @@ def test_amounts_are_read(text, count):
 
 @pytest.mark.parametrize("text", ["", "many", "-1", "0", "1T"])
 def test_unreadable_amounts_are_refused(text):
-    with pytest.raises(HwnasError, match="cannot read the amount"):
+    with pytest.raises(HwnasError, match="cannot read the number"):
         parse_count(text)
 
 
@@ -89,7 +89,9 @@ def test_another_search_is_refused(tmp_path):
     begun(tmp_path / "run", SearchSettings(seed=1))
     with pytest.raises(HwnasError) as caught:
         create_run(tmp_path / "run", SearchSettings(seed=2), IDENTITY)
-    assert str(caught.value) == (f"{tmp_path / 'run'} holds a search with seed 1, this one has 2; choose another --out")
+    assert str(caught.value) == (
+        f"{tmp_path / 'run'} contains a search with seed 1, this one has 2; choose another --out"
+    )
 
 
 def test_other_data_under_the_same_name_is_refused(tmp_path):
@@ -97,7 +99,7 @@ def test_other_data_under_the_same_name_is_refused(tmp_path):
     with pytest.raises(HwnasError) as caught:
         create_run(tmp_path / "run", SearchSettings(), {**IDENTITY, "evaluator": {"data": "xyz"}})
     assert str(caught.value) == (
-        f'{tmp_path / "run"} holds a search with evaluator.data "abc", this one has "xyz"; '
+        f'{tmp_path / "run"} contains a search with evaluator.data "abc", this one has "xyz"; '
         "the data or the defaults have changed, choose another --out"
     )
 

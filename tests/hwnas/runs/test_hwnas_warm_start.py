@@ -79,7 +79,9 @@ def test_what_would_have_been_evaluated_otherwise_is_refused(csv, tmp_path, caps
     assert "is not a run of hwnas" in refused(csv, tmp_path / "b", capsys, "--warm-start", tmp_path)
     assert not (tmp_path / "b").exists()
     search(csv, tmp_path / "b", samples=12)
-    assert "was begun without --warm-start" in refused(csv, tmp_path / "b", capsys, "--warm-start", before, samples=20)
+    assert "was started without --warm-start" in refused(
+        csv, tmp_path / "b", capsys, "--warm-start", before, samples=20
+    )
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "gone"])

@@ -269,8 +269,8 @@ def test_the_size_of_a_small_space_counts_networks():
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (lambda g: g.finish("nowhere"), "node 'output' reads 'nowhere', which is not stated before it"),
-        (lambda g: [g.choice("a", (1, 2)), g.choice("a", (1, 2))], "the choice 'a' is stated twice"),
+        (lambda g: g.finish("nowhere"), "node 'output' reads 'nowhere', which is not defined before it"),
+        (lambda g: [g.choice("a", (1, 2)), g.choice("a", (1, 2))], "the choice 'a' is defined twice"),
         (lambda g: [g.sum("x", g.read(3, 8, 8)), g.sum("x", "input")], "the name 'x' is used twice"),
         (
             lambda g: g.choose("x", g.choice("a", (1, 2)), {1: "input"}),

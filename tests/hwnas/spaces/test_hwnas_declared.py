@@ -79,7 +79,7 @@ WRONG = [
     (changed("choices", 1, "name", value="width"), "space plain.choices[1].name: 'width' is used twice"),
     (changed("choices", 0, "values", value=list(range(65))), "choices[0].values: must be a list of 1 to 64 entries"),
     (changed("nodes", 0, "op", value="konv"), "space plain.nodes[0].op: must be one of activation, add, concat, conv"),
-    (changed("nodes", 0, "inputs", value=["block3"]), "nodes[0].inputs[0]: 'block3' is no node before this one"),
+    (changed("nodes", 0, "inputs", value=["block3"]), "nodes[0].inputs[0]: 'block3' is not a node before this one"),
     (changed("nodes", 0, "attributes", "colour", value=1), "nodes[0].attributes: unknown key 'colour'; known keys"),
     (changed("nodes", 0, "attributes", value={}), "nodes[0].attributes: the key 'channels' is missing; add it"),
     (
@@ -91,7 +91,10 @@ WRONG = [
         'nodes[0].attributes.channels: must be a whole number, got 22.5; add "round"',
     ),
     (changed("nodes", 0, "attributes", "channels", value=10**9), "channels: must be 0-65,536, got 1,000,000,000"),
-    (changed("nodes", 0, "attributes", "stride", value=0), "nodes[0]: conv cannot be made of (3, 16, 16) with"),
+    (
+        changed("nodes", 0, "attributes", "stride", value=0),
+        "nodes[0]: conv cannot be built for input shape (3, 16, 16) with",
+    ),
     (changed("nodes", 0, "attributes", "act", value="swosh"), "unknown activation 'swosh'"),
     (
         changed("nodes", 0, "attributes", "channels", value={"choice": "width", "eval": "__import__('os')"}),
@@ -100,7 +103,7 @@ WRONG = [
     (changed("nodes", 2, "when", "values", value=[9]), "nodes[2].when.values[0]: must be one of 1, 2, 3, got 9"),
     (changed("nodes", 5, "alternatives", "conv", value=...), "alternatives: the value conv of last is missing; add it"),
     (changed("nodes", 5, "alternatives", "pool", value="input"), "the parts of the sum 'sum' have shapes"),
-    (changed("output", value="nowhere"), "space plain.output: 'nowhere' is no node before this one"),
+    (changed("output", value="nowhere"), "space plain.output: 'nowhere' is not a node before this one"),
     (changed("input", 1, value=0), "space plain.input[1]: must be a whole number of 1-65,536, got 0"),
 ]
 
@@ -191,8 +194,8 @@ def test_a_space_without_a_network_is_refused():
     ("text", "message"),
     [
         ("{", "is not JSON"),
-        ("[]", "declares no space"),
-        ('{"format": "x"}', "declares no space"),
+        ("[]", "does not declare a space"),
+        ('{"format": "x"}', "does not declare a space"),
         (None, "cannot read"),
     ],
 )

@@ -199,8 +199,8 @@ def test_twins_have_nearly_the_same_accuracy_in_the_benchmark(benchmark_file):
     [
         ("resnet", {}, "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, or FILE.json"),
         ("mobilenetv3", {"preset": "huge"}, "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
-        ("mobilenetv3", {"depth": 3}, "space mobilenetv3 has no setting 'depth'; it takes preset, classes"),
-        ("mobilenetv3", {"resolution": 64}, "preset tiny takes images of 8-32 pixels, got 64"),
+        ("mobilenetv3", {"depth": 3}, "space mobilenetv3 has no setting 'depth'; known settings: preset, classes"),
+        ("mobilenetv3", {"resolution": 64}, "preset tiny needs images of 8-32 pixels, got 64"),
         ("mobilenetv3", {"width": [9.0]}, "width multipliers must be 0.1-4, got 9.0"),
         ("mobilenetv3", {"classes": 0}, "classes must be a positive integer, got 0"),
         ("mobilenetv3", {"width": [1.0, 1.0]}, "width must be 1 to 32 different values, got [1.0, 1.0]"),

@@ -113,5 +113,7 @@ def test_bundle_command(tmp_path, capsys):
     assert capsys.readouterr().out.endswith(f"models in {tmp_path / 'b'}; see README.txt there for the next step\n")
     assert sorted(p.name for p in (tmp_path / "b").iterdir()) == ["README.txt", "job", "runner.pyz"]
     assert fails(capsys, *command).endswith("is not an empty folder; choose another -o")
-    assert "--precision bf16 is not for a bundle" in fails(capsys, *command, "--precision", "bf16")
-    assert fails(capsys, "profile", "--import", "x.json").endswith("--import wants the table's file: -o table.json")
+    assert "--precision must be fp32 or int8 for a bundle, got bf16" in fails(capsys, *command, "--precision", "bf16")
+    assert fails(capsys, "profile", "--import", "x.json").endswith(
+        "--import needs the table's file name: -o table.json"
+    )

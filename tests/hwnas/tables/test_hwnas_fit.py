@@ -243,15 +243,19 @@ def test_the_same_samples_and_seed_give_the_same_table(cells):
     ("change", "options", "message"),
     [
         (lambda rows: rows, {"latency_column": "other_ms"}, "no column 'other_ms'"),
-        (lambda rows: [(rows[0][0], "-1"), *rows[1:]], {}, r"row 1: board_ms of \|.* is -1; a latency is positive"),
+        (
+            lambda rows: [(rows[0][0], "-1"), *rows[1:]],
+            {},
+            r"row 1: board_ms of \|.* is -1; latencies must be positive",
+        ),
         (lambda rows: [*rows[:2], (rows[2][0], "0"), *rows[3:]], {}, "row 3: board_ms of"),
         (lambda rows: [(rows[0][0], "nan"), *rows[1:]], {}, "line 2: column 'board_ms' holds 'nan'"),
         (lambda rows: rows[:9], {}, "9 connected networks; a fit needs 10 or more"),
         (lambda rows: [*rows, ("|conv~0|", "1.0")], {}, r"row 15: .* cannot read '\|conv~0\|'"),
         (lambda rows: [rows[0]] * 12, {}, "all samples are the same network"),
         (lambda rows: rows, {"unit": "h"}, "cannot use unit 'h'"),
-        (lambda rows: rows, {"dead_code": "maybe"}, "dead code 'maybe'"),
-        (lambda rows: rows, {"batch": 0}, "batch 0"),
+        (lambda rows: rows, {"dead_code": "maybe"}, "--dead-code must be one of .*, got 'maybe'"),
+        (lambda rows: rows, {"batch": 0}, "--batch must be 1 to .*, got 0"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(cells, change, options, message):

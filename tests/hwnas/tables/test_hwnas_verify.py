@@ -126,8 +126,8 @@ def test_the_command_says_so_and_its_exit_code_too(monkeypatch, table, tmp_path,
     path = tmp_path / "t.json"
     save_table(dataclasses.replace(table), path)
     for backend, code, last in (
-        (device(), 0, f"{path} holds here"),
-        (device(lambda op: 2.0), 1, f"{path} does not hold here: "),
+        (device(), 0, f"{path} is still valid on this device"),
+        (device(lambda op: 2.0), 1, f"{path} is no longer valid on this device: "),
     ):
         monkeypatch.setattr("hwnas._api._tables.backend_of", lambda *where, backend=backend: backend)
         try:

@@ -90,7 +90,7 @@ def test_chance_is_no_warning():
 
 def test_damaged_weights_are_a_warning():
     line = doubt("t0012", DEFAULT_METRIC, 0.92, 0.10, 200, 400, 50)
-    assert line.startswith("t0012 has a test accuracy of 10.00% and had 92.00% in the search; chance allows")
+    assert line.startswith("t0012: test accuracy 10.00%, but 92.00% in the search; chance explains")
     assert doubt("t1", DEFAULT_METRIC, 0.3, 0.9, 200, 400, 50) is not None
     assert doubt("t1", DEFAULT_METRIC, 0.9, 0.1, 0, 400, 50) is None
-    assert doubt("t1", Metric("mse", "min"), 0.9, 0.1, 200, 400, 50) is None  # nobody knows what chance allows
+    assert doubt("t1", Metric("mse", "min"), 0.9, 0.1, 200, 400, 50) is None  # nobody knows what chance explains

@@ -160,7 +160,7 @@ def test_damaged_checkpoint_and_unwritable_folder(tmp_path: Path) -> None:
     torch.save({"format": 3, "identity": {}, "state": {}}, file)
     with pytest.raises(EvaluatorError) as caught:
         network_state(file, epochs=1)
-    assert str(caught.value) == f"checkpoint {file}: of format 3, not 2; remove it to train again"
+    assert str(caught.value) == f"checkpoint {file}: format 3, this version reads 2; remove it to train again"
     inside = file / "y.pt"
     with pytest.raises(EvaluatorError) as caught:
         network_state(inside, epochs=1)
@@ -353,7 +353,7 @@ def test_default_recipe_follows_the_data() -> None:
     [
         (
             {"speed": 3},
-            "training has no setting 'speed'; it takes epochs, batch_size, optimizer, learning_rate, warmup, "
+            "training has no setting 'speed'; known settings: epochs, batch_size, optimizer, learning_rate, warmup, "
             "weight_decay, clip, average, random_subnets, sampling, candidates, label_smoothing, shift, flip, cutout, "
             "mixup",
         ),

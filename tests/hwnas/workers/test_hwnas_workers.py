@@ -85,7 +85,7 @@ def test_more_proposals_at_once_are_another_search(csv, tmp_path, capsys):
     assert trials_of(out) == trials_of(tmp_path / "alone")
     capsys.readouterr()
     assert main(arguments(csv, out, samples=30)) == 2
-    message = f"{out} holds a search with proposals 12, this one has 5; choose another --out"
+    message = f"{out} contains a search with proposals 12, this one has 5; choose another --out"
     assert capsys.readouterr().err == f"hwnas: error: {message}\n"
 
 
@@ -124,7 +124,7 @@ def test_an_interrupt_ends_the_workers(csv, tmp_path):
     trials = trials_of(out)
     assert [trial["number"] for trial in trials] == list(range(len(trials)))
     path = out / "trials.jsonl"
-    assert err == f"interrupted; {len(trials)} trials are safe in {path}, run the same command again to go on\n"
+    assert err == f"interrupted; {len(trials)} trials are safe in {path}, run the same command again to continue\n"
     assert not list(out.rglob("*.partial"))
 
 

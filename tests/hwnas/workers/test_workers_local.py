@@ -36,7 +36,10 @@ def test_no_more_workers_than_a_batch_has_use_for(tmp_path):
 
 def test_workers_that_cannot_be_started_end_the_search(tmp_path):
     for kind, message in (
-        (DeadOnArrival, "no worker process starts (exit code 7); its output says why; or use --workers 1"),
+        (
+            DeadOnArrival,
+            "worker processes fail to start (exit code 7); see their output for the reason, or use --workers 1",
+        ),
         (NeverReady, "there is no GPU in this process"),
     ):
         evaluator = kind(space(), tmp_path)
