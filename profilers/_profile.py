@@ -82,7 +82,7 @@ def profile_ops(
     header = {"identity": backend.identity(), "settings": settings.as_dict(), "plan": plan.digest()}
     with SampleJournal(journal, header) as samples_file:
         if samples_file.rounds:
-            progress(f"resuming after {samples_file.rounds} rounds in {journal}")
+            progress(f"continuing after {samples_file.rounds} rounds in {journal}")
         progress(f"loading {len(plan.probes) + 2 * len(plan.pairs)} probes and {len(networks)} networks")
         plan, probes = load_plan(plan, backend, targets)
         runnables = plan.load_pass(backend, 1, probes)

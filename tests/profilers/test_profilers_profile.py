@@ -162,7 +162,7 @@ def test_an_interrupted_profile_loses_no_round_and_ends_in_the_same_table(tmp_pa
     said = []
     table = small_profile(other, AdditiveBackend(), progress=said.append)
     assert (other / "t.samples.jsonl").read_bytes().startswith(lines)
-    assert any(text.startswith("resuming after ") for text in said)
+    assert any(text.startswith("continuing after ") for text in said)
     for op, entry in quiet.entries.items():
         assert table.entries[op].q10_ms == pytest.approx(entry.q10_ms, rel=1e-4, abs=1e-6)
 

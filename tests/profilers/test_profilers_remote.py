@@ -280,7 +280,7 @@ class TestRefusals:
         python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path / "hidden"} exec {sys.executable} "$@"\n')
         python.chmod(0o755)
         monkeypatch.setenv("HWNAS_DEVICE_PYTHON", str(python))
-        self.refused(rf"^{DEVICE} lacks numpy, psutil: ssh {NAME} '\S+ -m pip install numpy psutil'$")
+        self.refused(rf"^{DEVICE} lacks numpy, psutil; run: ssh {NAME} '\S+ -m pip install numpy psutil'$")
         assert gone(device)
 
     def test_no_python(self, device, monkeypatch):
@@ -298,4 +298,4 @@ class TestRefusals:
 
     def test_too_many_threads_and_a_provider_that_is_not_there(self, device):
         self.refused(rf"--threads must be 1 to \d+ \(the usable cores of {DEVICE}\), got 999", threads=999)
-        self.refused("has no execution provider 'npu'; it has ", provider="npu")
+        self.refused("has no execution provider 'npu'; choose one of ", provider="npu")

@@ -227,7 +227,7 @@ def test_a_whole_millisecond_clock_is_noted(cells, tmp_path):
     path = write(tmp_path / "phone.csv", [r["arch"] for r in rows], [round(5 * float(r["board_ms"])) for r in rows])
     table = fit(CELLS, path)
     assert table.settings["quantum_ms"] == 1.0
-    assert any("every 1 ms" in note for note in table.notes)
+    assert any("resolution is 1 ms" in note for note in table.notes)
     assert fit(CELLS, cells).settings["quantum_ms"] == 0.0
 
 

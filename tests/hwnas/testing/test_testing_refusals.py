@@ -63,7 +63,7 @@ class Fractional(Doubled):
         (Tripled, (4, 5), " at batch 1: torch and ONNX Runtime do not agree: they differ by up to "),
         (Summed, (4, 5), " at batch 1: torch and ONNX Runtime do not agree: they differ by up to "),
         (Fractional, (4, 5), "its macs must be an integer of 0 or more, got 0.5"),
-        (Doubled, (4, 6), "its output must be 4x5"),
+        (Doubled, (4, 6), "the output must have the shape 4x5"),
     ],
 )
 def test_operators(operator, output, fault, monkeypatch):
@@ -355,7 +355,7 @@ DEPTH = hwnas.Cost(
         ({"of_graph": lambda graph, batch: -1.0}, "its value must be a finite number of 0 or more, got -1.0"),
         ({"of_graph": lambda graph, batch: 0.5}, "its value is whole (`whole`), got 0.5"),
         ({"format": lambda value: "1"}, "is written 1 and not read back"),
-        ({"key": "macs"}, "cost depth with key macs: there is one of this name or key already"),
+        ({"key": "macs"}, "cost depth with key macs: a cost of this name or key exists already"),
     ],
 )
 def test_costs(changes, fault):
