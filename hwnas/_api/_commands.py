@@ -9,7 +9,7 @@ from hwnas._runs._options import BATCH, DEVICE, SPACE, THREADS, search_options
 
 GROUPS = {
     "space": "see `hwnas plugins` for all spaces, and docs/space.md",
-    "accuracy": "all evaluators are listed below",
+    "evaluation": "all evaluators are listed below",
     "delivery": "what happens to the best networks before they are exported, measured and tested",
     "budgets": "upper bounds; networks that exceed one are not evaluated",
 }

@@ -71,30 +71,30 @@ SPACE = (
 SPACE_SHORTHANDS = tuple(option.name for option in SPACE if option.name not in ("space", "space_settings"))
 """Options of some space that have a name of their own on the command line."""
 
-_ACCURACY = (
+_EVALUATION = (
     Option(
         "evaluator",
-        "where accuracies come from: supernet, train or table:FILE; or a score: synflow, naswot, gradnorm, parameters",
+        "what evaluates networks: supernet, train or table:FILE; or a score: synflow, naswot, gradnorm, parameters",
         TEXT,
         "supernet",
-        "accuracy",
+        "evaluation",
     ),
-    Option("epochs", "epochs of training (default: by the size of the data)", WHOLE, group="accuracy"),
-    Option("recipe", "training settings, like cutout=0.5,mixup=0.2 (see docs/training.md)", RECIPE, group="accuracy"),
+    Option("epochs", "epochs of training (default: by the size of the data)", WHOLE, group="evaluation"),
+    Option("recipe", "training settings, like cutout=0.5,mixup=0.2 (see docs/training.md)", RECIPE, group="evaluation"),
     Option(
         "supernet_sampling",
         "supernet: which subnets a training step samples: uniform (the default), bestup or worstup",
         TEXT,
-        group="accuracy",
+        group="evaluation",
     ),
-    Option("halving", "train: only the best 1/HALVING of the networks at a rung continue", WHOLE, group="accuracy"),
-    Option("accuracy_column", "table:FILE: column of accuracies", TEXT, group="accuracy"),
+    Option("halving", "train: only the best 1/HALVING of the networks at a rung continue", WHOLE, group="evaluation"),
+    Option("accuracy_column", "table:FILE: column of accuracies", TEXT, group="evaluation"),
     Option(
         "evaluator_options",
         "any option of the evaluator, like --evaluator-option samples=128; can be repeated",
         NAMED_VALUES,
         {},
-        "accuracy",
+        "evaluation",
         flags=("--evaluator-option",),
         metavar="NAME=VALUE",
     ),
@@ -102,7 +102,7 @@ _ACCURACY = (
         "low_fidelity",
         "evaluate candidates at low fidelity first, with another evaluator (or another column of table:FILE)",
         TEXT,
-        group="accuracy",
+        group="evaluation",
         old=("cheap",),
     ),
 )
@@ -217,7 +217,7 @@ def search_options() -> tuple[Option, ...]:
     return (*setting_options(), *WORKERS, *_OUTPUT)
 
 
-_STATED = (*DEVICE, *_TABLE, *SPACE, *_DATA, *_ACCURACY, *_DELIVERY, *_SEARCH, _BUDGETS)
+_STATED = (*DEVICE, *_TABLE, *SPACE, *_DATA, *_EVALUATION, *_DELIVERY, *_SEARCH, _BUDGETS)
 _SHORTHANDS = {*SPACE_SHORTHANDS, *EVALUATOR, "final_epochs"} - {"image_size"}
 SETTINGS = {option.name: option for option in (*_STATED, _EVALUATION_THREADS) if option.name not in _SHORTHANDS}
 """Options that a search's result depends on: the attributes of `SearchSettings`, by name."""
