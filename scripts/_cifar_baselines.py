@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hwnas.spaces import divisible
 from latency_tables import INPUT, GraphBuilder, OpGraph, Shape
 from profilers import executed_graph, ops
 
@@ -32,12 +33,6 @@ Baseline = Callable[[float], OpGraph]
 """A family: maps a width multiplier to a network."""
 IMAGE: Shape = (3, 32, 32)
 CLASSES = 10
-
-
-def divisible(value: float, divisor: int = 8) -> int:
-    """Round to a multiple of `divisor`, at least `divisor` and never below 90 % of `value`, as MobileNets do."""
-    nearest = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return nearest + divisor if nearest < 0.9 * value else nearest
 
 
 def mobilenetv3_small(width: float) -> OpGraph:

@@ -18,9 +18,10 @@ from hwnas._runs._agreement import doubt
 from hwnas._runs._delivered import FINAL, judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
 from hwnas._runs._metrics import METRIC, SCORE, SCORE_METRIC, key_of, metric_of, value_of
-from hwnas._runs._watch import TextProgress, every
+from hwnas._runs._watch import every
 from hwnas.spaces import Space
 from hwnas.tasks import DEFAULT_METRIC, Metric, Part, Task, metric_named
+from profilers import TextProgress
 from search import Study
 
 _LINE_S = 10.0

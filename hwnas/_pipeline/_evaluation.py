@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hwnas._common._foreign import Foreign
 from hwnas._pipeline._setup import SearchSetup
-from hwnas._runs._watch import TextProgress, every
+from hwnas._runs._watch import every
 from hwnas._workers import PortableEvaluators, WorkerPlan, Workers, make_workers
 from hwnas._workers._effort import announced
+from profilers import TextProgress
 
 _EVALUATOR, _LOW_FIDELITY = "evaluator", "cheap"
 """Folders of the run that the evaluators are prepared in."""

@@ -10,12 +10,12 @@ import numpy as np
 
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Winner
-from hwnas._runs._watch import TextProgress
 from profilers import (
     EnergyUnavailableError,
     Runnable,
     SampleSet,
     SamplingSettings,
+    TextProgress,
     Timer,
     energy_mj,
     relative_half_width,

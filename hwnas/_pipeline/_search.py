@@ -22,11 +22,12 @@ from hwnas._runs._journal import TrialRecord
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._warm_start import copy_training
-from hwnas._runs._watch import Clock, Interrupted, Lines, TextProgress, Unbroken, Watcher
+from hwnas._runs._watch import Clock, Interrupted, Lines, Unbroken, Watcher
 from hwnas._workers import EvaluationJob, Outcome, WorkerPlan, Workers, resolve_threads, torch_threads
 from hwnas._workers._effort import SampleTimes
 from hwnas.evaluators import Evaluation
 from hwnas.spaces import Architecture
+from profilers import TextProgress
 from search import Proposal, Study
 
 _FOREIGN = "a space, evaluator or strategy"

@@ -16,9 +16,9 @@ from hwnas._runs._journal import TrialJournal
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._warm_start import WarmStart, find_warm_start
-from hwnas._runs._watch import TextProgress
 from hwnas.spaces import input_channels
 from hwnas.tasks import usual_task
+from profilers import TextProgress
 from search import Problem
 
 

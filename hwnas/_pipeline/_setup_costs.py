@@ -11,11 +11,11 @@ from hwnas._costs._cost import COSTS
 from hwnas._costs._space_costs import CostOfCodes, SpaceCosts
 from hwnas._pipeline._setup import SearchCosts, SearchInputs
 from hwnas._runs._settings import SearchSettings
-from hwnas._runs._watch import TextProgress
 from hwnas.evaluators import Evaluator, TableEvaluator, latency_unit
 from hwnas.spaces import Space
 from hwnas.training import CostFunction
 from latency_tables import LatencyTable, dump_table
+from profilers import TextProgress
 
 
 def resolve_costs(

@@ -16,11 +16,10 @@ from hwnas._pipeline._setup import SearchInputs
 from hwnas._pipeline._strategies import make_strategy
 from hwnas._runs._metrics import metric_facts
 from hwnas._runs._settings import SearchSettings
-from hwnas._runs._watch import TextProgress
 from hwnas.evaluators import Evaluator, make_evaluator, require_current
 from hwnas.spaces import Space, make_space, space_defaults, space_identity
 from hwnas.tasks import Task, make_task
-from profilers import Backend
+from profilers import Backend, TextProgress
 
 
 def resolve_inputs(

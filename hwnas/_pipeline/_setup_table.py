@@ -10,7 +10,6 @@ from hwnas._pipeline._setup import SearchTable
 from hwnas._runs._offline import elsewhere_line, is_elsewhere, require_usable
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
-from hwnas._runs._watch import TextProgress
 from hwnas._tables._build import build_table, default_table_path, find_table, require_coverage
 from hwnas.spaces import Space
 from latency_tables import (
@@ -22,7 +21,7 @@ from latency_tables import (
     parse_table,
     save_table,
 )
-from profilers import Backend
+from profilers import Backend, TextProgress
 
 TABLE = "table.json"
 """The run's copy of its latency table."""

@@ -29,11 +29,8 @@ def strategy_options(name: str) -> tuple[StrategyOption, ...]:
     if maker is None:
         raise SearchError(f"unknown strategy {name!r}; choose from {', '.join(strategy_names())}")
     declared = getattr(maker, "options", ())
-    return (
-        tuple(option for option in declared if isinstance(option, StrategyOption))
-        if isinstance(declared, tuple)
-        else ()
-    )
+    options = declared if isinstance(declared, tuple) else ()
+    return tuple(option for option in options if isinstance(option, StrategyOption))
 
 
 def parse_strategy_options(name: str, texts: Iterable[str]) -> dict[str, OptionValue]:

@@ -13,9 +13,8 @@ import numpy.typing as npt
 from hwnas._runs._front import fixed_hypervolume
 from hwnas._runs._journal import TrialRecord
 from hwnas.tasks import Metric
+from profilers import TextProgress
 from search import Standing, Study
-
-TextProgress = Callable[[str], None]
 
 
 class Interrupted(KeyboardInterrupt):

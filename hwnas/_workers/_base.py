@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from hwnas._runs._watch import TextProgress
 from hwnas._workers._messages import EvaluationJob, Outcome, Reply
+from profilers import TextProgress
 
 MOST_ATTEMPTS = 3
 """A trial whose worker is lost so many times has failed."""

@@ -10,12 +10,11 @@ from pathlib import Path
 from hwnas._errors import HwnasError
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
-from hwnas._runs._watch import TextProgress
 from hwnas._workers._base import Workers
 from hwnas._workers._effort import choose_threads
 from hwnas._workers._inline import InlineWorkers
 from hwnas._workers._kit import PortableEvaluators
-from profilers import usable_cores
+from profilers import TextProgress, usable_cores
 
 AUTO = "auto"
 """Ray's own word for the cluster that it finds."""

@@ -12,11 +12,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from hwnas._errors import HwnasError
-from hwnas._runs._watch import TextProgress
 from hwnas._workers._base import Attempts, Workers, in_order
 from hwnas._workers._kit import PortableEvaluators
 from hwnas._workers._messages import EvaluationJob, Outcome, Reply
 from hwnas._workers._process import READY, work
+from profilers import TextProgress
 from profilers.cores import unpinned
 
 _MOST_FALSE_STARTS = 3

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hwnas._errors import HwnasError
-from hwnas._runs._watch import TextProgress
 from hwnas._version import __version__
 from hwnas._workers._base import Attempts, Workers, in_order
 from hwnas._workers._kit import PortableEvaluators
 from hwnas._workers._messages import EvaluationJob, Outcome, Reply
 from hwnas._workers._ray_task import answer
 from hwnas.training._checkpoint import write_atomically
+from profilers import TextProgress
 
 _ANSWER_S = 5.0
 """What a cluster has to answer in."""

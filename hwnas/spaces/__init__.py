@@ -9,6 +9,7 @@ from hwnas.spaces._declaration import first_difference, read_declaration
 from hwnas.spaces._declared import DeclaredSpace
 from hwnas.spaces._make import is_file, make_space, space_defaults, space_identity, space_names, space_parameters
 from hwnas.spaces._mixture import MixtureNode, MixtureOption
+from hwnas.spaces._rounding import divisible
 from hwnas.spaces._task import Task
 from hwnas.spaces._workloads import drawn_graphs, input_channels, named_graph, workload_identity
 
@@ -27,6 +28,7 @@ __all__ = [
     "Space",
     "Task",
     "Term",
+    "divisible",
     "drawn_graphs",
     "first_difference",
     "follow",

@@ -17,11 +17,6 @@ def weightless(op: Op) -> bool:
     return not any(primitive_of(part).parameters(part) for part in parts_of(op))
 
 
-def normalised(graph: OpGraph) -> OpGraph:
-    """Return the graph that a runtime executes."""
-    return executed_graph(graph)
-
-
 @dataclass
 class _Part:
     """One operand of a sum: where its tensor was stated, and what it is."""
@@ -156,7 +151,7 @@ class _Network:
         for root in (*(self.twins.get(root, root) for root in self.roots), output):
             if root in readers and root not in merged:
                 self._emit(root, builder, names)
-        return normalised(builder.build(names[output]))
+        return executed_graph(builder.build(names[output]))
 
     def _readers(self, output: str) -> dict[str, list[str]]:
         """Find for each tensor that the output needs who reads it (once for each time)."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hwnas.spaces._choice_graph import ChoiceGraph, ChoiceNode
-from hwnas.spaces._lowering import normalised
 from hwnas.spaces._shape_tables import ShapeTables
 from latency_tables import INPUT, Node, Op, OpGraph, Shape
-from profilers import ops
+from profilers import executed_graph, ops
 
 _SMALL = (0, 1)
 _Look = tuple[object, ...]
@@ -133,7 +132,7 @@ def merge(first: Op, second: Op) -> Op | None:
         Node("first", first, tuple(own)),
         Node("second", second, (*rest[:place], "first", *rest[place:])),
     )
-    graph = normalised(OpGraph(start, nodes, ("second",)))
+    graph = executed_graph(OpGraph(start, nodes, ("second",)))
     return graph.nodes[-1].op if len(graph.nodes) < len(nodes) else None
 
 
