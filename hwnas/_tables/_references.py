@@ -1,0 +1,52 @@
+"""The references of a table: a few of its own networks, whose times at its making are known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from hwnas.spaces import named_graph
+from latency_tables import CORRECTION_SPLIT, LatencyTable, NetworkMeasurement
+from profilers import REFERENCE_OP_MS, REFERENCE_TAILS, Reference, References, Workload
+
+REFERENCE_NETWORKS = 4
+"""Number of reference networks in a session."""
+_PRIOR_SD, _PRIOR_NETWORKS = 0.01, 5
+
+
+def references_of(table: LatencyTable, workload: Workload, most: int = REFERENCE_NETWORKS) -> References:
+    """Return what is timed beside everything that is compared with a table.
+
+    Args:
+        table: The table; its networks were measured when it was made.
+        workload: The space, or the other networks, that the table is of.
+        most: Number of reference networks; fewer where the table has fewer.
+    """
+    chosen = _spread([n for n in table.networks if n.split == CORRECTION_SPLIT] or list(table.networks), most)
+    op_ms = table.environment.get(REFERENCE_OP_MS)
+    tails = table.environment.get(REFERENCE_TAILS)
+    return References(
+        networks=tuple(Reference(n.arch, named_graph(workload, n.arch), n.latency_ms) for n in chosen),
+        reference_op_ms=op_ms if isinstance(op_ms, float) else None,
+        tails={str(name): float(value) for name, value in tails.items()} if isinstance(tails, Mapping) else {},
+        session_sd=session_sd(table),
+    )
+
+
+def session_sd(table: LatencyTable) -> float:
+    """Return the standard deviation of a network's log time between sessions that are loaded anew.
+
+    It comes from the two measurements of each network of the table, with a prior of five networks that differ by 1 %.
+    """
+    # log(first / repeat) of two sessions has twice the variance of one
+    squares = [math.log(n.measured_ms / n.repeat_ms) ** 2 / 2 for n in table.networks]
+    return math.sqrt((sum(squares) + _PRIOR_NETWORKS * _PRIOR_SD**2) / (len(squares) + _PRIOR_NETWORKS))
+
+
+def _spread(networks: list[NetworkMeasurement], most: int) -> list[NetworkMeasurement]:
+    """Return at most `most` networks, evenly from the fastest to the slowest."""
+    ordered = sorted(networks, key=lambda n: (n.latency_ms, n.arch))
+    places = {round(place) for place in np.linspace(0, len(ordered) - 1, min(most, len(ordered)))}
+    return [ordered[i] for i in sorted(places)]

@@ -1,0 +1,308 @@
+"""Times beside references: what a graph takes now, and at the speed that the machine had when a table was made.
+
+A machine that shares its cores, heats up or steps its clock is faster or slower for minutes at a time, by more than a
+table errs. Reference networks, whose times at the table's making are known, are therefore timed in every round of every
+session: what they take now, over what they took then, is the slowness of the machine.
+
+Keeps to numpy; needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from latency_tables import OpGraph
+from profilers._backend import Backend
+from profilers._executed import executed_graph, fusion_of
+from profilers._plan import reference_graph
+from profilers._samples import QUANTILE, SampleSet, bootstrap_quantiles
+from profilers._speed import at_one_speed
+from profilers._timing import REFERENCE_OP, Runnable, SamplingSettings, Timer
+
+FloatArray = npt.NDArray[np.float64]
+STATISTICS: Mapping[str, float] = {"q10": QUANTILE, "median": 0.5, "p90": 0.9, "p99": 0.99}
+"""Quantiles of a network's times that are stated, by name."""
+REFERENCE_TAILS = "reference_tails"
+"""Entry of a table's environment: `Speed.tails` of a session of its references right after the profile."""
+_REFERENCE = "reference:"
+_Z90 = 1.645
+"""Half the width of a 90 % interval, in standard deviations of a normal distribution."""
+_LEAST_SPEED_SD = 0.003
+"""Least standard error of the log slowness; few references can agree by chance."""
+_FEWEST = 10
+"""Fewest samples from which a tail is estimated."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A network whose time at the making of a table is known.
+
+    Attributes:
+        name: What it is called in reports.
+        graph: The network.
+        then_ms: Its q10 at the table's making, in milliseconds.
+    """
+
+    name: str
+    graph: OpGraph
+    then_ms: float
+
+
+@dataclass(frozen=True)
+class References:
+    """What is timed in every session to tell the machine's speed of the moment.
+
+    Attributes:
+        networks: Reference networks; without any, the speed is not known.
+        reference_op_ms: q10 of the reference op at the table's making; None where the table does not say.
+        tails: `Speed.tails` at the table's making, by statistic; empty where that is not known.
+        session_sd: Standard deviation of a network's log time between two sessions that are loaded anew, at one speed
+            of the machine (where the memory of a session happens to lie changes its time).
+    """
+
+    networks: tuple[Reference, ...] = ()
+    reference_op_ms: float | None = None
+    tails: Mapping[str, float] = field(default_factory=dict)
+    session_sd: float = 0.01
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The machine's speed during one session.
+
+    Attributes:
+        slowness: How many times longer the references take now than at the table's making: 1.12 is 12 % slower. None
+            where there are no references.
+        half_width: Half the width of its 90 % interval, relative.
+        ratios: The same ratio of each reference, by name.
+        tails: Quantiles over q10 of all graphs of the session, by statistic: how long the tail of a time was.
+    """
+
+    slowness: float | None
+    half_width: float
+    ratios: Mapping[str, float]
+    tails: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class NetworkTime:
+    """What one network takes, in milliseconds.
+
+    Attributes:
+        raw: As timed, by statistic (`STATISTICS`).
+        at_table_speed: At the speed that the machine had at the table's making, by statistic; `raw` where that is not
+            known.
+        half_widths: Half the widths of the 90 % intervals of `at_table_speed`, by statistic. They hold the noise of the
+            samples, of the machine's speed, and of a session that is loaded anew.
+        samples: Number of samples.
+    """
+
+    raw: Mapping[str, float]
+    at_table_speed: Mapping[str, float]
+    half_widths: Mapping[str, float]
+    samples: int
+
+
+@dataclass(frozen=True)
+class SessionTimes:
+    """What one session of timing says.
+
+    Attributes:
+        speed: The machine's speed.
+        times: Times by name.
+    """
+
+    speed: Speed
+    times: Mapping[str, NetworkTime]
+
+
+class ReferenceTimer:
+    """Times networks in interleaved rounds together with references, whose sessions it keeps.
+
+    Args:
+        backend: Device and runtime.
+        references: What is timed beside.
+    """
+
+    def __init__(self, backend: Backend, references: References) -> None:
+        self.references = references
+        fusion = fusion_of(backend)
+        self._loaded: dict[str, Runnable] = {
+            _REFERENCE + reference.name: backend.load(executed_graph(reference.graph, fusion))
+            for reference in references.networks
+        }
+        self._loaded[REFERENCE_OP] = backend.load(reference_graph(backend.image_channels))
+
+    def measure(self, runnables: Mapping[str, Runnable], settings: SamplingSettings, *, seed: int = 0) -> SessionTimes:
+        """Time every network and every reference in the same rounds.
+
+        Args:
+            runnables: What to time, by name; none to measure the machine's speed alone.
+            settings: How to sample; `fixed_rounds` makes settings that stop nothing early.
+            seed: Seeds the order inside the rounds.
+        """
+        samples = Timer({**runnables, **self._loaded}, settings, seed=seed).run()
+        return session_times(samples, self.references)
+
+
+def fixed_rounds(
+    rounds: int, *, max_seconds: float, inner_seconds: float = 300e-6, priming_runs: int = 4, min_rounds: int = 5
+) -> SamplingSettings:
+    """Return settings under which all graphs take part in the same number of rounds.
+
+    Args:
+        rounds: Number of rounds; fewer where they take longer than `max_seconds`, but `min_rounds` at least.
+        max_seconds: Seconds after which no round begins.
+        inner_seconds: Seconds of one sample; 0 times single executions.
+        priming_runs: Untimed executions before each sample.
+        min_rounds: Fewest rounds.
+    """
+    return SamplingSettings(
+        min_rounds=min(min_rounds, rounds),
+        max_rounds=rounds,
+        max_seconds=max_seconds,
+        target=0.0,
+        inner_seconds=inner_seconds,
+        check_every=rounds + 1,
+        priming_runs=priming_runs,
+    )
+
+
+def session_times(samples: Mapping[str, SampleSet], references: References) -> SessionTimes:
+    """Return what the samples of one session say.
+
+    Args:
+        samples: Samples by name, those of the reference op and of the reference networks included.
+        references: The references.
+    """
+    converted = at_one_speed(samples).samples
+    slowness, speed_sd, ratios = _slowness(converted, references)
+    tails = pooled_tails(samples)
+    speed = Speed(slowness, _Z90 * speed_sd, ratios, tails)
+    deviations = _tail_deviations(samples, tails)
+    times = {
+        name: _network_time(sample_set, converted[name], speed, references, speed_sd, deviations[name])
+        for name, sample_set in samples.items()
+        if name != REFERENCE_OP and not name.startswith(_REFERENCE)
+    }
+    return SessionTimes(speed, times)
+
+
+def _slowness(samples: Mapping[str, SampleSet], references: References) -> tuple[float | None, float, dict[str, float]]:
+    """Return the slowness, the standard error of its logarithm, and the ratio of each reference."""
+    then = {_REFERENCE + reference.name: reference.then_ms for reference in references.networks}
+    if not then:
+        return None, 0.0, {}
+    if references.reference_op_ms is not None:
+        then[REFERENCE_OP] = references.reference_op_ms
+    ratios = {name: samples[name].quantile() * 1e3 / ms for name, ms in then.items() if name in samples}
+    logs = np.log(list(ratios.values()))
+    middle = float(np.median(logs))
+    # The standard error of a median of n values is 1.2533 s / sqrt(n), with s from the median absolute deviation.
+    scale = 1.4826 * float(np.median(np.abs(logs - middle)))
+    error = 1.2533 * max(scale, references.session_sd) / math.sqrt(len(logs))
+    return math.exp(middle), max(error, _LEAST_SPEED_SD), {k.removeprefix(_REFERENCE): r for k, r in ratios.items()}
+
+
+def pooled_tails(samples: Mapping[str, SampleSet]) -> dict[str, float]:
+    """Return quantiles of all samples over the q10 of their graph, by statistic.
+
+    All graphs of a session are timed in the same rounds, so what lengthens their tails is common to them.
+    """
+    pools = [np.asarray(s.seconds) / s.quantile() for s in samples.values() if len(s.seconds) >= _FEWEST]
+    if not pools:
+        return {}
+    pool = np.concatenate(pools)
+    q10 = float(np.quantile(pool, QUANTILE))
+    return {name: float(np.quantile(pool, q)) / q10 for name, q in STATISTICS.items()}
+
+
+def _tail_deviations(
+    samples: Mapping[str, SampleSet], tails: Mapping[str, float]
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return how far the tail of each graph deviates from the pooled one, shrunk, with its standard error.
+
+    The p99 of a hundred samples is hardly more than their maximum. A graph's own deviation therefore counts by the
+    share of the variance between graphs in the variance of the deviations (empirical Bayes: Efron and Morris 1975,
+    equation 1.2).
+
+    Returns:
+        By name and statistic: the shrunk log deviation, and its standard error.
+    """
+    names, rng = list(samples), np.random.default_rng(0)
+    result: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in names}
+    for statistic, q in STATISTICS.items():
+        if statistic == "q10" or statistic not in tails:
+            result = {name: {**result[name], statistic: (0.0, 0.0)} for name in names}
+            continue
+        # d_i = log(quantile_i / q10_i) - log(pooled tail), v_i = variance of d_i by the bootstrap
+        deviations, variances = [], []
+        for name in names:
+            sample_set = samples[name]
+            deviations.append(math.log(sample_set.quantile(q) / sample_set.quantile()) - math.log(tails[statistic]))
+            variances.append(float(np.var(np.log(bootstrap_quantiles(sample_set.seconds, rng, draws=100, q=q)))))
+        # between graphs: tau^2 = max(0, var(d) - mean(v)); weight w_i = tau^2 / (tau^2 + v_i)
+        between = max(0.0, float(np.var(deviations)) - float(np.mean(variances)))
+        for name, deviation, variance in zip(names, deviations, variances, strict=True):
+            weight = between / (between + variance) if between + variance > 0 else 0.0
+            result[name][statistic] = (weight * deviation, math.sqrt(weight * variance))
+    return result
+
+
+def _network_time(
+    raw: SampleSet,
+    converted: SampleSet,
+    speed: Speed,
+    references: References,
+    speed_sd: float,
+    deviations: Mapping[str, tuple[float, float]],
+) -> NetworkTime:
+    """Return the times of one network."""
+    raw_ms = {name: raw.quantile(q) * 1e3 for name, q in STATISTICS.items()}
+    q10_sd = float(np.std(np.log(bootstrap_quantiles(converted.seconds, np.random.default_rng(0)))))
+    table_ms, half_widths = {}, {}
+    for name in STATISTICS:
+        deviation, deviation_sd = deviations.get(name, (0.0, 0.0))
+        if speed.slowness is None:
+            table_ms[name] = raw_ms[name]
+        else:
+            # q10 at the table's speed, times the tail at the table's making, times what this graph adds to the tail
+            tail = references.tails.get(name, speed.tails.get(name, 1.0)) if name != "q10" else 1.0
+            table_ms[name] = converted.quantile() * 1e3 / speed.slowness * tail * math.exp(deviation)
+        error = math.sqrt(q10_sd**2 + speed_sd**2 + references.session_sd**2 + deviation_sd**2)
+        half_widths[name] = table_ms[name] * math.expm1(_Z90 * error)
+    return NetworkTime(raw_ms, table_ms, half_widths, len(raw.seconds))
+
+
+def merge_times(sessions: Sequence[NetworkTime]) -> NetworkTime:
+    """Return one time from those of several sessions, each loaded anew: geometric means at the table's speed.
+
+    Args:
+        sessions: One or more times of one network.
+    """
+    if len(sessions) == 1:
+        return sessions[0]
+
+    def mean(values: Sequence[float]) -> float:
+        """Return the geometric mean."""
+        return math.exp(float(np.mean(np.log(values))))
+
+    names = list(STATISTICS)
+    table_ms = {name: mean([s.at_table_speed[name] for s in sessions]) for name in names}
+    relative = {
+        name: math.sqrt(
+            float(np.mean([(s.half_widths[name] / s.at_table_speed[name]) ** 2 for s in sessions])) / len(sessions)
+        )
+        for name in names
+    }
+    return NetworkTime(
+        {name: mean([s.raw[name] for s in sessions]) for name in names},
+        table_ms,
+        {name: relative[name] * table_ms[name] for name in names},
+        sum(s.samples for s in sessions),
+    )
