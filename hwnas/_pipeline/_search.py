@@ -12,6 +12,7 @@ from hwnas._common._foreign import Foreign
 from hwnas._costs._cost import written_budgets
 from hwnas._pipeline._deliver import deliver
 from hwnas._pipeline._evaluation import prepare_evaluators, start_workers
+from hwnas._pipeline._measuring import resolve_measuring
 from hwnas._pipeline._overrides import Overrides, require_in_bounds
 from hwnas._pipeline._restore import restore_study
 from hwnas._pipeline._set_up import set_up
@@ -66,7 +67,7 @@ def run_pipeline(
     """
     plan, watcher = workers or WorkerPlan(), Unbroken(watcher)
     with Foreign(_FOREIGN):
-        settings = resolve_threads(settings, out, plan, watcher.line)
+        settings = resolve_measuring(resolve_threads(settings, out, plan, watcher.line), out)
         setup = set_up(settings, out, watcher.line, overrides, parallel=plan.apart)
     run, journal = setup.run, setup.journal
     try:

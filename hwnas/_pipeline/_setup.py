@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from hwnas._costs._space_costs import CostOfCodes, SpaceCosts
 from hwnas._runs._journal import TrialJournal
 from hwnas._runs._metrics import metric_of_run
 from hwnas._runs._run import Run
 from hwnas._runs._warm_start import WarmStart
+from hwnas._tables._references import references_of
 from hwnas.evaluators import Evaluator, Trainer
 from hwnas.spaces import Space
 from hwnas.tasks import DEFAULT_METRIC, Metric, Task
 from hwnas.training import CostFunction
 from latency_tables import LatencyTable
-from profilers import Backend
+from profilers import Backend, References, ReferenceTimer
 from search import Problem, Strategy
 
 
@@ -103,6 +105,14 @@ class SearchSetup:
         """The evaluator where its networks have weights, as those of every delivery do."""
         assert isinstance(self.evaluator, Trainer)
         return self.evaluator
+
+    @cached_property
+    def timer(self) -> ReferenceTimer:
+        """What times networks beside references; its sessions are loaded when it is first used."""
+        assert self.backend is not None
+        table = self.costs.space_costs.table
+        references = References() if table is None else references_of(table, self.space)
+        return ReferenceTimer(self.backend, references)
 
     @property
     def metric(self) -> Metric:

@@ -166,6 +166,33 @@ _TABLE = (
         old=("not_here",),
     ),
 )
+MEASURE = ("trials", "winners", "none")
+"""What a search measures on the device: every trial and the winners, the winners alone, or nothing."""
+LATENCY_STATISTICS = ("q10", "median", "p90", "p99")
+MEMORY_STATISTICS = ("live", "arena")
+_MEASURING = (
+    Option(
+        "measure",
+        "what is timed on the device: trials (and winners), winners or none (default: trials where latency counts)",
+        TEXT,
+        group="device",
+    ),
+    Option(
+        "latency_statistic",
+        f"statistic of measured latencies: {', '.join(LATENCY_STATISTICS[:-1])} or {LATENCY_STATISTICS[-1]} "
+        "(default: median)",
+        TEXT,
+        group="device",
+    ),
+    Option(
+        "memory_statistic",
+        "what a memory budget binds: live (tensors alive at the same time) or arena (what ONNX Runtime allocates, "
+        "measured)",
+        TEXT,
+        "live",
+        "budgets",
+    ),
+)
 _EVALUATION_THREADS = Option(
     "evaluation_threads",
     "threads per evaluation (default: by the cores and workers)",
@@ -217,7 +244,7 @@ def search_options() -> tuple[Option, ...]:
     return (*setting_options(), *WORKERS, *_OUTPUT)
 
 
-_STATED = (*DEVICE, *_TABLE, *SPACE, *_DATA, *_EVALUATION, *_DELIVERY, *_SEARCH, _BUDGETS)
+_STATED = (*DEVICE, *_TABLE, *_MEASURING, *SPACE, *_DATA, *_EVALUATION, *_DELIVERY, *_SEARCH, _BUDGETS)
 _SHORTHANDS = {*SPACE_SHORTHANDS, *EVALUATOR, "final_epochs"} - {"image_size"}
 SETTINGS = {option.name: option for option in (*_STATED, _EVALUATION_THREADS) if option.name not in _SHORTHANDS}
 """Options that a search's result depends on: the attributes of `SearchSettings`, by name."""

@@ -9,7 +9,24 @@ from typing import Any
 from hwnas._common._option import renamed
 from hwnas._costs._cost import MOST_BOUND, cost_named, cost_of_key, is_bound, name_of_key
 from hwnas._errors import HwnasError, RunError
-from hwnas._runs._options import DEVICE, FINALIZE, SETTINGS, default
+from hwnas._runs._options import (
+    DEVICE,
+    FINALIZE,
+    LATENCY_STATISTICS,
+    MEASURE,
+    MEMORY_STATISTICS,
+    SETTINGS,
+    default,
+)
+
+_CHOICES = {
+    "finalize": FINALIZE,
+    "measure": MEASURE,
+    "latency_statistic": LATENCY_STATISTICS,
+    "memory_statistic": MEMORY_STATISTICS,
+}
+_BEFORE_MEASURING = {"measure": "winners", "latency_statistic": "q10"}
+"""What versions did that did not write these settings."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +48,8 @@ class SearchSettings:
         budgets: Upper bounds by the key of a cost: ``{"latency_ms": 4.0}``.
         offline: Whether the table's device is not available: the search uses its predictions and measures no network.
         latency_column: Column of a benchmark table that takes the place of a latency table; None otherwise.
+        measure: What is timed on the device (`MEASURE`); None to decide by the rest of the search.
+        latency_statistic: Statistic of measured latencies (`LATENCY_STATISTICS`); None for the default.
         final_recipe: Settings of the final training (`hwnas.training.Recipe`); what is absent has a default.
         low_fidelity: What evaluates candidates at low fidelity first: another evaluator, or a column of its table.
     """
@@ -62,6 +81,9 @@ class SearchSettings:
     table: str | None = default("table")
     offline: bool = default("offline")
     latency_column: str | None = default("latency_column")
+    measure: str | None = default("measure")
+    latency_statistic: str | None = default("latency_statistic")
+    memory_statistic: str = default("memory_statistic")
     finalize: str = default("finalize")
     final_recipe: Mapping[str, Any] = field(default_factory=dict)
     warm_start: str | None = default("warm_start")
@@ -94,9 +116,12 @@ class SearchSettings:
             raise HwnasError(f"--low-fidelity needs --strategy lamoo, got --strategy {self.strategy}")
         if self.offline and self.table is None:
             raise HwnasError("--offline needs --table FILE, the table of the device that is not available")
-        if self.finalize not in FINALIZE:
-            choices = f"{', '.join(FINALIZE[:-1])} or {FINALIZE[-1]}"
-            raise HwnasError(f"--finalize must be {choices}, got {self.finalize!r}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in (None, *choices):
+                words = f"{', '.join(choices[:-1])} or {choices[-1]}"
+                raise HwnasError(f"--{name.replace('_', '-')} must be {words}, got {getattr(self, name)!r}")
+        if self.measure in ("trials", "winners") and self.offline:
+            raise HwnasError(f"--measure {self.measure} needs the device, but --offline says that it is not available")
         if self.final_recipe and self.finalize == "none":
             raise HwnasError("--final-epochs and --final-recipe need --finalize finetune or train")
 
@@ -126,7 +151,7 @@ class SearchSettings:
             if not isinstance(minimize, list) or any(not isinstance(name, str) for name in minimize):
                 raise TypeError("minimize is not a list of names")
             require_budgets(record.get("budgets", {}))
-            given = renamed(SETTINGS.values(), record)
+            given = {**_BEFORE_MEASURING, **renamed(SETTINGS.values(), record)}
             for item in fields(cls):
                 if given.get(item.name, 0) is None and default(item.name) is not None:
                     raise TypeError(f"{item.name} is None")
