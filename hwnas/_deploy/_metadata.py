@@ -1,0 +1,82 @@
+"""What an ONNX file says of how it is measured: session options, and the device."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from hwnas._errors import RunError
+from hwnas._runs._settings import SearchSettings
+
+_SCALED = re.compile(r"scale the shorter side to (\d+) pixels")
+_DEVICE_FACTS = ("device", "cpu", "gpu", "system", "runtime", "runtime_version", "mode", "threads", "batch", "dtype")
+"""What is told of the identity of a latency table: what people need to know of the device."""
+
+
+def measurement_metadata(settings: SearchSettings, identity: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the metadata of a delivered ONNX file that do not depend on its task.
+
+    Args:
+        settings: Settings of the search.
+        identity: What the latency table is valid for; None without one.
+
+    Returns:
+        JSON texts: ``hwnas.session``, the options of the sessions in which the file is measured, and ``hwnas.device``.
+    """
+    from profilers import full_provider_name, session_options
+
+    on_gpu = settings.device.partition(":")[0] == "cuda"
+    provider = "CUDAExecutionProvider" if on_gpu else full_provider_name(settings.provider)
+    options = session_options(threads=settings.threads, provider=provider)
+    session = {**options, "batch": settings.batch, "precision": settings.precision}
+    facts = {name: identity[name] for name in _DEVICE_FACTS if name in identity} if identity is not None else {}
+    return {"hwnas.session": json.dumps(session), "hwnas.device": json.dumps({**facts, "name": settings.device})}
+
+
+def completed(content: bytes, settings: SearchSettings) -> tuple[bytes, dict[str, Any]]:
+    """Return an ONNX file with the metadata that `predict.py` reads, and the metadata by name.
+
+    Files of this version have them and are returned as they are; those of earlier versions lack some.
+
+    Args:
+        content: The file.
+        settings: Settings of the search that delivered it.
+
+    Raises:
+        RunError: It is not an ONNX file.
+    """
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception:  # protobuf's exceptions depend on its implementation
+        raise RunError(
+            "the network's file is not an ONNX file; run the same `hwnas search` again to rewrite it"
+        ) from None
+    texts = {item.key: item.value for item in model.metadata_props}
+    if "hwnas.session" not in texts:
+        texts = {**texts, **measurement_metadata(settings, None)}
+        if "hwnas.preprocessing" in texts:
+            texts["hwnas.preprocessing"] = json.dumps(_with_image_size(json.loads(texts["hwnas.preprocessing"])))
+        onnx.helper.set_model_props(model, texts)
+        content = bytes(model.SerializeToString())
+    values = {key.removeprefix("hwnas."): text for key, text in texts.items()}
+    return content, {name: _read(text) for name, text in values.items()}
+
+
+def _with_image_size(preparing: Any) -> Any:
+    """Return preprocessing with the size that images were loaded at, which earlier versions stated in words alone."""
+    if not isinstance(preparing, dict) or "image_size" in preparing:
+        return preparing
+    sizes = [match[1] for step in preparing.get("steps", ()) if (match := _SCALED.match(str(step)))]
+    return {**preparing, "image_size": int(sizes[0]) if sizes else None}
+
+
+def _read(text: str) -> Any:
+    """Return the value of a JSON text; other texts as they are."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
