@@ -21,14 +21,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+try:
+    import numpy as np
+    from PIL import Image, ImageOps
+except ImportError as error:
+    print(f"predict.py: error: {error.name} is missing; run: pip install -r requirements.txt", file=sys.stderr)
+    raise SystemExit(2) from None
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 GREY_MODES = ("1", "L", "LA", "La")
 CPU = "CPUExecutionProvider"
 STATISTICS = {"q10": 0.1, "median": 0.5, "p90": 0.9, "p99": 0.99}
-PRIMING_RUNS, FEWEST_ROUNDS, MOST_ROUNDS, SECONDS = 4, 30, 200, 3.0
+PRIMING_RUNS, FEWEST_ROUNDS, ENOUGH_ROUNDS = 4, 30, 200
+LEAST_SECONDS, MOST_SECONDS = 1.0, 3.0
 PAUSES, PAUSE_SECONDS = 3, 1.0
 AFTER_PAUSE = "after a pause of 1 s"
 
@@ -46,7 +52,7 @@ def load_runtime() -> Any:
     try:
         import onnxruntime
     except ImportError:
-        raise InputError("onnxruntime is not installed; run: pip install -r requirements.txt") from None
+        raise InputError("onnxruntime is missing; run: pip install -r requirements.txt") from None
     getattr(onnxruntime, "disable_telemetry_events", lambda: None)()
     return onnxruntime
 
@@ -134,8 +140,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def decode(path: Path, preparing: dict[str, Any]) -> np.ndarray:
     """Return the pixels ``(H, W, C)`` uint8 of an image file, read and cut as hwnas reads and cuts its data."""
-    from PIL import Image, ImageOps
-
     try:
         with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as opened:
             warnings.simplefilter("ignore")
@@ -160,8 +164,6 @@ def as_loaded(pixels: np.ndarray, preparing: dict[str, Any]) -> np.ndarray:
 
     The shorter side is scaled to that size and the centre is cut out; images of that size stay as they are.
     """
-    from PIL import Image, ImageOps
-
     square = preparing.get("image_size") or (preparing.get("loaded_size") or [min(pixels.shape[:2])])[0]
     if pixels.shape[:2] != (square, square):
         picture = Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
@@ -172,8 +174,6 @@ def as_loaded(pixels: np.ndarray, preparing: dict[str, Any]) -> np.ndarray:
 
 def prepare(pixels: np.ndarray, preparing: dict[str, Any]) -> np.ndarray:
     """Return an input ``(C, size, size)`` float32 of pixels ``(H, W, C)``: scaled, normalised, resized."""
-    from PIL import Image
-
     mean, std = (np.asarray(preparing[name], dtype=np.float32) for name in ("mean", "std"))
     values = ((pixels.astype(np.float32) / np.float32(255) - mean) / std).transpose(2, 0, 1)
     size = (preparing["size"], preparing["size"])
@@ -370,10 +370,11 @@ class Bound:
         """Return milliseconds of single inferences, each after some that bring the weights back into the caches."""
         self.run(1 + PRIMING_RUNS)
         times: list[float] = []
-        began = time.perf_counter()
-        while len(times) < FEWEST_ROUNDS or (len(times) < MOST_ROUNDS and time.perf_counter() - began < SECONDS):
+        began, spent = time.perf_counter(), 0.0
+        while len(times) < FEWEST_ROUNDS or spent < (MOST_SECONDS if len(times) < ENOUGH_ROUNDS else LEAST_SECONDS):
             self.run(PRIMING_RUNS)
             times.append(1e3 * self.run(1))
+            spent = time.perf_counter() - began
         return np.asarray(times)
 
     def after_pauses(self) -> float:
@@ -396,12 +397,13 @@ def expected_times(expected: dict[str, Any]) -> dict[str, float]:
 def benchmark(network: Network, expected: dict[str, Any]) -> None:
     """Time the network as hwnas did, and print each figure beside hwnas's; then with ONNX Runtime's default threads."""
     options, known = network.metadata["session"], expected_times(expected)
+    threads = options["intra_op_num_threads"]
     bound = Bound(network.session)
     times = bound.sample()
     here = {name: float(np.quantile(times, q)) for name, q in STATISTICS.items()}
     here[AFTER_PAUSE] = bound.after_pauses()
     print(
-        f"{expected.get('arch', network.path)}: batch {network.batch}, {options['intra_op_num_threads']} threads, "
+        f"{expected.get('arch', network.path)}: batch {network.batch}, {threads} thread{'s' * (threads > 1)}, "
         f"{options['provider']}, ONNX Runtime {load_runtime().__version__}, {len(times)} inferences"
     )
     if expected.get("measured_on"):
@@ -466,4 +468,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
