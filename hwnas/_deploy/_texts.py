@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hwnas._runs._delivered import samples_of, written_latency, written_test
+from hwnas._runs._delivered import samples_of, written_latency, written_ms, written_test
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas._version import __version__
 
@@ -59,7 +59,7 @@ def readme(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         f"- **Network**: `network.onnx`, {_network_text(metadata)}; its metadata hold everything that follows from it.",
         f"- **Test {metric_of(network).name}**: {written_test(network)}"
         + (f" on {count} samples." if (count := samples_of(network, "test")) else "."),
-        f"- **Latency**: {_latency_text(network)}, measured {device_text(metadata)}.",
+        f"- **Latency**: {_latency_text(network)} {device_text(metadata)}.",
         f"- **Session options**: {_session_text(metadata)}",
         "- **Install**: `pip install -r requirements.txt` (Python 3.9 or later; hwnas is not needed).",
         f"- **Run**: {_run_text(metadata)}",
@@ -79,16 +79,18 @@ def _network_text(metadata: Mapping[str, Any]) -> str:
 
 
 def _latency_text(network: Mapping[str, Any]) -> str:
-    """Return the latency by statistic where it is known so, else the one that the run holds."""
+    """Return the latency by statistic where it is known so, else the one that the run holds, and how it was found."""
     latency = network["latency_ms"]
+    if latency["measured"] is None:
+        return f"{written_latency(network)}; priced"
     raw = latency.get("raw")
     if not isinstance(raw, dict) or not raw:
-        statistic = f" ({latency.get('statistic', 'q10')})" if latency["measured"] is not None else ""
-        return written_latency(network).removesuffix(" measured") + statistic
+        measured = written_ms(latency["measured"], latency.get("measured_half_width"))
+        return f"{measured} ({latency.get('statistic', 'q10')}), measured"
     texts = [f"{name} {raw[name]:.4g} ms" for name in STATISTICS if raw.get(name) is not None]
     if latency.get("after_pause") is not None:
         texts.append(f"first inference after a pause of 1 s {latency['after_pause']:.4g} ms")
-    return f"{', '.join(texts)} as timed"
+    return f"{', '.join(texts)}; measured"
 
 
 def _session_text(metadata: Mapping[str, Any]) -> str:
