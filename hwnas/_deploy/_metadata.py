@@ -12,11 +12,11 @@ from hwnas._runs._settings import SearchSettings
 
 _SCALED = re.compile(r"scale the shorter side to (\d+) pixels")
 _DEVICE_FACTS = ("device", "cpu", "gpu", "system", "runtime", "runtime_version", "mode", "threads", "batch", "dtype")
-"""What is told of the identity of a latency table: what people need to know of the device."""
+"""The facts of a latency table's identity that people need to know of the device."""
 
 
 def measurement_metadata(settings: SearchSettings, identity: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return the metadata of a delivered ONNX file that do not depend on its task.
+    """Return what every delivered ONNX file says of how and where it is measured.
 
     Args:
         settings: Settings of the search.
@@ -27,11 +27,12 @@ def measurement_metadata(settings: SearchSettings, identity: Mapping[str, Any] |
     """
     from profilers import full_provider_name, session_options
 
-    on_gpu = settings.device.partition(":")[0] == "cuda"
-    provider = "CUDAExecutionProvider" if on_gpu else full_provider_name(settings.provider)
-    options = session_options(threads=settings.threads, provider=provider)
+    known = identity or {}  # a device that is given as an object has other options than the settings
+    on_gpu = "cuda" in (settings.device.partition(":")[0], known.get("device"))
+    provider = "CUDAExecutionProvider" if on_gpu else full_provider_name(known.get("provider") or settings.provider)
+    options = session_options(threads=known.get("threads") or settings.threads, provider=provider)
     session = {**options, "batch": settings.batch, "precision": settings.precision}
-    facts = {name: identity[name] for name in _DEVICE_FACTS if name in identity} if identity is not None else {}
+    facts = {name: known[name] for name in _DEVICE_FACTS if name in known}
     return {"hwnas.session": json.dumps(session), "hwnas.device": json.dumps({**facts, "name": settings.device})}
 
 

@@ -117,7 +117,9 @@ class Network:
         entry = self.session.get_inputs()[0]
         self._input, self.batch, self.shape = entry.name, int(entry.shape[0]), tuple(entry.shape[1:])
         self.outputs = [output.name for output in self.session.get_outputs()]
-        self.classes = [str(name) for name in self.metadata.get("classes") or ()] if len(self.outputs) == 1 else []
+        classes = [str(name) for name in self.metadata.get("classes") or ()]
+        shapes = [list(output.shape) for output in self.session.get_outputs()]
+        self.classes = classes if shapes == [[self.batch, len(classes)]] else []
         preparing = self.metadata.get("preprocessing")
         is_image = isinstance(preparing, dict) and {"size", "mean", "std"} <= set(preparing) and len(self.shape) == 3
         self.preparing: dict[str, Any] | None = preparing if is_image else None
@@ -153,9 +155,9 @@ def decode(path: Path, preparing: dict[str, Any]) -> np.ndarray:
     except InputError:
         raise
     except Exception as error:  # a decoder raises anything on damaged bytes
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[:1]
-        reason = "unknown format or damaged header" if "cannot identify" in str(error) else reason
-        reason = reason[0] if isinstance(reason, list) and reason else reason or type(error).__name__
+        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+        if reason.startswith("cannot identify image file"):
+            reason = "unknown format or damaged header"
         raise InputError(f"{path}: cannot be read as an image ({reason}); repair or remove the file") from None
 
 
@@ -298,7 +300,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]
 def labelled(path: Path, network: Network) -> tuple[list[Any], list[str]]:
     """Return image files or samples ready for the network, and the name of the class of each."""
     if path.is_dir() and network.preparing is not None:
-        root = next((path / name for name in ("test", "testing") if (path / name).is_dir()), path)
+        parts = [path / name for name in ("test", "testing") if name not in network.classes]
+        root = next((part for part in parts if part.is_dir()), path)
         folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
         files = [(file, folder.name) for folder in folders for file in image_files(folder)]
         if not files:
@@ -327,14 +330,13 @@ def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> Non
     unknown = sorted(set(names) - set(network.classes))
     if unknown:
         raise InputError(f"{path}: the network knows no class {unknown[0]!r}; it knows {', '.join(network.classes)}")
-    right = 0
-    for start in range(0, len(items), network.batch):
-        group = items[start : start + network.batch]
+    answers: list[str] = []
+    for group in batches(items, network.batch):
         if isinstance(group[0], Path):
             assert network.preparing is not None
             group = [prepare(decode(file, network.preparing), network.preparing) for file in group]
-        answers = network.infer(np.stack(group))[0].argmax(axis=1)
-        right += sum(network.classes[int(answer)] == names[start + i] for i, answer in enumerate(answers))
+        answers += [network.classes[int(index)] for index in network.infer(np.stack(group))[0].argmax(axis=1)]
+    right = int((np.asarray(answers) == np.asarray(names)).sum())
     print(f"accuracy {right / len(items):.2%} ({right} of {len(items)})")
     if expected.get("test") is not None:
         print(f"hwnas    {expected['test']:.2%} (of {expected.get('test_samples') or 'its'} test samples)")
@@ -407,7 +409,7 @@ def benchmark(network: Network, expected: dict[str, Any]) -> None:
         f"{options['provider']}, ONNX Runtime {load_runtime().__version__}, {len(times)} inferences"
     )
     if expected.get("measured_on"):
-        print(f"hwnas measured {expected['measured_on']}")
+        print(f"measured by hwnas {expected['measured_on']}")
     print(f"{'statistic':<21}{'here, ms':>10}{'hwnas, ms':>11}{'difference':>12}")
     for name, value in here.items():
         other = (

@@ -292,6 +292,15 @@ def test_on_a_gpu_the_figures_are_pytorchs():
     assert requirements(metadata).splitlines()[1] == "onnxruntime>=1.18"
 
 
+def test_a_device_that_is_given_as_an_object_states_its_own_options():
+    """The settings of the search hold the defaults then."""
+    identity = {"device": "cpu", "threads": 2, "provider": "XnnpackExecutionProvider"}
+    session = metadata_of(SearchSettings(), identity)["session"]
+    assert session["intra_op_num_threads"] == 2
+    assert session["provider"] == "XnnpackExecutionProvider"
+    assert metadata_of(SearchSettings(), {"device": "cuda"})["session"]["provider"] == "CUDAExecutionProvider"
+
+
 def test_a_remote_device_and_its_statistics_are_named():
     metadata = metadata_of(SearchSettings(device="ssh://pi@board", threads=4, provider="xnnpack"), REMOTE)
     assert metadata["session"]["provider"] == "XnnpackExecutionProvider"
