@@ -35,7 +35,10 @@ def requirements(metadata: Mapping[str, Any]) -> str:
     """Return the packages that `predict.py` needs: ONNX Runtime in the version that was measured."""
     device = metadata["device"]
     version = str(device.get("runtime_version", "")) if device.get("runtime") == "onnxruntime" else ""
-    runtime = f"onnxruntime=={version}" if _RELEASE.match(version) else _RUNTIME
+    if _RELEASE.match(version):
+        runtime = f"onnxruntime=={version}  # as measured; other versions work, and may take other times"
+    else:
+        runtime = f"{_RUNTIME}  # onnxruntime-gpu for an NVIDIA GPU" if device.get("gpu") else _RUNTIME
     return "\n".join([_NUMPY, runtime, _PILLOW, ""])
 
 
@@ -61,7 +64,7 @@ def readme(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         + (f" on {count} samples." if (count := samples_of(network, "test")) else "."),
         f"- **Latency**: {_latency_text(network)} {device_text(metadata)}.",
         f"- **Session options**: {_session_text(metadata)}",
-        "- **Install**: `pip install -r requirements.txt` (Python 3.9 or later; hwnas is not needed).",
+        "- **Install**: `pip install -r requirements.txt`; `predict.py` needs Python 3.9 or later, not hwnas.",
         f"- **Run**: {_run_text(metadata)}",
         "- **Check**: `python predict.py --benchmark` times it as hwnas did, beside hwnas's figures"
         + ("; `python predict.py --test FOLDER` counts right classes." if "classes" in metadata else "."),

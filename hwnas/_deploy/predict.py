@@ -5,7 +5,8 @@
     python predict.py --benchmark
 
 Needs Python 3.9, numpy, onnxruntime and Pillow; nothing of hwnas. Session options, preparation of images and names of
-classes are read from the metadata of network.onnx; hwnas's own figures from expected.json.
+classes are read from the metadata of network.onnx, hwnas's own figures from expected.json. All of it is in one file, so
+that it can be copied alone.
 """
 
 from __future__ import annotations
@@ -409,7 +410,7 @@ def benchmark(network: Network, expected: dict[str, Any]) -> None:
         f"{options['provider']}, ONNX Runtime {load_runtime().__version__}, {len(times)} inferences"
     )
     if expected.get("measured_on"):
-        print(f"measured by hwnas {expected['measured_on']}")
+        print(f"hwnas: measured {expected['measured_on']}")
     print(f"{'statistic':<21}{'here, ms':>10}{'hwnas, ms':>11}{'difference':>12}")
     for name, value in here.items():
         other = (

@@ -227,7 +227,7 @@ def test_the_benchmark_prints_its_figures_beside_those_of_hwnas(folder):
         rf"w1_k3: batch 1, 1 thread, CPUExecutionProvider, ONNX Runtime {runtime}, (\d+) inferences", first
     )
     assert int(first.split()[-2]) >= 30
-    assert where == "measured by hwnas on cpu (a chip), 1 thread"
+    assert where == "hwnas: measured on cpu (a chip), 1 thread"
     assert header.split() == ["statistic", "here,", "ms", "hwnas,", "ms", "difference"]
     parsed = [re.fullmatch(r"(.+?) +([\d.]+) +([\d.]+) +([+-][\d.]+) %", row).groups() for row in rows]
     assert [name for name, *_ in parsed] == ["q10", "median", "p90", "p99", "after a pause of 1 s"]
