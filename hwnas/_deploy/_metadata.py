@@ -60,7 +60,7 @@ def completed(content: bytes, settings: SearchSettings) -> tuple[bytes, dict[str
     if "hwnas.session" not in texts:
         texts = {**texts, **measurement_metadata(settings, None)}
         if "hwnas.preprocessing" in texts:
-            texts["hwnas.preprocessing"] = json.dumps(_with_image_size(json.loads(texts["hwnas.preprocessing"])))
+            texts["hwnas.preprocessing"] = json.dumps(_with_image_size(_read(texts["hwnas.preprocessing"])))
         onnx.helper.set_model_props(model, texts)
         content = bytes(model.SerializeToString())
     values = {key.removeprefix("hwnas."): text for key, text in texts.items()}

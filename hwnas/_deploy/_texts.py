@@ -43,7 +43,7 @@ def requirements(metadata: Mapping[str, Any]) -> str:
 
 
 def device_text(metadata: Mapping[str, Any]) -> str:
-    """Return with what and where a network was measured: ``ONNX Runtime 1.20.1 on cpu (AMD EPYC), 1 thread``."""
+    """Return with what and where a network was measured: ``with ONNX Runtime 1.20.1 on cpu (EPYC), 1 thread, ...``."""
     device, session = metadata["device"], metadata["session"]
     runtime = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch"}.get(device.get("runtime", ""), device.get("runtime"))
     chip = device.get("gpu") or device.get("cpu")
@@ -93,6 +93,8 @@ def _latency_text(network: Mapping[str, Any]) -> str:
     texts = [f"{name} {raw[name]:.4g} ms" for name in STATISTICS if raw.get(name) is not None]
     if latency.get("after_pause") is not None:
         texts.append(f"first inference after a pause of 1 s {latency['after_pause']:.4g} ms")
+    if latency.get("slowness") is not None:
+        texts[-1] += f" (at the speed of its latency table: {latency['statistic']} {latency['measured']:.4g} ms)"
     return f"{', '.join(texts)}; measured"
 
 

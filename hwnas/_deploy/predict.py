@@ -453,6 +453,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if (bool(given.inputs) + (given.test is not None) + given.benchmark) != 1:
         parser.error("give images, --test FOLDER or --benchmark")
+    if given.csv is not None and not given.inputs:
+        parser.error("--csv needs images to classify; --test and --benchmark print alone")
     if given.top < 1:
         parser.error(f"--top must be 1 or more, got {given.top}")
     try:

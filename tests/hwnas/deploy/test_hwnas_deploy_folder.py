@@ -314,6 +314,8 @@ def test_a_remote_device_and_its_statistics_are_named():
         "ONNX Runtime 1.19.2.dev1 on ssh://pi@board (Cortex-A76), 4 threads, batch 1, fp32."
     ) in page
     assert "intra_op_num_threads=4" in page
+    slowed = page_of(metadata, measured=1.2, statistic="median", raw=raw, slowness=1.04)
+    assert "p99 3.5 ms (at the speed of its latency table: median 1.2 ms); measured with" in slowed
     assert requirements(metadata).splitlines()[1] == "onnxruntime>=1.18"
     assert "**Latency**: 1 ms predicted, not measured; priced with ONNX Runtime" in page_of(metadata)
 
