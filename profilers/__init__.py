@@ -69,7 +69,13 @@ if TYPE_CHECKING:
     from profilers._remote._bundle import read_result, table_of_result, write_bundle
     from profilers._remote._greeting import clean_device
     from profilers._samples import SampleSet, relative_half_width
-    from profilers._session import BoundSession, installed_providers, make_session
+    from profilers._session import (
+        BoundSession,
+        full_provider_name,
+        installed_providers,
+        make_session,
+        session_options,
+    )
     from profilers._speed import AtOneSpeed, at_one_speed
     from profilers._timing import Runnable, SamplingSettings, TextProgress, Timer, first_pass_name, second_pass_name
     from profilers._torch import GraphModule, RunningNorm, run_graph, run_outputs
@@ -139,7 +145,13 @@ _MODULES = {
     "profilers._remote._bundle": ("read_result", "table_of_result", "write_bundle"),
     "profilers._remote._greeting": ("clean_device",),
     "profilers._samples": ("SampleSet", "relative_half_width"),
-    "profilers._session": ("BoundSession", "installed_providers", "make_session"),
+    "profilers._session": (
+        "BoundSession",
+        "full_provider_name",
+        "installed_providers",
+        "make_session",
+        "session_options",
+    ),
     "profilers._speed": ("AtOneSpeed", "at_one_speed"),
     "profilers._timing": (
         "Runnable",
@@ -213,6 +225,7 @@ __all__ = [
     "expand",
     "first_pass_name",
     "fixed_rounds",
+    "full_provider_name",
     "fusion_differences",
     "fusion_of",
     "graph_macs",
@@ -244,6 +257,7 @@ __all__ = [
     "run_graph",
     "run_outputs",
     "second_pass_name",
+    "session_options",
     "session_times",
     "table_of_result",
     "tensor_ranges",

@@ -48,6 +48,27 @@ def runtime() -> Any:
     return onnxruntime
 
 
+def session_options(*, threads: int, provider: str = PROVIDER, spinning: bool = True) -> dict[str, Any]:
+    """Return the options of the sessions that are measured, as plain values for JSON; `make_session` applies them.
+
+    Args:
+        threads: Threads inside an operator.
+        provider: Full name of the execution provider.
+        spinning: Whether the session's threads spin for a while after an inference.
+
+    Returns:
+        Values by ONNX Runtime's own names; enumerations by the names of their members.
+    """
+    return {
+        "intra_op_num_threads": threads,
+        "inter_op_num_threads": 1,
+        "execution_mode": "ORT_SEQUENTIAL",
+        "graph_optimization_level": "ORT_ENABLE_ALL",
+        "allow_spinning": spinning,
+        "provider": provider,
+    }
+
+
 def make_session(
     model: bytes | str,
     *,
@@ -73,9 +94,10 @@ def make_session(
     onnxruntime = runtime()
     release_cores()  # threads that the session makes run where this one may
     options = onnxruntime.SessionOptions()
-    _set_threads(options, threads, measuring, spinning)
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    stated = session_options(threads=threads, provider=provider, spinning=spinning)
+    _set_threads(options, stated, measuring)
+    options.execution_mode = getattr(onnxruntime.ExecutionMode, stated["execution_mode"])
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, stated["graph_optimization_level"])
     options.log_severity_level = 4
     if optimised is not None:
         options.optimized_model_filepath = str(optimised)
@@ -84,7 +106,7 @@ def make_session(
     return onnxruntime.InferenceSession(model, options, providers=[provider])
 
 
-def _set_threads(options: Any, threads: int, measuring: bool, spinning: bool) -> None:
+def _set_threads(options: Any, stated: dict[str, Any], measuring: bool) -> None:
     """Give a session its own threads, or the pool of the process once there is one.
 
     If each session had a pool, the threads of the session that ran last would still spin while the next one is
@@ -93,6 +115,7 @@ def _set_threads(options: Any, threads: int, measuring: bool, spinning: bool) ->
     Raises:
         DeviceUnavailableError: This process already measures with another number of threads.
     """
+    threads = stated["intra_op_num_threads"]
     if measuring and threads > 1 and not _POOL:
         _make_pool(threads)
     if measuring and _POOL and threads not in _POOL:
@@ -103,8 +126,8 @@ def _set_threads(options: Any, threads: int, measuring: bool, spinning: bool) ->
         options.use_per_session_threads = False
         return
     options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    options.inter_op_num_threads = stated["inter_op_num_threads"]
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(stated["allow_spinning"])))
 
 
 def _make_pool(threads: int) -> None:
@@ -262,6 +285,20 @@ def find_provider(name: str, known: Sequence[str]) -> str:
     raise DeviceUnavailableError(
         f"the installed ONNX Runtime has no execution provider {name!r}; choose one of {names} or install another build"
     )
+
+
+def full_provider_name(name: str | None) -> str:
+    """Return the full name of an execution provider that may not be installed here; None stands for the CPU provider.
+
+    Args:
+        name: Its name, with or without ``ExecutionProvider``, in any case; unknown ones are returned as they are.
+    """
+    if name is None:
+        return PROVIDER
+    try:
+        return find_provider(name, runtime().get_all_providers())
+    except DeviceUnavailableError:
+        return name
 
 
 def require_counter(provider: str) -> None:

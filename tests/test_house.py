@@ -52,6 +52,7 @@ ROOMS = [
     "evaluators",
     "_tables",
     "_runs",
+    "_deploy",
     "_report",
     "_workers",
     "_pipeline",
@@ -244,6 +245,7 @@ WRITERS = {
     "hwnas/_cli/_streams.py",  # standard streams, no files
     "profilers/_remote/_bootstrap.py",  # runs on devices before anything of ours is there
     "scripts/check_gpu.py",  # a log that its steps write themselves
+    "hwnas/_deploy/predict.py",  # copied beside delivered networks, runs where nothing of ours is
     "hwnas/_tables/_draw_runner.py",  # copied beside drawn networks, runs where nothing of ours is
 }
 WRITE_CALLS = {

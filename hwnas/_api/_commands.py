@@ -171,6 +171,12 @@ _AFTER_A_SEARCH = (
             _positional("run", "run directory"),
             Option("pick", "which network: fastest, knee, best or an id", TEXT, "knee"),
             Option("allow_over_budget", "allow a network that is over a budget", SWITCH, False),
+            Option(
+                "deploy",
+                "folder to write with the network, predict.py, its requirements and a README; no other file without -o",
+                PATH,
+                metavar="FOLDER",
+            ),
             _output("ONNX file to write (default: ID.onnx)", group=""),
         ),
         "export",

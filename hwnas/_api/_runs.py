@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas._deploy import write_folder
 from hwnas._errors import HwnasError
 from hwnas._runs._compare import Comparison, compare_runs
 from hwnas._runs._delivered import described
@@ -52,7 +53,7 @@ class Exported:
     """A network that was copied out of a run.
 
     Attributes:
-        path: The ONNX file.
+        path: The ONNX file; the one of `out` where there are two.
         network: Its entry of ``pareto.json``.
         text: What it is: how good, how fast, and what must be known before it is used.
     """
@@ -63,7 +64,12 @@ class Exported:
 
 
 def export(
-    run: str | Path, *, pick: str = "knee", allow_over_budget: bool = False, out: str | Path | None = None
+    run: str | Path,
+    *,
+    pick: str = "knee",
+    allow_over_budget: bool = False,
+    deploy: str | Path | None = None,
+    out: str | Path | None = None,
 ) -> Exported:
     """Copy one network of a run, as ``hwnas export`` does.
 
@@ -71,10 +77,14 @@ def export(
         run: The run directory.
         pick: ``"fastest"``, ``"knee"``, ``"best"`` or an id.
         allow_over_budget: Whether a network may also be one that exceeds a budget.
-        out: ONNX file to write, or a folder for it; None for ``ID.onnx`` in the current folder.
+        deploy: Folder to write that deploys the network: the ONNX file, ``predict.py``, what it needs and a page about
+            it; None for none.
+        out: ONNX file to write, or a folder for it; None for ``ID.onnx`` in the current folder, or for no other file
+            than those in `deploy`.
 
     Raises:
-        HwnasError: There is no such run or network, the run has no ONNX files, or `out` cannot be written.
+        HwnasError: There is no such run or network, the run has no ONNX files, or `out` or `deploy` cannot be
+            written.
     """
     opened = Run.open(Path(run))
     budgets = opened.settings.budgets
@@ -83,7 +93,10 @@ def export(
         name, _, table = opened.settings.evaluator.partition(":")
         why = "its values came from a table" if table else f"evaluator {name} has no weights"
         raise HwnasError(f"{run} has no ONNX files: {why}")
-    target = _write(out, f"{network['id']}.onnx", read_network(opened.path, network))
+    content = read_network(opened.path, network)
+    target = write_folder(opened, network, Path(deploy)) if deploy is not None else None
+    if out is not None or target is None:
+        target = _write(out, f"{network['id']}.onnx", content)
     return Exported(target, network, described(network, budgets))
 
 

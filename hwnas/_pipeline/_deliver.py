@@ -8,6 +8,7 @@ from typing import Any
 
 from hwnas._costs._cost import COSTS, cost_named, written_budgets
 from hwnas._costs._space_costs import SpaceCosts
+from hwnas._deploy import deliver_folder
 from hwnas._errors import HwnasError
 from hwnas._pipeline._export import export_onnx
 from hwnas._pipeline._finalize import finalized
@@ -51,6 +52,7 @@ def deliver(setup: SearchSetup, study: Study, progress: TextProgress) -> None:
         write_judged(setup, entries, progress)
     else:
         deliver_networks(finalized(setup, winners, progress, every(_LINE_S, progress)), winners, progress)
+    deliver_folder(run, progress)
     from hwnas._report import write_report
 
     if why := write_report(run, study, setup.space):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from hwnas._deploy import measurement_metadata
 from hwnas._errors import RunError
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Winner
 
 
 def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
-    """Write the network with its trained weights; the file's metadata say how to prepare samples for it.
+    """Write the network with its trained weights; the file's metadata say how to prepare samples and run it.
 
     Raises:
         RunError: The file cannot be written, or the network cannot be quantised.
@@ -21,11 +22,12 @@ def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
 
     task, settings = setup.task, setup.run.settings
     assert task is not None
-    graph = setup.space.graph(winner.arch)
+    graph, table = setup.space.graph(winner.arch), setup.costs.space_costs.table
     metadata = {
         "hwnas.arch": setup.space.format(winner.arch),
         "hwnas.space": json.dumps({"name": setup.space.name, "settings": setup.space.settings}),
         **{f"hwnas.{name}": json.dumps(value) for name, value in task.metadata(graph.input_shape).items()},
+        **measurement_metadata(settings, table.identity if table is not None else None),
     }
     weights = setup.trainer.trained_weights(winner.arch)
     model = build_onnx(graph, weights, batch=settings.batch, metadata=metadata)

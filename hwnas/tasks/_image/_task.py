@@ -130,7 +130,12 @@ class ImageClassification(Task):
         if self._image_size is not None:
             steps.insert(0, f"scale the shorter side to {self._image_size} pixels and cut out the centre")
         mean, std = self._data.mean, self._data.std
-        preparing = {"layout": "NCHW", "steps": steps, "size": input_shape[1], "mean": mean, "std": std}
+        loading = {
+            "channels": self._data.channels,
+            "image_size": self._image_size,
+            "loaded_size": self._data.native_size,
+        }
+        preparing = {"layout": "NCHW", "steps": steps, "size": input_shape[1], "mean": mean, "std": std, **loading}
         return {"preprocessing": preparing, "classes": self._data.classes}
 
     def inputs(self, part: Part, indices: Indices, input_shape: Shape, device: str = "cpu") -> Tensor:

@@ -1,0 +1,97 @@
+"""The folder's files, written into a run at its delivery or anywhere by ``hwnas export``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from hwnas._deploy._metadata import completed
+from hwnas._deploy._texts import expected_json, readme, requirements
+from hwnas._errors import HwnasError, RunError
+from hwnas._runs._entries import read_network
+from hwnas._runs._front import pick_network
+from hwnas._runs._run import Run
+from latency_tables import write_atomic
+from profilers import TextProgress
+
+FOLDER = "deploy"
+"""Its name in a run."""
+NETWORK = "network.onnx"
+PICK = "knee"
+"""Which network a run's own folder holds, as ``hwnas export`` picks by default."""
+_NAMES = (NETWORK, "predict.py", "expected.json", "requirements.txt", "README.md")
+
+
+def deliver_folder(run: Run, progress: TextProgress) -> None:
+    """Write ``deploy/`` into a run for the network that `PICK` names, after ``pareto.json`` is written.
+
+    A run without ONNX files gets none, and so does one in which no network keeps the budgets; a folder of an earlier
+    delivery is removed then.
+
+    Args:
+        run: The run.
+        progress: Receives a line.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    networks = run.pareto()
+    if all(network["onnx"] is None for network in networks):
+        _remove(run.path / FOLDER)
+        return
+    try:
+        network = pick_network(networks, PICK, run.settings.budgets)
+    except RunError as error:
+        _remove(run.path / FOLDER)
+        progress(f"no {FOLDER}/: {error}")
+        return
+    run.folder(FOLDER)
+    for name, content in _files(run, network).items():
+        run.write(f"{FOLDER}/{name}", content)
+    progress(f"{network['id']} is ready to deploy: {run.path / FOLDER}")
+
+
+def write_folder(run: Run, network: Mapping[str, Any], folder: Path) -> Path:
+    """Write a network's folder anywhere; files of other names that are there are left alone.
+
+    Args:
+        run: The run that delivered it.
+        network: Its entry of ``pareto.json``, with an ONNX file.
+        folder: Made where absent.
+
+    Returns:
+        The ONNX file.
+
+    Raises:
+        HwnasError: The folder cannot be written.
+    """
+    files = _files(run, network)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_atomic(folder / name, content)
+    except FileExistsError:
+        raise HwnasError(f"{folder} is not a folder; choose another --deploy") from None
+    except OSError as error:
+        raise HwnasError(f"cannot write into {folder}: {error.strerror}; choose another --deploy") from None
+    return folder / NETWORK
+
+
+def _files(run: Run, network: Mapping[str, Any]) -> dict[str, str | bytes]:
+    """Return the contents of the folder by name."""
+    content, metadata = completed(read_network(run.path, network), run.settings)
+    program = resources.files("hwnas").joinpath("_deploy", "predict.py").read_bytes()
+    texts = (expected_json(network, metadata), requirements(metadata), readme(network, metadata))
+    return dict(zip(_NAMES, (content, program, *texts), strict=True))
+
+
+def _remove(folder: Path) -> None:
+    """Remove what an earlier delivery wrote, and the folder where nothing else is in it."""
+    for name in _NAMES:
+        with suppress(OSError):
+            (folder / name).unlink()
+    with suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,122 @@
+"""What the folder says to people and to pip: ``README.md``, ``requirements.txt`` and ``expected.json``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from hwnas._runs._delivered import samples_of, written_latency, written_ms, written_test
+from hwnas._runs._metrics import metric_of, value_of
+from hwnas._version import __version__
+
+STATISTICS = ("q10", "median", "p90", "p99")
+_RELEASE = re.compile(r"\d+(\.\d+)+\Z")
+_PILLOW, _NUMPY, _RUNTIME = "Pillow>=10", "numpy>=1.26", "onnxruntime>=1.18"
+
+
+def expected_json(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+    """Return what hwnas found of a network, as `predict.py` shows it beside its own figures."""
+    figures = {
+        "id": network["id"],
+        "arch": network["arch"],
+        "metric": metric_of(network).as_dict(),
+        "test": value_of(network, "test"),
+        "test_samples": samples_of(network, "test"),
+        "latency_ms": network["latency_ms"],
+        "measured_on": device_text(metadata),
+        "hwnas": __version__,
+    }
+    return json.dumps(figures, indent=1) + "\n"
+
+
+def requirements(metadata: Mapping[str, Any]) -> str:
+    """Return the packages that `predict.py` needs: ONNX Runtime in the version that was measured."""
+    device = metadata["device"]
+    version = str(device.get("runtime_version", "")) if device.get("runtime") == "onnxruntime" else ""
+    if _RELEASE.match(version):
+        runtime = f"onnxruntime=={version}  # as measured; other versions work, and may take other times"
+    else:
+        runtime = f"{_RUNTIME}  # onnxruntime-gpu for an NVIDIA GPU" if device.get("gpu") else _RUNTIME
+    return "\n".join([_NUMPY, runtime, _PILLOW, ""])
+
+
+def device_text(metadata: Mapping[str, Any]) -> str:
+    """Return with what and where a network was measured: ``with ONNX Runtime 1.20.1 on cpu (EPYC), 1 thread, ...``."""
+    device, session = metadata["device"], metadata["session"]
+    runtime = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch"}.get(device.get("runtime", ""), device.get("runtime"))
+    chip = device.get("gpu") or device.get("cpu")
+    place = f"{device['name']} ({chip})" if chip else str(device["name"])
+    by = f"with {runtime} {device['runtime_version']} on" if runtime and "runtime_version" in device else "on"
+    threads = session["intra_op_num_threads"]
+    count = "" if device.get("gpu") else f", {threads} thread{'s' * (threads > 1)}"
+    return f"{by} {place}{count}, batch {session['batch']}, {session['precision']}"
+
+
+def readme(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+    """Return the page for the engineer who deploys the network."""
+    lines = [
+        f"# {network['id']}: {network['arch']}",
+        "",
+        f"- **Network**: `network.onnx`, {_network_text(metadata)}; its metadata hold everything that follows from it.",
+        f"- **Test {metric_of(network).name}**: {written_test(network)}"
+        + (f" on {count} samples." if (count := samples_of(network, "test")) else "."),
+        f"- **Latency**: {_latency_text(network)} {device_text(metadata)}.",
+        f"- **Session options**: {_session_text(metadata)}",
+        "- **Install**: `pip install -r requirements.txt`; `predict.py` needs Python 3.9 or later, not hwnas.",
+        f"- **Run**: {_run_text(metadata)}",
+        "- **Check**: `python predict.py --benchmark` times it as hwnas did, beside hwnas's figures"
+        + ("; `python predict.py --test FOLDER` counts right classes." if "classes" in metadata else "."),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _network_text(metadata: Mapping[str, Any]) -> str:
+    session, classes = metadata["session"], metadata.get("classes")
+    known = f"{len(classes)} classes, " if isinstance(classes, list) else ""
+    preparing = metadata.get("preprocessing")
+    size = preparing.get("size") if isinstance(preparing, dict) else None
+    pixels = f"images of {size}x{size} pixels, " if size else ""
+    return f"{known}{pixels}{session['precision']}, {session['batch']} in a batch"
+
+
+def _latency_text(network: Mapping[str, Any]) -> str:
+    """Return the latency by statistic where it is known so, else the one that the run holds, and how it was found."""
+    latency = network["latency_ms"]
+    if latency["measured"] is None:
+        return f"{written_latency(network)}; priced"
+    raw = latency.get("raw")
+    if not isinstance(raw, dict) or not raw:
+        measured = written_ms(latency["measured"], latency.get("measured_half_width"))
+        return f"{measured} ({latency.get('statistic', 'q10')}), measured"
+    texts = [f"{name} {raw[name]:.4g} ms" for name in STATISTICS if raw.get(name) is not None]
+    if latency.get("after_pause") is not None:
+        texts.append(f"first inference after a pause of 1 s {latency['after_pause']:.4g} ms")
+    if latency.get("slowness") is not None:
+        texts[-1] += f" (at the speed of its latency table: {latency['statistic']} {latency['measured']:.4g} ms)"
+    return f"{', '.join(texts)}; measured"
+
+
+def _session_text(metadata: Mapping[str, Any]) -> str:
+    session, device = metadata["session"], metadata["device"]
+    if device.get("runtime") == "torch" or session["provider"].startswith("CUDA"):
+        return (
+            "the measured figures are PyTorch's on that GPU. `predict.py` uses ONNX Runtime: its CUDA provider where "
+            "`onnxruntime-gpu` is installed, else the CPU, and takes other times."
+        )
+    return (
+        f"`intra_op_num_threads={session['intra_op_num_threads']}`, `inter_op_num_threads="
+        f"{session['inter_op_num_threads']}`, `{session['execution_mode']}`, `{session['graph_optimization_level']}`, "
+        f"`{session['provider']}`. Set them in your program, too: by default ONNX Runtime starts a thread for "
+        "each core, and small networks then take much longer."
+    )
+
+
+def _run_text(metadata: Mapping[str, Any]) -> str:
+    if isinstance(metadata.get("preprocessing"), dict) and "mean" in metadata["preprocessing"]:
+        return "`python predict.py image.png` prints class and probability; also folders, `--top N`, `--csv FILE`."
+    return (
+        "`python predict.py samples.npy`. The samples are not images: give arrays of inputs as the network reads them "
+        "(`.npy`, or `x` in an `.npz` file); it prints the outputs."
+    )

@@ -1,0 +1,482 @@
+"""Use, test or time the network beside this file, as hwnas tested and timed it.
+
+    python predict.py image.png [more images or folders] [--top N] [--csv FILE]
+    python predict.py --test FOLDER    (a sub-folder of images for each class; or an .npz file with x_test and y_test)
+    python predict.py --benchmark
+
+Needs Python 3.9, numpy, onnxruntime and Pillow; nothing of hwnas. Session options, preparation of images and names of
+classes are read from the metadata of network.onnx, hwnas's own figures from expected.json. All of it is in one file, so
+that it can be copied alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+try:
+    import numpy as np
+    from PIL import Image, ImageOps
+except ImportError as error:
+    print(f"predict.py: error: {error.name} is missing; run: pip install -r requirements.txt", file=sys.stderr)
+    raise SystemExit(2) from None
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+SUFFIXES = {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+GREY_MODES = ("1", "L", "LA", "La")
+CPU = "CPUExecutionProvider"
+STATISTICS = {"q10": 0.1, "median": 0.5, "p90": 0.9, "p99": 0.99}
+PRIMING_RUNS, FEWEST_ROUNDS, ENOUGH_ROUNDS = 4, 30, 200
+LEAST_SECONDS, MOST_SECONDS = 1.0, 3.0
+PAUSES, PAUSE_SECONDS = 3, 1.0
+AFTER_PAUSE = "after a pause of 1 s"
+
+
+class InputError(Exception):
+    """One line for people: what is wrong, where, and what to do."""
+
+
+# The network
+
+
+def load_runtime() -> Any:
+    """Import ONNX Runtime with its telemetry off."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InputError("onnxruntime is missing; run: pip install -r requirements.txt") from None
+    getattr(onnxruntime, "disable_telemetry_events", lambda: None)()
+    return onnxruntime
+
+
+def open_session(path: Path, stated: dict[str, Any] | None) -> Any:
+    """Open an ONNX file with the options that its metadata state; with ONNX Runtime's defaults for None."""
+    runtime = load_runtime()
+    options, providers = runtime.SessionOptions(), [CPU]
+    options.log_severity_level = 4
+    if stated is not None:
+        options.intra_op_num_threads = stated["intra_op_num_threads"]
+        options.inter_op_num_threads = stated["inter_op_num_threads"]
+        options.execution_mode = getattr(runtime.ExecutionMode, stated["execution_mode"])
+        options.graph_optimization_level = getattr(runtime.GraphOptimizationLevel, stated["graph_optimization_level"])
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if stated["allow_spinning"] else "0")
+        providers = [stated["provider"], *([CPU] if stated["provider"] != CPU else [])]
+    try:
+        return runtime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
+        raise InputError(f"{path}: cannot be loaded ({str(error).splitlines()[0]})") from None
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return what the ONNX file says of itself: values by name, without ``hwnas.`` before them."""
+    if not path.is_file():
+        raise InputError(f"{path} is missing; keep predict.py and the ONNX file in one folder, or give --model FILE")
+    runtime = load_runtime()
+    basic = {"intra_op_num_threads": 1, "inter_op_num_threads": 1, "execution_mode": "ORT_SEQUENTIAL"}
+    basic |= {"graph_optimization_level": "ORT_DISABLE_ALL", "allow_spinning": False, "provider": CPU}
+    texts = open_session(path, basic).get_modelmeta().custom_metadata_map
+    values: dict[str, Any] = {}
+    for key, text in texts.items():
+        name = key[len("hwnas.") :] if key.startswith("hwnas.") else key
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    if not isinstance(values.get("session"), dict):
+        raise InputError(
+            f"{path} has no session options in its metadata; write it with: hwnas export RUN --deploy FOLDER"
+        )
+    provider = values["session"]["provider"]
+    if provider not in runtime.get_available_providers():
+        print(f"note: this onnxruntime has no {provider}; the CPU executes the network", file=sys.stderr)
+        values["session"]["provider"] = CPU
+    return values
+
+
+class Network:
+    """The ONNX file with its session and what its metadata say.
+
+    Attributes:
+        classes: Names of the classes; empty where outputs are no classes.
+        preparing: How images become inputs; None where samples are no images.
+        batch: Samples of one inference.
+        shape: Shape of one sample, as the network reads it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.metadata = path, read_metadata(path)
+        self.session = open_session(path, self.metadata["session"])
+        entry = self.session.get_inputs()[0]
+        self._input, self.batch, self.shape = entry.name, int(entry.shape[0]), tuple(entry.shape[1:])
+        self.outputs = [output.name for output in self.session.get_outputs()]
+        classes = [str(name) for name in self.metadata.get("classes") or ()]
+        shapes = [list(output.shape) for output in self.session.get_outputs()]
+        self.classes = classes if shapes == [[self.batch, len(classes)]] else []
+        preparing = self.metadata.get("preprocessing")
+        is_image = isinstance(preparing, dict) and {"size", "mean", "std"} <= set(preparing) and len(self.shape) == 3
+        self.preparing: dict[str, Any] | None = preparing if is_image else None
+
+    def infer(self, samples: np.ndarray) -> list[np.ndarray]:
+        """Return an output ``(N, ...)`` for each of the network's, of at most `batch` samples ``(N, *shape)``."""
+        padded = np.zeros((self.batch, *self.shape), dtype=np.float32)
+        padded[: len(samples)] = samples
+        return [output[: len(samples)] for output in self.session.run(None, {self._input: padded})]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return probabilities of logits ``(N, classes)``."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+# Samples
+
+
+def decode(path: Path, preparing: dict[str, Any]) -> np.ndarray:
+    """Return the pixels ``(H, W, C)`` uint8 of an image file, read and cut as hwnas reads and cuts its data."""
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as opened:
+            warnings.simplefilter("ignore")
+            if opened.mode.startswith(("I", "F")):
+                raise InputError(f"{path}: has pixels of mode {opened.mode}; convert the image to 8 bits a channel")
+            if preparing.get("image_size"):
+                opened.draft(None, (preparing["image_size"],) * 2)
+            image: Any = ImageOps.exif_transpose(opened)
+            image = image.convert("L" if image.mode in GREY_MODES or len(preparing["mean"]) == 1 else "RGB")
+            return as_loaded(np.asarray(image, dtype=np.uint8), preparing)
+    except InputError:
+        raise
+    except Exception as error:  # a decoder raises anything on damaged bytes
+        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+        if reason.startswith("cannot identify image file"):
+            reason = "unknown format or damaged header"
+        raise InputError(f"{path}: cannot be read as an image ({reason}); repair or remove the file") from None
+
+
+def as_loaded(pixels: np.ndarray, preparing: dict[str, Any]) -> np.ndarray:
+    """Return pixels ``(H, W)`` or ``(H, W, C)`` at the size at which hwnas loads images, with the network's channels.
+
+    The shorter side is scaled to that size and the centre is cut out; images of that size stay as they are.
+    """
+    square = preparing.get("image_size") or (preparing.get("loaded_size") or [min(pixels.shape[:2])])[0]
+    if pixels.shape[:2] != (square, square):
+        picture = Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
+        pixels = np.asarray(ImageOps.fit(picture, (square, square), Image.Resampling.BILINEAR))
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    return np.broadcast_to(pixels, (square, square, len(preparing["mean"])))
+
+
+def prepare(pixels: np.ndarray, preparing: dict[str, Any]) -> np.ndarray:
+    """Return an input ``(C, size, size)`` float32 of pixels ``(H, W, C)``: scaled, normalised, resized."""
+    mean, std = (np.asarray(preparing[name], dtype=np.float32) for name in ("mean", "std"))
+    values = ((pixels.astype(np.float32) / np.float32(255) - mean) / std).transpose(2, 0, 1)
+    size = (preparing["size"], preparing["size"])
+    if values.shape[1:] != size:  # Pillow scales numbers as torch's antialiased bilinear interpolation does
+        channels = [Image.fromarray(np.ascontiguousarray(channel)) for channel in values]
+        values = np.stack([np.asarray(channel.resize(size, Image.Resampling.BILINEAR)) for channel in channels])
+    return values
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the images in a folder and its sub-folders, sorted; hidden ones are left out."""
+    files = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz file, or of an .npy file under the name ``x``."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        return dict(loaded) if hasattr(loaded, "files") else {"x": loaded}
+    except Exception as error:  # damaged files raise many kinds
+        reason = getattr(error, "strerror", None) or "no readable .npy or .npz file without Python objects"
+        raise InputError(f"{path}: {reason}") from None
+
+
+def samples_of(path: Path, network: Network) -> np.ndarray:
+    """Return samples ``(N, *shape)`` of an .npy file, or of the array ``x``, ``x_test`` or the only one of an .npz."""
+    arrays = load_arrays(path)
+    key = next((name for name in ("x", "x_test") if name in arrays), next(iter(arrays)) if len(arrays) == 1 else "")
+    if not key:
+        raise InputError(f"{path}: holds none of the arrays x and x_test; it has {', '.join(arrays) or 'none'}")
+    values = arrays[key] if arrays[key].shape != network.shape else arrays[key][None]
+    if values.shape[1:] != network.shape or values.dtype.kind not in "biuf":
+        wanted = ", ".join(map(str, ("N", *network.shape)))
+        raise InputError(f"{path}: {key} has shape {values.shape}, the network reads numbers of shape ({wanted})")
+    return values
+
+
+def labelled_pixels(path: Path, preparing: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return images ``(N, H, W[, C])`` uint8 and labels ``(N,)`` of an .npz file as hwnas reads them."""
+    arrays = load_arrays(path)
+    word = "_test" if "x_test" in arrays else ""
+    if not {f"x{word}", f"y{word}"} <= set(arrays):
+        raise InputError(f"{path}: must hold x_test and y_test, or x and y; it has {', '.join(arrays) or 'none'}")
+    images, labels = arrays[f"x{word}"], arrays[f"y{word}"]
+    shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, len(preparing["mean"])))
+    if not shaped or labels.shape != images.shape[:1] or not len(images):
+        raise InputError(f"{path}: images {images.shape} and labels {labels.shape} must be (N, H, W[, C]) and (N,)")
+    if images.dtype != np.uint8:
+        basis = arrays.get("x_train", images)  # what the training images hold decides on the scale
+        if images.dtype.kind != "f" or not -0.5 <= float(images.min()) <= float(images.max()) <= 255.5:
+            raise InputError(f"{path}: images must be uint8, or float on 0-1 or 0-255")
+        scale = 255.0 if float(basis.max()) <= 255.5 / 255 else 1.0
+        images = np.clip(np.round(images * scale), 0, 255).astype(np.uint8)
+    return images, labels
+
+
+# What the commands do
+
+
+def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Yield the items in groups of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def results_of(paths: Sequence[Path], network: Network) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Yield the name of each sample with its outputs; every path is checked before the first inference."""
+    missing = next((path for path in paths if not path.exists()), None)
+    if missing is not None:
+        raise InputError(f"{missing} does not exist")
+    if network.preparing is None:
+        for path in paths:
+            samples, seen = samples_of(path, network), 0
+            for group in batches(list(samples), network.batch):
+                outputs = network.infer(np.stack(group))
+                for i in range(len(group)):
+                    yield f"{path}[{seen + i}]", [output[i] for output in outputs]
+                seen += len(group)
+        return
+    files = [file for path in paths for file in (image_files(path) if path.is_dir() else [path])]
+    if not files:
+        raise InputError(f"{paths[0]} holds no images; known suffixes: {' '.join(sorted(SUFFIXES))}")
+    for group in batches(files, network.batch):
+        outputs = network.infer(
+            np.stack([prepare(decode(file, network.preparing), network.preparing) for file in group])
+        )
+        for i, file in enumerate(group):
+            yield str(file), [output[i] for output in outputs]
+
+
+def predict(network: Network, paths: Sequence[Path], top: int, table: Path | None) -> None:
+    """Print the most probable classes of each sample with their probabilities, or the outputs where those are none."""
+    rows: list[list[object]] = []
+    for name, outputs in results_of(paths, network):
+        if network.classes:
+            chances = softmax(outputs[0][None])[0]
+            best = [int(i) for i in np.argsort(-chances, kind="stable")[:top]]
+            print(f"{name}: {', '.join(f'{network.classes[i]} {chances[i]:.4f}' for i in best)}")
+            rows += [[name, rank + 1, network.classes[i], float(chances[i])] for rank, i in enumerate(best)]
+        else:
+            values = [(key, float(v)) for key, output in zip(network.outputs, outputs) for v in output.ravel()]  # noqa: B905
+            print(f"{name}: {', '.join(f'{key} {value:.6g}' for key, value in values[: max(top, 8)])}")
+            rows += [[name, number + 1, key, value] for number, (key, value) in enumerate(values)]
+    if table is not None:
+        write_csv(
+            table,
+            ["file", "rank", "class", "probability"] if network.classes else ["file", "number", "output", "value"],
+            rows,
+        )
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a table."""
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *rows])
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another --csv") from None
+
+
+def labelled(path: Path, network: Network) -> tuple[list[Any], list[str]]:
+    """Return image files or samples ready for the network, and the name of the class of each."""
+    if path.is_dir() and network.preparing is not None:
+        parts = [path / name for name in ("test", "testing") if name not in network.classes]
+        root = next((part for part in parts if part.is_dir()), path)
+        folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+        files = [(file, folder.name) for folder in folders for file in image_files(folder)]
+        if not files:
+            raise InputError(f"{path} holds no class folders with images; it must hold <class>/* or test/<class>/*")
+        return [file for file, _ in files], [name for _, name in files]
+    if path.is_dir() or not path.exists():
+        raise InputError(f"{path} {'is a folder, give an .npz file' if path.exists() else 'does not exist'}")
+    if network.preparing is not None:
+        images, labels = labelled_pixels(path, network.preparing)
+        ready = [prepare(as_loaded(image, network.preparing), network.preparing) for image in images]
+        return ready, [str(label) for label in labels]
+    arrays = load_arrays(path)
+    labels = arrays.get("y", arrays.get("y_test", np.zeros(0)))
+    samples = samples_of(path, network)
+    if labels.shape != samples.shape[:1]:
+        raise InputError(f"{path}: must hold as many labels y (or y_test) as samples x (or x_test)")
+    return list(samples), [str(label) for label in labels]
+
+
+def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> None:
+    """Print the share of samples that are classified correctly, beside what hwnas found."""
+    metric = expected.get("metric", {}).get("name", "accuracy")
+    if not network.classes or metric != "accuracy":
+        raise InputError(f"--test counts right classes, but the metric of this network is {metric}; use hwnas for it")
+    items, names = labelled(path, network)
+    unknown = sorted(set(names) - set(network.classes))
+    if unknown:
+        raise InputError(f"{path}: the network knows no class {unknown[0]!r}; it knows {', '.join(network.classes)}")
+    answers: list[str] = []
+    for group in batches(items, network.batch):
+        if isinstance(group[0], Path):
+            assert network.preparing is not None
+            group = [prepare(decode(file, network.preparing), network.preparing) for file in group]
+        answers += [network.classes[int(index)] for index in network.infer(np.stack(group))[0].argmax(axis=1)]
+    right = int((np.asarray(answers) == np.asarray(names)).sum())
+    print(f"accuracy {right / len(items):.2%} ({right} of {len(items)})")
+    if expected.get("test") is not None:
+        print(f"hwnas    {expected['test']:.2%} (of {expected.get('test_samples') or 'its'} test samples)")
+
+
+class Bound:
+    """A session whose inputs and outputs are bound to memory that is allocated once, as hwnas times networks.
+
+    Inputs are drawn from N(0, 1): zeros and denormals would distort times.
+    """
+
+    def __init__(self, session: Any) -> None:
+        runtime, rng = load_runtime(), np.random.default_rng(0)
+        self._session, self._binding, self._kept = session, session.io_binding(), []
+        for tensor in session.get_inputs():
+            value = runtime.OrtValue.ortvalue_from_numpy(rng.standard_normal(tensor.shape, dtype=np.float32))
+            self._kept.append(value)
+            self._binding.bind_ortvalue_input(tensor.name, value)
+        for tensor in session.get_outputs():
+            value = runtime.OrtValue.ortvalue_from_numpy(np.zeros(tensor.shape, dtype=np.float32))
+            self._kept.append(value)
+            self._binding.bind_ortvalue_output(tensor.name, value)
+
+    def run(self, repeats: int) -> float:
+        """Infer so many times; return the seconds of all together."""
+        run, binding = self._session.run_with_iobinding, self._binding
+        start = time.perf_counter()
+        for _ in range(repeats):
+            run(binding)
+        return time.perf_counter() - start
+
+    def sample(self) -> np.ndarray:
+        """Return milliseconds of single inferences, each after some that bring the weights back into the caches."""
+        self.run(1 + PRIMING_RUNS)
+        times: list[float] = []
+        began, spent = time.perf_counter(), 0.0
+        while len(times) < FEWEST_ROUNDS or spent < (MOST_SECONDS if len(times) < ENOUGH_ROUNDS else LEAST_SECONDS):
+            self.run(PRIMING_RUNS)
+            times.append(1e3 * self.run(1))
+            spent = time.perf_counter() - began
+        return np.asarray(times)
+
+    def after_pauses(self) -> float:
+        """Return the median milliseconds of the first inference after a pause."""
+        times = []
+        for _ in range(PAUSES):
+            time.sleep(PAUSE_SECONDS)
+            times.append(1e3 * self.run(1))
+        return float(np.median(times))
+
+
+def expected_times(expected: dict[str, Any]) -> dict[str, float]:
+    """Return the milliseconds that hwnas timed, by statistic."""
+    latency = expected.get("latency_ms") or {}
+    raw = latency.get("raw") or {latency.get("statistic", "q10"): latency.get("measured")}
+    times = {**raw, AFTER_PAUSE: latency.get("after_pause")}
+    return {name: float(value) for name, value in times.items() if value is not None}
+
+
+def benchmark(network: Network, expected: dict[str, Any]) -> None:
+    """Time the network as hwnas did, and print each figure beside hwnas's; then with ONNX Runtime's default threads."""
+    options, known = network.metadata["session"], expected_times(expected)
+    threads = options["intra_op_num_threads"]
+    bound = Bound(network.session)
+    times = bound.sample()
+    here = {name: float(np.quantile(times, q)) for name, q in STATISTICS.items()}
+    here[AFTER_PAUSE] = bound.after_pauses()
+    print(
+        f"{expected.get('arch', network.path)}: batch {network.batch}, {threads} thread{'s' * (threads > 1)}, "
+        f"{options['provider']}, ONNX Runtime {load_runtime().__version__}, {len(times)} inferences"
+    )
+    if expected.get("measured_on"):
+        print(f"hwnas: measured {expected['measured_on']}")
+    print(f"{'statistic':<21}{'here, ms':>10}{'hwnas, ms':>11}{'difference':>12}")
+    for name, value in here.items():
+        other = (
+            f"{known[name]:>11.4g}{100 * (value / known[name] - 1):>+10.1f} %"
+            if name in known
+            else f"{'-':>11}{'-':>12}"
+        )
+        print(f"{name:<21}{value:>10.4g}{other}")
+    slowness = (expected.get("latency_ms") or {}).get("slowness")
+    if slowness is not None:
+        print(f"hwnas's machine took {slowness:.3g} times as long at that moment as when its latency table was made")
+    del bound
+    network.session = None  # its threads would spin beside those of the next session
+    median = float(np.median(Bound(open_session(network.path, None)).sample()))
+    print(f"with ONNX Runtime's default options: median {median:.4g} ms, {median / here['median']:.2f} times as long")
+
+
+def read_expected(path: Path) -> dict[str, Any]:
+    """Return hwnas's figures; nothing where the file is missing."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        raise InputError(f"{path} is damaged; remove it, or write the folder again") from None
+    return values if isinstance(values, dict) else {}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit code."""
+    parser = argparse.ArgumentParser(description="Use, test or time the network beside this file.")
+    parser.add_argument(
+        "inputs", nargs="*", type=Path, help="images or folders of images; .npy or .npz for other samples"
+    )
+    parser.add_argument("--top", type=int, default=1, metavar="N", help="classes to print for each image (default 1)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the predictions into a CSV file, too")
+    parser.add_argument("--test", type=Path, metavar="FOLDER", help="print the accuracy on <class>/* or an .npz file")
+    parser.add_argument("--benchmark", action="store_true", help="time the network, and compare with hwnas's figures")
+    parser.add_argument("--model", type=Path, default=Path(__file__).with_name("network.onnx"), help="the ONNX file")
+    given = parser.parse_args(arguments)
+    if (bool(given.inputs) + (given.test is not None) + given.benchmark) != 1:
+        parser.error("give images, --test FOLDER or --benchmark")
+    if given.csv is not None and not given.inputs:
+        parser.error("--csv needs images to classify; --test and --benchmark print alone")
+    if given.top < 1:
+        parser.error(f"--top must be 1 or more, got {given.top}")
+    try:
+        network = Network(given.model)
+        expected = read_expected(given.model.with_name("expected.json"))
+        if given.benchmark:
+            benchmark(network, expected)
+        elif given.test is not None:
+            test_accuracy(network, given.test, expected)
+        else:
+            predict(network, given.inputs, given.top, given.csv)
+    except InputError as error:
+        print(f"predict.py: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,423 @@
+"""`predict.py` beside an ONNX file: what it needs, what it prints, and that it reads images as hwnas does."""
+
+import ast
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hwnas
+from hwnas import SearchSettings
+from hwnas._deploy import measurement_metadata
+from hwnas.tasks import make_task
+from profilers import build_onnx, make_session, random_weights
+
+PROGRAM = Path(hwnas.__file__).with_name("_deploy") / "predict.py"
+NEEDED = ["PIL", "numpy", "onnxruntime"]
+ALONE = """
+import runpy, sys
+
+needed, parts = {"numpy", "PIL", "onnxruntime"}, {"packaging", "flatbuffers", "google", "sympy", "mpmath"}
+parts |= {"coloredlogs", "humanfriendly"}  # what versions of onnxruntime themselves import
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] not in needed | parts | set(sys.stdlib_module_names):
+            raise ImportError(f"{name} is not among what predict.py needs", name=name)
+
+sys.meta_path.insert(0, Refuse())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a program where nothing but its needs can be imported, without the paths of the environment."""
+
+
+def run(folder, *arguments, cwd=None):
+    command = [sys.executable, "-I", "-c", ALONE, str(folder / "predict.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def refused(folder, *arguments):
+    """The one line of an error."""
+    result = run(folder, *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = [line for line in result.stderr.splitlines() if not line.startswith(("usage:", " "))]
+    assert line.startswith("predict.py: error: ")
+    return line.removeprefix("predict.py: error: ")
+
+
+def network_graph(channels, size, classes):
+    builder, x = hwnas.GraphBuilder((channels, size, size)), hwnas.INPUT
+    x = builder.add("conv", hwnas.ops.conv((channels, size, size), 6, 3, stride=2, act="relu"), x)
+    return builder.build(builder.add("logits", hwnas.ops.linear(builder.shape(x), classes), x))
+
+
+def deployed(folder, graph, metadata, *, batch=1, expected=None, **settings):
+    """A folder as it is delivered, for a network with random weights."""
+    folder.mkdir()
+    shutil.copy(PROGRAM, folder)
+    texts = {f"hwnas.{name}": json.dumps(value) for name, value in metadata.items()}
+    texts |= measurement_metadata(SearchSettings(batch=batch, **settings), None)
+    model = build_onnx(graph, random_weights(graph, 0), batch=batch, metadata=texts)
+    (folder / "network.onnx").write_bytes(model.SerializeToString())
+    if expected is not None:
+        (folder / "expected.json").write_text(json.dumps(expected))
+    return folder
+
+
+def rgb(rng, width, height):
+    coarse = rng.integers(0, 256, (max(2, height // 3), max(2, width // 3), 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def colour_files(folder, size=None):
+    """Pictures of many modes and formats; of one size where that is given."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(1)
+
+    def picture(width, height):
+        return rgb(rng, *((size, size) if size else (width, height)))
+
+    picture(30, 20).save(folder / "a.png")
+    picture(17, 41).convert("RGBA").save(folder / "b.png")
+    picture(33, 33).quantize(16).save(folder / "c.png")
+    picture(50, 40).save(folder / "d.jpg", quality=95)
+    picture(16, 16).convert("L").save(folder / "e.png")
+    picture(25, 18).convert("LA").save(folder / "f.png")
+    picture(21, 22).convert("1").save(folder / "g.png")
+    picture(40, 30).convert("CMYK").save(folder / "h.jpg", quality=95)
+    picture(9, 12).save(folder / "i.bmp")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    picture(64, 48).save(folder / "j.jpg", exif=exif, quality=95)
+    picture(300, 200).save(folder / "k.webp", lossless=True)
+    frames = [picture(20, 20).quantize(8) for _ in range(2)]
+    frames[0].save(folder / "l.gif", save_all=True, append_images=frames[1:])
+
+
+def grey_files(folder, size=None):
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(2)
+    for i, (width, height) in enumerate([(30, 20), (8, 8), (11, 40)]):
+        rgb(rng, *((size, size) if size else (width, height))).convert("L").save(folder / f"{i}.png")
+    Image.new("LA", (size or 12, size or 9), (77, 10)).save(folder / "x.png")
+
+
+def probabilities_of_hwnas(model, task):
+    """What the network says of the test images as hwnas prepares them ``(N, classes)``."""
+    session = make_session(model, threads=1)
+    batch, *shape = session.get_inputs()[0].shape
+    x = task.inputs("test", slice(None), tuple(shape)).contiguous().numpy()
+    rows = []
+    for start in range(0, len(x), batch):
+        padded = np.zeros((batch, *shape), np.float32)
+        part = x[start : start + batch]
+        padded[: len(part)] = part
+        rows.append(session.run(None, {session.get_inputs()[0].name: padded})[0][: len(part)])
+    powers = np.exp(np.concatenate(rows).astype(np.float64))
+    return powers / powers.sum(1, keepdims=True)
+
+
+VARIANTS = {
+    "colour, scaled at loading": (colour_files, 3, None, 16, 16, 1),
+    "colour, scaled at loading and for the network": (colour_files, 3, None, 20, 12, 1),
+    "colour of one size, as it is": (colour_files, 3, 16, None, 16, 1),
+    "colour of one size, smaller in the network": (colour_files, 3, 20, None, 13, 5),
+    "colour of one size, larger in the network": (colour_files, 3, 8, None, 20, 4),
+    "grey, scaled at loading": (grey_files, 1, None, 12, 12, 3),
+    "grey of one size, smaller in the network": (grey_files, 1, 15, None, 8, 1),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_predictions_are_those_of_hwnas(tmp_path, variant):
+    write, channels, stored, image_size, size, batch = variant
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            write(tmp_path / "data" / part / name, stored)
+    task = make_task("image", str(tmp_path / "data"), image_size=image_size)
+    assert task.input_shape[0] == channels
+    graph = network_graph(channels, size, 2)
+    folder = deployed(tmp_path / "deploy", graph, task.metadata(graph.input_shape), batch=batch)
+    table = tmp_path / "told.csv"
+    result = run(folder, tmp_path / "data" / "test", "--top", 2, "--csv", table)
+    assert result.returncode == 0, result.stderr
+    wanted = probabilities_of_hwnas(str(folder / "network.onnx"), task)
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    told = {row["file"]: {} for row in rows}
+    for row in rows:
+        told[row["file"]][row["class"]] = float(row["probability"])
+    assert len(told) == len(wanted) == task.size("test")
+    found = np.array([[values["cat"], values["dog"]] for values in told.values()])
+    assert np.ptp(wanted[:, 0]) > 0.01  # they are told apart, so that other pixels would be noticed
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+    for line, (file, values) in zip(result.stdout.splitlines(), told.items(), strict=True):
+        first, second = sorted(values, key=values.get, reverse=True)
+        assert line == f"{file}: {first} {values[first]:.4f}, {second} {values[second]:.4f}"
+    right = int((wanted.argmax(1) == task.targets("test", slice(None))).sum())
+    for data in ("data", "data/test"):
+        counted = run(folder, "--test", tmp_path / data)
+        assert counted.stdout == f"accuracy {right / len(wanted):.2%} ({right} of {len(wanted)})\n", counted.stderr
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_an_npz_file_is_read_as_hwnas_reads_it(tmp_path, kind):
+    rng = np.random.default_rng(3)
+    scale = 1 if kind == np.uint8 else 255
+    arrays = {f"x_{part}": (rng.integers(0, 256, (24, 10, 10, 3)) / scale).astype(kind) for part in ("train", "test")}
+    arrays |= {f"y_{part}": np.arange(24) % 3 + 7 for part in ("train", "test")}
+    np.savez(tmp_path / "data.npz", **arrays)
+    task = make_task("image", str(tmp_path / "data.npz"), image_size=8)
+    graph = network_graph(3, 8, 3)
+    expected = {"metric": {"name": "accuracy"}, "test": 0.5, "test_samples": 24}
+    folder = deployed(tmp_path / "deploy", graph, task.metadata(graph.input_shape), expected=expected)
+    wanted = probabilities_of_hwnas(str(folder / "network.onnx"), task)
+    right = int((wanted.argmax(1) == task.targets("test", slice(None))).sum())
+    assert 0 < right < 24
+    result = run(folder, "--test", tmp_path / "data.npz")
+    lines = [f"accuracy {right / 24:.2%} ({right} of 24)", "hwnas    50.00% (of 24 test samples)"]
+    assert result.stdout.splitlines() == lines, result.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A deployed network for grey images, with what hwnas measured of it."""
+    task = make_task("image", "digits", limit=60)
+    graph = network_graph(1, 8, 10)
+    latency = {"predicted": 0.02, "measured": 0.01, "statistic": "median", "after_pause": 0.5, "slowness": 1.25}
+    latency["raw"] = {"q10": 0.008, "median": 0.01, "p90": 0.02, "p99": 0.04}
+    expected = {"arch": "w1_k3", "latency_ms": latency, "measured_on": "on cpu (a chip), 1 thread"}
+    place = tmp_path_factory.mktemp("folder") / "deploy"
+    return deployed(place, graph, task.metadata(graph.input_shape), expected=expected)
+
+
+def test_it_is_python_3_9_and_imports_nothing_else():
+    tree = ast.parse(PROGRAM.read_text(encoding="utf-8"), feature_version=(3, 9))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert sorted({name.split(".")[0] for name in names} - sys.stdlib_module_names) == NEEDED
+
+
+def test_the_refusal_of_imports_works(folder, tmp_path):
+    (tmp_path / "predict.py").write_text("import hwnas")
+    assert "ImportError: hwnas is not among" in run(tmp_path).stderr
+
+
+def test_an_image_of_another_size_or_with_colours_is_brought_to_what_was_trained_on(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    rgb(rng, 31, 20).save(tmp_path / "photo.png")
+    result = run(folder, "photo.png", cwd=tmp_path)
+    assert re.fullmatch(r"photo\.png: \d 0\.\d{4}\n", result.stdout), result.stderr
+
+
+def test_the_benchmark_prints_its_figures_beside_those_of_hwnas(folder):
+    result = run(folder, "--benchmark")
+    assert result.returncode == 0, result.stderr
+    first, where, header, *rows, speed, default = result.stdout.splitlines()
+    runtime = re.escape(make_runtime_version())
+    assert re.fullmatch(
+        rf"w1_k3: batch 1, 1 thread, CPUExecutionProvider, ONNX Runtime {runtime}, (\d+) inferences", first
+    )
+    assert int(first.split()[-2]) >= 30
+    assert where == "hwnas: measured on cpu (a chip), 1 thread"
+    assert header.split() == ["statistic", "here,", "ms", "hwnas,", "ms", "difference"]
+    parsed = [re.fullmatch(r"(.+?) +([\d.]+) +([\d.]+) +([+-][\d.]+) %", row).groups() for row in rows]
+    assert [name for name, *_ in parsed] == ["q10", "median", "p90", "p99", "after a pause of 1 s"]
+    known = [0.008, 0.01, 0.02, 0.04, 0.5]
+    times = [float(here) for _, here, _, _ in parsed]
+    assert times[:4] == sorted(times[:4])
+    for (_, here, other, difference), value in zip(parsed, known, strict=True):
+        assert float(other) == value
+        assert float(difference) == pytest.approx(100 * (float(here) / value - 1), abs=0.1 + 0.1 / value)
+    assert speed == "hwnas's machine took 1.25 times as long at that moment as when its latency table was made"
+    assert re.fullmatch(r"with ONNX Runtime's default options: median [\d.]+ ms, [\d.]+ times as long", default)
+
+
+def make_runtime_version():
+    import onnxruntime
+
+    return onnxruntime.__version__
+
+
+@pytest.mark.parametrize(
+    ("latency", "told"),
+    [
+        ({"predicted": 0.02, "measured": 0.01}, {"q10": 0.01}),  # an earlier version
+        ({"predicted": 0.02, "measured": 0.01, "statistic": "p90"}, {"p90": 0.01}),
+        ({"predicted": 0.02, "measured": None}, {}),
+        ({"measured": 1, "raw": {"q10": 1, "p99": None}, "after_pause": 3.0}, {"q10": 1, "after a pause of 1 s": 3}),
+        (None, {}),
+    ],
+)
+def test_figures_of_all_versions_are_read(latency, told):
+    assert program().expected_times({"latency_ms": latency}) == told
+
+
+def program():
+    """`predict.py` as a module."""
+    import importlib
+
+    return importlib.import_module("hwnas._deploy.predict")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_session_has_the_options_of_the_measured_one(folder, tmp_path, threads):
+    place = deployed(tmp_path / "deploy", network_graph(1, 8, 10), {}, threads=threads)
+    model = str(place / "network.onnx")
+    ours = program().Network(place / "network.onnx").session
+    measured = make_session(model, threads=threads)
+    names = ["intra_op_num_threads", "inter_op_num_threads", "execution_mode", "graph_optimization_level"]
+    values = [[getattr(s.get_session_options(), name) for name in names] for s in (ours, measured)]
+    assert values[0] == values[1]
+    assert values[0][0] == threads
+    spins = [
+        s.get_session_options().get_session_config_entry("session.intra_op.allow_spinning") for s in (ours, measured)
+    ]
+    assert spins == ["1", "1"]
+    assert ours.get_providers() == measured.get_providers() == ["CPUExecutionProvider"]
+
+
+def test_without_the_gpus_provider_the_cpu_executes_it_and_it_says_so(tmp_path):
+    place = deployed(tmp_path / "deploy", network_graph(1, 8, 10), {}, device="cuda:0")
+    np.save(tmp_path / "x.npy", np.ones((1, 8, 8), np.float32))
+    result = run(place, tmp_path / "x.npy")
+    assert result.returncode == 0
+    assert result.stderr == "note: this onnxruntime has no CUDAExecutionProvider; the CPU executes the network\n"
+
+
+def test_samples_that_are_no_images_are_arrays(tmp_path):
+    graph = network_graph(1, 8, 3)
+    place = deployed(tmp_path / "deploy", graph, {"unit": "lx"}, batch=2, expected={"metric": {"name": "mse"}})
+    x = np.random.default_rng(0).standard_normal((5, 1, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=x)
+    np.save(tmp_path / "one.npy", x[0])
+    table = tmp_path / "told.csv"
+    result = run(place, tmp_path / "x.npz", tmp_path / "one.npy", "--csv", table)
+    assert result.returncode == 0, result.stderr
+    told = [float(row["value"]) for row in csv.DictReader(table.read_text().splitlines())]
+    session = make_session(str(place / "network.onnx"), threads=1)
+    outputs = [session.run(None, {"input": x[i : i + 2]})[0] for i in (0, 2)]
+    wanted = np.concatenate([*outputs, session.run(None, {"input": x[[4, 4]]})[0][:1], outputs[0][:1]])
+    np.testing.assert_allclose(told, wanted.ravel(), rtol=1e-5)
+    assert len(result.stdout.splitlines()) == 6
+    assert result.stdout.splitlines()[5].startswith(f"{tmp_path}/one.npy[0]: logits ")
+    assert refused(place, "--test", tmp_path / "x.npz") == (
+        "--test counts right classes, but the metric of this network is mse; use hwnas for it"
+    )
+    np.save(tmp_path / "bad.npy", x[:, :, :4])
+    assert refused(place, tmp_path / "bad.npy") == (
+        f"{tmp_path}/bad.npy: x has shape (5, 1, 4, 8), the network reads numbers of shape (N, 1, 8, 8)"
+    )
+
+
+def test_classes_of_arrays_are_counted(tmp_path):
+    graph = network_graph(1, 8, 3)
+    place = deployed(tmp_path / "deploy", graph, {"classes": ["a", "b", "7"]})
+    x = np.random.default_rng(0).standard_normal((9, 1, 8, 8)).astype(np.float32)
+    session = make_session(str(place / "network.onnx"), threads=1)
+    answers = [int(session.run(None, {"input": x[i : i + 1]})[0].argmax()) for i in range(9)]
+    labels = np.array(["a", "b", "7"])[answers]
+    labels[:2] = np.where(labels[:2] == "a", "b", "a")
+    np.savez(tmp_path / "x.npz", x_test=x, y_test=labels)
+    assert run(place, "--test", tmp_path / "x.npz").stdout == "accuracy 77.78% (7 of 9)\n"
+
+
+def test_errors_are_one_line(folder, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "deep.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other" / "cat").mkdir(parents=True)
+    Image.new("L", (8, 8)).save(tmp_path / "other" / "cat" / "0.png")
+    np.savez(tmp_path / "y.npz", y_test=np.arange(3))
+    np.savez(tmp_path / "high.npz", x_test=np.full((2, 8, 8), 300.0), y_test=np.arange(2))
+    np.savez(tmp_path / "shape.npz", x_test=np.zeros((2, 8), np.uint8), y_test=np.arange(2))
+    (tmp_path / "bad.npz").write_bytes(b"nothing")
+    at = tmp_path
+    lines = {
+        (): "give images, --test FOLDER or --benchmark",
+        ("x.png", "--benchmark"): "give images, --test FOLDER or --benchmark",
+        ("--benchmark", "--csv", "x.csv"): "--csv needs images to classify; --test and --benchmark print alone",
+        ("x.png", "--top", 0): "--top must be 1 or more, got 0",
+        (at / "none.png",): f"{at}/none.png does not exist",
+        (at / "broken.png",): f"{at}/broken.png: cannot be read as an image (unknown format or damaged header); "
+        "repair or remove the file",
+        (at / "deep.png",): f"{at}/deep.png: has pixels of mode I;16; convert the image to 8 bits a channel",
+        (at / "other", "--csv", at / "no" / "x.csv"): f"cannot write {at}/no/x.csv: No such file or directory; "
+        "choose another --csv",
+        ("--test", at / "none"): f"{at}/none does not exist",
+        ("--test", at / "empty"): f"{at}/empty holds no class folders with images; it must hold <class>/* or "
+        "test/<class>/*",
+        (
+            "--test",
+            at / "other",
+        ): f"{at}/other: the network knows no class 'cat'; it knows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+        ("--test", at / "y.npz"): f"{at}/y.npz: must hold x_test and y_test, or x and y; it has y_test",
+        ("--test", at / "high.npz"): f"{at}/high.npz: images must be uint8, or float on 0-1 or 0-255",
+        ("--test", at / "shape.npz"): f"{at}/shape.npz: images (2, 8) and labels (2,) must be (N, H, W[, C]) and (N,)",
+        ("--test", at / "bad.npz"): f"{at}/bad.npz: no readable .npy or .npz file without Python objects",
+        (
+            "x.png",
+            "--model",
+            at / "n.onnx",
+        ): f"{at}/n.onnx is missing; keep predict.py and the ONNX file in one folder, or give --model FILE",
+    }
+    table = (at / "other", "--csv", at / "no" / "x.csv")
+    for arguments, line in lines.items():
+        if arguments == table:
+            result = run(folder, *arguments)
+            assert (result.returncode, result.stderr) == (2, f"predict.py: error: {line}\n")
+        else:
+            assert refused(folder, *arguments) == line
+    assert refused(folder, at / "empty").startswith(f"{at}/empty holds no images; known suffixes: .bmp .gif ")
+
+
+def test_damaged_folders_are_one_line(folder, tmp_path):
+    graph = network_graph(1, 8, 10)
+    place = deployed(tmp_path / "deploy", graph, {})
+    (place / "network.onnx").write_bytes(b"nothing")
+    assert refused(place, "x.png").startswith(f"{place}/network.onnx: cannot be loaded (")
+    (place / "network.onnx").write_bytes(build_onnx(graph, random_weights(graph, 0)).SerializeToString())
+    assert refused(place, "x.png") == (
+        f"{place}/network.onnx has no session options in its metadata; write it with: hwnas export RUN --deploy FOLDER"
+    )
+    shutil.copy(folder / "network.onnx", place)
+    (place / "expected.json").write_text("{")
+    assert refused(place, "--benchmark") == (f"{place}/expected.json is damaged; remove it, or write the folder again")
+
+
+@pytest.mark.parametrize("name", ["numpy", "onnxruntime"])
+def test_a_missing_package_is_named(folder, name):
+    code = ALONE.replace(f'"{name}"', '"nothing"', 1)
+    command = [sys.executable, "-I", "-c", code, str(folder / "predict.py"), "x.png"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    line = f"predict.py: error: {name} is missing; run: pip install -r requirements.txt\n"
+    assert (result.returncode, result.stderr) == (2, line)
+
+
+def test_a_pause_and_enough_rounds_are_timed(monkeypatch):
+    """Every sample is a single inference after four that bring the weights back; few rounds where they are long."""
+    module, now, asked = program(), [0.0], []
+    bound = object.__new__(module.Bound)
+
+    def timed(repeats):
+        asked.append(repeats)
+        now[0] += repeats * 0.05
+        return repeats * 0.05
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0], sleep=lambda s: asked.append(s)))
+    monkeypatch.setattr(bound, "run", timed, raising=False)
+    times = bound.sample()
+    assert len(times) == 30  # 7.5 s
+    assert set(times.round(9)) == {50.0}
+    assert asked == [5, *[4, 1] * 30]
+    asked.clear()
+    assert bound.after_pauses() == pytest.approx(50.0)
+    assert asked == [1.0, 1] * 3
