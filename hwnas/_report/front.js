@@ -1,0 +1,442 @@
+/* The front of a report, drawn so that it answers: a network shows its numbers and its command, the budget moves.
+   It reads the data beside it and nothing else. Text of the data becomes text of the page, never markup. Where
+   anything fails, the picture stays. */
+(() => {
+  "use strict";
+  const root = document.getElementById("front");
+  const source = document.getElementById("front-data");
+  if (!root || !source) return;
+  const data = JSON.parse(source.textContent);
+  if (!data.networks.length || !data.axes.length) return;
+  const NS = root.querySelector("svg").namespaceURI;
+  const live = root.querySelector(".live");
+  const LEFT = 58, RIGHT = 16, TOP = 34, BOTTOM = 46;
+  const ROUNDING = 1e-5; /* latencies are stored with six digits */
+  const NEAR = 26; /* pixels from a pointer to what it means */
+
+  const state = { axis: data.axes[0], log: true, chosen: null, lines: {}, width: 0, height: 0 };
+
+  /* Elements */
+
+  function make(name, attributes, parent, text) {
+    const element = document.createElementNS(NS, name);
+    for (const [key, value] of Object.entries(attributes || {})) element.setAttribute(key, value);
+    if (text !== undefined) element.textContent = text;
+    if (parent) parent.append(element);
+    return element;
+  }
+
+  function html(name, attributes, parent, text) {
+    const element = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes || {})) element.setAttribute(key, value);
+    if (text !== undefined) element.textContent = text;
+    if (parent) parent.append(element);
+    return element;
+  }
+
+  /* Numbers */
+
+  const costOf = (item, axis = state.axis) => item.costs[axis.key] ?? null;
+  const drawn = (items) => items.filter((item) => costOf(item) !== null && item.value !== null);
+  const plain = (number) => String(Number(number.toPrecision(4)));
+  const written = (value, axis = state.axis) => `${plain(value / axis.divisor)}${axis.unit ? ` ${axis.unit}` : ""}`;
+  const within = (item, line) => costOf(item) !== null && costOf(item) <= line * (1 + ROUNDING);
+
+  function domains() {
+    const xs = [...drawn(data.networks), ...drawn(data.trials)].map((item) => costOf(item));
+    if (state.axis.budget) xs.push(state.axis.budget);
+    const ys = drawn(data.networks).flatMap((n) => [n.value - (n.error || 0), n.value + (n.error || 0)]);
+    ys.push(...drawn(data.trials).map((t) => t.value));
+    let [x0, x1] = [Math.min(...xs), Math.max(...xs)];
+    let [y0, y1] = [Math.min(...ys), Math.max(...ys)];
+    const log = state.log && x0 > 0;
+    if (log) {
+      const room = Math.max(Math.log(x1 / x0) * 0.06, 0.03);
+      [x0, x1] = [x0 * Math.exp(-room), x1 * Math.exp(room)];
+    } else {
+      const room = (x1 - x0) * 0.06 || Math.abs(x1) * 0.05 || 1;
+      [x0, x1] = [x0 >= 0 ? Math.max(0, x0 - room) : x0 - room, x1 + room];
+    }
+    const room = (y1 - y0) * 0.07 || Math.abs(y1) * 0.05 || 1;
+    return { x0, x1, y0: y0 - room, y1: y1 + room, log };
+  }
+
+  function xOf(value) {
+    const { x0, x1, log } = state.domain;
+    const share = log ? Math.log(value / x0) / Math.log(x1 / x0) : (value - x0) / (x1 - x0);
+    return LEFT + share * (state.width - LEFT - RIGHT);
+  }
+
+  function valueAt(x) {
+    const { x0, x1, log } = state.domain;
+    const share = Math.min(1, Math.max(0, (x - LEFT) / (state.width - LEFT - RIGHT)));
+    return Number((log ? x0 * (x1 / x0) ** share : x0 + share * (x1 - x0)).toPrecision(4));
+  }
+
+  function yOf(value) {
+    const { y0, y1 } = state.domain;
+    return state.height - BOTTOM - ((value - y0) / (y1 - y0)) * (state.height - TOP - BOTTOM);
+  }
+
+  function roundTicks(low, high, most) {
+    const raw = (high - low) / most;
+    const power = 10 ** Math.floor(Math.log10(raw));
+    const step = [1, 2, 5, 10].map((k) => k * power).find((k) => k >= raw);
+    const ticks = [];
+    for (let i = Math.ceil(low / step); i * step <= high; i += 1) ticks.push(Number((i * step).toPrecision(12)));
+    return ticks;
+  }
+
+  function logTicks(low, high, most) {
+    for (const steps of [[1, 1.5, 2, 3, 4, 5, 6, 7, 8], [1, 2, 5], [1, 3], [1]]) {
+      const ticks = [];
+      for (let p = Math.floor(Math.log10(low)); p <= Math.ceil(Math.log10(high)); p += 1) {
+        for (const step of steps) ticks.push(Number((step * 10 ** p).toPrecision(6)));
+      }
+      const shown = ticks.filter((tick) => tick >= low && tick <= high);
+      if (shown.length <= most) return shown.length >= 2 ? shown : roundTicks(low, high, most);
+    }
+    return roundTicks(low, high, most);
+  }
+
+  /* The parts of the page */
+
+  const controls = html("div", { class: "controls" }, live);
+  const axisLabel = html("label", {}, controls, "Horizontal axis ");
+  const axisSelect = html("select", { id: "front-axis" }, axisLabel);
+  data.axes.forEach((axis, i) => html("option", { value: i }, axisSelect, axis.name));
+  const logLabel = html("label", {}, controls);
+  const logBox = html("input", { type: "checkbox", id: "front-log" }, logLabel);
+  logBox.checked = true;
+  logLabel.append(" logarithmic");
+  const reset = html("button", { type: "button" }, controls, "Reset the line");
+  const says = html("p", { class: "says", "aria-live": "polite", id: "front-says" }, live);
+  const sides = html("div", { class: "sides" }, live);
+  const stage = html("div", { class: "stage" }, sides);
+  const svg = make("svg", { class: "plot", role: "group" }, stage);
+  const legend = html("p", { class: "legend" }, stage);
+  const details = html("div", { class: "details", id: "front-details" }, sides);
+  let marks = [], line = null;
+
+  legend.textContent = "● delivered, within the line; ○ delivered, beyond it; ✕ dominated by another one once measured; "
+    + "orange: the best within the line. Bars: one standard error, and the 90 % interval of a measured latency; "
+    + "bracket below the chosen network: its predicted 90 % interval. "
+    + (data.trials.length
+      ? `Small dots: ${data.trials.length} trials that were not delivered, with ${data.trial_latency} latency` : "")
+    + (data.left_out ? `; ${data.left_out} more are left out` : "")
+    + (data.other_metric ? `The search compared trials by ${data.other_metric}; they are not shown here` : "")
+    + (data.trials.length || data.other_metric ? ". " : "")
+    + "Drag the dashed line, or focus it and press the arrow keys; Tab goes through the networks.";
+
+  /* Drawing */
+
+  function layout() {
+    state.width = Math.max(260, Math.floor(stage.clientWidth));
+    state.height = Math.round(Math.min(460, Math.max(300, state.width * 0.66)));
+    state.domain = domains();
+    svg.setAttribute("viewBox", `0 0 ${state.width} ${state.height}`);
+    svg.setAttribute("height", state.height);
+    svg.setAttribute("aria-label", `${data.metric.label} against ${state.axis.name}: the delivered networks`);
+    svg.replaceChildren();
+    drawAxes();
+    for (const trial of drawn(data.trials)) {
+      trial.mark = make("circle", { class: "trial", r: 2.6, cx: xOf(costOf(trial)), cy: yOf(trial.value) }, svg);
+    }
+    drawFront();
+    state.interval = make("g", { "aria-hidden": "true" }, svg);
+    drawLine();
+    marks = drawn(data.networks).map(drawNetwork);
+    svg.append(line.group);
+    refresh();
+  }
+
+  function drawAxes() {
+    const { x0, x1, y0, y1, log } = state.domain;
+    const { divisor, unit, name, budget } = state.axis;
+    const bottom = state.height - BOTTOM, right = state.width - RIGHT;
+    const group = make("g", { "aria-hidden": "true" }, svg);
+    const most = Math.max(3, Math.floor(state.width / 62));
+    const ticks = log ? logTicks(x0 / divisor, x1 / divisor, most) : roundTicks(x0 / divisor, x1 / divisor, most);
+    for (const tick of ticks) {
+      const x = xOf(tick * divisor);
+      make("line", { class: "grid", x1: x, x2: x, y1: TOP, y2: bottom }, group);
+      make("text", { x, y: bottom + 16, "text-anchor": "middle" }, group, plain(tick));
+    }
+    const scale = data.metric.scale;
+    for (const tick of roundTicks(y0 * scale, y1 * scale, 6)) {
+      const y = yOf(tick / scale);
+      make("line", { class: "grid", x1: LEFT, x2: right, y1: y, y2: y }, group);
+      make("text", { x: LEFT - 7, y: y + 4, "text-anchor": "end" }, group, plain(tick));
+    }
+    make("path", { class: "frame", fill: "none", d: `M${LEFT} ${TOP}V${bottom}H${right}` }, group);
+    const middle = (LEFT + right) / 2;
+    make("text", { x: middle, y: bottom + 36, "text-anchor": "middle" }, group, unit ? `${name} (${unit})` : name);
+    make("text", { x: 4, y: 12 }, group, data.metric.label);
+    if (budget) {
+      const x = xOf(budget);
+      make("line", { class: "given", x1: x, x2: x, y1: bottom, y2: bottom + 6 }, group);
+    }
+  }
+
+  function drawFront() {
+    const order = drawn(data.networks).sort((a, b) => costOf(a) - costOf(b));
+    let best = -Infinity, path = "";
+    for (const network of order) {
+      const value = data.metric.sign * network.value;
+      if (value <= best) continue;
+      best = value;
+      const x = xOf(costOf(network)), y = yOf(network.value);
+      path += path ? `H${x}V${y}` : `M${x} ${y}`;
+    }
+    make("path", { class: "front-line", d: path, "aria-hidden": "true" }, svg);
+  }
+
+  function drawNetwork(network) {
+    const x = xOf(costOf(network)), y = yOf(network.value);
+    const group = make("g", { class: "point", tabindex: 0, role: "button" }, svg);
+    if (network.error) {
+      const ends = { y1: yOf(network.value - network.error), y2: yOf(network.value + network.error) };
+      make("line", { class: "bar", x1: x, x2: x, ...ends }, group);
+    }
+    if (network.half_width && state.axis.key === "latency_ms") {
+      const low = Math.max(costOf(network) - network.half_width, state.domain.x0);
+      make("line", { class: "bar", x1: xOf(low), x2: xOf(costOf(network) + network.half_width), y1: y, y2: y }, group);
+    }
+    make("circle", { class: "hit", r: 14, cx: x, cy: y }, group);
+    make("circle", { class: "ring", r: 10, cx: x, cy: y }, group);
+    if (network.dominated) {
+      make("path", { class: "mark cross", d: `M${x - 5} ${y - 5}l10 10m0-10l-10 10` }, group);
+    } else {
+      make("circle", { class: "mark", r: 5.5, cx: x, cy: y }, group);
+    }
+    const label = make("text", { x, y: y - 14, "text-anchor": x > state.width - 70 ? "end" : "middle" }, group, "");
+    group.addEventListener("focus", () => choose(network));
+    group.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      choose(network);
+    });
+    return { network, group, label };
+  }
+
+  function drawLine() {
+    const bottom = state.height - BOTTOM;
+    const group = make("g", { class: "budget", tabindex: 0, role: "slider", "aria-orientation": "horizontal" });
+    group.setAttribute("aria-label", `Budget for ${state.axis.name}`);
+    line = {
+      group,
+      past: make("rect", { class: "past", y: TOP, height: bottom - TOP, "aria-hidden": "true" }, svg),
+      cut: make("line", { class: "cut", y1: TOP - 4, y2: bottom }, group),
+      hit: make("rect", { class: "hit", y: TOP - 26, width: 28, height: bottom - TOP + 26 }, group),
+      grip: make("path", { class: "grip" }, group),
+      text: make("text", { y: TOP - 18, "text-anchor": "middle" }, group),
+    };
+    group.addEventListener("pointerdown", (event) => {
+      if (nearest(event, 12)) return; /* a network under the line */
+      event.preventDefault();
+      group.focus({ preventScroll: true });
+      group.setPointerCapture(event.pointerId);
+      state.dragged = true;
+    });
+    group.addEventListener("pointermove", (event) => {
+      if (!state.dragged) return;
+      event.stopPropagation();
+      moveLine(valueAt(toPlot(event).x));
+    });
+    for (const end of ["pointerup", "pointercancel"]) group.addEventListener(end, () => { state.dragged = false; });
+    group.addEventListener("keydown", keyOnLine);
+  }
+
+  function keyOnLine(event) {
+    const { x0, x1 } = state.domain;
+    const width = state.width - LEFT - RIGHT;
+    const steps = { ArrowLeft: -0.01, ArrowDown: -0.01, ArrowRight: 0.01, ArrowUp: 0.01, PageDown: -0.1, PageUp: 0.1 };
+    if (event.key === "Home") moveLine(valueAt(xOf(x0)));
+    else if (event.key === "End") moveLine(valueAt(xOf(x1)));
+    else if (event.key in steps) moveLine(valueAt(xOf(lineValue()) + steps[event.key] * width));
+    else return;
+    event.preventDefault();
+  }
+
+  /* The budget */
+
+  function lineValue() {
+    const kept = state.lines[state.axis.key];
+    if (kept !== undefined) return kept;
+    return state.axis.budget || Math.max(...drawn(data.networks).map((network) => costOf(network)));
+  }
+
+  function moveLine(value) {
+    state.lines[state.axis.key] = value;
+    refresh();
+  }
+
+  function bestWithin(value) {
+    const key = state.axis.key;
+    const fit = data.networks.filter((n) => n.value !== null && within(n, value) && n.over.every((cost) => cost === key));
+    const better = (a, b) => data.metric.sign * (a.value - b.value) || costOf(b) - costOf(a);
+    return fit.reduce((best, network) => (best === null || better(network, best) > 0 ? network : best), null);
+  }
+
+  function sayBest(best, value) {
+    says.replaceChildren();
+    const elsewhere = (network) => network.over.some((cost) => cost !== state.axis.key);
+    const kept = data.networks.some((n) => within(n, value) && elsewhere(n)) ? " that keeps the run's other budgets" : "";
+    const limit = `${state.axis.name} of at most ${written(value)}`;
+    if (best === null) {
+      const near = drawn(data.networks).sort((a, b) => costOf(a) - costOf(b))[0];
+      const excess = costOf(near) / value - 1;
+      const far = excess > ROUNDING ? `; the nearest is ${near.id}, ${Number((100 * excess).toPrecision(3))} % over` : "";
+      says.textContent = `No delivered network${kept} has ${limit}${far}.`;
+      return;
+    }
+    html("b", {}, says, best.id);
+    const shown = best.facts[0][1];
+    says.append(` is the best delivered network${kept} with ${limit}: ${shown}, ${written(costOf(best))}. `);
+    offer(best.export, says);
+  }
+
+  function refresh() {
+    const value = lineValue(), x = xOf(value), best = bestWithin(value);
+    line.cut.setAttribute("x1", x);
+    line.cut.setAttribute("x2", x);
+    line.hit.setAttribute("x", x - 14);
+    line.grip.setAttribute("d", `M${x - 11} ${TOP - 13}h22v12h-22zM${x - 4} ${TOP - 10}l-4 3l4 3M${x + 4} ${TOP - 10}l4 3l-4 3`);
+    line.text.textContent = written(value);
+    line.text.setAttribute("x", Math.min(state.width - 44, Math.max(LEFT + 30, x)));
+    line.past.setAttribute("x", x);
+    line.past.setAttribute("width", Math.max(0, state.width - RIGHT - x));
+    const kept = data.networks.filter((network) => within(network, value)).length;
+    const { x0, x1 } = state.domain;
+    const counted = `${written(value)}: ${kept} of ${data.networks.length} networks within`;
+    const aria = { valuemin: x0, valuemax: x1, valuenow: value, valuetext: best ? `${counted}, best ${best.id}` : counted };
+    for (const [name, is] of Object.entries(aria)) line.group.setAttribute(`aria-${name}`, is);
+    for (const { network, group, label } of marks) {
+      const inside = within(network, value);
+      group.classList.toggle("beyond", !inside);
+      group.classList.toggle("best", network === best);
+      group.classList.toggle("chosen", network === state.chosen);
+      group.setAttribute("aria-pressed", network === state.chosen);
+      label.textContent = network === best || network === state.chosen ? network.id : "";
+      group.setAttribute("aria-label", `${network.id}: ${network.facts[0][1]}, ${written(costOf(network))}, `
+        + `${inside ? "within" : "beyond"} the line${network === best ? ", the best within it" : ""}`
+        + `${network.dominated ? `, dominated by ${network.dominated}` : ""}`);
+    }
+    for (const trial of data.trials) if (trial.mark) trial.mark.classList.toggle("chosen", trial === state.chosen);
+    sayBest(best, value);
+    if (state.chosen === null) choose(best || data.networks[0]);
+  }
+
+  /* One network */
+
+  function choose(item) {
+    if (item === state.chosen) return;
+    state.chosen = item;
+    refresh();
+    details.replaceChildren();
+    html("h3", {}, details, item.id || `Trial ${item.number}`);
+    const facts = html("dl", {}, details);
+    const shown = item.facts || [[data.metric.label, item.written], ["", "not delivered"]];
+    const axes = item.facts ? [] : data.axes.filter((axis) => costOf(item, axis) !== null);
+    const rows = [...shown, ...axes.map((axis) => [axis.key === "latency_ms" ? `${data.trial_latency} latency` : axis.name, written(costOf(item, axis), axis)])];
+    for (const [name, text] of rows) {
+      html("dt", {}, facts, name);
+      html("dd", {}, facts, text);
+    }
+    html("p", { class: "arch" }, details, item.arch);
+    if (item.id) offer(item.export, html("p", {}, details));
+    drawInterval(item);
+  }
+
+  function drawInterval(item) {
+    state.interval.replaceChildren();
+    if (state.axis.key !== "latency_ms" || !item.low || !item.high || item.value === null) return;
+    const y = yOf(item.value) + 12;
+    const [low, high] = [item.low, item.high].map((value) => xOf(Math.min(Math.max(value, state.domain.x0), state.domain.x1)));
+    make("path", { class: "interval", d: `M${low} ${y - 3}v6m0-3H${high}m0-3v6` }, state.interval);
+  }
+
+  function offer(command, parent) {
+    if (!command) {
+      parent.append("It has no file to export.");
+      return;
+    }
+    html("code", {}, parent, command);
+    parent.append(" ");
+    const button = html("button", { type: "button", "aria-label": `Copy the command: ${command}` }, parent, "Copy");
+    button.addEventListener("click", async () => {
+      button.textContent = (await copy(command)) ? "Copied" : "Select it by hand";
+    });
+  }
+
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      const field = html("textarea", { readonly: "" }, document.body);
+      field.value = text;
+      field.select();
+      const done = document.execCommand("copy");
+      field.remove();
+      return done;
+    }
+  }
+
+  /* Pointers and controls */
+
+  function toPlot(event) {
+    const box = svg.getBoundingClientRect();
+    const scale = state.width / box.width;
+    return { x: (event.clientX - box.left) * scale, y: (event.clientY - box.top) * scale };
+  }
+
+  function nearest(event, reach) {
+    const { x, y } = toPlot(event);
+    const distance = (item) => Math.hypot(xOf(costOf(item)) - x, yOf(item.value) - y);
+    const closest = (items) => drawn(items).reduce((a, b) => (a === null || distance(b) < distance(a) ? b : a), null);
+    const network = closest(data.networks), trial = closest(data.trials);
+    if (network && distance(network) <= Math.min(14, reach)) return network;
+    if (trial && distance(trial) <= reach / 3) return trial;
+    return network && distance(network) <= reach ? network : null;
+  }
+
+  function point(event) {
+    if (state.dragged) return;
+    const item = nearest(event, NEAR);
+    if (item) choose(item);
+  }
+
+  svg.addEventListener("pointermove", point);
+  svg.addEventListener("pointerdown", point);
+  axisSelect.addEventListener("change", () => {
+    state.axis = data.axes[Number(axisSelect.value)];
+    relayout();
+  });
+  logBox.addEventListener("change", () => {
+    state.log = logBox.checked;
+    relayout();
+  });
+  reset.addEventListener("click", () => {
+    delete state.lines[state.axis.key];
+    refresh();
+  });
+
+  function relayout() {
+    layout();
+    if (state.chosen) drawInterval(state.chosen);
+  }
+
+  /* Only now, when everything is drawn, does it take the picture's place. */
+  root.classList.add("on");
+  try {
+    layout();
+    drawInterval(state.chosen);
+    new ResizeObserver(() => {
+      if (Math.floor(stage.clientWidth) !== state.width && stage.clientWidth >= 260) relayout();
+    }).observe(stage);
+  } catch (error) {
+    root.classList.remove("on");
+    throw error;
+  }
+})();
