@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hwnas._costs._cost import LATENCY
 from hwnas._report._html import escape
-from hwnas._runs._agreement import PREDICTED, QUANTILES, compared_latency, quantiles_of, slowness_of
+from hwnas._runs._agreement import PREDICTED, QUANTILES, compared_latency, is_time, quantiles_of, slowness_of
 
 FEWEST_ESTIMATES = 10
 """Fewest trials with an estimate and a measurement for a picture of both."""
@@ -62,7 +62,7 @@ def estimates_and_measurements(records: Iterable[object]) -> FloatArray:
             estimate = _field(record, "estimate", LATENCY.key)
         measurement = _field(record, "measurements", LATENCY.key)
         measured = measurement.get(PREDICTED) if isinstance(measurement, Mapping) else None
-        if _is_positive(estimate) and _is_positive(measured):
+        if is_time(estimate) and is_time(measured):
             pairs.append((estimate, measured))
     return np.array(pairs, dtype=np.float64).reshape(-1, 2)
 
@@ -88,10 +88,6 @@ def _field(record: object, name: str, key: str) -> Any:
     """Return an item of a record's field; the field itself where it is no mapping, None where it is absent."""
     value = record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
     return value.get(key) if isinstance(value, Mapping) else value
-
-
-def _is_positive(value: object) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf  # type: ignore[operator]
 
 
 def _explained(networks: Sequence[Mapping[str, Any]], columns: Mapping[str, object]) -> str:
@@ -137,7 +133,7 @@ def _quantile_cells(name: str) -> Any:
 
 def _pause_cells(network: Mapping[str, Any]) -> list[str]:
     value = network["latency_ms"].get("after_pause")
-    return ["-", f"{value:.4g}" if _is_positive(value) else "-"]
+    return ["-", f"{value:.4g}" if is_time(value) else "-"]
 
 
 def _prediction_cells(network: Mapping[str, Any]) -> list[str]:

@@ -118,8 +118,8 @@
   const details = html("div", { class: "details", id: "front-details" }, sides);
   let marks = [], line = null;
 
-  legend.textContent = "● delivered, within the line; ○ delivered, beyond it; ✕ dominated by another one once measured; "
-    + "orange: the best within the line. Bars: one standard error, and the 90 % interval of a measured latency; "
+  legend.textContent = "● delivered, within the line; ○ delivered, beyond it; ✕ dominated by another one once "
+    + "measured; orange: the best within the line. Bars: one standard error, 90 % interval of a measured latency; "
     + "bracket below the chosen network: its predicted 90 % interval. "
     + (data.trials.length
       ? `Small dots: ${data.trials.length} trials that were not delivered, with ${data.trial_latency} latency` : "")
@@ -273,7 +273,8 @@
 
   function bestWithin(value) {
     const key = state.axis.key;
-    const fit = data.networks.filter((n) => n.value !== null && within(n, value) && n.over.every((cost) => cost === key));
+    const fits = (n) => n.value !== null && within(n, value) && n.over.every((cost) => cost === key);
+    const fit = data.networks.filter(fits);
     const better = (a, b) => data.metric.sign * (a.value - b.value) || costOf(b) - costOf(a);
     return fit.reduce((best, network) => (best === null || better(network, best) > 0 ? network : best), null);
   }
@@ -281,12 +282,14 @@
   function sayBest(best, value) {
     says.replaceChildren();
     const elsewhere = (network) => network.over.some((cost) => cost !== state.axis.key);
-    const kept = data.networks.some((n) => within(n, value) && elsewhere(n)) ? " that keeps the run's other budgets" : "";
+    const excluded = data.networks.some((network) => within(network, value) && elsewhere(network));
+    const kept = excluded ? " that keeps the run's other budgets" : "";
     const limit = `${state.axis.name} of at most ${written(value)}`;
     if (best === null) {
       const near = drawn(data.networks).sort((a, b) => costOf(a) - costOf(b))[0];
       const excess = costOf(near) / value - 1;
-      const far = excess > ROUNDING ? `; the nearest is ${near.id}, ${Number((100 * excess).toPrecision(3))} % over` : "";
+      const percent = Number((100 * excess).toPrecision(3));
+      const far = excess > ROUNDING ? `; the nearest is ${near.id}, ${percent} % over` : "";
       says.textContent = `No delivered network${kept} has ${limit}${far}.`;
       return;
     }
@@ -301,7 +304,8 @@
     line.cut.setAttribute("x1", x);
     line.cut.setAttribute("x2", x);
     line.hit.setAttribute("x", x - 14);
-    line.grip.setAttribute("d", `M${x - 11} ${TOP - 13}h22v12h-22zM${x - 4} ${TOP - 10}l-4 3l4 3M${x + 4} ${TOP - 10}l4 3l-4 3`);
+    const arrows = `M${x - 4} ${TOP - 10}l-4 3l4 3M${x + 4} ${TOP - 10}l4 3l-4 3`;
+    line.grip.setAttribute("d", `M${x - 11} ${TOP - 13}h22v12h-22z${arrows}`);
     line.text.textContent = written(value);
     line.text.setAttribute("x", Math.min(state.width - 44, Math.max(LEFT + 30, x)));
     line.past.setAttribute("x", x);
@@ -309,7 +313,8 @@
     const kept = data.networks.filter((network) => within(network, value)).length;
     const { x0, x1 } = state.domain;
     const counted = `${written(value)}: ${kept} of ${data.networks.length} networks within`;
-    const aria = { valuemin: x0, valuemax: x1, valuenow: value, valuetext: best ? `${counted}, best ${best.id}` : counted };
+    const valuetext = best ? `${counted}, best ${best.id}` : counted;
+    const aria = { valuemin: x0, valuemax: x1, valuenow: value, valuetext };
     for (const [name, is] of Object.entries(aria)) line.group.setAttribute(`aria-${name}`, is);
     for (const { network, group, label } of marks) {
       const inside = within(network, value);
@@ -338,8 +343,9 @@
     const facts = html("dl", {}, details);
     const shown = item.facts || [[data.metric.label, item.written], ["", "not delivered"]];
     const axes = item.facts ? [] : data.axes.filter((axis) => costOf(item, axis) !== null);
-    const rows = [...shown, ...axes.map((axis) => [axis.key === "latency_ms" ? `${data.trial_latency} latency` : axis.name, written(costOf(item, axis), axis)])];
-    for (const [name, text] of rows) {
+    const nameOf = (axis) => (axis.key === "latency_ms" ? `${data.trial_latency} latency` : axis.name);
+    const costs = axes.map((axis) => [nameOf(axis), written(costOf(item, axis), axis)]);
+    for (const [name, text] of [...shown, ...costs]) {
       html("dt", {}, facts, name);
       html("dd", {}, facts, text);
     }
@@ -352,7 +358,8 @@
     state.interval.replaceChildren();
     if (state.axis.key !== "latency_ms" || !item.low || !item.high || item.value === null) return;
     const y = yOf(item.value) + 12;
-    const [low, high] = [item.low, item.high].map((value) => xOf(Math.min(Math.max(value, state.domain.x0), state.domain.x1)));
+    const clipped = (value) => Math.min(Math.max(value, state.domain.x0), state.domain.x1);
+    const [low, high] = [item.low, item.high].map((value) => xOf(clipped(value)));
     make("path", { class: "interval", d: `M${low} ${y - 3}v6m0-3H${high}m0-3v6` }, state.interval);
   }
 

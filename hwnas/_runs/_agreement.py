@@ -62,7 +62,7 @@ def quantiles_of(latency: Mapping[str, Any], speed: str) -> dict[str, float]:
         values = {PREDICTED: latency.get("measured")}
     if not isinstance(values, Mapping):
         return {}
-    return {name: float(values[name]) for name in QUANTILES if _is_time(values.get(name))}
+    return {name: float(values[name]) for name in QUANTILES if is_time(values.get(name))}
 
 
 def statistic_of(latency: Mapping[str, Any]) -> str:
@@ -74,16 +74,16 @@ def statistic_of(latency: Mapping[str, Any]) -> str:
 def slowness_of(latency: Mapping[str, Any]) -> tuple[float, float | None] | None:
     """Return how much longer everything took than when the table was made, as a factor, and half its interval."""
     slowness, half_width = latency.get("slowness"), latency.get("slowness_half_width")
-    if not _is_time(slowness):
+    if not is_time(slowness):
         return None
-    return slowness, half_width if _is_time(half_width) else None
+    return slowness, half_width if is_time(half_width) else None
 
 
 def compared_latency(latency: Mapping[str, Any]) -> Compared | None:
     """Return what a network's prediction is compared with; None where either is not known."""
     here = quantiles_of(latency, "at_table_speed").get(PREDICTED)
     measured = here if here is not None else quantiles_of(latency, "raw").get(PREDICTED)
-    if measured is None or not _is_time(latency.get("predicted")):
+    if measured is None or not is_time(latency.get("predicted")):
         return None
     ends = [float(latency[end]) if latency.get(end) is not None else math.nan for end in ("low", "high")]
     return Compared(float(latency["predicted"]), ends[0], ends[1], measured, here is not None)
@@ -130,7 +130,7 @@ def _percent(share: float) -> str:
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
-def _is_time(value: object) -> TypeGuard[float]:
+def is_time(value: object) -> TypeGuard[float]:
     """Return whether a value from a file is a positive number."""
     return type(value) in (int, float) and 0 < value <= _MOST_MS  # type: ignore[operator]
 
