@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from hwnas._costs._cost import LATENCY, name_of_key, written_cost
-from hwnas._runs._agreement import agreement
 from hwnas._runs._metrics import Source, metric_of, score_of, value_of
 from hwnas.tasks import DEFAULT_METRIC, Metric
 
@@ -240,6 +239,5 @@ def error_lines(networks: Sequence[Network]) -> list[str]:
 
 
 def remarks(networks: Sequence[Network], budgets: Mapping[str, float]) -> list[str]:
-    """Return the warnings about a run's networks, what ± means, and how far predictions agree with measurements."""
-    agreed = agreement(networks)
-    return [*shortcomings(networks, budgets), *error_lines(networks), *([agreed] if agreed else [])]
+    """Return the warnings about a run's networks, and what ± means."""
+    return [*shortcomings(networks, budgets), *error_lines(networks)]
