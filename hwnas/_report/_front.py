@@ -43,7 +43,7 @@ _UNITS = {MACS.key: (1e6, "M"), PARAMS.key: (1e3, "k"), MEMORY.key: (1024.0, "Ki
 
 def front_script() -> str:
     """Return the script that draws the front."""
-    return asset("front.js")
+    return asset("plot.js") + asset("front.js")
 
 
 def front_section(data: Mapping[str, Any], picture: str) -> str:
@@ -87,7 +87,8 @@ def front_data(
     same = compared == metric or not networks
     shown = _shown_trials(others, metric, space, run.settings.batch) if same else []
     points = [_network(run, network, value) for network, value in zip(networks, values, strict=True)]
-    used = {key for point in [*points, *shown] for key, value in point["costs"].items() if value is not None}
+    valued = [point["costs"] for point in points if point["value"] is not None]
+    used = {key for costs in valued for key, value in costs.items() if value is not None}
     return {
         "metric": {"label": printable(compared.label), "scale": compared.scale, "sign": compared.sign},
         "axes": [_axis(cost, budgets, networks) for cost in COSTS.values() if cost.key in used],

@@ -10,29 +10,12 @@
   if (!data.networks.length || !data.axes.length) return;
   const NS = root.querySelector("svg").namespaceURI;
   const live = root.querySelector(".live");
-  const LEFT = 58, RIGHT = 16, TOP = 34, BOTTOM = 46;
+  const { LEFT, RIGHT, TOP, BOTTOM, roundTicks, logTicks, htmlElement: html, copy } = plot;
+  const make = (...what) => plot.svgElement(NS, ...what);
   const ROUNDING = 1e-5; /* latencies are stored with six digits */
   const NEAR = 26; /* pixels from a pointer to what it means */
 
-  const state = { axis: data.axes[0], log: true, chosen: null, lines: {}, width: 0, height: 0 };
-
-  /* Elements */
-
-  function make(name, attributes, parent, text) {
-    const element = document.createElementNS(NS, name);
-    for (const [key, value] of Object.entries(attributes || {})) element.setAttribute(key, value);
-    if (text !== undefined) element.textContent = text;
-    if (parent) parent.append(element);
-    return element;
-  }
-
-  function html(name, attributes, parent, text) {
-    const element = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes || {})) element.setAttribute(key, value);
-    if (text !== undefined) element.textContent = text;
-    if (parent) parent.append(element);
-    return element;
-  }
+  const state = { axis: data.axes[0], log: true, chosen: null, lines: {}, width: 0, height: 0, x: null, y: null };
 
   /* Numbers */
 
@@ -42,62 +25,21 @@
   const written = (value, axis = state.axis) => `${plain(value / axis.divisor)}${axis.unit ? ` ${axis.unit}` : ""}`;
   const within = (item, line) => costOf(item) !== null && costOf(item) <= line * (1 + ROUNDING);
 
-  function domains() {
-    const xs = [...drawn(data.networks), ...drawn(data.trials)].map((item) => costOf(item));
+  function makeScales() {
+    const networks = drawn(data.networks), trials = drawn(data.trials);
+    const xs = [...networks, ...trials].map((item) => costOf(item));
     if (state.axis.budget) xs.push(state.axis.budget);
-    const ys = drawn(data.networks).flatMap((n) => [n.value - (n.error || 0), n.value + (n.error || 0)]);
-    ys.push(...drawn(data.trials).map((t) => t.value));
-    let [x0, x1] = [Math.min(...xs), Math.max(...xs)];
-    let [y0, y1] = [Math.min(...ys), Math.max(...ys)];
-    const log = state.log && x0 > 0;
-    if (log) {
-      const room = Math.max(Math.log(x1 / x0) * 0.06, 0.03);
-      [x0, x1] = [x0 * Math.exp(-room), x1 * Math.exp(room)];
-    } else {
-      const room = (x1 - x0) * 0.06 || Math.abs(x1) * 0.05 || 1;
-      [x0, x1] = [x0 >= 0 ? Math.max(0, x0 - room) : x0 - room, x1 + room];
-    }
-    const room = (y1 - y0) * 0.07 || Math.abs(y1) * 0.05 || 1;
-    return { x0, x1, y0: y0 - room, y1: y1 + room, log };
+    const ys = networks.flatMap(({ value, error }) => [value - (error || 0), value + (error || 0)]);
+    ys.push(...trials.map((trial) => trial.value));
+    const [least, most] = [Math.min(...ys), Math.max(...ys)];
+    const room = (most - least) * 0.07 || Math.abs(most) * 0.05 || 1;
+    state.x = plot.scale(plot.roomy(xs, state.log), LEFT, state.width - RIGHT);
+    state.y = plot.scale({ low: least - room, high: most + room, log: false }, state.height - BOTTOM, TOP);
   }
 
-  function xOf(value) {
-    const { x0, x1, log } = state.domain;
-    const share = log ? Math.log(value / x0) / Math.log(x1 / x0) : (value - x0) / (x1 - x0);
-    return LEFT + share * (state.width - LEFT - RIGHT);
-  }
-
-  function valueAt(x) {
-    const { x0, x1, log } = state.domain;
-    const share = Math.min(1, Math.max(0, (x - LEFT) / (state.width - LEFT - RIGHT)));
-    return Number((log ? x0 * (x1 / x0) ** share : x0 + share * (x1 - x0)).toPrecision(4));
-  }
-
-  function yOf(value) {
-    const { y0, y1 } = state.domain;
-    return state.height - BOTTOM - ((value - y0) / (y1 - y0)) * (state.height - TOP - BOTTOM);
-  }
-
-  function roundTicks(low, high, most) {
-    const raw = (high - low) / most;
-    const power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].map((k) => k * power).find((k) => k >= raw);
-    const ticks = [];
-    for (let i = Math.ceil(low / step); i * step <= high; i += 1) ticks.push(Number((i * step).toPrecision(12)));
-    return ticks;
-  }
-
-  function logTicks(low, high, most) {
-    for (const steps of [[1, 1.5, 2, 3, 4, 5, 6, 7, 8], [1, 2, 5], [1, 3], [1]]) {
-      const ticks = [];
-      for (let p = Math.floor(Math.log10(low)); p <= Math.ceil(Math.log10(high)); p += 1) {
-        for (const step of steps) ticks.push(Number((step * 10 ** p).toPrecision(6)));
-      }
-      const shown = ticks.filter((tick) => tick >= low && tick <= high);
-      if (shown.length <= most) return shown.length >= 2 ? shown : roundTicks(low, high, most);
-    }
-    return roundTicks(low, high, most);
-  }
+  const xOf = (value) => state.x.of(value);
+  const yOf = (value) => state.y.of(value);
+  const valueAt = (pixel) => state.x.at(pixel);
 
   /* The parts of the page */
 
@@ -133,7 +75,7 @@
   function layout() {
     state.width = Math.max(260, Math.floor(stage.clientWidth));
     state.height = Math.round(Math.min(460, Math.max(300, state.width * 0.66)));
-    state.domain = domains();
+    makeScales();
     svg.setAttribute("viewBox", `0 0 ${state.width} ${state.height}`);
     svg.setAttribute("height", state.height);
     svg.setAttribute("aria-label", `${data.metric.label} against ${state.axis.name}: the delivered networks`);
@@ -151,19 +93,19 @@
   }
 
   function drawAxes() {
-    const { x0, x1, y0, y1, log } = state.domain;
+    const { low, high, log } = state.x;
     const { divisor, unit, name, budget } = state.axis;
     const bottom = state.height - BOTTOM, right = state.width - RIGHT;
     const group = make("g", { "aria-hidden": "true" }, svg);
     const most = Math.max(3, Math.floor(state.width / 62));
-    const ticks = log ? logTicks(x0 / divisor, x1 / divisor, most) : roundTicks(x0 / divisor, x1 / divisor, most);
+    const ticks = (log ? logTicks : roundTicks)(low / divisor, high / divisor, most);
     for (const tick of ticks) {
       const x = xOf(tick * divisor);
       make("line", { class: "grid", x1: x, x2: x, y1: TOP, y2: bottom }, group);
       make("text", { x, y: bottom + 16, "text-anchor": "middle" }, group, plain(tick));
     }
     const scale = data.metric.scale;
-    for (const tick of roundTicks(y0 * scale, y1 * scale, 6)) {
+    for (const tick of roundTicks(state.y.low * scale, state.y.high * scale, 6)) {
       const y = yOf(tick / scale);
       make("line", { class: "grid", x1: LEFT, x2: right, y1: y, y2: y }, group);
       make("text", { x: LEFT - 7, y: y + 4, "text-anchor": "end" }, group, plain(tick));
@@ -199,7 +141,7 @@
       make("line", { class: "bar", x1: x, x2: x, ...ends }, group);
     }
     if (network.half_width && state.axis.key === "latency_ms") {
-      const low = Math.max(costOf(network) - network.half_width, state.domain.x0);
+      const low = Math.max(costOf(network) - network.half_width, state.x.low);
       make("line", { class: "bar", x1: xOf(low), x2: xOf(costOf(network) + network.half_width), y1: y, y2: y }, group);
     }
     make("circle", { class: "hit", r: 14, cx: x, cy: y }, group);
@@ -248,11 +190,10 @@
   }
 
   function keyOnLine(event) {
-    const { x0, x1 } = state.domain;
     const width = state.width - LEFT - RIGHT;
     const steps = { ArrowLeft: -0.01, ArrowDown: -0.01, ArrowRight: 0.01, ArrowUp: 0.01, PageDown: -0.1, PageUp: 0.1 };
-    if (event.key === "Home") moveLine(valueAt(xOf(x0)));
-    else if (event.key === "End") moveLine(valueAt(xOf(x1)));
+    if (event.key === "Home") moveLine(valueAt(LEFT));
+    else if (event.key === "End") moveLine(valueAt(LEFT + width));
     else if (event.key in steps) moveLine(valueAt(xOf(lineValue()) + steps[event.key] * width));
     else return;
     event.preventDefault();
@@ -311,10 +252,9 @@
     line.past.setAttribute("x", x);
     line.past.setAttribute("width", Math.max(0, state.width - RIGHT - x));
     const kept = data.networks.filter((network) => within(network, value)).length;
-    const { x0, x1 } = state.domain;
     const counted = `${written(value)}: ${kept} of ${data.networks.length} networks within`;
     const valuetext = best ? `${counted}, best ${best.id}` : counted;
-    const aria = { valuemin: x0, valuemax: x1, valuenow: value, valuetext };
+    const aria = { valuemin: state.x.low, valuemax: state.x.high, valuenow: value, valuetext };
     for (const [name, is] of Object.entries(aria)) line.group.setAttribute(`aria-${name}`, is);
     for (const { network, group, label } of marks) {
       const inside = within(network, value);
@@ -358,7 +298,7 @@
     state.interval.replaceChildren();
     if (state.axis.key !== "latency_ms" || !item.low || !item.high || item.value === null) return;
     const y = yOf(item.value) + 12;
-    const clipped = (value) => Math.min(Math.max(value, state.domain.x0), state.domain.x1);
+    const clipped = (value) => Math.min(Math.max(value, state.x.low), state.x.high);
     const [low, high] = [item.low, item.high].map((value) => xOf(clipped(value)));
     make("path", { class: "interval", d: `M${low} ${y - 3}v6m0-3H${high}m0-3v6` }, state.interval);
   }
@@ -374,20 +314,6 @@
     button.addEventListener("click", async () => {
       button.textContent = (await copy(command)) ? "Copied" : "Select it by hand";
     });
-  }
-
-  async function copy(text) {
-    try {
-      await navigator.clipboard.writeText(text);
-      return true;
-    } catch {
-      const field = html("textarea", { readonly: "" }, document.body);
-      field.value = text;
-      field.select();
-      const done = document.execCommand("copy");
-      field.remove();
-      return done;
-    }
   }
 
   /* Pointers and controls */
