@@ -60,15 +60,29 @@
   const details = html("div", { class: "details", id: "front-details" }, sides);
   let marks = [], line = null;
 
-  legend.textContent = "● delivered, within the line; ○ delivered, beyond it; ✕ dominated by another one once "
-    + "measured; orange: the best within the line. Bars: one standard error, 90 % interval of a measured latency; "
-    + "bracket below the chosen network: its predicted 90 % interval. "
-    + (data.trials.length
-      ? `Small dots: ${data.trials.length} trials that were not delivered, with ${data.trial_latency} latency` : "")
-    + (data.left_out ? `; ${data.left_out} more are left out` : "")
-    + (data.other_metric ? `The search compared trials by ${data.other_metric}; they are not shown here` : "")
-    + (data.trials.length || data.other_metric ? ". " : "")
-    + "Drag the dashed line, or focus it and press the arrow keys; Tab goes through the networks.";
+  explain();
+
+  function explain() {
+    const has = (name) => data.networks.some((network) => network[name]);
+    const bars = [
+      has("error") ? "one standard error" : "",
+      has("half_width") ? "90 % interval of a measured latency" : "",
+    ];
+    const shown = [
+      "● delivered, within the line; ○ delivered, beyond it; orange: the best within the line.",
+      has("dominated") ? "✕ Dominated by another one once measured." : "",
+      bars.some(Boolean) ? `Bars: ${bars.filter(Boolean).join(", ")}.` : "",
+      has("low") ? "Bracket below the chosen network: its predicted 90 % interval." : "",
+      data.trials.length
+        ? `Small dots: ${data.trials.length} trials that were not delivered, with ${data.trial_latency} latency`
+          + `${data.left_out ? `; ${data.left_out} more are left out` : ""}.`
+        : "",
+      data.other_metric ? `The search compared trials by ${data.other_metric}; they are not shown here.` : "",
+    ];
+    legend.textContent = `${shown.filter(Boolean).join(" ")} `;
+    const hint = "Drag the dashed line, or focus it and press the arrow keys; Tab goes through the networks.";
+    html("span", { class: "hint" }, legend, hint);
+  }
 
   /* Drawing */
 

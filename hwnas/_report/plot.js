@@ -55,7 +55,7 @@ const plot = (() => {
   }
 
   function logTicks(low, high, most) {
-    for (const steps of [[1, 1.5, 2, 3, 4, 5, 6, 7, 8], [1, 2, 5], [1, 3], [1]]) {
+    for (const steps of [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]]) {
       const ticks = [];
       for (let p = Math.floor(Math.log10(low)); p <= Math.ceil(Math.log10(high)); p += 1) {
         for (const step of steps) ticks.push(Number((step * 10 ** p).toPrecision(6)));
