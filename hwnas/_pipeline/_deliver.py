@@ -15,7 +15,7 @@ from hwnas._pipeline._finalize import finalized
 from hwnas._pipeline._measure_winners import measure_winners, rounded
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Winner, pick_winners
-from hwnas._runs._agreement import doubt
+from hwnas._runs._agreement import agreement, doubt
 from hwnas._runs._delivered import FINAL, judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
 from hwnas._runs._metrics import METRIC, SCORE, SCORE_METRIC, key_of, metric_of, value_of
@@ -105,6 +105,8 @@ def write_judged(setup: SearchSetup, entries: Sequence[dict[str, Any]], progress
     setup.run.write_pareto(entries)
     for line in remarks(entries, settings.budgets):
         progress(line)
+    if (agreed := agreement(entries)) is not None:
+        progress(agreed)
 
 
 def _doubt(entry: Mapping[str, Any], trials: int, finalize: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._runs._agreement import compared_latency
 from hwnas._runs._front import hypervolume_curve
 from hwnas.tasks import Metric
 from search import Problem, Trial, nondominated
@@ -29,6 +30,7 @@ class Curves:
         samples: Numbers of evaluated architectures ``(k,)``.
         volumes: Hypervolume ``(k,)`` after so many, all objectives scaled to 0-1 over the run.
         seconds: Time spent on evaluations ``(k,)`` until then, low-fidelity ones too; None where that is not known.
+        measured: Whether the latencies among the costs were measured in the search.
     """
 
     metric: Metric
@@ -39,10 +41,16 @@ class Curves:
     samples: npt.NDArray[np.int64]
     volumes: FloatArray
     seconds: FloatArray | None = None
+    measured: bool = False
 
 
 def make_curves(
-    problem: Problem, trials: Sequence[Trial], metric: Metric, seconds: Mapping[int, float] | None = None
+    problem: Problem,
+    trials: Sequence[Trial],
+    metric: Metric,
+    seconds: Mapping[int, float] | None = None,
+    *,
+    measured: bool = False,
 ) -> Curves:
     """Compute the curves of a run.
 
@@ -54,6 +62,7 @@ def make_curves(
         trials: Its trials.
         metric: The evaluator's metric, the first objective.
         seconds: Duration of each of them, by number.
+        measured: Whether their latencies were measured.
     """
     good = [trial for trial in trials if trial.ok and not trial.low_fidelity]
     names = [objective.name for objective in problem.objectives]
@@ -73,6 +82,7 @@ def make_curves(
         samples=samples,
         volumes=volumes,
         seconds=_elapsed(trials, [good[n - 1].number for n in samples], seconds),
+        measured=measured,
     )
 
 
@@ -86,10 +96,10 @@ def _elapsed(trials: Sequence[Trial], numbers: Sequence[int], seconds: Mapping[i
 
 
 def measured_pairs(networks: Sequence[dict[str, Any]]) -> FloatArray:
-    """Return predicted, low, high and measured latency ``(n, 4)`` of the networks that were measured."""
-    rows = [
-        [latency["predicted"], latency["low"], latency["high"], latency["measured"]]
-        for latency in (network["latency_ms"] for network in networks)
-        if latency["measured"] is not None
-    ]
+    """Return predicted, low, high and measured latency ``(n, 4)`` of the networks that have both.
+
+    Measured is the q10, at the table's speed where that is known; low and high are NaN where there is no interval.
+    """
+    pairs = [pair for network in networks if (pair := compared_latency(network["latency_ms"])) is not None]
+    rows = [[pair.predicted, pair.low, pair.high, pair.measured] for pair in pairs]
     return np.array(rows, dtype=np.float64).reshape(-1, 4)

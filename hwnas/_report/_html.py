@@ -3,36 +3,63 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 from collections.abc import Mapping
+from pathlib import Path
 
 from hwnas._common._text import printable
 
-STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#1c2733;margin:0 auto;max-width:66rem;padding:1rem}
-h1{font-size:1.5rem;overflow-wrap:anywhere}h2{font-size:1.15rem;margin-top:2rem}
-img{max-width:100%;height:auto;display:block;margin:.5rem 0}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.875rem}
-th,td{padding:.3rem .6rem;border-bottom:1px solid #dde3e8;text-align:right;white-space:nowrap}
-th:first-child,td:first-child,td.text,th.text{text-align:left}
-dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.15rem 1rem;font-size:.875rem}
-dd{margin:0;overflow-wrap:anywhere}dt{color:#5b6977}.note{color:#5b6977;font-size:.875rem}
-.warn{color:#9c2f10}
-p{overflow-wrap:anywhere}ol{margin:0;padding-left:1.2rem}
-dl.choices span{display:inline-block;background:#eef1f4;border-radius:.3rem;padding:0 .4rem;margin:0 .3rem .2rem 0}
-dl.choices .more{background:#cfe2f3}dl.choices .less b{text-decoration:line-through}
-@media(max-width:40rem){dl{grid-template-columns:minmax(0,1fr)}dt{margin-top:.3rem}}
-"""
 
+def page(title: str, body: str, script: str = "") -> str:
+    """Return a whole page. Its policy lets a browser run `script` alone, and load nothing.
 
-def page(title: str, body: str) -> str:
-    """Return a whole page; `title` is plain text, `body` is HTML."""
+    Args:
+        title: Plain text.
+        body: HTML without handlers, ``style`` attributes and scripts: a browser would ignore these.
+        script: Text of the page's script; see `asset`.
+    """
+    style = asset("page.css")
     return (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
+        f'<meta http-equiv=Content-Security-Policy content="{_policy(style, script)}">'
         "<meta name=viewport content='width=device-width,initial-scale=1'>"
         f"<link rel=icon href='data:,'><title>hwnas: {escape(title)}</title>"
-        f"<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
+        f"<style>{style}</style></head><body>\n{body}\n"
+        + (f"<script>{script}</script>" if script else "")
+        + "</body></html>\n"
     )
+
+
+def asset(name: str) -> str:
+    """Return the text of a style sheet or script of this package.
+
+    Raises:
+        ValueError: It would end its own element in a page.
+    """
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    if any(end in text.lower() for end in ("</script", "</style", "<!--")):
+        raise ValueError(f"{name} cannot stand in a page")
+    return text
+
+
+def _policy(style: str, script: str) -> str:
+    """Return the Content-Security-Policy of a page: this style, this script, pictures in the page, no network."""
+    rules = {
+        "default-src": "'none'",
+        "script-src": _hash(script) if script else "'none'",
+        "style-src": _hash(style),
+        "img-src": "data:",
+        "connect-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _hash(text: str) -> str:
+    """Return the source expression that allows an inline element of this text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
 
 
 def image(pictures: Mapping[str, bytes], name: str, description: str) -> str:

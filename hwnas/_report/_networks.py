@@ -7,6 +7,7 @@ from typing import Any
 
 from hwnas._costs._cost import COSTS, Cost
 from hwnas._report._html import escape
+from hwnas._runs._agreement import statistic_of
 from hwnas._runs._delivered import Check, checks, compared_by, compared_samples, written_ms, written_test
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas._runs._run import Run
@@ -51,10 +52,9 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
         ("id", [escape(n["id"]) for n in networks]),
         (f"validation {metric.name}" if shipped and not metric.score else metric.name, compared),
         (f"test {tested}", [written_test(n) if value_of(n, "test") is not None else "-" for n in networks]),
-        ("measured latency (ms)", [_measured(latency) for latency in latencies]),
+        (f"measured latency ({_statistics(latencies)}, ms)", [_measured(latency) for latency in latencies]),
         ("budget", [_met(checks(n, budgets)) for n in networks]),
-        ("predicted latency (ms)", [_number(latency["predicted"]) for latency in latencies]),
-        ("90 % prediction interval (ms)", [_interval(latency) for latency in latencies]),
+        ("predicted (90 % interval, ms)", [_predicted(latency) for latency in latencies]),
         *((cost.heading, [_cost(cost, n) for n in networks]) for cost in COSTS.values() if cost.of_graph is not None),
         (
             "ONNX Runtime arena",
@@ -82,9 +82,14 @@ def _met(against: Sequence[Check]) -> str:
     return "-" if not against else "met" if over is None else f"<b>{over:.1%} over</b>"
 
 
-def _interval(latency: dict[str, Any]) -> str:
-    return "-" if latency["low"] is None else f"{latency['low']:.4g}-{latency['high']:.4g}"
+def _predicted(latency: Mapping[str, Any]) -> str:
+    """Return a prediction with its interval."""
+    if latency["predicted"] is None:
+        return "-"
+    interval = "" if latency["low"] is None else f" ({latency['low']:.4g}-{latency['high']:.4g})"
+    return f"{latency['predicted']:.4g}{interval}"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _statistics(latencies: Sequence[Mapping[str, Any]]) -> str:
+    """Return which statistic the measured latencies are."""
+    return " or ".join(sorted({statistic_of(latency) for latency in latencies}))

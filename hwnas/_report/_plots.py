@@ -10,7 +10,8 @@ import numpy as np
 from hwnas._common._text import printable
 from hwnas._costs._cost import LATENCY, axis_label
 from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
-from hwnas._report._curves import Curves, measured_pairs
+from hwnas._report._curves import Curves, FloatArray, measured_pairs
+from hwnas._runs._agreement import quantiles_of
 from hwnas._runs._delivered import samples_of
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas.tasks import Metric
@@ -27,9 +28,9 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     order = np.argsort(curves.costs[curves.on_front])
     x, y = curves.costs[curves.on_front][order], heights[curves.on_front][order]
     axes.step(x, y, where="post", color=BLUE, linewidth=1.2)
-    axes.scatter(
-        x, y, s=26, color=BLUE, label=f"front (predicted, {'score' if metric.score else 'validation'})", zorder=3
-    )
+    seen = "score" if metric.score else "validation"
+    how = "measured" if curves.measured else "predicted"
+    axes.scatter(x, y, s=26, color=BLUE, label=f"front ({how}, {seen})", zorder=3)
     tested = [n for n in networks if value_of(n, "test") is not None and metric_of(n) == metric]
     if tested and curves.cost_name == LATENCY.key:
         _add_tested(axes, tested)
@@ -111,11 +112,8 @@ def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
     pairs = measured_pairs(networks)
     if not len(pairs):
         return None
-    figure, axes = make_figure()
+    figure, axes = equality_axes(pairs)
     predicted, low, high, measured = pairs.T
-    ends = np.array([0.9 * pairs.min(), 1.1 * pairs.max()])
-    axes.plot(ends, ends, color="black", linewidth=1, label="equal")
-    axes.fill_between(ends, 0.9 * ends, 1.1 * ends, color=GREY, alpha=0.25, linewidth=0, label="within 10 %")
     bars = np.stack([predicted - low, high - predicted])
     axes.errorbar(
         measured,
@@ -127,14 +125,34 @@ def latency_plot(networks: Sequence[dict[str, Any]]) -> bytes | None:
         capsize=2,
         label="delivered networks, 90 % prediction interval",
     )
+    at_speed = all(quantiles_of(network["latency_ms"], "at_table_speed") for network in networks)
+    speed = ", at the table's speed" if at_speed else ""
+    finish_equality(axes, f"measured latency (q10{speed}, ms)", "predicted latency (ms)")
+    axes.set_title("Predicted against measured")
+    return png(figure)
+
+
+def equality_axes(values: FloatArray) -> tuple[Any, Any]:
+    """Return a figure and its axes with the line where both are equal, and a band of 10 % around it.
+
+    Args:
+        values: All positive values that will be drawn, in any shape; NaN is left out.
+    """
+    figure, axes = make_figure()
+    ends = np.array([0.9 * np.nanmin(values), 1.1 * np.nanmax(values)])
+    axes.plot(ends, ends, color="black", linewidth=1, label="equal")
+    axes.fill_between(ends, 0.9 * ends, 1.1 * ends, color=GREY, alpha=0.25, linewidth=0, label="within 10 %")
+    return figure, axes
+
+
+def finish_equality(axes: Any, x_label: str, y_label: str) -> None:
+    """Set scales, labels and legend of axes that `equality_axes` made."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
-    axes.set_xlabel("measured latency (ms)")
-    axes.set_ylabel("predicted latency (ms)")
-    axes.set_title("Predicted against measured")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     add_legend(
         axes, list(zip(*axes.get_legend_handles_labels(), strict=True)), frameon=False, fontsize=8, loc="upper left"
     )
-    return png(figure)

@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from hwnas._errors import RunError
 from hwnas._report._canvas import NoPictureError, pictures_of
 from hwnas._report._choices import favour_table, favours
-from hwnas._report._curves import make_curves, measured_pairs
+from hwnas._report._curves import make_curves
+from hwnas._report._front import front_data, front_script, front_section
 from hwnas._report._html import escape, image, page
+from hwnas._report._latencies import estimates_and_measurements, estimates_plot, latencies_section
 from hwnas._report._networks import networks_section
 from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
+from hwnas._runs._agreement import agreement
 from hwnas._runs._delivered import error_lines, shortcomings, written_compared, written_test
 from hwnas._runs._front import keeps, pick_network
-from hwnas._runs._journal import JOURNAL, read_trials
+from hwnas._runs._journal import JOURNAL, TrialRecord, read_trials
 from hwnas._runs._metrics import metric_of, metric_of_run
 from hwnas._runs._offline import elsewhere_line, is_elsewhere
 from hwnas._runs._run import Run
@@ -52,6 +53,7 @@ def write_report(run: Run, study: Study, space: Space) -> str:
         networks=networks,
         partition=partition_of(study),
         spent=time_spent(space, table, networks),
+        records=_records(run),
     )
     why = ""
     try:
@@ -75,6 +77,7 @@ class _Shown:
     networks: Sequence[dict[str, Any]]
     partition: Partition | None
     spent: Sequence[Spent]
+    records: Sequence[TrialRecord]
 
     @property
     def metric(self) -> Metric:
@@ -86,26 +89,32 @@ def _pictures(shown: _Shown) -> dict[str, bytes]:
     from hwnas._report import _plots
 
     study, networks, partition = shown.study, shown.networks, shown.partition
-    curves = make_curves(study.problem, study.trials, shown.metric, _seconds(shown.run))
+    seconds, pairs = _seconds(shown.records), estimates_and_measurements(shown.records)
+    curves = make_curves(study.problem, study.trials, shown.metric, seconds, measured=len(pairs) > 0)
     pictures = {
         "front": _plots.front_plot(curves, networks, shown.run.settings.budgets.get("latency_ms")),
         "time": time_plot(shown.spent) if shown.spent else None,
         "hypervolume": _plots.hypervolume_plot(curves),
         "hypervolume_time": _plots.time_curve_plot(curves),
         "latency": _plots.latency_plot(networks),
+        "estimates": estimates_plot(pairs),
         "partition": partition_plot(partition, study.problem, study.trials, shown.metric) if partition else None,
     }
     return {name: data for name, data in pictures.items() if data is not None}
 
 
-def _seconds(run: Run) -> dict[int, float] | None:
-    """Return duration of each journalled trial in seconds, by number; None where the journal does not say."""
+def _records(run: Run) -> list[TrialRecord]:
+    """Return the journal's lines; none where it cannot be read."""
     try:
-        records = read_trials(run.path / JOURNAL, unhashed=run.unhashed)
+        return list(read_trials(run.path / JOURNAL, unhashed=run.unhashed))
     except RunError:
-        return None
+        return []
+
+
+def _seconds(records: Sequence[TrialRecord]) -> dict[int, float] | None:
+    """Return duration of each journalled trial in seconds, by number; None where the journal does not say."""
     seconds = {record.number: record.seconds for record in records if record.seconds is not None}
-    return seconds if len(seconds) == len(records) else None
+    return seconds if records and len(seconds) == len(records) else None
 
 
 def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
@@ -115,14 +124,16 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
         f"<p>{escape(_summary(run, trials, networks))}</p>",
         *(f"<p class=warn>{escape(_sentence(line))}</p>" for line in shortcomings(networks, run.settings.budgets)),
         *(f"<p class=note>{escape(_sentence(line))}</p>" for line in error_lines(networks)),
-        image(pictures, "front", f"{shown.metric.title} against cost: all trials, the front, the delivered networks"),
+        _front_section(shown, pictures),
         "<h2>Networks</h2>",
         networks_section(run, networks),
         f"<p class=note>{_explanation(run, networks)}</p>",
+        latencies_section(networks),
         _time_section(shown, pictures),
         "<h2>How well does the latency table predict?</h2>",
         _table_section(run, table, networks),
         image(pictures, "latency", "Predicted against measured latency of the delivered networks"),
+        image(pictures, "estimates", "Estimated against measured latency of the trials"),
         "<h2>Progress</h2>",
         image(pictures, "hypervolume", "Hypervolume against the number of evaluated architectures"),
         image(pictures, "hypervolume_time", "Hypervolume against the time spent on evaluations"),
@@ -132,7 +143,14 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
         "<h2>Settings and device</h2>",
         _facts({**_flat(run.settings.as_dict()), **(dict(table.identity) if table else {}), "hwnas": __version__}),
     ]
-    return page(run.path.name, "\n".join(part for part in parts if part))
+    return page(run.path.name, "\n".join(part for part in parts if part), front_script())
+
+
+def _front_section(shown: _Shown, pictures: dict[str, bytes]) -> str:
+    description = f"{shown.metric.title} against cost: all trials, the front, the delivered networks"
+    measured = len(estimates_and_measurements(shown.records)) > 0
+    data = front_data(shown.run, shown.networks, shown.study.trials, shown.space, shown.metric, measured=measured)
+    return front_section(data, image(pictures, "front", description))
 
 
 def _sentence(line: str) -> str:
@@ -207,13 +225,8 @@ def _table_section(run: Run, table: LatencyTable | None, networks: Sequence[dict
     lines = []
     if table is not None and is_elsewhere(table, run.settings):
         lines.append(f"{elsewhere_line(table)}.")
-    pairs = measured_pairs(networks)
-    if len(pairs):
-        errors = np.abs(pairs[:, 0] - pairs[:, 3]) / pairs[:, 3]
-        lines.append(
-            f"Delivered networks: predicted and measured latency differ by {np.median(errors):.1%} (median) and by at "
-            f"most {errors.max():.1%}."
-        )
+    if (line := agreement(networks)) is not None:
+        lines.append(f"Delivered networks: {line}.")
     if table is None:
         lines.append("Latencies are a column of a benchmark table; nothing was measured here.")
     else:

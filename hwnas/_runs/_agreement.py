@@ -1,12 +1,138 @@
-"""Whether a network does on the test part what it did in the search."""
+"""Whether networks do what was said of them: on the test part as in the search, on the device as predicted."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, TypeGuard
 
 from hwnas.tasks import BINOMIAL, Metric
 
+QUANTILES = ("q10", "median", "p90", "p99")
+"""Statistics of a latency, from the least to the greatest."""
+PREDICTED = "q10"
+"""The statistic that a latency table predicts."""
 _SIGMAS = 4.0
+_MOST_MS = 1e300
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A predicted and a measured latency of one network.
+
+    Attributes:
+        predicted: The prediction in milliseconds.
+        low: Lower end of its 90 % interval; NaN where there is none.
+        high: Upper end.
+        measured: The measured q10, at the table's speed where that is known.
+        at_table_speed: Whether it is.
+    """
+
+    predicted: float
+    low: float
+    high: float
+    measured: float
+    at_table_speed: bool
+
+    @property
+    def error(self) -> float:
+        """Relative error of the prediction."""
+        return abs(self.predicted - self.measured) / self.measured
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether the interval contains the measurement; None without an interval."""
+        return None if math.isnan(self.low) or math.isnan(self.high) else self.low <= self.measured <= self.high
+
+
+def quantiles_of(latency: Mapping[str, Any], speed: str) -> dict[str, float]:
+    """Return the measured quantiles of a network in milliseconds, by name; empty where they are not known.
+
+    Networks of earlier versions have one value, their q10 as timed.
+
+    Args:
+        latency: ``latency_ms`` of an entry of ``pareto.json``.
+        speed: ``"at_table_speed"`` or ``"raw"`` (as timed).
+    """
+    values = latency.get(speed)
+    earlier = "raw" not in latency and "at_table_speed" not in latency and statistic_of(latency) == PREDICTED
+    if earlier and speed == "raw":
+        values = {PREDICTED: latency.get("measured")}
+    if not isinstance(values, Mapping):
+        return {}
+    return {name: float(values[name]) for name in QUANTILES if is_time(values.get(name))}
+
+
+def statistic_of(latency: Mapping[str, Any]) -> str:
+    """Return which statistic ``measured`` is."""
+    name = latency.get("statistic")
+    return str(name) if name in QUANTILES else PREDICTED
+
+
+def slowness_of(latency: Mapping[str, Any]) -> tuple[float, float | None] | None:
+    """Return how much longer everything took than when the table was made, as a factor, and half its interval."""
+    slowness, half_width = latency.get("slowness"), latency.get("slowness_half_width")
+    if not is_time(slowness):
+        return None
+    return slowness, half_width if is_time(half_width) else None
+
+
+def compared_latency(latency: Mapping[str, Any]) -> Compared | None:
+    """Return what a network's prediction is compared with; None where either is not known."""
+    here = quantiles_of(latency, "at_table_speed").get(PREDICTED)
+    measured = here if here is not None else quantiles_of(latency, "raw").get(PREDICTED)
+    if measured is None or not is_time(latency.get("predicted")):
+        return None
+    ends = [float(latency[end]) if latency.get(end) is not None else math.nan for end in ("low", "high")]
+    return Compared(float(latency["predicted"]), ends[0], ends[1], measured, here is not None)
+
+
+def agreement(networks: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return how fast the machine is now, and how far predictions are off; None where nothing was measured.
+
+    As in: this machine is now 12 % slower than when the table was made; at the table's speed predictions are off by
+    1.8 % in the median, and 9 of 10 90 % intervals contain the measurement.
+    """
+    latencies = [network["latency_ms"] for network in networks]
+    pairs = [pair for pair in map(compared_latency, latencies) if pair is not None]
+    if not pairs:
+        return None
+    speeds = [speed for speed in map(slowness_of, latencies) if speed is not None]
+    machine = f"{speed_text(speeds)}; " if speeds else ""
+    where = "at the table's speed" if all(pair.at_table_speed for pair in pairs) else "as timed,"
+    text = f"{machine}{where} predictions are off by {_percent(median(pair.error for pair in pairs))} in the median"
+    inside = [pair.inside for pair in pairs if pair.inside is not None]
+    contain = f", and {sum(inside)} of {len(inside)} 90 % intervals contain the measurement"
+    return text + contain * bool(inside)
+
+
+def speed_text(speeds: Sequence[tuple[float, float | None]]) -> str:
+    """Return how fast the machine is now: ``this machine is now 12 % slower than when the table was made``.
+
+    Args:
+        speeds: Slowness and half its interval, of at least one session.
+    """
+    slowness = median(speed for speed, _ in speeds)
+    widths = [width for _, width in speeds if width is not None]
+    half_width = median(widths) if widths else 0.0
+    if abs(slowness - 1) <= max(half_width, 0.005):
+        within = f" (within {_percent(half_width)})" if half_width else ""
+        return f"this machine is now as fast as when the table was made{within}"
+    change = f"{_percent(slowness - 1)} slower" if slowness > 1 else f"{_percent(1 / slowness - 1)} faster"
+    return f"this machine is now {change} than when the table was made"
+
+
+def _percent(share: float) -> str:
+    """Write a share with two digits: ``1.8 %``, ``12 %``, ``130 %``."""
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+
+
+def is_time(value: object) -> TypeGuard[float]:
+    """Return whether a value from a file is a positive number."""
+    return type(value) in (int, float) and 0 < value <= _MOST_MS  # type: ignore[operator]
 
 
 def chance_gap(share: float, validation: int, test: int, trials: int, *, above: bool) -> float:

@@ -1,0 +1,61 @@
+"""How far predictions agree with measurements, in words."""
+
+import pytest
+
+from hwnas._runs._agreement import agreement, compared_latency, quantiles_of, slowness_of, speed_text, statistic_of
+
+
+def network(predicted, q10, slowness=1.12, **more):
+    """A network whose interval is 5 % wide to either side."""
+    latency = {"predicted": predicted, "low": 0.95 * predicted, "high": 1.05 * predicted}
+    latency |= {"measured": 1.1 * q10, "statistic": "median", "slowness": slowness, "slowness_half_width": 0.01}
+    latency |= {"at_table_speed": {"q10": q10, "median": 1.1 * q10}, "raw": {"q10": slowness * q10}}
+    return {"latency_ms": latency | more}
+
+
+def test_the_sentence_tells_the_machine_from_the_predictions():
+    networks = [network(1.0, 1.018) for _ in range(9)] + [network(1.0, 1.2)]
+    assert agreement(networks) == (
+        "this machine is now 12 % slower than when the table was made; at the table's speed predictions are off by "
+        "1.8 % in the median, and 9 of 10 90 % intervals contain the measurement"
+    )
+
+
+def test_earlier_networks_are_compared_as_timed():
+    latency = {"predicted": 1.0, "low": 0.9, "high": 1.1, "measured": 1.25}
+    assert agreement([{"latency_ms": latency}]) == (
+        "as timed, predictions are off by 20 % in the median, and 0 of 1 90 % intervals contain the measurement"
+    )
+    without = latency | {"low": None, "high": None}
+    assert agreement([{"latency_ms": without}]) == "as timed, predictions are off by 20 % in the median"
+    assert agreement([{"latency_ms": latency | {"measured": None}}]) is None
+    assert agreement([]) is None
+
+
+def test_another_statistic_is_not_compared_with_a_q10():
+    latency = {"predicted": 1.0, "low": 0.9, "high": 1.1, "measured": 1.25, "statistic": "p99"}
+    assert compared_latency(latency) is None
+    assert statistic_of(latency) == "p99"
+    assert statistic_of({"statistic": ["p99"]}) == statistic_of({}) == "q10"
+
+
+@pytest.mark.parametrize(
+    ("slowness", "half_width", "text"),
+    [
+        (1.12, 0.01, "12 % slower than"),
+        (2.5, None, "150 % slower than"),
+        (1.012, 0.004, "1.2 % slower than"),
+        (0.8, 0.01, "25 % faster than"),
+        (1.012, 0.02, "as fast as when the table was made (within 2 %)"),
+        (1.0, None, "as fast as when the table was made"),
+    ],
+)
+def test_the_speed_of_the_machine_in_words(slowness, half_width, text):
+    assert text in speed_text([(slowness, half_width)])
+
+
+def test_values_that_a_file_should_not_hold_are_left_out():
+    wrong = {"q10": True, "median": "1", "p90": float("nan"), "p99": 10**400}
+    assert quantiles_of({"raw": wrong, "measured": 1.0}, "raw") == {}
+    assert slowness_of({"slowness": 0}) is None
+    assert slowness_of({"slowness": 1.1, "slowness_half_width": -1}) == (1.1, None)
