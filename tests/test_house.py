@@ -52,6 +52,7 @@ ROOMS = [
     "evaluators",
     "_tables",
     "_runs",
+    "_trackers",
     "_report",
     "_workers",
     "_pipeline",
