@@ -7,6 +7,7 @@ from hwnas._runs._list import PastRun, RunInfo, find_runs, read_run
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._watch import Status, Watcher
+from hwnas._runs._watched import WatchedSearch
 
 __all__ = [
     "Comparison",
@@ -16,6 +17,7 @@ __all__ = [
     "SearchSettings",
     "Status",
     "TrialRecord",
+    "WatchedSearch",
     "Watcher",
     "compare_runs",
     "find_runs",

@@ -73,6 +73,29 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     sync_folder(path.parent)
 
 
+def append_bytes(path: Path, data: bytes) -> None:
+    """Add to the end of a file; it is made where absent, and is as it was where not all of the data fits.
+
+    Raises:
+        NotAFileError: Something other than a regular file is at `path`; it is left alone.
+        OSError: The file cannot be written, or the disk is full.
+    """
+    require_target(path)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY | _NO_FOLLOW | _NO_WAIT, 0o666)
+    try:
+        _require_regular(path, os.fstat(file).st_mode)
+        length = os.fstat(file).st_size
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(file, data[written:])
+        except BaseException:  # an interrupt, too, leaves whole additions only
+            os.ftruncate(file, length)
+            raise
+    finally:
+        os.close(file)
+
+
 def rename(source: Path, target: Path) -> None:
     """Move a file to the place of another.
 

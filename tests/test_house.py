@@ -53,6 +53,7 @@ ROOMS = [
     "_tables",
     "_runs",
     "_deploy",
+    "_trackers",
     "_report",
     "_workers",
     "_pipeline",

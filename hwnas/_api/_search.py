@@ -10,7 +10,10 @@ from hwnas._api._given import quiet
 from hwnas._api._objects import objects_of, settings_of
 from hwnas._api._result import SearchResult, search_result
 from hwnas._pipeline._search import run_pipeline
+from hwnas._runs._options import TRACK
 from hwnas._runs._watch import Lines, Watcher
+from hwnas._runs._watchers import Watchers
+from hwnas._trackers import connected_trackers
 from hwnas._workers import parse_workers
 from hwnas.data import ImageData
 from hwnas.evaluators import Evaluator
@@ -37,6 +40,7 @@ def search(
     workers: int | str = 1,
     ray_address: str | None = None,
     evaluation_timeout: float | None = None,
+    track: str | Sequence[str] = (),
     progress: Callable[[str], None] = quiet,
     **more: Any,
 ) -> SearchResult:
@@ -65,6 +69,8 @@ def search(
             must then call this below ``if __name__ == "__main__":``.
         ray_address: Address of the Ray cluster; None for the one that Ray finds.
         evaluation_timeout: Seconds after which an evaluation has failed; it is made in a worker process then.
+        track: What else to log the trials to, as for ``--track``: ``"tensorboard"``, ``"mlflow"``, ``"mlflow:URI"``,
+            ``"optuna:URL"``, or several of them.
         progress: Receives progress lines; `print`, say.
         more: Any other option of ``hwnas search``, by its name there with ``_`` for ``-`` (``epochs=4``,
             ``latency_budget="4ms"``, ``resolution=[16, 32]``), or attribute of `SearchSettings`. Texts are read as on
@@ -87,7 +93,7 @@ def search(
         "device": device,
     }
     placed = {"out": out, "workers": workers, "ray_address": ray_address, "evaluation_timeout": evaluation_timeout}
-    return watched_search(Lines(progress), {**given, **placed}, more)
+    return watched_search(Lines(progress), {**given, **placed, "track": track}, more)
 
 
 def watched_search(watcher: Watcher, given: Mapping[str, Any], more: Mapping[str, Any]) -> SearchResult:
@@ -104,7 +110,12 @@ def watched_search(watcher: Watcher, given: Mapping[str, Any], more: Mapping[str
     settings_given = dict(given)
     out = Path(settings_given.pop("out"))
     workers = [settings_given.pop(name) for name in ("workers", "ray_address", "evaluation_timeout")]
+    track = TRACK.read(settings_given.pop("track")) or ()
     objects = objects_of(settings_given)
     settings = settings_of(objects, settings_given, more, out)
     plan = parse_workers(str(workers[0]), *workers[1:])
-    return search_result(*run_pipeline(settings, out, watcher, objects, plan))
+    watchers = Watchers(watcher, connected_trackers(track))
+    try:
+        return search_result(*run_pipeline(settings, out, watchers, objects, plan))
+    finally:
+        watchers.close_recorders()

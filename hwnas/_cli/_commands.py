@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from latency_tables import LatencyTable
 
 _SEARCH = {"space", "data", "evaluator", "table", "minimize", "samples", "strategy", "seed", "device"}
-_SEARCH |= {"out", "workers", "ray_address", "evaluation_timeout"}
+_SEARCH |= {"out", "workers", "ray_address", "evaluation_timeout", "track"}
 """Named arguments of `hwnas.search` that can be typed."""
 
 

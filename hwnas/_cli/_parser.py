@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from hwnas._api._commands import DEBUG, GROUPS, Command, commands
 from hwnas._common._about import about_lines
-from hwnas._common._option import NAMED_VALUES, RECIPE, SWITCH, Option, dashed
+from hwnas._common._option import NAMED_VALUES, RECIPE, SWITCH, TEXTS, Option, dashed
 from hwnas._common._text import printable
 from hwnas._version import __version__
 
@@ -102,7 +102,7 @@ def _keywords(option: Option) -> dict[str, Any]:
         words["nargs"] = option.many
     if option.choices:
         words["choices"] = option.choices
-    if option.kind is NAMED_VALUES:
+    if option.kind in (NAMED_VALUES, TEXTS):
         return {**words, "action": "append"}
     if option.kind.number is not None:
         words["type"] = _reader(option.kind.number, option.kind.wanted)

@@ -215,6 +215,13 @@ def _read_names(option: str, value: Any) -> Any:
     return tuple(value)
 
 
+def _read_texts(option: str, value: Any) -> Any:
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise HwnasError(f"{option} must be a string or several, got {shortened(value)}")
+    return tuple(texts)
+
+
 def _read_list(kind: Callable[[Any], int | float]) -> Reader:
     def read(option: str, value: Any) -> list[int | float]:
         """Read numbers that are separated by commas."""
@@ -240,6 +247,7 @@ WHOLE = Kind("a whole number", (int,), number=int)
 NUMBER = Kind("a number", (int, float), number=float)
 SWITCH = Kind("True or False", (bool,))
 NAMES = Kind("names", (tuple,), _read_names)
+TEXTS = Kind("strings", (tuple,), _read_texts)
 NAMED_VALUES = Kind("a dictionary", (Mapping,), _read_named)
 RECIPE = Kind("a dictionary", (Mapping,), _read_recipe)
 WHOLE_LIST = Kind("whole numbers", (list,), _read_list(int))

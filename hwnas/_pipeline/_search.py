@@ -22,8 +22,11 @@ from hwnas._pipeline._troubles import Troubles
 from hwnas._runs._journal import TrialRecord
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
+from hwnas._runs._trials_csv import TrialTable
 from hwnas._runs._warm_start import copy_training
 from hwnas._runs._watch import Clock, Interrupted, Lines, Unbroken, Watcher
+from hwnas._runs._watched import WatchedSearch
+from hwnas._runs._watchers import Watchers
 from hwnas._workers import EvaluationJob, Outcome, WorkerPlan, Workers, resolve_threads, torch_threads
 from hwnas._workers._effort import SampleTimes
 from hwnas.evaluators import Evaluation
@@ -65,20 +68,24 @@ def run_pipeline(
         HwnasError, LatencyTableError, ProfilerError, SearchError: One line each.
         Interrupted: The user stopped it; every finished trial is safe.
     """
-    plan, watcher = workers or WorkerPlan(), Unbroken(watcher)
+    plan, watcher = workers or WorkerPlan(), Watchers(Unbroken(watcher), [TrialTable()])
     with Foreign(_FOREIGN):
         settings = resolve_measuring(resolve_threads(settings, out, plan, watcher.line), out)
         setup = set_up(settings, out, watcher.line, overrides, parallel=plan.apart)
-    run, journal = setup.run, setup.journal
+    run, journal, finished = setup.run, setup.journal, False
     try:
         with torch_threads(None if plan.parallel else run.settings.evaluation_threads), Foreign(_FOREIGN):
             study = search_architectures(setup, watcher, plan)
             deliver(setup, study, watcher.line)
+        finished = True
     except KeyboardInterrupt:
         safe = f"{len(journal.records)} trials are safe in {journal.path}"
         raise Interrupted(f"interrupted; {safe}, run the same command again to continue") from None
     finally:
-        run.release()
+        try:
+            watcher.end(finished)
+        finally:
+            run.release()
     watcher.line(f"report: {run.path / 'report.html'}")
     return setup, study
 
@@ -99,6 +106,7 @@ def search_architectures(setup: SearchSetup, watcher: Watcher, plan: WorkerPlan)
     save_table_copy(run, setup.costs.space_costs.table)
     if not study.trials:
         _save_warm_start(setup, progress)
+    watcher.begin(WatchedSearch(run, setup.journal.records, setup.space, study.problem.objectives))
     with start_workers(setup, plan, progress) as workers:
         prepare_evaluators(setup, progress)
         if study.trials:

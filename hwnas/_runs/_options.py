@@ -18,6 +18,7 @@ from hwnas._common._option import (
     RECIPE,
     SWITCH,
     TEXT,
+    TEXTS,
     WHOLE,
     WHOLE_LIST,
     Option,
@@ -213,6 +214,15 @@ WORKERS = (
     ),
 )
 """Who evaluates; no result depends on it."""
+TRACK = Option(
+    "track",
+    "also log the trials to tensorboard, mlflow, mlflow:URI or optuna:URL; can be repeated (see docs/trackers.md)",
+    TEXTS,
+    (),
+    "output",
+    metavar="TRACKER",
+)
+"""Who else hears of the trials; no result depends on it."""
 _BUDGETS = Option("budgets", "upper bounds by cost", NAMED_VALUES, {}, "budgets", flags=())
 _OUTPUT = (
     Option("out", "run directory", PATH, "runs/latest", "output"),
@@ -241,7 +251,7 @@ def setting_options() -> tuple[Option, ...]:
 
 def search_options() -> tuple[Option, ...]:
     """Return the options of ``hwnas search``, in the order of its help."""
-    return (*setting_options(), *WORKERS, *_OUTPUT)
+    return (*setting_options(), *WORKERS, TRACK, *_OUTPUT)
 
 
 _STATED = (*DEVICE, *_TABLE, *_MEASURING, *SPACE, *_DATA, *_EVALUATION, *_DELIVERY, *_SEARCH, _BUDGETS)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hwnas._runs._front import fixed_hypervolume
 from hwnas._runs._journal import TrialRecord
+from hwnas._runs._watched import WatchedSearch
 from hwnas.tasks import Metric
 from profilers import TextProgress
 from search import Standing, Study
@@ -83,8 +84,18 @@ class Watcher:
     def line(self, text: str) -> None:
         """Receive a line of progress."""
 
+    def begin(self, search: WatchedSearch) -> None:
+        """Receive the search before its first evaluation, with the trials that an interrupted run already has."""
+
     def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
         """Receive a finished, journalled trial; `status` computes the state of the search."""
+
+    def end(self, finished: bool) -> None:
+        """Receive the end of the search.
+
+        Args:
+            finished: Whether its networks are delivered; otherwise it was interrupted or failed.
+        """
 
     def close(self) -> None:
         """End: nothing more will come."""
@@ -105,10 +116,19 @@ class Unbroken(Watcher):
         with suppress(OSError, ValueError):  # a closed file is a ValueError
             self._watcher.line(text)
 
+    def begin(self, search: WatchedSearch) -> None:
+        """Pass it on."""
+        self._watcher.begin(search)
+
     def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
         """Pass it on."""
         with suppress(OSError, ValueError):
             self._watcher.trial(record, status)
+
+    def end(self, finished: bool) -> None:
+        """Pass it on."""
+        with suppress(OSError, ValueError):
+            self._watcher.end(finished)
 
 
 class Lines(Watcher):

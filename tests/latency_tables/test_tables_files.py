@@ -1,5 +1,6 @@
 """Files are written whole and nowhere else than where they should; what is read is a regular file of sound JSON."""
 
+import errno
 import json
 import os
 import stat
@@ -13,6 +14,7 @@ from latency_tables import (
     ForeignJournalError,
     LineJournal,
     NotAFileError,
+    append_bytes,
     load_table,
     read_json,
     read_regular,
@@ -65,6 +67,7 @@ def test_nothing_but_regular_files_is_written(tmp_path, kind):
     there = sorted(tmp_path.iterdir())
     for attempt in (
         lambda: write_atomic(path, "new"),
+        lambda: append_bytes(path, b"new"),
         lambda: rename(source, path),
         lambda: require_place(path),
         lambda: LineJournal(path),
@@ -108,6 +111,26 @@ def test_the_file_and_then_its_folder_are_put_on_disk(tmp_path, monkeypatch):
     done.clear()
     LineJournal(tmp_path / "j").close()
     assert done == [stat.S_IFDIR]
+
+
+def test_bytes_are_added_to_the_end_or_not_at_all(tmp_path, monkeypatch):
+    path, write = tmp_path / "x", os.write
+    append_bytes(path, b"one ")
+    append_bytes(path, b"two")
+    assert path.read_bytes() == b"one two"
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:2]))
+    append_bytes(path, b" three")
+    assert path.read_bytes() == b"one two three"
+
+    def full(file, data):
+        if data == b" four":
+            return write(file, data[:2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        append_bytes(path, b" four")
+    assert path.read_bytes() == b"one two three"
 
 
 def test_a_planted_temporary_file_catches_nothing(tmp_path, monkeypatch):

@@ -119,8 +119,10 @@ def work(monkeypatch):
         catch(space.name, space.settings, backend.told, str(path), seed, networks, force)
 
     monkeypatch.setattr("hwnas._api._search.parse_workers", lambda *plan: plan)
+    monkeypatch.setattr("hwnas._api._search.connected_trackers", lambda texts: [texts])
     monkeypatch.setattr(
-        "hwnas._api._search.run_pipeline", lambda s, out, watcher, given, workers: catch(s, str(out), workers)
+        "hwnas._api._search.run_pipeline",
+        lambda s, out, watcher, given, workers: catch(s, str(out), workers, list(watcher._recorders)),
     )
     monkeypatch.setattr("hwnas._api._profile.make_backend", backend)
     monkeypatch.setattr("hwnas._api._profile.build_table", build)
