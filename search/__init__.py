@@ -17,6 +17,7 @@ Examples:
 from search._advisor import Advisor
 from search._domain import ENUMERATION_LIMIT, Domain
 from search._errors import ProblemError, RestoreError, SearchError, TellError
+from search._estimate import EstimateModel
 from search._inspect import partition_of
 from search._options import OptionValue, StrategyOption, check_options, parse_options
 from search._pareto import dominance_numbers, hypervolume, nondominated
@@ -42,6 +43,7 @@ __all__ = [
     "Advisor",
     "Constraint",
     "Domain",
+    "EstimateModel",
     "NamedStrategy",
     "NodeSummary",
     "Objective",

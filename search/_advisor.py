@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from search._arrays import IntArray
-from search._batch import fill, single_threaded
+from search._batch import fill
 from search._candidates import Candidates
 from search._context import Context
 from search._problem import Problem
+from search._threads import single_threaded
 from search._trial import Trial
 from search.strategies._base import Strategy
 
@@ -43,10 +44,10 @@ class Advisor:
         Returns:
             Codes ``(k, d)``, k <= n; fewer than `n` where no more are left.
         """
-        first = set[int]()
-        for place, trial in enumerate(trials):
-            if len(first) < self.initial and trial.ok and self.problem.feasible(trial.values):
-                first.add(place)
+        feasible = [place for place, trial in enumerate(trials) if trial.ok and self.problem.feasible(trial.values)]
+        inside = self.problem.within([trials[place] for place in feasible], exact=False)
+        first = {place for place, keep in zip(feasible, inside, strict=True) if keep}
+        first = set(sorted(first)[: self.initial])
         batches = [0 if place in first else 1 for place in range(len(trials))]
         context = Context(self._candidates, trials, batches)
         codes = context.codes[:0]

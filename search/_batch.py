@@ -1,36 +1,17 @@
-"""Helpers of a batch: one thread for linear algebra, random candidates where a suggestion is short."""
+"""A batch: what the strategy suggests, with anchors before it and random candidates where it is short."""
 
 from __future__ import annotations
 
-import sys
-from contextlib import AbstractContextManager
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from search._arrays import IntArray, row_keys, unique_rows
 from search._context import Context
+from search._threads import single_threaded
+from search.strategies._base import Strategy
 
-__all__ = ["fill", "single_threaded"]
-
-
-_limiter: tuple[int, Any] | None = None
-"""Number of modules that were loaded when the libraries of linear algebra were searched, and their limiter."""
-
-
-def single_threaded() -> AbstractContextManager[object]:
-    """Limit linear algebra to one thread.
-
-    The order of its sums, and so a resumed study, must not depend on the number of cores. Searching for the libraries
-    takes longer than a random batch, so they are searched again only when modules were loaded since.
-    """
-    global _limiter
-    if _limiter is None or _limiter[0] != len(sys.modules):
-        from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
-
-        _limiter = len(sys.modules), ThreadpoolController()
-    limits: AbstractContextManager[object] = _limiter[1].limit(limits=1)
-    return limits
+__all__ = ["Batch", "BatchPlan", "fill"]
 
 
 def fill(context: Context, codes: IntArray, want: int, rng: np.random.Generator) -> IntArray:
@@ -47,3 +28,67 @@ def fill(context: Context, codes: IntArray, want: int, rng: np.random.Generator)
     seen = context.seen | set(row_keys(codes))
     extra = context.candidates.random(want - len(codes), seen, rng)
     return unique_rows(np.concatenate([codes, extra]))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The architectures of a batch.
+
+    Attributes:
+        codes: Their rows ``(k, d)``.
+        low_fidelity: Whether they are to be evaluated at low fidelity.
+        report: The strategy's report, where it was asked.
+    """
+
+    codes: IntArray
+    low_fidelity: bool
+    report: object | None
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The sizes of a batch, and what it begins with.
+
+    Attributes:
+        size: Size of an ordinary batch.
+        initial: Size of the initial random design.
+        index: Index of the batch, 0 for the first.
+        opening: Whether it is the first batch of its problem.
+        first: Codes ``(n, d)`` that an opening batch begins with; `None` for none.
+    """
+
+    size: int
+    initial: int
+    index: int
+    opening: bool
+    first: IntArray | None
+
+    def compose(self, context: Context, strategy: Strategy, rng: np.random.Generator) -> Batch:
+        """Choose the architectures.
+
+        Args:
+            context: The study's view.
+            strategy: Proposes, once the design is complete and a trial has succeeded.
+            rng: Random generator of the batch.
+        """
+        domain = context.problem.domain
+        design = self.initial - len(context.codes) if self.opening else 0
+        want, low_fidelity = max(self.size, design) if self.index else self.initial, False
+        codes = np.array(context.problem.anchors if self.opening else (), dtype=np.int64).reshape(-1, domain.dimension)
+        if self.opening and self.first is not None:
+            codes = context.admit(np.concatenate([domain.check(self.first), codes]))
+            want = max(want, len(codes))
+        else:
+            codes = context.admit(codes)[:want]
+        report = None
+        if self.index and len(context.codes) and design <= 0:
+            with single_threaded():
+                suggestion = strategy.propose(context, want, rng)
+            report = suggestion.report
+            rows = np.concatenate([codes, domain.check(suggestion.codes)])
+            low_fidelity = suggestion.low_fidelity and not len(codes)
+            codes = context.admit_low_fidelity(rows) if low_fidelity else context.admit(rows)[:want]
+            low_fidelity = low_fidelity and len(codes) > 0
+        if not low_fidelity:
+            codes = fill(context, codes, want, rng)
+        return Batch(codes, low_fidelity, report)

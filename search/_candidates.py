@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from functools import cached_property
 
 import numpy as np
 
 from search._arrays import BoolArray, FloatArray, IntArray, row_keys, unique_rows
 from search._domain import ENUMERATION_LIMIT
+from search._estimate import EstimateModel
 from search._problem import Problem
 
 __all__ = ["Candidates"]
@@ -23,7 +24,8 @@ class Candidates:
     """The admissible candidates of a problem.
 
     Small domains are enumerated once (with encodings and computed objectives cached); large ones are
-    sampled. Nothing here depends on the trials, so one instance serves a whole study.
+    sampled. Nothing here depends on the trials, so one instance serves a whole study; `corrected` makes the one of a
+    batch where the trials have corrected estimates.
 
     Args:
         problem: The problem.
@@ -37,9 +39,25 @@ class Candidates:
     def __init__(self, problem: Problem, limit: int = ENUMERATION_LIMIT) -> None:
         self.problem = problem
         self.codes: IntArray | None = None
+        self._all: _Estimated | None = None
         if problem.domain.size <= limit:
             rows = problem.domain.enumerate(limit)
             self.codes = rows[problem.admissible(rows)]
+            if problem.estimated:
+                self._all = _Estimated(problem, rows)
+
+    def corrected(self, models: Mapping[str, EstimateModel]) -> Candidates:
+        """Make the candidates by corrected estimates; raw estimates and encodings are not computed again.
+
+        Args:
+            models: The correction of each estimated quantity, by name; none where nothing is estimated.
+        """
+        if not models:
+            return self
+        result = Candidates(self.problem.corrected(models), limit=0)
+        if self._all is not None:
+            self._all.select(result, models)
+        return result
 
     @cached_property
     def encodings(self) -> FloatArray:
@@ -137,3 +155,57 @@ class Candidates:
             if len(candidates) >= n:
                 break
         return candidates
+
+
+class _Estimated:
+    """The enumerated rows that a correction of estimates may make admissible, with what does not depend on it.
+
+    Args:
+        problem: The problem, with raw estimates.
+        rows: Every canonical row ``(n, d)`` of the domain.
+    """
+
+    def __init__(self, problem: Problem, rows: IntArray) -> None:
+        raw = {name: np.asarray(function(rows), dtype=np.float64) for name, function in problem.estimated.items()}
+        possible = problem.admissible(rows, estimates=False)
+        for values in raw.values():
+            possible &= np.isfinite(values)
+        self._problem, self._rows = problem, rows[possible]
+        self._raw = {name: values[possible] for name, values in raw.items()}
+
+    @cached_property
+    def _encodings(self) -> FloatArray:
+        return self._problem.domain.encode(self._rows)
+
+    @cached_property
+    def _known_values(self) -> FloatArray:
+        return self._problem.known_values(self._rows)
+
+    @cached_property
+    def _keys(self) -> list[bytes]:
+        return row_keys(self._rows)
+
+    def select(self, candidates: Candidates, models: Mapping[str, EstimateModel]) -> None:
+        """Fill in the rows that corrected estimates admit, and what is cached for enumerated ones.
+
+        Args:
+            candidates: Candidates of the corrected problem, without rows.
+            models: The correction of each estimated quantity, by name.
+        """
+        values = {
+            name: model(self._raw[name], self._encodings if model.learned else None) for name, model in models.items()
+        }
+        inside = np.ones(len(self._rows), dtype=bool)
+        for corrected in values.values():
+            inside &= np.isfinite(corrected)
+        for constraint in candidates.problem.constraints:
+            if constraint.estimated:
+                inside &= values[constraint.name] <= constraint.upper
+        known_values = self._known_values[inside]
+        for i, objective in enumerate(candidates.problem.objectives):
+            if objective.estimated:
+                known_values[:, i] = values[objective.name][inside]
+        candidates.codes = self._rows[inside]
+        # Fill the caches of the cached properties.
+        candidates.encodings, candidates.known_values = self._encodings[inside], known_values
+        candidates.keys = [self._keys[place] for place in np.flatnonzero(inside)]

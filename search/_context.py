@@ -10,6 +10,7 @@ import numpy as np
 
 from search._arrays import BoolArray, FloatArray, IntArray
 from search._candidates import Candidates
+from search._estimate import EstimateModel, fit_estimate
 from search._history import History, Keys
 from search._pareto import hypervolume, nondominated
 from search._problem import Problem
@@ -96,14 +97,12 @@ class Context:
     batch, earlier batches) and not of the order in which a batch's results come in.
 
     Args:
-        candidates: The architectures that may be proposed.
+        candidates: The architectures that may be proposed, by raw estimates where there are some.
         trials: Finished trials, by number.
         batch_of: Index of the batch of each trial.
         screen: Whether trials may break a computed constraint, because they were proposed for another problem.
 
     Attributes:
-        problem: The problem.
-        candidates: The architectures that may be proposed.
         batches: Index of the batch of each successful trial ``(n,)``, 0 for the initial design.
         codes: Canonical rows ``(n, d)`` of the successful trials, read-only.
         values: Their natural objective values ``(n, m)``, read-only.
@@ -131,8 +130,8 @@ class Context:
         return context
 
     def _look_at(self, candidates: Candidates, history: History) -> None:
-        self.problem: Problem = candidates.problem
-        self.candidates = candidates
+        self._uncorrected = candidates
+        self._evidence = history.evidence
         self.codes: IntArray = history.codes
         self.values: FloatArray = history.values
         self.batches: IntArray = history.batches
@@ -141,6 +140,26 @@ class Context:
         self._history = history
         kinds = (history.trials, history.successful, history.outside, history.low_fidelity)
         self._counts = [len(kind) for kind in kinds]
+
+    @cached_property
+    def estimate_models(self) -> dict[str, EstimateModel]:
+        """What the trials have shown about each estimate, by name."""
+        evidence = self._evidence
+        if evidence is None:
+            return {}
+        pairs = zip(evidence.estimates.T, evidence.told.T, strict=True)
+        fitted = [fit_estimate(estimates, told, evidence.encodings) for estimates, told in pairs]
+        return dict(zip(self._uncorrected.problem.estimated, fitted, strict=True))
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """The architectures that may be proposed, by estimates that the trials have corrected."""
+        return self._uncorrected.corrected(self.estimate_models)
+
+    @property
+    def problem(self) -> Problem:
+        """The problem, with corrected estimates."""
+        return self.candidates.problem
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
@@ -154,9 +173,10 @@ class Context:
 
     @cached_property
     def outside(self) -> tuple[Trial, ...]:
-        """The full trials with values that break a computed constraint: an earlier problem allowed them.
+        """The full trials with values that break a computed constraint, or an estimated one by their told value.
 
-        Models may learn from them; no front or hypervolume counts them.
+        An earlier problem allowed the former; the estimates of the latter were too low. Models may learn from them; no
+        front or hypervolume counts them.
         """
         return tuple(self._history.outside[: self._counts[2]])
 

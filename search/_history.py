@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -13,7 +14,7 @@ from search._arrays import FloatArray, IntArray, row_keys
 from search._problem import Problem
 from search._trial import Trial
 
-__all__ = ["History", "Keys"]
+__all__ = ["Evidence", "History", "Keys"]
 
 _ROOM = 64
 
@@ -44,6 +45,21 @@ class Keys(Set[bytes]):
         return frozenset(keys)
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What full trials with values have told about q estimated quantities, whatever constraints they break.
+
+    Attributes:
+        estimates: Raw estimates ``(n, q)``.
+        told: Told values ``(n, q)``; NaN where a trial's problem did not have the quantity.
+        encodings: Model encodings ``(n, f)`` of the trials.
+    """
+
+    estimates: FloatArray
+    told: FloatArray
+    encodings: FloatArray
+
+
 class History:
     """Trials in the order of their numbers, with the arrays that contexts show.
 
@@ -56,7 +72,7 @@ class History:
     Attributes:
         trials: Every finished trial.
         successful: The full trials with values that keep the constraints.
-        outside: The full trials with values that break a computed constraint.
+        outside: The full trials with values that break a computed constraint, or an estimated one by their told value.
         low_fidelity: The low-fidelity trials with values.
     """
 
@@ -69,6 +85,7 @@ class History:
         self._codes = _Rows(np.empty((_ROOM, problem.domain.dimension), dtype=np.int64))
         self._values = _Rows(np.empty((_ROOM, len(problem.objectives)), dtype=np.float64))
         self._batches = _Rows(np.empty(_ROOM, dtype=np.int64))
+        self._estimates: _Estimates | None = _Estimates(problem) if problem.estimated else None
         self._seen: dict[bytes, int] = {}
         self._seen_low_fidelity: dict[bytes, int] = {}
 
@@ -86,9 +103,11 @@ class History:
                 for key in row_keys(np.array(rows, dtype=np.int64)):
                     places.setdefault(key, len(places))
         self.low_fidelity += [trial for trial in trials if trial.low_fidelity and trial.ok]
+        if self._estimates is not None:
+            self._estimates.add([trial for trial in trials if trial.ok and not trial.low_fidelity])
         good = [i for i, t in enumerate(trials) if t.ok and not t.low_fidelity and self._problem.feasible(t.values)]
-        if self._screen and good:
-            inside = self._problem.admissible(np.array([trials[i].codes for i in good], dtype=np.int64))
+        if good and (self._screen or self._estimates is not None):
+            inside = self._problem.within([trials[i] for i in good], exact=self._screen)
             self.outside += [trials[i] for i, keep in zip(good, inside, strict=True) if not keep]
             good = [i for i, keep in zip(good, inside, strict=True) if keep]
         if not good:
@@ -115,6 +134,11 @@ class History:
         return self._batches.view()
 
     @property
+    def evidence(self) -> Evidence | None:
+        """What full trials have told about estimates so far; `None` where nothing is estimated."""
+        return None if self._estimates is None else self._estimates.view()
+
+    @property
     def seen(self) -> Keys:
         """Row keys of every full trial so far, including failed ones."""
         return Keys(self._seen, len(self._seen))
@@ -123,6 +147,34 @@ class History:
     def seen_low_fidelity(self) -> Keys:
         """Row keys of every low-fidelity trial so far, including failed ones."""
         return Keys(self._seen_low_fidelity, len(self._seen_low_fidelity))
+
+
+class _Estimates:
+    """The evidence, trial by trial.
+
+    Args:
+        problem: The problem, with raw estimates.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._domain, self._functions = problem.domain, problem.estimated
+        width = problem.domain.encode(np.empty((0, problem.domain.dimension), dtype=np.int64)).shape[1]
+        self._raw = _Rows(np.empty((_ROOM, len(self._functions)), dtype=np.float64))
+        self._told = _Rows(np.empty((_ROOM, len(self._functions)), dtype=np.float64))
+        self._encodings = _Rows(np.empty((_ROOM, width), dtype=np.float64))
+
+    def add(self, trials: Sequence[Trial]) -> None:
+        """Add full trials with values."""
+        if not trials:
+            return
+        codes = np.array([trial.codes for trial in trials], dtype=np.int64)
+        self._raw.add(np.stack([function(codes) for function in self._functions.values()], axis=1))
+        self._told.add(np.array([[trial.values.get(name, np.nan) for name in self._functions] for trial in trials]))
+        self._encodings.add(self._domain.encode(codes))
+
+    def view(self) -> Evidence:
+        """Show the evidence so far."""
+        return Evidence(self._raw.view(), self._told.view(), self._encodings.view())
 
 
 class _Rows:

@@ -43,7 +43,7 @@ class Standing:
             return
         names = [objective.name for objective in problem.objectives]
         values = np.array([[trial.values[name] for name in names] for trial in good])
-        inside = problem.admissible(np.array([trial.codes for trial in good], dtype=np.int64))
+        inside = problem.within(good)
         points = np.concatenate([self._front, values[inside]])
         self._front = points[nondominated(points * problem.signs)]
 

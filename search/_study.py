@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from search._arrays import IntArray
-from search._batch import fill, single_threaded
+from search._batch import BatchPlan
 from search._candidates import Candidates
 from search._context import Context
 from search._errors import ProblemError, RestoreError, TellError
+from search._estimate import EstimateModel
 from search._history import History
 from search._problem import Problem
 from search._saved import SavedStudy, read_state
@@ -28,9 +29,9 @@ class Study:
 
     `ask` gives the proposals of a batch, `tell` takes results in any order; the next batch opens when all
     proposals of the last one are told. The first batch is a random design of `initial` architectures, the same for
-    every strategy at a seed. The proposals of a batch are a function of the seed, the batch's index and the trials
-    of earlier batches alone. So a study that is restored from its finished trials, even in the middle of a
-    batch, continues exactly as the uninterrupted one.
+    every strategy at a seed. The proposals of a batch, and the corrections of estimates behind them, are a function of
+    the seed, the batch's index and the trials of earlier batches alone. So a study that is restored from its finished
+    trials, even in the middle of a batch, continues exactly as the uninterrupted one.
 
     Args:
         problem: The problem.
@@ -105,6 +106,20 @@ class Study:
         trials = self.trials
         return Context(self._candidates, trials, [self._batch_of[t.number] for t in trials], bool(self._changes))
 
+    def estimate_model(self, name: str) -> EstimateModel:
+        """Return what the finished trials have shown about an estimate: its correction, and how far it errs.
+
+        Args:
+            name: Name of an estimated objective or constraint.
+
+        Raises:
+            ProblemError: Nothing of that name is estimated.
+        """
+        models = self.context().estimate_models
+        if name not in models:
+            raise ProblemError(f"{name!r} is not estimated; estimated are {', '.join(models) or 'none'}")
+        return models[name]
+
     def front(self) -> tuple[Trial, ...]:
         """List the non-dominated successful trials, by number."""
         context = self.context()
@@ -129,17 +144,18 @@ class Study:
 
         Args:
             number: Number of a proposal in flight.
-            values: Objective values in their natural direction, and those of measured constraints (not for a
-                low-fidelity evaluation). Objectives with a cost function may be left out. A value that is not finite
-                makes the trial a failed one.
+            values: Objective values in their natural direction, those of measured constraints (not for a
+                low-fidelity evaluation), and those of estimated objectives and constraints (a low-fidelity evaluation
+                may leave them out; the estimate then stands). Objectives with an exact cost function may be left out.
+                A value that is not finite, or of an objective with `log` not positive, makes the trial a failed one.
             failed: Why there are no values, for a failed evaluation.
 
         Returns:
             The finished trial.
 
         Raises:
-            TellError: The number is not in flight, an expensive value is missing, a name is
-                unknown, or a value differs from that of the objective's cost function.
+            TellError: The number is not in flight, an expensive or estimated value is missing, a name is
+                unknown, or a value differs from that of the objective's exact cost function.
         """
         proposal = self._pending.get(number)
         if proposal is None:
@@ -195,33 +211,15 @@ class Study:
         context = self.context()
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self._batches]))
         opening = self._batches == (self._changes[-1][1] if self._changes else 0)
-        design = self.initial - len(context.codes) if opening else 0
-        want, low_fidelity = max(self.batch, design) if self._batches else self.initial, False
-        codes = np.array(self.problem.anchors if opening else (), dtype=np.int64)
-        codes = codes.reshape(-1, self.problem.domain.dimension)
-        if opening and self.first is not None:
-            codes = context.admit(np.concatenate([self.problem.domain.check(self.first), codes]))
-            want = max(want, len(codes))
-        else:
-            codes = context.admit(codes)[:want]
-        self.report = None
-        if self._batches and len(context.codes) and design <= 0:
-            with single_threaded():
-                suggestion = self.strategy.propose(context, want, rng)
-            self.report = suggestion.report
-            rows = np.concatenate([codes, self.problem.domain.check(suggestion.codes)])
-            low_fidelity = suggestion.low_fidelity and not len(codes)
-            codes = context.admit_low_fidelity(rows) if low_fidelity else context.admit(rows)[:want]
-            low_fidelity = low_fidelity and len(codes) > 0
-        if not low_fidelity:
-            codes = fill(context, codes, want, rng)
-        first = len(self._batch_of)
-        for offset, row in enumerate(codes):
+        plan = BatchPlan(self.batch, self.initial, self._batches, opening, self.first)
+        batch = plan.compose(context, self.strategy, rng)
+        self.report = batch.report
+        for number, row in enumerate(batch.codes, start=len(self._batch_of)):
+            known, estimates = context.problem.named_known_values(row), context.problem.named_estimates(row)
             key = tuple(int(c) for c in row)
-            proposal = Proposal(first + offset, key, self.problem.named_known_values(row), low_fidelity)
-            self._pending[proposal.number] = proposal
-        self._batch_of.extend([self._batches] * len(codes))
-        self._batches += 1 if len(codes) else 0
+            self._pending[number] = Proposal(number, key, known, batch.low_fidelity, estimates)
+        self._batch_of.extend([self._batches] * len(batch.codes))
+        self._batches += 1 if len(batch.codes) else 0
 
     def state(self) -> dict[str, Any]:
         """Write the state of the study for `from_state`, as plain JSON types."""

@@ -20,27 +20,32 @@ def evaluated_trial(problem: Problem, proposal: Proposal, values: Mapping[str, f
     Args:
         problem: The problem.
         proposal: The proposal.
-        values: Told values by name; those of objectives with a cost function may be left out.
+        values: Told values by name; those of objectives with an exact cost function may be left out, and at low
+            fidelity those of estimated quantities, whose estimate then stands.
 
     Raises:
-        TellError: A value is missing, its name is unknown, or it differs from that of the cost function.
+        TellError: A value is missing, its name is unknown, or it differs from that of the exact cost function.
     """
     names = [o.name for o in problem.objectives]
     names += [] if proposal.low_fidelity else [c.name for c in problem.measured]
+    names += [name for name in problem.estimated if name not in names]
+    without = {**proposal.known_values, **(proposal.estimates if proposal.low_fidelity else {})}
     where = f"trial {proposal.number}"
     for name in values:
         if name not in names:
             raise TellError(f"{where}: unknown objective {name!r}; the objectives are {', '.join(names)}")
     complete: dict[str, float] = {}
     for name in names:
-        if name not in proposal.known_values and name not in values:
+        if name not in without and name not in values:
             raise TellError(f"{where}: the value of {name!r} is missing")
         cost = proposal.known_values.get(name)
-        value = float(values[name]) if name in values else float(proposal.known_values[name])
+        value = float(values[name]) if name in values else float(without[name])
         if cost is not None and not math.isclose(value, cost, rel_tol=_COST_TOLERANCE, abs_tol=1e-12):
             raise TellError(f"{where}: {name} must be {cost} by its cost function, got {value}")
         complete[name] = value if cost is None else cost
     wrong = [f"{name} is {value}" for name, value in complete.items() if not math.isfinite(value)]
+    positive = [o.name for o in problem.objectives if o.log and math.isfinite(complete[o.name])]
+    wrong += [f"{name} is {complete[name]}, but must be positive" for name in positive if complete[name] <= 0]
     if wrong:
         return Trial(proposal.number, proposal.codes, {}, ", ".join(wrong), proposal.low_fidelity)
     return Trial(proposal.number, proposal.codes, complete, None, proposal.low_fidelity)

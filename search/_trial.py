@@ -18,14 +18,17 @@ class Proposal:
     Attributes:
         number: Number of the trial it will become, counted from 0.
         codes: The canonical row.
-        known_values: Values of the objectives with a cost function, by name, in their natural direction.
+        known_values: Values of the objectives with an exact cost function, by name, in their natural direction.
         low_fidelity: Whether it is to be evaluated at low fidelity.
+        estimates: Estimates of the estimated objectives and constraints, by name, as the trials of earlier batches
+            corrected them.
     """
 
     number: int
     codes: tuple[int, ...]
     known_values: Mapping[str, float] = field(default_factory=dict)
     low_fidelity: bool = False
+    estimates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Trial:
     Attributes:
         number: Number of the trial, counted from 0.
         codes: The canonical row that was evaluated.
-        values: Objective values by name, in their natural direction; empty when the trial failed.
+        values: Values of objectives and of told constraints by name, in their natural direction; empty when the
+            trial failed.
         failed: Why there are no values; `None` when the trial succeeded.
         low_fidelity: Whether it was evaluated at low fidelity.
     """

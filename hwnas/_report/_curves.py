@@ -58,7 +58,7 @@ def make_curves(
     good = [trial for trial in trials if trial.ok and not trial.low_fidelity]
     names = [objective.name for objective in problem.objectives]
     values = np.array([[trial.values[name] for name in names] for trial in good]) * problem.signs
-    inside = problem.admissible(np.array([trial.codes for trial in good], dtype=np.int64))
+    inside = problem.within(good)
     low, span = values[inside].min(axis=0), np.ptp(values[inside], axis=0)
     scaled = (values - low) / np.where(span > 0, span, 1.0)
     samples, volumes = hypervolume_curve(scaled, inside)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search._arrays import FloatArray, IntArray
+from search._arrays import FloatArray, IntArray, row_keys
 from search._context import Context
 from search._domain import Domain
 from search._packages import require_package
@@ -84,13 +84,21 @@ def _decode(rows: torch.Tensor, domain: Domain) -> IntArray:
 
 
 def _exact_model(context: Context, objective: int) -> Any:
-    """Make a deterministic model that computes an objective by its cost function."""
+    """Make a deterministic model that computes an objective by its cost function.
+
+    An estimated objective of a trial is what the trial told.
+    """
     from botorch.models.deterministic import GenericDeterministicModel
+
+    estimated = context.problem.objectives[objective].estimated
+    told = dict(zip(row_keys(context.codes), context.points[:, objective], strict=True)) if estimated else {}
 
     def compute(x: torch.Tensor) -> torch.Tensor:
         """Compute normalised values ``(..., 1)`` of one-hot rows ``(..., h)``."""
         rows = _decode(x.detach().reshape(-1, x.shape[-1]), context.problem.domain)
         values = context.normaliser(context.problem.known_values(rows))[:, objective]
+        if told:
+            values = np.array([told.get(key, value) for key, value in zip(row_keys(rows), values, strict=True)])
         return _tensor(values).reshape(*x.shape[:-1], 1)
 
     return GenericDeterministicModel(compute, num_outputs=1)
