@@ -240,4 +240,6 @@ def table_line(setup: SearchSetup, records: list[TrialRecord], statistic: str) -
 
 def _percent(shares: list[float]) -> str:
     percent = 100 * float(np.median(shares))
+    if percent < 0.1:
+        return "less than 0.1 %"
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
