@@ -311,3 +311,23 @@ def test_lines_of_measured_trials_are_hashed_like_all_others(biased, tmp_path):
     (path / "trials.jsonl").write_text("\n".join([lines[0], json.dumps(line), *lines[2:]]) + "\n")
     with pytest.raises(HwnasError, match="was changed"):
         read_run(path)
+
+
+def test_low_fidelity_evaluations_are_not_measured(tmp_path):
+    rows = {SPACE.format(arch): (sum(SPACE.encode(arch)) / 40, 0.5) for arch in every_network()}
+    lines = [f'"{arch}",{value:.4f},{value * other:.4f}' for arch, (value, other) in rows.items()]
+    (tmp_path / "all.csv").write_text("\n".join(["arch,acc,early", *lines]) + "\n")
+    device, options = Device(1.2), {"accuracy_column": "acc", "low_fidelity": "early", "strategy": "lamoo"}
+    search(tmp_path / "run", device, evaluator=f"table:{tmp_path / 'all.csv'}", samples=15, **options)
+    records = read_run(tmp_path / "run").trials
+    low = [record for record in records if record.low_fidelity]
+    assert low
+    assert not any(record.measurements or record.estimates for record in low)
+    assert all(record.measurements for record in records if not record.low_fidelity)
+    assert len(device.loaded) == 15 + 5
+
+
+def every_network():
+    codes = np.indices(SPACE.cardinalities).reshape(len(SPACE.choices), -1).T
+    codes = np.unique(SPACE.canonical_codes(codes[SPACE.valid_codes(codes)]), axis=0)
+    return [SPACE.decode(row) for row in codes]
