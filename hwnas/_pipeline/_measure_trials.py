@@ -96,19 +96,24 @@ class TrialMeasuring:
         Raises:
             ProfilerError: The device cannot be reached.
         """
-        began, allowance_s = time.monotonic(), self.cost.allowance_s(len(networks))
+        began, allowance_s = self._now(), self.cost.allowance_s(len(networks))
         timer, batch = self._setup.timer, BatchTimes()
         runnables = self._loaded(networks, batch)
         if runnables:
             slowness = self._announced or 1.0
             expected_s = [expected_ms[int(name)] * slowness / 1e3 for name in runnables]
             expected_s += [reference.then_ms * slowness / 1e3 for reference in timer.references.networks]
-            sampling = choose_sampling(expected_s, allowance_s - (time.monotonic() - began))
+            sampling = choose_sampling(expected_s, allowance_s - (self._now() - began))
             session = timer.measure(runnables, sampling, seed=min(networks))
             batch.times = {int(name): self._trial_time(t, session.speed) for name, t in session.times.items()}
             self._announce(session.speed)
-        self.cost.add(len(networks), time.monotonic() - began)
+        self.cost.add(len(networks), self._now() - began)
         return batch
+
+    def _now(self) -> float:
+        """Return the clock's seconds, less those in which the device could not be reached."""
+        backend = self._setup.backend
+        return time.monotonic() - (backend.device.seconds_away() if isinstance(backend, SshBackend) else 0.0)
 
     def _loaded(self, networks: Mapping[int, Architecture], batch: BatchTimes) -> dict[str, Runnable]:
         """Load the networks with random weights, and run each once, so that it is known which one cannot be run."""

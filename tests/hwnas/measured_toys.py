@@ -36,7 +36,7 @@ def true_ms(arch, slower=lambda op: 1.0):
     return 1e3 * sum(true_price(op) * slower(op) * n for op, n in counts)
 
 
-def exact_table(slower=lambda op: 1.0, references=10):
+def exact_table(slower=lambda op: 1.0, references=10, identity=None):
     """True prices; `slower` is what networks took longer than these say, already when the table was made."""
 
     def entry(op):
@@ -46,7 +46,7 @@ def exact_table(slower=lambda op: 1.0, references=10):
     archs = draw_spread(SPACE, references, np.random.default_rng(0)) if references else []
     times = {SPACE.format(arch): true_ms(arch, slower) for arch in archs}
     return LatencyTable(
-        identity={"device": "simulated"},
+        identity=identity or {"device": "simulated"},
         environment={},
         settings={},
         space={"name": SPACE.name, "settings": SPACE.settings},
