@@ -88,27 +88,34 @@ def searched(case: str, seed: int, options: argparse.Namespace) -> dict[str, Any
     common = {**given, "threads": int(threads), "samples": options.trials, "seed": seed, "finalize": "none"}
     summary: dict[str, Any] = {"case": case, "seed": seed, "table": None, "variants": {}}
     for variant in VARIANTS:
-        out, lines = options.runs / f"{name}-{threads}-{seed}-{variant}", list[str]()
-        began = time.monotonic()
+        out, lines = options.runs / f"{name}-{threads}-{seed}-{variant}", list[tuple[float, str]]()
         result = hwnas.search(
             **common, measure=variant, latency_statistic=options.statistic, out=out, progress=heard(lines)
         )
         summary["table"] = str(out / "table.json")
         summary["variants"][variant] = {
-            "seconds": time.monotonic() - began,
-            "said": [line for line in lines if "measuring took" in line or "when the table was made" in line],
+            "seconds_a_trial": sampling_s(lines, options.trials),
+            "said": [line for _, line in lines if "measuring took" in line or "when the table was made" in line],
             "evaluation_s_a_trial": float(np.mean([trial.seconds or 0.0 for trial in read_run(out).trials])),
             "front": delivered(result),
         }
     return summary
 
 
-def heard(lines: list[str]) -> Any:
-    """Return a receiver of progress that keeps the lines and prints them."""
+def sampling_s(lines: Sequence[tuple[float, str]], trials: int) -> float | None:
+    """Return the seconds of one trial, without what comes before and after; None for a search that was continued."""
+    ready = [when for when, line in lines if line.startswith(("preparing evaluator", "supernet: "))]
+    last = [when for when, line in lines if line.startswith(f"{trials} of {trials} samples")]
+    whole = ready and last and not any(line.startswith("continuing after") for _, line in lines)
+    return (last[-1] - ready[-1]) / trials if whole else None
+
+
+def heard(lines: list[tuple[float, str]]) -> Any:
+    """Return a receiver of progress that keeps the lines with their moments and prints them."""
 
     def receive(text: str) -> None:
         """Keep and print a line."""
-        lines.append(text)
+        lines.append((time.monotonic(), text))
         print(text, file=sys.stderr, flush=True)
 
     return receive
@@ -150,7 +157,7 @@ def times_of(table: LatencyTable, archs: Sequence[str], statistic: str) -> tuple
         loaded = {arch: backend.load(graph, seed=session) for arch, graph in graphs.items()}
         sessions.append(timer.measure(loaded, fixed_rounds(ROUNDS, max_seconds=MOST_S), seed=session))
     merged = {arch: merge_times([session.times[arch] for session in sessions]) for arch in archs}
-    times = {arch: networks_time.at_table_speed[statistic] for arch, networks_time in merged.items()}
+    times = {arch: network.at_table_speed[statistic] for arch, network in merged.items()}
     return times, [session.speed.slowness for session in sessions]
 
 
@@ -171,7 +178,7 @@ def line_of(case: Mapping[str, Any]) -> str:
     later, parts = case["later"][-1], case["variants"]
     texts = [
         f"{name}: hypervolume {later['hypervolume'][name]:.4f}, off by {100 * later['median_error'][name]:.2f} %, "
-        f"{parts[name]['seconds']:.0f} s"
+        f"{parts[name]['seconds_a_trial'] or float('nan'):.2f} s a trial"
         for name in parts
     ]
     return f"{case['case']} seed {case['seed']}: {'; '.join(texts)}"

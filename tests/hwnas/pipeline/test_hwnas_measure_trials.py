@@ -6,10 +6,11 @@ import weakref
 
 import numpy as np
 import pytest
-from cells import cut, trials_of
+from cells import arguments, cut, trials_of
 from measured_toys import SPACE, Device, Shape, exact_table, search, true_ms
 
 from hwnas import HwnasError
+from hwnas._cli import main
 from hwnas.run_directories import read_run
 from profilers import DeviceUnavailableError, UnsupportedGraphError
 from profilers._cuda import KernelRunnable
@@ -331,3 +332,11 @@ def every_network():
     codes = np.indices(SPACE.cardinalities).reshape(len(SPACE.choices), -1).T
     codes = np.unique(SPACE.canonical_codes(codes[SPACE.valid_codes(codes)]), axis=0)
     return [SPACE.decode(row) for row in codes]
+
+
+def test_measured_trials_contradict_a_column_of_latencies(csv, tmp_path, capsys):
+    assert main(arguments(csv, tmp_path / "run", "--measure", "trials")) == 2
+    first = "--measure trials times networks on the device"
+    second = "--latency-column takes latencies from the benchmark table"
+    assert capsys.readouterr().err == f"hwnas: error: {first}, but {second}; leave one of them out\n"
+    assert not (tmp_path / "run").exists()
