@@ -46,8 +46,8 @@ class Advisor:
         """
         feasible = [place for place, trial in enumerate(trials) if trial.ok and self.problem.feasible(trial.values)]
         inside = self.problem.within([trials[place] for place in feasible], exact=False)
-        first = {place for place, keep in zip(feasible, inside, strict=True) if keep}
-        first = set(sorted(first)[: self.initial])
+        kept = [place for place, keep in zip(feasible, inside, strict=True) if keep]
+        first = set(kept[: self.initial])
         batches = [0 if place in first else 1 for place in range(len(trials))]
         context = Context(self._candidates, trials, batches)
         codes = context.codes[:0]

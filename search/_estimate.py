@@ -47,7 +47,7 @@ _TO_NORMAL = 1.4826
 _TINY = 1e-12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Residual:
     """A linear function of encodings, no larger than over the trials that it was learned from.
 
@@ -132,7 +132,7 @@ class EstimateModel:
         return result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Fit:
     """A linear fit: its coefficients, and each trial's error when it is left out ``(n,)``."""
 

@@ -16,6 +16,7 @@ from search._errors import ProblemError, RestoreError, TellError
 from search._estimate import EstimateModel
 from search._history import History
 from search._problem import Problem
+from search._replay import replay
 from search._saved import SavedStudy, read_state
 from search._tell import evaluated_trial
 from search._trial import Proposal, Trial
@@ -147,7 +148,8 @@ class Study:
             values: Objective values in their natural direction, those of measured constraints (not for a
                 low-fidelity evaluation), and those of estimated objectives and constraints (a low-fidelity evaluation
                 may leave them out; the estimate then stands). Objectives with an exact cost function may be left out.
-                A value that is not finite, or of an objective with `log` not positive, makes the trial a failed one.
+                A value that is not finite, or not positive for an estimated objective with `log`, makes the trial a
+                failed one.
             failed: Why there are no values, for a failed evaluation.
 
         Returns:
@@ -292,37 +294,7 @@ class Study:
                 raise RestoreError(f"trial {trial.number} is in the journal twice; keep one of the two lines")
             journal[trial.number] = trial
         for (end, _), (_, following) in pairwise(phases):
-            study._replay({n: journal.pop(n) for n in sorted(journal) if end is not None and n < end})
+            replay(study, {n: journal.pop(n) for n in sorted(journal) if end is not None and n < end})
             study.change(following)
-        study._replay(journal)
+        replay(study, journal)
         return study
-
-    def _replay(self, journal: dict[int, Trial]) -> None:
-        """Move the trials of one problem from the journal into the study, batch by batch."""
-        while journal and not self._pending:
-            self._open_batch()
-            if not self._pending:
-                break
-            self._replay_batch(journal)
-        if journal:
-            number = min(journal)
-            raise RestoreError(f"the journal has a gap: trial {number} is in it, but an earlier batch is not complete")
-
-    def _replay_batch(self, journal: dict[int, Trial]) -> None:
-        """Move the trials of the batch in flight from the journal into the study."""
-        for proposal in self.pending:
-            trial = journal.pop(proposal.number, None)
-            if trial is None:
-                continue
-            if (trial.codes, trial.low_fidelity) != (proposal.codes, proposal.low_fidelity):
-                raise RestoreError(
-                    f"trial {trial.number} is {trial.codes} in the journal, but seed {self.seed} and strategy "
-                    f"{self.strategy.name!r} propose {proposal.codes}; restore with the journal's settings"
-                )
-            if trial.ok:
-                try:
-                    self.tell(trial.number, trial.values)
-                except TellError as error:
-                    raise RestoreError(f"the journal does not match the problem: {error}") from error
-            else:
-                self.tell(trial.number, failed=trial.failed)

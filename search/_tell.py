@@ -44,7 +44,7 @@ def evaluated_trial(problem: Problem, proposal: Proposal, values: Mapping[str, f
             raise TellError(f"{where}: {name} must be {cost} by its cost function, got {value}")
         complete[name] = value if cost is None else cost
     wrong = [f"{name} is {value}" for name, value in complete.items() if not math.isfinite(value)]
-    positive = [o.name for o in problem.objectives if o.log and math.isfinite(complete[o.name])]
+    positive = [o.name for o in problem.objectives if o.log and o.estimated and math.isfinite(complete[o.name])]
     wrong += [f"{name} is {complete[name]}, but must be positive" for name in positive if complete[name] <= 0]
     if wrong:
         return Trial(proposal.number, proposal.codes, {}, ", ".join(wrong), proposal.low_fidelity)

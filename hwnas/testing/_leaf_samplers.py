@@ -9,7 +9,8 @@ import numpy as np
 
 from hwnas.testing._problems import advance, large_problem, toy_problem
 from hwnas.testing._require import errors_as_faults, require
-from hwnas.testing._strategies import BATCH, INITIAL, SEED, check_strategy
+from hwnas.testing._strategies import check_strategy
+from hwnas.testing._studies import BATCH, INITIAL, SEED
 from search import Study
 from search.lamoo import LaMOO, LeafSampler
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.testing._estimates import check_estimates, check_estimates_in_short
 from hwnas.testing._problems import (
     advance,
     evaluate,
@@ -19,12 +20,14 @@ from hwnas.testing._problems import (
     toy_problem,
 )
 from hwnas.testing._require import errors_as_faults, require
-from search import ENUMERATION_LIMIT, Constraint, Domain, Objective, Problem, Strategy, Study, TellError, Trial
+from hwnas.testing._studies import BATCH, INITIAL, SEED, MakeStrategy
+from hwnas.testing._studies import owner as _owner
+from hwnas.testing._studies import restored_study as _restore
+from hwnas.testing._studies import study_of as _study
+from search import ENUMERATION_LIMIT, Constraint, Domain, Objective, Problem, Study, TellError, Trial
 
-MakeStrategy = Callable[[], Strategy]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-INITIAL, BATCH, SEED = 6, 3, 3
 
 
 def check_strategy(make: MakeStrategy, *, costly: bool = False) -> None:
@@ -32,7 +35,8 @@ def check_strategy(make: MakeStrategy, *, costly: bool = False) -> None:
 
     The same seed must give the same trials, an interrupted search must continue as the uninterrupted one after every
     trial, no row may be proposed twice or break a constraint, and failures, small spaces, spaces without a feasible
-    row, any number of objectives and spaces that cannot be enumerated must be searched without an error.
+    row, any number of objectives, estimated ones and spaces that cannot be enumerated must be searched without an
+    error.
 
     Args:
         make: Makes the strategy anew, as `hwnas.make_strategy` would.
@@ -44,18 +48,6 @@ def check_strategy(make: MakeStrategy, *, costly: bool = False) -> None:
     for check in (check_in_short,) if costly else STRATEGY_CHECKS:
         with errors_as_faults():
             check(make)
-
-
-def _study(make: MakeStrategy, problem: Problem | None = None, seed: int = SEED, initial: int = INITIAL) -> Study:
-    return Study(problem or toy_problem(), make(), seed=seed, initial=initial, batch=BATCH)
-
-
-def _restore(make: MakeStrategy, trials: list[Trial], problem: Problem | None = None) -> Study:
-    return Study.restore(problem or toy_problem(), make(), seed=SEED, trials=trials, initial=INITIAL, batch=BATCH)
-
-
-def _owner(make: MakeStrategy) -> str:
-    return f"strategy {make().name}"
 
 
 def _require_proper(make: MakeStrategy, trials: tuple[Trial, ...], count: int, upper: float) -> None:
@@ -260,6 +252,7 @@ def check_in_short(make: MakeStrategy) -> None:
     _require_proper(make, whole, 12, 8.0)
     again = advance(_restore(make, list(whole[:10]), problem), 12, fail_every=7).trials
     require(again == whole, f"{_owner(make)}: resumed after 10 trials, the search goes on differently")
+    check_estimates_in_short(make)
 
 
 STRATEGY_CHECKS: tuple[Callable[[MakeStrategy], None], ...] = (
@@ -277,6 +270,7 @@ STRATEGY_CHECKS: tuple[Callable[[MakeStrategy], None], ...] = (
     check_a_budget_below_the_initial_design,
     check_any_number_of_objectives,
     check_measured_constraints,
+    check_estimates,
     check_large_domains,
     check_a_large_domain_with_few_feasible_rows,
 )

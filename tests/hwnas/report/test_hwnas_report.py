@@ -25,7 +25,7 @@ from hwnas._tables._validate import space_of
 from hwnas.spaces import make_space
 from hwnas.tasks import DEFAULT_METRIC
 from latency_tables import load_table
-from search import Study, Trial, make_strategy
+from search import Constraint, Objective, Study, Trial, make_strategy
 
 TABLES = Path(__file__).resolve().parents[3] / "latency_tables" / "data"
 TINY = load_table(TABLES / "mobilenetv3-tiny-32px-1-thread-intel-xeon.json")
@@ -120,6 +120,20 @@ def test_trials_outside_the_budget_are_on_no_front(reported):
     curves = make_curves(tight, study.trials, DEFAULT_METRIC)
     assert (curves.costs[curves.on_front] <= np.median(latencies)).all()
     assert len(curves.costs) == 40
+
+
+def test_told_values_decide_about_an_estimated_budget(reported):
+    _, study = reported
+    median = float(np.median([trial.values["latency_ms"] for trial in study.trials]))
+
+    def half(codes):
+        return 0.5 * COSTS.latency_ms(codes)
+
+    latency = Objective("latency_ms", "min", half, estimated=True)
+    budget = Constraint("latency_ms", half, median, estimated=True)
+    problem = replace(study.problem, objectives=(study.problem.objectives[0], latency), constraints=(budget,))
+    curves = make_curves(problem, study.trials, DEFAULT_METRIC)
+    assert (curves.costs[curves.on_front] <= median).all()
 
 
 def test_the_page_holds_everything_and_names_nothing_elsewhere(reported):
