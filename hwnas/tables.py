@@ -4,6 +4,7 @@ from hwnas._costs._draw import draw_networks
 from hwnas._tables._build import build_table, find_table
 from hwnas._tables._fit import DEAD_CODE, fit_model, left_out_ms, twins
 from hwnas._tables._fit_networks import Networks, describe
+from hwnas._tables._references import references_of
 from hwnas._tables._validate import backend_of, space_of
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "find_table",
     "fit_model",
     "left_out_ms",
+    "references_of",
     "space_of",
     "twins",
 ]

@@ -1,10 +1,14 @@
-"""Check that a table measured over ssh, with a connection that is lost repeatedly, agrees with a local one.
+"""Check that what is measured over ssh, with a connection that is lost repeatedly, agrees with what is undisturbed.
 
-scripts/check_remote.py [--kills 10] [--rounds 20] [-o FILE.json]
+scripts/check_remote.py [--kills 10] [--rounds 20] [--trials 60] [-o FILE.json]
 
 The script starts its own OpenSSH server on loopback, profiles a small space on this machine, profiles it again through
 ssh://, ends the connection at random moments of the second profile (on the client's and the server's side in turn), and
 prints the differences between the two tables and the noise floor of each.
+
+With --trials N, it then makes the same search of N measured trials three times through ssh://: twice undisturbed, and
+once while connections end. It prints how far the measured latencies of the disturbed search, and of the second
+undisturbed one, differ from those of the first, trial by trial.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -24,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from ssh_server import NAME, Killer, SshServer, gone, why_not
 
+import hwnas
 from hwnas.spaces import make_space
 from hwnas.tables import draw_networks
 from latency_tables import LatencyTable, save_table, write_atomic
@@ -37,20 +42,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10, help="connections to end (default 10)")
     parser.add_argument("--rounds", type=int, default=20, help="rounds of both profiles (default 20)")
+    parser.add_argument("--trials", type=int, default=0, help="trials of the searches (default 0: no search)")
     parser.add_argument("-o", "--output", type=Path, help="JSON file for the result")
     options = parser.parse_args()
     if reason := why_not():
         sys.exit(f"cannot start an ssh server on this machine: {reason}")
     with tempfile.TemporaryDirectory() as name:
-        result = compare(Path(name), options.kills, options.rounds)
+        result = compare(Path(name), options.kills, options.rounds, options.trials)
     for key, value in result.items():
-        print(f"{key:42s} {value:.2%}" if isinstance(value, float) else f"{key:42s} {value}")
+        print(f"{key:52s} {value:.2%}" if isinstance(value, float) else f"{key:52s} {value}")
     if options.output:
         write_atomic(options.output, json.dumps(result, indent=1) + "\n")
 
 
-def compare(folder: Path, kills: int, rounds: int) -> dict[str, Any]:
-    """Profile locally and over ssh; return the differences."""
+def compare(folder: Path, kills: int, rounds: int, trials: int) -> dict[str, Any]:
+    """Profile locally and over ssh, and search over ssh; return the differences."""
     settings = SamplingSettings(min_rounds=rounds, max_rounds=rounds)
     here = profile(OnnxRuntimeBackend(image_channels=1), folder / "here.jsonl", settings)
     server = SshServer(folder)
@@ -64,6 +70,7 @@ def compare(folder: Path, kills: int, rounds: int) -> dict[str, Any]:
         killer.over = True
         killer.join()
         backend.device.close()
+        searched = compare_searches(folder, server, here, kills, trials) if trials else {}
         left = "no" if gone(folder / "cache") else "yes"
     finally:
         server.stop()
@@ -77,7 +84,57 @@ def compare(folder: Path, kills: int, rounds: int) -> dict[str, Any]:
         "rounds in the journal (False: some are missing)": done == [*range(rounds), *range(rounds)] and len(done),
         "runners left on the device": left,
         **differences(here, there),
+        **searched,
     }
+
+
+class Idle(hwnas.Evaluator):
+    """Scores networks by their choices, after a moment in which it leaves the machine alone."""
+
+    name, measure = "idle", "score"
+    settings: ClassVar[dict[str, object]] = {}
+
+    def evaluate(self, arch: hwnas.Architecture) -> hwnas.Evaluation:
+        """Return the sum of the choices."""
+        time.sleep(0.1)
+        return hwnas.Evaluation(float(SPACE.encode(arch).sum()))
+
+
+def compare_searches(folder: Path, server: SshServer, table: LatencyTable, kills: int, trials: int) -> dict[str, Any]:
+    """Make one search three times; return how far measured latencies of its trials differ."""
+    told = {}
+    for name in ("first", "second", "disturbed"):
+        backend = SshBackend(f"ssh://{NAME}", image_channels=1, progress=say, waits_s=(0.1, *[1.0] * 20))
+        killer = Killer(backend.device, server, kills, between=150, delay_s=0.2)
+        if name == "disturbed":
+            killer.start()
+        result = hwnas.search(
+            SPACE,
+            evaluator=Idle(),
+            table=table,
+            device=backend,
+            strategy="random",  # which proposes the same networks whatever was measured
+            samples=trials,
+            measure="trials",
+            out=folder / name,
+            progress=say,
+        )
+        killer.over = True
+        if name == "disturbed":
+            killer.join()
+        backend.device.close()
+        told[name] = {trial.text: trial.values["latency_ms"] for trial in result.trials}
+    summary = {
+        "trials: connections ended": len(killer.killed),
+        "trials: the same networks, all measured": len({tuple(sorted(t)) for t in told.values()}) == 1
+        and len(told[name]),
+    }
+    for name in ("second", "disturbed"):
+        ratios = np.array([told[name][text] / ms for text, ms in told["first"].items()])
+        summary[f"trials: {name} relative to first, median"] = float(np.median(ratios) - 1)
+        summary[f"trials: differences of {name}, median"] = float(np.median(np.abs(ratios - 1)))
+        summary[f"trials: differences of {name}, 90th percentile"] = float(np.quantile(np.abs(ratios - 1), 0.9))
+    return summary
 
 
 def profile(backend: Any, journal: Path, settings: SamplingSettings) -> LatencyTable:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ def make_problem(
     minimize: Sequence[str],
     budgets: Mapping[str, float],
     metric: Metric = DEFAULT_METRIC,
+    measured: Collection[str] = (),
 ) -> Problem:
     """Build the search problem: a metric to improve, costs to minimise, budgets to meet.
 
@@ -34,18 +36,24 @@ def make_problem(
         minimize: Names of costs.
         budgets: Upper bounds by the cost's key.
         metric: What the evaluator gives.
+        measured: Keys of costs that are measured with every trial; their functions are estimates. One that is neither
+            minimised nor budgeted is measured all the same, and limits nothing.
 
     Raises:
         BudgetError: No network meets the budgets.
     """
     domain = Domain(space.cardinalities, canonical=space.canonical_codes, features=space.features)
-    constraints = tuple(Constraint(name, cost_functions[name], upper) for name, upper in budgets.items())
+    unbound = dict.fromkeys(set(measured) - {cost_named(word).key for word in minimize}, math.inf)
+    constraints = tuple(
+        Constraint(name, cost_functions[name], upper, estimated=name in measured)
+        for name, upper in {**unbound, **budgets}.items()
+    )
     first = Objective(metric.name, metric.direction, ceiling=metric.best)
     require_feasible(space, Problem(domain, (first,), constraints))
     objectives, anchors = [first], []
     for name in (cost_named(word).key for word in minimize):
         objective, ends = _cost_objective(space, name, cost_functions[name], constraints)
-        objectives.append(objective)
+        objectives.append(replace(objective, estimated=name in measured))
         anchors += ends
     return Problem(domain, tuple(objectives), constraints, tuple(dict.fromkeys(anchors)))
 
@@ -83,7 +91,7 @@ def require_feasible(space: Space, problem: Problem) -> None:
         BudgetError: Naming the budget and the cheapest network, or all budgets where each alone could be met.
     """
     for constraint in problem.constraints:
-        if constraint.cost_function is None:
+        if constraint.cost_function is None or constraint.upper == math.inf:
             continue
         arch, value = cheapest_network(space, constraint.cost_function)
         if not value <= constraint.upper:
@@ -93,7 +101,8 @@ def require_feasible(space: Space, problem: Problem) -> None:
                 f"no network of the space meets {cost.budget_option} {cost.format(constraint.upper)}: the "
                 f"cheapest network, {space.format(arch)}, has {cost.format(value)}"
             )
-    if problem.constraints and not Study(problem, make_strategy("random"), seed=0).ask():
-        costs = [cost_of_key(constraint.name) for constraint in problem.constraints]
+    bounds = [constraint for constraint in problem.constraints if constraint.upper < math.inf]
+    if bounds and not Study(problem, make_strategy("random"), seed=0).ask():
+        costs = [cost_of_key(constraint.name) for constraint in bounds]
         flags = ", ".join(cost.budget_option for cost in costs if cost is not None)
         raise BudgetError(f"found no network of the space that meets all of {flags}; raise one of them")

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from hwnas._errors import HwnasError
 from hwnas._pipeline._setup import SearchSetup
+from hwnas._runs._settings import SearchSettings
 from search import RestoreError, Study
 
 _FIRST = 10
 """Architectures of the first batch, at least."""
+
+
+def initial_size(settings: SearchSettings) -> int:
+    """Return the number of architectures of a search's first batch, where no warm start adds to them."""
+    return max(_FIRST, settings.proposals)
 
 
 def restore_study(setup: SearchSetup) -> Study:
@@ -24,7 +30,7 @@ def restore_study(setup: SearchSetup) -> Study:
             setup.strategy,
             seed=settings.seed,
             trials=trials,
-            initial=max(_FIRST, settings.proposals),
+            initial=initial_size(settings),
             batch=settings.proposals,
             earlier=[(phase.until, setup.problem_with(phase.budgets)) for phase in setup.run.phases_at(len(trials))],
             first=setup.warm_start.codes(setup.space) if setup.warm_start is not None else None,

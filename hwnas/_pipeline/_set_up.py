@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from hwnas._costs._cost import LATENCY
+from hwnas._pipeline._measuring import expected_latency, trials_are_measured
 from hwnas._pipeline._overrides import Overrides, require_plain
 from hwnas._pipeline._problem import make_problem
 from hwnas._pipeline._setup import SearchCosts, SearchInputs, SearchSetup, SearchTable
@@ -70,10 +72,11 @@ def _checked_setup(
     warm_start: WarmStart | None,
 ) -> SearchSetup:
     """Return the setup, whose budgets some network of the space meets."""
+    measures_trials = trials_are_measured(run.settings, latency)
 
     def problem_with(budgets: Mapping[str, float]) -> Problem:
         """Build the problem with other budgets."""
-        return build_problem(run.settings, inputs, costs, budgets)
+        return build_problem(run.settings, inputs, costs, budgets, measures_trials=measures_trials)
 
     return SearchSetup(
         run=run,
@@ -88,16 +91,35 @@ def _checked_setup(
         problem_with=problem_with,
         problem=problem_with(run.settings.budgets),
         warm_start=warm_start,
+        measures_trials=measures_trials,
     )
 
 
 def build_problem(
-    settings: SearchSettings, inputs: SearchInputs, costs: SearchCosts, budgets: Mapping[str, float]
+    settings: SearchSettings,
+    inputs: SearchInputs,
+    costs: SearchCosts,
+    budgets: Mapping[str, float],
+    *,
+    measures_trials: bool = False,
 ) -> Problem:
     """Return the problem with given budgets.
+
+    Args:
+        settings: What to search for.
+        inputs: Space and evaluator.
+        costs: What is known of an architecture before it is evaluated.
+        budgets: Upper bounds by the cost's key.
+        measures_trials: Whether the latency of every trial is measured, so that the table's is an estimate.
 
     Raises:
         BudgetError: No network meets the budgets.
     """
-    problem = make_problem(inputs.space, costs.functions, settings.minimize, budgets, inputs.evaluator.metric)
+    functions = dict(costs.functions)
+    measured: tuple[str, ...] = ()
+    if measures_trials:
+        functions[LATENCY.key] = expected_latency(costs.space_costs, settings.latency_statistic)
+        measured = (LATENCY.key,)
+    metric = inputs.evaluator.metric
+    problem = make_problem(inputs.space, functions, settings.minimize, budgets, metric, measured)
     return replace(problem, low_fidelity=inputs.low_fidelity is not None)

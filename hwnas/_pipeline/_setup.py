@@ -85,6 +85,7 @@ class SearchSetup:
         problem_with: The problem with given budgets.
         problem: Objectives and constraints.
         warm_start: Trials of another run that the search begins with; None without one.
+        measures_trials: Whether the latency of every trial is measured: the table's price is then an estimate.
     """
 
     run: Run
@@ -99,6 +100,7 @@ class SearchSetup:
     problem_with: Callable[[Mapping[str, float]], Problem]
     problem: Problem
     warm_start: WarmStart | None = None
+    measures_trials: bool = False
 
     @property
     def trainer(self) -> Trainer:

@@ -39,6 +39,13 @@ class TrialRecord:
         costs: Budgeted costs that are not objectives, by name.
         extra_columns: Further numbers that the evaluator gave, by name (``"known"`` in the file).
         source: Folder of the run that its value comes from (``"from"`` in the file); None where it was evaluated here.
+        estimates: What was expected at the proposal, by name, for values that are measured: ``latency_ms``, as the
+            trials before had corrected the table's price.
+        measurements: What was measured, by name and fact. For ``latency_ms``, in milliseconds: the statistics as
+            timed (``q10``, ``median``, ``p90``, ``p99``), the same at the speed that the machine had when the table was
+            made (``at_table_speed_q10`` and so on), ``half_width`` of the 90 % interval of the told statistic, and as
+            plain numbers ``samples``, ``slowness`` (1.12: the machine is 12 % slower than then) and
+            ``slowness_half_width`` (relative); the last two where the table has reference networks.
     """
 
     number: int
@@ -52,6 +59,8 @@ class TrialRecord:
     seed: int | None = None
     extra_columns: Mapping[str, float] = field(default_factory=dict)
     source: str | None = None
+    estimates: Mapping[str, float] = field(default_factory=dict)
+    measurements: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def trial(self) -> Trial:
@@ -75,6 +84,8 @@ class TrialRecord:
             "seed": self.seed,
             "known": dict(self.extra_columns) or None,
             "from": self.source,
+            "estimates": dict(self.estimates) or None,
+            "measurements": {name: dict(facts) for name, facts in self.measurements.items()} or None,
         }
         return line | {name: value for name, value in optional.items() if value is not None}
 
@@ -99,6 +110,8 @@ class TrialRecord:
                 seed=_optional(line.get("seed"), int),
                 extra_columns=_numbers(line.get("known", {})),
                 source=_optional(line.get("from"), str),
+                estimates=_numbers(line.get("estimates", {})),
+                measurements=_facts(line.get("measurements", {})),
             )
         except KeyError as error:
             raise ValueError(f"{error} is missing") from None
@@ -247,3 +260,9 @@ def _numbers(values: object) -> dict[str, float]:
     if not isinstance(values, Mapping):
         raise ValueError("no numbers by name")
     return {str(name): _number(value) for name, value in values.items()}
+
+
+def _facts(values: object) -> dict[str, dict[str, float]]:
+    if not isinstance(values, Mapping):
+        raise ValueError("no facts by name")
+    return {str(name): _numbers(facts) for name, facts in values.items()}

@@ -63,9 +63,11 @@ class PastRun:
     def best(self, budgets: Mapping[str, float]) -> float | None:
         """Return the best value of the metric within budgets; None where no trial is known to be.
 
-        A run whose budgets never changed keeps them with every trial, whatever is journalled of the costs.
+        A run whose budgets never changed, and whose trials were not measured, keeps them with every trial, whatever is
+        journalled of the costs.
         """
-        always = not self.run.phases and dict(budgets) == dict(self.run.settings.budgets)
+        settings = self.run.settings
+        always = not self.run.phases and dict(budgets) == dict(settings.budgets) and settings.measure != "trials"
         metric = self.metric
         kept = [trial.values[metric.name] for trial in self.full if always or trial.keeps(budgets)]
         return max(kept, key=lambda value: metric.sign * value, default=None)

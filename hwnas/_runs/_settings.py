@@ -122,6 +122,11 @@ class SearchSettings:
                 raise HwnasError(f"--{name.replace('_', '-')} must be {words}, got {getattr(self, name)!r}")
         if self.measure in ("trials", "winners") and self.offline:
             raise HwnasError(f"--measure {self.measure} needs the device, but --offline says that it is not available")
+        if self.measure == "trials" and self.latency_column is not None:
+            raise HwnasError(
+                "--measure trials times networks on the device, but --latency-column takes latencies from the "
+                "benchmark table; leave one of them out"
+            )
         if self.final_recipe and self.finalize == "none":
             raise HwnasError("--final-epochs and --final-recipe need --finalize finetune or train")
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from hwnas.spaces import named_graph
 from latency_tables import CORRECTION_SPLIT, LatencyTable, NetworkMeasurement
-from profilers import REFERENCE_OP_MS, REFERENCE_TAILS, Reference, References, Workload
+from profilers import REFERENCE_OP_MS, REFERENCE_TAILS, Reference, References, Speed, Workload
 
 REFERENCE_NETWORKS = 4
 """Number of reference networks in a session."""
+_UNCHANGED = 0.005
+"""A change of the speed by less than this share is none."""
 _PRIOR_SD, _PRIOR_NETWORKS = 0.01, 5
 
 
@@ -26,13 +28,34 @@ def references_of(table: LatencyTable, workload: Workload, most: int = REFERENCE
     """
     chosen = _spread([n for n in table.networks if n.split == CORRECTION_SPLIT] or list(table.networks), most)
     op_ms = table.environment.get(REFERENCE_OP_MS)
-    tails = table.environment.get(REFERENCE_TAILS)
     return References(
         networks=tuple(Reference(n.arch, named_graph(workload, n.arch), n.latency_ms) for n in chosen),
         reference_op_ms=op_ms if isinstance(op_ms, float) else None,
-        tails={str(name): float(value) for name, value in tails.items()} if isinstance(tails, Mapping) else {},
+        tails=tails_of(table),
         session_sd=session_sd(table),
     )
+
+
+def tails_of(table: LatencyTable) -> dict[str, float]:
+    """Return how many times q10 each statistic was when a table was made; empty where it does not say."""
+    tails = table.environment.get(REFERENCE_TAILS)
+    return {str(name): float(value) for name, value in tails.items()} if isinstance(tails, Mapping) else {}
+
+
+def speed_text(speed: Speed, who: str = "this machine") -> str:
+    """Return how fast a machine is now: ``this machine is now 12 % slower than when the table was made``.
+
+    Args:
+        speed: Its speed, with a known slowness.
+        who: The machine.
+    """
+    assert speed.slowness is not None
+    if abs(speed.slowness - 1) <= max(speed.half_width, _UNCHANGED):
+        return f"{who} is now as fast as when the table was made (within {100 * speed.half_width:.2g} %)"
+    slower = speed.slowness > 1
+    change = speed.slowness - 1 if slower else 1 / speed.slowness - 1
+    written = f"{100 * change:.0f}" if change >= 0.1 else f"{100 * change:.2g}"
+    return f"{who} is now {written} % {'slower' if slower else 'faster'} than when the table was made"
 
 
 def session_sd(table: LatencyTable) -> float:

@@ -22,8 +22,12 @@ def test_a_record_is_read_as_it_was_written():
             "seed": 1,
             "known": {"epochs": 3},
             "from": "runs/a",
+            "estimates": {"latency_ms": 1.8},
+            "measurements": {"latency_ms": {"q10": 2.2, "at_table_speed_q10": 2.0, "samples": 15}},
         }
     )
+    assert record.estimates["latency_ms"] == 1.8
+    assert record.measurements["latency_ms"]["q10"] == 2.2
     assert (record.low_fidelity, record.seconds, record.source) == (True, 1.5, "runs/a")
     assert (record.costs, record.extra_columns) == ({"macs": 7.0}, {"epochs": 3.0})
     assert TrialRecord.from_dict(json.loads(json.dumps(record.as_dict()))) == record
@@ -54,6 +58,7 @@ WRONG += [
     {"seconds": "x"},
 ]
 WRONG += [{"costs": 3}, {"seed": "0"}, {"from": 1}, {"known": {"epochs": None}}]
+WRONG += [{"estimates": 2.0}, {"measurements": {"latency_ms": 2.0}}, {"measurements": {"latency_ms": {"q10": "x"}}}]
 
 
 @pytest.mark.parametrize("wrong", WRONG)
