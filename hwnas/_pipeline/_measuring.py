@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from hwnas._costs._cost import LATENCY
+from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
-
-_STATISTIC = "median"
 
 
 def resolve_measuring(settings: SearchSettings, out: Path) -> SearchSettings:
@@ -26,7 +25,7 @@ def resolve_measuring(settings: SearchSettings, out: Path) -> SearchSettings:
     """
     if settings.measure is not None and settings.latency_statistic is not None:
         return settings
-    measure, statistic = _usual(settings), _STATISTIC
+    measure, statistic = _usual(settings), DEFAULT_STATISTIC
     if out.is_dir() and Run(out, settings, {}).has_trials():
         before = Run.open(out).settings
         measure, statistic = before.measure or measure, before.latency_statistic or statistic
