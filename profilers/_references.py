@@ -36,6 +36,8 @@ _LEAST_SPEED_SD = 0.003
 """Least standard error of the log slowness; few references can agree by chance."""
 _FEWEST = 10
 """Fewest samples from which a tail is estimated."""
+_FEWEST_FOR_TREND = 5
+"""Fewest graphs that show how tails depend on lengths."""
 
 
 @dataclass(frozen=True)
@@ -225,33 +227,45 @@ def pooled_tails(samples: Mapping[str, SampleSet]) -> dict[str, float]:
 def _tail_deviations(
     samples: Mapping[str, SampleSet], tails: Mapping[str, float]
 ) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return how far the tail of each graph deviates from the pooled one, shrunk, with its standard error.
+    """Return how far the tail of each graph deviates from what is usual for its length, shrunk, with its error.
 
-    The p99 of a hundred samples is hardly more than their maximum. A graph's own deviation therefore counts by the
-    share of the variance between graphs in the variance of the deviations (empirical Bayes: Efron and Morris 1975,
-    equation 1.2).
+    Other work on the machine interrupts long inferences more often than short ones, by as much as there is of it: that
+    trend belongs to the moment, not to the graphs, and is taken out. What is left counts by the share of it that both
+    halves of the session agree on (empirical Bayes: Efron and Morris 1975, equation 1.2), because the p99 of a
+    hundred samples is hardly more than their maximum, and bursts of other work hit some graphs and not others.
 
     Returns:
         By name and statistic: the shrunk log deviation, and its standard error.
     """
-    names, rng = list(samples), np.random.default_rng(0)
+    names = list(samples)
+    halves = [[np.array_split(np.asarray(samples[name].seconds), 2)[half] for name in names] for half in (0, 1)]
+    q10 = np.log([samples[name].quantile() for name in names])
     result: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in names}
     for statistic, q in STATISTICS.items():
-        if statistic == "q10" or statistic not in tails:
-            result = {name: {**result[name], statistic: (0.0, 0.0)} for name in names}
-            continue
-        # d_i = log(quantile_i / q10_i) - log(pooled tail), v_i = variance of d_i by the bootstrap
-        deviations, variances = [], []
-        for name in names:
-            sample_set = samples[name]
-            deviations.append(math.log(sample_set.quantile(q) / sample_set.quantile()) - math.log(tails[statistic]))
-            variances.append(float(np.var(np.log(bootstrap_quantiles(sample_set.seconds, rng, draws=100, q=q)))))
-        # between graphs: tau^2 = max(0, var(d) - mean(v)); weight w_i = tau^2 / (tau^2 + v_i)
-        between = max(0.0, float(np.var(deviations)) - float(np.mean(variances)))
-        for name, deviation, variance in zip(names, deviations, variances, strict=True):
-            weight = between / (between + variance) if between + variance > 0 else 0.0
-            result[name][statistic] = (weight * deviation, math.sqrt(weight * variance))
+        deviations, error = np.zeros(len(names)), 0.0
+        if statistic != "q10" and statistic in tails and min(len(s.seconds) for s in samples.values()) >= _FEWEST:
+            # r_i = log(quantile_i / q10_i) - trend(log q10_i), of all samples and of each half
+            tail = np.log([samples[name].quantile(q) for name in names]) - q10
+            trend = _trend(q10, tail)
+            first, second = (np.log([np.quantile(s, q) / np.quantile(s, QUANTILE) for s in half]) for half in halves)
+            # between graphs: tau^2 = max(0, cov(r', r'')); noise of one: v = mean (r' - r'')^2 / 4
+            first, second = first - _trend(q10, first), second - _trend(q10, second)
+            between = max(0.0, float(np.mean(first * second)))
+            noise = float(np.mean((first - second) ** 2)) / 4
+            # r_i * w with w = tau^2 / (tau^2 + v), and its standard error sqrt(w v)
+            weight = between / (between + noise) if between > 0 else 0.0
+            deviations, error = weight * (tail - trend), math.sqrt(weight * noise)
+        for name, deviation in zip(names, deviations.tolist(), strict=True):
+            result[name][statistic] = (deviation, error)
     return result
+
+
+def _trend(lengths: FloatArray, tails: FloatArray) -> FloatArray:
+    """Return the least-squares line through log tails ``(n,)`` over log lengths ``(n,)``; their mean for few graphs."""
+    if len(tails) < _FEWEST_FOR_TREND or float(np.ptp(lengths)) <= 0:
+        return np.full(len(tails), float(np.mean(tails)))
+    slope, height = np.polyfit(lengths, tails, 1)
+    return np.asarray(slope * lengths + height)
 
 
 def _network_time(

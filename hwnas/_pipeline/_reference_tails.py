@@ -18,7 +18,8 @@ from profilers import STATISTICS, Backend, References, ReferenceTimer, fixed_rou
 
 TAILS = "reference_tails.json"
 """The run's file of the tails of its references, by statistic."""
-_ROUNDS, _MOST_SECONDS = 100, 10.0
+ROUNDS, MOST_SECONDS = 100, 10.0
+"""Rounds of the tails' session, and the seconds after which none begins."""
 _MOST_BYTES = 2**16
 
 
@@ -39,7 +40,7 @@ def reference_timer(run: Run, backend: Backend, references: References) -> Refer
     timer = ReferenceTimer(backend, replace(references, tails=kept or {}))
     if kept is None:
         # Single inferences, as whole networks are timed: a sample of several has a shorter tail.
-        settings = fixed_rounds(_ROUNDS, max_seconds=_MOST_SECONDS, inner_seconds=0.0)
+        settings = fixed_rounds(ROUNDS, max_seconds=MOST_SECONDS, inner_seconds=0.0)
         tails = dict(timer.measure({}, settings).speed.tails)
         run.write(TAILS, json.dumps(tails) + "\n")
         timer.references = replace(references, tails=tails)

@@ -198,9 +198,13 @@ def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
             "activations that exist at the same time, computed from the graph; the arena is what ONNX Runtime "
             "allocates for them."
         )
+    measured = any(n["latency_ms"]["measured"] is not None for n in networks)
+    how = "networks were measured with random weights, on which latency does not depend"
     if run.settings.evaluator.startswith("table:"):
-        return "Values were looked up in a benchmark table; nothing was trained, exported or measured."
-    return f"Evaluator {escape(run.settings.evaluator)} has no weights to export; no network was measured."
+        nothing = f"nothing was trained or exported; {how}" if measured else "nothing was trained, exported or measured"
+        return f"Values were looked up in a benchmark table; {nothing}."
+    evaluator = escape(run.settings.evaluator)
+    return f"Evaluator {evaluator} has no weights to export; {how if measured else 'no network was measured'}."
 
 
 def _table_section(run: Run, table: LatencyTable | None, networks: Sequence[dict[str, Any]]) -> str:
