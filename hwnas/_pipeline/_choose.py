@@ -123,7 +123,7 @@ def _measure(setup: SearchSetup, batch: Sequence[Winner], session: int) -> list[
 
 
 def _front(setup: SearchSetup, measured: Sequence[_Measured]) -> list[_Measured]:
-    """Return the networks to deliver of those that were measured, from cheap to expensive."""
+    """Return the networks to deliver of those that were measured, from cheap to expensive as the search saw it."""
     costs = [cost_named(word).key for word in setup.run.settings.minimize]
     within = [network for network in measured if network.within]
     pool = [network for network in within if network.surely_within] or within or list(measured)
@@ -132,9 +132,9 @@ def _front(setup: SearchSetup, measured: Sequence[_Measured]) -> list[_Measured]
     values = [_cost(network, costs[0]) for network in front]
     kept = [front[i] for i in spread_along(values, MOST_WINNERS)]
     nearest = min(pool, key=lambda network: network.excess)
-    if within or nearest in kept:
-        return kept
-    return [*kept[: MOST_WINNERS - 1], nearest]
+    if not within and nearest not in kept:
+        kept = [*kept[: MOST_WINNERS - 1], nearest]
+    return sorted(kept, key=lambda network: cost_of(network.winner, costs[0], setup))
 
 
 def _cost(network: _Measured, key: str) -> float:

@@ -86,6 +86,8 @@ def _pictures(shown: _Shown) -> dict[str, bytes]:
     from hwnas._report import _plots
 
     study, networks, partition = shown.study, shown.networks, shown.partition
+    if not study.front():
+        return {}  # no trial meets the budgets: there is nothing to scale the axes by
     curves = make_curves(study.problem, study.trials, shown.metric, _seconds(shown.run))
     pictures = {
         "front": _plots.front_plot(curves, networks, shown.run.settings.budgets.get("latency_ms")),
@@ -154,6 +156,8 @@ def _time_section(shown: _Shown, pictures: dict[str, bytes]) -> str:
 
 def _choices_section(shown: _Shown) -> str:
     front, trials = shown.study.front(), shown.study.context().successful
+    if not front:
+        return ""
     choices = favours(shown.space, front, trials)
     table = favour_table(choices, len(front), len(trials))
     return f"<h2>What the networks of the front have in common</h2>{table}" if choices else ""

@@ -96,7 +96,7 @@ def search(table, tmp_path, monkeypatch):
         options = {"measure": "winners", "strategy": "mutation", "samples": 25, "table": table} | more
         where = {"evaluator": Slowest(), "out": tmp_path / "run"}
         lines = said if said is not None else []
-        return hwnas.search(SPACE, device=device, progress=lines.append, **where, **options)
+        return hwnas.search(SPACE, device=device, progress=lines.append, **where | options)
 
     return run
 
@@ -143,6 +143,29 @@ def test_where_nothing_meets_the_budget_the_nearest_are_delivered(search, table,
     assert result.over_budget.startswith("all networks of the run are over its budget; the nearest is t")
     with pytest.raises(HwnasError, match="all networks of the run are over its budget"):
         result.pick()
+
+
+class Picky(Slowest):
+    """Has no value for the fastest networks."""
+
+    def evaluate(self, arch):
+        if true_ms(arch) < 0.15:
+            raise hwnas.NoValueError("too fast")
+        return super().evaluate(arch)
+
+
+def test_where_no_trial_meets_a_new_budget_the_nearest_are_delivered(search, tmp_path):
+    first = search(Moved(), evaluator=Picky())
+    slow = min(latency["predicted"] for latency in latencies(first))
+    result = search(Moved(), evaluator=Picky(), budgets={"latency": 0.99 * slow})
+    assert not result.front
+    assert result.networks[0]["latency_ms"]["predicted"] == slow
+    assert result.over_budget is not None
+    assert result.report.exists()
+    unmeasured = {"evaluator": Picky(), "measure": "none", "out": tmp_path / "unmeasured"}
+    search(Moved(), **unmeasured)
+    with pytest.raises(HwnasError, match=r"^no trial so far meets the budgets \(latency "):
+        search(Moved(), budgets={"latency": 0.99 * slow}, **unmeasured)
 
 
 def test_a_machine_that_became_slower_is_not_a_slower_network(search):
