@@ -1,5 +1,6 @@
 """Run directories: make one by a search that a watcher follows, and read, list and compare them."""
 
+from hwnas._pipeline._retime import retime_run
 from hwnas._pipeline._search import run_search
 from hwnas._runs._compare import Comparison, compare_runs
 from hwnas._runs._journal import TrialRecord, read_trials
@@ -23,5 +24,6 @@ __all__ = [
     "find_runs",
     "read_run",
     "read_trials",
+    "retime_run",
     "run_search",
 ]

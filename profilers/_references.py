@@ -20,7 +20,7 @@ from latency_tables import OpGraph
 from profilers._backend import Backend
 from profilers._executed import executed_graph, fusion_of
 from profilers._plan import reference_graph
-from profilers._samples import QUANTILE, SampleSet, bootstrap_quantiles
+from profilers._samples import QUANTILE, SampleSet, bootstrap_quantiles, disturbed
 from profilers._speed import at_one_speed
 from profilers._timing import REFERENCE_OP, Runnable, SamplingSettings, Timer
 
@@ -80,7 +80,7 @@ class Speed:
             where there are no references.
         half_width: Half the width of its 90 % interval, relative.
         ratios: The same ratio of each reference, by name.
-        tails: Quantiles over q10 of all graphs of the session, by statistic: how long the tail of a time was.
+        tails: Quantiles over q10 in the median over the graphs of the session, how long tails are, by statistic.
     """
 
     slowness: float | None
@@ -184,7 +184,7 @@ def session_times(samples: Mapping[str, SampleSet], references: References) -> S
     slowness, speed_sd, ratios = _slowness(converted, references)
     tails = pooled_tails(samples)
     speed = Speed(slowness, _Z90 * speed_sd, ratios, tails)
-    deviations = _tail_deviations(samples, tails)
+    deviations = _tail_deviations(samples)
     times = {
         name: _network_time(sample_set, converted[name], speed, references, speed_sd, deviations[name])
         for name, sample_set in samples.items()
@@ -210,48 +210,52 @@ def _slowness(samples: Mapping[str, SampleSet], references: References) -> tuple
 
 
 def pooled_tails(samples: Mapping[str, SampleSet]) -> dict[str, float]:
-    """Return quantiles of all samples over the q10 of their graph, by statistic.
+    """Return quantiles over q10, by statistic, in the median over the graphs of a session.
 
     All graphs of a session are timed in the same rounds, so what lengthens their tails is common to them.
     """
-    pools = [np.asarray(s.seconds) / s.quantile() for s in samples.values() if len(s.seconds) >= _FEWEST]
-    if not pools:
+    graphs = [s for s in samples.values() if len(s.seconds) >= _FEWEST]
+    if not graphs:
         return {}
-    pool = np.concatenate(pools)
-    q10 = float(np.quantile(pool, QUANTILE))
-    return {name: float(np.quantile(pool, q)) / q10 for name, q in STATISTICS.items()}
+    return {name: float(np.median([s.quantile(q) / s.quantile() for s in graphs])) for name, q in STATISTICS.items()}
 
 
-def _tail_deviations(
-    samples: Mapping[str, SampleSet], tails: Mapping[str, float]
-) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return how far the tail of each graph deviates from the pooled one, shrunk, with its standard error.
+def _tail_deviations(samples: Mapping[str, SampleSet]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return how far the tail of each graph deviates from what is usual in the session, shrunk, with its error.
 
-    The p99 of a hundred samples is hardly more than their maximum. A graph's own deviation therefore counts by the
-    share of the variance between graphs in the variance of the deviations (empirical Bayes: Efron and Morris 1975,
-    equation 1.2).
+    Samples that other work interrupted are left out: how many there are belongs to the moment, and long inferences are
+    interrupted more often than short ones. What is left counts by the share of it that both halves of the session
+    agree on (empirical Bayes: Efron and Morris 1975, equation 1.2), because the p99 of a hundred samples is hardly
+    more than their maximum.
 
     Returns:
         By name and statistic: the shrunk log deviation, and its standard error.
     """
-    names, rng = list(samples), np.random.default_rng(0)
+    names = list(samples)
     result: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in names}
+    own = [np.asarray(s.seconds)[~disturbed(s)] / s.quantile() for s in samples.values()]
+    enough = min((len(ratios) for ratios in own), default=0) >= _FEWEST
     for statistic, q in STATISTICS.items():
-        if statistic == "q10" or statistic not in tails:
-            result = {name: {**result[name], statistic: (0.0, 0.0)} for name in names}
-            continue
-        # d_i = log(quantile_i / q10_i) - log(pooled tail), v_i = variance of d_i by the bootstrap
-        deviations, variances = [], []
-        for name in names:
-            sample_set = samples[name]
-            deviations.append(math.log(sample_set.quantile(q) / sample_set.quantile()) - math.log(tails[statistic]))
-            variances.append(float(np.var(np.log(bootstrap_quantiles(sample_set.seconds, rng, draws=100, q=q)))))
-        # between graphs: tau^2 = max(0, var(d) - mean(v)); weight w_i = tau^2 / (tau^2 + v_i)
-        between = max(0.0, float(np.var(deviations)) - float(np.mean(variances)))
-        for name, deviation, variance in zip(names, deviations, variances, strict=True):
-            weight = between / (between + variance) if between + variance > 0 else 0.0
-            result[name][statistic] = (weight * deviation, math.sqrt(weight * variance))
+        deviations, error = np.zeros(len(names)), 0.0
+        if statistic != "q10" and enough:
+            # r_i = log(quantile_i / q10_i) - median over graphs, of all samples, and r', r'' of either half
+            whole = _log_tails(own, q)
+            first, second = (_log_tails([np.array_split(ratios, 2)[half] for ratios in own], q) for half in (0, 1))
+            # between graphs: tau^2 = max(0, mean r' r''); noise of one: v = mean (r' - r'')^2 / 4
+            between = max(0.0, float(np.mean(first * second)))
+            noise = float(np.mean((first - second) ** 2)) / 4
+            # w r_i with w = tau^2 / (tau^2 + v), and its standard error sqrt(w v)
+            weight = between / (between + noise) if between > 0 else 0.0
+            deviations, error = weight * whole, math.sqrt(weight * noise)
+        for name, deviation in zip(names, deviations.tolist(), strict=True):
+            result[name][statistic] = (deviation, error)
     return result
+
+
+def _log_tails(ratios: Sequence[FloatArray], q: float) -> FloatArray:
+    """Return the log of the q-quantile of each graph's samples over its q10 ``(n,)``, less their median."""
+    tails = np.log([np.quantile(values, q) for values in ratios])
+    return np.asarray(tails - np.median(tails))
 
 
 def _network_time(

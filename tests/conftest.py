@@ -28,6 +28,16 @@ def _own_table_folder(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("HWNAS_TABLES", str(tmp_path_factory.mktemp("tables")))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _short_measurements():
+    """Deliveries in this process take few rounds, and their pauses no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwnas._pipeline._time_networks.ROUNDS", 12)
+        patch.setattr("hwnas._pipeline._time_networks.PAUSE_S", 0.0)
+        patch.setattr("hwnas._pipeline._reference_tails.ROUNDS", 12)
+        yield
+
+
 @pytest.fixture(scope="session")
 def ssh_server(tmp_path_factory):
     """A real OpenSSH server on loopback."""

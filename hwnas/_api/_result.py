@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._pipeline._setup import SearchSetup
-from hwnas._runs._front import pick_network
+from hwnas._runs._front import keeps, nearest, pick_network
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import Architecture, Space
 from search import Study, Trial
@@ -57,6 +57,14 @@ class SearchResult:
     def report(self) -> Path:
         """The report's page."""
         return self.path / "report.html"
+
+    @property
+    def over_budget(self) -> str | None:
+        """One line on how far the nearest network is over the budgets; None where a network meets them."""
+        budgets = self.settings.budgets
+        if not self.networks or any(keeps(network, budgets) for network in self.networks):
+            return None
+        return nearest(self.networks, budgets)
 
     def pick(self, which: str = "knee", *, allow_over_budget: bool = False) -> Mapping[str, Any]:
         """Return one of `networks`: ``"fastest"``, ``"knee"``, ``"best"`` or an id.

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from hwnas._api._commands import SHOWN
-from hwnas._cli._output import progress_lines, say, say_json
+from hwnas._cli._output import progress_lines, say, say_json, warn
 
 if TYPE_CHECKING:
     from hwnas._api._tables import Prediction
@@ -62,7 +62,7 @@ def run_fit(options: argparse.Namespace) -> None:
 
 
 def run_search(options: argparse.Namespace) -> None:
-    """Run ``hwnas search``."""
+    """Run ``hwnas search``; exit with code 1 where no delivered network meets the budgets."""
     from hwnas._api._search import watched_search
     from hwnas._cli._live import JsonWatcher, make_watcher
 
@@ -78,6 +78,9 @@ def run_search(options: argparse.Namespace) -> None:
         watcher.tell("end", report=str(result.report), networks=len(result.networks), within_budget=within)
     else:
         say(str(result.report))
+    if why := result.over_budget:
+        warn(f"hwnas: {why}")
+        raise SystemExit(1)
 
 
 def run_export(options: argparse.Namespace) -> None:

@@ -21,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 on success; 2 when the input was wrong (one line on standard error says what, and what to do); 130
         when interrupted; 141 when the output is no longer read.
+
+    Raises:
+        SystemExit: With code 1, when the answer is no: no network meets the budgets, or a table does not hold.
     """
     open_streams()
     try:

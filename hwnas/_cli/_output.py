@@ -25,6 +25,11 @@ def say(text: str) -> None:
     put(printable(text) + "\n")
 
 
+def warn(text: str) -> None:
+    """Write a line to standard error, without the time."""
+    tell(printable(text) + "\n")
+
+
 def say_json(value: object) -> None:
     """Write a result as JSON to standard output."""
     put(json_text(value, indent=1) + "\n")

@@ -17,8 +17,7 @@ import numpy as np
 from hwnas._common._foreign import LEAVES, error_line
 from hwnas._costs._cost import LATENCY
 from hwnas._errors import HwnasError
-from hwnas._pipeline._measure_winners import rounded
-from hwnas._pipeline._measuring import DEFAULT_STATISTIC
+from hwnas._pipeline._known import rounded
 from hwnas._pipeline._measuring_cost import MeasuringCost, choose_sampling
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._journal import TrialRecord
@@ -76,7 +75,7 @@ class TrialMeasuring:
 
     def __init__(self, setup: SearchSetup, say: TextProgress) -> None:
         self._setup, self._say = setup, say
-        self._statistic = setup.run.settings.latency_statistic or DEFAULT_STATISTIC
+        self._statistic = setup.latency_statistic
         self._elsewhere = isinstance(setup.backend, SshBackend)
         self._announced: float | None = None
         self.cost = MeasuringCost()
@@ -151,7 +150,8 @@ class TrialMeasuring:
             return
         if self._announced is None or abs(math.log(speed.slowness / self._announced)) > _MOVED:
             self._announced = speed.slowness
-            self._say(speed_text(speed, self._setup.run.settings.device if self._elsewhere else "this machine"))
+            who = self._setup.run.settings.device if self._elsewhere else "this machine"
+            self._say(speed_text(speed.slowness, speed.half_width, who))
 
     def report(self) -> None:
         """Report at the end of a search what measuring cost, and what the trials showed about the table."""

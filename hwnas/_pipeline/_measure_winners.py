@@ -1,28 +1,22 @@
-"""Winners measured on the device: latency, energy and the memory of ONNX Runtime's arena."""
+"""Networks measured on the device: latency, energy and the memory of ONNX Runtime's arena."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from hwnas._costs._cost import LATENCY
+from hwnas._pipeline._arena import arenas_of
+from hwnas._pipeline._known import rounded
 from hwnas._pipeline._setup import SearchSetup
-from hwnas._pipeline._winner import Winner
-from profilers import (
-    EnergyUnavailableError,
-    Runnable,
-    SampleSet,
-    SamplingSettings,
-    TextProgress,
-    Timer,
-    energy_mj,
-    relative_half_width,
-)
+from hwnas._pipeline._time_networks import Loader, TimedNetwork, first_after_pause_ms, time_networks, widened
+from hwnas._pipeline._winner import Winner, cost_of
+from profilers import EnergyUnavailableError, Runnable, TextProgress, energy_mj, executed_graph, fusion_of
 
-VERIFICATION = SamplingSettings(min_rounds=30, max_rounds=90, inner_seconds=1e-3)
-"""Sampling of the winners: longer than in a profile, since they are few."""
+_DELIVERY_SEED = 10_000
+"""Sets the seeds of the delivered networks' sessions apart from those of candidates."""
 
 
 @dataclass(frozen=True)
@@ -30,53 +24,148 @@ class Measurement:
     """What was measured of one network.
 
     Attributes:
-        latency_ms: ``"measured"`` and, where it was measured, ``"measured_half_width"`` of its 90 % interval.
+        latency_ms: What an entry of ``pareto.json`` holds of it beside the prediction.
         energy_mj: Energy of one inference in millijoules; None where the device has no counter.
         arena_bytes: Memory of ONNX Runtime's arena; None where it was not measured.
     """
 
-    latency_ms: Mapping[str, float | None]
-    energy_mj: float | None
-    arena_bytes: int | None
+    latency_ms: Mapping[str, Any]
+    energy_mj: float | None = None
+    arena_bytes: int | None = None
+
+
+NOT_MEASURED = Measurement({"measured": None})
+
+
+def time_candidates(setup: SearchSetup, winners: Sequence[Winner], session: int) -> dict[str, TimedNetwork]:
+    """Time networks with random weights, on which latency does not depend.
+
+    Args:
+        setup: The search.
+        winners: The networks.
+        session: Number of the session; each has its own order, weights and sessions of the runtime.
+
+    Returns:
+        Times by the networks' ids.
+    """
+    loaders = {winner.id: _random_loader(setup, winner) for winner in winners}
+    return time_networks(setup.timer, loaders, total_ms=_total_ms(setup, winners), seed=_seed(setup, session))[0]
 
 
 def measure_winners(
-    setup: SearchSetup, winners: Sequence[Winner], files: Sequence[Path], progress: TextProgress
+    setup: SearchSetup,
+    winners: Sequence[Winner],
+    files: Sequence[Path] | None,
+    first: Mapping[str, TimedNetwork],
+    progress: TextProgress,
 ) -> list[Measurement]:
-    """Measure the winners on their device, in their order; nothing is measured where that is not available.
+    """Measure the winners on their device; nothing is measured where that is not available, or not wanted.
 
     Args:
-        setup: The search, with an evaluator that holds the finished networks.
+        setup: The search, with an evaluator that holds the finished networks where there are files.
         winners: The networks.
-        files: Their ONNX files.
+        files: Their ONNX files; None where nothing was trained, so that they are measured with random weights.
+        first: What was measured of them before, by id: stated half-widths explain the differences.
         progress: Receives progress lines.
     """
-    if setup.backend is None:
-        progress(f"{len(files)} networks written; they are not measured: their device is not available")
-        return [Measurement({"measured": None}, None, None) for _ in files]
-    progress(f"measuring {len(files)} networks on {setup.run.settings.device}")
-    runnables = {
-        str(file): setup.backend.load_trained(
-            setup.space.graph(winner.arch), setup.trainer.trained_weights(winner.arch), str(file)
-        )
-        for winner, file in zip(winners, files, strict=True)
-    }
-    samples = Timer(runnables, VERIFICATION).run() if runnables else {}
+    if not setup.measures or setup.backend is None:
+        if why := _why_not(setup, len(winners), written=files is not None):
+            progress(why)
+        return [NOT_MEASURED for _ in winners]
+    progress(f"measuring {_count(winners)} on {setup.run.settings.device}{_beside(setup)}")
+    if files is None:
+        loaders = {winner.id: _random_loader(setup, winner) for winner in winners}
+    else:
+        loaders = {winner.id: _file_loader(setup, winner, file) for winner, file in zip(winners, files, strict=True)}
+    seed = _seed(setup, _DELIVERY_SEED)
+    timed, runnables = time_networks(setup.timer, loaders, total_ms=_total_ms(setup, winners), seed=seed)
+    timed = widened(timed, first)
+    pauses = {name: first_after_pause_ms(runnable) for name, runnable in runnables.items()}
     energies = _energies_mj(setup, runnables, progress)
-    arenas = setup.backend.arena_bytes(files)
+    arenas = arenas_of(winners, setup) if files is None else setup.backend.arena_bytes(files)
     return [
-        Measurement(_latency_ms(samples.get(str(file))), energies.get(str(file)), arena)
-        for file, arena in zip(files, arenas, strict=True)
+        Measurement(
+            latency_entry(timed[winner.id], setup.latency_statistic, pauses[winner.id]), energies.get(winner.id), arena
+        )
+        for winner, arena in zip(winners, arenas, strict=True)
     ]
 
 
-def rounded(value: float) -> float:
-    """Return a number with six significant digits, as ``pareto.json`` holds it."""
-    return float(f"{value:.6g}")
+def latency_entry(timed: TimedNetwork, statistic: str, after_pause_ms: float | None = None) -> dict[str, Any]:
+    """Return what an entry of ``pareto.json`` holds of a measured latency, in milliseconds.
+
+    Args:
+        timed: The measurement.
+        statistic: Which statistic ``"measured"`` is.
+        after_pause_ms: First inference after a pause, as timed; None where it was not measured.
+    """
+    taken = timed.time
+    return {
+        "statistic": statistic,
+        "measured": rounded(taken.at_table_speed[statistic]),
+        "measured_half_width": rounded(taken.half_widths[statistic]),
+        "raw": _rounded(taken.raw),
+        "at_table_speed": _rounded(taken.at_table_speed),
+        "half_widths": _rounded(taken.half_widths),
+        "after_pause": None if after_pause_ms is None else rounded(after_pause_ms),
+        "slowness": None if timed.slowness is None else rounded(timed.slowness),
+        "slowness_half_width": None if timed.slowness_half_width is None else rounded(timed.slowness_half_width),
+    }
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: rounded(value) for name, value in values.items()}
+
+
+def _seed(setup: SearchSetup, session: int) -> int:
+    """Return the seed of a session of a search."""
+    return (setup.run.settings.seed + 1) * 2 * _DELIVERY_SEED + session
+
+
+def _random_loader(setup: SearchSetup, winner: Winner) -> Loader:
+    backend = setup.backend
+    assert backend is not None
+    graph = executed_graph(setup.space.graph(winner.arch), fusion_of(backend))
+    return lambda seed: backend.load(graph, seed=seed)
+
+
+def _file_loader(setup: SearchSetup, winner: Winner, file: Path) -> Loader:
+    backend = setup.backend
+    assert backend is not None
+    graph, weights = setup.space.graph(winner.arch), setup.trainer.trained_weights(winner.arch)
+    return lambda seed: backend.load_trained(graph, weights, str(file))
+
+
+def _total_ms(setup: SearchSetup, winners: Sequence[Winner]) -> float:
+    """Return about what one inference of each network and of each reference takes together, in milliseconds."""
+    known = LATENCY.key in setup.costs.functions or all(LATENCY.key in winner.values for winner in winners)
+    own = sum(cost_of(winner, LATENCY.key, setup) for winner in winners) if known else 0.0
+    return own + sum(reference.then_ms for reference in setup.timer.references.networks)
+
+
+def _count(winners: Sequence[Winner]) -> str:
+    return "1 network" if len(winners) == 1 else f"{len(winners)} networks"
+
+
+def _beside(setup: SearchSetup) -> str:
+    """Return what is timed beside the networks, or that the machine's speed is not known."""
+    count = len(setup.timer.references.networks)
+    if not count:
+        return "; the machine's speed is not known without a latency table, so times are as timed"
+    return f", beside {count} reference networks"
+
+
+def _why_not(setup: SearchSetup, networks: int, *, written: bool) -> str | None:
+    """Return a line that says why nothing is measured; None where nothing else was to be expected."""
+    if setup.run.settings.measure == "none" and not setup.run.settings.offline and setup.backend is not None:
+        return f"{networks} networks are not measured: --measure none"
+    if setup.backend is None:
+        return f"{networks} networks written; they are not measured: their device is not available" if written else None
+    return None
 
 
 def _energies_mj(setup: SearchSetup, runnables: Mapping[str, Runnable], progress: TextProgress) -> dict[str, float]:
-    """Return millijoules of one inference by file name; where there are none, one line says why."""
+    """Return millijoules of one inference by id; where there are none, one line says why."""
     assert setup.backend is not None
     try:
         counter = setup.backend.energy_counter()
@@ -84,12 +173,3 @@ def _energies_mj(setup: SearchSetup, runnables: Mapping[str, Runnable], progress
     except EnergyUnavailableError as error:
         progress(str(error))
         return {}
-
-
-def _latency_ms(samples: SampleSet | None) -> dict[str, float | None]:
-    """Return the measured latency of one network, in milliseconds."""
-    if samples is None:
-        return {"measured": None}
-    value = samples.quantile() * 1e3
-    half_width = relative_half_width(samples.seconds, np.random.default_rng(0)) * value
-    return {"measured": rounded(value), "measured_half_width": rounded(half_width)}

@@ -11,12 +11,10 @@ import numpy.typing as npt
 from hwnas._costs._cost import LATENCY
 from hwnas._costs._space_costs import CostOfCodes, SpaceCosts
 from hwnas._pipeline._setup import SearchTable
+from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas._tables._references import tails_of
-
-DEFAULT_STATISTIC = "median"
-"""Default of ``--latency-statistic``."""
 
 
 def resolve_measuring(settings: SearchSettings, out: Path) -> SearchSettings:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hwnas._costs._cost import LATENCY
+from hwnas._pipeline._arena import require_arena
 from hwnas._pipeline._measuring import expected_latency, trials_are_measured
 from hwnas._pipeline._overrides import Overrides, require_plain
 from hwnas._pipeline._problem import make_problem
@@ -56,6 +57,7 @@ def set_up(
     try:
         warm_start = find_warm_start(run, settings.warm_start, inputs.space, inputs.evaluator)
         latency = resolve_table(run, overrides, inputs.space, backend, progress)
+        require_arena(run.settings, latency.backend, inputs.space)
         costs = resolve_costs(run.settings, inputs, latency.table, progress)
         return _checked_setup(run, journal, inputs, latency, costs, warm_start)
     except BaseException:

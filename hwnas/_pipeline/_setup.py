@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hwnas._costs._space_costs import CostOfCodes, SpaceCosts
+from hwnas._pipeline._reference_tails import reference_timer
 from hwnas._runs._journal import TrialJournal
 from hwnas._runs._metrics import metric_of_run
+from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
 from hwnas._runs._warm_start import WarmStart
 from hwnas._tables._references import references_of
@@ -114,7 +116,19 @@ class SearchSetup:
         assert self.backend is not None
         table = self.costs.space_costs.table
         references = References() if table is None else references_of(table, self.space)
-        return ReferenceTimer(self.backend, references)
+        return reference_timer(self.run, self.backend, references)
+
+    @property
+    def measures(self) -> bool:
+        """Whether networks are measured on the device: it is available, and the settings do not say otherwise."""
+        settings = self.run.settings
+        nothing = self.task is None and settings.latency_column is not None  # a benchmark table's own latencies
+        return self.backend is not None and settings.measure != "none" and not nothing
+
+    @property
+    def latency_statistic(self) -> str:
+        """Which statistic of measured latencies counts."""
+        return self.run.settings.latency_statistic or DEFAULT_STATISTIC
 
     @property
     def metric(self) -> Metric:

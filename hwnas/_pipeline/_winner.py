@@ -1,23 +1,26 @@
-"""`Winner`: a network of the front on its way out of the search."""
+"""`Winner`: a network on its way out of a search; and in which order networks are considered."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from hwnas._costs._cost import LATENCY, MEMORY
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._front import spread_along
 from hwnas.spaces import Architecture
-from search import Study, Trial
+from search import Study, Trial, nondominated
 
 MOST_WINNERS = 10
+_MOST_CANDIDATES = 60
+"""Most networks that are considered; the last ones are far behind the front."""
 
 
 @dataclass(frozen=True)
 class Winner:
-    """A network of the front.
+    """A network that may be delivered.
 
     Attributes:
         trial: Number of its trial.
@@ -35,12 +38,84 @@ class Winner:
         return f"t{self.trial:04d}"
 
 
-def pick_winners(study: Study, setup: SearchSetup) -> list[Winner]:
-    """Return at most `MOST_WINNERS` networks of the front, spread along it, from cheap to expensive."""
-    front = list(study.front())
-    costs = [trial.values[study.problem.objectives[1].name] for trial in front]
-    chosen = [front[i] for i in spread_along(costs, MOST_WINNERS)]
-    return [Winner(trial.number, setup.space.decode(trial.codes), _known_values(trial, setup)) for trial in chosen]
+@dataclass(frozen=True)
+class Candidates:
+    """Networks in the order in which they are considered.
+
+    Attributes:
+        first: At most `MOST_WINNERS` networks of the front, spread along it, from cheap to expensive.
+        spares: What may take their places: the rest of the front, then the next front without it, and so on; those
+            nearest to the latency budget come first in each.
+    """
+
+    first: tuple[Winner, ...]
+    spares: tuple[Winner, ...]
+
+
+def find_candidates(study: Study, setup: SearchSetup) -> Candidates:
+    """Return the networks of a search that may be delivered; none where no trial is within the budgets."""
+    ranks = _ranks(study)
+    if not ranks:
+        return Candidates((), ())
+    cost = study.problem.objectives[1].name
+    front = ranks[0]
+    chosen = [front[i] for i in spread_along([trial.values[cost] for trial in front], MOST_WINNERS)]
+    numbers = {trial.number for trial in chosen}
+    spares = [
+        winner for rank in ranks for winner in _from_expensive([t for t in rank if t.number not in numbers], setup)
+    ]
+    return Candidates(tuple(_winner(trial, setup) for trial in chosen), tuple(spares))
+
+
+def nearest_outside(study: Study, setup: SearchSetup) -> Candidates:
+    """Return the networks that are nearest to the budgets where none keeps them, the nearest first."""
+    budgets = setup.run.settings.budgets
+    winners = [_winner(trial, setup) for trial in study.context().outside]
+
+    def excess(winner: Winner) -> float:
+        """Return the largest share of a budget that a network needs."""
+        return max(cost_of(winner, key, setup) / upper for key, upper in budgets.items())
+
+    ordered = sorted(winners, key=lambda winner: (excess(winner), winner.trial))
+    return Candidates(tuple(ordered[:MOST_WINNERS]), ())
+
+
+def cost_of(winner: Winner, key: str, setup: SearchSetup) -> float:
+    """Return a cost of a network as the search saw it: told where it was told, else computed."""
+    if key in winner.values:
+        return winner.values[key]
+    return float(setup.costs.functions[key](setup.space.encode(winner.arch)[None])[0])
+
+
+def live_memory(winner: Winner, setup: SearchSetup) -> float:
+    """Return the bytes of the tensors that are alive at the same time."""
+    return float(setup.costs.space_costs.cost(MEMORY.key)(setup.space.encode(winner.arch)[None])[0])
+
+
+def _ranks(study: Study) -> list[Sequence[Trial]]:
+    """Return the front, the front of what is left, and so on, until there are `_MOST_CANDIDATES` networks."""
+    context = study.context()
+    trials, ranks, count = list(context.successful), [], 0
+    if not trials:
+        return []
+    points, left = context.points, np.arange(len(trials))
+    while len(left) and count < _MOST_CANDIDATES:
+        front = nondominated(points[left])
+        ranks.append([trials[i] for i in left[front]])
+        left, count = left[~front], count + int(front.sum())
+    return [study.front(), *ranks[1:]]
+
+
+def _from_expensive(trials: Sequence[Trial], setup: SearchSetup) -> list[Winner]:
+    """Return networks from slow to fast; all of them keep the budget, so the nearest to it is the first."""
+    winners = [_winner(trial, setup) for trial in trials]
+    if LATENCY.key not in setup.run.settings.budgets:
+        return winners
+    return sorted(winners, key=lambda winner: -cost_of(winner, LATENCY.key, setup))
+
+
+def _winner(trial: Trial, setup: SearchSetup) -> Winner:
+    return Winner(trial.number, setup.space.decode(trial.codes), _known_values(trial, setup))
 
 
 def _known_values(trial: Trial, setup: SearchSetup) -> dict[str, float]:

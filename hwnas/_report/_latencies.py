@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hwnas._costs._cost import LATENCY
 from hwnas._report._html import escape
 from hwnas._runs._agreement import PREDICTED, QUANTILES, compared_latency, is_time, quantiles_of, slowness_of
+from hwnas._runs._journal import TrialRecord
 
 FEWEST_ESTIMATES = 10
 """Fewest trials with an estimate and a measurement for a picture of both."""
@@ -47,28 +48,31 @@ def latencies_section(networks: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def estimates_and_measurements(records: Iterable[object]) -> FloatArray:
+def estimates_and_measurements(records: Iterable[TrialRecord], statistic: str) -> FloatArray:
     """Return the estimated and the measured latency ``(n, 2)`` in milliseconds of the trials that have both.
 
-    Measurements of trials are at the table's speed, and their q10 is what a table estimates.
+    Both are of one statistic at the table's speed.
 
     Args:
-        records: Lines of the journal: records with ``estimates`` and ``measurements``, or mappings of the same names.
+        records: Lines of the journal.
+        statistic: The statistic that the search was told.
     """
     pairs = []
     for record in records:
-        estimate = _field(record, "estimates", LATENCY.key)
-        if estimate is None:
-            estimate = _field(record, "estimate", LATENCY.key)
-        measurement = _field(record, "measurements", LATENCY.key)
-        measured = measurement.get(PREDICTED) if isinstance(measurement, Mapping) else None
+        estimate = record.estimates.get(LATENCY.key)
+        measured = record.measurements.get(LATENCY.key, {}).get(f"at_table_speed_{statistic}")
         if is_time(estimate) and is_time(measured):
             pairs.append((estimate, measured))
     return np.array(pairs, dtype=np.float64).reshape(-1, 2)
 
 
-def estimates_plot(pairs: FloatArray) -> bytes | None:
-    """Plot estimates against measurements of trials; None where there are fewer than `FEWEST_ESTIMATES`."""
+def estimates_plot(pairs: FloatArray, statistic: str) -> bytes | None:
+    """Plot estimates against measurements of trials; None where there are fewer than `FEWEST_ESTIMATES`.
+
+    Args:
+        pairs: What `estimates_and_measurements` returns.
+        statistic: The statistic that they are of.
+    """
     if len(pairs) < FEWEST_ESTIMATES:
         return None
     from hwnas._report._canvas import png
@@ -79,15 +83,9 @@ def estimates_plot(pairs: FloatArray) -> bytes | None:
     errors = np.abs(estimated - measured) / measured
     label = f"{len(pairs)} trials, off by {np.median(errors):.1%} in the median"
     axes.scatter(measured, estimated, s=12, color=BLUE, alpha=0.7, label=label)
-    finish_equality(axes, "measured latency of trials (q10, ms)", "estimate of the table (ms)")
+    finish_equality(axes, f"measured latency of trials ({statistic}, ms)", "estimate before the measurement (ms)")
     axes.set_title("Estimates against measurements in the search")
     return png(figure)
-
-
-def _field(record: object, name: str, key: str) -> Any:
-    """Return an item of a record's field; the field itself where it is no mapping, None where it is absent."""
-    value = record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
-    return value.get(key) if isinstance(value, Mapping) else value
 
 
 def _explained(networks: Sequence[Mapping[str, Any]], columns: Mapping[str, object]) -> str:

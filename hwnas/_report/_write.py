@@ -13,7 +13,7 @@ from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves
 from hwnas._report._front import front_data, front_script, front_section
 from hwnas._report._html import escape, image, page
-from hwnas._report._latencies import estimates_and_measurements, estimates_plot, latencies_section
+from hwnas._report._latencies import FloatArray, estimates_and_measurements, estimates_plot, latencies_section
 from hwnas._report._networks import networks_section
 from hwnas._report._partition import partition_plot, partition_rows
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
@@ -23,6 +23,7 @@ from hwnas._runs._front import keeps, pick_network
 from hwnas._runs._journal import JOURNAL, TrialRecord, read_trials
 from hwnas._runs._metrics import metric_of, metric_of_run
 from hwnas._runs._offline import elsewhere_line, is_elsewhere
+from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
 from hwnas._version import __version__
 from hwnas.spaces import Space
@@ -84,12 +85,24 @@ class _Shown:
         """Of the evaluator."""
         return metric_of_run(self.run.identity, self.run.settings.evaluator)
 
+    @property
+    def statistic(self) -> str:
+        """Which statistic of measured latencies counts."""
+        return self.run.settings.latency_statistic or DEFAULT_STATISTIC
+
+    @property
+    def estimates(self) -> FloatArray:
+        """Estimated and measured latency of the trials that have both ``(n, 2)``."""
+        return estimates_and_measurements(self.records, self.statistic)
+
 
 def _pictures(shown: _Shown) -> dict[str, bytes]:
     from hwnas._report import _plots
 
     study, networks, partition = shown.study, shown.networks, shown.partition
-    seconds, pairs = _seconds(shown.records), estimates_and_measurements(shown.records)
+    if not study.front():
+        return {}  # no trial meets the budgets: there is nothing to scale the axes by
+    seconds, pairs = _seconds(shown.records), shown.estimates
     curves = make_curves(study.problem, study.trials, shown.metric, seconds, measured=len(pairs) > 0)
     pictures = {
         "front": _plots.front_plot(curves, networks, shown.run.settings.budgets.get("latency_ms")),
@@ -97,7 +110,7 @@ def _pictures(shown: _Shown) -> dict[str, bytes]:
         "hypervolume": _plots.hypervolume_plot(curves),
         "hypervolume_time": _plots.time_curve_plot(curves),
         "latency": _plots.latency_plot(networks),
-        "estimates": estimates_plot(pairs),
+        "estimates": estimates_plot(pairs, shown.statistic),
         "partition": partition_plot(partition, study.problem, study.trials, shown.metric) if partition else None,
     }
     return {name: data for name, data in pictures.items() if data is not None}
@@ -148,7 +161,7 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
 
 def _front_section(shown: _Shown, pictures: dict[str, bytes]) -> str:
     description = f"{shown.metric.title} against cost: all trials, the front, the delivered networks"
-    measured = len(estimates_and_measurements(shown.records)) > 0
+    measured = len(shown.estimates) > 0
     data = front_data(shown.run, shown.networks, shown.study.trials, shown.space, shown.metric, measured=measured)
     return front_section(data, image(pictures, "front", description))
 
@@ -172,6 +185,8 @@ def _time_section(shown: _Shown, pictures: dict[str, bytes]) -> str:
 
 def _choices_section(shown: _Shown) -> str:
     front, trials = shown.study.front(), shown.study.context().successful
+    if not front:
+        return ""
     choices = favours(shown.space, front, trials)
     table = favour_table(choices, len(front), len(trials))
     return f"<h2>What the networks of the front have in common</h2>{table}" if choices else ""
@@ -216,9 +231,13 @@ def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
             "activations that exist at the same time, computed from the graph; the arena is what ONNX Runtime "
             "allocates for them."
         )
+    measured = any(n["latency_ms"]["measured"] is not None for n in networks)
+    how = "networks were measured with random weights, on which latency does not depend"
     if run.settings.evaluator.startswith("table:"):
-        return "Values were looked up in a benchmark table; nothing was trained, exported or measured."
-    return f"Evaluator {escape(run.settings.evaluator)} has no weights to export; no network was measured."
+        nothing = f"nothing was trained or exported; {how}" if measured else "nothing was trained, exported or measured"
+        return f"Values were looked up in a benchmark table; {nothing}."
+    evaluator = escape(run.settings.evaluator)
+    return f"Evaluator {evaluator} has no weights to export; {how if measured else 'no network was measured'}."
 
 
 def _table_section(run: Run, table: LatencyTable | None, networks: Sequence[dict[str, Any]]) -> str:

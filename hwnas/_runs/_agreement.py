@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeGuard
 
+from hwnas._tables._references import percent_text, speed_text
 from hwnas.tasks import BINOMIAL, Metric
 
 QUANTILES = ("q10", "median", "p90", "p99")
@@ -100,34 +101,22 @@ def agreement(networks: Sequence[Mapping[str, Any]]) -> str | None:
     if not pairs:
         return None
     speeds = [speed for speed in map(slowness_of, latencies) if speed is not None]
-    machine = f"{speed_text(speeds)}; " if speeds else ""
+    machine = f"{_speed_line(speeds)}; " if speeds else ""
     where = "at the table's speed" if all(pair.at_table_speed for pair in pairs) else "as timed,"
-    text = f"{machine}{where} predictions are off by {_percent(median(pair.error for pair in pairs))} in the median"
+    text = f"{machine}{where} predictions are off by {percent_text(median(pair.error for pair in pairs))} in the median"
     inside = [pair.inside for pair in pairs if pair.inside is not None]
     contain = f", and {sum(inside)} of {len(inside)} 90 % intervals contain the measurement"
     return text + contain * bool(inside)
 
 
-def speed_text(speeds: Sequence[tuple[float, float | None]]) -> str:
-    """Return how fast the machine is now: ``this machine is now 12 % slower than when the table was made``.
+def _speed_line(speeds: Sequence[tuple[float, float | None]]) -> str:
+    """Return how fast the machine is now.
 
     Args:
         speeds: Slowness and half its interval, of at least one session.
     """
-    slowness = median(speed for speed, _ in speeds)
     widths = [width for _, width in speeds if width is not None]
-    half_width = median(widths) if widths else 0.0
-    if abs(slowness - 1) <= max(half_width, 0.005):
-        within = f" (within {_percent(half_width)})" if half_width else ""
-        return f"this machine is now as fast as when the table was made{within}"
-    change = f"{_percent(slowness - 1)} slower" if slowness > 1 else f"{_percent(1 / slowness - 1)} faster"
-    return f"this machine is now {change} than when the table was made"
-
-
-def _percent(share: float) -> str:
-    """Write a share with two digits: ``1.8 %``, ``12 %``, ``130 %``."""
-    percent = 100 * share
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+    return speed_text(median(speed for speed, _ in speeds), median(widths) if widths else 0.0)
 
 
 def is_time(value: object) -> TypeGuard[float]:

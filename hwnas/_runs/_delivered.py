@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._costs._cost import LATENCY, name_of_key, written_cost
+from hwnas._costs._cost import LATENCY, MEMORY, name_of_key, written_cost
 from hwnas._runs._metrics import Source, metric_of, score_of, value_of
 from hwnas.tasks import DEFAULT_METRIC, Metric
 
@@ -19,6 +19,8 @@ SEARCHED: Source = "validation"
 """The validation part after a final training, and as the search saw it."""
 _ROUNDING = 1e-5
 """What is written of a latency has six digits: beyond a budget is what lies beyond it by more than that."""
+EARLIER_STATISTIC = "q10"
+"""What the measured latency of an entry is that does not say it."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Check:
         value: The network's cost, measured where it was measured.
         half_width: Half the measurement's 90 % interval; None where the value was not measured.
         measured: Whether the value was measured.
+        statistic: Which statistic the value is, as in ``median`` or ``arena``; None where there is only one.
     """
 
     cost: str
@@ -38,11 +41,21 @@ class Check:
     value: float
     half_width: float | None
     measured: bool
+    statistic: str | None = None
 
     @property
     def within(self) -> bool:
         """Whether the network meets the budget."""
-        return self.value <= self.upper * (1 + _ROUNDING * (self.cost == LATENCY.key))
+        return self.value <= self._limit
+
+    @property
+    def surely_within(self) -> bool:
+        """Whether it meets the budget by more than the error of the measurement."""
+        return self.value + (self.half_width or 0.0) <= self._limit
+
+    @property
+    def _limit(self) -> float:
+        return self.upper * (1 + _ROUNDING * (self.cost == LATENCY.key))
 
     @property
     def excess(self) -> float:
@@ -51,10 +64,11 @@ class Check:
 
     @property
     def text(self) -> str:
-        """For people: ``latency 0.1059 ± 0.0003 ms measured, 5.9 % over the budget of 0.1 ms``."""
+        """For people: ``latency 0.1059 ± 0.0003 ms (median) measured, 5.9 % over the budget of 0.1 ms``."""
         if math.isnan(self.value):
             return f"{name_of_key(self.cost)} is not known, the budget is {written_cost(self.cost, self.upper)}"
-        how = " measured" if self.measured else " predicted" if self.cost == LATENCY.key else ""
+        how = f" ({self.statistic})" if self.statistic is not None else ""
+        how += " measured" if self.measured else " predicted" if self.cost == LATENCY.key else ""
         value = written_ms(self.value, self.half_width) if self.half_width else written_cost(self.cost, self.value)
         side = f"{100 * abs(self.excess):.3g} % {'over' if self.excess > 0 else 'below'}"
         near = self.half_width is not None and abs(self.value - self.upper) <= self.half_width
@@ -71,18 +85,32 @@ class Check:
             "half_width": self.half_width,
             "measured": self.measured,
             "within": self.within,
+            **({} if self.statistic is None else {"statistic": self.statistic}),
         }
 
 
 def checks(network: Network, budgets: Mapping[str, float]) -> list[Check]:
     """Compare a network with every budget; an unknown cost meets none."""
-    against = []
-    for cost, upper in budgets.items():
-        latency = network["latency_ms"] if cost == LATENCY.key else {}
+    return [_check(network, cost, upper) for cost, upper in budgets.items()]
+
+
+def _check(network: Network, cost: str, upper: float) -> Check:
+    """Compare a network with one budget."""
+    if cost == LATENCY.key:
+        latency = network["latency_ms"]
         measured = latency.get("measured") is not None
-        value = latency_of(network) if cost == LATENCY.key else float(network.get(cost, math.nan))
-        against.append(Check(cost, upper, value, latency.get("measured_half_width") if measured else None, measured))
-    return against
+        half_width = latency.get("measured_half_width") if measured else None
+        return Check(cost, upper, latency_of(network), half_width, measured, statistic_of(network))
+    if cost == MEMORY.key and network.get("memory_statistic") == "arena":
+        arena = network.get("arena_bytes")
+        return Check(cost, upper, math.nan if arena is None else float(arena), None, arena is not None, "arena")
+    return Check(cost, upper, float(network.get(cost, math.nan)), None, False)
+
+
+def statistic_of(network: Network) -> str | None:
+    """Return which statistic its measured latency is; None where it was not measured."""
+    latency = network["latency_ms"]
+    return None if latency.get("measured") is None else str(latency.get("statistic", EARLIER_STATISTIC))
 
 
 def overruns(network: Network, budgets: Mapping[str, float]) -> list[Check]:
@@ -185,11 +213,11 @@ def written_compared(network: Network) -> str:
 
 
 def written_latency(network: Network) -> str:
-    """Format its latency: ``0.1059 ± 0.0003 ms measured``, or ``0.1 ms predicted, not measured``."""
+    """Format its latency: ``0.1059 ± 0.0003 ms (median) measured``, or ``0.1 ms predicted, not measured``."""
     latency = network["latency_ms"]
     if latency["measured"] is None:
         return f"{latency_of(network):.4g} ms predicted, not measured"
-    return f"{written_ms(latency['measured'], latency.get('measured_half_width'))} measured"
+    return f"{written_ms(latency['measured'], latency.get('measured_half_width'))} ({statistic_of(network)}) measured"
 
 
 def written_ms(value: float, half_width: float | None) -> str:

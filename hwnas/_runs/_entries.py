@@ -11,6 +11,7 @@ from typing import Any
 from hwnas._costs._cost import COSTS
 from hwnas._errors import HwnasError, RunError
 from hwnas._runs._metrics import METRIC, SCORE, SCORE_METRIC, key_of, metric_of, score_of, value_of
+from hwnas._runs._options import LATENCY_STATISTICS, MEMORY_STATISTICS
 from hwnas.tasks import Metric
 from latency_tables import read_regular
 
@@ -21,6 +22,7 @@ _MOST = 1e300
 _MOST_TEXT = 2**16
 _NEEDED = ("id", "arch", "latency_ms", "onnx")
 _LATENCIES = ("predicted", "measured")
+_MORE_LATENCIES = ("low", "high", "measured_half_width", "after_pause", "slowness", "slowness_half_width")
 
 
 def require_networks(entries: object) -> list[dict[str, Any]]:
@@ -134,8 +136,15 @@ def _latency(value: object) -> bool:
     return (
         isinstance(value, dict)
         and all(name in value for name in _LATENCIES)
-        and all(_maybe(_number)(value.get(name)) for name in (*_LATENCIES, "low", "high", "measured_half_width"))
+        and all(_maybe(_number)(value.get(name)) for name in (*_LATENCIES, *_MORE_LATENCIES))
+        and value.get("statistic", LATENCY_STATISTICS[0]) in LATENCY_STATISTICS
+        and all(_quantiles(value.get(name, {})) for name in ("raw", "at_table_speed", "half_widths"))
     )
+
+
+def _quantiles(value: object) -> bool:
+    """Return whether a value holds times by statistic."""
+    return isinstance(value, dict) and set(value) <= set(LATENCY_STATISTICS) and all(map(_number, value.values()))
 
 
 def _score(value: object) -> bool:
@@ -158,6 +167,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "latency_ms": _latency,
     "energy_mj": _maybe(_number),
     "arena_bytes": _maybe(_count),
+    "memory_statistic": lambda value: value in MEMORY_STATISTICS,
     "onnx": _maybe(_named(_PLACE)),
     "onnx_sha256": _maybe(_named(_DIGEST)),
 }

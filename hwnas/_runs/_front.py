@@ -139,7 +139,8 @@ def pick_network(
         return _named(networks, pick, budgets or {}, allow_over_budget)
     kept = [n for n in networks if allow_over_budget or keeps(n, budgets or {})]
     if not kept:
-        raise RunError(_nearest(networks, budgets or {}))
+        advice = "add --allow-over-budget to export it anyway, or search with a lower budget"
+        raise RunError(f"{nearest(networks, budgets or {})}; {advice}")
     ids = [network["id"] for network in kept]
     front = [network for network in kept if network.get("dominated_by") not in ids] or kept
     front = [n for n, better in zip(front, dominators_of(front, ["latency_ms"]), strict=True) if better is None]
@@ -176,18 +177,15 @@ def _named(
     raise RunError(f"the run has no network {name!r}; pick {', '.join(PICKS)} or one of {ids}")
 
 
-def _nearest(networks: Sequence[Mapping[str, Any]], budgets: Mapping[str, float]) -> str:
-    """Return an error line: all networks are over the budgets, and by how much the nearest one."""
+def nearest(networks: Sequence[Mapping[str, Any]], budgets: Mapping[str, float]) -> str:
+    """Return a line that says that all networks are over the budgets, and by how much the nearest one is."""
 
     def farthest(network: Mapping[str, Any]) -> float:
         """Return the largest excess over a budget."""
         return max((check.excess for check in overruns(network, budgets)), default=math.inf)
 
-    nearest = min(networks, key=farthest)
-    return (
-        f"all networks of the run are over its budget; the nearest is {nearest['id']}: {_why_not(nearest, budgets)}; "
-        "add --allow-over-budget to export it anyway, or search with a lower budget"
-    )
+    closest = min(networks, key=farthest)
+    return f"all networks of the run are over its budget; the nearest is {closest['id']}: {_why_not(closest, budgets)}"
 
 
 def _why_not(network: Mapping[str, Any], budgets: Mapping[str, float]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas.spaces import named_graph
 from latency_tables import CORRECTION_SPLIT, LatencyTable, NetworkMeasurement
-from profilers import REFERENCE_OP_MS, REFERENCE_TAILS, Reference, References, Speed, Workload
+from profilers import REFERENCE_OP_MS, REFERENCE_TAILS, Reference, References, Workload
 
 REFERENCE_NETWORKS = 4
 """Number of reference networks in a session."""
@@ -42,20 +42,25 @@ def tails_of(table: LatencyTable) -> dict[str, float]:
     return {str(name): float(value) for name, value in tails.items()} if isinstance(tails, Mapping) else {}
 
 
-def speed_text(speed: Speed, who: str = "this machine") -> str:
+def speed_text(slowness: float, half_width: float, who: str = "this machine") -> str:
     """Return how fast a machine is now: ``this machine is now 12 % slower than when the table was made``.
 
     Args:
-        speed: Its speed, with a known slowness.
+        slowness: How many times longer it takes now.
+        half_width: Half the width of the interval of that, relative; 0 where it is not known.
         who: The machine.
     """
-    assert speed.slowness is not None
-    if abs(speed.slowness - 1) <= max(speed.half_width, _UNCHANGED):
-        return f"{who} is now as fast as when the table was made (within {100 * speed.half_width:.2g} %)"
-    slower = speed.slowness > 1
-    change = speed.slowness - 1 if slower else 1 / speed.slowness - 1
-    written = f"{100 * change:.0f}" if change >= 0.1 else f"{100 * change:.2g}"
-    return f"{who} is now {written} % {'slower' if slower else 'faster'} than when the table was made"
+    if abs(slowness - 1) <= max(half_width, _UNCHANGED):
+        within = f" (within {percent_text(half_width)})" if half_width else ""
+        return f"{who} is now as fast as when the table was made{within}"
+    change = f"{percent_text(slowness - 1)} slower" if slowness > 1 else f"{percent_text(1 / slowness - 1)} faster"
+    return f"{who} is now {change} than when the table was made"
+
+
+def percent_text(share: float) -> str:
+    """Write a share with two digits: ``1.8 %``, ``12 %``, ``130 %``."""
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
 
 
 def session_sd(table: LatencyTable) -> float:

@@ -139,7 +139,7 @@ def test_a_search_with_objects_finds_a_front(search, table):
     best = max(found.networks, key=lambda n: n["score"]["score"])
     assert found.pick("best") == best
     text = found.report.read_text()
-    assert "Evaluator wide has no weights to export; no network was measured." in text
+    assert "Evaluator wide has no weights to export; networks were measured with random weights, on which " in text
     assert "<th>score</th>" in text
 
 

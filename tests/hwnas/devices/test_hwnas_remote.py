@@ -26,7 +26,7 @@ def device(ssh_server, tmp_path_factory):
         for module in ("profilers._profile", "hwnas._tables._validate"):
             patch.setattr(f"{module}.SamplingSettings", lambda: TWO)
         patch.setattr("hwnas._tables._verify.QUICK", TWO)
-        patch.setattr("hwnas._pipeline._measure_winners.VERIFICATION", TWO)
+        patch.setattr("hwnas._pipeline._time_networks.ROUNDS", 2)
         yield cache
 
 

@@ -1,11 +1,11 @@
 """Tables of latency distributions, with the fields of this version and of earlier ones; estimates of trials."""
 
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from reports import SPACE, make_report, measured
+from run_toys import trial_record
 
 from hwnas._report._curves import measured_pairs
 from hwnas._report._latencies import estimates_and_measurements, estimates_plot, latencies_section
@@ -95,39 +95,30 @@ def test_the_table_of_networks_says_which_statistic(tmp_path):
 
 
 def trial(number, estimate, q10):
-    return SimpleNamespace(
-        number=number,
-        estimates={"latency_ms": estimate},
-        measurements={"latency_ms": {"q10": q10, "median": 1.1 * q10, "half_width": 0.01}},
+    facts = {"q10": 2 * q10, "at_table_speed_q10": q10, "at_table_speed_median": 1.1 * q10, "half_width": 0.01}
+    estimates = {} if estimate is None else {"latency_ms": estimate}
+    return TrialRecord(
+        number, (0,), "a", {"accuracy": 0.5}, seconds=1.0, estimates=estimates, measurements={"latency_ms": facts}
     )
 
 
 def test_estimates_are_read_where_a_trial_has_both():
-    records = [
-        trial(0, 1.0, 1.1),
-        vars(trial(1, 2.0, 2.2)),
-        SimpleNamespace(estimate=3.0, measurements={"latency_ms": {"q10": 3.3}}),
-        trial(3, None, 1.0),
-        SimpleNamespace(estimates={"latency_ms": 1.0}, measurements={}),
-        TrialRecord(4, (0,), "a", {"accuracy": 0.5}),
-        {"estimates": {"latency_ms": "1"}, "measurements": {"latency_ms": {"q10": 1.0}}},
-    ]
-    assert estimates_and_measurements(records).tolist() == [[1.0, 1.1], [2.0, 2.2], [3.0, 3.3]]
-    assert estimates_and_measurements([]).shape == (0, 2)
+    records = [trial(0, 1.0, 1.1), trial(1, 2.0, 2.2), trial(2, None, 1.0), trial_record(3)]
+    assert estimates_and_measurements(records, "q10").tolist() == [[1.0, 1.1], [2.0, 2.2]]
+    assert estimates_and_measurements(records, "median") == pytest.approx(np.array([[1.0, 1.21], [2.0, 2.42]]))
+    assert estimates_and_measurements([], "q10").shape == (0, 2)
 
 
 def test_estimates_are_drawn_from_ten_trials_on():
     pairs = np.array([[ms, 1.05 * ms] for ms in np.linspace(1, 2, 10)])
-    assert estimates_plot(pairs[:9]) is None
-    assert estimates_plot(pairs).startswith(b"\x89PNG")
+    assert estimates_plot(pairs[:9], "q10") is None
+    assert estimates_plot(pairs, "q10").startswith(b"\x89PNG")
 
 
 def test_measured_trials_are_called_measured_in_the_report(tmp_path, monkeypatch):
     run, study = make_report(tmp_path / "run", deliver=measured)
     assert "Estimated against measured" not in (run.path / "report.html").read_text()
-    records = [trial(t.number, t.values["latency_ms"], 1.1 * t.values["latency_ms"]) for t in study.trials]
-    for record in records:
-        record.seconds = 1.0
+    records = [trial(t.number, t.values["latency_ms"], t.values["latency_ms"]) for t in study.trials]
     monkeypatch.setattr("hwnas._report._write.read_trials", lambda path, unhashed: records)
     labels = []
     monkeypatch.setattr("hwnas._report._plots.add_legend", lambda axes, shown, **style: labels.extend(shown))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hwnas._runs._agreement import agreement, compared_latency, quantiles_of, slowness_of, speed_text, statistic_of
+from hwnas._runs._agreement import _speed_line, agreement, compared_latency, quantiles_of, slowness_of, statistic_of
 
 
 def network(predicted, q10, slowness=1.12, **more):
@@ -51,7 +51,7 @@ def test_another_statistic_is_not_compared_with_a_q10():
     ],
 )
 def test_the_speed_of_the_machine_in_words(slowness, half_width, text):
-    assert text in speed_text([(slowness, half_width)])
+    assert text in _speed_line([(slowness, half_width)])
 
 
 def test_values_that_a_file_should_not_hold_are_left_out():

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import random
-from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,11 +18,11 @@ from test_hwnas_fuzz import change, quick, seeds
 from hwnas import HwnasError, SearchResult, SearchSettings
 from hwnas._cli import main
 from hwnas._costs._space_costs import SpaceCosts
+from hwnas._pipeline._choose import Chosen
 from hwnas._pipeline._deliver import deliver_networks, validation_samples
-from hwnas._pipeline._measure_winners import VERIFICATION
 from hwnas._pipeline._setup import SearchCosts, SearchSetup
 from hwnas._pipeline._winner import Winner
-from hwnas._runs._delivered import checks, described, dominators_of, judge, remarks
+from hwnas._runs._delivered import checks, described, dominators_of, judge, remarks, written_latency
 from hwnas._runs._entries import require_networks
 from hwnas._runs._front import PICKS, pick_network
 from hwnas._runs._list import find_runs
@@ -39,6 +39,7 @@ MSE = Metric("mse", "min", unit="lx", low=0.0)
 
 def network(name, validation, measured, test=0.5, **more):
     latency = {"predicted": 1.9, "low": 1.8, "high": 2.0, "measured": measured, "measured_half_width": 0.01}
+    latency |= {} if measured is None else {"statistic": "median"}
     found = {"id": name, "trial": 0, "arch": f"arch-{name}", "accuracy": test, "validation_accuracy": validation}
     found |= {
         "latency_ms": latency,
@@ -76,7 +77,7 @@ SOME_OVER = [network("a", 0.6, 1.0), network("b", 0.7, 1.995), network("c", 0.9,
 def test_budgets_are_judged_by_what_was_measured():
     (check,) = checks(SOME_OVER[2], BUDGETS)
     assert (check.value, check.measured, check.within) == (2.1, True, False)
-    assert check.text == "latency 2.1 ± 0.010 ms measured, 5 % over the budget of 2 ms"
+    assert check.text == "latency 2.1 ± 0.010 ms (median) measured, 5 % over the budget of 2 ms"
     (near,) = checks(SOME_OVER[1], BUDGETS)
     assert near.within
     assert near.text.endswith("0.25 % below the budget of 2 ms, within the error of the measurement")
@@ -85,6 +86,60 @@ def test_budgets_are_judged_by_what_was_measured():
     assert (check.value, check.measured, check.within, check.half_width) == (1.9, False, True, None)
     assert checks(unmeasured, {"latency_ms": 1.9 * (1 - 1e-7)})[0].within  # six digits are written
     assert not checks(unmeasured, {"latency_ms": 1.9 * (1 - 1e-4)})[0].within
+
+
+def test_latencies_of_earlier_versions_are_their_q10():
+    old = network("a", 0.6, 1.0)
+    del old["latency_ms"]["statistic"]
+    assert require_networks([old]) == [old]
+    assert checks(old, BUDGETS)[0].text.startswith("latency 1 ± 0.010 ms (q10) measured, 50 % below ")
+    assert written_latency(old) == "1 ± 0.010 ms (q10) measured"
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [{"statistic": "mean"}, {"raw": 3}, {"raw": {"q11": 1.0}}, {"at_table_speed": {"q10": "x"}}, {"slowness": [1]}],
+)
+def test_measured_latencies_are_checked(nonsense):
+    entry = network("a", 0.6, 1.0)
+    entry["latency_ms"] |= {"raw": {"q10": 1.0}, "slowness": 1.1, "after_pause": None}
+    assert require_networks([entry]) == [entry]
+    entry["latency_ms"] |= nonsense
+    with pytest.raises(ValueError, match="latency_ms has an impossible value"):
+        require_networks([entry])
+
+
+def test_an_arena_is_compared_where_the_entry_says_so():
+    entry = network("a", 0.6, 1.0, arena_bytes=900)
+    assert checks(entry, {"peak_memory_bytes": 100.0})[0].value == 5
+    (check,) = checks(entry | {"memory_statistic": "arena"}, {"peak_memory_bytes": 800.0})
+    assert (check.value, check.within, check.statistic) == (900.0, False, "arena")
+    assert check.text.startswith("memory 900 (arena) measured, 12.5 % over the budget of 800")
+    (unknown,) = checks(entry | {"memory_statistic": "arena", "arena_bytes": None}, {"peak_memory_bytes": 800.0})
+    assert not unknown.within
+
+
+def test_surely_within_is_beyond_the_error():
+    near, safe = (checks(network("a", 0.6, ms), BUDGETS)[0] for ms in (1.995, 1.98))
+    assert (near.within, near.surely_within, safe.surely_within) == (True, False, True)
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_the_exit_code_says_that_nothing_meets_the_budget(monkeypatch, capsys, more):
+    for networks, code in ((SOME_OVER, 0), (SOME_OVER[2:], 1)):
+        judged = [dict(n) for n in networks]
+        judge(judged, BUDGETS, ["latency_ms"])
+        result = SearchResult(Path("run"), SearchSettings(budgets=BUDGETS), (), (), tuple(judged))
+        monkeypatch.setattr("hwnas._api._search.watched_search", lambda *given, result=result: result)
+        try:
+            left = main(["search", *more])
+        except SystemExit as leaving:
+            left = leaving.code
+        assert left == code
+        err = capsys.readouterr().err
+        text = "hwnas: all networks of the run are over its budget; the nearest is c: latency 2.1 ± 0.010 ms (median) "
+        assert err.startswith(text) == (code == 1)
+        assert err.count("\n") == code
 
 
 def test_every_budget_counts_and_what_is_not_known_keeps_none():
@@ -107,6 +162,7 @@ def test_entries_say_which_budgets_they_keep():
         "half_width": 0.01,
         "measured": True,
         "within": False,
+        "statistic": "median",
     }
     judge(entries, {}, ["latency_ms"])
     assert all(n["within_budget"] is True and n["budgets"] == {} for n in entries)
@@ -188,7 +244,7 @@ def test_less_error_is_better_everywhere():
     judge(entries, {}, ["latency_ms"])
     assert [entry["dominated_by"] for entry in entries] == [None, None, "b", None]
     assert {pick: pick_network(entries, pick)["id"] for pick in PICKS} == {"fastest": "a", "knee": "d", "best": "b"}
-    assert described(entries[1], {}) == "arch-b, validation mse 1 lx, test mse 1.1 lx, 2 ± 0.010 ms measured"
+    assert described(entries[1], {}) == "arch-b, validation mse 1 lx, test mse 1.1 lx, 2 ± 0.010 ms (median) measured"
     assert remarks(entries[:2], {}) == []
     score = {"name": "e", "direction": "min", "score": True}
     values = (("a", 3.0, 1.0), ("b", 1.0, 2.0), ("c", 2.0, 2.5))
@@ -214,7 +270,7 @@ def test_sampling_errors_are_those_of_a_binomial_share():
     assert DEFAULT_METRIC.standard_error(1.0, 400) == pytest.approx(DEFAULT_METRIC.standard_error(0.0, 400))
     assert described(SOME_OVER[0], BUDGETS) == (
         "arch-a, validation accuracy 60.00% ± 4.90%, test accuracy 50.00% ± 2.50% (± one standard error), "
-        "1 ± 0.010 ms measured"
+        "1 ± 0.010 ms (median) measured"
     )
     old = {name: value for name, value in SOME_OVER[0].items() if name != "images"}
     assert "60.00%, test accuracy 50.00%, 1 ±" in described(old, BUDGETS)
@@ -235,20 +291,20 @@ def test_export_ships_what_keeps_the_budget(tmp_path, capsys, fresh):
         assert main(["export", str(run), "--pick", pick, "-o", str(target)]) == 0
         assert target.read_bytes() in (b"a", b"b")
     assert refused(capsys, "export", run, "--pick", "d", "-o", target) == (
-        "d is over the budget: latency 2.5 ± 0.010 ms measured, 25 % over the budget of 2 ms; "
+        "d is over the budget: latency 2.5 ± 0.010 ms (median) measured, 25 % over the budget of 2 ms; "
         "pick another one or add --allow-over-budget"
     )
     assert target.read_bytes() == b"b"
     assert main(["export", str(run), "--pick", "d", "--allow-over-budget", "-o", str(target)]) == 0
     assert target.read_bytes() == b"d"
-    assert "; latency 2.5 ± 0.010 ms measured, 25 % over the budget of 2 ms\n" in capsys.readouterr().out
+    assert "; latency 2.5 ± 0.010 ms (median) measured, 25 % over the budget of 2 ms\n" in capsys.readouterr().out
 
 
 def test_where_no_network_keeps_the_budget_the_nearest_is_named(tmp_path, capsys):
     run, target = finished(tmp_path / "run", SOME_OVER[2:]), tmp_path / "n.onnx"
     assert refused(capsys, "export", run, "-o", target) == (
-        "all networks of the run are over its budget; the nearest is c: latency 2.1 ± 0.010 ms measured, 5 % over the "
-        "budget of 2 ms; add --allow-over-budget to export it anyway, or search with a lower budget"
+        "all networks of the run are over its budget; the nearest is c: latency 2.1 ± 0.010 ms (median) measured, "
+        "5 % over the budget of 2 ms; add --allow-over-budget to export it anyway, or search with a lower budget"
     )
     assert not target.exists()
     assert remarks(SOME_OVER[2:], BUDGETS)[0].startswith("all networks are over the budget: c: latency 2.1 ")
@@ -339,6 +395,11 @@ class ConstantRunnable:
 class SlowDevice:
     """Takes 3 ms for whatever it gets."""
 
+    image_channels = 1
+
+    def load(self, graph, *, seed=0, tied=(), cold=False):
+        return ConstantRunnable(3e-3)
+
     def load_trained(self, graph, weights, path):
         return ConstantRunnable(3e-3)
 
@@ -351,7 +412,6 @@ class SlowDevice:
 
 @pytest.mark.parametrize("finalize", ["none", "train"])
 def test_the_delivery_judges_and_says_so(tmp_path, monkeypatch, finalize):
-    monkeypatch.setattr("hwnas._pipeline._measure_winners.VERIFICATION", replace(VERIFICATION, max_rounds=30))
     space = make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4)
     task = ImageClassification(load_data("digits", limit=60))
     evaluator = make_evaluator("train", space, task, epochs=1, batch_size=20)
@@ -374,7 +434,7 @@ def test_the_delivery_judges_and_says_so(tmp_path, monkeypatch, finalize):
     archs = list(dict.fromkeys(space.sample(4, np.random.default_rng(1))))[:2]
     winners = [Winner(i, arch, {"accuracy": 0.3 + i / 10, "latency_ms": 1.5 + i / 10}) for i, arch in enumerate(archs)]
     said = []
-    entries = deliver_networks(parts, winners, said.append)
+    entries = deliver_networks(parts, Chosen(winners), said.append)
     assert run.pareto() == json.loads(json.dumps(entries))
     assert [n["within_budget"] for n in entries] == [False, False]
     assert entries[0]["budgets"]["macs"]["within"]

@@ -1,0 +1,58 @@
+"""ONNX Runtime's arena of networks that have no file yet, and whether a device tells it at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from hwnas._costs._cost import MEMORY
+from hwnas._errors import HwnasError
+from hwnas._pipeline._setup import SearchSetup
+from hwnas._pipeline._winner import Winner
+from hwnas._runs._settings import SearchSettings
+from hwnas.spaces import Space
+from latency_tables import OpGraph
+from profilers import Backend, random_model
+
+
+def binds_arena(settings: SearchSettings) -> bool:
+    """Return whether there is a budget that binds the arena."""
+    return settings.memory_statistic == "arena" and MEMORY.key in settings.budgets
+
+
+def require_arena(settings: SearchSettings, backend: Backend | None, space: Space) -> None:
+    """Refuse a budget of the arena where that cannot be measured; measures the arena of one network.
+
+    Raises:
+        HwnasError: Nothing is measured, or the device or its execution provider does not tell its arena.
+    """
+    if not binds_arena(settings):
+        return
+    if backend is None or settings.measure == "none":
+        raise HwnasError("--memory-statistic arena needs measurements; use --memory-statistic live without them")
+    (arch,) = space.sample(1, np.random.default_rng(0))
+    if _arenas([space.graph(arch)], backend, settings)[0] is None:
+        where = settings.device if settings.provider is None else f"provider {settings.provider}"
+        raise HwnasError(
+            f"--memory-statistic arena needs ONNX Runtime's CPU provider, {where} does not tell its arena; use "
+            "--memory-statistic live"
+        )
+
+
+def arenas_of(winners: Sequence[Winner], setup: SearchSetup) -> list[int | None]:
+    """Return the bytes of the arena for networks without trained weights, on which it does not depend."""
+    assert setup.backend is not None
+    return _arenas([setup.space.graph(winner.arch) for winner in winners], setup.backend, setup.run.settings)
+
+
+def _arenas(graphs: Sequence[OpGraph], backend: Backend, settings: SearchSettings) -> list[int | None]:
+    """Return the bytes of the arena for graphs with random weights."""
+    with TemporaryDirectory() as folder:
+        files = []
+        for number, graph in enumerate(graphs):
+            files.append(Path(folder) / f"{number}.onnx")
+            files[-1].write_bytes(random_model(graph, 0, (), batch=settings.batch, precision=settings.precision))
+        return backend.arena_bytes(files)

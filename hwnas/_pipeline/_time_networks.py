@@ -1,0 +1,155 @@
+"""Networks timed on the device: sessions loaded anew for each pass, in an order of their own, beside references."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from profilers import (
+    STATISTICS,
+    NetworkTime,
+    ReferenceTimer,
+    Runnable,
+    SamplingSettings,
+    SessionTimes,
+    fixed_rounds,
+    merge_times,
+)
+
+Loader = Callable[[int], Runnable]
+"""Loads a network with a seed for what is random in it."""
+PASSES = 2
+"""Passes over all networks, each with sessions of their own."""
+ROUNDS = 100
+"""Rounds of a pass, where they fit into its time."""
+MOST_SECONDS = 15.0
+"""Seconds after which no round of a pass begins."""
+_FEW_ROUNDS, _FEWEST_ROUNDS = 20, 8
+"""Rounds of a pass that takes longer, and of one that takes several times as long."""
+_PRIMING = 4
+PAUSES, PAUSE_S = 2, 1.0
+"""Pauses before a first inference, and the seconds of each."""
+_PRIOR_DIFFERENCES = 10
+"""A prior of so many differences between sessions as the stated half-widths expect them."""
+
+
+@dataclass(frozen=True)
+class TimedNetwork:
+    """What one network takes, and the machine's speed meanwhile.
+
+    Attributes:
+        time: Its times.
+        slowness: How many times longer the references took than at the table's making; None without references.
+        slowness_half_width: Half the width of its 90 % interval; None without references.
+    """
+
+    time: NetworkTime
+    slowness: float | None
+    slowness_half_width: float | None
+
+
+def time_networks(
+    timer: ReferenceTimer, loaders: Mapping[str, Loader], *, total_ms: float, seed: int
+) -> tuple[dict[str, TimedNetwork], dict[str, Runnable]]:
+    """Time networks as single inferences, in passes with sessions of their own.
+
+    The order in which they are loaded is random, so that where a session's memory lies goes with nothing else.
+
+    Args:
+        timer: Times them beside references.
+        loaders: Load the networks, by name.
+        total_ms: About what one inference of each takes together, in milliseconds.
+        seed: Seeds the orders, and what is random in the networks.
+
+    Returns:
+        Times by name, and the sessions of the last pass.
+    """
+    names, settings = list(loaders), sampling(total_ms)
+    sessions: list[SessionTimes] = []
+    runnables: dict[str, Runnable] = {}
+    for number in range(PASSES):
+        order = np.random.default_rng((seed, number)).permutation(len(names))
+        runnables = {names[i]: loaders[names[i]](PASSES * seed + number) for i in order.tolist()}
+        sessions.append(timer.measure(runnables, settings, seed=PASSES * seed + number))
+    slowness, half_width = _merged_slowness(sessions)
+    times = {name: merge_times([session.times[name] for session in sessions]) for name in names}
+    return {name: TimedNetwork(taken, slowness, half_width) for name, taken in times.items()}, runnables
+
+
+def sampling(total_ms: float) -> SamplingSettings:
+    """Return the settings of a pass: fewer rounds where they take long, and fewer untimed runs where even these do.
+
+    Args:
+        total_ms: About what one inference of each network takes together, in milliseconds.
+    """
+    few_s = (1 + _PRIMING) * total_ms * 1e-3 * _FEW_ROUNDS
+    return fixed_rounds(
+        ROUNDS,
+        max_seconds=MOST_SECONDS,
+        inner_seconds=0.0,
+        priming_runs=_PRIMING if few_s <= 2 * MOST_SECONDS else 1,
+        min_rounds=_FEW_ROUNDS if few_s <= 4 * MOST_SECONDS else _FEWEST_ROUNDS,
+    )
+
+
+def _merged_slowness(sessions: Sequence[SessionTimes]) -> tuple[float | None, float | None]:
+    """Return the geometric mean of the sessions' slowness, and half the width of its 90 % interval."""
+    speeds = [session.speed for session in sessions]
+    known = [speed.slowness for speed in speeds if speed.slowness is not None]
+    if len(known) < len(speeds):
+        return None, None
+    mean = math.exp(float(np.mean(np.log(known))))
+    relative = math.sqrt(sum(speed.half_width**2 for speed in speeds)) / len(speeds)
+    return mean, mean * relative
+
+
+def first_after_pause_ms(runnable: Runnable, sleep: Callable[[float], None] | None = None) -> float:
+    """Return milliseconds of the first inference after the process slept, as timed: the mean of two.
+
+    Args:
+        runnable: The network.
+        sleep: Sleeps so many seconds; None for `time.sleep`.
+    """
+    runnable.run(1)  # the first inference ever allocates
+    seconds = []
+    for _ in range(PAUSES):
+        (sleep or time.sleep)(PAUSE_S)
+        seconds.append(runnable.run(1))
+    return 1e3 * sum(seconds) / len(seconds)
+
+
+def widened(last: Mapping[str, TimedNetwork], first: Mapping[str, TimedNetwork]) -> dict[str, TimedNetwork]:
+    """Return the last measurement with half-widths that explain how far it is from the first one.
+
+    Half-widths that are right make ``z = log(last / first) / sqrt(w_last^2 + w_first^2)``, with relative widths w of
+    90 % intervals, a normal variable of standard deviation 1 / 1.645. Where z varies more, the half-widths grow by the
+    ratio, shrunk towards 1; they never become smaller.
+
+    Args:
+        last: The measurement whose values count.
+        first: An earlier measurement of the same networks.
+    """
+    both = [name for name in last if name in first]
+    factors = {}
+    for statistic in STATISTICS:
+        scores = [_distance(last[name].time, first[name].time, statistic) for name in both]
+        squares = [1.645**2 * score**2 for score in scores if math.isfinite(score)]
+        variance = (sum(squares) + _PRIOR_DIFFERENCES) / (len(squares) + _PRIOR_DIFFERENCES)
+        factors[statistic] = math.sqrt(max(1.0, variance))
+    return {name: replace(timed, time=_scaled(timed.time, factors)) for name, timed in last.items()}
+
+
+def _distance(last: NetworkTime, first: NetworkTime, statistic: str) -> float:
+    """Return the log ratio of two measurements over the half-width of their difference; NaN where that is 0."""
+    ratio = math.log(last.at_table_speed[statistic] / first.at_table_speed[statistic])
+    widths = [t.half_widths[statistic] / t.at_table_speed[statistic] for t in (last, first)]
+    width = math.hypot(*widths)
+    return ratio / width if width > 0 else math.nan
+
+
+def _scaled(taken: NetworkTime, factors: Mapping[str, float]) -> NetworkTime:
+    return replace(taken, half_widths={name: width * factors[name] for name, width in taken.half_widths.items()})
