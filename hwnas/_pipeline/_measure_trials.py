@@ -18,10 +18,10 @@ from hwnas._common._foreign import LEAVES, error_line
 from hwnas._costs._cost import LATENCY
 from hwnas._errors import HwnasError
 from hwnas._pipeline._measure_winners import rounded
-from hwnas._pipeline._measuring import DEFAULT_STATISTIC
 from hwnas._pipeline._measuring_cost import MeasuringCost, choose_sampling
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._journal import TrialRecord
+from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._tables._references import speed_text
 from hwnas.spaces import Architecture
 from profilers import (

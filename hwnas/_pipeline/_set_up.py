@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hwnas._costs._cost import LATENCY
-from hwnas._pipeline._measuring import expected_latency, trials_are_measured
+from hwnas._pipeline._expected import expected_latency, trials_are_measured
 from hwnas._pipeline._overrides import Overrides, require_plain
 from hwnas._pipeline._problem import make_problem
 from hwnas._pipeline._setup import SearchCosts, SearchInputs, SearchSetup, SearchTable

@@ -169,6 +169,8 @@ _TABLE = (
 MEASURE = ("trials", "winners", "none")
 """What a search measures on the device: every trial and the winners, the winners alone, or nothing."""
 LATENCY_STATISTICS = ("q10", "median", "p90", "p99")
+DEFAULT_STATISTIC = "median"
+"""The statistic that a latency budget binds."""
 MEMORY_STATISTICS = ("live", "arena")
 _MEASURING = (
     Option(
@@ -180,7 +182,7 @@ _MEASURING = (
     Option(
         "latency_statistic",
         f"statistic of measured latencies: {', '.join(LATENCY_STATISTICS[:-1])} or {LATENCY_STATISTICS[-1]} "
-        "(default: median)",
+        f"(default: {DEFAULT_STATISTIC})",
         TEXT,
         group="device",
     ),
