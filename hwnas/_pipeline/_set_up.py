@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hwnas._costs._cost import LATENCY
 from hwnas._pipeline._arena import require_arena
-from hwnas._pipeline._measuring import expected_latency, trials_are_measured
+from hwnas._pipeline._expected import expected_latency, trials_are_measured
 from hwnas._pipeline._overrides import Overrides, require_plain
 from hwnas._pipeline._problem import make_problem
 from hwnas._pipeline._setup import SearchCosts, SearchInputs, SearchSetup, SearchTable

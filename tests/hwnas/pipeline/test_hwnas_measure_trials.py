@@ -3,6 +3,7 @@
 import gc
 import json
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from measured_toys import SPACE, Device, Shape, exact_table, search, true_ms
 from hwnas import HwnasError
 from hwnas._cli import main
 from hwnas.run_directories import read_run
-from profilers import DeviceUnavailableError, UnsupportedGraphError
+from profilers import REFERENCE_TAILS, DeviceUnavailableError, UnsupportedGraphError
 from profilers._cuda import KernelRunnable
 
 
@@ -340,3 +341,11 @@ def test_measured_trials_contradict_a_column_of_latencies(csv, tmp_path, capsys)
     second = "--latency-column takes latencies from the benchmark table"
     assert capsys.readouterr().err == f"hwnas: error: {first}, but {second}; leave one of them out\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_estimates_are_of_the_told_statistic_where_the_table_knows_its_tails(tmp_path):
+    table = replace(exact_table(), environment={REFERENCE_TAILS: {"q10": 1.0, "median": 1.05, "p90": 1.4}})
+    search(tmp_path / "run", Device(), table, samples=10, latency_statistic="p90")
+    for record in read_run(tmp_path / "run").trials:
+        assert record.estimates["latency_ms"] == pytest.approx(1.4 * true_ms(record.arch))
+        assert record.values["latency_ms"] == pytest.approx(1.4 * true_ms(record.arch), rel=1e-5)
