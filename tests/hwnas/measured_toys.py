@@ -14,9 +14,12 @@ from latency_tables import CORRECTION_SPLIT, SESSION, Entry, LatencyTable, Netwo
 SPACE = make_space(str(Path(__file__).resolve().parents[2] / "scripts" / "example_space.json"), image_size=8)
 """468 networks, which are priced and enumerated in no time."""
 
+DELIVERY = 10_000
+"""Seeds from here on are those of the winners' sessions."""
+
 
 class Device(AdditiveBackend):
-    """Additive; everything takes `slowness` times as long, and each graph that is loaded is counted."""
+    """Additive; everything takes `slowness` times as long, and each graph of the search is counted as it is loaded."""
 
     def __init__(self, slowness=1.0, **more):
         super().__init__(**more)
@@ -25,7 +28,8 @@ class Device(AdditiveBackend):
     def load(self, graph, *, seed=0, tied=(), cold=False):
         runnable = super().load(graph, seed=seed)
         runnable.seconds *= self.slowness
-        self.loaded.append((graph, seed))
+        if seed < DELIVERY:
+            self.loaded.append((graph, seed))
         return runnable
 
 

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from measured_toys import Shape, exact_table, search
+from measured_toys import DELIVERY, Shape, exact_table, search
 from ssh_server import NAME, Killer, gone
 
 from hwnas.run_directories import read_run
@@ -25,7 +25,8 @@ def connect(**options):
     backend.loaded, load = [], backend.load
 
     def noted(graph, *, seed=0, **more):
-        backend.loaded.append(seed)
+        if seed < DELIVERY:
+            backend.loaded.append(seed)
         return load(graph, seed=seed, **more)
 
     backend.load = noted

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from types import SimpleNamespace
 
 import pytest
 from cells import arguments, cut, search, trials_of
@@ -128,11 +127,9 @@ def test_the_text_is_as_rfc_4180_says_and_each_trial_is_one_line():
 
 def test_estimates_and_measurements_become_columns():
     statistics = {"q10": 1.0, "median": 1.5, "p90": 2.0, "p99": 3.0, "half_width": 0.1, "slowness": 1.2}
-    told = SimpleNamespace(
-        **vars(record(1, values={"accuracy": 0.5, "latency_ms": 1.5}, costs={"macs": 7.0})),
-        estimates={"latency_ms": 1.4},
-        measurements={"latency_ms": statistics},
-    )
+    values, costs = {"accuracy": 0.5, "latency_ms": 1.5}, {"macs": 7.0}
+    estimates, measurements = {"latency_ms": 1.4}, {"latency_ms": statistics}
+    told = record(1, values=values, costs=costs, estimates=estimates, measurements=measurements)
     rows = TrialRows(watched(record(0, values={"accuracy": 0.4, "latency_ms": 1.0}), told))
     first, second = rows_of(rows.text())
     assert second["estimate_latency_ms"] == "1.4"
