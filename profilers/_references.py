@@ -268,19 +268,25 @@ def _network_time(
 ) -> NetworkTime:
     """Return the times of one network."""
     raw_ms = {name: raw.quantile(q) * 1e3 for name, q in STATISTICS.items()}
-    q10_sd = float(np.std(np.log(bootstrap_quantiles(converted.seconds, np.random.default_rng(0)))))
+    if speed.slowness is None:
+        sds = {name: math.hypot(_log_sd(raw, q), references.session_sd) for name, q in STATISTICS.items()}
+        half_widths = {name: raw_ms[name] * math.expm1(_Z90 * sd) for name, sd in sds.items()}
+        return NetworkTime(raw_ms, raw_ms, half_widths, len(raw.seconds))
+    q10_ms, q10_sd = converted.quantile() * 1e3 / speed.slowness, _log_sd(converted, QUANTILE)
     table_ms, half_widths = {}, {}
     for name in STATISTICS:
-        deviation, deviation_sd = deviations.get(name, (0.0, 0.0))
-        if speed.slowness is None:
-            table_ms[name] = raw_ms[name]
-        else:
-            # q10 at the table's speed, times the tail at the table's making, times what this graph adds to the tail
-            tail = references.tails.get(name, speed.tails.get(name, 1.0)) if name != "q10" else 1.0
-            table_ms[name] = converted.quantile() * 1e3 / speed.slowness * tail * math.exp(deviation)
+        # q10 at the table's speed, times the tail at the table's making, times what this graph adds to the tail
+        deviation, deviation_sd = deviations[name]
+        tail = references.tails.get(name, speed.tails.get(name, 1.0)) if name != "q10" else 1.0
+        table_ms[name] = q10_ms * tail * math.exp(deviation)
         error = math.sqrt(q10_sd**2 + speed_sd**2 + references.session_sd**2 + deviation_sd**2)
         half_widths[name] = table_ms[name] * math.expm1(_Z90 * error)
     return NetworkTime(raw_ms, table_ms, half_widths, len(raw.seconds))
+
+
+def _log_sd(samples: SampleSet, q: float) -> float:
+    """Return the standard error of the log of a quantile, by the bootstrap."""
+    return float(np.std(np.log(bootstrap_quantiles(samples.seconds, np.random.default_rng(0), q=q))))
 
 
 def merge_times(sessions: Sequence[NetworkTime]) -> NetworkTime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from profilers import EnergyUnavailableError, Runnable, TextProgress, energy_mj,
 
 _DELIVERY_SEED = 10_000
 """Sets the seeds of the delivered networks' sessions apart from those of candidates."""
+
+_REPEATED = math.sqrt(2)
+"""A later measurement has an error, too: the difference of two varies by so much more than one of them."""
 
 
 @dataclass(frozen=True)
@@ -94,19 +98,22 @@ def measure_winners(
 def latency_entry(timed: TimedNetwork, statistic: str, after_pause_ms: float | None = None) -> dict[str, Any]:
     """Return what an entry of ``pareto.json`` holds of a measured latency, in milliseconds.
 
+    Its half-widths are such that nine of ten later measurements of the same kind lie within them.
+
     Args:
         timed: The measurement.
         statistic: Which statistic ``"measured"`` is.
         after_pause_ms: First inference after a pause, as timed; None where it was not measured.
     """
     taken = timed.time
+    half_widths = _rounded({name: _REPEATED * width for name, width in taken.half_widths.items()})
     return {
         "statistic": statistic,
         "measured": rounded(taken.at_table_speed[statistic]),
-        "measured_half_width": rounded(taken.half_widths[statistic]),
+        "measured_half_width": half_widths[statistic],
         "raw": _rounded(taken.raw),
         "at_table_speed": _rounded(taken.at_table_speed),
-        "half_widths": _rounded(taken.half_widths),
+        "half_widths": half_widths,
         "after_pause": None if after_pause_ms is None else rounded(after_pause_ms),
         "slowness": None if timed.slowness is None else rounded(timed.slowness),
         "slowness_half_width": None if timed.slowness_half_width is None else rounded(timed.slowness_half_width),
