@@ -39,9 +39,7 @@ def trial_numbers(record: TrialRecord) -> Mapping[str, float]:
     An estimate is ``estimate_latency_ms``, a statistic of a measurement is ``measured_latency_ms_median``.
     """
     numbers = {**record.extra_columns, **record.costs, **record.values}
-    estimates: Mapping[str, float] = record.estimates
-    measurements: Mapping[str, Mapping[str, float]] = record.measurements
-    numbers |= {f"estimate_{name}": value for name, value in estimates.items()}
-    for name, statistics in measurements.items():
+    numbers |= {f"estimate_{name}": value for name, value in record.estimates.items()}
+    for name, statistics in record.measurements.items():
         numbers |= {f"measured_{name}_{statistic}": value for statistic, value in statistics.items()}
     return numbers
