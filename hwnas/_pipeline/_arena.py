@@ -14,7 +14,7 @@ from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Winner
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import Space
-from latency_tables import OpGraph
+from latency_tables import OpGraph, write_atomic
 from profilers import Backend, random_model
 
 
@@ -54,5 +54,6 @@ def _arenas(graphs: Sequence[OpGraph], backend: Backend, settings: SearchSetting
         files = []
         for number, graph in enumerate(graphs):
             files.append(Path(folder) / f"{number}.onnx")
-            files[-1].write_bytes(random_model(graph, 0, (), batch=settings.batch, precision=settings.precision))
+            model = random_model(graph, 0, (), batch=settings.batch, precision=settings.precision)
+            write_atomic(files[-1], model)
         return backend.arena_bytes(files)

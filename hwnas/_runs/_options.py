@@ -187,14 +187,6 @@ _MEASURING = (
         TEXT,
         group="device",
     ),
-    Option(
-        "memory_statistic",
-        "what a memory budget binds: live (tensors alive at the same time) or arena (what ONNX Runtime allocates, "
-        "measured)",
-        TEXT,
-        "live",
-        "budgets",
-    ),
 )
 _EVALUATION_THREADS = Option(
     "evaluation_threads",
@@ -225,6 +217,14 @@ TRACK = Option(
     metavar="TRACKER",
 )
 """Who else hears of the trials; no result depends on it."""
+_MEMORY_STATISTIC = Option(
+    "memory_statistic",
+    "what a memory budget binds: live (tensors alive at the same time) or arena (what ONNX Runtime allocates, "
+    "measured)",
+    TEXT,
+    "live",
+    "budgets",
+)
 _BUDGETS = Option("budgets", "upper bounds by cost", NAMED_VALUES, {}, "budgets", flags=())
 _OUTPUT = (
     Option("out", "run directory", PATH, "runs/latest", "output"),
@@ -256,7 +256,18 @@ def search_options() -> tuple[Option, ...]:
     return (*setting_options(), *WORKERS, TRACK, *_OUTPUT)
 
 
-_STATED = (*DEVICE, *_TABLE, *_MEASURING, *SPACE, *_DATA, *_EVALUATION, *_DELIVERY, *_SEARCH, _BUDGETS)
+_STATED = (
+    *DEVICE,
+    *_TABLE,
+    *_MEASURING,
+    *SPACE,
+    *_DATA,
+    *_EVALUATION,
+    *_DELIVERY,
+    *_SEARCH,
+    _MEMORY_STATISTIC,
+    _BUDGETS,
+)
 _SHORTHANDS = {*SPACE_SHORTHANDS, *EVALUATOR, "final_epochs"} - {"image_size"}
 SETTINGS = {option.name: option for option in (*_STATED, _EVALUATION_THREADS) if option.name not in _SHORTHANDS}
 """Options that a search's result depends on: the attributes of `SearchSettings`, by name."""
