@@ -6,8 +6,8 @@ The arguments are tables of this machine. Half of the runs on the unchanged mach
 that keeps a core busy. The planted changes are:
 
 * ``dearer``: an op takes 20 % longer. It is drawn, by its share of their time, among convolutions and blocks of them
-  that make up 1 % or more of the networks' time and that some networks lack. To the measured time of every graph that holds the op,
-  20 % of its price is added for each time that it stands there.
+  that make up 1 % or more of the networks' time and that some networks lack. 20 % of the op's
+  price is added to the measured time of every graph for each time that it stands there.
 * ``threads``: another number of threads than the table says is forced in (2 for 1, else 1).
 * ``level``: ONNX Runtime's optimisation level is "extended" in place of "all", so that other kernels run.
 * ``runtime``: another ONNX Runtime, installed into the folder ``--runtime`` (`pip install --target`), with the table's
@@ -214,6 +214,7 @@ def main() -> int:
     parser.add_argument("tables", nargs="+", type=Path, help="tables of this machine")
     parser.add_argument("--runs", type=int, default=100, help="runs on the unchanged machine, over all tables")
     parser.add_argument("--planted", type=int, default=20, help="runs with each change, for each table")
+    parser.add_argument("--changes", default="dearer,threads,level,runtime", help="changes to plant, comma-separated")
     parser.add_argument("--runtime", help="folder that another ONNX Runtime is installed in")
     parser.add_argument("--out", type=Path, default=Path("verify.json"), help="JSON file to write")
     parser.add_argument("--seed", type=int, default=0)
@@ -222,7 +223,7 @@ def main() -> int:
     if options.one:
         print(json.dumps(run_once(options.tables[0], options.one, options.seed)))
         return 0
-    changes = ["dearer", "threads", "level", *(["runtime"] if options.runtime else [])]
+    changes = [change for change in options.changes.split(",") if change != "runtime" or options.runtime]
     # interleaved, so that what the machine does for a while falls on all alike
     planned = [
         (i / options.runs, path, "none", i)

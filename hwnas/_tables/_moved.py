@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
-LIMIT = 0.12
+LIMIT = 0.11
 """Relative change of an op, or of a kind of ops, below which it is not called changed."""
 PLANTED = 0.20
 """Relative change that has to be found: `Deviations.covered` states in which ops it would be."""
@@ -64,6 +64,7 @@ class Deviations:
         scale: Standard deviation of a network's log time from what the machine's speed and its own size say.
         repeated: The part of it that is the same in all sessions; 0 with one session.
         tilt: Log slowness of the slowest networks over that of the fastest.
+        tilts: The same in each session alone.
         moves: Ops and kinds that the networks can tell from others, by falling `|z|`.
         screen_z: Largest `|z|` over all of them that chance exceeds with probability `SCREEN`.
         critical_z: The same for `ALPHA`.
@@ -76,6 +77,7 @@ class Deviations:
     scale: float
     repeated: float
     tilt: float
+    tilts: tuple[float, ...]
     moves: tuple[Move, ...]
     screen_z: float
     critical_z: float
@@ -117,11 +119,9 @@ def deviations(
     names, features = _alike(*_testable(basis, shares, scale))
     z, limits = _tested(basis, features, residual)
     order = np.argsort(-np.abs(z), kind="stable")
-    error = scale / np.linalg.norm(features, axis=0) if names else np.zeros(0)
+    error = max(scale, float(np.std(residual))) / np.linalg.norm(features, axis=0) if names else np.zeros(0)
     first = [shares[name.split(OR)[0]] for name in names]
     moves = tuple(_move(names[i], first[i], basis, combined, centred, least, error[i], z[i]) for i in order)
-    ends = np.quantile(x, _ENDS)
-    bend = coefficients[1] * (ends[1] - ends[0]) + coefficients[2] * (ends[1] ** 2 - ends[0] ** 2)
     critical = float(limits[1])
     found = (max(LIMIT, critical * e) + _Z95 * e <= PLANTED for e in error)
     sure = frozenset(name for group, enough in zip(names, found, strict=True) if enough for name in group.split(OR))
@@ -130,8 +130,9 @@ def deviations(
         slowness=float(np.exp(np.median(levels))),
         half_width=max(0.003, _Z95 * 1.2533 * scale / float(np.sqrt(len(x)))),
         scale=scale,
-        repeated=_repeated(basis, centred),
-        tilt=float(bend),
+        repeated=min(scale, _repeated(basis, centred)),
+        tilt=_tilt(x, coefficients),
+        tilts=tuple(_tilt(x, _robust_fit(basis, session, least)[0]) for session in centred),
         moves=moves,
         screen_z=float(limits[0]),
         critical_z=critical,
@@ -155,14 +156,23 @@ def _robust_fit(basis: FloatArray, values: FloatArray, least: float) -> tuple[Fl
     """
     pseudo: FloatArray = values
     scale = least
-    coefficients = np.zeros(basis.shape[1])
+    coefficients: FloatArray = np.zeros(basis.shape[1])
     for _ in range(10):
-        coefficients = np.linalg.lstsq(basis, pseudo, rcond=None)[0]
-        fitted = basis @ coefficients
-        residual = values - fitted
+        coefficients = np.asarray(np.linalg.lstsq(basis, pseudo, rcond=None)[0])
+        fitted: FloatArray = np.asarray(basis @ coefficients)
+        residual = np.asarray(values - fitted)
         scale = max(_MAD * float(np.median(np.abs(residual))), least)
-        pseudo = fitted + np.clip(residual, -_CLIP * scale, _CLIP * scale)
-    return coefficients, pseudo - basis @ coefficients, scale
+        clipped = np.asarray(fitted + np.clip(residual, -_CLIP * scale, _CLIP * scale))
+        if np.allclose(clipped, pseudo, rtol=0, atol=1e-4 * scale):
+            break
+        pseudo = clipped
+    return coefficients, np.asarray(pseudo - basis @ coefficients), scale
+
+
+def _tilt(x: FloatArray, coefficients: FloatArray) -> float:
+    """Return what the fit says for the slowest networks less that for the fastest."""
+    low, high = np.quantile(x, _ENDS)
+    return float(coefficients[1] * (high - low) + coefficients[2] * (high**2 - low**2))
 
 
 def _testable(basis: FloatArray, shares: Mapping[str, FloatArray], scale: float) -> tuple[list[str], FloatArray]:
@@ -202,7 +212,8 @@ def _tested(basis: FloatArray, features: FloatArray, residual: FloatArray) -> tu
     if not features.shape[1]:
         return np.zeros(0), np.zeros(2)
     rng = np.random.default_rng(0)
-    permuted = np.stack([residual, *(rng.permutation(residual) for _ in range(_PERMUTATIONS))])
+    permuted = np.tile(residual, (_PERMUTATIONS + 1, 1))
+    permuted[1:] = rng.permuted(permuted[1:], axis=1)
     # z (1 + permutations, g) = (e F) / |F| / sd(e), with e without what `basis` explains
     q, _ = np.linalg.qr(basis)
     permuted = permuted - (permuted @ q) @ q.T

@@ -86,13 +86,28 @@ def verify_table(
     if len(table.networks) < FEWEST_NETWORKS:
         return verify_prices(table, workload, backend, seed=seed, progress=progress)
     chosen = _choose(table, workload, backend, seed)
+
+    def measure(number: int) -> dict[str, float]:
+        """Measure the networks in one session."""
+        again = f", session {number + 1} of {SESSIONS}" if number else ""
+        progress(f"measuring the reference op and {len(chosen.networks)} networks again{again}")
+        return _measure(table, chosen, backend, seed, number)
+
+    return _decide(table, chosen, measure)
+
+
+def _decide(table: LatencyTable, chosen: _Chosen, measure: Callable[[int], dict[str, float]]) -> Verified:
+    """Measure sessions until they are enough to tell.
+
+    Args:
+        table: The table.
+        chosen: The networks.
+        measure: Returns how many times longer each network, and the reference op, takes in the session of that number.
+    """
     sessions: list[dict[str, float]] = []
     while True:
-        again = f", session {len(sessions) + 1} of {SESSIONS}" if sessions else ""
-        progress(f"measuring the reference op and {len(chosen.networks)} networks again{again}")
-        sessions.append(_measure(table, chosen, backend, seed, len(sessions)))
-        deviating = _deviations(table, chosen, sessions)
-        reference = _reference_logs(sessions, chosen)
+        sessions.append(measure(len(sessions)))
+        deviating, reference = _deviations(table, chosen, sessions), _reference_logs(sessions, chosen)
         enough = _clear(deviating, reference) if len(sessions) == 1 else _obvious(deviating, reference)
         if enough or len(sessions) == SESSIONS:
             return _judge(table, chosen, sessions, deviating)
@@ -209,9 +224,8 @@ def _whole_checks(
         change = float(np.expm1(np.median(reference)))
         moved = several and _same_way(reference, REFERENCE_LIMIT)
         checks.append(_check("reference op", recorded, change, REFERENCE_LIMIT, found.slowness, moved))
-    tilts = [_deviations(table, chosen, [session]).tilt for session in sessions]
     slow_ms = float(np.quantile(chosen.then_ms, 0.95))
-    moved = several and _same_way(tilts, TILT_LIMIT)
+    moved = several and _same_way(found.tilts, TILT_LIMIT)
     change = float(np.expm1(found.tilt))
     checks.append(_check("slow networks against fast ones", slow_ms, change, TILT_LIMIT, found.slowness, moved))
     middle_ms, moved = float(np.median(chosen.then_ms)), found.repeated > UNEVEN_LIMIT
@@ -234,7 +248,9 @@ def _named(
         moved = [
             m
             for m in found.moves
-            if abs(m.z) > found.critical_z and abs(m.change) > LIMIT and _same_way(m.changes, LIMIT)
+            if abs(m.z) > found.critical_z
+            and abs(m.change) > LIMIT
+            and float(np.median(m.changes)) * np.sign(m.change) > LIMIT / 2
         ]
         if not moved:
             break
