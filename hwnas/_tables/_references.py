@@ -28,8 +28,8 @@ MOST_REFERENCES = 10
 COMPANY = "company"
 """Key of a table's environment: slowness of its references right after the profile, among themselves. Below 1 they are
 faster so than beside hundreds of loaded sessions."""
-_TAIL_ROUNDS, _TAIL_S = 120, 4.0
-"""Single inferences of each reference right after a profile, and seconds after which there are no more."""
+_TAIL_ROUNDS, _TAIL_S = 120, 3.0
+"""Single inferences of each reference in a session right after a profile, and seconds after which no more begin."""
 _PRIOR_SD, _PRIOR_NETWORKS = 0.01, 5
 
 
@@ -68,7 +68,10 @@ def with_reference_tails(
         return table
     progress(f"measuring single inferences of {len(references.networks)} reference networks")
     settings = fixed_rounds(_TAIL_ROUNDS, max_seconds=_TAIL_S, inner_seconds=0.0)
-    speed = ReferenceTimer(backend, references).measure({}, settings).speed
+    timer = ReferenceTimer(backend, references)
+    # other work lengthens the tail of one session, and hardly of both: the calmer one counts
+    speeds = [timer.measure({}, settings, seed=seed).speed for seed in range(2)]
+    speed = min(speeds, key=lambda one: one.tails.get("p99", math.inf))
     facts = {REFERENCE_TAILS: dict(speed.tails), COMPANY: speed.slowness}
     return replace(table, environment={**table.environment, **facts})
 

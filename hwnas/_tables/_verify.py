@@ -43,7 +43,7 @@ REFERENCE_LIMIT, TILT_LIMIT, UNEVEN_LIMIT = 0.10, 0.30, 0.04
 networks against each other (their standard deviation, as far as it is the same in all sessions)."""
 _SCREEN = 0.6
 """Share of a limit above which the first session is not clear."""
-_CLEAR_SCALE, _NOISY_SCALE = 0.02, 0.06
+_CLEAR_SCALE, _NOISY_SCALE = 0.016, 0.06
 """Standard deviation of networks above which the first session is not clear, and above which nothing can be told."""
 _MOST_NAMED = 5
 

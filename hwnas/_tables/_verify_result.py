@@ -69,7 +69,8 @@ class Check:
     def line(self) -> str:
         """Return the check as a line for people."""
         times = f"{self.table_ms:.4g} ms in the table, {self.at_table_speed_ms:.4g} ms now at the same speed"
-        return f"{'ok' if self.holds else 'MOVED':5s} {self.name}: {times} ({self.change:+.1%})"
+        tolerance = self.tolerance_ms / self.table_ms if self.table_ms else 0.0
+        return f"{'ok' if self.holds else 'MOVED':5s} {self.name}: {times} ({self.change:+.1%}, noise {tolerance:.0%})"
 
 
 @dataclass(frozen=True)
