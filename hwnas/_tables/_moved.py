@@ -116,15 +116,16 @@ def deviations(
     basis = np.stack([np.ones_like(x), x, x**2, *(shares[name] for name in known)], axis=1)
     least = session_sd * np.sqrt(0.5 + 1 / len(sessions))
     coefficients, residual, scale = _robust_fit(basis, combined, least)
-    names, features = _alike(*_testable(basis, shares, scale))
+    names, features, sizes = _alike(*_testable(basis, shares, scale))
     z, limits = _tested(basis, features, residual)
     order = np.argsort(-np.abs(z), kind="stable")
     error = max(scale, float(np.std(residual))) / np.linalg.norm(features, axis=0) if names else np.zeros(0)
     first = [shares[name.split(OR)[0]] for name in names]
     moves = tuple(_move(names[i], first[i], basis, combined, centred, least, error[i], z[i]) for i in order)
     critical = float(limits[1])
-    found = (max(LIMIT, critical * e) + _Z95 * e <= PLANTED for e in error)
-    sure = frozenset(name for group, enough in zip(names, found, strict=True) if enough for name in group.split(OR))
+    # a change of a joined op counts in terms of the first: less by the ratio of their shares
+    least_change = {group: max(LIMIT, critical * e) + _Z95 * e for group, e in zip(names, error, strict=True)}
+    sure = frozenset(n for g in names for n in g.split(OR) if sizes[n] * PLANTED >= least_change[g])
     weights = {name: float(shares[name].mean()) for name in ops}
     return Deviations(
         slowness=float(np.exp(np.median(levels))),
@@ -188,12 +189,16 @@ def _testable(basis: FloatArray, shares: Mapping[str, FloatArray], scale: float)
     return names, np.stack(columns, axis=1) if columns else np.zeros((len(basis), 0))
 
 
-def _alike(names: Sequence[str], features: FloatArray) -> tuple[list[str], FloatArray]:
+def _alike(names: Sequence[str], features: FloatArray) -> tuple[list[str], FloatArray, dict[str, float]]:
     """Join what networks cannot tell apart, as the same op in stages that repeat one cell; keep the clearest of each.
 
     Args:
         names: Names.
         features: Their shares without what the machine's speed explains ``(n, g)``.
+
+    Returns:
+        Names of the groups, the clearest first in each; the features of these; and by name, the size of its feature
+        over that of its group's first.
     """
     norms = np.linalg.norm(features, axis=0)
     unit = features / np.where(norms > 0, norms, 1.0)
@@ -204,7 +209,9 @@ def _alike(names: Sequence[str], features: FloatArray) -> tuple[list[str], Float
             groups.append([int(i)])
         else:
             same.append(int(i))
-    return [OR.join(names[i] for i in group) for group in groups], features[:, [group[0] for group in groups]]
+    sizes = {names[i]: float(norms[i] / norms[group[0]]) for group in groups for i in group}
+    joined = [OR.join(names[i] for i in group) for group in groups]
+    return joined, features[:, [group[0] for group in groups]], sizes
 
 
 def _tested(basis: FloatArray, features: FloatArray, residual: FloatArray) -> tuple[FloatArray, FloatArray]:

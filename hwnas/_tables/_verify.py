@@ -32,7 +32,7 @@ from profilers import (
 
 MOST_NETWORKS, FEWEST_NETWORKS = 120, 24
 """Networks of one session, by the time that they take; a table with fewer than the second is verified by its prices."""
-ROUNDS, SESSION_S = 10, 3.0
+ROUNDS, SESSION_S = 10, 6.0
 """Rounds of one session, and seconds in which they should be done."""
 SESSIONS = 3
 """Sessions where the first is not clear."""
