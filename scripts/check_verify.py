@@ -156,7 +156,7 @@ def run_once(path: Path, change: str, seed: int) -> dict[str, Any]:
         "whole": {c.name: c.change for c in result.checks[:3]},
         "load_average": os.getloadavg()[0],
     }
-    record["largest"] = [[c.name, c.change, c.tolerance_ms / c.table_ms] for c in _by_change(result.checks[3:])[:4]]
+    record["largest"] = [[c.name, c.change, c.relative_tolerance] for c in _by_change(result.checks[3:])[:4]]
     if dearer is not None:
         stated = {name: check for check in result.checks for name in check.names}.get(dearer.key)
         record |= {"op": dearer.key, "share": share, "sure": stated is not None and stated.sure}
@@ -166,7 +166,7 @@ def run_once(path: Path, change: str, seed: int) -> dict[str, Any]:
 
 def _by_change(checks: Sequence[Check]) -> list[Check]:
     """Return the checks by how far they deviate, relative to what is noise."""
-    return sorted(checks, key=lambda check: -abs(check.change) * check.table_ms / check.tolerance_ms)
+    return sorted(checks, key=lambda check: -abs(check.change) / check.relative_tolerance)
 
 
 def interval(count: int, runs: int) -> list[float]:

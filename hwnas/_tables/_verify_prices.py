@@ -67,7 +67,9 @@ def verify_prices(
     # a number moved where it deviates in each session
     checks = [_in_all(same) for same in zip(*sessions, strict=True)]
     verdict = HOLDS if all(check.holds for check in checks) else CHANGED
-    return Verified(verdict, slowness, TOLERANCE / math.sqrt(max(1, len(then))), tuple(checks), 0.0, 0.0, 0, 1)
+    return Verified(
+        verdict, slowness, TOLERANCE / math.sqrt(max(1, len(then))), tuple(checks), 0.0, 0.0, 0, len(sessions)
+    )
 
 
 def _noise_ms(entry: Entry, now: Remeasured) -> float:

@@ -66,11 +66,16 @@ class Check:
         """Relative change at the table's speed."""
         return self.at_table_speed_ms / self.table_ms - 1 if self.table_ms else 0.0
 
+    @property
+    def relative_tolerance(self) -> float:
+        """Relative change that is still noise."""
+        return self.tolerance_ms / self.table_ms if self.table_ms else 0.0
+
     def line(self) -> str:
         """Return the check as a line for people."""
         times = f"{self.table_ms:.4g} ms in the table, {self.at_table_speed_ms:.4g} ms now at the same speed"
-        tolerance = self.tolerance_ms / self.table_ms if self.table_ms else 0.0
-        return f"{'ok' if self.holds else 'MOVED':5s} {self.name}: {times} ({self.change:+.1%}, noise {tolerance:.0%})"
+        mark, noise = "ok" if self.holds else "MOVED", f"noise {self.relative_tolerance:.0%}"
+        return f"{mark:5s} {self.name}: {times} ({self.change:+.1%}, {noise})"
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class Verified:
         """Return everything as lines for people."""
         whole = [check for check in self.checks if not check.of_ops]
         others = [check for check in self.checks if check.of_ops]
-        steady = sorted((c for c in others if c.holds), key=lambda c: -abs(c.change))
+        steady = sorted((c for c in others if c.holds), key=lambda c: -abs(c.change) / max(c.relative_tolerance, 1e-9))
         shown = [*whole, *(c for c in others if not c.holds), *steady[:_SHOWN]]
         lines = [speed_line(self.slowness, self.half_width), *(check.line() for check in shown)]
         if len(steady) > _SHOWN:
