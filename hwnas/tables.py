@@ -6,10 +6,14 @@ from hwnas._tables._fit import DEAD_CODE, fit_model, left_out_ms, twins
 from hwnas._tables._fit_networks import Networks, describe
 from hwnas._tables._references import references_of
 from hwnas._tables._validate import backend_of, space_of
+from hwnas._tables._verify import verify_table
+from hwnas._tables._verify_result import Check, Verified
 
 __all__ = [
     "DEAD_CODE",
+    "Check",
     "Networks",
+    "Verified",
     "backend_of",
     "build_table",
     "describe",
@@ -20,4 +24,5 @@ __all__ = [
     "references_of",
     "space_of",
     "twins",
+    "verify_table",
 ]

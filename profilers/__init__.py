@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from profilers._executed import CONVOLUTION_FUSION, ConvolutionFusion, Fusion, executed_graph, fusion_of
     from profilers._fingerprint import cpu_environment, cpu_identity
     from profilers._fusion import fusion_differences
-    from profilers._networks import measure_twice
+    from profilers._networks import measure_beside, measure_twice
     from profilers._onnx import build_onnx
     from profilers._onnxruntime import OnnxRuntimeBackend, random_model
     from profilers._operators import (
@@ -77,7 +77,15 @@ if TYPE_CHECKING:
         session_options,
     )
     from profilers._speed import AtOneSpeed, at_one_speed
-    from profilers._timing import Runnable, SamplingSettings, TextProgress, Timer, first_pass_name, second_pass_name
+    from profilers._timing import (
+        REFERENCE_OP,
+        Runnable,
+        SamplingSettings,
+        TextProgress,
+        Timer,
+        first_pass_name,
+        second_pass_name,
+    )
     from profilers._torch import GraphModule, RunningNorm, run_graph, run_outputs
     from profilers._weights import graph_parameters, initial_value, random_weights
     from profilers._workload import Workload
@@ -105,7 +113,7 @@ _MODULES = {
     "profilers._executed": ("CONVOLUTION_FUSION", "ConvolutionFusion", "Fusion", "executed_graph", "fusion_of"),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
     "profilers._fusion": ("fusion_differences",),
-    "profilers._networks": ("measure_twice",),
+    "profilers._networks": ("measure_beside", "measure_twice"),
     "profilers._onnx": ("build_onnx",),
     "profilers._onnxruntime": ("OnnxRuntimeBackend", "random_model"),
     "profilers._operators": (
@@ -154,6 +162,7 @@ _MODULES = {
     ),
     "profilers._speed": ("AtOneSpeed", "at_one_speed"),
     "profilers._timing": (
+        "REFERENCE_OP",
         "Runnable",
         "SamplingSettings",
         "TextProgress",
@@ -172,6 +181,7 @@ __all__ = [
     "COLD_CACHES",
     "CONVOLUTION_FUSION",
     "OPERATOR_GROUP",
+    "REFERENCE_OP",
     "REFERENCE_OP_MJ",
     "REFERENCE_OP_MS",
     "REFERENCE_TAILS",
@@ -234,6 +244,7 @@ __all__ = [
     "initial_value",
     "installed_providers",
     "make_session",
+    "measure_beside",
     "measure_twice",
     "merge_times",
     "network_label",

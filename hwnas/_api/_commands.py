@@ -225,12 +225,13 @@ _ABOUT_TABLES = (
     ),
     Command(
         "verify",
-        "check in seconds whether a table is still valid: measure a few of its values again",
+        "check in seconds whether a table is still valid: measure some of its networks again",
         "hwnas verify laptop.json",
         (
             _positional("table", "table file of this device"),
             _REMOTE,
-            _seed("random seed of the ops and the network to measure", ""),
+            _seed("random seed of the networks to measure", ""),
+            JSON,
         ),
         "verify",
     ),

@@ -15,7 +15,8 @@ from hwnas._tables import _validate
 from hwnas._tables._build import require_drawing
 from hwnas._tables._fit import written_price
 from hwnas._tables._validate import backend_of, batch_of, space_of, validate_table
-from hwnas._tables._verify import Check, verify_table
+from hwnas._tables._verify import verify_table
+from hwnas._tables._verify_result import CHANGED, EXIT_CODES, HOLDS, TOO_NOISY, Check, Verified
 from hwnas.spaces import Architecture, Space
 from latency_tables import LatencyTable, merge_tables
 
@@ -106,22 +107,46 @@ class Verification:
     Attributes:
         table: The table.
         warnings: What has changed on the device since the table was measured.
-        checks: The numbers that were measured again.
+        result: The verdict, the machine's speed, and what can be found.
     """
 
     table: LatencyTable
     warnings: tuple[str, ...]
-    checks: tuple[Check, ...]
+    result: Verified
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The numbers that were measured again."""
+        return self.result.checks
 
     @property
     def moved(self) -> int:
         """How many numbers are no longer what the table says."""
-        return sum(not check.holds for check in self.checks)
+        return len(self.result.moved)
 
     @property
     def holds(self) -> bool:
-        """Whether all numbers are what the table says."""
-        return self.moved == 0
+        """Whether the table's numbers are right, or right but for the speed of the whole machine."""
+        return self.result.verdict == HOLDS
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of ``hwnas verify``: 0 where the table holds, 1 where it changed, 3 where noise hides it."""
+        return EXIT_CODES[self.result.verdict]
+
+    def verdict_line(self) -> str:
+        """Return the verdict as a line for people."""
+        name = self.table.source or "the table"
+        if self.result.verdict == CHANGED:
+            count = f"{self.moved} of {len(self.checks)}"
+            return f"{name} is no longer valid on this device: {count} values changed; run `hwnas profile --force`"
+        if self.result.verdict == TOO_NOISY:
+            return f"other work on this machine hides whether {name} is still valid: stop it and verify again"
+        return f"{name} is still valid on this device"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-able data."""
+        return {"warnings": list(self.warnings), **self.result.as_dict()}
 
 
 def verify(
@@ -131,12 +156,12 @@ def verify(
     seed: int = 0,
     progress: Callable[[str], None] = quiet,
 ) -> Verification:
-    """Measure a few numbers of a table again, as ``hwnas verify`` does: does it still hold?
+    """Measure networks of a table again, as ``hwnas verify`` does: does it still hold?
 
     Args:
         table: A table of this device, or its file.
         device: Where the table's device is: ``"ssh://[user@]host[:port]"``; None for this machine.
-        seed: Random seed of the ops and the network to measure.
+        seed: Random seed of the networks to measure.
         progress: Receives progress lines.
 
     Raises:
@@ -147,8 +172,7 @@ def verify(
     space = space_of(read)
     backend = backend_of(read, space, device, progress)
     warnings = tuple(read.environment_changes(backend.environment()))
-    checks = verify_table(read, space, backend, seed=seed, progress=progress)
-    return Verification(read, warnings, tuple(checks))
+    return Verification(read, warnings, verify_table(read, space, backend, seed=seed, progress=progress))
 
 
 def merge(tables: Sequence[LatencyTable | str | Path], *, out: str | Path | None = None) -> LatencyTable:

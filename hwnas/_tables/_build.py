@@ -11,6 +11,7 @@ from pathlib import Path
 from hwnas._common._seeds import require_seed
 from hwnas._costs._draw import draw_networks
 from hwnas._errors import HwnasError
+from hwnas._tables._references import with_reference_tails
 from hwnas.spaces import workload_identity
 from latency_tables import (
     UNUSABLE,
@@ -112,6 +113,7 @@ def build_table(
         settings=settings,
         progress=progress,
     )
+    table = with_reference_tails(table, workload, backend, progress)
     try:
         save_table(table, path)
     except OSError as error:

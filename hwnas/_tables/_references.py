@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from hwnas.spaces import named_graph
 from latency_tables import CORRECTION_SPLIT, LatencyTable, NetworkMeasurement
-from profilers import REFERENCE_OP_MS, REFERENCE_TAILS, Reference, References, Workload
+from profilers import (
+    REFERENCE_OP_MS,
+    REFERENCE_TAILS,
+    Backend,
+    Reference,
+    References,
+    ReferenceTimer,
+    Workload,
+    fixed_rounds,
+)
 
 REFERENCE_NETWORKS = 4
 """Number of reference networks in a session."""
 _UNCHANGED = 0.005
 """A change of the speed by less than this share is none."""
+MOST_REFERENCES = 10
+"""Number of reference networks where many others are measured, too."""
+COMPANY = "company"
+"""Key of a table's environment: slowness of its references right after the profile, among themselves. Below 1 they are
+faster so than beside hundreds of loaded sessions."""
+_TAIL_ROUNDS, _TAIL_S = 120, 3.0
+"""Single inferences of each reference in a session right after a profile, and seconds after which no more begin."""
 _PRIOR_SD, _PRIOR_NETWORKS = 0.01, 5
 
 
@@ -61,6 +78,42 @@ def percent_text(share: float) -> str:
     """Write a share with two digits: ``1.8 %``, ``12 %``, ``130 %``."""
     percent = 100 * share
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+
+
+def with_reference_tails(
+    table: LatencyTable, workload: Workload, backend: Backend, progress: Callable[[str], None] = lambda text: None
+) -> LatencyTable:
+    """Return a new table with what its references do right after the profile, in single inferences.
+
+    Args:
+        table: The table, just measured; without networks it is returned unchanged.
+        workload: The space, or the other networks, that it is of.
+        backend: The device that it was measured on.
+        progress: Receives progress lines.
+    """
+    references = references_of(table, workload, MOST_REFERENCES)
+    if not references.networks:
+        return table
+    progress(f"measuring single inferences of {len(references.networks)} reference networks")
+    settings = fixed_rounds(_TAIL_ROUNDS, max_seconds=_TAIL_S, inner_seconds=0.0)
+    timer = ReferenceTimer(backend, references)
+    # other work lengthens the tail of one session, and hardly of both: the calmer one counts
+    speeds = [timer.measure({}, settings, seed=seed).speed for seed in range(2)]
+    speed = min(speeds, key=lambda one: one.tails.get("p99", math.inf))
+    facts = {REFERENCE_TAILS: dict(speed.tails), COMPANY: speed.slowness}
+    return replace(table, environment={**table.environment, **facts})
+
+
+def reference_lines(table: LatencyTable) -> list[str]:
+    """Return what a table knows about its references right after the profile, as lines for people."""
+    tails, company = (table.environment.get(name) for name in (REFERENCE_TAILS, COMPANY))
+    if not isinstance(tails, Mapping):
+        return []
+    parts = [f"{name} {value:.2f}" for name, value in tails.items() if name != "q10" and isinstance(value, float)]
+    line = f"single inferences right after the profile, over their q10: {', '.join(parts)}"
+    if isinstance(company, float):
+        line += f"; in small company, networks took {company:.3f} times as long as beside all others"
+    return [line]
 
 
 def session_sd(table: LatencyTable) -> float:

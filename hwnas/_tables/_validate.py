@@ -15,9 +15,21 @@ from hwnas._costs._space_costs import SpaceCosts
 from hwnas._devices._make import SSH, make_backend
 from hwnas._errors import HwnasError
 from hwnas._tables._fit import PROTOCOL as FITTED
+from hwnas._tables._references import MOST_REFERENCES, reference_lines, references_of, speed_text
 from hwnas.spaces import Space, drawn_graphs, input_channels, make_space
 from latency_tables import HELD_OUT_SPLIT, LatencyTable, NetworkMeasurement, OpGraph
-from profilers import REFERENCE_OP_MJ, Backend, SamplingSettings, Workload, measure_twice
+from profilers import (
+    REFERENCE_OP_MJ,
+    Backend,
+    SamplingSettings,
+    SessionTimes,
+    Workload,
+    measure_beside,
+    measure_twice,
+)
+
+VALIDATION_SLOWNESS = "validation_slowness"
+"""Key of a validated table's environment: how many times longer its references took then."""
 
 
 def validate_table(
@@ -32,7 +44,8 @@ def validate_table(
 ) -> LatencyTable:
     """Return the table with other held-out networks that it holds no measurement of, measured now.
 
-    They cover the whole range of its prices, next to the fastest and the slowest network of the space included.
+    They cover the whole range of its prices, next to the fastest and the slowest network of the space included. Beside
+    them, networks of the table tell how fast the machine is now: the times are at the speed of the table's making.
 
     Args:
         table: A table of this device, or of that at `device`.
@@ -53,23 +66,62 @@ def validate_table(
     table.require_identity(backend.identity())
     graphs = _unseen(table, workload, networks, seed)
     sums = [table.unfitted_graph_ms(graph) for graph in graphs.values()]
-    times = measure_twice(backend, list(graphs.values()), settings or SamplingSettings(), progress=progress)
+    settings, environment = settings or SamplingSettings(), dict(table.environment)
+    references = references_of(table, workload, MOST_REFERENCES)
+    if references.networks:
+        passes = measure_beside(backend, list(graphs.values()), references, settings, progress=progress)
+        times = [_at_table_speed(str(i), passes) for i in range(len(graphs))]
+        environment[VALIDATION_SLOWNESS] = math.sqrt(math.prod(one.speed.slowness or 1.0 for one in passes))
+    else:
+        times = measure_twice(backend, list(graphs.values()), settings, progress=progress)
     measured = tuple(
         NetworkMeasurement(name, HELD_OUT_SPLIT, unfitted, first, second)
         for name, unfitted, (first, second) in zip(graphs, sums, times, strict=True)
     )
     kept = tuple(n for n in table.networks if n.split != HELD_OUT_SPLIT)
-    return replace(table, networks=kept + measured)
+    return replace(table, networks=kept + measured, environment=environment)
+
+
+def _at_table_speed(name: str, passes: tuple[SessionTimes, SessionTimes]) -> tuple[float, float]:
+    """Return the q10 of a network in both passes, in milliseconds at the table's speed."""
+    first, second = (one.times[name].at_table_speed["q10"] for one in passes)
+    return first, second
+
+
+def validation_slowness(table: LatencyTable) -> float | None:
+    """Return how many times longer the references took when the table was validated; None where that is not known."""
+    slowness = table.environment.get(VALIDATION_SLOWNESS)
+    return slowness if isinstance(slowness, float) else None
+
+
+def speed_lines(table: LatencyTable) -> list[str]:
+    """Return the machine's speed at the validation, and the errors with and without it, as lines for people."""
+    slowness, report = validation_slowness(table), table.validation
+    if slowness is None or report is None:
+        return []
+    return [
+        f"{speed_text(slowness, 0.0)}; predictions are off by {_raw_mape(table, slowness):.1%} as measured, and by "
+        f"{report.predicted.mape:.1%} at the table's speed (the figures below)"
+    ]
+
+
+def _raw_mape(table: LatencyTable, slowness: float) -> float:
+    """Return the mean relative error of predictions against times as measured."""
+    held = [n for n in table.networks if n.split == HELD_OUT_SPLIT]
+    errors = [abs(float(table.correction.apply(n.unfitted_ms)) / (n.latency_ms * slowness) - 1) for n in held]
+    return float(np.mean(errors))
 
 
 def validation_record(table: LatencyTable) -> dict[str, Any]:
     """Return the report of a validated table as JSON-able data, network by network."""
     report = table.validation
     assert report is not None
-    given, plain = report.predicted, report.unfitted
+    given, plain, slowness = report.predicted, report.unfitted, validation_slowness(table)
     held = [n for n in table.networks if n.split == HELD_OUT_SPLIT]
     return {
         "networks": report.networks,
+        "slowness": slowness,
+        "mape_as_measured": None if slowness is None else _raw_mape(table, slowness),
         "calibration_networks": report.correction_networks,
         "interval_networks": report.interval_networks,
         **asdict(given),
@@ -174,6 +226,7 @@ def show_table(table: LatencyTable, most: int = 20) -> list[str]:
     median, p90 = (table.environment.get(f"split_half_{name}") for name in ("median", "p90"))
     if isinstance(median, float) and isinstance(p90, float):
         lines.append(f"rounds split in halves differ by {median:.2%} in the median, {p90:.2%} at the 90th percentile")
+    lines += reference_lines(table)
     energy = table.environment.get(REFERENCE_OP_MJ)
     if isinstance(energy, float):
         lines.append(f"the reference op takes {energy:.4g} mJ ({table.environment.get('energy_counter')})")

@@ -155,7 +155,8 @@ def test_nonsense_is_measured_or_refused(bodies, tmp_path, monkeypatch, seed):
     path = tmp_path / "t.json"
     path.write_text(rehashed(body))
     few = SamplingSettings(min_rounds=2, max_rounds=2)
-    monkeypatch.setattr("hwnas._tables._verify.QUICK", few)
+    monkeypatch.setattr("hwnas._tables._verify_prices.QUICK", few)
+    monkeypatch.setattr("hwnas._tables._verify.ROUNDS", 2)
     with contextlib.suppress(HwnasError, LatencyTableError, ProfilerError):
         table = load_table(path)
         space = space_of(table)

@@ -98,11 +98,13 @@ def test_it_is_validated_on_networks_that_the_table_has_not_seen(table):
 
 
 def test_it_is_verified(table):
-    checks = verify_table(table, Chains(), AdditiveBackend(noise=0.002))
-    assert checks[-1].name.startswith("network chain")
-    assert all(check.holds for check in checks)
+    result = verify_table(table, Chains(), AdditiveBackend(noise=0.002))
+    assert result.checks[0].name == "reference op"
+    assert (result.verdict, result.networks) == ("holds", 24)
     slow = verify_table(table, Chains(), AdditiveBackend(noise=0.002, slower=lambda op: 2.0))
-    assert not all(check.holds for check in slow)
+    assert (slow.verdict, round(slow.slowness, 1)) == ("holds", 2.0)
+    middle = AdditiveBackend(noise=0.002, slower=lambda op: 2.0 if op.integer("kernel", 0) == 3 else 1.0)
+    assert verify_table(table, Chains(), middle).verdict == "changed"
 
 
 def test_a_network_that_a_workload_lost_is_named(table):
