@@ -173,7 +173,8 @@ _AFTER_A_SEARCH = (
             Option("allow_over_budget", "allow a network that is over a budget", SWITCH, False),
             Option(
                 "deploy",
-                "folder to write with the network, predict.py, its requirements and a README; no other file without -o",
+                "write a folder that deploys the network (ONNX file, predict.py, requirements, README); other files "
+                "only with -o",
                 PATH,
                 metavar="FOLDER",
             ),

@@ -14,6 +14,7 @@ from hwnas._costs._cost import COSTS, LATENCY
 from hwnas._tables import _validate
 from hwnas._tables._build import require_drawing
 from hwnas._tables._fit import written_price
+from hwnas._tables._references import THIS_MACHINE, machine_of
 from hwnas._tables._validate import backend_of, batch_of, space_of, validate_table
 from hwnas._tables._verify import verify_table
 from hwnas._tables._verify_result import CHANGED, EXIT_CODES, HOLDS, TOO_NOISY, Check, Verified
@@ -108,11 +109,13 @@ class Verification:
         table: The table.
         warnings: What has changed on the device since the table was measured.
         result: The verdict, the machine's speed, and what can be found.
+        machine: What texts call the machine.
     """
 
     table: LatencyTable
     warnings: tuple[str, ...]
     result: Verified
+    machine: str = THIS_MACHINE
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -141,7 +144,7 @@ class Verification:
             count = f"{self.moved} of {len(self.checks)}"
             return f"{name} is no longer valid on this device: {count} values changed; run `hwnas profile --force`"
         if self.result.verdict == TOO_NOISY:
-            return f"other work on this machine hides whether {name} is still valid: stop it and verify again"
+            return f"other work on {self.machine} hides whether {name} is still valid: stop it and verify again"
         return f"{name} is still valid on this device"
 
     def as_dict(self) -> dict[str, Any]:
@@ -172,7 +175,8 @@ def verify(
     space = space_of(read)
     backend = backend_of(read, space, device, progress)
     warnings = tuple(read.environment_changes(backend.environment()))
-    return Verification(read, warnings, verify_table(read, space, backend, seed=seed, progress=progress))
+    result = verify_table(read, space, backend, seed=seed, progress=progress)
+    return Verification(read, warnings, result, machine_of(device))
 
 
 def merge(tables: Sequence[LatencyTable | str | Path], *, out: str | Path | None = None) -> LatencyTable:

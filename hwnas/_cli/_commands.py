@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from hwnas._api._commands import SHOWN
@@ -79,7 +80,8 @@ def run_search(options: argparse.Namespace) -> None:
     else:
         say(str(result.report))
     if why := result.over_budget:
-        warn(f"hwnas: {why}")
+        export = f"export the nearest with `{shlex.join(['hwnas', 'export', str(result.path), '--allow-over-budget'])}`"
+        warn(f"hwnas: {why}; raise the budget or increase --samples, or {export}")
         raise SystemExit(1)
 
 
@@ -155,13 +157,14 @@ def _grade_lines(table: LatencyTable) -> list[str]:
 def run_validate(options: argparse.Namespace) -> None:
     """Run ``hwnas validate``."""
     from hwnas._api._tables import validate
+    from hwnas._tables._references import machine_of
     from hwnas._tables._validate import speed_lines, validation_record
 
     table = validate(**given(options), progress=progress_lines())
     if options.json:
         say_json(validation_record(table))
         return
-    for line in [*speed_lines(table), *table.report_lines()]:
+    for line in [*speed_lines(table, machine_of(options.device)), *table.report_lines()]:
         say(line)
 
 
@@ -174,7 +177,11 @@ def run_verify(options: argparse.Namespace) -> None:
         say_json(verification.as_dict())
     else:
         lines = [f"warning: {warning}" for warning in verification.warnings]
-        lines += [verification.table.grade.line(), *verification.result.lines(), verification.verdict_line()]
+        lines += [
+            verification.table.grade.line(),
+            *verification.result.lines(verification.machine),
+            verification.verdict_line(),
+        ]
         for line in lines:
             say(line)
     if verification.exit_code:

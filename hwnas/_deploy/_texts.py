@@ -62,12 +62,12 @@ def readme(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         f"- **Network**: `network.onnx`, {_network_text(metadata)}; its metadata hold everything that follows from it.",
         f"- **Test {metric_of(network).name}**: {written_test(network)}"
         + (f" on {count} samples." if (count := samples_of(network, "test")) else "."),
-        f"- **Latency**: {_latency_text(network)} {device_text(metadata)}.",
+        f"- **Latency**: {_latency_text(network)} {device_text(metadata)}.{_at_table_speed(network)}",
         f"- **Session options**: {_session_text(metadata)}",
         "- **Install**: `pip install -r requirements.txt`; `predict.py` needs Python 3.9 or later, not hwnas.",
         f"- **Run**: {_run_text(metadata)}",
         "- **Check**: `python predict.py --benchmark` times it as hwnas did, beside hwnas's figures"
-        + ("; `python predict.py --test FOLDER` counts right classes." if "classes" in metadata else "."),
+        + ("; `python predict.py --test FOLDER` prints the accuracy." if "classes" in metadata else "."),
     ]
     return "\n".join([*lines, ""])
 
@@ -85,7 +85,7 @@ def _latency_text(network: Mapping[str, Any]) -> str:
     """Return the latency by statistic where it is known so, else the one that the run holds, and how it was found."""
     latency = network["latency_ms"]
     if latency["measured"] is None:
-        return f"{written_latency(network)}; priced"
+        return f"{written_latency(network)}; its latency table was measured"
     raw = latency.get("raw")
     if not isinstance(raw, dict) or not raw:
         measured = written_ms(latency["measured"], latency.get("measured_half_width"))
@@ -93,9 +93,16 @@ def _latency_text(network: Mapping[str, Any]) -> str:
     texts = [f"{name} {raw[name]:.4g} ms" for name in STATISTICS if raw.get(name) is not None]
     if latency.get("after_pause") is not None:
         texts.append(f"first inference after a pause of 1 s {latency['after_pause']:.4g} ms")
-    if latency.get("slowness") is not None:
-        texts[-1] += f" (at the speed of its latency table: {latency['statistic']} {latency['measured']:.4g} ms)"
     return f"{', '.join(texts)}; measured"
+
+
+def _at_table_speed(network: Mapping[str, Any]) -> str:
+    """Return a sentence with the latency at the table's speed; nothing where that is not known."""
+    latency = network["latency_ms"]
+    if latency["measured"] is None or latency.get("slowness") is None:
+        return ""
+    value = f"{latency['statistic']} {latency['measured']:.4g} ms"
+    return f" At the table's speed, by which hwnas judges budgets: {value}."
 
 
 def _session_text(metadata: Mapping[str, Any]) -> str:

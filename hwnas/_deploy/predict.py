@@ -198,7 +198,10 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         loaded = np.load(path, allow_pickle=False)
         return dict(loaded) if hasattr(loaded, "files") else {"x": loaded}
     except Exception as error:  # damaged files raise many kinds
-        reason = getattr(error, "strerror", None) or "no readable .npy or .npz file without Python objects"
+        reason = (
+            getattr(error, "strerror", None)
+            or "not a readable .npy or .npz file (arrays of Python objects are refused)"
+        )
         raise InputError(f"{path}: {reason}") from None
 
 
@@ -326,7 +329,9 @@ def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> Non
     """Print the share of samples that are classified correctly, beside what hwnas found."""
     metric = expected.get("metric", {}).get("name", "accuracy")
     if not network.classes or metric != "accuracy":
-        raise InputError(f"--test counts right classes, but the metric of this network is {metric}; use hwnas for it")
+        raise InputError(
+            f"--test prints the accuracy, but the metric of this network is {metric}; predict.py cannot compute it"
+        )
     items, names = labelled(path, network)
     unknown = sorted(set(names) - set(network.classes))
     if unknown:
@@ -397,6 +402,15 @@ def expected_times(expected: dict[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in times.items() if value is not None}
 
 
+def speed_text(slowness: float) -> str:
+    """Return how fast a machine was that took so many times longer: ``12 % slower than``."""
+    percent = round(100 * max(slowness - 1, 1 / slowness - 1), 2)
+    if percent < 0.5:
+        return "as fast as"
+    number = f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
+    return f"{number} % {'slower' if slowness > 1 else 'faster'} than"
+
+
 def benchmark(network: Network, expected: dict[str, Any]) -> None:
     """Time the network as hwnas did, and print each figure beside hwnas's; then with ONNX Runtime's default threads."""
     options, known = network.metadata["session"], expected_times(expected)
@@ -421,7 +435,7 @@ def benchmark(network: Network, expected: dict[str, Any]) -> None:
         print(f"{name:<21}{value:>10.4g}{other}")
     slowness = (expected.get("latency_ms") or {}).get("slowness")
     if slowness is not None:
-        print(f"hwnas's machine took {slowness:.3g} times as long at that moment as when its latency table was made")
+        print(f"when hwnas timed the network, its machine was {speed_text(slowness)} when the latency table was made")
     del bound
     network.session = None  # its threads would spin beside those of the next session
     median = float(np.median(Bound(open_session(network.path, None)).sample()))
@@ -452,9 +466,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, default=Path(__file__).with_name("network.onnx"), help="the ONNX file")
     given = parser.parse_args(arguments)
     if (bool(given.inputs) + (given.test is not None) + given.benchmark) != 1:
-        parser.error("give images, --test FOLDER or --benchmark")
+        parser.error("give exactly one of: images, --test FOLDER, --benchmark")
     if given.csv is not None and not given.inputs:
-        parser.error("--csv needs images to classify; --test and --benchmark print alone")
+        parser.error("--csv works only with images; leave it out with --test and --benchmark")
     if given.top < 1:
         parser.error(f"--top must be 1 or more, got {given.top}")
     try:

@@ -1,4 +1,4 @@
-"""ONNX Runtime's arena of networks that have no file yet, and whether a device tells it at all."""
+"""ONNX Runtime's arena of networks that have no file yet, and whether a device reports it at all."""
 
 from __future__ import annotations
 
@@ -27,18 +27,21 @@ def require_arena(settings: SearchSettings, backend: Backend | None, space: Spac
     """Refuse a budget of the arena where that cannot be measured; measures the arena of one network.
 
     Raises:
-        HwnasError: Nothing is measured, or the device or its execution provider does not tell its arena.
+        HwnasError: Nothing is measured, or the device or its execution provider does not report its arena.
     """
     if not binds_arena(settings):
         return
     if backend is None or settings.measure == "none":
-        raise HwnasError("--memory-statistic arena needs measurements; use --memory-statistic live without them")
+        raise HwnasError(
+            "--memory-statistic arena must measure networks, but --measure none or --offline forbids it; use "
+            "--memory-statistic live"
+        )
     (arch,) = space.sample(1, np.random.default_rng(0))
     if _arenas([space.graph(arch)], backend, settings)[0] is None:
         where = settings.device if settings.provider is None else f"provider {settings.provider}"
         raise HwnasError(
-            f"--memory-statistic arena needs ONNX Runtime's CPU provider, {where} does not tell its arena; use "
-            "--memory-statistic live"
+            f"--memory-statistic arena needs ONNX Runtime's CPU provider; {where} does not report the size of its "
+            "arena. Use --memory-statistic live"
         )
 
 

@@ -174,8 +174,10 @@ def _usual_ratio(measured: Sequence[_Measured], key: str, expected: Callable[[Wi
 
 def _session_line(setup: SearchSetup, count: int, session: int) -> str:
     """Return a line that says what is measured now."""
-    which = f"{count} more networks" if session else f"{count} networks from the front and next to it"
-    return f"measuring {which} on {setup.run.settings.device}, before the front is fixed"
+    device, word = setup.run.settings.device, "candidate" if count == 1 else "candidates"
+    if session:
+        return f"measuring {count} more {word} on {device}"
+    return f"measuring {count} {word} on {device} to choose what is delivered"
 
 
 def _left_out_lines(first: Sequence[Winner], measured: Sequence[_Measured], kept: Sequence[_Measured]) -> list[str]:
@@ -185,5 +187,6 @@ def _left_out_lines(first: Sequence[Winner], measured: Sequence[_Measured], kept
     for network in measured:
         doubtful = [check.text for check in network.checks if not check.surely_within]
         if doubtful and network.winner.id in left_out:
-            lines.append(f"{network.winner.id} is not delivered: {', '.join(doubtful)}")
+            verb = "may exceed" if network.within else "exceeds"
+            lines.append(f"{network.winner.id} is left out, because it {verb} the budget: {', '.join(doubtful)}")
     return lines

@@ -18,10 +18,11 @@ from hwnas._pipeline._measure_winners import Measurement, measure_winners
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Candidates, find_candidates, nearest_outside
 from hwnas._runs._agreement import agreement, doubt
-from hwnas._runs._delivered import FINAL, judge, remarks, written_latency, written_test
+from hwnas._runs._delivered import FINAL, judge, remarks, statistic_of, written_ms, written_test
 from hwnas._runs._entries import digest_of
 from hwnas._runs._metrics import key_of, metric_of, value_of
 from hwnas._runs._watch import every
+from hwnas._tables._references import machine_of
 from hwnas.tasks import Part, Task
 from profilers import TextProgress
 from search import Study
@@ -146,7 +147,7 @@ def write_judged(setup: SearchSetup, entries: Sequence[dict[str, Any]], progress
     setup.run.write_pareto(entries)
     for line in remarks(entries, settings.budgets):
         progress(line)
-    if (agreed := agreement(entries)) is not None:
+    if (agreed := agreement(entries, machine_of(settings.device))) is not None:
         progress(agreed)
 
 
@@ -175,5 +176,8 @@ def onnx_value(file: Path, task: Task, *, threads: int, part: Part = "test") -> 
 def _latency_text(entry: Mapping[str, Any]) -> str:
     """Return a network's latency for people."""
     latency = entry["latency_ms"]
-    text = f"predicted {latency['predicted']:.4g} ms"
-    return text if latency["measured"] is None else f"{text}, {written_latency(entry)}"
+    text = f"predicted {latency['predicted']:.4g} ms (q10)"
+    if latency["measured"] is None:
+        return text
+    measured = written_ms(latency["measured"], latency.get("measured_half_width"))
+    return f"{text}, measured {measured} ({statistic_of(entry)})"

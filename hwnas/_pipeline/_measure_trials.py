@@ -21,7 +21,7 @@ from hwnas._pipeline._known import rounded
 from hwnas._pipeline._measuring_cost import MeasuringCost, choose_sampling
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._journal import TrialRecord
-from hwnas._tables._references import speed_text
+from hwnas._tables._references import machine_of, percent_text, speed_text
 from hwnas.spaces import Architecture
 from profilers import (
     NetworkTime,
@@ -125,11 +125,11 @@ class TrialMeasuring:
                 runnable = backend.load(graph, seed=number)
                 runnable.run(1)
             except UnsupportedGraphError as error:
-                batch.failed[number] = f"it cannot be measured: {error}"
+                batch.failed[number] = f"the device cannot run the network: {error}"
             except (ProfilerError, HwnasError):
                 raise
             except (Exception, *LEAVES) as error:  # a runtime, or a back end of a plug-in, may raise anything
-                batch.failed[number] = f"it cannot be measured: {error_line(error)}"
+                batch.failed[number] = f"the device cannot run the network: {error_line(error)}"
             else:
                 runnables[str(number)] = runnable
         return runnables
@@ -150,7 +150,7 @@ class TrialMeasuring:
             return
         if self._announced is None or abs(math.log(speed.slowness / self._announced)) > _MOVED:
             self._announced = speed.slowness
-            who = self._setup.run.settings.device if self._elsewhere else "this machine"
+            who = machine_of(self._setup.run.settings.device)
             self._say(speed_text(speed.slowness, speed.half_width, who))
 
     def report(self) -> None:
@@ -222,29 +222,25 @@ class Measuring:
 
 
 def table_line(setup: SearchSetup, records: list[TrialRecord], statistic: str) -> str | None:
-    """Return what measured trials say about the table's prices, for people; None without such trials.
+    """Return what measured trials say about the table's predictions, for people; None without such trials.
 
-    Prices are compared with q10 at the table's speed. Estimates that the trials before had corrected are compared with
-    the statistic that they are estimates of.
+    Predictions are compared with q10 at the table's speed. Estimates that earlier trials had corrected are compared
+    with the statistic that they are estimates of.
     """
     measured = [r for r in records if LATENCY.key in r.measurements]
     if not measured:
         return None
-    prices = setup.costs.space_costs.latency_ms(np.array([record.codes for record in measured], dtype=np.int64))
-    price_errors, corrected_errors = [], []
+    predictions = setup.costs.space_costs.latency_ms(np.array([record.codes for record in measured], dtype=np.int64))
+    prediction_errors, corrected_errors = [], []
     functions = setup.problem.estimated
     raw = functions[LATENCY.key](np.array([record.codes for record in measured], dtype=np.int64))
-    for record, price, uncorrected in zip(measured, prices.tolist(), raw.tolist(), strict=True):
+    for record, predicted, uncorrected in zip(measured, predictions.tolist(), raw.tolist(), strict=True):
         facts, estimate = record.measurements[LATENCY.key], record.estimates.get(LATENCY.key)
-        price_errors.append(abs(price / facts["at_table_speed_q10"] - 1))
+        prediction_errors.append(abs(predicted / facts["at_table_speed_q10"] - 1))
         if estimate is not None and not math.isclose(estimate, uncorrected, rel_tol=1e-4):
             corrected_errors.append(abs(estimate / facts[f"at_table_speed_{statistic}"] - 1))
-    text = f"measured trials: the table's prices were off by {_percent(price_errors)} in the median"
-    return text + (f"; corrected by the trials so far {_percent(corrected_errors)}" if corrected_errors else "")
-
-
-def _percent(shares: list[float]) -> str:
-    percent = 100 * float(np.median(shares))
-    if percent < 0.1:
-        return "less than 0.1 %"
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+    error = percent_text(float(np.median(prediction_errors)))
+    text = f"measured trials: predictions of the table were off by {error} in the median"
+    if not corrected_errors:
+        return text
+    return f"{text}, estimates corrected by earlier trials by {percent_text(float(np.median(corrected_errors)))}"

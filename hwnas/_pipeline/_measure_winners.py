@@ -98,7 +98,9 @@ def measure_winners(
 def latency_entry(timed: TimedNetwork, statistic: str, after_pause_ms: float | None = None) -> dict[str, Any]:
     """Return what an entry of ``pareto.json`` holds of a measured latency, in milliseconds.
 
-    Its half-widths are such that nine of ten later measurements of the same kind lie within them.
+    Its half-widths are such that nine of ten later measurements of the same kind lie within them: they are wider by
+    sqrt(2) than those of a journal, which are half the 90 % interval of one measurement. That of the slowness is half
+    its 90 % interval, relative, as in a journal.
 
     Args:
         timed: The measurement.
@@ -155,17 +157,20 @@ def _count(winners: Sequence[Winner]) -> str:
 
 
 def _beside(setup: SearchSetup) -> str:
-    """Return what is timed beside the networks, or that the machine's speed is not known."""
+    """Return what is timed beside the networks, or that slow moments of the machine are not corrected."""
     count = len(setup.timer.references.networks)
     if not count:
-        return "; the machine's speed is not known without a latency table, so times are as timed"
+        return (
+            "; without a latency table there are no reference networks, so a slow moment of the machine is not "
+            "corrected"
+        )
     return f", beside {count} reference networks"
 
 
 def _why_not(setup: SearchSetup, networks: int, *, written: bool) -> str | None:
     """Return a line that says why nothing is measured; None where nothing else was to be expected."""
     if setup.run.settings.measure == "none" and not setup.run.settings.offline and setup.backend is not None:
-        return f"{networks} networks are not measured: --measure none"
+        return f"{networks} {'network is' if networks == 1 else 'networks are'} not measured, because of --measure none"
     if setup.backend is None:
         return f"{networks} networks written; they are not measured: their device is not available" if written else None
     return None

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+from hwnas._tables._references import percent_text
 from profilers import SamplingSettings, fixed_rounds
 
 MOST_SHARE, MOST_S = 0.15, 0.5
@@ -52,8 +53,8 @@ class MeasuringCost:
         if not self.trials:
             return None
         share = self.waited_s / max(self._now() - self._began, 1e-9)
-        text = f"measuring took {self.spent_s / self.trials:.2g} s a trial"
-        return f"{text}; the search spent {100 * share:.2g} % of its time on it"
+        text = f"measuring took {self.spent_s / self.trials:.3g} s a trial"
+        return f"{text}; the search waited for it {percent_text(share)} of its time"
 
 
 def choose_sampling(expected_s: Sequence[float], allowance_s: float) -> SamplingSettings:

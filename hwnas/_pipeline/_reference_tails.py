@@ -63,5 +63,5 @@ def read_tails(folder: Path) -> dict[str, float] | None:
     if not isinstance(content, Mapping) or not all(
         name in STATISTICS and type(value) in (int, float) and 0 < value < 1e6 for name, value in content.items()
     ):
-        raise RunError(f"{path} is damaged; remove it, and the search measures the tails of its references again")
+        raise RunError(f"{path} is damaged; remove it and run the same command again (hwnas then measures it anew)")
     return {str(name): float(value) for name, value in content.items()}

@@ -31,7 +31,7 @@ MOST_SECONDS = 15.0
 _FEW_ROUNDS, _FEWEST_ROUNDS = 20, 8
 """Rounds of a pass that takes longer, and of one that takes several times as long."""
 _PRIMING = 4
-PAUSES, PAUSE_S = 2, 1.0
+PAUSES, PAUSE_S = 3, 1.0
 """Pauses before a first inference, and the seconds of each."""
 _PRIOR_DIFFERENCES = 10
 """A prior of so many differences between sessions as the stated half-widths expect them."""
@@ -44,7 +44,7 @@ class TimedNetwork:
     Attributes:
         time: Its times.
         slowness: How many times longer the references took than at the table's making; None without references.
-        slowness_half_width: Half the width of its 90 % interval; None without references.
+        slowness_half_width: Half the width of its 90 % interval, relative; None without references.
     """
 
     time: NetworkTime
@@ -97,18 +97,17 @@ def sampling(total_ms: float) -> SamplingSettings:
 
 
 def _merged_slowness(sessions: Sequence[SessionTimes]) -> tuple[float | None, float | None]:
-    """Return the geometric mean of the sessions' slowness, and half the width of its 90 % interval."""
+    """Return the geometric mean of the sessions' slowness, and half the width of its 90 % interval, relative."""
     speeds = [session.speed for session in sessions]
     known = [speed.slowness for speed in speeds if speed.slowness is not None]
     if len(known) < len(speeds):
         return None, None
-    mean = math.exp(float(np.mean(np.log(known))))
     relative = math.sqrt(sum(speed.half_width**2 for speed in speeds)) / len(speeds)
-    return mean, mean * relative
+    return math.exp(float(np.mean(np.log(known)))), relative
 
 
 def first_after_pause_ms(runnable: Runnable, sleep: Callable[[float], None] | None = None) -> float:
-    """Return milliseconds of the first inference after the process slept, as timed: the mean of two.
+    """Return milliseconds of the first inference after the process slept, as timed: the median of three.
 
     Args:
         runnable: The network.
@@ -119,7 +118,7 @@ def first_after_pause_ms(runnable: Runnable, sleep: Callable[[float], None] | No
     for _ in range(PAUSES):
         (sleep or time.sleep)(PAUSE_S)
         seconds.append(runnable.run(1))
-    return 1e3 * sum(seconds) / len(seconds)
+    return 1e3 * float(np.median(seconds))
 
 
 def widened(last: Mapping[str, TimedNetwork], first: Mapping[str, TimedNetwork]) -> dict[str, TimedNetwork]:

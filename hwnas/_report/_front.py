@@ -150,7 +150,7 @@ def _facts(network: Mapping[str, Any], budgets: Mapping[str, float]) -> list[tup
     if latency["predicted"] is not None:
         ends = latency.get("low"), latency.get("high")
         interval = f" (90 %: {ends[0]:.4g} to {ends[1]:.4g})" if None not in ends else ""
-        facts.append(("predicted latency", f"{latency['predicted']:.4g} ms{interval}"))
+        facts.append(("predicted latency (q10)", f"{latency['predicted']:.4g} ms{interval}"))
     for cost in COSTS.values():
         if cost is not LATENCY and network.get(cost.key) is not None:
             facts.append((cost.heading, cost.written_cell(network[cost.key])))

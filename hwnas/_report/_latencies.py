@@ -14,14 +14,16 @@ from hwnas._costs._cost import LATENCY
 from hwnas._report._html import escape
 from hwnas._runs._agreement import PREDICTED, QUANTILES, compared_latency, is_time, quantiles_of, slowness_of
 from hwnas._runs._journal import TrialRecord
+from hwnas._tables._references import percent_text
 
 FEWEST_ESTIMATES = 10
 """Fewest trials with an estimate and a measurement for a picture of both."""
 FloatArray = npt.NDArray[np.float64]
 _SPEEDS = {"at_table_speed": "at the table's speed", "raw": "as timed"}
 _AT_TABLE_SPEED = (
-    "<q>At the table's speed</q> means: divided by how much slower the reference networks ran beside the measurement "
-    "than when the latency table was made."
+    "<q>At the table's speed</q> means: as the machine was when the latency table was made. The q10 is divided by the "
+    "slowness of the reference networks; median, p90 and p99 follow from it with the tail that the references had "
+    "then, so other work on the machine does not count."
 )
 _MARK_WIDTH = 120.0
 
@@ -81,7 +83,7 @@ def estimates_plot(pairs: FloatArray, statistic: str) -> bytes | None:
     figure, axes = equality_axes(pairs)
     estimated, measured = pairs.T
     errors = np.abs(estimated - measured) / measured
-    label = f"{len(pairs)} trials, off by {np.median(errors):.1%} in the median"
+    label = f"{len(pairs)} trials, off by {percent_text(float(np.median(errors)))} in the median"
     axes.scatter(measured, estimated, s=12, color=BLUE, alpha=0.7, label=label)
     finish_equality(axes, f"measured latency of trials ({statistic}, ms)", "estimate before the measurement (ms)")
     axes.set_title("Estimates against measurements in the search")
@@ -114,9 +116,20 @@ def _speed_cells(network: Mapping[str, Any]) -> list[str]:
     """Return what each row holds, with how much slower the machine was."""
     names, speed = list(_SPEEDS.values()), slowness_of(network["latency_ms"])
     if speed is not None:
-        width = "" if speed[1] is None else f" ± {100 * speed[1]:.2g}"
-        names[1] += f" ({100 * (speed[0] - 1):+.2g}{width} %)"
+        names[1] += f" ({_change_text(*speed)})"
     return names
+
+
+def _change_text(slowness: float, half_width: float | None) -> str:
+    """Return how much slower the machine was: ``12 ± 1.5 % slower``.
+
+    Args:
+        slowness: How many times longer it took.
+        half_width: Half the width of the interval of that, relative.
+    """
+    factor, word = (slowness, "slower") if slowness >= 1 else (1 / slowness, "faster")
+    width = "" if half_width is None else f" ± {percent_text(factor * half_width).removesuffix(' %')}"
+    return f"{percent_text(factor - 1).removesuffix(' %')}{width} % {word}"
 
 
 def _quantile_cells(name: str) -> Any:

@@ -11,6 +11,7 @@ from hwnas._runs._agreement import statistic_of
 from hwnas._runs._delivered import Check, checks, compared_by, compared_samples, written_ms, written_test
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas._runs._run import Run
+from hwnas._tables._references import percent_text
 
 
 def networks_section(run: Run, networks: Sequence[dict[str, Any]]) -> str:
@@ -54,7 +55,7 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
         (f"test {tested}", [written_test(n) if value_of(n, "test") is not None else "-" for n in networks]),
         (f"measured latency ({_statistics(latencies)}, ms)", [_measured(latency) for latency in latencies]),
         ("budget", [_met(checks(n, budgets)) for n in networks]),
-        ("predicted (90 % interval, ms)", [_predicted(latency) for latency in latencies]),
+        ("predicted (q10, 90 % interval, ms)", [_predicted(latency) for latency in latencies]),
         *((cost.heading, [_cost(cost, n) for n in networks]) for cost in COSTS.values() if cost.of_graph is not None),
         (
             "ONNX Runtime arena",
@@ -79,7 +80,7 @@ def _measured(latency: Mapping[str, Any]) -> str:
 def _met(against: Sequence[Check]) -> str:
     """Return whether budgets are met; ``"-"`` without one."""
     over = max((check.excess for check in against if not check.within), default=None)
-    return "-" if not against else "met" if over is None else f"<b>{over:.1%} over</b>"
+    return "-" if not against else "met" if over is None else f"<b>{percent_text(over)} over</b>"
 
 
 def _predicted(latency: Mapping[str, Any]) -> str:

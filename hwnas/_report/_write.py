@@ -244,7 +244,7 @@ def _table_section(run: Run, table: LatencyTable | None, networks: Sequence[dict
     lines = []
     if table is not None and is_elsewhere(table, run.settings):
         lines.append(f"{elsewhere_line(table)}.")
-    if (line := agreement(networks)) is not None:
+    if (line := agreement(networks, stored=True)) is not None:
         lines.append(f"Delivered networks: {line}.")
     if table is None:
         lines.append("Latencies are a column of a benchmark table; nothing was measured here.")

@@ -51,7 +51,7 @@
   const logBox = html("input", { type: "checkbox", id: "front-log" }, logLabel);
   logBox.checked = true;
   logLabel.append(" logarithmic");
-  const reset = html("button", { type: "button" }, controls, "Reset the line");
+  const reset = html("button", { type: "button" }, controls, "Reset the budget");
   const says = html("p", { class: "says", "aria-live": "polite", id: "front-says" }, live);
   const sides = html("div", { class: "sides" }, live);
   const stage = html("div", { class: "stage" }, sides);
@@ -66,13 +66,13 @@
     const has = (name) => data.networks.some((network) => network[name]);
     const bars = [
       has("error") ? "one standard error" : "",
-      has("half_width") ? "90 % interval of a measured latency" : "",
+      has("half_width") ? "range in which nine of ten later measurements of the latency lie" : "",
     ];
     const shown = [
-      "● delivered, within the line; ○ delivered, beyond it; orange: the best within the line.",
+      "● delivered, within the budget line; ○ delivered, over it; orange: the best within it.",
       has("dominated") ? "✕ Dominated by another one once measured." : "",
       bars.some(Boolean) ? `Bars: ${bars.filter(Boolean).join(", ")}.` : "",
-      has("low") ? "Bracket below the chosen network: its predicted 90 % interval." : "",
+      has("low") ? "Bracket below the chosen network: the 90 % interval of its predicted q10." : "",
       data.trials.length
         ? `Small dots: ${data.trials.length} trials that were not delivered, with ${data.trial_latency} latency`
           + `${data.left_out ? `; ${data.left_out} more are left out` : ""}.`
@@ -278,7 +278,7 @@
       group.setAttribute("aria-pressed", network === state.chosen);
       label.textContent = network === best || network === state.chosen ? network.id : "";
       group.setAttribute("aria-label", `${network.id}: ${network.facts[0][1]}, ${written(costOf(network))}, `
-        + `${inside ? "within" : "beyond"} the line${network === best ? ", the best within it" : ""}`
+        + `${inside ? "within" : "over"} the budget line${network === best ? ", the best within it" : ""}`
         + `${network.dominated ? `, dominated by ${network.dominated}` : ""}`);
     }
     for (const trial of data.trials) if (trial.mark) trial.mark.classList.toggle("chosen", trial === state.chosen);
@@ -319,14 +319,14 @@
 
   function offer(command, parent) {
     if (!command) {
-      parent.append("It has no file to export.");
+      parent.append("This run has no ONNX file to export.");
       return;
     }
     html("code", {}, parent, command);
     parent.append(" ");
     const button = html("button", { type: "button", "aria-label": `Copy the command: ${command}` }, parent, "Copy");
     button.addEventListener("click", async () => {
-      button.textContent = (await copy(command)) ? "Copied" : "Select it by hand";
+      button.textContent = (await copy(command)) ? "Copied" : "Copy it by hand";
     });
   }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeGuard
 
-from hwnas._tables._references import percent_text, speed_text
+from hwnas._tables._references import THIS_MACHINE, percent_text, speed_text
 from hwnas.tasks import BINOMIAL, Metric
 
 QUANTILES = ("q10", "median", "p90", "p99")
@@ -73,7 +73,7 @@ def statistic_of(latency: Mapping[str, Any]) -> str:
 
 
 def slowness_of(latency: Mapping[str, Any]) -> tuple[float, float | None] | None:
-    """Return how much longer everything took than when the table was made, as a factor, and half its interval."""
+    """Return how many times longer everything took than when the table was made, and half its interval, relative."""
     slowness, half_width = latency.get("slowness"), latency.get("slowness_half_width")
     if not is_time(slowness):
         return None
@@ -90,33 +90,46 @@ def compared_latency(latency: Mapping[str, Any]) -> Compared | None:
     return Compared(float(latency["predicted"]), ends[0], ends[1], measured, here is not None)
 
 
-def agreement(networks: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return how fast the machine is now, and how far predictions are off; None where nothing was measured.
+def agreement(networks: Sequence[Mapping[str, Any]], who: str = THIS_MACHINE, *, stored: bool = False) -> str | None:
+    """Return how fast the machine is, and how far predictions are off; None where nothing was measured.
 
-    As in: this machine is now 12 % slower than when the table was made; at the table's speed predictions are off by
-    1.8 % in the median, and 9 of 10 90 % intervals contain the measurement.
+    As in: this machine is now 12 % slower than when the table was made; at the table's speed, predictions are off by
+    1.8 % in the median; the 90 % interval contains the measurement for 9 of 10 networks.
+
+    Args:
+        networks: Entries of ``pareto.json``.
+        who: The machine.
+        stored: Whether the text is read later: it then says how fast the machine was at the measurement.
     """
     latencies = [network["latency_ms"] for network in networks]
     pairs = [pair for pair in map(compared_latency, latencies) if pair is not None]
     if not pairs:
         return None
     speeds = [speed for speed in map(slowness_of, latencies) if speed is not None]
-    machine = f"{_speed_line(speeds)}; " if speeds else ""
-    where = "at the table's speed" if all(pair.at_table_speed for pair in pairs) else "as timed,"
-    text = f"{machine}{where} predictions are off by {percent_text(median(pair.error for pair in pairs))} in the median"
+    machine = f"{_speed_line(speeds, who, stored=stored)}; " if speeds else ""
+    text = f"predictions are off by {percent_text(median(pair.error for pair in pairs))} in the median"
+    if all(pair.at_table_speed for pair in pairs):
+        text = f"at the table's speed, {text}"
+    else:
+        text += " from the times as measured" + (" (the machine's speed is not known)" if not speeds else "")
     inside = [pair.inside for pair in pairs if pair.inside is not None]
-    contain = f", and {sum(inside)} of {len(inside)} 90 % intervals contain the measurement"
-    return text + contain * bool(inside)
+    contain = f"; the 90 % interval contains the measurement for {sum(inside)} of {len(inside)} networks"
+    return machine + text + contain * bool(inside)
 
 
-def _speed_line(speeds: Sequence[tuple[float, float | None]]) -> str:
-    """Return how fast the machine is now.
+def _speed_line(speeds: Sequence[tuple[float, float | None]], who: str = THIS_MACHINE, *, stored: bool = False) -> str:
+    """Return how fast the machine is.
 
     Args:
-        speeds: Slowness and half its interval, of at least one session.
+        speeds: Slowness and half its interval, relative, of at least one session.
+        who: The machine.
+        stored: Whether the text is read later.
     """
     widths = [width for _, width in speeds if width is not None]
-    return speed_text(median(speed for speed, _ in speeds), median(widths) if widths else 0.0)
+    slowness, half_width = median(speed for speed, _ in speeds), median(widths) if widths else 0.0
+    if stored:
+        return speed_text(slowness, half_width, "when they were measured, the machine", "was")
+    return speed_text(slowness, half_width, who)
 
 
 def is_time(value: object) -> TypeGuard[float]:

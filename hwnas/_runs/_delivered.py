@@ -31,7 +31,7 @@ class Check:
         cost: Name of the cost.
         upper: The budget.
         value: The network's cost, measured where it was measured.
-        half_width: Half the measurement's 90 % interval; None where the value was not measured.
+        half_width: Half the range in which nine of ten later measurements lie; None where the value was not measured.
         measured: Whether the value was measured.
         statistic: Which statistic the value is, as in ``median`` or ``arena``; None where there is only one.
     """

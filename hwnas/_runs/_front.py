@@ -139,7 +139,7 @@ def pick_network(
         return _named(networks, pick, budgets or {}, allow_over_budget)
     kept = [n for n in networks if allow_over_budget or keeps(n, budgets or {})]
     if not kept:
-        advice = "add --allow-over-budget to export it anyway, or search with a lower budget"
+        advice = "add --allow-over-budget to export it anyway, or raise the budget, or increase --samples"
         raise RunError(f"{nearest(networks, budgets or {})}; {advice}")
     ids = [network["id"] for network in kept]
     front = [network for network in kept if network.get("dominated_by") not in ids] or kept
@@ -178,14 +178,14 @@ def _named(
 
 
 def nearest(networks: Sequence[Mapping[str, Any]], budgets: Mapping[str, float]) -> str:
-    """Return a line that says that all networks are over the budgets, and by how much the nearest one is."""
+    """Return a line that says that no network meets the budgets, and how far over them the nearest one is."""
 
     def farthest(network: Mapping[str, Any]) -> float:
         """Return the largest excess over a budget."""
         return max((check.excess for check in overruns(network, budgets)), default=math.inf)
 
     closest = min(networks, key=farthest)
-    return f"all networks of the run are over its budget; the nearest is {closest['id']}: {_why_not(closest, budgets)}"
+    return f"no network of the run meets its budget; the nearest is {closest['id']}: {_why_not(closest, budgets)}"
 
 
 def _why_not(network: Mapping[str, Any], budgets: Mapping[str, float]) -> str:

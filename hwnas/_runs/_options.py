@@ -176,14 +176,15 @@ MEMORY_STATISTICS = ("live", "arena")
 _MEASURING = (
     Option(
         "measure",
-        "what is timed on the device: trials (and winners), winners or none (default: trials where latency counts)",
+        "what to measure on the device: trials (and delivered networks), winners (those alone) or none "
+        "(default: trials if latency counts)",
         TEXT,
         group="device",
     ),
     Option(
         "latency_statistic",
-        f"statistic of measured latencies: {', '.join(LATENCY_STATISTICS[:-1])} or {LATENCY_STATISTICS[-1]} "
-        f"(default: {DEFAULT_STATISTIC})",
+        "statistic of the measured latency that the objective and the budget use: "
+        f"{', '.join(LATENCY_STATISTICS[:-1])} or {LATENCY_STATISTICS[-1]} (default: {DEFAULT_STATISTIC})",
         TEXT,
         group="device",
     ),
@@ -219,8 +220,8 @@ TRACK = Option(
 """Who else hears of the trials; no result depends on it."""
 _MEMORY_STATISTIC = Option(
     "memory_statistic",
-    "what a memory budget binds: live (tensors alive at the same time) or arena (what ONNX Runtime allocates, "
-    "measured)",
+    "what --memory-budget limits: live (tensors that exist at the same time, computed) or arena (what ONNX Runtime "
+    "allocates, measured)",
     TEXT,
     "live",
     "budgets",

@@ -86,7 +86,7 @@ class Watchers(Watcher):
                 self._failed.append(recorder)
                 self._shown.line(
                     f"warning: {recorder.name} failed ({reason(error)}); the search continues without it. Run the same "
-                    "command again later to add what is missing there"
+                    "command again to log the missing trials"
                 )
 
 

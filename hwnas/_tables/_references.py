@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwnas._devices._make import SSH
 from hwnas.spaces import named_graph
 from latency_tables import CORRECTION_SPLIT, LatencyTable, NetworkMeasurement
 from profilers import (
@@ -23,6 +24,7 @@ from profilers import (
 
 REFERENCE_NETWORKS = 4
 """Number of reference networks in a session."""
+THIS_MACHINE = "this machine"
 _UNCHANGED = 0.005
 """A change of the speed by less than this share is none."""
 MOST_REFERENCES = 10
@@ -59,25 +61,36 @@ def tails_of(table: LatencyTable) -> dict[str, float]:
     return {str(name): float(value) for name, value in tails.items()} if isinstance(tails, Mapping) else {}
 
 
-def speed_text(slowness: float, half_width: float, who: str = "this machine") -> str:
-    """Return how fast a machine is now: ``this machine is now 12 % slower than when the table was made``.
+def speed_text(slowness: float, half_width: float, who: str = THIS_MACHINE, verb: str = "is now") -> str:
+    """Return how fast a machine is: ``this machine is now 12 % slower than when the table was made``.
 
     Args:
-        slowness: How many times longer it takes now.
+        slowness: How many times longer it takes than then.
         half_width: Half the width of the interval of that, relative; 0 where it is not known.
         who: The machine.
+        verb: ``"is now"``, or ``"was"`` where a report is read later.
     """
     if abs(slowness - 1) <= max(half_width, _UNCHANGED):
         within = f" (within {percent_text(half_width)})" if half_width else ""
-        return f"{who} is now as fast as when the table was made{within}"
+        return f"{who} {verb} as fast as when the table was made{within}"
     change = f"{percent_text(slowness - 1)} slower" if slowness > 1 else f"{percent_text(1 / slowness - 1)} faster"
-    return f"{who} is now {change} than when the table was made"
+    return f"{who} {verb} {change} than when the table was made"
 
 
-def percent_text(share: float) -> str:
-    """Write a share with two digits: ``1.8 %``, ``12 %``, ``130 %``."""
-    percent = 100 * share
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+def machine_of(device: str | None) -> str:
+    """Return what texts call the machine of a device: its address if it is reached through ssh, else this machine."""
+    return device if device is not None and device.startswith(SSH) else THIS_MACHINE
+
+
+def percent_text(share: float, *, signed: bool = False) -> str:
+    """Write a share with two digits: ``1.8 %``, ``12 %``, ``130 %``.
+
+    Args:
+        share: The share.
+        signed: Whether to write a plus sign, too: ``+1.8 %``.
+    """
+    percent, sign = round(100 * share, 2) + 0.0, "+" if signed else ""  # -0.0 + 0.0 is 0.0
+    return f"{percent:{sign}.0f} %" if abs(percent) >= 10 else f"{percent:{sign}.2g} %"
 
 
 def with_reference_tails(
@@ -110,9 +123,12 @@ def reference_lines(table: LatencyTable) -> list[str]:
     if not isinstance(tails, Mapping):
         return []
     parts = [f"{name} {value:.2f}" for name, value in tails.items() if name != "q10" and isinstance(value, float)]
-    line = f"single inferences right after the profile, over their q10: {', '.join(parts)}"
+    line = f"single inferences right after the profile, relative to q10: {', '.join(parts)}"
     if isinstance(company, float):
-        line += f"; in small company, networks took {company:.3f} times as long as beside all others"
+        line += (
+            f"; the reference networks loaded alone took {company:.2f} times as long as beside all other loaded "
+            "networks"
+        )
     return [line]
 
 

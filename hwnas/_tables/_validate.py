@@ -15,7 +15,14 @@ from hwnas._costs._space_costs import SpaceCosts
 from hwnas._devices._make import SSH, make_backend
 from hwnas._errors import HwnasError
 from hwnas._tables._fit import PROTOCOL as FITTED
-from hwnas._tables._references import MOST_REFERENCES, reference_lines, references_of, speed_text
+from hwnas._tables._references import (
+    MOST_REFERENCES,
+    THIS_MACHINE,
+    percent_text,
+    reference_lines,
+    references_of,
+    speed_text,
+)
 from hwnas.spaces import Space, drawn_graphs, input_channels, make_space
 from latency_tables import HELD_OUT_SPLIT, LatencyTable, NetworkMeasurement, OpGraph
 from profilers import (
@@ -94,14 +101,19 @@ def validation_slowness(table: LatencyTable) -> float | None:
     return slowness if isinstance(slowness, float) else None
 
 
-def speed_lines(table: LatencyTable) -> list[str]:
-    """Return the machine's speed at the validation, and the errors with and without it, as lines for people."""
+def speed_lines(table: LatencyTable, who: str = THIS_MACHINE) -> list[str]:
+    """Return the machine's speed at the validation, and the errors with and without it, as lines for people.
+
+    Args:
+        table: The validated table.
+        who: The machine.
+    """
     slowness, report = validation_slowness(table), table.validation
     if slowness is None or report is None:
         return []
     return [
-        f"{speed_text(slowness, 0.0)}; predictions are off by {_raw_mape(table, slowness):.1%} as measured, and by "
-        f"{report.predicted.mape:.1%} at the table's speed (the figures below)"
+        f"{speed_text(slowness, 0.0, who)}; predictions are off by {percent_text(_raw_mape(table, slowness))} as "
+        f"measured, and by {percent_text(report.predicted.mape)} at the table's speed (the figures below)"
     ]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from hwnas._tables._moved import LIMIT, OR, Deviations, FloatArray, Move, deviations
 from hwnas._tables._references import session_sd
 from hwnas._tables._verify_prices import verify_prices
-from hwnas._tables._verify_result import CHANGED, HOLDS, TOO_NOISY, Check, Verified
+from hwnas._tables._verify_result import CHANGED, EACH_OTHER, HOLDS, SLOW_AND_FAST, TOO_NOISY, Check, Verified
 from hwnas.spaces import named_graph
 from latency_tables import LatencyTable, NetworkMeasurement, OpGraph
 from profilers import (
@@ -227,10 +227,9 @@ def _whole_checks(
     slow_ms = float(np.quantile(chosen.then_ms, 0.95))
     moved = several and _same_way(found.tilts, TILT_LIMIT)
     change = float(np.expm1(found.tilt))
-    checks.append(_check("slow networks against fast ones", slow_ms, change, TILT_LIMIT, found.slowness, moved))
+    checks.append(_check(SLOW_AND_FAST, slow_ms, change, TILT_LIMIT, found.slowness, moved))
     middle_ms, moved = float(np.median(chosen.then_ms)), found.repeated > UNEVEN_LIMIT
-    name = "networks against each other"
-    return [*checks, _check(name, middle_ms, found.repeated, UNEVEN_LIMIT, found.slowness, moved)]
+    return [*checks, _check(EACH_OTHER, middle_ms, found.repeated, UNEVEN_LIMIT, found.slowness, moved)]
 
 
 def _same_way(logs: Sequence[float], limit: float) -> bool:

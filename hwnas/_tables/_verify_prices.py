@@ -67,9 +67,8 @@ def verify_prices(
     # a number moved where it deviates in each session
     checks = [_in_all(same) for same in zip(*sessions, strict=True)]
     verdict = HOLDS if all(check.holds for check in checks) else CHANGED
-    return Verified(
-        verdict, slowness, TOLERANCE / math.sqrt(max(1, len(then))), tuple(checks), 0.0, 0.0, 0, len(sessions)
-    )
+    half_width = TOLERANCE / math.sqrt(max(1, len(then)))
+    return Verified(verdict, slowness, half_width, tuple(checks), None, None, len(networks), len(sessions))
 
 
 def _noise_ms(entry: Entry, now: Remeasured) -> float:

@@ -130,7 +130,7 @@ def _refused(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of libraries and of other people's servers: anything
-        raise HwnasError(f"{name} cannot begin ({reason(error)}); correct it, or leave the option out") from error
+        raise HwnasError(f"{name} cannot start ({reason(error)}); fix this, or leave out {name}") from error
 
 
 def scalars(logged: Logged, search: WatchedSearch) -> Mapping[str, float]:

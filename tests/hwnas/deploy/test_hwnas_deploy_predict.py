@@ -237,7 +237,7 @@ def test_the_benchmark_prints_its_figures_beside_those_of_hwnas(folder):
     for (_, here, other, difference), value in zip(parsed, known, strict=True):
         assert float(other) == value
         assert float(difference) == pytest.approx(100 * (float(here) / value - 1), abs=0.1 + 0.1 / value)
-    assert speed == "hwnas's machine took 1.25 times as long at that moment as when its latency table was made"
+    assert speed == "when hwnas timed the network, its machine was 25 % slower than when the latency table was made"
     assert re.fullmatch(r"with ONNX Runtime's default options: median [\d.]+ ms, [\d.]+ times as long", default)
 
 
@@ -310,7 +310,7 @@ def test_samples_that_are_no_images_are_arrays(tmp_path):
     assert len(result.stdout.splitlines()) == 6
     assert result.stdout.splitlines()[5].startswith(f"{tmp_path}/one.npy[0]: logits ")
     assert refused(place, "--test", tmp_path / "x.npz") == (
-        "--test counts right classes, but the metric of this network is mse; use hwnas for it"
+        "--test prints the accuracy, but the metric of this network is mse; predict.py cannot compute it"
     )
     np.save(tmp_path / "bad.npy", x[:, :, :4])
     assert refused(place, tmp_path / "bad.npy") == (
@@ -342,9 +342,9 @@ def test_errors_are_one_line(folder, tmp_path):
     (tmp_path / "bad.npz").write_bytes(b"nothing")
     at = tmp_path
     lines = {
-        (): "give images, --test FOLDER or --benchmark",
-        ("x.png", "--benchmark"): "give images, --test FOLDER or --benchmark",
-        ("--benchmark", "--csv", "x.csv"): "--csv needs images to classify; --test and --benchmark print alone",
+        (): "give exactly one of: images, --test FOLDER, --benchmark",
+        ("x.png", "--benchmark"): "give exactly one of: images, --test FOLDER, --benchmark",
+        ("--benchmark", "--csv", "x.csv"): "--csv works only with images; leave it out with --test and --benchmark",
         ("x.png", "--top", 0): "--top must be 1 or more, got 0",
         (at / "none.png",): f"{at}/none.png does not exist",
         (at / "broken.png",): f"{at}/broken.png: cannot be read as an image (unknown format or damaged header); "
@@ -362,7 +362,10 @@ def test_errors_are_one_line(folder, tmp_path):
         ("--test", at / "y.npz"): f"{at}/y.npz: must hold x_test and y_test, or x and y; it has y_test",
         ("--test", at / "high.npz"): f"{at}/high.npz: images must be uint8, or float on 0-1 or 0-255",
         ("--test", at / "shape.npz"): f"{at}/shape.npz: images (2, 8) and labels (2,) must be (N, H, W[, C]) and (N,)",
-        ("--test", at / "bad.npz"): f"{at}/bad.npz: no readable .npy or .npz file without Python objects",
+        (
+            "--test",
+            at / "bad.npz",
+        ): f"{at}/bad.npz: not a readable .npy or .npz file (arrays of Python objects are refused)",
         (
             "x.png",
             "--model",

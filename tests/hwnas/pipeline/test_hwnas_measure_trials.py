@@ -68,7 +68,7 @@ def test_what_people_are_told(biased):
     (cost,) = [line for line in lines if line.startswith("measuring took ")]
     assert cost.endswith("% of its time on it")
     (table,) = [line for line in lines if line.startswith("measured trials: ")]
-    assert "the table's prices were off by" in table
+    assert "predictions of the table were off by" in table
     assert "; corrected by the trials so far " in table
 
 
@@ -162,7 +162,7 @@ def test_a_network_that_the_runtime_refuses_fails_its_trial_and_is_not_evaluated
     records = read_run(tmp_path / "run").trials
     failed = [record for record in records if record.failed]
     assert 0 < len(failed) < 15
-    assert {record.failed for record in failed} == {"it cannot be measured: no kernel for it"}
+    assert {record.failed for record in failed} == {"the device cannot run the network: no kernel for it"}
     assert all("last=pool" in record.arch for record in failed)
     assert len(evaluated) == 15 - len(failed)
 
@@ -186,9 +186,11 @@ def breaking(device, error, after):
 
 def test_a_network_that_fails_while_it_runs_fails_its_trial(tmp_path):
     lines = []
-    with pytest.raises(HwnasError, match=r"the first 5 evaluations failed .* it cannot be measured: RuntimeError: oom"):
+    with pytest.raises(
+        HwnasError, match=r"the first 5 evaluations failed .* the device cannot run the network: RuntimeError: oom"
+    ):
         search(tmp_path / "run", breaking(Device(), RuntimeError("oom"), 5), lines=lines)
-    with pytest.raises(HwnasError, match=r"the first 5 .* it cannot be measured: too large"):
+    with pytest.raises(HwnasError, match=r"the first 5 .* the device cannot run the network: too large"):
         search(tmp_path / "other", breaking(Device(), UnsupportedGraphError("too large"), 5))
 
 

@@ -50,7 +50,7 @@ def test_half_a_second_a_trial_or_a_share_of_the_searchs_time_whichever_is_more(
     cost.waited_s += 27.0
     clock.now += 27.0
     assert cost.allowance_s(5) == 0.0
-    assert cost.line() == "measuring took 2 s a trial; the search spent 15 % of its time on it"
+    assert cost.line() == "measuring took 2 s a trial; the search waited for it 15 % of its time"
 
 
 def test_slow_networks_are_measured_in_fewer_rounds(tmp_path, monkeypatch):
@@ -85,4 +85,4 @@ def test_slow_networks_are_measured_in_fewer_rounds(tmp_path, monkeypatch):
     samples = [record.measurements["latency_ms"]["samples"] for record in read_run(result.path).trials]
     assert min(samples) >= 5
     assert samples[-1] < 15
-    assert 0.3 < seconds <= 0.55
+    assert 0.3 < seconds <= 0.56

@@ -16,18 +16,25 @@ def network(predicted, q10, slowness=1.12, **more):
 def test_the_sentence_tells_the_machine_from_the_predictions():
     networks = [network(1.0, 1.018) for _ in range(9)] + [network(1.0, 1.2)]
     assert agreement(networks) == (
-        "this machine is now 12 % slower than when the table was made; at the table's speed predictions are off by "
-        "1.8 % in the median, and 9 of 10 90 % intervals contain the measurement"
+        "this machine is now 12 % slower than when the table was made; at the table's speed, predictions are off by "
+        "1.8 % in the median; the 90 % interval contains the measurement for 9 of 10 networks"
+    )
+    assert agreement(networks, "ssh://pi@board").startswith("ssh://pi@board is now 12 % slower than when the table was")
+    assert agreement(networks, stored=True).startswith(
+        "when they were measured, the machine was 12 % slower than when the table was made; at the table's speed, "
     )
 
 
 def test_earlier_networks_are_compared_as_timed():
     latency = {"predicted": 1.0, "low": 0.9, "high": 1.1, "measured": 1.25}
     assert agreement([{"latency_ms": latency}]) == (
-        "as timed, predictions are off by 20 % in the median, and 0 of 1 90 % intervals contain the measurement"
+        "predictions are off by 20 % in the median from the times as measured (the machine's speed is not known); the "
+        "90 % interval contains the measurement for 0 of 1 networks"
     )
     without = latency | {"low": None, "high": None}
-    assert agreement([{"latency_ms": without}]) == "as timed, predictions are off by 20 % in the median"
+    assert agreement([{"latency_ms": without}]) == (
+        "predictions are off by 20 % in the median from the times as measured (the machine's speed is not known)"
+    )
     assert agreement([{"latency_ms": latency | {"measured": None}}]) is None
     assert agreement([]) is None
 

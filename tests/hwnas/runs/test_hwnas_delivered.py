@@ -137,9 +137,11 @@ def test_the_exit_code_says_that_nothing_meets_the_budget(monkeypatch, capsys, m
             left = leaving.code
         assert left == code
         err = capsys.readouterr().err
-        text = "hwnas: all networks of the run are over its budget; the nearest is c: latency 2.1 ± 0.010 ms (median) "
+        text = "hwnas: no network of the run meets its budget; the nearest is c: latency 2.1 ± 0.010 ms (median) "
         assert err.startswith(text) == (code == 1)
         assert err.count("\n") == code
+        advice = "; raise the budget or increase --samples, or export the nearest with "
+        assert err.endswith(f"{advice}`hwnas export run --allow-over-budget`\n") == (code == 1)
 
 
 def test_every_budget_counts_and_what_is_not_known_keeps_none():
@@ -303,8 +305,9 @@ def test_export_ships_what_keeps_the_budget(tmp_path, capsys, fresh):
 def test_where_no_network_keeps_the_budget_the_nearest_is_named(tmp_path, capsys):
     run, target = finished(tmp_path / "run", SOME_OVER[2:]), tmp_path / "n.onnx"
     assert refused(capsys, "export", run, "-o", target) == (
-        "all networks of the run are over its budget; the nearest is c: latency 2.1 ± 0.010 ms (median) measured, "
-        "5 % over the budget of 2 ms; add --allow-over-budget to export it anyway, or search with a lower budget"
+        "no network of the run meets its budget; the nearest is c: latency 2.1 ± 0.010 ms (median) measured, "
+        "5 % over the budget of 2 ms; add --allow-over-budget to export it anyway, or raise the budget, or increase "
+        "--samples"
     )
     assert not target.exists()
     assert remarks(SOME_OVER[2:], BUDGETS)[0].startswith("all networks are over the budget: c: latency 2.1 ")

@@ -4,6 +4,7 @@ import pytest
 from simulated_device import AdditiveBackend
 
 from hwnas._tables._build import build_table
+from hwnas._tables._references import percent_text
 from hwnas._tables._validate import show_table, speed_lines, validate_table, validation_record
 from hwnas.spaces import make_space
 from latency_tables import load_table
@@ -45,8 +46,8 @@ def test_a_profile_records_tails_of_single_inferences_and_the_speed_in_small_com
     assert tails["p99"] == pytest.approx(1.5, abs=0.02)
     assert table.environment["company"] == pytest.approx(1.0, abs=0.01)
     (line,) = [line for line in show_table(table) if "single inferences" in line]
-    assert line.startswith("single inferences right after the profile, over their q10: median 1.00, p90 1.5")
-    assert "in small company, networks took " in line
+    assert line.startswith("single inferences right after the profile, relative to q10: median 1.00, p90 1.5")
+    assert "the reference networks loaded alone took 1.00 times as long as beside all other loaded" in line
     read = load_table(table.source)
     assert read.environment == table.environment
 
@@ -66,7 +67,8 @@ def test_a_validation_is_at_the_tables_speed_and_says_both(table, speed):
     assert record["mape_as_measured"] == pytest.approx(abs(1 / speed - 1), abs=0.02)
     (line,) = speed_lines(validated)
     assert (
-        f"predictions are off by {record['mape_as_measured']:.1%} as measured, and by {record['mape']:.1%} at" in line
+        f"predictions are off by {percent_text(record['mape_as_measured'])} as measured, and by "
+        f"{percent_text(record['mape'])} at the table's speed" in line
     )
     said = {1.0: "as fast as when", 1.25: "now 25 % slower", 0.8: "now 25 % faster"}
     assert said[speed] in line

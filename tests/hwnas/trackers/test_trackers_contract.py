@@ -122,7 +122,7 @@ def test_a_tool_that_fails_costs_one_warning_and_never_the_search(csv, tool, mon
     error = capsys.readouterr().err
     (warning,) = (line for line in error.splitlines() if "warning" in line)
     assert f"warning: --track {tool.text} failed (" in warning
-    assert "; the search continues without it. Run the same command again later to add what is missing" in warning
+    assert "; the search continues without it. Run the same command again to log the missing trials" in warning
     assert "Traceback" not in error
     assert len(trials_of(tool.out)) == 14
     assert (tool.out / "trials.csv").read_text().count("\n") == 15

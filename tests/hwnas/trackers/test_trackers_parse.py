@@ -46,8 +46,8 @@ def test_a_missing_package_is_a_line_that_names_the_extra(csv, tmp_path, capsys,
 @needs("optuna")
 def test_a_database_that_cannot_be_opened_is_a_line_without_its_password(csv, tmp_path, capsys):
     line = refused(csv, tmp_path, capsys, "--track", "optuna:foo://me:secret@server/x")
-    assert line.startswith("--track optuna:foo://me:***@server/x cannot begin (NoSuchModuleError: ")
-    assert line.endswith("; correct it, or leave the option out")
+    assert line.startswith("--track optuna:foo://me:***@server/x cannot start (NoSuchModuleError: ")
+    assert line.endswith("; fix this, or leave out --track optuna:foo://me:***@server/x")
     assert "secret" not in line
     line = refused(csv, tmp_path, capsys, "--track", f"optuna:sqlite:///{tmp_path}/absent/study.db")
     assert "unable to open database file" in line
@@ -56,7 +56,7 @@ def test_a_database_that_cannot_be_opened_is_a_line_without_its_password(csv, tm
 @needs("mlflow")
 def test_a_server_that_is_not_there_is_a_line(csv, tmp_path, capsys):
     line = refused(csv, tmp_path, capsys, "--track", "mlflow:http://me:secret@localhost:9")
-    assert line.startswith("--track mlflow:http://me:***@localhost:9 cannot begin (MlflowException: API request to ")
+    assert line.startswith("--track mlflow:http://me:***@localhost:9 cannot start (MlflowException: API request to ")
     assert "secret" not in line
 
 
