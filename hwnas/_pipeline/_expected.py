@@ -18,13 +18,13 @@ def trials_are_measured(settings: SearchSettings, latency: SearchTable) -> bool:
 
 
 def expected_latency(costs: SpaceCosts, statistic: str | None) -> CostOfCodes:
-    """Return the table's prices as estimates of a statistic of the measured latency.
+    """Return the table's predictions as estimates of a statistic of the measured latency.
 
-    A price is a q10. Where the table says how many times q10 the statistic was when it was made, the price is
+    A prediction is a q10. Where the table says how many times q10 the statistic was when it was made, the prediction is
     multiplied by that.
 
     Args:
-        costs: Give the prices.
+        costs: Predict.
         statistic: Statistic that is told; None for the default one.
     """
     tail = tails_of(costs.table).get(statistic or DEFAULT_STATISTIC, 1.0) if costs.table is not None else 1.0

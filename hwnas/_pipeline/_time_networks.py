@@ -43,7 +43,7 @@ class TimedNetwork:
 
     Attributes:
         time: Its times.
-        slowness: How many times longer the references took than at the table's making; None without references.
+        slowness: How many times longer the references took than when the table was made; None without references.
         slowness_half_width: Half the width of its 90 % interval, relative; None without references.
     """
 

@@ -52,7 +52,7 @@ def validate_table(
     """Return the table with other held-out networks that it holds no measurement of, measured now.
 
     They cover the whole range of its prices, next to the fastest and the slowest network of the space included. Beside
-    them, networks of the table tell how fast the machine is now: the times are at the speed of the table's making.
+    them, networks of the table tell how fast the machine is now: the times are at the table's speed.
 
     Args:
         table: A table of this device, or of that at `device`.
