@@ -23,8 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         when interrupted; 141 when the output is no longer read.
 
     Raises:
-        SystemExit: With code 1, when the answer is no: no network meets the budgets, or a table does not hold. With code
-            3, when other work on the machine hides whether a table holds.
+        SystemExit: With code 1, when the answer is no: no network meets the budgets, or a table does not hold. With
+            code 3, when other work on the machine hides whether a table holds.
     """
     open_streams()
     try:

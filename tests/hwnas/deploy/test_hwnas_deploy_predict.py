@@ -241,6 +241,14 @@ def test_the_benchmark_prints_its_figures_beside_those_of_hwnas(folder):
     assert re.fullmatch(r"with ONNX Runtime's default options: median [\d.]+ ms, [\d.]+ times as long", default)
 
 
+@pytest.mark.parametrize(
+    ("slowness", "text"),
+    [(1.12, "12 % slower than"), (1.018, "1.8 % slower than"), (0.8, "25 % faster than"), (1.002, "as fast as")],
+)
+def test_the_speed_of_the_machine_in_words(slowness, text):
+    assert program().speed_text(slowness) == text
+
+
 def make_runtime_version():
     import onnxruntime
 

@@ -4,7 +4,7 @@ import pytest
 from simulated_device import AdditiveBackend
 
 from hwnas._tables._build import build_table
-from hwnas._tables._references import percent_text
+from hwnas._tables._references import machine_of, percent_text
 from hwnas._tables._validate import show_table, speed_lines, validate_table, validation_record
 from hwnas.spaces import make_space
 from latency_tables import load_table
@@ -50,6 +50,26 @@ def test_a_profile_records_tails_of_single_inferences_and_the_speed_in_small_com
     assert "the reference networks loaded alone took 1.00 times as long as beside all other loaded" in line
     read = load_table(table.source)
     assert read.environment == table.environment
+
+
+@pytest.mark.parametrize(
+    ("share", "text", "signed"),
+    [
+        (0.018, "1.8 %", "+1.8 %"),
+        (0.12, "12 %", "+12 %"),
+        (1.3, "130 %", "+130 %"),
+        (0.0996, "10 %", "+10 %"),
+        (-0.25, "-25 %", "-25 %"),
+        (-1e-6, "0 %", "+0 %"),
+    ],
+)
+def test_shares_have_two_digits(share, text, signed):
+    assert (percent_text(share), percent_text(share, signed=True)) == (text, signed)
+
+
+def test_a_machine_elsewhere_is_called_by_its_address():
+    assert [machine_of(device) for device in (None, "cpu", "cuda:1")] == ["this machine"] * 3
+    assert machine_of("ssh://pi@board") == "ssh://pi@board"
 
 
 def test_a_table_without_that_is_shown_without_the_line(table):

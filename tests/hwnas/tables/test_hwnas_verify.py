@@ -15,6 +15,7 @@ from hwnas._pipeline._setup_table import require_grade
 from hwnas._tables import _verify
 from hwnas._tables._build import find_table
 from hwnas._tables._verify import verify_table
+from hwnas._tables._verify_result import Check, Verified
 from hwnas.spaces import make_space
 from latency_tables import load_table, save_table
 from profilers import REFERENCE_OP, SamplingSettings, profile_ops
@@ -94,6 +95,27 @@ def test_a_slower_or_faster_machine_leaves_the_table_valid_at_another_speed(tabl
     how = "slower" if speed > 1 else "faster"
     assert result.lines()[0].startswith("this machine is now ")
     assert f"{how} than when the table was made" in result.lines()[0]
+
+
+def test_lines_say_how_large_a_change_is_and_how_large_noise_may_be():
+    checks = (
+        Check("reference op", 0.08996, 0.1, 0.09245, 0.008996, holds=True),
+        Check("slow networks against fast ones", 0.05, 0.05, 0.04961, 0.015, holds=True),
+        Check("networks against each other", 0.05, 0.05, 0.0504, 0.002, holds=True),
+        Check("an op", 0.004, 0.005, 0.0048, 0.00044, holds=False, of_ops=True),
+    )
+    result = Verified("changed", 1.12, 0.01, checks, covered=0.72, noise=0.008, networks=120, sessions=3)
+    assert result.lines("ssh://pi@board") == [
+        "ssh://pi@board is now 12 % slower than when the table was made",
+        "ok    reference op: 0.08996 ms in the table, 0.09245 ms now at the table's speed (+2.8 %, noise: up to 10 %)",
+        "ok    slow networks against fast ones: 0.78 % faster (noise: up to 30 %)",
+        "ok    networks against each other: 0.8 % apart, in the same way in each session (noise: up to 4 %)",
+        "MOVED an op: 0.004 ms in the table, 0.0048 ms now at the table's speed (+20 %, noise: up to 11 %)",
+        "measured 120 networks in 3 sessions, noise 0.8 %; verify would find an op that became 20 % dearer if it is among "
+        "those that make up 72 % of the networks' time",
+    ]
+    once = dataclasses.replace(result, sessions=1)
+    assert once.lines()[-1].startswith("measured 120 networks in 1 session, noise")
 
 
 def test_an_op_that_became_dearer_is_named(table):
@@ -183,6 +205,9 @@ def test_prices_are_measured_again_where_a_table_has_no_networks(tmp_path):
     result = verify_table(alone, cells, device())
     assert [check.name for check in result.checks] == ["reference op", table.entries[pool].op.key]
     assert result.verdict == "holds"
+    told = result.as_dict()
+    assert (told["covered"], told["noise"], told["networks"], told["sessions"]) == (None, None, 0, 1)
+    assert not any(line.startswith("measured ") for line in result.lines())
     slow = verify_table(table, cells, device(lambda op: 3.0))
     assert (slow.verdict, round(slow.slowness, 1)) == ("holds", 3.0)
     (chosen, *_) = [check.name for check in slow.checks if check.of_ops]
