@@ -130,12 +130,16 @@ class ReferenceTimer:
     """
 
     def __init__(self, backend: Backend, references: References) -> None:
-        self.references = references
-        fusion = fusion_of(backend)
-        self._loaded: dict[str, Runnable] = {
-            _REFERENCE + reference.name: backend.load(executed_graph(reference.graph, fusion))
-            for reference in references.networks
-        }
+        self.references, self._backend = references, backend
+        self._loaded: dict[str, Runnable] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """Load the references anew, so that where their sessions lie in memory is not an error that sessions share."""
+        backend, fusion = self._backend, fusion_of(self._backend)
+        self._loaded.clear()  # the old sessions are released first
+        for reference in self.references.networks:
+            self._loaded[_REFERENCE + reference.name] = backend.load(executed_graph(reference.graph, fusion))
         self._loaded[REFERENCE_OP] = backend.load(reference_graph(backend.image_channels))
 
     def measure(self, runnables: Mapping[str, Runnable], settings: SamplingSettings, *, seed: int = 0) -> SessionTimes:

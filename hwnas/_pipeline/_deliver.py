@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hwnas._costs._cost import cost_named, written_budgets
+from hwnas._costs._cost import cost_named
 from hwnas._deploy import deliver_folder
 from hwnas._errors import HwnasError
 from hwnas._pipeline._arena import binds_arena
 from hwnas._pipeline._choose import Chosen, choose_winners
+from hwnas._pipeline._expected import expected_entry
 from hwnas._pipeline._export import export_onnx
 from hwnas._pipeline._finalize import finalized
 from hwnas._pipeline._known import known_costs
@@ -63,9 +64,6 @@ def _candidates(setup: SearchSetup, study: Study) -> Candidates:
     """
     candidates = find_candidates(study, setup)
     if not candidates.first and study.context().outside:
-        if not setup.measures:
-            budgets = written_budgets(setup.run.settings.budgets)
-            raise HwnasError(f"no trial so far meets the budgets ({budgets}); increase --samples")
         candidates = nearest_outside(study, setup)
     if not candidates.first:
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {setup.journal.path}")
@@ -98,6 +96,8 @@ def deliver_entries(setup: SearchSetup, chosen: Chosen, progress: TextProgress) 
 def _add_measured(setup: SearchSetup, entry: dict[str, Any], measurement: Measurement) -> None:
     """Write what was measured of a network into its entry."""
     entry["latency_ms"] |= measurement.latency_ms
+    if measurement.latency_ms["measured"] is None:
+        entry["latency_ms"] |= expected_entry(setup, entry["latency_ms"])
     entry["energy_mj"], entry["arena_bytes"] = measurement.energy_mj, measurement.arena_bytes
     if binds_arena(setup.run.settings):
         entry["memory_statistic"] = setup.run.settings.memory_statistic
