@@ -13,6 +13,7 @@ import hwnas
 from hwnas import HwnasError
 from hwnas._costs._draw import draw_networks
 from hwnas._pipeline import _time_networks as timing
+from hwnas._pipeline._measure_winners import _LazyWeights
 from hwnas._pipeline._reference_tails import TAILS, read_tails
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._run import Run
@@ -329,7 +330,9 @@ def test_a_budget_of_another_statistic_limits_what_is_proposed(search, table, me
     tailed = with_tails(table, median=1.1, p99=1.5)
     more = {"measure": measure, "table": tailed, "latency_statistic": "p99"}
     result = search(Moved(), budgets={"latency": budget}, **more)
-    q10 = [tailed.corrected_price(tailed.unfitted_graph_ms(SPACE.graph(trial.arch))).value_ms for trial in result.trials]
+    q10 = [
+        tailed.corrected_price(tailed.unfitted_graph_ms(SPACE.graph(trial.arch))).value_ms for trial in result.trials
+    ]
     assert 0.9 * budget < 1.5 * max(q10) <= 1.001 * budget
     if measure == "none":
         for network in result.networks:
@@ -366,7 +369,11 @@ class Wide(Stack):
     """The same ops, of which there are fewer networks and other names of choices."""
 
     name, settings = "wide", {"shallow": True}
-    choices = (hwnas.Choice("channels", (4, 6, 8, 10, 12)), hwnas.Choice("side", (1, 3, 5)), hwnas.Choice("n", (1, 2, 3)))
+    choices = (
+        hwnas.Choice("channels", (4, 6, 8, 10, 12)),
+        hwnas.Choice("side", (1, 3, 5)),
+        hwnas.Choice("n", (1, 2, 3)),
+    )
 
 
 def test_references_are_networks_of_the_space_of_the_table(search, table, monkeypatch):
@@ -468,3 +475,12 @@ def test_a_loaded_timer_goes_with_the_setup_to_another_evaluator(table):
     vars(setup).update(dict.fromkeys(SearchSetup.__dataclass_fields__), timer="loaded")
     other = setup.with_evaluator("another")
     assert (other.evaluator, other.timer) == ("another", "loaded")
+
+
+def test_weights_are_made_where_a_device_reads_them():
+    made = []
+    weights = _LazyWeights(lambda: made.append("weights") or {"conv.w": np.ones(3, np.float32)})
+    assert not made
+    assert list(weights) == ["conv.w"]
+    assert weights["conv.w"].sum() == 3
+    assert len(weights) == len(made) == 1
