@@ -134,13 +134,17 @@ class ReferenceTimer:
         self._loaded: dict[str, Runnable] = {}
         self.reload()
 
-    def reload(self) -> None:
-        """Load the references anew, so that where their sessions lie in memory is not an error that sessions share."""
+    def reload(self, seed: int = 0) -> None:
+        """Load the references anew, so that where their sessions lie in memory is not an error that sessions share.
+
+        Args:
+            seed: Seeds their weights.
+        """
         backend, fusion = self._backend, fusion_of(self._backend)
         self._loaded.clear()  # the old sessions are released first
         for reference in self.references.networks:
-            self._loaded[_REFERENCE + reference.name] = backend.load(executed_graph(reference.graph, fusion))
-        self._loaded[REFERENCE_OP] = backend.load(reference_graph(backend.image_channels))
+            self._loaded[_REFERENCE + reference.name] = backend.load(executed_graph(reference.graph, fusion), seed=seed)
+        self._loaded[REFERENCE_OP] = backend.load(reference_graph(backend.image_channels), seed=seed)
 
     def measure(self, runnables: Mapping[str, Runnable], settings: SamplingSettings, *, seed: int = 0) -> SessionTimes:
         """Time every network and every reference in the same rounds.

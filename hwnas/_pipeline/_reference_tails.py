@@ -12,7 +12,6 @@ from pathlib import Path
 
 from hwnas._errors import HwnasError, RunError
 from hwnas._pipeline._setup import SearchTable
-from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
 from hwnas._tables._references import MOST_REFERENCES, calm_speed, tails_of
 from hwnas._tables._validate import table_references
@@ -80,8 +79,8 @@ def require_statistic(run: Run, latency: SearchTable, tails: Mapping[str, float]
             many inferences at once.
     """
     settings, backend = run.settings, latency.backend
-    statistic = settings.latency_statistic or DEFAULT_STATISTIC
-    if run.has_trials() or statistic == _Q10:
+    statistic = settings.latency_statistic
+    if run.has_trials() or statistic in (None, _Q10):
         return
     if backend is None or settings.measure == "none":
         if statistic not in tails:

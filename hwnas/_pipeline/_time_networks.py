@@ -88,7 +88,7 @@ def time_networks(
     failed: dict[str, str] = {}
     for number in range(PASSES):
         runnables.clear()  # the last pass's sessions are released before there are others
-        timer.reload()
+        timer.reload(PASSES * seed + number)
         order = np.random.default_rng((seed, number)).permutation(len(names))
         for name in (names[i] for i in order.tolist()):
             if name not in failed:

@@ -8,8 +8,7 @@ import pytest
 
 from hwnas.spaces import make_space
 from latency_tables import GraphBuilder
-from profilers import ArenaTimeoutError, OnnxRuntimeBackend, build_onnx, ops, peak_memory_bytes, random_weights
-from profilers import _arena
+from profilers import ArenaTimeoutError, OnnxRuntimeBackend, _arena, build_onnx, ops, peak_memory_bytes, random_weights
 from profilers._arena import arena_bytes, grown_bytes
 
 SPACES = {
