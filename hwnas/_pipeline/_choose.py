@@ -94,7 +94,8 @@ def choose_winners(setup: SearchSetup, candidates: Candidates, progress: TextPro
         measured += _measure(setup, batch, session, progress)
         missing = wanted - sum(network.surely_within for network in _front(setup, measured))
         batch = _next_spares(setup, spares, measured, max(missing, SPARES))
-        if missing <= 0 or not batch or all(network.surely_within for network in measured):
+        enough = measured and all(network.surely_within for network in measured)
+        if missing <= 0 or not batch or enough:
             break
     if not measured:  # none of them can be loaded on the device
         return Chosen(candidates.first)

@@ -152,7 +152,7 @@ def latency_entry(
     return {
         "statistic": statistic,
         "measured": rounded(taken.at_table_speed[statistic]),
-        "measured_half_width": half_widths[statistic],
+        "measured_half_width": rounded(_REPEATED * taken.half_widths[statistic]),
         "raw": _rounded(raw),
         **({} if timed.slowness is None else {"at_table_speed": _rounded(at_table_speed)}),
         "half_widths": half_widths,
