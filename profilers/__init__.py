@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from profilers._cuda import CudaBackend
     from profilers._energy import REFERENCE_OP_MJ, EnergyCounter, energy_mj
     from profilers._errors import (
+        ArenaTimeoutError,
         DeviceUnavailableError,
         EnergyUnavailableError,
         JournalError,
@@ -103,6 +104,7 @@ _MODULES = {
     "profilers._cuda": ("CudaBackend",),
     "profilers._energy": ("REFERENCE_OP_MJ", "EnergyCounter", "energy_mj"),
     "profilers._errors": (
+        "ArenaTimeoutError",
         "DeviceUnavailableError",
         "EnergyUnavailableError",
         "JournalError",
@@ -186,6 +188,7 @@ __all__ = [
     "REFERENCE_OP_MS",
     "REFERENCE_TAILS",
     "STATISTICS",
+    "ArenaTimeoutError",
     "AtOneSpeed",
     "Backend",
     "BatchNorm",

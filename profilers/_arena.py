@@ -14,12 +14,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from profilers._errors import ArenaTimeoutError
 
 _GROWN = re.compile(r"Extended allocation by (\d+) bytes")
 _MARK = "second inference"
 _ACCEPT_ALL = 2**40
 _SAME_AS_REQUESTED = 1
 _SECONDS = 120
+"""Seconds that a process may take for a model; for several, as much as that for each eight, and for the first."""
+_MODELS = 8
 
 
 def arena_bytes(models: Sequence[Path]) -> list[int | None]:
@@ -30,24 +35,47 @@ def arena_bytes(models: Sequence[Path]) -> list[int | None]:
 
     Returns:
         One number for each model; None where this ONNX Runtime cannot execute the model or does not log its arena.
+
+    Raises:
+        ArenaTimeoutError: ONNX Runtime takes too long for each of them.
     """
+    log, late = _log_of(models, _SECONDS * (1 + (len(models) - 1) // _MODELS))
+    sizes = [grown_bytes(log, str(model)) for model in models]
+    timeouts = int(late)
+    if len(models) > 1:  # a model that ends the process, or takes all of its time, hides those after it
+        timeouts = 0
+        for number, model in enumerate(models):
+            if sizes[number] is None:
+                log, late = _log_of([model], _SECONDS)
+                sizes[number], timeouts = grown_bytes(log, str(model)), timeouts + late
+    if models and timeouts == len(models):
+        raise ArenaTimeoutError(f"ONNX Runtime took more than {_SECONDS} s for two inferences of one network")
+    return sizes
+
+
+def _log_of(models: Sequence[Path], seconds: float) -> tuple[str, bool]:
+    """Return the log of a process that infers models, and whether its time was over before it ended."""
     home = str(Path(__file__).resolve().parent.parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-m", "profilers._arena", *map(str, models)]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", env=environment, timeout=_SECONDS, check=False
+            command, capture_output=True, text=True, errors="replace", env=environment, timeout=seconds, check=False
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return [None] * len(models)
-    return [grown_bytes(done.stderr, str(model)) for model in models]
+    except OSError:
+        return "", False
+    except subprocess.TimeoutExpired as error:
+        log: Any = error.stderr or ""  # bytes on POSIX, whatever the process was started with
+        return log if isinstance(log, str) else log.decode(errors="replace"), True
+    return done.stderr, False
 
 
 def grown_bytes(log: str, model: str) -> int | None:
     """Read from a log how far the arena grew in the second inference of a model; None where the log does not say."""
-    _, mark, rest = log.partition(f"{_MARK} of {model}\n")
-    steps = [int(number) for number in _GROWN.findall(rest.partition(_MARK)[0])]
-    return sum(steps) if mark and steps else None
+    rest = log.partition(f"{_MARK} of {model}\n")[2]
+    grown, end, _ = rest.partition(_MARK)
+    steps = [int(number) for number in _GROWN.findall(grown)]
+    return sum(steps) if end and steps else None  # without its end, the inference was not finished
 
 
 def _log_inferences(models: Sequence[str]) -> None:

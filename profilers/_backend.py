@@ -30,6 +30,8 @@ class Backend(Protocol):
             data outside the caches.
         cores: How several threads share ops; None where that is not known.
         fusion: Which chains of ops the runtime executes as one kernel.
+        times_one_inference: Whether ``run(1)`` of its runnables times one inference alone. Where it times many and
+            returns their mean, neither the tail of single inferences nor the first one after a pause is known.
     """
 
     image_channels: int = 3
@@ -38,6 +40,7 @@ class Backend(Protocol):
     fast_cache_bytes: int = 0
     cores: Cores | None = None
     fusion: Fusion = CONVOLUTION_FUSION
+    times_one_inference: bool = True
 
     def identity(self) -> dict[str, object]:
         """Return the stable facts that a table is valid for: device, runtime, settings, and how times are taken.
@@ -92,6 +95,9 @@ class Backend(Protocol):
         """Return the bytes that the runtime holds for activations during one inference of each ONNX file.
 
         None where that is not known, as by default.
+
+        Raises:
+            ArenaTimeoutError: The runtime takes too long for each of them.
         """
         return [None] * len(models)
 

@@ -23,5 +23,9 @@ class UnsupportedGraphError(ProfilerError):
     """The runtime cannot execute a graph."""
 
 
+class ArenaTimeoutError(ProfilerError):
+    """The memory of a network's arena could not be measured in time."""
+
+
 class JournalError(ProfilerError):
     """A journal of raw samples cannot be read or written, or belongs to another profile."""

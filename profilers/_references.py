@@ -130,13 +130,21 @@ class ReferenceTimer:
     """
 
     def __init__(self, backend: Backend, references: References) -> None:
-        self.references = references
-        fusion = fusion_of(backend)
-        self._loaded: dict[str, Runnable] = {
-            _REFERENCE + reference.name: backend.load(executed_graph(reference.graph, fusion))
-            for reference in references.networks
-        }
-        self._loaded[REFERENCE_OP] = backend.load(reference_graph(backend.image_channels))
+        self.references, self._backend = references, backend
+        self._loaded: dict[str, Runnable] = {}
+        self.reload()
+
+    def reload(self, seed: int = 0) -> None:
+        """Load the references anew, so that where their sessions lie in memory is not an error that sessions share.
+
+        Args:
+            seed: Seeds their weights.
+        """
+        backend, fusion = self._backend, fusion_of(self._backend)
+        self._loaded.clear()  # the old sessions are released first
+        for reference in self.references.networks:
+            self._loaded[_REFERENCE + reference.name] = backend.load(executed_graph(reference.graph, fusion), seed=seed)
+        self._loaded[REFERENCE_OP] = backend.load(reference_graph(backend.image_channels), seed=seed)
 
     def measure(self, runnables: Mapping[str, Runnable], settings: SamplingSettings, *, seed: int = 0) -> SessionTimes:
         """Time every network and every reference in the same rounds.

@@ -65,7 +65,7 @@ def _compared(network: Mapping[str, Any], timed: Any) -> dict[str, Any]:
     latency = network[LATENCY]
     times = {}
     for name in STATISTICS:
-        stated, half_width = latency["at_table_speed"][name], latency["half_widths"][name]
+        stated, half_width = latency.get("at_table_speed", latency["raw"])[name], latency["half_widths"][name]
         value = timed.time.at_table_speed[name]
         times[name] = {
             "stated_ms": stated,

@@ -34,7 +34,7 @@ def _short_measurements():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hwnas._pipeline._time_networks.ROUNDS", 12)
         patch.setattr("hwnas._pipeline._time_networks.PAUSE_S", 0.0)
-        patch.setattr("hwnas._pipeline._reference_tails.ROUNDS", 12)
+        patch.setattr("hwnas._tables._references.TAIL_ROUNDS", 12)
         yield
 
 

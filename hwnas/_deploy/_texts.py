@@ -9,9 +9,9 @@ from typing import Any
 
 from hwnas._runs._delivered import samples_of, written_latency, written_ms, written_test
 from hwnas._runs._metrics import metric_of, value_of
+from hwnas._runs._options import LATENCY_STATISTICS
 from hwnas._version import __version__
 
-STATISTICS = ("q10", "median", "p90", "p99")
 _RELEASE = re.compile(r"\d+(\.\d+)+\Z")
 _PILLOW, _NUMPY, _RUNTIME = "Pillow>=10", "numpy>=1.26", "onnxruntime>=1.18"
 
@@ -90,7 +90,7 @@ def _latency_text(network: Mapping[str, Any]) -> str:
     if not isinstance(raw, dict) or not raw:
         measured = written_ms(latency["measured"], latency.get("measured_half_width"))
         return f"{measured} ({latency.get('statistic', 'q10')}), measured"
-    texts = [f"{name} {raw[name]:.4g} ms" for name in STATISTICS if raw.get(name) is not None]
+    texts = [f"{name} {raw[name]:.4g} ms" for name in LATENCY_STATISTICS if raw.get(name) is not None]
     if latency.get("after_pause") is not None:
         texts.append(f"first inference after a pause of 1 s {latency['after_pause']:.4g} ms")
     return f"{', '.join(texts)}; measured"

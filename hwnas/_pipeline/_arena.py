@@ -15,7 +15,7 @@ from hwnas._pipeline._winner import Winner
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import Space
 from latency_tables import OpGraph, write_atomic
-from profilers import Backend, random_model
+from profilers import ArenaTimeoutError, Backend, random_model
 
 
 def binds_arena(settings: SearchSettings) -> bool:
@@ -37,7 +37,11 @@ def require_arena(settings: SearchSettings, backend: Backend | None, space: Spac
             "--memory-statistic live"
         )
     (arch,) = space.sample(1, np.random.default_rng(0))
-    if _arenas([space.graph(arch)], backend, settings)[0] is None:
+    try:
+        arenas = _arenas([space.graph(arch)], backend, settings)
+    except ArenaTimeoutError as error:
+        raise HwnasError(f"--memory-statistic arena cannot be measured: {error}; use --memory-statistic live") from None
+    if arenas[0] is None:
         where = settings.device if settings.provider is None else f"provider {settings.provider}"
         raise HwnasError(
             f"--memory-statistic arena needs ONNX Runtime's CPU provider; {where} does not report the size of its "
@@ -48,7 +52,18 @@ def require_arena(settings: SearchSettings, backend: Backend | None, space: Spac
 def arenas_of(winners: Sequence[Winner], setup: SearchSetup) -> list[int | None]:
     """Return the bytes of the arena for networks without trained weights, on which it does not depend."""
     assert setup.backend is not None
-    return _arenas([setup.space.graph(winner.arch) for winner in winners], setup.backend, setup.run.settings)
+    try:
+        return _arenas([setup.space.graph(winner.arch) for winner in winners], setup.backend, setup.run.settings)
+    except ArenaTimeoutError:
+        return [None] * len(winners)
+
+
+def arenas_of_files(files: Sequence[Path], backend: Backend) -> list[int | None]:
+    """Return the bytes of the arena for ONNX files; None where they cannot be measured in time."""
+    try:
+        return backend.arena_bytes(files)
+    except ArenaTimeoutError:
+        return [None] * len(files)
 
 
 def _arenas(graphs: Sequence[OpGraph], backend: Backend, settings: SearchSettings) -> list[int | None]:

@@ -15,7 +15,7 @@ from hwnas._pipeline._known import known_costs
 from hwnas._pipeline._measure_winners import latency_entry, time_candidates
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._time_networks import TimedNetwork
-from hwnas._pipeline._winner import MOST_WINNERS, Candidates, Winner, cost_of, live_memory
+from hwnas._pipeline._winner import MOST_WINNERS, Candidates, Winner, bound_cost, cost_of, live_memory
 from hwnas._runs._delivered import Check, checks, dominators_of, latency_of
 from hwnas._runs._front import spread_along
 from profilers import TextProgress
@@ -91,11 +91,14 @@ def choose_winners(setup: SearchSetup, candidates: Candidates, progress: TextPro
     measured: list[_Measured] = []
     for session in range(1 + FURTHER_SESSIONS):
         progress(_session_line(setup, len(batch), session))
-        measured += _measure(setup, batch, session)
+        measured += _measure(setup, batch, session, progress)
         missing = wanted - sum(network.surely_within for network in _front(setup, measured))
         batch = _next_spares(setup, spares, measured, max(missing, SPARES))
-        if missing <= 0 or not batch or all(network.surely_within for network in measured):
+        enough = measured and all(network.surely_within for network in measured)
+        if missing <= 0 or not batch or enough:
             break
+    if not measured:  # none of them can be loaded on the device
+        return Chosen(candidates.first)
     kept = _front(setup, measured)
     for line in _left_out_lines(candidates.first, measured, kept):
         progress(line)
@@ -108,10 +111,11 @@ def _decides(setup: SearchSetup) -> bool:
     return LATENCY.name in settings.minimize or LATENCY.key in settings.budgets or binds_arena(settings)
 
 
-def _measure(setup: SearchSetup, batch: Sequence[Winner], session: int) -> list[_Measured]:
-    """Measure candidates in a session of their own."""
-    timed = time_candidates(setup, batch, session)
+def _measure(setup: SearchSetup, batch: Sequence[Winner], session: int, progress: TextProgress) -> list[_Measured]:
+    """Measure candidates in a session of their own; those that cannot be measured are left out."""
+    timed = time_candidates(setup, batch, session, progress)
     settings = setup.run.settings
+    batch = [winner for winner in batch if winner.id in timed]
     arenas = arenas_of(batch, setup) if binds_arena(settings) else [None] * len(batch)
     result = []
     for winner, arena in zip(batch, arenas, strict=True):
@@ -127,6 +131,8 @@ def _front(setup: SearchSetup, measured: Sequence[_Measured]) -> list[_Measured]
     costs = [cost_named(word).key for word in setup.run.settings.minimize]
     within = [network for network in measured if network.within]
     pool = [network for network in within if network.surely_within] or within or list(measured)
+    if not pool:
+        return []
     dominators = dominators_of([network.entry for network in pool], costs)
     front = [network for network, better in zip(pool, dominators, strict=True) if better is None]
     values = [_cost(network, costs[0]) for network in front]
@@ -150,7 +156,7 @@ def _next_spares(setup: SearchSetup, spares: list[Winner], measured: Sequence[_M
     settings = setup.run.settings
     expected: dict[str, Callable[[Winner], float]] = {}
     if LATENCY.key in settings.budgets:
-        expected[LATENCY.key] = lambda winner: cost_of(winner, LATENCY.key, setup)
+        expected[LATENCY.key] = lambda winner: bound_cost(winner, LATENCY.key, setup)
     if binds_arena(settings):
         expected[MEMORY.key] = lambda winner: live_memory(winner, setup)
     limits = {key: settings.budgets[key] / _usual_ratio(measured, key, function) for key, function in expected.items()}

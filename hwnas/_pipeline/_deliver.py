@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hwnas._costs._cost import cost_named, written_budgets
+from hwnas._costs._cost import cost_named
 from hwnas._deploy import deliver_folder
 from hwnas._errors import HwnasError
 from hwnas._pipeline._arena import binds_arena
 from hwnas._pipeline._choose import Chosen, choose_winners
+from hwnas._pipeline._expected import expected_entry
 from hwnas._pipeline._export import export_onnx
 from hwnas._pipeline._finalize import finalized
 from hwnas._pipeline._known import known_costs
 from hwnas._pipeline._measure_winners import Measurement, measure_winners
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Candidates, find_candidates, nearest_outside
-from hwnas._runs._agreement import agreement, doubt
-from hwnas._runs._delivered import FINAL, judge, remarks, statistic_of, written_ms, written_test
+from hwnas._runs._agreement import agreement, doubt, statistic_of
+from hwnas._runs._delivered import FINAL, judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
 from hwnas._runs._metrics import key_of, metric_of, value_of
 from hwnas._runs._watch import every
@@ -64,9 +65,6 @@ def _candidates(setup: SearchSetup, study: Study) -> Candidates:
     """
     candidates = find_candidates(study, setup)
     if not candidates.first and study.context().outside:
-        if not setup.measures:
-            budgets = written_budgets(setup.run.settings.budgets)
-            raise HwnasError(f"no trial so far meets the budgets ({budgets}); increase --samples")
         candidates = nearest_outside(study, setup)
     if not candidates.first:
         raise HwnasError(f"no architecture could be evaluated; see the reasons in {setup.journal.path}")
@@ -99,6 +97,8 @@ def deliver_entries(setup: SearchSetup, chosen: Chosen, progress: TextProgress) 
 def _add_measured(setup: SearchSetup, entry: dict[str, Any], measurement: Measurement) -> None:
     """Write what was measured of a network into its entry."""
     entry["latency_ms"] |= measurement.latency_ms
+    if measurement.latency_ms["measured"] is None:
+        entry["latency_ms"] |= expected_entry(setup, entry["latency_ms"])
     entry["energy_mj"], entry["arena_bytes"] = measurement.energy_mj, measurement.arena_bytes
     if binds_arena(setup.run.settings):
         entry["memory_statistic"] = setup.run.settings.memory_statistic
@@ -180,4 +180,4 @@ def _latency_text(entry: Mapping[str, Any]) -> str:
     if latency["measured"] is None:
         return text
     measured = written_ms(latency["measured"], latency.get("measured_half_width"))
-    return f"{text}, measured {measured} ({statistic_of(entry)})"
+    return f"{text}, measured {measured} ({statistic_of(latency)})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from hwnas._pipeline._final_recipe import final_recipe
 from hwnas._pipeline._setup import SearchSetup
@@ -49,7 +48,7 @@ def finalized(
     for number, winner in enumerate(winners, 1):
         progress(f"{winner.id}: {kind}, network {number} of {len(winners)}")
         trainer.trained_weights(winner.arch)
-    return replace(setup, evaluator=trainer)
+    return setup.with_evaluator(trainer)
 
 
 def _name(kind: str, recipe: Mapping[str, object]) -> str:

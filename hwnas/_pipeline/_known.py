@@ -7,6 +7,7 @@ from typing import Any
 from hwnas._costs._cost import COSTS
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas._pipeline._winner import Winner
+from hwnas._runs._agreement import PREDICTED
 from hwnas._runs._metrics import METRIC, SCORE, SCORE_METRIC, key_of
 from hwnas.spaces import Space
 from hwnas.tasks import DEFAULT_METRIC, Metric, metric_named
@@ -37,11 +38,12 @@ def known_costs(
     """
     codes = space.encode(winner.arch)[None]
     graph_costs = [cost for cost in COSTS.values() if cost.of_graph is not None]
-    latency: dict[str, float | None] = {"predicted": winner.values.get("latency_ms"), "low": None, "high": None}
+    latency: dict[str, float | str | None] = {"predicted": winner.values.get("latency_ms"), "low": None, "high": None}
     if costs.table is not None:
         price = costs.table.corrected_price(float(costs.unfitted_ms(codes)[0]))
         interval = {"predicted": price.value_ms, "low": price.low_ms, "high": price.high_ms}
         latency = {name: None if value is None else rounded(value) for name, value in interval.items()}
+        latency["statistic"] = PREDICTED
     return {
         "id": winner.id,
         "trial": winner.trial,

@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from hwnas._costs._cost import LATENCY
+from hwnas._runs._agreement import PREDICTED
+from hwnas._runs._offline import is_elsewhere
 from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
+from latency_tables import LatencyTable, load_table
 
 
-def resolve_measuring(settings: SearchSettings, out: Path) -> SearchSettings:
+def resolve_measuring(settings: SearchSettings, out: Path, table: LatencyTable | None = None) -> SearchSettings:
     """Return the settings with what is measured, and the statistic of latencies, where these were left open.
 
     A run that has trials keeps what it was begun with.
@@ -19,13 +22,17 @@ def resolve_measuring(settings: SearchSettings, out: Path) -> SearchSettings:
     Args:
         settings: What to search for.
         out: The run directory.
+        table: The latency table that takes the place of a named one.
 
     Raises:
+        LatencyTableError: The named table cannot be read.
         RunError: The settings of a run that has trials cannot be read.
     """
     if settings.measure is not None and settings.latency_statistic is not None:
         return settings
-    measure, statistic = _usual(settings), DEFAULT_STATISTIC
+    only_predicted = _only_predicted(settings, table)
+    measure = "none" if only_predicted else _usual(settings)
+    statistic = PREDICTED if only_predicted or (settings.measure or measure) == "none" else DEFAULT_STATISTIC
     if out.is_dir() and Run(out, settings, {}).has_trials():
         before = Run.open(out).settings
         measure, statistic = before.measure or measure, before.latency_statistic or statistic
@@ -36,9 +43,14 @@ def resolve_measuring(settings: SearchSettings, out: Path) -> SearchSettings:
     )
 
 
+def _only_predicted(settings: SearchSettings, table: LatencyTable | None) -> bool:
+    """Return whether the device of the latency table that the settings name is not available."""
+    if table is None and settings.table is not None and not settings.offline:
+        table = load_table(Path(settings.table))
+    return settings.offline if table is None else is_elsewhere(table, settings)
+
+
 def _usual(settings: SearchSettings) -> str:
-    """Return what is measured by default."""
-    if settings.offline:
-        return "none"
+    """Return what is measured by default where the device is available."""
     timed = LATENCY.name in settings.minimize or LATENCY.key in settings.budgets
     return "trials" if timed and settings.latency_column is None else "winners"

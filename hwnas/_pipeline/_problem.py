@@ -27,6 +27,8 @@ def make_problem(
     budgets: Mapping[str, float],
     metric: Metric = DEFAULT_METRIC,
     measured: Collection[str] = (),
+    *,
+    limits: Mapping[str, CostOfCodes] | None = None,
 ) -> Problem:
     """Build the search problem: a metric to improve, costs to minimise, budgets to meet.
 
@@ -38,6 +40,7 @@ def make_problem(
         metric: What the evaluator gives.
         measured: Keys of costs that are measured with every trial; their functions are estimates. One that is neither
             minimised nor budgeted is measured all the same, and limits nothing.
+        limits: What budgets bind, where that is another statistic than what is minimised; None for `cost_functions`.
 
     Raises:
         BudgetError: No network meets the budgets.
@@ -45,7 +48,7 @@ def make_problem(
     domain = Domain(space.cardinalities, canonical=space.canonical_codes, features=space.features)
     unbound = dict.fromkeys(set(measured) - {cost_named(word).key for word in minimize}, math.inf)
     constraints = tuple(
-        Constraint(name, cost_functions[name], upper, estimated=name in measured)
+        Constraint(name, (limits or cost_functions)[name], upper, estimated=name in measured)
         for name, upper in {**unbound, **budgets}.items()
     )
     first = Objective(metric.name, metric.direction, ceiling=metric.best)

@@ -14,9 +14,8 @@ from hwnas._pipeline._setup_table import TABLE
 from hwnas._pipeline._time_networks import Loader, TimedNetwork, time_networks
 from hwnas._runs._entries import file_of_run
 from hwnas._runs._run import Run
-from hwnas._tables._references import references_of
-from hwnas._tables._validate import space_of
-from hwnas.spaces import Space, input_channels
+from hwnas._tables._validate import table_references
+from hwnas.spaces import Space, input_channels, make_space
 from latency_tables import load_table
 from profilers import Backend, ReferenceTimer, TextProgress, executed_graph, fusion_of
 
@@ -37,7 +36,7 @@ def retime_run(
         path: The run directory.
         seed: Seeds the orders in which networks are loaded and timed.
         backend: What measures; None for what the run's settings name.
-        space: The run's space; None for the one that its table names.
+        space: The run's space; None for the one that the run names.
         progress: Receives progress lines.
 
     Returns:
@@ -52,17 +51,29 @@ def retime_run(
     if not (path / TABLE).exists():
         raise RunError(f"{path} has no {TABLE}: without it, the speed of the machine is not known")
     table = load_table(path / TABLE)
-    space = space or space_of(table)
+    space = space or space_of_run(run)
     backend = backend or make_backend(**run.settings.measuring, image_channels=input_channels(space), progress=progress)
     table.require_identity(backend.identity())
-    references = references_of(table, space)
+    references = table_references(table, space)
     timer = ReferenceTimer(backend, replace(references, tails=references.tails or read_tails(path) or {}))
     progress(f"measuring {len(networks)} networks of {path} again")
     own_files = not run.settings.device.startswith("cuda")  # a GPU executes graphs, not ONNX files
     loaders = {network["id"]: _loader(path, network, space, backend, own_files) for network in networks}
     total_ms = sum(network["latency_ms"]["predicted"] or 0.0 for network in networks)
     total_ms += sum(reference.then_ms for reference in references.networks)
-    return time_networks(timer, loaders, total_ms=total_ms, seed=seed)[0]
+    return time_networks(timer, loaders, total_ms=total_ms, seed=seed, progress=progress)[0]
+
+
+def space_of_run(run: Run) -> Space:
+    """Return the space of a run's networks, which need not be that of its table.
+
+    Raises:
+        SpaceError: This version does not know it.
+    """
+    identity = run.identity.get("space")
+    settings: dict[str, Any] = dict(identity) if isinstance(identity, Mapping) else {}
+    settings.pop("fingerprint", None)  # of a space that is not ours
+    return make_space(str(settings.pop("name", run.settings.space)), **settings)
 
 
 def _loader(path: Path, network: Mapping[str, Any], space: Space, backend: Backend, own_files: bool) -> Loader:

@@ -10,6 +10,7 @@ from hwnas._pipeline._deliver import deliver
 from hwnas._pipeline._evaluation import prepare_evaluators, start_workers
 from hwnas._pipeline._measuring import resolve_measuring
 from hwnas._pipeline._overrides import Overrides
+from hwnas._pipeline._reference_tails import save_tails
 from hwnas._pipeline._restore import restore_study
 from hwnas._pipeline._sample import sample
 from hwnas._pipeline._set_up import set_up
@@ -62,7 +63,7 @@ def run_pipeline(
     """
     plan, watcher = workers or WorkerPlan(), Watchers(Unbroken(watcher), [TrialTable()])
     with Foreign(_FOREIGN):
-        settings = resolve_measuring(resolve_threads(settings, out, plan, watcher.line), out)
+        settings = resolve_measuring(resolve_threads(settings, out, plan, watcher.line), out, overrides.table)
         setup = set_up(settings, out, watcher.line, overrides, parallel=plan.apart)
     run, journal, finished = setup.run, setup.journal, False
     try:
@@ -96,6 +97,7 @@ def search_architectures(setup: SearchSetup, watcher: Watcher, plan: WorkerPlan)
     before = dict(run.phases[-1].budgets) if run.phases and run.phases[-1].until > len(study.trials) else None
     run.continue_from(len(study.trials))
     save_table_copy(run, setup.costs.space_costs.table)
+    save_tails(run, setup.costs.space_costs.table, setup.costs.tails)
     if not study.trials:
         _save_warm_start(setup, progress)
     watcher.begin(WatchedSearch(run, setup.journal.records, setup.space, study.problem.objectives))

@@ -11,6 +11,7 @@ from hwnas._pipeline._arena import require_arena
 from hwnas._pipeline._expected import expected_latency, trials_are_measured
 from hwnas._pipeline._overrides import Overrides, require_plain
 from hwnas._pipeline._problem import make_problem
+from hwnas._pipeline._reference_tails import require_statistic, resolve_tails
 from hwnas._pipeline._setup import SearchCosts, SearchInputs, SearchSetup, SearchTable
 from hwnas._pipeline._setup_costs import resolve_costs
 from hwnas._pipeline._setup_inputs import identity_of, make_search_backend, resolve_inputs
@@ -58,7 +59,9 @@ def set_up(
         warm_start = find_warm_start(run, settings.warm_start, inputs.space, inputs.evaluator)
         latency = resolve_table(run, overrides, inputs.space, backend, progress)
         require_arena(run.settings, latency.backend, inputs.space)
-        costs = resolve_costs(run.settings, inputs, latency.table, progress)
+        tails = resolve_tails(run, inputs.space, latency, progress)
+        require_statistic(run, latency, tails)
+        costs = replace(resolve_costs(run.settings, inputs, latency.table, progress), tails=tails)
         return _checked_setup(run, journal, inputs, latency, costs, warm_start)
     except BaseException:
         run.release()
@@ -117,11 +120,12 @@ def build_problem(
     Raises:
         BudgetError: No network meets the budgets.
     """
-    functions = dict(costs.functions)
+    functions, limits = dict(costs.functions), dict(costs.functions)
+    if costs.space_costs.table is not None:
+        limits[LATENCY.key] = expected_latency(costs.space_costs, settings.latency_statistic, costs.tails)
     measured: tuple[str, ...] = ()
     if measures_trials:
-        functions[LATENCY.key] = expected_latency(costs.space_costs, settings.latency_statistic)
-        measured = (LATENCY.key,)
+        functions, measured = limits, (LATENCY.key,)
     metric = inputs.evaluator.metric
-    problem = make_problem(inputs.space, functions, settings.minimize, budgets, metric, measured)
+    problem = make_problem(inputs.space, functions, settings.minimize, budgets, metric, measured, limits=limits)
     return replace(problem, low_fidelity=inputs.low_fidelity is not None)

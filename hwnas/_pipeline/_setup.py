@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from hwnas._costs._space_costs import CostOfCodes, SpaceCosts
-from hwnas._pipeline._reference_tails import reference_timer
 from hwnas._runs._journal import TrialJournal
 from hwnas._runs._metrics import metric_of_run
 from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
 from hwnas._runs._warm_start import WarmStart
-from hwnas._tables._references import references_of
+from hwnas._tables._validate import table_references
 from hwnas.evaluators import Evaluator, Trainer
 from hwnas.spaces import Space
 from hwnas.tasks import DEFAULT_METRIC, Metric, Task
@@ -63,11 +62,13 @@ class SearchCosts:
         space_costs: Latency, MACs, parameters and peak memory.
         functions: CostOfCodes functions by name, for objectives and budgets.
         training: What networks cost where they will run, for trainings that depend on it; None without a table.
+        tails: How many times q10 each statistic of latency is; empty where that is not known.
     """
 
     space_costs: SpaceCosts
     functions: Mapping[str, CostOfCodes]
     training: CostFunction | None
+    tails: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,15 @@ class SearchSetup:
         """What times networks beside references; its sessions are loaded when it is first used."""
         assert self.backend is not None
         table = self.costs.space_costs.table
-        references = References() if table is None else references_of(table, self.space)
-        return reference_timer(self.run, self.backend, references)
+        references = References() if table is None else table_references(table, self.space)
+        return ReferenceTimer(self.backend, replace(references, tails=self.costs.tails))
+
+    def with_evaluator(self, evaluator: Evaluator) -> SearchSetup:
+        """Return the setup with another evaluator; a timer that is loaded goes with it."""
+        other = replace(self, evaluator=evaluator)
+        if "timer" in vars(self):
+            vars(other)["timer"] = self.timer
+        return other
 
     @property
     def measures(self) -> bool:

@@ -9,13 +9,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwnas._common._foreign import LEAVES, error_line
+from hwnas._errors import HwnasError
 from profilers import (
     STATISTICS,
     NetworkTime,
+    ProfilerError,
     ReferenceTimer,
     Runnable,
     SamplingSettings,
     SessionTimes,
+    TextProgress,
+    UnsupportedGraphError,
     fixed_rounds,
     merge_times,
 )
@@ -33,6 +38,8 @@ _FEW_ROUNDS, _FEWEST_ROUNDS = 20, 8
 _PRIMING = 4
 PAUSES, PAUSE_S = 3, 1.0
 """Pauses before a first inference, and the seconds of each."""
+_CONSISTENT = 1.5
+"""Two measurements of a network that differ by more than so many half-widths of their difference are not averaged."""
 _PRIOR_DIFFERENCES = 10
 """A prior of so many differences between sessions as the stated half-widths expect them."""
 
@@ -53,31 +60,60 @@ class TimedNetwork:
 
 
 def time_networks(
-    timer: ReferenceTimer, loaders: Mapping[str, Loader], *, total_ms: float, seed: int
+    timer: ReferenceTimer,
+    loaders: Mapping[str, Loader],
+    *,
+    total_ms: float,
+    seed: int,
+    progress: TextProgress = lambda text: None,
 ) -> tuple[dict[str, TimedNetwork], dict[str, Runnable]]:
     """Time networks as single inferences, in passes with sessions of their own.
 
-    The order in which they are loaded is random, so that where a session's memory lies goes with nothing else.
+    The order in which they are loaded is random, so that where a session's memory lies goes with nothing else. The
+    references are loaded anew for each pass, too: the errors of the passes are independent, and their mean's is less.
 
     Args:
         timer: Times them beside references.
         loaders: Load the networks, by name.
         total_ms: About what one inference of each takes together, in milliseconds.
         seed: Seeds the orders, and what is random in the networks.
+        progress: Receives a line for each network that cannot be measured.
 
     Returns:
-        Times by name, and the sessions of the last pass.
+        Times by name, without networks that cannot be measured, and the sessions of the last pass.
     """
     names, settings = list(loaders), sampling(total_ms)
     sessions: list[SessionTimes] = []
     runnables: dict[str, Runnable] = {}
+    failed: dict[str, str] = {}
     for number in range(PASSES):
+        runnables.clear()  # the last pass's sessions are released before there are others
+        timer.reload(PASSES * seed + number)
         order = np.random.default_rng((seed, number)).permutation(len(names))
-        runnables = {names[i]: loaders[names[i]](PASSES * seed + number) for i in order.tolist()}
+        for name in (names[i] for i in order.tolist()):
+            if name not in failed:
+                _load(name, loaders[name], PASSES * seed + number, runnables, failed)
         sessions.append(timer.measure(runnables, settings, seed=PASSES * seed + number))
+    for name, why in failed.items():
+        progress(f"{name} cannot be measured: {why}")
     slowness, half_width = _merged_slowness(sessions)
-    times = {name: merge_times([session.times[name] for session in sessions]) for name in names}
+    times = {name: merge_times([session.times[name] for session in sessions]) for name in names if name not in failed}
     return {name: TimedNetwork(taken, slowness, half_width) for name, taken in times.items()}, runnables
+
+
+def _load(name: str, loader: Loader, seed: int, runnables: dict[str, Runnable], failed: dict[str, str]) -> None:
+    """Load a network and run it once, or state why that is impossible."""
+    try:
+        runnable = loader(seed)
+        runnable.run(1)
+    except UnsupportedGraphError as error:
+        failed[name] = str(error)
+    except (ProfilerError, HwnasError):
+        raise
+    except (Exception, *LEAVES) as error:  # a runtime, or a back end of a plug-in, may raise anything
+        failed[name] = error_line(error)
+    else:
+        runnables[name] = runnable
 
 
 def sampling(total_ms: float) -> SamplingSettings:
@@ -140,6 +176,31 @@ def widened(last: Mapping[str, TimedNetwork], first: Mapping[str, TimedNetwork])
         variance = (sum(squares) + _PRIOR_DIFFERENCES) / (len(squares) + _PRIOR_DIFFERENCES)
         factors[statistic] = math.sqrt(max(1.0, variance))
     return {name: replace(timed, time=_scaled(timed.time, factors)) for name, timed in last.items()}
+
+
+def joined(last: Mapping[str, TimedNetwork], first: Mapping[str, TimedNetwork]) -> dict[str, TimedNetwork]:
+    """Return the last measurement with values that are the geometric mean of both where they are consistent.
+
+    Networks were chosen by the first measurement, which is therefore too low for some of them; the last one alone is
+    noisier. What was timed, and the half-widths, stay those of the last one. Without a known speed of the machine
+    nothing is averaged: the two are then of different moments.
+
+    Args:
+        last: The measurement of the delivered files.
+        first: The measurement of the same networks before they were chosen.
+    """
+    return {name: _joined(timed, first[name]) if name in first else timed for name, timed in last.items()}
+
+
+def _joined(last: TimedNetwork, first: TimedNetwork) -> TimedNetwork:
+    distances = [_distance(last.time, first.time, statistic) for statistic in STATISTICS]
+    unknown = last.slowness is None or first.slowness is None
+    if unknown or not all(abs(distance) <= _CONSISTENT for distance in distances):  # NaN is not consistent, either
+        return last
+    values = {
+        name: math.sqrt(value * first.time.at_table_speed[name]) for name, value in last.time.at_table_speed.items()
+    }
+    return replace(last, time=replace(last.time, at_table_speed=values))
 
 
 def _distance(last: NetworkTime, first: NetworkTime, statistic: str) -> float:

@@ -74,7 +74,7 @@ def nearest_outside(study: Study, setup: SearchSetup) -> Candidates:
 
     def excess(winner: Winner) -> float:
         """Return the largest share of a budget that a network needs."""
-        return max(cost_of(winner, key, setup) / upper for key, upper in budgets.items())
+        return max(bound_cost(winner, key, setup) / upper for key, upper in budgets.items())
 
     ordered = sorted(winners, key=lambda winner: (excess(winner), winner.trial))
     return Candidates(tuple(ordered[:MOST_WINNERS]), ())
@@ -85,6 +85,15 @@ def cost_of(winner: Winner, key: str, setup: SearchSetup) -> float:
     if key in winner.values:
         return winner.values[key]
     return float(setup.costs.functions[key](setup.space.encode(winner.arch)[None])[0])
+
+
+def bound_cost(winner: Winner, key: str, setup: SearchSetup) -> float:
+    """Return what a budget binds of a network: told where it was told, else in the statistic that counts."""
+    if setup.measures_trials and key in winner.values:
+        return winner.values[key]
+    functions = {constraint.name: constraint.cost_function for constraint in setup.problem.constraints}
+    function = functions.get(key) or setup.costs.functions[key]
+    return float(function(setup.space.encode(winner.arch)[None])[0])
 
 
 def live_memory(winner: Winner, setup: SearchSetup) -> float:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeGuard
 
+from hwnas._runs._options import LATENCY_STATISTICS
 from hwnas._tables._references import THIS_MACHINE, percent_text, speed_text
 from hwnas.tasks import BINOMIAL, Metric
 
-QUANTILES = ("q10", "median", "p90", "p99")
+QUANTILES = LATENCY_STATISTICS
 """Statistics of a latency, from the least to the greatest."""
 PREDICTED = "q10"
 """The statistic that a latency table predicts."""
@@ -67,7 +68,10 @@ def quantiles_of(latency: Mapping[str, Any], speed: str) -> dict[str, float]:
 
 
 def statistic_of(latency: Mapping[str, Any]) -> str:
-    """Return which statistic ``measured`` is."""
+    """Return which statistic the latency is that counts: the measured one, or the prediction that stands for it.
+
+    Entries that do not say it are those of earlier versions, and predictions of a table: a q10.
+    """
     name = latency.get("statistic")
     return str(name) if name in QUANTILES else PREDICTED
 

@@ -22,7 +22,7 @@ _MOST = 1e300
 _MOST_TEXT = 2**16
 _NEEDED = ("id", "arch", "latency_ms", "onnx")
 _LATENCIES = ("predicted", "measured")
-_MORE_LATENCIES = ("low", "high", "measured_half_width", "after_pause", "slowness", "slowness_half_width")
+_MORE_LATENCIES = ("low", "high", "expected", "measured_half_width", "after_pause", "slowness", "slowness_half_width")
 
 
 def require_networks(entries: object) -> list[dict[str, Any]]:

@@ -25,8 +25,6 @@ _CHOICES = {
     "latency_statistic": LATENCY_STATISTICS,
     "memory_statistic": MEMORY_STATISTICS,
 }
-_BEFORE_MEASURING = {"measure": "winners", "latency_statistic": "q10"}
-"""What versions did that did not write these settings."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +154,19 @@ class SearchSettings:
             if not isinstance(minimize, list) or any(not isinstance(name, str) for name in minimize):
                 raise TypeError("minimize is not a list of names")
             require_budgets(record.get("budgets", {}))
-            given = {**_BEFORE_MEASURING, **renamed(SETTINGS.values(), record)}
+            given = renamed(SETTINGS.values(), record)
+            given = {**_before_measuring(given), **given}
             for item in fields(cls):
                 if given.get(item.name, 0) is None and default(item.name) is not None:
                     raise TypeError(f"{item.name} is None")
             return cls(**{**given, "minimize": tuple(minimize)})
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError, HwnasError) as error:
             raise RunError(f"the run's settings cannot be read: {error!s:.200}") from None
+
+
+def _before_measuring(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return what versions did that did not write these settings."""
+    return {"measure": "none" if record.get("offline") else "winners", "latency_statistic": "q10"}
 
 
 def require_budgets(budgets: object) -> Mapping[str, float]:

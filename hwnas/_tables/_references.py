@@ -18,6 +18,7 @@ from profilers import (
     Reference,
     References,
     ReferenceTimer,
+    Speed,
     Workload,
     fixed_rounds,
 )
@@ -32,8 +33,8 @@ MOST_REFERENCES = 10
 COMPANY = "company"
 """Key of a table's environment: slowness of its references right after the profile, among themselves. Below 1 they are
 faster so than beside hundreds of loaded sessions."""
-_TAIL_ROUNDS, _TAIL_S = 120, 3.0
-"""Single inferences of each reference in a session right after a profile, and seconds after which no more begin."""
+TAIL_ROUNDS, TAIL_S = 120, 3.0
+"""Single inferences of each reference in a session that measures tails, and seconds after which no more begin."""
 _PRIOR_SD, _PRIOR_NETWORKS = 0.01, 5
 
 
@@ -108,13 +109,24 @@ def with_reference_tails(
     if not references.networks:
         return table
     progress(f"measuring single inferences of {len(references.networks)} reference networks")
-    settings = fixed_rounds(_TAIL_ROUNDS, max_seconds=_TAIL_S, inner_seconds=0.0)
-    timer = ReferenceTimer(backend, references)
-    # other work lengthens the tail of one session, and hardly of both: the calmer one counts
-    speeds = [timer.measure({}, settings, seed=seed).speed for seed in range(2)]
-    speed = min(speeds, key=lambda one: one.tails.get("p99", math.inf))
+    speed = calm_speed(backend, references)
     facts = {REFERENCE_TAILS: dict(speed.tails), COMPANY: speed.slowness}
     return replace(table, environment={**table.environment, **facts})
+
+
+def calm_speed(backend: Backend, references: References) -> Speed:
+    """Return what the calmer of two sessions of references alone says, in single inferences.
+
+    Other work on the machine lengthens the tail of one session, and hardly of both.
+
+    Args:
+        backend: The device.
+        references: What to time; up to `MOST_REFERENCES`.
+    """
+    settings = fixed_rounds(TAIL_ROUNDS, max_seconds=TAIL_S, inner_seconds=0.0)
+    timer = ReferenceTimer(backend, references)
+    speeds = [timer.measure({}, settings, seed=seed).speed for seed in range(2)]
+    return min(speeds, key=lambda speed: speed.tails.get("p99", math.inf))
 
 
 def reference_lines(table: LatencyTable) -> list[str]:

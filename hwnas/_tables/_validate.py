@@ -17,6 +17,7 @@ from hwnas._errors import HwnasError
 from hwnas._tables._fit import PROTOCOL as FITTED
 from hwnas._tables._references import (
     MOST_REFERENCES,
+    REFERENCE_NETWORKS,
     THIS_MACHINE,
     percent_text,
     reference_lines,
@@ -24,10 +25,11 @@ from hwnas._tables._references import (
     speed_text,
 )
 from hwnas.spaces import Space, drawn_graphs, input_channels, make_space
-from latency_tables import HELD_OUT_SPLIT, LatencyTable, NetworkMeasurement, OpGraph
+from latency_tables import HELD_OUT_SPLIT, LatencyTable, NetworkMeasurement, OpGraph, content_hash
 from profilers import (
     REFERENCE_OP_MJ,
     Backend,
+    References,
     SamplingSettings,
     SessionTimes,
     Workload,
@@ -163,6 +165,25 @@ def space_of(table: LatencyTable) -> Space:
     """
     settings: Any = table.space.get("settings")
     return make_space(str(table.space.get("name")), **(settings if isinstance(settings, dict) else {}))
+
+
+def table_references(table: LatencyTable, space: Space, most: int = REFERENCE_NETWORKS) -> References:
+    """Return the references of a table that may be of another space than the search's.
+
+    Args:
+        table: The table.
+        space: What is searched; the table prices its ops.
+        most: Number of reference networks.
+
+    Returns:
+        No reference networks where the table's space cannot be made here: the machine's speed is then not known.
+    """
+    own = {"name": space.name, "settings": space.settings}
+    try:
+        workload = space if content_hash(own) == content_hash(dict(table.space)) else space_of(table)
+        return references_of(table, workload, most)
+    except HwnasError:  # it is of a plug-in that is not installed, or has changed
+        return References()
 
 
 def batch_of(table: LatencyTable) -> int:

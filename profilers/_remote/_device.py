@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
+from profilers._errors import ArenaTimeoutError, DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
 from profilers._remote._address import Address, device_cache, device_python
 from profilers._remote._facts import DeviceFacts, read_facts
 from profilers._remote._greeting import require_runner
@@ -23,7 +23,7 @@ REST_S = 240.0
 """A connection that was unused for this many seconds is made again: the runner may have ended by itself."""
 _FINAL = ("Host key verification failed", "Permission denied", "Bad configuration")
 """What ssh says where another attempt is useless."""
-_ERRORS = {"unsupported": UnsupportedGraphError, "energy": EnergyUnavailableError}
+_ERRORS = {"unsupported": UnsupportedGraphError, "energy": EnergyUnavailableError, "late": ArenaTimeoutError}
 
 
 @dataclass(frozen=True)

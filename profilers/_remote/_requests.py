@@ -9,13 +9,24 @@ from typing import Any
 
 from profilers._arena import arena_bytes
 from profilers._energy import RaplCounter, energy_mj
-from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, ProfilerError, UnsupportedGraphError
+from profilers._errors import (
+    ArenaTimeoutError,
+    DeviceUnavailableError,
+    EnergyUnavailableError,
+    ProfilerError,
+    UnsupportedGraphError,
+)
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity, usable_cores
 from profilers._remote._store import ModelStore
 from profilers._session import BoundSession, installed_providers, optimised_model, runtime
 
 Answer = tuple[dict[str, Any], bytes]
-KINDS = ((UnsupportedGraphError, "unsupported"), (EnergyUnavailableError, "energy"), (ProfilerError, "unavailable"))
+KINDS = (
+    (UnsupportedGraphError, "unsupported"),
+    (EnergyUnavailableError, "energy"),
+    (ArenaTimeoutError, "late"),
+    (ProfilerError, "unavailable"),
+)
 """Errors, and their names in the protocol."""
 TIMED_RUNS = 3
 """Single runs, of which the fastest decides how often a runnable is repeated."""

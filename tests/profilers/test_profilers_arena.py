@@ -1,13 +1,14 @@
 """Live activations against what ONNX Runtime's arena really holds."""
 
 import platform
+import subprocess
 
 import numpy as np
 import pytest
 
 from hwnas.spaces import make_space
 from latency_tables import GraphBuilder
-from profilers import OnnxRuntimeBackend, build_onnx, ops, peak_memory_bytes, random_weights
+from profilers import ArenaTimeoutError, OnnxRuntimeBackend, _arena, build_onnx, ops, peak_memory_bytes, random_weights
 from profilers._arena import arena_bytes, grown_bytes
 
 SPACES = {
@@ -69,6 +70,37 @@ def test_a_log_is_read_model_by_model():
     assert grown_bytes(log, "a") == 192
     assert grown_bytes(log, "b") is None
     assert grown_bytes(log, "c") is None
+    unfinished = "second inference of a\nExtended allocation by 64 bytes.\n"
+    assert grown_bytes(unfinished, "a") is None
+
+
+def test_a_model_that_ends_the_process_hides_none_after_it(tmp_path):
+    first, last = written(tmp_path, [chain([32, 32]), chain([64, 32])])
+    (tmp_path / "broken.onnx").write_bytes(b"not a model")
+    sizes = arena_bytes([first, tmp_path / "broken.onnx", last])
+    assert sizes[1] is None
+    assert sizes[0] > 0
+    assert sizes[2] > 0
+
+
+def test_the_limit_grows_with_the_models_and_late_ones_are_tried_alone(monkeypatch):
+    asked, mark = [], "second inference of {0}\nExtended allocation by 64 bytes.\nend of second inference\n"
+
+    def run(command, *, timeout, **more):
+        models = command[3:]
+        asked.append((models, timeout))
+        if "slow" in models:
+            done = models[: models.index("slow")]
+            raise subprocess.TimeoutExpired(command, timeout, stderr="".join(map(mark.format, done)).encode())
+        return subprocess.CompletedProcess(command, 0, stdout="", stderr="".join(map(mark.format, models)))
+
+    monkeypatch.setattr(_arena.subprocess, "run", run)
+    models = [*map(str, range(20)), "slow", "after"]
+    assert arena_bytes(models) == [64] * 20 + [None, 64]
+    assert [names for names, _ in asked] == [models, ["slow"], ["after"]]
+    assert asked[0][1] == 3 * asked[1][1]
+    with pytest.raises(ArenaTimeoutError, match="took more than 120 s"):
+        arena_bytes(["slow"])
 
 
 def test_networks_with_several_inputs_and_of_other_ranks_are_read(tmp_path):

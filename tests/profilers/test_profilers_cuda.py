@@ -237,6 +237,25 @@ def test_inputs_of_every_rank_are_fed(name, channels_last, monkeypatch):
         assert all(tensor.is_contiguous(memory_format=formats[tensor.dim()]) for tensor in wide)
 
 
+@pytest.mark.parametrize("mode", ["kernel", "host"])
+def test_only_eager_inferences_are_timed_one_by_one(monkeypatch, mode):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid="GPU-0"))
+    monkeypatch.setattr(torch.cuda, "Event", lambda enable_timing: None)
+    monkeypatch.setattr("profilers._cuda.GpuWatch", lambda uuid: None)
+    assert CudaBackend(mode=mode).times_one_inference == (mode == "host")
+    clock, log = FakeClock(), []
+    runnables = {
+        "kernel": KernelRunnable(clock.work(64e-6, log), 64, clock),
+        "host": HostRunnable([clock.work(1e-6, log)], clock),
+    }
+    assert runnables[mode].run(1) == pytest.approx(1e-6)
+    assert clock.now == pytest.approx(64e-6 if mode == "kernel" else 1e-6)  # what was really timed
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("mode", ["kernel", "host"])
 @pytest.mark.parametrize("name", any_rank())

@@ -28,7 +28,7 @@ def device(ssh_server, tmp_path_factory):
         patch.setattr("hwnas._pipeline._time_networks.ROUNDS", 2)
         patch.setattr("hwnas._tables._verify.ROUNDS", 2)
         patch.setattr("hwnas._tables._verify.MOST_NETWORKS", 30)
-        patch.setattr("hwnas._tables._references._TAIL_ROUNDS", 12)
+        patch.setattr("hwnas._tables._references.TAIL_ROUNDS", 12)
         yield cache
 
 

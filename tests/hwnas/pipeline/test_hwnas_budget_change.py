@@ -78,7 +78,9 @@ def test_an_impossible_budget_changes_nothing(csv, changed, tmp_path, capsys):
     assert (out / "settings.json").read_bytes() == before
 
 
-def test_a_budget_that_no_trial_keeps_asks_for_more_samples(csv, changed, tmp_path, capsys):
+def test_where_no_trial_keeps_a_budget_the_nearest_is_delivered_and_the_exit_code_says_so(
+    csv, changed, tmp_path, capsys
+):
     out = tmp_path / "run"
     shutil.copytree(changed, out)
     first, *others = trials_of(out)[:10]
@@ -90,9 +92,14 @@ def test_a_budget_that_no_trial_keeps_asks_for_more_samples(csv, changed, tmp_pa
 
     as_version_1(out, fail_first)
     budget = round((cheapest + second) / 2, 3)
-    assert main(arguments(csv, out, samples=10, budget=f"{budget}ms")) == 2
-    message = f"no trial so far meets the budgets (latency {budget:g} ms); increase --samples"
-    assert capsys.readouterr().err.splitlines()[-1] == f"hwnas: error: {message}"
+    with pytest.raises(SystemExit) as end:
+        main(arguments(csv, out, samples=10, budget=f"{budget}ms"))
+    assert end.value.code == 1
+    near = next(trial["number"] for trial in others if trial["values"]["latency_ms"] == second)
+    nearest = (
+        f"all networks of the run are over its budget; the nearest is t{near:04d}: latency {second:.4g} ms predicted"
+    )
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"hwnas: {nearest}, ")
 
 
 @pytest.mark.parametrize(

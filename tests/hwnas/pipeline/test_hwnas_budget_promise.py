@@ -2,6 +2,8 @@
 
 import json
 import math
+import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +13,15 @@ import hwnas
 from hwnas import HwnasError
 from hwnas._costs._draw import draw_networks
 from hwnas._pipeline import _time_networks as timing
-from hwnas._pipeline._reference_tails import TAILS, read_tails, reference_timer
+from hwnas._pipeline._measure_winners import _LazyWeights
+from hwnas._pipeline._reference_tails import TAILS, read_tails
+from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._run import Run
 from hwnas._tables._references import references_of
+from hwnas._tables._validate import table_references
 from hwnas.run_directories import retime_run
 from latency_tables import save_table
-from profilers import STATISTICS, NetworkTime, SamplingSettings, profile_ops
+from profilers import STATISTICS, NetworkTime, SamplingSettings, UnsupportedGraphError, profile_ops
 
 
 class Stack(hwnas.Space):
@@ -92,11 +97,11 @@ def search(table, tmp_path, monkeypatch):
     """Runs a search on a device; the winners are measured."""
     monkeypatch.setattr("hwnas._report._write._pictures", lambda shown: {})
 
-    def run(device, said=None, **more):
+    def run(device, said=None, space=SPACE, **more):
         options = {"measure": "winners", "strategy": "mutation", "samples": 25, "table": table} | more
         where = {"evaluator": Slowest(), "out": tmp_path / "run"}
         lines = said if said is not None else []
-        return hwnas.search(SPACE, device=device, progress=lines.append, **where | options)
+        return hwnas.search(space, device=device, progress=lines.append, **where | options)
 
     return run
 
@@ -164,8 +169,10 @@ def test_where_no_trial_meets_a_new_budget_the_nearest_are_delivered(search, tmp
     assert result.report.exists()
     unmeasured = {"evaluator": Picky(), "measure": "none", "out": tmp_path / "unmeasured"}
     search(Moved(), **unmeasured)
-    with pytest.raises(HwnasError, match=r"^no trial so far meets the budgets \(latency "):
-        search(Moved(), budgets={"latency": 0.99 * slow}, **unmeasured)
+    result = search(Moved(), budgets={"latency": 0.99 * slow}, **unmeasured)
+    assert result.networks[0]["latency_ms"]["predicted"] == slow
+    assert not any(network["within_budget"] for network in result.networks)
+    assert "(q10) predicted, " in result.over_budget
 
 
 def test_a_machine_that_became_slower_is_not_a_slower_network(search):
@@ -288,12 +295,15 @@ def test_half_widths_explain_the_differences_between_two_measurements():
 
 
 def test_tails_are_measured_once_in_a_run(search, table, tmp_path):
-    search(Moved(noise=0.1))
+    said, again = [], []
+    first = search(Moved(noise=0.1), said)
     out = tmp_path / "run"
-    kept = (out / TAILS).read_bytes()
-    references, device = references_of(table, SPACE), Moved(noise=0.5)
-    assert reference_timer(Run.open(out), device, references).references.tails == json.loads(kept)
-    assert device.samples == 0
+    kept = json.loads((out / TAILS).read_bytes())
+    assert sum("measuring single inferences of 10 reference networks" in line for line in said) == 1
+    second = search(Moved(noise=0.5), again, samples=30)
+    assert not any("single inferences" in line for line in again)
+    assert json.loads((out / TAILS).read_bytes()) == kept
+    assert first.trials[3].arch == second.trials[3].arch
     (out / TAILS).write_text('{"p99": -1}')
     with pytest.raises(HwnasError, match="is damaged; remove it"):
         read_tails(out)
@@ -309,3 +319,170 @@ def test_a_run_is_timed_again_at_the_speed_of_its_table(search, tmp_path):
         assert again[network["id"]].time.at_table_speed["q10"] == pytest.approx(
             latency["at_table_speed"]["q10"], rel=0.02
         )
+
+
+def with_tails(table, **tails):
+    """The table, with how many times q10 each statistic is."""
+    return replace(table, environment={**table.environment, "reference_tails": {"q10": 1.0, **tails}})
+
+
+@pytest.mark.parametrize("measure", ["none", "winners"])
+def test_a_budget_of_another_statistic_limits_what_is_proposed(search, table, measure):
+    budget = float(np.median([network.latency_ms for network in table.networks]))
+    tailed = with_tails(table, median=1.1, p99=1.5)
+    more = {"measure": measure, "table": tailed, "latency_statistic": "p99"}
+    result = search(Moved(), budgets={"latency": budget}, **more)
+    q10 = [
+        tailed.corrected_price(tailed.unfitted_graph_ms(SPACE.graph(trial.arch))).value_ms for trial in result.trials
+    ]
+    assert 0.9 * budget < 1.5 * max(q10) <= 1.001 * budget
+    if measure == "none":
+        for network in result.networks:
+            latency, check = network["latency_ms"], network["budgets"]["latency_ms"]
+            assert latency["expected"] == pytest.approx(1.5 * latency["predicted"], rel=1e-5)
+            assert (check["value"], check["statistic"], check["within"]) == (latency["expected"], "p99", True)
+
+
+def test_a_statistic_that_nothing_can_say_is_refused(search, tmp_path):
+    with pytest.raises(HwnasError, match=r"^--latency-statistic p99 needs measurements, or a latency table that "):
+        search(Moved(), measure="none", latency_statistic="p99")
+    assert not (tmp_path / "run").exists()
+    result = search(Moved(), measure="none", budgets={"latency": 1e3})
+    assert Run.open(tmp_path / "run").settings.latency_statistic == "q10"
+    assert {n["budgets"]["latency_ms"]["statistic"] for n in result.networks} == {"q10"}
+
+
+class Replaying(Moved):
+    """Times many inferences at once, like a captured graph."""
+
+    times_one_inference = False
+
+
+def test_no_tail_is_stated_where_many_inferences_are_timed_at_once(search):
+    with pytest.raises(HwnasError, match=r"^--latency-statistic p90 needs single inferences, but --protocol kernel "):
+        search(Replaying(), latency_statistic="p90")
+    for latency in latencies(search(Replaying())):
+        assert set(latency["raw"]) == set(latency["at_table_speed"]) == set(latency["half_widths"]) == {"q10", "median"}
+        assert latency["after_pause"] is None
+        assert latency["measured"] == latency["at_table_speed"]["median"]
+
+
+class Wide(Stack):
+    """The same ops, of which there are fewer networks and other names of choices."""
+
+    name, settings = "wide", {"shallow": True}
+    choices = (
+        hwnas.Choice("channels", (4, 6, 8, 10, 12)),
+        hwnas.Choice("side", (1, 3, 5)),
+        hwnas.Choice("n", (1, 2, 3)),
+    )
+
+
+def test_references_are_networks_of_the_space_of_the_table(search, table, monkeypatch):
+    said = []
+    result = search(Moved(), said, space=Wide())
+    assert any(line.startswith("the machine's speed is not known: ") for line in said)
+    for latency in latencies(result):
+        assert latency["slowness"] is None
+        assert "at_table_speed" not in latency
+    monkeypatch.setattr("hwnas._tables._validate.make_space", lambda name, **settings: {"stack": SPACE}[name])
+    references = table_references(table, Wide())
+    assert len(references.networks) == 4
+    for reference in references.networks:
+        (measured,) = [n for n in table.networks if n.arch == reference.name]
+        assert reference.then_ms == measured.latency_ms
+        assert reference.graph.op_counts == SPACE.graph(SPACE.parse(measured.arch)).op_counts
+
+
+def test_a_run_of_another_space_than_its_table_is_timed_again(search, tmp_path, monkeypatch):
+    makes = {"stack": SPACE, "wide": Wide()}
+    for module in ("_tables._validate", "_pipeline._retime"):
+        monkeypatch.setattr(f"hwnas.{module}.make_space", lambda name, **settings: makes[name])
+    result = search(Moved(), space=Wide())
+    again = retime_run(tmp_path / "run", backend=Moved(lambda ms: 1.2))
+    for network in result.networks:
+        timed_again = again[network["id"]]
+        assert timed_again.slowness == pytest.approx(1.2, rel=0.02)
+        assert timed_again.time.at_table_speed["q10"] == pytest.approx(network["latency_ms"]["predicted"], rel=0.03)
+
+
+def test_what_cannot_be_loaded_is_left_out_with_a_line(table):
+    device, said, alive, most = Moved(), [], set(), []
+
+    def loader(name):
+        def load(seed):
+            if name == "big":
+                raise MemoryError("no room")
+            if name == "odd":
+                raise UnsupportedGraphError("no kernel for it")
+            runnable = AdditiveRunnable(device, 1e-4)
+            alive.add(name)
+            weakref.finalize(runnable, alive.discard, name)
+            most.append(len(alive))
+            return runnable
+
+        return load
+
+    timer = timing.ReferenceTimer(device, references_of(table, SPACE))
+    loaders = {name: loader(name) for name in ("a", "big", "b", "odd")}
+    timed, runnables = timing.time_networks(timer, loaders, total_ms=1.0, seed=0, progress=said.append)
+    assert set(timed) == set(runnables) == {"a", "b"}
+    assert sorted(line.split(":")[0] for line in said) == ["big cannot be measured", "odd cannot be measured"]
+    assert most == [1, 2, 1, 2]  # one pass's sessions are released before the next one's are loaded
+
+
+class Small(Moved):
+    """Cannot load networks that take longer than 0.5 ms, but for those of a table."""
+
+    def __init__(self, spared):
+        super().__init__()
+        self.spared = spared
+
+    def load(self, graph, **more):
+        runnable = super().load(graph, **more)
+        ms = 1e3 * runnable.seconds
+        if ms > 0.5 and min(abs(ms / spared - 1) for spared in self.spared) > 1e-3:
+            raise UnsupportedGraphError("too little memory")
+        return runnable
+
+
+def test_a_network_that_the_device_refuses_stops_no_search(search, table):
+    said = []
+    result = search(Small([network.latency_ms for network in table.networks]), said)
+    assert any(line.endswith(" cannot be measured: too little memory") for line in said)
+    assert all(latency["measured"] is not None for latency in latencies(result))
+
+
+def test_each_pass_loads_its_references_anew(table):
+    device = Moved()
+    timer = timing.ReferenceTimer(device, references_of(table, SPACE))
+    before = len(device.loaded)
+    timing.time_networks(timer, {}, total_ms=1.0, seed=0)
+    assert len(device.loaded) == before + timing.PASSES * before
+
+
+def test_consistent_measurements_are_averaged():
+    both = timing.joined({"a": timed(1.02), "b": timed(1.2), "c": timed(1.0)}, {"a": timed(1.0), "b": timed(1.0)})
+    assert both["a"].time.at_table_speed["median"] == pytest.approx(math.sqrt(1.02))
+    assert both["a"].time.raw["median"] == 1.02
+    assert both["a"].time.half_widths == timed(1.02).time.half_widths
+    assert both["b"] == timed(1.2)
+    assert both["c"] == timed(1.0)
+    as_timed = replace(timed(1.02), slowness=None)
+    assert timing.joined({"a": as_timed}, {"a": timed(1.0)})["a"] == as_timed
+
+
+def test_a_loaded_timer_goes_with_the_setup_to_another_evaluator(table):
+    setup = object.__new__(SearchSetup)
+    vars(setup).update(dict.fromkeys(SearchSetup.__dataclass_fields__), timer="loaded")
+    other = setup.with_evaluator("another")
+    assert (other.evaluator, other.timer) == ("another", "loaded")
+
+
+def test_weights_are_made_where_a_device_reads_them():
+    made = []
+    weights = _LazyWeights(lambda: made.append("weights") or {"conv.w": np.ones(3, np.float32)})
+    assert not made
+    assert list(weights) == ["conv.w"]
+    assert weights["conv.w"].sum() == 3
+    assert len(weights) == len(made) == 1

@@ -2,7 +2,15 @@
 
 import pytest
 
-from hwnas._runs._agreement import _speed_line, agreement, compared_latency, quantiles_of, slowness_of, statistic_of
+from hwnas._runs._agreement import (
+    QUANTILES,
+    _speed_line,
+    agreement,
+    compared_latency,
+    quantiles_of,
+    slowness_of,
+    statistic_of,
+)
 
 
 def network(predicted, q10, slowness=1.12, **more):
@@ -66,3 +74,12 @@ def test_values_that_a_file_should_not_hold_are_left_out():
     assert quantiles_of({"raw": wrong, "measured": 1.0}, "raw") == {}
     assert slowness_of({"slowness": 0}) is None
     assert slowness_of({"slowness": 1.1, "slowness_half_width": -1}) == (1.1, None)
+
+
+def test_all_places_know_the_same_statistics():
+    from hwnas._deploy import predict
+    from hwnas._runs._options import LATENCY_STATISTICS
+    from profilers import STATISTICS
+
+    assert tuple(STATISTICS) == tuple(predict.STATISTICS) == QUANTILES == LATENCY_STATISTICS
+    assert dict(STATISTICS) == predict.STATISTICS

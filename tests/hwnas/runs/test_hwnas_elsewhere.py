@@ -178,3 +178,26 @@ def test_a_fitted_table_is_not_measured_again(fitted, capsys, command):
         f"hwnas: error: {fitted} was fitted to networks that were measured on my-phone: it cannot be measured "
         "from here; `hwnas table show` says how well it fits"
     )
+
+
+@pytest.mark.parametrize("name", ["offline", "not_here"])
+def test_a_run_without_its_device_from_before_measuring_goes_on(fitted, tmp_path, name):
+    from hwnas._pipeline._measuring import resolve_measuring
+    from hwnas._runs._settings import SearchSettings
+
+    record = SearchSettings(table=str(fitted), offline=True, measure="none").as_dict()
+    for absent in ("measure", "latency_statistic", "offline"):
+        del record[absent]
+    settings = SearchSettings.from_dict({**record, name: True})
+    assert (settings.offline, settings.measure, settings.latency_statistic) == (True, "none", "q10")
+    assert SearchSettings.from_dict(record).measure == "winners"
+    assert resolve_measuring(settings, tmp_path / "run") == settings
+
+
+def test_predictions_of_a_fitted_table_are_q10(fitted, tmp_path):
+    from hwnas._pipeline._measuring import resolve_measuring
+    from hwnas._runs._settings import SearchSettings
+
+    for given in (SearchSettings(table=str(fitted)), SearchSettings(table=str(fitted), measure="winners")):
+        assert resolve_measuring(given, tmp_path / "run").latency_statistic == "q10"
+    assert resolve_measuring(SearchSettings(), tmp_path / "run").latency_statistic == "median"

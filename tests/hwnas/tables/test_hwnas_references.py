@@ -1,14 +1,20 @@
 """A profile knows its references, and a validation is at the speed of the table's making."""
 
+from dataclasses import replace
+
 import pytest
+from run_toys import create_run
 from simulated_device import AdditiveBackend
 
+from hwnas._pipeline._reference_tails import resolve_tails
+from hwnas._pipeline._setup import SearchTable
+from hwnas._runs._settings import SearchSettings
 from hwnas._tables._build import build_table
-from hwnas._tables._references import machine_of, percent_text
+from hwnas._tables._references import machine_of, percent_text, with_reference_tails
 from hwnas._tables._validate import show_table, speed_lines, validate_table, validation_record
 from hwnas.spaces import make_space
 from latency_tables import load_table
-from profilers import SamplingSettings
+from profilers import ReferenceTimer, SamplingSettings
 
 SPACE = make_space("mobilenetv3", preset="tiny", resolution=8, width=0.5)
 FEW = SamplingSettings(min_rounds=8, max_rounds=12)
@@ -35,7 +41,9 @@ class Tailed(AdditiveBackend):
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    return build_table(SPACE, Tailed(), tmp_path_factory.mktemp("t") / "t.json", networks=10, settings=FEW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwnas._tables._references.TAIL_ROUNDS", 120)
+        return build_table(SPACE, Tailed(), tmp_path_factory.mktemp("t") / "t.json", networks=10, settings=FEW)
 
 
 def test_a_profile_records_tails_of_single_inferences_and_the_speed_in_small_company(table):
@@ -70,6 +78,25 @@ def test_shares_have_two_digits(share, text, signed):
 def test_a_machine_elsewhere_is_called_by_its_address():
     assert [machine_of(device) for device in (None, "cpu", "cuda:1")] == ["this machine"] * 3
     assert machine_of("ssh://pi@board") == "ssh://pi@board"
+
+
+@pytest.mark.parametrize("busy", [0, 1])
+def test_tails_are_those_of_the_calmer_session_wherever_they_are_measured(table, tmp_path, monkeypatch, busy):
+    device, inner = Tailed(tail=0.0), ReferenceTimer.measure
+
+    def measure(timer, runnables, settings, *, seed=0):
+        device.tail = 0.5 if seed == busy else 0.0
+        return inner(timer, runnables, settings, seed=seed)
+
+    monkeypatch.setattr(ReferenceTimer, "measure", measure)
+    bare = replace(table, environment={})
+    measured = with_reference_tails(bare, SPACE, device).environment["reference_tails"]
+    run = create_run(tmp_path / "run", SearchSettings(measure="winners", latency_statistic="p90"), {})
+    said = []
+    own = resolve_tails(run, SPACE, SearchTable(bare, device), said.append)
+    assert max(*measured.values(), *own.values()) < 1.05
+    assert measured.keys() == own.keys()
+    assert said == ["measuring single inferences of 10 reference networks"]
 
 
 def test_a_table_without_that_is_shown_without_the_line(table):
