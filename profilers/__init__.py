@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from profilers._cuda import CudaBackend
     from profilers._energy import REFERENCE_OP_MJ, EnergyCounter, energy_mj
     from profilers._errors import (
+        DeviceMemoryError,
         DeviceUnavailableError,
         EnergyUnavailableError,
         JournalError,
@@ -103,6 +104,7 @@ _MODULES = {
     "profilers._cuda": ("CudaBackend",),
     "profilers._energy": ("REFERENCE_OP_MJ", "EnergyCounter", "energy_mj"),
     "profilers._errors": (
+        "DeviceMemoryError",
         "DeviceUnavailableError",
         "EnergyUnavailableError",
         "JournalError",
@@ -193,6 +195,7 @@ __all__ = [
     "Composite",
     "ConvolutionFusion",
     "CudaBackend",
+    "DeviceMemoryError",
     "DeviceUnavailableError",
     "Emitter",
     "EnergyCounter",

@@ -23,5 +23,9 @@ class UnsupportedGraphError(ProfilerError):
     """The runtime cannot execute a graph."""
 
 
+class DeviceMemoryError(UnsupportedGraphError):
+    """The device has too little free memory for a graph; with less beside it, the graph may fit."""
+
+
 class JournalError(ProfilerError):
     """A journal of raw samples cannot be read or written, or belongs to another profile."""
