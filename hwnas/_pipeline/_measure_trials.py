@@ -112,7 +112,8 @@ class TrialMeasuring:
         if not runnables:
             return too_large
         slowness = self._announced or 1.0
-        network_s = [expected_ms[int(name)] * slowness / 1e3 for name in runnables]
+        always_ms = [*(expected_ms[int(name)] for name in runnables), timer.references.reference_op_ms or 0.0]
+        network_s = [ms * slowness / 1e3 for ms in always_ms]
         reference_s = [reference.then_ms * slowness / 1e3 for reference in timer.references.networks]
         sampling = choose_sampling(network_s, reference_s, allowance_s - (self._now() - began))
         try:

@@ -77,7 +77,7 @@ def choose_sampling(network_s: Sequence[float], reference_s: Sequence[float], al
     and the fewest rounds.
 
     Args:
-        network_s: Seconds that one execution of each network takes.
+        network_s: Seconds that one execution of each network takes, and of the reference op.
         reference_s: The same of each reference network.
         allowance_s: Seconds that all may take together; the least sampling may take longer.
     """

@@ -30,7 +30,7 @@ class Workers(ABC):
                 other error is met `MOST_ERRORS` times, and the trial has then failed.
         """
 
-    def make_ready(self, count: int) -> None:
+    def make_ready(self, count: int) -> None:  # noqa: B027 (most start nothing on this machine)
         """Start what evaluates so many architectures on this machine, and wait until it uses the cores no more.
 
         Raises:
