@@ -140,7 +140,7 @@ def _outcomes(
 
 
 def _ahead(outcomes: Iterator[Outcome], measured: Measuring | None) -> Iterator[Outcome]:
-    """Yield outcomes; those that come while the batch is still measured are collected, so that evaluation goes on.
+    """Return outcomes; collect those that come while the batch is still measured, so that evaluation goes on.
 
     An error of an evaluation is raised in its turn, after the outcomes before it.
     """
@@ -151,6 +151,11 @@ def _ahead(outcomes: Iterator[Outcome], measured: Measuring | None) -> Iterator[
             early.append(outcome)
     except Exception as raised:
         error = raised
+    return _in_turn(early, error, outcomes)
+
+
+def _in_turn(early: Sequence[Outcome], error: Exception | None, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Yield the early outcomes; then raise their error, or yield the others."""
     yield from early
     if error is not None:
         raise error
@@ -159,9 +164,9 @@ def _ahead(outcomes: Iterator[Outcome], measured: Measuring | None) -> Iterator[
 
 def _why_it_ended(study: Study, done: int, samples: int) -> str:
     """Return why no network is proposed any more, though samples are left."""
-    if study.exhausted():
-        return f"every network that may be proposed is tried; {done} of {samples} samples"
-    return f"no untried network is expected within the budget; {done} of {samples} samples"
+    expected = any(constraint.estimated for constraint in study.problem.constraints) and not study.exhausted()
+    why = "is expected within the budget" if expected else "that may be proposed is left"
+    return f"no untried network {why}; {done} of {samples} samples"
 
 
 def _tell(

@@ -479,4 +479,4 @@ def test_a_search_says_that_every_network_is_tried(tmp_path):
     options = {"minimize": "macs", "measure": "winners", "latency_budget": f"{costs[20] * 1.0001}ms"}
     result = search(tmp_path / "run", Device(), samples=60, lines=lines, **options)
     assert len(result.trials) == 21
-    assert lines.count("every network that may be proposed is tried; 21 of 60 samples") == 1
+    assert lines.count("no untried network that may be proposed is left; 21 of 60 samples") == 1

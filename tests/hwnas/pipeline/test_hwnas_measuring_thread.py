@@ -28,9 +28,8 @@ def test_evaluation_goes_on_while_the_device_measures():
 
     measured = Measuring(measure, MeasuringCost(), background=True)
     outcomes = _ahead(evaluate(), measured)
-    assert next(outcomes) == 0
-    assert len(evaluated) >= 4
-    assert list(outcomes) == [1, 2, 3, 4, 5]
+    assert len(evaluated) >= 4  # before anyone asks for the first: those of a warm start come before it
+    assert list(outcomes) == [0, 1, 2, 3, 4, 5]
     assert measured.result() == BatchTimes()
 
 
@@ -52,7 +51,7 @@ def test_an_error_of_an_evaluation_comes_after_the_outcomes_before_it():
 def test_only_waiting_counts_as_waiting():
     go, cost = threading.Event(), MeasuringCost()
     measured = Measuring(lambda go_on: go.wait(PATIENCE_S) and BatchTimes(), cost, background=True)
-    assert list(_ahead(iter([]), measured)) == []
+    assert list(_ahead(iter(range(3)), measured)) == [0, 1, 2]
     assert cost.waited_s == 0.0
     go.set()
     measured.result()
