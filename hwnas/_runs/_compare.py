@@ -155,7 +155,8 @@ def table_lines(comparison: Comparison) -> list[str]:
     spread = any("±" in cell for row in rows for cell in row)
     return [
         *aligned(rows),
-        f"hypervolume of the trials within each run's budgets, relative to {', '.join(f'{name} {value:.4g}' for name, value in worst)}; "
+        "hypervolume of the trials within each run's budgets, relative to "
+        f"{', '.join(f'{name} {value:.4g}' for name, value in worst)}; "
         "objectives scaled to 0-1 over all runs, costs on a logarithmic scale",
         *(["± is one standard error, from the number of validation samples"] if spread else []),
         *(f"note: {note}" for note in comparison.notes),
