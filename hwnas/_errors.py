@@ -17,6 +17,7 @@ _NO_MEMORY = (
     "bad_alloc",
     "bad allocation",
     "failed to allocate memory",
+    "alloc_failed",
 )
 
 
@@ -57,6 +58,10 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    text = str(error).lower()
     foreign = isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime")
-    return foreign and any(sign in text for sign in _NO_MEMORY)
+    return foreign and says_out_of_memory(str(error))
+
+
+def says_out_of_memory(text: str) -> bool:
+    """Return whether the message of a library says that memory ran out."""
+    return any(sign in text.lower() for sign in _NO_MEMORY)

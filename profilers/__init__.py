@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from profilers._energy import REFERENCE_OP_MJ, EnergyCounter, energy_mj
     from profilers._errors import (
         ArenaTimeoutError,
+        DeviceMemoryError,
         DeviceUnavailableError,
         EnergyUnavailableError,
         JournalError,
@@ -105,6 +106,7 @@ _MODULES = {
     "profilers._energy": ("REFERENCE_OP_MJ", "EnergyCounter", "energy_mj"),
     "profilers._errors": (
         "ArenaTimeoutError",
+        "DeviceMemoryError",
         "DeviceUnavailableError",
         "EnergyUnavailableError",
         "JournalError",
@@ -196,6 +198,7 @@ __all__ = [
     "Composite",
     "ConvolutionFusion",
     "CudaBackend",
+    "DeviceMemoryError",
     "DeviceUnavailableError",
     "Emitter",
     "EnergyCounter",

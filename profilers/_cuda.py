@@ -20,7 +20,7 @@ import numpy as np
 from latency_tables import Op, OpGraph
 from profilers._backend import Backend
 from profilers._energy import NvmlCounter
-from profilers._errors import DeviceUnavailableError, UnsupportedGraphError
+from profilers._errors import DeviceMemoryError, DeviceUnavailableError, UnsupportedGraphError
 from profilers._executed import CONVOLUTION_FUSION, Fusion
 from profilers._fingerprint import cpu_environment, cpu_model
 from profilers._folding import folded_graph, folded_weights
@@ -244,7 +244,7 @@ class CudaBackend(Backend):
                 copies = copies_in_graph(min(self._clock.seconds(single) for _ in range(3)), len(inputs))
                 replay = self._captured(module, inputs, copies)
         except torch.OutOfMemoryError:
-            raise UnsupportedGraphError("the GPU has too little memory for the graph at this batch size") from None
+            raise DeviceMemoryError("the GPU has too little memory for the graph at this batch size") from None
         except RuntimeError as error:
             raise UnsupportedGraphError(f"torch cannot execute the graph: {str(error).splitlines()[0]}") from None
         return KernelRunnable(replay, copies, self._clock)

@@ -27,5 +27,9 @@ class ArenaTimeoutError(ProfilerError):
     """The memory of a network's arena could not be measured in time."""
 
 
+class DeviceMemoryError(UnsupportedGraphError):
+    """The device has too little free memory for a graph; with less beside it, the graph may fit."""
+
+
 class JournalError(ProfilerError):
     """A journal of raw samples cannot be read or written, or belongs to another profile."""

@@ -22,7 +22,7 @@ from profilers._executed import executed_graph, fusion_of
 from profilers._plan import reference_graph
 from profilers._samples import QUANTILE, SampleSet, bootstrap_quantiles, disturbed
 from profilers._speed import at_one_speed
-from profilers._timing import REFERENCE_OP, Runnable, SamplingSettings, Timer
+from profilers._timing import REFERENCE_OP, RoundSink, Runnable, SamplingSettings, Timer
 
 FloatArray = npt.NDArray[np.float64]
 STATISTICS: Mapping[str, float] = {"q10": QUANTILE, "median": 0.5, "p90": 0.9, "p99": 0.99}
@@ -146,15 +146,30 @@ class ReferenceTimer:
             self._loaded[_REFERENCE + reference.name] = backend.load(executed_graph(reference.graph, fusion), seed=seed)
         self._loaded[REFERENCE_OP] = backend.load(reference_graph(backend.image_channels), seed=seed)
 
-    def measure(self, runnables: Mapping[str, Runnable], settings: SamplingSettings, *, seed: int = 0) -> SessionTimes:
-        """Time every network and every reference in the same rounds.
+    def measure(
+        self,
+        runnables: Mapping[str, Runnable],
+        settings: SamplingSettings,
+        *,
+        seed: int = 0,
+        most_references: int | None = None,
+        on_round: RoundSink | None = None,
+    ) -> SessionTimes:
+        """Time every network and the references in the same rounds.
 
         Args:
             runnables: What to time, by name; none to measure the machine's speed alone.
             settings: How to sample; `fixed_rounds` makes settings that stop nothing early.
             seed: Seeds the order inside the rounds.
+            most_references: Number of reference networks, the fastest ones; None for all. The reference op is always
+                timed.
+            on_round: Called after each round.
         """
-        samples = Timer({**runnables, **self._loaded}, settings, seed=seed).run()
+        ordered = sorted(self.references.networks, key=lambda reference: reference.then_ms)
+        kept = len(ordered) if most_references is None else most_references
+        left_out = {_REFERENCE + reference.name for reference in ordered[kept:]}
+        beside = {name: runnable for name, runnable in self._loaded.items() if name not in left_out}
+        samples = Timer({**runnables, **beside}, settings, seed=seed, on_round=on_round).run()
         return session_times(samples, self.references)
 
 

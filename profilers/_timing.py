@@ -164,14 +164,21 @@ class Timer:
 
     def choose_repeats(self) -> dict[str, int]:
         """Warm up every runnable; return how often each is repeated in a sample (earlier choices stay)."""
-        if self._group is not None:
-            runnables = list(self._runnables.values())
-            fastest = self._group.fastest(runnables, self._settings.warmup_runs)
+        runnables, warmup_runs = list(self._runnables.values()), self._settings.warmup_runs
+        if self._settings.inner_seconds == 0:  # single executions: nothing to choose
+            if self._group is not None:
+                self._group.time_round(runnables, [1] * len(runnables), max(0, warmup_runs - 1))
+            for name, runnable in self._runnables.items():
+                if self._group is None:
+                    runnable.run(warmup_runs)
+                self._choose(name, 1.0)
+        elif self._group is not None:
+            fastest = self._group.fastest(runnables, warmup_runs)
             for name, seconds in zip(self._runnables, fastest):  # noqa: B905 (devices run it with Python 3.9)
                 self._choose(name, seconds)
         else:
             for name, runnable in self._runnables.items():
-                runnable.run(self._settings.warmup_runs)
+                runnable.run(warmup_runs)
                 if name not in self.samples:
                     self._choose(name, min(runnable.run(1) for _ in range(3)))
         return {name: self.samples[name].repeats for name in self._runnables}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -120,6 +121,17 @@ class Study:
         if name not in models:
             raise ProblemError(f"{name!r} is not estimated; estimated are {', '.join(models) or 'none'}")
         return models[name]
+
+    def exhausted(self) -> bool:
+        """Check whether no untried architecture is left that keeps the constraints without estimates.
+
+        `ask` also gives no proposals where such architectures are left, but none is expected to keep an estimated
+        constraint.
+        """
+        exact = tuple(constraint for constraint in self.problem.constraints if not constraint.estimated)
+        candidates = Candidates(replace(self.problem, constraints=exact))
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, self._batches]))
+        return len(candidates.random(1, self.context().seen, rng)) == 0
 
     def front(self) -> tuple[Trial, ...]:
         """List the non-dominated successful trials, by number."""

@@ -13,7 +13,7 @@ from hwnas._common._text import json_text, printable
 from hwnas._runs._journal import TrialRecord
 from hwnas._runs._watch import Lines, Status, Watcher
 
-_FIELDS = ("number", "arch", "values", "failed", "cheap", "seconds", "costs", "from")
+_FIELDS = ("number", "arch", "values", "failed", "cheap", "seconds", "costs", "from", "estimates", "measurements")
 _EVERY_S = 0.2
 
 

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from hwnas._tables._references import percent_text
 from profilers import SamplingSettings, fixed_rounds
 
 MOST_SHARE, MOST_S = 0.15, 0.5
 """Measuring may take this share of a search's time, or so many seconds a trial, whichever is more."""
-ROUNDS, LEAST_ROUNDS, PRIMING_RUNS, LEAST_PRIMING_RUNS = 15, 5, 4, 1
-_INNER_S = 300e-6
-"""Seconds of one sample."""
-_WARMING_RUNS = 4
-"""Executions of each network before the first round: one to warm up, three to choose the repeats."""
+ROUNDS, PRIMING_RUNS = 20, 4
+"""Rounds of single inferences, and untimed executions before each: as those of the winners' measurements."""
+FEW_ROUNDS, FEWEST_ROUNDS, FEWEST_REFERENCES = 5, 3, 2
+"""Rounds with one untimed execution and all references; rounds without any, beside the fewest references."""
+_FIRST_RUNS = 1
+"""Executions of each network before the first round."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a batch is sampled.
+
+    Attributes:
+        settings: Rounds and untimed executions.
+        references: Number of reference networks that are timed in every round.
+    """
+
+    settings: SamplingSettings
+    references: int
 
 
 class MeasuringCost:
@@ -57,29 +71,44 @@ class MeasuringCost:
         return f"{text}; the search waited for it {percent_text(share)} of its time"
 
 
-def choose_sampling(expected_s: Sequence[float], allowance_s: float) -> SamplingSettings:
-    """Return how to sample networks within an allowance: fewer priming runs first, then fewer rounds.
+def choose_sampling(network_s: Sequence[float], reference_s: Sequence[float], allowance_s: float) -> Sampling:
+    """Return how to sample networks as single inferences within an allowance.
+
+    Fewer untimed executions come first, then fewer rounds, then fewer references, and at last no untimed executions
+    and the fewest rounds.
 
     Args:
-        expected_s: Seconds that one execution of each network and each reference takes.
+        network_s: Seconds that one execution of each network takes, and of the reference op.
+        reference_s: The same of each reference network.
         allowance_s: Seconds that all may take together; the least sampling may take longer.
     """
-    left_s = allowance_s - _WARMING_RUNS * sum(expected_s)
-    rounds, priming_runs = ROUNDS, PRIMING_RUNS
-    while priming_runs > LEAST_PRIMING_RUNS and rounds * _round_s(expected_s, priming_runs) > left_s:
-        priming_runs -= 1
-    round_s = _round_s(expected_s, priming_runs)
-    if rounds * round_s > left_s:
-        rounds = max(LEAST_ROUNDS, math.floor(left_s / round_s))
-    return fixed_rounds(
+    ordered = sorted(reference_s)
+
+    def takes_s(plan: tuple[int, int, int]) -> float:
+        """Return the seconds of a plan."""
+        references, rounds, priming_runs = plan
+        return (sum(network_s) + sum(ordered[:references])) * (_FIRST_RUNS + rounds * (priming_runs + 1))
+
+    plans = list(_plans(len(ordered)))
+    references, rounds, priming_runs = next((plan for plan in plans if takes_s(plan) <= allowance_s), plans[-1])
+    settings = fixed_rounds(
         rounds,
-        max_seconds=max(0.0, left_s),
-        inner_seconds=_INNER_S,
+        max_seconds=max(0.0, allowance_s),
+        inner_seconds=0.0,
         priming_runs=priming_runs,
-        min_rounds=LEAST_ROUNDS,
+        min_rounds=FEWEST_ROUNDS,
     )
+    return Sampling(settings, references)
 
 
-def _round_s(expected_s: Sequence[float], priming_runs: int) -> float:
-    """Return the seconds of one round: of each network the priming runs and one sample."""
-    return sum(priming_runs * seconds + max(seconds, _INNER_S) for seconds in expected_s) or _INNER_S
+def _plans(references: int) -> Iterator[tuple[int, int, int]]:
+    """Yield numbers of references, of rounds and of untimed executions, from the best plan to the quickest."""
+    for priming_runs in range(PRIMING_RUNS, 0, -1):
+        yield references, ROUNDS, priming_runs
+    for rounds in range(ROUNDS - 1, FEW_ROUNDS - 1, -1):
+        yield references, rounds, 1
+    fewest = min(references, FEWEST_REFERENCES)
+    for kept in range(references - 1, fewest - 1, -1):
+        yield kept, FEW_ROUNDS, 1
+    for rounds in range(FEW_ROUNDS, FEWEST_ROUNDS - 1, -1):
+        yield fewest, rounds, 0

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hwnas._common._foreign import Foreign
 from hwnas._costs._cost import LATENCY
-from hwnas._pipeline._measure_trials import Measuring, TrialMeasuring, TrialTime
+from hwnas._pipeline._batch import Measuring, TrialTime
+from hwnas._pipeline._measure_trials import TrialMeasuring
 from hwnas._pipeline._overrides import require_in_bounds
 from hwnas._pipeline._restore import initial_size
 from hwnas._pipeline._setup import SearchSetup
@@ -61,15 +62,21 @@ def sample(setup: SearchSetup, study: Study, watcher: Watcher, workers: Workers)
                 watcher.line(f"trial {record.number} failed: {record.failed}")
             watcher.trial(record, clock.status)
 
-    while done < samples and (proposals := _ask(study)):
-        batch = proposals if proposals[0].low_fidelity else proposals[: samples - done]
-        for part in _parts(batch, setup):
-            for candidate, outcome, measured in _outcomes(part, workers, measuring):
-                keep(troubles.passed(_tell(study, candidate, outcome, measured, setup), outcome))
-                done += not candidate.proposal.low_fidelity
-                if candidate.value is None and not candidate.proposal.low_fidelity:
-                    times.finished(done)
+    try:
+        while done < samples and (proposals := _ask(study)):
+            batch = proposals if proposals[0].low_fidelity else proposals[: samples - done]
+            for part in _parts(batch, setup):
+                for candidate, outcome, measured in _outcomes(part, workers, measuring):
+                    keep(troubles.passed(_tell(study, candidate, outcome, measured, setup), outcome))
+                    done += not candidate.proposal.low_fidelity
+                    if candidate.value is None and not candidate.proposal.low_fidelity:
+                        times.finished(done)
+    finally:
+        if measuring is not None:
+            measuring.close()
     keep(troubles.end())
+    if done < samples:
+        watcher.line(_why_it_ended(study, done, samples))
     if measuring is not None:
         measuring.report()
 
@@ -101,21 +108,24 @@ def _outcomes(
     Known values need no evaluation, and neither do networks that cannot be measured. Low-fidelity proposals are not
     measured.
     """
+    fresh = [
+        EvaluationJob(candidate.proposal.number, candidate.arch, candidate.proposal.low_fidelity, candidate.text)
+        for candidate in candidates
+        if candidate.value is None
+    ]
     measured: Measuring | None = None
     if measuring is not None and not candidates[0].proposal.low_fidelity:
         networks = {candidate.proposal.number: candidate.arch for candidate in candidates}
         expected_ms = {c.proposal.number: c.proposal.estimates[LATENCY.key] for c in candidates}
+        if fresh and not measuring.elsewhere:
+            workers.make_ready(len(fresh))  # starting them takes the cores that are measured on
         measured = measuring.begin(networks, expected_ms)
-    without: Mapping[int, str] = dict(measured.failed) if measured is not None else {}
-    jobs = [
-        EvaluationJob(candidate.proposal.number, candidate.arch, candidate.proposal.low_fidelity, candidate.text)
-        for candidate in candidates
-        if candidate.value is None and candidate.proposal.number not in without
-    ]
-    outcomes = iter(workers.evaluate(jobs) if jobs else ())
+    refused = measured.refused if measured is not None else {}
+    jobs = [job for job in fresh if job.number not in refused]
+    outcomes = _ahead(iter(workers.evaluate(jobs) if jobs else ()), measured)
     for candidate in candidates:
         number = candidate.proposal.number
-        if number in without:
+        if number in refused:
             outcome = Outcome(None, None, 0.0)
         elif candidate.value is not None:
             outcome = Outcome(Evaluation(candidate.value), None, 0.0)
@@ -127,6 +137,36 @@ def _outcomes(
         yield candidate, outcome, batch.times.get(number) if batch is not None else None
     for _ in outcomes:
         raise AssertionError("more outcomes than jobs")
+
+
+def _ahead(outcomes: Iterator[Outcome], measured: Measuring | None) -> Iterator[Outcome]:
+    """Return outcomes; collect those that come while the batch is still measured, so that evaluation goes on.
+
+    An error of an evaluation is raised in its turn, after the outcomes before it.
+    """
+    early: list[Outcome] = []
+    error: Exception | None = None
+    try:
+        while measured is not None and not measured.done and (outcome := next(outcomes, None)) is not None:
+            early.append(outcome)
+    except Exception as raised:
+        error = raised
+    return _in_turn(early, error, outcomes)
+
+
+def _in_turn(early: Sequence[Outcome], error: Exception | None, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """Yield the early outcomes; then raise their error, or yield the others."""
+    yield from early
+    if error is not None:
+        raise error
+    yield from outcomes
+
+
+def _why_it_ended(study: Study, done: int, samples: int) -> str:
+    """Return why no network is proposed any more, though samples are left."""
+    expected = any(constraint.estimated for constraint in study.problem.constraints) and not study.exhausted()
+    why = "is expected within the budget" if expected else "that may be proposed is left"
+    return f"no untried network {why}; {done} of {samples} samples"
 
 
 def _tell(

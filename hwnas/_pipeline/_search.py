@@ -20,7 +20,7 @@ from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._trials_csv import TrialTable
 from hwnas._runs._warm_start import copy_training
-from hwnas._runs._watch import Interrupted, Lines, Unbroken, Watcher
+from hwnas._runs._watch import Interrupted, Lines, Watcher
 from hwnas._runs._watched import WatchedSearch
 from hwnas._runs._watchers import Watchers
 from hwnas._workers import WorkerPlan, resolve_threads, torch_threads
@@ -61,7 +61,7 @@ def run_pipeline(
         HwnasError, LatencyTableError, ProfilerError, SearchError: One line each.
         Interrupted: The user stopped it; every finished trial is safe.
     """
-    plan, watcher = workers or WorkerPlan(), Watchers(Unbroken(watcher), [TrialTable()])
+    plan, watcher = workers or WorkerPlan(), Watchers(watcher, [TrialTable()])
     with Foreign(_FOREIGN):
         settings = resolve_measuring(resolve_threads(settings, out, plan, watcher.line), out, overrides.table)
         setup = set_up(settings, out, watcher.line, overrides, parallel=plan.apart)
@@ -100,7 +100,8 @@ def search_architectures(setup: SearchSetup, watcher: Watcher, plan: WorkerPlan)
     save_tails(run, setup.costs.space_costs.table, setup.costs.tails)
     if not study.trials:
         _save_warm_start(setup, progress)
-    watcher.begin(WatchedSearch(run, setup.journal.records, setup.space, study.problem.objectives))
+    journal = setup.journal
+    watcher.begin(WatchedSearch(run, journal.records, setup.space, study.problem.objectives, journal.sync))
     with start_workers(setup, plan, progress) as workers:
         prepare_evaluators(setup, progress)
         if study.trials:

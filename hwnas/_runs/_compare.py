@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._common._text import printable
-from hwnas._costs._cost import written_budgets
+from hwnas._costs._cost import LATENCY, written_budgets
 from hwnas._errors import HwnasError
 from hwnas._runs._front import BELOW, hypervolume_curve
 from hwnas._runs._list import PastRun, read_run
+from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas.tasks import Metric
 from search import nondominated
 
@@ -33,9 +34,9 @@ class Compared:
         name: Short name, different from the others'.
         past: The run.
         values: Objectives ``(n, m)`` of its successful trials, in their natural direction.
-        front: Which of them no other trial of the run dominates, ``(n,)``.
+        front: Which of them are within the run's budgets, with no other such trial of the run dominating them ``(n,)``.
         samples: Numbers of trials ``(k,)``.
-        volumes: Hypervolume ``(k,)`` after so many, on the common scale.
+        volumes: Hypervolume ``(k,)`` of those within the run's budgets after so many, on the common scale.
         seconds: Duration of all its evaluations.
     """
 
@@ -154,7 +155,8 @@ def table_lines(comparison: Comparison) -> list[str]:
     spread = any("±" in cell for row in rows for cell in row)
     return [
         *aligned(rows),
-        f"hypervolume relative to {', '.join(f'{name} {value:.4g}' for name, value in worst)}; "
+        "hypervolume of the trials within each run's budgets, relative to "
+        f"{', '.join(f'{name} {value:.4g}' for name, value in worst)}; "
         "objectives scaled to 0-1 over all runs, costs on a logarithmic scale",
         *(["± is one standard error, from the number of validation samples"] if spread else []),
         *(f"note: {note}" for note in comparison.notes),
@@ -182,12 +184,15 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _compared(name: str, past: PastRun, values: FloatArray, scaled: FloatArray) -> Compared:
-    samples, volumes = hypervolume_curve(scaled)
+    counted = np.array(past.within(past.run.settings.budgets))
+    samples, volumes = hypervolume_curve(scaled, counted)
+    front = np.zeros(len(scaled), dtype=np.bool_)
+    front[counted] = nondominated(scaled[counted])
     return Compared(
         name=name,
         past=past,
         values=values,
-        front=nondominated(scaled),
+        front=front,
         samples=samples,
         volumes=volumes,
         seconds=sum(trial.seconds or 0.0 for trial in past.trials),
@@ -202,12 +207,21 @@ def _axes(values: FloatArray, metric: Metric) -> FloatArray:
 def _notes(names: Sequence[str], pasts: Sequence[PastRun]) -> list[str]:
     """Return settings that differ and make runs hard to compare."""
     notes = []
-    for fact in _FACTS:
-        values = [getattr(past.run.settings, fact) for past in pasts]
+    facts = {fact: [getattr(past.run.settings, fact) for past in pasts] for fact in _FACTS}
+    facts["latency"] = [_latency(past) for past in pasts]
+    for fact, values in facts.items():
         if len(set(values)) > 1:
             texts = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
             notes.append(f"the runs differ in {fact}: {texts}")
     return notes
+
+
+def _latency(past: PastRun) -> str:
+    """Return which quantity a run calls latency; nothing where it is neither an objective nor under a budget."""
+    settings = past.run.settings
+    if LATENCY.name not in settings.minimize and LATENCY.key not in settings.budgets:
+        return "not used"
+    return f"measured ({settings.latency_statistic or DEFAULT_STATISTIC})" if past.measured else "predicted"
 
 
 def _written(budgets: Mapping[str, float]) -> str:

@@ -180,6 +180,20 @@ class TrialJournal:
         self._chain.commit(line)
         self.records.append(record)
 
+    def sync(self) -> None:
+        """Wait until every trial is on the disk, safe from a loss of power too.
+
+        Raises:
+            RunError: The disk refuses it.
+        """
+        if not self._waits:
+            return
+        try:
+            self._file.sync()
+        except OSError as error:
+            raise RunError(f"cannot write {self.path}: {error.strerror}; its last trials may be lost") from None
+        self._synced, self._waits = time.monotonic(), False
+
     def require_there(self) -> None:
         """Refuse to continue where nobody would find what is written.
 

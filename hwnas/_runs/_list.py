@@ -60,16 +60,26 @@ class PastRun:
         """The successful full evaluations."""
         return [trial for trial in self.trials if trial.failed is None and not trial.low_fidelity]
 
-    def best(self, budgets: Mapping[str, float]) -> float | None:
-        """Return the best value of the metric within budgets; None where no trial is known to be.
+    def within(self, budgets: Mapping[str, float]) -> list[bool]:
+        """Return for each successful full evaluation whether it is known to be within budgets.
 
         A run whose budgets never changed, and whose trials were not measured, keeps them with every trial, whatever is
         journalled of the costs.
         """
         settings = self.run.settings
-        always = not self.run.phases and dict(budgets) == dict(settings.budgets) and settings.measure != "trials"
+        always = not self.run.phases and dict(budgets) == dict(settings.budgets) and not self.measured
+        return [always or trial.keeps(budgets) for trial in self.full]
+
+    @property
+    def measured(self) -> bool:
+        """Whether the latency of each trial was measured, rather than predicted."""
+        return self.run.settings.measure == "trials"
+
+    def best(self, budgets: Mapping[str, float]) -> float | None:
+        """Return the best value of the metric within budgets; None where no trial is known to be."""
         metric = self.metric
-        kept = [trial.values[metric.name] for trial in self.full if always or trial.keeps(budgets)]
+        values = [trial.values[metric.name] for trial in self.full]
+        kept = [value for value, within in zip(values, self.within(budgets), strict=True) if within]
         return max(kept, key=lambda value: metric.sign * value, default=None)
 
 

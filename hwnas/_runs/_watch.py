@@ -130,6 +130,11 @@ class Unbroken(Watcher):
         with suppress(OSError, ValueError):
             self._watcher.end(finished)
 
+    def close(self) -> None:
+        """Pass it on."""
+        with suppress(OSError, ValueError):
+            self._watcher.close()
+
 
 class Lines(Watcher):
     """Plain lines: the remarks, and the status twenty times in a search; it is worked out where it is printed."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hwnas._runs._journal import TrialRecord
 from hwnas._runs._run import Run
 from hwnas.spaces import Space
 from search import Objective
+
+
+def nothing() -> None:
+    """Do nothing, where records come from no journal."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,14 @@ class WatchedSearch:
         records: The finished trials in the order of the journal; the list grows with it.
         space: What is searched.
         objectives: What is maximised and minimised; the metric comes first.
+        sync: Waits until every one of the records is on the disk, safe from a loss of power.
     """
 
     run: Run
     records: Sequence[TrialRecord]
     space: Space
     objectives: Sequence[Objective]
+    sync: Callable[[], None] = nothing
 
     def chosen(self, record: TrialRecord) -> tuple[float | str, ...]:
         """Return the value of each choice of the space, in the order of the choices."""

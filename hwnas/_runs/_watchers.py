@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from hwnas._errors import HwnasError
 from hwnas._runs._journal import TrialRecord
-from hwnas._runs._watch import Status, Watcher
+from hwnas._runs._watch import Status, Unbroken, Watcher
 from hwnas._runs._watched import WatchedSearch
 
 _LONGEST = 200
@@ -29,7 +30,8 @@ class Watchers(Watcher):
     """Passes everything on to whoever shows a search, and its trials to recorders as well.
 
     A recorder that cannot begin ends the search before its first evaluation. One that fails later costs one warning:
-    it hears nothing more, and the search goes on without it.
+    it hears nothing more, and the search goes on without it. A display that fails, a closed stream say, takes no trial
+    from the recorders. Lines may come from any thread; whoever shows them hears one thing at a time.
 
     Args:
         shown: Who shows the search, and hears of recorders that fail.
@@ -37,12 +39,14 @@ class Watchers(Watcher):
     """
 
     def __init__(self, shown: Watcher, recorders: Sequence[Recorder]) -> None:
-        self._shown, self._recorders = shown, list(recorders)
+        self._shown, self._recorders = Unbroken(shown), list(recorders)
+        self._lock = threading.RLock()
         self._failed: list[Recorder] = []
 
     def line(self, text: str) -> None:
         """Pass it on."""
-        self._shown.line(text)
+        with self._lock:
+            self._shown.line(text)
 
     def begin(self, search: WatchedSearch) -> None:
         """Pass it on.
@@ -50,24 +54,28 @@ class Watchers(Watcher):
         Raises:
             HwnasError: A recorder cannot begin.
         """
-        self._shown.begin(search)
+        with self._lock:
+            self._shown.begin(search)
         for recorder in self._recorders:
             recorder.begin(search)
 
     def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
-        """Pass it on."""
-        self._shown.trial(record, status)
+        """Pass it on, to the recorders first."""
         self._record(lambda recorder: recorder.trial(record, status))
+        with self._lock:
+            self._shown.trial(record, status)
 
     def end(self, finished: bool) -> None:
         """Pass it on, to the recorders first: those of `shown` may read what they wrote."""
         self._record(lambda recorder: recorder.end(finished))
-        self._shown.end(finished)
+        with self._lock:
+            self._shown.end(finished)
 
     def close(self) -> None:
         """Close all of them."""
         self.close_recorders()
-        self._shown.close()
+        with self._lock:
+            self._shown.close()
 
     def close_recorders(self) -> None:
         """Close the recorders alone."""
@@ -84,7 +92,7 @@ class Watchers(Watcher):
             except Exception as error:  # of libraries and of other people's servers: anything
                 self._recorders.remove(recorder)
                 self._failed.append(recorder)
-                self._shown.line(
+                self.line(
                     f"warning: {recorder.name} failed ({reason(error)}); the search continues without it. Run the same "
                     "command again to log the missing trials"
                 )

@@ -76,8 +76,8 @@ class Tracker(Recorder):
     def trial(self, record: TrialRecord, status: Callable[[], Status]) -> None:
         """Log the trial, or keep it until logging is due.
 
-        The tool may have it already: after a loss of power the journal may be behind the tool, and its last trials are
-        evaluated again.
+        The journal is on the disk before the tool gets a trial. So a loss of power leaves no trial in the tool that is
+        evaluated again, with another measured latency. Where logging was interrupted, the tool may have it already.
         """
         if record.number not in self._known:
             self._waiting.append(Logged(record, status()))
@@ -98,6 +98,7 @@ class Tracker(Recorder):
         if self._waiting:
             self._torn = True
             with self._pace.spend():
+                self.search.sync()
                 self._log(self._waiting)
         self._waiting, self._torn = [], False
 

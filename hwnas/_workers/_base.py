@@ -30,6 +30,13 @@ class Workers(ABC):
                 other error is met `MOST_ERRORS` times, and the trial has then failed.
         """
 
+    def make_ready(self, count: int) -> None:  # noqa: B027 (most start nothing on this machine)
+        """Start what evaluates so many architectures on this machine, and wait until it uses the cores no more.
+
+        Raises:
+            HwnasError: Workers cannot be had.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """End the workers; evaluations that are under way are given up."""

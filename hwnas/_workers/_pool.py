@@ -47,6 +47,17 @@ class LocalWorkers(Workers):
         """Return the outcomes of a batch."""
         return in_order(jobs, self._replies(jobs))
 
+    def make_ready(self, count: int) -> None:
+        """Start the workers that so many evaluations have use for, and wait until all have loaded what they need."""
+        self._fill(min(self._count, count))
+        while starting := [worker for worker in self._processes if not worker.ready]:
+            spoke = wait([worker.connection for worker in starting])
+            for worker in [worker for worker in starting if worker.connection in spoke]:
+                message = self._hear(worker)
+                if isinstance(message, Reply):
+                    message.take()  # a worker that cannot make ready says why
+            self._fill(min(self._count, count))
+
     def _replies(self, jobs: Sequence[EvaluationJob]) -> Iterator[tuple[EvaluationJob, Reply]]:
         """Yield the jobs' replies as they come."""
         attempts, waiting, left = Attempts(self._progress), deque(jobs), len(jobs)

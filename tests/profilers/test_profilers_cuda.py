@@ -4,13 +4,22 @@ import contextlib
 import gc
 import math
 import weakref
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from latency_tables import GraphBuilder
-from profilers import GraphModule, SamplingSettings, Timer, ops, random_weights
+from profilers import (
+    DeviceMemoryError,
+    GraphModule,
+    SamplingSettings,
+    Timer,
+    UnsupportedGraphError,
+    ops,
+    random_weights,
+)
 from profilers._cuda import CudaBackend, HostRunnable, KernelRunnable, copies_in_graph, rotated_buffers
 from profilers._folding import folded_graph, folded_weights
 from profilers._nvml import GpuWatch
@@ -294,3 +303,19 @@ def test_a_gpu_times_more_work_as_longer(mode, dtype):
         times.append(min(runnable.run(10) / 10 for _ in range(5)))
     assert 2.0 < times[1] / times[0] < 6.0
     assert math.isfinite(backend.identity()["gpu_memory_bytes"])
+
+
+def test_memory_that_runs_out_is_told_apart_from_a_graph_that_cannot_be_executed():
+    class OutOfMemoryError(RuntimeError):
+        pass
+
+    def raising(error):
+        raise error
+
+    backend = CudaBackend.__new__(CudaBackend)
+    backend._torch = SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
+    for error, kind in ((OutOfMemoryError("CUDA"), DeviceMemoryError), (RuntimeError("no"), UnsupportedGraphError)):
+        backend._watch = SimpleNamespace(look=partial(raising, error))
+        with pytest.raises(UnsupportedGraphError) as raised:
+            backend._runnable(None, {})
+        assert type(raised.value) is kind

@@ -347,3 +347,14 @@ def test_a_study_with_a_learned_residual_is_restored_exactly():
         restored = Study.from_state(toy.problem(True), make_strategy("lamoo"), state)
         assert toy.run(restored, 48).trials == whole.trials
         assert restored.ask() == whole.ask()
+
+
+def test_a_space_that_is_tried_is_told_from_one_whose_rest_is_expected_over_the_bound():
+    rest = advance(study_of(made(2.0)), 5_000, factor=3.0)
+    assert rest.ask() == []
+    assert not rest.exhausted()
+    whole = advance(study_of(made(1e9), batch=200), 5_000)
+    assert whole.ask() == []
+    assert whole.exhausted()
+    assert len(rest.trials) < len(whole.trials)
+    assert not study_of().exhausted()

@@ -12,8 +12,9 @@ from cells import arguments, search, trials_of
 from run_toys import trial_record
 
 from hwnas._cli import main
-from hwnas._cli._live import TerminalWatcher, duration, make_watcher, status_line
+from hwnas._cli._live import JsonWatcher, TerminalWatcher, duration, make_watcher, status_line
 from hwnas._runs._front import fixed_hypervolume
+from hwnas._runs._journal import TrialRecord
 from hwnas._runs._watch import Lines, Status, Watcher
 from hwnas.tasks import DEFAULT_METRIC, Metric
 from search import Objective
@@ -77,6 +78,14 @@ def test_quiet_and_json(csv, tmp_path, capsys):
     assert {"event": "note", "text": "continuing after 12 trials"} in events
     assert events[-1]["event"] == "end"
     assert events[-1]["report"] == str(tmp_path / "run" / "report.html")
+
+
+def test_json_lines_hold_what_was_estimated_and_measured():
+    stream, facts = io.StringIO(), {"latency_ms": {"median": 2.1}}
+    record = TrialRecord(3, (0,), "a", {}, estimates={"latency_ms": 2.0}, measurements=facts)
+    JsonWatcher(stream).trial(record, lambda: Status(4, 9, DEFAULT_METRIC, None, None, None, None))
+    event = json.loads(stream.getvalue())
+    assert (event["trial"], event["estimates"], event["measurements"]) == (3, {"latency_ms": 2.0}, facts)
 
 
 def test_the_hypervolume_never_falls_and_rises_with_the_front(csv, tmp_path, capsys):

@@ -3,18 +3,21 @@
 import gc
 import json
 import re
+import sys
 import weakref
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from cells import arguments, cut, trials_of
-from measured_toys import SPACE, Device, Shape, exact_table, search, true_ms
+from measured_toys import DELIVERY, SPACE, Device, Shape, exact_table, search, true_ms
 
 from hwnas import HwnasError
 from hwnas._cli import main
+from hwnas._pipeline._memory import free_memory
 from hwnas.run_directories import read_run
-from profilers import REFERENCE_TAILS, DeviceUnavailableError, UnsupportedGraphError
+from profilers import REFERENCE_TAILS, DeviceMemoryError, DeviceUnavailableError, UnsupportedGraphError
 from profilers._cuda import KernelRunnable
 
 
@@ -54,7 +57,7 @@ def test_the_journal_holds_estimates_and_measurements(biased):
         assert facts["at_table_speed_median"] == record.values["latency_ms"]
         assert facts["slowness"] == pytest.approx(1.25, rel=1e-5)
         assert 0 < facts["half_width"] < 0.05 * record.values["latency_ms"]
-        assert facts["samples"] == 15
+        assert facts["samples"] == 20
     table_ms = [true_ms(record.arch) for record in records]
     expected = [record.estimates["latency_ms"] for record in records]
     assert expected[:10] == pytest.approx(table_ms[:10])
@@ -352,3 +355,131 @@ def test_estimates_are_of_the_told_statistic_where_the_table_knows_its_tails(tmp
     for record in read_run(tmp_path / "run").trials:
         assert record.estimates["latency_ms"] == pytest.approx(1.4 * true_ms(record.arch))
         assert record.values["latency_ms"] == pytest.approx(1.4 * true_ms(record.arch), rel=1e-5)
+
+
+class SmallDevice(Device):
+    """Has room for some networks of trials at a time; `fits` says how many, by the seed of the one that is loaded."""
+
+    def __init__(self, fits, error):
+        super().__init__()
+        self.fits, self.error, self.alive = fits, error, weakref.WeakSet()
+
+    def load(self, graph, *, seed=0, **more):
+        if seed < DELIVERY and len(self.alive) >= self.fits(seed):
+            raise type(self.error)(*self.error.args)  # an error that lives on keeps the frames of its traceback alive
+        runnable = super().load(graph, seed=seed, **more)
+        if 0 < seed < DELIVERY:
+            self.alive.add(runnable)
+        return runnable
+
+
+NO_MEMORY = [
+    DeviceMemoryError("the GPU has too little memory"),
+    UnsupportedGraphError("torch cannot execute the graph: CUDA error: out of memory"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+def test_networks_that_do_not_fit_beside_the_others_are_measured_alone(tmp_path, error):
+    device = SmallDevice(lambda seed: 3 if seed else 99, error)
+    search(tmp_path / "run", device, samples=15)
+    search(tmp_path / "all", Device(), samples=15)
+    assert trials_of(tmp_path / "run") == trials_of(tmp_path / "all")
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+def test_a_network_for_which_memory_never_suffices_fails_and_says_so(tmp_path, error):
+    evaluated = []
+    device = SmallDevice(lambda seed: 0 if seed in (3, 12) else 99, error)
+    search(tmp_path / "run", device, evaluator=Shape(evaluated.append), samples=15)
+    records = read_run(tmp_path / "run").trials
+    assert [record.number for record in records if record.failed] == [3, 12]
+    assert all("too little free memory" in records[number].failed for number in (3, 12))
+    assert len(evaluated) == 13
+    assert all(record.measurements for record in records if not record.failed)
+
+
+def test_freed_memory_is_tried_first(tmp_path, monkeypatch):
+    freed = []
+    monkeypatch.setattr("hwnas._pipeline._measure_trials.free_memory", lambda: freed.append(1))
+    device = SmallDevice(lambda seed: 99 if freed or seed != 4 else 0, NO_MEMORY[0])
+    search(tmp_path / "run", device, samples=10)
+    assert not any(record.failed for record in read_run(tmp_path / "run").trials)
+    assert len(freed) == 1
+    assert len(device.loaded) == 10 + 5  # none alone
+
+
+def test_memory_that_runs_out_while_a_batch_is_timed(tmp_path):
+    device = Device()
+    load, alive = device.load, weakref.WeakSet()
+
+    def loading(graph, *, seed=0, **more):
+        runnable = load(graph, seed=seed, **more)
+        run, runs = runnable.run, []
+
+        def running(repeats):
+            runs.append(repeats)
+            if seed < DELIVERY and len(alive) > 2 and len(runs) > 5:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+            return run(repeats)
+
+        runnable.run = running
+        if 0 < seed < DELIVERY:
+            alive.add(runnable)
+        return runnable
+
+    device.load = loading
+    search(tmp_path / "run", device, samples=15)
+    search(tmp_path / "all", Device(), samples=15)
+    assert trials_of(tmp_path / "run") == trials_of(tmp_path / "all")
+
+
+def test_torch_gives_its_free_memory_back(monkeypatch):
+    given = []
+    cuda = SimpleNamespace(is_available=lambda: True, empty_cache=lambda: given.append(1))
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    free_memory()
+    assert given == [1]
+
+
+def test_a_trial_is_timed_as_single_inferences_as_winners_are(tmp_path):
+    device, repeated = Device(), set()
+    load = device.load
+
+    def loading(graph, *, seed=0, **more):
+        runnable = load(graph, seed=seed, **more)
+        run = runnable.run
+
+        def running(repeats):
+            repeated.add(repeats)
+            return run(repeats)
+
+        runnable.run = running
+        return runnable
+
+    device.load = loading
+    search(tmp_path / "run", device, samples=10)
+    assert repeated == {1, 4}  # 4 untimed ones before each
+
+
+def test_a_search_says_that_no_other_network_is_expected_within_the_budget(tmp_path):
+    def slower(op):
+        return 1.6
+
+    costs = sorted(true_ms(arch) for arch in every_network())
+    lines, budget = [], costs[60]  # by the table's prices, 61 networks keep it; as measured, none or few
+    device, table = Device(slower=slower), exact_table(slower)
+    result = search(tmp_path / "run", device, table, samples=60, latency_budget=f"{budget}ms", lines=lines)
+    done = len(result.trials)
+    assert done < 60
+    assert lines.count(f"no untried network is expected within the budget; {done} of 60 samples") == 1
+
+
+def test_a_search_says_that_every_network_is_tried(tmp_path):
+    costs = sorted(true_ms(arch) for arch in every_network())
+    lines = []
+    options = {"minimize": "macs", "measure": "winners", "latency_budget": f"{costs[20] * 1.0001}ms"}
+    result = search(tmp_path / "run", Device(), samples=60, lines=lines, **options)
+    assert len(result.trials) == 21
+    assert lines.count("no untried network that may be proposed is left; 21 of 60 samples") == 1

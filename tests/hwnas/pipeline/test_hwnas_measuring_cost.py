@@ -1,10 +1,15 @@
 """What measuring may cost, and the sampling that follows from it."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
-from measured_toys import Device, Shape, search
+from measured_toys import SPACE, Device, Shape, exact_table, search, true_ms
 
 from hwnas._pipeline._measuring_cost import MeasuringCost, choose_sampling
 from hwnas.run_directories import read_run
+from profilers import REFERENCE_OP_MS
+from profilers._plan import reference_graph
 
 
 class Clock:
@@ -16,23 +21,35 @@ class Clock:
 
 
 @pytest.mark.parametrize(
-    ("expected_s", "allowance_s", "rounds", "priming_runs"),
+    ("network_ms", "allowance_s", "references", "rounds", "priming_runs"),
     [
-        ([1e-3] * 10, 5.0, 15, 4),  # 15 rounds of 10 networks, five executions each, take 0.75 s
-        ([10e-3] * 10, 7.0, 15, 3),  # 0.4 s to warm up, 15 rounds of 0.5 s are too many, of 0.4 s not
-        ([10e-3] * 10, 3.5, 15, 1),
-        ([10e-3] * 10, 2.0, 8, 1),
-        ([1.0] * 10, 5.0, 5, 1),  # never less than that
-        ([1.0] * 10, 0.0, 5, 1),
-        ([], 5.0, 15, 4),
+        (1, 5.0, 4, 20, 4),  # 14 networks, 20 rounds of five executions, and one before: 1.4 s
+        (10, 12.0, 4, 20, 3),  # 11.3 s
+        (10, 6.0, 4, 20, 1),
+        (10, 3.0, 4, 10, 1),
+        (30, 5.0, 4, 5, 1),
+        (33, 5.0, 3, 5, 1),
+        (37, 5.0, 2, 5, 1),
+        (60, 5.0, 2, 5, 0),
+        (75, 5.0, 2, 4, 0),
+        (100, 5.0, 2, 3, 0),  # the least
+        (1, 0.0, 2, 3, 0),
     ],
 )
-def test_fewer_priming_runs_come_before_fewer_rounds(expected_s, allowance_s, rounds, priming_runs):
-    sampling = choose_sampling(expected_s, allowance_s)
-    assert (sampling.max_rounds, sampling.priming_runs, sampling.min_rounds) == (rounds, priming_runs, 5)
-    assert sampling.max_seconds <= allowance_s
-    planned = rounds * sum(priming_runs * s + max(s, 300e-6) for s in expected_s) + 4 * sum(expected_s)
-    assert planned <= allowance_s or (rounds, priming_runs) == (5, 1)
+def test_large_networks_are_sampled_less(network_ms, allowance_s, references, rounds, priming_runs):
+    networks, others = [network_ms / 1e3] * 10, [network_ms / 1e3] * 4
+    sampling = choose_sampling(networks, others, allowance_s)
+    settings = sampling.settings
+    assert (sampling.references, settings.max_rounds, settings.priming_runs) == (references, rounds, priming_runs)
+    assert (settings.inner_seconds, settings.min_rounds) == (0.0, 3)
+    assert settings.max_seconds <= allowance_s
+    takes_s = (10 + references) * network_ms / 1e3 * (1 + rounds * (1 + priming_runs))
+    assert takes_s <= allowance_s or (references, rounds, priming_runs) == (2, 3, 0)
+
+
+def test_without_references_there_are_none_to_leave_out():
+    assert choose_sampling([1.0], [], 0.0).references == 0
+    assert choose_sampling([1e-3], [1e-3], 5.0).references == 1
 
 
 def test_half_a_second_a_trial_or_a_share_of_the_searchs_time_whichever_is_more():
@@ -53,36 +70,67 @@ def test_half_a_second_a_trial_or_a_share_of_the_searchs_time_whichever_is_more(
     assert cost.line() == "measuring took 2 s a trial; the search waited for it 15 % of its time"
 
 
-def test_slow_networks_are_measured_in_fewer_rounds(tmp_path, monkeypatch):
+class SlowDevice(Device):
+    """Everything takes its time by a clock; loading a session takes as long as an inference."""
 
-    class SlowDevice(Device):
-        """Takes its time by the clock that the search looks at."""
+    def __init__(self, clock, slowness):
+        super().__init__(slowness=slowness)
+        self.clock = clock
 
-        def load(self, graph, **more):
-            runnable = super().load(graph, **more)
-            run = runnable.run
+    def load(self, graph, **more):
+        runnable = super().load(graph, **more)
+        run = runnable.run
 
-            def timed(repeats):
-                seconds = run(repeats)
-                clock.now += seconds
-                return seconds
+        def timed(repeats):
+            seconds = run(repeats)
+            self.clock.now += seconds
+            return seconds
 
-            runnable.run = timed
-            return runnable
+        timed(1)
+        runnable.run = timed
+        return runnable
 
-    clock = Clock()
-    for module in ("_measuring_cost", "_measure_trials"):
-        monkeypatch.setattr(f"hwnas._pipeline.{module}.time.monotonic", clock)
-    device = SlowDevice(slowness=24.0)
-    lines = []
+
+def slow_table(slowness):
+    """The true prices of a slow device."""
+    table = exact_table()
+
+    def slower(entry):
+        return replace(entry, **{name: slowness * getattr(entry, name) for name in ("q10_ms", "median_ms", "p90_ms")})
+
+    networks = [
+        replace(n, **{name: slowness * getattr(n, name) for name in ("unfitted_ms", "measured_ms", "repeat_ms")})
+        for n in table.networks
+    ]
+    op_ms = 1e3 * slowness * Device().load(reference_graph(3)).seconds
+    entries = {op: slower(entry) for op, entry in table.entries.items()}
+    return replace(table, entries=entries, networks=tuple(networks), environment={REFERENCE_OP_MS: op_ms})
+
+
+@pytest.mark.parametrize("millis", [20, 60])
+def test_half_a_second_a_trial_binds_for_large_networks_and_quick_evaluations(tmp_path, monkeypatch, millis):
+    clock, lines = Clock(), []
+    monkeypatch.setattr("hwnas._pipeline._measuring_cost.time.monotonic", clock)
+    spent, add = [], MeasuringCost.add
+
+    def noted(self, trials, seconds):
+        add(self, trials, seconds)
+        spent.append((self.trials, self.spent_s))
+
+    monkeypatch.setattr(MeasuringCost, "add", noted)
+    typical_ms = np.median([true_ms(arch) for arch in SPACE.sample(50, np.random.default_rng(0))])
+    slowness = float(millis / typical_ms)
 
     def evaluate(arch):
         clock.now += 0.1
 
-    result = search(tmp_path / "run", device, evaluator=Shape(evaluate), lines=lines, samples=40)
-    (line,) = [line for line in lines if line.startswith("measuring took")]
-    seconds = float(line.split()[2])
-    samples = [record.measurements["latency_ms"]["samples"] for record in read_run(result.path).trials]
-    assert min(samples) >= 5
-    assert samples[-1] < 15
-    assert 0.3 < seconds <= 0.56
+    device, table = SlowDevice(clock, slowness), slow_table(slowness)
+    result = search(tmp_path / "run", device, table, evaluator=Shape(evaluate), lines=lines, samples=40)
+    assert len(spent) == 7
+    for trials, seconds in spent:
+        assert seconds <= 0.5 * trials + 0.01
+    records = read_run(result.path).trials
+    samples = [record.measurements["latency_ms"]["samples"] for record in records]
+    assert 3 <= min(samples) < max(samples) <= 20 or set(samples) == {3}
+    for record in records:
+        assert record.values["latency_ms"] == pytest.approx(slowness * true_ms(record.arch), rel=1e-4)

@@ -6,14 +6,16 @@ import shutil
 
 import numpy as np
 import pytest
-from cells import as_version_1, cut, search
+from cells import as_version_1, cut, search, trials_of
+from measured_toys import SPACE, Device, exact_table, true_ms
+from measured_toys import search as search_measured
 
 from hwnas._cli import main
 from hwnas._costs._cost import written_budgets
 from hwnas._runs._compare import short_names
 from hwnas._runs._list import find_runs
 from hwnas._runs._run import TrialJournal
-from search import hypervolume
+from search import hypervolume, nondominated
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +174,33 @@ def test_names_tell_runs_apart(tmp_path):
 def test_budgets_are_written_for_people():
     assert written_budgets({"latency_ms": 4.0, "params": 6e5}) == "latency 4 ms, params 600k"
     assert written_budgets({}) == "none"
+
+
+def test_measured_and_predicted_latencies_are_named_and_trials_over_the_budget_do_not_count(tmp_path, capsys):
+    archs, table = SPACE.sample(99, np.random.default_rng(0)), exact_table(slower)
+    names, budget = ("p", "m", "n"), float(np.median([true_ms(arch, slower) for arch in archs]))
+    options = {"samples": 20, "latency_budget": f"{budget}ms"}
+    more = ({"measure": "winners"}, {"measure": "trials"}, {"measure": "trials", "latency_statistic": "p90"})
+    for name, given in zip(names, more, strict=True):
+        search_measured(tmp_path / name, Device(slower=slower), table, **options, **given)
+    trials = trials_of(tmp_path / "m")
+    within = [trial for trial in trials if trial["values"]["latency_ms"] <= budget]
+    assert len(within) < len(trials) == 20
+    assert main(["compare", *(str(tmp_path / name) for name in names), "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out)
+    (note,) = [note for note in compared["notes"] if "latency" in note]
+    assert note == "the runs differ in latency: p predicted, m measured (median), n measured (p90)"
+    _, run, _ = compared["runs"]
+    assert all(network["latency_ms"] <= budget for network in run["front"])
+    points = np.array([[t["values"]["score"], -np.log(t["values"]["latency_ms"])] for t in within])
+    shown = np.array([[n["score"], -np.log(n["latency_ms"])] for n in run["front"]])
+    assert np.sort(shown, axis=0) == pytest.approx(np.sort(points[nondominated(points)], axis=0))
+    # trials over the budget count for the scale alone
+    everything = [t for name in names for t in trials_of(tmp_path / name)]
+    axes = np.array([[t["values"]["score"], -np.log(t["values"]["latency_ms"])] for t in everything])
+    low, high = axes.min(axis=0), axes.max(axis=0)
+    assert run["hypervolume"] == pytest.approx(hypervolume((points - low) / (high - low), np.array([-0.1, -0.1])))
+
+
+def slower(op):
+    return 1.3 if op.kind == "conv" else 1.0

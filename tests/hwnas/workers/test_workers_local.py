@@ -56,3 +56,25 @@ def test_an_error_names_its_place(tmp_path):
         (outcome,) = workers.evaluate(jobs(1))
     assert outcome.evaluation is None
     assert "ZeroDivisionError: a bug (odd_evaluators.py, line " in outcome.failed
+
+
+def test_workers_are_made_ready_before_they_have_work(tmp_path):
+    portable, _ = moody_evaluators(tmp_path)
+    with LocalWorkers(portable, 2, print) as workers:
+        workers.make_ready(1)
+        assert [worker.idle for worker in workers._processes] == [True]
+        workers.make_ready(5)
+        assert [worker.idle for worker in workers._processes] == [True, True]
+        before = list(workers._processes)
+        assert len(list(workers.evaluate(jobs(3)))) == 3
+        workers.make_ready(5)
+        assert workers._processes == before
+
+
+@pytest.mark.parametrize(("kind", "message"), [(DeadOnArrival, "fail to start"), (NeverReady, "there is no GPU")])
+def test_workers_that_never_become_ready_end_the_search(tmp_path, kind, message):
+    evaluator = kind(space(), tmp_path)
+    portable = PortableEvaluators(evaluator, tmp_path)
+    evaluator.prepare(tmp_path)
+    with LocalWorkers(portable, 2, print) as workers, pytest.raises(HwnasError, match=message):
+        workers.make_ready(2)
