@@ -19,14 +19,16 @@ from hwnas.spaces import make_space
 from latency_tables import IdentityMismatchError, load_table
 from profilers import BoundSession, EnergyUnavailableError, graph_macs
 
-SMALL = ["--space", "mobilenetv3", "--resolution", "8", "--width", "0.5", "--measure", "winners"]
+SPACE = ["--space", "mobilenetv3", "--resolution", "8", "--width", "0.5"]
+SMALL = [*SPACE, "--measure", "winners"]
+"""Such a search is the same each time; measured trials are not."""
 
 
 @pytest.fixture(scope="module")
 def table_file(tmp_path_factory):
     """A table of a small space, measured here."""
     path = tmp_path_factory.mktemp("profile") / "small.json"
-    assert main(["profile", *SMALL, "--image-channels", "1", "--networks", "6", "-o", str(path)]) == 0
+    assert main(["profile", *SPACE, "--image-channels", "1", "--networks", "6", "-o", str(path)]) == 0
     return path
 
 
@@ -61,7 +63,7 @@ def test_profile_writes_a_validated_table_and_does_not_measure_twice(table_file,
     assert table.validation.networks == 6
     assert table.identity["device"] == "cpu"
     before = table_file.read_bytes()
-    code = main(["profile", *SMALL, "--image-channels", "1", "--networks", "6", "-o", str(table_file)])
+    code = main(["profile", *SPACE, "--image-channels", "1", "--networks", "6", "-o", str(table_file)])
     captured = capsys.readouterr()
     assert code == 0
     assert "is already measured" in captured.err
@@ -139,7 +141,7 @@ def test_devices(capsys):
 )
 def test_options_of_measuring_that_do_not_fit(fails, tmp_path, options, message):
     for command in (["profile", "-o", tmp_path / "t.json"], ["search", "--out", tmp_path / "run"]):
-        assert fails(*command, *SMALL, *options) == f"hwnas: error: {message}"
+        assert fails(*command, *SPACE, *options) == f"hwnas: error: {message}"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -357,7 +359,7 @@ def test_folders_that_are_no_runs(fails, tmp_path):
 def test_places_that_cannot_be_written(fails, table_file):
     if not Path("/proc/version").exists():
         pytest.skip("needs a folder that nobody may write to")
-    line = fails("profile", *SMALL, "-o", "/proc/hwnas/table.json")
+    line = fails("profile", *SPACE, "-o", "/proc/hwnas/table.json")
     assert line == "hwnas: error: cannot write into /proc/hwnas: No such file or directory; choose another place"
     line = fails("search", *SMALL, "--table", table_file, "--out", "/proc/hwnas")
     assert line == "hwnas: error: cannot write into /proc/hwnas: No such file or directory; choose another --out"
@@ -500,7 +502,7 @@ def run(table_file, tmp_path_factory):
 def test_a_killed_profile_goes_on_and_loses_no_round(tmp_path):
     path = tmp_path / "table.json"
     journal = tmp_path / "table.json.unfinished.samples.jsonl"
-    command = [sys.executable, "-m", "hwnas", "profile", *SMALL, "--networks", "4", "-o", str(path)]
+    command = [sys.executable, "-m", "hwnas", "profile", *SPACE, "--networks", "4", "-o", str(path)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (journal.exists() and journal.read_bytes().count(b"\n") >= 6):
         assert process.poll() is None, "the profile ended before it could be killed"
