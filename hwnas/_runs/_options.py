@@ -220,7 +220,7 @@ TRACK = Option(
 """Who else hears of the trials; no result depends on it."""
 _MEMORY_STATISTIC = Option(
     "memory_statistic",
-    "what --memory-budget limits: live (tensors that exist at the same time, computed) or arena (what ONNX Runtime "
+    "what --memory-budget limits: live (tensors that exist at once, computed) or arena (what ONNX Runtime "
     "allocates, measured)",
     TEXT,
     "live",

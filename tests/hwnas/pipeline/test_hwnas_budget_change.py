@@ -96,9 +96,7 @@ def test_where_no_trial_keeps_a_budget_the_nearest_is_delivered_and_the_exit_cod
         main(arguments(csv, out, samples=10, budget=f"{budget}ms"))
     assert end.value.code == 1
     near = next(trial["number"] for trial in others if trial["values"]["latency_ms"] == second)
-    nearest = (
-        f"all networks of the run are over its budget; the nearest is t{near:04d}: latency {second:.4g} ms predicted"
-    )
+    nearest = f"no network of the run meets its budget; the nearest is t{near:04d}: latency {second:.4g} ms predicted"
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"hwnas: {nearest}, ")
 
 

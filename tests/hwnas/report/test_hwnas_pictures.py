@@ -146,4 +146,4 @@ def test_everything_of_a_network_is_escaped_in_the_report(tmp_path):
     assert "\u202e" not in page
     assert page.count("<th>&lt;script&gt;alert(1)&lt;/script&gt;\\u202e</th>") == 2
     assert "Dominated once measured" in page
-    assert "<td><b>25.0% over</b></td>" in page
+    assert "<td><b>25 % over</b></td>" in page
