@@ -94,13 +94,14 @@ def test_a_device_that_stays_away_ends_the_search_and_a_resumed_one_continues(de
     with pytest.raises(DeviceUnavailableError, match="cannot reach it"):
         search(tmp_path / "run", backend, table, evaluator=Shape(unplug), samples=20)
     before = read_run(tmp_path / "run").trials
-    assert len(before) == 10
+    told = len(before)
+    assert told in (10, 15)  # the second batch may have been measured before its first evaluation
     again = connect()
     search(tmp_path / "run", again, table, samples=20)
     after = read_run(tmp_path / "run").trials
-    assert after[:10] == before
+    assert after[:told] == before
     assert len(after) == 20
-    assert sorted(again.loaded) == [*[0] * 5, *range(10, 20)]
+    assert sorted(again.loaded) == [*[0] * 5, *range(told, 20)]
     again.device.close()
 
 
