@@ -339,3 +339,17 @@ def merge_times(sessions: Sequence[NetworkTime]) -> NetworkTime:
         {name: relative[name] * table_ms[name] for name in names},
         sum(s.samples for s in sessions),
     )
+
+
+def merge_slowness(sessions: Sequence[SessionTimes]) -> tuple[float | None, float | None]:
+    """Return the geometric mean of the sessions' slowness, and half the width of its 90 % interval, relative.
+
+    Args:
+        sessions: One or more sessions; where the speed of one is not known, the mean is not, either.
+    """
+    speeds = [session.speed for session in sessions]
+    known = [speed.slowness for speed in speeds if speed.slowness is not None]
+    if len(known) < len(speeds):
+        return None, None
+    relative = math.sqrt(sum(speed.half_width**2 for speed in speeds)) / len(speeds)
+    return math.exp(float(np.mean(np.log(known)))), relative

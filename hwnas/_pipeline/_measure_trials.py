@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from hwnas._common._foreign import LEAVES, error_line
-from hwnas._errors import HwnasError
 from hwnas._pipeline._batch import BatchTimes, Measuring, TrialTime
 from hwnas._pipeline._known import rounded
+from hwnas._pipeline._load import NotRunnableError, load_and_run
 from hwnas._pipeline._measured_lines import table_line
 from hwnas._pipeline._measuring_cost import MeasuringCost, choose_sampling
 from hwnas._pipeline._memory import free_memory, ran_out
@@ -23,12 +22,10 @@ from hwnas._tables._references import machine_of, speed_text
 from hwnas.spaces import Architecture
 from profilers import (
     NetworkTime,
-    ProfilerError,
     Runnable,
     Speed,
     SshBackend,
     TextProgress,
-    UnsupportedGraphError,
     executed_graph,
     fusion_of,
 )
@@ -171,18 +168,11 @@ class TrialMeasuring:
         backend, space = self._setup.backend, self._setup.space
         assert backend is not None
         try:
-            graph = executed_graph(space.graph(arch), fusion_of(backend))
-            runnable = backend.load(graph, seed=number)
-            runnable.run(1)
-        except (Exception, *LEAVES) as error:  # a runtime, or a back end of a plug-in, may raise anything
-            if ran_out(error):
-                return None
-            if isinstance(error, UnsupportedGraphError):
-                return f"the device cannot run the network: {error}"
-            if isinstance(error, (ProfilerError, HwnasError)):
-                raise
-            return f"the device cannot run the network: {error_line(error)}"
-        return runnable
+            return load_and_run(
+                lambda: backend.load(executed_graph(space.graph(arch), fusion_of(backend)), seed=number)
+            )
+        except NotRunnableError as refused:
+            return None if ran_out(refused.error) else f"the device cannot run the network: {refused}"
 
     def _trial_time(self, network: NetworkTime, speed: Speed) -> TrialTime:
         facts = {name: rounded(ms) for name, ms in network.raw.items()}

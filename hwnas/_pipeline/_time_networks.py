@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from hwnas._common._foreign import LEAVES, error_line
-from hwnas._errors import HwnasError
+from hwnas._pipeline._load import NotRunnableError, load_and_run
 from profilers import (
     STATISTICS,
     NetworkTime,
-    ProfilerError,
     ReferenceTimer,
     Runnable,
     SamplingSettings,
     SessionTimes,
     TextProgress,
-    UnsupportedGraphError,
     fixed_rounds,
+    merge_slowness,
     merge_times,
 )
 
@@ -92,28 +91,16 @@ def time_networks(
         order = np.random.default_rng((seed, number)).permutation(len(names))
         for name in (names[i] for i in order.tolist()):
             if name not in failed:
-                _load(name, loaders[name], PASSES * seed + number, runnables, failed)
+                try:
+                    runnables[name] = load_and_run(partial(loaders[name], PASSES * seed + number))
+                except NotRunnableError as error:
+                    failed[name] = str(error)
         sessions.append(timer.measure(runnables, settings, seed=PASSES * seed + number))
     for name, why in failed.items():
         progress(f"{name} cannot be measured: {why}")
-    slowness, half_width = _merged_slowness(sessions)
+    slowness, half_width = merge_slowness(sessions)
     times = {name: merge_times([session.times[name] for session in sessions]) for name in names if name not in failed}
     return {name: TimedNetwork(taken, slowness, half_width) for name, taken in times.items()}, runnables
-
-
-def _load(name: str, loader: Loader, seed: int, runnables: dict[str, Runnable], failed: dict[str, str]) -> None:
-    """Load a network and run it once, or state why that is impossible."""
-    try:
-        runnable = loader(seed)
-        runnable.run(1)
-    except UnsupportedGraphError as error:
-        failed[name] = str(error)
-    except (ProfilerError, HwnasError):
-        raise
-    except (Exception, *LEAVES) as error:  # a runtime, or a back end of a plug-in, may raise anything
-        failed[name] = error_line(error)
-    else:
-        runnables[name] = runnable
 
 
 def sampling(total_ms: float) -> SamplingSettings:
@@ -130,16 +117,6 @@ def sampling(total_ms: float) -> SamplingSettings:
         priming_runs=_PRIMING if few_s <= 2 * MOST_SECONDS else 1,
         min_rounds=_FEW_ROUNDS if few_s <= 4 * MOST_SECONDS else _FEWEST_ROUNDS,
     )
-
-
-def _merged_slowness(sessions: Sequence[SessionTimes]) -> tuple[float | None, float | None]:
-    """Return the geometric mean of the sessions' slowness, and half the width of its 90 % interval, relative."""
-    speeds = [session.speed for session in sessions]
-    known = [speed.slowness for speed in speeds if speed.slowness is not None]
-    if len(known) < len(speeds):
-        return None, None
-    relative = math.sqrt(sum(speed.half_width**2 for speed in speeds)) / len(speeds)
-    return math.exp(float(np.mean(np.log(known)))), relative
 
 
 def first_after_pause_ms(runnable: Runnable, sleep: Callable[[float], None] | None = None) -> float:

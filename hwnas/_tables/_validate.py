@@ -35,6 +35,7 @@ from profilers import (
     Workload,
     measure_beside,
     measure_twice,
+    merge_slowness,
 )
 
 VALIDATION_SLOWNESS = "validation_slowness"
@@ -80,7 +81,7 @@ def validate_table(
     if references.networks:
         passes = measure_beside(backend, list(graphs.values()), references, settings, progress=progress)
         times = [_at_table_speed(str(i), passes) for i in range(len(graphs))]
-        environment[VALIDATION_SLOWNESS] = math.sqrt(math.prod(one.speed.slowness or 1.0 for one in passes))
+        environment[VALIDATION_SLOWNESS] = merge_slowness(passes)[0]
     else:
         times = measure_twice(backend, list(graphs.values()), settings, progress=progress)
     measured = tuple(
