@@ -51,6 +51,15 @@ def ssh_server(tmp_path_factory):
     server.stop()
 
 
+@pytest.fixture
+def ssh_device(ssh_server, tmp_path, monkeypatch):
+    """The variables that make the server a device; gives its cache folder."""
+    cache = tmp_path / "device" / "cache"
+    for name, value in ssh_server.environment(cache).items():
+        monkeypatch.setenv(name, value)
+    return cache
+
+
 @pytest.fixture(scope="session")
 def benchmark_file() -> Path:
     path = ROOT.parent / "shared" / "data" / "nasbench201.csv.gz"

@@ -8,6 +8,7 @@ from simulated_device import AdditiveBackend, true_price
 
 import hwnas
 from hwnas._costs._draw import draw_spread
+from hwnas._pipeline._measuring_cost import MeasuringCost
 from hwnas.spaces import make_space
 from latency_tables import CORRECTION_SPLIT, SESSION, Entry, LatencyTable, NetworkMeasurement
 from profilers import REFERENCE_TAILS, STATISTICS
@@ -92,3 +93,11 @@ def search(out, device, table=None, *, evaluator=None, lines=None, **more):
             progress=(lines if lines is not None else []).append,
             **options,
         )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unhurried():
+    """Measuring may cost what it wants: how many rounds there are does not depend on other work on the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MeasuringCost, "allowance_s", lambda cost, trials: 1e6)
+        yield

@@ -33,15 +33,6 @@ SPACE = make_space("nasbench201", image_size=8, image_channels=1)
 DEVICE = f"ssh://{NAME}"
 
 
-@pytest.fixture
-def device(ssh_server, tmp_path, monkeypatch):
-    """The variables that make the server a device; gives its cache folder."""
-    cache = tmp_path / "device" / "cache"
-    for name, value in ssh_server.environment(cache).items():
-        monkeypatch.setenv(name, value)
-    return cache
-
-
 def connect(**options):
     options = {"image_channels": 1, "waits_s": (0.05, 0.1, 0.2, 0.4, 0.8, 1.6), **options}
     return SshBackend(DEVICE, **options)
@@ -66,19 +57,19 @@ def small_profile(backend, journal):
     return profile_ops(backend, targets, networks, journal, space={"name": "few", "settings": {}}, settings=FEW)
 
 
-def test_the_device_is_this_machine_and_says_so(device):
+def test_the_device_is_this_machine_and_says_so(ssh_device):
     backend, here = connect(), OnnxRuntimeBackend(image_channels=1)
     assert backend.identity() == here.identity()
     assert backend.environment().keys() == here.environment().keys()
     assert backend.fast_cache_bytes == here.fast_cache_bytes
-    (runner,) = runners(device)
+    (runner,) = runners(ssh_device)
     assert runner.status() != "zombie"
     del backend
-    assert gone(device)
+    assert gone(ssh_device)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_round_is_one_request_and_models_travel_once(device, precision, monkeypatch):
+def test_a_round_is_one_request_and_models_travel_once(ssh_device, precision, monkeypatch):
     backend = connect(precision=precision)
     loaded = {str(i): backend.load(graph, seed=1) for i, graph in enumerate(graphs(3))}
     asked = []
@@ -98,14 +89,14 @@ def test_a_round_is_one_request_and_models_travel_once(device, precision, monkey
         backend.device._models[number]
 
 
-def test_networks_with_several_inputs_and_of_other_ranks_travel(device):
+def test_networks_with_several_inputs_and_of_other_ranks_travel(ssh_device):
     builder = GraphBuilder({"sound": (2, 16), "clip": (3, 4, 4, 4)})
     heard = builder.add("hear", ops.conv((2, 16), 4, 3, act="relu"), "sound")
     seen = builder.add("see", ops.conv((3, 4, 4, 4), 4, (1, 3, 3), act="relu"), "clip")
     assert connect().load(builder.build(heard, seen)).run(2) > 0
 
 
-def test_the_device_is_told_what_to_sweep(device, monkeypatch):
+def test_the_device_is_told_what_to_sweep(ssh_device, monkeypatch):
     backend, asked = connect(), []
     monkeypatch.setattr(backend.device, "_once", spy(asked, backend.device._once))
     loaded = [backend.load(graphs(1)[0], cold=cold) for cold in (True, False)]
@@ -122,7 +113,7 @@ def spy(asked, call):
     return once
 
 
-def test_what_the_device_measures_is_what_this_machine_measures(device):
+def test_what_the_device_measures_is_what_this_machine_measures(ssh_device):
     remote, here = connect(), OnnxRuntimeBackend(image_channels=1)
     both = {}
     for graph in graphs(3):
@@ -134,7 +125,7 @@ def test_what_the_device_measures_is_what_this_machine_measures(device):
     assert 0.5 < np.median(ratios) < 2
 
 
-def test_a_profile_loses_nothing_when_connections_die_at_random(device, ssh_server, tmp_path):
+def test_a_profile_loses_nothing_when_connections_die_at_random(ssh_device, ssh_server, tmp_path):
     said = []
     backend = connect(progress=said.append)
     killer = Killer(backend.device, ssh_server, times=6)
@@ -158,10 +149,10 @@ def test_a_profile_loses_nothing_when_connections_die_at_random(device, ssh_serv
         assert 6 <= len(passed) <= 9
     assert all(math.isfinite(s) and s > 0 for line in rounds for s in line["seconds"].values())
     backend.device.close()
-    assert gone(device)
+    assert gone(ssh_device)
 
 
-def test_a_device_that_stays_away_is_given_up_and_its_rounds_stay(device, ssh_server, tmp_path, monkeypatch):
+def test_a_device_that_stays_away_is_given_up_and_its_rounds_stay(ssh_device, ssh_server, tmp_path, monkeypatch):
     backend = connect(waits_s=(0.01, 0.01))
     journal = tmp_path / "samples.jsonl"
     count = 0
@@ -176,7 +167,7 @@ def test_a_device_that_stays_away_is_given_up_and_its_rounds_stay(device, ssh_se
         return ask(what, *arguments, **options)
 
     monkeypatch.setattr(backend.device, "ask", lose_it_in_round_4)
-    before = dict(ssh_server.environment(device))
+    before = dict(ssh_server.environment(ssh_device))
     with pytest.raises(DeviceUnavailableError, match=r"was lost \(.*run the same command again to resume$"):
         small_profile(backend, journal)
     assert sum("round" in json.loads(line) for line in journal.read_text().splitlines()) == 3
@@ -188,45 +179,45 @@ def test_a_device_that_stays_away_is_given_up_and_its_rounds_stay(device, ssh_se
     assert [number for number in rounds if number is not None] == [*range(6), *range(6)]
 
 
-def test_a_runner_ends_in_the_middle_of_a_measurement_when_its_connection_does(device):
+def test_a_runner_ends_in_the_middle_of_a_measurement_when_its_connection_does(ssh_device):
     backend = connect()
     loaded = backend.load(reference_graph(1))
     threading.Timer(0.4, lambda: backend.device._link.process.kill()).start()
     backend.device._waits_s = ()
     with pytest.raises(DeviceUnavailableError, match="ssh was stopped by signal 9"):
         loaded.run(10**7)
-    assert gone(device)
+    assert gone(ssh_device)
 
 
-def test_models_come_back_when_the_cache_folder_is_gone(device):
+def test_models_come_back_when_the_cache_folder_is_gone(ssh_device):
     backend = connect(precision="int8")
     loaded = backend.load(graphs(1)[0])
     backend.device.close()
-    assert clean_device(DEVICE) == (True, str(device))
-    assert not device.exists()
+    assert clean_device(DEVICE) == (True, str(ssh_device))
+    assert not ssh_device.exists()
     assert loaded.run(1) > 0
-    assert clean_device(DEVICE) == (True, str(device))
-    assert clean_device(DEVICE) == (False, str(device))
+    assert clean_device(DEVICE) == (True, str(ssh_device))
+    assert clean_device(DEVICE) == (False, str(ssh_device))
 
 
-def test_folders_of_others_are_left_alone(device):
-    device.mkdir(parents=True)
-    (device / "thesis.txt").write_text("mine")
+def test_folders_of_others_are_left_alone(ssh_device):
+    ssh_device.mkdir(parents=True)
+    (ssh_device / "thesis.txt").write_text("mine")
     with pytest.raises(DeviceUnavailableError, match="was not made by hwnas, so it is not removed"):
         clean_device(DEVICE)
     with pytest.raises(DeviceUnavailableError, match="holds files of other programs; name another folder"):
         connect()
-    assert (device / "thesis.txt").read_text() == "mine"
+    assert (ssh_device / "thesis.txt").read_text() == "mine"
 
 
-def test_a_graph_that_the_device_refuses(device, tmp_path):
+def test_a_graph_that_the_device_refuses(ssh_device, tmp_path):
     path = tmp_path / "bad.onnx"
     path.write_bytes(b"no model")
     with pytest.raises(UnsupportedGraphError, match="ONNX Runtime cannot execute the graph"):
         connect().load_trained(reference_graph(1), {}, str(path))
 
 
-def test_arenas_fusions_and_energy_come_from_the_device(device, tmp_path):
+def test_arenas_fusions_and_energy_come_from_the_device(ssh_device, tmp_path):
     from profilers import build_onnx, random_weights
 
     backend, here = connect(), OnnxRuntimeBackend(image_channels=1)
@@ -256,12 +247,12 @@ class TestRefusals:
         assert "\n" not in str(found.value)
         assert time.monotonic() - began < 25
 
-    def test_an_unknown_host_key(self, device, ssh_server, monkeypatch):
-        monkeypatch.setenv("HWNAS_SSH", ssh_server.environment(device, known_hosts="nobody")["HWNAS_SSH"])
+    def test_an_unknown_host_key(self, ssh_device, ssh_server, monkeypatch):
+        monkeypatch.setenv("HWNAS_SSH", ssh_server.environment(ssh_device, known_hosts="nobody")["HWNAS_SSH"])
         self.refused(rf"cannot reach {DEVICE}: Host key verification failed\.; .* run `ssh {NAME} true` once and")
         assert not (ssh_server.folder / "nobody").exists()
 
-    def test_a_missing_package(self, device, tmp_path, monkeypatch):
+    def test_a_missing_package(self, ssh_device, tmp_path, monkeypatch):
         """A Python that finds everything but psutil and numpy."""
         import sys
 
@@ -281,21 +272,21 @@ class TestRefusals:
         python.chmod(0o755)
         monkeypatch.setenv("HWNAS_DEVICE_PYTHON", str(python))
         self.refused(rf"^{DEVICE} lacks numpy, psutil; run: ssh {NAME} '\S+ -m pip install numpy psutil'$")
-        assert gone(device)
+        assert gone(ssh_device)
 
-    def test_no_python(self, device, monkeypatch):
+    def test_no_python(self, ssh_device, monkeypatch):
         monkeypatch.setenv("HWNAS_DEVICE_PYTHON", "python3.99")
         self.refused(r"exit code 127.*; install Python 3\.9 or newer there as python3\.99, or name one with ")
 
-    def test_no_ssh(self, device, monkeypatch):
+    def test_no_ssh(self, ssh_device, monkeypatch):
         monkeypatch.setenv("HWNAS_SSH", "/nowhere/ssh")
         self.refused(r"cannot start '/nowhere/ssh': No such file or directory; install OpenSSH")
 
-    def test_nobody_listens(self, device, monkeypatch):
+    def test_nobody_listens(self, ssh_device, monkeypatch):
         monkeypatch.setenv("HWNAS_SSH", "ssh -F none")
         with pytest.raises(DeviceUnavailableError, match=r"cannot reach ssh://127\.0\.0\.1:1: .*Connection refused"):
             SshBackend("ssh://127.0.0.1:1")
 
-    def test_too_many_threads_and_a_provider_that_is_not_there(self, device):
+    def test_too_many_threads_and_a_provider_that_is_not_there(self, ssh_device):
         self.refused(rf"--threads must be 1 to \d+ \(the usable cores of {DEVICE}\), got 999", threads=999)
         self.refused("has no execution provider 'npu'; choose one of ", provider="npu")

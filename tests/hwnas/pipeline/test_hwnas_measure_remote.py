@@ -3,29 +3,11 @@
 import threading
 
 import pytest
-from measured_toys import DELIVERY, Shape, exact_table, search
+from measured_toys import DELIVERY, Shape, exact_table, search, unhurried  # noqa: F401
 from ssh_server import NAME, Killer, gone
 
-from hwnas._pipeline._measuring_cost import MeasuringCost
 from hwnas.run_directories import read_run
 from profilers import DeviceUnavailableError, SshBackend
-
-
-@pytest.fixture(scope="module", autouse=True)
-def unhurried():
-    """Measuring may cost what it wants: how many rounds there are does not depend on other work on the machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MeasuringCost, "allowance_s", lambda cost, trials: 1e6)
-        yield
-
-
-@pytest.fixture
-def device(ssh_server, tmp_path, monkeypatch):
-    """The variables that make the server a device; gives its cache folder."""
-    cache = tmp_path / "device" / "cache"
-    for name, value in ssh_server.environment(cache).items():
-        monkeypatch.setenv(name, value)
-    return cache
 
 
 def connect(**options):
@@ -42,7 +24,7 @@ def connect(**options):
     return backend
 
 
-def test_no_trial_is_lost_or_measured_twice_when_connections_die(device, ssh_server, tmp_path):
+def test_no_trial_is_lost_or_measured_twice_when_connections_die(ssh_device, ssh_server, tmp_path):
     said, threads = [], set()
     backend = connect(progress=said.append)
     load = backend.load
@@ -74,10 +56,10 @@ def test_no_trial_is_lost_or_measured_twice_when_connections_die(device, ssh_ser
         assert 0 < facts["q10"] < 100
         assert record.values["latency_ms"] == facts["at_table_speed_median"]
     backend.device.close()
-    assert gone(device)
+    assert gone(ssh_device)
 
 
-def test_a_device_that_stays_away_ends_the_search_and_a_resumed_one_continues(device, ssh_server, tmp_path):
+def test_a_device_that_stays_away_ends_the_search_and_a_resumed_one_continues(ssh_device, ssh_server, tmp_path):
     backend = connect(waits_s=(0.01,))
     table = exact_table(identity=backend.identity())
     seen = []
@@ -105,7 +87,7 @@ def test_a_device_that_stays_away_ends_the_search_and_a_resumed_one_continues(de
     again.device.close()
 
 
-def test_a_search_that_ends_leaves_no_measurement_behind(device, ssh_server, tmp_path):
+def test_a_search_that_ends_leaves_no_measurement_behind(ssh_device, ssh_server, tmp_path):
     backend = connect()
     table = exact_table(identity=backend.identity())
 

@@ -11,23 +11,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cells import arguments, cut, trials_of
-from measured_toys import DELIVERY, SPACE, Device, Shape, exact_table, search, true_ms
+from measured_toys import (  # noqa: F401
+    DELIVERY,
+    SPACE,
+    Device,
+    Shape,
+    exact_table,
+    search,
+    true_ms,
+    unhurried,
+)
 
 from hwnas import HwnasError
 from hwnas._cli import main
-from hwnas._pipeline._measuring_cost import MeasuringCost
 from hwnas._pipeline._memory import free_memory
 from hwnas.run_directories import read_run
 from profilers import REFERENCE_TAILS, DeviceMemoryError, DeviceUnavailableError, UnsupportedGraphError
 from profilers._cuda import KernelRunnable
-
-
-@pytest.fixture(scope="module", autouse=True)
-def unhurried():
-    """Measuring may cost what it wants: how many rounds there are does not depend on other work on the machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MeasuringCost, "allowance_s", lambda cost, trials: 1e6)
-        yield
 
 
 def convolutions_dearer(op):
