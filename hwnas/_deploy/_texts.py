@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from hwnas._runs._agreement import statistic_of
 from hwnas._runs._delivered import samples_of, written_latency, written_ms, written_test
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas._runs._options import LATENCY_STATISTICS
@@ -89,7 +90,7 @@ def _latency_text(network: Mapping[str, Any]) -> str:
     raw = latency.get("raw")
     if not isinstance(raw, dict) or not raw:
         measured = written_ms(latency["measured"], latency.get("measured_half_width"))
-        return f"{measured} ({latency.get('statistic', 'q10')}), measured"
+        return f"{measured} ({statistic_of(latency)}), measured"
     texts = [f"{name} {raw[name]:.4g} ms" for name in LATENCY_STATISTICS if raw.get(name) is not None]
     if latency.get("after_pause") is not None:
         texts.append(f"first inference after a pause of 1 s {latency['after_pause']:.4g} ms")

@@ -15,7 +15,7 @@ from hwnas._pipeline._known import known_costs
 from hwnas._pipeline._measure_winners import latency_entry, time_candidates
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._time_networks import TimedNetwork
-from hwnas._pipeline._winner import MOST_WINNERS, Candidates, Winner, bound_cost, cost_of, live_memory
+from hwnas._pipeline._winner import MOST_WINNERS, Candidates, Winner, bound_cost, cost_of
 from hwnas._runs._delivered import Check, checks, dominators_of, latency_of
 from hwnas._runs._front import spread_along
 from profilers import TextProgress
@@ -158,7 +158,7 @@ def _next_spares(setup: SearchSetup, spares: list[Winner], measured: Sequence[_M
     if LATENCY.key in settings.budgets:
         expected[LATENCY.key] = lambda winner: bound_cost(winner, LATENCY.key, setup)
     if binds_arena(settings):
-        expected[MEMORY.key] = lambda winner: live_memory(winner, setup)
+        expected[MEMORY.key] = lambda winner: cost_of(winner, MEMORY.key, setup)
     limits = {key: settings.budgets[key] / _usual_ratio(measured, key, function) for key, function in expected.items()}
 
     def is_over(winner: Winner) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hwnas._errors import HwnasError, RunError
 from hwnas._pipeline._setup import SearchTable
+from hwnas._runs._agreement import PREDICTED
 from hwnas._runs._run import Run
 from hwnas._tables._references import MOST_REFERENCES, calm_speed, tails_of
 from hwnas._tables._validate import table_references
@@ -22,8 +23,7 @@ from profilers import STATISTICS, Backend, TextProgress
 TAILS = "reference_tails.json"
 """The run's file of the tails of its references, by statistic."""
 _MOST_BYTES = 2**16
-_Q10 = "q10"
-_OF_MEANS = ("q10", "median")
+_OF_MEANS = (PREDICTED, "median")
 """Statistics that are stated where each sample is a mean of many inferences."""
 
 
@@ -56,8 +56,7 @@ def resolve_tails(run: Run, space: Space, latency: SearchTable, progress: TextPr
         )
         return tails
     if not tails:
-        progress(f"measuring single inferences of {len(references.networks)} reference networks")
-        tails = dict(calm_speed(backend, references).tails)
+        tails = dict(calm_speed(backend, references, progress).tails)
     return tails
 
 
@@ -80,7 +79,7 @@ def require_statistic(run: Run, latency: SearchTable, tails: Mapping[str, float]
     """
     settings, backend = run.settings, latency.backend
     statistic = settings.latency_statistic
-    if run.has_trials() or statistic in (None, _Q10):
+    if run.has_trials() or statistic in (None, PREDICTED):
         return
     if backend is None or settings.measure == "none":
         if statistic not in tails:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwnas._costs._cost import LATENCY, MEMORY
+from hwnas._costs._cost import LATENCY
+from hwnas._costs._space_costs import CostOfCodes
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._front import spread_along
 from hwnas.spaces import Architecture
@@ -84,7 +85,7 @@ def cost_of(winner: Winner, key: str, setup: SearchSetup) -> float:
     """Return a cost of a network as the search saw it: told where it was told, else computed."""
     if key in winner.values:
         return winner.values[key]
-    return float(setup.costs.functions[key](setup.space.encode(winner.arch)[None])[0])
+    return _computed(setup.costs.functions[key], winner, setup)
 
 
 def bound_cost(winner: Winner, key: str, setup: SearchSetup) -> float:
@@ -92,13 +93,12 @@ def bound_cost(winner: Winner, key: str, setup: SearchSetup) -> float:
     if setup.measures_trials and key in winner.values:
         return winner.values[key]
     functions = {constraint.name: constraint.cost_function for constraint in setup.problem.constraints}
-    function = functions.get(key) or setup.costs.functions[key]
+    return _computed(functions.get(key) or setup.costs.functions[key], winner, setup)
+
+
+def _computed(function: CostOfCodes, winner: Winner, setup: SearchSetup) -> float:
+    """Return what a function of codes says of a network."""
     return float(function(setup.space.encode(winner.arch)[None])[0])
-
-
-def live_memory(winner: Winner, setup: SearchSetup) -> float:
-    """Return the bytes of the tensors that are alive at the same time."""
-    return float(setup.costs.space_costs.cost(MEMORY.key)(setup.space.encode(winner.arch)[None])[0])
 
 
 def _ranks(study: Study) -> list[Sequence[Trial]]:

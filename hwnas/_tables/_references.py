@@ -47,13 +47,18 @@ def references_of(table: LatencyTable, workload: Workload, most: int = REFERENCE
         most: Number of reference networks; fewer where the table has fewer.
     """
     chosen = _spread([n for n in table.networks if n.split == CORRECTION_SPLIT] or list(table.networks), most)
-    op_ms = table.environment.get(REFERENCE_OP_MS)
     return References(
         networks=tuple(Reference(n.arch, named_graph(workload, n.arch), n.latency_ms) for n in chosen),
-        reference_op_ms=op_ms if isinstance(op_ms, float) else None,
+        reference_op_ms=reference_op_ms(table),
         tails=tails_of(table),
         session_sd=session_sd(table),
     )
+
+
+def reference_op_ms(table: LatencyTable) -> float | None:
+    """Return the milliseconds of the reference op when a table was made; None where it does not say."""
+    ms = table.environment.get(REFERENCE_OP_MS)
+    return ms if isinstance(ms, float) else None
 
 
 def tails_of(table: LatencyTable) -> dict[str, float]:
@@ -108,13 +113,12 @@ def with_reference_tails(
     references = references_of(table, workload, MOST_REFERENCES)
     if not references.networks:
         return table
-    progress(f"measuring single inferences of {len(references.networks)} reference networks")
-    speed = calm_speed(backend, references)
+    speed = calm_speed(backend, references, progress)
     facts = {REFERENCE_TAILS: dict(speed.tails), COMPANY: speed.slowness}
     return replace(table, environment={**table.environment, **facts})
 
 
-def calm_speed(backend: Backend, references: References) -> Speed:
+def calm_speed(backend: Backend, references: References, progress: Callable[[str], None]) -> Speed:
     """Return what the calmer of two sessions of references alone says, in single inferences.
 
     Other work on the machine lengthens the tail of one session, and hardly of both.
@@ -122,7 +126,9 @@ def calm_speed(backend: Backend, references: References) -> Speed:
     Args:
         backend: The device.
         references: What to time; up to `MOST_REFERENCES`.
+        progress: Receives a line.
     """
+    progress(f"measuring single inferences of {len(references.networks)} reference networks")
     settings = fixed_rounds(TAIL_ROUNDS, max_seconds=TAIL_S, inner_seconds=0.0)
     timer = ReferenceTimer(backend, references)
     speeds = [timer.measure({}, settings, seed=seed).speed for seed in range(2)]

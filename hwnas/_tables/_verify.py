@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hwnas._tables._moved import LIMIT, OR, Deviations, FloatArray, Move, deviations
-from hwnas._tables._references import session_sd
+from hwnas._tables._references import reference_op_ms, session_sd
 from hwnas._tables._verify_prices import verify_prices
 from hwnas._tables._verify_result import CHANGED, EACH_OTHER, HOLDS, SLOW_AND_FAST, TOO_NOISY, Check, Verified
 from hwnas.spaces import named_graph
 from latency_tables import LatencyTable, NetworkMeasurement, OpGraph
 from profilers import (
     REFERENCE_OP,
-    REFERENCE_OP_MS,
     Backend,
     Reference,
     References,
@@ -143,10 +142,9 @@ def _choose(table: LatencyTable, workload: Workload, backend: Backend, seed: int
 def _measure(table: LatencyTable, chosen: _Chosen, backend: Backend, seed: int, number: int) -> dict[str, float]:
     """Return how many times longer each network, and the reference op, takes in a session of its own."""
     order = np.random.default_rng((seed, 19, number)).permutation(len(chosen.networks))
-    op_ms = table.environment.get(REFERENCE_OP_MS)
     references = References(
         tuple(Reference(chosen.networks[i].arch, chosen.graphs[i], float(chosen.then_ms[i])) for i in order),
-        op_ms if isinstance(op_ms, float) else None,
+        reference_op_ms(table),
         session_sd=session_sd(table),
     )
     settings = fixed_rounds(ROUNDS, max_seconds=2 * SESSION_S)
@@ -219,8 +217,8 @@ def _whole_checks(
 ) -> list[Check]:
     """Check the reference op against networks, slow networks against fast ones, and networks against each other."""
     checks, several = [], len(sessions) > 1
-    recorded, reference = table.environment.get(REFERENCE_OP_MS), _reference_logs(sessions, chosen)
-    if reference and isinstance(recorded, float):
+    recorded, reference = reference_op_ms(table), _reference_logs(sessions, chosen)
+    if reference and recorded is not None:
         change = float(np.expm1(np.median(reference)))
         moved = several and _same_way(reference, REFERENCE_LIMIT)
         checks.append(_check("reference op", recorded, change, REFERENCE_LIMIT, found.slowness, moved))

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from hwnas._tables._references import reference_op_ms
 from hwnas._tables._verify_result import CHANGED, HOLDS, Check, Verified
 from hwnas.spaces import named_graph
 from latency_tables import OVERHEADS, Entry, LatencyTable
-from profilers import COLD_CACHES, REFERENCE_OP_MS, Backend, Remeasured, SamplingSettings, Workload, remeasure
+from profilers import COLD_CACHES, Backend, Remeasured, SamplingSettings, Workload, remeasure
 
 QUICK = SamplingSettings(min_rounds=15, max_rounds=25, max_seconds=10.0)
 OPS, NETWORKS, SESSIONS = 5, 5, 3
@@ -43,8 +44,8 @@ def verify_prices(
     entries = [priced[int(i)] for i in rng.permutation(len(priced))[:OPS]]
     networks = [table.networks[int(i)] for i in rng.permutation(len(table.networks))[:NETWORKS]]
     graphs = [named_graph(workload, network.arch) for network in networks]
-    cold, reference_ms = table.environment.get(COLD_CACHES), table.environment.get(REFERENCE_OP_MS)
-    then = {"reference op": reference_ms} if isinstance(reference_ms, float) else {}
+    cold, reference_ms = table.environment.get(COLD_CACHES), reference_op_ms(table)
+    then = {"reference op": reference_ms} if reference_ms is not None else {}
     then |= {f"network {n.arch}": n.latency_ms for n in networks} | {e.op.key: e.q10_ms for e in entries}
     sessions: list[list[Check]] = []
     slowness = 1.0
