@@ -517,6 +517,7 @@ def test_a_killed_profile_goes_on_and_loses_no_round(tmp_path):
     assert not journal.exists()
 
 
+@pytest.mark.slow
 def test_a_search_killed_while_it_trains_and_while_it_samples_ends_as_the_unbroken_one(run, table_file, tmp_path):
     out = tmp_path / "run"
     options = [*SMALL, "--table", str(table_file), "--epochs", "2", "--samples", "14", "--out", str(out)]

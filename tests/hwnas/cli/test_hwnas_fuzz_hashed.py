@@ -131,6 +131,7 @@ def exercised(csv, run, rng, capsys):
             outcome(capsys, *arguments(csv, run, samples=10, budget="5ms"))
 
 
+@pytest.mark.slow
 @quick
 @given(seeds)
 def test_settings(csv, whole, run, capsys, seed):
