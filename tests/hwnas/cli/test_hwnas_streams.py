@@ -26,7 +26,7 @@ def shell(command, cwd):
         ("plugins", "PYTHONUNBUFFERED=1 "),
         ("--help", ""),
         ("--help", "PYTHONUNBUFFERED=1 "),
-        ("doctor", ""),  # measures for seconds before it writes
+        ("doctor", ""),  # takes seconds before it writes
     ],
 )
 def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path, command, prefix):
