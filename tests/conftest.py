@@ -9,8 +9,20 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import short_measurements
 
 ROOT = Path(__file__).resolve().parent.parent
+HURRY = str(ROOT / "tests" / "hurry")
+
+short_measurements.install()
+if HURRY not in (places := os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [HURRY, *places]))  # of the processes that tests start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a test marked ``slow`` come first: in the end, no worker waits for another one's long file."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -26,16 +38,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _own_table_folder(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's tables."""
     monkeypatch.setenv("HWNAS_TABLES", str(tmp_path_factory.mktemp("tables")))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _short_measurements():
-    """Deliveries in this process take few rounds, and their pauses no time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hwnas._pipeline._time_networks.ROUNDS", 12)
-        patch.setattr("hwnas._pipeline._time_networks.PAUSE_S", 0.0)
-        patch.setattr("hwnas._tables._references.TAIL_ROUNDS", 12)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -349,12 +349,14 @@ def test_help_is_quick_and_light():
 
 
 def test_pricing_and_profiling_on_a_cpu_need_no_torch(tmp_path):
+    space = str(ROOT / "scripts" / "example_space.json")
     code = (
         "import sys\n"
         "from hwnas._cli import main\n"
-        "arguments = ['--resolution', '8', '--width', '0.5', '--networks', '2', '-o', 'table.json']\n"
+        f"arguments = ['--space', {space!r}, '--image-size', '8', '--networks', '2', '-o', 'table.json']\n"
         "assert main(['profile', *arguments]) == 0\n"
-        "assert main(['predict', 'table.json', 'w0.5_r8_k3e2_k3e2_k3e2_k3e2_k3e2']) == 0\n"
+        "arch = 'width=0.5,depth=1,kernel1=1,kernel2=1,kernel3=1,last=conv'\n"
+        "assert main(['predict', 'table.json', arch]) == 0\n"
         "assert not {'torch', 'botorch', 'sklearn', 'pymoo'} & set(sys.modules)"
     )
     result = run_python(code, tmp_path, PYTHONPATH=str(ROOT))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import product
 
 import numpy as np
@@ -160,18 +160,24 @@ class NASBench201(ChoiceGraphSpace):
 
     @cached_property
     def _ops(self) -> tuple[Op, ...]:
-        small = self._of_cells(2)
-        firsts = _codes_of(np.unique(representatives()))
-        ops: dict[Op, None] = {}
-        for codes in firsts[self.valid_codes(firsts)]:
-            ops.update(dict.fromkeys(small.graph(self.decode(codes)).op_counts))
-        return tuple(sorted(ops, key=lambda op: op.key))
+        return _ops_of(tuple(self._of_cells(2)._settings.items()))
 
     @cached_property
     def _path_columns(self) -> dict[tuple[str, ...], int]:
         steps = OPERATIONS[2:]
         sequences = [s for length in range(4) for s in product(steps, repeat=length)]
         return {sequence: column for column, sequence in enumerate(sequences)}
+
+
+@lru_cache(maxsize=8)
+def _ops_of(settings: tuple[tuple[str, int], ...]) -> tuple[Op, ...]:
+    """Return all ops of the space with these settings: seconds of work, done once for all its instances."""
+    space = NASBench201(**dict(settings))
+    firsts = _codes_of(np.unique(representatives()))
+    ops: dict[Op, None] = {}
+    for codes in firsts[space.valid_codes(firsts)]:
+        ops.update(dict.fromkeys(space.graph(space.decode(codes)).op_counts))
+    return tuple(sorted(ops, key=lambda op: op.key))
 
 
 def _indices(codes: npt.ArrayLike) -> IntArray:

@@ -32,6 +32,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FAKE = Path(__file__).with_name("fake_device.py")
 
 
+@pytest.fixture(autouse=True)
+def _no_long_farewell(monkeypatch):
+    """Devices of these tests that have failed do not end by themselves: nobody waits for them."""
+    monkeypatch.setattr("profilers._remote._link._ENDING_S", 0.1)
+
+
 class FakeAddress(Address):
     """An address whose command is not ssh."""
 
@@ -94,8 +100,7 @@ def test_numbers_that_cannot_be_are_refused(tmp_path, damage):
 
 
 @pytest.mark.parametrize("damage", ["alive", "drip", "deep", "large", "payload", "flood", "errors", "header", "stderr"])
-def test_no_device_holds_anybody_up_or_fills_the_memory(tmp_path, damage, monkeypatch):
-    monkeypatch.setattr("profilers._remote._link._ENDING_S", 0.1)
+def test_no_device_holds_anybody_up_or_fills_the_memory(tmp_path, damage):
     silence = 0.7 if damage in ("alive", "drip", "header", "flood", "stderr") else 10.0
     device = fake_device(tmp_path, damage, 99, silence_s=silence)
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()

@@ -90,6 +90,7 @@ def test_names_agree(name):
     assert make_strategy(name).name == name
 
 
+@pytest.mark.slow
 @every_strategy
 @pytest.mark.parametrize("check", STRATEGY_CHECKS, ids=lambda check: check.__name__)
 def test_contract(check, name):

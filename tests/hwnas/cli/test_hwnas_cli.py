@@ -23,6 +23,9 @@ SPACE = ["--space", "mobilenetv3", "--resolution", "8", "--width", "0.5"]
 SMALL = [*SPACE, "--measure", "winners"]
 """Such a search is the same each time; measured trials are not."""
 
+QUICK = ["--space", str(Path(__file__).resolve().parents[3] / "scripts" / "example_space.json"), "--image-size", "8"]
+"""A space of few ops, which are quickly measured."""
+
 
 @pytest.fixture(scope="module")
 def table_file(tmp_path_factory):
@@ -502,7 +505,7 @@ def run(table_file, tmp_path_factory):
 def test_a_killed_profile_goes_on_and_loses_no_round(tmp_path):
     path = tmp_path / "table.json"
     journal = tmp_path / "table.json.unfinished.samples.jsonl"
-    command = [sys.executable, "-m", "hwnas", "profile", *SPACE, "--networks", "4", "-o", str(path)]
+    command = [sys.executable, "-m", "hwnas", "profile", *QUICK, "--networks", "4", "-o", str(path)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (journal.exists() and journal.read_bytes().count(b"\n") >= 6):
         assert process.poll() is None, "the profile ended before it could be killed"
@@ -517,6 +520,7 @@ def test_a_killed_profile_goes_on_and_loses_no_round(tmp_path):
     assert not journal.exists()
 
 
+@pytest.mark.slow
 def test_a_search_killed_while_it_trains_and_while_it_samples_ends_as_the_unbroken_one(run, table_file, tmp_path):
     out = tmp_path / "run"
     options = [*SMALL, "--table", str(table_file), "--epochs", "2", "--samples", "14", "--out", str(out)]

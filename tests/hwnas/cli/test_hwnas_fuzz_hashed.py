@@ -28,7 +28,7 @@ from latency_tables import LatencyTableError, content_hash
 from profilers import ProfilerError
 from profilers._remote._requests import device_facts
 
-EXAMPLES = int(os.environ.get("HWNAS_FUZZ_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("HWNAS_FUZZ_EXAMPLES", "80"))
 SECONDS, KIBIBYTES = 10.0, 400_000
 """What one file may take."""
 quick = settings(
@@ -131,6 +131,7 @@ def exercised(csv, run, rng, capsys):
             outcome(capsys, *arguments(csv, run, samples=10, budget="5ms"))
 
 
+@pytest.mark.slow
 @quick
 @given(seeds)
 def test_settings(csv, whole, run, capsys, seed):

@@ -30,7 +30,7 @@ from hwnas.spaces import make_space
 from latency_tables import LatencyTableError, content_hash, dump_table, load_table
 from profilers import ProfilerError, SamplingSettings
 
-EXAMPLES = int(os.environ.get("HWNAS_FUZZ_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("HWNAS_FUZZ_EXAMPLES", "80"))
 quick = settings(
     max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

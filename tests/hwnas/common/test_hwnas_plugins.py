@@ -1,6 +1,7 @@
 """Plug-ins of a real distribution on a temporary path: a folder of metadata with entry points, and a module."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -126,9 +127,10 @@ def site(tmp_path_factory):
 @pytest.fixture
 def hwnas(site, tmp_path, monkeypatch):
     """Runs the command line, in another process with the distributions on its path."""
+    places = [ROOT, ROOT / "tests", site, os.environ["PYTHONPATH"]]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, places)))
 
     def run(*arguments, before="", code=0):
-        monkeypatch.setenv("PYTHONPATH", ":".join(map(str, [ROOT, ROOT / "tests", site])))
         script = f"{before}\nfrom hwnas._cli import main\nimport sys\nsys.exit(main(sys.argv[1:]))"
         command = [sys.executable, "-c", script, *map(str, arguments)]
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -34,6 +34,9 @@ def depth():
     )
 """
 
+SMALL = ["--space-option", "cells=1"]
+"""Networks of few cells, whose graphs are quickly counted."""
+
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
@@ -51,23 +54,23 @@ def test_a_cost_of_a_plug_in_is_minimised_budgeted_written_reported_and_compared
     parser_help = next(a for a in build_parser()._actions if a.dest == "command").choices["search"].format_help()
     assert "--depth-budget" in parser_help
     assert "--minimize of plug-ins: depth" in parser_help
-    more = ["--minimize", "latency,depth", "--depth-budget", "80"]
+    more = [*SMALL, "--minimize", "latency,depth", "--depth-budget", "30"]
     one = search(csv, tmp_path / "one", *more, report=True, samples=12)
     two = search(csv, tmp_path / "two", *more, "--seed", "1", samples=12)
-    space, found = make_space("nasbench201"), trials_of(one)
+    space, found = make_space("nasbench201", cells=1), trials_of(one)
     for trial in found:
         graph = space.graph(space.parse(trial["arch"]))
-        assert trial["values"]["ops"] == sum(graph.op_counts.values()) <= 80
+        assert trial["values"]["ops"] == sum(graph.op_counts.values()) <= 30
     networks = json.loads((one / "pareto.json").read_text())
-    assert all(n["ops"] <= n["budgets"]["ops"]["upper"] == 80 and n["budgets"]["ops"]["within"] for n in networks)
+    assert all(n["ops"] <= n["budgets"]["ops"]["upper"] == 30 and n["budgets"]["ops"]["within"] for n in networks)
     assert "<th>ops</th>" in (one / "report.html").read_text()
     capsys.readouterr()
     assert main(["compare", str(one), str(two), "-o", str(tmp_path / "both.html")]) == 0
     text = capsys.readouterr().out
-    assert "best accuracy, latency 8 ms, depth 80" in text
+    assert "best accuracy, latency 8 ms, depth 30" in text
     assert "number of operators" in axis_label("ops")
     assert main(["runs", str(tmp_path)]) == 0
-    assert "latency 8 ms, depth 80" in capsys.readouterr().out
+    assert "latency 8 ms, depth 30" in capsys.readouterr().out
     assert main(["plugins"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["cost", "depth", "deep", "1.0"] in lines
@@ -80,7 +83,7 @@ def test_ours_and_one_of_a_plug_in_keep_the_contract(plugin):
 
 
 def test_a_run_of_a_cost_that_is_no_longer_installed_is_one_line(plugin, csv, tmp_path, monkeypatch, capsys):
-    out = search(csv, tmp_path / "run", "--depth-budget", "80", samples=4)
+    out = search(csv, tmp_path / "run", *SMALL, "--depth-budget", "30", samples=4)
     del COSTS["depth"]
     monkeypatch.setattr("sys.path", [place for place in __import__("sys").path if not place.endswith("/site")])
     capsys.readouterr()
@@ -92,7 +95,7 @@ def test_a_run_of_a_cost_that_is_no_longer_installed_is_one_line(plugin, csv, tm
 def test_an_unreachable_budget_names_the_option_of_the_cost(plugin, csv, tmp_path, capsys):
     from cells import arguments
 
-    assert main(arguments(csv, tmp_path / "run", "--depth-budget", "2")) == 2
+    assert main(arguments(csv, tmp_path / "run", *SMALL, "--depth-budget", "2")) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("hwnas: error: no network of the space meets --depth-budget 2: the cheapest network, |")
 

@@ -12,7 +12,7 @@ from latency_tables import load_table
 from profilers import SamplingSettings
 
 DEVICE = f"ssh://{NAME}"
-SPACE = ["--space", "nasbench201", "--image-size", "8"]
+SPACE = ["--space", "nasbench201", "--image-size", "8", "--space-option", "cells=1", "--space-option", "channels=4"]
 TWO = SamplingSettings(min_rounds=2, max_rounds=2, inner_seconds=5e-5, warmup_runs=1)
 
 

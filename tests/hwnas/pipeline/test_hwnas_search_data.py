@@ -5,17 +5,19 @@ import re
 
 import numpy as np
 import pytest
+from made_tables import made_table
 from PIL import Image
 from run_toys import create_run
 from simulated_device import AdditiveBackend
 from test_hwnas_api import Score, Toy
-from test_hwnas_cli import SMALL, table_file  # noqa: F401
 
 import hwnas
 from hwnas import SearchSettings
 from hwnas._cli import main
 from hwnas._errors import DataError, SpaceError
 from hwnas.evaluators import make_evaluator
+from hwnas.spaces import make_space
+from latency_tables import save_table
 
 
 class Two(Toy):
@@ -133,9 +135,12 @@ def test_networks_that_read_no_squares_are_refused_before_anything_is_made(searc
     assert not (tmp_path / "run").exists()
 
 
-def test_the_command_refuses_and_tells_alike(table_file, tmp_path, capsys):  # noqa: F811
+def test_the_command_refuses_and_tells_alike(tmp_path, capsys):
+    space = make_space("mobilenetv3", resolution=[8], width=[0.5], image_channels=1)
+    save_table(made_table(space, None), tmp_path / "table.json")
     pictures(tmp_path / "wide", size=(8, 12))
-    out = ["--out", str(tmp_path / "run"), "--table", str(table_file), *SMALL]
+    out = ["--out", str(tmp_path / "run"), "--table", str(tmp_path / "table.json"), "--offline"]
+    out += ["--resolution", "8", "--width", "0.5"]
     assert main(["search", "--data", str(tmp_path / "wide"), *out]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.endswith("give --image-size 8 to scale the shorter side and cut out the centre")
