@@ -141,9 +141,9 @@ def _limits(explanation: Explanation) -> str:
     )
     return (
         "<h2>How close each node is to the device's limits</h2>"
-        f"{picture}<p class=note>Each circle is a node, its area is its time; orange ones are slow for a reason that "
-        f"the table names. The line across is what this device reaches, {escape(f'{best:.3g}')} GMAC/s; the slanted one "
-        f"is the fastest that a node of this network moves its bytes, {escape(f'{moved:.3g}')} GB/s.</p>"
+        f"{picture}<p class=note>Each circle is a node, its area is its time; orange ones are slow for a reason "
+        f"that the table names. The line across is what this device reaches, {escape(f'{best:.3g}')} GMAC/s; the slanted one is "
+        f"the fastest that a node of this network moves its bytes, {escape(f'{moved:.3g}')} GB/s.</p>"
     )
 
 
