@@ -43,7 +43,7 @@ def load_untrusted(path: str | Path, max_bytes: int = MOST_BYTES) -> onnx.ModelP
     place = Path(path)
     content = _read(place, max_bytes, str(place))
     try:
-        model = onnx.ModelProto.FromString(content)
+        model: onnx.ModelProto = onnx.ModelProto.FromString(content)
     except (DecodeError, RecursionError):
         raise ModelError(f"{_shown(place)} is not an ONNX file") from None
     if not model.HasField("graph") or not model.graph.node:
@@ -83,8 +83,8 @@ def _fetch(tensor: Any, model: Path, left: int) -> int:
     offset, length = _whole(entries.get("offset", "0"), where), _whole(entries.get("length", "-1"), where)
     data = _read(source, left, f"the data of {where}", offset, length)
     tensor.raw_data = data
-    tensor.data_location = 0
-    del tensor.external_data[:]
+    tensor.ClearField("data_location")
+    tensor.ClearField("external_data")
     return len(data)
 
 

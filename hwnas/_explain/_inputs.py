@@ -13,7 +13,7 @@ from hwnas._explain._files import ModelError
 if TYPE_CHECKING:
     import onnx
 
-_DTYPES = {
+_DTYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
     "tensor(float16)": np.float16,
@@ -44,11 +44,10 @@ def with_one_sample(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     inputs = [info for info in copy.graph.input if info.name not in weights]  # older files list initialisers, too
     firsts = [dims[0] for info in inputs if (dims := info.type.tensor_type.shape.dim)]
     batch = {dim.dim_param for dim in firsts if dim.dim_param}
-    for info in (*inputs, *copy.graph.output):
-        for number, dim in enumerate(info.type.tensor_type.shape.dim):
-            unknown = not dim.HasField("dim_value") or dim.dim_value <= 0
-            if unknown and (dim.dim_param in batch or (number == 0 and info in inputs)):
-                dim.dim_value = 1
+    every = [dim for info in (*inputs, *copy.graph.output) for dim in info.type.tensor_type.shape.dim]
+    for dim in (*firsts, *(dim for dim in every if dim.dim_param in batch)):
+        if dim.dim_value <= 0:
+            dim.dim_value = 1
     for info in inputs:
         _require_static(info, name)
     del copy.graph.value_info[:]  # may still hold the symbols
@@ -84,8 +83,8 @@ def made_value(kind: str, shape: list[int], rng: np.random.Generator) -> npt.NDA
         raise ModelError(f"an input has the type {kind}; models with inputs of numbers alone can be measured")
     dtype = _DTYPES[kind]
     if issubclass(dtype, np.floating):
-        return np.asarray(rng.standard_normal(shape)).astype(dtype)
-    return np.ones(shape, dtype=dtype)
+        return np.asarray(rng.standard_normal(shape), dtype=dtype)
+    return np.asarray(np.ones(shape, dtype=dtype))
 
 
 def dtype_of(kind: str) -> Any:

@@ -24,8 +24,12 @@ from hwnas._tables._references import percent_text
 from latency_tables import write_atomic
 from profilers import ExplainedNode, Explanation
 
-_HEADS = ("#", "node", "op", "ms", "90 % interval", "share", "MACs", "GMAC/s", "of best", "read", "written")
-_HEADS += ("MACs a byte", "why it is slow")
+_HEADS = (
+    *("#", "node", "op", "ms", "90 % interval", "share", "MACs", "GMAC/s", "of best", "read", "written"),
+    *("MACs a byte", "why it is slow"),
+)
+_TEXTS = ("node", "op", "why it is slow", "change", "it is")
+"""Columns of text, which begin at the left."""
 
 
 def write_html(explanation: Explanation, path: str | Path) -> None:
@@ -86,7 +90,7 @@ def _changes(explanation: Explanation) -> str:
 
 
 def _heads(names: Sequence[str]) -> str:
-    return "".join(f"<th>{escape(name)}</th>" for name in names)
+    return "".join(f"<th{' class=text' if name in _TEXTS else ''}>{escape(name)}</th>" for name in names)
 
 
 def _blocks(explanation: Explanation) -> str:
@@ -142,8 +146,8 @@ def _limits(explanation: Explanation) -> str:
     return (
         "<h2>How close each node is to the device's limits</h2>"
         f"{picture}<p class=note>Each circle is a node, its area is its time; orange ones are slow for a reason "
-        f"that the table names. The line across is what this device reaches, {escape(f'{best:.3g}')} GMAC/s; the slanted one is "
-        f"the fastest that a node of this network moves its bytes, {escape(f'{moved:.3g}')} GB/s.</p>"
+        f"that the table names. The line across is what this device reaches, {escape(f'{best:.3g}')} GMAC/s; the "
+        f"slanted one is the fastest that a node of this network moves its bytes, {escape(f'{moved:.3g}')} GB/s.</p>"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -21,6 +21,8 @@ from hwnas._runs._compare import short_names
 from profilers import STATISTICS, Backend, Runnable, TextProgress, second_pass_name
 from search import nondominated
 
+_SESSIONS: tuple[Callable[[str], str], ...] = (str, second_pass_name)
+"""Name the first and the second session of a file."""
 _DISTURBED = 0.25
 """Share of disturbed rounds from which on the reader is told."""
 
@@ -43,7 +45,7 @@ def load_files(files: Sequence[Path], threads: int, progress: TextProgress = lam
     for number, file in enumerate(files):
         progress(f"loading {file}")
         model = with_one_sample(load_untrusted(file), str(file)).SerializeToString()
-        for seed, named in enumerate((str, second_pass_name)):
+        for seed, named in enumerate(_SESSIONS):
             sessions[named(str(number))] = ModelSession(model, threads=threads, name=str(file), seed=seed)
     return sessions
 
@@ -134,7 +136,7 @@ def _ranked(
     rounds: Rounds, paired: Paired, number: int, file: str, name: str, group: int, budget_ms: float | None
 ) -> RankedFile:
     """Return a file without its score."""
-    both = [rounds.seconds[named(str(number))] for named in (str, second_pass_name)]
+    both = [rounds.seconds[named(str(number))] for named in _SESSIONS]
     quantiles = {s: 1e3 * math.sqrt(math.prod(float(np.quantile(t, q)) for t in both)) for s, q in STATISTICS.items()}
     log_ms, half = float(paired.logs[number]) + math.log(1e3), Z90 * paired.sd(number)
     value, low, high = (math.exp(log_ms + shift) for shift in (0.0, -half, half))

@@ -34,8 +34,8 @@ def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
     del result.graph.input[:]
     result.graph.input.extend(inputs)
     result.ir_version = max(result.ir_version, _LEAST_IR)
-    for number, node in enumerate(result.graph.node):
-        node.name = node.name or f"{node.op_type}_{number}"
+    for node in result.graph.node:
+        node.name = node.name or node.output[0]
     return result
 
 
