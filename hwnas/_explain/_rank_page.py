@@ -34,7 +34,7 @@ def ranking_page(ranking: Ranking) -> str:
 
 def _table(ranking: Ranking) -> str:
     heads, scale = heads_of(ranking), Scale(0.0, max(file.high_ms for file in ranking.files))
-    head = f"<th>{escape(heads[0])}</th><th class="text bars">latency</th>"
+    head = f"<th>{escape(heads[0])}</th><th class='text bars'>latency</th>"
     head += "".join(f"<th>{escape(name)}</th>" for name in heads[1:])
     return f"<div class=wide><table><thead><tr>{head}</tr></thead>{_rows(ranking, scale)}</table></div>"
 
@@ -54,8 +54,10 @@ def _front(ranking: Ranking) -> str:
     if ranking.files[0].score is None:
         return ""
     points = [(file.latency_ms, file.score or 0.0, _label(file), bool(file.on_front)) for file in ranking.files]
-    picture = scatter(points, f"{ranking.statistic} latency (ms)", "score", upright=ranking.budget_ms, named=range(len(points)))
-    return f"<h2>Score and latency</h2>{picture}<p class=note>Orange: the front of score and latency; the line upwards is the budget, where there is one.</p>"
+    axis, every = f"{ranking.statistic} latency (ms)", range(len(points))
+    picture = scatter(points, axis, "score", upright=ranking.budget_ms, named=every)
+    note = "Orange: the front of score and latency. The line upwards is the budget, where there is one."
+    return f"<h2>Score and latency</h2>{picture}<p class=note>{note}</p>"
 
 
 def _label(file: RankedFile) -> str:
