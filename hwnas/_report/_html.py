@@ -32,17 +32,17 @@ def page(title: str, body: str, script: str = "", more_style: str = "") -> str:
     )
 
 
-def asset(name: str, beside: str = __file__) -> str:
+def asset(name: str, beside: str | None = None) -> str:
     """Return the text of a style sheet or script.
 
     Args:
         name: Its name.
-        beside: A file in its folder.
+        beside: A file in its folder; None for this one.
 
     Raises:
         ValueError: It would end its own element in a page.
     """
-    text = Path(beside).with_name(name).read_text(encoding="utf-8")
+    text = Path(beside or __file__).with_name(name).read_text(encoding="utf-8")
     if any(end in text.lower() for end in ("</script", "</style", "<!--")):
         raise ValueError(f"{name} cannot stand in a page")
     return text
