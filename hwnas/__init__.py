@@ -18,6 +18,7 @@ from hwnas._version import __version__
 if TYPE_CHECKING:
     from hwnas._api._errors import Errors
     from hwnas._api._machine import clean_device, devices, doctor, plugins
+    from hwnas._api._models import rank
     from hwnas._api._profile import bundle, draw, fit, profile
     from hwnas._api._result import FoundTrial, SearchResult
     from hwnas._api._runs import Exported, compare, export, runs
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from hwnas._api._tables import Prediction, Verification, merge, predict, show_table, validate, verify
     from hwnas._costs._cost import Cost, register_cost
     from hwnas._errors import HwnasError, NoValueError
+    from hwnas._explain._ranking import Difference, RankedFile, Ranking
     from hwnas._pipeline._strategies import make_strategy
     from hwnas._runs._settings import SearchSettings
     from hwnas.data import ImageData, load_data
@@ -52,6 +54,7 @@ _LAZY = {
     "ChoiceGraphSpace": "hwnas.spaces",
     "Composite": "profilers",
     "Cost": "hwnas._costs._cost",
+    "Difference": "hwnas._explain._ranking",
     "Errors": "hwnas._api._errors",
     "Evaluation": "hwnas.evaluators",
     "Evaluator": "hwnas.evaluators",
@@ -74,6 +77,8 @@ _LAZY = {
     "Primitive": "profilers",
     "Prediction": "hwnas._api._tables",
     "ProfilerError": "profilers",
+    "RankedFile": "hwnas._explain._ranking",
+    "Ranking": "hwnas._explain._ranking",
     "SearchError": "search",
     "SearchResult": "hwnas._api._result",
     "SearchSettings": "hwnas._runs._settings",
@@ -107,6 +112,7 @@ _LAZY = {
     "plugins": "hwnas._api._machine",
     "predict": "hwnas._api._tables",
     "profile": "hwnas._api._profile",
+    "rank": "hwnas._api._models",
     "register_cost": "hwnas._costs._cost",
     "runs": "hwnas._api._runs",
     "search": "hwnas._api._search",
@@ -123,6 +129,7 @@ __all__ = [
     "ChoiceGraphSpace",
     "Composite",
     "Cost",
+    "Difference",
     "Errors",
     "Evaluation",
     "Evaluator",
@@ -144,6 +151,8 @@ __all__ = [
     "Prediction",
     "Primitive",
     "ProfilerError",
+    "RankedFile",
+    "Ranking",
     "SearchError",
     "SearchResult",
     "SearchSettings",
@@ -177,6 +186,7 @@ __all__ = [
     "plugins",
     "predict",
     "profile",
+    "rank",
     "register_cost",
     "register_operator",
     "runs",

@@ -77,6 +77,8 @@ def make_session(
     measuring: bool = False,
     spinning: bool = True,
     optimised: Path | None = None,
+    level: str | None = None,
+    own_threads: bool = False,
 ) -> Any:
     """Make an `onnxruntime.InferenceSession` as this project measures and checks networks.
 
@@ -87,6 +89,9 @@ def make_session(
         measuring: Whether it will be timed; several threads then come from one pool of the process.
         spinning: Whether the session's own threads spin for a while after an inference.
         optimised: File to write the optimised graph to; None for none.
+        level: Member of ONNX Runtime's ``GraphOptimizationLevel``; None for the one that is measured.
+        own_threads: Whether the session has threads of its own even where it is timed. They still spin when the next
+            session runs, so whoever times such sessions in turn must let them rest in between.
 
     Raises:
         DeviceUnavailableError: This process already measures with another number of threads.
@@ -95,9 +100,11 @@ def make_session(
     release_cores()  # threads that the session makes run where this one may
     options = onnxruntime.SessionOptions()
     stated = session_options(threads=threads, provider=provider, spinning=spinning)
-    _set_threads(options, stated, measuring)
+    _set_threads(options, stated, measuring, own_threads)
     options.execution_mode = getattr(onnxruntime.ExecutionMode, stated["execution_mode"])
-    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, stated["graph_optimization_level"])
+    options.graph_optimization_level = getattr(
+        onnxruntime.GraphOptimizationLevel, level or stated["graph_optimization_level"]
+    )
     options.log_severity_level = 4
     if optimised is not None:
         options.optimized_model_filepath = str(optimised)
@@ -106,7 +113,7 @@ def make_session(
     return onnxruntime.InferenceSession(model, options, providers=[provider])
 
 
-def _set_threads(options: Any, stated: dict[str, Any], measuring: bool) -> None:
+def _set_threads(options: Any, stated: dict[str, Any], measuring: bool, own_threads: bool) -> None:
     """Give a session its own threads, or the pool of the process once there is one.
 
     If each session had a pool, the threads of the session that ran last would still spin while the next one is
@@ -115,14 +122,14 @@ def _set_threads(options: Any, stated: dict[str, Any], measuring: bool) -> None:
     Raises:
         DeviceUnavailableError: This process already measures with another number of threads.
     """
-    threads = stated["intra_op_num_threads"]
+    threads, measuring = stated["intra_op_num_threads"], measuring and not own_threads
     if measuring and threads > 1 and not _POOL:
         _make_pool(threads)
     if measuring and _POOL and threads not in _POOL:
         raise DeviceUnavailableError(
             f"this process already measures with {_POOL[0]} threads; use another process to measure with {threads}"
         )
-    if _POOL:
+    if _POOL and not own_threads:
         options.use_per_session_threads = False
         return
     options.intra_op_num_threads = threads

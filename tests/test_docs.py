@@ -140,9 +140,9 @@ def test_commands_that_pages_show_exist():
     assert unknown_uses("```sh\nhwnas search --data x \\\n  --no-such 3 # --seed\n```\n", commands) == [
         "hwnas search --no-such"
     ]
-    assert unknown_uses("say `hwnas seek --data x` and `--budget 4`, not `hwnas runs`", commands) == [
+    assert unknown_uses("say `hwnas seek --data x` and `--bound 4`, not `hwnas runs`", commands) == [
         "hwnas seek --data",
-        "--budget",
+        "--bound",
     ]
     for page in PAGES:
         assert unknown_uses(page.read_text(encoding="utf-8"), commands) == [], page.name

@@ -55,6 +55,7 @@ ROOMS = [
     "_deploy",
     "_trackers",
     "_report",
+    "_explain",
     "_workers",
     "_pipeline",
     "_api",
@@ -377,6 +378,7 @@ def test_a_wheel_holds_the_four_packages_and_nothing_else(tmp_path):
     assert {name for name in top if not name.endswith(".dist-info")} == set(ALLOWED)
     assert all(f"{package}/py.typed" in names for package in ALLOWED)
     assert {f"hwnas/_report/{name}" for name in ("page.css", "plot.js", "front.js")} <= set(names)
+    assert {f"hwnas/_explain/{name}" for name in ("explain.css", "explain.js")} <= set(names)
     tracked = {str(p.relative_to(ROOT)) for package in ALLOWED for p in (ROOT / package).rglob("*.py")}
     assert tracked == {name for name in names if name.endswith(".py")}
 

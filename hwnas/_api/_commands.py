@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hwnas._common._option import PATH, PATHS, SWITCH, TEXT, WHOLE, Option
-from hwnas._runs._options import BATCH, DEVICE, SPACE, THREADS, search_options
+from hwnas._runs._options import BATCH, DEVICE, LATENCY_STATISTIC, SPACE, THREADS, search_options
 
 GROUPS = {
     "space": "see `hwnas plugins` for all spaces, and docs/space.md",
@@ -203,6 +203,25 @@ _AFTER_A_SEARCH = (
 )
 
 
+_ABOUT_MODELS = (
+    Command(
+        "rank",
+        "measure several ONNX files in the same rounds: which is really faster, and which keep a budget",
+        "hwnas rank a.onnx b.onnx c.onnx --budget 4ms --accuracy scores.csv -o ranking.html",
+        (
+            _positional("files", "ONNX files; their dynamic batch axes are measured as 1", many="+", metavar="MODEL"),
+            Option("budget", "upper bound of the latency, like 4ms or 250us", TEXT),
+            Option("accuracy", "CSV file with the columns file and score; higher scores are better", PATH),
+            THREADS,
+            LATENCY_STATISTIC,
+            _output("HTML page to write"),
+            replace(JSON, group="output"),
+        ),
+        "rank",
+    ),
+)
+
+
 _ABOUT_TABLES = (
     Command(
         "predict",
@@ -290,4 +309,4 @@ _ABOUT_THE_MACHINE = (
 
 def commands() -> tuple[Command, ...]:
     """Return all commands, in the order of the help."""
-    return (*_PROFILING, _search(), *_AFTER_A_SEARCH, *_ABOUT_TABLES, *_ABOUT_THE_MACHINE)
+    return (*_PROFILING, _search(), *_AFTER_A_SEARCH, *_ABOUT_MODELS, *_ABOUT_TABLES, *_ABOUT_THE_MACHINE)

@@ -96,7 +96,7 @@ def _budgets(values: Mapping[str, Any]) -> dict[str, float]:
             _require_once(name, option, bounds)
             bounds[name] = values[option.name]
     costs = {name: cost_named(name, "budgets") for name in bounds}
-    return {costs[name].key: _bound(costs[name], plain(value)) for name, value in bounds.items()}
+    return {costs[name].key: bound_of(costs[name], plain(value)) for name, value in bounds.items()}
 
 
 def _require_once(name: str, option: Option, bounds: Mapping[str, Any]) -> None:
@@ -104,7 +104,12 @@ def _require_once(name: str, option: Option, bounds: Mapping[str, Any]) -> None:
         raise HwnasError(f"budget {name} is given twice, in budgets and as {option.name}; leave one out")
 
 
-def _bound(cost: Cost, value: object) -> float:
+def bound_of(cost: Cost, value: object) -> float:
+    """Return a budget from a number or a text like ``"4ms"``.
+
+    Raises:
+        HwnasError: It is neither.
+    """
     if isinstance(value, str):
         return cost.parse(value)
     if not is_bound(value):

@@ -119,6 +119,22 @@ def run_compare(options: argparse.Namespace) -> None:
         say(line)
 
 
+def run_rank(options: argparse.Namespace) -> None:
+    """Run ``hwnas rank``; exit with code 1 where no file keeps the budget."""
+    from hwnas._api._models import rank
+    from hwnas._explain._rank_lines import ranking_lines
+
+    ranking = rank(**given(options), progress=progress_lines())
+    if options.json:
+        say_json(ranking.as_dict())
+    else:
+        for line in [*ranking_lines(ranking), *([options.out] if options.out else [])]:
+            say(line)
+    if ranking.none_keeps:
+        warn(f"hwnas: no file keeps the budget {options.budget}")
+        raise SystemExit(1)
+
+
 def run_predict(options: argparse.Namespace) -> None:
     """Run ``hwnas predict``."""
     from hwnas._api._tables import predict

@@ -11,15 +11,16 @@ from pathlib import Path
 from hwnas._common._text import printable
 
 
-def page(title: str, body: str, script: str = "") -> str:
+def page(title: str, body: str, script: str = "", more_style: str = "") -> str:
     """Return a whole page. Its policy lets a browser run `script` alone, and load nothing.
 
     Args:
         title: Plain text.
         body: HTML without handlers, ``style`` attributes and scripts: a browser would ignore these.
         script: Text of the page's script; see `asset`.
+        more_style: Text of a style sheet for this page, beside the one that all pages have.
     """
-    style = asset("page.css")
+    style = asset("page.css") + more_style
     return (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
         f'<meta http-equiv=Content-Security-Policy content="{_policy(style, script)}">'
@@ -31,13 +32,17 @@ def page(title: str, body: str, script: str = "") -> str:
     )
 
 
-def asset(name: str) -> str:
-    """Return the text of a style sheet or script of this package.
+def asset(name: str, beside: str | None = None) -> str:
+    """Return the text of a style sheet or script.
+
+    Args:
+        name: Its name.
+        beside: A file in its folder; None for this one.
 
     Raises:
         ValueError: It would end its own element in a page.
     """
-    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    text = Path(beside or __file__).with_name(name).read_text(encoding="utf-8")
     if any(end in text.lower() for end in ("</script", "</style", "<!--")):
         raise ValueError(f"{name} cannot stand in a page")
     return text

@@ -173,6 +173,13 @@ LATENCY_STATISTICS = ("q10", "median", "p90", "p99")
 DEFAULT_STATISTIC = "median"
 """The statistic that a latency budget binds."""
 MEMORY_STATISTICS = ("live", "arena")
+LATENCY_STATISTIC = Option(
+    "latency_statistic",
+    "statistic of the measured latency that the objective and the budget use: "
+    f"{', '.join(LATENCY_STATISTICS[:-1])} or {LATENCY_STATISTICS[-1]} (default: {DEFAULT_STATISTIC})",
+    TEXT,
+    group="device",
+)
 _MEASURING = (
     Option(
         "measure",
@@ -181,13 +188,7 @@ _MEASURING = (
         TEXT,
         group="device",
     ),
-    Option(
-        "latency_statistic",
-        "statistic of the measured latency that the objective and the budget use: "
-        f"{', '.join(LATENCY_STATISTICS[:-1])} or {LATENCY_STATISTICS[-1]} (default: {DEFAULT_STATISTIC})",
-        TEXT,
-        group="device",
-    ),
+    LATENCY_STATISTIC,
 )
 _EVALUATION_THREADS = Option(
     "evaluation_threads",

@@ -1,0 +1,142 @@
+"""Changes measured beside the unchanged network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import onnx
+
+from hwnas._devices._make import make_backend
+from hwnas._explain._changes._graph import simplified
+from hwnas._explain._changes._proposal import Maker, NotPossibleError, Proposal, Subject
+from hwnas._explain._changes._registry import MAKERS
+from hwnas._explain._files import ModelError
+from hwnas._explain._inputs import with_one_sample
+from hwnas._explain._paired import ROUNDS, Z90, Paired, Rounds, plain_timer, time_rounds
+from hwnas._explain._sessions import ModelSession, Turns
+from profilers import Change, Explanation, Runnable, TextProgress, second_pass_name
+
+_UNCHANGED = "unchanged"
+_STATISTIC = "q10"
+"""What explanations state."""
+_PROCESS = "process"
+"""Name of the threads that sessions of the process share."""
+
+
+def measured_changes(
+    model: bytes,
+    explanation: Explanation,
+    *,
+    threads: int,
+    progress: TextProgress = lambda text: None,
+    rounds: int = ROUNDS,
+    makers: Mapping[str, Maker] = MAKERS,
+) -> tuple[Change, ...]:
+    """Measure what would change the latency of a network.
+
+    Args:
+        model: The ONNX file, with all its data.
+        explanation: Where its time goes; tells the processor.
+        threads: Threads that it was measured with.
+        progress: Receives a line for each change that cannot be made or measured.
+        rounds: Most rounds.
+        makers: What makes the changes.
+
+    Returns:
+        The changes that could be measured, the largest gain first.
+
+    Raises:
+        ModelError: ONNX Runtime cannot execute the unchanged model.
+    """
+    subject = _subject(model, explanation, threads)
+    proposals = _proposals(subject, makers, progress)
+    backend = make_backend("cpu", threads=threads)
+    sessions, kept = _sessions(subject, proposals, progress)
+    if not kept:
+        return ()
+    progress(f"measuring {len(kept)} changes beside the unchanged network")
+    return changes_of(time_rounds(plain_timer(backend), sessions, rounds), kept)
+
+
+def with_changes(
+    model: bytes,
+    explanation: Explanation,
+    *,
+    threads: int,
+    progress: TextProgress = lambda text: None,
+    rounds: int = ROUNDS,
+    makers: Mapping[str, Maker] = MAKERS,
+) -> Explanation:
+    """Return the explanation with measured changes, and with a note on each that could not be made.
+
+    Args and errors are those of `measured_changes`.
+    """
+    notes: list[str] = []
+
+    def tell(text: str) -> None:
+        """Keep what could not be made for the notes."""
+        if text.startswith("not tried: "):
+            notes.append(text)
+        progress(text)
+
+    changes = measured_changes(model, explanation, threads=threads, progress=tell, rounds=rounds, makers=makers)
+    return replace(explanation, changes=changes, notes=(*explanation.notes, *notes))
+
+
+def _subject(model: bytes, explanation: Explanation, threads: int) -> Subject:
+    static = with_one_sample(onnx.ModelProto.FromString(model), explanation.model)
+    block = 16 if any("avx512f" in str(fact) for fact in explanation.identity.values()) else 8
+    return Subject(static, simplified(static), explanation, threads, block)
+
+
+def _proposals(subject: Subject, makers: Mapping[str, Maker], progress: TextProgress) -> list[Proposal]:
+    proposals: list[Proposal] = []
+    for name, make in makers.items():
+        try:
+            proposals += make(subject)
+        except NotPossibleError as error:
+            progress(f"not tried: {name}: {error}")
+    return proposals
+
+
+def _sessions(
+    subject: Subject, proposals: list[Proposal], progress: TextProgress
+) -> tuple[dict[str, Runnable], list[Proposal]]:
+    """Load the unchanged network twice and each changed one once; return what could be loaded."""
+    turns, unchanged = Turns(), subject.model.SerializeToString()
+    sessions: dict[str, Runnable] = {}
+    for seed, name in enumerate((_UNCHANGED, second_pass_name(_UNCHANGED))):
+        session = ModelSession(unchanged, threads=subject.threads, name=subject.explanation.model, seed=seed)
+        sessions[name] = turns.taking(session, _PROCESS, subject.threads)
+    kept: list[Proposal] = []
+    for proposal in proposals:
+        own, threads = proposal.threads is not None, proposal.threads or subject.threads
+        try:
+            session = ModelSession(proposal.model, threads=threads, name=proposal.name, own_threads=own)
+        except ModelError as error:
+            progress(f"not tried: {error}")
+            continue
+        pool = f"{_PROCESS} {len(kept)}" if own else _PROCESS
+        sessions[str(len(kept))] = turns.taking(session, pool, threads)
+        kept.append(proposal)
+    return sessions, kept
+
+
+def changes_of(rounds: Rounds, proposals: list[Proposal]) -> tuple[Change, ...]:
+    """Return what the samples say of each change, the largest gain first.
+
+    Args:
+        rounds: Samples of the unchanged network (two sessions) and of the changed ones, by number.
+        proposals: The changes.
+    """
+    paired = Paired(rounds, [_UNCHANGED, *(str(i) for i in range(len(proposals)))], _STATISTIC)
+    base_ms = 1e3 * math.exp(paired.logs[0])
+    changes = []
+    for number, proposal in enumerate(proposals, 1):
+        log, half = float(paired.logs[number] - paired.logs[0]), Z90 * paired.difference_sd(0, number)
+        # gain = base (1 - r) with r = changed / base; its interval from that of log r
+        gain, low, high = (base_ms * -math.expm1(log + shift) for shift in (0.0, half, -half))
+        changes.append(Change(proposal.name, proposal.text, proposal.nodes, base_ms - gain, gain, low, high))
+    return tuple(sorted(changes, key=lambda change: -change.gain_ms))

@@ -1,0 +1,92 @@
+"""What a model is measured with: static shapes, and values for its inputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._common._text import printable
+from hwnas._explain._files import ModelError
+
+if TYPE_CHECKING:
+    import onnx
+
+_DTYPES: dict[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(bool)": np.bool_,
+    **{f"tensor({name})": np.dtype(name).type for name in ("int8", "int16", "int32", "int64")},
+    **{f"tensor({name})": np.dtype(name).type for name in ("uint8", "uint16", "uint32", "uint64")},
+}
+"""Types of tensors that can be made here, by ONNX Runtime's names."""
+
+
+def with_one_sample(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """Return a copy whose dynamic batch axes are 1.
+
+    The first axis of an input counts as its batch axis; axes of the same symbol are batch axes, too.
+
+    Args:
+        model: The model.
+        name: What to call it in errors.
+
+    Raises:
+        ModelError: Another axis of an input is dynamic.
+    """
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    weights = {tensor.name for tensor in copy.graph.initializer}
+    inputs = [info for info in copy.graph.input if info.name not in weights]  # older files list initialisers, too
+    firsts = [dims[0] for info in inputs if (dims := info.type.tensor_type.shape.dim)]
+    batch = {dim.dim_param for dim in firsts if dim.dim_param}
+    every = [dim for info in (*inputs, *copy.graph.output) for dim in info.type.tensor_type.shape.dim]
+    for dim in (*firsts, *(dim for dim in every if dim.dim_param in batch)):
+        if dim.dim_value <= 0:
+            dim.dim_value = 1
+    for info in inputs:
+        _require_static(info, name)
+    del copy.graph.value_info[:]  # may still hold the symbols
+    return copy
+
+
+def _require_static(info: onnx.ValueInfoProto, name: str) -> None:
+    dims = info.type.tensor_type.shape.dim
+    dynamic = [dim.dim_param or str(i) for i, dim in enumerate(dims) if dim.dim_value <= 0]
+    if dynamic or not info.type.tensor_type.HasField("shape"):
+        shape = ",".join(str(dim.dim_value) if dim.dim_value > 0 else "N" for dim in dims)
+        raise ModelError(
+            f"{printable(name)}: the size of input {printable(info.name)} is not known (axes "
+            f"{printable(', '.join(dynamic)) or 'unknown'}); set it with `python -m onnxruntime.tools."
+            f"make_dynamic_shape_fixed --input_name {printable(info.name)} --input_shape {shape}`"
+        )
+
+
+def made_value(kind: str, shape: list[int], rng: np.random.Generator) -> npt.NDArray[Any]:
+    """Return a value for an input: N(0, 1) for floats, 1 for everything else.
+
+    Zeros and denormals would distort times. Ones are valid token ids, masks, lengths and switches.
+
+    Args:
+        kind: ONNX Runtime's name of the type.
+        shape: The shape.
+        rng: Source of the numbers.
+
+    Raises:
+        ModelError: A value of this type cannot be made.
+    """
+    if kind not in _DTYPES:
+        raise ModelError(f"an input has the type {kind}; models with inputs of numbers alone can be measured")
+    dtype = _DTYPES[kind]
+    if issubclass(dtype, np.floating):
+        return np.asarray(rng.standard_normal(shape), dtype=dtype)
+    return np.asarray(np.ones(shape, dtype=dtype))
+
+
+def dtype_of(kind: str) -> Any:
+    """Return numpy's type for ONNX Runtime's name of one; None where there is none."""
+    return _DTYPES.get(kind)
