@@ -29,6 +29,7 @@ import numpy as np
 import onnx
 
 import hwnas
+from hwnas.run_directories import read_run
 from hwnas.tasks import Task, make_task
 from hwnas.training import quantized, score_onnx
 from latency_tables import OpGraph, write_atomic
@@ -38,6 +39,8 @@ from search import hypervolume
 VARIANTS = ("int8 search", "fp32 search, quantised", "fp32 search, fp32 files")
 MARGIN = 0.1
 """How far below the worst network the reference point lies, as a share of the range."""
+MOST_S = 300.0
+"""Most seconds that the last measurement takes."""
 _SETTINGS = ("data", "image_size", "data_limit", "resolution", "width", "samples", "epochs", "evaluator", "threads")
 
 
@@ -63,12 +66,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", default="digits", help="as of hwnas search, such as a folder of CIFAR-10")
     parser.add_argument("--image-size", type=int, help="size to load images at")
     parser.add_argument("--data-limit", type=int, help="at most this many samples of each part")
-    parser.add_argument(
-        "--resolution", type=whole_list, help="sizes to choose from, like 16,32 (default: those of the data)"
-    )
-    parser.add_argument(
-        "--width", type=number_list, help="widths to choose from, like 0.5,1.0 (default: those of the space)"
-    )
+    parser.add_argument("--resolution", type=whole_list, help="sizes to choose from, like 16,32 (default: by the data)")
+    parser.add_argument("--width", type=number_list, help="widths to choose from, like 0.5,1.0")
     parser.add_argument("--samples", type=int, default=120, help="trials of each search (default 120)")
     parser.add_argument("--epochs", type=int, help="epochs of training (default: by the size of the data)")
     parser.add_argument("--evaluator", default="supernet", help="supernet or train (default supernet)")
@@ -138,7 +137,7 @@ def files_of(result: hwnas.SearchResult) -> dict[str, Path]:
 
 def trial_seconds(result: hwnas.SearchResult) -> float:
     """Return the median duration of an evaluation."""
-    return float(np.median([trial.seconds for trial in result.trials if trial.seconds is not None]))
+    return float(np.median([trial.seconds or 0.0 for trial in read_run(result.path).trials]))
 
 
 def quantised_file(source: Path, target: Path, task: Task) -> Path:
@@ -158,7 +157,7 @@ def measured_ms(files: Mapping[str, Mapping[str, Path]], threads: int, rounds: i
         for variant, named in files.items()
         for name, file in named.items()
     }
-    session = ReferenceTimer(backend, References()).measure(loaded, fixed_rounds(rounds), seed=seed)
+    session = ReferenceTimer(backend, References()).measure(loaded, fixed_rounds(rounds, max_seconds=MOST_S), seed=seed)
     return {name: session.times[name].raw["median"] for name in loaded}
 
 

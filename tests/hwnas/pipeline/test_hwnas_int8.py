@@ -1,6 +1,7 @@
 """A search with int8 metrics: what its files say, and which runs it goes on with."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from run_toys import create_run
@@ -9,9 +10,12 @@ from simulated_device import AdditiveBackend
 import hwnas
 from hwnas import SearchSettings
 from hwnas._errors import RunError
+from hwnas._runs._compare import compare_runs
+from hwnas._runs._journal import read_trials
 from hwnas._runs._metrics import metric_of, metric_of_run
 from hwnas._runs._run import Run
 from hwnas.spaces import make_space
+from hwnas.tasks import DEFAULT_METRIC
 from hwnas.training import score_onnx
 
 OPTIONS = {"data": "digits", "data_limit": 120, "epochs": 1, "minimize": "params", "samples": 4}
@@ -24,7 +28,7 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hwnas._report._write._pictures", lambda shown: {})
         patch.chdir(folder)
-        space = make_space("mobilenetv3", preset="tiny", resolution=[8], width=[0.5], image_channels=1, classes=10)
+        space = make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4)
         hwnas.profile(space, AdditiveBackend(), out=folder / "prices.json", networks=2)
         more = {"table": folder / "prices.json", "offline": True, "precision": "int8", "strategy": "random"}
         hwnas.search(space, out=folder / "run", progress=told.append, **more, **OPTIONS)
@@ -52,6 +56,22 @@ def test_delivered_files_do_what_was_said_of_them(run):
         assert b"QuantizeLinear" in file.read_bytes()
         assert network["accuracy"] == pytest.approx(score_onnx(file, task, "test"))
         assert network["validation_accuracy"] == pytest.approx(score_onnx(file, task, "validation"))
+
+
+def test_runs_of_two_precisions_are_compared_with_a_note(run, tmp_path):
+    path, _ = run
+    opened = Run.open(path)
+    assert compare_runs([path, path]).metric.text == "int8 accuracy"
+    identity = {name: value for name, value in opened.identity.items() if name != "metric"}
+    other = Run.check(tmp_path / "other", replace(opened.settings, precision="fp32"), identity)
+    journal = other.lock()
+    other.continue_from(0)
+    for record in read_trials(path / "trials.jsonl"):
+        journal.append(replace(record, precision=None))
+    other.release()
+    comparison = compare_runs([path, other.path])
+    assert comparison.metric == DEFAULT_METRIC
+    assert "the runs differ in precision: run int8, other fp32" in comparison.notes
 
 
 def test_a_search_with_the_metric_of_fp32_networks_is_not_continued(run, tmp_path):
