@@ -51,7 +51,7 @@ def require_same_search(
     if identity_before is None:
         return
     for name, there, here in differences(identity_before, identity):
-        if name == "evaluator.precision" and there == "null":
+        if name in ("cheap.precision", "evaluator.precision") and there == "null":
             raise RunError(
                 f"{path} contains a search whose trials have the metric of fp32 networks, as earlier versions of hwnas "
                 f"evaluated them; this one evaluates {json.loads(here)} networks, choose another --out"
