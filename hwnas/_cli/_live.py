@@ -117,7 +117,7 @@ def status_line(status: Status) -> str:
     rate = f", {status.per_minute:.3g}/min" if status.per_minute else ""
     left = f", {duration(status.left_s)} left" if status.left_s is not None else ""
     return (
-        f"{status.done}/{status.samples} best {status.metric.name} {status.best_text}, "
+        f"{status.done}/{status.samples} best {status.metric.text} {status.best_text}, "
         f"hypervolume {status.hypervolume_text}{rate}{left}"
     )
 

@@ -61,7 +61,7 @@ def readme(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         f"# {network['id']}: {network['arch']}",
         "",
         f"- **Network**: `network.onnx`, {_network_text(metadata)}; its metadata hold everything that follows from it.",
-        f"- **Test {metric_of(network).name}**: {written_test(network)}"
+        f"- **Test {metric_of(network).text}**: {written_test(network)}"
         + (f" on {count} samples." if (count := samples_of(network, "test")) else "."),
         f"- **Latency**: {_latency_text(network)} {device_text(metadata)}.{_at_table_speed(network)}",
         f"- **Session options**: {_session_text(metadata)}",

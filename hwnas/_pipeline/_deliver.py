@@ -21,7 +21,7 @@ from hwnas._pipeline._winner import Candidates, find_candidates, nearest_outside
 from hwnas._runs._agreement import agreement, doubt, statistic_of
 from hwnas._runs._delivered import FINAL, judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
-from hwnas._runs._metrics import key_of, metric_of, value_of
+from hwnas._runs._metrics import Source, key_of, metric_of, value_of
 from hwnas._runs._watch import every
 from hwnas._tables._references import machine_of
 from hwnas.tasks import Part, Task
@@ -120,11 +120,10 @@ def deliver_networks(setup: SearchSetup, chosen: Chosen, progress: TextProgress)
     folder = run.folder("models")
     files = [export_onnx(folder / f"{winner.id}.onnx", winner, setup) for winner in winners]
     measured = measure_winners(setup, winners, files, chosen.first, progress)
-    entries = []
+    metric, threads, entries = setup.network_metric, run.settings.threads, []
     for winner, file, measurement in zip(winners, files, measured, strict=True):
-        entry = known_costs(winner, setup.space, setup.costs.space_costs, setup.metric, task.metric)
+        entry = known_costs(winner, setup.space, setup.costs.space_costs, setup.metric, metric)
         _add_measured(setup, entry, measurement)
-        metric, threads = task.metric, run.settings.threads
         entry[key_of(metric, "test")] = onnx_value(file, task, threads=threads)
         entry["images"] = {"test": task.size("test"), "validation": validation_samples(setup)}
         if run.settings.finalize != "none":  # other weights than the search saw: to be chosen by what they can do
@@ -135,7 +134,7 @@ def deliver_networks(setup: SearchSetup, chosen: Chosen, progress: TextProgress)
             entry["doubt"] = why
         entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
         entries.append(entry)
-        progress(f"{winner.id}: test {task.metric.name} {written_test(entry)}, {_latency_text(entry)}")
+        progress(f"{winner.id}: test {metric.text} {written_test(entry)}, {_latency_text(entry)}")
     write_judged(setup, entries, progress)
     return entries
 
@@ -153,7 +152,8 @@ def write_judged(setup: SearchSetup, entries: Sequence[dict[str, Any]], progress
 
 def _doubt(entry: Mapping[str, Any], trials: int, finalize: str) -> str | None:
     """Return a warning where a network that was not trained any further does worse or better than in the search."""
-    samples, searched, tested = entry["images"], value_of(entry, "validation"), value_of(entry, "torch")
+    shipped: Source = "torch" if metric_of(entry).precision is None else "test"  # what the search saw, on other samples
+    samples, searched, tested = entry["images"], value_of(entry, "validation"), value_of(entry, shipped)
     if finalize != "none" or searched is None or tested is None or samples["validation"] is None:
         return None
     return doubt(entry["id"], metric_of(entry), searched, tested, samples["validation"], samples["test"], trials)

@@ -180,10 +180,10 @@ def _tell(
     """
     proposal, settings = candidate.proposal, setup.run.settings
     extra_columns: dict[str, float] = {}
+    evaluator = setup.low_fidelity if proposal.low_fidelity and setup.low_fidelity is not None else setup.evaluator
     if outcome.evaluation is None:
         trial = study.tell(proposal.number, failed=outcome.failed)
     else:
-        evaluator = setup.low_fidelity if proposal.low_fidelity and setup.low_fidelity is not None else setup.evaluator
         result = require_in_bounds(evaluator, setup.space, candidate.arch, outcome.evaluation)
         # of a stand-in's score more may be better, of the metric less
         turn = evaluator.metric.sign * setup.metric.sign
@@ -196,6 +196,7 @@ def _tell(
     line = {
         **trial.to_json(),
         "arch": candidate.text,
+        "precision": evaluator.metric.precision if trial.ok else None,
         "seconds": round(outcome.seconds, 4),
         # budgets of what is not an objective: later looks at the journal need them
         "costs": {name: float(functions[name](row)[0]) for name in settings.budgets if name not in known},

@@ -13,7 +13,7 @@ from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
 from hwnas._runs._warm_start import WarmStart
 from hwnas._tables._validate import table_references
-from hwnas.evaluators import Evaluator, Trainer
+from hwnas.evaluators import Evaluator, Trainer, metric_at
 from hwnas.spaces import Space
 from hwnas.tasks import DEFAULT_METRIC, Metric, Task
 from hwnas.training import CostFunction
@@ -145,10 +145,10 @@ class SearchSetup:
 
     @property
     def network_metric(self) -> Metric:
-        """What delivered networks are tested by: the task's metric.
+        """What delivered networks are tested by: the task's metric, of the quantised file where that is delivered.
 
         Without a task it is the search's, unless that is a score.
         """
         if self.task is not None:
-            return self.task.metric
+            return metric_at(self.task.metric, self.run.settings.precision)
         return DEFAULT_METRIC if self.metric.score else self.metric

@@ -42,6 +42,8 @@ def resolve_inputs(
     task = resolve_task(settings, overrides, progress)
     space = resolve_space(settings, overrides, task)
     evaluator, low_fidelity = resolve_evaluators(settings, overrides, space, task)
+    for line in _unquantised(settings, evaluator, low_fidelity):
+        progress(line)
     if task is not None:
         task.require_fit(space)
     require_current(evaluator)
@@ -140,7 +142,10 @@ def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None) -
     if task is None:
         return make_evaluator(settings.evaluator, space, None, **options)
     device = settings.device if settings.device.startswith("cuda") else "cpu"
-    return make_evaluator(settings.evaluator, space, task, device=device, seed=settings.seed, **options)
+    precision = "int8" if settings.precision == "int8" else "fp32"
+    return make_evaluator(
+        settings.evaluator, space, task, device=device, seed=settings.seed, precision=precision, **options
+    )
 
 
 def _make_low_fidelity(settings: SearchSettings, space: Space, task: Task | None) -> Evaluator | None:
@@ -155,6 +160,18 @@ def _make_low_fidelity(settings: SearchSettings, space: Space, task: Task | None
             "cheaper evaluator"
         )
     return _make_evaluator(replace(settings, evaluator=settings.low_fidelity, evaluator_options={}), space, task)
+
+
+def _unquantised(settings: SearchSettings, *evaluators: Evaluator | None) -> list[str]:
+    """Return a line for each evaluator whose values are not those of the int8 networks that a search measures."""
+    if settings.precision != "int8":
+        return []
+    return [
+        f"--precision int8: evaluator {evaluator.name} quantises no network, its {evaluator.metric.name} is not that "
+        "of the int8 network"
+        for evaluator in evaluators
+        if evaluator is not None and evaluator.metric.precision is None
+    ]
 
 
 def _require_any_order(*evaluators: Evaluator | None) -> None:

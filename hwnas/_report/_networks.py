@@ -48,10 +48,10 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
     latencies = [n["latency_ms"] for n in networks]
     links = [escape(n["onnx"] or "") for n in networks]
     compared = [metric.format(value, error) for value, error in zip(values, errors, strict=True)]
-    tested = metric_of(networks[0]).name if networks else ""
+    tested = metric_of(networks[0]).text if networks else ""
     return [
         ("id", [escape(n["id"]) for n in networks]),
-        (f"validation {metric.name}" if shipped and not metric.score else metric.name, compared),
+        (f"validation {metric.text}" if shipped and not metric.score else metric.text, compared),
         (f"test {tested}", [written_test(n) if value_of(n, "test") is not None else "-" for n in networks]),
         (f"measured latency ({_statistics(latencies)}, ms)", [_measured(latency) for latency in latencies]),
         ("budget", [_met(checks(n, budgets)) for n in networks]),

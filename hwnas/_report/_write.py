@@ -212,7 +212,7 @@ def _best(run: Run, networks: Sequence[dict[str, Any]]) -> str:
     budgets = run.settings.budgets
     over = not any(keeps(network, budgets) for network in networks)
     best = pick_network(networks, "best", budgets, allow_over_budget=over)
-    return f"{written_compared(best)}, test {metric_of(best).name} {written_test(best)}"
+    return f"{written_compared(best)}, test {metric_of(best).text} {written_test(best)}"
 
 
 def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
@@ -220,7 +220,7 @@ def _explanation(run: Run, networks: Sequence[dict[str, Any]]) -> str:
         measured = any(n["latency_ms"]["measured"] is not None for n in networks)
         latency = "Latency was measured with the same file on this device" if measured else "Latency was not measured"
         metric = metric_of(networks[0])
-        name = escape(metric.name)
+        name = escape(metric.text)
         error = f"one standard error of {name}, from the number of samples, and " if metric.uncertainty else ""
         return (
             f"Test {name} is measured with the ONNX file on the test part, which the search never used. "

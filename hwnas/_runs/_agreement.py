@@ -187,7 +187,7 @@ def doubt(
     if abs(searched - tested) <= allowed:
         return None
     return (
-        f"{name}: test {metric.name} {metric.format(tested)}, but {metric.format(searched)} in the search; chance "
+        f"{name}: test {metric.text} {metric.format(tested)}, but {metric.format(searched)} in the search; chance "
         f"explains a difference of up to {metric.format(allowed)}: the test samples "
         "differ in kind, or the weights are damaged"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ _MOST_LOG = 700.0
 """Logarithm of what is nearly beyond a double."""
 
 FloatArray = npt.NDArray[np.float64]
-_FACTS = ("data", "device", "space", "evaluator")
+_FACTS = ("data", "device", "precision", "space", "evaluator")
 
 
 @dataclass(frozen=True)
@@ -115,19 +115,22 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
         raise HwnasError("compare needs at least two runs")
     pasts = [read_run(path) for path in paths]
     names = short_names(paths)
+    metric = replace(pasts[0].metric, precision=None)
     for path, past in zip(paths, pasts, strict=True):
         if past.objectives != pasts[0].objectives:
             raise HwnasError(
                 f"{path} has the objectives {', '.join(past.objectives)}, {paths[0]} has "
                 f"{', '.join(pasts[0].objectives)}; compare runs of the same objectives"
             )
-        if past.metric != pasts[0].metric:
+        if replace(past.metric, precision=None) != metric:
             raise HwnasError(
                 f"{path} and {paths[0]} have different metrics of the name {past.metric.name}; compare runs of one"
             )
         if not past.full:
             raise HwnasError(f"{path} has no successful trial yet; continue its `hwnas search` first")
-    metric, objectives = pasts[0].metric, pasts[0].objectives
+    if all(past.metric == pasts[0].metric for past in pasts):
+        metric = pasts[0].metric
+    objectives = pasts[0].objectives
     values = [np.array([[trial.values[name] for name in objectives] for trial in past.full]) for past in pasts]
     axes = [_axes(part, metric) for part in values]
     low, high = np.concatenate(axes).min(axis=0), np.concatenate(axes).max(axis=0)
@@ -142,7 +145,7 @@ def compare_runs(paths: Sequence[Path]) -> Comparison:
 
 def table_lines(comparison: Comparison) -> list[str]:
     """Return the table for people, and the notes below it."""
-    metric = comparison.metric.name
+    metric = comparison.metric.text
     budgets = comparison.budgets
     heads = ["run", "hypervolume", *(f"best {metric}, {_written(b)}" for b in budgets), "trials", "seconds"]
     rows = [heads]

@@ -205,7 +205,7 @@ def written_compared(network: Network) -> str:
     """Format the value that it is chosen by: ``validation accuracy 93.06% ± 1.34%``, or a score and its value."""
     metric, (value,) = compared_by([network])
     where = "" if metric.score else "validation "
-    return f"{where}{metric.name} {metric.format(value, metric.standard_error(value, compared_samples(network)))}"
+    return f"{where}{metric.text} {metric.format(value, metric.standard_error(value, compared_samples(network)))}"
 
 
 def written_latency(network: Network) -> str:
@@ -229,7 +229,7 @@ def described(network: Network, budgets: Mapping[str, float]) -> str:
     """Describe an exported network: architecture, metric, latency, and the budgets that it is over."""
     tested = written_test(network)
     uncertainty = " (± one standard error)" if "±" in tested else ""
-    values = [written_compared(network), f"test {metric_of(network).name} {tested}{uncertainty}"]
+    values = [written_compared(network), f"test {metric_of(network).text} {tested}{uncertainty}"]
     over = [check.text for check in overruns(network, budgets)]
     dominated = [f"dominated by {network['dominated_by']}"] if network.get("dominated_by") else []
     return "; ".join([", ".join([str(network["arch"]), *values, written_latency(network)]), *over, *dominated])
@@ -259,7 +259,7 @@ def error_lines(networks: Sequence[Network]) -> list[str]:
     parts = {"validation": compared_samples(networks[0]), "test": samples_of(networks[0], "test")}
     counts = " and ".join(f"{count} {part}" for part, count in parts.items() if count)
     metric = metric_of(networks[0])
-    line = f"{metric.name} comes from {counts} samples: ± is one standard error, {metric.uncertainty}"
+    line = f"{metric.text} comes from {counts} samples: ± is one standard error, {metric.uncertainty}"
     return [line] if counts else []
 
 

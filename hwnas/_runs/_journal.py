@@ -46,6 +46,8 @@ class TrialRecord:
             made (``at_table_speed_q10`` and so on), ``half_width`` of the 90 % interval of the told statistic, and as
             plain numbers ``samples``, ``slowness`` (1.12: the machine is 12 % slower than then) and
             ``slowness_half_width`` (relative); the last two where the table has reference networks.
+        precision: Number format of the quantised network that the value of the metric belongs to, like ``int8``; None
+            where it was evaluated as it was trained.
     """
 
     number: int
@@ -61,6 +63,7 @@ class TrialRecord:
     source: str | None = None
     estimates: Mapping[str, float] = field(default_factory=dict)
     measurements: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    precision: str | None = None
 
     @property
     def trial(self) -> Trial:
@@ -79,6 +82,7 @@ class TrialRecord:
         line |= {"cheap": True} if self.low_fidelity else {}
         line["arch"] = self.arch
         optional = {
+            "precision": self.precision,
             "seconds": self.seconds,
             "costs": dict(self.costs) or None,
             "seed": self.seed,
@@ -112,6 +116,7 @@ class TrialRecord:
                 source=_optional(line.get("from"), str),
                 estimates=_numbers(line.get("estimates", {})),
                 measurements=_facts(line.get("measurements", {})),
+                precision=_optional(line.get("precision"), str),
             )
         except KeyError as error:
             raise ValueError(f"{error} is missing") from None

@@ -51,6 +51,11 @@ def require_same_search(
     if identity_before is None:
         return
     for name, there, here in differences(identity_before, identity):
+        if name in ("cheap.precision", "evaluator.precision") and there == "null":
+            raise RunError(
+                f"{path} contains a search whose trials have the metric of fp32 networks, as earlier versions of hwnas "
+                f"evaluated them; this one evaluates {json.loads(here)} networks, choose another --out"
+            )
         raise RunError(
             f"{path} contains a search with {name} {there}, this one has {here}; the data or the defaults "
             "have changed, choose another --out"

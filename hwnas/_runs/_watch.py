@@ -54,7 +54,7 @@ class Status:
     def line(self) -> str:
         """One line of text."""
         return (
-            f"{self.done} of {self.samples} samples: best {self.metric.name} {self.best_text}, "
+            f"{self.done} of {self.samples} samples: best {self.metric.text} {self.best_text}, "
             f"hypervolume {self.hypervolume_text}"
         )
 

@@ -6,6 +6,7 @@ from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, require_curre
 from hwnas.evaluators._benchmark import ArchitectureIndex, BenchmarkTable
 from hwnas.evaluators._csv import MS_OF, latency_unit
 from hwnas.evaluators._make import evaluator_names, evaluator_parameters, make_evaluator
+from hwnas.evaluators._precision import metric_at
 from hwnas.evaluators._proxy import PROXIES, ProxyEvaluator
 from hwnas.evaluators._rank import RankCorrelation, draw_benchmark, rank_correlation
 from hwnas.evaluators._supernet import SupernetEvaluator
@@ -30,6 +31,7 @@ __all__ = [
     "evaluator_parameters",
     "latency_unit",
     "make_evaluator",
+    "metric_at",
     "rank_correlation",
     "require_current",
 ]

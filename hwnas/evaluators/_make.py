@@ -35,6 +35,7 @@ def make_evaluator(
     device: str = "cpu",
     seed: int = 0,
     threads: int | None = None,
+    precision: str = "fp32",
     **options: object,
 ) -> Evaluator:
     """Build an evaluator.
@@ -46,6 +47,7 @@ def make_evaluator(
         device: ``"cpu"`` or ``"cuda"``; not for tables.
         seed: Decides everything random in training.
         threads: Torch's threads while training and evaluating; None for its own choice.
+        precision: ``"int8"`` for the metric of quantised networks, where the evaluator has weights to quantise.
         options: Settings of the training (`hwnas.training.recipe_settings`; None: the default for the task);
             ``bn_statistics`` of ``supernet``; ``halving`` of ``train``. Proxies take ``samples`` alone, ``table:FILE``
             takes ``accuracy_column`` and ``extra_columns``.
@@ -65,7 +67,8 @@ def make_evaluator(
         return TableEvaluator(space, spec.removeprefix(_TABLE), column=column, extra_columns=extra)
     task = None if data is None else as_task(data)
     if spec not in ("supernet", "train", *PROXIES):
-        return _plugin(spec, space, task, {"device": device, "seed": seed, "threads": threads}, options)
+        given = {"device": device, "seed": seed, "threads": threads, "precision": precision}
+        return _plugin(spec, space, task, given, options)
     refuse_shadow("evaluator", spec)
     if task is None:
         raise EvaluatorError(f"evaluator {spec}: it needs a data set")
@@ -79,11 +82,15 @@ def make_evaluator(
     if spec == "train":
         halving = cast("int | None", options.pop("halving", None))
         recipe = default_recipe(task, **options)
-        return TrainEvaluator(space, task, recipe, seed=seed, device=device, threads=threads, halving=halving)
+        return TrainEvaluator(
+            space, task, recipe, seed=seed, device=device, threads=threads, precision=precision, halving=halving
+        )
     statistics = options.pop("bn_statistics", options.pop("calibration", None))  # the latter in earlier versions
     more = {} if statistics is None else {"bn_statistics": cast(int, statistics)}
     recipe = default_recipe(task, **options)
-    return SupernetEvaluator(space, task, recipe, seed=seed, device=device, threads=threads, **more)
+    return SupernetEvaluator(
+        space, task, recipe, seed=seed, device=device, threads=threads, precision=precision, **more
+    )
 
 
 def evaluator_parameters(spec: str) -> tuple[str, ...]:

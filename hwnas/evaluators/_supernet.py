@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hwnas._errors import EvaluatorError
 from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, Weights
+from hwnas.evaluators._precision import checked_precision, metric_at, precision_facts
 from hwnas.spaces import Architecture, Space
 from hwnas.tasks import Part, Shape, Task
 from hwnas.training import Recipe, StepProgress
@@ -37,6 +38,8 @@ class SupernetEvaluator(Evaluator, Trainer):
         seed: Decides everything random in the training.
         device: ``"cpu"`` or ``"cuda"``.
         threads: Torch's threads; None for its own choice.
+        precision: ``"fp32"``, or ``"int8"`` for the validation metric of each network once it is quantised (static
+            QDQ with ranges of train samples), as ONNX Runtime computes it. Training is the same for both.
         bn_statistics: Train samples that batch-norm statistics are computed over.
     """
 
@@ -52,12 +55,14 @@ class SupernetEvaluator(Evaluator, Trainer):
         seed: int = 0,
         device: str = "cpu",
         threads: int | None = None,
+        precision: str = "fp32",
         bn_statistics: int = 512,
     ) -> None:
         if bn_statistics < 2:
             raise EvaluatorError(f"evaluator supernet: bn_statistics must be at least 2 samples, got {bn_statistics}")
         self.space, self.task, self.recipe = space, task, recipe
-        self.metric = task.metric
+        self.precision = checked_precision(self.name, precision)
+        self.metric = metric_at(task.metric, precision)
         self.seed, self.device, self.threads = seed, device, threads
         self.bn_statistics = min(bn_statistics, task.size("train"))
         self._supernet: Supernet | None = None
@@ -71,6 +76,7 @@ class SupernetEvaluator(Evaluator, Trainer):
             "seed": self.seed,
             "calibration": self.bn_statistics,  # its name in the run format
             "data": self.task.fingerprint,
+            **precision_facts(self.precision),
         }
 
     def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
@@ -94,7 +100,7 @@ class SupernetEvaluator(Evaluator, Trainer):
     def evaluate(self, arch: Architecture) -> Evaluation:
         """Return validation metric of the subnet."""
         began = time.perf_counter()
-        value = self._score(arch, "validation")
+        value = self._score(arch, "validation", self.precision)
         return Evaluation(value, time.perf_counter() - began)
 
     def state(self) -> dict[str, npt.NDArray[np.float32]]:
@@ -124,15 +130,14 @@ class SupernetEvaluator(Evaluator, Trainer):
 
     def test_value(self, arch: Architecture) -> float:
         """Return test metric of the subnet."""
-        return self._score(arch, "test")
+        return self._score(arch, "test", "fp32")
 
-    def _score(self, arch: Architecture, part: Part) -> float:
-        from hwnas.training import score_network
+    def _score(self, arch: Architecture, part: Part, precision: str) -> float:
+        from hwnas.evaluators._precision import score_subnet
         from hwnas.training._loop import compute_threads
 
-        shape = self.space.input_shape(arch)
         with compute_threads(self.threads):
-            return score_network(self._subnet(arch), self.task, part, shape, device=self.device)
+            return score_subnet(self._subnet(arch), self.task, part, precision, device=self.device)
 
     def _subnet(self, arch: Architecture) -> Subnet:
         return self._prepared().subnet(arch, self._statistics_batches(self.space.input_shape(arch)))

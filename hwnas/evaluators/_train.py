@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hwnas._errors import EvaluatorError
 from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, Weights
+from hwnas.evaluators._precision import checked_precision, metric_at, precision_facts
 from hwnas.evaluators._rungs import Rungs
 from hwnas.spaces import Architecture, Space
 from hwnas.tasks import Part, Task
@@ -29,6 +30,8 @@ class TrainEvaluator(Evaluator, Trainer):
         seed: Decides everything random in a training.
         device: ``"cpu"`` or ``"cuda"``.
         threads: Torch's threads; None for its own choice.
+        precision: ``"fp32"``, or ``"int8"`` for the validation metric of each network once it is quantised (static
+            QDQ with ranges of train samples), as ONNX Runtime computes it. Training is the same for both.
         halving: End a training that is not among the best 1/halving of the earlier ones after a share of 1/halving,
             1/halving^2, ... of the epochs (`hwnas.evaluators._rungs`); None trains every network to the end. What an
             ended one is worth then depends on those before it, so on the order of evaluation.
@@ -47,13 +50,15 @@ class TrainEvaluator(Evaluator, Trainer):
         seed: int = 0,
         device: str = "cpu",
         threads: int | None = None,
+        precision: str = "fp32",
         halving: int | None = None,
         start: Callable[[Architecture], Weights] | None = None,
     ) -> None:
         if halving is not None and (type(halving) is not int or halving < 2):
             raise EvaluatorError(f"evaluator train: halving must be an integer of at least 2, got {halving!r}")
         self.space, self.task, self.recipe = space, task, recipe
-        self.metric = task.metric
+        self.precision = checked_precision(self.name, precision)
+        self.metric = metric_at(task.metric, precision)
         self.seed, self.device, self.threads = seed, device, threads
         self.halving, self._start = halving, start
         self.in_order = halving is not None
@@ -70,6 +75,7 @@ class TrainEvaluator(Evaluator, Trainer):
             "halving": self.halving,
             "seed": self.seed,
             "data": self.task.fingerprint,
+            **precision_facts(self.precision),
         }
 
     def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
@@ -81,7 +87,7 @@ class TrainEvaluator(Evaluator, Trainer):
     def evaluate(self, arch: Architecture) -> Evaluation:
         """Return validation metric of the trained network; where trainings may end early, also its ``epochs``."""
         began = time.perf_counter()
-        value = self._score(self._network(arch), "validation")
+        value = self._score(self._network(arch), "validation", self.precision)
         columns = {}
         if self._rungs is not None:
             columns["epochs"] = float(self._rungs.stopped_at(self.space.format(arch)) or self.recipe.epochs)
@@ -97,18 +103,18 @@ class TrainEvaluator(Evaluator, Trainer):
 
     def test_value(self, arch: Architecture) -> float:
         """Return test metric of the trained network."""
-        return self._score(self._network(arch), "test")
+        return self._score(self._network(arch), "test", "fp32")
 
-    def _score(self, network: GraphModule, part: Part) -> float:
+    def _score(self, network: GraphModule, part: Part, precision: str) -> float:
         import torch
 
-        from hwnas.training import Subnet, score_network
+        from hwnas.evaluators._precision import score_subnet
+        from hwnas.training import Subnet
         from hwnas.training._loop import compute_threads
 
-        shape = network.graph.input_shape
         weights = {name: torch.from_numpy(array).to(self.device) for name, array in network.arrays().items()}
         with compute_threads(self.threads):
-            return score_network(Subnet(network.graph, weights), self.task, part, shape, device=self.device)
+            return score_subnet(Subnet(network.graph, weights), self.task, part, precision, device=self.device)
 
     def _network(self, arch: Architecture) -> GraphModule:
         """Return the trained network; a finished checkpoint is loaded without training."""
@@ -142,6 +148,8 @@ class TrainEvaluator(Evaluator, Trainer):
             if done not in rungs.epochs:
                 return True
             decided = rungs.known(text, done)
-            return rungs.decide(text, done, self._score(network, "validation")) if decided is None else decided
+            if decided is not None:
+                return decided
+            return rungs.decide(text, done, self._score(network, "validation", self.precision))
 
         return should_continue

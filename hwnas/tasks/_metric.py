@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -13,6 +14,7 @@ PERCENT = "%"
 BINOMIAL = "binomial"
 _NAME_LENGTH = 64
 _UNIT_LENGTH = 16
+_WORD = re.compile(r"[a-z][a-z0-9]{0,15}\Z")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Metric:
         uncertainty: ``"binomial"`` where a value is the share of samples that a network gets right, so that its
             standard error follows from their number; None where it is not known.
         score: Whether the value only stands for what networks are good at (a score of untrained networks).
+        precision: The number format of the networks that were evaluated, where they were quantised for it
+            (``"int8"``); None where they were evaluated as they were trained.
 
     Raises:
         HwnasError: A field is impossible.
@@ -41,6 +45,7 @@ class Metric:
     high: float | None = None
     uncertainty: str | None = None
     score: bool = False
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not 0 < len(self.name) <= _NAME_LENGTH:
@@ -61,6 +66,8 @@ class Metric:
             raise HwnasError(f"{where}: uncertainty must be {BINOMIAL!r} or None, got {self.uncertainty!r}")
         if type(self.score) is not bool:
             raise HwnasError(f"{where}: score must be True or False, got {self.score!r}")
+        if self.precision is not None and not (isinstance(self.precision, str) and _WORD.match(self.precision)):
+            raise HwnasError(f"{where}: precision must be a short lower-case word or None, got {self.precision!r:.40}")
 
     @classmethod
     def of_score(cls, name: str) -> Metric:
@@ -83,16 +90,21 @@ class Metric:
         return 100.0 if self.unit == PERCENT else 1.0
 
     @property
+    def text(self) -> str:
+        """The name for people, with the precision where there is one: ``int8 accuracy``."""
+        return self.name if self.precision is None else f"{self.precision} {self.name}"
+
+    @property
     def title(self) -> str:
-        """The name as a title begins with it."""
-        return self.name[:1].upper() + self.name[1:]
+        """The name for people as a title begins with it."""
+        return self.text[:1].upper() + self.text[1:]
 
     @property
     def label(self) -> str:
         """The label of an axis: name and unit."""
         if self.score:
-            return f"{self.name} (a score)"
-        return f"{self.name} ({self.unit})" if self.unit else self.name
+            return f"{self.text} (a score)"
+        return f"{self.text} ({self.unit})" if self.unit else self.text
 
     def holds(self, value: float) -> bool:
         """Return whether a value lies within the bounds."""

@@ -9,7 +9,7 @@ from hwnas.training._sampling import CostFunction
 
 if TYPE_CHECKING:
     from hwnas.training._network import train_network
-    from hwnas.training._quantized import quantized
+    from hwnas.training._quantized import quantized, score_quantized
     from hwnas.training._score import score_network, score_onnx
     from hwnas.training._subnet import Subnet
     from hwnas.training._supernet import Supernet
@@ -21,6 +21,7 @@ _LAZY = {
     "quantized": "_quantized",
     "score_network": "_score",
     "score_onnx": "_score",
+    "score_quantized": "_quantized",
     "train_network": "_network",
     "train_supernet": "_supernet_training",
 }
@@ -36,6 +37,7 @@ __all__ = [
     "recipe_settings",
     "score_network",
     "score_onnx",
+    "score_quantized",
     "train_network",
     "train_supernet",
 ]

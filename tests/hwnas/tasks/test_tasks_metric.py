@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,21 @@ def test_values_as_people_read_and_write_them():
         "iou",
         "naswot (a score)",
     ]
+
+
+def test_a_precision_is_told_to_people_and_kept_in_files():
+    int8 = replace(DEFAULT_METRIC, precision="int8")
+    assert (int8.name, int8.text, int8.title, int8.label) == (
+        "accuracy",
+        "int8 accuracy",
+        "Int8 accuracy",
+        "int8 accuracy (%)",
+    )
+    assert int8.as_dict() == {**DEFAULT_METRIC.as_dict(), "precision": "int8"}
+    assert Metric.from_dict(int8.as_dict()) == int8 != DEFAULT_METRIC
+    for wrong in ("", "INT8", "a long line of text", 8):
+        with pytest.raises(HwnasError, match="metric a: precision must be a short lower-case word or None, got"):
+            Metric("a", precision=wrong)
 
 
 def test_a_direction_says_what_is_best():
