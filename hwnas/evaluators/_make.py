@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
 from hwnas._errors import EvaluatorError
@@ -17,8 +20,11 @@ from hwnas.spaces import Space
 from hwnas.tasks import Task, as_task
 from hwnas.training import default_recipe, recipe_settings
 
+if TYPE_CHECKING:
+    from hwnas.training import Teacher
+
 _TABLE = "table:"
-SUPERNETS_ALONE = ("random_subnets", "sampling", "candidates")
+SUPERNETS_ALONE = ("random_subnets", "sampling", "candidates", "taught_by")
 """Fields of a recipe that only supernets use."""
 
 
@@ -35,6 +41,8 @@ def make_evaluator(
     device: str = "cpu",
     seed: int = 0,
     threads: int | None = None,
+    initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
+    teacher: Teacher | None = None,
     **options: object,
 ) -> Evaluator:
     """Build an evaluator.
@@ -46,6 +54,8 @@ def make_evaluator(
         device: ``"cpu"`` or ``"cuda"``; not for tables.
         seed: Decides everything random in training.
         threads: Torch's threads while training and evaluating; None for its own choice.
+        initial: Weights that trainings of ``supernet`` and ``train`` start from (see these); others do not use them.
+        teacher: A trained network that these trainings learn from.
         options: Settings of the training (`hwnas.training.recipe_settings`; None: the default for the task);
             ``bn_statistics`` of ``supernet``; ``halving`` of ``train``. Proxies take ``samples`` alone, ``table:FILE``
             takes ``accuracy_column`` and ``extra_columns``.
@@ -79,11 +89,23 @@ def make_evaluator(
     if spec == "train":
         halving = cast("int | None", options.pop("halving", None))
         recipe = default_recipe(task, **options)
-        return TrainEvaluator(space, task, recipe, seed=seed, device=device, threads=threads, halving=halving)
+        return TrainEvaluator(
+            space,
+            task,
+            recipe,
+            seed=seed,
+            device=device,
+            threads=threads,
+            halving=halving,
+            initial=initial,
+            teacher=teacher,
+        )
     statistics = options.pop("bn_statistics", options.pop("calibration", None))  # the latter in earlier versions
     more = {} if statistics is None else {"bn_statistics": cast(int, statistics)}
     recipe = default_recipe(task, **options)
-    return SupernetEvaluator(space, task, recipe, seed=seed, device=device, threads=threads, **more)
+    return SupernetEvaluator(
+        space, task, recipe, seed=seed, device=device, threads=threads, initial=initial, teacher=teacher, **more
+    )
 
 
 def evaluator_parameters(spec: str) -> tuple[str, ...]:

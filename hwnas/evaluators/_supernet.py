@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +12,13 @@ import numpy.typing as npt
 
 from hwnas._errors import EvaluatorError
 from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, Weights
+from hwnas.evaluators._start import start_facts
 from hwnas.spaces import Architecture, Space
-from hwnas.tasks import Part, Shape, Task
+from hwnas.tasks import Part, Task
 from hwnas.training import Recipe, StepProgress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from hwnas.training import Subnet, Supernet
-
-
-BATCH = 64
-"""Samples at once while statistics are computed: larger batches spend their time on page faults on a CPU."""
+    from hwnas.training import Subnet, Supernet, Teacher
 
 
 class SupernetEvaluator(Evaluator, Trainer):
@@ -38,6 +32,9 @@ class SupernetEvaluator(Evaluator, Trainer):
         device: ``"cpu"`` or ``"cuda"``.
         threads: Torch's threads; None for its own choice.
         bn_statistics: Train samples that batch-norm statistics are computed over.
+        initial: Tensors by ``"node.parameter"`` that the shared weights start from (`hwnas.training.train_supernet`);
+            None for He initialisation.
+        teacher: A trained network that the largest one learns from beside the targets; None for none.
     """
 
     name = "supernet"
@@ -53,6 +50,8 @@ class SupernetEvaluator(Evaluator, Trainer):
         device: str = "cpu",
         threads: int | None = None,
         bn_statistics: int = 512,
+        initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         if bn_statistics < 2:
             raise EvaluatorError(f"evaluator supernet: bn_statistics must be at least 2 samples, got {bn_statistics}")
@@ -60,18 +59,25 @@ class SupernetEvaluator(Evaluator, Trainer):
         self.metric = task.metric
         self.seed, self.device, self.threads = seed, device, threads
         self.bn_statistics = min(bn_statistics, task.size("train"))
+        self._initial, self._teacher = initial, teacher
+        self._start = start_facts(initial, teacher)
         self._supernet: Supernet | None = None
 
     @property
     def settings(self) -> dict[str, object]:
-        """Recipe, seed, number of samples behind batch-norm statistics and the data's fingerprint."""
+        """Recipe, seed, number of samples behind batch-norm statistics, the data's fingerprint, and the start."""
         return {
             "evaluator": self.name,
             "recipe": self.recipe.as_dict(),
             "seed": self.seed,
             "calibration": self.bn_statistics,  # its name in the run format
             "data": self.task.fingerprint,
+            **self._start,
         }
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out what only a training needs: copies in other processes are made ready by `restore`."""
+        return {**self.__dict__, "_initial": None, "_teacher": None}
 
     def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
         """Train the supernet, or continue from ``supernet.pt`` in the folder."""
@@ -86,6 +92,8 @@ class SupernetEvaluator(Evaluator, Trainer):
             device=self.device,
             threads=self.threads,
             cost=self.cost,
+            initial=self._initial,
+            teacher=self._teacher,
             checkpoint=workdir / "supernet.pt",
             progress=progress,
         )
@@ -135,16 +143,12 @@ class SupernetEvaluator(Evaluator, Trainer):
             return score_network(self._subnet(arch), self.task, part, shape, device=self.device)
 
     def _subnet(self, arch: Architecture) -> Subnet:
-        return self._prepared().subnet(arch, self._statistics_batches(self.space.input_shape(arch)))
+        from hwnas.training._batches import sample_batches
+
+        batches = sample_batches(self.task, self.bn_statistics, self.space.input_shape(arch), self.device)
+        return self._prepared().subnet(arch, batches)
 
     def _prepared(self) -> Supernet:
         if self._supernet is None:
             raise EvaluatorError("evaluator supernet: not prepared; call prepare first")
         return self._supernet
-
-    def _statistics_batches(self, input_shape: Shape) -> Iterator[Tensor]:
-        from hwnas.training._batches import fixed_sample
-
-        chosen = fixed_sample(self.task, self.bn_statistics)
-        for part in np.array_split(chosen, math.ceil(len(chosen) / BATCH)):
-            yield self.task.inputs("train", part, input_shape, self.device)
