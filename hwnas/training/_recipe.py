@@ -24,7 +24,7 @@ _RANGES = {
     "random_subnets": (0, 64),
     "teacher_weight": (0.0, 1e3),
 }
-_LATER = {"teacher_weight": 1.0, "taught_by": "largest"}
+_LATER = {"teacher_weight": 1.0, "taught_by": "teacher"}
 """Defaults of settings that earlier versions did not have; runs of these do not name them."""
 
 
@@ -47,8 +47,8 @@ class Recipe:
         candidates: Networks that one is chosen from where `sampling` is not uniform.
         teacher_weight: Weight of the distance to the teacher's outputs beside the task's own loss, where there is a
             teacher.
-        taught_by: Whose outputs the subnets but the largest learn (supernets with a teacher alone): those of the
-            ``"largest"`` subnet, or of the ``"teacher"``.
+        taught_by: Whose outputs the subnets but the largest learn (supernets with a teacher alone): the
+            ``"teacher"``'s, which are right from the first step, or those of the ``"largest"`` subnet.
         task_settings: Values of the task's own options by name (`Task.options`): augmentation, parts of the loss.
 
     Raises:
@@ -67,7 +67,7 @@ class Recipe:
     sampling: str = "uniform"
     candidates: int = 3
     teacher_weight: float = 1.0
-    taught_by: str = "largest"
+    taught_by: str = "teacher"
     task_settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

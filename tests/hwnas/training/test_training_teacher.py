@@ -92,9 +92,9 @@ def test_a_teacher_moves_every_subnet(tmp_path, original, teacher, taught_by):
 
 
 def test_the_subnets_learn_from_whom_the_recipe_names(tmp_path, teacher):
-    largest, _ = trained(tmp_path / "a", teacher=teacher)
-    by_teacher, _ = trained(tmp_path / "b", teacher=teacher, recipe=recipe(taught_by="teacher"))
-    without, _ = trained(tmp_path / "c", teacher=teacher, recipe=recipe(teacher_weight=0.0))
+    largest, _ = trained(tmp_path / "a", teacher=teacher, recipe=recipe(taught_by="largest"))
+    by_teacher, _ = trained(tmp_path / "b", teacher=teacher)
+    without, _ = trained(tmp_path / "c", teacher=teacher, recipe=recipe(teacher_weight=0.0, taught_by="largest"))
     plain, _ = trained(tmp_path / "d")
     assert not torch.equal(largest["stem.weight"], by_teacher["stem.weight"])
     assert all(torch.equal(without[name], plain[name]) for name in plain)
@@ -122,7 +122,7 @@ def test_recipes_of_earlier_runs_read_as_before():
     assert "teacher_weight" not in plain
     assert "taught_by" not in plain
     assert recipe(teacher_weight=0.5).as_dict()["teacher_weight"] == 0.5
-    assert recipe(taught_by="teacher").as_dict()["taught_by"] == "teacher"
+    assert recipe(taught_by="largest").as_dict()["taught_by"] == "largest"
     for wrong in {"taught_by": "me"}, {"teacher_weight": -1.0}:
         with pytest.raises(EvaluatorError, match=next(iter(wrong))):
             Recipe(1, 1, **wrong)
