@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from hwnas.training._start._file import WeightsFile, parse_weights, read_weights
     from hwnas.training._start._match import MatchedWeights, match_weights
     from hwnas.training._start._networks import StartingNetworks
-    from hwnas.training._start._norms import as_folded
     from hwnas.training._subnet import Subnet
     from hwnas.training._supernet import Supernet
     from hwnas.training._supernet_training import train_supernet
@@ -28,7 +27,6 @@ _LAZY = {
     "Supernet": "_supernet",
     "Teacher": "_teacher",
     "WeightsFile": "_start._file",
-    "as_folded": "_start._norms",
     "match_weights": "_start._match",
     "parse_weights": "_start._file",
     "quantized": "_quantized",
@@ -49,7 +47,6 @@ __all__ = [
     "Supernet",
     "Teacher",
     "WeightsFile",
-    "as_folded",
     "default_recipe",
     "match_weights",
     "parse_weights",

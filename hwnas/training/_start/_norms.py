@@ -26,23 +26,6 @@ def folded_nodes(initial: Mapping[str, FloatArray], graph: OpGraph) -> list[str]
     return [node for node in nodes if f"{node}.bias" in initial and f"{node}.gamma" not in initial]
 
 
-def as_folded(weights: Mapping[str, FloatArray], nodes: Iterable[str]) -> dict[str, FloatArray]:
-    """Return weights with the batch norms of some nodes folded again, so that `with_norms` puts them back on data.
-
-    Args:
-        weights: By ``"node.parameter"``, with the norm's four tensors for each of `nodes`.
-        nodes: Names of the nodes.
-    """
-    folded = dict(weights)
-    for node in nodes:
-        gamma, beta, mean, variance = (folded.pop(f"{node}.{kind}") for kind in ("gamma", "beta", "mean", "variance"))
-        scale = gamma / np.sqrt(variance + np.float32(NORM_EPSILON))
-        weight = folded[f"{node}.weight"]
-        folded[f"{node}.weight"] = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
-        folded[f"{node}.bias"] = beta - mean * scale
-    return folded
-
-
 def with_norms(
     initial: Mapping[str, FloatArray], graph: OpGraph, batches: Callable[[], Iterable[Tensor]]
 ) -> dict[str, FloatArray]:
