@@ -43,6 +43,7 @@ def finalized(
         device=settings.device if settings.device.startswith("cuda") else "cpu",
         start=setup.trainer.trained_weights if kind == "finetune" else None,
         initial=setup.start.initial,
+        initial_digest=setup.start.digest,
         teacher=setup.start.teacher,
     )
     setup.run.folder("final")

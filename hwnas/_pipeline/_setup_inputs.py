@@ -154,6 +154,7 @@ def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None, s
         device=device,
         seed=settings.seed,
         initial=start.initial,
+        initial_digest=start.digest,
         teacher=start.teacher,
         **options,
     )

@@ -30,18 +30,20 @@ class Start:
 
     Attributes:
         initial: Tensors by ``"node.parameter"``; None for He initialisation.
+        digest: What tells the tensors from others; None for their own SHA-256.
         teacher: A trained network that trainings learn from; None for none.
         files: Files that the run keeps a copy of, by their option.
     """
 
     initial: Mapping[str, npt.NDArray[np.float32]] | None = None
+    digest: str | None = None
     teacher: Teacher | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def facts(self) -> dict[str, str]:
         """What tells it from others in the identity of a run."""
-        return {} if self.initial is None else {"weights": weights_digest(self.initial)}
+        return {} if self.initial is None else {"weights": self.digest or weights_digest(self.initial)}
 
 
 def require_use(settings: SearchSettings, *, own_evaluator: bool) -> None:

@@ -42,6 +42,7 @@ def make_evaluator(
     seed: int = 0,
     threads: int | None = None,
     initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
+    initial_digest: str | None = None,
     teacher: Teacher | None = None,
     **options: object,
 ) -> Evaluator:
@@ -55,6 +56,7 @@ def make_evaluator(
         seed: Decides everything random in training.
         threads: Torch's threads while training and evaluating; None for its own choice.
         initial: Weights that trainings of ``supernet`` and ``train`` start from (see these); others do not use them.
+        initial_digest: What tells them from others; None for their own SHA-256.
         teacher: A trained network that these trainings learn from.
         options: Settings of the training (`hwnas.training.recipe_settings`; None: the default for the task);
             ``bn_statistics`` of ``supernet``; ``halving`` of ``train``. Proxies take ``samples`` alone, ``table:FILE``
@@ -86,26 +88,16 @@ def make_evaluator(
             raise EvaluatorError(f"evaluator {spec} has no option {unknown[0]!r}; known options: samples")
         samples = cast(int, options.get("samples", options.get("images", 64)))  # the latter in earlier versions
         return ProxyEvaluator(spec, space, task, samples=samples, seed=seed, device=device, threads=threads)
+    common = {"seed": seed, "device": device, "threads": threads}
+    start = {"initial": initial, "initial_digest": initial_digest, "teacher": teacher}
     if spec == "train":
         halving = cast("int | None", options.pop("halving", None))
         recipe = default_recipe(task, **options)
-        return TrainEvaluator(
-            space,
-            task,
-            recipe,
-            seed=seed,
-            device=device,
-            threads=threads,
-            halving=halving,
-            initial=initial,
-            teacher=teacher,
-        )
+        return TrainEvaluator(space, task, recipe, halving=halving, **common, **start)  # type: ignore[arg-type]
     statistics = options.pop("bn_statistics", options.pop("calibration", None))  # the latter in earlier versions
     more = {} if statistics is None else {"bn_statistics": cast(int, statistics)}
     recipe = default_recipe(task, **options)
-    return SupernetEvaluator(
-        space, task, recipe, seed=seed, device=device, threads=threads, initial=initial, teacher=teacher, **more
-    )
+    return SupernetEvaluator(space, task, recipe, **common, **start, **more)  # type: ignore[arg-type]
 
 
 def evaluator_parameters(spec: str) -> tuple[str, ...]:

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from hwnas.training import Teacher
 
 
-def start_facts(initial: Mapping[str, npt.NDArray[np.float32]] | None, teacher: Teacher | None) -> dict[str, str]:
-    """Return the digests of initial weights and of a teacher; empty where a training has neither, as ever."""
-    facts = {} if initial is None else {"weights": weights_digest(initial)}
+def start_facts(
+    initial: Mapping[str, npt.NDArray[np.float32]] | None, digest: str | None, teacher: Teacher | None
+) -> dict[str, str]:
+    """Return the digests of initial weights and of a teacher; empty where a training has neither, as ever.
+
+    Args:
+        initial: Tensors by ``"node.parameter"``; None for none.
+        digest: What tells them from others; None for their own.
+        teacher: A trained network that is learned from; None for none.
+    """
+    facts = {} if initial is None else {"weights": digest or weights_digest(initial)}
     return facts if teacher is None else {**facts, "teacher": teacher.digest}

@@ -34,6 +34,7 @@ class SupernetEvaluator(Evaluator, Trainer):
         bn_statistics: Train samples that batch-norm statistics are computed over.
         initial: Tensors by ``"node.parameter"`` that the shared weights start from (`hwnas.training.train_supernet`);
             None for He initialisation.
+        initial_digest: What tells them from others; None for their own SHA-256.
         teacher: A trained network that the largest one learns from beside the targets; None for none.
     """
 
@@ -51,6 +52,7 @@ class SupernetEvaluator(Evaluator, Trainer):
         threads: int | None = None,
         bn_statistics: int = 512,
         initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
+        initial_digest: str | None = None,
         teacher: Teacher | None = None,
     ) -> None:
         if bn_statistics < 2:
@@ -59,8 +61,8 @@ class SupernetEvaluator(Evaluator, Trainer):
         self.metric = task.metric
         self.seed, self.device, self.threads = seed, device, threads
         self.bn_statistics = min(bn_statistics, task.size("train"))
-        self._initial, self._teacher = initial, teacher
-        self._start = start_facts(initial, teacher)
+        self._initial, self._initial_digest, self._teacher = initial, initial_digest, teacher
+        self._start = start_facts(initial, initial_digest, teacher)
         self._supernet: Supernet | None = None
 
     @property
@@ -93,6 +95,7 @@ class SupernetEvaluator(Evaluator, Trainer):
             threads=self.threads,
             cost=self.cost,
             initial=self._initial,
+            initial_digest=self._initial_digest,
             teacher=self._teacher,
             checkpoint=workdir / "supernet.pt",
             progress=progress,

@@ -41,6 +41,7 @@ class TrainEvaluator(Evaluator, Trainer):
             evaluator, say); None for `initial`.
         initial: Tensors by ``"node.parameter"`` that every training starts from (`hwnas.training.train_network`); None
             for He initialisation.
+        initial_digest: What tells them from others; None for their own SHA-256.
         teacher: A trained network that all learn from beside the targets; None for none.
     """
 
@@ -58,6 +59,7 @@ class TrainEvaluator(Evaluator, Trainer):
         halving: int | None = None,
         start: Callable[[Architecture], Weights] | None = None,
         initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
+        initial_digest: str | None = None,
         teacher: Teacher | None = None,
     ) -> None:
         if halving is not None and (type(halving) is not int or halving < 2):
@@ -66,7 +68,7 @@ class TrainEvaluator(Evaluator, Trainer):
         self.metric = task.metric
         self.seed, self.device, self.threads = seed, device, threads
         self.halving, self._start = halving, start
-        self._initial, self._teacher, self._facts = initial, teacher, start_facts(initial, teacher)
+        self._initial, self._teacher, self._facts = initial, teacher, start_facts(initial, initial_digest, teacher)
         self.in_order = halving is not None
         self._rungs: Rungs | None = None
         self._workdir: Path | None = None

@@ -33,6 +33,7 @@ def train_supernet(
     threads: int | None = None,
     cost: CostFunction | None = None,
     initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
+    initial_digest: str | None = None,
     teacher: Teacher | None = None,
     checkpoint: Path | None = None,
     progress: StepProgress | None = None,
@@ -65,6 +66,8 @@ def train_supernet(
         cost: What candidates are drawn by; None for MACs. Not used by uniform sampling.
         initial: Tensors by ``"node.parameter"`` that take the place of the supernet's weights (`Supernet.load`). A
             batch norm that is folded into them is put back, as the identity on train samples of the largest network.
+        initial_digest: What tells them from others, where they follow from a file and the data: sums over data may
+            differ in the last bits. None for their own SHA-256.
         teacher: A trained network to learn from; None for none.
         checkpoint: File to resume from and to write after each epoch.
         progress: Called after every step.
@@ -83,7 +86,7 @@ def train_supernet(
         "seed": seed,
     }
     if initial is not None:
-        identity["initial"] = weights_digest(initial)
+        identity["initial"] = initial_digest or weights_digest(initial)
         load_initial(supernet, initial, task)
     if teacher is not None:
         identity["teacher"] = teacher.digest

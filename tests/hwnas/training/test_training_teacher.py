@@ -67,6 +67,17 @@ def test_a_checkpoint_belongs_to_its_initial_weights_and_teacher(tmp_path, origi
             trained(tmp_path, **{"initial": original, "teacher": teacher, **change})
 
 
+def test_weights_that_follow_from_data_are_told_by_their_source(tmp_path, original):
+    trained(tmp_path, initial=original, initial_digest="file")
+    in_other_bits = {name: np.nextafter(array, np.float32(9)) for name, array in original.items()}
+    _, steps = trained(tmp_path, initial=in_other_bits, initial_digest="file")
+    assert steps == 0  # finished already
+    with pytest.raises(EvaluatorError, match="belongs to initial file"):
+        trained(tmp_path, initial=original, initial_digest="other")
+    settings = SupernetEvaluator(SPACE, digits_task(), recipe(), initial=original, initial_digest="file").settings
+    assert settings["weights"] == "file"
+
+
 def test_initial_weights_are_where_training_starts(tmp_path, original):
     still = recipe(learning_rate=1e-9, weight_decay=0.0)
     weights, _ = trained(tmp_path / "a", recipe=still, initial=original)
