@@ -13,6 +13,7 @@ from latency_tables import Shape
 _RESNET = re.compile(r"layer([0-9]+)\.([0-9]+)\.(conv[0-9]+|downsample)\b")
 _SAME, _OTHER_KERNEL = 4, 1
 """What a pair of layers counts: equal extents, and equal channels alone."""
+_MOST_LAYERS = 2000
 
 
 def aligned(layers: Sequence[Layer], shapes: Mapping[str, Shape], *, in_order: bool) -> dict[str, Layer]:
@@ -30,6 +31,8 @@ def aligned(layers: Sequence[Layer], shapes: Mapping[str, Shape], *, in_order: b
     Returns:
         Layers by node; none where fewer than half of the nodes have one.
     """
+    if len(layers) > _MOST_LAYERS:
+        return {}
     orders = [list(layers)]
     if not in_order:
         orders = [sorted(layers, key=lambda layer, at=at: _resnet_key(layer.name, at)) for at in (0.5, 1.5, 9.0)]  # type: ignore[misc]

@@ -58,8 +58,17 @@ def state_dict_layers(tensors: Mapping[str, FloatArray]) -> list[Layer]:
         norm = _norm_after(module, siblings[module.rpartition(".")[0]], norms)
         if norm is not None and _extent(tensors, f"{norm}.running_var") == len(tensors[names["weight"]]):
             names |= {own: f"{norm}.{theirs}" for theirs, own in NORM.items() if f"{norm}.{theirs}" in tensors}
-        layers.append(Layer(module, {k: tensors[n] for k, n in names.items()}, tuple(names.values())))
+        held = consistent({kind: tensors[name] for kind, name in names.items()})
+        layers.append(Layer(module, held, tuple(names[kind] for kind in held)))
     return layers
+
+
+def consistent(tensors: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Return the tensors of a layer that fit its weight: one value for each output channel, and a norm as a whole."""
+    channels = tensors["weight"].shape[:1]
+    fitting = {kind: array for kind, array in tensors.items() if kind == "weight" or array.shape == channels}
+    whole = set(NORM.values()) <= set(fitting)
+    return {kind: array for kind, array in fitting.items() if whole or kind not in NORM.values()}
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:

@@ -91,6 +91,8 @@ def _by_layers(file: WeightsFile, shapes: Mapping[str, tuple[int, ...]]) -> tupl
 def _node_tensors(node: str, layer: Layer, targets: Mapping[str, Parameter]) -> dict[str, FloatArray]:
     """Return the tensors of a layer as a node has them: with a batch norm, a bias, or neither."""
     tensors = dict(layer.tensors)
+    if "variance" in tensors:
+        tensors["variance"] = np.maximum(tensors["variance"], np.float32(0.0))
     if "variance" in tensors and f"{node}.gamma" not in targets:
         scale = tensors["gamma"] / np.sqrt(tensors["variance"] + np.float32(NORM_EPSILON))
         weight = layer.weight * scale.reshape(-1, *(1,) * (layer.weight.ndim - 1))
@@ -113,8 +115,8 @@ def _without_misfits(
     for name, array in tensors.items():
         node = name.rpartition(".")[0]
         want = targets.get(name)
-        if node == classifier and len(array) != classes:
-            if name.endswith(".weight"):
+        if node == classifier and array.shape[:1] != (classes,):
+            if name.endswith(".weight") and array.ndim:
                 notes.append(f"weights: {classifier} has {len(array)} classes in the file and {classes} here; left out")
             continue
         fitted = array if want is None else _of_rank(array, want)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from hwnas.training._start._layers import Layer
+from hwnas.training._start._layers import Layer, consistent
 
 FloatArray = npt.NDArray[np.float32]
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
@@ -67,7 +67,8 @@ def _layers(graph: onnx.GraphProto, tensors: Mapping[str, FloatArray]) -> list[L
             continue
         if _is_transposed(node):
             held["weight"] = np.ascontiguousarray(held["weight"].T)
-        layers.append(Layer(node.name or names["weight"], held, tuple(n for n in names.values() if n in tensors)))
+        held = consistent(held)
+        layers.append(Layer(node.name or names["weight"], held, tuple(names[kind] for kind in held)))
     return layers
 
 

@@ -132,6 +132,25 @@ def test_a_wrapped_state_dict_loses_its_prefix():
     assert "torchvision" in match_weights(parse_weights(written(tensors), "x"), like_large()).lines[0]
 
 
+def test_tensors_that_do_not_fit_their_layer_are_left_out():
+    tensors = torchvision_mobilenetv3()
+    tensors["features.0.1.weight"] = np.ones(99)  # a norm that is not whole is none
+    tensors["features.1.block.0.1.running_var"] = -np.ones(2)
+    tensors["features.16.1.running_mean"] = np.ones((2, 60))
+    tensors["classifier.3.bias"] = np.ones((10, 2))
+    tensors["classifier.0.bias"] = np.ones(())
+    matched = match_weights(parse_weights(written(tensors), "x"), like_large()).tensors
+    assert "stem.weight" in matched
+    assert not {"stem.gamma", "head.conv.mean", "head.classes.bias", "head.features.bias"} & set(matched)
+    assert (matched["fixed.depthwise.variance"] == 0).all()
+
+
+def test_odd_tensors_under_our_names_are_left_out():
+    odd = {"head.classes.weight": np.ones(()), "stem.gamma": np.ones((2, 2)), "stem.bias": np.ones((2, 2))}
+    matched = match_weights(parse_weights(written({**odd, "stem.weight": np.ones((2, 3, 3, 3))}), "x"), like_large())
+    assert set(matched.tensors) == {"stem.weight"}
+
+
 def test_nothing_that_matches_is_refused():
     content = written({"encoder.weight": np.ones((5, 7)), "encoder.bias": np.ones(5)})
     with pytest.raises(EvaluatorError, match=r"none of its 2 tensors \(encoder.weight, encoder.bias\) matches"):
