@@ -42,6 +42,9 @@ def finalized(
         seed=settings.seed,
         device=settings.device if settings.device.startswith("cuda") else "cpu",
         start=setup.trainer.trained_weights if kind == "finetune" else None,
+        initial=setup.start.initial,
+        initial_digest=setup.start.digest,
+        teacher=setup.start.teacher,
     )
     setup.run.folder("final")
     trainer.prepare(setup.run.folder(f"final/{_name(kind, recipe.as_dict())}"), steps)

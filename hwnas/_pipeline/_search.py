@@ -16,6 +16,7 @@ from hwnas._pipeline._sample import sample
 from hwnas._pipeline._set_up import set_up
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._setup_table import save_table_copy
+from hwnas._runs._kept_files import keep_file
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
 from hwnas._runs._trials_csv import TrialTable
@@ -98,6 +99,8 @@ def search_architectures(setup: SearchSetup, watcher: Watcher, plan: WorkerPlan)
     run.continue_from(len(study.trials))
     save_table_copy(run, setup.costs.space_costs.table)
     save_tails(run, setup.costs.space_costs.table, setup.costs.tails)
+    for option, file in setup.start.files.items():
+        keep_file(run, option, file)
     if not study.trials:
         _save_warm_start(setup, progress)
     journal = setup.journal

@@ -51,7 +51,7 @@ def set_up(
         settings = replace(settings, task=None)  # the default: the search is the same
     require_plain(settings.as_dict())
     Run.check(out, settings)
-    inputs = resolve_inputs(settings, overrides, progress, parallel=parallel)
+    inputs = resolve_inputs(settings, out, overrides, progress, parallel=parallel)
     run = Run.check(out, settings, identity_of(settings, inputs))
     backend = overrides.backend or make_search_backend(settings, input_channels(inputs.space), progress)
     journal = run.lock()
@@ -97,6 +97,7 @@ def _checked_setup(
         problem=problem_with(run.settings.budgets),
         warm_start=warm_start,
         measures_trials=measures_trials,
+        start=inputs.start,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from hwnas._costs._space_costs import CostOfCodes, SpaceCosts
+from hwnas._pipeline._start import Start
 from hwnas._runs._journal import TrialJournal
 from hwnas._runs._metrics import metric_of_run
 from hwnas._runs._options import DEFAULT_STATISTIC
@@ -32,6 +33,7 @@ class SearchInputs:
         evaluator: Makes the full evaluations; not yet prepared.
         low_fidelity: Its low-fidelity stand-in, not yet prepared; None without one.
         strategy: What proposes architectures.
+        start: What trainings start from.
     """
 
     task: Task | None
@@ -39,6 +41,7 @@ class SearchInputs:
     evaluator: Evaluator
     low_fidelity: Evaluator | None
     strategy: Strategy
+    start: Start = field(default_factory=Start)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class SearchSetup:
         problem: Objectives and constraints.
         warm_start: Trials of another run that the search begins with; None without one.
         measures_trials: Whether the latency of every trial is measured: the table's price is then an estimate.
+        start: What trainings start from.
     """
 
     run: Run
@@ -104,6 +108,7 @@ class SearchSetup:
     problem: Problem
     warm_start: WarmStart | None = None
     measures_trials: bool = False
+    start: Start = field(default_factory=Start)
 
     @property
     def trainer(self) -> Trainer:

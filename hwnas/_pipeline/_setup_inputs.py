@@ -13,6 +13,7 @@ from hwnas._errors import HwnasError
 from hwnas._pipeline._final_recipe import require_finalizable
 from hwnas._pipeline._overrides import NO_DATA, Overrides
 from hwnas._pipeline._setup import SearchInputs
+from hwnas._pipeline._start import Start, require_use, resolve_start
 from hwnas._pipeline._strategies import make_strategy
 from hwnas._runs._metrics import metric_facts
 from hwnas._runs._settings import SearchSettings
@@ -23,12 +24,13 @@ from profilers import Backend, TextProgress
 
 
 def resolve_inputs(
-    settings: SearchSettings, overrides: Overrides, progress: TextProgress, *, parallel: bool
+    settings: SearchSettings, out: Path, overrides: Overrides, progress: TextProgress, *, parallel: bool
 ) -> SearchInputs:
     """Make what the settings name, and check that it goes together; cheap checks come before data are loaded.
 
     Args:
         settings: What to search for.
+        out: The run directory.
         overrides: Objects that take the place of names in the settings.
         progress: Receives progress lines.
         parallel: Whether architectures are evaluated at the same time.
@@ -39,9 +41,11 @@ def resolve_inputs(
     strategy = overrides.strategy or make_strategy(settings.strategy_name, **settings.strategy_options)
     if overrides.backend is None:
         make_search_backend(settings)
+    require_use(settings, own_evaluator=overrides.evaluator is not None)
     task = resolve_task(settings, overrides, progress)
     space = resolve_space(settings, overrides, task)
-    evaluator, low_fidelity = resolve_evaluators(settings, overrides, space, task)
+    start = resolve_start(settings, out, space, progress)
+    evaluator, low_fidelity = resolve_evaluators(settings, overrides, space, task, start)
     for line in _unquantised(settings, evaluator, low_fidelity):
         progress(line)
     if task is not None:
@@ -50,7 +54,7 @@ def resolve_inputs(
     require_finalizable(settings, task, evaluator)
     if parallel:
         _require_any_order(evaluator, low_fidelity)
-    return SearchInputs(task, space, evaluator, low_fidelity, strategy)
+    return SearchInputs(task, space, evaluator, low_fidelity, strategy, start)
 
 
 def make_search_backend(
@@ -85,11 +89,12 @@ def resolve_space(settings: SearchSettings, overrides: Overrides, task: Task | N
 
 
 def resolve_evaluators(
-    settings: SearchSettings, overrides: Overrides, space: Space, task: Task | None
+    settings: SearchSettings, overrides: Overrides, space: Space, task: Task | None, start: Start | None = None
 ) -> tuple[Evaluator, Evaluator | None]:
     """Make the evaluator and its low-fidelity stand-in, if any."""
-    evaluator = overrides.evaluator or _make_evaluator(settings, space, task)
-    low_fidelity = _make_low_fidelity(settings, space, task)
+    start = start or Start()
+    evaluator = overrides.evaluator or _make_evaluator(settings, space, task, start)
+    low_fidelity = _make_low_fidelity(settings, space, task, start)
     require_json(f"evaluator {evaluator.name}", evaluator.settings)
     return evaluator, low_fidelity
 
@@ -101,6 +106,8 @@ def identity_of(settings: SearchSettings, inputs: SearchInputs) -> dict[str, obj
     if inputs.low_fidelity is not None:
         identity["cheap"] = inputs.low_fidelity.settings
     identity |= metric_facts(evaluator.metric, settings.evaluator)
+    if "weights" not in evaluator.settings:
+        identity |= inputs.start.facts
     if task is not None and "data" not in evaluator.settings:
         identity["data"] = task.fingerprint
     return identity
@@ -133,7 +140,7 @@ class _TaskShape:
     outputs: int
 
 
-def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None) -> Evaluator:
+def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None, start: Start) -> Evaluator:
     options = dict(settings.evaluator_options)
     if settings.latency_column is not None:
         if task is not None:
@@ -142,13 +149,21 @@ def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None) -
     if task is None:
         return make_evaluator(settings.evaluator, space, None, **options)
     device = settings.device if settings.device.startswith("cuda") else "cpu"
-    precision = "int8" if settings.precision == "int8" else "fp32"
     return make_evaluator(
-        settings.evaluator, space, task, device=device, seed=settings.seed, precision=precision, **options
+        settings.evaluator,
+        space,
+        task,
+        device=device,
+        seed=settings.seed,
+        precision="int8" if settings.precision == "int8" else "fp32",
+        initial=start.initial,
+        initial_digest=start.digest,
+        teacher=start.teacher,
+        **options,
     )
 
 
-def _make_low_fidelity(settings: SearchSettings, space: Space, task: Task | None) -> Evaluator | None:
+def _make_low_fidelity(settings: SearchSettings, space: Space, task: Task | None, start: Start) -> Evaluator | None:
     """Make the low-fidelity evaluator: another column of a table, or another evaluator with its defaults."""
     if settings.low_fidelity is None:
         return None
@@ -159,7 +174,7 @@ def _make_low_fidelity(settings: SearchSettings, space: Space, task: Task | None
             f"--low-fidelity {settings.low_fidelity} cannot stand in for --evaluator {settings.evaluator}; name a "
             "cheaper evaluator"
         )
-    return _make_evaluator(replace(settings, evaluator=settings.low_fidelity, evaluator_options={}), space, task)
+    return _make_evaluator(replace(settings, evaluator=settings.low_fidelity, evaluator_options={}), space, task, start)
 
 
 def _unquantised(settings: SearchSettings, *evaluators: Evaluator | None) -> list[str]:

@@ -81,6 +81,13 @@ _EVALUATION = (
         "evaluation",
     ),
     Option("epochs", "epochs of training (default: by the size of the data)", WHOLE, group="evaluation"),
+    Option(
+        "weights",
+        "start trainings from a file of weights: safetensors (torchvision, timm, hwnas) or ONNX",
+        PATH,
+        group="evaluation",
+        metavar="FILE",
+    ),
     Option("recipe", "training settings, like cutout=0.5,mixup=0.2 (see docs/training.md)", RECIPE, group="evaluation"),
     Option(
         "supernet_sampling",

@@ -13,6 +13,9 @@ from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import first_difference
 
 _MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe", "warm_start")
+_BY_CONTENT = ("weights",)
+"""Files that may have other names: the identity says what they hold."""
+_FILE_OF_FACT = {"weights": "--weights", "evaluator.weights": "--weights", "cheap.weights": "--weights"}
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -42,6 +45,8 @@ def require_same_search(
             identity_before is None or (content is not None and content == _data_content(identity_before))
         ):
             continue  # the same data, wherever they are
+        if name in _BY_CONTENT and old.get(name) is not None and new[name] is not None:
+            continue
         if name not in _MAY_CHANGE and old.get(name) != new[name]:
             _refuse_declaration(path, old.get(name), new[name])
             raise RunError(
@@ -55,6 +60,11 @@ def require_same_search(
             raise RunError(
                 f"{path} contains a search whose trials have the metric of fp32 networks, as earlier versions of hwnas "
                 f"evaluated them; this one evaluates {json.loads(here)} networks, choose another --out"
+            )
+        if name in _FILE_OF_FACT:
+            raise RunError(
+                f"{path} contains a search that starts from another file of {_FILE_OF_FACT[name]}; give the same file "
+                "or choose another --out"
             )
         raise RunError(
             f"{path} contains a search with {name} {there}, this one has {here}; the data or the defaults "

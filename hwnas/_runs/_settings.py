@@ -67,6 +67,7 @@ class SearchSettings:
     image_size: int | None = default("image_size")
     evaluator: str = default("evaluator")
     evaluator_options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = default("weights")
     evaluation_threads: int | None = default("evaluation_threads")
     strategy: str = default("strategy")
     strategy_options: Mapping[str, Any] = field(default_factory=dict)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
 from hwnas._errors import EvaluatorError
@@ -17,8 +20,11 @@ from hwnas.spaces import Space
 from hwnas.tasks import Task, as_task
 from hwnas.training import default_recipe, recipe_settings
 
+if TYPE_CHECKING:
+    from hwnas.training import Teacher
+
 _TABLE = "table:"
-SUPERNETS_ALONE = ("random_subnets", "sampling", "candidates")
+SUPERNETS_ALONE = ("random_subnets", "sampling", "candidates", "taught_by")
 """Fields of a recipe that only supernets use."""
 
 
@@ -36,6 +42,9 @@ def make_evaluator(
     seed: int = 0,
     threads: int | None = None,
     precision: str = "fp32",
+    initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
+    initial_digest: str | None = None,
+    teacher: Teacher | None = None,
     **options: object,
 ) -> Evaluator:
     """Build an evaluator.
@@ -48,6 +57,9 @@ def make_evaluator(
         seed: Decides everything random in training.
         threads: Torch's threads while training and evaluating; None for its own choice.
         precision: ``"int8"`` for the metric of quantised networks, where the evaluator has weights to quantise.
+        initial: Weights that trainings of ``supernet`` and ``train`` start from (see these); others do not use them.
+        initial_digest: What tells them from others; None for their own SHA-256.
+        teacher: A trained network that these trainings learn from.
         options: Settings of the training (`hwnas.training.recipe_settings`; None: the default for the task);
             ``bn_statistics`` of ``supernet``; ``halving`` of ``train``. Proxies take ``samples`` alone, ``table:FILE``
             takes ``accuracy_column`` and ``extra_columns``.
@@ -79,18 +91,16 @@ def make_evaluator(
             raise EvaluatorError(f"evaluator {spec} has no option {unknown[0]!r}; known options: samples")
         samples = cast(int, options.get("samples", options.get("images", 64)))  # the latter in earlier versions
         return ProxyEvaluator(spec, space, task, samples=samples, seed=seed, device=device, threads=threads)
+    common = {"seed": seed, "device": device, "threads": threads, "precision": precision}
+    start = {"initial": initial, "initial_digest": initial_digest, "teacher": teacher}
     if spec == "train":
         halving = cast("int | None", options.pop("halving", None))
         recipe = default_recipe(task, **options)
-        return TrainEvaluator(
-            space, task, recipe, seed=seed, device=device, threads=threads, precision=precision, halving=halving
-        )
+        return TrainEvaluator(space, task, recipe, halving=halving, **common, **start)  # type: ignore[arg-type]
     statistics = options.pop("bn_statistics", options.pop("calibration", None))  # the latter in earlier versions
     more = {} if statistics is None else {"bn_statistics": cast(int, statistics)}
     recipe = default_recipe(task, **options)
-    return SupernetEvaluator(
-        space, task, recipe, seed=seed, device=device, threads=threads, precision=precision, **more
-    )
+    return SupernetEvaluator(space, task, recipe, **common, **start, **more)  # type: ignore[arg-type]
 
 
 def evaluator_parameters(spec: str) -> tuple[str, ...]:

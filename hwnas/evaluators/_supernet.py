@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,18 +13,13 @@ import numpy.typing as npt
 from hwnas._errors import EvaluatorError
 from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, Weights
 from hwnas.evaluators._precision import checked_precision, metric_at, precision_facts
+from hwnas.evaluators._start import start_facts
 from hwnas.spaces import Architecture, Space
-from hwnas.tasks import Part, Shape, Task
+from hwnas.tasks import Part, Task
 from hwnas.training import Recipe, StepProgress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from hwnas.training import Subnet, Supernet
-
-
-BATCH = 64
-"""Samples at once while statistics are computed: larger batches spend their time on page faults on a CPU."""
+    from hwnas.training import Subnet, Supernet, Teacher
 
 
 class SupernetEvaluator(Evaluator, Trainer):
@@ -41,6 +35,10 @@ class SupernetEvaluator(Evaluator, Trainer):
         precision: ``"fp32"``, or ``"int8"`` for the validation metric of each network once it is quantised (static
             QDQ with ranges of train samples), as ONNX Runtime computes it. Training is the same for both.
         bn_statistics: Train samples that batch-norm statistics are computed over.
+        initial: Tensors by ``"node.parameter"`` that the shared weights start from (`hwnas.training.train_supernet`);
+            None for He initialisation.
+        initial_digest: What tells them from others; None for their own SHA-256.
+        teacher: A trained network that the largest one learns from beside the targets; None for none.
     """
 
     name = "supernet"
@@ -57,6 +55,9 @@ class SupernetEvaluator(Evaluator, Trainer):
         threads: int | None = None,
         precision: str = "fp32",
         bn_statistics: int = 512,
+        initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
+        initial_digest: str | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         if bn_statistics < 2:
             raise EvaluatorError(f"evaluator supernet: bn_statistics must be at least 2 samples, got {bn_statistics}")
@@ -65,11 +66,13 @@ class SupernetEvaluator(Evaluator, Trainer):
         self.metric = metric_at(task.metric, precision)
         self.seed, self.device, self.threads = seed, device, threads
         self.bn_statistics = min(bn_statistics, task.size("train"))
+        self._initial, self._initial_digest, self._teacher = initial, initial_digest, teacher
+        self._start = start_facts(initial, initial_digest, teacher)
         self._supernet: Supernet | None = None
 
     @property
     def settings(self) -> dict[str, object]:
-        """Recipe, seed, number of samples behind batch-norm statistics and the data's fingerprint."""
+        """Recipe, seed, number of samples behind batch-norm statistics, the data's fingerprint, and the start."""
         return {
             "evaluator": self.name,
             "recipe": self.recipe.as_dict(),
@@ -77,7 +80,12 @@ class SupernetEvaluator(Evaluator, Trainer):
             "calibration": self.bn_statistics,  # its name in the run format
             "data": self.task.fingerprint,
             **precision_facts(self.precision),
+            **self._start,
         }
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out what only a training needs: copies in other processes are made ready by `restore`."""
+        return {**self.__dict__, "_initial": None, "_teacher": None}
 
     def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
         """Train the supernet, or continue from ``supernet.pt`` in the folder."""
@@ -92,6 +100,9 @@ class SupernetEvaluator(Evaluator, Trainer):
             device=self.device,
             threads=self.threads,
             cost=self.cost,
+            initial=self._initial,
+            initial_digest=self._initial_digest,
+            teacher=self._teacher,
             checkpoint=workdir / "supernet.pt",
             progress=progress,
         )
@@ -140,16 +151,12 @@ class SupernetEvaluator(Evaluator, Trainer):
             return score_subnet(self._subnet(arch), self.task, part, precision, device=self.device)
 
     def _subnet(self, arch: Architecture) -> Subnet:
-        return self._prepared().subnet(arch, self._statistics_batches(self.space.input_shape(arch)))
+        from hwnas.training._batches import sample_batches
+
+        batches = sample_batches(self.task, self.bn_statistics, self.space.input_shape(arch), self.device)
+        return self._prepared().subnet(arch, batches)
 
     def _prepared(self) -> Supernet:
         if self._supernet is None:
             raise EvaluatorError("evaluator supernet: not prepared; call prepare first")
         return self._supernet
-
-    def _statistics_batches(self, input_shape: Shape) -> Iterator[Tensor]:
-        from hwnas.training._batches import fixed_sample
-
-        chosen = fixed_sample(self.task, self.bn_statistics)
-        for part in np.array_split(chosen, math.ceil(len(chosen) / BATCH)):
-            yield self.task.inputs("train", part, input_shape, self.device)

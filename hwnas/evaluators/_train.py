@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from hwnas._errors import EvaluatorError
 from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, Weights
 from hwnas.evaluators._precision import checked_precision, metric_at, precision_facts
 from hwnas.evaluators._rungs import Rungs
+from hwnas.evaluators._start import start_facts
 from hwnas.spaces import Architecture, Space
 from hwnas.tasks import Part, Task
 from hwnas.training import Recipe, StepProgress
 
 if TYPE_CHECKING:
+    from hwnas.training import Teacher
     from profilers import GraphModule
 
 
@@ -36,7 +41,11 @@ class TrainEvaluator(Evaluator, Trainer):
             1/halving^2, ... of the epochs (`hwnas.evaluators._rungs`); None trains every network to the end. What an
             ended one is worth then depends on those before it, so on the order of evaluation.
         start: Gives the weights that a network's training starts from (`Trainer.trained_weights` of another
-            evaluator, say); None for He initialisation.
+            evaluator, say); None for `initial`.
+        initial: Tensors by ``"node.parameter"`` that every training starts from (`hwnas.training.train_network`); None
+            for He initialisation.
+        initial_digest: What tells them from others; None for their own SHA-256.
+        teacher: A trained network that all learn from beside the targets; None for none.
     """
 
     name = "train"
@@ -53,6 +62,9 @@ class TrainEvaluator(Evaluator, Trainer):
         precision: str = "fp32",
         halving: int | None = None,
         start: Callable[[Architecture], Weights] | None = None,
+        initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
+        initial_digest: str | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         if halving is not None and (type(halving) is not int or halving < 2):
             raise EvaluatorError(f"evaluator train: halving must be an integer of at least 2, got {halving!r}")
@@ -61,6 +73,7 @@ class TrainEvaluator(Evaluator, Trainer):
         self.metric = metric_at(task.metric, precision)
         self.seed, self.device, self.threads = seed, device, threads
         self.halving, self._start = halving, start
+        self._initial, self._teacher, self._facts = initial, teacher, start_facts(initial, initial_digest, teacher)
         self.in_order = halving is not None
         self._rungs: Rungs | None = None
         self._workdir: Path | None = None
@@ -68,7 +81,7 @@ class TrainEvaluator(Evaluator, Trainer):
 
     @property
     def settings(self) -> dict[str, object]:
-        """Recipe, halving, seed and the data's fingerprint."""
+        """Recipe, halving, seed, the data's fingerprint, and the start."""
         return {
             "evaluator": self.name,
             "recipe": self.recipe.as_dict(),
@@ -76,6 +89,7 @@ class TrainEvaluator(Evaluator, Trainer):
             "seed": self.seed,
             "data": self.task.fingerprint,
             **precision_facts(self.precision),
+            **self._facts,
         }
 
     def prepare(self, workdir: Path, progress: StepProgress | None = None) -> None:
@@ -133,9 +147,18 @@ class TrainEvaluator(Evaluator, Trainer):
             checkpoint=self._workdir / self.files(arch)[0],
             progress=self._progress,
             label=text,
-            start=None if self._start is None else self._start(arch),
+            start=self._starting_weights(arch),
+            teacher=self._teacher,
             should_continue=self._asker(text),
         )
+
+    def _starting_weights(self, arch: Architecture) -> Weights | None:
+        """Return what a network's training starts from; None for He initialisation."""
+        if self._start is None and self._initial is not None:
+            from hwnas.training import StartingNetworks
+
+            self._start = StartingNetworks(self.space, self.task, self._initial, self.seed)
+        return None if self._start is None else self._start(arch)
 
     def _asker(self, text: str) -> Callable[[int, GraphModule], bool] | None:
         """Return the function that decides at the rungs whether a training continues."""

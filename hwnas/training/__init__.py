@@ -6,19 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.training._recipe import Recipe, StepProgress, default_recipe, recipe_settings
 from hwnas.training._sampling import CostFunction
+from hwnas.training._start._digest import weights_digest
 
 if TYPE_CHECKING:
     from hwnas.training._network import train_network
     from hwnas.training._quantized import quantized, score_quantized
     from hwnas.training._score import score_network, score_onnx
+    from hwnas.training._start._file import WeightsFile, parse_weights, read_weights
+    from hwnas.training._start._match import MatchedWeights, match_weights
+    from hwnas.training._start._networks import StartingNetworks
     from hwnas.training._subnet import Subnet
     from hwnas.training._supernet import Supernet
     from hwnas.training._supernet_training import train_supernet
+    from hwnas.training._teacher import Teacher
 
 _LAZY = {
+    "MatchedWeights": "_start._match",
+    "StartingNetworks": "_start._networks",
     "Subnet": "_subnet",
     "Supernet": "_supernet",
+    "Teacher": "_teacher",
+    "WeightsFile": "_start._file",
+    "match_weights": "_start._match",
+    "parse_weights": "_start._file",
     "quantized": "_quantized",
+    "read_weights": "_start._file",
     "score_network": "_score",
     "score_onnx": "_score",
     "score_quantized": "_quantized",
@@ -28,18 +40,26 @@ _LAZY = {
 
 __all__ = [
     "CostFunction",
+    "MatchedWeights",
     "Recipe",
+    "StartingNetworks",
     "StepProgress",
     "Subnet",
     "Supernet",
+    "Teacher",
+    "WeightsFile",
     "default_recipe",
+    "match_weights",
+    "parse_weights",
     "quantized",
+    "read_weights",
     "recipe_settings",
     "score_network",
     "score_onnx",
     "score_quantized",
     "train_network",
     "train_supernet",
+    "weights_digest",
 ]
 
 

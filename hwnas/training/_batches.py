@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,6 +13,9 @@ from hwnas.tasks import Part, Shape, Targets, Task
 from hwnas.training._recipe import Recipe
 
 IntArray = npt.NDArray[np.int64]
+
+STATISTICS_BATCH = 64
+"""Samples at once while statistics are computed: larger batches spend their time on page faults on a CPU."""
 
 
 class TrainLoader:
@@ -44,6 +48,13 @@ class TrainLoader:
 def fixed_sample(task: Task, count: int) -> IntArray:
     """Return ascending indices of the first `count` train samples of a fixed shuffle."""
     return np.sort(np.random.default_rng(0).permutation(task.size("train"))[:count])
+
+
+def sample_batches(task: Task, count: int, input_shape: Shape, device: str = "cpu") -> Iterator[Tensor]:
+    """Yield inputs ``(N, *input_shape)`` of `fixed_sample`, without augmentation."""
+    chosen = fixed_sample(task, count)
+    for part in np.array_split(chosen, math.ceil(len(chosen) / STATISTICS_BATCH)):
+        yield task.inputs("train", part, input_shape, device)
 
 
 def in_batches(task: Task, part: Part, batch_size: int) -> Iterator[slice]:

@@ -1,8 +1,7 @@
-"""Training one network from scratch."""
+"""Training one network, from scratch or from given weights."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,13 +11,16 @@ import torch
 from torch import Tensor
 
 from hwnas.tasks import Targets, Task
-from hwnas.training._batches import TrainLoader
-from hwnas.training._cover import starting_parameters
+from hwnas.training._batches import TrainLoader, sample_batches
 from hwnas.training._loop import Backward, TrainingJob, compute_threads, require_device, run_training
 from hwnas.training._recipe import Recipe, StepProgress
+from hwnas.training._start._digest import weights_digest
+from hwnas.training._start._fill import starting_weights
+from hwnas.training._start._norms import NORM_SAMPLES, with_norms
+from hwnas.training._teacher import Teacher
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
-from profilers import GraphModule, Parameter, RunningNorm, expand, initial_value, run_graph
+from profilers import GraphModule, Parameter, RunningNorm, expand, run_graph
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -35,6 +37,7 @@ def train_network(
     progress: StepProgress | None = None,
     label: str = "network",
     start: Mapping[str, FloatArray] | None = None,
+    teacher: Teacher | None = None,
     should_continue: Callable[[int, GraphModule], bool] | None = None,
 ) -> GraphModule:
     """Train a network, from He initialisation or from given weights.
@@ -49,7 +52,10 @@ def train_network(
         checkpoint: File to resume from and to write after each epoch.
         progress: Called after every step.
         label: What progress and errors call the network.
-        start: Weights and statistics to start from by ``"node.parameter"``; None for He initialisation.
+        start: Weights and statistics to start from by ``"node.parameter"``; what is absent starts from He
+            initialisation, what has other extents is cropped or fills a part (`filled`), and a batch norm that is
+            folded into them is put back. None for He initialisation.
+        teacher: A trained network whose outputs are learned beside the targets (`Recipe.teacher_weight`).
         should_continue: Called after every epoch but the last with the number of epochs done and the network in
             evaluation mode; False ends the training (see `TrainingJob`).
 
@@ -60,12 +66,8 @@ def train_network(
         EvaluatorError: No such device, a checkpoint of another training, or the loss is no longer finite.
     """
     require_device(device)
-    rng = np.random.default_rng([seed, 0])
-    if start is None:
-        weights = {name: initial_value(p, rng) for name, p in starting_parameters(graph.without_dead_code())}
-    else:
-        weights = dict(start)
-    module = GraphModule(graph, weights).to(device).train()
+    complete = start and with_norms(start, graph, lambda: sample_batches(task, NORM_SAMPLES, graph.input_shape))
+    module = GraphModule(graph, starting_weights(graph, complete, seed)).to(device).train()
     loader = TrainLoader(task, recipe, graph.input_shape, device)
     identity = {
         "training": "network",
@@ -73,21 +75,16 @@ def train_network(
         "data": task.fingerprint,
         "recipe": repr(sorted(recipe.as_dict().items())),
         "seed": seed,
-        "start": "he" if start is None else _digest(weights),
+        "start": "he" if start is None else weights_digest(start),
     }
-    backward = _backward(module, task, recipe, mixed=device.startswith("cuda"))
+    if teacher is not None:
+        identity["teacher"] = teacher.digest
+        teacher = teacher.to(device)
+    backward = _backward(module, task, recipe, teacher, mixed=device.startswith("cuda"))
     with compute_threads(threads):
         ask = None if should_continue is None else _asked(module, should_continue)
         run_training(TrainingJob(label, module, backward, loader, recipe, seed, checkpoint, identity, ask), progress)
     return module.eval()
-
-
-def _digest(weights: Mapping[str, FloatArray]) -> str:
-    """Return the SHA-256 (hexadecimal) of names and values."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode() + np.ascontiguousarray(weights[name]).tobytes())
-    return digest.hexdigest()
 
 
 def _asked(module: GraphModule, should_continue: Callable[[int, GraphModule], bool]) -> Callable[[int], bool]:
@@ -100,8 +97,10 @@ def _asked(module: GraphModule, should_continue: Callable[[int, GraphModule], bo
     return ask
 
 
-def _backward(module: GraphModule, task: Task, recipe: Recipe, *, mixed: bool) -> Backward:
-    """Return gradients of the task's loss; computed without kernel taps that only meet padding."""
+def _backward(
+    module: GraphModule, task: Task, recipe: Recipe, teacher: Teacher | None = None, *, mixed: bool
+) -> Backward:
+    """Return gradients of the loss; computed without kernel taps that only meet padding."""
     tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     expanded = trimmed(expand(module.graph))
 
@@ -114,6 +113,9 @@ def _backward(module: GraphModule, task: Task, recipe: Recipe, *, mixed: bool) -
         with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
             output = run_graph(expanded, x, lookup, RunningNorm(training=True)).float()
         loss = task.loss((output,), targets, recipe.task_settings)
+        if teacher is not None:
+            taught = teacher.outputs(x, task, mixed=mixed)
+            loss = loss + recipe.teacher_weight * task.distillation_loss((output,), taught)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 

@@ -13,6 +13,8 @@ StepProgress = Callable[[int, int, str], None]
 """Called with steps done, steps in all and one line of text."""
 
 OPTIMIZERS = ("sgd", "adamw")
+TEACHERS = ("largest", "teacher")
+"""Who teaches the subnets of a supernet but the largest."""
 _RANGES = {
     "learning_rate": (1e-9, 1e3),
     "warmup": (0.0, 1.0),
@@ -20,7 +22,10 @@ _RANGES = {
     "clip": (1e-9, 1e9),
     "average": (0.0, 0.999999),
     "random_subnets": (0, 64),
+    "teacher_weight": (0.0, 1e3),
 }
+_LATER = {"teacher_weight": 1.0, "taught_by": "teacher"}
+"""Defaults of settings that earlier versions did not have; runs of these do not name them."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,10 @@ class Recipe:
         sampling: How these are drawn (supernets alone): ``"uniform"``, or the best (``"bestup"``) or worst
             (``"worstup"``) of `candidates` networks of nearly one cost.
         candidates: Networks that one is chosen from where `sampling` is not uniform.
+        teacher_weight: Weight of the distance to the teacher's outputs beside the task's own loss, where there is a
+            teacher.
+        taught_by: Whose outputs the subnets but the largest learn (supernets with a teacher alone): the
+            ``"teacher"``'s, which are right from the first step, or those of the ``"largest"`` subnet.
         task_settings: Values of the task's own options by name (`Task.options`): augmentation, parts of the loss.
 
     Raises:
@@ -57,6 +66,8 @@ class Recipe:
     random_subnets: int = 2
     sampling: str = "uniform"
     candidates: int = 3
+    teacher_weight: float = 1.0
+    taught_by: str = "teacher"
     task_settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -64,6 +75,8 @@ class Recipe:
             raise EvaluatorError(f"training: unknown optimizer {self.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
         if self.sampling not in SAMPLINGS:
             raise EvaluatorError(f"training: unknown sampling {self.sampling!r}; known: {', '.join(SAMPLINGS)}")
+        if self.taught_by not in TEACHERS:
+            raise EvaluatorError(f"training: unknown taught_by {self.taught_by!r}; known: {', '.join(TEACHERS)}")
         for name in ("epochs", "batch_size", "candidates"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
@@ -72,10 +85,11 @@ class Recipe:
             require_number(name, getattr(self, name), low, high)
 
     def as_dict(self) -> dict[str, object]:
-        """Return JSON-able settings, the task's own beside the others."""
+        """Return JSON-able settings, the task's own beside the others; what is later than runs may be, if chosen."""
         settings = asdict(self)
         own = settings.pop("task_settings")
-        return {**settings, **own}
+        chosen = {name: value for name, value in settings.items() if name not in _LATER or value != _LATER[name]}
+        return {**chosen, **own}
 
 
 def recipe_settings(task: Task | None = None) -> tuple[str, ...]:

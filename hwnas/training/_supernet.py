@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture, ChoiceGraphSpace, Space
 from hwnas.training._cover import extreme_network, largest_parameters
 from hwnas.training._mixture import run_mixture
+from hwnas.training._start._fill import filled
 from hwnas.training._subnet import Subnet, with_bn_statistics
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
@@ -53,6 +55,19 @@ class Supernet(nn.Module):
     def shared(self) -> dict[str, nn.Parameter]:
         """Return the stored tensors by ``"node.parameter"``, sorted by name."""
         return {name.replace("/", "."): tensor for name, tensor in self.named_parameters()}
+
+    def load(self, initial: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Take over given tensors by ``"node.parameter"``; see `filled` for those of other extents.
+
+        Tensors that are no shared weight, such as statistics, are left out.
+        """
+        described = largest_parameters(self.space)
+        with torch.no_grad():
+            for name, tensor in self.shared().items():
+                if name in initial:
+                    given = np.asarray(initial[name], dtype=np.float32)
+                    weight = filled(tensor.detach().cpu().numpy(), given, described[name])
+                    tensor.copy_(torch.from_numpy(weight))
 
     def forward(self, x: Tensor, arch: Architecture) -> Tensor:
         """Return outputs of one network in training: batch norms use the batch's statistics.

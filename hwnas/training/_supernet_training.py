@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas.spaces import Architecture
 from hwnas.tasks import Targets, Task
-from hwnas.training._batches import TrainLoader
+from hwnas.training._batches import TrainLoader, sample_batches
 from hwnas.training._loop import TrainingJob, compute_threads, require_device, run_training
 from hwnas.training._recipe import Recipe, StepProgress
 from hwnas.training._sampling import CostFunction, draw_near
+from hwnas.training._start._digest import weights_digest
+from hwnas.training._start._norms import NORM_SAMPLES, with_norms
 from hwnas.training._supernet import Supernet
+from hwnas.training._teacher import Teacher
 
 
 def train_supernet(
@@ -28,6 +32,9 @@ def train_supernet(
     device: str = "cpu",
     threads: int | None = None,
     cost: CostFunction | None = None,
+    initial: Mapping[str, npt.NDArray[np.float32]] | None = None,
+    initial_digest: str | None = None,
+    teacher: Teacher | None = None,
     checkpoint: Path | None = None,
     progress: StepProgress | None = None,
 ) -> None:
@@ -37,6 +44,9 @@ def train_supernet(
     sandwich rule: Yu and Huang 2019, arXiv 1903.05134, section 3.1; Yu et al. 2020, arXiv 2003.11142, section 3). The
     largest learns the targets, the others the largest's outputs on the same samples (in-place distillation,
     section 3.3 of the former).
+
+    With a `teacher` the largest network learns the targets and the teacher's outputs (`Recipe.teacher_weight`), and the
+    others the largest's or the teacher's (`Recipe.taught_by`).
 
     With `Recipe.sampling` ``"bestup"`` or ``"worstup"`` each random network is the one with the least or the greatest
     loss among `Recipe.candidates` networks of nearly one cost (`draw_near`), as in AttentiveNAS (Wang et al. 2021,
@@ -54,6 +64,11 @@ def train_supernet(
         device: ``"cpu"`` or ``"cuda"``.
         threads: Torch's threads on the CPU; None for its own choice. Results depend on it in the last bits.
         cost: What candidates are drawn by; None for MACs. Not used by uniform sampling.
+        initial: Tensors by ``"node.parameter"`` that take the place of the supernet's weights (`Supernet.load`). A
+            batch norm that is folded into them is put back, as the identity on train samples of the largest network.
+        initial_digest: What tells them from others, where they follow from a file and the data: sums over data may
+            differ in the last bits. None for their own SHA-256.
+        teacher: A trained network to learn from; None for none.
         checkpoint: File to resume from and to write after each epoch.
         progress: Called after every step.
 
@@ -70,21 +85,55 @@ def train_supernet(
         "recipe": repr(sorted(recipe.as_dict().items())),
         "seed": seed,
     }
+    if initial is not None:
+        identity["initial"] = initial_digest or weights_digest(initial)
+        load_initial(supernet, initial, task)
+    if teacher is not None:
+        identity["teacher"] = teacher.digest
+        teacher = teacher.to(device)
     if cost is None:
         cost = CostFunction("macs", SpaceCosts(supernet.space, None).cost("macs"))
     if recipe.sampling != "uniform":
         identity["cost"] = cost.name
-    sandwich = _Sandwich(supernet, task, recipe, device, cost)
+    sandwich = _Sandwich(supernet, task, recipe, device, cost, teacher)
     job = TrainingJob("supernet", supernet, sandwich.backward, loader, recipe, seed, checkpoint, identity)
     with compute_threads(threads):
         run_training(job, progress)
 
 
+def load_initial(
+    supernet: Supernet, initial: Mapping[str, npt.NDArray[np.float32]], task: Task
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Let the shared weights start from given tensors.
+
+    Args:
+        supernet: Takes them over.
+        initial: Tensors by ``"node.parameter"``.
+        task: Gives the samples that batch norms are put back on, as the identity in the largest network, where they are
+            folded into the tensors.
+
+    Returns:
+        The tensors with the norms that were put back.
+    """
+    graph = supernet.space.graph(supernet.largest)
+    complete = with_norms(initial, graph, lambda: sample_batches(task, NORM_SAMPLES, graph.input_shape))
+    supernet.load(complete)
+    return complete
+
+
 class _Sandwich:
     """Gradients of one batch."""
 
-    def __init__(self, supernet: Supernet, task: Task, recipe: Recipe, device: str, cost: CostFunction) -> None:
-        self.supernet, self.task, self.recipe, self.cost = supernet, task, recipe, cost
+    def __init__(
+        self,
+        supernet: Supernet,
+        task: Task,
+        recipe: Recipe,
+        device: str,
+        cost: CostFunction,
+        teacher: Teacher | None = None,
+    ) -> None:
+        self.supernet, self.task, self.recipe, self.cost, self.teacher = supernet, task, recipe, cost, teacher
         self.mixed = device.startswith("cuda")
 
     def backward(self, x: Tensor, targets: Targets, rng: np.random.Generator) -> Tensor:
@@ -92,8 +141,12 @@ class _Sandwich:
         net = self.supernet
         outputs = self._outputs(net.largest, x)
         loss = self.task.loss(outputs, targets, self.recipe.task_settings)
-        loss.backward()  # type: ignore[no-untyped-call]
         teacher = tuple(output.detach() for output in outputs)
+        if self.teacher is not None:
+            taught = self.teacher.outputs(x, self.task, mixed=self.mixed)
+            loss = loss + self.recipe.teacher_weight * self.task.distillation_loss(outputs, taught)
+            teacher = taught if self.recipe.taught_by == "teacher" else teacher
+        loss.backward()  # type: ignore[no-untyped-call]
         for arch in [*self._chosen(x, teacher, rng), net.smallest]:
             self.task.distillation_loss(self._outputs(arch, x), teacher).backward()  # type: ignore[no-untyped-call]
         return loss.detach()

@@ -30,8 +30,8 @@ def settings(csv):
     )
 
 
-def test_inputs_follow_from_settings_alone(settings):
-    inputs, same = (resolve_inputs(settings, Overrides(), print, parallel=False) for _ in range(2))
+def test_inputs_follow_from_settings_alone(settings, tmp_path):
+    inputs, same = (resolve_inputs(settings, tmp_path, Overrides(), print, parallel=False) for _ in range(2))
     assert (inputs.task, inputs.low_fidelity) == (None, None)
     assert inputs.evaluator.space.name == inputs.space.name == "nasbench201"
     assert json.dumps(identity_of(settings, inputs)) == json.dumps(identity_of(settings, same))

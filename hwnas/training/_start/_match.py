@@ -1,0 +1,154 @@
+"""Tensors of a file by the weights of a space that they start, and what people should know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._errors import EvaluatorError
+from hwnas.spaces import Space
+from hwnas.training._cover import extreme_network, largest_parameters
+from hwnas.training._start._align import aligned, squeezed
+from hwnas.training._start._file import WeightsFile
+from hwnas.training._start._layers import Layer
+from hwnas.training._start._roles import mobilenetv3_layers
+from profilers import NORM_EPSILON, Parameter, expand
+
+FloatArray = npt.NDArray[np.float32]
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class MatchedWeights:
+    """What trainings of a space start from.
+
+    Attributes:
+        tensors: Tensors of the file by ``"node.parameter"``, with the file's extents; where a batch norm is folded into
+            a convolution in the file, ``"node.bias"`` stands for the norm.
+        lines: What matched and what did not, for people.
+    """
+
+    tensors: Mapping[str, FloatArray]
+    lines: tuple[str, ...]
+
+
+def match_weights(file: WeightsFile, space: Space) -> MatchedWeights:
+    """Find what each weight of a space starts from: by its own name, by names of other libraries, or by structure.
+
+    1. tensors with the space's own names, ``"node.parameter"``, and files that hwnas exported;
+    2. MobileNetV3 state dicts of torchvision and timm, for spaces with the names of our MobileNetV3 space;
+    3. layers of equal extents in the order of the network (ResNets of torchvision and timm, ONNX files).
+
+    A classifier of another number of classes is left out.
+
+    Raises:
+        EvaluatorError: Nothing matches.
+    """
+    targets = largest_parameters(space)
+    shapes = _node_shapes(space, targets)
+    pairs, how = _by_layers(file, shapes)
+    tensors = {name: array for name, array in _own_names(file, targets).items() if name not in pairs}
+    for node, layer in pairs.items():
+        tensors |= _node_tensors(node, layer, targets)
+    tensors, notes = _without_misfits(tensors, targets, list(shapes)[-1])
+    if not tensors:
+        raise EvaluatorError(
+            f"--weights {file.source}: none of its {len(file.tensors)} tensors ({_some(file.tensors)}) matches a "
+            f"weight of space {space.name} ({_some(targets)}); leave --weights out or name another file"
+        )
+    return MatchedWeights(tensors, (_summary(file, how, tensors, targets), *notes))
+
+
+def _node_shapes(space: Space, targets: Mapping[str, Parameter]) -> dict[str, tuple[int, ...]]:
+    """Return the extents of the weight of each node, in the order of the largest network; then those of other nodes."""
+    names = [node.name for node in expand(space.graph(extreme_network(space, smallest=False))).nodes]
+    rest = [name.removesuffix(".weight") for name in targets if name.endswith(".weight")]
+    held = set(names)
+    ordered = [*(node for node in rest if node not in held), *names]
+    return {node: targets[f"{node}.weight"].shape for node in ordered if f"{node}.weight" in targets}
+
+
+def _own_names(file: WeightsFile, targets: Mapping[str, Parameter]) -> dict[str, FloatArray]:
+    """Return tensors that have the names of weights of the space."""
+    named = {name.replace("/", "."): array for name, array in file.tensors.items()}
+    return {name: array for name, array in named.items() if name in targets}
+
+
+def _by_layers(file: WeightsFile, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, Layer], str]:
+    """Return layers by node, and how they were found."""
+    exported = {layer.name.partition(":")[0]: layer for layer in file.layers}
+    if own := {node: layer for node, layer in exported.items() if node in shapes}:
+        return own, "its names"
+    placed, whose = mobilenetv3_layers(file.layers, shapes)
+    if known := {node: layer for node, layer in placed.items() if node in shapes}:
+        return known, f"{whose}'s names of MobileNetV3"
+    return aligned(file.layers, shapes, in_order=file.in_order), "the order and extents of its layers"
+
+
+def _node_tensors(node: str, layer: Layer, targets: Mapping[str, Parameter]) -> dict[str, FloatArray]:
+    """Return the tensors of a layer as a node has them: with a batch norm, a bias, or neither."""
+    tensors = dict(layer.tensors)
+    if "variance" in tensors:
+        tensors["variance"] = np.maximum(tensors["variance"], np.float32(0.0))
+    if "variance" in tensors and f"{node}.gamma" not in targets:
+        scale = tensors["gamma"] / np.sqrt(tensors["variance"] + np.float32(NORM_EPSILON))
+        weight = layer.weight * scale.reshape(-1, *(1,) * (layer.weight.ndim - 1))
+        shift = tensors["beta"] - (tensors["mean"] - tensors.get("bias", np.float32(0.0))) * scale
+        tensors = {"weight": weight, "bias": shift}
+    elif "variance" in tensors and "bias" in tensors:
+        tensors["mean"] = tensors["mean"] - tensors.pop("bias")
+    if f"{node}.gamma" not in targets and f"{node}.bias" not in targets:
+        tensors.pop("bias", None)
+    return {f"{node}.{kind}": array for kind, array in tensors.items()}
+
+
+def _without_misfits(
+    tensors: Mapping[str, FloatArray], targets: Mapping[str, Parameter], classifier: str
+) -> tuple[dict[str, FloatArray], list[str]]:
+    """Return the tensors that their weights can hold, brought to their rank, and notes on the others."""
+    kept: dict[str, FloatArray] = {}
+    notes, misfits = [], []
+    classes = targets[f"{classifier}.weight"].shape[0]
+    for name, array in tensors.items():
+        node = name.rpartition(".")[0]
+        want = targets.get(name)
+        if node == classifier and array.shape[:1] != (classes,):
+            if name.endswith(".weight") and array.ndim:
+                notes.append(f"weights: {classifier} has {len(array)} classes in the file and {classes} here; left out")
+            continue
+        fitted = array if want is None else _of_rank(array, want)
+        if fitted is None:
+            misfits.append(name)
+        else:
+            kept[name] = fitted
+    if misfits:
+        notes.append(f"weights: left out, of other rank: {_some(misfits)}")
+    return kept, notes
+
+
+def _of_rank(array: FloatArray, parameter: Parameter) -> FloatArray | None:
+    """Return a tensor with the number of axes of a weight; None where they differ by more than single taps."""
+    if array.ndim == len(parameter.shape):
+        return array
+    shape = squeezed(array.shape) if array.ndim > 1 else array.shape
+    missing = len(parameter.shape) - len(shape)
+    return array.reshape(*shape, *(1,) * missing) if missing >= 0 and array.ndim > 1 else None
+
+
+def _summary(file: WeightsFile, how: str, tensors: Mapping[str, FloatArray], targets: Mapping[str, Parameter]) -> str:
+    """Return the line that says what starts from the file and what does not."""
+    nodes = {name.removesuffix(".weight") for name in targets if name.endswith(".weight")}
+    begun = {name.rpartition(".")[0] for name in tensors}
+    anew = sorted(nodes - begun)
+    text = f"weights: {len(nodes & begun)} of {len(nodes)} layers start from {file.source}, by {how}"
+    return f"{text}; anew: {_some(anew)}" if anew else text
+
+
+def _some(names: Iterable[str] | Sequence[str]) -> str:
+    """Return the first names and the number of the others."""
+    listed = [name[:60] for name in names]
+    more = len(listed) - _SHOWN
+    return ", ".join(listed[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

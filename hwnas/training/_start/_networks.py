@@ -1,0 +1,42 @@
+"""What the trainings of single networks of a space start from, where the space has initial weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.spaces import Architecture, Space
+from hwnas.tasks import Task
+from hwnas.training._start._fill import filled
+from hwnas.training._supernet import Supernet
+from hwnas.training._supernet_training import load_initial
+from profilers import graph_parameters, initial_value
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class StartingNetworks:
+    """Parts of the weights of one supernet, which holds the initial weights and is not trained.
+
+    Args:
+        space: The space.
+        task: Gives the samples that batch norms are put back on where the initial weights lack them.
+        initial: Tensors by ``"node.parameter"`` (see `train_supernet`).
+        seed: Decides the initialisation of the rest.
+    """
+
+    def __init__(self, space: Space, task: Task, initial: Mapping[str, FloatArray], seed: int) -> None:
+        self._supernet = Supernet(space, seed=seed)
+        self._initial = load_initial(self._supernet, initial, task)
+
+    def __call__(self, arch: Architecture) -> dict[str, FloatArray]:
+        """Return weights of one network, and its statistics where the initial weights have them."""
+        graph = self._supernet.space.graph(arch)
+        weights = {name: tensor.detach().numpy() for name, tensor in self._supernet.weights(arch).items()}
+        rng = np.random.default_rng(0)  # statistics start as constants
+        for name, parameter in graph_parameters(graph):
+            if not parameter.trainable and name in self._initial:
+                weights[name] = filled(initial_value(parameter, rng), self._initial[name], parameter)
+        return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in weights.items()}

@@ -1,0 +1,97 @@
+"""Batch norms that a file has folded into its convolutions, put back for training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from hwnas.training._start._fill import starting_weights
+from hwnas.training._trim import cut_tensor, trimmed
+from latency_tables import OpGraph
+from profilers import NORM_EPSILON, Parameter, RunningNorm, expand, graph_parameters, run_graph
+
+FloatArray = npt.NDArray[np.float32]
+
+NORM_SAMPLES = 512
+"""Train samples that norms are put back on."""
+
+
+def folded_nodes(initial: Mapping[str, FloatArray], graph: OpGraph) -> list[str]:
+    """Return nodes of a network that end with a batch norm where the given tensors have a bias in its place."""
+    nodes = [name.removesuffix(".gamma") for name, _ in graph_parameters(graph) if name.endswith(".gamma")]
+    return [node for node in nodes if f"{node}.bias" in initial and f"{node}.gamma" not in initial]
+
+
+def with_norms(
+    initial: Mapping[str, FloatArray], graph: OpGraph, batches: Callable[[], Iterable[Tensor]]
+) -> dict[str, FloatArray]:
+    """Return given tensors with a batch norm in the place of each bias that a norm was folded into.
+
+    Each starts as the identity on the data: with the mean m and variance v of what the convolution gives there,
+    ``gamma = sqrt(v + epsilon)`` and ``beta = m + bias``. The network then computes what the file's network computes,
+    and goes on to do so when a batch has the moments of the data.
+
+    Args:
+        initial: Tensors by ``"node.parameter"``.
+        graph: The network.
+        batches: Gives inputs ``(N, *graph.input_shape)`` where they are needed.
+    """
+    nodes = folded_nodes(initial, graph)
+    if not nodes:
+        return dict(initial)
+    tensors = {name: torch.from_numpy(array) for name, array in starting_weights(graph, initial, 0).items()}
+    for node in nodes:
+        bias = torch.from_numpy(np.asarray(initial[f"{node}.bias"], dtype=np.float32))
+        tensors[f"{node}.gamma"] = torch.ones_like(tensors[f"{node}.gamma"])
+        tensors[f"{node}.beta"] = torch.zeros_like(tensors[f"{node}.beta"])
+        both = min(len(bias), len(tensors[f"{node}.beta"]))
+        tensors[f"{node}.beta"][:both] = bias[:both]
+        for moment in ("mean", "variance"):  # float64: sums, see `_IdentityNorm`
+            tensors[f"{node}.{moment}"] = torch.zeros_like(tensors[f"{node}.{moment}"], dtype=torch.float64)
+    count = _add_moments(graph, tensors, batches())
+    complete = {name: array for name, array in initial.items() if name.removesuffix(".bias") not in nodes}
+    for node in nodes:
+        mean = tensors[f"{node}.mean"] / count
+        variance = (tensors[f"{node}.variance"] / count - mean.square()).clamp(min=0.0)
+        norm = {"mean": mean, "variance": variance, "gamma": (variance + NORM_EPSILON).sqrt()}
+        norm["beta"] = mean + tensors[f"{node}.beta"]
+        complete |= {f"{node}.{name}": tensor.float().numpy() for name, tensor in norm.items()}
+    return complete
+
+
+def _add_moments(graph: OpGraph, tensors: Mapping[str, Tensor], batches: Iterable[Tensor]) -> int:
+    """Run the network on batches, so that the absent norms collect their sums; return the number of samples."""
+    expanded, count = trimmed(expand(graph.without_dead_code())), 0
+
+    def lookup(name: str, parameter: Parameter) -> Tensor:
+        """Return the tensor of a parameter."""
+        return cut_tensor(tensors[name], parameter, name)
+
+    with torch.no_grad():
+        for x in batches:
+            run_graph(expanded, x.cpu(), lookup, _IdentityNorm())
+            count += len(x)
+    return count
+
+
+class _IdentityNorm(RunningNorm):
+    """Norms as the file has them; one that is absent there adds its bias and collects the moments of its input.
+
+    An absent norm has float64 tensors, sums of E[x] and E[x^2] over samples, in the place of its statistics.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(training=False)
+
+    def __call__(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Normalise, or add the bias to, ``(N, C, ...)``."""
+        if parameters["mean"].dtype != torch.float64:
+            return super().__call__(x, parameters)
+        values = x.double().flatten(2) if x.ndim > 2 else x.double()[..., None]
+        parameters["mean"].add_(values.mean(2).sum(0))
+        parameters["variance"].add_(values.square().mean(2).sum(0))
+        return x + parameters["beta"].reshape(-1, *(1,) * (x.ndim - 2))

@@ -1,0 +1,79 @@
+"""Weights of ONNX files: initialisers by name, and layers in the order in which the network computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from hwnas.training._start._layers import Layer, consistent
+
+FloatArray = npt.NDArray[np.float32]
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+_WEIGHTED = ("Conv", "Gemm", "MatMul")
+_NORM = ("gamma", "beta", "mean", "variance")
+"""Inputs of BatchNormalization after the first."""
+
+
+def parse_onnx(content: bytes) -> tuple[dict[str, FloatArray], list[str], list[Layer]]:
+    """Read the initialisers of floats.
+
+    Args:
+        content: The whole file.
+
+    Returns:
+        Tensors by name as float32, the names of the others, and the layers in the file's order.
+
+    Raises:
+        ValueError: Saying what is wrong with the file.
+    """
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception:  # protobuf's exceptions depend on its implementation
+        raise ValueError("it is neither a safetensors nor an ONNX file") from None
+    tensors: dict[str, FloatArray] = {}
+    others = []
+    for initializer in model.graph.initializer:
+        if initializer.data_type not in _FLOATS:
+            others.append(initializer.name)
+            continue
+        if initializer.data_location == TensorProto.EXTERNAL:
+            raise ValueError(f"tensor {initializer.name!r:.80} lies in another file; save the model as one file")
+        try:
+            tensors[initializer.name] = numpy_helper.to_array(initializer).astype(np.float32)
+        except Exception:  # whatever onnx raises for data that do not fit their shape
+            raise ValueError(f"tensor {initializer.name!r:.80} does not fit its shape") from None
+    if not tensors:
+        raise ValueError("it is neither a safetensors nor an ONNX file with initialisers of floats")
+    return tensors, others, _layers(model.graph, tensors)
+
+
+def _layers(graph: onnx.GraphProto, tensors: Mapping[str, FloatArray]) -> list[Layer]:
+    """Return the layers in the order of the nodes; a BatchNormalization belongs to the convolution that it reads."""
+    norms = {node.input[0]: node for node in graph.node if node.op_type == "BatchNormalization" and node.input}
+    layers = []
+    for node in graph.node:
+        if node.op_type not in _WEIGHTED or len(node.input) < 2 or node.input[1] not in tensors:
+            continue
+        names = dict(zip(("weight", "bias"), node.input[1:3], strict=False))
+        norm = norms.get(node.output[0]) if node.output else None
+        if norm is not None:
+            names |= dict(zip(_NORM, norm.input[1:5], strict=False))
+        held = {kind: tensors[name] for kind, name in names.items() if name in tensors}
+        if held["weight"].ndim < 2:
+            continue
+        if _is_transposed(node):
+            held["weight"] = np.ascontiguousarray(held["weight"].T)
+        held = consistent(held)
+        layers.append(Layer(node.name or names["weight"], held, tuple(names[kind] for kind in held)))
+    return layers
+
+
+def _is_transposed(node: onnx.NodeProto) -> bool:
+    """Return whether the weight of a linear layer is stored as (in, out)."""
+    if node.op_type == "MatMul":
+        return True
+    return node.op_type == "Gemm" and not any(a.name == "transB" and a.i == 1 for a in node.attribute)
