@@ -97,7 +97,7 @@ def test_an_evaluator_that_quantises_nothing_says_so(tmp_path):
         finalize="train",
         space_settings={"preset": "tiny", "resolution": [8], "width": [0.5]},
     )
-    resolve_inputs(settings, Overrides(), told.append, parallel=False)
+    resolve_inputs(settings, tmp_path, Overrides(), told.append, parallel=False)
     (line,) = [line for line in told if "int8" in line]
     assert line == (
         "--precision int8: evaluator synflow quantises no network, its log_synflow is not that of the int8 network"
