@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         register_operator,
     )
     from profilers._operators import _make as ops
+    from profilers._operators._base import NORM_EPSILON
     from profilers._plan import Network, network_label
     from profilers._profile import COLD_CACHES, REFERENCE_OP_MS, profile_ops
     from profilers._quantize import quantize_model, tensor_ranges
@@ -136,6 +137,7 @@ _MODULES = {
         "primitive_of",
         "register_operator",
     ),
+    "profilers._operators._base": ("NORM_EPSILON",),
     "profilers._plan": ("Network", "network_label"),
     "profilers._profile": ("COLD_CACHES", "REFERENCE_OP_MS", "profile_ops"),
     "profilers._quantize": ("quantize_model", "tensor_ranges"),
@@ -186,6 +188,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 __all__ = [
     "COLD_CACHES",
     "CONVOLUTION_FUSION",
+    "NORM_EPSILON",
     "OPERATOR_GROUP",
     "REFERENCE_OP",
     "REFERENCE_OP_MJ",
