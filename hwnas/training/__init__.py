@@ -8,6 +8,7 @@ from hwnas.training._recipe import Recipe, StepProgress, default_recipe, recipe_
 from hwnas.training._sampling import CostFunction
 
 if TYPE_CHECKING:
+    from hwnas.training._derived import fitted, taylor_scores, with_norm_statistics
     from hwnas.training._network import train_network
     from hwnas.training._quantized import quantized
     from hwnas.training._score import score_network, score_onnx
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 _LAZY = {
     "Subnet": "_subnet",
     "Supernet": "_supernet",
+    "fitted": "_derived",
     "quantized": "_quantized",
     "score_network": "_score",
     "score_onnx": "_score",
+    "taylor_scores": "_derived",
     "train_network": "_network",
     "train_supernet": "_supernet_training",
+    "with_norm_statistics": "_derived",
 }
 
 __all__ = [
@@ -32,12 +36,15 @@ __all__ = [
     "Subnet",
     "Supernet",
     "default_recipe",
+    "fitted",
     "quantized",
     "recipe_settings",
     "score_network",
     "score_onnx",
+    "taylor_scores",
     "train_network",
     "train_supernet",
+    "with_norm_statistics",
 ]
 
 

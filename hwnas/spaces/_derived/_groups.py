@@ -159,11 +159,9 @@ def _named(graph: OpGraph, axes: Mapping[str, Axis]) -> Layout:
     """Give every segment that is left its name."""
     final = {name: resolved(axis) for name, axis in axes.items()}
     writers: dict[Segment, list[str]] = {}
-    for node in (INPUT, *(node.name for node in graph.nodes)):
-        for run in final[node]:
-            writers.setdefault(run.segment, [])
-            if node not in writers[run.segment]:
-                writers[run.segment].append(node)
+    for tensor in (INPUT, *(node.name for node in graph.nodes)):
+        for segment in dict.fromkeys(run.segment for run in final[tensor]):
+            writers.setdefault(segment, []).append(tensor)
     names: dict[Segment, str] = {}
     groups: dict[str, Group] = {}
     for segment, nodes in writers.items():

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from hwnas.spaces._derived._groups import Layout, Part, reads_densely
 from latency_tables import Node, OpGraph
-from profilers import graph_parameters
+from profilers import NORM_EPSILON, graph_parameters
 
 FloatArray = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ def l2_scores(graph: OpGraph, layout: Layout, weights: Mapping[str, FloatArray])
             continue
         square = np.square(weight, dtype=np.float64)
         if node.op.kind == "conv" and f"{node.name}.gamma" in weights:
-            scale = weights[f"{node.name}.gamma"] ** 2 / (weights[f"{node.name}.variance"] + 1e-5)
+            scale = weights[f"{node.name}.gamma"] ** 2 / (weights[f"{node.name}.variance"] + NORM_EPSILON)
             square *= scale.reshape(-1, *(1,) * (square.ndim - 1))
         rows = square.reshape(len(square), -1).sum(axis=1)
         _add(totals, layout.written[node.name], rows)

@@ -114,13 +114,10 @@ def joined(name: str, choices: Sequence[WidthChoice], layout: Layout, options: O
     """Make one choice of several: the same share of the channels of all their groups."""
     groups = [group for choice in choices for group in choice.units]
     units = {group: [_units(layout.groups[group], share, options.step) for share in options.widths] for group in groups}
-    distinct = [i for i, row in enumerate(zip(*units.values(), strict=True)) if i == 0 or row != _before(units, i)]
+    rows = list(zip(*units.values(), strict=True))
+    distinct = [i for i, row in enumerate(rows) if row not in rows[i + 1 :]]
     values = tuple(round(100 * options.widths[i]) for i in distinct)
     return WidthChoice(name, values, {group: tuple(kept[i] for i in distinct) for group, kept in units.items()})
-
-
-def _before(units: Mapping[str, list[int]], place: int) -> tuple[int, ...]:
-    return tuple(kept[place - 1] for kept in units.values())
 
 
 def _widths(layout: Layout, options: Options, notes: list[Note]) -> tuple[WidthChoice, ...]:

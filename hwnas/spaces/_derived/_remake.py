@@ -30,8 +30,8 @@ def remade(op: Op, *shapes: Shape, channels: int = 0, kernel: int = 0, start: in
         attributes |= {"start": op.integer("start") if start < 0 else start, "channels": channels or op.output[0]}
     groups = op.integer("groups") if op.kind == "conv" else 1
     if groups > 1:
-        attributes["groups"] = shapes[0][0] * groups // op.inputs[0][0]
-        channels = op.output[0] // groups * int(attributes["groups"])
+        left = shapes[0][0] * groups // op.inputs[0][0]
+        attributes["groups"], channels = left, op.output[0] // groups * left
     draft = replace(
         op, inputs=shapes, output=(channels or op.output[0], *op.output[1:]), attributes=sorted_attributes(attributes)
     )

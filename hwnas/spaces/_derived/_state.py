@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from hwnas.spaces._base import MOST_NETWORKS, Choice
 from hwnas.spaces._blocks import Block, blocks_of
@@ -125,7 +126,7 @@ class _Statement:
         return self.graph.choice("resolution", heights) if len(heights) > 1 else None
 
     def _node(self, node: Node) -> None:
-        attributes: dict[str, int | Choice | Extent] = {}
+        attributes: dict[str, Any] = {}
         written = self.plan.layout.written[node.name]
         if reads_densely(node) or node.op.kind == "slice":
             attributes["channels"] = self._extent(written)

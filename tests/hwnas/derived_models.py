@@ -126,3 +126,14 @@ def _step(net, kind, name, x, tensors, rng):
     if kind == "norm":
         return net.add(name, ops.norm(net.shape(x), act="relu"), x)
     return net.conv(name, x, int(rng.choice([8, 16, 32])), int(rng.choice([1, 3])), "relu")
+
+
+def dense_block(layers=8, growth=8, size=16):
+    """A dense block: every layer reads what all layers before it wrote."""
+    net = Net((3, size, size))
+    tensors = [net.conv("stem", INPUT, 16, 3, "relu")]
+    for i in range(layers):
+        x = net.concat(f"join{i}", *tensors) if i else tensors[0]
+        y = net.conv(f"layer{i}.a", x, 32, 1, "relu")
+        tensors.append(net.conv(f"layer{i}.b", y, growth, 3, "relu"))
+    return net.classify(net.concat("joined", *tensors))
