@@ -33,7 +33,7 @@ def _trimmed_op(op: Op) -> Op:
     if len(set(kernel)) == 1:
         reach = (max(reach),) * len(reach)
     cut = tuple(min(k, r) for k, r in zip(kernel, reach, strict=True))
-    if cut == kernel:
+    if cut == kernel or "pads" in dict(op.attributes):  # padding of its own does not shrink with the kernel
         return op
     return replace(op, attributes=sorted_attributes({**dict(op.attributes), "kernel": cut}))
 

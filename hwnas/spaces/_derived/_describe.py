@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from hwnas.spaces._derived._derive import Derived
+from hwnas.spaces._derived._groups import has_channels
 from hwnas.spaces._derived._plan import Note, Plan, WidthChoice
 
 _NAMES = 6
@@ -43,7 +44,7 @@ def _width_line(width: WidthChoice, plan: Plan) -> str:
 
 
 def _has_weights(name: str, plan: Plan) -> bool:
-    return any(node.name == name and node.op.kind in ("conv", "linear", "norm") for node in plan.prepared.graph.nodes)
+    return any(node.name == name and has_channels(node) for node in plan.prepared.graph.nodes)
 
 
 def _not_searched(notes: Sequence[Note]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from latency_tables import INPUT, Node, OpGraph
 
 ELEMENTWISE = ("activation", "norm", "pool", "global_pool", "upsample")
 """Kinds that leave channels where they are."""
-KNOWN = (*ELEMENTWISE, "conv", "linear", "add", "mul", "scale", "concat", "slice")
+KNOWN = (*ELEMENTWISE, "conv", "linear", "add", "mul", "scale", "concat", "slice", "reshape", "softmax")
 """Kinds whose channels are followed; any other op keeps all of what it reads and writes."""
 _MISALIGNED = "its channels meet others in another layout"
 GATE = "bottleneck of a squeeze-excite, which costs next to nothing"
@@ -103,6 +103,17 @@ def reads_densely(node: Node) -> bool:
     return node.op.kind == "linear" or (node.op.kind == "conv" and node.op.integer("groups") == 1)
 
 
+def has_channels(node: Node) -> bool:
+    """Return whether the first axis of each of a node's weights is that of the channels that it writes."""
+    return node.op.kind in ("conv", "linear", "norm")
+
+
+def flattens(node: Node) -> bool:
+    """Return whether a reshape only joins the axes behind the channels to these, or adds axes of one element."""
+    (read,), written = node.op.inputs, node.op.output
+    return set(written[1:]) <= {1} and written[0] == math.prod(read)
+
+
 def _axis(node: Node, inputs: list[Axis]) -> Axis:
     """Return the channels that a node writes, tied to those that it reads."""
     op, kind = node.op, node.op.kind
@@ -124,7 +135,9 @@ def _axis(node: Node, inputs: list[Axis]) -> Axis:
             return part
         protect(inputs[0], f"{node.name} takes a part that does not end between units")
         return fresh(op.output[0], f"{node.name} takes a part that does not begin or end between units")
-    reason = f"{node.name} ({kind}) is not searched"
+    if kind == "reshape" and flattens(node):
+        return widened(inputs[0], math.prod(op.inputs[0][1:]))
+    reason = f"{node.name} ({op.word('node') if kind == 'onnx' else kind}) needs all of its channels"
     for axis in inputs:
         protect(axis, reason)
     return fresh(op.output[0], reason)
@@ -145,7 +158,11 @@ def _protect_gates(graph: OpGraph, axes: Mapping[str, Axis]) -> None:
     left = [node.inputs[1] for node in graph.nodes if node.op.kind == "scale"]
     while left:
         node = by_name.get(left.pop())
-        if node is not None and set(node.op.output[1:]) <= {1} and node.op.kind in ("conv", "linear", "activation"):
+        if (
+            node is not None
+            and set(node.op.output[1:]) <= {1}
+            and node.op.kind in ("conv", "linear", "activation", "reshape")
+        ):
             inside.add(node.name)
             left += node.inputs
     outside = {id(run.segment) for name, axis in axes.items() if name not in inside for run in resolved(axis)}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.spaces._derived._groups import Layout, Part, reads_densely
+from hwnas.spaces._derived._groups import Layout, Part, has_channels, reads_densely
 from latency_tables import Node, OpGraph
 from profilers import NORM_EPSILON, graph_parameters
 
@@ -92,6 +92,8 @@ def ordered(
 
 
 def _permuted(node: Node, name: str, value: FloatArray, layout: Layout, orders: Mapping[str, IntArray]) -> FloatArray:
+    if not has_channels(node):
+        return value
     value = value[_indices(layout.written[node.name], orders)]
     if value.ndim > 1 and reads_densely(node):
         value = value[:, _indices(layout.read[node.name], orders)]

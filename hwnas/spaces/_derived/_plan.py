@@ -10,7 +10,7 @@ from hwnas._errors import SpaceError
 from hwnas.spaces._derived._groups import KNOWN, Group, Layout, layout_of, matching
 from hwnas.spaces._derived._options import Options
 from hwnas.spaces._derived._prepare import Prepared
-from hwnas.spaces._derived._remake import resized
+from hwnas.spaces._derived._remake import pads_of, resized
 from hwnas.spaces._derived._residual import Residual, residual_blocks, stages
 from latency_tables import GraphError, OpGraph
 from profilers import OperatorError
@@ -205,7 +205,10 @@ def _kernels(graph: OpGraph, kept: set[str], options: Options, notes: list[Note]
             continue
         sizes = set(node.op.integers("kernel", len(node.op.output) - 1))
         depthwise = node.op.integer("groups") == node.op.inputs[0][0] > 1
-        if len(sizes) != 1 or max(sizes) < 5 or options.kernels == "none":
+        if len(sizes) != 1 or max(sizes) < 5 or max(sizes) % 2 == 0 or options.kernels == "none":
+            continue
+        if "pads" in dict(node.op.attributes) and min(pads_of(node.op, 3)) < 0:
+            notes.append(Note("kernels", (node.name,), "its padding is too narrow for a smaller kernel"))
             continue
         if node.name in kept:
             bound.append(node.name)
@@ -256,7 +259,7 @@ def _misfit(graph: OpGraph, size: int) -> str:
         return f"{height}x{width} images cannot be {size} high"
     unknown = [node for node in graph.nodes if node.op.kind not in KNOWN]
     if unknown:
-        return f"{unknown[0].name} ({unknown[0].op.kind}) is not searched"
+        return f"{unknown[0].name} ({unknown[0].op.kind}) reads a fixed size"
     try:
         other = resized(graph, (channels, size, width * size // height))
     except (OperatorError, GraphError) as error:

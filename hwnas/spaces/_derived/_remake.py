@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from latency_tables import INPUT, AttributeValue, Op, OpGraph, Shape, sorted_attributes
@@ -26,8 +27,12 @@ def remade(op: Op, *shapes: Shape, channels: int = 0, kernel: int = 0, start: in
     attributes: dict[str, AttributeValue] = dict(op.attributes)
     if kernel:
         attributes["kernel"] = kernel
+        if "pads" in attributes:
+            attributes["pads"] = pads_of(op, kernel)
     if op.kind == "slice":
         attributes |= {"start": op.integer("start") if start < 0 else start, "channels": channels or op.output[0]}
+    if op.kind == "reshape" and set(op.output[1:]) <= {1}:
+        channels = math.prod(shapes[0])
     groups = op.integer("groups") if op.kind == "conv" else 1
     if groups > 1:
         left = shapes[0][0] * groups // op.inputs[0][0]
@@ -36,6 +41,14 @@ def remade(op: Op, *shapes: Shape, channels: int = 0, kernel: int = 0, start: in
         op, inputs=shapes, output=(channels or op.output[0], *op.output[1:]), attributes=sorted_attributes(attributes)
     )
     return replace(draft, output=operator_of(draft).infer(draft))
+
+
+def pads_of(op: Op, kernel: int) -> Shape:
+    """Return a convolution's own padding for a smaller kernel; what the kernel loses at each end, the padding does."""
+    axes = len(op.inputs[0]) - 1
+    kernels, dilations = op.integers("kernel", axes), op.integers("dilation", axes, 1)
+    lost = tuple((k - kernel) // 2 * d for k, d in zip(kernels, dilations, strict=True))
+    return tuple(pad - less for pad, less in zip(op.integers("pads", 2 * axes), lost * 2, strict=True))
 
 
 def resized(graph: OpGraph, input_shape: Shape) -> OpGraph:

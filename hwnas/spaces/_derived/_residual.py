@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from latency_tables import INPUT, Node, OpGraph
 
-_KEEP_SIGN = ("pool", "global_pool", "upsample", "concat", "slice")
+_KEEP_RANGE = ("pool", "global_pool", "upsample", "concat", "slice")
+_SAME_RANGE = {"relu": ("relu", "relu6", "sigmoid", "hsigmoid"), "relu6": ("relu6", "sigmoid", "hsigmoid")}
+"""Activations behind which another one changes nothing, by that other one."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,19 @@ def _between(branch: str, skip: str, by_name: Mapping[str, Node]) -> set[str] | 
 
 def _needed_activation(node: Node, skip: str, by_name: Mapping[str, Node]) -> str:
     act = node.op.word("act") if node.op.kind == "conv" else "none"
-    return "none" if act == "relu" and _never_negative(skip, by_name) else act
+    return "none" if _within(skip, _SAME_RANGE.get(act, ()), by_name) else act
 
 
-def _never_negative(name: str, by_name: Mapping[str, Node]) -> bool:
+def _within(name: str, acts: tuple[str, ...], by_name: Mapping[str, Node]) -> bool:
+    """Return whether all values of a tensor come from these activations, so that another one changes nothing."""
     left = [name]
     while left:
         node = by_name.get(left.pop())
         if node is None:
             return False
         act = dict(node.op.attributes).get("function" if node.op.kind == "activation" else "act", "none")
-        if act in ("relu", "hsigmoid"):
-            continue
-        if node.op.kind not in _KEEP_SIGN:
-            return False
-        left += node.inputs
+        if act not in acts:
+            if node.op.kind not in _KEEP_RANGE:
+                return False
+            left += node.inputs
     return True

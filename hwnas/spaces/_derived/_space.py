@@ -13,7 +13,7 @@ from hwnas.spaces._base import Architecture, Choice, Segments, Value
 from hwnas.spaces._choice_graph import ChoiceGraph
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._derived._graph_json import graph_as_json, graph_from_json
-from hwnas.spaces._derived._groups import Part, reads_densely
+from hwnas.spaces._derived._groups import Part, has_channels, reads_densely
 from hwnas.spaces._derived._options import DEPTHS, IMPORTANCES, KERNELS, STEP, WIDTHS, checked_options
 from hwnas.spaces._derived._plan import Plan, plan_of
 from hwnas.spaces._derived._prepare import Prepared, prepare
@@ -166,7 +166,7 @@ class DerivedSpace(ChoiceGraphSpace):
     def _segmented(self) -> tuple[tuple[str, int, tuple[Part, ...]], ...]:
         """Axes of weights that hold several groups: name of the weight, axis, groups."""
         found = []
-        for node in self.prepared.graph.nodes:
+        for node in filter(has_channels, self.prepared.graph.nodes):
             written = self.plan.layout.written[node.name]
             read = self.plan.layout.read.get(node.name, ())
             for name, parameter in graph_parameters(OpGraph.single(node.op, node.name)):
