@@ -83,7 +83,8 @@ def layout_of(graph: OpGraph, kept: Collection[str] = ()) -> Layout:
         axes[node.name] = _axis(node, [axes[name] for name in node.inputs])
         if node.name in kept:
             protect(axes[node.name], f"kept: {node.name}")
-    protect(axes[graph.outputs[0]], "output of the network")
+    for run in resolved(axes[graph.outputs[0]]):
+        run.segment.reason = "output of the network"
     _protect_gates(graph, axes)
     return _named(graph, axes)
 
@@ -133,11 +134,12 @@ def _axis(node: Node, inputs: list[Axis]) -> Axis:
         part = cut(inputs[0], op.integer("start"), op.integer("channels"))
         if part is not None:
             return part
-        protect(inputs[0], f"{node.name} takes a part that does not end between units")
-        return fresh(op.output[0], f"{node.name} takes a part that does not begin or end between units")
+        reason = "a slice of them begins or ends within a unit"
+        protect(inputs[0], reason)
+        return fresh(op.output[0], reason)
     if kind == "reshape" and flattens(node):
         return widened(inputs[0], math.prod(op.inputs[0][1:]))
-    reason = f"{node.name} ({op.word('node') if kind == 'onnx' else kind}) needs all of its channels"
+    reason = f"{op.word('node') if kind == 'onnx' else kind} needs all of its channels"
     for axis in inputs:
         protect(axis, reason)
     return fresh(op.output[0], reason)
