@@ -41,8 +41,9 @@ class Derived:
 def derive(graph: OpGraph, weights: Mapping[str, FloatArray], **settings: Any) -> Derived:
     """Derive a space from a trained model.
 
-    Channels are ordered by their weights (``l2``) or scales (``bn``). First-order importance needs data: order again
-    by it (`reordered`). Where no `widths` are chosen, there are as many shares as keep the ops of the space few.
+    Channels are ordered by their scales (``bn``) or their weights. First-order importance (``taylor``), and scales of
+    norms that were put back, need data: `hwnas.training.fitted` orders them again. Where no `widths` are chosen, there
+    are as many shares as keep the ops of the space few.
 
     Args:
         graph: The model.

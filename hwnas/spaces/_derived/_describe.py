@@ -48,11 +48,12 @@ def _has_weights(name: str, plan: Plan) -> bool:
 
 
 def _not_searched(notes: Sequence[Note]) -> Iterator[str]:
-    together: dict[tuple[str, str], list[str]] = {}
+    alike: dict[tuple[bool, str, str], list[str]] = {}
     for note in notes:
-        together.setdefault((note.what, note.reason), []).extend(note.names)
-    for (what, reason), names in together.items():
-        yield f"not searched: {what}{f' of {_listed(names)}' if names else ''}: {reason}"
+        alike.setdefault((note.together, note.what, note.reason), []).extend(note.names)
+    for (together, what, reason), names in alike.items():
+        verdict = "searched together" if together else "not searched"
+        yield f"{verdict}: {what}{f' of {_listed(names)}' if names else ''}: {reason}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ WIDTHS = (0.25, 0.375, 0.5, 0.75, 1.0)
 STEP = 8
 DEPTHS = ("stages", "blocks", "none")
 KERNELS = ("all", "depthwise", "none")
-IMPORTANCES = ("l2", "bn", "taylor")
+IMPORTANCES = ("taylor", "bn", "l2")
 _MOST_WIDTHS = 16
 
 
@@ -27,7 +27,7 @@ class Options:
         depth: ``stages`` (a choice for the blocks of each stage), ``blocks`` (one for each block) or ``none``.
         kernels: Which kernels may shrink: ``all``, ``depthwise`` or ``none``.
         resolutions: Image heights to choose from; empty for the model's and three quarters of it, where that works.
-        importance: What channels are ordered by: ``l2``, ``bn`` or ``taylor``.
+        importance: What channels are ordered by: ``taylor``, ``bn`` or ``l2``.
         norms: Whether convolutions without a batch norm get one back.
     """
 

@@ -54,17 +54,19 @@ class DepthChoice:
 
 @dataclass(frozen=True)
 class Note:
-    """Something that is not searched.
+    """Something that is not searched, or not by itself.
 
     Attributes:
         what: What it is: channels, blocks, kernels, resolution.
         names: The layers, or the groups of channels.
         reason: Why.
+        together: Whether it is searched, but all of it by one choice.
     """
 
     what: str
     names: tuple[str, ...]
     reason: str
+    together: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def _widths(layout: Layout, options: Options, notes: list[Note]) -> tuple[WidthC
         first = members[0]
         together = joined(f"{first}.widths", [choices.pop(name) for name in members], layout, options)
         choices[first] = together
-        notes.append(Note("channels", tuple(members), "read together by one layer: they have one choice"))
+        notes.append(Note("channels", tuple(members), "one layer reads them all", together=True))
     order = {name: place for place, name in enumerate(layout.groups)}
     return tuple(choices[name] for name in sorted(choices, key=order.__getitem__))
 

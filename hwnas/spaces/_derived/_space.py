@@ -38,7 +38,7 @@ class DerivedSpace(ChoiceGraphSpace):
         kernels: ``all`` kernels of 5 and more may shrink, ``depthwise`` ones alone, or ``none``.
         resolutions: Image heights to choose from, with the model's as the largest; none for that and three quarters of
             it, where the network allows it.
-        importance: What channels are ordered by, the most important ones first: ``l2``, ``bn`` or ``taylor``.
+        importance: What channels are ordered by, the most important ones first: ``taylor``, ``bn`` or ``l2``.
         norms: Whether convolutions without a batch norm get one back for training.
 
     Raises:
@@ -76,7 +76,8 @@ class DerivedSpace(ChoiceGraphSpace):
             norms=norms,
         )
         if not self.choices:
-            raise SpaceError("space derived: nothing of the model can be left out; see `hwnas derive` for the reasons")
+            reasons = dict.fromkeys(f"{note.what}: {note.reason}" for note in self.plan.notes)
+            raise SpaceError(f"space derived: nothing of the model can be left out ({'; '.join(reasons):.300})")
 
     @property
     def settings(self) -> dict[str, object]:

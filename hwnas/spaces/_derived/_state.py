@@ -72,7 +72,7 @@ def _with_one_width(plan: Plan, options: Options, choices: Sequence[WidthChoice]
     first = next(iter(choices[0].units))
     together = joined(f"{first}.widths", choices, plan.layout, options)
     widths = [together if choice is choices[0] else choice for choice in plan.widths if choice not in choices[1:]]
-    note = Note("channels", tuple(together.units), "their part of the network has many forms: they have one choice")
+    note = Note("channels", tuple(together.units), "their part of the network has too many forms", together=True)
     return replace(plan, widths=tuple(widths), notes=(*plan.notes, note))
 
 

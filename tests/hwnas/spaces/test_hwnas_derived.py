@@ -7,13 +7,17 @@ import pickle
 import numpy as np
 import pytest
 from derived_models import MOBILE, Net, dense_block, mobile, random_graph, resnet, weights_of
+from simulated_device import AdditiveBackend
 
 from hwnas import HwnasError
+from hwnas._tables._build import build_table, require_coverage
 from hwnas.spaces import DerivedSpace, by_scales, derive, describe_lines, make_space, reordered
 from hwnas.testing import check_space
 from hwnas.testing._operators import draw_inputs, run_onnx
 from latency_tables import INPUT, GraphBuilder
-from profilers import build_onnx, ops
+from profilers import SamplingSettings, build_onnx, ops
+
+FEW = SamplingSettings(min_rounds=5, max_rounds=6)
 
 BASES = {
     "resnet": lambda: resnet(),
@@ -53,6 +57,15 @@ def test_contract(name):
     space = DerivedSpace(BASES[name]())
     check_space(space)
     assert len(space.ops()) < 2000
+
+
+@pytest.mark.parametrize("name", ["resnet", "mobile"])
+def test_a_table_of_the_space_can_be_measured(name, tmp_path):
+    model = resnet(blocks=2, size=8) if name == "resnet" else mobile(MOBILE[:2], size=8)
+    space = DerivedSpace(model, widths=[0.5, 1])
+    table = build_table(space, AdditiveBackend(), tmp_path / "table.json", networks=6, settings=FEW)
+    require_coverage(table, space)
+    assert table.validation.predicted.mape < 0.05
 
 
 def test_settings_are_json_and_build_the_space_again():
@@ -168,7 +181,7 @@ def test_groups_that_one_layer_reads_together_share_a_choice():
     space = DerivedSpace(dense_block(layers=6))
     shared = [choice for choice in space.plan.widths if len(choice.units) > 1]
     assert shared[0].values == (25, 50, 75, 100)
-    assert any("they have one choice" in note.reason for note in space.plan.notes)
+    assert any(note.together and note.reason == "one layer reads them all" for note in space.plan.notes)
     assert max(math.prod(space.cardinalities[c] for c in term.choices) for term in space.terms) <= 20_000
 
 
@@ -220,7 +233,7 @@ def test_many_ops_make_fewer_shares(monkeypatch):
         ({"step": 0}, "step must be a whole number"),
         ({"depth": "all"}, "depth must be one of stages, blocks, none, got 'all'"),
         ({"kernels": 3}, "kernels must be one of"),
-        ({"importance": "l1"}, "importance must be one of l2, bn, taylor"),
+        ({"importance": "l1"}, "importance must be one of taylor, bn, l2"),
         ({"resolutions": [16]}, "must hold 32, the height that the model reads"),
         ({"resolutions": [1.5, 32]}, "resolutions must be image heights"),
         ({"norms": "yes"}, "norms must be true or false"),
