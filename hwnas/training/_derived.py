@@ -16,10 +16,11 @@ from hwnas.training._recipe import Recipe
 from profilers import NORM_EPSILON, RunningNorm, expand, run_graph
 
 Batches = Iterable[tuple[Tensor, Targets]]
-_BATCH = 128
+_BATCH = 32
+"""Samples of one batch: few, because gradients of large networks on large images fill the memory."""
 
 
-def fitted(derived: Derived, task: Task, recipe: Recipe, *, samples: int = 2048) -> Derived:
+def fitted(derived: Derived, task: Task, recipe: Recipe, *, samples: int = 1024) -> Derived:
     """Fit a derived space's starting weights to data; its largest network computes the same as before.
 
     Batch norms that were put back get the statistics of train samples, and channels are ordered by first-order

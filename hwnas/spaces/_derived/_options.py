@@ -68,10 +68,11 @@ def checked_options(
         raise SpaceError(f"space derived: keep must be names of layers or patterns like layer1.*, got {keep!r:.60}")
     shares = _several(widths)
     numbers = all(type(share) in (int, float) and 0 < share <= 1 for share in shares)
-    if not numbers or not 1 <= len(shares) <= _MOST_WIDTHS or max(shares) != 1 or len(set(shares)) < len(shares):
+    different = numbers and len({round(100 * share) for share in shares} - {0}) == len(shares)
+    if not different or not 1 <= len(shares) <= _MOST_WIDTHS or max(shares) != 1:
         raise SpaceError(
-            f"space derived: widths must be up to {_MOST_WIDTHS} different shares above 0 with 1 as the largest, "
-            f"got {widths!r:.60}"
+            f"space derived: widths must be up to {_MOST_WIDTHS} shares that differ by 0.01 or more, from 0.01 to 1, "
+            f"with 1 as the largest, got {widths!r:.60}"
         )
     if type(step) is not int or not 1 <= step <= 1024:
         raise SpaceError(f"space derived: step must be a whole number from 1 to 1024, got {step!r:.40}")

@@ -10,6 +10,7 @@ from typing import Any
 from hwnas.spaces._base import MOST_NETWORKS, Choice
 from hwnas.spaces._blocks import Block, blocks_of
 from hwnas.spaces._choice_graph import ChoiceGraph, Extent, follow
+from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._derived._groups import Part, reads_densely
 from hwnas.spaces._derived._options import Options
 from hwnas.spaces._derived._plan import Note, Plan, WidthChoice, joined
@@ -19,8 +20,6 @@ from hwnas.spaces._lowering import Lowering
 from hwnas.spaces._shape_tables import ShapeTables
 from latency_tables import Node
 from profilers import ops
-
-_MOST_NODE_FORMS = 1_000_000
 
 
 def stated(plan: Plan) -> ChoiceGraph:
@@ -36,7 +35,7 @@ def limited(plan: Plan, options: Options) -> Plan:
     """
     while True:
         graph = stated(plan)
-        tables = ShapeTables(graph, Lowering(graph), _MOST_NODE_FORMS)
+        tables = ShapeTables(graph, Lowering(graph), ChoiceGraphSpace.most_forms)
         blocks = blocks_of(graph, tables)
         large = [block for block in blocks if tables.count(block.columns) > MOST_NETWORKS]
         smaller = _smaller(plan, options, large[0], blocks, graph) if large else None

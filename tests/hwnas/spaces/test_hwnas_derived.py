@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from derived_models import MOBILE, Net, dense_block, mobile, random_graph, resne
 from simulated_device import AdditiveBackend
 
 from hwnas import HwnasError
+from hwnas._runs._offline import _difference
 from hwnas._tables._build import build_table, require_coverage
 from hwnas.spaces import DerivedSpace, by_scales, derive, describe_lines, make_space, reordered
 from hwnas.testing import check_space
@@ -66,6 +68,13 @@ def test_a_table_of_the_space_can_be_measured(name, tmp_path):
     table = build_table(space, AdditiveBackend(), tmp_path / "table.json", networks=6, settings=FEW)
     require_coverage(table, space)
     assert table.validation.predicted.mape < 0.05
+
+
+def test_a_table_of_another_model_is_told_from_one_of_other_options():
+    settings = DerivedSpace(small(), sha256="aa").settings
+    table = SimpleNamespace(space={"name": "derived", "settings": settings})
+    assert "derived from another model" in _difference(table, DerivedSpace(small(), sha256="bb"))
+    assert "step 8, this search has 4" in _difference(table, DerivedSpace(small(), sha256="aa", step=4))
 
 
 def test_settings_are_json_and_build_the_space_again():
@@ -230,6 +239,7 @@ def test_many_ops_make_fewer_shares(monkeypatch):
         ({"keep": ["nothing*"]}, "keep=nothing\\* matches no layer"),
         ({"widths": [0.5]}, "with 1 as the largest"),
         ({"widths": [True, 1]}, "widths must be up to 16"),
+        ({"widths": [0.501, 0.502, 1]}, "that differ by 0.01 or more"),
         ({"step": 0}, "step must be a whole number"),
         ({"depth": "all"}, "depth must be one of stages, blocks, none, got 'all'"),
         ({"kernels": 3}, "kernels must be one of"),
