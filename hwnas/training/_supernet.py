@@ -49,7 +49,6 @@ class Supernet(nn.Module):
                 tensor = nn.Parameter(torch.from_numpy(initial_value(parameter, rng)))
                 self.register_parameter(name.replace(".", "/"), tensor)
         self._expanded = lru_cache(maxsize=512)(lambda arch: trimmed(expand(self.space.graph(arch))))
-        self._segments = lru_cache(maxsize=512)(space.weight_segments)
 
     def shared(self) -> dict[str, nn.Parameter]:
         """Return the stored tensors by ``"node.parameter"``, sorted by name."""
@@ -93,7 +92,7 @@ class Supernet(nn.Module):
         return with_bn_statistics(self.space.graph(arch), self.weights(arch), batches)
 
     def _lookup(self, arch: Architecture) -> Callable[[str, Parameter], Tensor]:
-        return partial(self._part, self._segments(arch))
+        return partial(self._part, self.space.weight_segments(arch))
 
     def _part(self, segments: Segments, name: str, parameter: Parameter) -> Tensor:
         if not parameter.trainable:
