@@ -4,6 +4,7 @@ from __future__ import annotations
 
 SPACES = {
     "declared": "your own space, declared in a JSON file: --space FILE.json",
+    "derived": "what can be left out of a trained model: channels, blocks, kernel taps, pixels",
     "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",
     "nasbench201": "cells of NAS-Bench-201: four nodes, five operations, stacked three times",
 }

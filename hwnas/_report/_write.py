@@ -282,4 +282,6 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
 def _text(value: object) -> str:
     if isinstance(value, dict) and isinstance(value.get("declaration"), dict):  # of a declared space: pages long
         value = {**value, "declaration": value["declaration"].get("name")}
+    if isinstance(value, dict) and isinstance(value.get("graph"), dict):  # of a derived space
+        value = {**value, "graph": f"{len(value['graph'].get('nodes', ()))} nodes"}
     return value if isinstance(value, str) else json.dumps(value)

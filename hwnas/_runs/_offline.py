@@ -53,4 +53,6 @@ def _difference(table: LatencyTable, space: Space) -> str:
     ]
     if there["space"] == here["space"] and there.get("declaration") != here.get("declaration"):
         return ": its space is declared differently; fit or measure a table for this one"
+    if there["space"] == here["space"] and any(there.get(name) != here.get(name) for name in ("graph", "sha256")):
+        return ": its space is derived from another model; fit or measure a table for this one"
     return f": its space has {others[0]}; fit or measure a table for this space" if others else ""

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from hwnas.spaces._base import MOST_NETWORKS, Architecture, Choice, Space, Term
+from hwnas.spaces._base import MOST_NETWORKS, Architecture, Choice, Segments, Space, Term
 from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Extent, Make, follow
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._declaration import first_difference, read_declaration
 from hwnas.spaces._declared import DeclaredSpace
+from hwnas.spaces._derived import (
+    Derived,
+    DerivedSpace,
+    by_norms,
+    by_scales,
+    derive,
+    describe_lines,
+    identity_norm,
+    reordered,
+    with_weights,
+)
 from hwnas.spaces._make import is_file, make_space, space_defaults, space_identity, space_names, space_parameters
 from hwnas.spaces._mixture import MixtureNode, MixtureOption
 from hwnas.spaces._rounding import divisible
@@ -21,25 +32,35 @@ __all__ = [
     "ChoiceGraph",
     "ChoiceGraphSpace",
     "DeclaredSpace",
+    "Derived",
+    "DerivedSpace",
     "Extent",
     "Make",
     "MixtureNode",
     "MixtureOption",
+    "Segments",
     "Space",
     "Task",
     "Term",
+    "by_norms",
+    "by_scales",
+    "derive",
+    "describe_lines",
     "divisible",
     "drawn_graphs",
     "first_difference",
     "follow",
+    "identity_norm",
     "input_channels",
     "is_file",
     "make_space",
     "named_graph",
     "read_declaration",
+    "reordered",
     "space_defaults",
     "space_identity",
     "space_names",
     "space_parameters",
+    "with_weights",
     "workload_identity",
 ]

@@ -23,6 +23,8 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 Value = int | float | str
+Segments = Mapping[str, Mapping[int, tuple[tuple[int, int], ...]]]
+"""Parts of shared weights: by ``"node.parameter"`` and axis the pieces that are used, each a start and a length."""
 MOST_NETWORKS = 20_000
 """Networks of a space that are priced one by one, and forms of a term whose ops are listed."""
 
@@ -283,6 +285,14 @@ class Space(ABC):
         hot = np.zeros((len(rows), sum(self.cardinalities)))
         np.put_along_axis(hot, rows + offsets, 1.0, axis=1)
         return hot
+
+    def weight_segments(self, arch: Architecture) -> Segments:
+        """Return which parts of shared weights a network uses where these are not the leading ones; none by default.
+
+        A weight whose channels come from several tensors (a concatenation) is used piece by piece: the leading part of
+        each tensor's share.
+        """
+        return {}
 
     def sample(self, count: int, rng: np.random.Generator) -> list[Architecture]:
         """Draw `count` canonical architectures, choice by choice uniformly (repeats possible)."""

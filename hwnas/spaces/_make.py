@@ -10,11 +10,14 @@ from hwnas._errors import SpaceError
 from hwnas.spaces._base import Space
 from hwnas.spaces._declaration import read_declaration
 from hwnas.spaces._declared import DeclaredSpace
+from hwnas.spaces._derived import DerivedSpace
 from hwnas.spaces._mobilenetv3 import MobileNetV3
 from hwnas.spaces._nasbench201 import NASBench201
 from hwnas.spaces._task import Task, usual_defaults
 
-_SPACES: dict[str, type[Space]] = {space.name: space for space in (DeclaredSpace, MobileNetV3, NASBench201)}
+_SPACES: dict[str, type[Space]] = {
+    space.name: space for space in (DeclaredSpace, DerivedSpace, MobileNetV3, NASBench201)
+}
 
 
 def space_names() -> list[str]:
@@ -104,7 +107,7 @@ def _maker(name: str) -> Callable[..., Space]:
         return _SPACES[name]
     maker = load_plugin("space", name)
     if maker is None:
-        named = [known for known in space_names() if known != DeclaredSpace.name]
+        named = [known for known in space_names() if known not in (DeclaredSpace.name, DerivedSpace.name)]
         known = ", ".join([*named, *plugin_names("space", _SPACES)])
         raise SpaceError(f"unknown space {name!r}; known spaces: {known}, or FILE.json")
     return maker

@@ -9,6 +9,7 @@ from hwnas.training._sampling import CostFunction
 from hwnas.training._start._digest import weights_digest
 
 if TYPE_CHECKING:
+    from hwnas.training._derived import fitted, taylor_scores, with_norm_statistics
     from hwnas.training._network import train_network
     from hwnas.training._quantized import quantized, score_quantized
     from hwnas.training._score import score_network, score_onnx
@@ -27,6 +28,7 @@ _LAZY = {
     "Supernet": "_supernet",
     "Teacher": "_teacher",
     "WeightsFile": "_start._file",
+    "fitted": "_derived",
     "match_weights": "_start._match",
     "parse_weights": "_start._file",
     "quantized": "_quantized",
@@ -34,8 +36,10 @@ _LAZY = {
     "score_network": "_score",
     "score_onnx": "_score",
     "score_quantized": "_quantized",
+    "taylor_scores": "_derived",
     "train_network": "_network",
     "train_supernet": "_supernet_training",
+    "with_norm_statistics": "_derived",
 }
 
 __all__ = [
@@ -49,6 +53,7 @@ __all__ = [
     "Teacher",
     "WeightsFile",
     "default_recipe",
+    "fitted",
     "match_weights",
     "parse_weights",
     "quantized",
@@ -57,9 +62,11 @@ __all__ = [
     "score_network",
     "score_onnx",
     "score_quantized",
+    "taylor_scores",
     "train_network",
     "train_supernet",
     "weights_digest",
+    "with_norm_statistics",
 ]
 
 

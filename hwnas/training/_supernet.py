@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas._errors import EvaluatorError
-from hwnas.spaces import Architecture, ChoiceGraphSpace, Space
+from hwnas.spaces import Architecture, ChoiceGraphSpace, Segments, Space
 from hwnas.training._cover import extreme_network, largest_parameters
 from hwnas.training._mixture import run_mixture
 from hwnas.training._start._fill import filled
@@ -26,8 +26,8 @@ class Supernet(nn.Module):
 
     For every weight ``"node.parameter"`` of any network one tensor of the largest extents is kept; a network uses the
     leading part of it along each axis, and the centre along `Parameter.centred_axes` (kernels), as in
-    BigNAS (Yu et al. 2020, arXiv 2003.11142, section 3). Batch norms have no statistics here: training uses
-    the batch's, and `subnet` computes those of one network.
+    BigNAS (Yu et al. 2020, arXiv 2003.11142, section 3), or the pieces that `Space.weight_segments` says. Batch norms
+    have no statistics here: training uses the batch's, and `subnet` computes those of one network.
 
     Args:
         space: The space.
@@ -77,7 +77,7 @@ class Supernet(nn.Module):
             arch: The network.
         """
         expanded: OpGraph = self._expanded(arch)
-        return run_graph(expanded, x, self._lookup, RunningNorm(training=True, momentum=None))
+        return run_graph(expanded, x, self._lookup(arch), RunningNorm(training=True, momentum=None))
 
     def mixture(self, x: Tensor, arch: Architecture, weights: Mapping[int, Tensor]) -> Tensor:
         """Return outputs of a weighted mixture of networks in training, for one-shot methods.
@@ -95,24 +95,27 @@ class Supernet(nn.Module):
                 f"space {self.space.name} is not stated as a choice graph; its networks cannot be mixed"
             )
         norm, output = RunningNorm(training=True, momentum=None), self.space.choice_graph.output
-        return run_mixture(self.space.mixture(arch), output, x, weights, self._lookup, norm)
+        return run_mixture(self.space.mixture(arch), output, x, weights, self._lookup(arch), norm)
 
     def weights(self, arch: Architecture) -> dict[str, Tensor]:
         """Return the trainable tensors of one network by ``"node.parameter"``, parts of the shared ones."""
-        graph = self.space.graph(arch)
-        return {n: self._lookup(n, p) for n, p in graph_parameters(graph) if p.trainable}
+        graph, lookup = self.space.graph(arch), self._lookup(arch)
+        return {n: lookup(n, p) for n, p in graph_parameters(graph) if p.trainable}
 
     def subnet(self, arch: Architecture, batches: Iterable[Tensor]) -> Subnet:
         """Return one network with batch-norm statistics computed over `batches` ``(N, *space.input_shape(arch))``."""
         return with_bn_statistics(self.space.graph(arch), self.weights(arch), batches)
 
-    def _lookup(self, name: str, parameter: Parameter) -> Tensor:
+    def _lookup(self, arch: Architecture) -> Callable[[str, Parameter], Tensor]:
+        return partial(self._part, self.space.weight_segments(arch))
+
+    def _part(self, segments: Segments, name: str, parameter: Parameter) -> Tensor:
         if not parameter.trainable:
             return _NO_STATISTICS
         shared = self._parameters.get(name.replace(".", "/"))
         if shared is None or len(shared.shape) != len(parameter.shape):
             raise EvaluatorError(f"supernet of space {self.space.name}: it has no weight {name}")
-        return cut_tensor(shared, parameter, name)
+        return cut_tensor(shared, parameter, name, segments.get(name))
 
 
 _NO_STATISTICS = torch.empty(0)

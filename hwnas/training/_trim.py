@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
+import torch
 from torch import Tensor
 
 from hwnas._errors import EvaluatorError
@@ -31,17 +33,29 @@ def _trimmed_op(op: Op) -> Op:
     if len(set(kernel)) == 1:
         reach = (max(reach),) * len(reach)
     cut = tuple(min(k, r) for k, r in zip(kernel, reach, strict=True))
-    if cut == kernel:
+    if cut == kernel or "pads" in dict(op.attributes):  # padding of its own does not shrink with the kernel
         return op
     return replace(op, attributes=sorted_attributes({**dict(op.attributes), "kernel": cut}))
 
 
-def cut_tensor(tensor: Tensor, parameter: Parameter, name: str) -> Tensor:
+Pieces = Mapping[int, tuple[tuple[int, int], ...]]
+"""By axis the pieces that are used of a tensor, each a start and a length."""
+
+
+def cut_tensor(tensor: Tensor, parameter: Parameter, name: str, pieces: Pieces | None = None) -> Tensor:
     """Return the part of a larger tensor that a parameter uses: leading along each axis, central along centred axes.
+
+    Args:
+        tensor: The larger tensor.
+        parameter: What is needed.
+        name: Its name, for the error.
+        pieces: Axes along which several pieces are used instead, one behind the other.
 
     Raises:
         EvaluatorError: The tensor is smaller than the parameter.
     """
+    for axis, parts in (pieces or {}).items():
+        tensor = torch.cat([tensor.narrow(axis, start, length) for start, length in parts], dim=axis)
     if tuple(tensor.shape) == parameter.shape:
         return tensor
     index = []

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from derived_models import resnet
 from onnx import shape_inference
 from test_profilers_operators import CASES, graph_of
 
@@ -18,6 +19,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "scripts" / "example_space.json"
 SETTINGS = {
     "mobilenetv3": {"preset": "tiny", "resolution": 16, "width": 0.5},
     "nasbench201": {"image_size": 16, "cells": 1},
+    "derived": {"graph": resnet(blocks=1, widths=(8, 16), size=8)},
     "declared": {"declaration": read_declaration(EXAMPLE), "image_size": 16},
 }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from derived_models import resnet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from latency_tables import SESSION, CacheCurve, Entry, LatencyTable
 EXAMPLE = Path(__file__).resolve().parents[3] / "scripts" / "example_space.json"
 SPACES = {
     "declared": make_space(str(EXAMPLE), classes=4),
+    "derived": make_space("derived", graph=resnet(blocks=1, widths=(8, 16), size=8)),
     "nasbench201": make_space("nasbench201", image_size=8, cells=2, classes=4),
     "mobilenetv3 tiny": make_space("mobilenetv3", preset="tiny", resolution=[8, 16], classes=4, image_channels=1),
     "mobilenetv3 imagenet": make_space("mobilenetv3", preset="imagenet", width=[0.75], resolution=[128]),

@@ -1,0 +1,103 @@
+"""What of a model is searched: the settings of a derived space, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas._errors import SpaceError
+
+WIDTHS = (0.25, 0.375, 0.5, 0.75, 1.0)
+STEP = 8
+DEPTHS = ("stages", "blocks", "none")
+KERNELS = ("all", "depthwise", "none")
+IMPORTANCES = ("taylor", "bn", "l2")
+_MOST_WIDTHS = 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of a derived space.
+
+    Attributes:
+        keep: Patterns of the names of layers that stay as they are.
+        widths: Shares of the channels of a group to choose from, ascending; the last is 1.
+        step: Channels are left out in steps of so many: the block of the runtime.
+        depth: ``stages`` (a choice for the blocks of each stage), ``blocks`` (one for each block) or ``none``.
+        kernels: Which kernels may shrink: ``all``, ``depthwise`` or ``none``.
+        resolutions: Image heights to choose from; empty for the model's and three quarters of it, where that works.
+        importance: What channels are ordered by: ``taylor``, ``bn`` or ``l2``.
+        norms: Whether convolutions without a batch norm get one back.
+    """
+
+    keep: tuple[str, ...]
+    widths: tuple[float, ...]
+    step: int
+    depth: str
+    kernels: str
+    resolutions: tuple[int, ...]
+    importance: str
+    norms: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """Return JSON-able values by name."""
+        lists = {name: list(getattr(self, name)) for name in ("keep", "widths", "resolutions")}
+        words = {name: getattr(self, name) for name in ("step", "depth", "kernels", "importance", "norms")}
+        return {**lists, **words}
+
+
+def checked_options(
+    *,
+    keep: object = (),
+    widths: object = WIDTHS,
+    step: object = STEP,
+    depth: object = DEPTHS[0],
+    kernels: object = KERNELS[0],
+    resolutions: object = (),
+    importance: object = IMPORTANCES[0],
+    norms: object = True,
+) -> Options:
+    """Check the settings of a derived space.
+
+    Raises:
+        SpaceError: One of them is out of range; the line says which, and what it may be.
+    """
+    patterns = _several(keep)
+    if not all(isinstance(name, str) and name for name in patterns):
+        raise SpaceError(f"space derived: keep must be names of layers or patterns like layer1.*, got {keep!r:.60}")
+    shares = _several(widths)
+    numbers = all(type(share) in (int, float) and 0 < share <= 1 for share in shares)
+    different = numbers and len({round(100 * share) for share in shares} - {0}) == len(shares)
+    if not different or not 1 <= len(shares) <= _MOST_WIDTHS or max(shares) != 1:
+        raise SpaceError(
+            f"space derived: widths must be up to {_MOST_WIDTHS} shares that differ by 0.01 or more, from 0.01 to 1, "
+            f"with 1 as the largest, got {widths!r:.60}"
+        )
+    if type(step) is not int or not 1 <= step <= 1024:
+        raise SpaceError(f"space derived: step must be a whole number from 1 to 1024, got {step!r:.40}")
+    sizes = _several(resolutions)
+    if not all(type(size) is int and size >= 1 for size in sizes):
+        raise SpaceError(f"space derived: resolutions must be image heights in pixels, got {resolutions!r:.60}")
+    if type(norms) is not bool:
+        raise SpaceError(f"space derived: norms must be true or false, got {norms!r:.40}")
+    return Options(
+        tuple(patterns),
+        tuple(sorted(float(share) for share in shares)),
+        step,
+        _word("depth", depth, DEPTHS),
+        _word("kernels", kernels, KERNELS),
+        tuple(sorted(set(sizes))),
+        _word("importance", importance, IMPORTANCES),
+        norms,
+    )
+
+
+def _several(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
+def _word(name: str, value: object, known: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise SpaceError(f"space derived: {name} must be one of {', '.join(known)}, got {value!r:.40}")
+    return value

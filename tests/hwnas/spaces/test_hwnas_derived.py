@@ -1,0 +1,270 @@
+"""The space of a trained model: its largest network is the model, and what is searched is said."""
+
+import json
+import math
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from derived_models import MOBILE, Net, dense_block, mobile, random_graph, resnet, weights_of
+from simulated_device import AdditiveBackend
+
+from hwnas import HwnasError
+from hwnas._runs._offline import _difference
+from hwnas._tables._build import build_table, require_coverage
+from hwnas.spaces import DerivedSpace, by_scales, derive, describe_lines, make_space, reordered
+from hwnas.testing import check_space
+from hwnas.testing._operators import draw_inputs, run_onnx
+from latency_tables import INPUT, GraphBuilder
+from profilers import SamplingSettings, build_onnx, ops
+
+FEW = SamplingSettings(min_rounds=5, max_rounds=6)
+
+BASES = {
+    "resnet": lambda: resnet(),
+    "resnet, norms folded": lambda: resnet(norm="bias"),
+    "mobile": lambda: mobile(),
+    "mobile, norms folded": lambda: mobile(norm="bias", act="relu"),
+    "dense block": dense_block,
+    **{f"random {seed}": lambda seed=seed: random_graph(seed) for seed in range(12)},
+}
+bases = pytest.mark.parametrize("name", BASES)
+
+
+def small():
+    return resnet(blocks=2, widths=(8, 16), size=8)
+
+
+def run(graph, weights):
+    return run_onnx(build_onnx(graph, weights, batch=2), draw_inputs(graph, 2))[0]
+
+
+def require_equal(got, expected):
+    assert np.abs(got - expected).max() < 1e-4 * max(1.0, expected.std())
+
+
+@bases
+def test_the_largest_network_computes_what_the_model_computes(name):
+    model = BASES[name]()
+    weights = weights_of(model)
+    derived = derive(model, weights)
+    expected = run(model, weights)
+    require_equal(run(derived.graph, derived.weights), expected)
+    require_equal(run(derived.graph, by_scales(derived).weights), expected)
+
+
+@bases
+def test_contract(name):
+    space = DerivedSpace(BASES[name]())
+    check_space(space)
+    assert len(space.ops()) < 2000
+
+
+@pytest.mark.parametrize("name", ["resnet", "mobile"])
+def test_a_table_of_the_space_can_be_measured(name, tmp_path):
+    model = resnet(blocks=2, size=8) if name == "resnet" else mobile(MOBILE[:2], size=8)
+    space = DerivedSpace(model, widths=[0.5, 1])
+    table = build_table(space, AdditiveBackend(), tmp_path / "table.json", networks=6, settings=FEW)
+    require_coverage(table, space)
+    assert table.validation.predicted.mape < 0.05
+
+
+def test_a_table_of_another_model_is_told_from_one_of_other_options():
+    settings = DerivedSpace(small(), sha256="aa").settings
+    table = SimpleNamespace(space={"name": "derived", "settings": settings})
+    assert "derived from another model" in _difference(table, DerivedSpace(small(), sha256="bb"))
+    assert "step 8, this search has 4" in _difference(table, DerivedSpace(small(), sha256="aa", step=4))
+
+
+def test_settings_are_json_and_build_the_space_again():
+    space = DerivedSpace(mobile(), sha256="ab", keep=["head"], step=4, resolutions=[16, 32], depth="blocks")
+    settings = json.loads(json.dumps(space.settings))
+    again = make_space("derived", **settings)
+    assert again.settings == space.settings
+    assert again.choices == space.choices == pickle.loads(pickle.dumps(space)).choices
+    assert again.graph(again.largest) == space.graph(space.largest)
+
+
+def test_order_puts_important_channels_first_and_changes_nothing_else():
+    model = small()
+    weights = weights_of(model)
+    derived = derive(model, weights)
+    scores = {"layer0.0.conv1": np.arange(8.0)}
+    other = reordered(derived, scores)
+    before, after = derived.weights["layer0.0.conv1.weight"], other.weights["layer0.0.conv1.weight"]
+    assert (after == before[::-1]).all()
+    assert (other.weights["layer0.0.conv2.weight"] == derived.weights["layer0.0.conv2.weight"][:, ::-1]).all()
+    require_equal(run(derived.graph, other.weights), run(model, weights))
+
+
+def test_weakest_channels_come_last():
+    model = small()
+    weights = weights_of(model)
+    weights["layer0.0.conv1.weight"][3] *= 1e-3
+    weights["layer0.0.conv1.gamma"][5] = 1e-3
+    for criterion, weakest in (("l2", (3, 5)), ("bn", (5,))):
+        ordered = derive(model, weights, importance=criterion).weights["layer0.0.conv1.gamma"]
+        last = [float(value) for value in ordered[-len(weakest) :]]
+        assert sorted(last) == sorted(float(weights["layer0.0.conv1.gamma"][place]) for place in weakest)
+
+
+def test_widths_are_steps_of_the_block():
+    space = DerivedSpace(resnet(), resolutions=32)
+    values = {choice.name: choice.values for choice in space.choices}
+    assert values["layer2.0.conv1.width"] == (16, 24, 32, 48, 64)
+    assert values["stem.width"] == (4, 8, 12, 16)
+    assert "resolution" not in values
+    coarse = DerivedSpace(resnet(), widths=[0.5, 1], step=16)
+    assert {c.name: c.values for c in coarse.choices}["layer2.0.conv1.width"] == (32, 64)
+
+
+def test_blocks_are_left_out_from_the_end_of_a_stage():
+    space = DerivedSpace(resnet(), widths=[1], resolutions=[32])
+    assert {c.name: c.values for c in space.choices} == {
+        "stage0.depth": (0, 1, 2, 3),
+        "stage1.depth": (0, 1, 2),
+        "stage2.depth": (0, 1, 2),
+    }
+    names = {node.name for node in space.graph(space.parse("d1.2.0")).nodes}
+    assert "layer0.0.conv1" in names
+    assert "layer0.1.conv1" not in names
+    assert {"layer1.2.conv2", "layer2.0.conv2"} <= names
+    assert "layer2.1.conv2" not in names
+    each = DerivedSpace(resnet(), widths=[1], resolutions=[32], depth="blocks")
+    assert [choice.values for choice in each.choices] == [(0, 1)] * 7
+
+
+def test_an_activation_behind_the_sum_stays_where_the_shortcut_may_be_negative():
+    net = Net((3, 8, 8))
+    x = net.conv("stem", INPUT, 16, 3)
+    y = net.conv("block.b", net.conv("block.a", x, 16, 3, "relu"), 16, 3)
+    model = net.classify(net.act("out", net.plus("sum", y, x)))
+    weights = weights_of(model)
+    derived = derive(model, weights, widths=[1], kernels="none", resolutions=[8])
+    graph = derived.space.graph(derived.space.parse("d0"))
+    assert [node.op.word("act") for node in graph.nodes if node.name == "stem"] == ["relu"]
+    shorter = Net((3, 8, 8))
+    expected = shorter.classify(shorter.conv("stem", INPUT, 16, 3, "relu"))
+    require_equal(run(graph, derived.weights), run(expected, weights))
+
+
+def test_kernels_shrink_around_their_centre():
+    space = DerivedSpace(mobile(), widths=[1], depth="none", resolutions=[32])
+    assert all(choice.name.endswith("depthwise.kernel") and choice.values == (3, 5) for choice in space.choices)
+    with pytest.raises(HwnasError, match="nothing of the model"):
+        DerivedSpace(mobile(), widths=[1], depth="none", resolutions=[32], kernels="none")
+
+
+def test_resolution_is_offered_where_the_head_allows_it():
+    assert DerivedSpace(resnet()).plan.resolutions == (24, 32)
+    net = Net((3, 8, 8))
+    x = net.conv("conv", INPUT, 16, 3, "relu")
+    flat = net.build(net.add("classes", ops.linear(net.shape(x), 10), x))
+    space = DerivedSpace(flat)
+    assert space.plan.resolutions == (8,)
+    assert any("reads a flattened feature map" in note.reason for note in space.plan.notes)
+    with pytest.raises(HwnasError, match="cannot read images 4 pixels high: classes reads a flattened"):
+        DerivedSpace(flat, resolutions=[4, 8])
+
+
+def test_average_pooling_of_the_whole_map_follows_the_resolution():
+    net = Net((3, 16, 16))
+    x = net.conv("conv", INPUT, 16, 3, "relu", stride=2)
+    x = net.add("pool", ops.pool(net.shape(x), 8, stride=8, padding=0), x)
+    model = net.build(net.add("classes", ops.linear(net.shape(x), 10), x))
+    assert DerivedSpace(model).plan.resolutions == (12, 16)
+
+
+def test_kept_layers_stay_as_they_are():
+    space = DerivedSpace(mobile(), keep=["stage1.*", "stage3.0.depthwise"])
+    names = {choice.name for choice in space.choices}
+    assert not any(name.startswith("stage1") for name in names)
+    assert "stage3.0.depthwise.kernel" not in names
+    assert "stage3.1.depthwise.kernel" in names
+    smallest = space.graph(space.decode([0] * len(space.choices)))
+    assert "stage1.2.project" in {node.name for node in smallest.nodes}
+
+
+def test_groups_that_one_layer_reads_together_share_a_choice():
+    space = DerivedSpace(dense_block(layers=6))
+    shared = [choice for choice in space.plan.widths if len(choice.units) > 1]
+    assert shared[0].values == (25, 50, 75, 100)
+    assert any(note.together and note.reason == "one layer reads them all" for note in space.plan.notes)
+    assert max(math.prod(space.cardinalities[c] for c in term.choices) for term in space.terms) <= 20_000
+
+
+def test_lines_say_what_is_searched_and_what_not():
+    text = "\n".join(describe_lines(derive(mobile(norm="bias"), weights_of(mobile(norm="bias")))))
+    for line in (
+        "24 choices",
+        "resolution: 24 or 32",
+        "stage1.depth: the first 0, 1 or 2 of the blocks that end with stage1.1.project, stage1.2.project",
+        "stage1.0.expand.width: 16, 24, 32, 48 or 64 channels, also of stage1.0.depthwise, stage1.0.se.expand",
+        "stage1.0.depthwise.kernel: 3 or 5",
+        "batch norms put back for training: stem, ",
+        "not searched: channels of classes: output of the network",
+    ):
+        assert line in text
+
+
+def test_names_of_a_file_become_plain_ones():
+    builder = GraphBuilder({"pixels": (3, 8, 8)})
+    x = builder.add("/layer 1/Conv", ops.conv((3, 8, 8), 16, 3, norm="bias"), "pixels")
+    x = builder.add("layer.1.Conv", ops.conv((16, 8, 8), 16, 3, norm="bias"), x)
+    x = builder.add("input", ops.global_pool((16, 8, 8)), x)
+    model = builder.build(builder.add("out", ops.linear((16, 1, 1), 4), x))
+    weights = weights_of(model)
+    derived = derive(model, weights, keep="/layer 1/*")
+    assert [node.name for node in derived.graph.nodes] == ["layer.1.Conv", "layer.1.Conv-2", "input-2", "out"]
+    x = draw_inputs(model, 1)["pixels"]
+    got = run_onnx(build_onnx(derived.graph, derived.weights), {INPUT: x})[0]
+    require_equal(got, run_onnx(build_onnx(model, weights), {"pixels": x})[0])
+
+
+def test_many_ops_make_fewer_shares(monkeypatch):
+    model = resnet(widths=(64, 128, 256), size=16)
+    weights = weights_of(model)
+    many = derive(model, weights).space
+    monkeypatch.setattr("hwnas.spaces._derived._derive.MOST_OPS", len(many.ops()) - 1)
+    fewer = derive(model, weights).space
+    assert len(fewer.ops()) < len(many.ops())
+    assert fewer.settings["widths"] == [0.25, 0.5, 0.75, 1.0]
+    assert len(derive(model, weights, widths=[0.25, 0.375, 0.5, 0.75, 1]).space.ops()) == len(many.ops())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"keep": ["nothing*"]}, "keep=nothing\\* matches no layer"),
+        ({"widths": [0.5]}, "with 1 as the largest"),
+        ({"widths": [True, 1]}, "widths must be up to 16"),
+        ({"widths": [0.501, 0.502, 1]}, "that differ by 0.01 or more"),
+        ({"step": 0}, "step must be a whole number"),
+        ({"depth": "all"}, "depth must be one of stages, blocks, none, got 'all'"),
+        ({"kernels": 3}, "kernels must be one of"),
+        ({"importance": "l1"}, "importance must be one of taylor, bn, l2"),
+        ({"resolutions": [16]}, "must hold 32, the height that the model reads"),
+        ({"resolutions": [1.5, 32]}, "resolutions must be image heights"),
+        ({"norms": "yes"}, "norms must be true or false"),
+        ({"graph": {"nodes": []}}, "not one that hwnas wrote"),
+        ({"graph": None}, "its model is missing"),
+    ],
+)
+def test_bad_settings_are_one_line(settings, message):
+    with pytest.raises(HwnasError, match=message) as caught:
+        DerivedSpace(**{"graph": mobile(MOBILE), **settings})
+    assert "\n" not in str(caught.value)
+
+
+def test_models_that_no_space_can_be_derived_from_are_refused():
+    builder = GraphBuilder({"a": (3, 8, 8), "b": (3, 8, 8)})
+    model = builder.build(builder.add("sum", ops.add((3, 8, 8)), "a", "b"))
+    with pytest.raises(HwnasError, match="one input and one output, it has 2 and 1"):
+        DerivedSpace(model)
+    weights = weights_of(small())
+    with pytest.raises(HwnasError, match=r"the weight stem.weight is of shape \(1,\)"):
+        derive(small(), {**weights, "stem.weight": np.zeros(1, np.float32)})
+    del weights["classes.bias"]
+    with pytest.raises(HwnasError, match=r"the weight classes.bias is missing"):
+        derive(small(), weights)
