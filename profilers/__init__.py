@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         DeviceUnavailableError,
         EnergyUnavailableError,
         JournalError,
+        ModelFileError,
         OperatorError,
         ProfilerError,
         UnsupportedGraphError,
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from profilers._plan import Network, network_label
     from profilers._profile import COLD_CACHES, REFERENCE_OP_MS, profile_ops
     from profilers._quantize import quantize_model, tensor_ranges
+    from profilers._read._model import ReadModel
+    from profilers._read._reader import read_onnx
     from profilers._references import (
         REFERENCE_TAILS,
         STATISTICS,
@@ -111,6 +114,7 @@ _MODULES = {
         "DeviceUnavailableError",
         "EnergyUnavailableError",
         "JournalError",
+        "ModelFileError",
         "OperatorError",
         "ProfilerError",
         "UnsupportedGraphError",
@@ -139,6 +143,8 @@ _MODULES = {
     "profilers._plan": ("Network", "network_label"),
     "profilers._profile": ("COLD_CACHES", "REFERENCE_OP_MS", "profile_ops"),
     "profilers._quantize": ("quantize_model", "tensor_ranges"),
+    "profilers._read._model": ("ReadModel",),
+    "profilers._read._reader": ("read_onnx",),
     "profilers._references": (
         "REFERENCE_TAILS",
         "STATISTICS",
@@ -208,6 +214,7 @@ __all__ = [
     "Fusion",
     "GraphModule",
     "JournalError",
+    "ModelFileError",
     "Network",
     "NetworkTime",
     "OnnxRuntimeBackend",
@@ -216,6 +223,7 @@ __all__ = [
     "Parameter",
     "Primitive",
     "ProfilerError",
+    "ReadModel",
     "Reference",
     "ReferenceTimer",
     "References",
@@ -270,6 +278,7 @@ __all__ = [
     "quantize_model",
     "random_model",
     "random_weights",
+    "read_onnx",
     "read_result",
     "register_operator",
     "relative_half_width",

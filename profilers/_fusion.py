@@ -14,7 +14,16 @@ _NODE_OF = {"conv": "Conv", "add": "Add", "global_pool": "GlobalAveragePool", "l
 _POOLS = {"average": "AveragePool", "max": "MaxPool"}
 _BLOCKED_RANK = 3
 """Blocked (NCHWc) convolutions work on channels x height x width."""
-_ACTIVATIONS = {"relu": ("Relu",), "hswish": ("HardSwish", "HardSigmoid"), "hsigmoid": ("HardSigmoid",)}
+_ACTIVATIONS = {
+    "relu": ("Relu",),
+    "hswish": ("HardSwish", "HardSigmoid"),
+    "hsigmoid": ("HardSigmoid",),
+    "relu6": ("Clip",),
+    "sigmoid": ("Sigmoid",),
+    "silu": ("Sigmoid", "QuickGelu"),
+    "tanh": ("Tanh",),
+    "gelu": ("Erf", "Gelu"),
+}
 
 
 def optimised_here(graph: OpGraph) -> bytes:
