@@ -70,15 +70,22 @@ class Emitter(Protocol):
         """Store a one-dimensional initialiser of 64-bit integers; return its name."""
 
     def splice(
-        self, part: onnx.GraphProto, tensors: Mapping[str, str], opset: int, constants: Mapping[str, FloatArray]
+        self,
+        body: onnx.GraphProto,
+        tensors: Mapping[str, str],
+        weights: Mapping[str, FloatArray],
+        *,
+        opset: int,
+        batch: int,
     ) -> str:
-        """Append a graph's nodes and initialisers under new names; return the name of its first output.
+        """Append the nodes and initialisers of a graph under new names; return the name of its output.
 
         Args:
-            part: Nodes and small initialisers.
-            tensors: Names in this file of the tensors that the part reads, by their names in the part.
-            opset: The opset that the part is written in.
-            constants: Further initialisers of the part, by their names in it.
+            body: The graph.
+            tensors: Names of the tensors that it reads, by the names of its inputs.
+            weights: Values of its other inputs, by name.
+            opset: The opset that it is written in.
+            batch: The only batch size that it computes; 0 for any.
         """
 
 

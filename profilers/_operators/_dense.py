@@ -68,7 +68,7 @@ class Convolution(Primitive):
         sizes, channels, groups = axis_sizes(op, op.inputs[0]), op.inputs[0][0], op.integer("groups")
         kernel, stride, dilation = _window(op)
         same = "pads" not in dict(op.attributes)
-        if same and any(k < 1 or k % 2 == 0 for k in kernel) or min(*kernel, *stride, *dilation, groups) < 1:
+        if (same and any(k < 1 or k % 2 == 0 for k in kernel)) or min(*kernel, *stride, *dilation, groups) < 1:
             raise OperatorError(
                 f"op {op.key}: the kernel must be odd (or pads given); stride, dilation and groups must be 1 or more"
             )

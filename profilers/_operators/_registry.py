@@ -13,6 +13,7 @@ from profilers._errors import OperatorError
 from profilers._operators._base import Operator, Primitive
 from profilers._operators._composite import Head, InvertedResidual, SqueezeExcite
 from profilers._operators._dense import Convolution, Linear, Normalisation
+from profilers._operators._generic import Generic
 from profilers._operators._places import Concat, Reshape, Slice, Transpose, Upsample
 from profilers._operators._plain import Activation, Add, GlobalPool, Identity, Multiply, Pool, Scale, Softmax
 
@@ -30,6 +31,7 @@ _OPERATORS: dict[str, Operator] = {
         Add(),
         Concat(),
         Convolution(),
+        Generic(),
         GlobalPool(),
         Head(),
         Identity(),

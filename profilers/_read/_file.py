@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import onnx
@@ -11,8 +11,10 @@ from google.protobuf.message import DecodeError
 
 from profilers._errors import ModelFileError
 from profilers._read._attributes import Array
+from profilers._read._external import external_array
 from profilers._read._fold import stored_array
 from profilers._read._limits import MAX_OPSET, MIN_OPSET
+from profilers._read._wire import check_messages
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,34 @@ def load(source: Path | bytes, max_bytes: int) -> ModelFile:
     content = source if isinstance(source, bytes) else _read(source, max_bytes)
     if len(content) > max_bytes:
         raise ModelFileError(f"the file has {len(content)} bytes; at most {max_bytes} are read")
+    check_messages(content)
     try:
         model = onnx.ModelProto.FromString(content)
     except DecodeError:
         raise ModelFileError("it is not an ONNX file, or it is damaged") from None
     if not model.HasField("graph"):
         raise ModelFileError("it is not an ONNX file: it holds no graph")
-    initializers = {
-        tensor.name: stored_array(tensor, f"initialiser {tensor.name[:80]!r}") for tensor in model.graph.initializer
-    }
-    return ModelFile(model, _opset(model), initializers, hashlib.sha256(content).hexdigest())
+    folder = source.parent if isinstance(source, Path) else None
+    return ModelFile(model, _opset(model), _initializers(model.graph, folder, max_bytes), sha256(content).hexdigest())
+
+
+def _initializers(graph: onnx.GraphProto, folder: Path | None, max_bytes: int) -> dict[str, Array]:
+    """Return the values of the initialisers by name.
+
+    Raises:
+        ModelFileError: One cannot be read, or they are too large together.
+    """
+    if graph.sparse_initializer:
+        raise ModelFileError("sparse initialisers are not read")
+    values: dict[str, Array] = {}
+    left = max_bytes
+    for tensor in graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            values[tensor.name] = external_array(tensor, folder, left)
+            left -= values[tensor.name].nbytes
+        else:
+            values[tensor.name] = stored_array(tensor, f"initialiser {tensor.name[:80]!r}")
+    return values
 
 
 def _read(path: Path, max_bytes: int) -> bytes:

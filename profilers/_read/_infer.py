@@ -59,11 +59,6 @@ class FileGraph:
     constants: dict[str, Array] = field(default_factory=dict)
     readers: dict[str, list[onnx.NodeProto | None]] = field(default_factory=dict)
 
-    def only_reader(self, tensor: str) -> onnx.NodeProto | None:
-        """Return the node that alone reads a tensor; ``None`` where there are several, or it leaves the graph."""
-        readers = self.readers.get(tensor, [])
-        return readers[0] if len(readers) == 1 else None
-
 
 def infer(
     graph: onnx.GraphProto, opset: int, inputs: Mapping[str, TensorType], stored: Mapping[str, Array], max_bytes: int
@@ -87,10 +82,11 @@ def infer(
     if len(graph.node) > MAX_NODES:
         raise ModelFileError(f"the graph has {len(graph.node)} nodes; at most {MAX_NODES} are read")
     spent = sum(value.nbytes for value in stored.values() if value.strides and any(value.strides))
+    read = {name for node in graph.node for name in node.input if name} | set(result.outputs)
     for node in _sorted_nodes(graph.node, result.types):
         values = _extents(node, result.types) or folded_values(node, result.constants, opset)
         if values is None:
-            _infer_node(node, result)
+            _infer_node(node, result, read)
             result.nodes.append(node)
             continue
         for name, value in zip(filter(None, node.output), values, strict=False):
@@ -135,8 +131,8 @@ def _extents(node: onnx.NodeProto, types: Mapping[str, TensorType]) -> list[Arra
     return [np.array(shape[slice(attributes.get("start"), attributes.get("end"))], dtype=np.int64)]
 
 
-def _infer_node(node: onnx.NodeProto, graph: FileGraph) -> None:
-    """Infer the types of a node's outputs with ONNX's own rules."""
+def _infer_node(node: onnx.NodeProto, graph: FileGraph, read: set[str]) -> None:
+    """Infer the types of those outputs of a node that are in `read` with ONNX's own rules."""
     where = describe(node)
     if node.domain not in ("", "ai.onnx"):
         raise ModelFileError(f"{where}: the operator set {node.domain!r} is not read, only ONNX's own")
@@ -160,7 +156,7 @@ def _infer_node(node: onnx.NodeProto, graph: FileGraph) -> None:
     except Exception as error:  # whatever ONNX's rules raise for a malformed node
         raise ModelFileError(f"{where}: {' '.join(str(error).split())[:200]}") from None
     for name in node.output:
-        if name:
+        if name in read:
             graph.types[name] = _known_type(where, name, results.get(name))
 
 

@@ -11,6 +11,7 @@ from latency_tables import Shape
 from profilers._errors import ModelFileError
 from profilers._read import _rules_dense, _rules_plain  # noqa: F401  (they register their rules)
 from profilers._read._file import load
+from profilers._read._generic_nodes import write_generic
 from profilers._read._infer import TensorType, infer
 from profilers._read._limits import MAX_BYTES
 from profilers._read._model import ReadModel
@@ -42,15 +43,15 @@ def read_onnx(
         inputs = _inputs(graph, set(file.initializers), batch, shapes or {})
         size = next(iter(inputs.values())).shape[0] if next(iter(inputs.values())).shape else 1
         translation = Translation(infer(graph, file.opset, inputs, file.initializers, max_bytes), size)
-        network = translation.run()
+        network = translation.run(write_generic)
     except ModelFileError as error:
         raise ModelFileError(f"{label}: {error}") from None
-    live = {node.name for node in network.without_dead_code().nodes}
+    live = {node.name for node in network.nodes}
     weights = {name: value for name, value in translation.weights.items() if name.rpartition(".")[0] in live}
     return ReadModel(
-        network.without_dead_code(),
+        network,
         weights,
-        tuple(translation.generic),
+        tuple(entry for entry in translation.generic if entry[0] in live),
         tuple(inputs),
         tuple(output.name for output in graph.output),
         size,

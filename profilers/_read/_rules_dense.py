@@ -64,7 +64,7 @@ def _tail(t: Translation, tensor: str, channels: int) -> _Tail:
     """Find what follows a tensor channel by channel; the nodes of it are skipped."""
     tail = _Tail(np.ones(channels), np.zeros(channels), None, tensor)
     while True:
-        node = t.file.only_reader(tail.end)
+        node = t.only_reader(tail.end)
         if node is None or t.output_shape(node) is None or not _extend(t, tail, node, channels):
             return tail
         t.skip(node)

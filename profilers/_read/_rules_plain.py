@@ -53,7 +53,7 @@ def identity(t: Translation, node: onnx.NodeProto) -> bool:
     """Leave out a node that returns its input."""
     unread = all(not name or name not in t.file.readers for name in node.output[1:])
     training = t.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
-    if training is not None and training.any() or not unread or not t.is_sample(node.input[0]):
+    if (training is not None and training.any()) or not unread or not t.is_sample(node.input[0]):
         return False
     return t.alias(node)
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
+from onnx import helper
 
 from latency_tables import INPUT, Node, Op, OpGraph, Shape
 from profilers._errors import ModelFileError
 from profilers._operators._base import FloatArray
-from profilers._read._attributes import Array, attributes_of, describe, float_array
+from profilers._read._attributes import Array, describe, float_array
 from profilers._read._infer import FileGraph
+from profilers._read._regions import grouped_nodes
 
 _ODD = re.compile(r"[^A-Za-z0-9_.:-]+")
 Rule = Callable[["Translation", onnx.NodeProto], bool]
@@ -51,6 +52,7 @@ class Translation:
         self.inputs: list[tuple[str, Shape]] = []
         self._taken: set[str] = set()
         self._written: set[int] = set()
+        self._grouped: set[int] = set()
         self._producers = {name: node for node in file.nodes for name in node.output if name}
         for name, known in file.inputs.items():
             if not known.is_float or len(known.shape) < 2 or known.shape[0] != batch:
@@ -62,26 +64,57 @@ class Translation:
             self.names[name] = called
             self.inputs.append((called, known.shape[1:]))
 
-    def run(self) -> OpGraph:
+    def run(self, write_generic: Callable[[Translation, Sequence[onnx.NodeProto]], None]) -> OpGraph:
         """Write all nodes.
+
+        Args:
+            write_generic: Writes nodes that no rule writes as one generic op.
 
         Raises:
             ModelFileError: A node cannot be written.
         """
-        for node in self.file.nodes:
-            if id(node) not in self._written and not any(apply(self, node) for apply in RULES.get(node.op_type, ())):
-                raise ModelFileError(f"{describe(node)}: no operator computes it")
-        outputs = []
+        self._check_outputs()
+        groups = grouped_nodes(self.file, self.fits)
+        self._grouped = {id(node) for group in groups if len(group) > 1 for node in group}
+        for group in groups:
+            if len(group) > 1 or not self._written_by_rule(group[0]):
+                write_generic(self, group)
+        outputs = tuple(self.names[name] for name in self.file.outputs)
+        return OpGraph(self.inputs[0][1], tuple(self.nodes), outputs, tuple(self.inputs)).without_dead_code()
+
+    def _written_by_rule(self, node: onnx.NodeProto) -> bool:
+        return id(node) in self._written or any(apply(self, node) for apply in RULES.get(node.op_type, ()))
+
+    def _check_outputs(self) -> None:
         for name in self.file.outputs:
-            if name not in self.names:
-                raise ModelFileError(f"the output {name!r} is constant or has no batch axis in front")
-            outputs.append(self.names[name])
-        return OpGraph(self.inputs[0][1], tuple(self.nodes), tuple(outputs), tuple(self.inputs))
+            if not self.fits(name):
+                node, known = self.producer(name), self.file.types[name]
+                where = f"{describe(node)}: its output" if node is not None else "the output"
+                kind = helper.tensor_dtype_to_string(known.element).removeprefix("TensorProto.").lower()
+                raise ModelFileError(
+                    f"{where} {name!r} ({kind}, {known.shape}) leaves the network, but outputs must depend on an input "
+                    f"and hold 32-bit floats with the batch axis ({self.batch}) in front"
+                )
+
+    def fits(self, tensor: str) -> bool:
+        """Return whether an op graph can hold a tensor: 32-bit floats, the batch axis in front, not constant."""
+        known = self.file.types[tensor]
+        return (
+            known.is_float
+            and len(known.shape) > 1
+            and known.shape[0] == self.batch
+            and tensor not in self.file.constants
+        )
+
+    def only_reader(self, tensor: str) -> onnx.NodeProto | None:
+        """Return the node that alone reads a tensor and is not part of a group; ``None`` where there is none."""
+        readers = self.file.readers.get(tensor, [])
+        alone = readers[0] if len(readers) == 1 else None
+        return alone if alone is not None and id(alone) not in self._grouped else None
 
     def is_sample(self, tensor: str) -> bool:
-        """Return whether the graph can hold a tensor: 32-bit floats, the batch axis in front, not constant."""
-        known = self.file.types.get(tensor)
-        return tensor in self.names and known is not None and len(known.shape) > 1
+        """Return whether a tensor is one of the op graph so far."""
+        return tensor in self.names
 
     def shape(self, tensor: str) -> Shape:
         """Return the shape of a tensor without its batch axis."""
@@ -91,9 +124,8 @@ class Translation:
         """Return the shape of a node's only output without its batch axis; ``None`` where the graph cannot hold it."""
         if len([name for name in node.output if name]) != 1:
             return None
-        known = self.file.types[node.output[0]]
-        fits = known.is_float and len(known.shape) > 1 and known.shape[0] == self.batch
-        return known.shape[1:] if fits else None
+        name = next(filter(None, node.output))
+        return self.shape(name) if name == node.output[0] and self.fits(name) else None
 
     def producer(self, tensor: str) -> onnx.NodeProto | None:
         """Return the node that computes a tensor; ``None`` for inputs and constants."""
@@ -102,21 +134,6 @@ class Translation:
     def constant(self, tensor: str) -> Array | None:
         """Return the value of a tensor, if it is constant."""
         return self.file.constants.get(tensor)
-
-    def operands(self, node: onnx.NodeProto) -> tuple[str, Array] | None:
-        """Return the tensor and the constant that a node with two inputs reads; ``None`` where it does not read one
-        of each."""
-        if len(node.input) != 2:
-            return None
-        for tensor, other in (tuple(node.input), tuple(reversed(node.input))):
-            value = self.constant(other)
-            if self.is_sample(tensor) and value is not None:
-                return tensor, value
-        return None
-
-    def attributes(self, node: onnx.NodeProto) -> dict[str, Any]:
-        """Return the attributes of a node by name."""
-        return attributes_of(node)
 
     def free_name(self, wanted: str) -> str:
         """Return a name for a node that no other has, made of the file's name."""
