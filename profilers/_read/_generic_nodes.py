@@ -124,7 +124,7 @@ def _constant(graph: onnx.GraphProto, weights: dict[str, Array], name: str, valu
             raise ModelFileError(
                 f"{where}: a constant of the type {value.dtype} with {value.size} elements is not read"
             )
-        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        graph.initializer.append(numpy_helper.from_array(np.array(value, order="C"), name))
         return name
     floats = value.astype(np.float32)
     if not np.array_equal(floats.astype(value.dtype), value):
@@ -156,6 +156,8 @@ def _op(
     macs = sum(_macs(t, node) for node in nodes) // t.batch
     if macs:
         values["macs"] = macs
+    if _inferred(body, opset, _types(t, inputs, t.batch)) != (t.batch, *shape):
+        raise ModelFileError(f"{describe(nodes[-1])}: {len(nodes)} nodes up to here cannot be written as one op")
     if not _any_batch(t, body, opset, inputs, shape):
         values["batch"] = t.batch
     return Op("onnx", tuple(map(t.shape, inputs)), shape, sorted_attributes(values))
@@ -187,6 +189,11 @@ def _inferred(body: onnx.GraphProto, opset: int, types: dict[str, TensorType]) -
     return infer(body, opset, {**types, **weights}, stored, MAX_BODY_BYTES).types[body.output[0].name].shape
 
 
+def _types(t: Translation, inputs: Sequence[str], batch: int) -> dict[str, TensorType]:
+    """Return the types of the body's inputs for a batch size."""
+    return {f"x{i}": TensorType(int(TensorProto.FLOAT), (batch, *t.shape(name))) for i, name in enumerate(inputs)}
+
+
 def _any_batch(
     t: Translation, body: onnx.GraphProto, opset: int, inputs: Sequence[str], shape: tuple[int, ...]
 ) -> bool:
@@ -194,8 +201,7 @@ def _any_batch(
     rows = any(attribute.name == "axis" and attribute.i == 0 for node in body.node for attribute in node.attribute)
     more = t.batch + 1
     try:
-        types = {f"x{i}": TensorType(int(TensorProto.FLOAT), (more, *t.shape(x))) for i, x in enumerate(inputs)}
-        return not rows and _inferred(body, opset, types) == (more, *shape)
+        return not rows and _inferred(body, opset, _types(t, inputs, more)) == (more, *shape)
     except ModelFileError:
         return False
 
@@ -230,8 +236,7 @@ def _in_our_opset(
         result = onnx.GraphProto(name="body", node=converted.node, initializer=converted.initializer)
         result.input.extend(body.input)
         result.output.extend(body.output)
-        types = {f"x{i}": TensorType(int(TensorProto.FLOAT), (t.batch, *t.shape(x))) for i, x in enumerate(inputs)}
-        same = _inferred(result, OPSET, types) == (t.batch, *shape)
+        same = _inferred(result, OPSET, _types(t, inputs, t.batch)) == (t.batch, *shape)
     except Exception as error:  # whatever ONNX's converter raises
         reason = " ".join(str(error).split())[:160]
         raise ModelFileError(f"{describe(changed[0])}: it cannot be written in opset {OPSET}: {reason}") from None

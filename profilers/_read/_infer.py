@@ -145,7 +145,7 @@ def _infer_node(node: onnx.NodeProto, graph: FileGraph, read: set[str]) -> None:
         raise ModelFileError(f"{where}: ONNX has no such operator in opset {graph.opset}") from None
     types = {name: _proto(graph.types[name]) for name in node.input if name}
     values = {
-        name: onnx.numpy_helper.from_array(np.ascontiguousarray(graph.constants[name]), name)
+        name: onnx.numpy_helper.from_array(np.array(graph.constants[name], order="C"), name)
         for name in node.input
         if name in graph.constants and graph.constants[name].size <= 1024
     }
