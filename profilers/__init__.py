@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from profilers._plan import Network, network_label
     from profilers._profile import COLD_CACHES, REFERENCE_OP_MS, profile_ops
     from profilers._quantize import quantize_model, tensor_ranges
-    from profilers._read._model import ReadModel
+    from profilers._read._from_torch import from_torch
+    from profilers._read._model import ModelWorkload, ReadModel
     from profilers._read._reader import read_onnx
     from profilers._references import (
         REFERENCE_TAILS,
@@ -143,7 +144,8 @@ _MODULES = {
     "profilers._plan": ("Network", "network_label"),
     "profilers._profile": ("COLD_CACHES", "REFERENCE_OP_MS", "profile_ops"),
     "profilers._quantize": ("quantize_model", "tensor_ranges"),
-    "profilers._read._model": ("ReadModel",),
+    "profilers._read._from_torch": ("from_torch",),
+    "profilers._read._model": ("ModelWorkload", "ReadModel"),
     "profilers._read._reader": ("read_onnx",),
     "profilers._references": (
         "REFERENCE_TAILS",
@@ -215,6 +217,7 @@ __all__ = [
     "GraphModule",
     "JournalError",
     "ModelFileError",
+    "ModelWorkload",
     "Network",
     "NetworkTime",
     "OnnxRuntimeBackend",
@@ -251,6 +254,7 @@ __all__ = [
     "expand",
     "first_pass_name",
     "fixed_rounds",
+    "from_torch",
     "full_provider_name",
     "fusion_differences",
     "fusion_of",

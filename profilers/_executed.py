@@ -29,8 +29,8 @@ class ConvolutionFusion:
     """Merges conv + add, then (conv or conv + add) + activation.
 
     A convolution takes in an addition when nothing else reads its result and it has no activation yet, and an
-    activation under the same condition (not one of `NEVER_FUSED`): the rule of ONNX Runtime's blocked (NCHWc) convolutions, which the CUDA back
-    end follows. The merged node keeps the convolution's name.
+    activation under the same condition (not one of `NEVER_FUSED`): the rule of ONNX Runtime's blocked (NCHWc)
+    convolutions, which the CUDA back end follows. The merged node keeps the convolution's name.
     """
 
     def fuse(self, graph: OpGraph) -> OpGraph:

@@ -97,8 +97,9 @@ def unpack_body(op: Op) -> onnx.GraphProto:
         content = inflater.decompress(base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)), MAX_BODY_BYTES)
         if not inflater.eof:
             raise OperatorError(f"op {op.word('node')}: its body has more than {MAX_BODY_BYTES} bytes")
-        return onnx.GraphProto.FromString(content)
+        body: onnx.GraphProto = onnx.GraphProto.FromString(content)
     except (ValueError, zlib.error, DecodeError) as error:
         if isinstance(error, OperatorError):
             raise
         raise OperatorError(f"op {op.word('node')}: its body is damaged") from None
+    return body

@@ -206,7 +206,8 @@ class Pool(Primitive):
         if counted or x is inputs[0]:
             return mean
         inside, _ = torch_padding(inputs[0].new_ones(1, 1, *inputs[0].shape[2:]), pads)
-        return mean / average(inside, kernel, stride)
+        share: torch.Tensor = average(inside, kernel, stride)
+        return mean / share
 
 
 def _fits(pad: int, kernel: int, begins: bool) -> bool:

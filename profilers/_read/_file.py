@@ -13,7 +13,7 @@ from profilers._errors import ModelFileError
 from profilers._read._attributes import Array
 from profilers._read._external import external_array
 from profilers._read._fold import stored_array
-from profilers._read._limits import MAX_OPSET, MIN_OPSET
+from profilers._read._limits import MAX_NAME, MAX_OPSET, MIN_OPSET
 from profilers._read._wire import check_messages
 
 
@@ -54,8 +54,27 @@ def load(source: Path | bytes, max_bytes: int) -> ModelFile:
         raise ModelFileError("it is not an ONNX file, or it is damaged") from None
     if not model.HasField("graph"):
         raise ModelFileError("it is not an ONNX file: it holds no graph")
+    _check_names(model.graph)
     folder = source.parent if isinstance(source, Path) else None
     return ModelFile(model, _opset(model), _initializers(model.graph, folder, max_bytes), sha256(content).hexdigest())
+
+
+def _check_names(graph: onnx.GraphProto) -> None:
+    """Check that names are text (they may hold any bytes) and not too long.
+
+    Raises:
+        ModelFileError: One is not.
+    """
+    for number, node in enumerate(graph.node):
+        names = [node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute)]
+        if not all(map(_is_name, names)) or not node.op_type.isidentifier():
+            raise ModelFileError(f"node {number} of the file has a name that is not text, or is too long")
+    if not all(_is_name(entry.name) for part in (graph.input, graph.output, graph.initializer) for entry in part):
+        raise ModelFileError("an input, an output or an initialiser has a name that is not text, or is too long")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_NAME and (value.isprintable() or not value)
 
 
 def _initializers(graph: onnx.GraphProto, folder: Path | None, max_bytes: int) -> dict[str, Array]:

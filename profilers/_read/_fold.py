@@ -196,5 +196,5 @@ def _reference(node: onnx.NodeProto, values: Sequence[Array | None], opset: int)
     )
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", opset)])
     fed = {name: np.asarray(value) for name, value in zip(names, values, strict=True) if name}
-    results: list[Any] = ReferenceEvaluator(model).run(None, fed)
+    results: Any = ReferenceEvaluator(model).run(None, fed)
     return [np.asarray(result) for result in results]

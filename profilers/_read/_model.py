@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from latency_tables import OpGraph
+from latency_tables import Op, OpGraph
+from profilers._executed import executed_graph
 from profilers._operators._base import FloatArray
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
 
 
@@ -43,3 +46,37 @@ class ReadModel:
         from profilers._onnx import build_onnx
 
         return build_onnx(self.graph, self.weights, batch=self.batch, output_names=self.output_names)
+
+    def workload(self, name: str) -> ModelWorkload:
+        """Return the workload that a profile measures to price this network.
+
+        Args:
+            name: One word of letters, digits and ``. _ -``.
+        """
+        return ModelWorkload(name, self)
+
+
+@dataclass(frozen=True)
+class ModelWorkload:
+    """One network that was read from a file, as a workload: a profile prices its ops.
+
+    Attributes:
+        name: One word of letters, digits and ``. _ -``.
+        model: The network.
+    """
+
+    name: str
+    model: ReadModel
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The digest of the file, which tells it from others of this name."""
+        return {"sha256": self.model.sha256, "batch": self.model.batch}
+
+    def ops(self) -> list[Op]:
+        """Return every distinct op of the network, as it is executed."""
+        return list(executed_graph(self.model.graph).op_counts)
+
+    def draw(self, rng: np.random.Generator) -> Iterator[tuple[str, OpGraph]]:
+        """Return the network, once."""
+        yield self.name, self.model.graph

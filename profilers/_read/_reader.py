@@ -7,8 +7,8 @@ from pathlib import Path
 
 import onnx
 
-from latency_tables import Shape
-from profilers._errors import ModelFileError
+from latency_tables import GraphError, Shape
+from profilers._errors import ModelFileError, OperatorError
 from profilers._read import _rules_dense, _rules_plain  # noqa: F401  (they register their rules)
 from profilers._read._file import load
 from profilers._read._generic_nodes import write_generic
@@ -44,7 +44,7 @@ def read_onnx(
         size = next(iter(inputs.values())).shape[0] if next(iter(inputs.values())).shape else 1
         translation = Translation(infer(graph, file.opset, inputs, file.initializers, max_bytes), size)
         network = translation.run(write_generic)
-    except ModelFileError as error:
+    except (ModelFileError, OperatorError, GraphError) as error:
         raise ModelFileError(f"{label}: {error}") from None
     live = {node.name for node in network.nodes}
     weights = {name: value for name, value in translation.weights.items() if name.rpartition(".")[0] in live}

@@ -120,7 +120,7 @@ def convolution(t: Translation, node: onnx.NodeProto) -> bool:
     output = t.output_shape(node)
     if weight is None or not t.is_sample(node.input[0]) or output is None or not 1 <= weight.ndim - 2 <= MOST_AXES:
         return False
-    if len(node.input) > 2 and node.input[2] and bias is None:
+    if len(node.input) > 2 and node.input[2] and (bias is None or bias.shape != output[:1]):
         return False
     shape, axes = t.shape(node.input[0]), weight.ndim - 2
     attributes, kernel = attributes_of(node), weight.shape[2:]
