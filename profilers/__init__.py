@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         DeviceUnavailableError,
         EnergyUnavailableError,
         JournalError,
+        ModelFileError,
         OperatorError,
         ProfilerError,
         UnsupportedGraphError,
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
     from profilers._plan import Network, network_label
     from profilers._profile import COLD_CACHES, REFERENCE_OP_MS, profile_ops
     from profilers._quantize import quantize_model, tensor_ranges
+    from profilers._read._from_torch import from_torch
+    from profilers._read._model import ModelWorkload, ReadModel
+    from profilers._read._reader import read_onnx
     from profilers._references import (
         REFERENCE_TAILS,
         STATISTICS,
@@ -113,6 +117,7 @@ _MODULES = {
         "DeviceUnavailableError",
         "EnergyUnavailableError",
         "JournalError",
+        "ModelFileError",
         "OperatorError",
         "ProfilerError",
         "UnsupportedGraphError",
@@ -143,6 +148,9 @@ _MODULES = {
     "profilers._plan": ("Network", "network_label"),
     "profilers._profile": ("COLD_CACHES", "REFERENCE_OP_MS", "profile_ops"),
     "profilers._quantize": ("quantize_model", "tensor_ranges"),
+    "profilers._read._from_torch": ("from_torch",),
+    "profilers._read._model": ("ModelWorkload", "ReadModel"),
+    "profilers._read._reader": ("read_onnx",),
     "profilers._references": (
         "REFERENCE_TAILS",
         "STATISTICS",
@@ -217,6 +225,8 @@ __all__ = [
     "Fusion",
     "GraphModule",
     "JournalError",
+    "ModelFileError",
+    "ModelWorkload",
     "Network",
     "NetworkTime",
     "OnnxRuntimeBackend",
@@ -225,6 +235,7 @@ __all__ = [
     "Parameter",
     "Primitive",
     "ProfilerError",
+    "ReadModel",
     "Reference",
     "ReferenceTimer",
     "References",
@@ -252,6 +263,7 @@ __all__ = [
     "expand",
     "first_pass_name",
     "fixed_rounds",
+    "from_torch",
     "full_provider_name",
     "fusion_differences",
     "fusion_of",
@@ -279,6 +291,7 @@ __all__ = [
     "quantize_model",
     "random_model",
     "random_weights",
+    "read_onnx",
     "read_result",
     "register_operator",
     "relative_half_width",

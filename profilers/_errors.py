@@ -33,3 +33,7 @@ class DeviceMemoryError(UnsupportedGraphError):
 
 class JournalError(ProfilerError):
     """A journal of raw samples cannot be read or written, or belongs to another profile."""
+
+
+class ModelFileError(ProfilerError, ValueError):
+    """An ONNX file cannot be read: it is damaged, too large, or holds what an op graph cannot."""

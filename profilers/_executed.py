@@ -21,12 +21,16 @@ class Fusion(Protocol):
         """Return the same function with merged nodes; a merged node keeps the name under which its weights are kept."""
 
 
+NEVER_FUSED = ("silu", "gelu")
+"""Activations that ONNX Runtime executes as several nodes, or as one of their own behind a convolution."""
+
+
 class ConvolutionFusion:
     """Merges conv + add, then (conv or conv + add) + activation.
 
     A convolution takes in an addition when nothing else reads its result and it has no activation yet, and an
-    activation under the same condition: the rule of ONNX Runtime's blocked (NCHWc) convolutions, which the CUDA back
-    end follows. The merged node keeps the convolution's name.
+    activation under the same condition (not one of `NEVER_FUSED`): the rule of ONNX Runtime's blocked (NCHWc)
+    convolutions, which the CUDA back end follows. The merged node keeps the convolution's name.
     """
 
     def fuse(self, graph: OpGraph) -> OpGraph:
@@ -100,7 +104,7 @@ class _ConvolutionPass:
                     return True
         elif node.op.kind == "activation":
             conv = self._open_conv(node.inputs[0])
-            if conv is not None:
+            if conv is not None and node.op.word("function") not in NEVER_FUSED:
                 self._merge(conv, node, _with_activation(conv.op, node.op.word("function")), ())
                 return True
         return False

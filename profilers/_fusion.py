@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from latency_tables import OpGraph
 from profilers._errors import UnsupportedGraphError
+from profilers._executed import NEVER_FUSED
 from profilers._operators import expand
 from profilers._weights import random_weights
 
@@ -14,7 +15,16 @@ _NODE_OF = {"conv": "Conv", "add": "Add", "global_pool": "GlobalAveragePool", "l
 _POOLS = {"average": "AveragePool", "max": "MaxPool"}
 _BLOCKED_RANK = 3
 """Blocked (NCHWc) convolutions work on channels x height x width."""
-_ACTIVATIONS = {"relu": ("Relu",), "hswish": ("HardSwish", "HardSigmoid"), "hsigmoid": ("HardSigmoid",)}
+_ACTIVATIONS = {
+    "relu": ("Relu",),
+    "hswish": ("HardSwish", "HardSigmoid"),
+    "hsigmoid": ("HardSigmoid",),
+    "relu6": ("Clip",),
+    "sigmoid": ("Sigmoid",),
+    "silu": ("Sigmoid", "QuickGelu"),
+    "tanh": ("Tanh",),
+    "gelu": ("Erf", "Gelu"),
+}
 
 
 def optimised_here(graph: OpGraph) -> bytes:
@@ -67,9 +77,10 @@ def fusion_differences(graph: OpGraph, optimised: Callable[[OpGraph], bytes] = o
         blocked = node.op.kind == "conv" and len(node.op.output) == _BLOCKED_RANK
         if node.op.kind == "conv" and not blocked:
             expected["Add"] += node.op.integer("add", 0)
-        if not blocked:
-            attributes = dict(node.op.attributes)
-            separate.update(_ACTIVATIONS.get(str(attributes.get("function", attributes.get("act"))), ()))
+        attributes = dict(node.op.attributes)
+        function = str(attributes.get("function", attributes.get("act")))
+        if not blocked or function in NEVER_FUSED:
+            separate.update(_ACTIVATIONS.get(function, ()))
     norms = sum(node.op.kind == "norm" for node in graph.nodes)  # ONNX Runtime may make a convolution of one
     lines = [
         f"it executes {executed[kind]} {kind} nodes, the table prices {expected[kind]}"

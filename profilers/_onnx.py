@@ -29,10 +29,13 @@ class _ModelWriter:
 
     Args:
         inputs: Names of the graph's inputs.
+        batch: The batch size.
     """
 
-    def __init__(self, inputs: Sequence[str]) -> None:
+    def __init__(self, inputs: Sequence[str], batch: int = 1) -> None:
         self.inputs = tuple(inputs)
+        self.batch = batch
+        self.opset = OPSET
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.scope = ""
@@ -77,7 +80,41 @@ class _ModelWriter:
         """Store a constant of 64-bit integers, as indices need; equal ones are stored once."""
         return self._store(name, np.array(values, dtype=np.int64))
 
-    def _store(self, name: str, array: npt.NDArray[np.float32] | npt.NDArray[np.int64]) -> str:
+    def splice(
+        self,
+        body: onnx.GraphProto,
+        tensors: Mapping[str, str],
+        weights: Mapping[str, FloatArray],
+        *,
+        opset: int,
+        batch: int,
+    ) -> str:
+        """Append a generic op's nodes and initialisers; the file's opset rises to that of the newest of them.
+
+        Raises:
+            OperatorError: The body computes only another batch size.
+        """
+        if batch not in (0, self.batch):
+            raise OperatorError(
+                f"ONNX file: node {self.scope} computes only batches of {batch}, not of {self.batch}; "
+                "it holds nodes that no operator computes"
+            )
+        self.opset = max(self.opset, opset)
+        names = {"": "", **tensors}
+        names |= {name: self.constant(name, value) for name, value in weights.items()}
+        for tensor in body.initializer:
+            names[tensor.name] = self._store(tensor.name, numpy_helper.to_array(tensor))
+        for node in body.node:
+            names |= {name: f"{self.scope}:{len(self.nodes)}.{name}" for name in node.output if name}
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            copy.name = f"{self.scope}:{len(self.nodes)}"
+            copy.input[:] = [names[name] for name in node.input]
+            copy.output[:] = [names[name] for name in node.output]
+            self.nodes.append(copy)
+        return names[body.output[0].name]
+
+    def _store(self, name: str, array: npt.NDArray[Any]) -> str:
         content = (array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
         full = self._stored.setdefault(content, f"{self.scope}.{name}")
         if full == f"{self.scope}.{name}":
@@ -93,7 +130,9 @@ def build_onnx(
     metadata: Mapping[str, str] | None = None,
     output_names: Sequence[str] = (),
 ) -> onnx.ModelProto:
-    """Build the ONNX model (opset 17, IR 8, fixed batch) that computes `graph` with `weights`.
+    """Build the ONNX model that computes `graph` with `weights`, for a fixed batch size.
+
+    Its opset is 17 and its IR version 8, or what generic ops need.
 
     Dead code is left out and batch norms are folded into their convolutions. Inputs have the names of the graph's:
     ``input`` where there is only one.
@@ -112,7 +151,7 @@ def build_onnx(
     called = list(output_names) or [f"{OUTPUT}_{i}" if i else OUTPUT for i in range(len(live.outputs))]
     if len(called) != len(live.outputs):
         raise OperatorError(f"ONNX file: the graph has {len(live.outputs)} outputs, got {len(called)} names")
-    writer = _ModelWriter(live.input_names)
+    writer = _ModelWriter(live.input_names, batch)
     names = {name: name for name in live.input_names}
     for node in live.nodes:
         operator = primitive_of(node.op)
@@ -123,7 +162,9 @@ def build_onnx(
     inputs = [_tensor(name, (batch, *shape)) for name, shape in live.inputs]
     outputs = [_tensor(name, (batch, *live.shape_of(o))) for name, o in zip(called, live.outputs, strict=True)]
     body = helper.make_graph(writer.nodes, "hwnas", inputs, outputs, writer.initializers)
-    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    opsets = [helper.make_opsetid("", writer.opset)]
+    ir_version = max(IR_VERSION, helper.find_min_ir_version_for(opsets))
+    model = helper.make_model(body, opset_imports=opsets, ir_version=ir_version)
     helper.set_model_props(model, dict(metadata or {}))
     return model
 

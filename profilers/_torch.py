@@ -79,7 +79,7 @@ def run_outputs(graph: OpGraph, inputs: Sequence[Tensor], lookup: Lookup, norm: 
         A tensor ``(n, *shape)`` for each of `graph.outputs`.
 
     Raises:
-        OperatorError: There are more or fewer tensors than inputs.
+        OperatorError: There are more or fewer tensors than inputs, or torch cannot compute a node.
     """
     if len(inputs) != len(graph.inputs):
         raise OperatorError(f"the network needs {len(graph.inputs)} inputs, got {len(inputs)}")
@@ -87,7 +87,10 @@ def run_outputs(graph: OpGraph, inputs: Sequence[Tensor], lookup: Lookup, norm: 
     for node in graph.nodes:
         operator = primitive_of(node.op)
         weights = {n: lookup(f"{node.name}.{n}", p) for n, p in operator.parameters(node.op).items()}
-        values[node.name] = operator.forward(node.op, [values[i] for i in node.inputs], weights, norm)
+        try:
+            values[node.name] = operator.forward(node.op, [values[i] for i in node.inputs], weights, norm)
+        except OperatorError as error:
+            raise OperatorError(f"node {node.name}: {error}") from None
     return tuple(values[name] for name in graph.outputs)
 
 

@@ -15,11 +15,15 @@ from latency_tables import Op, OpGraph, Shape
 from profilers._errors import OperatorError
 
 if TYPE_CHECKING:
+    import onnx
     import torch
 
 FloatArray = npt.NDArray[np.float32]
 Initialisation = Literal["he", "zero", "one"]
-ACTIVATIONS = ("none", "relu", "hswish", "hsigmoid")
+ACTIVATIONS = ("none", "relu", "hswish", "hsigmoid", "relu6", "sigmoid", "silu", "tanh", "gelu")
+_NODE_OF_ACTIVATION = {"relu": "Relu", "hswish": "HardSwish", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+_TORCH_FUNCTION = {"hswish": "hardswish", "hsigmoid": "hardsigmoid"}
+"""Names in `torch.nn.functional` where they differ from ours."""
 NORM_EPSILON = 1e-5
 MOST_AXES = 3
 """Largest number of axes that a feature map has behind its channels: time, height and width."""
@@ -64,6 +68,25 @@ class Emitter(Protocol):
 
     def integers(self, name: str, values: Sequence[int]) -> str:
         """Store a one-dimensional initialiser of 64-bit integers; return its name."""
+
+    def splice(
+        self,
+        body: onnx.GraphProto,
+        tensors: Mapping[str, str],
+        weights: Mapping[str, FloatArray],
+        *,
+        opset: int,
+        batch: int,
+    ) -> str:
+        """Append the nodes and initialisers of a graph under new names; return the name of its output.
+
+        Args:
+            body: The graph.
+            tensors: Names of the tensors that it reads, by the names of its inputs.
+            weights: Values of its other inputs, by name.
+            opset: The opset that it is written in.
+            batch: The only batch size that it computes; 0 for any.
+        """
 
 
 class BatchNorm(Protocol):
@@ -176,6 +199,46 @@ def axis_sizes(op: Op, shape: Shape) -> Shape:
     return shape[1:]
 
 
+def same_padding(kernel: Shape, dilation: Shape) -> Shape:
+    """Return "same" padding, at the beginning of each axis and then at the end: stride 1 keeps the extents."""
+    return tuple(k // 2 * d for k, d in zip(kernel, dilation, strict=True)) * 2
+
+
+def convolved_sizes(sizes: Shape, kernel: Shape, stride: Shape, dilation: Shape, pads: Shape) -> Shape:
+    """Compute the extents after a convolution or pooling, one for each axis.
+
+    Args:
+        sizes: Extents before it.
+        kernel: Extents of the window.
+        stride: Steps of the window.
+        dilation: Distances between the elements of the window.
+        pads: Padding at the beginning of each axis, then at the end of each.
+    """
+    axes = len(sizes)
+    windows = zip(sizes, kernel, stride, dilation, pads[:axes], pads[axes:], strict=True)
+    return tuple((n + begin + end - d * (k - 1) - 1) // s + 1 for n, k, s, d, begin, end in windows)
+
+
+def torch_padding(x: torch.Tensor, pads: Shape, fill: float = 0.0) -> tuple[torch.Tensor, Shape]:
+    """Pad a tensor where torch's own symmetric padding cannot.
+
+    Args:
+        x: ``(n, channels, ...)``.
+        pads: Padding at the beginning of each axis, then at the end of each.
+        fill: Value of the padding.
+
+    Returns:
+        The tensor, and the padding for each axis that is left to torch's function.
+    """
+    from torch.nn import functional as f
+
+    axes = len(pads) // 2
+    if pads[:axes] == pads[axes:]:
+        return x, pads[:axes]
+    ends = [pads[axis + side * axes] for axis in reversed(range(axes)) for side in (0, 1)]
+    return f.pad(x, ends, value=fill), (0,) * axes
+
+
 def single_input(op: Op) -> Shape:
     """Return the shape of the op's only input.
 
@@ -189,26 +252,38 @@ def single_input(op: Op) -> Shape:
 
 def emit_activation(emit: Emitter, function: str, x: str) -> str:
     """Write the ONNX nodes of the activation `function` (one of `ACTIVATIONS`)."""
-    if function == "relu":
-        return emit.node("Relu", [x])
-    if function == "hswish":
-        return emit.node("HardSwish", [x])
+    if function == "none":
+        return x
     if function == "hsigmoid":
         return emit.node("HardSigmoid", [x], alpha=1.0 / 6.0, beta=0.5)
-    return x
+    if function == "relu6":
+        ends = (emit.constant(name, np.array(value, dtype=np.float32)) for name, value in (("low", 0.0), ("high", 6.0)))
+        return emit.node("Clip", [x, *ends])
+    if function == "silu":
+        return emit.node("Mul", [x, emit.node("Sigmoid", [x])])
+    if function == "gelu":
+        return _emit_gelu(emit, x)
+    return emit.node(_NODE_OF_ACTIVATION[function], [x])
+
+
+def _emit_gelu(emit: Emitter, x: str) -> str:
+    """Write ``x (1 + erf(x / sqrt(2))) / 2``, the form that ONNX Runtime fuses to one node."""
+    root, one, half = (
+        emit.constant(name, np.array(value, dtype=np.float32))
+        for name, value in (("root", math.sqrt(2.0)), ("one", 1.0), ("half", 0.5))
+    )
+    error = emit.node("Erf", [emit.node("Div", [x, root])])
+    return emit.node("Mul", [emit.node("Mul", [x, emit.node("Add", [error, one])]), half])
 
 
 def apply_activation(function: str, x: torch.Tensor) -> torch.Tensor:
     """Compute the activation `function` (one of `ACTIVATIONS`) in torch."""
     from torch.nn import functional as f
 
-    if function == "relu":
-        return f.relu(x)
-    if function == "hswish":
-        return f.hardswish(x)
-    if function == "hsigmoid":
-        return f.hardsigmoid(x)
-    return x
+    if function == "none":
+        return x
+    computed: torch.Tensor = getattr(f, _TORCH_FUNCTION.get(function, function))(x)
+    return computed
 
 
 def checked_activation(op: Op, attribute: str = "act") -> str:

@@ -20,8 +20,11 @@ from profilers._operators._base import (
     apply_activation,
     axis_sizes,
     checked_activation,
+    convolved_sizes,
     emit_activation,
+    same_padding,
     single_input,
+    torch_padding,
 )
 
 if TYPE_CHECKING:
@@ -46,11 +49,14 @@ def _norm_scale(values: Mapping[str, FloatArray]) -> FloatArray:
 
 
 class Convolution(Primitive):
-    """Convolution over 1-3 axes, "same" padding, with batch norm (or bias), a residual input and an activation.
+    """Convolution over 1-3 axes with batch norm (or bias), a residual input and an activation.
 
     Attributes of the op: ``kernel``, ``stride`` and ``dilation`` (an integer, or one for each axis; a dilation of 1 is
     left out), ``groups`` (as many as channels: a depthwise convolution), ``norm`` (``batch``, ``bias``, ``none``),
     ``act``, and ``add=1`` where a second input of the output's shape is added before the activation.
+
+    Without ``pads`` the kernel is odd and the padding is "same": half the kernel at each end. ``pads`` states any other
+    padding as ONNX does: zeros at the beginning of each axis, then at the end of each.
     """
 
     kind = "conv"
@@ -61,8 +67,11 @@ class Convolution(Primitive):
             raise OperatorError(f"op {op.key}: conv needs an input")
         sizes, channels, groups = axis_sizes(op, op.inputs[0]), op.inputs[0][0], op.integer("groups")
         kernel, stride, dilation = _window(op)
-        if any(k < 1 or k % 2 == 0 for k in kernel) or min(stride) < 1 or min(dilation) < 1 or groups < 1:
-            raise OperatorError(f"op {op.key}: the kernel must be odd; stride, dilation and groups must be 1 or more")
+        same = "pads" not in dict(op.attributes)
+        if (same and any(k < 1 or k % 2 == 0 for k in kernel)) or min(*kernel, *stride, *dilation, groups) < 1:
+            raise OperatorError(
+                f"op {op.key}: the kernel must be odd (or pads given); stride, dilation and groups must be 1 or more"
+            )
         if dict(op.attributes).get("dilation") == 1:
             raise OperatorError(f"op {op.key}: omit a dilation of 1")
         if channels % groups or op.output[0] % groups:
@@ -72,7 +81,9 @@ class Convolution(Primitive):
         if op.word("norm") not in NORMS:
             raise OperatorError(f"op {op.key}: unknown norm {op.word('norm')!r}; known: {', '.join(NORMS)}")
         checked_activation(op)
-        shape = (op.output[0], *(math.ceil(n / s) for n, s in zip(sizes, stride, strict=True)))
+        shape = (op.output[0], *convolved_sizes(sizes, kernel, stride, dilation, _padding(op)))
+        if min(shape) < 1 or min(_padding(op)) < 0:
+            raise OperatorError(f"op {op.key}: the kernel is larger than the feature map, or pads are below 0")
         extra = op.inputs[1:]
         if extra != ((shape,) if op.integer("add", 0) else ()):
             raise OperatorError(f"op {op.key}: conv needs one input, and with add=1 a second one of the output's shape")
@@ -114,7 +125,7 @@ class Convolution(Primitive):
             operands,
             kernel_shape=list(kernel),
             strides=list(stride),
-            pads=_same_padding(kernel, dilation) * 2,
+            pads=list(_padding(op)),
             group=op.integer("groups"),
             **more,
         )
@@ -134,8 +145,9 @@ class Convolution(Primitive):
 
         kernel, stride, dilation = _window(op)
         convolve: Any = (f.conv1d, f.conv2d, f.conv3d)[len(kernel) - 1]
-        padding, groups = _same_padding(kernel, dilation), op.integer("groups")
-        y = convolve(inputs[0], parameters["weight"], parameters.get("bias"), stride, padding, dilation, groups)
+        x, padding = torch_padding(inputs[0], _padding(op))
+        groups = op.integer("groups")
+        y = convolve(x, parameters["weight"], parameters.get("bias"), stride, padding, dilation, groups)
         if op.word("norm") == "batch":
             y = norm(y, parameters)
         if op.integer("add", 0):
@@ -149,9 +161,12 @@ def _window(op: Op) -> tuple[Shape, Shape, Shape]:
     return op.integers("kernel", axes), op.integers("stride", axes), op.integers("dilation", axes, 1)
 
 
-def _same_padding(kernel: Shape, dilation: Shape) -> list[int]:
-    """Return the number of zeros at each end of each axis: with stride 1 the output is as large as the input."""
-    return [k // 2 * d for k, d in zip(kernel, dilation, strict=True)]
+def _padding(op: Op) -> Shape:
+    """Return the zeros at the beginning of each axis, then at the end of each."""
+    kernel, _, dilation = _window(op)
+    if "pads" in dict(op.attributes):
+        return op.integers("pads", 2 * len(kernel))
+    return same_padding(kernel, dilation)
 
 
 class Linear(Primitive):

@@ -14,8 +14,7 @@ from typing import Any, ParamSpec, cast
 
 from latency_tables import AttributeValue, Op, Shape, sorted_attributes
 from profilers._errors import OperatorError
-from profilers._operators._base import MOST_AXES
-from profilers._operators._plain import pooled_sizes
+from profilers._operators._base import MOST_AXES, convolved_sizes, same_padding
 
 PerAxis = int | Sequence[int]
 """One integer for all axes of a feature map, or one for each."""
@@ -50,8 +49,12 @@ def conv(
     groups: int = 1,
     norm: str = "batch",
     act: str = "none",
+    pads: Sequence[int] | None = None,
 ) -> Op:
-    """Make a convolution from `shape` to `channels` with "same" padding."""
+    """Make a convolution from `shape` to `channels`.
+
+    `pads` is the padding at the beginning of each axis, then at the end of each; "same" padding by default.
+    """
     values: dict[str, AttributeValue] = {
         "kernel": _per_axis(shape, kernel, "kernel"),
         "stride": _per_axis(shape, stride, "stride"),
@@ -62,7 +65,13 @@ def conv(
     dilations = _per_axis(shape, dilation, "dilation")
     if any(d != 1 for d in dilations):
         values["dilation"] = dilations
-    return Op("conv", (shape,), _strided(shape, channels, stride), sorted_attributes(values))
+    kernels, strides = _per_axis(shape, kernel, "kernel"), _per_axis(shape, stride, "stride")
+    same = same_padding(kernels, dilations)
+    given = same if pads is None else tuple(pads)
+    if given != same or any(k % 2 == 0 for k in kernels):
+        values["pads"] = given
+    output = (channels, *convolved_sizes(shape[1:], kernels, strides, dilations, given))
+    return Op("conv", (shape,), output, sorted_attributes(values))
 
 
 @_made_once
@@ -93,7 +102,7 @@ def norm(shape: Shape, *, act: str = "none") -> Op:
 
 @_made_once
 def activation(shape: Shape, function: str) -> Op:
-    """Make an element-wise activation: ``relu``, ``hswish`` or ``hsigmoid``."""
+    """Make an element-wise activation: ``relu``, ``hswish``, ``hsigmoid``, ``relu6``, ``silu`` and others."""
     return Op("activation", (shape,), shape, (("function", function),))
 
 
@@ -144,14 +153,55 @@ def upsample(shape: Shape, factor: PerAxis = 2) -> Op:
 
 
 @_made_once
+def reshape(shape: Shape, output: Shape) -> Op:
+    """Arrange the elements of each sample in another shape, in their order."""
+    return Op("reshape", (shape,), output)
+
+
+@_made_once
+def transpose(shape: Shape, axes: Sequence[int]) -> Op:
+    """Reorder the axes of each sample; axis i of the result is axis ``axes[i]`` of the input, counted from 0."""
+    return Op("transpose", (shape,), tuple(shape[axis] for axis in axes), (("axes", tuple(axes)),))
+
+
+@_made_once
+def softmax(shape: Shape, axis: int = 0) -> Op:
+    """Make a softmax over one axis of each sample; 0 are the channels or features."""
+    return Op("softmax", (shape,), shape, (("axis", axis),))
+
+
+@_made_once
 def pool(
-    shape: Shape, kernel: PerAxis, *, stride: PerAxis = 1, padding: PerAxis | None = None, mode: str = "average"
+    shape: Shape,
+    kernel: PerAxis,
+    *,
+    stride: PerAxis = 1,
+    padding: PerAxis | None = None,
+    end_padding: PerAxis | None = None,
+    mode: str = "average",
+    count_padding: bool = False,
 ) -> Op:
-    """Make an average or max pooling; `padding` defaults to half the kernel."""
+    """Make an average or max pooling.
+
+    Args:
+        shape: Shape of the input.
+        kernel: Extents of the window.
+        stride: Steps of the window.
+        padding: Padding at both ends of each axis; half the kernel by default.
+        end_padding: Padding at the end of each axis, where it differs from that at the beginning.
+        mode: ``average`` or ``max``.
+        count_padding: Whether an average counts padding as zeros.
+    """
     kernels, strides = _per_axis(shape, kernel, "kernel"), _per_axis(shape, stride, "stride")
     pads = tuple(k // 2 for k in kernels) if padding is None else _per_axis(shape, padding, "padding")
-    attributes = sorted_attributes({"kernel": kernels, "stride": strides, "padding": pads, "mode": mode})
-    return Op("pool", (shape,), (shape[0], *pooled_sizes(shape[1:], kernels, strides, pads)), attributes)
+    ends = pads if end_padding is None else _per_axis(shape, end_padding, "end_padding")
+    values: dict[str, AttributeValue] = {"kernel": kernels, "stride": strides, "padding": pads, "mode": mode}
+    if ends != pads:
+        values["end_padding"] = ends
+    if count_padding and mode == "average" and max(*pads, *ends) > 0:
+        values["count_padding"] = 1
+    sizes = convolved_sizes(shape[1:], kernels, strides, (1,) * len(kernels), (*pads, *ends))
+    return Op("pool", (shape,), (shape[0], *sizes), sorted_attributes(values))
 
 
 @_made_once

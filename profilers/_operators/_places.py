@@ -1,7 +1,8 @@
-"""Operators without weights that move what a tensor holds: concatenation, slices of channels, upsampling."""
+"""Operators without weights that move what a tensor holds: concatenation, slices, upsampling, axes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -112,3 +113,62 @@ class Upsample(Primitive):
         for axis, factor in enumerate(op.integers("factor", len(op.output) - 1), start=2):
             y = y if factor == 1 else y.repeat_interleave(factor, axis)
         return y
+
+
+class Reshape(Primitive):
+    """Arranges the elements of each sample in another shape, in their order; the output states it."""
+
+    kind = "reshape"
+    in_place = True
+
+    def infer(self, op: Op) -> Shape:
+        """Return the stated output; raise `OperatorError` where it holds another number of elements."""
+        if math.prod(single_input(op)) != math.prod(op.output):
+            raise OperatorError(f"op {op.key}: reshape must keep the number of elements")
+        return op.output
+
+    def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Flatten where the result has one axis, otherwise Reshape; both keep the batch axis."""
+        if len(op.output) == 1:
+            return emit.node("Flatten", inputs, axis=1)
+        return emit.node("Reshape", [inputs[0], emit.integers("shape", [0, *op.output])])
+
+    def forward(
+        self,
+        op: Op,
+        inputs: Sequence[torch.Tensor],
+        parameters: Mapping[str, torch.Tensor],
+        norm: BatchNorm,
+    ) -> torch.Tensor:
+        """Arrange the elements."""
+        return inputs[0].reshape(-1, *op.output)
+
+
+class Transpose(Primitive):
+    """Reorders the axes of each sample: axis i of the result is axis ``axes[i]`` of the input, counted from 0."""
+
+    kind = "transpose"
+
+    def infer(self, op: Op) -> Shape:
+        """Compute the reordered shape; raise `OperatorError` where `axes` is not a permutation."""
+        shape, axes = single_input(op), op.integers("axes", len(op.inputs[0]))
+        if sorted(axes) != list(range(len(shape))):
+            raise OperatorError(f"op {op.key}: axes must name each of the {len(shape)} axes once, counted from 0")
+        return tuple(shape[axis] for axis in axes)
+
+    def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Transpose."""
+        return emit.node("Transpose", inputs, perm=self._with_batch(op))
+
+    def forward(
+        self,
+        op: Op,
+        inputs: Sequence[torch.Tensor],
+        parameters: Mapping[str, torch.Tensor],
+        norm: BatchNorm,
+    ) -> torch.Tensor:
+        """Reorder the axes."""
+        return inputs[0].permute(self._with_batch(op))
+
+    def _with_batch(self, op: Op) -> list[int]:
+        return [0, *(axis + 1 for axis in op.integers("axes", len(op.inputs[0])))]

@@ -16,8 +16,10 @@ from profilers._operators._base import (
     apply_activation,
     axis_sizes,
     checked_activation,
+    convolved_sizes,
     emit_activation,
     single_input,
+    torch_padding,
 )
 
 if TYPE_CHECKING:
@@ -149,32 +151,38 @@ class Scale(Multiply):
 
 
 class Pool(Primitive):
-    """Pooling over 1-3 axes; averages leave padding out of the count.
+    """Pooling over 1-3 axes; averages leave padding out of the count, unless ``count_padding=1``.
 
-    Attributes of the op: ``kernel``, ``stride`` and ``padding`` (an integer, or one for each axis) and ``mode``
-    (``average`` or ``max``).
+    Attributes of the op: ``kernel``, ``stride`` and ``padding`` (an integer, or one for each axis), ``end_padding``
+    (where the padding at the end of an axis differs) and ``mode`` (``average`` or ``max``).
     """
 
     kind = "pool"
 
     def infer(self, op: Op) -> Shape:
-        """Compute ``(channels, (n + 2 padding - kernel) // stride + 1, ...)``; check the attributes."""
+        """Compute ``(channels, (n + padding + end_padding - kernel) // stride + 1, ...)``; check the attributes."""
         sizes = axis_sizes(op, single_input(op))
-        kernel, stride, padding = _pool_window(op)
+        kernel, stride, pads = _pool_window(op)
         if op.word("mode") not in ("average", "max"):
             raise OperatorError(f"op {op.key}: the mode must be average or max, got {op.word('mode')}")
-        if min(kernel) < 1 or min(stride) < 1 or any(not 0 <= 2 * p <= k for p, k in zip(padding, kernel, strict=True)):
-            raise OperatorError(f"op {op.key}: kernel and stride must be 1 or more, padding 0 to half the kernel")
-        output = pooled_sizes(sizes, kernel, stride, padding)
+        if min(*kernel, *stride) < 1 or not all(
+            map(_fits, pads, kernel * 2, [True] * len(sizes) + [False] * len(sizes))
+        ):
+            raise OperatorError(
+                f"op {op.key}: kernel and stride must be 1 or more, padding 0 to half the kernel, "
+                "end_padding less than the kernel"
+            )
+        output = convolved_sizes(sizes, kernel, stride, (1,) * len(sizes), pads)
         if min(output) < 1:
             raise OperatorError(f"op {op.key}: the kernel is larger than the feature map")
         return (op.inputs[0][0], *output)
 
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
         """Write AveragePool or MaxPool."""
-        kernel, stride, padding = map(list, _pool_window(op))
+        kernel, stride, pads = map(list, _pool_window(op))
         op_type = "AveragePool" if op.word("mode") == "average" else "MaxPool"
-        return emit.node(op_type, inputs, kernel_shape=kernel, strides=stride, pads=padding * 2)
+        more = {"count_include_pad": 1} if op.integer("count_padding", 0) else {}
+        return emit.node(op_type, inputs, kernel_shape=kernel, strides=stride, pads=pads, **more)
 
     def forward(
         self,
@@ -183,27 +191,36 @@ class Pool(Primitive):
         parameters: Mapping[str, torch.Tensor],
         norm: BatchNorm,
     ) -> torch.Tensor:
-        """Compute the average, without padding in the count, or the maximum."""
+        """Compute the average or the maximum."""
         from torch.nn import functional as f
 
-        kernel, stride, padding = _pool_window(op)
+        kernel, stride, pads = _pool_window(op)
         if op.word("mode") == "max":
+            x, padding = torch_padding(inputs[0], pads, -math.inf)
             largest: Any = (f.max_pool1d, f.max_pool2d, f.max_pool3d)[len(kernel) - 1]
-            return cast("torch.Tensor", largest(inputs[0], kernel, stride, padding))
+            return cast("torch.Tensor", largest(x, kernel, stride, padding))
+        x, padding = torch_padding(inputs[0], pads)
         average: Any = (f.avg_pool1d, f.avg_pool2d, f.avg_pool3d)[len(kernel) - 1]
-        return cast("torch.Tensor", average(inputs[0], kernel, stride, padding, count_include_pad=False))
+        counted = bool(op.integer("count_padding", 0))
+        mean: torch.Tensor = average(x, kernel, stride, padding, count_include_pad=counted)
+        if counted or x is inputs[0]:
+            return mean
+        inside, _ = torch_padding(inputs[0].new_ones(1, 1, *inputs[0].shape[2:]), pads)
+        share: torch.Tensor = average(inside, kernel, stride)
+        return mean / share
+
+
+def _fits(pad: int, kernel: int, begins: bool) -> bool:
+    """Return whether a padding fits its window: at the beginning up to half of it, at the end less than all of it."""
+    return 0 <= 2 * pad <= kernel if begins else 0 <= pad < max(2, kernel)
 
 
 def _pool_window(op: Op) -> tuple[Shape, Shape, Shape]:
-    """Return kernel, stride and padding of a pooling, each with one number for each axis."""
+    """Return kernel and stride with one number for each axis, and the padding at all beginnings, then all ends."""
     axes = len(op.inputs[0]) - 1
-    return op.integers("kernel", axes), op.integers("stride", axes), op.integers("padding", axes)
-
-
-def pooled_sizes(sizes: Shape, kernel: Shape, stride: Shape, padding: Shape) -> Shape:
-    """Compute the extents after a pooling, one for each axis."""
-    windows = zip(sizes, kernel, stride, padding, strict=True)
-    return tuple((n + 2 * p - k) // s + 1 for n, k, s, p in windows)
+    padding = op.integers("padding", axes)
+    ends = op.integers("end_padding", axes) if "end_padding" in dict(op.attributes) else padding
+    return op.integers("kernel", axes), op.integers("stride", axes), (*padding, *ends)
 
 
 class GlobalPool(Primitive):
@@ -229,3 +246,31 @@ class GlobalPool(Primitive):
     ) -> torch.Tensor:
         """Compute the mean over all axes behind the channels."""
         return inputs[0].mean(tuple(range(2, len(op.inputs[0]) + 1)), keepdim=True)
+
+
+class Softmax(Primitive):
+    """Softmax over one axis of each sample (attribute ``axis``, counted from 0 behind the batch axis)."""
+
+    kind = "softmax"
+    in_place = True
+
+    def infer(self, op: Op) -> Shape:
+        """Return the shape of the input; raise `OperatorError` where the axis does not exist."""
+        shape = single_input(op)
+        if not 0 <= op.integer("axis") < len(shape):
+            raise OperatorError(f"op {op.key}: the axis must be from 0 to {len(shape) - 1}")
+        return shape
+
+    def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Softmax."""
+        return emit.node("Softmax", inputs, axis=op.integer("axis") + 1)
+
+    def forward(
+        self,
+        op: Op,
+        inputs: Sequence[torch.Tensor],
+        parameters: Mapping[str, torch.Tensor],
+        norm: BatchNorm,
+    ) -> torch.Tensor:
+        """Compute the softmax."""
+        return inputs[0].softmax(op.integer("axis") + 1)

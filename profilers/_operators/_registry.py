@@ -13,8 +13,9 @@ from profilers._errors import OperatorError
 from profilers._operators._base import Operator, Primitive
 from profilers._operators._composite import Head, InvertedResidual, SqueezeExcite
 from profilers._operators._dense import Convolution, Linear, Normalisation
-from profilers._operators._places import Concat, Slice, Upsample
-from profilers._operators._plain import Activation, Add, GlobalPool, Identity, Multiply, Pool, Scale
+from profilers._operators._generic import Generic
+from profilers._operators._places import Concat, Reshape, Slice, Transpose, Upsample
+from profilers._operators._plain import Activation, Add, GlobalPool, Identity, Multiply, Pool, Scale, Softmax
 
 OPERATOR_GROUP = "hwnas.operators"
 """Entry-point group through which installed distributions provide operators: the kind, and the class."""
@@ -30,6 +31,7 @@ _OPERATORS: dict[str, Operator] = {
         Add(),
         Concat(),
         Convolution(),
+        Generic(),
         GlobalPool(),
         Head(),
         Identity(),
@@ -38,9 +40,12 @@ _OPERATORS: dict[str, Operator] = {
         Multiply(),
         Normalisation(),
         Pool(),
+        Reshape(),
         Scale(),
         Slice(),
+        Softmax(),
         SqueezeExcite(),
+        Transpose(),
         Upsample(),
     )
 }

@@ -36,6 +36,20 @@ CASES = {
     "relu": ops.activation(S, "relu"),
     "hswish": ops.activation(S, "hswish"),
     "hsigmoid": ops.activation(S, "hsigmoid"),
+    "relu6": ops.activation(S, "relu6"),
+    "sigmoid": ops.activation(S, "sigmoid"),
+    "silu": ops.activation(S, "silu"),
+    "tanh": ops.activation(S, "tanh"),
+    "gelu": ops.activation(S, "gelu"),
+    "conv with an even kernel": ops.conv(S, 4, 2, stride=2, pads=(0, 0, 0, 1)),
+    "conv padded at the end": ops.conv(S, 4, 3, stride=2, pads=(0, 1, 1, 1), act="silu"),
+    "max pool padded at the end": ops.pool(S, 3, stride=2, padding=0, end_padding=(1, 0), mode="max"),
+    "average pool padded at the end": ops.pool(S, 3, stride=2, padding=0, end_padding=(1, 0)),
+    "average pool with padding in the count": ops.pool(S, 3, count_padding=True),
+    "reshape": ops.reshape(S, (2, 4, 7, 9)),
+    "flatten": ops.reshape(S, (504,)),
+    "transpose": ops.transpose(S, (1, 0, 2)),
+    "softmax": ops.softmax(S, 1),
     "identity": ops.identity(S),
     "add": ops.add(S),
     "mul": ops.mul(S),
@@ -92,7 +106,7 @@ def run_onnx(model, x):
 
 
 def test_every_registered_operator_has_a_case():
-    assert {op.kind for op in CASES.values()} == set(operator_kinds())
+    assert {op.kind for op in CASES.values()} == set(operator_kinds()) - {"onnx"}  # made by the reader of files alone
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -215,8 +229,8 @@ def test_wrong_weights_are_named():
 def test_unknown_operators_are_refused():
     with pytest.raises(OperatorError, match="unknown operator 'warp'"):
         operator_of(Op("warp", (S,), S))
-    op = ops.conv(S, 8, act="gelu")
-    with pytest.raises(OperatorError, match="unknown activation 'gelu'"):
+    op = ops.conv(S, 8, act="elu")
+    with pytest.raises(OperatorError, match="unknown activation 'elu'"):
         operator_of(op).check(op)
 
 

@@ -86,6 +86,12 @@ def map_cases(axes):
         "mul": Case(ops.mul(shape), n * 8, 0),
         "scale": Case(ops.scale(shape), n * 8, 0),
         "concat": Case(ops.concat(shape, (3, *sizes), shape), 0, 0),
+        "reshape": Case(ops.reshape(shape, (2, 4, *sizes)), 0, 0),
+        "transpose": Case(ops.transpose(shape, (*range(1, axes + 1), 0)), 0, 0),
+        "softmax": Case(ops.softmax(shape), 0, 0),
+        "conv padded otherwise": Case(
+            ops.conv(shape, 4, 2, pads=(1,) * axes + (0,) * axes), n * 32 * 2**axes, 32 * 2**axes + 8
+        ),
         "slice": Case(ops.slice_channels(shape, 3, 4), 0, 0),
         "upsample": Case(ops.upsample(shape), 0, 0),
         "upsample per axis": Case(ops.upsample(shape, factor), 0, 0),
@@ -128,7 +134,7 @@ CASES = {f"{axes}-D {name}": case for axes in MAPS for name, case in map_cases(a
 @pytest.mark.parametrize("axes", MAPS)
 def test_every_operator_has_a_case_in_every_rank_of_feature_maps(axes):
     kinds = {case.op.kind for name, case in CASES.items() if name.startswith(f"{axes}-D ")}
-    assert kinds == set(operator_kinds())
+    assert kinds == set(operator_kinds()) - {"onnx"}  # made by the reader of files alone
 
 
 @pytest.mark.parametrize("name", CASES)

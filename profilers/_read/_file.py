@@ -1,0 +1,120 @@
+"""A file in memory: read within limits, parsed, with the values of its initialisers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from profilers._errors import ModelFileError
+from profilers._read._attributes import Array
+from profilers._read._external import external_array
+from profilers._read._fold import stored_array
+from profilers._read._limits import MAX_NAME, MAX_OPSET, MIN_OPSET
+from profilers._read._wire import check_messages
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A parsed file.
+
+    Attributes:
+        model: Its content.
+        opset: Version of the default operator set.
+        initializers: Values of the initialisers by name.
+        sha256: Of the file, in hexadecimal digits.
+    """
+
+    model: onnx.ModelProto
+    opset: int
+    initializers: dict[str, Array]
+    sha256: str
+
+
+def load(source: Path | bytes, max_bytes: int) -> ModelFile:
+    """Read a file.
+
+    Args:
+        source: The file, or its content.
+        max_bytes: Most bytes of the file and of its external data.
+
+    Raises:
+        ModelFileError: It cannot be read, is damaged or too large.
+    """
+    content = source if isinstance(source, bytes) else _read(source, max_bytes)
+    if len(content) > max_bytes:
+        raise ModelFileError(f"the file has {len(content)} bytes; at most {max_bytes} are read")
+    check_messages(content)
+    try:
+        model = onnx.ModelProto.FromString(content)
+    except DecodeError:
+        raise ModelFileError("it is not an ONNX file, or it is damaged") from None
+    if not model.HasField("graph"):
+        raise ModelFileError("it is not an ONNX file: it holds no graph")
+    _check_names(model.graph)
+    folder = source.parent if isinstance(source, Path) else None
+    return ModelFile(model, _opset(model), _initializers(model.graph, folder, max_bytes), sha256(content).hexdigest())
+
+
+def _check_names(graph: onnx.GraphProto) -> None:
+    """Check that names are text (they may hold any bytes) and not too long.
+
+    Raises:
+        ModelFileError: One is not.
+    """
+    for number, node in enumerate(graph.node):
+        names = [node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute)]
+        if not all(map(_is_name, names)) or not node.op_type.isidentifier():
+            raise ModelFileError(f"node {number} of the file has a name that is not text, or is too long")
+    if not all(_is_name(entry.name) for part in (graph.input, graph.output, graph.initializer) for entry in part):
+        raise ModelFileError("an input, an output or an initialiser has a name that is not text, or is too long")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_NAME and (value.isprintable() or not value)
+
+
+def _initializers(graph: onnx.GraphProto, folder: Path | None, max_bytes: int) -> dict[str, Array]:
+    """Return the values of the initialisers by name.
+
+    Raises:
+        ModelFileError: One cannot be read, or they are too large together.
+    """
+    if graph.sparse_initializer:
+        raise ModelFileError("sparse initialisers are not read")
+    values: dict[str, Array] = {}
+    left = max_bytes
+    for tensor in graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            values[tensor.name] = external_array(tensor, folder, left)
+            left -= values[tensor.name].nbytes
+        else:
+            values[tensor.name] = stored_array(tensor, f"initialiser {tensor.name[:80]!r}")
+    return values
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    try:
+        if path.stat().st_size > max_bytes:
+            raise ModelFileError(f"the file has {path.stat().st_size} bytes; at most {max_bytes} are read")
+        with path.open("rb") as file:
+            return file.read(max_bytes + 1)
+    except OSError as error:
+        raise ModelFileError(f"it cannot be read: {error.strerror or error}") from None
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    """Return the version of the default operator set.
+
+    Raises:
+        ModelFileError: It is absent or outside of what is read.
+    """
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if len(versions) != 1:
+        raise ModelFileError("the file must state one version of ONNX's operator set")
+    if not MIN_OPSET <= versions[0] <= MAX_OPSET:
+        raise ModelFileError(f"its opset is {versions[0]}; opsets {MIN_OPSET}-{MAX_OPSET} are read")
+    return int(versions[0])

@@ -1,0 +1,90 @@
+"""Modules of torch, exported by torch: a residual block, an inverted residual with squeeze-excite, a transformer."""
+
+import numpy as np
+import pytest
+import torch
+from graphs import run
+from torch import nn
+
+import hwnas
+from profilers import GraphModule, ModelFileError
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8, eps=1e-3), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1, bias=False), nn.BatchNorm2d(8))
+        self.classes = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.classes(torch.relu(self.second(x) + x).mean((2, 3)))
+
+
+class Inverted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.expand = nn.Sequential(nn.Conv2d(3, 16, 1, bias=False), nn.BatchNorm2d(16), nn.SiLU())
+        self.depthwise = nn.Sequential(
+            nn.Conv2d(16, 16, 5, 1, 2, groups=16, bias=False), nn.BatchNorm2d(16), nn.ReLU6()
+        )
+        self.squeeze = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(16, 4, 1), nn.Hardswish(), nn.Conv2d(4, 16, 1), nn.Hardsigmoid()
+        )
+        self.project = nn.Conv2d(16, 3, 1)
+
+    def forward(self, x):
+        y = self.depthwise(self.expand(x))
+        return x + self.project(y * self.squeeze(y))
+
+
+class Transformer(nn.Module):
+    def __init__(self, width=16):
+        super().__init__()
+        self.norm, self.qkv, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 32), nn.GELU(), nn.Linear(32, width))
+
+    def forward(self, x):
+        n, t, d = x.shape
+        q, k, v = self.qkv(self.norm(x)).reshape(n, t, 3, 2, d // 2).permute(2, 0, 3, 1, 4)
+        y = ((q @ k.transpose(-1, -2)) * 0.3).softmax(-1) @ v
+        x = x + self.out(y.transpose(1, 2).reshape(n, t, d))
+        return x + self.mlp(x)
+
+
+def lively(module):
+    torch.manual_seed(0)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.normal_(part.running_mean)
+            nn.init.uniform_(part.running_var, 0.5, 2)
+            nn.init.uniform_(part.weight, 0.5, 2)
+            nn.init.normal_(part.bias)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "trainable"),
+    [(Residual, (3, 16, 16), True), (Inverted, (3, 8, 8), True), (Transformer, (5, 16), False)],
+)
+def test_modules_are_read(module, shape, trainable):
+    module, x = lively(module()), torch.randn(2, *shape)
+    read = hwnas.from_torch(module, x)
+    assert module.training
+    assert read.batch == 2
+    assert (not read.generic) == trainable
+    expected = module.eval()(x).detach().numpy()
+    np.testing.assert_allclose(run(read.build().SerializeToString(), {"input": x.numpy()})[0], expected, atol=1e-4)
+    if trainable:
+        computed = GraphModule(read.graph, read.weights).eval()(x).detach().numpy()
+        np.testing.assert_allclose(computed, expected, atol=1e-4)
+
+
+def test_a_module_that_torch_cannot_export_is_named():
+    class Odd(nn.Module):
+        def forward(self, x):
+            raise ValueError("no")
+
+    with pytest.raises(ModelFileError, match="Odd: torch cannot export it: no; export it yourself"):
+        hwnas.from_torch(Odd(), torch.zeros(1, 3))

@@ -1,0 +1,161 @@
+"""Files that nobody vouches for: one line each, nothing read outside of the model's folder, bounded memory."""
+
+import random
+
+import numpy as np
+import onnx
+import pytest
+from graphs import File, checked
+from onnx import TensorProto
+
+from profilers import ModelFileError, OperatorError, build_onnx, read_onnx
+
+
+def network():
+    file = File(1, 4, 6, 6)
+    y = file.add("BatchNormalization", file.add("Conv", "x", file.draw(4, 4, 3, 3), pads=[1] * 4), *file.statistics(4))
+    y = file.add("LRN", file.add("Add", file.add("Relu", y), "x"), size=3)
+    y = file.add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
+    y = file.add("Reshape", file.add("Transpose", y, perm=[0, 2, 3, 1]), np.array([0, -1]))
+    return file.model(file.add("Softmax", file.add("Gemm", y, file.draw(36, 5), file.draw(5))))
+
+
+def test_mutated_files_are_read_or_refused_in_one_line():
+    content, rng, refused = network().SerializeToString(), random.Random(0), 0
+    for number in range(100):
+        changed = bytearray(content)
+        if number % 4 == 3:
+            del changed[rng.randrange(len(changed)) :]
+        for _ in range(rng.randrange(1, 6) if changed else 0):
+            changed[rng.randrange(len(changed))] = rng.randrange(256)
+        try:
+            read_onnx(bytes(changed))
+        except ModelFileError as error:
+            refused += 1
+            assert "\n" not in str(error) and len(str(error)) < 600
+    assert refused > 20
+
+
+def external(model, **entries):
+    (tensor,) = [tensor for tensor in model.graph.initializer if list(tensor.dims) == [36, 5]]
+    content = tensor.raw_data
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in entries.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return content
+
+
+def test_external_data_are_read_from_beside_the_file(tmp_path):
+    model = network()
+    expected = read_onnx(model.SerializeToString()).weights
+    content = external(model, location="weights.bin", offset=8, length=720)
+    (tmp_path / "weights.bin").write_bytes(bytes(8) + content)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    for name, value in read_onnx(tmp_path / "m.onnx").weights.items():
+        np.testing.assert_array_equal(value, expected[name])
+    with pytest.raises(ModelFileError, match="read the model from its file"):
+        read_onnx(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"location": "../secret.bin"}, "outside of the model's folder"),
+        ({"location": "sub/../../secret.bin"}, "outside of the model's folder"),
+        ({"location": "..\\secret.bin"}, "outside of the model's folder"),
+        ({"location": "link.bin"}, "outside of the model's folder"),
+        ({"location": "/etc/passwd"}, "outside of the model's folder"),
+        ({"location": ""}, "outside of the model's folder"),
+        ({"location": "absent.bin"}, "there is no file 'absent.bin'"),
+        ({"location": "w.bin", "offset": 1}, "ends before its 720 bytes at 1"),
+        ({"location": "w.bin", "offset": -1}, "offset must be a number of bytes, got '-1'"),
+        ({"location": "w.bin", "length": 10**12}, "its extents take 720 bytes; the file states 1000000000000"),
+    ],
+)
+def test_external_data_elsewhere_are_refused(tmp_path, entries, message):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in (tmp_path / "secret.bin", folder / "w.bin"):
+        path.write_bytes(bytes(720))
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    model = network()
+    external(model, **entries)
+    (folder / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelFileError, match=message):
+        read_onnx(folder / "m.onnx")
+
+
+def refused(model, message, **options):
+    content = model if isinstance(model, bytes) else model.SerializeToString()
+    with pytest.raises(ModelFileError, match=message) as caught:
+        read_onnx(content, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_file_declares_is_not_allocated():
+    model = network()
+    model.graph.initializer[0].dims[:] = [1 << 20, 1 << 20]
+    refused(model, "a tensor says that it has")
+    file = File(1, 4)
+    refused(file.model(file.add("Expand", "x", np.array([1 << 20, 1 << 18, 4]))), "empty or too large")
+    file = File(1, 4)
+    y = file.add("Expand", np.zeros(1, np.float32), np.array([1 << 20, 1 << 20]))
+    refused(file.model(file.add("Add", "x", y)), "it computes a constant of")
+    refused(network(), "the file has .* bytes; at most 100 are read", max_bytes=100)
+
+
+def test_files_of_many_small_messages_are_not_parsed():
+    graph = b"\x0a\x00" * 500_000  # empty nodes: two bytes each in the file, hundreds in memory
+    refused(_field(7, graph), "more than 400000 nodes")
+    graph = b""
+    for _ in range(60):
+        node = (
+            b"\x2a"
+            + bytes(_varint(len(graph) + 1 + len(_varint(len(graph)))))
+            + b"\x32"
+            + bytes(_varint(len(graph)))
+            + graph
+        )
+        graph = b"\x0a" + bytes(_varint(len(node))) + node
+    refused(_field(7, graph), "nested more than")
+
+
+def _field(number, content):
+    """Content as a field of a message."""
+    return bytes([number << 3 | 2, *_varint(len(content))]) + content
+
+
+def _varint(value):
+    digits = []
+    while value >= 128:
+        digits.append(value & 127 | 128)
+        value >>= 7
+    return [*digits, value]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08"])
+def test_other_files(content):
+    refused(content, "it is not an ONNX file")
+
+
+def test_odd_graphs():
+    file = File(1, 4)
+    refused(file.model(file.add("Frobnicate", "x")), r"node 'Frobnicate_0' \(Frobnicate\): ONNX has no such operator")
+    file = File(1, 4)
+    file.add("Relu", "nowhere")
+    refused(file.model("t0"), "reads 'nowhere', which no earlier node writes")
+    model = network()
+    model.opset_import[0].version = 99
+    refused(model, "its opset is 99")
+    file = File(4)
+    refused(file.model(file.add("Relu", "x")), "the input 'x' must hold 32-bit floats with the batch axis in front")
+
+
+def test_generic_ops_belong_to_one_batch_size_where_their_nodes_do():
+    file = File(1, 4, 3)
+    y = file.add("Reshape", file.add("Transpose", "x", perm=[1, 0, 2]), np.array([1, 12]))
+    read = checked(file.model(y))
+    with pytest.raises(OperatorError, match="computes only batches of 1, not of 2"):
+        build_onnx(read.graph, read.weights, batch=2)
+    assert onnx.checker.check_model(read.build()) is None
