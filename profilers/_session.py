@@ -9,7 +9,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,8 @@ def make_session(
     measuring: bool = False,
     spinning: bool = True,
     optimised: Path | None = None,
+    optimise: bool = True,
+    constants: Mapping[str, Any] | None = None,
 ) -> Any:
     """Make an `onnxruntime.InferenceSession` as this project measures and checks networks.
 
@@ -87,6 +89,8 @@ def make_session(
         measuring: Whether it will be timed; several threads then come from one pool of the process.
         spinning: Whether the session's own threads spin for a while after an inference.
         optimised: File to write the optimised graph to; None for none.
+        optimise: Whether ONNX Runtime optimises the graph; False for a graph that it has optimised before.
+        constants: `OrtValue` of initialisers by name, whose numbers stand outside of the model: sessions share them.
 
     Raises:
         DeviceUnavailableError: This process already measures with another number of threads.
@@ -97,7 +101,10 @@ def make_session(
     stated = session_options(threads=threads, provider=provider, spinning=spinning)
     _set_threads(options, stated, measuring)
     options.execution_mode = getattr(onnxruntime.ExecutionMode, stated["execution_mode"])
-    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, stated["graph_optimization_level"])
+    level = stated["graph_optimization_level"] if optimise else "ORT_DISABLE_ALL"
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    if constants:
+        options.add_external_initializers(list(constants), list(constants.values()))
     options.log_severity_level = 4
     if optimised is not None:
         options.optimized_model_filepath = str(optimised)
