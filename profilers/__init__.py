@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         UnsupportedGraphError,
     )
     from profilers._executed import CONVOLUTION_FUSION, ConvolutionFusion, Fusion, executed_graph, fusion_of
+    from profilers._explain._explain_model import explain_model
+    from profilers._explain._explanation import REASONS, Change, ExplainedNode, Explanation
     from profilers._fingerprint import cpu_environment, cpu_identity
     from profilers._fusion import fusion_differences
     from profilers._networks import measure_beside, measure_twice
@@ -116,6 +118,8 @@ _MODULES = {
         "UnsupportedGraphError",
     ),
     "profilers._executed": ("CONVOLUTION_FUSION", "ConvolutionFusion", "Fusion", "executed_graph", "fusion_of"),
+    "profilers._explain._explain_model": ("explain_model",),
+    "profilers._explain._explanation": ("REASONS", "Change", "ExplainedNode", "Explanation"),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
     "profilers._fusion": ("fusion_differences",),
     "profilers._networks": ("measure_beside", "measure_twice"),
@@ -187,6 +191,7 @@ __all__ = [
     "COLD_CACHES",
     "CONVOLUTION_FUSION",
     "OPERATOR_GROUP",
+    "REASONS",
     "REFERENCE_OP",
     "REFERENCE_OP_MJ",
     "REFERENCE_OP_MS",
@@ -197,6 +202,7 @@ __all__ = [
     "Backend",
     "BatchNorm",
     "BoundSession",
+    "Change",
     "Composite",
     "ConvolutionFusion",
     "CudaBackend",
@@ -205,6 +211,8 @@ __all__ = [
     "Emitter",
     "EnergyCounter",
     "EnergyUnavailableError",
+    "ExplainedNode",
+    "Explanation",
     "Fusion",
     "GraphModule",
     "JournalError",
@@ -241,6 +249,7 @@ __all__ = [
     "energy_mj",
     "executed_graph",
     "expand",
+    "explain_model",
     "first_pass_name",
     "fixed_rounds",
     "full_provider_name",

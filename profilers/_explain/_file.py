@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from onnx import external_data_helper
 
 from profilers._errors import UnsupportedGraphError
+from profilers._explain._graph import names_read
 
 MOST_BYTES = 2**31 - 2**20
 """Largest model that one protobuf message holds."""
@@ -75,11 +76,21 @@ def fix_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]]) -> on
         _fix_input(value, given.get(value.name), batch)
     del fixed.graph.input[:]
     fixed.graph.input.extend(inputs)
+    _drop_unused(fixed.graph)
+    fixed.ir_version = max(4, fixed.ir_version)  # from 4 on, initialisers need not be inputs
     del fixed.graph.value_info[:]  # they may state shapes of another batch
     for value in fixed.graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
     return fixed
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove initialisers that nothing reads."""
+    read = {name for node in graph.node for name in names_read(node)} | {value.name for value in graph.output}
+    for number in reversed(range(len(graph.initializer))):
+        if graph.initializer[number].name not in read:
+            del graph.initializer[number]
 
 
 def _batch_names(value: onnx.ValueInfoProto) -> Iterator[str]:
@@ -110,5 +121,5 @@ def _fix_input(value: onnx.ValueInfoProto, given: Sequence[int] | None, batch: s
             continue
         shape = ",".join(str(other.dim_value or (1 if i == 0 else "?")) for i, other in enumerate(axes))
         raise UnsupportedGraphError(
-            f"axis {place} of input {value.name!r} has no fixed size; give the whole shape: --shape {value.name}={shape}"
+            f"axis {place} of input {value.name!r} has no size; give the whole shape: --shape {value.name}={shape}"
         )

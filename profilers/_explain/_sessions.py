@@ -1,4 +1,4 @@
-"""Sessions on parts of an executed graph that share constants and tensors, so that a hundred of them fit into memory."""
+"""Sessions on parts of an executed graph, which share constants and tensors: hundreds of them fit into memory."""
 
 from __future__ import annotations
 
@@ -99,9 +99,7 @@ class PartSession:
         optimise: bool = False,
     ) -> None:
         try:
-            self._session = make_session(
-                model, threads=threads, measuring=True, optimise=optimise, constants=constants
-            )
+            self._session = make_session(model, threads=threads, measuring=True, optimise=optimise, constants=constants)
             self._binding = self._session.io_binding()
             self._kept = dict(tensors)
             for value in self._session.get_inputs():

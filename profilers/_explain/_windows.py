@@ -36,6 +36,7 @@ class Part:
         members: Numbers of the nodes, ascending.
         inputs: Tensors that are bound: read, but not written by a member, or wanted by the other part of the pair.
         ends: Tensors that live until the part is over.
+        spare: Further ends, so that both parts of a pair have the same number.
         key: Digest of everything that decides the part's time; parts of one key are measured once.
     """
 
@@ -59,6 +60,11 @@ class Window:
     node: int
     whole: Part
     rest: Part
+
+    @property
+    def key(self) -> str:
+        """Digest of everything that decides the price."""
+        return f"{self.whole.key}-{self.rest.key}"
 
 
 class Windows:
