@@ -194,7 +194,7 @@ def check_planted(name: str, slow: onnx.ModelProto, plain: onnx.ModelProto, reas
 
 
 def promise(slow: Explanation, plain: Explanation, reason: str) -> tuple[float, float, float]:
-    """Return what removing a graph's slow nodes promises: their prices, less what stands in their place, if anything."""
+    """Return what removing a graph's slow nodes promises: their prices, less those of what stands in their place."""
     unaligned = reason == "unaligned"
     gone = [row for row in slow.rows if (reason in row.reasons or (not unaligned and is_between(row.node)))]
     kept = [row for row in plain.rows if row.op.startswith("Conv")][1:3] if unaligned else []

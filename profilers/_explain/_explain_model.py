@@ -105,8 +105,9 @@ def _prepare(
     inputs = draw_inputs(file, numbers)
     content = file.SerializeToString()
     branches = any(node.op_type == "If" for node in file.graph.node)
-    if branches:
-        file = inline_branches(file, inputs, threads=threads)
+    if branches:  # a branch that these inputs do not take may contradict their shapes
+        content = read.SerializeToString()
+        file = fix_shapes(inline_branches(read, inputs, threads=threads), shapes)
     graph = ExecutedGraph(onnx.load_model_from_string(optimised_model(file.SerializeToString())))
     if not graph.nodes:
         raise UnsupportedGraphError("the model computes nothing that depends on its inputs")
