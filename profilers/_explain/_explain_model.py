@@ -24,7 +24,7 @@ from profilers._explain._reuse import Known, known_prices, reused_note, speed_of
 from profilers._explain._sessions import PartSession, Store
 from profilers._explain._trace import Trace
 from profilers._explain._values import Array, Values, draw_inputs, run_exposed
-from profilers._explain._windows import Part, Window, Windows
+from profilers._explain._windows import GENERATIONS, Part, Window, Windows
 from profilers._fingerprint import cpu_identity
 from profilers._onnxruntime import runtime_identity
 from profilers._session import PROVIDER, optimised_model
@@ -58,6 +58,7 @@ def explain_model(
     shapes: Mapping[str, Sequence[int]] | None = None,
     numbers: Mapping[str, float] | None = None,
     earlier: Iterable[Explanation] = (),
+    generations: int = GENERATIONS,
     seconds: float = SECONDS,
     seed: int = 0,
     progress: Callable[[str], None] = lambda text: None,
@@ -71,6 +72,7 @@ def explain_model(
         shapes: Shapes of inputs by name, for axes without a number that are not the batch.
         numbers: Numbers to fill inputs with, by name; others are drawn from N(0, 1), or 0 for whole numbers.
         earlier: Explanations whose prices are used again for nodes that stand in the same surroundings.
+        generations: How many generations of producers stand before a node in its window.
         seconds: How long the rounds may take, as far as the fewest rounds allow.
         seed: Seeds the order of the measurements.
         progress: Receives lines for people.
@@ -79,7 +81,7 @@ def explain_model(
         UnsupportedGraphError: ONNX Runtime cannot execute the model, or an input needs a shape.
         ProfilerError: An earlier explanation is one of another device.
     """
-    prepared = _prepare(load_file(model), shapes or {}, numbers or {}, threads)
+    prepared = _prepare(load_file(model), shapes or {}, numbers or {}, threads, generations)
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
     identity = {
         **runtime_identity(
@@ -99,7 +101,11 @@ def explain_model(
 
 
 def _prepare(
-    read: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], numbers: Mapping[str, float], threads: int
+    read: onnx.ModelProto,
+    shapes: Mapping[str, Sequence[int]],
+    numbers: Mapping[str, float],
+    threads: int,
+    generations: int,
 ) -> _Prepared:
     file = fix_shapes(read, shapes)
     inputs = draw_inputs(file, numbers)
@@ -115,7 +121,9 @@ def _prepare(
     values = run_exposed(graph.model, inputs, written, optimise=False, threads=threads)
     values.update(inputs)
     store = Store(graph, values)
-    return _Prepared(content, branches, inputs, graph, Trace(file, graph), values, store, Windows(graph, store))
+    return _Prepared(
+        content, branches, inputs, graph, Trace(file, graph), values, store, Windows(graph, store, generations)
+    )
 
 
 def _runnables(
@@ -196,7 +204,7 @@ def _each_start(times: Times) -> tuple[float, float, float]:
 
 
 def _row(name: str, op: str, price: tuple[float, float, float], **more: Any) -> ExplainedNode:
-    stated = {"block": "", "fused": (), "inputs": (), "output": (), "macs": 0}
+    stated: dict[str, Any] = {"block": "", "fused": (), "inputs": (), "output": (), "macs": 0}
     stated |= {"read_bytes": 0, "written_bytes": 0, "working_set_bytes": 0, **more}
     return ExplainedNode(node=name, op=op, ms=price[0], low_ms=price[1], high_ms=price[2], **stated)
 
