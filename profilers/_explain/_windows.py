@@ -20,7 +20,7 @@ from profilers._errors import UnsupportedGraphError
 from profilers._explain._graph import ExecutedGraph, ExecutedNode
 from profilers._explain._sessions import PartSession, Store, without_numbers
 
-GENERATIONS = 4
+GENERATIONS = 8
 """How many generations of producers stand before the node."""
 HEAVY_BYTES = 32 * 2**20
 """A window takes no further producers once its constants have this size: such weights are read from memory anyway."""
