@@ -38,22 +38,25 @@ class Trace:
 
     def _claim_anchors(self, graph: ExecutedGraph) -> None:
         for number, node in enumerate(graph.nodes):
-            if _is_reorder(node):
-                continue
             for name in (*node.writes, node.proto.name.removesuffix(_SUFFIX)):
-                if name in self._producer:
-                    self._owner.setdefault(self._producer[name], number)
+                producer = self._producer.get(name)
+                if producer is None or (_is_reorder(node) and self._nodes[producer].op_type != "Transpose"):
+                    continue  # a layout change executes a Transpose of the file at most
+                self._owner.setdefault(producer, number)
 
     def _claim_sums(self, graph: ExecutedGraph) -> None:
         """Give a blocked convolution the sum, and the activation after it, that the runtime fused into it."""
-        owned = {owner: file for file, owner in self._owner.items()}
+        owned = {owner: file for file, owner in sorted(self._owner.items())}
         for number, node in enumerate(graph.nodes):
-            if node.proto.domain != BLOCKED_DOMAIN or len(node.reads) < 2 or number not in owned:
+            if node.proto.domain != BLOCKED_DOMAIN or number not in owned:
                 continue
+            steps = ["sum"] if len(node.proto.input) > 3 and node.proto.input[3] else []
+            steps += ["activation"] if any(a.name == "activation" and a.s for a in node.proto.attribute) else []
             last = owned[number]
-            for kinds in (("Add", "Sum"), ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "Clip", "HardSigmoid")):
+            for step in steps:
                 after = [n for name in self._nodes[last].output for n in self._readers.get(name, [])]
-                if len(after) != 1 or after[0] in self._owner or self._nodes[after[0]].op_type not in kinds:
+                fits = step == "activation" or (after and self._nodes[after[0]].op_type in ("Add", "Sum"))
+                if len(after) != 1 or after[0] in self._owner or not fits:
                     break
                 last = after[0]
                 self._owner[last] = number

@@ -85,7 +85,8 @@ def test_rows_say_what_was_fused(explained):
     trace = Trace(model, graph)
     texts = {proto.name: op_text(node) for number, node in enumerate(graph.nodes) for proto in trace.nodes_of(number)}
     assert texts["wide"] == texts["sum"] == texts["last relu"] == "Conv+Add+Relu"
-    assert texts["slow"] == "HardSwish"
+    assert texts["slow"] == texts["deep"]
+    assert set(texts) == {node.name for node in model.graph.node}
 
 
 def test_rows_and_the_rest_make_the_total(explained):
@@ -132,8 +133,8 @@ def test_the_form_survives_json(explained):
 def test_known_prices_are_not_measured_again(explained):
     again = profilers.explain_model(residual().SerializeToString(), earlier=[explained], seconds=SECONDS)
     assert [row.window for row in again.rows] == [row.window for row in explained.rows]
-    reused = len(explained.rows) - 1 - _reuse.CHECKED  # the session is measured, and the largest rows are checked
-    assert again.notes[0].startswith(f"{reused} of {len(again.rows)} prices")
+    most = len(explained.rows) - 1 - _reuse.CHECKED  # the session is measured, and the largest rows are checked
+    assert 0 < int(again.notes[0].split()[0]) <= most
 
 
 def test_prices_of_another_device_are_refused(explained):
