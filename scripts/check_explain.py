@@ -196,8 +196,9 @@ def check_planted(name: str, slow: onnx.ModelProto, plain: onnx.ModelProto, reas
 def promise(slow: Explanation, plain: Explanation, reason: str) -> tuple[float, float, float]:
     """Return what removing a graph's slow nodes promises: their prices, less those of what stands in their place."""
     unaligned = reason == "unaligned"
-    gone = [row for row in slow.rows if (reason in row.reasons or (not unaligned and is_between(row.node)))]
-    kept = [row for row in plain.rows if row.op.startswith("Conv")][1:3] if unaligned else []
+    gone = [row for row in slow.rows if reason in row.reasons or is_between(row.node)]
+    kept = [row for row in plain.rows if is_between(row.node)]
+    kept += [row for row in plain.rows if row.op.startswith("Conv")][1:3] if unaligned else []
     middle = sum(row.ms for row in gone) - sum(row.ms for row in kept)
     half = sum(row.high_ms - row.low_ms for row in (*gone, *kept)) / 2
     return middle, middle - half, middle + half

@@ -50,13 +50,12 @@ class Trace:
         for number, node in enumerate(graph.nodes):
             if node.proto.domain != BLOCKED_DOMAIN or number not in owned:
                 continue
-            steps = ["sum"] if len(node.proto.input) > 3 and node.proto.input[3] else []
-            steps += ["activation"] if any(a.name == "activation" and a.s for a in node.proto.attribute) else []
+            steps: list[tuple[str, ...]] = [("Add", "Sum")] if len(node.proto.input) > 3 and node.proto.input[3] else []
+            steps += [(a.s.decode(errors="replace"),) for a in node.proto.attribute if a.name == "activation"]
             last = owned[number]
-            for step in steps:
+            for kinds in steps:
                 after = [n for name in self._nodes[last].output for n in self._readers.get(name, [])]
-                fits = step == "activation" or (after and self._nodes[after[0]].op_type in ("Add", "Sum"))
-                if len(after) != 1 or after[0] in self._owner or not fits:
+                if len(after) != 1 or after[0] in self._owner or self._nodes[after[0]].op_type not in kinds:
                     break
                 last = after[0]
                 self._owner[last] = number

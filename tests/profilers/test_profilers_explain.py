@@ -158,12 +158,12 @@ def test_a_window_without_its_node_ends_where_the_node_began():
 
 
 def test_equal_nodes_share_a_window_and_unequal_ones_do_not():
-    names = ["x", *(f"t{i}" for i in range(8)), "y"]
+    names = ["x", *(f"t{i}" for i in range(12)), "y"]
     equal = [helper.make_node("Sigmoid", [a], [b], b) for a, b in pairwise(names)]
     graph, _, windows = windows_of(model_of(equal, shape=(1, 40)))
     keys = [windows.of(number).key for number in range(len(graph.nodes))]
-    assert keys[5] == keys[6] == keys[7]
-    assert keys[0] != keys[5]
+    assert keys[9] == keys[10] == keys[11]
+    assert keys[0] != keys[9]
 
 
 def test_a_window_computes_what_the_network_computes():
@@ -269,3 +269,14 @@ def test_text_of_fused_operators():
 def test_multiplications_of_a_matrix_product():
     model = model_of([helper.make_node("MatMul", ["x", "w"], ["y"], "product")], [weight("w", 6, 5)], shape=(2, 6))
     assert Trace(model, executed(model)).macs(0) == 2 * 5 * 6
+
+
+def test_a_convolution_in_a_chain_belongs_to_its_own_row():
+    nodes = [helper.make_node("Conv", ["x", "w0"], ["a"], "first"), helper.make_node("Relu", ["a"], ["b"], "relu")]
+    nodes.append(helper.make_node("Conv", ["b", "w1"], ["c"], "second"))
+    nodes.append(helper.make_node("Relu", ["c"], ["y"], "last"))
+    model = fix_shapes(model_of(nodes, [weight("w0", 17, 3, 1, 1), weight("w1", 16, 17, 1, 1)]), {})
+    graph = executed(model)
+    trace = Trace(model, graph)
+    rows = [[proto.name for proto in trace.nodes_of(number)] for number in range(len(graph.nodes))]
+    assert [names for names in rows if names] == [["first", "relu"], ["second", "last"]]
