@@ -24,6 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.stats import spearmanr
 
 import hwnas
+from latency_tables import write_atomic
 from profilers import Explanation
 
 SHARE = 0.01
@@ -60,7 +61,8 @@ def main() -> int:
         "promises": len(planted),
     }
     tell(summary)
-    Path(options.output).write_text(json.dumps({"models": results, "planted": planted, **summary}, indent=1) + "\n")
+    record = {"models": results, "planted": planted, **summary}
+    write_atomic(Path(options.output), json.dumps(record, indent=1) + "\n")
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from hwnas._api._given import quiet, require_file
 from hwnas._common._text import json_text
 from hwnas._errors import HwnasError
+from latency_tables import write_atomic
 from profilers import Explanation, explain_model
 
 _MOST_THREADS = 4096
@@ -84,7 +85,7 @@ def told(
         return explanation
     try:
         if Path(out).suffix == ".json":
-            Path(out).write_text(json_text(explanation.as_dict(), indent=1) + "\n", encoding="utf-8")
+            write_atomic(Path(out), json_text(explanation.as_dict(), indent=1) + "\n")
         elif pages is None:
             raise HwnasError(f"cannot write {out}: this hwnas draws no page; give a name that ends in .json")
         else:
