@@ -17,6 +17,7 @@ from hwnas._version import __version__
 
 if TYPE_CHECKING:
     from hwnas._api._errors import Errors
+    from hwnas._api._explain import explain
     from hwnas._api._machine import clean_device, devices, doctor, plugins
     from hwnas._api._models import rank
     from hwnas._api._profile import bundle, draw, fit, profile
@@ -100,6 +101,7 @@ _LAZY = {
     "doctor": "hwnas._api._machine",
     "draw": "hwnas._api._profile",
     "executed_graph": "profilers",
+    "explain": "hwnas._api._explain",
     "export": "hwnas._api._runs",
     "fit": "hwnas._api._profile",
     "follow": "hwnas.spaces",
@@ -180,6 +182,7 @@ __all__ = [
     "doctor",
     "draw",
     "executed_graph",
+    "explain",
     "export",
     "fit",
     "follow",

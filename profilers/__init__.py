@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UnsupportedGraphError,
     )
     from profilers._executed import CONVOLUTION_FUSION, ConvolutionFusion, Fusion, executed_graph, fusion_of
+    from profilers._explain._explain_model import explain_model
     from profilers._explain._explanation import REASONS, Change, ExplainedNode, Explanation
     from profilers._fingerprint import cpu_environment, cpu_identity
     from profilers._fusion import fusion_differences
@@ -123,6 +124,7 @@ _MODULES = {
         "UnsupportedGraphError",
     ),
     "profilers._executed": ("CONVOLUTION_FUSION", "ConvolutionFusion", "Fusion", "executed_graph", "fusion_of"),
+    "profilers._explain._explain_model": ("explain_model",),
     "profilers._explain._explanation": ("REASONS", "Change", "ExplainedNode", "Explanation"),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
     "profilers._fusion": ("fusion_differences",),
@@ -261,6 +263,7 @@ __all__ = [
     "energy_mj",
     "executed_graph",
     "expand",
+    "explain_model",
     "first_pass_name",
     "fixed_rounds",
     "from_torch",

@@ -9,7 +9,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ def make_session(
     optimised: Path | None = None,
     level: str | None = None,
     own_threads: bool = False,
+    constants: Mapping[str, Any] | None = None,
 ) -> Any:
     """Make an `onnxruntime.InferenceSession` as this project measures and checks networks.
 
@@ -92,6 +93,7 @@ def make_session(
         level: Member of ONNX Runtime's ``GraphOptimizationLevel``; None for the one that is measured.
         own_threads: Whether the session has threads of its own even where it is timed. They still spin when the next
             session runs, so whoever times such sessions in turn must let them rest in between.
+        constants: `OrtValue` of initialisers by name, whose numbers stand outside of the model: sessions share them.
 
     Raises:
         DeviceUnavailableError: This process already measures with another number of threads.
@@ -105,6 +107,8 @@ def make_session(
     options.graph_optimization_level = getattr(
         onnxruntime.GraphOptimizationLevel, level or stated["graph_optimization_level"]
     )
+    if constants:
+        options.add_external_initializers(list(constants), list(constants.values()))
     options.log_severity_level = 4
     if optimised is not None:
         options.optimized_model_filepath = str(optimised)

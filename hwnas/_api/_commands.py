@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hwnas._common._option import PATH, PATHS, SWITCH, TEXT, WHOLE, Option
+from hwnas._common._option import NAMED_VALUES, PATH, PATHS, SWITCH, TEXT, WHOLE, Option
 from hwnas._runs._options import BATCH, DEVICE, LATENCY_STATISTIC, SPACE, THREADS, search_options
 
 GROUPS = {
@@ -204,6 +204,44 @@ _AFTER_A_SEARCH = (
 
 
 _ABOUT_MODELS = (
+    Command(
+        "explain",
+        "measure an ONNX model, and what each of its nodes costs in it",
+        "hwnas explain model.onnx --threads 1 -o explained.json",
+        (
+            _positional("model", "ONNX file"),
+            Option("device", "device to measure on: cpu", TEXT, "cpu", "device"),
+            THREADS,
+            Option(
+                "shape",
+                "shape of an input with sizes that the file leaves open, like --shape x=1,3,640,640; can be repeated",
+                NAMED_VALUES,
+                {},
+                "model",
+                metavar="NAME=SIZES",
+            ),
+            Option(
+                "value",
+                "number to fill an input with, like --value sr=16000; can be repeated",
+                NAMED_VALUES,
+                {},
+                "model",
+                metavar="NAME=NUMBER",
+            ),
+            Option(
+                "reuse",
+                "earlier explanations (.json) of this device, whose prices are not measured again",
+                PATHS,
+                (),
+                "measurements",
+                many="+",
+                metavar="FILE",
+            ),
+            _output("file to write: an .html page or .json"),
+            JSON,
+        ),
+        "explain",
+    ),
     Command(
         "rank",
         "measure several ONNX files in the same rounds: which is really faster, and which keep a budget",

@@ -222,6 +222,19 @@ def run_table(options: argparse.Namespace) -> None:
         say(line)
 
 
+def run_explain(options: argparse.Namespace) -> None:
+    """Run ``hwnas explain``."""
+    from hwnas._api._explain import explain
+    from hwnas._cli._explained import explained_lines
+
+    explanation = explain(**given(options), progress=progress_lines())
+    if options.json:
+        say_json(explanation.as_dict())
+        return
+    for line in [*explained_lines(explanation), *([options.out] if options.out else [])]:
+        say(line)
+
+
 def run_devices(options: argparse.Namespace) -> None:
     """Run ``hwnas devices``."""
     from hwnas._api._machine import devices

@@ -32,6 +32,8 @@ class ExplainedNode:
         written_bytes: Bytes that it writes.
         working_set_bytes: What it touches: inputs, weights, outputs.
         reasons: Why it is slower than the device's best, as words of `REASONS`; empty where it is not.
+        window: Digest of everything that decides the price: nodes of one digest have one price, which a later
+            explanation can use again.
     """
 
     node: str
@@ -48,6 +50,7 @@ class ExplainedNode:
     written_bytes: int
     working_set_bytes: int
     reasons: tuple[str, ...] = ()
+    window: str = ""
 
     @property
     def intensity(self) -> float:

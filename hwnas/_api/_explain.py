@@ -1,0 +1,121 @@
+"""Where a model's time goes: `explain`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hwnas._api._given import quiet, require_file
+from hwnas._common._text import json_text
+from hwnas._errors import HwnasError
+from latency_tables import write_atomic
+from profilers import Explanation, explain_model
+
+_MOST_THREADS = 4096
+
+
+def explain(
+    model: str | Path | bytes,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    shape: Mapping[str, Any] | Sequence[str] | None = None,
+    value: Mapping[str, Any] | Sequence[str] | None = None,
+    reuse: Sequence[str | Path | Explanation] | str = (),
+    out: str | Path | None = None,
+    progress: Callable[[str], None] = quiet,
+) -> Explanation:
+    """Measure a model and what each of its nodes costs in it, as ``hwnas explain`` does.
+
+    Args:
+        model: An ONNX file, or its content.
+        device: ``"cpu"``.
+        threads: Threads inside an operator.
+        shape: Shapes of inputs by name, batch axis included: ``{"x": (1, 3, 640, 640)}``.
+        value: Numbers to fill inputs with, by name: ``{"sr": 16000}``.
+        reuse: Earlier explanations of this device, or their files: their prices are not measured again.
+        out: File to write: an ``.html`` page, or ``.json``.
+        progress: Receives lines for people.
+
+    Raises:
+        HwnasError, ProfilerError: One line each (see `Errors`).
+    """
+    from hwnas._common._option import NAMED_VALUES
+
+    if device != "cpu":
+        raise HwnasError(f"`hwnas explain` measures on --device cpu, got {device!r}")
+    if type(threads) is not int or not 1 <= threads <= _MOST_THREADS:
+        raise HwnasError(f"--threads must be a whole number from 1 to {_MOST_THREADS}, got {threads!r}")
+    require_file(out)
+    if out is not None and Path(out).suffix not in (".html", ".json"):
+        raise HwnasError(f"cannot write {out}: give a name that ends in .html or .json")
+    read = NAMED_VALUES.read
+    assert read is not None
+    given = [reuse] if isinstance(reuse, str) else reuse
+    explanation = explain_model(
+        model,
+        threads=threads,
+        shapes={name: _sizes(name, sizes) for name, sizes in read("--shape", shape or {}).items()},
+        numbers={name: _number(name, number) for name, number in read("--value", value or {}).items()},
+        earlier=[item if isinstance(item, Explanation) else load_explanation(item) for item in given],
+        progress=progress,
+    )
+    return told(model, explanation, out, progress)
+
+
+def told(
+    model: str | Path | bytes, explanation: Explanation, out: str | Path | None, progress: Callable[[str], None]
+) -> Explanation:
+    """Complete an explanation with what would change the total, and write it.
+
+    The room `hwnas._explain` measures the changes and draws the page; without it, the rows alone are told.
+
+    Raises:
+        HwnasError: The file cannot be written.
+    """
+    pages = importlib.import_module("hwnas._explain") if importlib.util.find_spec("hwnas._explain") else None
+    if pages is not None:
+        content = model if isinstance(model, bytes) else Path(model).read_bytes()
+        explanation = pages.measured_changes(content, explanation, progress=progress)
+    if out is None:
+        return explanation
+    try:
+        if Path(out).suffix == ".json":
+            write_atomic(Path(out), json_text(explanation.as_dict(), indent=1) + "\n")
+        elif pages is None:
+            raise HwnasError(f"cannot write {out}: this hwnas draws no page; give a name that ends in .json")
+        else:
+            pages.write_html(explanation, Path(out))
+    except OSError as error:
+        raise HwnasError(f"cannot write {out}: {error.strerror}; choose another place") from None
+    return explanation
+
+
+def load_explanation(path: str | Path) -> Explanation:
+    """Read an explanation from a JSON file.
+
+    Raises:
+        HwnasError: It cannot be read.
+        ProfilerError: It holds no explanation.
+    """
+    try:
+        return Explanation.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
+        raise HwnasError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not JSON'}") from None
+
+
+def _sizes(name: str, sizes: Any) -> tuple[int, ...]:
+    values = sizes if isinstance(sizes, (list, tuple)) else [sizes]
+    if not values or not all(type(size) is int and size > 0 for size in values):
+        raise HwnasError(f"--shape {name} must be whole numbers above 0, like {name}=1,3,224,224, got {sizes!r}")
+    return tuple(values)
+
+
+def _number(name: str, number: Any) -> float:
+    if type(number) not in (int, float):
+        raise HwnasError(f"--value {name} must be a number, got {number!r}")
+    return float(number)

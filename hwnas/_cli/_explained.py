@@ -1,0 +1,65 @@
+"""The table of an explanation in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from profilers import ExplainedNode, Explanation
+
+_SHOWN = 25
+"""Rows that are shown; the others together make one line."""
+_NAME = 44
+
+
+def explained_lines(explanation: Explanation) -> Iterator[str]:
+    """Yield the lines of the table: the most expensive nodes, their reasons, and what is left."""
+    from profilers import REASONS
+
+    total, best = explanation.total_ms, explanation.best_gmacs_per_s
+    width = (explanation.total_high_ms - explanation.total_low_ms) / 2
+    yield f"{explanation.model}: {total:.4g} ms +- {width:.2g} ms, {len(explanation.rows)} rows, best {best:.3g} GMAC/s"
+    ordered = sorted(explanation.rows, key=lambda row: -row.ms)
+    longest = min(_NAME, max((len(row.node) for row in ordered[:_SHOWN]), default=4))
+    yield f"{'node':{longest}s} {'op':24s} {'ms':>9s} {'+-':>8s} {'share':>6s} {'MMACs':>8s} {'GMAC/s':>7s}  why"
+    for row in ordered[:_SHOWN]:
+        yield _row_line(row, total, longest)
+    rest = ordered[_SHOWN:]
+    if rest:
+        ms = sum(row.ms for row in rest)
+        yield f"{f'{len(rest)} more':{longest}s} {'':24s} {ms:9.4f} {'':8s} {ms / total:6.1%}"
+    left = explanation.unexplained_ms
+    yield f"{'not explained':{longest}s} {'':24s} {left:9.4f} {'':8s} {left / total:6.1%}"
+    yield from _block_lines(explanation)
+    used = {reason for row in ordered[:_SHOWN] for reason in row.reasons}
+    yield from (f"{reason}: {text}" for reason, text in REASONS.items() if reason in used)
+    for change in explanation.changes:
+        gain = f"gains {change.gain_ms:.3g} ms ({change.low_ms:.3g} to {change.high_ms:.3g})"
+        yield f"{change.text}: {change.total_ms:.4g} ms, {gain}"
+    peak = max(explanation.live_bytes, default=0) / 2**20
+    yield f"noise floor {explanation.noise_floor:.2%}, {explanation.rounds} rounds, live tensors at most {peak:.3g} MiB"
+    yield from explanation.notes
+
+
+def _row_line(row: ExplainedNode, total: float, longest: int) -> str:
+    rate = f"{row.gmacs_per_s:7.1f}" if row.macs and row.ms > 0 else " " * 7
+    macs = f"{row.macs / 1e6:8.2f}" if row.macs else " " * 8
+    half = (row.high_ms - row.low_ms) / 2
+    name = row.node if len(row.node) <= longest else "..." + row.node[3 - longest :]
+    share = f"{row.ms / total:6.1%}"
+    line = (
+        f"{name:{longest}s} {row.op[:24]:24s} {row.ms:9.4f} {half:8.4f} {share} {macs} {rate}  {', '.join(row.reasons)}"
+    )
+    return line.rstrip()
+
+
+def _block_lines(explanation: Explanation) -> Iterator[str]:
+    """Yield one line with the most expensive blocks."""
+    blocks: dict[str, float] = {}
+    for row in explanation.rows:
+        if row.block:
+            blocks[row.block] = blocks.get(row.block, 0.0) + row.ms
+    if len(blocks) > 1:
+        largest = sorted(blocks, key=lambda block: -blocks[block])[:6]
+        yield "blocks: " + ", ".join(f"{block} {blocks[block]:.3g} ms" for block in largest)

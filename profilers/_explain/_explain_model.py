@@ -1,0 +1,251 @@
+"""Explaining a model: read, cut into windows, measure, and tell."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from profilers._errors import UnsupportedGraphError
+from profilers._explain import _facts as facts
+from profilers._explain._branches import inline_branches
+from profilers._explain._explanation import ExplainedNode, Explanation
+from profilers._explain._file import fix_shapes, load_file
+from profilers._explain._graph import ExecutedGraph
+from profilers._explain._machine import BEST_MACS, COPIED_BYTES, best_session, copy_session
+from profilers._explain._prices import SECONDS, Times, measure
+from profilers._explain._reuse import Known, known_prices, reused_note, speed_of, to_check
+from profilers._explain._sessions import PartSession, Store
+from profilers._explain._trace import Trace
+from profilers._explain._values import Array, Values, draw_inputs, run_exposed
+from profilers._explain._windows import GENERATIONS, Part, Window, Windows
+from profilers._fingerprint import cpu_identity
+from profilers._onnxruntime import runtime_identity
+from profilers._session import PROVIDER, optimised_model
+from profilers._timing import Runnable
+
+PROTOCOL = "onnxruntime-windows-q10-v1"
+"""How prices are taken, with its version."""
+_WHOLE, _AGAIN, _INLINED, _BEST, _COPY = "whole", "whole again", "without branches", "best", "copy"
+_MANY_STARTS = 9
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A model that is ready to be measured."""
+
+    content: bytes
+    branches: bool
+    inputs: Mapping[str, Array]
+    graph: ExecutedGraph
+    trace: Trace
+    values: Values
+    store: Store
+    windows: Windows
+
+
+def explain_model(
+    model: bytes | str | Path,
+    *,
+    name: str = "",
+    threads: int = 1,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    numbers: Mapping[str, float] | None = None,
+    earlier: Iterable[Explanation] = (),
+    generations: int = GENERATIONS,
+    seconds: float = SECONDS,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Explanation:
+    """Measure a model, and what each node costs in it, on this machine's processor.
+
+    Args:
+        model: An ONNX file, or its content.
+        name: What the model is called; its file's name if empty.
+        threads: Threads inside an operator.
+        shapes: Shapes of inputs by name, for axes without a number that are not the batch.
+        numbers: Numbers to fill inputs with, by name; others are drawn from N(0, 1), or 0 for whole numbers.
+        earlier: Explanations whose prices are used again for nodes that stand in the same surroundings.
+        generations: How many generations of producers stand before a node in its window.
+        seconds: How long the rounds may take, as far as the fewest rounds allow.
+        seed: Seeds the order of the measurements.
+        progress: Receives lines for people.
+
+    Raises:
+        UnsupportedGraphError: ONNX Runtime cannot execute the model, or an input needs a shape.
+        ProfilerError: An earlier explanation is one of another device.
+    """
+    prepared = _prepare(load_file(model), shapes or {}, numbers or {}, threads, generations)
+    content = model if isinstance(model, bytes) else Path(model).read_bytes()
+    identity = {
+        **runtime_identity(
+            cpu_identity(), version("onnxruntime"), provider=PROVIDER, threads=threads, batch=1, precision="fp32"
+        ),
+        "protocol": PROTOCOL,
+    }
+    known = known_prices(earlier, identity)
+    windows = [prepared.windows.of(number) for number in range(len(prepared.graph.nodes))]
+    again = to_check(known, (window.key for window in windows))
+    needed = [window for window in windows if window.key not in known or window.key in again]
+    runnables = _runnables(prepared, needed, threads, progress)
+    times = measure(runnables, progress, seconds=seconds, seed=seed)
+    explanation = _told(prepared, windows, times, known)
+    called = name or ("model.onnx" if isinstance(model, bytes) else Path(model).name)
+    return replace(explanation, model=called, sha256=hashlib.sha256(content).hexdigest(), identity=identity)
+
+
+def _prepare(
+    read: onnx.ModelProto,
+    shapes: Mapping[str, Sequence[int]],
+    numbers: Mapping[str, float],
+    threads: int,
+    generations: int,
+) -> _Prepared:
+    file = fix_shapes(read, shapes)
+    inputs = draw_inputs(file, numbers)
+    content = file.SerializeToString()
+    branches = any(node.op_type == "If" for node in file.graph.node)
+    if branches:  # a branch that these inputs do not take may contradict their shapes
+        content = read.SerializeToString()
+        file = fix_shapes(inline_branches(read, inputs, threads=threads), shapes)
+    graph = ExecutedGraph(onnx.load_model_from_string(optimised_model(file.SerializeToString())))
+    if not graph.nodes:
+        raise UnsupportedGraphError("the model computes nothing that depends on its inputs")
+    written = [name for node in graph.nodes for name in node.writes]
+    values = run_exposed(graph.model, inputs, written, optimise=False, threads=threads)
+    values.update(inputs)
+    store = Store(graph, values)
+    return _Prepared(
+        content, branches, inputs, graph, Trace(file, graph), values, store, Windows(graph, store, generations)
+    )
+
+
+def _runnables(
+    prepared: _Prepared, windows: Sequence[Window], threads: int, progress: Callable[[str], None]
+) -> dict[str, Runnable]:
+    """Open all sessions, by the digests of parts and the names of everything else."""
+    parts = {part.key: part for window in windows for part in (window.whole, window.rest)}
+    parts |= {part.key: part for part in (_start(1), _start(_MANY_STARTS))}
+    progress(f"opening sessions on {len(parts)} parts of {len(prepared.graph.nodes)} nodes")
+    runnables: dict[str, Runnable] = {
+        key: prepared.windows.session(part, threads=threads) for key, part in parts.items()
+    }
+    tensors = {name: prepared.store.tensor(name) for name in prepared.inputs}
+    for name in (_WHOLE, _AGAIN):
+        runnables[name] = PartSession(prepared.content, tensors, {}, threads=threads, optimise=True)
+    if prepared.branches:
+        executed = prepared.graph.model.SerializeToString()
+        runnables[_INLINED] = PartSession(executed, tensors, {}, threads=threads)
+    runnables[_BEST] = best_session(prepared.store, threads=threads)
+    runnables[_COPY] = copy_session(prepared.store, threads=threads)
+    return runnables
+
+
+def _start(count: int) -> Part:
+    """Return a part of nothing but `count` nodes that do nothing."""
+    return Part((), (), (), count, f"start {count}")
+
+
+def _told(prepared: _Prepared, windows: Sequence[Window], times: Times, known: Mapping[str, Known]) -> Explanation:
+    """Return the explanation that the times tell."""
+    measured = {
+        window.key: times.difference(window.whole.key, window.rest.key)
+        for window in windows
+        if window.whole.key in times.ms and window.rest.key in times.ms
+    }
+    speed = speed_of(known, {key: price[0] for key, price in measured.items() if key in known})
+    prices = {key: (known[key].ms * speed, known[key].low_ms * speed, known[key].high_ms * speed) for key in known}
+    prices |= measured
+    total = (times.ms[_WHOLE] + times.ms[_AGAIN]) / 2
+    draws = (times.draws[_WHOLE] + times.draws[_AGAIN]) / 2
+    low, high = (float(end) for end in np.quantile(draws, (0.05, 0.95)))
+    best = BEST_MACS / times.ms[_BEST] / 1e6
+    rows = [*_session_rows(prepared, times), *_rows(prepared, windows, prices, times, best)]
+    live = facts.live_bytes(prepared.graph, prepared.values)
+    reused = sum(window.key not in measured for window in windows)
+    return Explanation(
+        model="",
+        sha256="",
+        identity={},
+        total_ms=total,
+        total_low_ms=min(total, low),
+        total_high_ms=max(total, high),
+        rows=tuple(rows),
+        unexplained_ms=total - sum(row.ms for row in rows),
+        noise_floor=abs(times.median_ms[_WHOLE] / times.median_ms[_AGAIN] - 1.0),
+        best_gmacs_per_s=best,
+        live_bytes=(*[0] * (len(rows) - len(live)), *live),
+        rounds=times.rounds,
+        notes=(reused_note(rows, reused, speed),) if reused else (),
+    )
+
+
+def _session_rows(prepared: _Prepared, times: Times) -> list[ExplainedNode]:
+    """Return the rows that belong to no executed node: starting an inference, and choosing branches."""
+    one = _start(1).key
+    each, _, _ = _each_start(times)
+    low, high = times.interval(one)
+    rows = [_row("session", "session", (times.ms[one] - each, low - each, high - each))]
+    if prepared.branches:
+        rows.append(_row("branches", "If", times.difference(_WHOLE, _INLINED)))
+    return rows
+
+
+def _each_start(times: Times) -> tuple[float, float, float]:
+    """Return what starting one node costs that does nothing, with its interval, in milliseconds."""
+    value, low, high = times.difference(_start(_MANY_STARTS).key, _start(1).key)
+    return value / (_MANY_STARTS - 1), low / (_MANY_STARTS - 1), high / (_MANY_STARTS - 1)
+
+
+def _row(name: str, op: str, price: tuple[float, float, float], **more: Any) -> ExplainedNode:
+    stated: dict[str, Any] = {"block": "", "fused": (), "inputs": (), "output": (), "macs": 0}
+    stated |= {"read_bytes": 0, "written_bytes": 0, "working_set_bytes": 0, **more}
+    return ExplainedNode(node=name, op=op, ms=price[0], low_ms=price[1], high_ms=price[2], **stated)
+
+
+def _rows(
+    prepared: _Prepared,
+    windows: Sequence[Window],
+    prices: Mapping[str, tuple[float, float, float]],
+    times: Times,
+    best: float,
+) -> list[ExplainedNode]:
+    """Return one row for each executed node."""
+    graph, values, trace = prepared.graph, prepared.values, prepared.trace
+    contained = [trace.nodes_of(number) for number in range(len(graph.nodes))]
+    blocks = facts.blocks(graph, [nodes[-1].name if nodes else "" for nodes in contained])
+    start, bandwidth = _each_start(times)[0], COPIED_BYTES / times.ms[_COPY]
+    rows = []
+    for number, node in enumerate(graph.nodes):
+        price, macs = prices[windows[number].key], trace.macs(number)
+        read = sum(facts.bytes_of(values, name) for name in node.reads) + facts.constant_bytes(graph, node)
+        written = sum(facts.bytes_of(values, name) for name in node.writes)
+        reasons = facts.reasons_of(
+            graph,
+            trace,
+            number,
+            ms=price[0],
+            start_ms=start,
+            gmacs_share=macs / max(price[0], 1e-9) / 1e6 / best,
+            bandwidth_share=(read + written) / max(price[0], 1e-9) / bandwidth,
+        )
+        more = {
+            "block": blocks[number],
+            "fused": tuple(proto.name or (proto.output[0] if proto.output else "") for proto in contained[number]),
+            "inputs": tuple(facts.shape_of(values, name) for name in node.reads),
+            "output": facts.shape_of(values, node.writes[0]) if node.writes else (),
+            "macs": macs,
+            "read_bytes": read,
+            "written_bytes": written,
+            "working_set_bytes": read + written,
+            "reasons": reasons,
+            "window": windows[number].key,
+        }
+        rows.append(_row(node.name, facts.op_text(node), price, **more))
+    return rows

@@ -1,0 +1,125 @@
+"""The ONNX file that is explained: read with everything that it needs, with fixed shapes and one spelling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import external_data_helper
+
+from profilers._errors import UnsupportedGraphError
+from profilers._explain._graph import names_read
+
+MOST_BYTES = 2**31 - 2**20
+"""Largest model that one protobuf message holds."""
+_BATCH = ("n", "b", "bs")
+"""Names of an axis that stand for the batch; so does every name that holds ``batch``."""
+
+
+def load_file(model: bytes | str | Path) -> onnx.ModelProto:
+    """Read an ONNX file; data outside of it must stand beside it.
+
+    Args:
+        model: The file, or its content.
+
+    Raises:
+        UnsupportedGraphError: It is not an ONNX file, or larger than one message can be.
+    """
+    try:
+        if isinstance(model, bytes):
+            read = onnx.load_model_from_string(model)
+        else:
+            read = onnx.load(str(model), load_external_data=False)
+            external_data_helper.load_external_data_for_model(read, str(Path(model).resolve().parent))
+    except DecodeError:
+        raise UnsupportedGraphError(f"{_name(model)} is not an ONNX file") from None
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise UnsupportedGraphError(f"{_name(model)}: {str(error).splitlines()[0]}") from None
+    if not read.graph.node:
+        raise UnsupportedGraphError(f"{_name(model)} is not an ONNX file with a graph")
+    if read.ByteSize() > MOST_BYTES:
+        raise UnsupportedGraphError(f"{_name(model)} is larger than 2 GiB")
+    return read
+
+
+def _name(model: bytes | str | Path) -> str:
+    return "the model" if isinstance(model, bytes) else str(model)
+
+
+def fix_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]]) -> onnx.ModelProto:
+    """Return the model with inputs of fixed shape, which are not initialisers.
+
+    An axis without a number becomes 1 where it is the batch: the first one, one of a name like ``batch``, and every
+    other one of the same name.
+
+    Args:
+        model: The model; it stays as it is.
+        given: Shapes of inputs by name, batch axis included.
+
+    Raises:
+        UnsupportedGraphError: An axis has no number and is not the batch, or a shape does not fit the model.
+    """
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    constants = {tensor.name for tensor in fixed.graph.initializer}
+    inputs = [value for value in fixed.graph.input if value.name not in constants]  # IR 3 lists initialisers, too
+    names = {value.name for value in inputs}
+    for name in given:
+        if name not in names:
+            raise UnsupportedGraphError(f"the model has no input {name!r}; its inputs: {', '.join(sorted(names))}")
+    batch = {axis for value in inputs if value.name not in given for axis in _batch_names(value)}
+    for value in inputs:
+        if not value.type.HasField("tensor_type"):
+            raise UnsupportedGraphError(f"input {value.name!r} is no tensor, which cannot be measured")
+        _fix_input(value, given.get(value.name), batch)
+    del fixed.graph.input[:]
+    fixed.graph.input.extend(inputs)
+    _drop_unused(fixed.graph)
+    fixed.ir_version = max(4, fixed.ir_version)  # from 4 on, initialisers need not be inputs
+    del fixed.graph.value_info[:]  # they may state shapes of another batch
+    for value in fixed.graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+    return fixed
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove initialisers that nothing reads."""
+    read = {name for node in graph.node for name in names_read(node)} | {value.name for value in graph.output}
+    for number in reversed(range(len(graph.initializer))):
+        if graph.initializer[number].name not in read:
+            del graph.initializer[number]
+
+
+def _batch_names(value: onnx.ValueInfoProto) -> Iterator[str]:
+    """Yield the names of axes of an input that stand for the batch."""
+    for place, axis in enumerate(value.type.tensor_type.shape.dim):
+        name = axis.dim_param
+        if name and (place == 0 or "batch" in name.lower() or name.lower() in _BATCH):
+            yield name
+
+
+def _fix_input(value: onnx.ValueInfoProto, given: Sequence[int] | None, batch: set[str]) -> None:
+    axes = value.type.tensor_type.shape.dim
+    if given is not None:
+        fits = len(axes) in (0, len(given)) and all(size > 0 for size in given)
+        if not fits or any(axis.dim_value not in (0, size) for axis, size in zip(axes, given, strict=False)):
+            stated = "x".join(str(axis.dim_value or axis.dim_param or "?") for axis in axes)
+            raise UnsupportedGraphError(f"input {value.name!r} has shape {stated}, got {'x'.join(map(str, given))}")
+        del axes[:]
+        for size in given:
+            axes.add().dim_value = size
+        return
+    for place, axis in enumerate(axes):
+        if axis.dim_value > 0:
+            continue
+        if place == 0 or axis.dim_param in batch:
+            axis.ClearField("dim_param")
+            axis.dim_value = 1
+            continue
+        shape = ",".join(str(other.dim_value or (1 if i == 0 else "?")) for i, other in enumerate(axes))
+        raise UnsupportedGraphError(
+            f"axis {place} of input {value.name!r} has no size; give the whole shape: --shape {value.name}={shape}"
+        )

@@ -1,0 +1,91 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+import hwnas
+from hwnas._api import _explain
+from hwnas._cli._explained import explained_lines
+from hwnas._cli._main import main
+from profilers import Change, ExplainedNode, Explanation
+
+
+def row(node, ms, **more):
+    sizes = {"macs": 2_000_000, "read_bytes": 10, "written_bytes": 10, "working_set_bytes": 20}
+    shapes = {"block": "", "fused": (node,), "inputs": ((1, 3),), "output": (1, 3)}
+    return ExplainedNode(node=node, op="Conv+Relu", ms=ms, low_ms=ms, high_ms=ms, **{**sizes, **shapes, **more})
+
+
+ROWS = (row("first", 1.0, block="a"), row("second", 3.0, block="b", reasons=("unaligned",)))
+EXPLANATION = Explanation(
+    "m.onnx", "0", {"device": "cpu"}, 5.0, 4.9, 5.2, ROWS, 1.0, 0.01, 50.0, live_bytes=(2**20, 2**21), rounds=12
+)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """What `explain_model` was called with; it returns `EXPLANATION`."""
+    calls = []
+
+    def explain_model(model, **options):
+        calls.append((model, options))
+        return EXPLANATION
+
+    monkeypatch.setattr(_explain, "explain_model", explain_model)
+    monkeypatch.setattr(_explain.importlib.util, "find_spec", lambda name: None)
+    return calls
+
+
+def test_json_has_the_rows(measured, capsys):
+    assert main(["explain", "m.onnx", "--json", "--shape", "x=1,3", "--value", "sr=16"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["total_ms"] == 5.0
+    assert told["unexplained_ms"] == 1.0
+    assert told["noise_floor"] == 0.01
+    assert {"node", "op", "ms", "low_ms", "high_ms", "macs"} <= told["rows"][0].keys()
+    options = measured[0][1]
+    assert (options["shapes"], options["numbers"], options["threads"]) == ({"x": (1, 3)}, {"sr": 16.0}, 1)
+
+
+def test_the_table_says_why_and_what_is_left():
+    change = Change("aligned", "channels rounded up", ("second",), 4.0, 1.0, 0.9, 1.1)
+    lines = list(explained_lines(replace(EXPLANATION, changes=(change,), notes=("a note",))))
+    assert lines[0].startswith("m.onnx: 5 ms")
+    assert lines[2].split()[0] == "second"
+    assert lines[2].endswith("unaligned")
+    assert any(line.startswith("not explained") and line.endswith("20.0%") for line in lines)
+    assert any(line.startswith("unaligned: ") for line in lines)
+    assert any("channels rounded up: 4 ms, gains 1 ms" in line for line in lines)
+    assert lines[-1] == "a note"
+
+
+def test_earlier_explanations_are_read(measured, tmp_path):
+    file = tmp_path / "earlier.json"
+    hwnas.explain("m.onnx", out=file)
+    hwnas.explain("m.onnx", reuse=[file])
+    assert measured[1][1]["earlier"] == [EXPLANATION]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"device": "cuda"}, "measures on --device cpu"),
+        ({"threads": 0}, "--threads must be"),
+        ({"out": "page.txt"}, "ends in .html or .json"),
+        ({"out": "page.html"}, "ends in .json"),
+        ({"shape": {"x": (0, 3)}}, "--shape x must be"),
+        ({"value": {"x": "much"}}, "--value x must be"),
+        ({"reuse": "/nowhere/a.json"}, "cannot read /nowhere/a.json"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(measured, options, text):
+    with pytest.raises(hwnas.Errors, match=text):
+        hwnas.explain("m.onnx", **options)
+
+
+def test_a_file_that_is_no_model_is_one_line(tmp_path, capsys):
+    file = tmp_path / "m.onnx"
+    file.write_bytes(b"not a model")
+    assert main(["explain", str(file)]) == 2
+    assert "is not an ONNX file" in capsys.readouterr().err
+    assert main(["explain", str(tmp_path / "none.onnx")]) == 2

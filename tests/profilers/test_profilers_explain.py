@@ -1,0 +1,282 @@
+import json
+from itertools import pairwise
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import profilers
+from profilers import Explanation, ProfilerError, UnsupportedGraphError
+from profilers._explain import _reuse
+from profilers._explain._branches import inline_branches
+from profilers._explain._facts import block_channels, op_text
+from profilers._explain._file import fix_shapes, load_file
+from profilers._explain._graph import ExecutedGraph
+from profilers._explain._prices import Times
+from profilers._explain._sessions import Store
+from profilers._explain._trace import Trace
+from profilers._explain._values import draw_inputs, run_exposed
+from profilers._explain._windows import Windows
+from profilers._session import optimised_model
+
+SECONDS = 0.3
+
+
+def weight(name, *shape):
+    values = np.random.default_rng(0).standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+    return numpy_helper.from_array(values.astype(np.float32), name)
+
+
+def model_of(nodes, weights=(), shape=(1, 3, 12, 12), *, kind=TensorProto.FLOAT, ir_version=8, listed=False):
+    read = [helper.make_tensor_value_info("x", kind, shape)]
+    read += [helper.make_tensor_value_info(w.name, w.data_type, list(w.dims)) for w in weights if listed]
+    written = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "model", read, [written], list(weights))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=ir_version)
+
+
+def residual(middle=17, **more):
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["a"], "stem", pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["b"], "stem relu"),
+        helper.make_node("Conv", ["b", "w1"], ["c"], "narrow"),
+        helper.make_node("Conv", ["c", "w2"], ["d"], "deep", pads=[1] * 4, group=middle),
+        helper.make_node("HardSwish", ["d"], ["e"], "slow"),
+        helper.make_node("Conv", ["e", "w3"], ["f"], "wide"),
+        helper.make_node("Add", ["b", "f"], ["g"], "sum"),
+        helper.make_node("Relu", ["g"], ["h"], "last relu"),
+        helper.make_node("Transpose", ["h"], ["y"], "turn", perm=[0, 2, 3, 1]),
+    ]
+    shapes = ((16, 3, 3, 3), (middle, 16, 1, 1), (middle, 1, 3, 3), (16, middle, 1, 1))
+    return model_of(nodes, [weight(f"w{i}", *shape) for i, shape in enumerate(shapes)], **more)
+
+
+def executed(model):
+    return ExecutedGraph(onnx.load_model_from_string(optimised_model(model.SerializeToString())))
+
+
+def windows_of(model):
+    model = fix_shapes(model, {})
+    inputs, graph = draw_inputs(model, {}), executed(model)
+    names = [name for node in graph.nodes for name in node.writes]
+    store = Store(graph, {**run_exposed(graph.model, inputs, names, optimise=False, threads=1), **inputs})
+    return graph, store, Windows(graph, store)
+
+
+@pytest.fixture(scope="module")
+def explained():
+    return profilers.explain_model(residual().SerializeToString(), seconds=SECONDS)
+
+
+def row_with(explanation, name):
+    return next(row for row in explanation.rows if name in row.fused)
+
+
+def test_every_node_of_the_file_stands_in_one_row(explained):
+    names = [name for row in explained.rows for name in row.fused]
+    assert sorted(names) == sorted(node.name for node in residual().graph.node)
+
+
+def test_rows_say_what_was_fused(explained):
+    assert row_with(explained, "stem").op == "Conv+Relu"
+    model = residual(32)
+    graph = executed(fix_shapes(model, {}))
+    trace = Trace(model, graph)
+    texts = {proto.name: op_text(node) for number, node in enumerate(graph.nodes) for proto in trace.nodes_of(number)}
+    assert texts["wide"] == texts["sum"] == texts["last relu"] == "Conv+Add+Relu"
+    assert texts["slow"] == texts["deep"]
+    assert set(texts) == {node.name for node in model.graph.node}
+
+
+def test_rows_and_the_rest_make_the_total(explained):
+    assert sum(row.ms for row in explained.rows) + explained.unexplained_ms == pytest.approx(explained.total_ms)
+    assert all(row.low_ms <= row.ms <= row.high_ms for row in explained.rows)
+    assert explained.total_low_ms <= explained.total_ms <= explained.total_high_ms
+    assert explained.best_gmacs_per_s > 0
+    assert explained.rounds >= 10
+
+
+def test_costs_are_those_of_the_file_whatever_the_runtime_pads(explained):
+    assert row_with(explained, "stem").macs == 16 * 12 * 12 * 27
+    assert row_with(explained, "narrow").macs == 17 * 12 * 12 * 16
+    assert row_with(explained, "deep").macs == 17 * 12 * 12 * 9
+    assert len(explained.live_bytes) == len(explained.rows)
+    assert max(explained.live_bytes) >= 2 * 16 * 12 * 12 * 4
+
+
+def test_reasons(explained):
+    assert "unaligned" in row_with(explained, "narrow").reasons
+    assert "unaligned" not in row_with(explained, "stem").reasons
+    assert "depthwise" in row_with(explained, "deep").reasons
+    assert "layout" in row_with(explained, "turn").reasons
+    assert block_channels() in (8, 16)
+
+
+def test_an_activation_of_its_own_is_named():
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], "conv"),
+        helper.make_node("Elu", ["a"], ["b"], "elu"),
+        helper.make_node("GlobalAveragePool", ["b"], ["y"], "pool"),
+    ]
+    explanation = profilers.explain_model(
+        model_of(nodes, [weight("w", 16, 3, 1, 1)]).SerializeToString(), seconds=SECONDS
+    )
+    assert "unfused" in row_with(explanation, "elu").reasons
+    assert "unfused" not in row_with(explanation, "pool").reasons
+
+
+def test_the_form_survives_json(explained):
+    assert Explanation.from_dict(json.loads(json.dumps(explained.as_dict()))) == explained
+
+
+def test_known_prices_are_not_measured_again(explained):
+    again = profilers.explain_model(residual().SerializeToString(), earlier=[explained], seconds=SECONDS)
+    assert [row.window for row in again.rows] == [row.window for row in explained.rows]
+    most = len(explained.rows) - 1 - _reuse.CHECKED  # the session is measured, and the largest rows are checked
+    assert 0 < int(again.notes[0].split()[0]) <= most
+
+
+def test_prices_of_another_device_are_refused(explained):
+    with pytest.raises(ProfilerError, match="another threads"):
+        _reuse.known_prices([explained], {**explained.identity, "threads": 2})
+
+
+def test_known_prices_get_the_speed_of_the_moment():
+    known = {name: _reuse.Known(ms, ms, ms) for name, ms in (("a", 1.0), ("b", 2.0), ("c", 4.0))}
+    assert _reuse.speed_of(known, {"a": 1.5, "b": 3.0, "c": 6.0}) == pytest.approx(1.5)
+    assert _reuse.speed_of(known, {}) == 1.0
+    assert _reuse.to_check(known, ["a", "c", "d"]) == {"a", "c"}
+
+
+def test_a_window_without_its_node_ends_where_the_node_began():
+    graph, _, windows = windows_of(residual())
+    for number in range(len(graph.nodes)):
+        window = windows.of(number)
+        assert set(window.whole.members) - set(window.rest.members) == {number}
+        assert len(window.whole.ends) + window.whole.spare == len(window.rest.ends) + window.rest.spare
+
+
+def test_equal_nodes_share_a_window_and_unequal_ones_do_not():
+    names = ["x", *(f"t{i}" for i in range(12)), "y"]
+    equal = [helper.make_node("Sigmoid", [a], [b], b) for a, b in pairwise(names)]
+    graph, _, windows = windows_of(model_of(equal, shape=(1, 40)))
+    keys = [windows.of(number).key for number in range(len(graph.nodes))]
+    assert keys[9] == keys[10] == keys[11]
+    assert keys[0] != keys[9]
+
+
+def test_a_window_computes_what_the_network_computes():
+    graph, store, windows = windows_of(residual())
+    window = windows.of(len(graph.nodes) - 1)
+    assert windows.session(window.whole, threads=1).run(1) > 0
+    assert windows.session(window.rest, threads=1).run(1) > 0
+    assert store.bindable(graph.nodes[-1].writes[0])
+
+
+def test_files_that_list_initialisers_among_inputs():
+    old = fix_shapes(residual(ir_version=3, listed=True, shape=("N", 3, 12, 12)), {})
+    assert [value.name for value in old.graph.input] == ["x"]
+    assert [axis.dim_value for axis in old.graph.input[0].type.tensor_type.shape.dim] == [1, 3, 12, 12]
+    assert len(executed(old).nodes) > 0
+
+
+def test_open_sizes_are_named_and_can_be_given():
+    model = residual(shape=("N", 3, "H", 12))
+    with pytest.raises(UnsupportedGraphError, match="--shape x=1,3,"):
+        fix_shapes(model, {})
+    fixed = fix_shapes(model, {"x": (1, 3, 9, 12)})
+    assert [axis.dim_value for axis in fixed.graph.input[0].type.tensor_type.shape.dim] == [1, 3, 9, 12]
+    with pytest.raises(UnsupportedGraphError, match="has shape"):
+        fix_shapes(model, {"x": (1, 4, 9, 12)})
+    with pytest.raises(UnsupportedGraphError, match="no input 'z'"):
+        fix_shapes(model, {"z": (1,)})
+
+
+def test_odd_files_are_refused(tmp_path):
+    for content in (b"", b"nonsense", b"\x08\x08"):
+        with pytest.raises(UnsupportedGraphError):
+            load_file(content)
+    tensor = onnx.TensorProto(name="w0", data_type=TensorProto.FLOAT, dims=[16, 3, 3, 3])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../outside.bin")
+    model = residual()
+    model.graph.initializer[0].CopyFrom(tensor)
+    (tmp_path / "outside.bin").write_bytes(bytes(2000))
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UnsupportedGraphError):
+        load_file(tmp_path / "inner" / "model.onnx")
+
+
+def branching():
+    def branch(operator):
+        out = helper.make_tensor_value_info("inside", TensorProto.FLOAT, None)
+        return helper.make_graph([helper.make_node(operator, ["x"], ["inside"], operator)], operator, [], [out])
+
+    zero = numpy_helper.from_array(np.zeros((), dtype=np.float32), "zero")
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["s"], "sum", keepdims=0),
+        helper.make_node("Greater", ["s", "zero"], ["positive"], "greater"),
+        helper.make_node("If", ["positive"], ["y"], "if", then_branch=branch("Exp"), else_branch=branch("Sin")),
+    ]
+    return model_of(nodes, [zero], shape=(1, 30))
+
+
+@pytest.mark.parametrize(("sign", "kept"), [(1, "Exp"), (-1, "Sin")])
+def test_the_branch_that_is_taken_becomes_nodes(sign, kept):
+    inputs = {"x": np.full((1, 30), sign, dtype=np.float32)}
+    kinds = [node.op_type for node in inline_branches(branching(), inputs, threads=1).graph.node]
+    assert kept in kinds
+    assert "If" not in kinds
+
+
+def test_branches_and_their_choice_are_rows():
+    explanation = profilers.explain_model(branching().SerializeToString(), numbers={"x": 1.0}, seconds=SECONDS)
+    assert {"branches", "session"} <= {row.node for row in explanation.rows}
+    assert any(row.op == "Exp" for row in explanation.rows)
+
+
+def test_sequences_several_outputs_and_indices():
+    table = weight("table", 7, 5)
+    nodes = [
+        helper.make_node("Gather", ["table", "x"], ["g"], "gather"),
+        helper.make_node("SplitToSequence", ["g"], ["q"], "split", axis=0),
+        helper.make_node("ConcatFromSequence", ["q"], ["c"], "concat", axis=1),
+        helper.make_node("Split", ["c"], ["l", "r"], "halves", axis=2),
+        helper.make_node("Concat", ["l", "r"], ["y"], "join", axis=2),
+    ]
+    model = model_of(nodes, [table], shape=(1, 3), kind=TensorProto.INT64)
+    nodes[3].attribute.extend([])
+    model.graph.node[3].input.append("sizes")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2, 3], dtype=np.int64), "sizes"))
+    explanation = profilers.explain_model(model.SerializeToString(), seconds=SECONDS)
+    assert {"gather", "split", "concat", "halves", "join"} <= {row.node for row in explanation.rows}
+
+
+def test_intervals_come_from_the_same_rounds():
+    draws = np.linspace(1.0, 2.0, 300)
+    times = Times({"a": 3.0, "b": 1.0}, {}, {"a": draws + 2.0, "b": draws}, 10)
+    assert times.difference("a", "b") == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_text_of_fused_operators():
+    node = helper.make_node("FusedConv", ["x", "w", "b", "z"], ["y"], "n", activation="Relu")
+    graph = helper.make_graph([node], "g", [helper.make_tensor_value_info("x", 1, [1])], [])
+    assert op_text(ExecutedGraph(helper.make_model(graph)).nodes[0]) == "Conv+Add+Relu"
+
+
+def test_multiplications_of_a_matrix_product():
+    model = model_of([helper.make_node("MatMul", ["x", "w"], ["y"], "product")], [weight("w", 6, 5)], shape=(2, 6))
+    assert Trace(model, executed(model)).macs(0) == 2 * 5 * 6
+
+
+def test_a_convolution_in_a_chain_belongs_to_its_own_row():
+    nodes = [helper.make_node("Conv", ["x", "w0"], ["a"], "first"), helper.make_node("Relu", ["a"], ["b"], "relu")]
+    nodes.append(helper.make_node("Conv", ["b", "w1"], ["c"], "second"))
+    nodes.append(helper.make_node("Relu", ["c"], ["y"], "last"))
+    model = fix_shapes(model_of(nodes, [weight("w0", 17, 3, 1, 1), weight("w1", 16, 17, 1, 1)]), {})
+    graph = executed(model)
+    trace = Trace(model, graph)
+    rows = [[proto.name for proto in trace.nodes_of(number)] for number in range(len(graph.nodes))]
+    assert [names for names in rows if names] == [["first", "relu"], ["second", "last"]]
