@@ -101,7 +101,7 @@ def _read(path: Path, max_bytes: int) -> bytes:
         if path.stat().st_size > max_bytes:
             raise ModelFileError(f"the file has {path.stat().st_size} bytes; at most {max_bytes} are read")
         with path.open("rb") as file:
-            return file.read(max_bytes + 1)
+            return file.read(path.stat().st_size + 1)  # reading a count allocates it at once
     except OSError as error:
         raise ModelFileError(f"it cannot be read: {error.strerror or error}") from None
 

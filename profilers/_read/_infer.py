@@ -81,7 +81,7 @@ def infer(
     result.types |= {name: _type_of(value) for name, value in stored.items()}
     if len(graph.node) > MAX_NODES:
         raise ModelFileError(f"the graph has {len(graph.node)} nodes; at most {MAX_NODES} are read")
-    spent = sum(value.nbytes for value in stored.values() if value.strides and any(value.strides))
+    spent = sum(value.nbytes for value in stored.values())
     read = {name for node in graph.node for name in node.input if name} | set(result.outputs)
     for node in _sorted_nodes(graph.node, result.types):
         values = _extents(node, result.types) or folded_values(node, result.constants, opset)
@@ -92,7 +92,7 @@ def infer(
         for name, value in zip(filter(None, node.output), values, strict=False):
             result.constants[name] = value
             result.types[name] = _type_of(value)
-            spent += value.nbytes if any(value.strides) else 0
+            spent += value.nbytes
         if spent > max_bytes:
             raise ModelFileError(f"{describe(node)}: the constants of the file take more than {max_bytes} bytes")
     for name in result.outputs:
