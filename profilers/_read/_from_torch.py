@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from profilers._errors import ModelFileError
 from profilers._read._model import ReadModel
@@ -32,7 +32,7 @@ def from_torch(module: nn.Module, example: torch.Tensor | tuple[torch.Tensor, ..
 
     content = io.BytesIO()
     export: Any = torch.onnx.export
-    inputs = cast("tuple[torch.Tensor, ...]", example if isinstance(example, tuple) else (example,))
+    inputs = example if isinstance(example, tuple) else (example,)
     modes = {part: part.training for part in module.modules()}
     try:
         with warnings.catch_warnings():
