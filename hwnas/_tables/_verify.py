@@ -245,7 +245,7 @@ def _named(
         moved = [
             m
             for m in found.moves
-            if abs(m.z) > found.critical_z
+            if abs(m.z) > found.critical(m.change)
             and abs(m.change) > LIMIT
             and float(np.median(m.changes)) * np.sign(m.change) > LIMIT / 2
         ]
@@ -260,7 +260,7 @@ def _op_check(chosen: _Chosen, move: Move, found: Deviations, *, moved: bool) ->
     """Return the check of an op, or of a kind of ops, whose value is then its mean time in a network."""
     first = move.name.split(OR)[0]
     table_ms = chosen.ops.get(first, float(np.mean(chosen.shares[first] * chosen.then_ms)))
-    tolerance = max(LIMIT, found.critical_z * move.error)
+    tolerance = max(LIMIT, found.critical(move.change) * move.error)
     check = _check(move.name, table_ms, move.change, tolerance, found.slowness, moved)
     return replace(check, of_ops=True, sure=first in found.sure)
 
