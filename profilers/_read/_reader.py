@@ -9,7 +9,7 @@ import onnx
 
 from latency_tables import GraphError, Shape
 from profilers._errors import ModelFileError, OperatorError
-from profilers._read import _rules_dense, _rules_plain  # noqa: F401  (they register their rules)
+from profilers._read import _rules_dense, _rules_places, _rules_plain  # noqa: F401  (they register their rules)
 from profilers._read._file import load
 from profilers._read._generic_nodes import write_generic
 from profilers._read._infer import TensorType, infer
