@@ -46,6 +46,8 @@ def read_onnx(
         network = translation.run(write_generic)
     except (ModelFileError, OperatorError, GraphError) as error:
         raise ModelFileError(f"{label}: {error}") from None
+    except MemoryError:
+        raise ModelFileError(f"{label}: there is not enough memory to read it") from None
     live = {node.name for node in network.nodes}
     weights = {name: value for name, value in translation.weights.items() if name.rpartition(".")[0] in live}
     return ReadModel(

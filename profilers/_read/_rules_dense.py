@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 
 from latency_tables import Shape
+from profilers._errors import ModelFileError
 from profilers._operators import _make as ops
 from profilers._operators._base import MOST_AXES
 from profilers._read._affine import norm_of, tail_of
-from profilers._read._attributes import Array, attributes_of, integers
+from profilers._read._attributes import Array, attributes_of, describe, integers
 from profilers._read._rules_places import pixels
 from profilers._read._translate import Translation, rule
 
@@ -122,6 +123,8 @@ def transposed_convolution(t: Translation, node: onnx.NodeProto) -> bool:
     if weight is None or bias is None or output is None or not t.is_sample(tensor):
         return False
     shape, kernel = t.shape(tensor), tuple(weight.shape[2:])
+    if weight.ndim != len(shape) + 1 or weight.shape[0] != shape[0]:
+        raise ModelFileError(f"{describe(node)}: its weight {weight.shape} does not fit its input {shape}")
     ones = (1,) * len(kernel)
     plain = not any((*integers(node, "pads", ()), *integers(node, "output_padding", ())))
     whole = output == (weight.shape[1], *(n * k for n, k in zip(shape[1:], kernel, strict=True)))

@@ -52,16 +52,21 @@ def concatenation(t: Translation, node: onnx.NodeProto) -> bool:
 def split(t: Translation, node: onnx.NodeProto) -> bool:
     """Write the parts of the channels as slices."""
     tensor, outputs = node.input[0], [name for name in node.output if name in t.file.types]
-    rank = len(t.file.types[tensor].shape)
-    if not t.is_sample(tensor) or attributes_of(node).get("axis", 0) % rank != 1 or not all(map(t.fits, outputs)):
+    if not t.is_sample(tensor) or not all(map(t.fits, outputs)):
         return False
-    if len(outputs) != len(node.output):
-        return False  # where an unread part ends is not known
+    shape = t.shape(tensor)
+    if attributes_of(node).get("axis", 0) % (len(shape) + 1) != 1:
+        return False
+    given = t.constant(node.input[1]) if len(node.input) > 1 and node.input[1] else integers(node, "split", ())
+    if given is None:
+        return False
+    # without sizes the parts are equal, but the last one may be smaller
+    sizes = [int(n) for n in given] or [-(-shape[0] // len(node.output))] * len(node.output)
     start = 0
-    for name in outputs:
-        channels = t.shape(name)[0]
-        t.write(node, ops.slice_channels(t.shape(tensor), start, channels), tensor, last=name)
-        start += channels
+    for name, size in zip(node.output, sizes, strict=False):
+        if name in outputs:
+            t.write(node, ops.slice_channels(shape, start, t.shape(name)[0]), tensor, last=name)
+        start += size
     return True
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from latency_tables import INPUT, Node, Op, OpGraph, Shape
-from profilers._errors import ModelFileError
+from latency_tables import INPUT, GraphError, Node, Op, OpGraph, Shape
+from profilers._errors import ModelFileError, OperatorError
 from profilers._operators._base import FloatArray
 from profilers._operators._registry import primitive_of
 from profilers._read._attributes import Array, describe, float_array
@@ -82,8 +82,15 @@ class Translation:
         groups = grouped_nodes(self.file, self.fits)
         self._grouped = {id(node) for group in groups if len(group) > 1 for node in group}
         for group in groups:
-            if len(group) > 1 or not self._written_by_rule(group[0]):
-                write_generic(self, group)
+            try:
+                if len(group) > 1 or not self._written_by_rule(group[0]):
+                    write_generic(self, group)
+            except (ModelFileError, OperatorError, GraphError):
+                raise
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                # ONNX's own inference lets some malformed nodes pass
+                reason = " ".join(str(error).split())[:160]
+                raise ModelFileError(f"{describe(group[0])}: it is malformed: {reason}") from None
         outputs = tuple(self.names[name] for name in self.file.outputs)
         return OpGraph(self.inputs[0][1], tuple(self.nodes), outputs, tuple(self.inputs)).without_dead_code()
 
@@ -172,7 +179,14 @@ class Translation:
 
         Returns:
             True, as the result of a rule.
+
+        Raises:
+            ModelFileError: A weight does not fit the op.
         """
+        for key, parameter in primitive_of(op).parameters(op).items():
+            shape = np.shape((weights or {})[key])
+            if shape != parameter.shape:
+                raise ModelFileError(f"{describe(node)}: its {key} has the shape {shape}, expected {parameter.shape}")
         name = self.free_name(node.name or node.output[0])
         self._places[name] = len(self.nodes)
         self.nodes.append(Node(name, op, tuple(self.names[tensor] for tensor in tensors)))
