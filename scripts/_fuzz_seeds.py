@@ -15,6 +15,14 @@ EXTERNAL = "weights.bin"
 """The file beside a mutated one that may be read."""
 
 
+def _integers(values: Any) -> np.ndarray[Any, Any]:
+    return np.array(values, dtype=np.int64)
+
+
+def _floats(values: Any) -> np.ndarray[Any, Any]:
+    return np.array(values, dtype=np.float32)
+
+
 class _File:
     """An ONNX file that is written node by node."""
 
@@ -88,38 +96,38 @@ def _residual() -> onnx.ModelProto:
 def _mobile() -> onnx.ModelProto:
     file = _File(1, 4, 9, 9, opset=13)
     y = _norm(file, _conv(file, "x", 4, 4, group=4, strides=[2, 2]), 4)
-    gate = file.add("Clip", file.add("Add", y, np.float32([3])), np.float32(0), np.float32(6))
-    y = file.add("Div", file.add("Mul", y, gate), np.float32([6]))
+    gate = file.add("Clip", file.add("Add", y, _floats([3])), _floats(0), _floats(6))
+    y = file.add("Div", file.add("Mul", y, gate), _floats([6]))
     gate = file.add("HardSigmoid", file.add("GlobalAveragePool", y), alpha=0.2)
     y = file.add("Mul", y, gate)
-    part = file.add("Split", y, np.int64([2, 2]), outputs=2, axis=1)
+    part = file.add("Split", y, _integers([2, 2]), outputs=2, axis=1)
     y = file.add("Concat", part + "_", part, axis=1)
-    return file.model(file.add("Resize", y, "", np.float32([1, 1, 2, 2]), mode="nearest", nearest_mode="floor"))
+    return file.model(file.add("Resize", y, "", _floats([1, 1, 2, 2]), mode="nearest", nearest_mode="floor"))
 
 
 def _attention() -> onnx.ModelProto:
     file = _File(1, 6, 8)
     y = file.add("LayerNormalization", "x", file.draw(8), file.draw(8))
     y = file.add("Add", file.add("MatMul", y, file.draw(8, 8)), file.draw(8))
-    keys = file.add("Transpose", file.add("Reshape", y, np.int64([0, 0, 2, 4])), perm=[0, 2, 3, 1])
-    values = file.add("Transpose", file.add("Reshape", y, np.int64([0, 0, 2, 4])), perm=[0, 2, 1, 3])
-    scores = file.add("Softmax", file.add("Mul", file.add("MatMul", values, keys), np.float32(0.5)))
+    keys = file.add("Transpose", file.add("Reshape", y, _integers([0, 0, 2, 4])), perm=[0, 2, 3, 1])
+    values = file.add("Transpose", file.add("Reshape", y, _integers([0, 0, 2, 4])), perm=[0, 2, 1, 3])
+    scores = file.add("Softmax", file.add("Mul", file.add("MatMul", values, keys), _floats(0.5)))
     y = file.add("Transpose", file.add("MatMul", scores, values), perm=[0, 2, 1, 3])
-    y = file.add("Add", file.add("Reshape", y, np.int64([0, 0, -1])), "x")
-    error = file.add("Add", file.add("Erf", file.add("Div", y, np.float32(2**0.5))), np.float32(1))
-    return file.model(file.add("Mul", file.add("Mul", y, error), np.float32(0.5)))
+    y = file.add("Add", file.add("Reshape", y, _integers([0, 0, -1])), "x")
+    error = file.add("Add", file.add("Erf", file.add("Div", y, _floats(2**0.5))), _floats(1))
+    return file.model(file.add("Mul", file.add("Mul", y, error), _floats(0.5)))
 
 
 def _places() -> onnx.ModelProto:
     file = _File(2, 8, 6, 6, opset=11)
     shape = file.add("Shape", "x")
-    first = file.add("Gather", shape, np.int64([0]))
-    y = file.add("Slice", "x", np.int64([0]), np.int64([4]), np.int64([1]), np.int64([1]))
+    first = file.add("Gather", shape, _integers([0]))
+    y = file.add("Slice", "x", _integers([0]), _integers([4]), _integers([1]), _integers([1]))
     y = file.add("ConvTranspose", y, file.draw(4, 3, 2, 2), kernel_shape=[2, 2], strides=[2, 2])
-    y = file.add("Pad", y, np.int64([0, 0, 1, 1, 0, 0, 1, 1]), np.float32(0))
+    y = file.add("Pad", y, _integers([0, 0, 1, 1, 0, 0, 1, 1]), _floats(0))
     y = file.add("LRN", _conv(file, y, 3, 4), size=3)
-    y = file.add("Add", y, file.add("ConstantOfShape", file.add("Concat", first, np.int64([4, 1, 1]), axis=0)))
-    top = file.add("TopK", file.add("Flatten", y), np.int64([3]), outputs=2)
+    y = file.add("Add", y, file.add("ConstantOfShape", file.add("Concat", first, _integers([4, 1, 1]), axis=0)))
+    top = file.add("TopK", file.add("Flatten", y), _integers([3]), outputs=2)
     return file.model(top)
 
 
@@ -127,7 +135,7 @@ def _recurrent() -> onnx.ModelProto:
     file = _File(1, 5, 4)
     y = file.add("Transpose", "x", perm=[1, 0, 2])
     y = file.add("LSTM", y, file.draw(1, 12, 4), file.draw(1, 12, 3), file.draw(1, 24), hidden_size=3)
-    return file.model(file.add("Transpose", file.add("Squeeze", y, np.int64([1])), perm=[1, 0, 2]))
+    return file.model(file.add("Transpose", file.add("Squeeze", y, _integers([1])), perm=[1, 0, 2]))
 
 
 def _branches() -> onnx.ModelProto:
@@ -140,7 +148,7 @@ def _branches() -> onnx.ModelProto:
         else:
             inner = [helper.make_node("If", ["c"], [f"b{depth}"], then_branch=body, else_branch=body)]
         body = helper.make_graph(inner, f"body{depth}", [], output)
-    chosen = file.add("Cast", file.add("ReduceSum", "x", np.int64([0, 1]), keepdims=0), to=TensorProto.BOOL)
+    chosen = file.add("Cast", file.add("ReduceSum", "x", _integers([0, 1]), keepdims=0), to=TensorProto.BOOL)
     file.nodes.append(helper.make_node("Identity", [chosen], ["c"]))
     return file.model(file.add("If", chosen, then_branch=body, else_branch=body))
 
@@ -162,7 +170,7 @@ def _move_out(tensor: onnx.TensorProto, entries: dict[str, str]) -> None:
 
 def _old() -> onnx.ModelProto:
     file = _File(1, 3, 8, 8, opset=9)
-    y = file.add("Upsample", _conv(file, "x", 3, 2), np.float32([1, 1, 2, 2]))
+    y = file.add("Upsample", _conv(file, "x", 3, 2), _floats([1, 1, 2, 2]))
     y = file.add("Clip", file.add("Slice", y, starts=[0], ends=[1], axes=[1]), min=0.0, max=6.0)
     return file.model(file.add("Softmax", file.add("Flatten", y)))
 

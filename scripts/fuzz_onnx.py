@@ -1,6 +1,6 @@
 """Reads mutated files of models and weights: is each one read, or refused in one line, within memory and its folder?
 
-    python scripts/fuzz_onnx.py [FILE ...] [--reader read_onnx|explain|rank|weights] [--count 2000] [--seed 0]
+    python scripts/fuzz_onnx.py [FILE ...] [--reader MODULE:FUNCTION] [--safetensors] [--count 2000] [--seed 0]
 
 Small files of many kinds, and the files that are given, are changed: bytes, lengths, and the meaning of an ONNX file
 (extents, attributes, names, types, places of external data). A child process reads them under a limit of its address
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import importlib
 import json
 import os
 import random
@@ -29,7 +30,6 @@ from typing import Any
 import onnx
 from _fuzz_seeds import EXTERNAL, move_out, onnx_seeds, safetensors_seeds
 
-READERS = ("read_onnx", "explain", "rank", "weights")
 SLOWEST_S = 60.0
 NUMBERS = (0, -1, 1, 2, 3, 7, 255, 1 << 20, 1 << 31, -(1 << 31), 1 << 62, -(1 << 63), (1 << 63) - 1)
 OP_TYPES = (
@@ -45,7 +45,8 @@ def main() -> int:
     """Mutate, read and count; return 1 where something was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path)
-    parser.add_argument("--reader", choices=READERS, default="read_onnx")
+    parser.add_argument("--reader", default="profilers:read_onnx", help="MODULE:FUNCTION, called with the path")
+    parser.add_argument("--safetensors", action="store_true", help="change safetensors files, too")
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--memory-mib", type=int, default=4096, help="limit of the child's address space")
@@ -55,7 +56,7 @@ def main() -> int:
     if options.child:
         return _child(options.reader, options.memory_mib)
     seeds = [path.read_bytes() for path in options.files] + onnx_seeds()
-    seeds += safetensors_seeds() * 4 if options.reader == "weights" else []
+    seeds += safetensors_seeds() * 4 if options.safetensors else []
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as temporary:
         place = _prepared(Path(temporary))
@@ -70,7 +71,7 @@ def main() -> int:
                 print(f"file {number}: {answer['outcome']}: {answer['message']} {answer['opened']}", flush=True)
                 if options.keep:
                     options.keep.mkdir(parents=True, exist_ok=True)
-                    (options.keep / f"{options.reader}-{options.seed}-{number}.bin").write_bytes(content)
+                    (options.keep / f"{options.seed}-{number}.bin").write_bytes(content)
         child.close()
     return _report(options, answers)
 
@@ -124,7 +125,7 @@ def _changed_meaning(rng: random.Random, content: bytes) -> bytes:
     changes = (_change_attribute, _change_names, _change_type, _change_tensor, _change_input, _change_version)
     for _ in range(rng.randrange(1, 4)):
         rng.choice(changes)(rng, model)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def _change_attribute(rng: random.Random, model: onnx.ModelProto) -> None:
@@ -182,8 +183,8 @@ def _change_tensor(rng: random.Random, model: onnx.ModelProto) -> None:
         raw[:8] = rng.choice(NUMBERS).to_bytes(8, "little", signed=True)[: len(raw)]
         tensor.raw_data = bytes(raw)
     else:
-        entries = (("location", rng.choice(LOCATIONS)), ("offset", str(rng.choice(NUMBERS))))
-        entries += (("length", str(rng.choice(NUMBERS))), ("checksum", "x"))
+        entries = [("location", rng.choice(LOCATIONS)), ("checksum", "x")]
+        entries += [(key, str(rng.choice(NUMBERS))) for key in ("offset", "length")]
         move_out(tensor, [entry for entry in entries if rng.random() < 0.7])
 
 
@@ -287,22 +288,10 @@ def _outcome(read: Callable[[Path], object], path: Path, errors: tuple[type[Exce
 
 
 def _reader(name: str) -> Callable[[Path], object]:
-    """Return what reads a file, as the commands do."""
-    if name == "read_onnx":
-        from profilers import read_onnx
-
-        return read_onnx
-    if name == "explain":
-        from profilers._explain._file import load_file
-
-        return load_file
-    if name == "rank":
-        from hwnas._explain._files import load_untrusted
-
-        return load_untrusted
-    from hwnas.training._start._file import read_weights
-
-    return read_weights
+    """Return the function that ``module:name`` states."""
+    module, _, function = name.partition(":")
+    read: Callable[[Path], object] = getattr(importlib.import_module(module), function)
+    return read
 
 
 def _reset_peak() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from profilers._read._translate import Translation
 
 _MOST_NODES = 8
 _POINTS: Array = np.concatenate([np.linspace(-8.0, 8.0, 65), [-40.0, 40.0]])
+_POINTS.setflags(write=False)
 _TOLERANCE = 1e-5
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -51,8 +53,8 @@ _PLAIN: Mapping[str, Callable[..., Array]] = {
     "Sub": np.subtract,
     "Mul": np.multiply,
     "Div": np.divide,
-    "Max": np.maximum,
-    "Min": np.minimum,
+    "Max": lambda *values: reduce(np.maximum, values),
+    "Min": lambda *values: reduce(np.minimum, values),
     "Neg": np.negative,
     "Pow": np.power,
     "Exp": np.exp,
@@ -64,7 +66,7 @@ _PLAIN: Mapping[str, Callable[..., Array]] = {
     "HardSwish": lambda x: x * _ramp(x),
     "Identity": lambda x: x,
 }
-"""Operators without attributes, of one or two tensors."""
+"""Operators without attributes."""
 ELEMENTWISE = (*_PLAIN, "Clip", "HardSigmoid", "Gelu")
 
 
@@ -168,7 +170,7 @@ def _computed(node: onnx.NodeProto, given: Sequence[Any]) -> Array:
     attributes = attributes_of(node)
     if node.op_type == "Clip":
         low, high = clip_ends(attributes, given[1:])
-        return np.clip(given[0], low, high)
+        return np.asarray(np.clip(given[0], low, high))
     if node.op_type == "HardSigmoid":
         return _ramp(given[0], attributes.get("alpha", 0.2), attributes.get("beta", 0.5))
     if node.op_type == "Gelu":

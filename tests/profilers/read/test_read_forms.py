@@ -44,6 +44,7 @@ FORMS = {
     ),
     "x sigmoid(x)": (lambda file, x: file.add("Mul", x, file.add("Sigmoid", x)), "silu"),
     "min(relu(x), 6)": (lambda file, x: file.add("Min", file.add("Relu", x), f(6)), "relu6"),
+    "max(0, x, -1)": (lambda file, x: file.add("Max", f(0), x, f(-1)), "relu"),
     "max(x, 0)": (lambda file, x: file.add("Max", x, f(0)), "relu"),
 }
 
@@ -63,6 +64,9 @@ def test_activations_in_any_form(form, behind_convolution):
 
 
 def test_chains_that_are_no_activation_stay_what_they_are():
+    file = File(*S)  # the absolute value, by three inputs
+    read = checked(file.model(file.add("Relu", file.add("Max", file.add("Neg", "x"), f(-1), "x"))))
+    assert "Max" in [op_type for _, op_type, _ in read.generic]
     file = File(*S)  # 3.1 and 7 are not those of hswish
     gate = file.add("Clip", file.add("Add", "x", f(3.1)), f(0), f(7))
     read = checked(file.model(file.add("Div", file.add("Mul", "x", gate), f(6))))
