@@ -9,7 +9,7 @@ import onnx
 
 from latency_tables import GraphError, Shape
 from profilers._errors import ModelFileError, OperatorError
-from profilers._read import _rules_dense, _rules_plain  # noqa: F401  (they register their rules)
+from profilers._read import _rules_dense, _rules_places, _rules_plain  # noqa: F401  (they register their rules)
 from profilers._read._file import load
 from profilers._read._generic_nodes import write_generic
 from profilers._read._infer import TensorType, infer
@@ -46,6 +46,8 @@ def read_onnx(
         network = translation.run(write_generic)
     except (ModelFileError, OperatorError, GraphError) as error:
         raise ModelFileError(f"{label}: {error}") from None
+    except MemoryError:
+        raise ModelFileError(f"{label}: there is not enough memory to read it") from None
     live = {node.name for node in network.nodes}
     weights = {name: value for name, value in translation.weights.items() if name.rpartition(".")[0] in live}
     return ReadModel(

@@ -3,113 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
 from latency_tables import Shape
+from profilers._errors import ModelFileError
 from profilers._operators import _make as ops
-from profilers._operators._base import MOST_AXES, NORM_EPSILON
-from profilers._read._attributes import Array, attributes_of, integers
-from profilers._read._translate import Translation, channel_vector, rule
-
-
-@dataclass
-class _Tail:
-    """What follows a layer channel by channel: ``scale * y + shift``.
-
-    Attributes:
-        scale: ``(channels,)``, in 64-bit floats.
-        shift: ``(channels,)``.
-        norm: Batch norm within it, as ``gamma``, ``beta``, ``mean``, ``variance`` with our epsilon.
-        end: The tensor that it computes.
-    """
-
-    scale: Array
-    shift: Array
-    norm: dict[str, Array] | None
-    end: str
-
-
-def norm_parameters(values: list[Array], epsilon: float) -> dict[str, Array]:
-    """Return the parameters of a batch norm for our epsilon, which is fixed.
-
-    Args:
-        values: Scale, shift, mean and variance.
-        epsilon: The file's.
-    """
-    gamma, beta, mean, variance = (value.astype(np.float64) for value in values)
-    own = np.maximum(variance + epsilon - NORM_EPSILON, 0.0)
-    gamma = gamma * np.sqrt((own + NORM_EPSILON) / (variance + epsilon))
-    return {"gamma": gamma, "beta": beta, "mean": mean, "variance": own}
-
-
-def _norm_of(t: Translation, node: onnx.NodeProto, channels: int) -> dict[str, Array] | None:
-    """Return the parameters of a BatchNormalization node; ``None`` where they are not constant."""
-    values = [t.constant(name) for name in node.input[1:]]
-    attributes = attributes_of(node)
-    if len(values) != 4 or any(value is None or value.shape != (channels,) for value in values):
-        return None
-    if (
-        attributes.get("training_mode", 0)
-        or attributes.get("spatial", 1) != 1
-        or len(list(filter(None, node.output))) != 1
-    ):
-        return None
-    return norm_parameters([value for value in values if value is not None], attributes.get("epsilon", 1e-5))
-
-
-def _tail(t: Translation, tensor: str, channels: int) -> _Tail:
-    """Find what follows a tensor channel by channel; the nodes of it are skipped."""
-    tail = _Tail(np.ones(channels), np.zeros(channels), None, tensor)
-    while True:
-        node = t.only_reader(tail.end)
-        if node is None or t.output_shape(node) is None or not _extend(t, tail, node, channels):
-            return tail
-        t.skip(node)
-        tail.end = node.output[0]
-
-
-def _extend(t: Translation, tail: _Tail, node: onnx.NodeProto, channels: int) -> bool:
-    """Take one more node into a tail; return False where it does not belong to one."""
-    if node.op_type == "BatchNormalization" and tail.norm is None and node.input[0] == tail.end:
-        norm = _norm_of(t, node, channels)
-        if norm is None:
-            return False
-        # gamma (s y + t - mean) / sigma + beta
-        tail.norm = norm
-        return True
-    step = affine_step(t, node, tail.end)
-    if step is None:
-        return False
-    scale, shift = step
-    if tail.norm is not None:
-        tail.norm["gamma"], tail.norm["beta"] = tail.norm["gamma"] * scale, tail.norm["beta"] * scale + shift
-    else:
-        tail.scale, tail.shift = tail.scale * scale, tail.shift * scale + shift
-    return True
-
-
-def affine_step(t: Translation, node: onnx.NodeProto, tensor: str) -> tuple[Array, Array] | None:
-    """Return scale and shift of a node that computes ``scale * x + shift`` for each channel; ``None`` for others."""
-    if node.op_type not in ("Add", "Sub", "Mul", "Div") or len(node.input) != 2:
-        return None
-    first = node.input[0] == tensor
-    value = t.constant(node.input[1] if first else node.input[0])
-    shape = t.shape(tensor)
-    if value is None or t.output_shape(node) != shape:
-        return None
-    vector = channel_vector(value, shape)
-    if vector is None or (node.op_type == "Div" and (not first or not vector.all())):
-        return None
-    vector = vector.astype(np.float64)
-    one, zero = np.ones(len(vector)), np.zeros(len(vector))
-    if node.op_type == "Sub":
-        return (one, -vector) if first else (-one, vector)
-    return {"Add": (one, vector), "Mul": (vector, zero), "Div": (one / vector if node.op_type == "Div" else one, zero)}[
-        node.op_type
-    ]
+from profilers._operators._base import MOST_AXES
+from profilers._read._affine import norm_of, tail_of
+from profilers._read._attributes import Array, attributes_of, describe, integers
+from profilers._read._rules_places import pixels
+from profilers._read._translate import Translation, rule
 
 
 @rule("Conv")
@@ -128,7 +33,9 @@ def convolution(t: Translation, node: onnx.NodeProto) -> bool:
     pads = padding(attributes, shape[1:], output[1:], kernel, stride, dilation)
     if pads is None or min(pads) < 0:
         return False
-    tail = _tail(t, node.output[0], output[0])
+    tensor, more = _unpadded(t, node.input[0])
+    shape, pads = t.shape(tensor), tuple(a + b for a, b in zip(pads, more or (0,) * len(pads), strict=True))
+    tail = tail_of(t, node.output[0], output[0])
     values: dict[str, Array] = {"weight": weight * tail.scale.reshape(-1, *(1,) * (axes + 1)).astype(np.float32)}
     shift = tail.shift if bias is None else tail.scale * bias + tail.shift
     norm = "batch" if tail.norm else "bias" if bias is not None or tail.shift.any() else "none"
@@ -147,7 +54,25 @@ def convolution(t: Translation, node: onnx.NodeProto) -> bool:
         norm=norm,
         pads=pads,
     )
-    return t.write(node, op, node.input[0], weights=values, last=tail.end)
+    return t.write(node, op, tensor, weights=values, last=tail.end)
+
+
+def _unpadded(t: Translation, tensor: str) -> tuple[str, Shape]:
+    """Return what a Pad with zeros behind the channels reads, and its padding; other tensors as they are."""
+    node = t.producer(tensor)
+    if node is None or node.op_type != "Pad" or not t.is_sample(node.input[0]):
+        return tensor, ()
+    attributes, axes = attributes_of(node), len(t.shape(tensor)) - 1
+    values = [t.constant(name) if name else None for name in node.input[1:]]
+    if any(value is None for name, value in zip(node.input[1:], values, strict=True) if name) or len(values) > 2:
+        return tensor, ()
+    pads = integers(node, "pads", ()) if not values or values[0] is None else tuple(map(int, values[0].reshape(-1)))
+    fill = attributes.get("value", 0.0) if len(values) < 2 or values[1] is None else values[1].reshape(-1).tolist()
+    begins, ends = pads[: axes + 2], pads[axes + 2 :]
+    zeros = attributes.get("mode", b"constant") in (b"constant", "constant") and fill in (0.0, [0.0])
+    if len(ends) != axes + 2 or not zeros or any((*begins[:2], *ends[:2])) or min(pads) < 0:
+        return tensor, ()
+    return node.input[0], (*begins[2:], *ends[2:])
 
 
 def padding(
@@ -188,21 +113,50 @@ def padding(
     return {"SAME_UPPER": (*small, *large), "SAME_LOWER": (*large, *small)}.get(auto)
 
 
+@rule("ConvTranspose")
+def transposed_convolution(t: Translation, node: onnx.NodeProto) -> bool:
+    """Write a ConvTranspose whose windows do not overlap as a pointwise convolution whose channels become pixels."""
+    tensor, output, attributes = node.input[0], t.output_shape(node), attributes_of(node)
+    weight = t.constant(node.input[1])
+    named = len(node.input) > 2 and node.input[2] != ""
+    bias = t.constant(node.input[2]) if named else np.zeros(1)
+    if weight is None or bias is None or output is None or not t.is_sample(tensor):
+        return False
+    shape, kernel = t.shape(tensor), tuple(weight.shape[2:])
+    if weight.ndim != len(shape) + 1 or weight.shape[0] != shape[0]:
+        raise ModelFileError(f"{describe(node)}: its weight {weight.shape} does not fit its input {shape}")
+    ones = (1,) * len(kernel)
+    plain = not any((*integers(node, "pads", ()), *integers(node, "output_padding", ())))
+    whole = output == (weight.shape[1], *(n * k for n, k in zip(shape[1:], kernel, strict=True)))
+    if integers(node, "strides", ones) != kernel or integers(node, "dilations", ones) != ones or not (plain and whole):
+        return False
+    if attributes.get("group", 1) != 1 or attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", "NOTSET", b"VALID"):
+        return False
+    tail = tail_of(t, node.output[0], output[0])
+    scale, shift = tail.affine()
+    # one channel for each channel of the output and place in the window
+    inner, count = f"{node.output[0]}:dense", math.prod(kernel)
+    matrix = np.moveaxis(weight, 0, -1) * scale.reshape(-1, *(1,) * (weight.ndim - 1))
+    values = {
+        "weight": matrix.reshape(output[0] * count, shape[0], *ones),
+        "bias": np.repeat(np.broadcast_to(bias, output[:1]) * scale + shift, count),
+    }
+    t.write(node, ops.conv(shape, output[0] * count, 1, norm="bias"), tensor, weights=values, last=inner)
+    return pixels(t, node, inner, tail.end, kernel, output)
+
+
 @rule("BatchNormalization")
 def batch_norm(t: Translation, node: onnx.NodeProto) -> bool:
     """Write a BatchNormalization that stands alone, and the factors behind it."""
     shape = t.output_shape(node)
     if shape is None or not t.is_sample(node.input[0]):
         return False
-    norm = _norm_of(t, node, shape[0])
+    norm = norm_of(t, node, shape[0])
     if norm is None:
         return False
-    tail = _tail(t, node.output[0], shape[0])
-    if tail.norm is not None:
-        scale = tail.norm["gamma"] / np.sqrt(tail.norm["variance"] + NORM_EPSILON)
-        tail.shift = (tail.shift - tail.norm["mean"]) * scale + tail.norm["beta"]
-        tail.scale = tail.scale * scale
-    norm["gamma"], norm["beta"] = norm["gamma"] * tail.scale, norm["beta"] * tail.scale + tail.shift
+    tail = tail_of(t, node.output[0], shape[0])
+    scale, shift = tail.affine()
+    norm["gamma"], norm["beta"] = norm["gamma"] * scale, norm["beta"] * scale + shift
     return t.write(node, ops.norm(shape), node.input[0], weights=norm, last=tail.end)
 
 
@@ -241,11 +195,8 @@ def _linear(t: Translation, node: onnx.NodeProto, weight: Array, bias: Array) ->
     shape, output = t.shape(node.input[0]), t.output_shape(node)
     if output is None or weight.shape != (*output, math.prod(shape)):
         return False
-    tail = _tail(t, node.output[0], output[0])
-    scale, shift = tail.scale, tail.shift
-    if tail.norm is not None:
-        factor = tail.norm["gamma"] / np.sqrt(tail.norm["variance"] + NORM_EPSILON)
-        scale, shift = scale * factor, (shift - tail.norm["mean"]) * factor + tail.norm["beta"]
+    tail = tail_of(t, node.output[0], output[0])
+    scale, shift = tail.affine()
     values = {
         "weight": weight * scale[:, None].astype(np.float32),
         "bias": np.broadcast_to(bias, output) * scale + shift,

@@ -1,4 +1,4 @@
-"""Rules for activations, sums, products, pooling and what moves a tensor's elements."""
+"""Rules for activations, sums, products and pooling."""
 
 from __future__ import annotations
 
@@ -7,45 +7,59 @@ import onnx
 
 from latency_tables import Shape
 from profilers._operators import _make as ops
+from profilers._read._affine import affine_step, scaled, tail_of
 from profilers._read._attributes import Array, attributes_of, integers
+from profilers._read._functions import ELEMENTWISE, activation_of, clip_ends
 from profilers._read._rules_dense import padding
 from profilers._read._translate import Translation, rule
 
-_FUNCTIONS = {"Relu": "relu", "HardSwish": "hswish", "Sigmoid": "sigmoid", "Tanh": "tanh"}
 
-
-@rule("Relu", "HardSwish", "Sigmoid", "Tanh", "HardSigmoid", "Clip", "Gelu")
+@rule(*ELEMENTWISE)
 def activation(t: Translation, node: onnx.NodeProto) -> bool:
-    """Write an element-wise activation that the registry has."""
-    function, shape = function_of(t, node), t.output_shape(node)
-    if function is None or shape is None or not t.is_sample(node.input[0]):
+    """Write an activation that the registry has; the nodes before the last one become dead code."""
+    known = activation_of(t, node)
+    if known is None:
         return False
-    return t.write(node, ops.activation(shape, function), node.input[0])
+    function, tensor = known
+    return t.write(node, ops.activation(t.shape(tensor), function), tensor)
 
 
-def function_of(t: Translation, node: onnx.NodeProto) -> str | None:
-    """Return the registry's name of the activation that a node computes; ``None`` for another."""
-    attributes = attributes_of(node)
+@rule("HardSigmoid", "Clip")
+def ramp(t: Translation, node: onnx.NodeProto) -> bool:
+    """Write ``clip(a x + b, 0, 1)`` as a scale and a shift of the layer before it, and hsigmoid."""
+    shape, attributes = t.output_shape(node), attributes_of(node)
+    if shape is None or not t.is_sample(node.input[0]):
+        return False
+    slope, middle = 1.0, 0.0
     if node.op_type == "HardSigmoid":
-        ours = abs(attributes.get("alpha", 0.2) - 1 / 6) < 1e-5 and abs(attributes.get("beta", 0.5) - 0.5) < 1e-6
-        return "hsigmoid" if ours else None
-    if node.op_type == "Gelu":
-        return "gelu" if attributes.get("approximate", b"none") in (b"none", "none") else None
-    if node.op_type == "Clip":
-        low, high = clip_ends(t, node)
-        return {(0.0, 6.0): "relu6", (0.0, np.inf): "relu"}.get((low, high))
-    return _FUNCTIONS.get(node.op_type)
+        slope, middle = float(attributes.get("alpha", 0.2)), float(attributes.get("beta", 0.5))
+    elif clip_ends(attributes, [_number(t, name) for name in node.input[1:]]) != (0.0, 1.0):
+        return False
+    # hsigmoid(y) = clip(y / 6 + 1 / 2, 0, 1)
+    scale, shift = np.full(shape[0], 6.0 * slope), np.full(shape[0], 6.0 * (middle - 0.5))
+    if not np.isfinite([scale[0], shift[0]]).all():
+        return False
+    last = f"{node.output[0]}:scaled"
+    scaled(t, node, node.input[0], scale, shift, last)
+    return t.write(node, ops.activation(shape, "hsigmoid"), last)
 
 
-def clip_ends(t: Translation, node: onnx.NodeProto) -> tuple[float, float]:
-    """Return the ends of a Clip; NaN where they are not constant."""
-    attributes = attributes_of(node)
-    ends = [attributes.get("min", -np.inf), attributes.get("max", np.inf)]
-    for position, name in enumerate(node.input[1:3]):
-        if name:
-            value = t.constant(name)
-            ends[position] = float(value.reshape(-1)[0]) if value is not None and value.size == 1 else np.nan
-    return float(ends[0]), float(ends[1])
+def _number(t: Translation, name: str) -> float | None:
+    """Return a scalar constant; None where the input is absent, NaN where it is none."""
+    value = t.constant(name)
+    return None if not name else float(value.reshape(-1)[0]) if value is not None and value.size == 1 else np.nan
+
+
+@rule("Add", "Sub", "Mul", "Div")
+def affine(t: Translation, node: onnx.NodeProto) -> bool:
+    """Write a scale and shift of channels by constants, with those behind it, as a norm."""
+    tensors = [name for name in node.input if t.is_sample(name)]
+    step = affine_step(t, node, tensors[0]) if len(tensors) == 1 else None
+    if step is None:
+        return False
+    tail = tail_of(t, node.output[0], len(step[0]))
+    scale, shift = tail.affine()
+    return scaled(t, node, tensors[0], step[0] * scale, step[1] * scale + shift, tail.end)
 
 
 @rule("Identity", "Dropout")
@@ -69,16 +83,11 @@ def addition(t: Translation, node: onnx.NodeProto) -> bool:
 
 @rule("Mul")
 def product(t: Translation, node: onnx.NodeProto) -> bool:
-    """Write a product of tensors of one shape, or of a map with a factor for each channel; ``x f(x)`` as activation."""
+    """Write a product of tensors of one shape, or of a map with a factor for each channel."""
     shape = t.output_shape(node)
     if shape is None or len(node.input) != 2 or not all(map(t.is_sample, node.input)):
         return False
     for x, other in (tuple(node.input), tuple(reversed(node.input))):
-        gate = t.producer(other)
-        if gate is not None and gate.input and gate.input[0] == x:
-            function = {"hsigmoid": "hswish", "sigmoid": "silu"}.get(function_of(t, gate) or "")
-            if function:
-                return t.write(node, ops.activation(shape, function), x)
         if t.shape(x) == shape and t.shape(other) == (shape[0], *(1,) * (len(shape) - 1)) != shape and len(shape) > 1:
             return t.write(node, ops.scale(shape), x, other)
     if t.shape(node.input[0]) != t.shape(node.input[1]):
@@ -140,41 +149,6 @@ def _axes(t: Translation, node: onnx.NodeProto, rank: int) -> tuple[int, ...] | 
     given: Array | None = t.constant(node.input[1]) if len(node.input) > 1 and node.input[1] else None
     values = integers(node, "axes", ()) if given is None else tuple(int(n) for n in given.reshape(-1))
     return tuple(sorted(n % rank for n in values)) if all(-rank <= n < rank for n in values) else None
-
-
-@rule("Flatten", "Reshape", "Squeeze", "Unsqueeze")
-def arrangement(t: Translation, node: onnx.NodeProto) -> bool:
-    """Write what keeps the order of a sample's elements as a reshape."""
-    output = t.output_shape(node)
-    if output is None or not t.is_sample(node.input[0]):
-        return False
-    shape = t.shape(node.input[0])
-    return t.alias(node) if shape == output else t.write(node, ops.reshape(shape, output), node.input[0])
-
-
-@rule("Transpose")
-def transposition(t: Translation, node: onnx.NodeProto) -> bool:
-    """Write a transposition that leaves the batch axis in front."""
-    if t.output_shape(node) is None or not t.is_sample(node.input[0]):
-        return False
-    shape = t.shape(node.input[0])
-    axes = integers(node, "perm", tuple(reversed(range(len(shape) + 1))))
-    if axes[0] != 0:
-        return False
-    return t.write(node, ops.transpose(shape, tuple(axis - 1 for axis in axes[1:])), node.input[0])
-
-
-@rule("Concat")
-def concatenation(t: Translation, node: onnx.NodeProto) -> bool:
-    """Write a concatenation along the channels."""
-    if t.output_shape(node) is None or not all(map(t.is_sample, node.input)):
-        return False
-    rank = len(t.shape(node.input[0])) + 1
-    if attributes_of(node).get("axis", 1) % rank != 1:
-        return False
-    if len(node.input) == 1:
-        return t.alias(node)
-    return t.write(node, ops.concat(*map(t.shape, node.input)), *node.input)
 
 
 @rule("Softmax")

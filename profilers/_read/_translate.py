@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
 from onnx import helper
 
-from latency_tables import INPUT, Node, Op, OpGraph, Shape
-from profilers._errors import ModelFileError
+from latency_tables import INPUT, GraphError, Node, Op, OpGraph, Shape
+from profilers._errors import ModelFileError, OperatorError
 from profilers._operators._base import FloatArray
+from profilers._operators._registry import primitive_of
 from profilers._read._attributes import Array, describe, float_array
 from profilers._read._infer import FileGraph
 from profilers._read._regions import grouped_nodes
@@ -50,10 +52,13 @@ class Translation:
         self.generic: list[tuple[str, str, str]] = []
         self.names: dict[str, str] = {}
         self.inputs: list[tuple[str, Shape]] = []
+        self._places: dict[str, int] = {}
+        self._aliased: set[str] = set()
         self._taken: set[str] = set()
         self._written: set[int] = set()
         self._grouped: set[int] = set()
         self._producers = {name: node for node in file.nodes for name in node.output if name}
+        self._positions = {id(node): place for place, node in enumerate(file.nodes)}
         for name, known in file.inputs.items():
             if not known.is_float or len(known.shape) < 2 or known.shape[0] != batch:
                 raise ModelFileError(
@@ -77,8 +82,15 @@ class Translation:
         groups = grouped_nodes(self.file, self.fits)
         self._grouped = {id(node) for group in groups if len(group) > 1 for node in group}
         for group in groups:
-            if len(group) > 1 or not self._written_by_rule(group[0]):
-                write_generic(self, group)
+            try:
+                if len(group) > 1 or not self._written_by_rule(group[0]):
+                    write_generic(self, group)
+            except (ModelFileError, OperatorError, GraphError):
+                raise
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                # ONNX's own inference lets some malformed nodes pass
+                reason = " ".join(str(error).split())[:160]
+                raise ModelFileError(f"{describe(group[0])}: it is malformed: {reason}") from None
         outputs = tuple(self.names[name] for name in self.file.outputs)
         return OpGraph(self.inputs[0][1], tuple(self.nodes), outputs, tuple(self.inputs)).without_dead_code()
 
@@ -111,6 +123,14 @@ class Translation:
         readers = self.file.readers.get(tensor, [])
         alone = readers[0] if len(readers) == 1 else None
         return alone if alone is not None and id(alone) not in self._grouped else None
+
+    def position(self, node: onnx.NodeProto | None) -> int:
+        """Return the place of a node in the file; -1 for none."""
+        return -1 if node is None else self._positions[id(node)]
+
+    def is_grouped(self, node: onnx.NodeProto) -> bool:
+        """Return whether a node must become one op with others."""
+        return id(node) in self._grouped
 
     def is_sample(self, tensor: str) -> bool:
         """Return whether a tensor is one of the op graph so far."""
@@ -159,8 +179,16 @@ class Translation:
 
         Returns:
             True, as the result of a rule.
+
+        Raises:
+            ModelFileError: A weight does not fit the op.
         """
+        for key, parameter in primitive_of(op).parameters(op).items():
+            shape = np.shape((weights or {})[key])
+            if shape != parameter.shape:
+                raise ModelFileError(f"{describe(node)}: its {key} has the shape {shape}, expected {parameter.shape}")
         name = self.free_name(node.name or node.output[0])
+        self._places[name] = len(self.nodes)
         self.nodes.append(Node(name, op, tuple(self.names[tensor] for tensor in tensors)))
         self.weights |= {f"{name}.{key}": float_array(value) for key, value in (weights or {}).items()}
         self.names[last or node.output[0]] = name
@@ -168,8 +196,34 @@ class Translation:
 
     def alias(self, node: onnx.NodeProto) -> bool:
         """Leave a node out: its first output is its first input."""
+        self._aliased.add(self.names[node.input[0]])
         self.names[node.output[0]] = self.names[node.input[0]]
         return True
+
+    def layer(self, tensor: str) -> Node | None:
+        """Return the convolution, linear layer or norm that alone computes a tensor; ``None`` for another op."""
+        name = self.names[tensor]
+        node = self.nodes[self._places[name]] if name in self._places and name not in self._aliased else None
+        return node if node is not None and node.op.kind in ("conv", "linear", "norm") else None
+
+    def weights_of(self, layer: Node) -> dict[str, FloatArray]:
+        """Return the weights of a layer by parameter."""
+        prefix = f"{layer.name}."
+        return {key: self.weights[prefix + key] for key in primitive_of(layer.op).parameters(layer.op)}
+
+    def rewrite(self, layer: Node, op: Op, weights: dict[str, Array], tensor: str, last: str) -> None:
+        """Let a layer compute another tensor of the file.
+
+        Args:
+            layer: The layer.
+            op: What it computes now.
+            weights: Its weights now.
+            tensor: The tensor that it no longer computes.
+            last: The tensor that it computes.
+        """
+        self.nodes[self._places[layer.name]] = replace(layer, op=op)
+        self.weights |= {f"{layer.name}.{key}": float_array(value) for key, value in weights.items()}
+        self.names[last] = self.names.pop(tensor)
 
     def skip(self, node: onnx.NodeProto) -> None:
         """Say that a later node is part of an op that is written already."""

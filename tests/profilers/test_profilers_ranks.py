@@ -115,10 +115,14 @@ def map_cases(axes):
     }  # fmt: skip
 
 
+FUNCTIONS = ("relu", "hswish", "hsigmoid", "relu6", "sigmoid", "silu", "tanh", "gelu")
 FEATURE_CASES = {
     "linear": Case(ops.linear(FLAT, 5, act="hswish"), 60, 65),
     "norm": Case(ops.norm(FLAT, act="relu"), 12, 24),
-    "relu": Case(ops.activation(FLAT, "relu"), 0, 0),
+    **{function: Case(ops.activation(FLAT, function), 0, 0) for function in FUNCTIONS},
+    "reshape": Case(ops.reshape(FLAT, (3, 4)), 0, 0),
+    "transpose": Case(ops.transpose(FLAT, (0,)), 0, 0),
+    "softmax": Case(ops.softmax(FLAT), 0, 0),
     "identity": Case(ops.identity(FLAT), 0, 0),
     "add": Case(ops.add(FLAT), 0, 0),
     "mul": Case(ops.mul(FLAT), 12, 0),

@@ -1,4 +1,4 @@
-"""Modules of torch, exported by torch: a residual block, an inverted residual with squeeze-excite, a transformer."""
+"""Modules of torch, exported by torch: blocks of well-known networks, forms written by hand, a transformer."""
 
 import numpy as np
 import pytest
@@ -39,6 +39,65 @@ class Inverted(nn.Module):
         return x + self.project(y * self.squeeze(y))
 
 
+class Shuffle(nn.Module):
+    """ShuffleNet V2's unit."""
+
+    def __init__(self):
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU(True),
+            nn.Conv2d(4, 4, 3, 1, 1, groups=4, bias=False), nn.BatchNorm2d(4),
+        )  # fmt: skip
+
+    def forward(self, x):
+        kept, changed = x.chunk(2, dim=1)
+        y = torch.cat((kept, self.branch(changed)), dim=1)
+        n, c, h, w = y.shape
+        return y.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, c, h, w)
+
+
+class Regular(nn.Module):
+    """RegNet's block, with groups and squeeze-excite, behind ResNet's stem and before a classifier."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+        )
+        self.body = nn.Sequential(
+            nn.Conv2d(8, 16, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(16, 16, 3, 2, 1, groups=4, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+        )  # fmt: skip
+        self.squeeze = nn.Sequential(
+            nn.AdaptiveAvgPool2d((1, 1)), nn.Conv2d(16, 4, 1), nn.ReLU(), nn.Conv2d(4, 16, 1), nn.Sigmoid()
+        )
+        self.last = nn.Sequential(nn.Conv2d(16, 16, 1, bias=False), nn.BatchNorm2d(16))
+        self.shortcut = nn.Sequential(nn.Conv2d(8, 16, 1, 2, bias=False), nn.BatchNorm2d(16))
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(16, 5))
+
+    def forward(self, x):
+        x = self.stem(x)
+        y = self.body(x)
+        return self.head(torch.relu(self.last(self.squeeze(y) * y) + self.shortcut(x)))
+
+
+class Written(nn.Module):
+    """Activations, upsampling and sizes as people write them by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+        self.up = nn.ConvTranspose2d(8, 4, 2, 2)
+
+    def forward(self, x):
+        y = self.first(x / 0.5 - 1)
+        y = y * nn.functional.relu6(y + 3) / 6
+        z = nn.functional.interpolate(nn.functional.max_pool2d(self.second(y), 2), scale_factor=2)
+        y = y + z * torch.sigmoid(1.5 * z)
+        y = nn.functional.gelu(self.up(y))
+        return torch.flatten(nn.functional.pixel_shuffle(y, 2), 1)
+
+
 class Transformer(nn.Module):
     def __init__(self, width=16):
         super().__init__()
@@ -66,7 +125,14 @@ def lively(module):
 
 @pytest.mark.parametrize(
     ("module", "shape", "trainable"),
-    [(Residual, (3, 16, 16), True), (Inverted, (3, 8, 8), True), (Transformer, (5, 16), False)],
+    [
+        (Residual, (3, 16, 16), True),
+        (Inverted, (3, 8, 8), True),
+        (Shuffle, (8, 6, 6), True),
+        (Regular, (3, 32, 32), True),
+        (Written, (3, 8, 8), True),
+        (Transformer, (5, 16), False),
+    ],
 )
 def test_modules_are_read(module, shape, trainable):
     module, x = lively(module()), torch.randn(2, *shape)

@@ -1,14 +1,16 @@
 """Files that nobody vouches for: one line each, nothing read outside of the model's folder, bounded memory."""
 
 import random
+import re
 
 import numpy as np
 import onnx
 import pytest
 from graphs import File, checked
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from profilers import ModelFileError, OperatorError, build_onnx, read_onnx
+from profilers._read._translate import RULES
 
 
 def network():
@@ -166,3 +168,52 @@ def test_generic_ops_belong_to_one_batch_size_where_their_nodes_do():
     with pytest.raises(OperatorError, match="computes only batches of 1, not of 2"):
         build_onnx(read.graph, read.weights, batch=2)
     assert onnx.checker.check_model(read.build()) is None
+
+
+def with_weight(op_type, shape, **attributes):
+    file = File(1, 4, 6, 6)
+    return file.model(file.add(op_type, "x", file.draw(*shape), **attributes)).SerializeToString()
+
+
+def test_weights_that_do_not_fit_their_input_are_refused():
+    assert "does not fit its input" in refusal(with_weight("ConvTranspose", (3, 5, 2, 2), strides=[2, 2]))
+    assert "does not fit its input" in refusal(with_weight("ConvTranspose", (8, 5, 2, 2), strides=[2, 2]))
+    assert "its weight has the shape (5, 3, 1, 1), expected (5, 4, 1, 1)" in refusal(with_weight("Conv", (5, 3, 1, 1)))
+
+
+def test_whatever_a_rule_raises_for_a_malformed_node_is_one_line(monkeypatch):
+    def rule(_, node):
+        raise IndexError("list index\nout of range")
+
+    monkeypatch.setitem(RULES, "LRN", [rule])
+    assert re.search(r"node 'LRN_\d' \(LRN\): it is malformed: list index out of range$", refusal_of_network())
+
+
+def refusal_of_network():
+    return refusal(network().SerializeToString())
+
+
+def test_memory_that_runs_out_is_one_line(monkeypatch):
+    def rule(_, node):
+        raise MemoryError
+
+    monkeypatch.setitem(RULES, "LRN", [rule])
+    assert refusal_of_network() == "ONNX model: there is not enough memory to read it"
+
+
+def test_control_flow_in_control_flow_is_named():
+    assert "node 'n3' (If): control flow (a graph inside a node) is not read" in refusal(nested_branches(12))
+    assert "nested more than 64 deep" in refusal(nested_branches(30))
+
+
+def nested_branches(depth):
+    """A file whose branch holds a branch, and so on."""
+    file, body = File(1, 4), None
+    for level in range(depth):
+        node = ("Relu", ["x"], ["b"]) if body is None else ("If", ["c"], ["b"])
+        more = {} if body is None else {"then_branch": body, "else_branch": helper.make_graph([], "empty", [], [])}
+        body = helper.make_graph([helper.make_node(*node, f"n{level}", **more)], "body", [], [])
+    total = file.add("ReduceSum", "x", np.array([0, 1]), keepdims=0)
+    chosen = file.add("Cast", total, to=TensorProto.BOOL)
+    file.nodes.append(helper.make_node("If", [chosen], ["y"], "n3", then_branch=body, else_branch=body))
+    return file.model("y").SerializeToString()
