@@ -23,8 +23,8 @@ TRAININGS = tuple(METHODS)
 """Jobs that end with a network to compare."""
 RATES = {"resnet20": 1000.0, "inverted": 385.0}
 """Train images a second of the bases on two cores, in float32."""
-_SEARCH_S, _TUNE_MINUTES = 0.6, 5.0
-"""Seconds of a trial; minutes of tuning a size to a budget."""
+_VALIDATION, _TUNE_MINUTES = 10_000, 3.0
+"""Images that a trial is judged on; minutes of tuning a size to a budget in all ways."""
 _FORWARD = 1 / 3
 """What a forward pass takes of a training step."""
 _PASSES = 2.2
@@ -133,7 +133,7 @@ def minutes(job: Job, scale: Scale, images: int, rates: Mapping[str, float]) -> 
     """
     epoch, share = images / rates[job.base] / 60, job.share or 1.0
     epochs = scale.epochs(job.kind) * epoch
-    search = scale.samples * _SEARCH_S / 60
+    search = scale.samples * _FORWARD * _VALIDATION * share / rates[job.base] / 60
     return {
         "latency": 0.3,
         "tune-pruned": _TUNE_MINUTES,

@@ -137,6 +137,7 @@ class Pruner:
 
     def __init__(self, family: str, state: Mapping[str, Tensor], task: Task, settings: Mapping[str, Any]) -> None:
         self._family, self._state, self._task, self._settings = family, state, task, settings
+        self._gradients: dict[str, Tensor] = {}
 
     def base(self) -> nn.Module:
         """Return a fresh copy of the base."""
@@ -185,13 +186,22 @@ class Pruner:
         )
 
     def _add_gradients(self, module: nn.Module) -> None:
-        """Add the gradients of the loss over the first train images."""
-        task, count = self._task, min(TAYLOR_IMAGES, self._task.size("train"))
+        """Set the gradients of the loss over the first train images, computed once."""
+        if not self._gradients:
+            self._compute_gradients()
+        for name, parameter in module.named_parameters():
+            parameter.grad = self._gradients[name].clone()
+
+    def _compute_gradients(self) -> None:
+        task, module = self._task, self.base()
+        count = min(TAYLOR_IMAGES, task.size("train"))
         for start in range(0, count, TAYLOR_BATCH):
             part = np.arange(start, min(count, start + TAYLOR_BATCH))
             targets = task.to_device(task.targets("train", part), "cpu")
             output = module(task.inputs("train", part, task.input_shape))
             task.loss((output,), targets, self._settings).backward()  # type: ignore[no-untyped-call]
+        named = module.named_parameters()
+        self._gradients = {name: parameter.grad for name, parameter in named if parameter.grad is not None}
 
     def tuned(
         self, share: float, latencies: Latencies, say: Callable[[str], None], ways: Sequence[Way] = WAYS
