@@ -1,0 +1,284 @@
+"""What each job of the comparison of derived spaces does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from _derived_bases import FAMILIES, resized, to_onnx
+from _derived_jobs import TRAININGS, Job, Results, Scale, jobs_of
+from _derived_rivals import WAYS, Latencies, Pruner, narrowed, ranked_ms
+from _derived_training import Training, save_tensors, train
+from torch import Tensor, nn
+
+import hwnas
+from hwnas.spaces import Derived, derive
+from hwnas.tasks import Task
+from hwnas.training import Recipe, Subnet, Teacher, default_recipe, fitted, score_onnx, train_network
+from latency_tables import write_atomic
+from profilers import build_onnx, graph_macs, graph_params, read_onnx
+
+AVERAGE = 0.999
+ELASTIC_SAMPLES = 5
+"""Trials of the run that trains the elastic model; those of each budget follow."""
+NETWORKS_A_STEP = 4
+"""Networks that a step of the elastic model trains: largest, smallest and two random ones."""
+
+
+def bases_in(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what `train_bases.py` says of each trained base, by name.
+
+    Raises:
+        SystemExit: There is none.
+    """
+    bases = {}
+    for name in FAMILIES:
+        files = [folder / f"{name}.{suffix}" for suffix in ("json", "onnx", "pt")]
+        if all(file.exists() for file in files):
+            digest = hashlib.sha256(files[1].read_bytes()).hexdigest()
+            bases[name] = {**json.loads(files[0].read_text(encoding="utf-8")), "sha256": digest}
+    if not bases:
+        raise SystemExit(f"{folder} holds no trained base; run scripts/train_bases.py first")
+    return bases
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Does jobs.
+
+    Attributes:
+        data: Where the data set is.
+        task: The same, loaded.
+        bases: Folder of the trained bases.
+        results: Files of finished jobs.
+        scale: How much is done.
+        threads: Torch's threads.
+        say: Receives progress lines.
+    """
+
+    data: str
+    task: Task
+    bases: Path
+    results: Results
+    scale: Scale
+    threads: int
+    say: Callable[[str], None]
+
+    def do(self, job: Job) -> dict[str, Any]:
+        """Do a job and return its result."""
+        work = {
+            "latency": self._latency,
+            "elastic": self._elastic,
+            "sparse-training": self._sparse_training,
+            "tune-pruned": self._tune_pruned,
+            "tune-sparse": self._tune_pruned,
+            "tune-narrow": self._tune_narrow,
+            "ours": self._ours,
+            "measure": self._measure,
+        }
+        return work.get(job.kind, self._rival)(job)
+
+    def file_of(self, job: Job) -> Path:
+        """Return the ONNX file of a job's network."""
+        return self.results.place(job) / "network.onnx"
+
+    def _base_file(self, job: Job, suffix: str = "onnx") -> Path:
+        return self.bases / f"{job.base}.{suffix}"
+
+    def _base_state(self, job: Job) -> dict[str, Tensor]:
+        return dict(torch.load(self._base_file(job, "pt"), weights_only=True))
+
+    def _base_module(self, job: Job) -> nn.Module:
+        return resized(FAMILIES[job.base](1.0, 1), self._base_state(job)).eval()
+
+    def _recipe(self, job: Job, rate: float, **changes: Any) -> Recipe:
+        scale = self.scale
+        batch = min(scale.batch_size, self.task.size("train"))
+        common = {"batch_size": batch, "weight_decay": scale.weight_decay, "average": AVERAGE}
+        return default_recipe(
+            self.task, **{**common, "epochs": scale.epochs(job.kind), "learning_rate": rate, **changes}
+        )
+
+    # ---- latency
+
+    def _latency(self, job: Job) -> dict[str, Any]:
+        """Measure the base beside itself: its latency, and how steady a measurement is."""
+        base, copy = self._base_file(job), self.results.place(job) / "copy.onnx"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(copy, base.read_bytes())
+        first, second = ranked_ms([base, copy], 1)
+        return {"ms": (first * second) ** 0.5, "again": second / first}
+
+    def _measure(self, job: Job) -> dict[str, Any]:
+        """Measure all networks of a base in the same rounds, and say what is known of each."""
+        jobs = [other for other in jobs_of([job.base], self.scale) if other.kind in TRAININGS]
+        done = [(other, result) for other in jobs if (result := self.results.get(other))]
+        if len(done) < len(jobs):
+            raise SystemExit(f"{job.name}: {len(jobs) - len(done)} trainings are not done; run them first")
+        files = [self._base_file(job), *(self.file_of(other) for other, _ in done)]
+        ranking = hwnas.rank(files, progress=self.say)
+        by_file = {file.file: file for file in ranking.files}
+        base = by_file[str(files[0])]
+        networks = []
+        for (other, result), file in zip(done, files[1:], strict=True):
+            own = by_file[str(file)]
+            times = {"ms": own.latency_ms, "low_ms": own.low_ms, "high_ms": own.high_ms}
+            facts = {"name": other.name, "base": job.base, "share": other.share, "method": other.kind}
+            networks.append({**result, **facts, "seed": other.seed, **times, "ratio": own.latency_ms / base.latency_ms})
+        about = json.loads(self._base_file(job, "json").read_text(encoding="utf-8"))
+        known = {name: about[name] for name in ("test", "validation", "macs", "params", "images")}
+        times = {"ms": base.latency_ms, "low_ms": base.low_ms, "high_ms": base.high_ms}
+        floor = {"noise_floor": ranking.noise_floor, "rounds": ranking.rounds}
+        return {"base": {**known, **times, "passes": about["images"]}, "networks": networks, **floor}
+
+    # ---- ours
+
+    def _search(self, job: Job, out: Path, samples: int, **more: Any) -> hwnas.SearchResult:
+        scale = self.scale
+        return hwnas.search(
+            model=self._base_file(job),
+            data=self.data,
+            data_limit=scale.data_limit,
+            epochs=scale.elastic_epochs,
+            recipe={
+                "batch_size": min(scale.batch_size, self.task.size("train")),
+                "weight_decay": scale.weight_decay,
+                "learning_rate": scale.elastic_rate,
+            },
+            measure="trials",
+            seed=job.seed or 0,
+            samples=samples,
+            out=out,
+            evaluation_threads=self.threads,
+            progress=self.say,
+            **more,
+        )
+
+    def _elastic(self, job: Job) -> dict[str, Any]:
+        """Train the elastic model that the searches of all budgets share."""
+        self._search(job, self.results.place(job), min(ELASTIC_SAMPLES, self.scale.samples))
+        return {"images": self.scale.elastic_epochs * self.task.size("train")}
+
+    def _ours(self, job: Job) -> dict[str, Any]:
+        """Search within the budget, and fine-tune the best network that was found."""
+        elastic = job.other("elastic", share=None)
+        images = self.results.need(elastic)["images"]
+        budget_ms = (job.share or 1.0) * self.results.need(Job("latency", job.base))["ms"]
+        run = self.results.place(job) / "run"
+        given = {"latency_budget": f"{budget_ms:.6g}ms", "warm_start": str(self.results.place(elastic))}
+        result = self._search(job, run, self.scale.samples, **given)
+        over = result.over_budget
+        found = result.pick("fastest", allow_over_budget=True) if over else result.pick("best")
+        file, recipe = run / found["onnx"], self._recipe(job, self.scale.tune_rate)
+        derived, base = fitted(_derived(file), self.task, recipe), _derived(self._base_file(job))
+        network = train_network(
+            derived.graph,
+            self.task,
+            recipe,
+            seed=job.seed or 0,
+            threads=self.threads,
+            checkpoint=self.results.place(job) / "checkpoint.pt",
+            start=derived.weights,
+            teacher=Teacher.of(Subnet(base.graph, {name: torch.from_numpy(a) for name, a in base.weights.items()})),
+        )
+        model = build_onnx(network.graph, network.arrays()).SerializeToString()
+        own = recipe.epochs * self.task.size("train")
+        seen = {"images": images + own, "passes": NETWORKS_A_STEP * images + own}
+        how = {
+            "arch": found["arch"],
+            "budget_ms": budget_ms,
+            "over_budget": over,
+            "before": score_onnx(file, self.task, "test"),
+        }
+        return {**self._judged(job, model), **seen, **how}
+
+    # ---- rivals
+
+    def _latencies(self, job: Job) -> Latencies:
+        return Latencies(self._base_file(job), self.results.place(job))
+
+    def _sparse_training(self, job: Job) -> dict[str, Any]:
+        """Train the base with the regulariser that makes groups of channels sparse."""
+        state = self._base_state(job)
+        recipe = self._recipe(job, self.scale.elastic_rate)
+        pruner = Pruner(job.base, state, self.task, recipe.task_settings)
+        module = pruner.base()
+        regularizer = pruner.regularizer(module)
+        train(
+            module,
+            self._training(
+                job,
+                recipe,
+                teacher=self._base_module(job),
+                before_epoch=regularizer.update_regularizer,
+                before_step=lambda: regularizer.regularize(module),
+            ),
+        )
+        save_tensors(module.state_dict(), self.results.place(job) / "state.pt")
+        return {"images": recipe.epochs * self.task.size("train")}
+
+    def _tune_pruned(self, job: Job) -> dict[str, Any]:
+        """Prune until the budget is kept."""
+        state, ways = self._base_state(job), WAYS
+        if job.kind == "tune-sparse":
+            trained = job.other("sparse-training", share=None)
+            self.results.need(trained)
+            state = dict(torch.load(self.results.place(trained) / "state.pt", weights_only=True))
+            ways = tuple(way for way in WAYS if way[0] == "norm")  # what the regulariser makes small
+        settings = default_recipe(self.task).task_settings
+        pruner = Pruner(job.base, state, self.task, settings)
+        module, how = pruner.tuned(job.share or 1.0, self._latencies(job), self.say, ways[: self.scale.ways])
+        save_tensors(module.state_dict(), self.results.place(job) / "state.pt")
+        return how
+
+    def _tune_narrow(self, job: Job) -> dict[str, Any]:
+        """Narrow until the budget is kept."""
+        return narrowed(job.base, job.share or 1.0, self._latencies(job), self.say)
+
+    def _rival(self, job: Job) -> dict[str, Any]:
+        """Train a pruned or narrowed network."""
+        count = self.task.size("train")
+        torch.manual_seed(job.seed or 0)
+        if job.kind.startswith("narrow"):
+            how = self.results.need(job.other("tune-narrow", seed=None))
+            module = FAMILIES[job.base](how["width"], how["step"])
+            recipe, teacher, before = self._recipe(job, self.scale.scratch_rate), None, 0
+        else:
+            tuned = job.other(f"tune-{job.kind}", seed=job.seed if job.kind == "sparse" else None)
+            how = self.results.need(tuned)
+            state = torch.load(self.results.place(tuned) / "state.pt", weights_only=True)
+            module = resized(FAMILIES[job.base](1.0, 1), state)
+            recipe, teacher = self._recipe(job, self.scale.elastic_rate), self._base_module(job)
+            before = self.scale.elastic_epochs * count if job.kind == "sparse" else 0
+        train(module, self._training(job, recipe, teacher=teacher))
+        images = recipe.epochs * count + before
+        return {**self._judged(job, to_onnx(module)), "images": images, "passes": images}
+
+    def _training(self, job: Job, recipe: Recipe, **more: Any) -> Training:
+        checkpoint = self.results.place(job) / "checkpoint.pt"
+
+        def tell(text: str) -> None:
+            """Say which job a line is of."""
+            self.say(f"{job.name}: {text}")
+
+        return Training(self.task, recipe, job.seed or 0, checkpoint, say=tell, **more)
+
+    def _judged(self, job: Job, model: bytes) -> dict[str, Any]:
+        """Write a trained network and return its accuracies and its size."""
+        file = self.file_of(job)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, model)
+        graph = read_onnx(model).graph
+        scores = {part: score_onnx(model, self.task, part) for part in ("validation", "test")}  # type: ignore[arg-type]
+        return {**scores, "macs": graph_macs(graph), "params": graph_params(graph)}
+
+
+def _derived(file: Path) -> Derived:
+    """Return the space of a file's network, with batch norms put back for training."""
+    read = read_onnx(file)
+    return derive(read.graph, read.weights)

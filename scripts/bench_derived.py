@@ -1,0 +1,138 @@
+"""Compare networks of spaces derived from trained models with pruned and with narrowed ones, at equal latency.
+
+    scripts/train_bases.py --data CIFAR10 --out bases
+    scripts/bench_derived.py --data CIFAR10 --bases bases --out derived --plan
+    scripts/bench_derived.py --data CIFAR10 --bases bases --out derived
+
+For each base and at each budget (a share of the base's measured latency):
+
+* ours: `hwnas.search(model=..., latency_budget=...)`, then its best network is fine-tuned, alone;
+* pruned: torch-pruning's dependency groups, tuned until the *measured* latency keeps the budget, then fine-tuned;
+* sparse: the same after training with torch-pruning's group-sparsity regulariser;
+* narrow: the family with all channels scaled, tuned in the same way and trained from scratch; also for so long that it
+  has seen the images of the base too (narrow-long).
+
+After the base all see the same number of train images (but narrow-long), with the same augmentation, schedule and
+optimiser; ours and the pruned ones have the base as teacher. A step of the elastic model passes its images through four
+networks: the table says how many passes there were.
+
+Every job has a file of its own under ``--out``, and trainings continue after their last epoch: the script can be killed
+at any moment and started again. ``--smoke`` does everything once on few images, in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+for _name, _bytes in (("MMAP_THRESHOLD_", 1 << 32), ("TRIM_THRESHOLD_", 1 << 34), ("TOP_PAD_", 1 << 28)):
+    os.environ.setdefault(f"MALLOC_{_name}", str(_bytes))  # glibc keeps freed activations
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch  # noqa: E402
+from _derived_jobs import RATES, SMOKE, TRAININGS, Job, Results, Scale, jobs_of, minutes  # noqa: E402
+from _derived_table import leads, markdown, misleading, rows_of  # noqa: E402
+from _derived_work import Bench, bases_in  # noqa: E402
+
+from hwnas import make_task  # noqa: E402
+from latency_tables import write_atomic  # noqa: E402
+
+
+def say(text: str) -> None:
+    """Print a progress line with the time."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    scale = Scale()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="CIFAR-10, as of hwnas search: its files or a folder of images")
+    parser.add_argument("--bases", type=Path, default=Path("bases"), help="folder of train_bases.py (default: bases)")
+    parser.add_argument("--out", type=Path, default=Path("derived"), help="folder for the results (default: derived)")
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="only jobs whose name contains it")
+    parser.add_argument("--plan", action="store_true", help="list the jobs with estimated minutes, and do nothing")
+    parser.add_argument("--smoke", action="store_true", help="everything once on few images: a test, no result")
+    parser.add_argument("--threads", type=int, default=2, help="torch's threads in trainings (default 2)")
+    for name in ("elastic_epochs", "tune_epochs", "samples", "seeds"):
+        default = getattr(scale, name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default {default}")
+    return parser.parse_args()
+
+
+def scale_of(options: argparse.Namespace, bases: dict[str, dict[str, Any]]) -> Scale:
+    """Return how much is done."""
+    given = {name: getattr(options, name) for name in ("elastic_epochs", "tune_epochs", "samples", "seeds")}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if options.smoke:
+        return replace(SMOKE, **chosen)
+    return replace(Scale(base_epochs=max(base["epochs"] for base in bases.values())), **chosen)
+
+
+def tell_plan(jobs: list[Job], scale: Scale, results: Results) -> None:
+    """Print the jobs, how long each takes about, and which are done."""
+    images, left = (scale.data_limit or 40_000), 0.0
+    for job in jobs:
+        done, about = results.get(job) is not None, minutes(job, scale, images, RATES)
+        left += 0.0 if done else about
+        print(f"{'done' if done else f'{about:6.1f} min'}  {job.name}")
+    print(f"{left / 60:.1f} hours are left, on two cores like those that the rates were measured on")
+
+
+def write_tables(results: Results, jobs: list[Job], bases: list[str]) -> None:
+    """Write ``table.md`` and ``table.json`` of the bases that are measured."""
+    measured = {job.base: result for job in jobs if job.kind == "measure" and (result := results.get(job))}
+    if not measured:
+        return
+    networks = [network for name in bases for network in measured.get(name, {}).get("networks", [])]
+    shown = {name: result["base"] for name, result in measured.items()}
+    table = {
+        "bases": shown,
+        "networks": networks,
+        "rows": rows_of(networks),
+        "leads": leads(rows_of(networks)),
+        "misleading_macs": misleading(networks),
+        "settings": json.loads((results.folder / "settings.json").read_text(encoding="utf-8")),
+    }
+    write_atomic(results.folder / "table.json", json.dumps(table, indent=1) + "\n")
+    write_atomic(results.folder / "table.md", markdown(shown, networks))
+    say(f"wrote {results.folder / 'table.md'}")
+
+
+def main() -> None:
+    """Do all jobs that are not done yet, then write the table."""
+    options = parse()
+    bases = bases_in(options.bases)
+    scale, names = scale_of(options, bases), list(bases)
+    facts = {"scale": scale.as_dict(), "bases": {name: base["sha256"] for name, base in bases.items()}}
+    results = Results(options.out / "smoke" if options.smoke else options.out, facts)
+    jobs = jobs_of(names, scale)
+    chosen = [job for job in jobs if not options.only or any(text in job.name for text in options.only)]
+    if options.plan:
+        tell_plan(chosen, scale, results)
+        return
+    torch.set_num_threads(options.threads)
+    os.environ["HWNAS_TABLES"] = str(results.folder / "tables")
+    todo = [job for job in chosen if results.get(job) is None]
+    if todo:
+        task = make_task(None, options.data, limit=scale.data_limit)
+        bench = Bench(options.data, task, options.bases, results, scale, options.threads, say)
+        for number, job in enumerate(todo, 1):
+            say(f"{number} of {len(todo)}: {job.name}")
+            began = time.perf_counter()
+            result = bench.do(job)
+            results.put(job, {**result, "seconds": round(time.perf_counter() - began, 1)})  # since the last start
+            if job.kind in TRAININGS:
+                say(f"{job.name}: test accuracy {result['test']:.2%}")
+    write_tables(results, jobs, names)
+
+
+if __name__ == "__main__":
+    main()

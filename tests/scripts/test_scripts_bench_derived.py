@@ -1,0 +1,202 @@
+"""The comparison of derived spaces: tuning to a latency, killed trainings, jobs, and the table."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hwnas.data import ImageData, Split
+from hwnas.tasks import ImageClassification
+from hwnas.training import default_recipe
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+@pytest.fixture(autouse=True)
+def _scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+
+@pytest.fixture(scope="module")
+def task():
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        return Split(rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, count))
+
+    parts = {"train": split(16), "validation": split(8), "test": split(8)}
+    return ImageClassification(ImageData("noise", tuple("abcdefghij"), **parts, mean=(0.5,) * 3, std=(0.3,) * 3))
+
+
+class Killed(Exception):
+    pass
+
+
+def trained(task, checkpoint, kill_at=None):
+    from _derived_bases import FAMILIES
+    from _derived_training import Training, train
+
+    steps = []
+
+    def count():
+        steps.append(0)
+        if len(steps) == kill_at:
+            raise Killed
+
+    torch.manual_seed(0)
+    module = FAMILIES["inverted"](0.1, 4)
+    recipe = default_recipe(task, epochs=3, batch_size=8, average=0.9, learning_rate=0.01)
+    return train(module, Training(task, recipe, 1, checkpoint, (16, 16, 32), before_step=count)).state_dict()
+
+
+def test_a_killed_training_ends_with_the_same_bits(task, tmp_path):
+    whole = trained(task, tmp_path / "whole.pt")
+    with pytest.raises(Killed):
+        trained(task, tmp_path / "killed.pt", kill_at=4)  # in the second epoch
+    again = trained(task, tmp_path / "killed.pt")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(task, tmp_path):
+    from _derived_bases import FAMILIES
+    from _derived_training import Training, train
+
+    def run(seed):
+        recipe = default_recipe(task, epochs=1, batch_size=8)
+        train(FAMILIES["inverted"](0.1, 4), Training(task, recipe, seed, tmp_path / "c.pt", (16,)))
+
+    run(0)
+    with pytest.raises(SystemExit, match="other settings"):
+        run(1)
+
+
+@pytest.mark.parametrize("family", ["resnet20", "inverted"])
+def test_a_network_takes_the_extents_of_a_state_dict(family):
+    from _derived_bases import FAMILIES, resized
+
+    narrow = FAMILIES[family](0.5, 4).eval()
+    again = resized(FAMILIES[family](1.0, 1), narrow.state_dict()).eval()
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(narrow(x), again(x))
+
+
+def test_bisection_finds_the_largest_size_within_the_limit():
+    from _derived_rivals import bisected
+
+    sizes = []
+
+    def stairs(size):
+        sizes.append(size)
+        return 0.1 + 0.9 * np.ceil(size * 8) / 8  # whole blocks of channels
+
+    found = bisected(stairs, 0.6, 0.0, 1.0, steps=12)
+    assert found.ratio == pytest.approx(0.1 + 0.9 * 0.5)  # 0.6 lies between 4 and 5 of 8 blocks
+    assert 0.49 < found.setting <= 0.5
+    sizes.clear()
+    assert bisected(lambda size: sizes.append(size) or size, 0.5, 0.0, 1.0).ratio == 0.5
+    assert len(sizes) == 1  # close enough at once
+    assert bisected(lambda size: 1.0, 0.5, 0.0, 1.0) is None
+
+
+def test_latencies_are_relative_to_the_base_of_the_same_rounds(tmp_path):
+    from _derived_bases import FAMILIES
+    from _derived_rivals import Latencies, narrowed
+
+    speeds = iter([1.0, 3.0, 0.5, 2.0, 1.5] * 10)
+
+    def measured(files, threads):
+        speed, size = next(speeds), files[1].stat().st_size
+        return [speed * 2e6, speed * size]
+
+    base = tmp_path / "base.onnx"
+    latencies = Latencies(base, tmp_path, measured=measured)
+    network = FAMILIES["resnet20"](0.5, 8)
+    first = latencies.ratio(network)
+    assert latencies.ratio(FAMILIES["resnet20"](0.5, 8)) == first  # not measured again, at another speed
+    found = narrowed("resnet20", 0.2, latencies, lambda text: None)
+    assert 0.1 < found["ratio"] <= 0.2
+
+
+def test_jobs_come_after_what_they_need_and_are_kept(tmp_path):
+    from _derived_jobs import SMOKE, Job, Results, Scale, jobs_of, minutes
+
+    jobs = jobs_of(["resnet20", "inverted"], Scale())
+    place = {job: number for number, job in enumerate(jobs)}
+    assert len({job.name for job in jobs}) == len(jobs)
+    for job in jobs:
+        assert minutes(job, Scale(), 40_000, {"resnet20": 1000.0, "inverted": 400.0}) > 0
+        if job.kind == "ours":
+            assert place[job.other("elastic", share=None)] < place[job]
+        if job.kind == "sparse":
+            assert place[job.other("sparse-training", share=None)] < place[job.other("tune-sparse")] < place[job]
+        if job.kind.startswith("narrow"):
+            assert place[job.other("tune-narrow", seed=None)] < place[job]
+    for base in ("resnet20", "inverted"):
+        assert [job.kind for job in jobs if job.base == base][-1] == "measure"
+
+    results = Results(tmp_path, {"scale": SMOKE.as_dict()})
+    with pytest.raises(SystemExit, match="must be done first"):
+        results.need(jobs[0])
+    results.put(jobs[0], {"ms": 1.5})
+    assert Results(tmp_path, {"scale": SMOKE.as_dict()}).need(jobs[0])["ms"] == 1.5
+    with pytest.raises(SystemExit, match="choose another --out"):
+        Results(tmp_path, {"scale": Scale().as_dict()})
+    assert results.get(Job("latency", "inverted")) is None
+
+
+def test_all_rivals_see_the_same_number_of_images():
+    from _derived_jobs import Scale
+
+    scale = Scale(elastic_epochs=3, tune_epochs=5, base_epochs=20)
+    ours = scale.epochs("elastic") + scale.epochs("ours")
+    assert scale.epochs("pruned") == scale.epochs("narrow") == ours == 8
+    assert scale.epochs("sparse-training") + scale.epochs("sparse") == ours
+    assert scale.epochs("narrow-long") == 20 + ours
+
+
+def network(method, share, test, ms, macs, seed=0):
+    times = {"ms": ms, "low_ms": 0.98 * ms, "high_ms": 1.02 * ms, "ratio": ms}
+    counts = {"macs": macs, "params": macs / 100, "images": 1000, "passes": 4000 if method == "ours" else 1000}
+    names = {"name": f"{method}-{share}-{seed}", "base": "resnet20", "share": share, "method": method}
+    return {**names, "test": test, "validation": test, **times, **counts}
+
+
+def test_the_table_has_means_leads_and_where_macs_lie():
+    from _derived_table import leads, markdown, misleading, rows_of
+
+    networks = [
+        network("pruned", 0.5, 0.86, 0.50, 4e6),
+        network("ours", 0.5, 0.90, 0.49, 9e6),
+        network("ours", 0.5, 0.88, 0.49, 9e6, seed=1),
+        network("narrow", 0.7, 0.80, 0.30, 5e6),
+    ]
+    rows = rows_of(networks)
+    assert [(row["share"], row["method"]) for row in rows] == [(0.7, "narrow"), (0.5, "ours"), (0.5, "pruned")]
+    assert rows[1]["test"] == pytest.approx(0.89)
+    assert rows[1]["tests"] == [0.90, 0.88]
+    (lead,) = leads(rows)
+    assert (lead["rival"], lead["points"]) == ("pruned", pytest.approx(3.0))
+    (pair,) = misleading(networks)  # 0.49 and 0.50 ms are too close to call
+    assert (pair["fewer_macs"], pair["faster"]) == ("pruned-0.5-0", "narrow-0.7-0")
+    page = markdown({"resnet20": network("", 1.0, 0.9, 1.0, 4e7)}, networks)
+    assert "| resnet20, 50% | hwnas, derived space | 89.00% (90.00, 88.00) | 0.490 ms (0.480-0.500) |" in page
+    assert "+3.00 against *torch-pruning, fine-tuned*" in page
+    assert "MACs mislead in 1 pairs" in page
+
+
+def test_the_table_is_written_from_finished_jobs(tmp_path):
+    import bench_derived
+    from _derived_jobs import SMOKE, Results, jobs_of
+
+    results, jobs = Results(tmp_path, {"scale": SMOKE.as_dict()}), jobs_of(["resnet20"], SMOKE)
+    bench_derived.write_tables(results, jobs, ["resnet20"])
+    assert not (tmp_path / "table.md").exists()
+    networks = [network("ours", 0.5, 0.9, 0.5, 9e6), network("narrow", 0.5, 0.8, 0.5, 5e6)]
+    results.put(jobs[-1], {"base": network("", 1.0, 0.9, 1.0, 4e7), "networks": networks})
+    bench_derived.write_tables(results, jobs, ["resnet20"])
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert table["leads"][0]["points"] == pytest.approx(10.0)
+    assert "narrowed, trained from scratch" in (tmp_path / "table.md").read_text()
