@@ -306,8 +306,8 @@ __all__ = [
     "table_of_result",
     "tensor_ranges",
     "usable_cores",
-    "write_bundle",
     "whole_model",
+    "write_bundle",
 ]
 
 

@@ -13,7 +13,7 @@ from hwnas._pipeline._given_model import given_lines
 from hwnas._pipeline._model import OF_THE_FILE, derived_of
 from hwnas._runs._options import SETTINGS
 from hwnas.data import ImageData
-from hwnas.spaces import Derived, DerivedSpace, describe_lines
+from hwnas.spaces import Derived, DerivedSpace, describe_lines, space_parameters
 from hwnas.tasks import Task, as_task, make_task
 from profilers import ReadModel, from_torch, read_onnx, whole_model
 
@@ -46,8 +46,8 @@ def derive(
         data_limit: Use at most this many samples of each part.
         space_settings: Options of the space, also texts like ``keep=head``, as ``--space-option`` takes them.
         progress: Receives what would be searched, and what not and why.
-        options: The same options by name: ``keep``, ``widths``, ``step``, ``depth``, ``kernels``, ``resolutions``, ``importance`` and ``norms``,
-            as in docs/derive.md.
+        options: The same options by name: ``keep``, ``widths``, ``step``, ``depth``, ``kernels``, ``resolutions``,
+            ``importance`` and ``norms``, as in docs/derive.md.
 
     Returns:
         The space (``space``), the weights that its networks start from (``weights``), and what is not searched
@@ -57,7 +57,7 @@ def derive(
         HwnasError, ProfilerError: One line each (see `Errors`).
     """
     options = {**(SETTINGS["space_settings"].read(space_settings) or {}), **options}
-    known = set(DerivedSpace.__init__.__kwdefaults__) - {*OF_THE_FILE}
+    known = set(space_parameters(DerivedSpace.name)) - {*OF_THE_FILE}
     for name in options:
         if name not in known:
             raise HwnasError(f"derive has no option {name!r}; known options: {', '.join(sorted(known))}")

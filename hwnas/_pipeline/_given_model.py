@@ -5,8 +5,10 @@ from __future__ import annotations
 from hwnas.spaces import Derived
 from hwnas.tasks import Task
 
-_FEW = 0.5
-"""Below this share of the metric's range, other scalings of the inputs are tried."""
+_GOOD, _POOR = 0.9, 0.5
+"""Below these shares of the metric's range, other scalings of the inputs are tried, and the model is called poor."""
+_BETTER = 0.02
+"""Another scaling is named where it is better by more than this share of the metric's range."""
 _NAMES = 4
 
 
@@ -27,20 +29,18 @@ def given_lines(derived: Derived, task: Task) -> list[str]:
         lines.append("warning: the model ends with a softmax; training expects logits: export it without the softmax")
     if metric.low is None or metric.high is None:
         return lines
-    good = value - metric.low if metric.sign > 0 else metric.high - value
-    if good < _FEW * (metric.high - metric.low):
-        lines.append(f"warning: {_advice(derived, task, value)}")
-    return lines
-
-
-def _advice(derived: Derived, task: Task, value: float) -> str:
-    """Return what may be wrong with the inputs of a model that is no good."""
-    metric = task.metric
-    others = {name: _value(derived, task.with_scaling(name)) for name in task.scalings}
+    span = metric.high - metric.low
+    share = (value - metric.low if metric.sign > 0 else metric.high - value) / span
+    others = {name: _value(derived, task.with_scaling(name)) for name in task.scalings} if share < _GOOD else {}
     best = max(others, key=lambda name: metric.sign * others[name], default=None)
-    if best is not None and metric.sign * (others[best] - value) > 0:
-        return f"with --input-scaling {best} it has {metric.format(others[best])}; is that how it was trained?"
-    return "its inputs may be scaled in another way (--input-scaling), or its classes may have another order"
+    if best is not None and metric.sign * (others[best] - value) > _BETTER * span:
+        written = metric.format(others[best])
+        lines.append(f"warning: with --input-scaling {best} it has {written}; is that how it was trained?")
+    elif share < _POOR:
+        lines.append(
+            "warning: its inputs may be scaled in another way (--input-scaling), or its classes may have another order"
+        )
+    return lines
 
 
 def _value(derived: Derived, task: Task) -> float:

@@ -27,7 +27,7 @@ def weights_of(setup: SearchSetup, winner: Winner) -> Weights:
     """Return the weights that a network is delivered with: the original's are those of its file."""
     if winner.name == ORIGINAL:
         assert setup.start.initial is not None
-        return setup.start.initial
+        return dict(setup.start.initial)
     return setup.trainer.trained_weights(winner.arch)
 
 

@@ -20,7 +20,6 @@ from hwnas._runs._same_search import require_same_search
 from hwnas._runs._settings import SearchSettings
 from latency_tables import content_hash, read_json, write_atomic
 
-
 ORIGINAL = "original"
 """The id of the model that a search started from, in ``pareto.json``."""
 
