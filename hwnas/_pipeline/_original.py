@@ -13,7 +13,6 @@ from hwnas._runs._metrics import key_of
 from hwnas._runs._run import ORIGINAL
 from hwnas.evaluators._base import Weights
 from hwnas.spaces import DerivedSpace
-from hwnas.training import score_onnx
 
 
 def original_of(setup: SearchSetup) -> list[Winner]:
@@ -33,6 +32,8 @@ def weights_of(setup: SearchSetup, winner: Winner) -> Weights:
 
 def add_original_values(setup: SearchSetup, entry: dict[str, Any], file: Path) -> None:
     """Write the original's metric on the validation part into its entry: no trial says it."""
+    from hwnas.training import score_onnx
+
     task, settings = setup.task, setup.run.settings
     assert task is not None
     value, samples = score_onnx(file, task, "validation", threads=settings.threads), task.size("validation")
