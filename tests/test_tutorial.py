@@ -65,6 +65,7 @@ def shell(tmp_path):
         **os.environ,
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
     }
 
     def run(language, text):

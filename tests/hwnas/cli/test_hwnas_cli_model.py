@@ -25,7 +25,7 @@ def model(tmp_path):
 
 def test_from_a_file_to_a_network(model, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "tables"))
     assert main(["derive", str(model), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     (width,) = (name for name in shown["choices"] if name.endswith("width"))
