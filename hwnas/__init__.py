@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas._version import __version__
 
 if TYPE_CHECKING:
+    from hwnas._api._derive import derive
     from hwnas._api._errors import Errors
     from hwnas._api._explain import explain
     from hwnas._api._machine import clean_device, devices, doctor, plugins
@@ -32,7 +33,18 @@ if TYPE_CHECKING:
     from hwnas._runs._settings import SearchSettings
     from hwnas.data import ImageData, load_data
     from hwnas.evaluators import Evaluation, Evaluator, Trainer, make_evaluator
-    from hwnas.spaces import Architecture, Choice, ChoiceGraph, ChoiceGraphSpace, Make, Space, Term, follow, make_space
+    from hwnas.spaces import (
+        Architecture,
+        Choice,
+        ChoiceGraph,
+        ChoiceGraphSpace,
+        Derived,
+        Make,
+        Space,
+        Term,
+        follow,
+        make_space,
+    )
     from hwnas.tasks import Metric, Task, make_task
     from latency_tables import INPUT, GraphBuilder, LatencyTable, LatencyTableError, Op, OpGraph
     from profilers import (
@@ -97,6 +109,8 @@ _LAZY = {
     "bundle": "hwnas._api._profile",
     "clean_device": "hwnas._api._machine",
     "compare": "hwnas._api._runs",
+    "derive": "hwnas._api._derive",
+    "Derived": "hwnas.spaces",
     "devices": "hwnas._api._machine",
     "doctor": "hwnas._api._machine",
     "draw": "hwnas._api._profile",
@@ -137,6 +151,7 @@ __all__ = [
     "ChoiceGraphSpace",
     "Composite",
     "Cost",
+    "Derived",
     "Difference",
     "Errors",
     "Evaluation",
@@ -178,6 +193,7 @@ __all__ = [
     "bundle",
     "clean_device",
     "compare",
+    "derive",
     "devices",
     "doctor",
     "draw",

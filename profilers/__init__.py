@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from profilers._read._from_torch import from_torch
     from profilers._read._model import ModelWorkload, ReadModel
     from profilers._read._reader import read_onnx
+    from profilers._read._whole import whole_model
     from profilers._references import (
         REFERENCE_TAILS,
         STATISTICS,
@@ -153,6 +154,7 @@ _MODULES = {
     "profilers._read._from_torch": ("from_torch",),
     "profilers._read._model": ("ModelWorkload", "ReadModel"),
     "profilers._read._reader": ("read_onnx",),
+    "profilers._read._whole": ("whole_model",),
     "profilers._references": (
         "REFERENCE_TAILS",
         "STATISTICS",
@@ -307,6 +309,7 @@ __all__ = [
     "table_of_result",
     "tensor_ranges",
     "usable_cores",
+    "whole_model",
     "write_bundle",
 ]
 

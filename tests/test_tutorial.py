@@ -1,8 +1,8 @@
-"""The tutorial's commands do what the page says.
+"""The tutorials' commands do what the pages say.
 
-Every `sh` and `python` block of docs/tutorial.md runs, in order, in one folder, and must end with exit code 0. A
-`text` block shows output of the block before it: each of its lines must match a whole line of that output, in this
-order, where `...` stands for anything and a number for any number.
+Every `sh` and `python` block of docs/tutorial.md and docs/own-model.md runs, in order, in one folder for each page, and
+must end with exit code 0. A `text` block shows output of the block before it: each of its lines must match a whole line
+of that output, in this order, where `...` stands for anything and a number for any number.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "tutorial.md"
+PAGE, OWN_MODEL = ROOT / "docs" / "tutorial.md", ROOT / "docs" / "own-model.md"
 NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?"
 
 
@@ -65,6 +65,7 @@ def shell(tmp_path):
         **os.environ,
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
     }
 
     def run(language, text):
@@ -79,7 +80,20 @@ def shell(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_tutorial_does_what_it_says(shell):
-    blocks = blocks_of(PAGE.read_text(encoding="utf-8"))
+    output = output_of(PAGE, shell)
+    share = float(re.search(r"([\d.]+)% of \d+ images", output).group(1))
+    assert share > 80, "images were prepared otherwise than in training"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_your_own_model_becomes_faster(shell):
+    output_of(OWN_MODEL, shell)
+
+
+def output_of(page, shell):
+    """Run the blocks of a page; returns what the last one printed."""
+    blocks = blocks_of(page.read_text(encoding="utf-8"))
     assert {language for language, _ in blocks} == {"sh", "python", "text"}
     output, before = "", None
     for language, text in blocks:
@@ -91,5 +105,4 @@ def test_the_tutorial_does_what_it_says(shell):
             output = done.stdout
             assert done.returncode == 0, f"{text}\n{output}"
         before = language
-    share = float(re.search(r"([\d.]+)% of \d+ images", output).group(1))
-    assert share > 80, "images were prepared otherwise than in training"
+    return output

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hwnas._common._option import NAMED_VALUES, PATH, PATHS, SWITCH, TEXT, WHOLE, Option
-from hwnas._runs._options import BATCH, DEVICE, LATENCY_STATISTIC, SPACE, THREADS, search_options
+from hwnas._runs._options import BATCH, DEVICE, LATENCY_STATISTIC, SETTINGS, SPACE, THREADS, search_options
 
 GROUPS = {
     "space": "see `hwnas plugins` for all spaces, and docs/space.md",
@@ -256,6 +256,20 @@ _ABOUT_MODELS = (
             replace(JSON, group="output"),
         ),
         "rank",
+    ),
+    Command(
+        "derive",
+        "show what of a trained model a search would leave out, and what not and why",
+        "hwnas derive model.onnx --data images/ --input-scaling imagenet --space-option keep=head",
+        (
+            _positional("model", "ONNX file of the trained model"),
+            Option("data", "data set, to test the model as given (default: none)", PATH, group="data"),
+            *(SETTINGS[name] for name in ("input_scaling", "data_limit")),
+            replace(SETTINGS["image_size"], help="size to load images at", group="data"),
+            replace(SETTINGS["space_settings"], help="any option of the space, like keep=layer1.*; can be repeated"),
+            JSON,
+        ),
+        "derive",
     ),
 )
 

@@ -13,11 +13,13 @@ from hwnas._api._given import read_options, space_settings
 from hwnas._common._option import Option, dashed, plain
 from hwnas._costs._cost import Cost, cost_named, is_bound
 from hwnas._errors import HwnasError
+from hwnas._pipeline._model import read_model
+from hwnas._runs._kept_files import given_file
 from hwnas._runs._options import EVALUATOR_SHORTHANDS, SETTINGS, budget_options, default, setting_options
 from hwnas._runs._record import SETTINGS as SETTINGS_FILE
 from hwnas._runs._record import read_record
 from hwnas._runs._settings import SearchSettings
-from hwnas.spaces import DeclaredSpace, is_file, read_declaration
+from hwnas.spaces import DeclaredSpace, DerivedSpace, is_file, read_declaration
 
 _TABLE = "table:"
 
@@ -39,6 +41,7 @@ def search_settings(
     values = read_options("search", setting_options(), given)
     if not space_is_object:
         values |= _declared(values, out)
+        values |= _derived(values, out)
     settings = {name: value for name, value in values.items() if name in SETTINGS}
     space, evaluator = values.get("space", default("space")), values.get("evaluator", default("evaluator"))
     if not space_is_object:
@@ -66,6 +69,24 @@ def _declared(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
     declaration = read_declaration(Path(name)) if kept is None else kept
     settings = {**values.get("space_settings", {}), "declaration": declaration}
     return {"space": DeclaredSpace.name, "space_settings": settings}
+
+
+def _derived(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
+    """Return the space of a trained network and all its settings, so that only trainings need the file again.
+
+    Raises:
+        HwnasError: Another space is named too, the file is missing, or nothing of the model can be left out.
+        ProfilerError: The file cannot be read.
+    """
+    if "model" not in values:
+        if values.get("space") == DerivedSpace.name:
+            raise HwnasError("--space derived is the space of a trained model; name the model: --model FILE")
+        return {}
+    if values.get("space", default("space")) not in (default("space"), DerivedSpace.name):
+        raise HwnasError(f"--model has a space of its own, got --space {values['space']}; leave one of them out")
+    path = given_file(out or Path(), "model", values["model"])
+    derived = read_model(path, values.get("space_settings", {}))
+    return {"space": DerivedSpace.name, "space_settings": dict(derived.space.settings)}
 
 
 def _evaluator_options(evaluator: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -135,6 +135,19 @@ def run_rank(options: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
+def run_derive(options: argparse.Namespace) -> None:
+    """Run ``hwnas derive``."""
+    from hwnas._api._derive import as_dict, derive
+
+    lines: list[str] = []
+    derived = derive(**given(options), progress=lines.append)
+    if options.json:
+        say_json(as_dict(derived, lines))
+        return
+    for line in lines:
+        say(line)
+
+
 def run_predict(options: argparse.Namespace) -> None:
     """Run ``hwnas predict``."""
     from hwnas._api._tables import predict

@@ -16,10 +16,11 @@ from hwnas._pipeline._export import export_onnx
 from hwnas._pipeline._finalize import finalized
 from hwnas._pipeline._known import known_costs
 from hwnas._pipeline._measure_winners import Measurement, measure_winners
+from hwnas._pipeline._original import add_original_values, add_speed_ups, original_of
 from hwnas._pipeline._setup import SearchSetup
-from hwnas._pipeline._winner import Candidates, find_candidates, nearest_outside
+from hwnas._pipeline._winner import Candidates, Winner, find_candidates, nearest_outside
 from hwnas._runs._agreement import agreement, doubt, statistic_of
-from hwnas._runs._delivered import FINAL, judge, remarks, written_ms, written_test
+from hwnas._runs._delivered import FINAL, SPEED_UP, judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
 from hwnas._runs._metrics import Source, key_of, metric_of, value_of
 from hwnas._runs._watch import every
@@ -117,33 +118,61 @@ def deliver_networks(setup: SearchSetup, chosen: Chosen, progress: TextProgress)
     """
     run, task, winners = setup.run, setup.task, chosen.winners
     assert task is not None
-    folder = run.folder("models")
-    files = [export_onnx(folder / f"{winner.id}.onnx", winner, setup) for winner in winners]
-    measured = measure_winners(setup, winners, files, chosen.first, progress)
-    metric, threads, entries = setup.network_metric, run.settings.threads, []
-    for winner, file, measurement in zip(winners, files, measured, strict=True):
-        entry = known_costs(winner, setup.space, setup.costs.space_costs, setup.metric, metric)
-        _add_measured(setup, entry, measurement)
-        entry[key_of(metric, "test")] = onnx_value(file, task, threads=threads)
-        entry["images"] = {"test": task.size("test"), "validation": validation_samples(setup)}
-        if run.settings.finalize != "none":  # other weights than the search saw: to be chosen by what they can do
-            entry[key_of(metric, FINAL)] = onnx_value(file, task, threads=threads, part="validation")
+    folder, delivered = run.folder("models"), [*winners, *original_of(setup)]
+    files = [export_onnx(folder / f"{winner.id}.onnx", winner, setup) for winner in delivered]
+    measured = measure_winners(setup, delivered, files, chosen.first, progress)
+    entries = []
+    for winner, file, measurement in zip(delivered, files, measured, strict=True):
+        entry = _tested(setup, winner, file, measurement)
+        if winner.name is not None:
+            add_original_values(setup, entry, file)
+        elif run.settings.finalize != "none":  # other weights than the search saw: to be chosen by what they can do
+            entry[key_of(setup.network_metric, FINAL)] = onnx_value(
+                file, task, threads=run.settings.threads, part="validation"
+            )
             entry["images"][FINAL] = task.size("validation")
-        entry[key_of(metric, "torch")] = setup.trainer.test_value(winner.arch)
-        if (why := _doubt(entry, len(setup.journal.records), run.settings.finalize)) is not None:
-            entry["doubt"] = why
-        entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
+        if winner.name is None:
+            entry[key_of(setup.network_metric, "torch")] = setup.trainer.test_value(winner.arch)
+            if (why := _doubt(entry, len(setup.journal.records), run.settings.finalize)) is not None:
+                entry["doubt"] = why
         entries.append(entry)
-        progress(f"{winner.id}: test {metric.text} {written_test(entry)}, {_latency_text(entry)}")
-    write_judged(setup, entries, progress)
+    entries, beside = entries[: len(winners)], entries[len(winners) :]
+    for original in beside:
+        add_speed_ups(entries, original)
+    for entry in [*entries, *beside]:
+        progress(f"{entry['id']}: test {setup.network_metric.text} {written_test(entry)}, {_latency_text(entry)}")
+    write_judged(setup, entries, progress, beside)
     return entries
 
 
-def write_judged(setup: SearchSetup, entries: Sequence[dict[str, Any]], progress: TextProgress) -> None:
-    """Write ``pareto.json`` with the budgets that each network meets and the one that dominates it, and report both."""
+def _tested(setup: SearchSetup, winner: Winner, file: Path, measurement: Measurement) -> dict[str, Any]:
+    """Return the entry of a network with its costs, what was measured of it, and its metric on the test part."""
+    task, metric = setup.task, setup.network_metric
+    assert task is not None
+    entry = known_costs(winner, setup.space, setup.costs.space_costs, setup.metric, metric)
+    _add_measured(setup, entry, measurement)
+    entry[key_of(metric, "test")] = onnx_value(file, task, threads=setup.run.settings.threads)
+    entry["images"] = {"test": task.size("test"), "validation": validation_samples(setup)}
+    entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
+    return entry
+
+
+def write_judged(
+    setup: SearchSetup, entries: Sequence[dict[str, Any]], progress: TextProgress, beside: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Write ``pareto.json`` with the budgets that each network meets and the one that dominates it, and report both.
+
+    Args:
+        setup: The search.
+        entries: The networks.
+        progress: Receives lines for people.
+        beside: Networks that are shown beside them and judged by themselves: the original model.
+    """
     settings = setup.run.settings
-    judge(entries, settings.budgets, [cost_named(word).key for word in settings.minimize])
-    setup.run.write_pareto(entries)
+    costs = [cost_named(word).key for word in settings.minimize]
+    judge(entries, settings.budgets, costs)
+    judge(beside, settings.budgets, costs)
+    setup.run.write_pareto([*entries, *beside])
     for line in remarks(entries, settings.budgets):
         progress(line)
     if (agreed := agreement(entries, machine_of(settings.device))) is not None:
@@ -180,4 +209,5 @@ def _latency_text(entry: Mapping[str, Any]) -> str:
     if latency["measured"] is None:
         return text
     measured = written_ms(latency["measured"], latency.get("measured_half_width"))
-    return f"{text}, measured {measured} ({statistic_of(latency)})"
+    speed_up = f", {entry[SPEED_UP]:.3g} times as fast as the original" if SPEED_UP in entry else ""
+    return f"{text}, measured {measured} ({statistic_of(latency)}){speed_up}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hwnas._deploy import measurement_metadata
 from hwnas._errors import RunError
+from hwnas._pipeline._original import weights_of
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Winner
 
@@ -29,7 +30,7 @@ def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
         **{f"hwnas.{name}": json.dumps(value) for name, value in task.metadata(graph.input_shape).items()},
         **measurement_metadata(settings, table.identity if table is not None else None),
     }
-    weights = setup.trainer.trained_weights(winner.arch)
+    weights = weights_of(setup, winner)
     model = build_onnx(graph, weights, batch=settings.batch, metadata=metadata)
     if settings.precision == "int8":
         from hwnas.training import quantized

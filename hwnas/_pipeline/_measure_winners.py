@@ -15,6 +15,7 @@ import numpy.typing as npt
 from hwnas._costs._cost import LATENCY
 from hwnas._pipeline._arena import arenas_of, arenas_of_files
 from hwnas._pipeline._known import rounded
+from hwnas._pipeline._original import weights_of
 from hwnas._pipeline._reference_tails import stated_statistics
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._time_networks import (
@@ -185,9 +186,7 @@ def _file_loader(setup: SearchSetup, winner: Winner, file: Path) -> Loader:
     assert backend is not None
     graph = setup.space.graph(winner.arch)
     # weights are made where a back end reads them, and released with its session
-    return lambda seed: backend.load_trained(
-        graph, _LazyWeights(lambda: setup.trainer.trained_weights(winner.arch)), str(file)
-    )
+    return lambda seed: backend.load_trained(graph, _LazyWeights(lambda: weights_of(setup, winner)), str(file))
 
 
 class _LazyWeights(Mapping[str, npt.NDArray[np.float32]]):

@@ -41,15 +41,15 @@ def resolve_inputs(
     strategy = overrides.strategy or make_strategy(settings.strategy_name, **settings.strategy_options)
     if overrides.backend is None:
         make_search_backend(settings)
-    require_use(settings, own_evaluator=overrides.evaluator is not None)
+    require_use(settings, own_evaluator=overrides.evaluator is not None, own_space=overrides.space is not None)
     task = resolve_task(settings, overrides, progress)
     space = resolve_space(settings, overrides, task)
-    start = resolve_start(settings, out, space, progress)
+    if task is not None:
+        task.require_fit(space)
+    start = resolve_start(settings, out, space, task, progress)
     evaluator, low_fidelity = resolve_evaluators(settings, overrides, space, task, start)
     for line in _unquantised(settings, evaluator, low_fidelity):
         progress(line)
-    if task is not None:
-        task.require_fit(space)
     require_current(evaluator)
     require_finalizable(settings, task, evaluator)
     if parallel:
@@ -78,7 +78,9 @@ def resolve_task(settings: SearchSettings, overrides: Overrides, progress: TextP
     task = overrides.task or _make_task(settings)
     for note in task.notes if task is not None else ():
         progress(f"data: {note}")
-    return task
+    if settings.input_scaling is None or task is None:
+        return task
+    return task.with_scaling(settings.input_scaling)
 
 
 def resolve_space(settings: SearchSettings, overrides: Overrides, task: Task | None) -> Space:

@@ -1,4 +1,4 @@
-"""What the trainings of a search start from: `--weights`."""
+"""What the trainings of a search start from: `--weights` or `--model`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import HwnasError
-from hwnas._runs._kept_files import given_file
+from hwnas._pipeline._given_model import given_lines
+from hwnas._pipeline._model import read_model
+from hwnas._runs._kept_files import given_file, is_kept
 from hwnas._runs._settings import SearchSettings
-from hwnas.spaces import Space
+from hwnas.spaces import Space, describe_lines
+from hwnas.tasks import Task
 from hwnas.training import weights_digest
 from profilers import TextProgress
 
@@ -32,13 +35,13 @@ class Start:
         initial: Tensors by ``"node.parameter"``; None for He initialisation.
         digest: What tells the tensors from others; None for their own SHA-256.
         teacher: A trained network that trainings learn from; None for none.
-        files: Files that the run keeps a copy of, by their option.
+        files: Files, or their content, that the run keeps a copy of, by their option.
     """
 
     initial: Mapping[str, npt.NDArray[np.float32]] | None = None
     digest: str | None = None
     teacher: Teacher | None = None
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[str, Path | bytes] = field(default_factory=dict)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -46,15 +49,16 @@ class Start:
         return {} if self.initial is None else {"weights": self.digest or weights_digest(self.initial)}
 
 
-def require_use(settings: SearchSettings, *, own_evaluator: bool) -> None:
-    """Refuse weights that nothing would start from.
+def require_use(settings: SearchSettings, *, own_evaluator: bool, own_space: bool = False) -> None:
+    """Refuse weights that nothing would start from, and a model beside what takes its place.
 
     Args:
         settings: What to search for.
         own_evaluator: Whether the evaluator is an object, which has its settings already.
+        own_space: Whether the space is an object.
 
     Raises:
-        HwnasError: No training takes them.
+        HwnasError: No training takes them, or two options say the same.
     """
     named = settings.low_fidelity in _TRAINS or (settings.evaluator in _TRAINS and not own_evaluator)
     if settings.weights is not None and not named and settings.finalize != "train":
@@ -62,20 +66,34 @@ def require_use(settings: SearchSettings, *, own_evaluator: bool) -> None:
             f"--weights needs something to train: --evaluator supernet or train, or --finalize train; got --evaluator "
             f"{settings.evaluator}"
         )
+    if settings.model is None:
+        return
+    if settings.weights is not None:
+        raise HwnasError("--model has weights of its own; leave out --weights")
+    if own_space:
+        raise HwnasError("model has a space of its own; leave out the space")
+    if settings.evaluator.startswith("table:"):
+        raise HwnasError("--model needs an evaluator that looks at networks, such as supernet; a table has other ones")
 
 
-def resolve_start(settings: SearchSettings, out: Path, space: Space, progress: TextProgress) -> Start:
-    """Read the file of `--weights` and match it to the space.
+def resolve_start(
+    settings: SearchSettings, out: Path, space: Space, task: Task | None, progress: TextProgress
+) -> Start:
+    """Read the files of `--model` and `--weights`; the weights are matched to the space.
 
     Args:
         settings: What to search for.
         out: The run directory, which keeps a copy.
         space: The space.
+        task: Gives samples for statistics of batch norms and importance of channels; None without data.
         progress: Receives what matched and what did not.
 
     Raises:
-        HwnasError: The file cannot be read, or nothing of it matches.
+        HwnasError: A file cannot be read, or nothing of it matches.
+        ProfilerError: The file of `--model` cannot be read.
     """
+    if settings.model is not None:
+        return _start_of_model(settings, out, task, progress)
     if settings.weights is None:
         return Start()
     from hwnas.training import match_weights, read_weights
@@ -85,3 +103,29 @@ def resolve_start(settings: SearchSettings, out: Path, space: Space, progress: T
     for line in matched.lines:
         progress(line)
     return Start(matched.tensors, files={"weights": path})
+
+
+def _start_of_model(settings: SearchSettings, out: Path, task: Task | None, progress: TextProgress) -> Start:
+    """Return the weights of `--model`, and the model itself as teacher; at the beginning, describe both.
+
+    Raises:
+        HwnasError: There are no data to train on.
+        ProfilerError: The file cannot be read.
+    """
+    if task is None:
+        raise HwnasError("--model needs data to train on; name them: --data FOLDER")
+    import torch
+
+    from hwnas.training import Subnet, Teacher, compute_threads, default_recipe, fitted
+    from profilers import whole_model
+
+    content = whole_model(given_file(out, "model", settings.model or ""))
+    derived = read_model(content, settings.space_settings)
+    with compute_threads(settings.evaluation_threads):
+        if not is_kept(out, "model"):
+            for line in [*describe_lines(derived), *given_lines(derived, task)]:
+                progress(line)
+        initial = fitted(derived, task, default_recipe(task)).weights
+    weights = {name: torch.from_numpy(array) for name, array in derived.weights.items()}
+    teacher = Teacher.of(Subnet(derived.graph, weights))
+    return Start(initial, str(derived.space.settings["sha256"]), teacher, {"model": content})

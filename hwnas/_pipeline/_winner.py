@@ -27,16 +27,18 @@ class Winner:
         trial: Number of its trial.
         arch: The architecture.
         values: Its objectives as the search saw them.
+        name: What it is called where it is no trial; None for a trial.
     """
 
     trial: int
     arch: Architecture
     values: Mapping[str, float]
+    name: str | None = None
 
     @property
     def id(self) -> str:
         """Its name in the run."""
-        return f"t{self.trial:04d}"
+        return f"t{self.trial:04d}" if self.name is None else self.name
 
 
 @dataclass(frozen=True)

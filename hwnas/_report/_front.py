@@ -17,6 +17,7 @@ from hwnas._costs._space_costs import SpaceCosts
 from hwnas._report._html import asset
 from hwnas._runs._agreement import statistic_of
 from hwnas._runs._delivered import (
+    SPEED_UP,
     checks,
     compared_by,
     compared_samples,
@@ -69,6 +70,7 @@ def front_data(
     metric: Metric,
     *,
     measured: bool = False,
+    original: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what the script draws: axes, delivered networks, and the other trials of the same metric.
 
@@ -79,6 +81,7 @@ def front_data(
         space: What was searched.
         metric: The metric of the trials.
         measured: Whether the latencies of the trials were measured.
+        original: The model that the search started from; None for none.
     """
     compared, values = compared_by(networks)
     budgets = run.settings.budgets
@@ -93,6 +96,7 @@ def front_data(
         "metric": {"label": printable(compared.label), "scale": compared.scale, "sign": compared.sign},
         "axes": [_axis(cost, budgets, networks) for cost in COSTS.values() if cost.key in used],
         "networks": points,
+        **({} if original is None else {"original": _original(run, original)}),
         "trials": shown,
         "trial_latency": "measured" if measured else "predicted",
         "left_out": len(others) - len(shown) if same else 0,
@@ -138,6 +142,11 @@ def _network(run: Run, network: Mapping[str, Any], value: float) -> dict[str, An
     }
 
 
+def _original(run: Run, original: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model that the search started from like a delivered network; no command exports it."""
+    return {**_network(run, original, compared_by([original])[1][0]), "export": None}
+
+
 def _facts(network: Mapping[str, Any], budgets: Mapping[str, float]) -> list[tuple[str, str]]:
     """Return what people read of a network, by name."""
     latency = network["latency_ms"]
@@ -147,6 +156,8 @@ def _facts(network: Mapping[str, Any], budgets: Mapping[str, float]) -> list[tup
     if latency["measured"] is not None:
         written = written_ms(latency["measured"], latency.get("measured_half_width"))
         facts.append((f"measured latency ({statistic_of(latency)})", written))
+    if network.get(SPEED_UP):
+        facts.append(("speed-up over the original", f"{network[SPEED_UP]:.3g}x"))
     if latency["predicted"] is not None:
         ends = latency.get("low"), latency.get("high")
         interval = f" (90 %: {ends[0]:.4g} to {ends[1]:.4g})" if None not in ends else ""

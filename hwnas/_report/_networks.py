@@ -8,17 +8,30 @@ from typing import Any
 from hwnas._costs._cost import COSTS, Cost
 from hwnas._report._html import escape
 from hwnas._runs._agreement import statistic_of
-from hwnas._runs._delivered import Check, checks, compared_by, compared_samples, written_ms, written_test
+from hwnas._runs._delivered import SPEED_UP, Check, checks, compared_by, compared_samples, written_ms, written_test
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas._runs._run import Run
 from hwnas._tables._references import percent_text
 
 
-def networks_section(run: Run, networks: Sequence[dict[str, Any]]) -> str:
-    """Return the front, and below it the networks that others dominate once they were measured."""
+def networks_section(run: Run, networks: Sequence[dict[str, Any]], original: Mapping[str, Any] | None = None) -> str:
+    """Return the front, and below it the networks that others dominate once they were measured.
+
+    Args:
+        run: The run.
+        networks: Its delivered networks.
+        original: The model that the search started from, the last row of the front; None for none.
+    """
     budgets = run.settings.budgets
     dominated = [network for network in networks if network.get("dominated_by")]
-    section = _network_table([network for network in networks if network not in dominated], budgets)
+    beside = [] if original is None else [dict(original)]
+    section = _network_table([*(network for network in networks if network not in dominated), *beside], budgets)
+    if original is not None:
+        section += (
+            "<p class=note>The original is the model that the search started from, with its own weights, written, "
+            "measured and tested like the other networks. Speed-ups are its measured latency, divided by a "
+            "network's.</p>"
+        )
     if dominated:
         section += (
             "<h3>Dominated once measured</h3><p class=note>With measured latencies, another network is at least as "
@@ -54,6 +67,7 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
         (f"validation {metric.text}" if shipped and not metric.score else metric.text, compared),
         (f"test {tested}", [written_test(n) if value_of(n, "test") is not None else "-" for n in networks]),
         (f"measured latency ({_statistics(latencies)}, ms)", [_measured(latency) for latency in latencies]),
+        ("speed-up", [f"{value:.3g}x" if (value := n.get(SPEED_UP)) else "-" for n in networks]),
         ("budget", [_met(checks(n, budgets)) for n in networks]),
         ("predicted (q10, 90 % interval, ms)", [_predicted(latency) for latency in latencies]),
         *((cost.heading, [_cost(cost, n) for n in networks]) for cost in COSTS.values() if cost.of_graph is not None),

@@ -12,15 +12,27 @@ from hwnas._costs._cost import LATENCY, axis_label
 from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
 from hwnas._report._curves import Curves, FloatArray, measured_pairs
 from hwnas._runs._agreement import quantiles_of
-from hwnas._runs._delivered import samples_of
+from hwnas._runs._delivered import latency_of, samples_of
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas.tasks import Metric
 
 GREY, BLUE, ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
 
 
-def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float | None) -> bytes:
-    """Plot all trials, the front, the tested networks at their measured (else predicted) latency, and the budget."""
+def front_plot(
+    curves: Curves,
+    networks: Sequence[dict[str, Any]],
+    budget: float | None,
+    original: dict[str, Any] | None = None,
+) -> bytes:
+    """Plot all trials, the front, the tested networks at their measured (else predicted) latency, and the budget.
+
+    Args:
+        curves: The trials.
+        networks: The delivered networks.
+        budget: Upper bound of the latency in milliseconds; None for none.
+        original: The model that the search started from; None for none.
+    """
     figure, axes = make_figure()
     metric = curves.metric
     rest, heights = ~curves.on_front, metric.scale * curves.values
@@ -34,6 +46,8 @@ def front_plot(curves: Curves, networks: Sequence[dict[str, Any]], budget: float
     tested = [n for n in networks if value_of(n, "test") is not None and metric_of(n) == metric]
     if tested and curves.cost_name == LATENCY.key:
         _add_tested(axes, tested)
+    if tested and original is not None and metric_of(original) == metric and curves.cost_name == LATENCY.key:
+        _add_original(axes, original)
     if budget is not None and curves.cost_name == LATENCY.key:
         axes.axvline(budget, color="black", linestyle="--", linewidth=1, label=f"budget {budget:g} ms")
     axes.set_xscale("log")
@@ -75,6 +89,16 @@ def _add_tested(axes: Any, tested: Sequence[dict[str, Any]]) -> None:
             elinewidth=0.8,
             label=label,
             zorder=4,
+        )
+
+
+def _add_original(axes: Any, original: dict[str, Any]) -> None:
+    """Draw the test value of the model that the search started from."""
+    value = value_of(original, "test")
+    if value is not None:
+        height = metric_of(original).scale * value
+        axes.scatter(
+            [latency_of(original)], [height], s=90, marker="*", color="black", label="original (test)", zorder=5
         )
 
 

@@ -52,6 +52,7 @@ def write_report(run: Run, study: Study, space: Space) -> str:
         space=space,
         table=table,
         networks=networks,
+        original=run.original(),
         partition=partition_of(study),
         spent=time_spent(space, table, networks),
         records=_records(run),
@@ -76,6 +77,7 @@ class _Shown:
     space: Space
     table: LatencyTable | None
     networks: Sequence[dict[str, Any]]
+    original: dict[str, Any] | None
     partition: Partition | None
     spent: Sequence[Spent]
     records: Sequence[TrialRecord]
@@ -105,7 +107,7 @@ def _pictures(shown: _Shown) -> dict[str, bytes]:
     seconds, pairs = _seconds(shown.records), shown.estimates
     curves = make_curves(study.problem, study.trials, shown.metric, seconds, measured=len(pairs) > 0)
     pictures = {
-        "front": _plots.front_plot(curves, networks, shown.run.settings.budgets.get("latency_ms")),
+        "front": _plots.front_plot(curves, networks, shown.run.settings.budgets.get("latency_ms"), shown.original),
         "time": time_plot(shown.spent) if shown.spent else None,
         "hypervolume": _plots.hypervolume_plot(curves),
         "hypervolume_time": _plots.time_curve_plot(curves),
@@ -139,7 +141,7 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
         *(f"<p class=note>{escape(_sentence(line))}</p>" for line in error_lines(networks)),
         _front_section(shown, pictures),
         "<h2>Networks</h2>",
-        networks_section(run, networks),
+        networks_section(run, networks, shown.original),
         f"<p class=note>{_explanation(run, networks)}</p>",
         latencies_section(networks),
         _time_section(shown, pictures),
@@ -162,7 +164,15 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
 def _front_section(shown: _Shown, pictures: dict[str, bytes]) -> str:
     description = f"{shown.metric.title} against cost: all trials, the front, the delivered networks"
     measured = len(shown.estimates) > 0
-    data = front_data(shown.run, shown.networks, shown.study.trials, shown.space, shown.metric, measured=measured)
+    data = front_data(
+        shown.run,
+        shown.networks,
+        shown.study.trials,
+        shown.space,
+        shown.metric,
+        measured=measured,
+        original=shown.original,
+    )
     return front_section(data, image(pictures, "front", description))
 
 

@@ -8,6 +8,7 @@
   if (!root || !source) return;
   const data = JSON.parse(source.textContent);
   if (!data.networks.length || !data.axes.length) return;
+  const originals = data.original ? [data.original] : [];
   const NS = root.querySelector("svg").namespaceURI;
   const live = root.querySelector(".live");
   const { LEFT, RIGHT, TOP, BOTTOM, roundTicks, logTicks, htmlElement: html, copy } = plot;
@@ -26,7 +27,7 @@
   const within = (item, line) => costOf(item) !== null && costOf(item) <= line * (1 + ROUNDING);
 
   function makeScales() {
-    const networks = drawn(data.networks), trials = drawn(data.trials);
+    const networks = drawn([...data.networks, ...originals]), trials = drawn(data.trials);
     const xs = [...networks, ...trials].map((item) => costOf(item));
     if (state.axis.budget) xs.push(state.axis.budget);
     const ys = networks.flatMap(({ value, error }) => [value - (error || 0), value + (error || 0)]);
@@ -71,6 +72,7 @@
     const shown = [
       "● delivered, within the budget line; ○ delivered, over it; orange: the best within it.",
       has("dominated") ? "✕ Dominated by another one once measured." : "",
+      originals.length ? "◆ The original model." : "",
       bars.some(Boolean) ? `Bars: ${bars.filter(Boolean).join(", ")}.` : "",
       has("low") ? "Bracket below the chosen network: the 90 % interval of its predicted q10." : "",
       data.trials.length
@@ -97,6 +99,11 @@
     drawAxes();
     for (const trial of drawn(data.trials)) {
       trial.mark = make("circle", { class: "trial", r: 2.6, cx: xOf(costOf(trial)), cy: yOf(trial.value) }, svg);
+    }
+    for (const item of drawn(originals)) {
+      const d = `M${xOf(costOf(item))} ${yOf(item.value) - 6}l6 6l-6 6l-6 -6z`;
+      item.mark = make("path", { class: "trial original", d }, svg);
+      make("title", {}, item.mark, "The original model");
     }
     drawFront();
     state.interval = make("g", { "aria-hidden": "true" }, svg);
@@ -281,7 +288,7 @@
         + `${inside ? "within" : "over"} the budget line${network === best ? ", the best within it" : ""}`
         + `${network.dominated ? `, dominated by ${network.dominated}` : ""}`);
     }
-    for (const trial of data.trials) if (trial.mark) trial.mark.classList.toggle("chosen", trial === state.chosen);
+    for (const trial of [...data.trials, ...originals]) if (trial.mark) trial.mark.classList.toggle("chosen", trial === state.chosen);
     sayBest(best, value);
     if (state.chosen === null) choose(best || data.networks[0]);
   }
@@ -304,7 +311,7 @@
       html("dd", {}, facts, text);
     }
     html("p", { class: "arch" }, details, item.arch);
-    if (item.id) offer(item.export, html("p", {}, details));
+    if (item.id && !originals.includes(item)) offer(item.export, html("p", {}, details));
     drawInterval(item);
   }
 
@@ -342,7 +349,7 @@
     const { x, y } = toPlot(event);
     const distance = (item) => Math.hypot(xOf(costOf(item)) - x, yOf(item.value) - y);
     const closest = (items) => drawn(items).reduce((a, b) => (a === null || distance(b) < distance(a) ? b : a), null);
-    const network = closest(data.networks), trial = closest(data.trials);
+    const network = closest(data.networks), trial = closest([...data.trials, ...originals]);
     if (network && distance(network) <= Math.min(14, reach)) return network;
     if (trial && distance(trial) <= reach / 3) return trial;
     return network && distance(network) <= reach ? network : null;

@@ -18,6 +18,8 @@ Network = Mapping[str, Any]
 FINAL: Source = "final_validation"
 SEARCHED: Source = "validation"
 """The validation part after a final training, and as the search saw it."""
+SPEED_UP = "speed_up"
+"""How many times as fast as the model a network is that its search started from, both measured."""
 _ROUNDING = 1e-5
 """What is written of a latency has six digits: beyond a budget is what lies beyond it by more than that."""
 

@@ -165,6 +165,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "score": _score,
     "images": lambda value: isinstance(value, dict) and all(map(_maybe(_count), value.values())),
     "latency_ms": _latency,
+    "speed_up": _maybe(_number),
     "energy_mj": _maybe(_number),
     "arena_bytes": _maybe(_count),
     "memory_statistic": lambda value: value in MEMORY_STATISTICS,

@@ -7,9 +7,9 @@ from pathlib import Path
 from hwnas._errors import RunError
 from hwnas._runs._entries import file_of_run
 from hwnas._runs._run import Run
-from latency_tables import NotAFileError, read_regular, write_atomic
+from latency_tables import read_regular, write_atomic
 
-COPIES = {"weights": "weights.bin"}
+COPIES = {"weights": "weights.bin", "model": "model.onnx"}
 """Name of the copy in the run, by the option that names the file."""
 
 
@@ -27,16 +27,26 @@ def given_file(out: Path, option: str, name: str) -> Path:
     raise RunError(f"--{option} {name}: no such file, and {out} keeps no copy of it; name the file")
 
 
-def keep_file(run: Run, option: str, source: Path) -> None:
-    """Copy the file of an option into the run, unless the copy is there.
+def is_kept(out: Path, option: str) -> bool:
+    """Return whether the run in `out` keeps a copy of the file of an option: its search has begun."""
+    return (out / COPIES[option]).is_file()
+
+
+def keep_file(run: Run, option: str, source: Path | bytes) -> None:
+    """Copy the file of an option into the run, unless it has the same copy.
+
+    Args:
+        run: The run.
+        option: The option.
+        source: The file, or its content.
 
     Raises:
         RunError: It cannot be read or written.
     """
     copy = run.path / COPIES[option]
-    if copy.exists():
-        return
     try:
-        write_atomic(copy, read_regular(source))
-    except (OSError, NotAFileError) as error:
-        raise RunError(f"cannot copy {source} to {copy}: {error.strerror}; the trials so far are safe") from None
+        content = source if isinstance(source, bytes) else read_regular(source)
+        if not copy.exists() or read_regular(copy) != content:
+            write_atomic(copy, content)
+    except OSError as error:
+        raise RunError(f"cannot keep a copy in {copy}: {error.strerror}; the trials so far are safe") from None

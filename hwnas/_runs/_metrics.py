@@ -20,7 +20,18 @@ Source = Literal["test", "torch", "validation", "final_validation"]
 part after a final training."""
 TAKEN = {
     *("id", "trial", "arch", "budgets", "within_budget", "dominated_by", "doubt", "images", "energy_mj"),
-    *("arena_bytes", "memory_statistic", "onnx", "onnx_sha256", "epochs", "goes_on", METRIC, SCORE, SCORE_METRIC),
+    *(
+        "arena_bytes",
+        "memory_statistic",
+        "onnx",
+        "onnx_sha256",
+        "speed_up",
+        "epochs",
+        "goes_on",
+        METRIC,
+        SCORE,
+        SCORE_METRIC,
+    ),
 }
 """Names of other facts in a run's files."""
 

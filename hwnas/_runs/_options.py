@@ -69,6 +69,14 @@ SPACE = (
     ),
 )
 """A space and its options."""
+MODEL = Option(
+    "model",
+    "search what can be left out of a trained model, an ONNX file (see docs/own-model.md)",
+    PATH,
+    group="space",
+    metavar="FILE",
+)
+"""A trained model: its space, what trainings start from, and their teacher."""
 SPACE_SHORTHANDS = tuple(option.name for option in SPACE if option.name not in ("space", "space_settings"))
 """Options of some space that have a name of their own on the command line."""
 
@@ -150,6 +158,13 @@ _DATA = (
     Option("task", "task of the networks: image or the name of a plug-in (default: from the data)", TEXT, group="data"),
     Option("data", "data set: digits, a folder of images or of CIFAR-10, or an .npz file", PATH, "digits", "data"),
     Option("data_limit", "use at most this many samples of each part", WHOLE, group="data"),
+    Option(
+        "input_scaling",
+        "how pixels become inputs: data (mean and deviation of the train part), 0-1, -1-1, imagenet, 0-255 or "
+        "MEAN/DEVIATION (default: data)",
+        TEXT,
+        group="data",
+    ),
 )
 _DELIVERY = (
     Option(
@@ -270,6 +285,7 @@ _STATED = (
     *_TABLE,
     *_MEASURING,
     *SPACE,
+    MODEL,
     *_DATA,
     *_EVALUATION,
     *_DELIVERY,

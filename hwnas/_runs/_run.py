@@ -20,6 +20,9 @@ from hwnas._runs._same_search import require_same_search
 from hwnas._runs._settings import SearchSettings
 from latency_tables import content_hash, read_json, write_atomic
 
+ORIGINAL = "original"
+"""The id of the model that a search started from, in ``pareto.json``."""
+
 
 class Run:
     """One search on disk.
@@ -221,6 +224,22 @@ class Run:
 
     def pareto(self) -> list[dict[str, Any]]:
         """Return the delivered networks.
+
+        Raises:
+            RunError: The search has not come that far, or the file is damaged or changed.
+        """
+        return [network for network in self._entries() if network["id"] != ORIGINAL]
+
+    def original(self) -> dict[str, Any] | None:
+        """Return the model that the search started from, as it was delivered beside the networks; None for none.
+
+        Raises:
+            RunError: The search has not come that far, or the file is damaged or changed.
+        """
+        return next((network for network in self._entries() if network["id"] == ORIGINAL), None)
+
+    def _entries(self) -> list[dict[str, Any]]:
+        """Return the entries of ``pareto.json``.
 
         Raises:
             RunError: The search has not come that far, or the file is damaged or changed.

@@ -13,7 +13,7 @@ from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import first_difference
 
 _MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe", "warm_start")
-_BY_CONTENT = ("weights",)
+_BY_CONTENT = ("weights", "model")
 """Files that may have other names: the identity says what they hold."""
 _FILE_OF_FACT = {"weights": "--weights", "evaluator.weights": "--weights", "cheap.weights": "--weights"}
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -40,6 +40,7 @@ def require_same_search(
     """
     old, new = (json.loads(json.dumps(part.as_dict())) for part in (before, settings))
     content = _data_content(identity)
+    _refuse_model(path, old, new)
     for name in new:
         if name == "data" and (
             identity_before is None or (content is not None and content == _data_content(identity_before))
@@ -101,6 +102,27 @@ def _data_content(identity: Mapping[str, Any]) -> str | None:
     facts = flat(identity)
     fingerprint = facts.get("data", facts.get("evaluator.data"))
     return fingerprint if isinstance(fingerprint, str) and _SHA256.match(fingerprint) else None
+
+
+def _refuse_model(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Refuse another file of `--model`, or other options of its space, which is too long to be shown.
+
+    Raises:
+        RunError: Settings of the derived space differ.
+    """
+    if old.get("model") is None or new.get("model") is None:
+        return
+    before, now = old["space_settings"], new["space_settings"]
+    if before.get("sha256") != now.get("sha256"):
+        raise RunError(
+            f"{path} contains a search with another file of --model; give the same file or choose another --out"
+        )
+    for name in now:
+        if before.get(name) != now[name]:
+            raise RunError(
+                f"{path} contains a search with --space-option {name}={shortened(before.get(name))}, this one has "
+                f"{shortened(now[name])}; choose another --out"
+            )
 
 
 def _refuse_declaration(path: Path, before: object, now: object) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._errors import DataError
 from hwnas.spaces import Space
 from hwnas.tasks._metric import Metric
 from hwnas.tasks._options import TrainingOption
@@ -163,6 +164,22 @@ class Task(ABC):
         if tuple(x.shape[1:]) != tuple(input_shape):
             raise ValueError(f"task {self.name} cannot bring inputs of shape {tuple(x.shape[1:])} to {input_shape}")
         return x
+
+    @property
+    def scalings(self) -> tuple[str, ...]:
+        """Names of usual ways to scale inputs, as `with_scaling` takes them; empty where there is only one."""
+        return ()
+
+    def with_scaling(self, scaling: str) -> Task:
+        """Return the task with inputs that are scaled in another way: as a trained model expects them.
+
+        Args:
+            scaling: What ``--input-scaling`` takes.
+
+        Raises:
+            DataError: This task does not know it.
+        """
+        raise DataError(f"task {self.name} scales its inputs in one way; leave out --input-scaling")
 
     # training
 

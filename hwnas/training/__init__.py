@@ -10,6 +10,7 @@ from hwnas.training._start._digest import weights_digest
 
 if TYPE_CHECKING:
     from hwnas.training._derived import fitted, taylor_scores, with_norm_statistics
+    from hwnas.training._loop import compute_threads
     from hwnas.training._network import train_network
     from hwnas.training._quantized import quantized, score_quantized
     from hwnas.training._score import score_network, score_onnx
@@ -28,6 +29,7 @@ _LAZY = {
     "Supernet": "_supernet",
     "Teacher": "_teacher",
     "WeightsFile": "_start._file",
+    "compute_threads": "_loop",
     "fitted": "_derived",
     "match_weights": "_start._match",
     "parse_weights": "_start._file",
@@ -52,6 +54,7 @@ __all__ = [
     "Supernet",
     "Teacher",
     "WeightsFile",
+    "compute_threads",
     "default_recipe",
     "fitted",
     "match_weights",

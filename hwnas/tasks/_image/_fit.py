@@ -50,10 +50,17 @@ def require_fit(space: Space, data: ImageData) -> None:
     if channels != data.channels:
         raise EvaluatorError(
             f"data {data.name}: images have {data.channels} channels, the space's networks read {channels}; "
-            f"set image_channels={data.channels}"
+            f"{_hint(space, 'image_channels', data.channels)}"
         )
     if classes != len(data.classes):
         raise EvaluatorError(
             f"data {data.name}: {len(data.classes)} classes, the space's networks output {classes}; "
-            f"set classes={len(data.classes)}"
+            f"{_hint(space, 'classes', len(data.classes))}"
         )
+
+
+def _hint(space: Space, setting: str, value: int) -> str:
+    """Return what to do where a space has not the channels or classes of the data."""
+    if setting in space.settings:
+        return f"set {setting}={value}"
+    return "choose data of the same kind, or train and export the model for these data"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from hwnas.data import ImageData, LabelArray, Split, load_data
 from hwnas.spaces import Space
 from hwnas.tasks._base import FloatArray, Indices, Part, Scorer, Settings, Shape, Targets, Task
 from hwnas.tasks._image._fit import require_fit
+from hwnas.tasks._image._scaling import rescaled, usual_scalings
 from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
 from hwnas.tasks._options import TrainingOption
 from hwnas.tasks._outputs import Output
@@ -66,6 +68,7 @@ class ImageClassification(Task):
 
     def __init__(self, data: ImageData, *, image_size: int | None = None) -> None:
         self._data, self._image_size = data, image_size
+        self._own = data
 
     @classmethod
     def load(
@@ -95,8 +98,26 @@ class ImageClassification(Task):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hexadecimal) of class names, pixels, labels and their division into parts."""
-        return self._data.fingerprint
+        """SHA-256 (hexadecimal) of class names, pixels, labels and their division into parts, and of `with_scaling`."""
+        if self._data is self._own:
+            return self._data.fingerprint
+        scaling = repr((self._data.mean, self._data.std))
+        return hashlib.sha256(f"{self._own.fingerprint} {scaling}".encode()).hexdigest()
+
+    @property
+    def scalings(self) -> tuple[str, ...]:
+        """The names that `with_scaling` knows for images of so many channels."""
+        return usual_scalings(self._data.channels)
+
+    def with_scaling(self, scaling: str) -> ImageClassification:
+        """Return the task with pixels that are normalised by another mean and deviation.
+
+        Raises:
+            DataError: The text names none.
+        """
+        other = ImageClassification(self._own, image_size=self._image_size)
+        other._data = rescaled(self._own, scaling)
+        return other
 
     def size(self, part: Part) -> int:
         """Return images of a part."""

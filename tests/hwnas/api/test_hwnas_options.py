@@ -3,10 +3,12 @@
 import argparse
 import dataclasses
 import inspect
+from pathlib import Path
 from types import SimpleNamespace
 from typing import get_type_hints
 
 import numpy as np
+import onnx
 import pytest
 
 import hwnas
@@ -22,7 +24,9 @@ from hwnas._errors import HwnasError
 from hwnas._runs._options import SETTINGS
 from hwnas._runs._settings import SearchSettings
 
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 VALUES = {
+    "model": str(LIGHT / "light_squeezenet.onnx"),
     "accuracy_column": "acc",
     "device": "cuda:1",
     "evaluator": "train",

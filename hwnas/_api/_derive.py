@@ -1,0 +1,130 @@
+"""What of a trained model a search would leave out: `derive`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas._api._given import quiet
+from hwnas._errors import HwnasError
+from hwnas._pipeline._given_model import given_lines
+from hwnas._pipeline._model import OF_THE_FILE, derived_of
+from hwnas._runs._options import SETTINGS
+from hwnas.data import ImageData
+from hwnas.spaces import Derived, DerivedSpace, describe_lines, space_parameters
+from hwnas.tasks import Task, as_task, make_task
+from profilers import ReadModel, from_torch, read_onnx, whole_model
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def derive(
+    model: str | Path | ReadModel | nn.Module,
+    data: Task | ImageData | str | Path | None = None,
+    example: torch.Tensor | None = None,
+    *,
+    input_scaling: str | None = None,
+    image_size: int | None = None,
+    data_limit: int | None = None,
+    space_settings: Mapping[str, Any] | Sequence[str] | None = None,
+    progress: Callable[[str], None] = quiet,
+    **options: Any,
+) -> Derived:
+    """Derive the space of a trained model; nothing is trained.
+
+    Args:
+        model: An ONNX file, what `read_onnx` or `from_torch` returned, or a torch module with an `example`.
+        data: What ``--data`` takes, or a task. With data, channels are ordered by what they matter for the loss, and
+            batch norms that are put back get its statistics. None for an order by the weights alone.
+        example: Input of a torch module ``(1, ...)``.
+        input_scaling: How pixels become inputs, as ``--input-scaling``; None for mean and deviation of the train part.
+        image_size: Size to load images at; None to keep theirs.
+        data_limit: Use at most this many samples of each part.
+        space_settings: Options of the space, also texts like ``keep=head``, as ``--space-option`` takes them.
+        progress: Receives what would be searched, and what not and why.
+        options: The same options by name: ``keep``, ``widths``, ``step``, ``depth``, ``kernels``, ``resolutions``,
+            ``importance`` and ``norms``, as in docs/derive.md.
+
+    Returns:
+        The space (``space``), the weights that its networks start from (``weights``), and what is not searched
+        (``notes``).
+
+    Raises:
+        HwnasError, ProfilerError: One line each (see `Errors`).
+    """
+    options = {**(SETTINGS["space_settings"].read(space_settings) or {}), **options}
+    known = set(space_parameters(DerivedSpace.name)) - {*OF_THE_FILE}
+    for name in options:
+        if name not in known:
+            raise HwnasError(f"derive has no option {name!r}; known options: {', '.join(sorted(known))}")
+    read, sha256 = _read(model, example)
+    derived = derived_of(read, options, sha256)
+    for line in [*describe_lines(derived), *_untrainable(read)]:
+        progress(line)
+    task = _task(data, input_scaling, image_size, data_limit)
+    if task is None or read.generic:
+        return derived
+    task.require_fit(derived.space)
+    from hwnas.training import default_recipe, fitted
+
+    for line in given_lines(derived, task):
+        progress(line)
+    return fitted(derived, task, default_recipe(task))
+
+
+def as_dict(derived: Derived, lines: Sequence[str]) -> dict[str, Any]:
+    """Return what `hwnas derive --json` prints.
+
+    Args:
+        derived: The space.
+        lines: What `derive` told of it.
+    """
+    space = derived.space
+    return {
+        "choices": {choice.name: list(choice.values) for choice in space.choices},
+        "networks": space.size,
+        "ops": len(space.ops()),
+        "put_back_norms": sorted(space.prepared.put_back),
+        "not_searched": [
+            {"what": note.what, "names": list(note.names), "reason": note.reason}
+            for note in derived.notes
+            if not note.together
+        ],
+        "options": {name: value for name, value in space.settings.items() if name not in OF_THE_FILE},
+        "sha256": space.settings["sha256"],
+        "lines": list(lines),
+    }
+
+
+def _read(model: str | Path | ReadModel | nn.Module, example: torch.Tensor | None) -> tuple[ReadModel, str]:
+    """Return the model, and the SHA-256 of its file in one piece."""
+    if isinstance(model, ReadModel):
+        return model, model.sha256
+    if isinstance(model, (str, Path)):
+        content = whole_model(model)
+        return read_onnx(content), hashlib.sha256(content).hexdigest()
+    if example is None:
+        raise HwnasError("derive needs an example input of a torch module: derive(module, example=torch.rand(1, ...))")
+    read = from_torch(model, example)
+    return read, read.sha256
+
+
+def _untrainable(read: ReadModel) -> list[str]:
+    return [
+        f"warning: node {node} ({op_type}) can be measured but not trained, so no search can start: {reason}"
+        for node, op_type, reason in read.generic
+    ]
+
+
+def _task(
+    data: Task | ImageData | str | Path | None, scaling: str | None, image_size: int | None, limit: int | None
+) -> Task | None:
+    if data is None:
+        return None
+    task = as_task(data) if isinstance(data, (Task, ImageData)) else None
+    task = task or make_task(None, str(data), image_size=image_size, limit=limit)
+    return task if scaling is None else task.with_scaling(scaling)

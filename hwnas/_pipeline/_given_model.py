@@ -1,0 +1,63 @@
+"""A trained model as it was given: its metric before anything is trained, which shows inputs of another scale."""
+
+from __future__ import annotations
+
+from hwnas.spaces import Derived
+from hwnas.tasks import Task
+
+_GOOD, _POOR = 0.9, 0.5
+"""Below these shares of the metric's range, other scalings of the inputs are tried, and the model is called poor."""
+_BETTER = 0.02
+"""Another scaling is named where it is better by more than this share of the metric's range."""
+_NAMES = 4
+
+
+def given_lines(derived: Derived, task: Task) -> list[str]:
+    """Return lines on the model's metric on the validation part, with a warning where its inputs may be scaled wrongly.
+
+    Args:
+        derived: The model.
+        task: Gives the samples.
+    """
+    value, metric = _value(derived, task), task.metric
+    error = metric.standard_error(value, task.size("validation"))
+    lines = [f"the model as given has {metric.text} {metric.format(value, error)} on the validation part"]
+    labels = task.outputs[0].labels
+    if labels:
+        lines.append(f"its outputs stand for the classes in this order: {_listed(labels)}")
+    if _ends_with_softmax(derived):
+        lines.append("warning: the model ends with a softmax; training expects logits: export it without the softmax")
+    if metric.low is None or metric.high is None:
+        return lines
+    span = metric.high - metric.low
+    share = (value - metric.low if metric.sign > 0 else metric.high - value) / span
+    others = {name: _value(derived, task.with_scaling(name)) for name in task.scalings} if share < _GOOD else {}
+    best = max(others, key=lambda name: metric.sign * others[name], default=None)
+    if best is not None and metric.sign * (others[best] - value) > _BETTER * span:
+        written = metric.format(others[best])
+        lines.append(f"warning: with --input-scaling {best} it has {written}; is that how it was trained?")
+    elif share < _POOR:
+        lines.append(
+            "warning: its inputs may be scaled in another way (--input-scaling), or its classes may have another order"
+        )
+    return lines
+
+
+def _value(derived: Derived, task: Task) -> float:
+    import torch
+
+    from hwnas.training import Subnet, score_network
+
+    network = Subnet(derived.graph, {name: torch.from_numpy(array) for name, array in derived.weights.items()})
+    return score_network(network, task, "validation", derived.graph.input_shape)
+
+
+def _ends_with_softmax(derived: Derived) -> bool:
+    graph = derived.graph
+    return any(node.name in graph.outputs and node.op.kind == "softmax" for node in graph.nodes)
+
+
+def _listed(labels: tuple[str, ...]) -> str:
+    if len(labels) <= 2 * _NAMES:
+        return ", ".join(labels)
+    return f"{', '.join(labels[:_NAMES])}, ... {labels[-1]} ({len(labels)})"

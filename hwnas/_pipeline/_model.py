@@ -1,0 +1,53 @@
+"""A trained model that a search starts from: `--model`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas._errors import HwnasError
+from hwnas.spaces import Derived, derive
+
+if TYPE_CHECKING:
+    from profilers import ReadModel
+
+OF_THE_FILE = ("graph", "sha256")
+"""Settings of a derived space that say which model it is of; the others are options."""
+
+
+def read_model(source: Path | bytes, options: Mapping[str, Any]) -> Derived:
+    """Read an ONNX file and derive its space.
+
+    Args:
+        source: The file, whose external data lie beside it, or its content in one piece.
+        options: Settings of `hwnas.spaces.DerivedSpace`; what they say of the file is left out.
+
+    Raises:
+        HwnasError: Torch cannot train the model, it does not classify, or nothing of it can be left out.
+        ProfilerError: The file cannot be read.
+    """
+    from profilers import read_onnx, whole_model
+
+    content = source if isinstance(source, bytes) else whole_model(source)
+    model = read_onnx(content)
+    if model.generic:
+        node, op_type, reason = model.generic[0]
+        raise HwnasError(f"--model: node {node} ({op_type}) can be measured but not trained: {reason}")
+    return derived_of(model, options, hashlib.sha256(content).hexdigest())
+
+
+def derived_of(model: ReadModel, options: Mapping[str, Any], sha256: str) -> Derived:
+    """Return the space of a model that was read.
+
+    Args:
+        model: The model.
+        options: Settings of `hwnas.spaces.DerivedSpace`; what they say of the file is left out.
+        sha256: Of the file in one piece, in hexadecimal digits.
+
+    Raises:
+        SpaceError: An option is out of range, or nothing of the model can be left out.
+    """
+    chosen = {name: value for name, value in options.items() if name not in OF_THE_FILE}
+    return derive(model.graph, model.weights, sha256=sha256, **chosen)

@@ -1,0 +1,42 @@
+"""`whole_model`: a file with its external data in one piece."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from latency_tables import read_regular
+from profilers._errors import ModelFileError
+from profilers._read._file import load
+from profilers._read._limits import MAX_BYTES
+
+
+def whole_model(source: Path | str, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return an ONNX file as one piece: weights that lie in files beside it are put into it.
+
+    A file without external data is returned as it is, byte for byte.
+
+    Args:
+        source: The file.
+        max_bytes: Most bytes of the file with its external data.
+
+    Raises:
+        ModelFileError: The file or its external data cannot be read, are damaged or too large.
+    """
+    path = Path(source)
+    try:
+        content = read_regular(path)
+    except OSError as error:
+        raise ModelFileError(f"{path}: it cannot be read: {error.strerror or error}") from None
+    try:
+        file = load(path, max_bytes)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    outside = [t for t in file.model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+    for tensor in outside:
+        values = file.initializers[tensor.name]
+        tensor.raw_data = values.astype(values.dtype.newbyteorder("<")).tobytes()
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+    return bytes(file.model.SerializeToString(deterministic=True)) if outside else content
