@@ -115,7 +115,7 @@ def _chains(
     """
     chains = []
     for op in targets:
-        if not is_chainable(op) or not is_closed(op) or op_weights(op) < _FEWEST_WEIGHTS:
+        if not is_chainable(op) or not is_closed(op) or op_weights(op) < _FEWEST_WEIGHTS or op.dtype != Op.dtype:
             continue
         for length in _LENGTHS:
             if length * op_macs(op) <= most_macs:

@@ -7,7 +7,16 @@ from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Extent, Make, f
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._declaration import first_difference, read_declaration
 from hwnas.spaces._declared import DeclaredSpace
-from hwnas.spaces._make import is_file, make_space, space_defaults, space_identity, space_names, space_parameters
+from hwnas.spaces._make import (
+    is_file,
+    make_space,
+    space_defaults,
+    space_identity,
+    space_names,
+    space_parameters,
+    with_precision,
+)
+from hwnas.spaces._mixed import MixedPrecisionSpace
 from hwnas.spaces._mixture import MixtureNode, MixtureOption
 from hwnas.spaces._rounding import divisible
 from hwnas.spaces._task import Task
@@ -23,6 +32,7 @@ __all__ = [
     "DeclaredSpace",
     "Extent",
     "Make",
+    "MixedPrecisionSpace",
     "MixtureNode",
     "MixtureOption",
     "Space",
@@ -41,5 +51,6 @@ __all__ = [
     "space_identity",
     "space_names",
     "space_parameters",
+    "with_precision",
     "workload_identity",
 ]

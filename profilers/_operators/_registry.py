@@ -12,6 +12,7 @@ from latency_tables import Op
 from profilers._errors import OperatorError
 from profilers._operators._base import Operator, Primitive
 from profilers._operators._composite import Head, InvertedResidual, SqueezeExcite
+from profilers._operators._convert import Convert
 from profilers._operators._dense import Convolution, Linear, Normalisation
 from profilers._operators._places import Concat, Slice, Upsample
 from profilers._operators._plain import Activation, Add, GlobalPool, Identity, Multiply, Pool, Scale
@@ -29,6 +30,7 @@ _OPERATORS: dict[str, Operator] = {
         Activation(),
         Add(),
         Concat(),
+        Convert(),
         Convolution(),
         GlobalPool(),
         Head(),
