@@ -28,15 +28,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from latency_tables import INPUT, SESSION, GraphBuilder, Op, OpGraph, Shape, sorted_attributes
+from latency_tables import INPUT, SESSION, GraphBuilder, Op, OpGraph, Shape
 from profilers._chain_ends import add_end, entry_op, is_map, outer_shape
 from profilers._division import Cores
 from profilers._errors import OperatorError
 from profilers._executed import CONVOLUTION_FUSION, Fusion, executed_graph
+from profilers._neighbours import (
+    PAIR,
+    QUAD,
+    Place,
+    cheapest_neighbours,
+    context_op,
+    contexts_of,
+    is_chainable,
+    keeps_shape,
+    priced_as,
+    side_contexts,
+)
 from profilers._operators import _make as ops
-from profilers._operators import parts_of, primitive_of
 from profilers._operators._convert import FLOAT, INT8, Convert, convert_op, read_dtype
 from profilers._working_set import op_weights
 
@@ -48,20 +59,6 @@ _EXTRA_COPIES, _MOST_EXTRA = 10, 4
 """Extra sessions of context ops on which all prices of a space depend; the most extra sessions of any shape."""
 _THREADED_COPIES = 2
 """Additional extra sessions with several threads."""
-PAIR, QUAD = 2, 4
-"""Number of ops in a context."""
-Place = tuple[Shape, str]
-"""Shape and dtype of a tensor."""
-
-
-def context_op(shape: Shape, blocks: int, dtype: str = FLOAT) -> Op:
-    """Make the op that stands for the context of a measured op: `blocks` of the cheapest ops of a shape."""
-    return Op("context", (shape,), shape, sorted_attributes({"blocks": blocks}), dtype)
-
-
-def priced_as(op: Op) -> Op:
-    """Return the op whose price an op has: both directions of a conversion have one."""
-    return convert_op(op.output, INT8) if op.kind == Convert.kind else op
 
 
 def probe_name(op: Op) -> str:
@@ -130,7 +127,7 @@ class _Designer:
         self.cores, self.fusion = cores, fusion
         self.features_read = {shape for op in targets for shape in op.inputs if len(shape) == 1}
         self.alone = [
-            op for op in targets if cores is not None and _keeps_shape(op) and is_map(op.output) and cores.on_one(op)
+            op for op in targets if cores is not None and keeps_shape(op) and is_map(op.output) and cores.on_one(op)
         ]
         self.crossing = frozenset(op.output for op in self.alone)
         self.avoid = avoid
@@ -151,7 +148,7 @@ class _Designer:
             self._surround(op.output, op.dtype)
         for op in self.targets:
             if op.kind not in ("global_pool", Convert.kind) or (op.kind, op.dtype) == ("global_pool", INT8):
-                (self._chain if _keeps_shape(op) else self._bridge)(op)
+                (self._chain if keeps_shape(op) else self._bridge)(op)
         for op in self.alone:
             self._run(op)
         return self.probes
@@ -162,7 +159,7 @@ class _Designer:
             return
         if dtype == INT8:
             self._surround(shape, FLOAT)
-        self.neighbours[shape, dtype] = _cheapest(shape, self.chainable.get((shape, dtype), []), dtype)
+        self.neighbours[shape, dtype] = cheapest_neighbours(shape, self.chainable.get((shape, dtype), []), dtype)
         (self._int8_baseline if dtype == INT8 else self._baseline)(shape)
 
     def _has_neighbours(self, shape: Shape) -> bool:
@@ -224,7 +221,7 @@ class _Designer:
         for name, around in (("pair", (first, second)), ("quad", (first, second, first, second))):
             builder, x = self._start(shape, INT8, around)
             graph = builder.build(self._finish(builder, shape, INT8, x))
-            contexts = [*_contexts(shape, INT8, len(around)), context_op(shape, PAIR), context_op(shape, PAIR)]
+            contexts = [*contexts_of(shape, INT8, len(around)), context_op(shape, PAIR), context_op(shape, PAIR)]
             for copy in range(self._copies(shape)):
                 mark = f" #{copy + 1}" if copy else ""
                 self._probe(f"{name}:{label}{mark}", graph, contexts, shared=True)
@@ -269,7 +266,7 @@ class _Designer:
         Further inputs of the op skip the context op.
         """
         first, second, third = self.neighbours[op.output, op.dtype]
-        contexts = _contexts(op.output, op.dtype, QUAD)
+        contexts = contexts_of(op.output, op.dtype, QUAD)
         if op.dtype == INT8:  # the same two twice
             third = first
             first, second = second, first
@@ -308,7 +305,7 @@ class _Designer:
         dtype = op.dtype
         if not self._is_outer(source):
             x = self._add_start(builder, source, dtype, self.neighbours[source, dtype][:PAIR])
-            contexts += _around(source, dtype)
+            contexts += side_contexts(source, dtype)
         elif dtype == INT8:
             x = builder.add("to_int8", convert_op(source, INT8), x)
         sides = [self._side_input(builder, shape, dtype, number) for number, shape in enumerate(others, start=1)]
@@ -316,7 +313,7 @@ class _Designer:
         if (op.output, dtype) in self.neighbours:
             for i, follower in enumerate(self.neighbours[op.output, dtype][:PAIR]):
                 y = builder.add(f"{_CONTEXT}after{i}", follower, y)
-            contexts += _around(op.output, dtype)
+            contexts += side_contexts(op.output, dtype)
             y = self._finish(builder, op.output, dtype, y)
         self._probe(probe_name(op), builder.build(y), contexts)
 
@@ -335,42 +332,3 @@ class _Designer:
 
 def _input_name(number: int) -> str:
     return f"{INPUT}_{number}" if number else INPUT
-
-
-def is_chainable(op: Op) -> bool:
-    """Return whether an op can follow itself."""
-    return len(op.inputs) == 1 and _keeps_shape(op) and op.kind != Convert.kind
-
-
-def _keeps_shape(op: Op) -> bool:
-    return bool(op.inputs) and all(shape == op.output for shape in op.inputs)
-
-
-def _contexts(shape: Shape, dtype: str, blocks: int) -> list[Op]:
-    """Return what a context of some ops is counted as: one unknown, or for int8 ops a pair as often as it stands there."""
-    if dtype == INT8:
-        return [context_op(shape, PAIR, INT8)] * (blocks // PAIR)
-    return [context_op(shape, blocks)]
-
-
-def _around(shape: Shape, dtype: str) -> list[Op]:
-    """Return what one side of a bridge is counted as: a pair of ops, for int8 with the float32 pair beyond it."""
-    return [*_contexts(shape, dtype, PAIR), *([context_op(shape, PAIR)] if dtype == INT8 else [])]
-
-
-def _cheapest(shape: Shape, chainable: list[Op], dtype: str) -> tuple[Op, Op, Op]:
-    """Return the three ops of a shape with the fewest multiply-accumulates (fewer where there are no three)."""
-    weighted = sorted((op for op in chainable if op_macs(op)), key=op_macs)
-    plain = ops.conv(shape, shape[0], act="relu") if is_map(shape) else ops.linear(shape, shape[0], act="relu")
-    cheapest = [op for op in weighted if is_closed(op)] or weighted or [replace(plain, dtype=dtype)]
-    return cheapest[0], cheapest[min(1, len(cheapest) - 1)], cheapest[min(2, len(cheapest) - 1)]
-
-
-def is_closed(op: Op) -> bool:
-    """Return whether nothing that follows the op can be fused into it."""
-    return op.kind != "conv" or op.word("act") != "none"
-
-
-def op_macs(op: Op) -> int:
-    """Count the multiply-accumulates of one op."""
-    return sum(primitive_of(part).macs(part) for part in parts_of(op))

@@ -21,10 +21,11 @@ from latency_tables import (
 )
 from profilers._backend import Backend
 from profilers._cache_curve import fit_cache_curve, probe_extra_ms
-from profilers._design import Probe, priced_as
+from profilers._design import Probe
 from profilers._division import Cores
 from profilers._energy import energy_facts
 from profilers._journal import SampleJournal, sample_into
+from profilers._neighbours import priced_as
 from profilers._operators._convert import Convert
 from profilers._plan import Network, Plan, design_plan, load_plan, network_label
 from profilers._samples import MANY_DISTURBED, SampleSet, disturbed, drift, split_half_noise

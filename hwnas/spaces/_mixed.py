@@ -61,7 +61,7 @@ class MixedPrecisionSpace(Space):
     def size(self) -> int:
         """Number of distinct networks; of more than `MOST_NETWORKS`, those that leave blocks out count repeatedly."""
         if math.prod(self.cardinalities) > MOST_NETWORKS:
-            return self.inner.size * len(PRECISIONS) ** len(self.inner.terms)
+            return int(self.inner.size * len(PRECISIONS) ** len(self.inner.terms))
         rows = np.indices(self.cardinalities).reshape(len(self.choices), -1).T
         return len(np.unique(self.canonical_codes(rows[self.valid_codes(rows)]), axis=0))
 
