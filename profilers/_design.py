@@ -16,8 +16,9 @@ than a network does. They are an unknown of their own (`context_op`), measured o
 
 Ops of networks of mixed precision are measured among ops of their own dtype. A chain of int8 ops begins and ends with a
 conversion, between float32 ops of the shape: what leaves the runtime's float layout and comes back to it is in these.
-Every network goes over to int8 as often as it comes back, so one price serves both directions: half of the two. Chains
-of two and of four int8 ops tell it from the price of the ops.
+A network goes over to int8 as often as it comes back, so one price serves both directions: half of the two. What they
+differ by is in the rows of int8 ops that change the shape. Chains of two and of four int8 ops, the same two, tell the
+conversions from the ops. An image's conversion is in the price of the int8 op that reads it.
 
 Where the networks of a space are small enough for the fast caches, copies of an op with many weights share them: six
 links of a heavy block, each with weights of its own, would overflow a cache that the networks fit into. What networks

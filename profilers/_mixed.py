@@ -18,7 +18,8 @@ from profilers._operators._convert import FLOAT, INT8, convert_op
 def mixed_graph(graph: OpGraph, int8: Collection[str], *, reads: str = FLOAT, writes: str = FLOAT) -> OpGraph:
     """Return a graph with some nodes in int8, and conversions where a tensor passes between int8 and float32 nodes.
 
-    The names of nodes, and so of weights, stay. A tensor is converted once, however many nodes read it.
+    The names of nodes, and so of weights, stay. A tensor is converted to int8 once, however many nodes read it, and to
+    float32 once for each node that reads it: so does ONNX Runtime, which gives each of them a DequantizeLinear.
 
     Args:
         graph: A float32 graph as it is executed.
@@ -29,11 +30,11 @@ def mixed_graph(graph: OpGraph, int8: Collection[str], *, reads: str = FLOAT, wr
     held = dict.fromkeys(graph.input_names, reads)
     nodes: list[Node] = []
 
-    def converted(tensor: str, dtype: str) -> str:
+    def converted(tensor: str, dtype: str, reader: str) -> str:
         """Return the name of a tensor in a dtype; the first use of it appends the conversion."""
         if held[tensor] == dtype:
             return tensor
-        name = f"{tensor}:{dtype}"
+        name = f"{tensor}:{dtype}" if dtype == INT8 else f"{tensor}:{reader}"
         if name not in held:
             nodes.append(Node(name, convert_op(graph.shape_of(tensor), dtype), (tensor,)))
             held[name] = dtype
@@ -41,10 +42,10 @@ def mixed_graph(graph: OpGraph, int8: Collection[str], *, reads: str = FLOAT, wr
 
     for node in graph.nodes:
         dtype = INT8 if node.name in int8 else FLOAT
-        inputs = tuple(converted(name, dtype) for name in node.inputs)
+        inputs = tuple(converted(name, dtype, node.name) for name in node.inputs)
         nodes.append(Node(node.name, replace(node.op, dtype=dtype), inputs))
         held[node.name] = dtype
-    outputs = tuple(converted(name, writes) for name in graph.outputs)
+    outputs = tuple(converted(name, writes, writes) for name in graph.outputs)
     return replace(graph, nodes=tuple(nodes), outputs=outputs)
 
 

@@ -37,6 +37,7 @@ CASES = {
     "hswish": ops.activation(S, "hswish"),
     "hsigmoid": ops.activation(S, "hsigmoid"),
     "identity": ops.identity(S),
+    "convert": Op("convert", (S,), S, dtype="int8"),
     "add": ops.add(S),
     "mul": ops.mul(S),
     "scale": ops.scale(S),
