@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from profilers._explain._explanation import REASONS, Change, ExplainedNode, Explanation
     from profilers._fingerprint import cpu_environment, cpu_identity
     from profilers._fusion import fusion_differences
+    from profilers._mixed import int8_nodes, mixed_graph, quantised_nodes
     from profilers._networks import measure_beside, measure_twice
     from profilers._onnx import build_onnx
     from profilers._onnxruntime import OnnxRuntimeBackend, random_model
@@ -129,6 +130,7 @@ _MODULES = {
     "profilers._explain._explanation": ("REASONS", "Change", "ExplainedNode", "Explanation"),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
     "profilers._fusion": ("fusion_differences",),
+    "profilers._mixed": ("int8_nodes", "mixed_graph", "quantised_nodes"),
     "profilers._networks": ("measure_beside", "measure_twice"),
     "profilers._onnx": ("build_onnx",),
     "profilers._onnxruntime": ("OnnxRuntimeBackend", "random_model"),
@@ -277,11 +279,13 @@ __all__ = [
     "graph_params",
     "initial_value",
     "installed_providers",
+    "int8_nodes",
     "make_session",
     "measure_beside",
     "measure_twice",
     "merge_slowness",
     "merge_times",
+    "mixed_graph",
     "network_label",
     "op_work",
     "operator_kinds",
@@ -293,6 +297,7 @@ __all__ = [
     "pooled_tails",
     "primitive_of",
     "profile_ops",
+    "quantised_nodes",
     "quantize_model",
     "random_model",
     "random_weights",

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from latency_tables import INPUT, CacheCurve, GraphBuilder, Op, OpGraph, Shape
 from profilers._chain_ends import add_end, entry_op, outer_shape
-from profilers._design import Probe, is_chainable, is_closed, op_macs
+from profilers._design import Probe
 from profilers._division import Cores
 from profilers._executed import CONVOLUTION_FUSION, Fusion, executed_graph
+from profilers._neighbours import is_chainable, is_closed, op_macs
 from profilers._samples import SampleSet
 from profilers._timing import second_pass_name
 from profilers._working_set import Sizes, op_weights
@@ -115,7 +116,7 @@ def _chains(
     """
     chains = []
     for op in targets:
-        if not is_chainable(op) or not is_closed(op) or op_weights(op) < _FEWEST_WEIGHTS:
+        if not is_chainable(op) or not is_closed(op) or op_weights(op) < _FEWEST_WEIGHTS or op.dtype != Op.dtype:
             continue
         for length in _LENGTHS:
             if length * op_macs(op) <= most_macs:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from latency_tables import Op, OpGraph
 from profilers._operators import expand, parts_of, primitive_of
+from profilers._operators._convert import read_dtype
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 """Bytes of one element of each dtype."""
@@ -73,7 +74,8 @@ def peak_memory_bytes(graph: OpGraph, *, batch: int = 1) -> int:
         for name in node.inputs:
             last_read.setdefault(name, step)
             last_read[name] = max(last_read[name], step)
-    sizes = {name: math.prod(shape) * BYTES["float32"] for name, shape in live.inputs}
+    dtypes = {name: read_dtype(node.op) for node in reversed(live.nodes) for name in node.inputs}
+    sizes = {name: math.prod(shape) * BYTES[dtypes.get(name, Op.dtype)] for name, shape in live.inputs}
     current = peak = sum(sizes.values())
     for step, node in enumerate(live.nodes):
         size = sizes[node.name] = activation_bytes(node.op)

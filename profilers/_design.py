@@ -14,6 +14,12 @@ layer, nothing follows the op.
 The ops around the measured one are the cheapest of the shape, all different: a chain of equal ops runs faster
 than a network does. They are an unknown of their own (`context_op`), measured once for each shape.
 
+Ops of networks of mixed precision are measured among ops of their own dtype. A chain of int8 ops begins and ends with a
+conversion, between float32 ops of the shape: what leaves the runtime's float layout and comes back to it is in these.
+A network goes over to int8 as often as it comes back, so one price serves both directions: half of the two. What they
+differ by is in the rows of int8 ops that change the shape. Chains of two and of four int8 ops, the same two, tell the
+conversions from the ops. An image's conversion is in the price of the int8 op that reads it.
+
 Where the networks of a space are small enough for the fast caches, copies of an op with many weights share them: six
 links of a heavy block, each with weights of its own, would overflow a cache that the networks fit into. What networks
 pay beyond the caches is then measured apart (`CacheCurve`). Where every network overflows them, so may the chains.
@@ -25,13 +31,25 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from latency_tables import INPUT, SESSION, GraphBuilder, Op, OpGraph, Shape, sorted_attributes
+from latency_tables import INPUT, SESSION, GraphBuilder, Op, OpGraph, Shape
 from profilers._chain_ends import add_end, entry_op, is_map, outer_shape
 from profilers._division import Cores
 from profilers._errors import OperatorError
 from profilers._executed import CONVOLUTION_FUSION, Fusion, executed_graph
+from profilers._neighbours import (
+    PAIR,
+    QUAD,
+    Place,
+    cheapest_neighbours,
+    context_op,
+    contexts_of,
+    is_chainable,
+    keeps_shape,
+    priced_as,
+    side_contexts,
+)
 from profilers._operators import _make as ops
-from profilers._operators import parts_of, primitive_of
+from profilers._operators._convert import FLOAT, INT8, Convert, convert_op, read_dtype
 from profilers._working_set import op_weights
 
 _TINY: Shape = (8, 1, 1)
@@ -42,13 +60,6 @@ _EXTRA_COPIES, _MOST_EXTRA = 10, 4
 """Extra sessions of context ops on which all prices of a space depend; the most extra sessions of any shape."""
 _THREADED_COPIES = 2
 """Additional extra sessions with several threads."""
-PAIR, QUAD = 2, 4
-"""Number of ops in a context."""
-
-
-def context_op(shape: Shape, blocks: int) -> Op:
-    """Make the op that stands for the context of a measured op: `blocks` of the cheapest ops of a shape."""
-    return Op("context", (shape,), shape, sorted_attributes({"blocks": blocks}))
 
 
 def probe_name(op: Op) -> str:
@@ -113,36 +124,44 @@ class _Designer:
         fusion: Fusion,
     ) -> None:
         self.targets = targets
-        self.inner = {op.output for op in targets}
+        self.inner = {op.output for op in targets if op.kind != Convert.kind}
         self.cores, self.fusion = cores, fusion
         self.features_read = {shape for op in targets for shape in op.inputs if len(shape) == 1}
         self.alone = [
-            op for op in targets if cores is not None and _keeps_shape(op) and is_map(op.output) and cores.on_one(op)
+            op for op in targets if cores is not None and keeps_shape(op) and is_map(op.output) and cores.on_one(op)
         ]
         self.crossing = frozenset(op.output for op in self.alone)
         self.avoid = avoid
         self.input_channels = input_channels
         self.tie = tie
         self.probes: list[Probe] = []
-        self.neighbours: dict[Shape, tuple[Op, Op, Op]] = {}
+        self.neighbours: dict[Place, tuple[Op, Op, Op]] = {}
+        self.chainable: dict[Place, list[Op]] = {}
 
     def run(self) -> list[Probe]:
         self._session()
-        by_shape: dict[Shape, list[Op]] = {}
         for op in self.targets:
             if is_chainable(op) and op not in self.avoid:
-                by_shape.setdefault(op.output, []).append(op)
+                self.chainable.setdefault((op.output, op.dtype), []).append(op)
         for op in self.targets:
-            for shape in (*op.inputs, op.output):
-                if self._has_neighbours(shape) and shape not in self.neighbours:
-                    self.neighbours[shape] = _cheapest(shape, by_shape.get(shape, []))
-                    self._baseline(shape)
+            for shape in op.inputs:
+                self._surround(shape, read_dtype(op))
+            self._surround(op.output, op.dtype)
         for op in self.targets:
-            if op.kind != "global_pool":
-                (self._chain if _keeps_shape(op) else self._bridge)(op)
+            if op.kind not in ("global_pool", Convert.kind) or (op.kind, op.dtype) == ("global_pool", INT8):
+                (self._chain if keeps_shape(op) else self._bridge)(op)
         for op in self.alone:
             self._run(op)
         return self.probes
+
+    def _surround(self, shape: Shape, dtype: str) -> None:
+        """Choose the neighbours of ops of a shape and dtype, where they are measured between others; price these."""
+        if not self._has_neighbours(shape) or (shape, dtype) in self.neighbours:
+            return
+        if dtype == INT8:
+            self._surround(shape, FLOAT)
+        self.neighbours[shape, dtype] = cheapest_neighbours(shape, self.chainable.get((shape, dtype), []), dtype)
+        (self._int8_baseline if dtype == INT8 else self._baseline)(shape)
 
     def _has_neighbours(self, shape: Shape) -> bool:
         """Return whether ops of a shape are measured between others of it."""
@@ -156,7 +175,9 @@ class _Designer:
         fused = executed_graph(graph, self.fusion)
         if self.avoid & set(fused.op_counts):
             return
-        counts = Counter(node.op for node in fused.nodes if not node.name.startswith(_CONTEXT))
+        counts = Counter(priced_as(node.op) for node in fused.nodes if not node.name.startswith(_CONTEXT))
+        for op in [op for op in counts if op.kind == Convert.kind and self._is_outer(op.output)]:
+            del counts[op]  # in the price of the op that reads it
         counts.update(contexts)
         counts[SESSION] += 1
         if self.cores is not None:
@@ -177,7 +198,7 @@ class _Designer:
 
         Features are not pooled: for them the second graph is left out.
         """
-        first, second, third = self.neighbours[shape]
+        first, second, third = self.neighbours[shape, FLOAT]
         label = "x".join(map(str, shape))
         for name, around, pools in (
             ("entry", (), 1),
@@ -187,12 +208,24 @@ class _Designer:
         ):
             if pools > 1 and not is_map(shape):
                 continue
-            builder, x = self._start(shape, around)
+            builder, x = self._start(shape, FLOAT, around)
             tails = [add_end(builder, shape, x, f"pool{i}") for i in range(pools)]
             contexts = [context_op(shape, len(around))] if around else []
             for copy in range(self._copies(shape) if around else 1):
                 mark = f" #{copy + 1}" if copy else ""
                 self._probe(f"{name}:{label}{mark}", builder.build(*tails), contexts, shared=True)
+
+    def _int8_baseline(self, shape: Shape) -> None:
+        """Add two chains of int8 ops for a shape, of two and of four: the same two, so their price is counted twice."""
+        first, second, _ = self.neighbours[shape, INT8]
+        label = f"int8 {'x'.join(map(str, shape))}"
+        for name, around in (("pair", (first, second)), ("quad", (first, second, first, second))):
+            builder, x = self._start(shape, INT8, around)
+            graph = builder.build(self._finish(builder, shape, INT8, x))
+            contexts = [*contexts_of(shape, INT8, len(around)), context_op(shape, PAIR), context_op(shape, PAIR)]
+            for copy in range(self._copies(shape)):
+                mark = f" #{copy + 1}" if copy else ""
+                self._probe(f"{name}:{label}{mark}", graph, contexts, shared=True)
 
     def _copies(self, shape: Shape) -> int:
         """Return how often the context ops of a shape are measured, each time in a session of its own.
@@ -204,36 +237,53 @@ class _Designer:
         extra = round(_EXTRA_COPIES * resting / len(self.targets)) + (_THREADED_COPIES if self.cores else 0)
         return 1 + min(_MOST_EXTRA, extra)
 
-    def _start(self, shape: Shape, around: Sequence[Op]) -> tuple[GraphBuilder, str]:
+    def _start(self, shape: Shape, dtype: str, around: Sequence[Op]) -> tuple[GraphBuilder, str]:
         """Begin a graph with the entry and context ops of `shape`."""
         builder = GraphBuilder(outer_shape(self.input_channels, shape))
-        return builder, self._add_start(builder, shape, around)
+        return builder, self._add_start(builder, shape, dtype, around)
 
-    def _add_start(self, builder: GraphBuilder, shape: Shape, around: Sequence[Op]) -> str:
-        """Append entry and context ops of `shape`; return the last tensor."""
+    def _add_start(self, builder: GraphBuilder, shape: Shape, dtype: str, around: Sequence[Op]) -> str:
+        """Append entry and context ops of `shape`, for int8 behind float32 ones; return the last tensor."""
         x = builder.add("entry", entry_op(self.input_channels, shape), INPUT)
+        if dtype == INT8:
+            for i, op in enumerate(self.neighbours[shape, FLOAT][:PAIR]):
+                x = builder.add(f"{_CONTEXT}float_before{i}", op, x)
+            x = builder.add("to_int8", convert_op(shape, INT8), x)
         for i, op in enumerate(around):
             x = builder.add(f"{_CONTEXT}before{i}", op, x)
         return x
+
+    def _finish(self, builder: GraphBuilder, shape: Shape, dtype: str, x: str) -> str:
+        """Append the end of a chain, for int8 behind float32 ops; return the last tensor."""
+        if dtype == INT8:
+            x = builder.add("to_float", convert_op(shape, FLOAT), x)
+            for i, op in enumerate(self.neighbours[shape, FLOAT][:PAIR]):
+                x = builder.add(f"{_CONTEXT}float_after{i}", op, x)
+        return add_end(builder, shape, x)
 
     def _chain(self, op: Op) -> None:
         """Add a probe with an op that keeps its shape, three times, each followed by a context op.
 
         Further inputs of the op skip the context op.
         """
-        first, second, third = self.neighbours[op.output]
-        builder, x = self._start(op.output, (first,))
+        first, second, third = self.neighbours[op.output, op.dtype]
+        contexts = contexts_of(op.output, op.dtype, QUAD)
+        if op.dtype == INT8:  # the same two twice
+            third = first
+            first, second = second, first
+            contexts += [context_op(op.output, PAIR)] * 2
+        builder, x = self._start(op.output, op.dtype, (first,))
         skipped = x
         for i, follower in enumerate((second, third, first)):
             y = builder.add(f"op{i}", op, x, *(skipped,) * (len(op.inputs) - 1))
             x, skipped = builder.add(f"{_CONTEXT}after{i}", follower, y), y
-        graph = builder.build(add_end(builder, op.output, x))
-        self._probe(probe_name(op), graph, [context_op(op.output, QUAD)])
+        graph = builder.build(self._finish(builder, op.output, op.dtype, x))
+        self._probe(probe_name(op), graph, contexts)
 
     def _run(self, op: Op) -> None:
         """Add a probe with an op that one core executes, three times in a row: data cross to it and back only once."""
-        first, second, third = self.neighbours[op.output]
-        builder, x = self._start(op.output, (first,))
+        first, second, third = self.neighbours[op.output, FLOAT]
+        builder, x = self._start(op.output, FLOAT, (first,))
         skipped = x
         for i in range(3):
             x, skipped = builder.add(f"op{i}", op, x, *(skipped,) * (len(op.inputs) - 1)), x
@@ -253,17 +303,19 @@ class _Designer:
         contexts = []
         builder = GraphBuilder(self._outer_inputs(op))
         x = INPUT
+        dtype = op.dtype
         if not self._is_outer(source):
-            around = self.neighbours[source][:PAIR]
-            x = self._add_start(builder, source, around)
-            contexts.append(context_op(source, PAIR))
-        operands = [x, *(self._side_input(builder, shape, number) for number, shape in enumerate(others, start=1))]
-        y = builder.add("op", op, *operands)
-        if op.output in self.neighbours:
-            for i, follower in enumerate(self.neighbours[op.output][:PAIR]):
+            x = self._add_start(builder, source, dtype, self.neighbours[source, dtype][:PAIR])
+            contexts += side_contexts(source, dtype)
+        elif dtype == INT8:
+            x = builder.add("to_int8", convert_op(source, INT8), x)
+        sides = [self._side_input(builder, shape, dtype, number) for number, shape in enumerate(others, start=1)]
+        y = builder.add("op", op, x, *sides)
+        if (op.output, dtype) in self.neighbours:
+            for i, follower in enumerate(self.neighbours[op.output, dtype][:PAIR]):
                 y = builder.add(f"{_CONTEXT}after{i}", follower, y)
-            contexts.append(context_op(op.output, PAIR))
-            y = add_end(builder, op.output, y)
+            contexts += side_contexts(op.output, dtype)
+            y = self._finish(builder, op.output, dtype, y)
         self._probe(probe_name(op), builder.build(y), contexts)
 
     def _outer_inputs(self, op: Op) -> dict[str, Shape]:
@@ -271,40 +323,13 @@ class _Designer:
         shapes = (outer_shape(self.input_channels, shape) for shape in op.inputs)
         return {_input_name(number): shape for number, shape in enumerate(shapes)}
 
-    def _side_input(self, builder: GraphBuilder, shape: Shape, number: int) -> str:
+    def _side_input(self, builder: GraphBuilder, shape: Shape, dtype: str, number: int) -> str:
         """Return the tensor for a further input of an op: an entry from an input of the graph, or that input itself."""
         name = _input_name(number)
-        if self._is_outer(shape):
-            return name
-        return builder.add(f"entry{number}", entry_op(self.input_channels, shape), name)
+        if not self._is_outer(shape):
+            name = builder.add(f"entry{number}", entry_op(self.input_channels, shape), name)
+        return builder.add(f"to_int8_{number}", convert_op(shape, INT8), name) if dtype == INT8 else name
 
 
 def _input_name(number: int) -> str:
     return f"{INPUT}_{number}" if number else INPUT
-
-
-def is_chainable(op: Op) -> bool:
-    """Return whether an op can follow itself."""
-    return len(op.inputs) == 1 and _keeps_shape(op)
-
-
-def _keeps_shape(op: Op) -> bool:
-    return bool(op.inputs) and all(shape == op.output for shape in op.inputs)
-
-
-def _cheapest(shape: Shape, chainable: list[Op]) -> tuple[Op, Op, Op]:
-    """Return the three ops of a shape with the fewest multiply-accumulates (fewer where there are no three)."""
-    weighted = sorted((op for op in chainable if op_macs(op)), key=op_macs)
-    plain = ops.conv(shape, shape[0], act="relu") if is_map(shape) else ops.linear(shape, shape[0], act="relu")
-    cheapest = [op for op in weighted if is_closed(op)] or weighted or [plain]
-    return cheapest[0], cheapest[min(1, len(cheapest) - 1)], cheapest[min(2, len(cheapest) - 1)]
-
-
-def is_closed(op: Op) -> bool:
-    """Return whether nothing that follows the op can be fused into it."""
-    return op.kind != "conv" or op.word("act") != "none"
-
-
-def op_macs(op: Op) -> int:
-    """Count the multiply-accumulates of one op."""
-    return sum(primitive_of(part).macs(part) for part in parts_of(op))

@@ -57,6 +57,6 @@ def cores_of(*, threads: int, batch: int, provider: str, precision: str) -> Core
         threads: Threads inside an operator.
         batch: Images of one inference.
         provider: Full name of the execution provider.
-        precision: ``"fp32"`` or ``"int8"``.
+        precision: ``"fp32"``, ``"int8"`` or ``"mixed"``.
     """
     return Cores(batch) if threads > 1 and provider == PROVIDER and precision == "fp32" else None

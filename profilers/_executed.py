@@ -97,24 +97,24 @@ class _ConvolutionPass:
         """Merge the node into a convolution where possible; return whether it was merged."""
         if node.op.kind == "add":
             for position, name in enumerate(node.inputs):
-                conv = self._open_conv(name)
+                conv = self._open_conv(name, node.op.dtype)
                 if conv is not None and not conv.op.integer("add", 0):
                     others = node.inputs[:position] + node.inputs[position + 1 :]
                     self._merge(conv, node, _with_add(conv.op), others)
                     return True
         elif node.op.kind == "activation":
-            conv = self._open_conv(node.inputs[0])
+            conv = self._open_conv(node.inputs[0], node.op.dtype)
             if conv is not None and node.op.word("function") not in NEVER_FUSED:
                 self._merge(conv, node, _with_activation(conv.op, node.op.word("function")), ())
                 return True
         return False
 
-    def _open_conv(self, name: str) -> Node | None:
-        """Return the convolution called `name`, if one more step can be merged into it."""
+    def _open_conv(self, name: str, dtype: str) -> Node | None:
+        """Return the convolution called `name`, if one more step of this dtype can be merged into it."""
         node = self.done.get(name)
         if node is None or node.op.kind != "conv" or node.op.word("act") != "none" or self.readers[name] != 1:
             return None
-        return node
+        return node if node.op.dtype == dtype else None
 
     def _merge(self, conv: Node, sink: Node, op: Op, extra: tuple[str, ...]) -> None:
         """Put the merged node at the sink's place, where all of its inputs are known."""

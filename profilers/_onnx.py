@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from latency_tables import OpGraph, Shape
+from latency_tables import Op, OpGraph, Shape
 from profilers._errors import OperatorError
 from profilers._operators import expand, primitive_of
 from profilers._operators._base import FloatArray
@@ -39,6 +39,7 @@ class _ModelWriter:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.scope = ""
+        self.dtype = Op.dtype
         self._stored: dict[tuple[object, ...], str] = {}
 
     def node(self, op_type: str, inputs: Sequence[str], **attributes: object) -> str:
@@ -73,7 +74,7 @@ class _ModelWriter:
                 names[:] = [new if name == old else name for name in names]
 
     def constant(self, name: str, value: FloatArray) -> str:
-        """Store a constant; equal ones are stored once, so that tied weights stay tied."""
+        """Store a constant; equal ones of one dtype are stored once, so that tied weights stay tied."""
         return self._store(name, value.astype("float32", copy=False))
 
     def integers(self, name: str, values: Sequence[int]) -> str:
@@ -115,7 +116,7 @@ class _ModelWriter:
         return names[body.output[0].name]
 
     def _store(self, name: str, array: npt.NDArray[Any]) -> str:
-        content = (array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
+        content = (self.dtype, array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
         full = self._stored.setdefault(content, f"{self.scope}.{name}")
         if full == f"{self.scope}.{name}":
             self.initializers.append(numpy_helper.from_array(array, full))
@@ -155,7 +156,7 @@ def build_onnx(
     names = {name: name for name in live.input_names}
     for node in live.nodes:
         operator = primitive_of(node.op)
-        writer.scope = node.name
+        writer.scope, writer.dtype = node.name, node.op.dtype
         folded = operator.fold(node.op, node_weights(weights, node.name, operator.parameters(node.op)))
         names[node.name] = operator.lower(node.op, writer, [names[i] for i in node.inputs], folded)
     writer.name_outputs([names[o] for o in live.outputs], called)

@@ -12,6 +12,7 @@ from profilers._division import cores_of
 from profilers._energy import RaplCounter
 from profilers._executed import CONVOLUTION_FUSION, Fusion
 from profilers._fingerprint import core_cache_bytes, cpu_environment, cpu_identity
+from profilers._mixed import quantised_nodes
 from profilers._operators._base import FloatArray
 from profilers._session import PROVIDER, BoundSession, find_provider, installed_providers, require_counter
 from profilers._weights import random_weights
@@ -38,7 +39,7 @@ def runtime_identity(
         provider: Full name of the execution provider.
         threads: Threads inside an operator.
         batch: Images of one inference.
-        precision: ``"fp32"`` or ``"int8"``.
+        precision: ``"fp32"``, ``"int8"`` or ``"mixed"``.
     """
     return {
         "device": "cpu",
@@ -63,15 +64,16 @@ def random_model(graph: OpGraph, seed: int, tied: Collection[Op], *, batch: int,
         seed: Seeds the weights.
         tied: Ops whose nodes share their weights.
         batch: Images of one inference.
-        precision: ``"fp32"``, or ``"int8"`` for a statically quantised (QDQ) network.
+        precision: ``"fp32"``, ``"int8"`` for a statically quantised (QDQ) network, or ``"mixed"`` for one whose int8
+            ops alone are quantised.
     """
     from profilers._onnx import build_onnx
 
     model = build_onnx(graph, random_weights(graph, seed, tied), batch=batch)
-    if precision == "int8":
+    if precision != "fp32":
         from profilers._quantize import quantize_model
 
-        model = quantize_model(model)
+        model = quantize_model(model, nodes=quantised_nodes(graph, precision))
     return bytes(model.SerializeToString())
 
 
@@ -83,7 +85,8 @@ class OnnxRuntimeBackend(Backend):
         batch: Images of one inference.
         image_channels: Channels of the images.
         provider: Execution provider, by its full name or without ``ExecutionProvider``, in any case.
-        precision: ``"fp32"``, or ``"int8"`` for statically quantised (QDQ) networks.
+        precision: ``"fp32"``, ``"int8"`` for statically quantised (QDQ) networks, or ``"mixed"`` for networks whose
+            int8 ops alone are quantised.
 
     Raises:
         DeviceUnavailableError: ONNX Runtime is not installed, or its build lacks the provider.
@@ -139,8 +142,8 @@ class OnnxRuntimeBackend(Backend):
     def execution_notes(self, networks: Mapping[str, OpGraph]) -> list[str]:
         """Return where the executed nodes differ from the fused ops; for fp32 on the CPU provider only.
 
-        Other providers fuse by other rules. int8 graphs hold conversions that belong to no op, and a row's price
-        contains the conversions of its own measurement, so there is nothing to count.
+        Other providers fuse by other rules. int8 ops hold conversions that belong to no op of the graph, and a row's
+        price contains those of its own measurement, so there is nothing to count.
         """
         if self.provider != PROVIDER or self.precision != "fp32":
             return []

@@ -25,6 +25,8 @@ from profilers._design import Probe
 from profilers._division import Cores
 from profilers._energy import energy_facts
 from profilers._journal import SampleJournal, sample_into
+from profilers._neighbours import priced_as
+from profilers._operators._convert import Convert
 from profilers._plan import Network, Plan, design_plan, load_plan, network_label
 from profilers._samples import MANY_DISTURBED, SampleSet, disturbed, drift, split_half_noise
 from profilers._solve import OpPrice, solve_prices, without_slow_sessions
@@ -185,9 +187,13 @@ def _entries(
     crossings = [op for op in prices if op.kind == CORE_CROSSING]
     cores = plan.cores if crossings else None
     entries = {}
+    written = {op.output for op in targets if op.kind != Convert.kind}
     for op in dict.fromkeys([SESSION, *targets]):
-        if op in prices:
-            entry = _entry(op, prices[op], _both_passes(by_op[op].name, samples))
+        source = priced_as(op)
+        if source in prices:
+            entry = _entry(op, prices[source], _both_passes(by_op[source].name, samples))
+        elif op.kind == Convert.kind and op.output not in written:
+            entry = Entry(op, "ok", 0.0, 0.0, 0.0, 0.0, 0.0, 0, "", "in the prices of the int8 ops that read the input")
         else:
             reason = plan.refused.get(op, "the runtime cannot execute the graphs that would price it")
             entry = Entry(op, "unsupported", 0.0, 0.0, 0.0, 0.0, 0.0, 0, "", reason)

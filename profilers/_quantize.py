@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,15 +25,19 @@ ASSUMED_RANGE: Range = (-3.0, 3.0)
 """Range of every tensor where only time matters: the time of int8 kernels does not depend on the scales."""
 
 
-def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = None) -> onnx.ModelProto:
+def quantize_model(
+    model: onnx.ModelProto, ranges: Mapping[str, Range] | None = None, *, nodes: Collection[str] | None = None
+) -> onnx.ModelProto:
     """Make a copy of a float model with int8 weights (per channel) and uint8 activations between Q and DQ nodes.
 
     Args:
         model: A model from `build_onnx`.
         ranges: Smallest and largest value of each tensor (`tensor_ranges`); None assumes `ASSUMED_RANGE` for all.
+        nodes: Names of the primitive nodes to quantise (`int8_nodes`); the others stay in float32, and every tensor
+            between the two has its Q and DQ nodes. None quantises all that ONNX Runtime can.
 
     Raises:
-        OperatorError: The range of a tensor is missing.
+        OperatorError: The range of a tensor is missing, or int8 and float32 nodes read the same tensor.
     """
     import onnx
 
@@ -46,6 +50,9 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     inferred = onnx.shape_inference.infer_shapes(model)
+    chosen = _chosen(model, nodes)
+    if nodes is not None and not chosen:
+        return inferred
     data = {
         name: TensorData(
             lowest=np.array(low, dtype=np.float32),
@@ -61,11 +68,13 @@ def quantize_model(model: onnx.ModelProto, ranges: Mapping[str, Range] | None = 
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, data),
-        nodes_to_quantize=[],
+        nodes_to_quantize=chosen,
         nodes_to_exclude=[],
         op_types_to_quantize=sorted({*QDQRegistry, *QLinearOpsRegistry} - {"BatchNormalization"}),
         extra_options={},
     )
+    for tensor in _borders(inferred.graph, set(chosen)) if chosen else ():
+        quantizer.quantize_activation_tensor(tensor)
     quantizer.quantize_model()
     result: onnx.ModelProto = quantizer.model.model
     _sort_nodes(result.graph)
@@ -142,6 +151,30 @@ def _of_one_sample(model: onnx.ModelProto) -> onnx.ModelProto:
         info.type.tensor_type.shape.dim[0].dim_value = 1
     del copy.graph.value_info[:]
     return copy
+
+
+def _chosen(model: onnx.ModelProto, nodes: Collection[str] | None) -> list[str]:
+    """Return the names of the ONNX nodes that were written for some nodes of the op graph; none for None."""
+    return [node.name for node in model.graph.node if nodes is not None and node.name.rpartition(":")[0] in nodes]
+
+
+def _borders(graph: onnx.GraphProto, int8: Collection[str]) -> list[str]:
+    """Return the tensors that pass between int8 nodes and others, the graph's inputs and outputs included.
+
+    Raises:
+        OperatorError: int8 and float32 nodes read the same tensor, which the quantiser would quantise for both.
+    """
+    constants = {item.name for item in graph.initializer}
+    made = {name: node.name in int8 for node in graph.node for name in node.output}
+    readers: dict[str, set[bool]] = {info.name: {False} for info in graph.output}
+    for node in graph.node:
+        for name in node.input:
+            if name not in constants:
+                readers.setdefault(name, set()).add(node.name in int8)
+    shared = [name for name, sides in readers.items() if len(sides) > 1]
+    if shared:
+        raise OperatorError(f"mixed precision: int8 and float32 nodes read the tensor {shared[0]}; give both one")
+    return [name for name, sides in readers.items() if sides != {made.get(name, False)}]
 
 
 def _known_range(ranges: Mapping[str, Range], name: str) -> Range:

@@ -10,6 +10,8 @@ from profilers._backend import Backend
 from profilers._cache_curve import probe_extra_ms
 from profilers._design import Probe, design_probes, probe_name
 from profilers._executed import executed_graph, fusion_of
+from profilers._neighbours import priced_as
+from profilers._operators._convert import Convert
 from profilers._plan import measured_cold, noise_weights_of, reference_graph
 from profilers._solve import solve_prices, without_slow_sessions
 from profilers._speed import at_one_speed
@@ -68,7 +70,8 @@ def remeasure(
     designed = design_probes(
         targets, backend.image_channels, tie=tie, avoid=refused, cores=backend.cores, fusion=fusion
     )
-    probes = _needed(designed, chosen)
+    source = {op: priced_as(op) for op in chosen}
+    probes = _needed(designed, set(source.values()))
     runnables: dict[str, Runnable] = {p.name: backend.load(p.graph, tied=p.tied, cold=cold) for p in probes}
     executed = [executed_graph(graph, fusion) for graph in networks]
     runnables |= {f"network:{i}": backend.load(graph, seed=1) for i, graph in enumerate(executed)}
@@ -79,19 +82,21 @@ def remeasure(
     prices = solve_prices(probes, samples, extra_ms=probe_extra_ms(probes, curve, sizes))
     return Remeasured(
         reference_op_ms=samples[REFERENCE_OP].quantile() * 1e3,
-        prices={op: prices[op].q10 for op in chosen},
-        half_widths={op: (prices[op].high - prices[op].low) / 2 for op in chosen},
+        prices={op: prices[source[op]].q10 for op in chosen},
+        half_widths={op: (prices[source[op]].high - prices[source[op]].low) / 2 for op in chosen},
         graph_noise={
-            op: 0.01 * min(samples[probe.name].quantile() for probe in probes if op in probe.counts) * 1e3
+            op: 0.01 * min(samples[probe.name].quantile() for probe in probes if source[op] in probe.counts) * 1e3
             for op in chosen
         },
         networks=[samples[f"network:{i}"].quantile() * 1e3 for i in range(len(networks))],
     )
 
 
-def _needed(probes: Sequence[Probe], chosen: Sequence[Op]) -> list[Probe]:
+def _needed(probes: Sequence[Probe], chosen: Collection[Op]) -> list[Probe]:
     """Return the probes of the chosen ops, and those that the other unknowns in them are solved from."""
     own = [probe for probe in probes if probe.name in {probe_name(op) for op in chosen}]
     unknown = {op for probe in own for op in probe.counts} - set(chosen)
     unknown |= {op for op in chosen if probe_name(op) not in {probe.name for probe in own}}  # of shared probes alone
+    conversions = {op for op in chosen if op.kind == Convert.kind}  # in chains with several other unknowns
+    unknown |= {op for probe in probes if conversions & set(probe.counts) for op in probe.counts}
     return own + [p for p in probes if p.shared and (p.name.startswith("session:") or unknown & set(p.counts))]

@@ -16,7 +16,7 @@ class Sizes:
     """The size of a number, and how many images are computed at once.
 
     Attributes:
-        element_bytes: Bytes of one weight or activation.
+        element_bytes: Bytes of one weight or activation of a float32 op.
         batch: Images of one inference.
     """
 
@@ -25,11 +25,11 @@ class Sizes:
 
     def weight_bytes(self, op: Op) -> int:
         """Return the bytes of all trained weights of an op."""
-        return self.element_bytes * op_weights(op)
+        return self.element_bytes * op_weights(op) * BYTES[op.dtype] // BYTES[Op.dtype]
 
     def activation_bytes(self, op: Op) -> int:
         """Return the largest sum of live activations inside an op, inputs and result included."""
-        return self.element_bytes * self.batch * _op_activations(op)
+        return self.element_bytes * self.batch * _op_activation_bytes(op) // BYTES[Op.dtype]
 
     def working_bytes(self, graph: OpGraph, kernel_bytes: float, tied: Collection[Op] = ()) -> float:
         """Return the bytes that one inference of a graph touches.
@@ -57,8 +57,8 @@ def op_kernels(op: Op) -> int:
 
 
 @remembered
-def _op_activations(op: Op) -> int:
-    """Count the numbers in the largest sum of live activations inside an op."""
+def _op_activation_bytes(op: Op) -> int:
+    """Return the bytes of the largest sum of live activations inside an op, at the size that its dtype has."""
     if len(op.inputs) == 1:
-        return peak_memory_bytes(OpGraph.single(op)) // BYTES["float32"]
-    return sum(math.prod(shape) for shape in (*op.inputs, op.output))
+        return peak_memory_bytes(OpGraph.single(op))
+    return sum(math.prod(shape) for shape in (*op.inputs, op.output)) * BYTES[op.dtype]

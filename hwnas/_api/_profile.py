@@ -11,12 +11,13 @@ from hwnas._api._given import SpaceOptions, quiet, read_options, refuse_options,
 from hwnas._common._option import dashed, renamed
 from hwnas._costs._units import parse_count
 from hwnas._devices._make import make_backend
+from hwnas._errors import HwnasError
 from hwnas._runs._options import DEVICE, SPACE
 from hwnas._tables._build import build_table, default_table_path, require_drawing
 from hwnas._tables._bundle import import_table, make_bundle
 from hwnas._tables._draw_folder import draw as draw_folder
 from hwnas._tables._fit import fit_table
-from hwnas.spaces import Space, input_channels
+from hwnas.spaces import Space, input_channels, with_precision
 from latency_tables import LatencyTable
 from profilers import Backend, Workload
 
@@ -78,6 +79,10 @@ def profile(
     if "result" in values:
         return import_table(values["result"], out, force=force)
     made = resolve_space(space, values)
+    if values.get("precision") == "mixed":
+        if not isinstance(made, Space):
+            raise HwnasError(f"--precision mixed needs a space, {made.name} is a workload: it says its ops' precision")
+        made = with_precision(made, "mixed")
     measuring = {option.name: values[option.name] for option in DEVICE if option.name in values}
     if isinstance(device, str):
         backend = make_backend(device, image_channels=input_channels(made), progress=progress, **measuring)

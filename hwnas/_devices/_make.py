@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from profilers import Backend
 
 CPU_PRECISIONS = ("fp32", "int8")
+_HERE_ONLY = ("mixed",)
+"""Precisions of this machine's processor alone."""
 CUDA_PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 CUDA_PROTOCOLS = ("host", "kernel")
 SSH = "ssh://"
@@ -81,7 +83,8 @@ def make_backend(
         threads: Threads inside an operator (CPU).
         batch: Images per inference.
         image_channels: Channels of the images.
-        precision: ``"fp32"``; ``"int8"`` on a CPU; ``"fp16"`` and ``"bf16"`` on a GPU.
+        precision: ``"fp32"``; ``"int8"`` on a CPU; on this machine's CPU ``"mixed"`` for networks whose ops say their
+            own; ``"fp16"`` and ``"bf16"`` on a GPU.
         provider: ONNX Runtime execution provider (CPU); None for its CPU provider.
         protocol: ``"host"`` or ``"kernel"`` (GPU); None for ``"host"``.
         channels_last: Memory format (GPU).
@@ -104,7 +107,7 @@ def make_backend(
 
 def _processor_backend(device: str, options: Mapping[str, Any], more: Mapping[str, Any]) -> Backend:
     """Return the backend of a processor, here or reached through ssh."""
-    _require_precision(device, options["precision"], CPU_PRECISIONS)
+    _require_precision(device, options["precision"], (*CPU_PRECISIONS, *(_HERE_ONLY if device == "cpu" else ())))
     if options["protocol"] is not None or options["channels_last"]:
         raise HwnasError(f"--protocol and --channels-last are options of GPUs; leave them out with --device {device}")
     taken = {name: options[name] for name in ("threads", "batch", "precision")}

@@ -19,7 +19,7 @@ def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
         RunError: The file cannot be written, or the network cannot be quantised.
     """
     from latency_tables import write_atomic
-    from profilers import OperatorError, build_onnx
+    from profilers import OperatorError, build_onnx, quantised_nodes
 
     task, settings = setup.task, setup.run.settings
     assert task is not None
@@ -32,11 +32,11 @@ def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
     }
     weights = weights_of(setup, winner)
     model = build_onnx(graph, weights, batch=settings.batch, metadata=metadata)
-    if settings.precision == "int8":
+    if settings.precision in ("int8", "mixed"):
         from hwnas.training import quantized
 
         try:
-            model = quantized(model, task, graph.input_shape)
+            model = quantized(model, task, graph.input_shape, quantised_nodes(graph, settings.precision))
         except OperatorError as error:
             raise RunError(f"{winner.id} cannot be quantised: {error}; the trials so far are safe") from None
     try:

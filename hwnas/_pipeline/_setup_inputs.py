@@ -18,7 +18,7 @@ from hwnas._pipeline._strategies import make_strategy
 from hwnas._runs._metrics import metric_facts
 from hwnas._runs._settings import SearchSettings
 from hwnas.evaluators import Evaluator, make_evaluator, require_current
-from hwnas.spaces import Space, make_space, space_defaults, space_identity
+from hwnas.spaces import Space, make_space, space_defaults, space_identity, with_precision
 from hwnas.tasks import Task, make_task
 from profilers import Backend, TextProgress
 
@@ -85,7 +85,9 @@ def resolve_task(settings: SearchSettings, overrides: Overrides, progress: TextP
 
 def resolve_space(settings: SearchSettings, overrides: Overrides, task: Task | None) -> Space:
     """Make the space, and check that its costs are sound."""
-    space = overrides.space or make_space(settings.space, **_space_settings(settings, task))
+    space = with_precision(
+        overrides.space or make_space(settings.space, **_space_settings(settings, task)), settings.precision
+    )
     require_sound(space)
     return space
 
@@ -151,13 +153,14 @@ def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None, s
     if task is None:
         return make_evaluator(settings.evaluator, space, None, **options)
     device = settings.device if settings.device.startswith("cuda") else "cpu"
+    precision = settings.precision if settings.precision in ("int8", "mixed") else "fp32"
     return make_evaluator(
         settings.evaluator,
         space,
         task,
         device=device,
         seed=settings.seed,
-        precision="int8" if settings.precision == "int8" else "fp32",
+        precision=precision,
         initial=start.initial,
         initial_digest=start.digest,
         teacher=start.teacher,
@@ -180,7 +183,18 @@ def _make_low_fidelity(settings: SearchSettings, space: Space, task: Task | None
 
 
 def _unquantised(settings: SearchSettings, *evaluators: Evaluator | None) -> list[str]:
-    """Return a line for each evaluator whose values are not those of the int8 networks that a search measures."""
+    """Return a line for each evaluator whose values are not those of the int8 networks that a search measures.
+
+    Raises:
+        HwnasError: The networks are of mixed precision: an evaluator that quantises none cannot tell them apart.
+    """
+    if settings.precision == "mixed":
+        for evaluator in evaluators:
+            if evaluator is not None and evaluator.metric.precision != "mixed":
+                raise HwnasError(
+                    f"--precision mixed needs an evaluator that quantises networks, {evaluator.name} does not; use "
+                    "--evaluator supernet or train"
+                )
     if settings.precision != "int8":
         return []
     return [

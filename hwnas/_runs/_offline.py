@@ -9,6 +9,9 @@ from hwnas._tables._fit import PROTOCOL as FITTED
 from hwnas.spaces import Space
 from latency_tables import LatencyTable, UnmeasuredOpError
 
+_QUANTISED = ("int8", "mixed")
+"""Precisions of quantised networks: tables of these are for these alone."""
+
 
 def is_elsewhere(table: LatencyTable, settings: SearchSettings) -> bool:
     """Return whether networks cannot be measured on the table's device: it was fitted, or the user says so."""
@@ -33,8 +36,9 @@ def require_usable(table: LatencyTable, settings: SearchSettings, space: Space) 
         raise HwnasError(
             f"{table.source} is for batch size {batch}, this search uses {settings.batch}; add --batch {batch}"
         )
-    if dtype is not None and (dtype == "int8") != (settings.precision == "int8"):
-        wanted = "int8" if dtype == "int8" else "fp32"
+    wanted = str(dtype) if dtype in _QUANTISED else "fp32"
+    searched = settings.precision if settings.precision in _QUANTISED else "fp32"
+    if dtype is not None and wanted != searched:
         raise HwnasError(
             f"{table.source} is for {dtype} networks, this search uses {settings.precision}; add --precision {wanted}"
         )

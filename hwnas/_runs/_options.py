@@ -35,7 +35,13 @@ DEVICE = (
     Option("device", "device to measure on: cpu, cuda, cuda:N or ssh://[user@]host[:port]", TEXT, "cpu", "device"),
     THREADS,
     BATCH,
-    Option("precision", "number format: fp32; on a CPU also int8; on a GPU also fp16 and bf16", TEXT, "fp32", "device"),
+    Option(
+        "precision",
+        "number format: fp32; on a CPU also int8 and mixed (fp32 or int8 for each block); on a GPU also fp16 and bf16",
+        TEXT,
+        "fp32",
+        "device",
+    ),
     Option("provider", "CPU: ONNX Runtime execution provider (see `hwnas devices`)", TEXT, group="device"),
     Option(
         "protocol", "GPU: host (the default: eager launches) or kernel (replay of a CUDA graph)", TEXT, group="device"

@@ -1,4 +1,4 @@
-"""The number format of the networks that an evaluator evaluates: as trained, or quantised."""
+"""The number format of the networks that an evaluator evaluates: as trained, or quantised (whole or in part)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hwnas.tasks import Metric, Part, Task
 if TYPE_CHECKING:
     from hwnas.training import Subnet
 
-QUANTISED = "int8"
-PRECISIONS = ("fp32", QUANTISED)
+QUANTISED = ("int8", "mixed")
+PRECISIONS = ("fp32", *QUANTISED)
 """Number formats that networks with weights can be evaluated in."""
 
 
@@ -29,12 +29,12 @@ def checked_precision(evaluator: str, precision: str) -> str:
 
 def metric_at(metric: Metric, precision: str) -> Metric:
     """Return a task's metric as that of networks in a precision; only quantised networks need to say theirs."""
-    return replace(metric, precision=QUANTISED) if precision == QUANTISED else metric
+    return replace(metric, precision=precision) if precision in QUANTISED else metric
 
 
 def precision_facts(precision: str) -> dict[str, object]:
     """Return what an evaluator's settings hold of its precision: nothing for fp32, as runs of earlier versions."""
-    return {"precision": QUANTISED} if precision == QUANTISED else {}
+    return {"precision": precision} if precision in QUANTISED else {}
 
 
 def score_subnet(network: Subnet, task: Task, part: Part, precision: str, *, device: str) -> float:
@@ -47,6 +47,8 @@ def score_subnet(network: Subnet, task: Task, part: Part, precision: str, *, dev
 
     from hwnas.training import score_network, score_quantized
 
-    if precision == QUANTISED:
-        return score_quantized(network.graph, network.arrays(), task, part, threads=torch.get_num_threads())
+    if precision in QUANTISED:
+        return score_quantized(
+            network.graph, network.arrays(), task, part, precision=precision, threads=torch.get_num_threads()
+        )
     return score_network(network, task, part, network.graph.input_shape, device=device)

@@ -14,9 +14,9 @@ from hwnas._errors import EvaluatorError
 from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, Weights
 from hwnas.evaluators._precision import checked_precision, metric_at, precision_facts
 from hwnas.evaluators._start import start_facts
-from hwnas.spaces import Architecture, Space
+from hwnas.spaces import Architecture, MixedPrecisionSpace, Space
 from hwnas.tasks import Part, Task
-from hwnas.training import Recipe, StepProgress
+from hwnas.training import CostFunction, Recipe, StepProgress
 
 if TYPE_CHECKING:
     from hwnas.training import Subnet, Supernet, Teacher
@@ -33,7 +33,8 @@ class SupernetEvaluator(Evaluator, Trainer):
         device: ``"cpu"`` or ``"cuda"``.
         threads: Torch's threads; None for its own choice.
         precision: ``"fp32"``, or ``"int8"`` for the validation metric of each network once it is quantised (static
-            QDQ with ranges of train samples), as ONNX Runtime computes it. Training is the same for both.
+            QDQ with ranges of train samples), as ONNX Runtime computes it; ``"mixed"`` where its int8 blocks alone are.
+            Training is the same for all.
         bn_statistics: Train samples that batch-norm statistics are computed over.
         initial: Tensors by ``"node.parameter"`` that the shared weights start from (`hwnas.training.train_supernet`);
             None for He initialisation.
@@ -91,7 +92,7 @@ class SupernetEvaluator(Evaluator, Trainer):
         """Train the supernet, or continue from ``supernet.pt`` in the folder."""
         from hwnas.training import Supernet, train_supernet
 
-        supernet = Supernet(self.space, seed=self.seed)
+        supernet = Supernet(self._trained_space, seed=self.seed)
         train_supernet(
             supernet,
             self.task,
@@ -99,7 +100,7 @@ class SupernetEvaluator(Evaluator, Trainer):
             seed=self.seed,
             device=self.device,
             threads=self.threads,
-            cost=self.cost,
+            cost=self._training_cost(),
             initial=self._initial,
             initial_digest=self._initial_digest,
             teacher=self._teacher,
@@ -126,7 +127,7 @@ class SupernetEvaluator(Evaluator, Trainer):
         from hwnas.training._loop import require_device
 
         require_device(self.device)
-        supernet = Supernet(self.space, seed=self.seed).to(self.device)
+        supernet = Supernet(self._trained_space, seed=self.seed).to(self.device)
         with torch.no_grad():
             for name, tensor in supernet.shared().items():
                 tensor.copy_(torch.from_numpy(state[name]))
@@ -154,7 +155,24 @@ class SupernetEvaluator(Evaluator, Trainer):
         from hwnas.training._batches import sample_batches
 
         batches = sample_batches(self.task, self.bn_statistics, self.space.input_shape(arch), self.device)
-        return self._prepared().subnet(arch, batches)
+        if not isinstance(self.space, MixedPrecisionSpace):
+            return self._prepared().subnet(arch, batches)
+        from hwnas.training import Subnet
+
+        weights = self._prepared().subnet(self.space.float_architecture(arch), batches).weights
+        return Subnet(self.space.graph(arch), weights)
+
+    @property
+    def _trained_space(self) -> Space:
+        """The space whose networks share the weights: precisions change no weight."""
+        return self.space.inner if isinstance(self.space, MixedPrecisionSpace) else self.space
+
+    def _training_cost(self) -> CostFunction | None:
+        """Return what networks cost in training: for mixed precision, what their fp32 forms cost."""
+        space, cost = self.space, self.cost
+        if cost is None or not isinstance(space, MixedPrecisionSpace):
+            return cost
+        return CostFunction(cost.name, lambda codes: cost.of(space.with_float_blocks(codes)))
 
     def _prepared(self) -> Supernet:
         if self._supernet is None:

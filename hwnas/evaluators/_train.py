@@ -36,7 +36,8 @@ class TrainEvaluator(Evaluator, Trainer):
         device: ``"cpu"`` or ``"cuda"``.
         threads: Torch's threads; None for its own choice.
         precision: ``"fp32"``, or ``"int8"`` for the validation metric of each network once it is quantised (static
-            QDQ with ranges of train samples), as ONNX Runtime computes it. Training is the same for both.
+            QDQ with ranges of train samples), as ONNX Runtime computes it; ``"mixed"`` where its int8 blocks alone are.
+            Training is the same for all.
         halving: End a training that is not among the best 1/halving of the earlier ones after a share of 1/halving,
             1/halving^2, ... of the epochs (`hwnas.evaluators._rungs`); None trains every network to the end. What an
             ended one is worth then depends on those before it, so on the order of evaluation.

@@ -18,7 +18,16 @@ from hwnas.spaces._derived import (
     reordered,
     with_weights,
 )
-from hwnas.spaces._make import is_file, make_space, space_defaults, space_identity, space_names, space_parameters
+from hwnas.spaces._make import (
+    is_file,
+    make_space,
+    space_defaults,
+    space_identity,
+    space_names,
+    space_parameters,
+    with_precision,
+)
+from hwnas.spaces._mixed import MixedPrecisionSpace
 from hwnas.spaces._mixture import MixtureNode, MixtureOption
 from hwnas.spaces._rounding import divisible
 from hwnas.spaces._task import Task
@@ -36,6 +45,7 @@ __all__ = [
     "DerivedSpace",
     "Extent",
     "Make",
+    "MixedPrecisionSpace",
     "MixtureNode",
     "MixtureOption",
     "Segments",
@@ -61,6 +71,7 @@ __all__ = [
     "space_identity",
     "space_names",
     "space_parameters",
+    "with_precision",
     "with_weights",
     "workload_identity",
 ]

@@ -11,6 +11,7 @@ from hwnas.spaces._base import Space
 from hwnas.spaces._declaration import read_declaration
 from hwnas.spaces._declared import DeclaredSpace
 from hwnas.spaces._derived import DerivedSpace
+from hwnas.spaces._mixed import MixedPrecisionSpace
 from hwnas.spaces._mobilenetv3 import MobileNetV3
 from hwnas.spaces._nasbench201 import NASBench201
 from hwnas.spaces._task import Task, usual_defaults
@@ -55,6 +56,8 @@ def make_space(name: str, /, **settings: object) -> Space:
         SpaceError: The name or a setting is unknown, a setting is out of range, or the file cannot be used.
         PluginError: It is a plug-in's that cannot be used.
     """
+    if name == MixedPrecisionSpace.name:
+        return _mixed(**settings)
     if is_file(name):
         name, settings = DeclaredSpace.name, {"declaration": read_declaration(Path(name)), **settings}
     maker = _maker(name)
@@ -101,6 +104,19 @@ def _declared(declaration: object = None, **settings: object) -> DeclaredSpace:
     return DeclaredSpace(declaration, **settings)
 
 
+def _mixed(space: object = None, settings: object = None, **others: object) -> MixedPrecisionSpace:
+    if not isinstance(space, str) or not isinstance(settings, Mapping) or others or space == MixedPrecisionSpace.name:
+        raise SpaceError("space mixed: it is made of another space; name that one, with --precision mixed")
+    return MixedPrecisionSpace(make_space(space, **settings))
+
+
+def with_precision(space: Space, precision: str) -> Space:
+    """Return the space of the networks of a space in a precision: for ``"mixed"``, that of each block is a choice."""
+    if precision != MixedPrecisionSpace.name or isinstance(space, MixedPrecisionSpace):
+        return space
+    return MixedPrecisionSpace(space)
+
+
 def _maker(name: str) -> Callable[..., Space]:
     if name in _SPACES:
         refuse_shadow("space", name)
@@ -115,5 +131,6 @@ def _maker(name: str) -> Callable[..., Space]:
 
 def space_identity(space: Space) -> dict[str, object]:
     """Return the name and settings; for a space that is not ours also a fingerprint: anybody may use its name."""
-    own = _SPACES.get(space.name) is type(space)
+    named = space.inner if isinstance(space, MixedPrecisionSpace) else space
+    own = _SPACES.get(named.name) is type(named)
     return {"name": space.name, **space.settings, **({} if own else {"fingerprint": space.fingerprint})}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from hwnas._errors import NoValueError
 from hwnas.tasks import Part, Shape, Task
 from hwnas.training._score import score_onnx
 from latency_tables import OpGraph
-from profilers import OperatorError, build_onnx, quantize_model, tensor_ranges
+from profilers import OperatorError, build_onnx, quantised_nodes, quantize_model, tensor_ranges
 
 if TYPE_CHECKING:
     import onnx
@@ -23,24 +23,33 @@ _BATCH = 64
 """Samples at once while a quantised network is evaluated."""
 
 
-def quantized(model: onnx.ModelProto, task: Task, input_shape: Shape) -> onnx.ModelProto:
+def quantized(
+    model: onnx.ModelProto, task: Task, input_shape: Shape, nodes: Collection[str] | None = None
+) -> onnx.ModelProto:
     """Return the int8 (QDQ) form of a float network.
 
     Args:
         model: Reads ``(batch, *input_shape)``.
         task: Gives the samples, evenly spaced over its train part.
         input_shape: Shape of one sample, as the network reads it.
+        nodes: What to quantise, as `profilers.quantised_nodes` returns it.
     """
     size = task.size("train")
     chosen = np.arange(0, size, max(1, size // QUANTISATION_SAMPLES))[:QUANTISATION_SAMPLES]
     samples = task.inputs("train", chosen, input_shape).contiguous().numpy()
-    return quantize_model(model, tensor_ranges(model, samples))
+    return quantize_model(model, tensor_ranges(model, samples), nodes=nodes)
 
 
 def score_quantized(
-    graph: OpGraph, weights: Mapping[str, npt.NDArray[np.float32]], task: Task, part: Part, *, threads: int = 1
+    graph: OpGraph,
+    weights: Mapping[str, npt.NDArray[np.float32]],
+    task: Task,
+    part: Part,
+    *,
+    precision: str = "int8",
+    threads: int = 1,
 ) -> float:
-    """Return the task's metric of a network once it is quantised to int8.
+    """Return the task's metric of a network once it is quantised.
 
     ONNX Runtime computes it, with the arithmetic of the delivered file: only the batch size is another, on which
     neither the ranges nor the results depend.
@@ -50,6 +59,7 @@ def score_quantized(
         weights: Its weights by ``"node.parameter"``, as `build_onnx` takes them.
         task: Gives the samples and judges the outputs.
         part: ``"train"``, ``"validation"`` or ``"test"``.
+        precision: ``"int8"`` for the whole network, ``"mixed"`` for its int8 ops.
         threads: ONNX Runtime's threads within an operator.
 
     Raises:
@@ -57,7 +67,7 @@ def score_quantized(
     """
     model = build_onnx(graph, weights, batch=min(_BATCH, task.size(part)))
     try:
-        model = quantized(model, task, graph.input_shape)
+        model = quantized(model, task, graph.input_shape, quantised_nodes(graph, precision))
     except OperatorError as error:
         raise NoValueError(f"the network cannot be quantised: {error}") from None
     return score_onnx(model.SerializeToString(), task, part, threads=threads)

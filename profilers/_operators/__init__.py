@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from latency_tables import GraphBuilder, Node, Op, OpGraph
 from profilers._operators._base import BatchNorm, Composite, Emitter, Operator, Parameter, Primitive
 from profilers._operators._registry import (
@@ -18,7 +20,12 @@ from profilers._operators._registry import (
 def _expanded_op(op: Op) -> OpGraph | None:
     operator = operator_of(op)
     operator.check(op)
-    return expand(operator.expand(op)) if isinstance(operator, Composite) else None
+    if not isinstance(operator, Composite):
+        return None
+    part = expand(operator.expand(op))
+    if op.dtype == Op.dtype:
+        return part
+    return replace(part, nodes=tuple(replace(node, op=replace(node.op, dtype=op.dtype)) for node in part.nodes))
 
 
 @remembered

@@ -12,6 +12,7 @@ from latency_tables import Op
 from profilers._errors import OperatorError
 from profilers._operators._base import Operator, Primitive
 from profilers._operators._composite import Head, InvertedResidual, SqueezeExcite
+from profilers._operators._convert import Convert
 from profilers._operators._dense import Convolution, Linear, Normalisation
 from profilers._operators._generic import Generic
 from profilers._operators._places import Concat, Reshape, Slice, Transpose, Upsample
@@ -30,6 +31,7 @@ _OPERATORS: dict[str, Operator] = {
         Activation(),
         Add(),
         Concat(),
+        Convert(),
         Convolution(),
         Generic(),
         GlobalPool(),

@@ -51,6 +51,7 @@ CASES = {
     "transpose": ops.transpose(S, (1, 0, 2)),
     "softmax": ops.softmax(S, 1),
     "identity": ops.identity(S),
+    "convert": Op("convert", (S,), S, dtype="int8"),
     "add": ops.add(S),
     "mul": ops.mul(S),
     "scale": ops.scale(S),

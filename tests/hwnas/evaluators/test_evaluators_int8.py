@@ -87,7 +87,7 @@ def test_trainings_are_ended_by_the_int8_value(tmp_path: Path, monkeypatch: pyte
 def test_refusals() -> None:
     with pytest.raises(EvaluatorError) as caught:
         make_evaluator("train", space(), digits(), precision="int4")
-    assert str(caught.value) == "evaluator train: precision must be fp32 or int8, got 'int4'"
+    assert str(caught.value) == "evaluator train: precision must be fp32 or int8 or mixed, got 'int4'"
     graph = space().graph(space().sample(1, np.random.default_rng(0))[0])
     weights = {name: np.full_like(value, np.nan) for name, value in random_weights(graph, seed=0).items()}
     with pytest.raises(NoValueError, match=r"the network cannot be quantised: int8: the tensor .* is not finite"):
