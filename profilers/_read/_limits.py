@@ -9,7 +9,7 @@ MAX_TENSOR_BYTES = 1 << 32
 MAX_MESSAGES = 400_000
 """Most protobuf messages (nodes, attributes, tensors, dimensions); each takes some hundred bytes of memory."""
 MAX_NODES = 20_000
-MAX_DEPTH = 12
+MAX_DEPTH = 40
 """Deepest nesting of messages: a graph inside an attribute of a node of a graph takes three levels."""
 MAX_NAME = 512
 """Longest name of a node or a tensor, in bytes."""
