@@ -63,7 +63,8 @@ def _change_lines(explanation: Explanation) -> Iterator[str]:
     yield f"{'what would change the total':{longest}s} {'ms':>9s} {'gain':>9s}  {'90 % interval':18s}"
     for change in explanation.changes:
         interval = f"{change.low_ms:.4f} to {change.high_ms:.4f}"
-        yield f"{change.text:{longest}s} {change.total_ms:9.4f} {change.gain_ms:9.4f}  {interval:18s}  {verdict(change)}"
+        times = f"{change.total_ms:9.4f} {change.gain_ms:9.4f}  {interval:18s}"
+        yield f"{change.text:{longest}s} {times}  {verdict(change)}"
 
 
 def _block_lines(explanation: Explanation) -> Iterator[str]:
