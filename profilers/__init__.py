@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from profilers._executed import CONVOLUTION_FUSION, ConvolutionFusion, Fusion, executed_graph, fusion_of
     from profilers._explain._explain_model import explain_model
     from profilers._explain._explanation import REASONS, Change, ExplainedNode, Explanation
+    from profilers._explain._file import fix_shapes
+    from profilers._explain._values import draw_inputs
     from profilers._fingerprint import cpu_environment, cpu_identity
     from profilers._fusion import fusion_differences
     from profilers._mixed import int8_nodes, mixed_graph, quantised_nodes
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from profilers._plan import Network, network_label
     from profilers._profile import COLD_CACHES, REFERENCE_OP_MS, profile_ops
     from profilers._quantize import quantize_model, tensor_ranges
+    from profilers._read._file import load_onnx
     from profilers._read._from_torch import from_torch
     from profilers._read._model import ModelWorkload, ReadModel
     from profilers._read._reader import read_onnx
@@ -83,6 +86,7 @@ if TYPE_CHECKING:
     from profilers._samples import SampleSet, relative_half_width
     from profilers._session import (
         BoundSession,
+        ModelSession,
         full_provider_name,
         installed_providers,
         make_session,
@@ -128,6 +132,8 @@ _MODULES = {
     "profilers._executed": ("CONVOLUTION_FUSION", "ConvolutionFusion", "Fusion", "executed_graph", "fusion_of"),
     "profilers._explain._explain_model": ("explain_model",),
     "profilers._explain._explanation": ("REASONS", "Change", "ExplainedNode", "Explanation"),
+    "profilers._explain._file": ("fix_shapes",),
+    "profilers._explain._values": ("draw_inputs",),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
     "profilers._fusion": ("fusion_differences",),
     "profilers._mixed": ("int8_nodes", "mixed_graph", "quantised_nodes"),
@@ -153,6 +159,7 @@ _MODULES = {
     "profilers._plan": ("Network", "network_label"),
     "profilers._profile": ("COLD_CACHES", "REFERENCE_OP_MS", "profile_ops"),
     "profilers._quantize": ("quantize_model", "tensor_ranges"),
+    "profilers._read._file": ("load_onnx",),
     "profilers._read._from_torch": ("from_torch",),
     "profilers._read._model": ("ModelWorkload", "ReadModel"),
     "profilers._read._reader": ("read_onnx",),
@@ -179,6 +186,7 @@ _MODULES = {
     "profilers._samples": ("SampleSet", "relative_half_width"),
     "profilers._session": (
         "BoundSession",
+        "ModelSession",
         "full_provider_name",
         "installed_providers",
         "make_session",
@@ -232,6 +240,7 @@ __all__ = [
     "GraphModule",
     "JournalError",
     "ModelFileError",
+    "ModelSession",
     "ModelWorkload",
     "Network",
     "NetworkTime",
@@ -264,11 +273,13 @@ __all__ = [
     "cores",
     "cpu_environment",
     "cpu_identity",
+    "draw_inputs",
     "energy_mj",
     "executed_graph",
     "expand",
     "explain_model",
     "first_pass_name",
+    "fix_shapes",
     "fixed_rounds",
     "from_torch",
     "full_provider_name",
@@ -280,6 +291,7 @@ __all__ = [
     "initial_value",
     "installed_providers",
     "int8_nodes",
+    "load_onnx",
     "make_session",
     "measure_beside",
     "measure_twice",

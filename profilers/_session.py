@@ -155,46 +155,31 @@ def _make_pool(threads: int) -> None:
 
 def _unsupported(error: Exception) -> UnsupportedGraphError:
     """Return the error for a model that ONNX Runtime refused, with the first line of its reason."""
-    return UnsupportedGraphError(f"ONNX Runtime cannot execute the graph: {str(error).splitlines()[0]}")
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UnsupportedGraphError(f"ONNX Runtime cannot execute the graph: {reason}")
 
 
-class BoundSession:
-    """A session whose inputs and outputs are bound to memory that is allocated once; it is a `Runnable`.
+class TimedSession:
+    """A session with bound inputs and outputs, that can be timed; it is a `Runnable`.
 
     Args:
-        model: Serialised model, or a path.
-        threads: Threads inside an operator.
-        seed: Seeds the inputs, drawn from N(0, 1): zeros and denormals would distort times.
-        provider: Execution provider.
-        sweep_bytes: Bytes of other memory that are read, untimed, before each inference, which removes what the last
-            one left in the caches. 0 for inferences back to back.
-
-    Raises:
-        UnsupportedGraphError: ONNX Runtime cannot execute the model.
+        session: The session.
+        sweep: Called, untimed, before each inference; None for inferences back to back.
     """
 
-    def __init__(
-        self, model: bytes | str, *, threads: int, seed: int = 0, provider: str = PROVIDER, sweep_bytes: int = 0
-    ) -> None:
-        onnxruntime = runtime()
-        try:
-            self._sweep = _cache_sweep(threads, sweep_bytes) if sweep_bytes else None
-            self._session = make_session(model, threads=threads, provider=provider, measuring=True)
-        except DeviceUnavailableError:
-            raise
-        except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            raise _unsupported(error) from None
-        self._binding = self._session.io_binding()
-        rng = np.random.default_rng(seed)
-        self._kept: list[Any] = []
-        for tensor in self._session.get_inputs():
-            value = rng.standard_normal(tensor.shape, dtype=np.float32)
-            self._kept.append(onnxruntime.OrtValue.ortvalue_from_numpy(value))
-            self._binding.bind_ortvalue_input(tensor.name, self._kept[-1])
-        for tensor in self._session.get_outputs():
-            value = np.zeros(tensor.shape, dtype=np.float32)
-            self._kept.append(onnxruntime.OrtValue.ortvalue_from_numpy(value))
-            self._binding.bind_ortvalue_output(tensor.name, self._kept[-1])
+    def __init__(self, session: Any, sweep: CacheSweep | None = None) -> None:
+        self._session, self._sweep = session, sweep
+        self._binding = session.io_binding()
+        self._kept: dict[str, Any] = {}
+
+    def _bind(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+        """Bind `OrtValue` to names, and keep them alive."""
+        for name, value in inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
+            self._kept[f"input {name}"] = value
+        for name, value in outputs.items():
+            self._binding.bind_ortvalue_output(name, value)
+            self._kept[f"output {name}"] = value
 
     def run(self, repeats: int) -> float:
         """Infer `repeats` times; return the seconds of all together."""
@@ -215,6 +200,38 @@ class BoundSession:
             run(binding)
             seconds += time.perf_counter() - start
         return seconds
+
+
+class BoundSession(TimedSession):
+    """A session whose inputs and outputs are bound to memory that is allocated once; it is a `Runnable`.
+
+    Args:
+        model: Serialised model, or a path.
+        threads: Threads inside an operator.
+        seed: Seeds the inputs, drawn from N(0, 1): zeros and denormals would distort times.
+        provider: Execution provider.
+        sweep_bytes: Bytes of other memory that are read, untimed, before each inference, which removes what the last
+            one left in the caches. 0 for inferences back to back.
+
+    Raises:
+        UnsupportedGraphError: ONNX Runtime cannot execute the model.
+    """
+
+    def __init__(
+        self, model: bytes | str, *, threads: int, seed: int = 0, provider: str = PROVIDER, sweep_bytes: int = 0
+    ) -> None:
+        try:
+            sweep = _cache_sweep(threads, sweep_bytes) if sweep_bytes else None
+            super().__init__(make_session(model, threads=threads, provider=provider, measuring=True), sweep)
+        except DeviceUnavailableError:
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            raise _unsupported(error) from None
+        rng, made = np.random.default_rng(seed), runtime().OrtValue.ortvalue_from_numpy
+        for tensor in self._session.get_inputs():
+            self._bind({tensor.name: made(rng.standard_normal(tensor.shape, dtype=np.float32))}, {})
+        for tensor in self._session.get_outputs():
+            self._bind({}, {tensor.name: made(np.zeros(tensor.shape, dtype=np.float32))})
 
 
 class CacheSweep:
@@ -244,6 +261,58 @@ class CacheSweep:
 
 _cache_sweep = lru_cache(maxsize=8)(CacheSweep)
 """Makes a `CacheSweep`; sessions with the same arguments share one."""
+
+
+class ModelSession(TimedSession):
+    """A session on any model whose inputs are given, bound to memory that is allocated once; it is a `Runnable`.
+
+    Args:
+        model: Serialised model.
+        inputs: Values of its inputs by name, as arrays or `OrtValue`; others are ignored.
+        threads: Threads inside an operator.
+        constants: `OrtValue` of initialisers by name, whose numbers stand outside of the model.
+        level: Member of ONNX Runtime's ``GraphOptimizationLevel``; None for the one that is measured.
+        own_threads: Whether it has threads of its own, not those of the process.
+
+    Raises:
+        UnsupportedGraphError: ONNX Runtime cannot execute the model.
+        DeviceUnavailableError: This process already measures with another number of threads.
+    """
+
+    def __init__(
+        self,
+        model: bytes,
+        inputs: Mapping[str, Any],
+        *,
+        threads: int,
+        constants: Mapping[str, Any] | None = None,
+        level: str | None = None,
+        own_threads: bool = False,
+    ) -> None:
+        try:
+            options: dict[str, Any] = {"level": level, "own_threads": own_threads, "constants": constants}
+            super().__init__(make_session(model, threads=threads, measuring=True, **options))
+            for tensor in self._session.get_inputs():
+                value = inputs[tensor.name]
+                if isinstance(value, np.ndarray):
+                    value = runtime().OrtValue.ortvalue_from_numpy(value)
+                self._bind({tensor.name: value}, {})
+            self._bind_outputs([tensor.name for tensor in self._session.get_outputs()])
+            self._session.run_with_iobinding(self._binding)
+        except DeviceUnavailableError:
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            raise _unsupported(error) from None
+
+    def _bind_outputs(self, names: Sequence[str]) -> None:
+        """Run once with outputs that ONNX Runtime allocates, then bind what it allocated."""
+        for name in names:
+            self._binding.bind_output(name, "cpu")
+        self._session.run_with_iobinding(self._binding)
+        for name, value in zip(names, self._binding.get_outputs()):  # noqa: B905 (devices run it with Python 3.9)
+            self._kept[f"output {name}"] = value
+            if value.is_tensor():
+                self._binding.bind_ortvalue_output(name, value)
 
 
 def optimised_model(model: bytes | str) -> bytes:

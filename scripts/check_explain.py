@@ -25,7 +25,7 @@ from scipy.stats import spearmanr
 
 import hwnas
 from latency_tables import write_atomic
-from profilers import Explanation
+from profilers import ExplainedNode, Explanation
 
 SHARE = 0.01
 """Rows below this share of the total take no part in the ranking."""
@@ -50,18 +50,20 @@ def main() -> int:
         except hwnas.Errors as error:
             results.append({"model": model, "error": str(error)})
         tell(results[-1])
-    planted = [check_planted(name, *models) for name, models in planted_models().items()] if options.planted else []
-    for result in planted:
-        tell(result)
+    planted = []
+    for case in CASES if options.planted else ():
+        planted.append(check_planted(*case))
+        tell(planted[-1])
     ratios = [result["sum"] for result in results if "sum" in result]
     summary = {
         "median_error": float(np.median(np.abs(np.array(ratios) - 1))) if ratios else None,
         "worst_error": float(np.max(np.abs(np.array(ratios) - 1))) if ratios else None,
+        "planted": len(planted),
+        "rightly_named": sum(result["rightly_named"] for result in planted),
         "promises_kept": sum(result["kept"] for result in planted),
-        "promises": len(planted),
     }
     tell(summary)
-    record = {"models": results, "planted": planted, **summary}
+    record = {"summary": summary, "models": results, "planted": planted}
     write_atomic(Path(options.output), json.dumps(record, indent=1) + "\n")
     return 0
 
@@ -75,15 +77,16 @@ def tell(result: Mapping[str, Any]) -> None:
 def check(model: str, shape: list[str], value: list[str], threads: int) -> dict[str, Any]:
     """Explain a model twice, beside the profiler of ONNX Runtime."""
     began = time.monotonic()
-    first = hwnas.explain(model, threads=threads, shape=shape, value=value)
+    first = hwnas.explain(model, threads=threads, shape=shape, value=value, no_changes=True)
     seconds = time.monotonic() - began
-    second = hwnas.explain(model, threads=threads, shape=shape, value=value)
+    second = hwnas.explain(model, threads=threads, shape=shape, value=value, no_changes=True)
     rows = {row.node: row.ms for row in first.rows}
     others = {row.node: row.ms for row in second.rows}
     large = [name for name, ms in rows.items() if ms > SHARE * first.total_ms and name in others]
     result = {
         "model": Path(model).name,
         "nodes": len(rows),
+        "threads": threads,
         "seconds": round(seconds, 1),
         "total_ms": first.total_ms,
         "sum": 1 - first.unexplained_ms / first.total_ms,
@@ -135,80 +138,145 @@ def profiler_times(model: str, shape: list[str], value: list[str], threads: int)
     return {name: float(np.median(samples[FIRST:])) for name, samples in times.items()}
 
 
-def planted_models() -> dict[str, tuple[onnx.ModelProto, onnx.ModelProto, str]]:
-    """Return graphs with a slow node, the same without it, and the reason that must be named."""
-    models = {}
-    for size in (28, 56):
-        plain = chain(size, [64, 64, 64])
-        models[f"unaligned {size}"] = (chain(size, [64, 65, 64]), plain, "unaligned")
-        models[f"activation {size}"] = (chain(size, [64, 64, 64], after="Mish"), plain, "unfused")
-        models[f"elu {size}"] = (chain(size, [64, 64, 64], after="Elu"), plain, "unfused")
-        models[f"transposition {size}"] = (chain(size, [64, 64, 64], after="Transpose"), plain, "layout")
-        models[f"two transpositions {size}"] = (chain(size, [64, 64, 64], after="Twice"), plain, "layout")
-    return models
+CHANNELS = 64
+CASES = (
+    ("unaligned", "65 channels", 14),
+    ("unaligned", "65 channels", 28),
+    ("unaligned", "65 channels", 56),
+    ("unfused", "Mish", 28),
+    ("unfused", "Mish", 56),
+    ("unfused", "Elu", 56),
+    ("layout", "shuffle", 28),
+    ("layout", "shuffle", 56),
+    ("layout", "flip", 28),
+    ("layout", "flip", 56),
+)
+"""Planted slow nodes: the reason that must be named, what is planted, and the size of the images."""
 
 
-def chain(size: int, widths: list[int], after: str = "") -> onnx.ModelProto:
-    """Return convolutions with ReLU; the second one is followed by something slow."""
+def chain(size: int, planted: str = "", kernel: int = 3) -> onnx.ModelProto:
+    """Return four convolutions of 64 channels with ReLU, with something slow behind the second one.
+
+    Args:
+        size: Height and width.
+        planted: ``65 channels``; an activation that takes the place of a ReLU; ``shuffle``, a channel shuffle;
+            ``flip``, which exchanges height and width. Empty for nothing.
+        kernel: Height and width of the kernels.
+    """
     rng = np.random.default_rng(0)
-    nodes, weights, last, channels = [], [], "x", 64
-    for number, width in enumerate([*widths, 64]):
-        values = rng.standard_normal((width, channels, 3, 3)) / np.sqrt(4.5 * channels)
+    widths = [CHANNELS, CHANNELS + 1 if planted == "65 channels" else CHANNELS, CHANNELS, CHANNELS]
+    nodes, weights, last, channels = [], [], "x", CHANNELS
+    for number, width in enumerate(widths):
+        values = rng.standard_normal((width, channels, kernel, kernel)) / np.sqrt(kernel**2 * channels / 2)
         weights.append(numpy_helper.from_array(values.astype(np.float32), f"w{number}"))
-        nodes.append(helper.make_node("Conv", [last, f"w{number}"], [f"c{number}"], f"conv{number}", pads=[1] * 4))
-        nodes.append(helper.make_node("Relu", [f"c{number}"], [f"r{number}"], f"relu{number}"))
+        nodes.append(
+            helper.make_node("Conv", [last, f"w{number}"], [f"c{number}"], f"conv{number}", pads=[kernel // 2] * 4)
+        )
+        activation = planted if number == 1 and planted in ("Mish", "Elu") else "Relu"
+        name = f"relu{number}" if activation == "Relu" else "slow"
+        nodes.append(helper.make_node(activation, [f"c{number}"], [f"r{number}"], name))
         last, channels = f"r{number}", width
-        if after and number == 1:
-            kinds = ["Transpose"] * (2 if after == "Twice" else 1) if after in ("Twice", "Transpose") else [after]
-            if kinds[0] != "Transpose":
-                nodes.pop()
-                last = f"c{number}"
-            for place, kind in enumerate(kinds):
-                more = {"perm": [0, 1, 3, 2]} if kind == "Transpose" else {}
-                nodes.append(helper.make_node(kind, [last], [f"slow{place}"], f"slow{place}", **more))
-                last = f"slow{place}"
-                if place == 0 and len(kinds) > 1:
-                    nodes.append(helper.make_node("Sigmoid", [last], ["between"], "between"))
-                    last = "between"
-    read = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 64, size, size])
-    written = helper.make_tensor_value_info(last, TensorProto.FLOAT, [1, 64, size, size])
+        if number == 1 and planted in ("shuffle", "flip"):
+            more, constants, last = moved(planted, last, size)
+            nodes, weights = nodes + more, weights + constants
+    read = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, CHANNELS, size, size])
+    written = helper.make_tensor_value_info(last, TensorProto.FLOAT, [1, CHANNELS, size, size])
     graph = helper.make_graph(nodes, "chain", [read], [written], weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
-def check_planted(name: str, slow: onnx.ModelProto, plain: onnx.ModelProto, reason: str) -> dict[str, Any]:
-    """Explain a graph with a slow node; compare the price of what is named with what its removal gains."""
-    first = hwnas.explain(slow.SerializeToString())
-    second = hwnas.explain(plain.SerializeToString())
-    promised, low, high = promise(first, second, reason)
-    gain = first.total_ms - second.total_ms
-    spread = (first.total_high_ms - first.total_low_ms + second.total_high_ms - second.total_low_ms) / 2
-    named = [row.node for row in first.rows if reason in row.reasons]
+def moved(planted: str, source: str, size: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto], str]:
+    """Return nodes that move the numbers of a tensor, their constants, and the name of the result."""
+    image = [1, CHANNELS, size, size]
+    steps: list[list[int] | str] = {
+        "shuffle": [[1, 8, CHANNELS // 8, size, size], "0,2,1,3,4", image],
+        "flip": ["0,1,3,2"],
+    }[planted]
+    nodes, constants = [], []
+    for number, step in enumerate(steps):
+        written = f"{planted}{number}"
+        if isinstance(step, str):
+            perm = [int(axis) for axis in step.split(",")]
+            nodes.append(helper.make_node("Transpose", [source], [written], f"slow{number}", perm=perm))
+        else:
+            constants.append(numpy_helper.from_array(np.array(step, dtype=np.int64), f"shape{number}"))
+            nodes.append(helper.make_node("Reshape", [source, f"shape{number}"], [written], f"reshape{number}"))
+        source = written
+    return nodes, constants, source
+
+
+def check_planted(reason: str, planted: str, size: int) -> dict[str, Any]:
+    """Explain a graph with a slow node; compare what it promises with what the removal of the slow node gains.
+
+    The promise comes from the explanation alone; the gain is measured with both graphs in the same rounds.
+    """
+    kernel = 1 if reason == "layout" else 3  # a layout change matters beside little arithmetic
+    slow, plain = chain(size, planted, kernel), chain(size, kernel=kernel)
+    explanation = hwnas.explain(slow.SerializeToString(), no_changes=True)
+    named, rightly = named_rows(explanation, reason)
+    promised, half = promise(explanation, reason, named)
+    gain, low, high = measured_gain(slow, plain)
     return {
-        "planted": name,
-        "named": named,
+        "reason": reason,
+        "planted": planted,
+        "size": size,
+        "named": [row.node for row in named],
+        "rightly_named": rightly,
         "promised_ms": promised,
-        "low_ms": low,
-        "high_ms": high,
+        "promised_low_ms": promised - half,
+        "promised_high_ms": promised + half,
         "gain_ms": gain,
-        "kept": bool(named) and low - spread <= gain <= high + spread,
+        "gain_low_ms": low,
+        "gain_high_ms": high,
+        "total_ms": explanation.total_ms,
+        "real": promised > half and low > 0,
+        "inside": abs(gain - promised) <= half,
+        "kept": rightly and promised > half and low <= promised + half and high >= promised - half,
     }
 
 
-def promise(slow: Explanation, plain: Explanation, reason: str) -> tuple[float, float, float]:
-    """Return what removing a graph's slow nodes promises: their prices, less those of what stands in their place."""
-    unaligned = reason == "unaligned"
-    gone = [row for row in slow.rows if reason in row.reasons or is_between(row.node)]
-    kept = [row for row in plain.rows if is_between(row.node)]
-    kept += [row for row in plain.rows if row.op.startswith("Conv")][1:3] if unaligned else []
-    middle = sum(row.ms for row in gone) - sum(row.ms for row in kept)
-    half = sum(row.high_ms - row.low_ms for row in (*gone, *kept)) / 2
-    return middle, middle - half, middle + half
+def named_rows(explanation: Explanation, reason: str) -> tuple[list[ExplainedNode], bool]:
+    """Return the rows that the plant costs as the explanation names them, and whether it names the right ones.
+
+    Layout changes before the first and after the last convolution are those of the graph's ends.
+    """
+    rows = explanation.rows
+    convolutions = [number for number, row in enumerate(rows) if row.op.startswith("Conv")]
+    inside = rows[convolutions[0] : convolutions[-1] + 1]
+    wanted = {reason} if reason == "unaligned" else {reason, "layout"}
+    named = [row for row in inside if wanted & set(row.reasons)]
+    if reason == "unaligned":
+        return named, [row.op.startswith("Conv") for row in named] == [True, True]
+    planted = [row for row in named if reason in row.reasons and not row.node.startswith("Reorder")]
+    return named, len(planted) == 1 and not any(row.op.startswith("Conv") for row in named)
 
 
-def is_between(node: str) -> bool:
-    """Whether a row is no convolution of the plain graph: a layout change, or what stands between two of them."""
-    return node.startswith(("Reorder", "slow", "between"))
+def promise(explanation: Explanation, reason: str, named: list[ExplainedNode]) -> tuple[float, float]:
+    """Return what the removal of the named rows gains, and half of its 90 % interval.
+
+    Unaligned convolutions become aligned ones, which cost what the others of the graph cost.
+    """
+    rows, middle = list(named), sum(row.ms for row in named)
+    if reason == "unaligned":
+        aligned = [row for row in explanation.rows if row.op.startswith("Conv") and row not in named]
+        rows += aligned
+        middle -= len(named) * sum(row.ms for row in aligned) / len(aligned)
+    return middle, float(np.sqrt(sum(((row.high_ms - row.low_ms) / 2) ** 2 for row in rows)))
+
+
+def measured_gain(slow: onnx.ModelProto, plain: onnx.ModelProto) -> tuple[float, float, float]:
+    """Return how much faster the plain graph is, in milliseconds, and the ends of the 90 % interval."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("slow.onnx", "plain.onnx")]
+        for path, model in zip(paths, (slow, plain), strict=True):
+            path.write_bytes(model.SerializeToString())
+        ranking = hwnas.rank(paths, latency_statistic="q10")
+    times = {file.name: file.latency_ms for file in ranking.files}
+    fast = min(times.values())
+    sign = 1.0 if ranking.files[0].name.startswith("plain") else -1.0
+    ratios = (ranking.differences[0].ratio, ranking.differences[0].low, ranking.differences[0].high)
+    gain, low, high = (sign * fast * (ratio - 1) for ratio in ratios)
+    return gain, min(low, high), max(low, high)
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ _ABOUT_MODELS = (
     Command(
         "explain",
         "measure an ONNX model, and what each of its nodes costs in it",
-        "hwnas explain model.onnx --threads 1 -o explained.json",
+        "hwnas explain model.onnx -o explained.html",
         (
             _positional("model", "ONNX file"),
             Option("device", "device to measure on: cpu", TEXT, "cpu", "device"),
@@ -237,8 +237,15 @@ _ABOUT_MODELS = (
                 many="+",
                 metavar="FILE",
             ),
+            Option(
+                "no_changes",
+                "do not measure what would change the total (int8, threads, aligned channels, activations)",
+                SWITCH,
+                False,
+                "measurements",
+            ),
             _output("file to write: an .html page or .json"),
-            JSON,
+            replace(JSON, group="output"),
         ),
         "explain",
     ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +10,10 @@ from typing import Any
 from hwnas._api._given import quiet, require_file
 from hwnas._common._text import json_text
 from hwnas._errors import HwnasError
+from hwnas._explain._changes import with_changes
+from hwnas._explain._page import write_html
 from latency_tables import write_atomic
-from profilers import Explanation, explain_model
+from profilers import Explanation, explain_model, load_onnx
 
 _MOST_THREADS = 4096
 
@@ -26,6 +26,7 @@ def explain(
     shape: Mapping[str, Any] | Sequence[str] | None = None,
     value: Mapping[str, Any] | Sequence[str] | None = None,
     reuse: Sequence[str | Path | Explanation] | str = (),
+    no_changes: bool = False,
     out: str | Path | None = None,
     progress: Callable[[str], None] = quiet,
 ) -> Explanation:
@@ -38,6 +39,8 @@ def explain(
         shape: Shapes of inputs by name, batch axis included: ``{"x": (1, 3, 640, 640)}``.
         value: Numbers to fill inputs with, by name: ``{"sr": 16000}``.
         reuse: Earlier explanations of this device, or their files: their prices are not measured again.
+        no_changes: Whether to leave out what would change the total: int8, other thread counts, aligned channels, other
+            activations, each measured beside the unchanged network.
         out: File to write: an ``.html`` page, or ``.json``.
         progress: Receives lines for people.
 
@@ -56,42 +59,61 @@ def explain(
     read = NAMED_VALUES.read
     assert read is not None
     given = [reuse] if isinstance(reuse, str) else reuse
+    shapes = {name: _sizes(name, sizes) for name, sizes in read("--shape", shape or {}).items()}
+    numbers = {name: _number(name, number) for name, number in read("--value", value or {}).items()}
+    earlier = [item if isinstance(item, Explanation) else load_explanation(item) for item in given]
     explanation = explain_model(
+        model, threads=threads, shapes=shapes, numbers=numbers, earlier=earlier, progress=progress
+    )
+    return told(
         model,
+        explanation,
+        shapes=shapes,
+        numbers=numbers,
         threads=threads,
-        shapes={name: _sizes(name, sizes) for name, sizes in read("--shape", shape or {}).items()},
-        numbers={name: _number(name, number) for name, number in read("--value", value or {}).items()},
-        earlier=[item if isinstance(item, Explanation) else load_explanation(item) for item in given],
+        changes=not no_changes,
+        out=out,
         progress=progress,
     )
-    return told(model, explanation, out, progress)
 
 
 def told(
-    model: str | Path | bytes, explanation: Explanation, out: str | Path | None, progress: Callable[[str], None]
+    model: str | Path | bytes,
+    explanation: Explanation,
+    *,
+    shapes: Mapping[str, tuple[int, ...]],
+    numbers: Mapping[str, float],
+    threads: int,
+    changes: bool,
+    out: str | Path | None,
+    progress: Callable[[str], None],
 ) -> Explanation:
     """Complete an explanation with what would change the total, and write it.
 
-    The room `hwnas._explain` measures the changes and draws the page; without it, the rows alone are told.
+    Args:
+        model: The file, or its content.
+        explanation: The rows.
+        shapes: Shapes of inputs by name.
+        numbers: Numbers to fill inputs with, by name.
+        threads: Threads that it was measured with.
+        changes: Whether changes are made and measured.
+        out: File to write; None for none.
+        progress: Receives lines for people.
 
     Raises:
         HwnasError: The file cannot be written.
     """
-    pages = importlib.import_module("hwnas._explain") if importlib.util.find_spec("hwnas._explain") else None
-    if pages is not None:
-        content = model if isinstance(model, bytes) else Path(model).read_bytes()
-        explanation = pages.measured_changes(content, explanation, progress=progress)
-    if out is None:
-        return explanation
-    try:
-        if Path(out).suffix == ".json":
+    if changes:
+        explanation = with_changes(
+            load_onnx(model), explanation, shapes=shapes, numbers=numbers, threads=threads, progress=progress
+        )
+    if out is not None and Path(out).suffix == ".json":
+        try:
             write_atomic(Path(out), json_text(explanation.as_dict(), indent=1) + "\n")
-        elif pages is None:
-            raise HwnasError(f"cannot write {out}: this hwnas draws no page; give a name that ends in .json")
-        else:
-            pages.write_html(explanation, Path(out))
-    except OSError as error:
-        raise HwnasError(f"cannot write {out}: {error.strerror}; choose another place") from None
+        except OSError as error:
+            raise HwnasError(f"cannot write {out}: {error.strerror}; choose another place") from None
+    elif out is not None:
+        write_html(explanation, out)
     return explanation
 
 

@@ -34,9 +34,7 @@ def explained_lines(explanation: Explanation) -> Iterator[str]:
     yield from _block_lines(explanation)
     used = {reason for row in ordered[:_SHOWN] for reason in row.reasons}
     yield from (f"{reason}: {text}" for reason, text in REASONS.items() if reason in used)
-    for change in explanation.changes:
-        gain = f"gains {change.gain_ms:.3g} ms ({change.low_ms:.3g} to {change.high_ms:.3g})"
-        yield f"{change.text}: {change.total_ms:.4g} ms, {gain}"
+    yield from _change_lines(explanation)
     peak = max(explanation.live_bytes, default=0) / 2**20
     yield f"noise floor {explanation.noise_floor:.2%}, {explanation.rounds} rounds, live tensors at most {peak:.3g} MiB"
     yield from explanation.notes
@@ -52,6 +50,21 @@ def _row_line(row: ExplainedNode, total: float, longest: int) -> str:
         f"{name:{longest}s} {row.op[:24]:24s} {row.ms:9.4f} {half:8.4f} {share} {macs} {rate}  {', '.join(row.reasons)}"
     )
     return line.rstrip()
+
+
+def _change_lines(explanation: Explanation) -> Iterator[str]:
+    """Yield what would change the total: the largest gain first, with its 90 % interval."""
+    if not explanation.changes:
+        return
+    from hwnas._explain._texts import verdict
+
+    texts = [change.text for change in explanation.changes]
+    longest = max(map(len, texts))
+    yield f"{'what would change the total':{longest}s} {'ms':>9s} {'gain':>9s}  {'90 % interval':18s}"
+    for change in explanation.changes:
+        interval = f"{change.low_ms:.4f} to {change.high_ms:.4f}"
+        times = f"{change.total_ms:9.4f} {change.gain_ms:9.4f}  {interval:18s}"
+        yield f"{change.text:{longest}s} {times}  {verdict(change)}"
 
 
 def _block_lines(explanation: Explanation) -> Iterator[str]:

@@ -1,27 +1,18 @@
-"""What a model is measured with: static shapes, and values for its inputs."""
+"""Models of static shapes, which can be measured."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from hwnas._common._text import printable
-from hwnas._explain._files import ModelError
+from hwnas._errors import HwnasError
 
 if TYPE_CHECKING:
     import onnx
 
-_DTYPES: dict[str, Any] = {
-    "tensor(float)": np.float32,
-    "tensor(double)": np.float64,
-    "tensor(float16)": np.float16,
-    "tensor(bool)": np.bool_,
-    **{f"tensor({name})": np.dtype(name).type for name in ("int8", "int16", "int32", "int64")},
-    **{f"tensor({name})": np.dtype(name).type for name in ("uint8", "uint16", "uint32", "uint64")},
-}
-"""Types of tensors that can be made here, by ONNX Runtime's names."""
+
+class ModelError(HwnasError, ValueError):
+    """An ONNX model that cannot be measured."""
 
 
 def with_one_sample(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
@@ -64,29 +55,3 @@ def _require_static(info: onnx.ValueInfoProto, name: str) -> None:
             f"{printable(', '.join(dynamic)) or 'unknown'}); set it with `python -m onnxruntime.tools."
             f"make_dynamic_shape_fixed --input_name {printable(info.name)} --input_shape {shape}`"
         )
-
-
-def made_value(kind: str, shape: list[int], rng: np.random.Generator) -> npt.NDArray[Any]:
-    """Return a value for an input: N(0, 1) for floats, 1 for everything else.
-
-    Zeros and denormals would distort times. Ones are valid token ids, masks, lengths and switches.
-
-    Args:
-        kind: ONNX Runtime's name of the type.
-        shape: The shape.
-        rng: Source of the numbers.
-
-    Raises:
-        ModelError: A value of this type cannot be made.
-    """
-    if kind not in _DTYPES:
-        raise ModelError(f"an input has the type {kind}; models with inputs of numbers alone can be measured")
-    dtype = _DTYPES[kind]
-    if issubclass(dtype, np.floating):
-        return np.asarray(rng.standard_normal(shape), dtype=dtype)
-    return np.asarray(np.ones(shape, dtype=dtype))
-
-
-def dtype_of(kind: str) -> Any:
-    """Return numpy's type for ONNX Runtime's name of one; None where there is none."""
-    return _DTYPES.get(kind)

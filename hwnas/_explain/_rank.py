@@ -12,13 +12,12 @@ from statistics import NormalDist
 import numpy as np
 
 from hwnas._errors import HwnasError
-from hwnas._explain._files import load_untrusted
 from hwnas._explain._inputs import with_one_sample
 from hwnas._explain._paired import ROUNDS, Z90, Paired, Rounds, plain_timer, time_rounds
 from hwnas._explain._ranking import Difference, RankedFile, Ranking
-from hwnas._explain._sessions import ModelSession
+from hwnas._explain._sessions import open_session
 from hwnas._runs._compare import short_names
-from profilers import STATISTICS, Backend, Runnable, TextProgress, second_pass_name
+from profilers import STATISTICS, Backend, Runnable, TextProgress, draw_inputs, load_onnx, second_pass_name
 from search import nondominated
 
 _SESSIONS: tuple[Callable[[str], str], ...] = (str, second_pass_name)
@@ -39,14 +38,17 @@ def load_files(files: Sequence[Path], threads: int, progress: TextProgress = lam
         Sessions by the number of the file, the second one named as `second_pass_name` says.
 
     Raises:
-        ModelError: A file cannot be read or executed.
+        ModelError: A file cannot be executed.
+        ModelFileError: A file cannot be read.
     """
     sessions: dict[str, Runnable] = {}
     for number, file in enumerate(files):
         progress(f"loading {file}")
-        model = with_one_sample(load_untrusted(file), str(file)).SerializeToString()
+        model = with_one_sample(load_onnx(file), str(file))
+        content = model.SerializeToString()
         for seed, named in enumerate(_SESSIONS):
-            sessions[named(str(number))] = ModelSession(model, threads=threads, name=str(file), seed=seed)
+            inputs = draw_inputs(model, {}, seed)
+            sessions[named(str(number))] = open_session(content, inputs, threads=threads, name=str(file))
     return sessions
 
 

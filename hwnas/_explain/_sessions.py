@@ -3,76 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 
 from hwnas._common._text import printable
-from hwnas._explain._files import ModelError
-from hwnas._explain._inputs import dtype_of, made_value
-from profilers import ProfilerError, make_session
+from hwnas._explain._inputs import ModelError
+from profilers import ModelSession, UnsupportedGraphError
 
 REST_S = 0.06
 """Seconds that threads of ONNX Runtime spin after an inference, and some more (2**20 pauses of the processor)."""
 
 
-class ModelSession:
-    """A session of a model with inputs of numbers; it is a `profilers.Runnable`.
+def open_session(
+    model: bytes, inputs: Mapping[str, npt.NDArray[Any]], *, threads: int, name: str, own_threads: bool = False
+) -> ModelSession:
+    """Open a session of a model.
 
     Args:
         model: Serialised model with static inputs.
+        inputs: Values of its inputs by name.
         threads: Threads inside an operator.
         name: What to call it in errors.
-        seed: Seeds the inputs.
         own_threads: Whether it has threads of its own, not those of the process.
 
     Raises:
-        ModelError: ONNX Runtime cannot execute the model, or an input cannot be made.
+        ModelError: ONNX Runtime cannot execute the model.
         ProfilerError: This process already measures with another number of threads.
     """
-
-    def __init__(self, model: bytes, *, threads: int, name: str, seed: int = 0, own_threads: bool = False) -> None:
-        try:
-            self._session = make_session(model, threads=threads, measuring=True, own_threads=own_threads)
-            self._binding = self._session.io_binding()
-            self._kept = [*self._bound_inputs(np.random.default_rng(seed)), *self._bound_outputs()]
-            self._session.run_with_iobinding(self._binding)
-        except (ModelError, ProfilerError):
-            raise
-        except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"{printable(name)}: ONNX Runtime cannot execute it: {printable(reason)[:300]}") from None
-
-    def _bound_inputs(self, rng: np.random.Generator) -> list[Any]:
-        """Bind every input to a value; return what must stay alive."""
-        kept = []
-        for tensor in self._session.get_inputs():
-            value = np.ascontiguousarray(made_value(tensor.type, [int(axis) for axis in tensor.shape], rng))
-            self._binding.bind_cpu_input(tensor.name, value)
-            kept.append(value)
-        return kept
-
-    def _bound_outputs(self) -> list[Any]:
-        """Bind every output of a known shape to memory; ONNX Runtime allocates the others."""
-        kept = []
-        for tensor in self._session.get_outputs():
-            dtype, shape = dtype_of(tensor.type), tensor.shape
-            if dtype is None or not all(isinstance(axis, int) for axis in shape):
-                self._binding.bind_output(tensor.name)
-                continue
-            value = np.zeros(shape, dtype=dtype)
-            self._binding.bind_output(tensor.name, "cpu", 0, dtype, shape, value.ctypes.data)
-            kept.append(value)
-        return kept
-
-    def run(self, repeats: int) -> float:
-        """Infer `repeats` times; return the seconds of all together."""
-        run, binding = self._session.run_with_iobinding, self._binding
-        start = time.perf_counter()
-        for _ in range(repeats):
-            run(binding)
-        return time.perf_counter() - start
+    try:
+        return ModelSession(model, inputs, threads=threads, own_threads=own_threads)
+    except UnsupportedGraphError as error:
+        raise ModelError(f"{printable(name)}: {printable(str(error))[:300]}") from None
 
 
 class Turns:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,19 @@ from profilers._errors import UnsupportedGraphError
 from profilers._explain import _facts as facts
 from profilers._explain._branches import inline_branches
 from profilers._explain._explanation import ExplainedNode, Explanation
-from profilers._explain._file import fix_shapes, load_file
+from profilers._explain._file import fix_shapes
 from profilers._explain._graph import ExecutedGraph
 from profilers._explain._machine import BEST_MACS, COPIED_BYTES, best_session, copy_session
-from profilers._explain._prices import SECONDS, Times, measure
+from profilers._explain._prices import SECONDS, Opener, Times, measure
 from profilers._explain._reuse import Known, known_prices, reused_note, speed_of, to_check
-from profilers._explain._sessions import PartSession, Store
+from profilers._explain._sessions import Store
 from profilers._explain._trace import Trace
 from profilers._explain._values import Array, Values, draw_inputs, run_exposed
 from profilers._explain._windows import GENERATIONS, Part, Window, Windows
 from profilers._fingerprint import cpu_identity
 from profilers._onnxruntime import runtime_identity
-from profilers._session import PROVIDER, optimised_model
-from profilers._timing import Runnable
+from profilers._read._file import load_with_digest
+from profilers._session import PROVIDER, ModelSession, optimised_model
 
 PROTOCOL = "onnxruntime-windows-q10-v1"
 """How prices are taken, with its version."""
@@ -70,7 +70,7 @@ def explain_model(
         name: What the model is called; its file's name if empty.
         threads: Threads inside an operator.
         shapes: Shapes of inputs by name, for axes without a number that are not the batch.
-        numbers: Numbers to fill inputs with, by name; others are drawn from N(0, 1), or 0 for whole numbers.
+        numbers: Numbers to fill inputs with, by name; others are drawn from N(0, 1), or 1 where they are no floats.
         earlier: Explanations whose prices are used again for nodes that stand in the same surroundings.
         generations: How many generations of producers stand before a node in its window.
         seconds: How long the rounds may take, as far as the fewest rounds allow.
@@ -78,11 +78,12 @@ def explain_model(
         progress: Receives lines for people.
 
     Raises:
+        ModelFileError: The file cannot be read, or is too large.
         UnsupportedGraphError: ONNX Runtime cannot execute the model, or an input needs a shape.
         ProfilerError: An earlier explanation is one of another device.
     """
-    prepared = _prepare(load_file(model), shapes or {}, numbers or {}, threads, generations)
-    content = model if isinstance(model, bytes) else Path(model).read_bytes()
+    read, digest = load_with_digest(model)
+    prepared = _prepare(read, shapes or {}, numbers or {}, threads, generations)
     identity = {
         **runtime_identity(
             cpu_identity(), version("onnxruntime"), provider=PROVIDER, threads=threads, batch=1, precision="fp32"
@@ -93,11 +94,10 @@ def explain_model(
     windows = [prepared.windows.of(number) for number in range(len(prepared.graph.nodes))]
     again = to_check(known, (window.key for window in windows))
     needed = [window for window in windows if window.key not in known or window.key in again]
-    runnables = _runnables(prepared, needed, threads, progress)
-    times = measure(runnables, progress, seconds=seconds, seed=seed)
+    times = measure(_openers(prepared, needed, threads), progress, seconds=seconds, seed=seed)
     explanation = _told(prepared, windows, times, known)
     called = name or ("model.onnx" if isinstance(model, bytes) else Path(model).name)
-    return replace(explanation, model=called, sha256=hashlib.sha256(content).hexdigest(), identity=identity)
+    return replace(explanation, model=called, sha256=digest, identity=identity)
 
 
 def _prepare(
@@ -121,30 +121,26 @@ def _prepare(
     values = run_exposed(graph.model, inputs, written, optimise=False, threads=threads)
     values.update(inputs)
     store = Store(graph, values)
-    return _Prepared(
-        content, branches, inputs, graph, Trace(file, graph), values, store, Windows(graph, store, generations)
-    )
+    windows = Windows(graph, store, generations)
+    return _Prepared(content, branches, inputs, graph, Trace(file, graph), values, store, windows)
 
 
-def _runnables(
-    prepared: _Prepared, windows: Sequence[Window], threads: int, progress: Callable[[str], None]
-) -> dict[str, Runnable]:
-    """Open all sessions, by the digests of parts and the names of everything else."""
+def _openers(prepared: _Prepared, windows: Sequence[Window], threads: int) -> dict[str, Opener]:
+    """Return what opens each session, by the digests of parts and the names of everything else."""
     parts = {part.key: part for window in windows for part in (window.whole, window.rest)}
     parts |= {part.key: part for part in (_start(1), _start(_MANY_STARTS))}
-    progress(f"opening sessions on {len(parts)} parts of {len(prepared.graph.nodes)} nodes")
-    runnables: dict[str, Runnable] = {
-        key: prepared.windows.session(part, threads=threads) for key, part in parts.items()
+    openers: dict[str, Opener] = {
+        key: partial(prepared.windows.session, part, threads=threads) for key, part in parts.items()
     }
     tensors = {name: prepared.store.tensor(name) for name in prepared.inputs}
     for name in (_WHOLE, _AGAIN):
-        runnables[name] = PartSession(prepared.content, tensors, {}, threads=threads, optimise=True)
+        openers[name] = partial(ModelSession, prepared.content, tensors, threads=threads)
     if prepared.branches:
         executed = prepared.graph.model.SerializeToString()
-        runnables[_INLINED] = PartSession(executed, tensors, {}, threads=threads)
-    runnables[_BEST] = best_session(prepared.store, threads=threads)
-    runnables[_COPY] = copy_session(prepared.store, threads=threads)
-    return runnables
+        openers[_INLINED] = partial(ModelSession, executed, tensors, threads=threads, level="ORT_DISABLE_ALL")
+    openers[_BEST] = partial(best_session, prepared.store, threads=threads)
+    openers[_COPY] = partial(copy_session, prepared.store, threads=threads)
+    return openers
 
 
 def _start(count: int) -> Part:

@@ -1,51 +1,16 @@
-"""The ONNX file that is explained: read with everything that it needs, with fixed shapes and one spelling."""
+"""Models with inputs of fixed shapes, in one spelling."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import external_data_helper
 
 from profilers._errors import UnsupportedGraphError
 from profilers._explain._graph import names_read
 
-MOST_BYTES = 2**31 - 2**20
-"""Largest model that one protobuf message holds."""
 _BATCH = ("n", "b", "bs")
 """Names of an axis that stand for the batch; so does every name that holds ``batch``."""
-
-
-def load_file(model: bytes | str | Path) -> onnx.ModelProto:
-    """Read an ONNX file; data outside of it must stand beside it.
-
-    Args:
-        model: The file, or its content.
-
-    Raises:
-        UnsupportedGraphError: It is not an ONNX file, or larger than one message can be.
-    """
-    try:
-        if isinstance(model, bytes):
-            read = onnx.load_model_from_string(model)
-        else:
-            read = onnx.load(str(model), load_external_data=False)
-            external_data_helper.load_external_data_for_model(read, str(Path(model).resolve().parent))
-    except DecodeError:
-        raise UnsupportedGraphError(f"{_name(model)} is not an ONNX file") from None
-    except (onnx.checker.ValidationError, ValueError) as error:
-        raise UnsupportedGraphError(f"{_name(model)}: {str(error).splitlines()[0]}") from None
-    if not read.graph.node:
-        raise UnsupportedGraphError(f"{_name(model)} is not an ONNX file with a graph")
-    if read.ByteSize() > MOST_BYTES:
-        raise UnsupportedGraphError(f"{_name(model)} is larger than 2 GiB")
-    return read
-
-
-def _name(model: bytes | str | Path) -> str:
-    return "the model" if isinstance(model, bytes) else str(model)
 
 
 def fix_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]]) -> onnx.ModelProto:

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from profilers._explain._sessions import PartSession, Store
+from profilers._explain._sessions import Store
+from profilers._session import ModelSession
 
 CHANNELS, SIZE, KERNEL = 128, 28, 3
 BEST_MACS = CHANNELS * CHANNELS * SIZE * SIZE * KERNEL * KERNEL
@@ -16,7 +17,7 @@ COPIED = 2**22
 COPIED_BYTES = 2 * 4 * COPIED
 
 
-def best_session(store: Store, *, threads: int) -> PartSession:
+def best_session(store: Store, *, threads: int) -> ModelSession:
     """Open a session on the large aligned convolution."""
     rng = np.random.default_rng(0)
     weight = (rng.standard_normal((CHANNELS, CHANNELS, KERNEL, KERNEL)) / 34).astype(np.float32)
@@ -26,7 +27,7 @@ def best_session(store: Store, *, threads: int) -> PartSession:
     return _session(store, node, "hwnas best", shape, [numpy_helper.from_array(weight, "w")], threads)
 
 
-def copy_session(store: Store, *, threads: int) -> PartSession:
+def copy_session(store: Store, *, threads: int) -> ModelSession:
     """Open a session that reads and writes more memory than the caches of a core hold."""
     store.add("hwnas copy", np.ones(COPIED, dtype=np.float32))
     node = helper.make_node("Neg", ["hwnas copy"], ["y"])
@@ -40,10 +41,10 @@ def _session(
     shape: tuple[int, ...],
     constants: list[onnx.TensorProto],
     threads: int,
-) -> PartSession:
+) -> ModelSession:
     read = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
     written = helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)
     graph = helper.make_graph([node], "best", [read], [written], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     tensors = {name: store.tensor(name)}
-    return PartSession(model.SerializeToString(), tensors, {}, threads=threads, optimise=True)
+    return ModelSession(model.SerializeToString(), tensors, threads=threads)

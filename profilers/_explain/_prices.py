@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,31 +16,52 @@ from profilers._speed import at_one_speed
 from profilers._timing import Runnable, SamplingSettings, Timer
 
 FloatArray = npt.NDArray[np.float64]
-ROUNDS = 25
+ROUNDS, MOST_ROUNDS = 25, 100
+"""Rounds of a measurement, as far as `SECONDS` allow; and most rounds, where they take `SHORT_SECONDS` or less."""
 FEWEST_ROUNDS = 10
 SECONDS = 40.0
 """Seconds that all rounds may take together, as far as `FEWEST_ROUNDS` allow."""
+SHORT_SECONDS = 16.0
+MOST_SESSIONS = 6
+"""Most sessions on each part."""
+Opener = Callable[[], Runnable]
+"""Opens a session."""
 _DRAWS = 300
 _PRIMING = (4, 2, 1)
 _LONG_SAMPLE, _SHORT_SAMPLE = 300e-6, 100e-6
 """Seconds of one sample; the short one where a network has very many nodes."""
 
 
-def choose_rounds(runnables: Mapping[str, Runnable], seconds: float = SECONDS) -> SamplingSettings:
-    """Return how to sample, so that the rounds take about `seconds`: fewer untimed runs first, then fewer rounds.
+def choose_rounds(runnables: Mapping[str, Runnable], seconds: float = SECONDS) -> tuple[int, SamplingSettings]:
+    """Return how many sessions to open on each part, and how to sample, so that the rounds take about `seconds`.
+
+    Where there is time, more sessions come first, then more rounds; where there is little, fewer untimed runs, then
+    fewer rounds.
 
     Args:
-        runnables: What is timed.
+        runnables: What is timed, one session each.
         seconds: How long all rounds may take.
     """
-    once = [min(runnable.run(1) for _ in range(2)) for runnable in runnables.values()]
+    once = [min(_once(runnable) for _ in range(2)) for runnable in runnables.values()]
+    short = min(SHORT_SECONDS, seconds)
     for priming in _PRIMING:
         for inner in (_LONG_SAMPLE, _SHORT_SAMPLE):
-            one_round = sum(priming * time + max(time, inner) for time in once)
+            one_round = sum((priming + math.ceil(inner / timed)) * taken for taken, timed in once)
             if one_round * FEWEST_ROUNDS <= seconds:
-                rounds = int(min(ROUNDS, seconds // one_round))
-                return fixed_rounds(rounds, max_seconds=2 * seconds, inner_seconds=inner, priming_runs=priming)
-    return fixed_rounds(FEWEST_ROUNDS, max_seconds=4 * seconds, inner_seconds=_SHORT_SAMPLE, priming_runs=1)
+                copies = int(min(MOST_SESSIONS, max(1, short // (one_round * ROUNDS))))
+                one_round *= copies
+                rounds = int(min(MOST_ROUNDS, max(min(ROUNDS, seconds // one_round), short // one_round)))
+                settings = fixed_rounds(rounds, max_seconds=2 * seconds, inner_seconds=inner, priming_runs=priming)
+                return copies, settings
+    settings = fixed_rounds(FEWEST_ROUNDS, max_seconds=4 * seconds, inner_seconds=_SHORT_SAMPLE, priming_runs=1)
+    return 1, settings
+
+
+def _once(runnable: Runnable) -> tuple[float, float]:
+    """Run something once; return the seconds that it took with all that is untimed, and those that it timed."""
+    start = time.perf_counter()
+    timed = runnable.run(1)
+    return time.perf_counter() - start, max(timed, 1e-6)
 
 
 @dataclass(frozen=True)
@@ -46,9 +69,9 @@ class Times:
     """Times of everything that took part in the same rounds.
 
     Attributes:
-        ms: q10 of each, in milliseconds.
+        ms: q10 of each, in milliseconds, the mean over its sessions.
         median_ms: Median of each.
-        draws: q10 of resamples of the rounds, ``(draws,)`` each; one draw holds the same rounds for all.
+        draws: q10 of resamples of rounds and sessions, ``(draws,)`` each; one draw holds the same rounds for all.
         rounds: Number of rounds.
     """
 
@@ -70,25 +93,58 @@ class Times:
 
 
 def measure(
-    runnables: Mapping[str, Runnable], progress: Callable[[str], None], *, seconds: float = SECONDS, seed: int = 0
+    openers: Mapping[str, Opener], progress: Callable[[str], None], *, seconds: float = SECONDS, seed: int = 0
 ) -> Times:
     """Measure everything in the same interleaved rounds.
 
+    Two sessions of one part lie elsewhere in memory and differ by more than their samples say. Where the network is
+    small enough, each part is therefore opened several times.
+
     Args:
-        runnables: What to time, by name.
+        openers: Open what is to be timed, by name.
         progress: Receives lines for people.
         seconds: How long all rounds may take.
         seed: Seeds the order inside the rounds and the resampling.
     """
-    settings = choose_rounds(runnables, seconds)
-    progress(f"measuring {len(runnables)} parts of the network in {settings.max_rounds} rounds")
+    progress(f"opening sessions on {len(openers)} parts of the network")
+    runnables = {name: opener() for name, opener in openers.items()}
+    copies, settings = choose_rounds(runnables, seconds)
+    for number in range(1, copies):
+        runnables |= {_copy(name, number): opener() for name, opener in openers.items()}
+    progress(f"measuring {len(openers)} parts of the network, {copies} session(s) each, {settings.max_rounds} rounds")
     samples = at_one_speed(Timer(runnables, settings, seed=seed).run()).samples
     rounds = min(len(sample_set.seconds) for sample_set in samples.values())
-    chosen = np.random.default_rng(seed).integers(0, rounds, size=(_DRAWS, rounds))
-    milliseconds = {name: np.asarray(s.seconds[:rounds]) * 1e3 for name, s in samples.items()}
+    milliseconds = {
+        name: np.array([samples[_copy(name, number)].seconds[:rounds] for number in range(copies)]) * 1e3
+        for name in openers
+    }
+    return times_of(milliseconds, seed)
+
+
+def _copy(name: str, number: int) -> str:
+    return f"{name} #{number}" if number else name
+
+
+def times_of(milliseconds: Mapping[str, FloatArray], seed: int = 0) -> Times:
+    """Return what samples say: quantiles of each session, averaged over its sessions.
+
+    A draw resamples the rounds, the same ones for all, and the sessions of each part.
+
+    Args:
+        milliseconds: Samples by name, ``(sessions, rounds)``.
+        seed: Seeds the resampling.
+    """
+    rng = np.random.default_rng(seed)
+    copies, rounds = next(iter(milliseconds.values())).shape
+    chosen = rng.integers(0, rounds, size=(_DRAWS, rounds))
+    draws = {}
+    for name, values in milliseconds.items():
+        of_sessions = np.stack([np.quantile(values[number][chosen], QUANTILE, axis=1) for number in range(copies)])
+        picked = rng.integers(0, copies, size=(copies, _DRAWS))
+        draws[name] = np.mean(of_sessions[picked, np.arange(_DRAWS)], axis=0)
     return Times(
-        {name: float(np.quantile(values, QUANTILE)) for name, values in milliseconds.items()},
-        {name: float(np.median(values)) for name, values in milliseconds.items()},
-        {name: np.quantile(values[chosen], QUANTILE, axis=1) for name, values in milliseconds.items()},
+        {name: float(np.mean(np.quantile(values, QUANTILE, axis=1))) for name, values in milliseconds.items()},
+        {name: float(np.mean(np.median(values, axis=1))) for name, values in milliseconds.items()},
+        draws,
         rounds,
     )

@@ -51,19 +51,25 @@ def array_of(value: Array | Drawn) -> Array:
     return value
 
 
-def draw_inputs(model: onnx.ModelProto, given: Mapping[str, float]) -> dict[str, Array]:
-    """Return values for the inputs of a model of fixed shapes: floats from N(0, 1), zeros for everything else.
+def draw_inputs(model: onnx.ModelProto, given: Mapping[str, float], seed: int = 0) -> dict[str, Array]:
+    """Return values for the inputs of a model of fixed shapes: floats from N(0, 1), ones for everything else.
+
+    Zeros and denormals would distort times. Ones are valid token ids, masks, lengths and switches.
 
     Args:
         model: The model.
         given: Numbers to fill inputs with, by name.
+        seed: Seeds the numbers that are drawn.
 
     Raises:
         UnsupportedGraphError: An input has a type without numbers, or `given` names no input.
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
+    constants = {tensor.name for tensor in model.graph.initializer}
     values: dict[str, Array] = {}
     for value in model.graph.input:
+        if value.name in constants:  # files of IR version 3 list them
+            continue
         tensor = value.type.tensor_type
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
         shape = tuple(axis.dim_value for axis in tensor.shape.dim)
@@ -74,7 +80,7 @@ def draw_inputs(model: onnx.ModelProto, given: Mapping[str, float]) -> dict[str,
         elif dtype.kind == "f":
             values[value.name] = rng.standard_normal(shape).astype(dtype)
         else:
-            values[value.name] = np.zeros(shape, dtype)
+            values[value.name] = np.ones(shape, dtype)
     for name in given:
         if name not in values:
             raise UnsupportedGraphError(f"the model has no input {name!r}; its inputs: {', '.join(sorted(values))}")

@@ -18,7 +18,8 @@ from onnx import TensorProto, helper
 
 from profilers._errors import UnsupportedGraphError
 from profilers._explain._graph import ExecutedGraph, ExecutedNode
-from profilers._explain._sessions import PartSession, Store, without_numbers
+from profilers._explain._sessions import Store, without_numbers
+from profilers._session import ModelSession
 
 GENERATIONS = 8
 """How many generations of producers stand before the node."""
@@ -175,7 +176,7 @@ class Windows:
             self._digests[name] = text
         return self._digests[name]
 
-    def session(self, part: Part, *, threads: int) -> PartSession:
+    def session(self, part: Part, *, threads: int) -> ModelSession:
         """Open a session on a part.
 
         Raises:
@@ -185,7 +186,8 @@ class Windows:
         shared = {name: value for name in used if (value := self._store.constant(name)) is not None}
         tensors = {name: self._store.tensor(name) for name in (*part.inputs, _SPARE)}
         model = self._model(part, used, shared)
-        return PartSession(model.SerializeToString(), tensors, shared, threads=threads)
+        content = model.SerializeToString()
+        return ModelSession(content, tensors, threads=threads, constants=shared, level="ORT_DISABLE_ALL")
 
     def _model(self, part: Part, used: Collection[str], shared: Mapping[str, Any]) -> onnx.ModelProto:
         model = onnx.ModelProto(ir_version=self._graph.model.ir_version)

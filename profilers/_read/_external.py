@@ -4,35 +4,61 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper
 
 from profilers._errors import ModelFileError
-from profilers._read._attributes import Array
 
 
-def external_array(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int) -> Array:
-    """Read a tensor from a file in the model's folder (or below it).
+def external_tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor with external data in a model: initialisers, attributes, subgraphs, functions."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for part in value if field.is_repeated else (value,):
+            if field.message_type.name == "TensorProto" and part.data_location == onnx.TensorProto.EXTERNAL:
+                yield part
+            else:
+                yield from external_tensors(part)
+
+
+def take_external(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int) -> int:
+    """Put external data into its tensor; return its bytes.
 
     Args:
-        tensor: The initialiser.
+        tensor: The tensor.
         folder: The model's folder; None where the model is not a file.
         max_bytes: Most bytes of the tensor.
 
     Raises:
         ModelFileError: Its location, size or type is not one that is read.
     """
+    content = external_bytes(tensor, folder, max_bytes)
+    tensor.ClearField("data_location")
+    tensor.ClearField("external_data")
+    tensor.raw_data = content
+    return len(content)
+
+
+def external_bytes(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int) -> bytes:
+    """Read the numbers of a tensor from a file in the model's folder (or below it).
+
+    Args and errors are those of `take_external`.
+    """
     where = f"initialiser {tensor.name[:80]!r}"
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     if folder is None:
-        raise ModelFileError(f"{where}: it is stored in the file {location[:80]!r}; read the model from its file")
+        raise ModelFileError(
+            f"{where}: it is stored in the file {location[:80]!r}; save the model as one file, or give the file itself"
+        )
     path = _beside(folder, location, where)
-    dtype = _element(tensor, where)
-    size = math.prod(tensor.dims) * dtype.itemsize
+    size = math.prod(tensor.dims) * _element_bytes(tensor, where)
     offset, length = _number(entries, "offset", 0, where), _number(entries, "length", size, where)
     if size > max_bytes or length != size:
         raise ModelFileError(
@@ -49,7 +75,7 @@ def external_array(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int
         raise ModelFileError(f"{where}: the file {location[:80]!r} cannot be read: {error.strerror or error}") from None
     if len(content) != size:
         raise ModelFileError(f"{where}: the file {location[:80]!r} ends before its {size} bytes at {offset}")
-    return np.frombuffer(content, dtype=dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(tuple(tensor.dims))
+    return content
 
 
 def _beside(folder: Path, location: str, where: str) -> Path:
@@ -74,14 +100,15 @@ def _beside(folder: Path, location: str, where: str) -> Path:
     return path.resolve()
 
 
-def _element(tensor: onnx.TensorProto, where: str) -> np.dtype[np.generic]:
-    """Return the element type, if it is one whose bytes are the values."""
+def _element_bytes(tensor: onnx.TensorProto, where: str) -> int:
+    """Return the bytes of an element, if its type is one whose bytes are the values."""
     plain = {
         onnx.TensorProto.DataType.Value(name)
         for name in (
             "FLOAT",
             "DOUBLE",
             "FLOAT16",
+            "BFLOAT16",
             "INT8",
             "INT16",
             "INT32",
@@ -95,7 +122,7 @@ def _element(tensor: onnx.TensorProto, where: str) -> np.dtype[np.generic]:
     }
     if tensor.data_type not in plain or min(tensor.dims, default=1) < 0:
         raise ModelFileError(f"{where}: its element type {tensor.data_type} is not read from other files")
-    return np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    return int(np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize)
 
 
 def _number(entries: dict[str, str], key: str, default: int, where: str) -> int:

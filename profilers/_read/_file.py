@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
+from latency_tables import open_regular
 from profilers._errors import ModelFileError
 from profilers._read._attributes import Array
-from profilers._read._external import external_array
+from profilers._read._external import external_tensors, take_external
 from profilers._read._fold import stored_array
-from profilers._read._limits import MAX_NAME, MAX_OPSET, MIN_OPSET
+from profilers._read._limits import MAX_BYTES, MAX_NAME, MAX_OPSET, MIN_OPSET
 from profilers._read._wire import check_messages
 
 
@@ -34,16 +36,48 @@ class ModelFile:
     sha256: str
 
 
-def load(source: Path | bytes, max_bytes: int) -> ModelFile:
-    """Read a file.
+def load_onnx(source: Path | str | bytes, *, max_bytes: int = MAX_BYTES) -> onnx.ModelProto:
+    """Read an ONNX file of unknown origin and the external data beside it; nothing outside its folder is read.
 
     Args:
         source: The file, or its content.
-        max_bytes: Most bytes of the file and of its external data.
+        max_bytes: Most bytes of the file and its external data together.
+
+    Returns:
+        The model; all its tensors are inside.
 
     Raises:
-        ModelFileError: It cannot be read, is damaged or too large.
+        ModelFileError: It cannot be read, is damaged or too large, or its external data is not beside it.
     """
+    return load_with_digest(source, max_bytes=max_bytes)[0]
+
+
+def load_with_digest(source: Path | str | bytes, *, max_bytes: int = MAX_BYTES) -> tuple[onnx.ModelProto, str]:
+    """Read as `load_onnx` does; return the model, and the SHA-256 of the file in hexadecimal digits."""
+    given = source if isinstance(source, bytes) else Path(source)
+    try:
+        return _parsed(given, max_bytes)
+    except ModelFileError as error:
+        label = "ONNX model" if isinstance(given, bytes) else str(given)
+        raise ModelFileError(f"{label if label.isprintable() else ascii(label)}: {error}") from None
+
+
+def load(source: Path | bytes, max_bytes: int) -> ModelFile:
+    """Read a file with the values of its initialisers.
+
+    Args:
+        source: The file, or its content.
+        max_bytes: Most bytes of the file and its external data together.
+
+    Raises:
+        ModelFileError: As of `load_onnx`, without the file's name; or its opset is not one that is read.
+    """
+    model, digest = _parsed(source, max_bytes)
+    return ModelFile(model, _opset(model), _initializers(model.graph), digest)
+
+
+def _parsed(source: Path | bytes, max_bytes: int) -> tuple[onnx.ModelProto, str]:
+    """Return the model, checked and with all its data, and the digest of the file."""
     content = source if isinstance(source, bytes) else _read(source, max_bytes)
     if len(content) > max_bytes:
         raise ModelFileError(f"the file has {len(content)} bytes; at most {max_bytes} are read")
@@ -55,8 +89,10 @@ def load(source: Path | bytes, max_bytes: int) -> ModelFile:
     if not model.HasField("graph"):
         raise ModelFileError("it is not an ONNX file: it holds no graph")
     _check_names(model.graph)
-    folder = source.parent if isinstance(source, Path) else None
-    return ModelFile(model, _opset(model), _initializers(model.graph, folder, max_bytes), sha256(content).hexdigest())
+    left = max_bytes - len(content)
+    for tensor in external_tensors(model):
+        left -= take_external(tensor, source.parent if isinstance(source, Path) else None, left)
+    return model, sha256(content).hexdigest()
 
 
 def _check_names(graph: onnx.GraphProto) -> None:
@@ -77,31 +113,24 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and len(value) <= MAX_NAME and (value.isprintable() or not value)
 
 
-def _initializers(graph: onnx.GraphProto, folder: Path | None, max_bytes: int) -> dict[str, Array]:
+def _initializers(graph: onnx.GraphProto) -> dict[str, Array]:
     """Return the values of the initialisers by name.
 
     Raises:
-        ModelFileError: One cannot be read, or they are too large together.
+        ModelFileError: One cannot be read.
     """
     if graph.sparse_initializer:
         raise ModelFileError("sparse initialisers are not read")
-    values: dict[str, Array] = {}
-    left = max_bytes
-    for tensor in graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            values[tensor.name] = external_array(tensor, folder, left)
-            left -= values[tensor.name].nbytes
-        else:
-            values[tensor.name] = stored_array(tensor, f"initialiser {tensor.name[:80]!r}")
-    return values
+    return {tensor.name: stored_array(tensor, f"initialiser {tensor.name[:80]!r}") for tensor in graph.initializer}
 
 
 def _read(path: Path, max_bytes: int) -> bytes:
     try:
-        if path.stat().st_size > max_bytes:
-            raise ModelFileError(f"the file has {path.stat().st_size} bytes; at most {max_bytes} are read")
-        with path.open("rb") as file:
-            return file.read(path.stat().st_size + 1)  # reading a count allocates it at once
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > max_bytes:
+                raise ModelFileError(f"the file has {size} bytes; at most {max_bytes} are read")
+            return file.read(size + 1)  # reading a count allocates it at once
     except OSError as error:
         raise ModelFileError(f"it cannot be read: {error.strerror or error}") from None
 

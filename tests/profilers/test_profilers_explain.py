@@ -7,13 +7,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import profilers
-from profilers import Explanation, ProfilerError, UnsupportedGraphError
+from profilers import Explanation, ModelFileError, ProfilerError, UnsupportedGraphError
 from profilers._explain import _reuse
 from profilers._explain._branches import inline_branches
 from profilers._explain._facts import block_channels, op_text
-from profilers._explain._file import fix_shapes, load_file
+from profilers._explain._file import fix_shapes
 from profilers._explain._graph import ExecutedGraph
-from profilers._explain._prices import Times
+from profilers._explain._prices import FEWEST_ROUNDS, ROUNDS, Times, choose_rounds, times_of
 from profilers._explain._sessions import Store
 from profilers._explain._trace import Trace
 from profilers._explain._values import draw_inputs, run_exposed
@@ -195,18 +195,33 @@ def test_open_sizes_are_named_and_can_be_given():
 
 def test_odd_files_are_refused(tmp_path):
     for content in (b"", b"nonsense", b"\x08\x08"):
-        with pytest.raises(UnsupportedGraphError):
-            load_file(content)
-    tensor = onnx.TensorProto(name="w0", data_type=TensorProto.FLOAT, dims=[16, 3, 3, 3])
-    tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="../outside.bin")
-    model = residual()
-    model.graph.initializer[0].CopyFrom(tensor)
-    (tmp_path / "outside.bin").write_bytes(bytes(2000))
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "model.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(UnsupportedGraphError):
-        load_file(tmp_path / "inner" / "model.onnx")
+        (tmp_path / "model.onnx").write_bytes(content)
+        with pytest.raises(ModelFileError, match="is not an ONNX file"):
+            profilers.explain_model(tmp_path / "model.onnx")
+
+
+def test_small_networks_get_several_sessions_and_large_ones_one():
+    class Ready:
+        def __init__(self, seconds):
+            self.seconds = seconds
+
+        def run(self, repeats):
+            return self.seconds * repeats
+
+    copies, settings = choose_rounds({str(i): Ready(1e-5) for i in range(10)}, 20.0)
+    assert copies > 1
+    assert settings.max_rounds >= ROUNDS
+    copies, settings = choose_rounds({str(i): Ready(1e-5) for i in range(10)}, 1e-9)
+    assert (copies, settings.max_rounds) == (1, FEWEST_ROUNDS)
+
+
+def test_sessions_of_a_part_widen_its_interval():
+    samples = np.ones((2, 30))
+    apart = np.stack([np.full(30, 0.9), np.full(30, 1.1)])
+    times = times_of({"a": samples, "b": apart})
+    assert times.ms == pytest.approx({"a": 1.0, "b": 1.0})
+    assert times.interval("a") == pytest.approx((1.0, 1.0))
+    assert times.interval("b") == pytest.approx((0.9, 1.1))
 
 
 def branching():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import onnx
@@ -12,11 +12,18 @@ from hwnas._devices._make import make_backend
 from hwnas._explain._changes._graph import simplified
 from hwnas._explain._changes._proposal import Maker, NotPossibleError, Proposal, Subject
 from hwnas._explain._changes._registry import MAKERS
-from hwnas._explain._files import ModelError
-from hwnas._explain._inputs import with_one_sample
+from hwnas._explain._inputs import ModelError
 from hwnas._explain._paired import ROUNDS, Z90, Paired, Rounds, plain_timer, time_rounds
-from hwnas._explain._sessions import ModelSession, Turns
-from profilers import Change, Explanation, Runnable, TextProgress, second_pass_name
+from hwnas._explain._sessions import Turns, open_session
+from profilers import (
+    Change,
+    Explanation,
+    Runnable,
+    TextProgress,
+    draw_inputs,
+    fix_shapes,
+    second_pass_name,
+)
 
 _UNCHANGED = "unchanged"
 _STATISTIC = "q10"
@@ -26,10 +33,12 @@ _PROCESS = "process"
 
 
 def measured_changes(
-    model: bytes,
+    model: onnx.ModelProto,
     explanation: Explanation,
     *,
     threads: int,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    numbers: Mapping[str, float] | None = None,
     progress: TextProgress = lambda text: None,
     rounds: int = ROUNDS,
     makers: Mapping[str, Maker] = MAKERS,
@@ -37,9 +46,11 @@ def measured_changes(
     """Measure what would change the latency of a network.
 
     Args:
-        model: The ONNX file, with all its data.
+        model: The model, with all its data.
         explanation: Where its time goes; tells the processor.
         threads: Threads that it was measured with.
+        shapes: Shapes of inputs by name, as it was measured with.
+        numbers: Numbers to fill inputs with, by name, as it was measured with.
         progress: Receives a line for each change that cannot be made or measured.
         rounds: Most rounds.
         makers: What makes the changes.
@@ -50,10 +61,10 @@ def measured_changes(
     Raises:
         ModelError: ONNX Runtime cannot execute the unchanged model.
     """
-    subject = _subject(model, explanation, threads)
+    subject = _subject(fix_shapes(model, shapes or {}), explanation, threads)
     proposals = _proposals(subject, makers, progress)
     backend = make_backend("cpu", threads=threads)
-    sessions, kept = _sessions(subject, proposals, progress)
+    sessions, kept = _sessions(subject, proposals, numbers or {}, progress)
     if not kept:
         return ()
     progress(f"measuring {len(kept)} changes beside the unchanged network")
@@ -61,10 +72,12 @@ def measured_changes(
 
 
 def with_changes(
-    model: bytes,
+    model: onnx.ModelProto,
     explanation: Explanation,
     *,
     threads: int,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    numbers: Mapping[str, float] | None = None,
     progress: TextProgress = lambda text: None,
     rounds: int = ROUNDS,
     makers: Mapping[str, Maker] = MAKERS,
@@ -81,12 +94,20 @@ def with_changes(
             notes.append(text)
         progress(text)
 
-    changes = measured_changes(model, explanation, threads=threads, progress=tell, rounds=rounds, makers=makers)
+    changes = measured_changes(
+        model,
+        explanation,
+        threads=threads,
+        shapes=shapes,
+        numbers=numbers,
+        progress=tell,
+        rounds=rounds,
+        makers=makers,
+    )
     return replace(explanation, changes=changes, notes=(*explanation.notes, *notes))
 
 
-def _subject(model: bytes, explanation: Explanation, threads: int) -> Subject:
-    static = with_one_sample(onnx.ModelProto.FromString(model), explanation.model)
+def _subject(static: onnx.ModelProto, explanation: Explanation, threads: int) -> Subject:
     block = 16 if any("avx512f" in str(fact) for fact in explanation.identity.values()) else 8
     return Subject(static, simplified(static), explanation, threads, block)
 
@@ -102,19 +123,20 @@ def _proposals(subject: Subject, makers: Mapping[str, Maker], progress: TextProg
 
 
 def _sessions(
-    subject: Subject, proposals: list[Proposal], progress: TextProgress
+    subject: Subject, proposals: list[Proposal], numbers: Mapping[str, float], progress: TextProgress
 ) -> tuple[dict[str, Runnable], list[Proposal]]:
     """Load the unchanged network twice and each changed one once; return what could be loaded."""
     turns, unchanged = Turns(), subject.model.SerializeToString()
     sessions: dict[str, Runnable] = {}
     for seed, name in enumerate((_UNCHANGED, second_pass_name(_UNCHANGED))):
-        session = ModelSession(unchanged, threads=subject.threads, name=subject.explanation.model, seed=seed)
+        inputs = draw_inputs(subject.model, numbers, seed)
+        session = open_session(unchanged, inputs, threads=subject.threads, name=subject.explanation.model)
         sessions[name] = turns.taking(session, _PROCESS, subject.threads)
     kept: list[Proposal] = []
     for proposal in proposals:
         own, threads = proposal.threads is not None, proposal.threads or subject.threads
         try:
-            session = ModelSession(proposal.model, threads=threads, name=proposal.name, own_threads=own)
+            session = open_session(proposal.model, inputs, threads=threads, name=proposal.name, own_threads=own)
         except ModelError as error:
             progress(f"not tried: {error}")
             continue

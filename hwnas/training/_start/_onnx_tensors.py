@@ -10,6 +10,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from hwnas.training._start._layers import Layer, consistent
+from profilers import ModelFileError, load_onnx
 
 FloatArray = npt.NDArray[np.float32]
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
@@ -31,17 +32,15 @@ def parse_onnx(content: bytes) -> tuple[dict[str, FloatArray], list[str], list[L
         ValueError: Saying what is wrong with the file.
     """
     try:
-        model = onnx.load_model_from_string(content)
-    except Exception:  # protobuf's exceptions depend on its implementation
-        raise ValueError("it is neither a safetensors nor an ONNX file") from None
+        model = load_onnx(content)
+    except ModelFileError as error:
+        raise ValueError(f"it is neither a safetensors nor an ONNX file that can be read: {error}") from None
     tensors: dict[str, FloatArray] = {}
     others = []
     for initializer in model.graph.initializer:
         if initializer.data_type not in _FLOATS:
             others.append(initializer.name)
             continue
-        if initializer.data_location == TensorProto.EXTERNAL:
-            raise ValueError(f"tensor {initializer.name!r:.80} lies in another file; save the model as one file")
         try:
             tensors[initializer.name] = numpy_helper.to_array(initializer).astype(np.float32)
         except Exception:  # whatever onnx raises for data that do not fit their shape

@@ -158,7 +158,7 @@ def test_gains_are_beside_the_unchanged_network():
 
 def test_changes_are_measured_and_what_cannot_be_made_is_noted():
     makers = {name: make for name, make in MAKERS.items() if name != "threads"}
-    model = small_model("n").SerializeToString()
+    model = small_model("n")
     changed = with_changes(model, EXPLANATION, threads=1, rounds=8, makers=makers)
     assert [change.name for change in changed.changes] == ["int8"]
     assert changed.changes[0].total_ms > 0

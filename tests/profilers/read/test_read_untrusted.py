@@ -1,5 +1,6 @@
 """Files that nobody vouches for: one line each, nothing read outside of the model's folder, bounded memory."""
 
+import os
 import random
 import re
 
@@ -9,7 +10,7 @@ import pytest
 from graphs import File, checked
 from onnx import TensorProto, helper
 
-from profilers import ModelFileError, OperatorError, build_onnx, read_onnx
+from profilers import ModelFileError, OperatorError, build_onnx, load_onnx, read_onnx
 from profilers._read._translate import RULES
 
 
@@ -32,17 +33,17 @@ def refusal(content):
 
 
 def test_mutated_files_are_read_or_refused_in_one_line():
-    content, rng, refused = network().SerializeToString(), random.Random(0), 0
+    content, rng, refused = network().SerializeToString(), random.Random(0), []
     for number in range(100):
         changed = bytearray(content)
         if number % 4 == 3:
             del changed[rng.randrange(len(changed)) :]
         for _ in range(rng.randrange(1, 6) if changed else 0):
             changed[rng.randrange(len(changed))] = rng.randrange(256)
-        message = refusal(bytes(changed))
-        refused += message is not None
-        assert message is None or ("\n" not in message and len(message) < 600)
-    assert refused > 20
+        refused.append(refusal(bytes(changed)))
+    refused = [line for line in refused if line is not None]
+    assert len(refused) > 20
+    assert all("\n" not in line and len(line) < 600 for line in refused)
 
 
 def external(model, **entries):
@@ -63,7 +64,7 @@ def test_external_data_are_read_from_beside_the_file(tmp_path):
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     for name, value in read_onnx(tmp_path / "m.onnx").weights.items():
         np.testing.assert_array_equal(value, expected[name])
-    with pytest.raises(ModelFileError, match="read the model from its file"):
+    with pytest.raises(ModelFileError, match="save the model as one file"):
         read_onnx(model.SerializeToString())
 
 
@@ -77,6 +78,7 @@ def test_external_data_are_read_from_beside_the_file(tmp_path):
         ({"location": "/etc/passwd"}, "outside of the model's folder"),
         ({"location": ""}, "outside of the model's folder"),
         ({"location": "absent.bin"}, "there is no file 'absent.bin'"),
+        ({"location": "pipe"}, "there is no file 'pipe'"),
         ({"location": "w.bin", "offset": 1}, "ends before its 720 bytes at 1"),
         ({"location": "w.bin", "offset": -1}, "offset must be a number of bytes, got '-1'"),
         ({"location": "w.bin", "length": 10**12}, "its extents take 720 bytes; the file states 1000000000000"),
@@ -88,11 +90,44 @@ def test_external_data_elsewhere_are_refused(tmp_path, entries, message):
     for path in (tmp_path / "secret.bin", folder / "w.bin"):
         path.write_bytes(bytes(720))
     (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    os.mkfifo(folder / "pipe")
     model = network()
     external(model, **entries)
     (folder / "m.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ModelFileError, match=message):
-        read_onnx(folder / "m.onnx")
+    for read in (read_onnx, load_onnx):
+        with pytest.raises(ModelFileError, match=message):
+            read(folder / "m.onnx")
+
+
+def test_a_loaded_model_holds_its_external_data(tmp_path):
+    model = network()
+    expected = model.SerializeToString()
+    (tmp_path / "w.bin").write_bytes(external(model, location="w.bin"))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert load_onnx(path).SerializeToString() == expected
+    size = path.stat().st_size + 720
+    load_onnx(path, max_bytes=size)
+    with pytest.raises(ModelFileError, match="may be read"):
+        load_onnx(path, max_bytes=size - 1)
+
+
+def test_external_data_of_attributes_and_subgraphs_is_seen(tmp_path):
+    model = network()
+    tensor = TensorProto(name="t", dims=[1], data_type=1, data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="../secret")
+    inner = helper.make_graph([helper.make_node("Constant", [], ["c"], value=tensor)], "inner", [], [])
+    model.graph.node.append(helper.make_node("If", ["x"], ["z"], then_branch=inner, else_branch=inner))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelFileError, match="outside of the model's folder"):
+        load_onnx(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x0a\xff", bytes(200)])
+def test_what_is_no_onnx_file_is_one_line(tmp_path, content):
+    (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(ModelFileError, match=r"m\.onnx: it is not an ONNX file"):
+        load_onnx(tmp_path / "m.onnx")
 
 
 def refused(model, message, **options):
