@@ -71,7 +71,7 @@ class Deviations:
         moves: Ops and kinds that the networks can tell from others, by falling `|z|`.
         screen_z: Largest `|z|` over all of them that chance exceeds with probability `SCREEN`.
         critical_z: The same for `ALPHA`, with the noise of the table's making (`SHARED`): for what became dearer.
-        sure: Names of the ops and kinds whose change by `PLANTED` would be found 19 times in 20.
+        sure: Names of the ops and kinds that would be found 19 times in 20 if they became `PLANTED` dearer.
         covered: Share of the networks' time that is in such ops.
     """
 
