@@ -16,9 +16,8 @@ def describe_lines(derived: Derived) -> list[str]:
     """Return lines that say what of a model is searched, and what not and why."""
     space, plan = derived.space, derived.space.plan
     count = len(space.choices)
-    lines = [
-        f"{count} choice{'' if count == 1 else 's'}, {_power(math.prod(space.cardinalities))} networks, {len(space.ops())} ops to measure"
-    ]
+    choices = "1 choice" if count == 1 else f"{count} choices"
+    lines = [f"{choices}, {_power(math.prod(space.cardinalities))} networks, {len(space.ops())} ops to measure"]
     lines += _searched(plan)
     if plan.prepared.put_back:
         lines.append(f"batch norms put back for training: {_listed(list(plan.prepared.put_back))}")

@@ -284,5 +284,5 @@ def test_models_that_no_space_can_be_derived_from_are_refused():
     with pytest.raises(HwnasError, match=r"the model's weight stem.weight is of shape \(1,\)"):
         derive(small(), {**weights, "stem.weight": np.zeros(1, np.float32)})
     del weights["classes.bias"]
-    with pytest.raises(HwnasError, match=r"the weight classes.bias is missing"):
+    with pytest.raises(HwnasError, match=r"the model's weight classes.bias is missing"):
         derive(small(), weights)
