@@ -86,4 +86,4 @@ def test_data_that_a_model_does_not_read_are_refused():
     line = "images have 1 channel, the model reads 3; choose other data, or train and export the model for these"
     for space in (DerivedSpace(mobile(size=8)), MixedPrecisionSpace(DerivedSpace(mobile(size=8)))):
         with pytest.raises(EvaluatorError, match=line):
-            ImageClassification(load_data("digits", limit=20)).require_fit(space)
+            ImageClassification(load_data("digits", limit=30)).require_fit(space)
