@@ -11,6 +11,7 @@ GROUPS = {
     "space": "see `hwnas plugins` for all spaces, and docs/space.md",
     "evaluation": "all evaluators are listed below",
     "delivery": "what happens to the best networks before they are exported, measured and tested",
+    "pruning": "see docs/derive.md for all options",
     "budgets": "upper bounds; networks that exceed one are not evaluated",
 }
 """What stands below the headings of a command's help."""
@@ -71,6 +72,9 @@ RESULT = Option(
 _CPU_PRECISION = Option("precision", "number format: fp32 or int8", TEXT, "fp32", "device")
 _REMOTE = Option("device", "where the table's device is: ssh://[user@]host[:port] (default: this machine)", TEXT)
 _TABLE = _positional("table", "table file")
+_RANKED_STATISTIC = (
+    "statistic that is compared with the other files and the budget: q10, median, p90 or p99 (default: median)"
+)
 _HELD_OUT = _networks("networks to validate the table on")
 _HELD_OUT_SEED = _seed("random seed of these networks")
 
@@ -258,7 +262,7 @@ _ABOUT_MODELS = (
             Option("budget", "upper bound of the latency, like 4ms or 250us", TEXT),
             Option("accuracy", "CSV file with the columns file and score; higher scores are better", PATH),
             THREADS,
-            LATENCY_STATISTIC,
+            replace(LATENCY_STATISTIC, help=_RANKED_STATISTIC),
             _output("HTML page to write"),
             replace(JSON, group="output"),
         ),
@@ -266,14 +270,22 @@ _ABOUT_MODELS = (
     ),
     Command(
         "derive",
-        "show what of a trained model a search would leave out, and what not and why",
-        "hwnas derive model.onnx --data images/ --input-scaling imagenet --space-option keep=head",
+        "show what a search could prune from a trained model, and what not and why",
+        "hwnas derive model.onnx --data images/ --input-scaling imagenet --space-option 'keep=head.*'",
         (
             _positional("model", "ONNX file of the trained model"),
             Option("data", "data set, to test the model as given (default: none)", PATH, group="data"),
             *(SETTINGS[name] for name in ("input_scaling", "data_limit")),
-            replace(SETTINGS["image_size"], help="size to load images at", group="data"),
-            replace(SETTINGS["space_settings"], help="any option of the space, like keep=layer1.*; can be repeated"),
+            replace(
+                SETTINGS["image_size"],
+                help="pixels: scale the shorter side of each image to this size and cut out the centre",
+                group="data",
+            ),
+            replace(
+                SETTINGS["space_settings"],
+                help="what may be pruned, like 'keep=layer1.*'; can be repeated",
+                group="pruning",
+            ),
             JSON,
         ),
         "derive",

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas._api._given import quiet
+from hwnas._common._option import dashed
 from hwnas._errors import HwnasError
 from hwnas._pipeline._given_model import given_lines
 from hwnas._pipeline._model import OF_THE_FILE, derived_of
 from hwnas._runs._options import SETTINGS
 from hwnas.data import ImageData
-from hwnas.spaces import Derived, DerivedSpace, describe_lines, space_parameters
+from hwnas.spaces import Derived, describe_lines
 from hwnas.tasks import Task, as_task, make_task
 from profilers import ReadModel, from_torch, read_onnx, whole_model
 
@@ -57,13 +58,12 @@ def derive(
         HwnasError, ProfilerError: One line each (see `Errors`).
     """
     options = {**(SETTINGS["space_settings"].read(space_settings) or {}), **options}
-    known = set(space_parameters(DerivedSpace.name)) - {*OF_THE_FILE}
-    for name in options:
-        if name not in known:
-            raise HwnasError(f"derive has no option {name!r}; known options: {', '.join(sorted(known))}")
+    _require_data(data, input_scaling=input_scaling, image_size=image_size, data_limit=data_limit)
     read, sha256 = _read(model, example)
+    for line in _untrainable(read):
+        progress(line)
     derived = derived_of(read, options, sha256)
-    for line in [*describe_lines(derived), *_untrainable(read)]:
+    for line in describe_lines(derived):
         progress(line)
     task = _task(data, input_scaling, image_size, data_limit)
     if task is None or read.generic:
@@ -74,6 +74,23 @@ def derive(
     for line in given_lines(derived, task):
         progress(line)
     return fitted(derived, task, default_recipe(task))
+
+
+_OF_THE_DATA = {"input_scaling": "images to scale", "image_size": "images to scale", "data_limit": "samples to limit"}
+"""Options that mean nothing without data, and what is missing then."""
+
+
+def _require_data(data: object, **options: object) -> None:
+    """Refuse options of data that are not given, or that are loaded already.
+
+    Raises:
+        HwnasError: There is nothing that an option could change.
+    """
+    for name in (name for name, value in options.items() if value is not None):
+        if data is None:
+            raise HwnasError(f"{dashed(name)} needs --data: there are no {_OF_THE_DATA[name]}")
+        if name != "input_scaling" and isinstance(data, (Task, ImageData)):
+            raise HwnasError(f"{name} has no effect on data that are loaded already; load them with it, or give a path")
 
 
 def as_dict(derived: Derived, lines: Sequence[str]) -> dict[str, Any]:
@@ -106,7 +123,7 @@ def _read(model: str | Path | ReadModel | nn.Module, example: torch.Tensor | Non
         return model, model.sha256
     if isinstance(model, (str, Path)):
         content = whole_model(model)
-        return read_onnx(content), hashlib.sha256(content).hexdigest()
+        return read_onnx(content, label=str(model)), hashlib.sha256(content).hexdigest()
     if example is None:
         raise HwnasError("derive needs an example input of a torch module: derive(module, example=torch.rand(1, ...))")
     read = from_torch(model, example)

@@ -140,12 +140,9 @@ def run_derive(options: argparse.Namespace) -> None:
     from hwnas._api._derive import as_dict, derive
 
     lines: list[str] = []
-    derived = derive(**given(options), progress=lines.append)
+    derived = derive(**given(options), progress=lines.append if options.json else say)
     if options.json:
         say_json(as_dict(derived, lines))
-        return
-    for line in lines:
-        say(line)
 
 
 def run_predict(options: argparse.Namespace) -> None:

@@ -74,7 +74,8 @@ def _add_command(commands: argparse._SubParsersAction[OneLineParser], command: C
         if option.flags == ():  # Python alone can give it
             continue
         if option.group not in groups:
-            about = GROUPS.get(option.group) if command.name == "search" or option.group == "space" else None
+            noted = command.name == "search" or option.group in ("space", "pruning")
+            about = GROUPS.get(option.group) if noted else None
             groups[option.group] = parser.add_argument_group(option.group, about)
         _add_option(groups[option.group], option)
 

@@ -112,12 +112,12 @@ def ranking_of(
     order = [int(i) for i in np.argsort(paired.logs, kind="stable")]
     names = short_names([Path(file) for file in files])
     pairs = _differences(paired, order, names)
-    groups = _groups([names[i] for i in order], pairs)
+    places = _places([names[i] for i in order], pairs)
     ranked = [
         replace(
-            _ranked(rounds, paired, i, str(files[i]), names[i], group, budget_ms), score=scores[i] if scores else None
+            _ranked(rounds, paired, i, str(files[i]), names[i], place, budget_ms), score=scores[i] if scores else None
         )
-        for i, group in zip(order, groups, strict=True)
+        for i, place in zip(order, places, strict=True)
     ]
     notes = []
     if rounds.disturbed > _DISTURBED:
@@ -135,7 +135,7 @@ def ranking_of(
 
 
 def _ranked(
-    rounds: Rounds, paired: Paired, number: int, file: str, name: str, group: int, budget_ms: float | None
+    rounds: Rounds, paired: Paired, number: int, file: str, name: str, place: int, budget_ms: float | None
 ) -> RankedFile:
     """Return a file without its score."""
     both = [rounds.seconds[named(str(number))] for named in _SESSIONS]
@@ -144,7 +144,7 @@ def _ranked(
     value, low, high = (math.exp(log_ms + shift) for shift in (0.0, -half, half))
     keeps = None if budget_ms is None else value <= budget_ms
     certain = None if budget_ms is None else not low <= budget_ms < high
-    return RankedFile(file, name, value, low, high, quantiles, group, keeps, certain)
+    return RankedFile(file, name, value, low, high, quantiles, place, keeps, certain)
 
 
 def _differences(paired: Paired, order: Sequence[int], names: Sequence[str]) -> dict[tuple[str, str], Difference]:
@@ -160,20 +160,20 @@ def _differences(paired: Paired, order: Sequence[int], names: Sequence[str]) -> 
     return result
 
 
-def _groups(ordered: Sequence[str], pairs: dict[tuple[str, str], Difference]) -> list[int]:
-    """Return the group of each name: it ends where a file is really slower than the group's fastest."""
-    groups: list[int] = []
+def _places(ordered: Sequence[str], pairs: dict[tuple[str, str], Difference]) -> list[int]:
+    """Return the place of each name; a new one begins where a file is really slower than the fastest of the last."""
+    places: list[int] = []
     fastest = 0
-    for place, name in enumerate(ordered):
-        if place and pairs[ordered[fastest], name].real:
-            fastest = place
-        groups.append(1 if not groups else groups[-1] + (fastest == place))
-    return groups
+    for i, name in enumerate(ordered):
+        if i and pairs[ordered[fastest], name].real:
+            fastest = i
+        places.append(1 if not places else places[-1] + (fastest == i))
+    return places
 
 
 def _with_front(ranked: Sequence[RankedFile]) -> tuple[RankedFile, ...]:
-    """Mark the front among the files that keep the budget; latencies of one group count as equal."""
+    """Mark the front among the files that keep the budget; latencies of one place count as equal."""
     counted = [i for i, file in enumerate(ranked) if file.keeps_budget is not False]
-    values = np.array([[ranked[i].score, -ranked[i].group] for i in counted], dtype=np.float64).reshape(-1, 2)
+    values = np.array([[ranked[i].score, -ranked[i].place] for i in counted], dtype=np.float64).reshape(-1, 2)
     kept = {i for i, on_front in zip(counted, nondominated(values).tolist(), strict=True) if on_front}
     return tuple(replace(file, on_front=i in kept) for i, file in enumerate(ranked))

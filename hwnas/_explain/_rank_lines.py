@@ -20,7 +20,7 @@ def heads_of(ranking: Ranking) -> list[str]:
 
 def row_of(ranking: Ranking, file: RankedFile) -> list[str]:
     """Return a file's cells."""
-    cells = [file.name, str(file.group), f"{file.latency_ms:.4g}", f"{file.low_ms:.4g}-{file.high_ms:.4g}"]
+    cells = [file.name, str(file.place), f"{file.latency_ms:.4g}", f"{file.low_ms:.4g}-{file.high_ms:.4g}"]
     cells += [f"{ms:.4g}" for name, ms in file.quantiles_ms.items() if name != ranking.statistic]
     if ranking.budget_ms is not None:
         cells.append(budget_text(file))
@@ -53,15 +53,15 @@ def explaining_lines(ranking: Ranking) -> list[str]:
 
 
 def _difference_lines(ranking: Ranking) -> list[str]:
-    """Return a line for each group that holds several files, and one for each step between groups."""
+    """Return a line for each place that several files share, and one for each step between places."""
     pairs = {(d.faster, d.slower): d for d in ranking.differences}
-    groups: dict[int, list[str]] = {}
+    places: dict[int, list[str]] = {}
     for file in ranking.files:
-        groups.setdefault(file.group, []).append(file.name)
+        places.setdefault(file.place, []).append(file.name)
     lines = []
-    for number, names in groups.items():
+    for number, names in places.items():
         if number > 1:
-            before = groups[number - 1]
+            before = places[number - 1]
             lines.append(_step_line(pairs[before[0], names[0]]))
             unclear = [a for a in before[1:] if not pairs[a, names[0]].real]
             lines += [f"{names[0]} cannot be told apart from {_listed(unclear)}, either"] if unclear else []

@@ -21,7 +21,7 @@ class RankedFile:
         low_ms: Lower end of its 90 % interval.
         high_ms: Upper end.
         quantiles_ms: q10, median, p90 and p99 of its single inferences, in milliseconds.
-        group: Its place, from 1: files of one group cannot be told apart from the fastest of the group.
+        place: From 1; files of one place cannot be told apart from the fastest of the place.
         keeps_budget: Whether its latency is within the budget; None without one.
         budget_certain: Whether the whole interval is on the same side of the budget; None without one.
         score: Its score; None without scores.
@@ -35,7 +35,7 @@ class RankedFile:
     low_ms: float
     high_ms: float
     quantiles_ms: Mapping[str, float]
-    group: int
+    place: int
     keeps_budget: bool | None = None
     budget_certain: bool | None = None
     score: float | None = None

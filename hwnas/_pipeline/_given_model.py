@@ -24,7 +24,7 @@ def given_lines(derived: Derived, task: Task) -> list[str]:
     lines = [f"the model as given has {metric.text} {metric.format(value, error)} on the validation part"]
     labels = task.outputs[0].labels
     if labels:
-        lines.append(f"its outputs stand for the classes in this order: {_listed(labels)}")
+        lines.append(f"hwnas takes the model's outputs as the classes in this order: {_listed(labels)}")
     if _ends_with_softmax(derived):
         lines.append("warning: the model ends with a softmax; training expects logits: export it without the softmax")
     if metric.low is None or metric.high is None:
@@ -34,11 +34,12 @@ def given_lines(derived: Derived, task: Task) -> list[str]:
     others = {name: _value(derived, task.with_scaling(name)) for name in task.scalings} if share < _GOOD else {}
     best = max(others, key=lambda name: metric.sign * others[name], default=None)
     if best is not None and metric.sign * (others[best] - value) > _BETTER * span:
-        written = metric.format(others[best])
-        lines.append(f"warning: with --input-scaling {best} it has {written}; is that how it was trained?")
+        written = f"{metric.text} {metric.format(others[best])}"
+        lines.append(f"warning: with --input-scaling {best} it has {written}; use that if the model was trained so")
     elif share < _POOR:
         lines.append(
-            "warning: its inputs may be scaled in another way (--input-scaling), or its classes may have another order"
+            "warning: that is poor; the model may need another --input-scaling, or its outputs may be in another "
+            "order of classes"
         )
     return lines
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas._errors import HwnasError
-from hwnas.spaces import Derived, derive
+from hwnas.spaces import Derived, DerivedSpace, derive, space_parameters
 
 if TYPE_CHECKING:
     from profilers import ReadModel
@@ -31,10 +31,13 @@ def read_model(source: Path | bytes, options: Mapping[str, Any]) -> Derived:
     from profilers import read_onnx, whole_model
 
     content = source if isinstance(source, bytes) else whole_model(source)
-    model = read_onnx(content)
+    model = read_onnx(content, label="--model" if isinstance(source, bytes) else str(source))
     if model.generic:
-        node, op_type, reason = model.generic[0]
-        raise HwnasError(f"--model: node {node} ({op_type}) can be measured but not trained: {reason}")
+        (node, op_type, _), more = model.generic[0], len(model.generic) - 1
+        raise HwnasError(
+            f"--model: hwnas cannot train node {node} ({op_type}){f' and {more} more' if more else ''}: it has no such "
+            "operator; hwnas derive FILE lists them"
+        )
     return derived_of(model, options, hashlib.sha256(content).hexdigest())
 
 
@@ -47,7 +50,12 @@ def derived_of(model: ReadModel, options: Mapping[str, Any], sha256: str) -> Der
         sha256: Of the file in one piece, in hexadecimal digits.
 
     Raises:
+        HwnasError: There is no such option.
         SpaceError: An option is out of range, or nothing of the model can be left out.
     """
+    known = sorted({*space_parameters(DerivedSpace.name)} - {*OF_THE_FILE})
+    for name in options:
+        if name not in (*known, *OF_THE_FILE):
+            raise HwnasError(f"a model's space has no option {name!r}; known options: {', '.join(known)}")
     chosen = {name: value for name, value in options.items() if name not in OF_THE_FILE}
     return derive(model.graph, model.weights, sha256=sha256, **chosen)

@@ -73,7 +73,10 @@ def require_use(settings: SearchSettings, *, own_evaluator: bool, own_space: boo
     if own_space:
         raise HwnasError("model has a space of its own; leave out the space")
     if settings.evaluator.startswith("table:"):
-        raise HwnasError("--model needs an evaluator that looks at networks, such as supernet; a table has other ones")
+        raise HwnasError(
+            f"--model needs --evaluator supernet or train, or a score such as synflow: {settings.evaluator:.80} knows "
+            "only the networks in its file"
+        )
 
 
 def resolve_start(

@@ -77,7 +77,7 @@ SPACE = (
 """A space and its options."""
 MODEL = Option(
     "model",
-    "search what can be left out of a trained model, an ONNX file (see docs/own-model.md)",
+    "ONNX file of a trained model: search smaller and faster versions of it (see docs/own-model.md)",
     PATH,
     group="space",
     metavar="FILE",
@@ -166,8 +166,8 @@ _DATA = (
     Option("data_limit", "use at most this many samples of each part", WHOLE, group="data"),
     Option(
         "input_scaling",
-        "how pixels become inputs: data (mean and deviation of the train part), 0-1, -1-1, imagenet, 0-255 or "
-        "MEAN/DEVIATION (default: data)",
+        "pixels to inputs: data (default: mean and deviation of the train part), 0-1, pm1 (from -1 to 1), "
+        "imagenet, 0-255 or MEAN/DEVIATION",
         TEXT,
         group="data",
     ),

@@ -57,7 +57,7 @@ def write_generic(t: Translation, nodes: Sequence[onnx.NodeProto]) -> None:
     op = _op(t, nodes, body, inputs, shape)
     packed = outputs[0] if len(outputs) == 1 else outputs[0] + ":packed"
     t.write(nodes[-1], op, *inputs, weights=weights, last=packed)
-    t.generic.append((t.names[packed], _label(nodes), "no operator of the registry computes it"))
+    t.generic.append((t.names[packed], _label(nodes), "hwnas has no operator for it"))
     if len(outputs) > 1:
         _unpack(t, nodes[-1], packed, outputs, sizes)
 

@@ -17,6 +17,9 @@ from profilers._read._limits import MAX_BYTES
 from profilers._read._model import ReadModel
 from profilers._read._translate import Translation
 
+_EXAMPLE = 224
+"""The size of an open axis in the example that an error gives."""
+
 
 def read_onnx(
     source: Path | str | bytes,
@@ -24,6 +27,7 @@ def read_onnx(
     batch: int | None = None,
     shapes: Mapping[str, Shape] | None = None,
     max_bytes: int = MAX_BYTES,
+    label: str = "",
 ) -> ReadModel:
     """Read an ONNX file, or its content, into an op graph with weights.
 
@@ -32,11 +36,12 @@ def read_onnx(
         batch: The batch size where the file leaves it open; 1 by default.
         shapes: Shapes without the batch axis of inputs whose axes the file leaves open, by name.
         max_bytes: Most bytes of the file with its external data, and of the constants computed from it.
+        label: What errors call the file; its path by default.
 
     Raises:
         ModelFileError: The file cannot be read, is damaged or too large, or holds what an op graph cannot.
     """
-    label = "ONNX model" if isinstance(source, bytes) else str(source)
+    label = label or ("ONNX model" if isinstance(source, bytes) else str(source))
     try:
         file = load(source if isinstance(source, bytes) else Path(source), max_bytes)
         graph = file.model.graph
@@ -89,9 +94,19 @@ def _input_type(info: onnx.ValueInfoProto, batch: int | None, shape: Shape | Non
     if stated and not stated[0]:
         stated[0] = batch or 1
     if any(n == 0 for n in stated):
-        raise ModelFileError(
-            f"the input {info.name!r} has an axis that the file leaves open; give its shape with shapes="
-        )
+        raise ModelFileError(_open_text(info.name, stated))
     if batch is not None and stated and stated[0] != batch:
         raise ModelFileError(f"the file fixes the batch size at {stated[0]}, got {batch}")
     return TensorType(int(tensor.elem_type), tuple(stated))
+
+
+def _open_text(name: str, stated: list[int]) -> str:
+    """Return which axes of an input the file leaves open (0 in `stated`), and how to fix them."""
+    axes = [str(axis) for axis, n in enumerate(stated) if n == 0]
+    example = tuple(n or _EXAMPLE for n in stated)
+    written = ",".join(map(str, example))
+    return (
+        f"input {name!r} has open sizes (ax{'e' if len(axes) > 1 else 'i'}s {', '.join(axes)}); fix them with python "
+        f"-m onnxruntime.tools.make_dynamic_shape_fixed --input_name {name} --input_shape {written} FILE "
+        f"FIXED, or in Python with read_onnx(FILE, shapes={{{name!r}: {example[1:]}}})"
+    )

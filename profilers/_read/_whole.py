@@ -8,6 +8,7 @@ import onnx
 
 from latency_tables import read_regular
 from profilers._errors import ModelFileError
+from profilers._read._external import external_tensors
 from profilers._read._file import load
 from profilers._read._limits import MAX_BYTES
 
@@ -33,10 +34,5 @@ def whole_model(source: Path | str, *, max_bytes: int = MAX_BYTES) -> bytes:
         file = load(path, max_bytes)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
-    outside = [t for t in file.model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
-    for tensor in outside:
-        values = file.initializers[tensor.name]
-        tensor.raw_data = values.astype(values.dtype.newbyteorder("<")).tobytes()
-        tensor.ClearField("external_data")
-        tensor.ClearField("data_location")
+    outside = any(external_tensors(onnx.ModelProto.FromString(content)))
     return bytes(file.model.SerializeToString(deterministic=True)) if outside else content

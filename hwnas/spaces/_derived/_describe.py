@@ -16,7 +16,8 @@ def describe_lines(derived: Derived) -> list[str]:
     """Return lines that say what of a model is searched, and what not and why."""
     space, plan = derived.space, derived.space.plan
     count = len(space.choices)
-    lines = [f"{count} choices, {_power(math.prod(space.cardinalities))} networks, {len(space.ops())} ops to measure"]
+    choices = "1 choice" if count == 1 else f"{count} choices"
+    lines = [f"{choices}, {_power(math.prod(space.cardinalities))} networks, {len(space.ops())} ops to measure"]
     lines += _searched(plan)
     if plan.prepared.put_back:
         lines.append(f"batch norms put back for training: {_listed(list(plan.prepared.put_back))}")
@@ -27,8 +28,9 @@ def _searched(plan: Plan) -> Iterator[str]:
     if len(plan.resolutions) > 1:
         yield f"resolution: {_values(plan.resolutions)}"
     for depth in plan.depths:
-        ends = [block.end for block in depth.blocks]
-        yield f"{depth.name}: the first {_values(depth.values)} of the blocks that end with {_listed(ends)}"
+        count, ends = len(depth.blocks), _listed([block.end for block in depth.blocks])
+        blocks = f"{count} blocks (they end with {ends})" if count > 1 else f"1 block (it ends with {ends})"
+        yield f"{depth.name}: keep the first {_values(depth.values)} of {blocks}"
     for width in plan.widths:
         yield _width_line(width, plan)
     for node, sizes in plan.kernels.items():
@@ -53,7 +55,7 @@ def _not_searched(notes: Sequence[Note]) -> Iterator[str]:
         alike.setdefault((note.together, note.what, note.reason), []).extend(note.names)
     for (together, what, reason), names in alike.items():
         verdict = "searched together" if together else "not searched"
-        yield f"{verdict}: {what}{f' of {_listed(names)}' if names else ''}: {reason}"
+        yield f"{verdict}: {what}{f' of {_listed(names)}' if names else ''} ({reason})"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -20,6 +20,8 @@ KNOWN = (*ELEMENTWISE, "conv", "linear", "add", "mul", "scale", "concat", "slice
 """Kinds whose channels are followed; any other op keeps all of what it reads and writes."""
 _MISALIGNED = "its channels meet others in another layout"
 GATE = "bottleneck of a squeeze-excite, which costs next to nothing"
+KEEP = "keep"
+"""Why a layer stays as it is that a pattern of `keep` names."""
 
 
 @dataclass(frozen=True)
@@ -78,25 +80,36 @@ def layout_of(graph: OpGraph, kept: Collection[str] = ()) -> Layout:
         graph: The network: primitive ops, one input, one output.
         kept: Nodes that must keep all channels that they write.
     """
-    axes: dict[str, Axis] = {INPUT: fresh(graph.input_shape[0], "input of the network")}
+    axes: dict[str, Axis] = {INPUT: fresh(graph.input_shape[0], "it is the network's input")}
     for node in graph.nodes:
         axes[node.name] = _axis(node, [axes[name] for name in node.inputs])
         if node.name in kept:
-            protect(axes[node.name], f"kept: {node.name}")
+            protect(axes[node.name], kept_by(node.name))
     for run in resolved(axes[graph.outputs[0]]):
-        run.segment.reason = "output of the network"
+        run.segment.reason = "it is the network's output"
     _protect_gates(graph, axes)
     return _named(graph, axes)
 
 
 def matching(graph: OpGraph, names: Mapping[str, str], patterns: Collection[str]) -> set[str]:
-    """Return the nodes whose own or file's name matches one of the patterns (``*`` and ``?`` stand for anything)."""
+    """Return the nodes that patterns name (``*`` and ``?`` stand for anything).
+
+    A pattern matches the node's own name or the file's: ``/head/Gemm`` is ``head.Gemm``, ``/0/Conv`` is
+    ``_0.Conv``. ``head`` also matches ``head.Gemm``.
+    """
+    dotted = [pattern.strip("/").replace("/", ".") for pattern in patterns]
+    forms = {*patterns, *dotted, *(f"_{form}" for form in dotted if form[:1].isdigit())}
+    wanted = [*forms, *(f"{form}.*" for form in forms)]
     return {
         node.name
         for node in graph.nodes
-        for pattern in patterns
-        if fnmatchcase(node.name, pattern) or fnmatchcase(names[node.name], pattern)
+        if any(fnmatchcase(name, form) for name in (node.name, names[node.name]) for form in wanted)
     }
+
+
+def kept_by(node: str) -> str:
+    """Return why channels stay that are those of a node which `keep` names."""
+    return f"{KEEP}={node}"
 
 
 def reads_densely(node: Node) -> bool:

@@ -65,22 +65,22 @@ def checked_options(
     """
     patterns = _several(keep)
     if not all(isinstance(name, str) and name for name in patterns):
-        raise SpaceError(f"space derived: keep must be names of layers or patterns like layer1.*, got {keep!r:.60}")
+        raise SpaceError(f"--space-option keep: give names of layers or patterns like layer1.*, got {keep!r:.60}")
     shares = _several(widths)
     numbers = all(type(share) in (int, float) and 0 < share <= 1 for share in shares)
     different = numbers and len({round(100 * share) for share in shares} - {0}) == len(shares)
     if not different or not 1 <= len(shares) <= _MOST_WIDTHS or max(shares) != 1:
         raise SpaceError(
-            f"space derived: widths must be up to {_MOST_WIDTHS} shares that differ by 0.01 or more, from 0.01 to 1, "
-            f"with 1 as the largest, got {widths!r:.60}"
+            f"--space-option widths: give up to {_MOST_WIDTHS} shares from 0.01 to 1, with 1 among them and 0.01 or "
+            f"more apart, got {_written(shares)}"
         )
     if type(step) is not int or not 1 <= step <= 1024:
-        raise SpaceError(f"space derived: step must be a whole number from 1 to 1024, got {step!r:.40}")
+        raise SpaceError(f"--space-option step: give a whole number from 1 to 1024, got {step!r:.40}")
     sizes = _several(resolutions)
     if not all(type(size) is int and size >= 1 for size in sizes):
-        raise SpaceError(f"space derived: resolutions must be image heights in pixels, got {resolutions!r:.60}")
+        raise SpaceError(f"--space-option resolutions: give image heights in pixels, got {resolutions!r:.60}")
     if type(norms) is not bool:
-        raise SpaceError(f"space derived: norms must be true or false, got {norms!r:.40}")
+        raise SpaceError(f"--space-option norms: give true or false, got {norms!r:.40}")
     return Options(
         tuple(patterns),
         tuple(sorted(float(share) for share in shares)),
@@ -97,7 +97,11 @@ def _several(value: Any) -> Sequence[Any]:
     return value if isinstance(value, (list, tuple)) else (value,)
 
 
+def _written(values: Sequence[Any]) -> str:
+    return f"{', '.join(map(str, values)):.60}"
+
+
 def _word(name: str, value: object, known: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in known:
-        raise SpaceError(f"space derived: {name} must be one of {', '.join(known)}, got {value!r:.40}")
+        raise SpaceError(f"--space-option {name}: give one of {', '.join(known)}, got {value!r:.40}")
     return value

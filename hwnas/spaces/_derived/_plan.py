@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hwnas._errors import SpaceError
-from hwnas.spaces._derived._groups import KNOWN, Group, Layout, layout_of, matching
+from hwnas.spaces._derived._groups import KEEP, KNOWN, Group, Layout, has_channels, kept_by, layout_of, matching
 from hwnas.spaces._derived._options import Options
 from hwnas.spaces._derived._prepare import Prepared
 from hwnas.spaces._derived._remake import pads_of, resized
@@ -101,7 +101,10 @@ def plan_of(prepared: Prepared, options: Options) -> Plan:
     graph = prepared.graph
     for pattern in options.keep:
         if not matching(graph, prepared.names, [pattern]):
-            raise SpaceError(f"space derived: keep={pattern} matches no layer of the model")
+            raise SpaceError(
+                f"--space-option keep={pattern:.60}: no layer has this name; layers are called like "
+                f"{_some_layers(graph)} (patterns such as 'head.*' work)"
+            )
     kept = matching(graph, prepared.names, options.keep)
     layout = layout_of(graph, kept)
     notes: list[Note] = []
@@ -110,6 +113,12 @@ def plan_of(prepared: Prepared, options: Options) -> Plan:
     kernels = _kernels(graph, kept, options, notes)
     resolutions = _resolutions(graph, options, notes)
     return Plan(prepared, layout, widths, depths, kernels, resolutions, tuple(notes))
+
+
+def _some_layers(graph: OpGraph) -> str:
+    """Return the names of the first and the last layer with weights."""
+    names = [node.name for node in graph.nodes if has_channels(node)] or [node.name for node in graph.nodes]
+    return ", ".join(dict.fromkeys((names[0], names[-1])))
 
 
 def joined(name: str, choices: Sequence[WidthChoice], layout: Layout, options: Options) -> WidthChoice:
@@ -126,7 +135,7 @@ def _widths(layout: Layout, options: Options, notes: list[Note]) -> tuple[WidthC
     """Give each group a choice; groups that one layer reads with many others share theirs."""
     choices: dict[str, WidthChoice] = {}
     for group in layout.groups.values():
-        reason = group.reason
+        reason = KEEP if group.reason == kept_by(group.name) else group.reason
         if not reason and group.count * group.width < _NARROWEST:
             reason = f"narrower than {_NARROWEST} channels"
         kept = sorted({_units(group, share, options.step) for share in options.widths})
@@ -184,7 +193,7 @@ def _depths(graph: OpGraph, kept: set[str], options: Options, notes: list[Note])
     for number, stage in enumerate(stages(residual_blocks(graph)) if options.depth != "none" else []):
         bound = [i for i, block in enumerate(stage) if kept & set(block.nodes)]
         if bound:
-            notes.append(Note("blocks", tuple(stage[i].end for i in bound), "kept"))
+            notes.append(Note("blocks", tuple(stage[i].end for i in bound), KEEP))
         if options.depth == "blocks":
             free = [(f"stage{number}.block{i}", block) for i, block in enumerate(stage) if i not in bound]
             choices += [DepthChoice(name, (0, 1), (block,)) for name, block in free]
@@ -218,7 +227,7 @@ def _kernels(graph: OpGraph, kept: set[str], options: Options, notes: list[Note]
             (largest,) = sizes
             kernels[node.name] = (3, 5, 7) if largest == 7 else (3, largest)
     if bound:
-        notes.append(Note("kernels", tuple(bound), "kept"))
+        notes.append(Note("kernels", tuple(bound), KEEP))
     return kernels
 
 
@@ -231,12 +240,14 @@ def _resolutions(graph: OpGraph, options: Options, notes: list[Note]) -> tuple[i
     if options.resolutions:
         if max(options.resolutions) != height:
             raise SpaceError(
-                f"space derived: resolutions must hold {height}, the height that the model reads, as the largest, "
-                f"got {', '.join(map(str, options.resolutions))}"
+                f"--space-option resolutions: the largest must be {height}, the height that the model reads, got "
+                f"{', '.join(map(str, options.resolutions))}"
             )
         for size in options.resolutions:
             if misfit := _misfit(graph, size):
-                raise SpaceError(f"space derived: the network cannot read images {size} pixels high: {misfit}")
+                raise SpaceError(
+                    f"--space-option resolutions: the network cannot read images {size} pixels high: {misfit}"
+                )
         return options.resolutions
     smaller = _three_quarters(graph)
     misfit = _misfit(graph, smaller) if smaller < height else "the image is small"

@@ -47,7 +47,7 @@ def prepare(graph: OpGraph, *, norms: bool = True) -> Prepared:
     """
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise SpaceError(
-            f"space derived: the model must have one input and one output, it has {len(graph.inputs)} and "
+            f"the model must have one input and one output, it has {len(graph.inputs)} and "
             f"{len(graph.outputs)}; cut the others off first"
         )
     plain = expand(graph.without_dead_code())
@@ -79,7 +79,7 @@ def prepared_weights(prepared: Prepared, weights: Mapping[str, FloatArray]) -> d
             value = values.get(name.removeprefix(f"{node.name}."))
             if value is None or value.shape != parameter.shape:
                 have = "missing" if value is None else f"of shape {value.shape}"
-                raise SpaceError(f"space derived: the weight {name} is {have}; it must have shape {parameter.shape}")
+                raise SpaceError(f"the model's weight {name} is {have}; it must have shape {parameter.shape}")
             own[name] = np.array(value, dtype=np.float32)
     return own
 

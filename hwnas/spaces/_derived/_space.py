@@ -77,7 +77,7 @@ class DerivedSpace(ChoiceGraphSpace):
         )
         if not self.choices:
             reasons = dict.fromkeys(f"{note.what}: {note.reason}" for note in self.plan.notes)
-            raise SpaceError(f"space derived: nothing of the model can be left out ({'; '.join(reasons):.300})")
+            raise SpaceError(f"nothing of the model can be left out ({'; '.join(reasons):.300})")
 
     @property
     def settings(self) -> dict[str, object]:

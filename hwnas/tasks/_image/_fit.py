@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas._errors import DataError, EvaluatorError, SpaceError
 from hwnas.data import ImageData
-from hwnas.spaces import Architecture, Space
+from hwnas.spaces import Architecture, DerivedSpace, MixedPrecisionSpace, Space
 
 _LOOKS = 5
 
@@ -49,12 +49,12 @@ def require_fit(space: Space, data: ImageData) -> None:
     channels, classes = graph.input_shape[0], graph.output_shape[0]
     if channels != data.channels:
         raise EvaluatorError(
-            f"data {data.name}: images have {data.channels} channels, the space's networks read {channels}; "
+            f"data {data.name}: images have {_count(data.channels, 'channel')}, {_reader(space, 'read')} {channels}; "
             f"{_hint(space, 'image_channels', data.channels)}"
         )
     if classes != len(data.classes):
         raise EvaluatorError(
-            f"data {data.name}: {len(data.classes)} classes, the space's networks output {classes}; "
+            f"data {data.name}: {_count(len(data.classes), 'class', 'es')}, {_reader(space, 'output')} {classes}; "
             f"{_hint(space, 'classes', len(data.classes))}"
         )
 
@@ -63,4 +63,18 @@ def _hint(space: Space, setting: str, value: int) -> str:
     """Return what to do where a space has not the channels or classes of the data."""
     if setting in space.settings:
         return f"set {setting}={value}"
-    return "choose data of the same kind, or train and export the model for these data"
+    if _is_of_a_model(space):
+        return "choose other data, or train and export the model for these"
+    return "choose other data, or another space"
+
+
+def _count(number: int, noun: str, ending: str = "s") -> str:
+    return f"{number} {noun}{'' if number == 1 else ending}"
+
+
+def _reader(space: Space, verb: str) -> str:
+    return f"the model {verb}s" if _is_of_a_model(space) else f"the space's networks {verb}"
+
+
+def _is_of_a_model(space: Space) -> bool:
+    return isinstance(space.inner if isinstance(space, MixedPrecisionSpace) else space, DerivedSpace)

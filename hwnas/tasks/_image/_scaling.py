@@ -11,7 +11,7 @@ from hwnas.data import ImageData
 Values = tuple[float, ...]
 SCALINGS: Mapping[str, tuple[Values, Values]] = {
     "0-1": ((0.0,), (1.0,)),
-    "-1-1": ((0.5,), (0.5,)),
+    "pm1": ((0.5,), (0.5,)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "0-255": ((0.0,), (1 / 255,)),
 }

@@ -26,7 +26,7 @@ class MatchedWeights:
     """What trainings of a space start from.
 
     Attributes:
-        tensors: Tensors of the file by ``"node.parameter"``, with the file's extents; where a batch norm is folded into
+        tensors: Tensors of the file by ``"node.parameter"``, with the file's shapes; where a batch norm is folded into
             a convolution in the file, ``"node.bias"`` stands for the norm.
         lines: What matched and what did not, for people.
     """
@@ -40,7 +40,7 @@ def match_weights(file: WeightsFile, space: Space) -> MatchedWeights:
 
     1. tensors with the space's own names, ``"node.parameter"``, and files that hwnas exported;
     2. MobileNetV3 state dicts of torchvision and timm, for spaces with the names of our MobileNetV3 space;
-    3. layers of equal extents in the order of the network (ResNets of torchvision and timm, ONNX files).
+    3. layers of equal shapes in the order of the network (ResNets of torchvision and timm, ONNX files).
 
     A classifier of another number of classes is left out.
 
@@ -63,7 +63,7 @@ def match_weights(file: WeightsFile, space: Space) -> MatchedWeights:
 
 
 def _node_shapes(space: Space, targets: Mapping[str, Parameter]) -> dict[str, tuple[int, ...]]:
-    """Return the extents of the weight of each node, in the order of the largest network; then those of other nodes."""
+    """Return the shape of the weight of each node, in the order of the largest network; then those of other nodes."""
     names = [node.name for node in expand(space.graph(extreme_network(space, smallest=False))).nodes]
     rest = [name.removesuffix(".weight") for name in targets if name.endswith(".weight")]
     held = set(names)
@@ -85,7 +85,7 @@ def _by_layers(file: WeightsFile, shapes: Mapping[str, tuple[int, ...]]) -> tupl
     placed, whose = mobilenetv3_layers(file.layers, shapes)
     if known := {node: layer for node, layer in placed.items() if node in shapes}:
         return known, f"{whose}'s names of MobileNetV3"
-    return aligned(file.layers, shapes, in_order=file.in_order), "the order and extents of its layers"
+    return aligned(file.layers, shapes, in_order=file.in_order), "the order and shapes of its layers"
 
 
 def _node_tensors(node: str, layer: Layer, targets: Mapping[str, Parameter]) -> dict[str, FloatArray]:
@@ -125,7 +125,7 @@ def _without_misfits(
         else:
             kept[name] = fitted
     if misfits:
-        notes.append(f"weights: left out, of other rank: {_some(misfits)}")
+        notes.append(f"weights: left out, because their number of axes differs: {_some(misfits)}")
     return kept, notes
 
 
@@ -142,9 +142,9 @@ def _summary(file: WeightsFile, how: str, tensors: Mapping[str, FloatArray], tar
     """Return the line that says what starts from the file and what does not."""
     nodes = {name.removesuffix(".weight") for name in targets if name.endswith(".weight")}
     begun = {name.rpartition(".")[0] for name in tensors}
-    anew = sorted(nodes - begun)
+    others = sorted(nodes - begun)
     text = f"weights: {len(nodes & begun)} of {len(nodes)} layers start from {file.source}, by {how}"
-    return f"{text}; anew: {_some(anew)}" if anew else text
+    return f"{text}; random: {_some(others)}" if others else text
 
 
 def _some(names: Iterable[str] | Sequence[str]) -> str:

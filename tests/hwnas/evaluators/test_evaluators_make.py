@@ -41,7 +41,7 @@ def test_refusals() -> None:
     refuses("evaluator train: it needs a data set", "train", cells())
     refuses("data digits: 10 classes, the space's networks output 7; set classes=10", "train", cells(classes=7), data)
     colour = make_space("mobilenetv3", resolution=8)
-    reason = "images have 1 channels, the space's networks read 3; set image_channels=1"
+    reason = "images have 1 channel, the space's networks read 3; set image_channels=1"
     refuses(f"data digits: {reason}", "supernet", colour, data)
     reason = "bn_statistics must be at least 2 samples, got 1"
     refuses(f"evaluator supernet: {reason}", "supernet", cells(), data, bn_statistics=1)

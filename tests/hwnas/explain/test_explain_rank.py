@@ -44,7 +44,7 @@ def ranking(times, *, budget_ms=None, scores=None, statistic="median", **more):
 def test_files_are_grouped_by_differences_that_are_real(statistic):
     result = ranking([4.0e-3, 2.0e-3, 2.002e-3, 4.8e-3], statistic=statistic)
     assert {file.name for file in result.files[:2]} == {"b.onnx", "c.onnx"}
-    assert [file.group for file in result.files] == [1, 1, 2, 3]
+    assert [file.place for file in result.files] == [1, 1, 2, 3]
     real = {(d.faster, d.slower) for d in result.differences if d.real}
     assert len(result.differences) == 6
     assert len(real) == 5
@@ -54,7 +54,7 @@ def test_files_are_grouped_by_differences_that_are_real(statistic):
 def test_a_ranking_does_not_depend_on_common_slow_rounds():
     """Rounds that are half as fast cancel in differences: 3 % are told apart."""
     result = ranking([2.0e-3, 2.06e-3], noise=0.002)
-    assert [file.group for file in result.files] == [1, 2]
+    assert [file.place for file in result.files] == [1, 2]
 
 
 def test_sessions_that_differ_widen_every_difference():
@@ -101,7 +101,7 @@ def test_lines_and_page_and_json_say_the_same(tmp_path):
     assert " style=" not in page
     record = json.loads(json.dumps(result.as_dict()))
     assert record["format"] == "hwnas ranking"
-    assert [file["group"] for file in record["files"]] == [1, 1, 2]
+    assert [file["place"] for file in record["files"]] == [1, 1, 2]
     assert record["differences"][-1]["real"] is True
 
 
@@ -191,7 +191,7 @@ def test_the_command_exits_with_1_where_no_file_keeps_the_budget(two_files, caps
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none.onnx"], "cannot read none.onnx"),
+        (["none.onnx"], "none.onnx: it cannot be read: No such file"),
         (["none.onnx", "--budget", "4"], "has no unit; write 4ms or 4us"),
         (["none.onnx", "--latency-statistic", "mean"], "--latency-statistic must be one of q10"),
         (["none.onnx", "--threads", "0"], "--threads must be between 1 and"),

@@ -1,6 +1,7 @@
 """`--model`: a search around a trained model, with the original beside the front."""
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -100,7 +101,9 @@ def test_delivered_files_state_the_scaling_that_holds(search):
 def test_a_scaling_that_does_not_fit_is_named(model):
     told = []
     hwnas.derive(model, "digits", input_scaling="0-255", data_limit=200, progress=told.append)
-    assert any(line.startswith("warning: with --input-scaling ") for line in told), told
+    (line,) = (line for line in told if line.startswith("warning: with --input-scaling "))
+    assert re.search(r" it has accuracy [0-9.]+%; use that if the model was trained so$", line), line
+    assert "hwnas takes the model's outputs as the classes in this order: 0, 1, 2, 3, ... 9 (10)" in "".join(told)
 
 
 def test_weights_beside_the_file_become_one_piece(model, tmp_path):
@@ -122,6 +125,8 @@ def test_weights_beside_the_file_become_one_piece(model, tmp_path):
     [
         ({"space": "nasbench201"}, "--model has a space of its own, got --space nasbench201; leave one of them out"),
         ({"weights": "w.onnx"}, "--model has weights of its own; leave out --weights"),
+        ({"evaluator": "table:a.csv"}, "such as synflow: table:a.csv knows only the networks in its file"),
+        ({"space_settings": {"kept": "a"}}, "a model's space has no option 'kept'; known options: depth, importance"),
         ({"data": None}, "--model needs data to train on; name them: --data FOLDER"),
         ({"input_scaling": "imagenet"}, "--input-scaling imagenet has 3 channels, the images of digits have 1"),
         ({"model": "gone.onnx"}, "no such file"),

@@ -199,13 +199,28 @@ def test_lines_say_what_is_searched_and_what_not():
     for line in (
         "24 choices",
         "resolution: 24 or 32",
-        "stage1.depth: the first 0, 1 or 2 of the blocks that end with stage1.1.project, stage1.2.project",
+        "stage1.depth: keep the first 0, 1 or 2 of 2 blocks (they end with stage1.1.project, stage1.2.project)",
         "stage1.0.expand.width: 16, 24, 32, 48 or 64 channels, also of stage1.0.depthwise, stage1.0.se.expand",
         "stage1.0.depthwise.kernel: 3 or 5",
         "batch norms put back for training: stem, ",
-        "not searched: channels of classes: output of the network",
+        "not searched: channels of classes (it is the network's output)",
     ):
         assert line in text
+
+
+@pytest.mark.parametrize("pattern", ["stem", "stem.*", "/stem", "/stem/Conv", "stem.Conv", "s*m"])
+def test_layers_are_kept_by_the_name_of_their_module(pattern):
+    net = Net((3, 8, 8))
+    x = net.conv("stem.Conv", INPUT, 16, 3, "relu")
+    model = net.classify(net.conv("body.Conv", x, 16, 3, "relu"))
+    derived = derive(model, weights_of(model), keep=pattern)
+    assert [choice.name for choice in derived.space.choices if choice.name.endswith("width")] == ["body.Conv.width"]
+    assert "not searched: channels of stem.Conv (keep)" in describe_lines(derived)
+
+
+def test_a_block_is_described_by_itself():
+    lines = describe_lines(derive(resnet(2), weights_of(resnet(2)), depth="blocks"))
+    assert "stage0.block0: keep the first 0 or 1 of 1 block (it ends with layer0.0.conv2)" in lines
 
 
 def test_names_of_a_file_become_plain_ones():
@@ -236,17 +251,20 @@ def test_many_ops_make_fewer_shares(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"keep": ["nothing*"]}, "keep=nothing\\* matches no layer"),
-        ({"widths": [0.5]}, "with 1 as the largest"),
-        ({"widths": [True, 1]}, "widths must be up to 16"),
-        ({"widths": [0.501, 0.502, 1]}, "that differ by 0.01 or more"),
-        ({"step": 0}, "step must be a whole number"),
-        ({"depth": "all"}, "depth must be one of stages, blocks, none, got 'all'"),
-        ({"kernels": 3}, "kernels must be one of"),
-        ({"importance": "l1"}, "importance must be one of taylor, bn, l2"),
-        ({"resolutions": [16]}, "must hold 32, the height that the model reads"),
-        ({"resolutions": [1.5, 32]}, "resolutions must be image heights"),
-        ({"norms": "yes"}, "norms must be true or false"),
+        (
+            {"keep": ["nothing*"]},
+            "--space-option keep=nothing\\*: no layer has this name; layers are called like stem, classes ",
+        ),
+        ({"widths": [0.5]}, "^--space-option widths: .* with 1 among them and 0.01 or more apart, got 0.5$"),
+        ({"widths": [True, 1]}, "widths: give up to 16"),
+        ({"widths": [0.501, 0.502, 1]}, "0.01 or more apart, got 0.501, 0.502, 1"),
+        ({"step": 0}, "step: give a whole number"),
+        ({"depth": "all"}, "depth: give one of stages, blocks, none, got 'all'"),
+        ({"kernels": 3}, "kernels: give one of"),
+        ({"importance": "l1"}, "importance: give one of taylor, bn, l2"),
+        ({"resolutions": [16]}, "the largest must be 32, the height that the model reads"),
+        ({"resolutions": [1.5, 32]}, "resolutions: give image heights"),
+        ({"norms": "yes"}, "norms: give true or false"),
         ({"graph": {"nodes": []}}, "not one that hwnas wrote"),
         ({"graph": None}, "its model is missing"),
     ],
@@ -263,8 +281,8 @@ def test_models_that_no_space_can_be_derived_from_are_refused():
     with pytest.raises(HwnasError, match="one input and one output, it has 2 and 1"):
         DerivedSpace(model)
     weights = weights_of(small())
-    with pytest.raises(HwnasError, match=r"the weight stem.weight is of shape \(1,\)"):
+    with pytest.raises(HwnasError, match=r"the model's weight stem.weight is of shape \(1,\)"):
         derive(small(), {**weights, "stem.weight": np.zeros(1, np.float32)})
     del weights["classes.bias"]
-    with pytest.raises(HwnasError, match=r"the weight classes.bias is missing"):
+    with pytest.raises(HwnasError, match=r"the model's weight classes.bias is missing"):
         derive(small(), weights)

@@ -59,8 +59,8 @@ def test_residual_sums_tie_a_stage_and_leave_the_inside_free():
     found = layout(resnet(blocks=2))
     assert found.groups["stem"].nodes == ("stem", "layer0.0.conv2", "layer0.1.conv2")
     assert found.groups["layer0.0.conv1"].nodes == ("layer0.0.conv1",)
-    assert found.groups[INPUT].reason == "input of the network"
-    assert found.groups["classes"].reason == "output of the network"
+    assert found.groups[INPUT].reason == "it is the network's input"
+    assert found.groups["classes"].reason == "it is the network's output"
 
 
 def test_depthwise_convolutions_and_gates_follow_the_expansion():
@@ -114,7 +114,7 @@ def test_a_slice_divides_what_it_reads():
 
 def test_kept_layers_protect_all_that_is_tied_to_them():
     found = layout(resnet(blocks=1), kept={"layer0.0.conv2"})
-    assert found.groups["stem"].reason == "kept: layer0.0.conv2"
+    assert found.groups["stem"].reason == "keep=layer0.0.conv2"
     assert found.groups["layer0.0.conv1"].reason == ""
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from derived_models import mobile
 
 from hwnas._cli import main
 from hwnas._errors import DataError, EvaluatorError
 from hwnas.data import load_data
-from hwnas.spaces import make_space
+from hwnas.spaces import DerivedSpace, MixedPrecisionSpace, make_space
 from hwnas.tasks import ImageClassification, as_task, make_task, task_names
 from hwnas.testing import check_task
 
@@ -79,3 +80,10 @@ def test_a_file_says_how_images_were_scaled():
     steps = [task.metadata((1, 8, 8))["preprocessing"]["steps"] for task in (plain, scaled)]
     assert steps[1] == ["scale the shorter side to 16 pixels and cut out the centre", *steps[0]]
     assert scaled.input_shape == (1, 16, 16)
+
+
+def test_data_that_a_model_does_not_read_are_refused():
+    line = "images have 1 channel, the model reads 3; choose other data, or train and export the model for these"
+    for space in (DerivedSpace(mobile(size=8)), MixedPrecisionSpace(DerivedSpace(mobile(size=8)))):
+        with pytest.raises(EvaluatorError, match=line):
+            ImageClassification(load_data("digits", limit=30)).require_fit(space)

@@ -124,7 +124,7 @@ def test_another_number_of_classes_is_left_out_and_said():
     matched = match_weights(parse_weights(written(torchvision_mobilenetv3(classes=1000)), "x"), like_large())
     assert matched.lines[1:] == ("weights: head.classes has 1000 classes in the file and 10 here; left out",)
     assert not any(name.startswith("head.classes") for name in matched.tensors)
-    assert "; anew: head.classes, " in matched.lines[0]
+    assert "; random: head.classes, " in matched.lines[0]
 
 
 def test_a_wrapped_state_dict_loses_its_prefix():
@@ -184,7 +184,7 @@ class SmallResNet(ChoiceGraphSpace):
 def test_a_resnet_matches_by_structure():
     tensors = resnet()
     matched = match_weights(parse_weights(written(tensors), "r"), SmallResNet())
-    assert matched.lines == ("weights: 21 of 21 layers start from r, by the order and extents of its layers",)
+    assert matched.lines == ("weights: 21 of 21 layers start from r, by the order and shapes of its layers",)
     np.testing.assert_array_equal(matched.tensors["s2b0short.weight"], tensors["layer3.0.downsample.0.weight"])
     np.testing.assert_array_equal(matched.tensors["s2b1y.weight"], tensors["layer3.1.conv2.weight"])
     np.testing.assert_array_equal(matched.tensors["s2b1y.gamma"], tensors["layer3.1.bn2.weight"])
