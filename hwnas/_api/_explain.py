@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._api._given import quiet, require_file
-from hwnas._common._text import json_text
+from hwnas._common._text import json_text, printable
 from hwnas._errors import HwnasError
 from hwnas._explain._changes import with_changes
 from hwnas._explain._page import write_html
@@ -125,9 +125,10 @@ def load_explanation(path: str | Path) -> Explanation:
         ProfilerError: It holds no explanation.
     """
     try:
-        return Explanation.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise HwnasError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not JSON'}") from None
+    return Explanation.from_dict(value, name=printable(str(path)))
 
 
 def _sizes(name: str, sizes: Any) -> tuple[int, ...]:
