@@ -25,7 +25,7 @@ def explain(
     threads: int = 1,
     shape: Mapping[str, Any] | Sequence[str] | None = None,
     value: Mapping[str, Any] | Sequence[str] | None = None,
-    reuse: Sequence[str | Path | Explanation] | str = (),
+    reuse: Sequence[str | Path | Explanation] | str | Path | Explanation = (),
     no_changes: bool = False,
     out: str | Path | None = None,
     progress: Callable[[str], None] = quiet,
@@ -58,7 +58,7 @@ def explain(
         raise HwnasError(f"cannot write {out}: give a name that ends in .html or .json")
     read = NAMED_VALUES.read
     assert read is not None
-    given = [reuse] if isinstance(reuse, str) else reuse
+    given = [reuse] if isinstance(reuse, (str, Path, Explanation)) else reuse
     shapes = {name: _sizes(name, sizes) for name, sizes in read("--shape", shape or {}).items()}
     numbers = {name: _number(name, number) for name, number in read("--value", value or {}).items()}
     earlier = [item if isinstance(item, Explanation) else load_explanation(item) for item in given]

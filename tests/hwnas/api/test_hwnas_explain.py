@@ -110,7 +110,7 @@ def test_the_whole_command_measures_a_model_and_writes_its_page(tmp_path, capsys
     assert main(["explain", str(file), "-o", str(page)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"tiny\.onnx: [\d.e-]+ ms \+- [\d.e-]+ ms; \d+ rows; this device reaches [\d.]+ GMAC/s", lines[0])
-    assert any(line.split()[1:2] == ["Gemm+Relu"] or " Gemm " in line for line in lines)
+    assert any("Gemm+Relu" in line for line in lines)
     assert any(line.startswith("int8 weights and activations") for line in lines)
     assert lines[-1] == str(page)
     text = re.sub(r"<[^>]+>", " ", page.read_text(encoding="utf-8"))
