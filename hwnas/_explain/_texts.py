@@ -108,6 +108,8 @@ def bytes_text(value: float) -> str:
 
 
 def shape_text(row: ExplainedNode) -> str:
-    """Return the shapes that a node reads and writes."""
+    """Return the shapes that a node reads and writes; ``""`` for a row that is no node."""
+    if not row.inputs and not row.output:
+        return ""
     read = ", ".join("x".join(map(str, shape)) for shape in row.inputs)
     return f"{read} to {'x'.join(map(str, row.output))}"

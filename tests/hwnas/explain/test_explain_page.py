@@ -9,6 +9,7 @@ from browser import ask
 from hwnas._errors import HwnasError
 from hwnas._explain._page import explanation_page, write_html
 from hwnas._explain._pictures import Scale, area
+from hwnas._explain._scatter import scatter
 from hwnas._explain._texts import amount, blocks_of, bytes_text, ms_text, summary
 from profilers import Change, ExplainedNode, Explanation
 
@@ -109,6 +110,15 @@ def test_blocks_add_up():
     assert blocks[1].ms == pytest.approx(0.7)
     assert blocks[1].high_ms - blocks[1].ms == pytest.approx((0.06**2 + 0.01**2) ** 0.5)
     assert "three slowest nodes take 90 %" in summary(EXPLANATION)[-1]
+
+
+def test_names_of_close_points_do_not_cover_each_other():
+    picture = scatter(
+        [(1.0, 1.0, "a: 1", False), (1.0, 1.01, "b: 2", False), (2.0, 5.0, "c", False)], "x", "y", named=[0, 1]
+    )
+    heights = [float(y) for y in re.findall(r"<text class=name x=[\d.]+ y=([\d.-]+)", picture)]
+    assert len(heights) == 2
+    assert heights[0] - heights[1] >= 20
 
 
 def test_scales_and_numbers():
