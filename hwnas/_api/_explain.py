@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._api._given import quiet, require_file
-from hwnas._common._text import json_text
+from hwnas._common._text import json_text, printable
 from hwnas._errors import HwnasError
 from hwnas._explain._changes import with_changes
 from hwnas._explain._page import write_html
@@ -25,7 +25,7 @@ def explain(
     threads: int = 1,
     shape: Mapping[str, Any] | Sequence[str] | None = None,
     value: Mapping[str, Any] | Sequence[str] | None = None,
-    reuse: Sequence[str | Path | Explanation] | str = (),
+    reuse: Sequence[str | Path | Explanation] | str | Path | Explanation = (),
     no_changes: bool = False,
     out: str | Path | None = None,
     progress: Callable[[str], None] = quiet,
@@ -58,7 +58,7 @@ def explain(
         raise HwnasError(f"cannot write {out}: give a name that ends in .html or .json")
     read = NAMED_VALUES.read
     assert read is not None
-    given = [reuse] if isinstance(reuse, str) else reuse
+    given = [reuse] if isinstance(reuse, (str, Path, Explanation)) else reuse
     shapes = {name: _sizes(name, sizes) for name, sizes in read("--shape", shape or {}).items()}
     numbers = {name: _number(name, number) for name, number in read("--value", value or {}).items()}
     earlier = [item if isinstance(item, Explanation) else load_explanation(item) for item in given]
@@ -125,9 +125,10 @@ def load_explanation(path: str | Path) -> Explanation:
         ProfilerError: It holds no explanation.
     """
     try:
-        return Explanation.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise HwnasError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not JSON'}") from None
+    return Explanation.from_dict(value, name=printable(str(path)))
 
 
 def _sizes(name: str, sizes: Any) -> tuple[int, ...]:

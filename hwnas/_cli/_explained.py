@@ -15,11 +15,15 @@ _NAME = 44
 
 def explained_lines(explanation: Explanation) -> Iterator[str]:
     """Yield the lines of the table: the most expensive nodes, their reasons, and what is left."""
+    from hwnas._explain._texts import bytes_text
     from profilers import REASONS
 
     total, best = explanation.total_ms, explanation.best_gmacs_per_s
     width = (explanation.total_high_ms - explanation.total_low_ms) / 2
-    yield f"{explanation.model}: {total:.4g} ms +- {width:.2g} ms, {len(explanation.rows)} rows, best {best:.3g} GMAC/s"
+    yield (
+        f"{explanation.model}: {total:.4g} ms +- {width:.2g} ms; {len(explanation.rows)} rows; "
+        f"this device reaches {best:.3g} GMAC/s at best"
+    )
     ordered = sorted(explanation.rows, key=lambda row: -row.ms)
     longest = min(_NAME, max((len(row.node) for row in ordered[:_SHOWN]), default=4))
     yield f"{'node':{longest}s} {'op':24s} {'ms':>9s} {'+-':>8s} {'share':>6s} {'MMACs':>8s} {'GMAC/s':>7s}  why"
@@ -35,8 +39,8 @@ def explained_lines(explanation: Explanation) -> Iterator[str]:
     used = {reason for row in ordered[:_SHOWN] for reason in row.reasons}
     yield from (f"{reason}: {text}" for reason, text in REASONS.items() if reason in used)
     yield from _change_lines(explanation)
-    peak = max(explanation.live_bytes, default=0) / 2**20
-    yield f"noise floor {explanation.noise_floor:.2%}, {explanation.rounds} rounds, live tensors at most {peak:.3g} MiB"
+    peak = bytes_text(max(explanation.live_bytes, default=0))
+    yield f"noise floor {explanation.noise_floor:.2%}; {explanation.rounds} rounds; live tensors take at most {peak}"
     yield from explanation.notes
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from hwnas._common._text import printable
@@ -49,9 +51,19 @@ def _require_static(info: onnx.ValueInfoProto, name: str) -> None:
     dims = info.type.tensor_type.shape.dim
     dynamic = [dim.dim_param or str(i) for i, dim in enumerate(dims) if dim.dim_value <= 0]
     if dynamic or not info.type.tensor_type.HasField("shape"):
-        shape = ",".join(str(dim.dim_value) if dim.dim_value > 0 else "N" for dim in dims)
+        letters = dict(zip((i for i, dim in enumerate(dims) if dim.dim_value <= 0), _letters(dynamic), strict=True))
+        shape = ",".join(letters.get(i, str(dim.dim_value)) for i, dim in enumerate(dims)) or "N,..."
+        put = " and ".join(letters.values()) or "N,..."
+        fixed = PurePath(name).with_name(f"{PurePath(name).stem}_fixed.onnx") if PurePath(name).name else "fixed.onnx"
         raise ModelError(
-            f"{printable(name)}: the size of input {printable(info.name)} is not known (axes "
-            f"{printable(', '.join(dynamic)) or 'unknown'}); set it with `python -m onnxruntime.tools."
-            f"make_dynamic_shape_fixed --input_name {printable(info.name)} --input_shape {shape}`"
+            f"{printable(name)}: input {printable(info.name)} has open sizes (axes "
+            f"{printable(', '.join(dynamic)) or 'unknown'}); choose them: python -m onnxruntime.tools."
+            f"make_dynamic_shape_fixed --input_name {shlex.quote(printable(info.name))} --input_shape {shape} "
+            f"{shlex.quote(printable(name))} {shlex.quote(printable(str(fixed)))} (put numbers for {put})"
         )
+
+
+def _letters(axes: list[str]) -> list[str]:
+    """Return what stands for each open axis in a shape: its name in capitals, else ``S`` and its number."""
+    named = [axis.upper() if axis.isascii() and axis.isidentifier() else f"S{i}" for i, axis in enumerate(axes, 1)]
+    return named if len(set(named)) == len(named) else [f"S{i}" for i in range(1, len(axes) + 1)]

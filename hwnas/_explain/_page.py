@@ -13,6 +13,8 @@ from hwnas._explain._texts import (
     Block,
     amount,
     blocks_of,
+    bytes_text,
+    bytes_unit,
     ms_text,
     reasons_text,
     shape_text,
@@ -105,7 +107,11 @@ def _bars(explanation: Explanation, rows: Sequence[ExplainedNode | Block]) -> st
     scale = Scale(0.0, max((row.high_ms for row in rows), default=1.0) or 1.0)
     items = ""
     for row in rows:
-        name, about = (row.name, f"{row.nodes} nodes") if isinstance(row, Block) else (row.node, row.op)
+        name, about = (
+            (row.name, f"{row.nodes} node{'' if row.nodes == 1 else 's'}")
+            if isinstance(row, Block)
+            else (row.node, row.op)
+        )
         items += (
             f"<li data-ms='{row.ms:.6g}'><span class=what>{escape(name)}<small>{escape(about)}</small></span>"
             f"{interval_bar(row.ms, row.low_ms, row.high_ms, scale)}"
@@ -145,9 +151,9 @@ def _limits(explanation: Explanation) -> str:
     )
     return (
         "<h2>How close each node is to the device's limits</h2>"
-        f"{picture}<p class=note>Each circle is a node, its area is its time; orange ones are slow for a reason "
-        f"that the table names. The line across is what this device reaches, {escape(f'{best:.3g}')} GMAC/s; the "
-        f"slanted one is the fastest that a node of this network moves its bytes, {escape(f'{moved:.3g}')} GB/s.</p>"
+        f"{picture}<p class=note>Each circle is a node; its area is its time. Orange nodes are slow for a reason in "
+        f"the table. The horizontal line is this device's best ({escape(f'{best:.3g}')} GMAC/s). The slanted line is "
+        f"the highest memory rate of any node ({escape(f'{moved:.3g}')} GB/s).</p>"
     )
 
 
@@ -156,12 +162,12 @@ def _memory(explanation: Explanation) -> str:
     if not live or len(live) != len(explanation.rows):
         return ""
     peak = max(live)
-    unit, size = next((u, s) for u, s in (("MB", 1e6), ("kB", 1e3), ("B", 1.0)) if peak >= s or s == 1.0)
-    texts = [f"{row.node}: {amount(size_of, 'B')}" for row, size_of in zip(explanation.rows, live, strict=True)]
+    unit, size = bytes_unit(peak)
+    texts = [f"{row.node}: {bytes_text(size_of)}" for row, size_of in zip(explanation.rows, live, strict=True)]
     picture = area([value / size for value in live], texts, unit, "Bytes of tensors alive while each node runs")
     return (
         f"<h2>Memory over time</h2>{picture}<p class=note>Tensors that are alive while each node runs, weights left "
-        f"out: {escape(amount(peak, 'B'))} at most.</p>"
+        f"out: {escape(bytes_text(peak))} at most.</p>"
     )
 
 
@@ -184,8 +190,8 @@ def _cells(explanation: Explanation, row: ExplainedNode) -> list[str]:
         amount(row.macs) if row.macs else "-",
         f"{speed:.3g}" if known else "-",
         percent_text(speed / best) if known and best > 0 else "-",
-        amount(row.read_bytes, "B"),
-        amount(row.written_bytes, "B"),
+        bytes_text(row.read_bytes),
+        bytes_text(row.written_bytes),
         f"{row.intensity:.3g}" if row.macs else "-",
     ]
     fused = f"<br><small>{escape(shape_text(row))}</small>"

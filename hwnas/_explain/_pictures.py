@@ -53,7 +53,7 @@ def _round_ticks(low: float, high: float, most: int) -> list[float]:
 
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,)):
+    for steps in (range(1, 10), (1, 2, 5), (1, 3), (1,)):
         ticks = [k * 10.0**power for power in powers for k in steps if low <= k * 10.0**power <= high]
         if len(ticks) <= most:
             return ticks

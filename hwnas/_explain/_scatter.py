@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from hwnas._explain._pictures import Scale
@@ -68,7 +69,10 @@ def scatter(
         kind = "dot strong" if emphasised else "dot"
         mark = f"cx={across.at(x):.1f} cy={up.at(y):.1f} r={radius:.1f}"
         parts.append(f"<circle class='{kind}' {mark}><title>{escape(text)}</title></circle>")
-    parts += [_name(across.at(points[i][0]), up.at(points[i][1]), points[i][2].split(":")[0]) for i in named]
+    lowest = math.inf
+    for i in sorted(named, key=lambda i: points[i][1]):  # upwards, so that no name covers another
+        lowest = min(up.at(points[i][1]), lowest - 20.0)
+        parts.append(_name(across.at(points[i][0]), lowest, points[i][2].split(":")[0]))
     label = escape(f"{up_label} against {across_label}")
     return f"<svg class=plot viewBox='0 0 800 380' role=img aria-label='{label}'>{''.join(parts)}</svg>"
 

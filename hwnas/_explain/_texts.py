@@ -49,8 +49,8 @@ def summary(explanation: Explanation) -> list[str]:
     lines = [
         f"One inference takes {ms_text(e.total_ms)} (90 % interval {ms_text(e.total_low_ms)} to "
         f"{ms_text(e.total_high_ms)}; 10th percentile of {e.rounds} rounds) {device_text(e.identity)}.",
-        f"The {len(e.rows)} nodes below add up to {ms_text(rows_ms)}, {rows_ms / e.total_ms:.3f} of the whole; "
-        f"{ms_text(e.unexplained_ms)} belong to no node.",
+        f"The {len(e.rows)} rows below add up to {ms_text(rows_ms)}, {100 * rows_ms / e.total_ms:.1f} % of the total; "
+        f"{ms_text(e.unexplained_ms)} are not explained.",
         f"Two measurements of the whole network differ by {percent_text(e.noise_floor)} in the median (the noise "
         "floor): smaller differences mean nothing.",
     ]
@@ -86,15 +86,30 @@ def ms_text(value: float) -> str:
     return f"{1e3 * value:.3g} us" if abs(value) < 0.1 else f"{value:.4g} ms"
 
 
-def amount(value: float, unit: str = "") -> str:
-    """Write a number with three digits: ``1.23 M``, ``456 kB``."""
+def amount(value: float) -> str:
+    """Write a number with three digits: ``1.23 M``, ``456 k``."""
     for name, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(value) >= 0.9995 * size:
-            return f"{value / size:.3g} {name}{unit}"
-    return f"{value:.3g} {unit}".strip()
+            return f"{value / size:.3g} {name}"
+    return f"{value:.3g}"
+
+
+def bytes_unit(value: float) -> tuple[str, int]:
+    """Return the unit in which an amount of memory is written, and its bytes."""
+    return next(
+        ((unit, size) for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)) if value >= size), ("B", 1)
+    )
+
+
+def bytes_text(value: float) -> str:
+    """Write an amount of memory: ``1.23 MiB``, ``456 KiB``."""
+    unit, size = bytes_unit(value)
+    return f"{value / size:.4g} {unit}" if value / size >= 999.5 else f"{value / size:.3g} {unit}"
 
 
 def shape_text(row: ExplainedNode) -> str:
-    """Return the shapes that a node reads and writes."""
+    """Return the shapes that a node reads and writes; ``""`` for a row that is no node."""
+    if not row.inputs and not row.output:
+        return ""
     read = ", ".join("x".join(map(str, shape)) for shape in row.inputs)
     return f"{read} to {'x'.join(map(str, row.output))}"

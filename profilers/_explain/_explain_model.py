@@ -122,7 +122,8 @@ def _prepare(
     values.update(inputs)
     store = Store(graph, values)
     windows = Windows(graph, store, generations)
-    return _Prepared(content, branches, inputs, graph, Trace(file, graph), values, store, windows)
+    shapes_run = {name: facts.shape_of(values, name) for name, value in values.items() if value is not None}
+    return _Prepared(content, branches, inputs, graph, Trace(file, graph, shapes_run), values, store, windows)
 
 
 def _openers(prepared: _Prepared, windows: Sequence[Window], threads: int) -> dict[str, Opener]:

@@ -66,7 +66,7 @@ class ExplainedNode:
 REASONS = {
     "depthwise": "a depthwise convolution reads each value for few multiplications",
     "layout": "the runtime changes the layout of a tensor here",
-    "tiny": "it is so small that starting it takes most of its time",
+    "tiny": "it is so small that starting it takes more than a third of its time",
     "unaligned": "its channels are not a multiple of the runtime's block",
     "memory": "it waits for memory: few multiplications for each byte",
     "unfused": "the runtime executes it as a node of its own, not within the node before",
@@ -138,17 +138,22 @@ class Explanation:
         return {"format": "hwnas explanation", "version": FORMAT_VERSION, **asdict(self)}
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Explanation:
+    def from_dict(cls, value: Mapping[str, Any], *, name: str = "this") -> Explanation:
         """Read the JSON form back.
+
+        Args:
+            value: The JSON form.
+            name: What to call it in errors: its file.
 
         Raises:
             ProfilerError: It is not the form that this version reads.
         """
         if not isinstance(value, Mapping) or value.get("format") != "hwnas explanation":
-            raise ProfilerError("this is not an explanation; make one with `hwnas explain MODEL --json`")
+            raise ProfilerError(f"{name} is not an explanation; make one with hwnas explain MODEL -o FILE.json")
         if value.get("version") != FORMAT_VERSION:
             raise ProfilerError(
-                f"the explanation has version {value.get('version')!r}, this hwnas reads version {FORMAT_VERSION}"
+                f"{name} has version {value.get('version')!r}; this hwnas reads version {FORMAT_VERSION}: "
+                "make it again with hwnas explain MODEL -o FILE.json"
             )
         try:
             given = {field.name: value[field.name] for field in fields(cls)}
@@ -156,7 +161,7 @@ class Explanation:
             given["changes"] = tuple(_restored(Change, change) for change in given["changes"])
             return cls(**{name: _tuples(item) for name, item in given.items()})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ProfilerError(f"the explanation is damaged: {type(error).__name__}: {error}") from error
+            raise ProfilerError(f"{name} is a damaged explanation: {type(error).__name__}: {error}") from error
 
 
 def _restored(kind: Any, value: Mapping[str, Any]) -> Any:

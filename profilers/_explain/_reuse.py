@@ -43,8 +43,11 @@ def known_prices(earlier: Iterable[Explanation], identity: Mapping[str, object])
     for explanation in earlier:
         wrong = sorted(k for k in {*identity, *explanation.identity} if identity.get(k) != explanation.identity.get(k))
         if wrong:
+            there = ", ".join(f"{fact} {explanation.identity.get(fact)}" for fact in wrong)
+            here = ", ".join(str(identity.get(fact)) for fact in wrong)
             raise ProfilerError(
-                f"prices of {explanation.model} cannot be used again: another {', '.join(wrong)}; measure it again"
+                f"--reuse: the prices of {explanation.model} were measured with {there}, here it is {here}; "
+                "explain it again here, or leave --reuse out"
             )
         prices |= {row.window: Known(row.ms, row.low_ms, row.high_ms) for row in explanation.rows if row.window}
     return prices

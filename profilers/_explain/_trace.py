@@ -12,6 +12,7 @@ from profilers._explain._graph import BLOCKED_DOMAIN, ExecutedGraph, ExecutedNod
 
 _SUFFIX = "_nchwc"
 """Ends the name of a blocked node, which is otherwise that of the tensor that the file's node writes."""
+_RESHAPES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze"}
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -21,16 +22,18 @@ class Trace:
     Args:
         file: The model before the runtime's optimisations, with fixed shapes.
         graph: The graph that is executed.
+        executed: Shapes of its tensors by name, for what cannot be inferred from the file.
     """
 
-    def __init__(self, file: onnx.ModelProto, graph: ExecutedGraph) -> None:
+    def __init__(self, file: onnx.ModelProto, graph: ExecutedGraph, executed: Shapes | None = None) -> None:
+        self._graph = graph
         self._nodes = list(file.graph.node)
         self._producer = {name: number for number, node in enumerate(self._nodes) for name in node.output if name}
         self._readers: dict[str, list[int]] = {}
         for number, node in enumerate(self._nodes):
             for name in names_read(node):
                 self._readers.setdefault(name, []).append(number)
-        self.shapes = _shapes(file)
+        self.shapes = {**(executed or {}), **_shapes(file)}
         self._owner: dict[int, int] = {}
         self._claim_anchors(graph)
         self._claim_sums(graph)
@@ -42,7 +45,7 @@ class Trace:
                 producer = self._producer.get(name)
                 if producer is None or (_is_reorder(node) and self._nodes[producer].op_type != "Transpose"):
                     continue  # a layout change executes a Transpose of the file at most
-                self._owner.setdefault(producer, number)
+                self._owner.setdefault(producer, self._computing(number, producer))
 
     def _claim_sums(self, graph: ExecutedGraph) -> None:
         """Give a blocked convolution the sum, and the activation after it, that the runtime fused into it."""
@@ -72,7 +75,17 @@ class Trace:
             after = [n for name in self._nodes[number].output for n in self._readers.get(name, [])]
             owners = [self._owner[n] for n in after if n in self._owner]
             if owners:
-                self._owner[number] = min(owners)
+                self._owner[number] = self._computing(min(owners), number)
+
+    def _computing(self, number: int, node: int) -> int:
+        """Return the executed node that computes a node of the file, given the one that writes its result.
+
+        The runtime computes a MatMul of 3 axes as a Gemm of 2, and a Reshape of its own writes the result.
+        """
+        executed = self._graph.nodes[number]
+        if executed.proto.op_type != "Reshape" or self._nodes[node].op_type in _RESHAPES or not executed.reads:
+            return number
+        return self._graph.producer.get(executed.reads[0], number)
 
     def nodes_of(self, number: int) -> list[onnx.NodeProto]:
         """Return the file's nodes that an executed node contains, in their order."""
@@ -80,7 +93,9 @@ class Trace:
 
     def macs(self, number: int) -> int:
         """Return the multiply-accumulates of an executed node."""
-        return sum(node_macs(node, self.shapes) for node in self.nodes_of(number))
+        writes = self._graph.nodes[number].writes
+        written = self.shapes.get(writes[0]) if writes else None
+        return sum(node_macs(node, self.shapes, written) for node in self.nodes_of(number))
 
     def convolution(self, number: int) -> tuple[int, int, int] | None:
         """Return input channels, output channels and groups of an executed convolution; None for anything else."""
@@ -116,10 +131,16 @@ def _shapes(file: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def node_macs(node: onnx.NodeProto, shapes: Shapes) -> int:
-    """Return the multiply-accumulates of a node of the file; 0 where a shape is unknown or nothing is multiplied."""
+def node_macs(node: onnx.NodeProto, shapes: Shapes, otherwise: tuple[int, ...] | None = None) -> int:
+    """Return the multiply-accumulates of a node of the file; 0 where a shape is unknown or nothing is multiplied.
+
+    Args:
+        node: The node.
+        shapes: Shapes of tensors by name.
+        otherwise: Shape of its output where `shapes` has none.
+    """
     read = [shapes.get(name) for name in node.input]
-    written = shapes.get(node.output[0]) if node.output else None
+    written = shapes.get(node.output[0], otherwise) if node.output else None
     if len(read) < 2 or read[0] is None or read[1] is None:
         return 0
     first, second = read[0], read[1]

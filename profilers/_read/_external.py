@@ -27,25 +27,26 @@ def external_tensors(message: Any) -> Iterator[onnx.TensorProto]:
                 yield from external_tensors(part)
 
 
-def take_external(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int) -> int:
+def take_external(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int, limit: int) -> int:
     """Put external data into its tensor; return its bytes.
 
     Args:
         tensor: The tensor.
         folder: The model's folder; None where the model is not a file.
-        max_bytes: Most bytes of the tensor.
+        max_bytes: Most bytes of the tensor: what is left of the limit.
+        limit: Most bytes of the model.
 
     Raises:
         ModelFileError: Its location, size or type is not one that is read.
     """
-    content = external_bytes(tensor, folder, max_bytes)
+    content = external_bytes(tensor, folder, max_bytes, limit)
     tensor.ClearField("data_location")
     tensor.ClearField("external_data")
     tensor.raw_data = content
     return len(content)
 
 
-def external_bytes(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int) -> bytes:
+def external_bytes(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int, limit: int) -> bytes:
     """Read the numbers of a tensor from a file in the model's folder (or below it).
 
     Args and errors are those of `take_external`.
@@ -60,10 +61,11 @@ def external_bytes(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int
     path = _beside(folder, location, where)
     size = math.prod(tensor.dims) * _element_bytes(tensor, where)
     offset, length = _number(entries, "offset", 0, where), _number(entries, "length", size, where)
-    if size > max_bytes or length != size:
-        raise ModelFileError(
-            f"{where}: its extents take {size} bytes; the file states {length}, and {max_bytes} may be read"
-        )
+    if length != size:
+        raise ModelFileError(f"{where}: its shape needs {size} bytes, the file states {length}")
+    if size > max_bytes:
+        largest = f"{limit} bytes" if limit % 2**30 else f"{limit // 2**30} GiB"
+        raise ModelFileError(f"{where}: the model is larger than {largest}")
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with os.fdopen(descriptor, "rb") as file:
@@ -72,7 +74,7 @@ def external_bytes(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int
             file.seek(offset)
             content = file.read(size)
     except OSError as error:
-        raise ModelFileError(f"{where}: the file {location[:80]!r} cannot be read: {error.strerror or error}") from None
+        raise ModelFileError(f"{where}: cannot read the file {location[:80]!r}: {error.strerror or error}") from None
     if len(content) != size:
         raise ModelFileError(f"{where}: the file {location[:80]!r} ends before its {size} bytes at {offset}")
     return content
@@ -121,7 +123,7 @@ def _element_bytes(tensor: onnx.TensorProto, where: str) -> int:
         )
     }
     if tensor.data_type not in plain or min(tensor.dims, default=1) < 0:
-        raise ModelFileError(f"{where}: its element type {tensor.data_type} is not read from other files")
+        raise ModelFileError(f"{where}: hwnas cannot read the element type {tensor.data_type} from other files")
     return int(np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize)
 
 

@@ -80,7 +80,7 @@ def _parsed(source: Path | bytes, max_bytes: int) -> tuple[onnx.ModelProto, str]
     """Return the model, checked and with all its data, and the digest of the file."""
     content = source if isinstance(source, bytes) else _read(source, max_bytes)
     if len(content) > max_bytes:
-        raise ModelFileError(f"the file has {len(content)} bytes; at most {max_bytes} are read")
+        raise ModelFileError(f"the file has {len(content)} bytes; hwnas reads at most {max_bytes}")
     check_messages(content)
     try:
         model = onnx.ModelProto.FromString(content)
@@ -91,7 +91,7 @@ def _parsed(source: Path | bytes, max_bytes: int) -> tuple[onnx.ModelProto, str]
     _check_names(model.graph)
     left = max_bytes - len(content)
     for tensor in external_tensors(model):
-        left -= take_external(tensor, source.parent if isinstance(source, Path) else None, left)
+        left -= take_external(tensor, source.parent if isinstance(source, Path) else None, left, max_bytes)
     return model, sha256(content).hexdigest()
 
 
@@ -120,7 +120,7 @@ def _initializers(graph: onnx.GraphProto) -> dict[str, Array]:
         ModelFileError: One cannot be read.
     """
     if graph.sparse_initializer:
-        raise ModelFileError("sparse initialisers are not read")
+        raise ModelFileError("hwnas cannot read sparse initialisers; store them as dense ones")
     return {tensor.name: stored_array(tensor, f"initialiser {tensor.name[:80]!r}") for tensor in graph.initializer}
 
 
@@ -129,10 +129,10 @@ def _read(path: Path, max_bytes: int) -> bytes:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size > max_bytes:
-                raise ModelFileError(f"the file has {size} bytes; at most {max_bytes} are read")
+                raise ModelFileError(f"the file has {size} bytes; hwnas reads at most {max_bytes}")
             return file.read(size + 1)  # reading a count allocates it at once
     except OSError as error:
-        raise ModelFileError(f"it cannot be read: {error.strerror or error}") from None
+        raise ModelFileError(f"cannot read it: {error.strerror or error}") from None
 
 
 def _opset(model: onnx.ModelProto) -> int:
@@ -145,5 +145,8 @@ def _opset(model: onnx.ModelProto) -> int:
     if len(versions) != 1:
         raise ModelFileError("the file must state one version of ONNX's operator set")
     if not MIN_OPSET <= versions[0] <= MAX_OPSET:
-        raise ModelFileError(f"its opset is {versions[0]}; opsets {MIN_OPSET}-{MAX_OPSET} are read")
+        wanted = "a newer opset_version" if versions[0] < MIN_OPSET else f"opset_version={MAX_OPSET}"
+        raise ModelFileError(
+            f"it has opset {versions[0]}; hwnas reads {MIN_OPSET} to {MAX_OPSET}: export it again with {wanted}"
+        )
     return int(versions[0])

@@ -104,7 +104,7 @@ def _constant(node: onnx.NodeProto) -> Array:
         return stored_array(value, describe(node))
     kinds = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
     if name not in kinds:
-        raise ModelFileError(f"{describe(node)}: a constant of the kind {name!r} is not read")
+        raise ModelFileError(f"{describe(node)}: hwnas cannot read a constant of the kind {name!r}")
     return np.array(value, dtype=kinds[name])
 
 
@@ -135,7 +135,7 @@ def stored_array(tensor: onnx.TensorProto, where: str) -> Array:
     try:
         return numpy_helper.to_array(tensor)
     except Exception as error:  # whatever ONNX raises for a malformed tensor
-        raise ModelFileError(f"{where}: a tensor cannot be read: {' '.join(str(error).split())[:200]}") from None
+        raise ModelFileError(f"{where}: hwnas cannot read a tensor: {' '.join(str(error).split())[:200]}") from None
 
 
 def _filled(node: onnx.NodeProto, values: Sequence[Array | None]) -> Array:

@@ -122,7 +122,7 @@ def _constant(graph: onnx.GraphProto, weights: dict[str, Array], name: str, valu
     if value.size <= (_INLINE_FLOATS if is_float else _INLINE_INTEGERS) or value.dtype.kind not in "fiub":
         if value.nbytes > MAX_BODY_BYTES // 2:
             raise ModelFileError(
-                f"{where}: a constant of the type {value.dtype} with {value.size} elements is not read"
+                f"{where}: hwnas cannot read a constant of the type {value.dtype} with {value.size} elements"
             )
         graph.initializer.append(numpy_helper.from_array(np.array(value, order="C"), name))
         return name

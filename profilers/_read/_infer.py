@@ -80,7 +80,7 @@ def infer(
     result.constants |= stored
     result.types |= {name: _type_of(value) for name, value in stored.items()}
     if len(graph.node) > MAX_NODES:
-        raise ModelFileError(f"the graph has {len(graph.node)} nodes; at most {MAX_NODES} are read")
+        raise ModelFileError(f"the graph has {len(graph.node)} nodes; hwnas reads at most {MAX_NODES}")
     spent = sum(value.nbytes for value in stored.values())
     read = {name for node in graph.node for name in node.input if name} | set(result.outputs)
     for node in _sorted_nodes(graph.node, result.types):
@@ -97,7 +97,7 @@ def infer(
             raise ModelFileError(f"{describe(node)}: the constants of the file take more than {max_bytes} bytes")
     for name in result.outputs:
         if name not in result.types:
-            raise ModelFileError(f"the output {name!r} is not computed by any node")
+            raise ModelFileError(f"no node computes the output {name!r}")
     _drop_dead_nodes(result)
     return result
 
@@ -135,10 +135,15 @@ def _infer_node(node: onnx.NodeProto, graph: FileGraph, read: set[str]) -> None:
     """Infer the types of those outputs of a node that are in `read` with ONNX's own rules."""
     where = describe(node)
     if node.domain not in ("", "ai.onnx"):
-        raise ModelFileError(f"{where}: the operator set {node.domain!r} is not read, only ONNX's own")
+        raise ModelFileError(
+            f"{where}: hwnas reads only ONNX's own operators, not those of {node.domain!r}; "
+            "give the file from before ONNX Runtime optimised it"
+        )
     attributes = attributes_of(node)
     if any(isinstance(value, onnx.GraphProto) for value in attributes.values()):
-        raise ModelFileError(f"{where}: control flow (a graph inside a node) is not read")
+        raise ModelFileError(
+            f"{where}: hwnas cannot read If, Loop or Scan here; export the model without it (hwnas explain accepts it)"
+        )
     try:
         schema = onnx.defs.get_schema(node.op_type, graph.opset)
     except onnx.defs.SchemaError:

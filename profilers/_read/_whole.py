@@ -29,7 +29,7 @@ def whole_model(source: Path | str, *, max_bytes: int = MAX_BYTES) -> bytes:
     try:
         content = read_regular(path)
     except OSError as error:
-        raise ModelFileError(f"{path}: it cannot be read: {error.strerror or error}") from None
+        raise ModelFileError(f"{path}: cannot read it: {error.strerror or error}") from None
     try:
         file = load(path, max_bytes)
     except ModelFileError as error:

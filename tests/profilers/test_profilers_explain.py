@@ -138,7 +138,9 @@ def test_known_prices_are_not_measured_again(explained):
 
 
 def test_prices_of_another_device_are_refused(explained):
-    with pytest.raises(ProfilerError, match="another threads"):
+    with pytest.raises(
+        ProfilerError, match="measured with threads 1, here it is 2; explain it again here, or leave --reuse out"
+    ):
         _reuse.known_prices([explained], {**explained.identity, "threads": 2})
 
 
@@ -273,6 +275,19 @@ def test_intervals_come_from_the_same_rounds():
     draws = np.linspace(1.0, 2.0, 300)
     times = Times({"a": 3.0, "b": 1.0}, {}, {"a": draws + 2.0, "b": draws}, 10)
     assert times.difference("a", "b") == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_a_product_of_three_axes_keeps_its_multiplications():
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"], "product"),
+        helper.make_node("Add", ["p", "b"], ["s"], "sum"),
+        helper.make_node("Relu", ["s"], ["y"], "relu"),
+    ]
+    model = model_of(nodes, [weight("w", 6, 5), weight("b", 5)], shape=(1, 4, 6))
+    rows = {row.op: row for row in profilers.explain_model(model.SerializeToString(), seconds=SECONDS).rows}
+    assert rows["Gemm"].macs == 4 * 6 * 5
+    assert rows["Gemm"].fused == ("product", "sum")
+    assert rows["Reshape"].macs == 0
 
 
 def test_text_of_fused_operators():

@@ -1,7 +1,10 @@
 import json
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import hwnas
 from hwnas._api import _explain
@@ -20,6 +23,15 @@ ROWS = (row("first", 1.0, block="a"), row("second", 3.0, block="b", reasons=("un
 EXPLANATION = Explanation(
     "m.onnx", "0", {"device": "cpu"}, 5.0, 4.9, 5.2, ROWS, 1.0, 0.01, 50.0, live_bytes=(2**20, 2**21), rounds=12
 )
+
+
+def tiny_model():
+    """A dense layer and a ReLU, as a serialised model."""
+    weight = numpy_helper.from_array(np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32), "w")
+    nodes = [helper.make_node("Gemm", ["x", "w"], ["h"], "dense"), helper.make_node("Relu", ["h"], ["y"], "relu")]
+    info = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 64])] for name in "xy"]
+    graph = helper.make_graph(nodes, "tiny", *info, [weight])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
 
 
 @pytest.fixture
@@ -73,7 +85,8 @@ def test_json_has_the_rows(measured, capsys):
 def test_the_table_says_why_and_what_is_left():
     change = Change("aligned", "channels rounded up", ("second",), 4.0, 1.0, 0.9, 1.1)
     lines = list(explained_lines(replace(EXPLANATION, changes=(change,), notes=("a note",))))
-    assert lines[0].startswith("m.onnx: 5 ms")
+    assert lines[0] == "m.onnx: 5 ms +- 0.15 ms; 2 rows; this device reaches 50 GMAC/s at best"
+    assert "noise floor 1.00%; 12 rounds; live tensors take at most 2 MiB" in lines
     assert lines[2].split()[0] == "second"
     assert lines[2].endswith("unaligned")
     assert any(line.startswith("not explained") and line.endswith("20.0%") for line in lines)
@@ -87,6 +100,31 @@ def test_earlier_explanations_are_read(measured, tmp_path):
     hwnas.explain("m.onnx", out=file)
     hwnas.explain("m.onnx", reuse=[file])
     assert measured[1][1]["earlier"] == [EXPLANATION]
+
+
+def test_the_whole_command_measures_a_model_and_writes_its_page(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(_explain.explain_model.__kwdefaults__, "seconds", 0.5)  # rounds are measured, but few
+    monkeypatch.setattr("hwnas._explain._paired.MOST_SECONDS", 0.0)
+    file, page = tmp_path / "tiny.onnx", tmp_path / "page.html"
+    file.write_bytes(tiny_model())
+    assert main(["explain", str(file), "-o", str(page)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(r"tiny\.onnx: [\d.e-]+ ms \+- [\d.e-]+ ms; \d+ rows; this device reaches [\d.]+ GMAC/s", lines[0])
+    assert any("Gemm+Relu" in line for line in lines)
+    assert any(line.startswith("int8 weights and activations") for line in lines)
+    assert lines[-1] == str(page)
+    text = re.sub(r"<[^>]+>", " ", page.read_text(encoding="utf-8"))
+    assert "tiny.onnx: where the time goes" in text
+    assert "What would change the total" in text
+    assert "are not explained" in text
+
+
+def test_a_file_that_is_no_explanation_is_named(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text("{}")
+    with pytest.raises(hwnas.Errors) as caught:
+        hwnas.explain("m.onnx", reuse=file)
+    assert str(caught.value) == f"{file} is not an explanation; make one with hwnas explain MODEL -o FILE.json"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,14 @@ def test_batch_axes_become_one_and_other_dynamic_axes_are_refused():
     assert model.graph.output[0].type.tensor_type.shape.dim[0].dim_value == 1
     dynamic = small_model()
     dynamic.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "h"
-    with pytest.raises(ModelError, match=r"axes h.*--input_shape 1,3,N,8`"):
+    with pytest.raises(ModelError, match="input x has open sizes") as caught:
+        with_one_sample(dynamic, "d/m.onnx")
+    assert str(caught.value) == (
+        "d/m.onnx: input x has open sizes (axes h); choose them: python -m onnxruntime.tools.make_dynamic_shape_fixed "
+        "--input_name x --input_shape 1,3,H,8 d/m.onnx d/m_fixed.onnx (put numbers for H)"
+    )
+    dynamic.graph.input[0].type.tensor_type.shape.dim[3].ClearField("dim_value")
+    with pytest.raises(ModelError, match=r"\(axes h, 3\).* 1,3,H,S2 m m_fixed.onnx \(put numbers for H and S2\)"):
         with_one_sample(dynamic, "m")
 
 

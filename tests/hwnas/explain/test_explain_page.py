@@ -9,7 +9,8 @@ from browser import ask
 from hwnas._errors import HwnasError
 from hwnas._explain._page import explanation_page, write_html
 from hwnas._explain._pictures import Scale, area
-from hwnas._explain._texts import amount, blocks_of, ms_text, summary
+from hwnas._explain._scatter import scatter
+from hwnas._explain._texts import amount, blocks_of, bytes_text, ms_text, summary
 from profilers import Change, ExplainedNode, Explanation
 
 
@@ -61,12 +62,12 @@ def test_the_page_says_what_the_explanation_says():
     for part in (
         "One inference takes 1 ms (90 % interval 0.98 ms to 1.02 ms; 10th percentile of 30 rounds)",
         "on A CPU with 2 threads (onnxruntime 1.0)",
-        "The 4 nodes below add up to 0.9 ms, 0.900 of the whole; 0.1 ms belong to no node",
+        "The 4 rows below add up to 0.9 ms, 90.0 % of the total; 0.1 ms are not explained",
         "noise floor",
         "its channels are not a multiple of the runtime",
         "int8 weights",
         "faster",
-        "20 kB at most",
+        "19.5 KiB at most",
         "Time of each block",
         "a note",
     ):
@@ -111,13 +112,24 @@ def test_blocks_add_up():
     assert "three slowest nodes take 90 %" in summary(EXPLANATION)[-1]
 
 
+def test_names_of_close_points_do_not_cover_each_other():
+    picture = scatter(
+        [(1.0, 1.0, "a: 1", False), (1.0, 1.01, "b: 2", False), (2.0, 5.0, "c", False)], "x", "y", named=[0, 1]
+    )
+    heights = [float(y) for y in re.findall(r"<text class=name x=[\d.]+ y=([\d.-]+)", picture)]
+    assert len(heights) == 2
+    assert heights[0] - heights[1] >= 20
+
+
 def test_scales_and_numbers():
     assert Scale(1, 100, 0, 10, log=True).at(10) == pytest.approx(5)
     assert Scale(0, 10).ticks() == [0, 2, 4, 6, 8, 10]
     assert Scale(1, 100, log=True).ticks(8) == [1, 2, 5, 10, 20, 50, 100]
-    assert [amount(v, "B") for v in (5, 1234, 999_600, 2.5e9)] == ["5 B", "1.23 kB", "1 MB", "2.5 GB"]
+    assert Scale(80, 180, log=True).ticks(6) == [80, 90, 100]
+    assert [amount(v) for v in (5, 1234, 999_600, 2.5e9)] == ["5", "1.23 k", "1 M", "2.5 G"]
+    assert [bytes_text(v) for v in (5, 2**10, 1.5 * 2**20, 1023 * 2**20)] == ["5 B", "1 KiB", "1.5 MiB", "1023 MiB"]
     assert [ms_text(v) for v in (0.0123, 4.2, -0.05)] == ["12.3 us", "4.2 ms", "-50 us"]
-    assert "<polygon" in area([1.0, 3.0], ["a", "b"], "MB", "memory")
+    assert "<polygon" in area([1.0, 3.0], ["a", "b"], "MiB", "memory")
 
 
 def test_the_script_sorts_by_time_and_back(tmp_path):

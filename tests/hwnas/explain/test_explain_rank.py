@@ -191,7 +191,7 @@ def test_the_command_exits_with_1_where_no_file_keeps_the_budget(two_files, caps
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none.onnx"], "none.onnx: it cannot be read: No such file"),
+        (["none.onnx"], "none.onnx: cannot read it: No such file or directory"),
         (["none.onnx", "--budget", "4"], "has no unit; write 4ms or 4us"),
         (["none.onnx", "--latency-statistic", "mean"], "--latency-statistic must be one of q10"),
         (["none.onnx", "--threads", "0"], "--threads must be between 1 and"),
