@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from profilers._plan import Network, network_label
     from profilers._profile import COLD_CACHES, REFERENCE_OP_MS, profile_ops
     from profilers._quantize import quantize_model, tensor_ranges
+    from profilers._read._affine import norm_parameters
     from profilers._read._file import load_onnx
     from profilers._read._from_torch import from_torch
     from profilers._read._model import ModelWorkload, ReadModel
@@ -159,6 +160,7 @@ _MODULES = {
     "profilers._plan": ("Network", "network_label"),
     "profilers._profile": ("COLD_CACHES", "REFERENCE_OP_MS", "profile_ops"),
     "profilers._quantize": ("quantize_model", "tensor_ranges"),
+    "profilers._read._affine": ("norm_parameters",),
     "profilers._read._file": ("load_onnx",),
     "profilers._read._from_torch": ("from_torch",),
     "profilers._read._model": ("ModelWorkload", "ReadModel"),
@@ -299,6 +301,7 @@ __all__ = [
     "merge_times",
     "mixed_graph",
     "network_label",
+    "norm_parameters",
     "op_work",
     "operator_kinds",
     "operator_of",
