@@ -1,6 +1,8 @@
 """`--model`: a search around a trained model, with the original beside the front."""
 
+import copy
 import json
+import math
 
 import numpy as np
 import onnx
@@ -9,6 +11,7 @@ from simulated_device import AdditiveBackend
 
 import hwnas
 from hwnas._errors import HwnasError
+from hwnas._pipeline import _given_model
 from hwnas._pipeline._model import read_model
 from hwnas._runs._run import Run
 from hwnas.data import load_data
@@ -101,6 +104,34 @@ def test_a_scaling_that_does_not_fit_is_named(model):
     told = []
     hwnas.derive(model, "digits", input_scaling="0-255", data_limit=200, progress=told.append)
     assert any(line.startswith("warning: with --input-scaling ") for line in told), told
+
+
+@pytest.mark.parametrize(
+    ("scalings", "values", "warning"),
+    [
+        (("0-1", "0-255"), {"0-1": math.nan, "0-255": 0.9}, "with --input-scaling 0-255 it has 90.00%"),
+        (("0-1",), {"0-1": math.nan}, "another way (--input-scaling), or"),
+        ((), {}, "another way, or"),
+    ],
+)
+def test_a_metric_that_is_no_number_is_poor(monkeypatch, scalings, values, warning):
+    class Scaled(ImageClassification):
+        scaling = ""
+
+        @property
+        def scalings(self):
+            return scalings
+
+        def with_scaling(self, scaling):
+            other = copy.copy(self)
+            other.scaling = scaling
+            return other
+
+    monkeypatch.setattr(_given_model, "_value", lambda derived, task: values.get(task.scaling, math.nan))
+    monkeypatch.setattr(_given_model, "_ends_with_softmax", lambda derived: False)
+    lines = _given_model.given_lines(None, Scaled(load_data("digits", limit=60)))
+    assert lines[-1].startswith("warning: ")
+    assert warning in lines[-1]
 
 
 def test_weights_beside_the_file_become_one_piece(model, tmp_path):
