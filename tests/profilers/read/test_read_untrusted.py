@@ -3,6 +3,7 @@
 import os
 import random
 import re
+from hashlib import sha256
 
 import numpy as np
 import onnx
@@ -10,8 +11,9 @@ import pytest
 from graphs import File, checked
 from onnx import TensorProto, helper
 
-from profilers import ModelFileError, OperatorError, build_onnx, load_onnx, read_onnx
+from profilers import ModelFileError, OperatorError, build_onnx, load_onnx, read_onnx, whole_model
 from profilers._read import _fold
+from profilers._read._file import load_with_digest
 from profilers._read._translate import RULES
 
 
@@ -111,6 +113,19 @@ def test_a_loaded_model_holds_its_external_data(tmp_path):
     load_onnx(path, max_bytes=size)
     with pytest.raises(ModelFileError, match="may be read"):
         load_onnx(path, max_bytes=size - 1)
+
+
+def test_the_digest_is_that_of_the_model_in_one_piece(tmp_path):
+    model, path, digests = network(), tmp_path / "m.onnx", set()
+    path.write_bytes(model.SerializeToString())
+    assert load_with_digest(path)[1] == sha256(path.read_bytes()).hexdigest()
+    content = external(model, location="w.bin")
+    path.write_bytes(model.SerializeToString())
+    for data in (content, bytes(720)):
+        (tmp_path / "w.bin").write_bytes(data)
+        digests.add(load_with_digest(path)[1])
+        assert sha256(whole_model(path)).hexdigest() in digests
+    assert len(digests) == 2
 
 
 def test_external_data_of_attributes_and_subgraphs_is_seen(tmp_path):
