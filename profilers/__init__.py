@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from profilers._executed import CONVOLUTION_FUSION, ConvolutionFusion, Fusion, executed_graph, fusion_of
     from profilers._explain._explain_model import explain_model
     from profilers._explain._explanation import REASONS, Change, ExplainedNode, Explanation
+    from profilers._explain._facts import block_channels
     from profilers._explain._file import fix_shapes
     from profilers._explain._values import draw_inputs
     from profilers._fingerprint import cpu_environment, cpu_identity
@@ -133,6 +134,7 @@ _MODULES = {
     "profilers._executed": ("CONVOLUTION_FUSION", "ConvolutionFusion", "Fusion", "executed_graph", "fusion_of"),
     "profilers._explain._explain_model": ("explain_model",),
     "profilers._explain._explanation": ("REASONS", "Change", "ExplainedNode", "Explanation"),
+    "profilers._explain._facts": ("block_channels",),
     "profilers._explain._file": ("fix_shapes",),
     "profilers._explain._values": ("draw_inputs",),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
@@ -270,6 +272,7 @@ __all__ = [
     "Workload",
     "activation_bytes",
     "at_one_speed",
+    "block_channels",
     "build_onnx",
     "clean_device",
     "cores",
