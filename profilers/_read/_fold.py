@@ -188,7 +188,7 @@ def _gathered_size(node: onnx.NodeProto, data: Array, indices: Array) -> int:
     if node.op_type == "Gather":
         rest = list(data.shape)
         del rest[int(attributes.get("axis", 0))]
-        return indices.size * math.prod(rest)
+        return int(indices.size) * math.prod(rest)
     taken = int(attributes.get("batch_dims", 0)) + indices.shape[-1]
     return math.prod(indices.shape[:-1]) * math.prod(data.shape[taken:])
 
