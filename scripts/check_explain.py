@@ -269,7 +269,7 @@ def measured_gain(slow: onnx.ModelProto, plain: onnx.ModelProto) -> tuple[float,
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("slow.onnx", "plain.onnx")]
         for path, model in zip(paths, (slow, plain), strict=True):
-            path.write_bytes(model.SerializeToString())
+            write_atomic(path, model.SerializeToString())
         ranking = hwnas.rank(paths, latency_statistic="q10")
     times = {file.name: file.latency_ms for file in ranking.files}
     fast = min(times.values())
