@@ -186,9 +186,9 @@ def _gathered_size(node: onnx.NodeProto, data: Array, indices: Array) -> int:
     """Return how many elements a Gather or GatherND makes: a part of the data for each index."""
     attributes = attributes_of(node)
     if node.op_type == "Gather":
-        rest = list(data.shape)
+        rest: list[int] = list(data.shape)
         del rest[int(attributes.get("axis", 0))]
-        return int(indices.size) * math.prod(rest)
+        return indices.size * math.prod(rest)
     taken = int(attributes.get("batch_dims", 0)) + indices.shape[-1]
     return math.prod(indices.shape[:-1]) * math.prod(data.shape[taken:])
 
