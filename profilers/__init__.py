@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from profilers._executed import CONVOLUTION_FUSION, ConvolutionFusion, Fusion, executed_graph, fusion_of
     from profilers._explain._explain_model import explain_model
     from profilers._explain._explanation import REASONS, Change, ExplainedNode, Explanation
+    from profilers._explain._facts import block_channels
     from profilers._explain._file import fix_shapes
     from profilers._explain._values import draw_inputs
     from profilers._fingerprint import cpu_environment, cpu_identity
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from profilers._plan import Network, network_label
     from profilers._profile import COLD_CACHES, REFERENCE_OP_MS, profile_ops
     from profilers._quantize import quantize_model, tensor_ranges
+    from profilers._read._affine import norm_parameters
     from profilers._read._file import load_onnx
     from profilers._read._from_torch import from_torch
     from profilers._read._model import ModelWorkload, ReadModel
@@ -132,6 +134,7 @@ _MODULES = {
     "profilers._executed": ("CONVOLUTION_FUSION", "ConvolutionFusion", "Fusion", "executed_graph", "fusion_of"),
     "profilers._explain._explain_model": ("explain_model",),
     "profilers._explain._explanation": ("REASONS", "Change", "ExplainedNode", "Explanation"),
+    "profilers._explain._facts": ("block_channels",),
     "profilers._explain._file": ("fix_shapes",),
     "profilers._explain._values": ("draw_inputs",),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
@@ -159,6 +162,7 @@ _MODULES = {
     "profilers._plan": ("Network", "network_label"),
     "profilers._profile": ("COLD_CACHES", "REFERENCE_OP_MS", "profile_ops"),
     "profilers._quantize": ("quantize_model", "tensor_ranges"),
+    "profilers._read._affine": ("norm_parameters",),
     "profilers._read._file": ("load_onnx",),
     "profilers._read._from_torch": ("from_torch",),
     "profilers._read._model": ("ModelWorkload", "ReadModel"),
@@ -268,6 +272,7 @@ __all__ = [
     "Workload",
     "activation_bytes",
     "at_one_speed",
+    "block_channels",
     "build_onnx",
     "clean_device",
     "cores",
@@ -299,6 +304,7 @@ __all__ = [
     "merge_times",
     "mixed_graph",
     "network_label",
+    "norm_parameters",
     "op_work",
     "operator_kinds",
     "operator_of",

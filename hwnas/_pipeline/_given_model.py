@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hwnas.spaces import Derived
 from hwnas.tasks import Task
 
@@ -27,20 +29,21 @@ def given_lines(derived: Derived, task: Task) -> list[str]:
         lines.append(f"hwnas takes the model's outputs as the classes in this order: {_listed(labels)}")
     if _ends_with_softmax(derived):
         lines.append("warning: the model ends with a softmax; training expects logits: export it without the softmax")
-    if metric.low is None or metric.high is None:
+    finite = math.isfinite(value)
+    if finite and (metric.low is None or metric.high is None):
         return lines
-    span = metric.high - metric.low
-    share = (value - metric.low if metric.sign > 0 else metric.high - value) / span
+    low, high = metric.low or 0.0, metric.high or 0.0
+    span = high - low
+    share = (value - low if metric.sign > 0 else high - value) / span if finite else 0.0
     others = {name: _value(derived, task.with_scaling(name)) for name in task.scalings} if share < _GOOD else {}
+    others = {name: other for name, other in others.items() if math.isfinite(other)}
     best = max(others, key=lambda name: metric.sign * others[name], default=None)
-    if best is not None and metric.sign * (others[best] - value) > _BETTER * span:
+    if best is not None and (not finite or metric.sign * (others[best] - value) > _BETTER * span):
         written = f"{metric.text} {metric.format(others[best])}"
         lines.append(f"warning: with --input-scaling {best} it has {written}; use that if the model was trained so")
     elif share < _POOR:
-        lines.append(
-            "warning: that is poor; the model may need another --input-scaling, or its outputs may be in another "
-            "order of classes"
-        )
+        scaled = "the model may need another --input-scaling, or " if task.scalings else ""
+        lines.append(f"warning: that is poor; {scaled}its outputs may be in another order of classes")
     return lines
 
 

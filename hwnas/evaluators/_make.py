@@ -79,7 +79,9 @@ def make_evaluator(
         return TableEvaluator(space, spec.removeprefix(_TABLE), column=column, extra_columns=extra)
     task = None if data is None else as_task(data)
     if spec not in ("supernet", "train", *PROXIES):
-        given = {"device": device, "seed": seed, "threads": threads, "precision": precision}
+        given: dict[str, object] = {"device": device, "seed": seed, "threads": threads}
+        if precision != "fp32":  # else a plug-in's own option of that name keeps its default
+            given["precision"] = precision
         return _plugin(spec, space, task, given, options)
     refuse_shadow("evaluator", spec)
     if task is None:

@@ -73,7 +73,7 @@ class TrainEvaluator(Evaluator, Trainer):
         self.precision = checked_precision(self.name, precision)
         self.metric = metric_at(task.metric, precision)
         self.seed, self.device, self.threads = seed, device, threads
-        self.halving, self._start = halving, start
+        self.halving, self._start, self._starts_from_file = halving, start, start is None and initial is not None
         self._initial, self._teacher, self._facts = initial, teacher, start_facts(initial, initial_digest, teacher)
         self.in_order = halving is not None
         self._rungs: Rungs | None = None
@@ -149,6 +149,7 @@ class TrainEvaluator(Evaluator, Trainer):
             progress=self._progress,
             label=text,
             start=self._starting_weights(arch),
+            start_digest=self._start_digest(text),
             teacher=self._teacher,
             should_continue=self._asker(text),
         )
@@ -158,8 +159,18 @@ class TrainEvaluator(Evaluator, Trainer):
         if self._start is None and self._initial is not None:
             from hwnas.training import StartingNetworks
 
-            self._start = StartingNetworks(self.space, self.task, self._initial, self.seed)
+            self._start = StartingNetworks(self.space, self.task, self._initial, self.seed, threads=self.threads)
         return None if self._start is None else self._start(arch)
+
+    def _start_digest(self, text: str) -> str | None:
+        """Return what tells a network's starting weights from others; None for their own SHA-256.
+
+        Initial weights may hold sums over data (norms that are put back), whose last bits depend on the threads.
+        """
+        if not self._starts_from_file:
+            return None
+        space = (self.space.name, sorted(self.space.settings.items()))
+        return hashlib.sha256(repr((self._facts["weights"], space, text)).encode()).hexdigest()
 
     def _asker(self, text: str) -> Callable[[int, GraphModule], bool] | None:
         """Return the function that decides at the rungs whether a training continues."""

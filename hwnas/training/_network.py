@@ -37,6 +37,7 @@ def train_network(
     progress: StepProgress | None = None,
     label: str = "network",
     start: Mapping[str, FloatArray] | None = None,
+    start_digest: str | None = None,
     teacher: Teacher | None = None,
     should_continue: Callable[[int, GraphModule], bool] | None = None,
 ) -> GraphModule:
@@ -55,6 +56,8 @@ def train_network(
         start: Weights and statistics to start from by ``"node.parameter"``; what is absent starts from He
             initialisation, what has other extents is cropped or fills a part (`filled`), and a batch norm that is
             folded into them is put back. None for He initialisation.
+        start_digest: Tells these weights from others where they follow from a file and the data: sums over data may
+            differ in the last bits. None for their own SHA-256.
         teacher: A trained network whose outputs are learned beside the targets (`Recipe.teacher_weight`).
         should_continue: Called after every epoch but the last with the number of epochs done and the network in
             evaluation mode; False ends the training (see `TrainingJob`).
@@ -66,7 +69,8 @@ def train_network(
         EvaluatorError: No such device, a checkpoint of another training, or the loss is no longer finite.
     """
     require_device(device)
-    complete = start and with_norms(start, graph, lambda: sample_batches(task, NORM_SAMPLES, graph.input_shape))
+    with compute_threads(threads):
+        complete = start and with_norms(start, graph, lambda: sample_batches(task, NORM_SAMPLES, graph.input_shape))
     module = GraphModule(graph, starting_weights(graph, complete, seed)).to(device).train()
     loader = TrainLoader(task, recipe, graph.input_shape, device)
     identity = {
@@ -75,7 +79,7 @@ def train_network(
         "data": task.fingerprint,
         "recipe": repr(sorted(recipe.as_dict().items())),
         "seed": seed,
-        "start": "he" if start is None else weights_digest(start),
+        "start": "he" if start is None else start_digest or weights_digest(start),
     }
     if teacher is not None:
         identity["teacher"] = teacher.digest

@@ -87,7 +87,8 @@ def train_supernet(
     }
     if initial is not None:
         identity["initial"] = initial_digest or weights_digest(initial)
-        load_initial(supernet, initial, task)
+        with compute_threads(threads):
+            load_initial(supernet, initial, task)
     if teacher is not None:
         identity["teacher"] = teacher.digest
         teacher = teacher.to(device)

@@ -103,7 +103,7 @@ class Explanation:
 
     Attributes:
         model: The file's name.
-        sha256: Of the file.
+        sha256: Of the file, with its external data in it.
         identity: Stable facts about device, runtime and protocol, as in a latency table.
         total_ms: q10 of the whole network's latency, measured in the same rounds as the rows.
         total_low_ms: Lower end of its 90 % interval.

@@ -80,6 +80,7 @@ class Windows:
     def __init__(self, graph: ExecutedGraph, store: Store, generations: int = GENERATIONS) -> None:
         self._graph, self._store, self._generations = graph, store, generations
         self._digests: dict[str, str] = {}
+        self._meaning = _meaning_of(graph.model)
         store.add(_SPARE, np.zeros(1, dtype=np.float32))
 
     def of(self, node: int) -> Window:
@@ -153,7 +154,7 @@ class Windows:
         def numbered(name: str) -> str:
             return numbers.setdefault(name, f"t{len(numbers)}")
 
-        texts = [f"{numbered(name)} {self._described(name)}" for name in inputs]
+        texts = [self._meaning, *(f"{numbered(name)} {self._described(name)}" for name in inputs)]
         for number in members:
             node = self._graph.nodes[number]
             texts.extend(f"{numbered(name)} {self._digest(name)}" for name in node.constants)
@@ -210,6 +211,13 @@ class Windows:
             graph.node.append(helper.make_node(operator, [name], [f"hwnas end {place}"], f"hwnas end {place}"))
             graph.output.append(onnx.ValueInfoProto(name=f"hwnas end {place}"))
         return model
+
+
+def _meaning_of(model: onnx.ModelProto) -> str:
+    """Return a digest of what says how nodes are to be understood: versions of operator sets, and functions."""
+    versions = sorted((entry.domain, entry.version) for entry in model.opset_import)
+    functions = sorted(function.SerializeToString(deterministic=True) for function in model.functions)
+    return hashlib.sha256(repr((versions, functions)).encode()).hexdigest()
 
 
 def without_name(tensor: onnx.TensorProto) -> onnx.TensorProto:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,7 +41,7 @@ class Tail:
         return self.scale * factor, (self.shift - self.norm["mean"]) * factor + self.norm["beta"]
 
 
-def norm_parameters(values: list[Array], epsilon: float) -> dict[str, Array]:
+def norm_parameters(values: Sequence[Array], epsilon: float) -> dict[str, Array]:
     """Return the parameters of a batch norm for our epsilon, which is fixed.
 
     Args:

@@ -27,7 +27,7 @@ class ModelFile:
         model: Its content.
         opset: Version of the default operator set.
         initializers: Values of the initialisers by name.
-        sha256: Of the file, in hexadecimal digits.
+        sha256: Of the file, in one piece if it has external data (`whole_model`), in hexadecimal digits.
     """
 
     model: onnx.ModelProto
@@ -53,7 +53,7 @@ def load_onnx(source: Path | str | bytes, *, max_bytes: int = MAX_BYTES) -> onnx
 
 
 def load_with_digest(source: Path | str | bytes, *, max_bytes: int = MAX_BYTES) -> tuple[onnx.ModelProto, str]:
-    """Read as `load_onnx` does; return the model, and the SHA-256 of the file in hexadecimal digits."""
+    """Read as `load_onnx` does; return the model, and the SHA-256 of `ModelFile` in hexadecimal digits."""
     given = source if isinstance(source, bytes) else Path(source)
     try:
         return _parsed(given, max_bytes)
@@ -77,7 +77,7 @@ def load(source: Path | bytes, max_bytes: int) -> ModelFile:
 
 
 def _parsed(source: Path | bytes, max_bytes: int) -> tuple[onnx.ModelProto, str]:
-    """Return the model, checked and with all its data, and the digest of the file."""
+    """Return the model, checked and with all its data, and its digest."""
     content = source if isinstance(source, bytes) else _read(source, max_bytes)
     if len(content) > max_bytes:
         raise ModelFileError(f"the file has {len(content)} bytes; hwnas reads at most {max_bytes}")
@@ -89,10 +89,15 @@ def _parsed(source: Path | bytes, max_bytes: int) -> tuple[onnx.ModelProto, str]
     if not model.HasField("graph"):
         raise ModelFileError("it is not an ONNX file: it holds no graph")
     _check_names(model.graph)
-    left = max_bytes - len(content)
-    for tensor in external_tensors(model):
+    left, outside = max_bytes - len(content), list(external_tensors(model))
+    for tensor in outside:
         left -= take_external(tensor, source.parent if isinstance(source, Path) else None, left, max_bytes)
-    return model, sha256(content).hexdigest()
+    return model, sha256(in_one_piece(model) if outside else content).hexdigest()
+
+
+def in_one_piece(model: onnx.ModelProto) -> bytes:
+    """Return the content of a file that holds all of a model."""
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _check_names(graph: onnx.GraphProto) -> None:

@@ -52,9 +52,7 @@ _ELEMENTWISE = {
 _MOVING = {
     "Concat",
     "Flatten",
-    "Gather",
     "GatherElements",
-    "GatherND",
     "ReduceMax",
     "ReduceMean",
     "ReduceMin",
@@ -159,6 +157,8 @@ def _evaluated(node: onnx.NodeProto, values: Sequence[Array | None], opset: int)
         size = _stated_size(node, given)
     if size < 0 or not given:
         return None
+    if node.op_type == "Split" and attributes_of(node).get("num_outputs", 0) > len(node.output):
+        raise ModelFileError(f"{describe(node)}: num_outputs is more than its {len(node.output)} outputs")
     if size > MAX_FOLDED_ELEMENTS:
         if node.op_type in ("Unsqueeze", "Squeeze", "Reshape", "Transpose"):
             return None
@@ -175,9 +175,22 @@ def _stated_size(node: onnx.NodeProto, given: Sequence[Array]) -> int:
         return math.prod(np.broadcast_shapes(given[0].shape, tuple(int(n) for n in given[1])))
     if node.op_type == "Tile" and len(given) == 2:
         return given[0].size * math.prod(abs(int(n)) for n in given[1])
+    if node.op_type in ("Gather", "GatherND") and len(given) == 2:
+        return max(given[0].size + given[1].size, _gathered_size(node, *given))
     if node.op_type in ("Shape", "Size"):
         return 1
     return -1
+
+
+def _gathered_size(node: onnx.NodeProto, data: Array, indices: Array) -> int:
+    """Return how many elements a Gather or GatherND makes: a part of the data for each index."""
+    attributes = attributes_of(node)
+    if node.op_type == "Gather":
+        rest: list[int] = list(data.shape)
+        del rest[int(attributes.get("axis", 0))]
+        return indices.size * math.prod(rest)
+    taken = int(attributes.get("batch_dims", 0)) + indices.shape[-1]
+    return math.prod(indices.shape[:-1]) * math.prod(data.shape[taken:])
 
 
 def _reference(node: onnx.NodeProto, values: Sequence[Array | None], opset: int) -> list[Array]:

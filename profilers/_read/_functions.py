@@ -18,14 +18,18 @@ from profilers._read._attributes import Array, attributes_of
 from profilers._read._translate import Translation
 
 _MOST_NODES = 8
-_POINTS: Array = np.concatenate([np.linspace(-8.0, 8.0, 65), [-40.0, 40.0]])
+_LARGE = [1e3, 1e5, 3e38]
+"""Points that tell a bound of any size, such as that of ``clip(x, 0, 255)``, from none; the last is near the largest
+32-bit float."""
+_POINTS: Array = np.concatenate([np.linspace(-8.0, 8.0, 65), [-40.0, 40.0], np.negative(_LARGE), _LARGE])
 _POINTS.setflags(write=False)
 _TOLERANCE = 1e-5
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def _sigmoid(x: Array) -> Array:
-    return np.asarray(1.0 / (1.0 + np.exp(-x)))
+    with np.errstate(over="ignore"):  # exp(1e3) is infinite, the result 0 as it should be
+        return np.asarray(1.0 / (1.0 + np.exp(-x)))
 
 
 def _gelu(x: Array) -> Array:
@@ -152,11 +156,13 @@ def _known(t: Translation, chain: Sequence[onnx.NodeProto], tensor: str) -> str:
             except (TypeError, ValueError, ArithmeticError):
                 return ""
         result = values[chain[0].output[0]]
+        if np.shape(result) != _POINTS.shape:
+            return ""
+        # a chain such as exp(x) / (1 + exp(x)) overflows at large points, where its function is finite
+        passed_over = (np.abs(_POINTS) >= _LARGE[0]) & ~np.isfinite(result)
         for name, expected in _KNOWN.items():
-            if (
-                np.shape(result) == expected.shape
-                and (np.abs(result - expected) <= _TOLERANCE * (1.0 + np.abs(expected))).all()
-            ):
+            close = np.abs(result - expected) <= _TOLERANCE * (1.0 + np.abs(expected))
+            if (close | passed_over).all():
                 return name
     return ""
 

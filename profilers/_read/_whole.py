@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
-
-import onnx
 
 from latency_tables import read_regular
 from profilers._errors import ModelFileError
-from profilers._read._external import external_tensors
-from profilers._read._file import load
+from profilers._read._file import in_one_piece, load
 from profilers._read._limits import MAX_BYTES
 
 
@@ -34,5 +32,4 @@ def whole_model(source: Path | str, *, max_bytes: int = MAX_BYTES) -> bytes:
         file = load(path, max_bytes)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
-    outside = any(external_tensors(onnx.ModelProto.FromString(content)))
-    return bytes(file.model.SerializeToString(deterministic=True)) if outside else content
+    return content if sha256(content).hexdigest() == file.sha256 else in_one_piece(file.model)

@@ -168,6 +168,19 @@ def test_equal_nodes_share_a_window_and_unequal_ones_do_not():
     assert keys[0] != keys[9]
 
 
+def test_windows_of_other_operator_sets_and_functions_are_others():
+    graph, store, windows = windows_of(residual())
+    keys = {windows.of(0).key}
+    graph.model.opset_import.add(domain="own", version=1)
+    keys.add(Windows(graph, store).of(0).key)
+    for operator in ("Relu", "Sigmoid"):
+        body = helper.make_function("own", "f", ["a"], ["b"], [helper.make_node(operator, ["a"], ["b"])], [])
+        del graph.model.functions[:]
+        graph.model.functions.append(body)
+        keys.add(Windows(graph, store).of(0).key)
+    assert len(keys) == 4
+
+
 def test_a_window_computes_what_the_network_computes():
     graph, store, windows = windows_of(residual())
     window = windows.of(len(graph.nodes) - 1)

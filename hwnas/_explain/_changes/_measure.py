@@ -20,6 +20,7 @@ from profilers import (
     Explanation,
     Runnable,
     TextProgress,
+    block_channels,
     draw_inputs,
     fix_shapes,
     second_pass_name,
@@ -108,8 +109,7 @@ def with_changes(
 
 
 def _subject(static: onnx.ModelProto, explanation: Explanation, threads: int) -> Subject:
-    block = 16 if any("avx512f" in str(fact) for fact in explanation.identity.values()) else 8
-    return Subject(static, simplified(static), explanation, threads, block)
+    return Subject(static, simplified(static), explanation, threads, block_channels())
 
 
 def _proposals(subject: Subject, makers: Mapping[str, Maker], progress: TextProgress) -> list[Proposal]:

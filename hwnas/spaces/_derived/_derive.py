@@ -68,9 +68,12 @@ def by_norms(derived: Derived) -> Derived:
 
 
 def by_scales(derived: Derived) -> Derived:
-    """Order channels by the scales of their batch norms; groups without any by the norm of their weights."""
+    """Order channels by the scales of their batch norms; groups without any by the norm of their weights.
+
+    The scales of norms that were put back say nothing before the norms have the statistics of data.
+    """
     layout, graph = derived.space.plan.layout, derived.space.prepared.graph
-    scales = bn_scores(graph, layout, derived.weights)
+    scales = bn_scores(graph, layout, _without_empty_scales(derived))
     return _ordered(derived, {**l2_scores(graph, layout, derived.weights), **scales})
 
 
@@ -87,6 +90,16 @@ def reordered(derived: Derived, scores: Mapping[str, Scores]) -> Derived:
 def with_weights(derived: Derived, weights: Mapping[str, FloatArray]) -> Derived:
     """Return the same space with some weights replaced."""
     return replace(derived, weights={**derived.weights, **weights})
+
+
+def _without_empty_scales(derived: Derived) -> dict[str, FloatArray]:
+    """Return the weights without the scales of norms that were put back and have no statistics yet."""
+    weights = dict(derived.weights)
+    for node in derived.space.prepared.put_back:
+        mean, variance = weights[f"{node}.mean"], weights[f"{node}.variance"]
+        if not mean.any() and (variance == 1.0).all():
+            del weights[f"{node}.gamma"]
+    return weights
 
 
 def _ordered(derived: Derived, scores: Mapping[str, Scores]) -> Derived:

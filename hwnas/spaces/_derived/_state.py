@@ -38,7 +38,8 @@ def limited(plan: Plan, options: Options) -> Plan:
         tables = ShapeTables(graph, Lowering(graph), ChoiceGraphSpace.most_forms)
         blocks = blocks_of(graph, tables)
         large = [block for block in blocks if tables.count(block.columns) > MOST_NETWORKS]
-        smaller = _smaller(plan, options, large[0], blocks, graph) if large else None
+        tried = (_smaller(plan, options, block, blocks, graph) for block in large)
+        smaller = next((other for other in tried if other is not None), None)
         if smaller is None:
             return plan
         plan = smaller

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -109,13 +110,13 @@ class ImageClassification(Task):
         """The names that `with_scaling` knows for images of so many channels."""
         return usual_scalings(self._data.channels)
 
-    def with_scaling(self, scaling: str) -> ImageClassification:
+    def with_scaling(self, scaling: str) -> Self:
         """Return the task with pixels that are normalised by another mean and deviation.
 
         Raises:
             DataError: The text names none.
         """
-        other = ImageClassification(self._own, image_size=self._image_size)
+        other = copy.copy(self)
         other._data = rescaled(self._own, scaling)
         return other
 

@@ -19,6 +19,7 @@ from profilers import NORM_EPSILON, Parameter, expand
 
 FloatArray = npt.NDArray[np.float32]
 _SHOWN = 3
+_BY_NAMES = "its names"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def match_weights(file: WeightsFile, space: Space) -> MatchedWeights:
     targets = largest_parameters(space)
     shapes = _node_shapes(space, targets)
     pairs, how = _by_layers(file, shapes)
-    tensors = {name: array for name, array in _own_names(file, targets).items() if name not in pairs}
+    tensors = _own_names(file, targets) if how == _BY_NAMES or not pairs else {}
     for node, layer in pairs.items():
         tensors |= _node_tensors(node, layer, targets)
     tensors, notes = _without_misfits(tensors, targets, list(shapes)[-1])
@@ -78,14 +79,22 @@ def _own_names(file: WeightsFile, targets: Mapping[str, Parameter]) -> dict[str,
 
 
 def _by_layers(file: WeightsFile, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, Layer], str]:
-    """Return layers by node, and how they were found."""
-    exported = {layer.name.partition(":")[0]: layer for layer in file.layers}
-    if own := {node: layer for node, layer in exported.items() if node in shapes}:
-        return own, "its names"
+    """Return layers by node, and how they were found: by names if these hold for half of the nodes, else by most."""
+
+    def named(layers: Mapping[str, Layer]) -> dict[str, Layer]:
+        """Return the layers of nodes that there are."""
+        return {node: layer for node, layer in layers.items() if node in shapes}
+
+    own = named({layer.name.partition(":")[0]: layer for layer in file.layers})
+    if 2 * len(own) >= len(shapes):
+        return own, _BY_NAMES
     placed, whose = mobilenetv3_layers(file.layers, shapes)
-    if known := {node: layer for node, layer in placed.items() if node in shapes}:
-        return known, f"{whose}'s names of MobileNetV3"
-    return aligned(file.layers, shapes, in_order=file.in_order), "the order and shapes of its layers"
+    known = named(placed)
+    by_names = (own, _BY_NAMES) if len(own) >= len(known) else (known, f"{whose}'s names of MobileNetV3")
+    if 2 * len(by_names[0]) >= len(shapes):
+        return by_names
+    in_order = aligned(file.layers, shapes, in_order=file.in_order)
+    return by_names if len(by_names[0]) >= len(in_order) else (in_order, "the order and shapes of its layers")
 
 
 def _node_tensors(node: str, layer: Layer, targets: Mapping[str, Parameter]) -> dict[str, FloatArray]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hwnas.spaces import Architecture, Space
 from hwnas.tasks import Task
+from hwnas.training._loop import compute_threads
 from hwnas.training._start._fill import filled
 from hwnas.training._supernet import Supernet
 from hwnas.training._supernet_training import load_initial
@@ -25,11 +26,15 @@ class StartingNetworks:
         task: Gives the samples that batch norms are put back on where the initial weights lack them.
         initial: Tensors by ``"node.parameter"`` (see `train_supernet`).
         seed: Decides the initialisation of the rest.
+        threads: Torch's threads while norms are put back; None for its own choice.
     """
 
-    def __init__(self, space: Space, task: Task, initial: Mapping[str, FloatArray], seed: int) -> None:
+    def __init__(
+        self, space: Space, task: Task, initial: Mapping[str, FloatArray], seed: int, *, threads: int | None = None
+    ) -> None:
         self._supernet = Supernet(space, seed=seed)
-        self._initial = load_initial(self._supernet, initial, task)
+        with compute_threads(threads):
+            self._initial = load_initial(self._supernet, initial, task)
 
     def __call__(self, arch: Architecture) -> dict[str, FloatArray]:
         """Return weights of one network, and its statistics where the initial weights have them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from hwnas.training._start._layers import Layer, consistent
-from profilers import ModelFileError, load_onnx
+from profilers import NORM_EPSILON, ModelFileError, load_onnx, norm_parameters
 
 FloatArray = npt.NDArray[np.float32]
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
@@ -67,8 +68,26 @@ def _layers(graph: onnx.GraphProto, tensors: Mapping[str, FloatArray]) -> list[L
         if _is_transposed(node):
             held["weight"] = np.ascontiguousarray(held["weight"].T)
         held = consistent(held)
+        if norm is not None and "variance" in held:
+            held |= _with_our_epsilon(norm, held)
         layers.append(Layer(node.name or names["weight"], held, tuple(names[kind] for kind in held)))
     return layers
+
+
+def _with_our_epsilon(norm: onnx.NodeProto, held: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Return the parameters of a norm that computes the same with our epsilon; Keras writes another one.
+
+    Raises:
+        ValueError: Its epsilon is not above 0.
+    """
+    epsilon = next((attribute.f for attribute in norm.attribute if attribute.name == "epsilon"), NORM_EPSILON)
+    if not 0.0 < epsilon < math.inf:
+        raise ValueError(f"node {norm.name!r:.80}: epsilon must be above 0 and finite, got {epsilon}")
+    if math.isclose(epsilon, NORM_EPSILON, rel_tol=1e-6):  # attributes are 32-bit floats
+        return {}
+    held = {**held, "variance": np.maximum(held["variance"], np.float32(0.0))}
+    values = norm_parameters([held[kind] for kind in _NORM], epsilon)
+    return {kind: value.astype(np.float32) for kind, value in values.items()}
 
 
 def _is_transposed(node: onnx.NodeProto) -> bool:

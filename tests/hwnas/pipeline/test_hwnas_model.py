@@ -1,6 +1,8 @@
 """`--model`: a search around a trained model, with the original beside the front."""
 
+import copy
 import json
+import math
 import re
 
 import numpy as np
@@ -10,6 +12,7 @@ from simulated_device import AdditiveBackend
 
 import hwnas
 from hwnas._errors import HwnasError
+from hwnas._pipeline import _given_model
 from hwnas._pipeline._model import read_model
 from hwnas._runs._run import Run
 from hwnas.data import load_data
@@ -104,6 +107,34 @@ def test_a_scaling_that_does_not_fit_is_named(model):
     (line,) = (line for line in told if line.startswith("warning: with --input-scaling "))
     assert re.search(r" it has accuracy [0-9.]+%; use that if the model was trained so$", line), line
     assert "hwnas takes the model's outputs as the classes in this order: 0, 1, 2, 3, ... 9 (10)" in "".join(told)
+
+
+@pytest.mark.parametrize(
+    ("scalings", "values", "warning"),
+    [
+        (("0-1", "0-255"), {"0-1": math.nan, "0-255": 0.9}, "with --input-scaling 0-255 it has 90.00%"),
+        (("0-1",), {"0-1": math.nan}, "may need another --input-scaling, or its outputs"),
+        ((), {}, "that is poor; its outputs may be"),
+    ],
+)
+def test_a_metric_that_is_no_number_is_poor(monkeypatch, scalings, values, warning):
+    class Scaled(ImageClassification):
+        scaling = ""
+
+        @property
+        def scalings(self):
+            return scalings
+
+        def with_scaling(self, scaling):
+            other = copy.copy(self)
+            other.scaling = scaling
+            return other
+
+    monkeypatch.setattr(_given_model, "_value", lambda derived, task: values.get(task.scaling, math.nan))
+    monkeypatch.setattr(_given_model, "_ends_with_softmax", lambda derived: False)
+    lines = _given_model.given_lines(None, Scaled(load_data("digits", limit=60)))
+    assert lines[-1].startswith("warning: ")
+    assert warning in lines[-1]
 
 
 def test_weights_beside_the_file_become_one_piece(model, tmp_path):

@@ -9,6 +9,7 @@ from own_plugins import install
 
 import hwnas
 from hwnas._cli import main
+from hwnas.evaluators import make_evaluator
 from hwnas.spaces import make_space
 from hwnas.testing import check_evaluator, check_metric
 from latency_tables import save_table
@@ -41,6 +42,22 @@ def installed(tmp_path, monkeypatch):
     install(tmp_path / "site", "delays", {"evaluators": {"delay": f"{__name__}:Delay"}})
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.chdir(tmp_path)
+
+
+class Rounded(Delay):
+    """Has an option of its own that is called precision."""
+
+    name = "rounded"
+
+    def __init__(self, space, data, *, precision=3):
+        super().__init__(space, data)
+        self.precision = precision
+
+
+def test_an_option_called_precision_keeps_its_default(tmp_path):
+    install(tmp_path / "site", "rounded", {"evaluators": {"rounded": f"{__name__}:Rounded"}})
+    assert make_evaluator("rounded", small()).precision == 3
+    assert make_evaluator("rounded", small(), precision="int8").precision == "int8"
 
 
 def small():

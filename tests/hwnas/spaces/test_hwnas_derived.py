@@ -13,7 +13,7 @@ from simulated_device import AdditiveBackend
 from hwnas import HwnasError
 from hwnas._runs._offline import _difference
 from hwnas._tables._build import build_table, require_coverage
-from hwnas.spaces import DerivedSpace, by_scales, derive, describe_lines, make_space, reordered
+from hwnas.spaces import DerivedSpace, by_scales, derive, describe_lines, make_space, reordered, with_weights
 from hwnas.testing import check_space
 from hwnas.testing._operators import draw_inputs, run_onnx
 from latency_tables import INPUT, GraphBuilder
@@ -107,6 +107,23 @@ def test_weakest_channels_come_last():
         ordered = derive(model, weights, importance=criterion).weights["layer0.0.conv1.gamma"]
         last = [float(value) for value in ordered[-len(weakest) :]]
         assert sorted(last) == sorted(float(weights["layer0.0.conv1.gamma"][place]) for place in weakest)
+
+
+def test_scales_of_norms_put_back_count_once_they_have_statistics():
+    model = resnet(blocks=2, widths=(8, 16), size=8, norm="bias")
+    weights = weights_of(model)
+    by_weights, by_norms = (derive(model, weights, importance=name) for name in ("l2", "bn"))
+    conv = "layer0.0.conv1"
+    assert (by_norms.weights[f"{conv}.weight"] == by_weights.weights[f"{conv}.weight"]).all()
+    scales = np.linspace(1, 2, 8, dtype=np.float32)
+    other = by_scales(with_weights(by_norms, {f"{conv}.gamma": scales, f"{conv}.mean": scales}))
+    assert (other.weights[f"{conv}.gamma"] == scales[::-1]).all()
+
+
+def test_every_part_with_too_many_forms_is_made_smaller(monkeypatch):
+    monkeypatch.setattr("hwnas.spaces._derived._state.MOST_NETWORKS", 2)
+    space = DerivedSpace(resnet(), resolutions=[16, 24, 32])
+    assert [choice.name for choice in space.choices if choice.name.endswith("depth")] == []
 
 
 def test_widths_are_steps_of_the_block():

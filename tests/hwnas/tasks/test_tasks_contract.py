@@ -24,6 +24,20 @@ SPACES = {
 }
 
 
+def test_a_task_of_another_class_stays_one_when_it_is_scaled():
+    class Own(ImageClassification):
+        def __init__(self, data, extra):
+            super().__init__(data)
+            self.extra = extra
+
+    task = Own(load_data("digits", limit=60), 7)
+    scaled = task.with_scaling("0-255")
+    assert type(scaled) is Own
+    assert scaled.extra == 7
+    assert scaled.fingerprint != task.fingerprint
+    assert scaled.with_scaling("0-1").fingerprint == task.with_scaling("0-1").fingerprint
+
+
 def test_every_task_of_ours_is_checked():
     assert sorted(TASKS) == task_names()
 

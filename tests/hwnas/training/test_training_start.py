@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from onnx import helper, numpy_helper
 from training_toys import digits_task, mobile
 from weight_files import resnet, timm_mobilenetv3, torchvision_mobilenetv3, with_header, written
 
@@ -189,6 +190,35 @@ def test_a_resnet_matches_by_structure():
     np.testing.assert_array_equal(matched.tensors["s2b1y.weight"], tensors["layer3.1.conv2.weight"])
     np.testing.assert_array_equal(matched.tensors["s2b1y.gamma"], tensors["layer3.1.bn2.weight"])
     np.testing.assert_array_equal(matched.tensors["out.bias"], tensors["fc.bias"])
+
+
+def test_one_name_that_is_the_same_by_accident_does_not_hide_the_others():
+    tensors = resnet()
+    tensors["out.weight"] = tensors.pop("layer4.1.conv2.weight")  # the space's classifier
+    matched = match_weights(parse_weights(written(tensors), "r"), SmallResNet())
+    assert "20 of 21 layers start from r, by the order and extents of its layers" in matched.lines[0]
+    np.testing.assert_array_equal(matched.tensors["out.weight"], tensors["fc.weight"])
+
+
+@pytest.mark.parametrize("epsilon", [None, 1e-3])
+def test_the_epsilon_of_a_norm_is_read(epsilon):
+    rng = np.random.default_rng(0)
+    held = {"w": rng.random((2, 3, 1, 1)), **{kind: rng.random(2) * 1e-3 for kind in "gbmv"}}
+    more = {} if epsilon is None else {"epsilon": epsilon}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["y"], "c"),
+        helper.make_node("BatchNormalization", ["y", *"gbmv"], ["z"], "n", **more),
+    ]
+    stored = [numpy_helper.from_array(array.astype(np.float32), name) for name, array in held.items()]
+    graph = helper.make_graph(nodes, "g", [], [], stored)
+    (layer,) = parse_weights(helper.make_model(graph).SerializeToString(), "x").layers
+    scale = layer.tensors["gamma"] / np.sqrt(layer.tensors["variance"] + NORM_EPSILON)
+    np.testing.assert_allclose(scale, held["g"] / np.sqrt(held["v"] + (epsilon or 1e-5)), rtol=1e-5)
+    nodes[1].ClearField("attribute")
+    nodes[1].attribute.append(helper.make_attribute("epsilon", -1.0))
+    graph = helper.make_graph(nodes, "g", [], [], stored)
+    with pytest.raises(ValueError, match=r"node 'n': epsilon must be above 0 and finite, got -1\.0"):
+        parse_weights(helper.make_model(graph).SerializeToString(), "x")
 
 
 @pytest.fixture(scope="module")

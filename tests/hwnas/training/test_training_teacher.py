@@ -78,6 +78,22 @@ def test_weights_that_follow_from_data_are_told_by_their_source(tmp_path, origin
     assert settings["weights"] == "file"
 
 
+def test_single_networks_that_start_from_data_are_told_by_their_source(tmp_path, original):
+    arch = Supernet(SPACE).largest
+    in_other_bits = {name: np.nextafter(array, np.float32(9)) for name, array in original.items()}
+
+    def network(initial, digest):
+        evaluator = TrainEvaluator(SPACE, digits_task(), recipe(epochs=1), initial=initial, initial_digest=digest)
+        evaluator.prepare(tmp_path)
+        return evaluator.trained_weights(arch)
+
+    first, again = network(original, "file"), network(in_other_bits, "file")
+    assert all(np.array_equal(first[name], again[name]) for name in first)  # read from the checkpoint
+    for initial, digest in ((original, "other"), (in_other_bits, None)):
+        with pytest.raises(EvaluatorError, match="belongs to start "):
+            network(initial, digest)
+
+
 def test_initial_weights_are_where_training_starts(tmp_path, original):
     still = recipe(learning_rate=1e-9, weight_decay=0.0)
     weights, _ = trained(tmp_path / "a", recipe=still, initial=original)

@@ -76,6 +76,19 @@ def test_chains_that_are_no_activation_stay_what_they_are():
     assert kinds(checked(file.model(file.add("Mul", "x", gate)))) == ["norm", "activation", "mul"]
 
 
+@pytest.mark.parametrize("high", [40.0, 255.0, 1e4, 1e30])
+def test_a_bound_far_away_is_not_lost(high):
+    for write in (
+        lambda file: file.add("Clip", "x", f(0), f(high)),
+        lambda file: file.add("Min", file.add("Relu", "x"), f(high)),
+        lambda file: file.add("Max", file.add("Min", "x", f(high)), f(0)),
+    ):
+        file = File(*S)
+        assert checked(file.model(write(file))).generic
+    file = File(*S)
+    assert kinds(checked(file.model(file.add("Clip", "x", f(0), np.finfo(np.float32).max)))) == ["activation"]
+
+
 @pytest.mark.parametrize(("alpha", "beta"), [(0.2, 0.5), (0.25, 0.4)])
 def test_other_slopes_of_hard_sigmoid_scale_the_layer_before(alpha, beta):
     for layer, names in (("Conv", ["conv"]), ("none", ["norm"]), ("Relu", ["activation", "norm"])):

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+from hashlib import sha256
 
 import numpy as np
 import onnx
@@ -10,7 +11,9 @@ import pytest
 from graphs import File, checked
 from onnx import TensorProto, helper
 
-from profilers import ModelFileError, OperatorError, build_onnx, load_onnx, read_onnx
+from profilers import ModelFileError, OperatorError, build_onnx, load_onnx, read_onnx, whole_model
+from profilers._read import _fold
+from profilers._read._file import load_with_digest
 from profilers._read._translate import RULES
 
 
@@ -112,6 +115,19 @@ def test_a_loaded_model_holds_its_external_data(tmp_path):
         load_onnx(path, max_bytes=size - 1)
 
 
+def test_the_digest_is_that_of_the_model_in_one_piece(tmp_path):
+    model, path, digests = network(), tmp_path / "m.onnx", set()
+    path.write_bytes(model.SerializeToString())
+    assert load_with_digest(path)[1] == sha256(path.read_bytes()).hexdigest()
+    content = external(model, location="w.bin")
+    path.write_bytes(model.SerializeToString())
+    for data in (content, bytes(720)):
+        (tmp_path / "w.bin").write_bytes(data)
+        digests.add(load_with_digest(path)[1])
+        assert sha256(whole_model(path)).hexdigest() in digests
+    assert len(digests) == 2
+
+
 def test_external_data_of_attributes_and_subgraphs_is_seen(tmp_path):
     model = network()
     tensor = TensorProto(name="t", dims=[1], data_type=1, data_location=TensorProto.EXTERNAL)
@@ -147,6 +163,45 @@ def test_what_a_file_declares_is_not_allocated():
     y = file.add("Expand", np.zeros(1, np.float32), np.array([1 << 20, 1 << 20]))
     refused(file.model(file.add("Add", "x", y)), "it computes a constant of")
     refused(network(), "the file has .* bytes; hwnas reads at most 100", max_bytes=100)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "constants", "attributes", "message"),
+    [
+        ("Gather", [np.zeros((8, 4096), np.float32), np.zeros(4096, np.int64)], {}, "a constant of 16777216"),
+        ("Gather", [np.zeros((4096, 8), np.float32), np.zeros(4096, np.int64)], {"axis": -1}, "a constant of 16777216"),
+        ("GatherND", [np.zeros((8, 4096), np.float32), np.zeros((4096, 1), np.int64)], {}, "a constant of 16777216"),
+        ("Tile", [np.zeros(4096, np.float32), np.array([4096])], {}, "a constant of 16777216"),
+        ("Expand", [np.zeros((1, 4096), np.float32), np.array([4096, 1])], {}, "a constant of 16777216"),
+        ("Range", [np.array(0), np.array(1 << 24), np.array(1)], {}, "a constant of 16777216"),
+        ("ConstantOfShape", [np.array([1 << 20, 1 << 12])], {}, "malformed or too large"),
+        ("Split", [np.zeros(4, np.float32)], {"num_outputs": 1 << 40}, "num_outputs is more than its 1 outputs"),
+    ],
+)  # fmt: skip
+def test_what_a_constant_node_would_make_is_counted_first(monkeypatch, op_type, constants, attributes, message):
+    def never(*_):
+        raise AssertionError("computed")
+
+    monkeypatch.setattr(_fold, "MAX_FOLDED_ELEMENTS", (1 << 24) - 1)
+    monkeypatch.setattr(_fold, "_reference", never)
+    file = File(1, 4)
+    refused(file.model(file.add("Add", "x", file.add(op_type, *constants, **attributes))), message)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "indices", "attributes"),
+    [
+        ("Gather", np.array([[2, 0, 1]]), {}),
+        ("Gather", np.array(3), {"axis": 1}),
+        ("GatherND", np.array([[[0, 3], [2, 1], [1, 1]]]), {}),
+        ("GatherND", np.array([[3], [1], [0]]), {"batch_dims": 1}),
+    ],
+)
+def test_gathered_constants_have_the_counted_size(op_type, indices, attributes):
+    data = np.arange(12, dtype=np.float32).reshape(3, 4)
+    node = helper.make_node(op_type, ["a", "b"], ["c"], **attributes)
+    (value,) = _fold.folded_values(node, {"a": data, "b": indices}, 17)
+    assert _fold._gathered_size(node, data, indices) == value.size
 
 
 def test_files_of_many_small_messages_are_not_parsed():
