@@ -9,7 +9,7 @@ from hwnas._cli._parser import build_parser
 
 RECIPE = (
     "known settings: epochs, batch_size, optimizer, learning_rate, warmup, weight_decay, clip, average, "
-    "random_subnets, sampling, candidates, label_smoothing, shift, flip, cutout, mixup"
+    "random_subnets, sampling, candidates, teacher_weight, taught_by, label_smoothing, shift, flip, cutout, mixup"
 )
 CELLS = "image_size, classes, image_channels, cells, channels"
 MOBILE = "preset, classes, resolution, width, image_channels"
@@ -38,7 +38,7 @@ ERRORS = [
         "search --device tpu",
         "unknown device 'tpu'; known devices: cpu, cuda, cuda:N (see `hwnas devices`), ssh://[user@]host[:port]",
     ),
-    ("search --precision fp8", "--precision fp8 is not available on device cpu; choose from fp32, int8"),
+    ("search --precision fp8", "--precision fp8 is not available on device cpu; choose from fp32, int8, mixed"),
     ("search --space resnet", "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, or FILE.json"),
     ("search --preset huge", "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
     ("search --width 9", "space mobilenetv3: width multipliers must be 0.1-4, got 9.0"),
