@@ -32,6 +32,8 @@ _HEADS = (
 )
 _TEXTS = ("node", "op", "why it is slow", "change", "it is")
 """Columns of text, which begin at the left."""
+_LEAST_SHARE = 0.01
+"""Share of the total below which a node's speed is mostly noise."""
 
 
 def write_html(explanation: Explanation, path: str | Path) -> None:
@@ -122,11 +124,15 @@ def _bars(explanation: Explanation, rows: Sequence[ExplainedNode | Block]) -> st
 
 
 def _limits(explanation: Explanation) -> str:
-    """Return arithmetic intensity against speed, below what the device reaches."""
-    rows = [row for row in explanation.rows if row.macs > 0 and row.ms > 0]
+    """Return arithmetic intensity against speed, below what the device reaches.
+
+    Nodes whose price is not surely above 0, or below `_LEAST_SHARE` of the total, have no speed to speak of.
+    """
+    total, best = explanation.total_ms, explanation.best_gmacs_per_s
+    least_ms = _LEAST_SHARE * total
+    rows = [row for row in explanation.rows if row.macs > 0 and row.low_ms > 0 and row.ms >= least_ms]
     if not rows:
         return ""
-    total, best = explanation.total_ms, explanation.best_gmacs_per_s
     points = [
         (
             row.intensity,
@@ -151,9 +157,10 @@ def _limits(explanation: Explanation) -> str:
     )
     return (
         "<h2>How close each node is to the device's limits</h2>"
-        f"{picture}<p class=note>Each circle is a node; its area is its time. Orange nodes are slow for a reason in "
-        f"the table. The horizontal line is this device's best ({escape(f'{best:.3g}')} GMAC/s). The slanted line is "
-        f"the highest memory rate of any node ({escape(f'{moved:.3g}')} GB/s).</p>"
+        f"{picture}<p class=note>Each circle is a node that takes 1 % or more of the total; its area is its time. "
+        "Orange nodes are slow for a reason in the table. The horizontal line is this device's best "
+        f"({escape(f'{best:.3g}')} GMAC/s). The slanted line is the highest memory rate of any of these nodes "
+        f"({escape(f'{moved:.3g}')} GB/s).</p>"
     )
 
 

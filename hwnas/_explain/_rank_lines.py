@@ -71,6 +71,9 @@ def _difference_lines(ranking: Ranking) -> list[str]:
 
 
 def _step_line(difference: Difference) -> str:
+    if difference.ratio >= 2:
+        interval = f"{difference.low:.3g} to {difference.high:.3g} times"
+        return f"{difference.slower} takes {difference.ratio:.3g} times as long as {difference.faster} ({interval})"
     more, low, high = (percent_text(ratio - 1) for ratio in (difference.ratio, difference.low, difference.high))
     return f"{difference.slower} takes {more} longer than {difference.faster} ({low} to {high})"
 

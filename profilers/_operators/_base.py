@@ -25,6 +25,7 @@ _NODE_OF_ACTIVATION = {"relu": "Relu", "hswish": "HardSwish", "sigmoid": "Sigmoi
 _TORCH_FUNCTION = {"hswish": "hardswish", "hsigmoid": "hardsigmoid"}
 """Names in `torch.nn.functional` where they differ from ours."""
 NORM_EPSILON = 1e-5
+"""What every batch norm adds to its variance."""
 MOST_AXES = 3
 """Largest number of axes that a feature map has behind its channels: time, height and width."""
 
