@@ -124,8 +124,8 @@ def test_devices(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--precision", "fp8"], "--precision fp8 is not available on device cpu; choose from fp32, int8"),
-        (["--precision", "fp16"], "--precision fp16 is not available on device cpu; choose from fp32, int8"),
+        (["--precision", "fp8"], "--precision fp8 is not available on device cpu; choose from fp32, int8, mixed"),
+        (["--precision", "fp16"], "--precision fp16 is not available on device cpu; choose from fp32, int8, mixed"),
         (
             ["--protocol", "host"],
             "--protocol and --channels-last are options of GPUs; leave them out with --device cpu",

@@ -112,7 +112,7 @@ def test_a_scaling_that_does_not_fit_is_named(model):
 @pytest.mark.parametrize(
     ("scalings", "values", "warning"),
     [
-        (("0-1", "0-255"), {"0-1": math.nan, "0-255": 0.9}, "with --input-scaling 0-255 it has 90.00%"),
+        (("0-1", "0-255"), {"0-1": math.nan, "0-255": 0.9}, "with --input-scaling 0-255 it has accuracy 90.00%"),
         (("0-1",), {"0-1": math.nan}, "may need another --input-scaling, or its outputs"),
         ((), {}, "that is poor; its outputs may be"),
     ],

@@ -196,7 +196,7 @@ def test_one_name_that_is_the_same_by_accident_does_not_hide_the_others():
     tensors = resnet()
     tensors["out.weight"] = tensors.pop("layer4.1.conv2.weight")  # the space's classifier
     matched = match_weights(parse_weights(written(tensors), "r"), SmallResNet())
-    assert "20 of 21 layers start from r, by the order and extents of its layers" in matched.lines[0]
+    assert "20 of 21 layers start from r, by the order and shapes of its layers" in matched.lines[0]
     np.testing.assert_array_equal(matched.tensors["out.weight"], tensors["fc.weight"])
 
 
