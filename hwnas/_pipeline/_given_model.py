@@ -26,7 +26,7 @@ def given_lines(derived: Derived, task: Task) -> list[str]:
     lines = [f"the model as given has {metric.text} {metric.format(value, error)} on the validation part"]
     labels = task.outputs[0].labels
     if labels:
-        lines.append(f"hwnas takes the model's outputs as the classes in this order: {_listed(labels)}")
+        lines.append(f"the model's outputs are read as the classes in this order: {_listed(labels)}")
     if _ends_with_softmax(derived):
         lines.append("warning: the model ends with a softmax; training expects logits: export it without the softmax")
     finite = math.isfinite(value)

@@ -106,7 +106,7 @@ def test_a_scaling_that_does_not_fit_is_named(model):
     hwnas.derive(model, "digits", input_scaling="0-255", data_limit=200, progress=told.append)
     (line,) = (line for line in told if line.startswith("warning: with --input-scaling "))
     assert re.search(r" it has accuracy [0-9.]+%; use that if the model was trained so$", line), line
-    assert "hwnas takes the model's outputs as the classes in this order: 0, 1, 2, 3, ... 9 (10)" in "".join(told)
+    assert "the model's outputs are read as the classes in this order: 0, 1, 2, 3, ... 9 (10)" in "".join(told)
 
 
 @pytest.mark.parametrize(
