@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from hwnas._runs._options import SETTINGS
 from hwnas.data import ImageData
 from hwnas.spaces import Derived, describe_lines
 from hwnas.tasks import Task, as_task, make_task
-from profilers import ReadModel, from_torch, read_onnx, whole_model
+from profilers import ReadModel, from_torch, read_onnx
 
 if TYPE_CHECKING:
     import torch
@@ -59,10 +58,10 @@ def derive(
     """
     options = {**(SETTINGS["space_settings"].read(space_settings) or {}), **options}
     _require_data(data, input_scaling=input_scaling, image_size=image_size, data_limit=data_limit)
-    read, sha256 = _read(model, example)
+    read = _read(model, example)
     for line in _untrainable(read):
         progress(line)
-    derived = derived_of(read, options, sha256)
+    derived = derived_of(read, options)
     for line in describe_lines(derived):
         progress(line)
     task = _task(data, input_scaling, image_size, data_limit)
@@ -117,17 +116,14 @@ def as_dict(derived: Derived, lines: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _read(model: str | Path | ReadModel | nn.Module, example: torch.Tensor | None) -> tuple[ReadModel, str]:
-    """Return the model, and the SHA-256 of its file in one piece."""
+def _read(model: str | Path | ReadModel | nn.Module, example: torch.Tensor | None) -> ReadModel:
     if isinstance(model, ReadModel):
-        return model, model.sha256
+        return model
     if isinstance(model, (str, Path)):
-        content = whole_model(model)
-        return read_onnx(content, label=str(model)), hashlib.sha256(content).hexdigest()
+        return read_onnx(model)
     if example is None:
         raise HwnasError("derive needs an example input of a torch module: derive(module, example=torch.rand(1, ...))")
-    read = from_torch(model, example)
-    return read, read.sha256
+    return from_torch(model, example)
 
 
 def _untrainable(read: ReadModel) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,26 +27,24 @@ def read_model(source: Path | bytes, options: Mapping[str, Any]) -> Derived:
         HwnasError: Torch cannot train the model, it does not classify, or nothing of it can be left out.
         ProfilerError: The file cannot be read.
     """
-    from profilers import read_onnx, whole_model
+    from profilers import read_onnx
 
-    content = source if isinstance(source, bytes) else whole_model(source)
-    model = read_onnx(content, label="--model" if isinstance(source, bytes) else str(source))
+    model = read_onnx(source, label="--model" if isinstance(source, bytes) else str(source))
     if model.generic:
         (node, op_type, _), more = model.generic[0], len(model.generic) - 1
         raise HwnasError(
             f"--model: hwnas cannot train node {node} ({op_type}){f' and {more} more' if more else ''}: it has no such "
             "operator; hwnas derive FILE lists them"
         )
-    return derived_of(model, options, hashlib.sha256(content).hexdigest())
+    return derived_of(model, options)
 
 
-def derived_of(model: ReadModel, options: Mapping[str, Any], sha256: str) -> Derived:
+def derived_of(model: ReadModel, options: Mapping[str, Any]) -> Derived:
     """Return the space of a model that was read.
 
     Args:
         model: The model.
         options: Settings of `hwnas.spaces.DerivedSpace`; what they say of the file is left out.
-        sha256: Of the file in one piece, in hexadecimal digits.
 
     Raises:
         HwnasError: There is no such option.
@@ -58,4 +55,4 @@ def derived_of(model: ReadModel, options: Mapping[str, Any], sha256: str) -> Der
         if name not in (*known, *OF_THE_FILE):
             raise HwnasError(f"a model's space has no option {name!r}; known options: {', '.join(known)}")
     chosen = {name: value for name, value in options.items() if name not in OF_THE_FILE}
-    return derive(model.graph, model.weights, sha256=sha256, **chosen)
+    return derive(model.graph, model.weights, sha256=model.sha256, **chosen)

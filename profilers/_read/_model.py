@@ -29,7 +29,7 @@ class ReadModel:
         output_names: Names of the file's outputs, in the graph's order.
         batch: The batch size that the file was read for.
         opset: Version of ONNX's operator set in the file.
-        sha256: Of the file, in hexadecimal digits.
+        sha256: Of the file, in one piece if it has external data, in hexadecimal digits.
     """
 
     graph: OpGraph

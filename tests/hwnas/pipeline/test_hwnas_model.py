@@ -143,6 +143,7 @@ def test_weights_beside_the_file_become_one_piece(model, tmp_path):
     path.parent.mkdir()
     onnx.save_model(whole, path, save_as_external_data=True, location="net.data", size_threshold=0)
     content = whole_model(path)
+    assert read_onnx(path).sha256 == read_onnx(content).sha256
     (path.parent / "net.data").unlink()
     for name, value in read_onnx(model).weights.items():
         np.testing.assert_array_equal(read_onnx(content).weights[name], value)
