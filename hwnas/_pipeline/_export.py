@@ -10,6 +10,7 @@ from hwnas._errors import RunError
 from hwnas._pipeline._original import weights_of
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Winner
+from hwnas.evaluators._precision import QUANTISED
 
 
 def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
@@ -32,7 +33,7 @@ def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
     }
     weights = weights_of(setup, winner)
     model = build_onnx(graph, weights, batch=settings.batch, metadata=metadata)
-    if settings.precision in ("int8", "mixed"):
+    if settings.precision in QUANTISED:
         from hwnas.training import quantized
 
         try:

@@ -41,7 +41,7 @@ class SearchInputs:
     evaluator: Evaluator
     low_fidelity: Evaluator | None
     strategy: Strategy
-    start: Start = field(default_factory=Start)
+    start: Start
 
 
 @dataclass(frozen=True)

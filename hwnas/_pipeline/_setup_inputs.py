@@ -18,6 +18,7 @@ from hwnas._pipeline._strategies import make_strategy
 from hwnas._runs._metrics import metric_facts
 from hwnas._runs._settings import SearchSettings
 from hwnas.evaluators import Evaluator, make_evaluator, require_current
+from hwnas.evaluators._precision import evaluated_precision
 from hwnas.spaces import Space, make_space, space_defaults, space_identity, with_precision
 from hwnas.tasks import Task, make_task
 from profilers import Backend, TextProgress
@@ -93,10 +94,9 @@ def resolve_space(settings: SearchSettings, overrides: Overrides, task: Task | N
 
 
 def resolve_evaluators(
-    settings: SearchSettings, overrides: Overrides, space: Space, task: Task | None, start: Start | None = None
+    settings: SearchSettings, overrides: Overrides, space: Space, task: Task | None, start: Start
 ) -> tuple[Evaluator, Evaluator | None]:
     """Make the evaluator and its low-fidelity stand-in, if any."""
-    start = start or Start()
     evaluator = overrides.evaluator or _make_evaluator(settings, space, task, start)
     low_fidelity = _make_low_fidelity(settings, space, task, start)
     require_json(f"evaluator {evaluator.name}", evaluator.settings)
@@ -153,14 +153,13 @@ def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None, s
     if task is None:
         return make_evaluator(settings.evaluator, space, None, **options)
     device = settings.device if settings.device.startswith("cuda") else "cpu"
-    precision = settings.precision if settings.precision in ("int8", "mixed") else "fp32"
     return make_evaluator(
         settings.evaluator,
         space,
         task,
         device=device,
         seed=settings.seed,
-        precision=precision,
+        precision=evaluated_precision(settings.precision),
         initial=start.initial,
         initial_digest=start.digest,
         teacher=start.teacher,

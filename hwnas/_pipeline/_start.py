@@ -49,7 +49,7 @@ class Start:
         return {} if self.initial is None else {"weights": self.digest or weights_digest(self.initial)}
 
 
-def require_use(settings: SearchSettings, *, own_evaluator: bool, own_space: bool = False) -> None:
+def require_use(settings: SearchSettings, *, own_evaluator: bool, own_space: bool) -> None:
     """Refuse weights that nothing would start from, and a model beside what takes its place.
 
     Args:

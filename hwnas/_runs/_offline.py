@@ -6,11 +6,9 @@ from hwnas._errors import HwnasError
 from hwnas._runs._settings import SearchSettings
 from hwnas._tables._build import require_coverage
 from hwnas._tables._fit import PROTOCOL as FITTED
+from hwnas.evaluators._precision import evaluated_precision
 from hwnas.spaces import Space
 from latency_tables import LatencyTable, UnmeasuredOpError
-
-_QUANTISED = ("int8", "mixed")
-"""Precisions of quantised networks: tables of these are for these alone."""
 
 
 def is_elsewhere(table: LatencyTable, settings: SearchSettings) -> bool:
@@ -36,9 +34,8 @@ def require_usable(table: LatencyTable, settings: SearchSettings, space: Space) 
         raise HwnasError(
             f"{table.source} is for batch size {batch}, this search uses {settings.batch}; add --batch {batch}"
         )
-    wanted = str(dtype) if dtype in _QUANTISED else "fp32"
-    searched = settings.precision if settings.precision in _QUANTISED else "fp32"
-    if dtype is not None and wanted != searched:
+    wanted = evaluated_precision(str(dtype))  # a table of quantised networks is for these alone
+    if dtype is not None and wanted != evaluated_precision(settings.precision):
         raise HwnasError(
             f"{table.source} is for {dtype} networks, this search uses {settings.precision}; add --precision {wanted}"
         )

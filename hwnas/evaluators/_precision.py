@@ -12,8 +12,14 @@ if TYPE_CHECKING:
     from hwnas.training import Subnet
 
 QUANTISED = ("int8", "mixed")
+"""Precisions of quantised networks."""
 PRECISIONS = ("fp32", *QUANTISED)
 """Number formats that networks with weights can be evaluated in."""
+
+
+def evaluated_precision(precision: str) -> str:
+    """Return the precision that networks are evaluated in, by that of the device: ``"fp32"`` unless they are quantised."""
+    return precision if precision in QUANTISED else "fp32"
 
 
 def checked_precision(evaluator: str, precision: str) -> str:
