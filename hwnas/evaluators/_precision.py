@@ -18,7 +18,7 @@ PRECISIONS = ("fp32", *QUANTISED)
 
 
 def evaluated_precision(precision: str) -> str:
-    """Return the precision that networks are evaluated in, by that of the device: ``"fp32"`` unless they are quantised."""
+    """Return the precision that networks of a search are evaluated in: ``"fp32"`` unless they are quantised."""
     return precision if precision in QUANTISED else "fp32"
 
 
