@@ -184,7 +184,7 @@ class Bench:
             threads=self.threads,
             checkpoint=self.results.place(job) / "checkpoint.pt",
             start=derived.weights,
-            teacher=Teacher.of(Subnet(base.graph, {name: torch.from_numpy(a) for name, a in base.weights.items()})),
+            teacher=Teacher.of(Subnet.of_arrays(base.graph, base.weights)),
         )
         model = build_onnx(network.graph, network.arrays()).SerializeToString()
         own = recipe.epochs * self.task.size("train")

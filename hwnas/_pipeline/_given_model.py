@@ -48,11 +48,9 @@ def given_lines(derived: Derived, task: Task) -> list[str]:
 
 
 def _value(derived: Derived, task: Task) -> float:
-    import torch
-
     from hwnas.training import Subnet, score_network
 
-    network = Subnet(derived.graph, {name: torch.from_numpy(array) for name, array in derived.weights.items()})
+    network = Subnet.of_arrays(derived.graph, derived.weights)
     return score_network(network, task, "validation", derived.graph.input_shape)
 
 

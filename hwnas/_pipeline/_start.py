@@ -117,8 +117,6 @@ def _start_of_model(settings: SearchSettings, out: Path, task: Task | None, prog
     """
     if task is None:
         raise HwnasError("--model needs data to train on; name them: --data FOLDER")
-    import torch
-
     from hwnas.training import Subnet, Teacher, compute_threads, default_recipe, fitted
     from profilers import whole_model
 
@@ -129,6 +127,5 @@ def _start_of_model(settings: SearchSettings, out: Path, task: Task | None, prog
             for line in [*describe_lines(derived), *given_lines(derived, task)]:
                 progress(line)
         initial = fitted(derived, task, default_recipe(task)).weights
-    weights = {name: torch.from_numpy(array) for name, array in derived.weights.items()}
-    teacher = Teacher.of(Subnet(derived.graph, weights))
+    teacher = Teacher.of(Subnet.of_arrays(derived.graph, derived.weights))
     return Start(initial, str(derived.space.settings["sha256"]), teacher, {"model": content})

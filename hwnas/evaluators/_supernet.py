@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hwnas._errors import EvaluatorError
 from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, Weights
-from hwnas.evaluators._precision import checked_precision, metric_at, precision_facts
+from hwnas.evaluators._precision import checked_precision, metric_at, precision_facts, score_subnet
 from hwnas.evaluators._start import start_facts
 from hwnas.spaces import Architecture, MixedPrecisionSpace, Space
 from hwnas.tasks import Part, Task
@@ -145,7 +145,6 @@ class SupernetEvaluator(Evaluator, Trainer):
         return self._score(arch, "test", "fp32")
 
     def _score(self, arch: Architecture, part: Part, precision: str) -> float:
-        from hwnas.evaluators._precision import score_subnet
         from hwnas.training._loop import compute_threads
 
         with compute_threads(self.threads):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hwnas._errors import EvaluatorError
 from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, Weights
-from hwnas.evaluators._precision import checked_precision, metric_at, precision_facts
+from hwnas.evaluators._precision import checked_precision, metric_at, precision_facts, score_subnet
 from hwnas.evaluators._rungs import Rungs
 from hwnas.evaluators._start import start_facts
 from hwnas.spaces import Architecture, Space
@@ -121,15 +121,12 @@ class TrainEvaluator(Evaluator, Trainer):
         return self._score(self._network(arch), "test", "fp32")
 
     def _score(self, network: GraphModule, part: Part, precision: str) -> float:
-        import torch
-
-        from hwnas.evaluators._precision import score_subnet
         from hwnas.training import Subnet
         from hwnas.training._loop import compute_threads
 
-        weights = {name: torch.from_numpy(array).to(self.device) for name, array in network.arrays().items()}
+        subnet = Subnet.of_arrays(network.graph, network.arrays(), self.device)
         with compute_threads(self.threads):
-            return score_subnet(Subnet(network.graph, weights), self.task, part, precision, device=self.device)
+            return score_subnet(subnet, self.task, part, precision, device=self.device)
 
     def _network(self, arch: Architecture) -> GraphModule:
         """Return the trained network; a finished checkpoint is loaded without training."""

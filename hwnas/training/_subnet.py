@@ -86,6 +86,11 @@ class Subnet:
         self.weights = dict(weights)
         self._expanded = trimmed(expand(graph))
 
+    @classmethod
+    def of_arrays(cls, graph: OpGraph, arrays: Mapping[str, npt.NDArray[np.float32]], device: str = "cpu") -> Subnet:
+        """Return a network from its weights as arrays by ``"node.parameter"``, as `arrays` returns them."""
+        return cls(graph, {name: torch.from_numpy(array).to(device) for name, array in arrays.items()})
+
     def __call__(self, x: Tensor) -> Tensor:
         """Return outputs ``(N, *graph.output_shape)`` for inputs ``(N, *graph.input_shape)``."""
         return run_graph(self._expanded, x, self._lookup, RunningNorm(training=False))
