@@ -23,6 +23,7 @@ from hwnas._runs._agreement import agreement, doubt, statistic_of
 from hwnas._runs._delivered import FINAL, SPEED_UP, judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
 from hwnas._runs._metrics import Source, key_of, metric_of, value_of
+from hwnas._runs._run import ORIGINAL
 from hwnas._runs._watch import every
 from hwnas._tables._references import machine_of
 from hwnas.tasks import Part, Task
@@ -116,25 +117,17 @@ def deliver_networks(setup: SearchSetup, chosen: Chosen, progress: TextProgress)
     Returns:
         The entries of ``pareto.json``.
     """
-    run, task, winners = setup.run, setup.task, chosen.winners
-    assert task is not None
-    folder, delivered = run.folder("models"), [*winners, *original_of(setup)]
+    winners = chosen.winners
+    folder, delivered = setup.run.folder("models"), [*winners, *original_of(setup)]
     files = [export_onnx(folder / f"{winner.id}.onnx", winner, setup) for winner in delivered]
     measured = measure_winners(setup, delivered, files, chosen.first, progress)
     entries = []
     for winner, file, measurement in zip(delivered, files, measured, strict=True):
         entry = _tested(setup, winner, file, measurement)
-        if winner.name is not None:
+        if winner.name == ORIGINAL:
             add_original_values(setup, entry, file)
-        elif run.settings.finalize != "none":  # other weights than the search saw: to be chosen by what they can do
-            entry[key_of(setup.network_metric, FINAL)] = onnx_value(
-                file, task, threads=run.settings.threads, part="validation"
-            )
-            entry["images"][FINAL] = task.size("validation")
-        if winner.name is None:
-            entry[key_of(setup.network_metric, "torch")] = setup.trainer.test_value(winner.arch)
-            if (why := _doubt(entry, len(setup.journal.records), run.settings.finalize)) is not None:
-                entry["doubt"] = why
+        else:
+            _add_trained_values(setup, entry, winner, file)
         entries.append(entry)
     entries, beside = entries[: len(winners)], entries[len(winners) :]
     for original in beside:
@@ -155,6 +148,18 @@ def _tested(setup: SearchSetup, winner: Winner, file: Path, measurement: Measure
     entry["images"] = {"test": task.size("test"), "validation": validation_samples(setup)}
     entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
     return entry
+
+
+def _add_trained_values(setup: SearchSetup, entry: dict[str, Any], winner: Winner, file: Path) -> None:
+    """Write into a network's entry what its weights do in torch and, after a final training, on the validation part."""
+    task, settings, metric = setup.task, setup.run.settings, setup.network_metric
+    assert task is not None
+    if settings.finalize != "none":  # other weights than the search saw: to be chosen by what they can do
+        entry[key_of(metric, FINAL)] = onnx_value(file, task, threads=settings.threads, part="validation")
+        entry["images"][FINAL] = task.size("validation")
+    entry[key_of(metric, "torch")] = setup.trainer.test_value(winner.arch)
+    if (why := _doubt(entry, len(setup.journal.records), settings.finalize)) is not None:
+        entry["doubt"] = why
 
 
 def write_judged(
