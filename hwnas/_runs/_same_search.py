@@ -15,7 +15,8 @@ from hwnas.spaces import first_difference
 _MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe", "warm_start")
 _BY_CONTENT = ("weights", "model")
 """Files that may have other names: the identity says what they hold."""
-_FILE_OF_FACT = {"weights": "--weights", "evaluator.weights": "--weights", "cheap.weights": "--weights"}
+_OF_WEIGHTS = ("weights", "evaluator.weights", "cheap.weights")
+"""Facts of an identity that say what the file of `--weights` holds."""
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -62,10 +63,10 @@ def require_same_search(
                 f"{path} contains a search whose trials have the metric of fp32 networks, as earlier versions of hwnas "
                 f"evaluated them; this one evaluates {json.loads(here)} networks, choose another --out"
             )
-        if name in _FILE_OF_FACT:
+        if name in _OF_WEIGHTS:
             raise RunError(
-                f"{path} contains a search that starts from another file of {_FILE_OF_FACT[name]}; give the same file "
-                "or choose another --out"
+                f"{path} contains a search that starts from another file of --weights; give the same file or choose "
+                "another --out"
             )
         raise RunError(
             f"{path} contains a search with {name} {there}, this one has {here}; the data or the defaults "
