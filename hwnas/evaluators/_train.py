@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from hwnas.tasks import Part, Task
 from hwnas.training import Recipe, StepProgress
 
 if TYPE_CHECKING:
-    from hwnas.training import Teacher
+    from hwnas.training import StartingNetworks, Teacher
     from profilers import GraphModule
 
 
@@ -73,7 +74,7 @@ class TrainEvaluator(Evaluator, Trainer):
         self.precision = checked_precision(self.name, precision)
         self.metric = metric_at(task.metric, precision)
         self.seed, self.device, self.threads = seed, device, threads
-        self.halving, self._start, self._starts_from_file = halving, start, start is None and initial is not None
+        self.halving, self._start = halving, start
         self._initial, self._teacher, self._facts = initial, teacher, start_facts(initial, initial_digest, teacher)
         self.in_order = halving is not None
         self._rungs: Rungs | None = None
@@ -153,18 +154,24 @@ class TrainEvaluator(Evaluator, Trainer):
 
     def _starting_weights(self, arch: Architecture) -> Weights | None:
         """Return what a network's training starts from; None for He initialisation."""
-        if self._start is None and self._initial is not None:
-            from hwnas.training import StartingNetworks
+        if self._start is not None:
+            return self._start(arch)
+        return None if self._initial is None else self._starting_networks(arch)
 
-            self._start = StartingNetworks(self.space, self.task, self._initial, self.seed, threads=self.threads)
-        return None if self._start is None else self._start(arch)
+    @cached_property
+    def _starting_networks(self) -> StartingNetworks:
+        """Networks that start from the initial weights."""
+        from hwnas.training import StartingNetworks
+
+        assert self._initial is not None
+        return StartingNetworks(self.space, self.task, self._initial, self.seed, threads=self.threads)
 
     def _start_digest(self, text: str) -> str | None:
         """Return what tells a network's starting weights from others; None for their own SHA-256.
 
         Initial weights may hold sums over data (norms that are put back), whose last bits depend on the threads.
         """
-        if not self._starts_from_file:
+        if self._start is not None or self._initial is None:
             return None
         space = (self.space.name, sorted(self.space.settings.items()))
         return hashlib.sha256(repr((self._facts["weights"], space, text)).encode()).hexdigest()
