@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_evaluators_contract import digits, space
 
 from hwnas._errors import EvaluatorError, NoValueError
-from hwnas.data import load_data
 from hwnas.evaluators import Evaluator, Trainer, make_evaluator
-from hwnas.spaces import Space, make_space
-from hwnas.tasks import DEFAULT_METRIC, ImageClassification
+from hwnas.tasks import DEFAULT_METRIC
 from hwnas.training import quantized, score_onnx, score_quantized
 from profilers import build_onnx, random_weights
 
 SHORT = {"epochs": 2, "batch_size": 20}
-
-
-@cache
-def digits() -> ImageClassification:
-    return ImageClassification(load_data("digits", limit=200))
-
-
-@cache
-def space() -> Space:
-    return make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4)
 
 
 def make(name: str, folder: Path, precision: str = "int8", **options: object) -> Evaluator:
