@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hwnas._common._option import NAMED_VALUES, PATH, PATHS, SWITCH, TEXT, WHOLE, Option
-from hwnas._runs._options import BATCH, DEVICE, LATENCY_STATISTIC, SETTINGS, SPACE, THREADS, search_options
+from hwnas._runs._options import (
+    BATCH,
+    DEVICE,
+    LATENCY_STATISTIC,
+    SETTINGS,
+    SPACE,
+    STATISTICS_TEXT,
+    THREADS,
+    search_options,
+)
 
 GROUPS = {
     "space": "see `hwnas plugins` for all spaces, and docs/space.md",
@@ -72,9 +81,7 @@ RESULT = Option(
 _CPU_PRECISION = Option("precision", "number format: fp32 or int8", TEXT, "fp32", "device")
 _REMOTE = Option("device", "where the table's device is: ssh://[user@]host[:port] (default: this machine)", TEXT)
 _TABLE = _positional("table", "table file")
-_RANKED_STATISTIC = (
-    "statistic that is compared with the other files and the budget: q10, median, p90 or p99 (default: median)"
-)
+_RANKED_STATISTIC = f"statistic that is compared with the other files and the budget: {STATISTICS_TEXT}"
 _HELD_OUT = _networks("networks to validate the table on")
 _HELD_OUT_SEED = _seed("random seed of these networks")
 

@@ -201,10 +201,11 @@ LATENCY_STATISTICS = ("q10", "median", "p90", "p99")
 DEFAULT_STATISTIC = "median"
 """The statistic that a latency budget binds."""
 MEMORY_STATISTICS = ("live", "arena")
+STATISTICS_TEXT = f"{', '.join(LATENCY_STATISTICS[:-1])} or {LATENCY_STATISTICS[-1]} (default: {DEFAULT_STATISTIC})"
+"""Values of an option that takes a statistic of latencies, as its help lists them."""
 LATENCY_STATISTIC = Option(
     "latency_statistic",
-    "statistic of the measured latency that the objective and the budget use: "
-    f"{', '.join(LATENCY_STATISTICS[:-1])} or {LATENCY_STATISTICS[-1]} (default: {DEFAULT_STATISTIC})",
+    f"statistic of the measured latency that the objective and the budget use: {STATISTICS_TEXT}",
     TEXT,
     group="device",
 )
