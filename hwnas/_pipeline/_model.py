@@ -51,8 +51,8 @@ def derived_of(model: ReadModel, options: Mapping[str, Any]) -> Derived:
         SpaceError: An option is out of range, or nothing of the model can be left out.
     """
     known = sorted({*space_parameters(DerivedSpace.name)} - {*OF_THE_FILE})
-    for name in options:
-        if name not in (*known, *OF_THE_FILE):
-            raise HwnasError(f"a model's space has no option {name!r}; known options: {', '.join(known)}")
     chosen = {name: value for name, value in options.items() if name not in OF_THE_FILE}
+    for name in chosen:
+        if name not in known:
+            raise HwnasError(f"a model's space has no option {name!r}; known options: {', '.join(known)}")
     return derive(model.graph, model.weights, sha256=model.sha256, **chosen)

@@ -46,8 +46,8 @@ def front_plot(
     tested = [n for n in networks if value_of(n, "test") is not None and metric_of(n) == metric]
     if tested and curves.cost_name == LATENCY.key:
         _add_tested(axes, tested)
-    if tested and original is not None and metric_of(original) == metric and curves.cost_name == LATENCY.key:
-        _add_original(axes, original)
+        if original is not None and metric_of(original) == metric:
+            _add_original(axes, original)
     if budget is not None and curves.cost_name == LATENCY.key:
         axes.axvline(budget, color="black", linestyle="--", linewidth=1, label=f"budget {budget:g} ms")
     axes.set_xscale("log")
