@@ -43,11 +43,6 @@ def integers(node: onnx.NodeProto, name: str, default: tuple[int, ...]) -> tuple
     return default if value is None else tuple(int(n) for n in value)
 
 
-def is_one(value: Array) -> bool:
-    """Return whether an array holds one element."""
-    return bool(value.size == 1)
-
-
 def float_array(value: Array) -> npt.NDArray[np.float32]:
     """Return a contiguous copy in 32-bit floats."""
     return np.ascontiguousarray(value, dtype=np.float32)

@@ -177,8 +177,6 @@ def _stated_size(node: onnx.NodeProto, given: Sequence[Array]) -> int:
         return given[0].size * math.prod(abs(int(n)) for n in given[1])
     if node.op_type in ("Gather", "GatherND") and len(given) == 2:
         return max(given[0].size + given[1].size, _gathered_size(node, *given))
-    if node.op_type in ("Shape", "Size"):
-        return 1
     return -1
 
 
