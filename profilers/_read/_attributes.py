@@ -20,6 +20,11 @@ def describe(node: onnx.NodeProto) -> str:
     return f"node {name[:80]!r} ({node.op_type[:40]})"
 
 
+def one_line(error: Exception, most: int = 200) -> str:
+    """Return the text of an error of other code in one line of at most that length."""
+    return " ".join(str(error).split())[:most]
+
+
 def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     """Return the attributes of a node by name.
 
@@ -33,7 +38,7 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
         try:
             values[attribute.name] = helper.get_attribute_value(attribute)
         except ValueError as error:
-            raise ModelFileError(f"{describe(node)}: {' '.join(str(error).split())[:200]}") from None
+            raise ModelFileError(f"{describe(node)}: {one_line(error)}") from None
     return values
 
 
