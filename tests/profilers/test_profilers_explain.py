@@ -18,6 +18,7 @@ from profilers._explain._sessions import Store
 from profilers._explain._trace import Trace
 from profilers._explain._values import draw_inputs, run_exposed
 from profilers._explain._windows import Windows
+from profilers._read._macs import node_macs
 from profilers._session import optimised_model
 
 SECONDS = 0.3
@@ -312,6 +313,7 @@ def test_text_of_fused_operators():
 def test_multiplications_of_a_matrix_product():
     model = model_of([helper.make_node("MatMul", ["x", "w"], ["y"], "product")], [weight("w", 6, 5)], shape=(2, 6))
     assert Trace(model, executed(model)).macs(0) == 2 * 5 * 6
+    assert node_macs(helper.make_node("MatMul", ["a", "b"], ["c"]), {"a": (6,), "b": (6,), "c": ()}) == 6
 
 
 def test_a_convolution_in_a_chain_belongs_to_its_own_row():
