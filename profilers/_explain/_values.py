@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from profilers._errors import UnsupportedGraphError
+from profilers._errors import UnsupportedGraphError, first_line
 from profilers._explain._graph import with_outputs
 from profilers._session import make_session
 
@@ -113,7 +113,7 @@ def run_exposed(
             )
             results = session.run(list(part), dict(inputs))
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            raise UnsupportedGraphError(f"ONNX Runtime cannot run the model: {str(error).splitlines()[0]}") from None
+            raise UnsupportedGraphError(f"ONNX Runtime cannot run the model: {first_line(error)}") from None
         for name, result in zip(part, results, strict=True):
             if not isinstance(result, np.ndarray) or result.dtype.kind not in "fiub":
                 values[name] = None

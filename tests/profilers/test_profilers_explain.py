@@ -216,6 +216,15 @@ def test_odd_files_are_refused(tmp_path):
             profilers.explain_model(tmp_path / "model.onnx")
 
 
+def test_a_reason_without_text_is_named_by_its_type(monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError
+
+    monkeypatch.setattr("profilers._explain._values.make_session", fail)
+    with pytest.raises(UnsupportedGraphError, match="cannot run the model: RuntimeError"):
+        run_exposed(residual(), {}, ["y"], optimise=True, threads=1)
+
+
 def test_small_networks_get_several_sessions_and_large_ones_one():
     class Ready:
         def __init__(self, seconds):
