@@ -245,8 +245,8 @@ def test_sessions_of_a_part_widen_its_interval():
     apart = np.stack([np.full(30, 0.9), np.full(30, 1.1)])
     times = times_of({"a": samples, "b": apart})
     assert times.ms == pytest.approx({"a": 1.0, "b": 1.0})
-    assert times.interval("a") == pytest.approx((1.0, 1.0))
-    assert times.interval("b") == pytest.approx((0.9, 1.1))
+    assert times.of("a") == pytest.approx((1.0, 1.0, 1.0))
+    assert times.of("b") == pytest.approx((1.0, 0.9, 1.1))
 
 
 def branching():
