@@ -127,6 +127,12 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and len(value) <= MAX_NAME and (value.isprintable() or not value)
 
 
+def fed_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs that are fed; files of IR version 3 list initialisers among the inputs."""
+    stored = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in stored]
+
+
 def _initializers(graph: onnx.GraphProto) -> dict[str, Array]:
     """Return the values of the initialisers by name.
 
