@@ -271,6 +271,15 @@ def test_the_branch_that_is_taken_becomes_nodes(sign, kept):
     assert "If" not in kinds
 
 
+@pytest.mark.parametrize(("value", "kept"), [(True, "Exp"), (False, "Sin")])
+def test_a_condition_may_be_an_initialiser(value, kept):
+    model = branching()
+    model.graph.initializer.append(numpy_helper.from_array(np.array(value), "stored"))
+    model.graph.node[2].input[0] = "stored"
+    inputs = {"x": np.ones((1, 30), dtype=np.float32)}
+    assert kept in [node.op_type for node in inline_branches(model, inputs, threads=1).graph.node]
+
+
 def test_branches_and_their_choice_are_rows():
     explanation = profilers.explain_model(branching().SerializeToString(), numbers={"x": 1.0}, seconds=SECONDS)
     assert {"branches", "session"} <= {row.node for row in explanation.rows}
