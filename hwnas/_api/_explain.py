@@ -10,6 +10,7 @@ from typing import Any
 from hwnas._api._given import quiet, require_file
 from hwnas._common._text import json_text, printable
 from hwnas._common._write import write_file
+from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError
 from hwnas._explain._changes import with_changes
 from hwnas._explain._page import write_html
@@ -62,6 +63,8 @@ def explain(
     shapes = {name: _sizes(name, sizes) for name, sizes in read("--shape", shape or {}).items()}
     numbers = {name: _number(name, number) for name, number in read("--value", value or {}).items()}
     earlier = [item if isinstance(item, Explanation) else load_explanation(item) for item in given]
+    if not no_changes:
+        make_backend("cpu", threads=threads)  # changes need it: what it refuses is refused before rows are measured
     explanation = explain_model(
         model, threads=threads, shapes=shapes, numbers=numbers, earlier=earlier, progress=progress
     )
