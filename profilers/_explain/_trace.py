@@ -39,6 +39,9 @@ class Trace:
         self._claim_anchors(graph)
         self._claim_sums(graph)
         self._claim_fused(file)
+        self._contents: dict[int, list[onnx.NodeProto]] = {}
+        for number, owner in sorted(self._owner.items()):
+            self._contents.setdefault(owner, []).append(self._nodes[number])
 
     def _claim_anchors(self, graph: ExecutedGraph) -> None:
         for number, node in enumerate(graph.nodes):
@@ -90,7 +93,7 @@ class Trace:
 
     def nodes_of(self, number: int) -> list[onnx.NodeProto]:
         """Return the file's nodes that an executed node contains, in their order."""
-        return [self._nodes[file] for file in sorted(self._owner) if self._owner[file] == number]
+        return self._contents.get(number, [])
 
     def macs(self, number: int) -> int:
         """Return the multiply-accumulates of an executed node."""
