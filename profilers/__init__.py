@@ -92,6 +92,7 @@ if TYPE_CHECKING:
         full_provider_name,
         installed_providers,
         make_session,
+        optimised_model,
         session_options,
     )
     from profilers._speed import AtOneSpeed, at_one_speed
@@ -194,6 +195,7 @@ _MODULES = {
         "full_provider_name",
         "installed_providers",
         "make_session",
+        "optimised_model",
         "session_options",
     ),
     "profilers._speed": ("AtOneSpeed", "at_one_speed"),
@@ -309,6 +311,7 @@ __all__ = [
     "operator_kinds",
     "operator_of",
     "ops",
+    "optimised_model",
     "part_work",
     "parts_of",
     "peak_memory_bytes",

@@ -37,3 +37,8 @@ class JournalError(ProfilerError):
 
 class ModelFileError(ProfilerError, ValueError):
     """An ONNX file cannot be read: it is damaged, too large, or holds what an op graph cannot."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of the text of an error of other code; the name of its type where it has no text."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError
+from profilers._errors import DeviceUnavailableError, EnergyUnavailableError, UnsupportedGraphError, first_line
 from profilers.cores import release_cores
 
 PROVIDER = "CPUExecutionProvider"
@@ -155,8 +155,7 @@ def _make_pool(threads: int) -> None:
 
 def _unsupported(error: Exception) -> UnsupportedGraphError:
     """Return the error for a model that ONNX Runtime refused, with the first line of its reason."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return UnsupportedGraphError(f"ONNX Runtime cannot execute the graph: {reason}")
+    return UnsupportedGraphError(f"ONNX Runtime cannot execute the graph: {first_line(error)}")
 
 
 class TimedSession:
@@ -315,11 +314,12 @@ class ModelSession(TimedSession):
                 self._binding.bind_ortvalue_output(name, value)
 
 
-def optimised_model(model: bytes | str) -> bytes:
+def optimised_model(model: bytes | str, *, level: str | None = None) -> bytes:
     """Return the ONNX file of the graph that the CPU provider executes after its optimisations.
 
     Args:
         model: Serialised model, or a path.
+        level: Member of ONNX Runtime's ``GraphOptimizationLevel``; None for the one that is measured.
 
     Raises:
         UnsupportedGraphError: ONNX Runtime cannot execute the model.
@@ -327,7 +327,7 @@ def optimised_model(model: bytes | str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimised.onnx"
         try:
-            make_session(model, threads=1, optimised=path)
+            make_session(model, threads=1, optimised=path, level=level)
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise _unsupported(error) from None
         return path.read_bytes()

@@ -9,10 +9,11 @@ from typing import Any
 
 from hwnas._api._given import quiet, require_file
 from hwnas._common._text import json_text, printable
+from hwnas._common._write import write_file
+from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError
 from hwnas._explain._changes import with_changes
 from hwnas._explain._page import write_html
-from latency_tables import write_atomic
 from profilers import Explanation, explain_model, load_onnx
 
 _MOST_THREADS = 4096
@@ -62,6 +63,8 @@ def explain(
     shapes = {name: _sizes(name, sizes) for name, sizes in read("--shape", shape or {}).items()}
     numbers = {name: _number(name, number) for name, number in read("--value", value or {}).items()}
     earlier = [item if isinstance(item, Explanation) else load_explanation(item) for item in given]
+    if not no_changes:
+        make_backend("cpu", threads=threads)  # changes need it: what it refuses is refused before rows are measured
     explanation = explain_model(
         model, threads=threads, shapes=shapes, numbers=numbers, earlier=earlier, progress=progress
     )
@@ -108,10 +111,7 @@ def told(
             load_onnx(model), explanation, shapes=shapes, numbers=numbers, threads=threads, progress=progress
         )
     if out is not None and Path(out).suffix == ".json":
-        try:
-            write_atomic(Path(out), json_text(explanation.as_dict(), indent=1) + "\n")
-        except OSError as error:
-            raise HwnasError(f"cannot write {out}: {error.strerror}; choose another place") from None
+        write_file(out, json_text(explanation.as_dict(), indent=1) + "\n")
     elif out is not None:
         write_html(explanation, out)
     return explanation

@@ -73,10 +73,9 @@ def _change_lines(explanation: Explanation) -> Iterator[str]:
 
 def _block_lines(explanation: Explanation) -> Iterator[str]:
     """Yield one line with the most expensive blocks."""
-    blocks: dict[str, float] = {}
-    for row in explanation.rows:
-        if row.block:
-            blocks[row.block] = blocks.get(row.block, 0.0) + row.ms
+    from hwnas._explain._texts import blocks_of
+
+    blocks = blocks_of(row for row in explanation.rows if row.block)
     if len(blocks) > 1:
-        largest = sorted(blocks, key=lambda block: -blocks[block])[:6]
-        yield "blocks: " + ", ".join(f"{block} {blocks[block]:.3g} ms" for block in largest)
+        largest = sorted(blocks, key=lambda block: -block.ms)[:6]
+        yield "blocks: " + ", ".join(f"{block.name} {block.ms:.3g} ms" for block in largest)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from hwnas._errors import HwnasError
+from hwnas._common._write import write_file
 from hwnas._explain._pictures import Scale, area, interval_bar
 from hwnas._explain._scatter import scatter
 from hwnas._explain._texts import (
@@ -23,7 +23,6 @@ from hwnas._explain._texts import (
 )
 from hwnas._report._html import asset, escape, page
 from hwnas._tables._references import percent_text
-from latency_tables import write_atomic
 from profilers import ExplainedNode, Explanation
 
 _HEADS = (
@@ -46,10 +45,7 @@ def write_html(explanation: Explanation, path: str | Path) -> None:
     Raises:
         HwnasError: The file cannot be written.
     """
-    try:
-        write_atomic(Path(path), explanation_page(explanation))
-    except OSError as error:
-        raise HwnasError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    write_file(path, explanation_page(explanation))
 
 
 def explanation_page(explanation: Explanation) -> str:
@@ -98,7 +94,7 @@ def _heads(names: Sequence[str]) -> str:
 
 
 def _blocks(explanation: Explanation) -> str:
-    blocks = blocks_of(explanation)
+    blocks = blocks_of(explanation.rows)
     if len(blocks) in (1, len(explanation.rows)):
         return ""
     return f"<h2>Time of each block</h2>{_bars(explanation, blocks)}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from hwnas._costs._units import written_latency
 from hwnas._explain._ranking import Difference, RankedFile, Ranking
+from hwnas._explain._texts import device_facts
 from hwnas._runs._compare import aligned
 from hwnas._tables._references import percent_text
 
@@ -95,10 +96,8 @@ def _front_lines(ranking: Ranking) -> list[str]:
 
 
 def _device_line(identity: Mapping[str, object], rounds: int) -> str:
-    device = identity.get("cpu") or identity.get("device", "an unnamed device")
-    threads = identity.get("threads", 1)
-    runtime = f"{identity.get('runtime', 'an unnamed runtime')} {identity.get('runtime_version', '')}".strip()
-    return f"{device}, {threads} thread{'' if threads == 1 else 's'}, {runtime}, {rounds} rounds"
+    device, threads, runtime = device_facts(identity)
+    return f"{device}, {threads}, {runtime or 'an unnamed runtime'}, {rounds} rounds"
 
 
 def _listed(names: list[str]) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwnas._errors import HwnasError
+from hwnas._common._write import write_file
 from hwnas._explain._pictures import Scale, interval_bar
 from hwnas._explain._rank_lines import explaining_lines, heads_of, row_of
 from hwnas._explain._ranking import RankedFile, Ranking
 from hwnas._explain._scatter import scatter
 from hwnas._report._html import asset, escape, page
-from latency_tables import write_atomic
 
 
 def write_ranking(ranking: Ranking, path: Path) -> None:
@@ -19,10 +18,7 @@ def write_ranking(ranking: Ranking, path: Path) -> None:
     Raises:
         HwnasError: The file cannot be written.
     """
-    try:
-        write_atomic(path, ranking_page(ranking))
-    except OSError as error:
-        raise HwnasError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    write_file(path, ranking_page(ranking))
 
 
 def ranking_page(ranking: Ranking) -> str:

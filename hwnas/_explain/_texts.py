@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hwnas._tables._references import percent_text
@@ -29,10 +29,10 @@ class Block:
     nodes: int
 
 
-def blocks_of(explanation: Explanation) -> list[Block]:
-    """Return the blocks in the order of execution; nodes without one stand alone."""
+def blocks_of(rows: Iterable[ExplainedNode]) -> list[Block]:
+    """Return the blocks of nodes in the order of execution; nodes without one stand alone."""
     members: dict[str, list[ExplainedNode]] = {}
-    for row in explanation.rows:
+    for row in rows:
         members.setdefault(row.block or row.node, []).append(row)
     return [_block(name, rows) for name, rows in members.items()]
 
@@ -63,10 +63,16 @@ def summary(explanation: Explanation) -> list[str]:
 
 def device_text(identity: Mapping[str, object]) -> str:
     """Return where something was measured: ``on X with 1 thread (onnxruntime 1.2)``."""
+    device, threads, runtime = device_facts(identity)
+    return f"on {device} with {threads}" + (f" ({runtime})" if runtime else "")
+
+
+def device_facts(identity: Mapping[str, object]) -> tuple[str, str, str]:
+    """Return device, threads and runtime in words; the runtime is ``""`` where none is stated."""
     threads = identity.get("threads", 1)
     device = identity.get("cpu") or identity.get("device", "an unnamed device")
     runtime = f"{identity.get('runtime', '')} {identity.get('runtime_version', '')}".strip()
-    return f"on {device} with {threads} thread{'' if threads == 1 else 's'}" + (f" ({runtime})" if runtime else "")
+    return str(device), f"{threads} thread{'' if threads == 1 else 's'}", runtime
 
 
 def reasons_text(row: ExplainedNode) -> str:

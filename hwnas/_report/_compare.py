@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hwnas._common._text import printable
+from hwnas._common._write import write_file
 from hwnas._costs._cost import axis_label
 from hwnas._errors import HwnasError
 from hwnas._report._canvas import pictures_of
@@ -20,15 +21,10 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     Raises:
         HwnasError: Another ending, no matplotlib, or a place that cannot be written.
     """
-    from latency_tables import write_atomic
-
     if path.suffix not in (".png", ".html"):
         raise HwnasError(f"cannot write {path}: choose a name that ends in .png or .html")
     picture = pictures_of(lambda: {"picture": comparison_plot(comparison)})["picture"]
-    try:
-        write_atomic(path, picture if path.suffix == ".png" else _page(comparison, picture))
-    except OSError as error:
-        raise HwnasError(f"cannot write {path}: {error.strerror}; choose another place") from None
+    write_file(path, picture if path.suffix == ".png" else _page(comparison, picture))
 
 
 def comparison_plot(comparison: Comparison) -> bytes:

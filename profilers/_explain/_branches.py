@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from profilers._explain._graph import subgraphs
 from profilers._explain._values import Array, run_exposed
@@ -29,10 +31,11 @@ def inline_branches(model: onnx.ModelProto, inputs: Mapping[str, Array], *, thre
         conditions = [node.input[0] for node in model.graph.node if node.op_type == "If"]
         if not conditions:
             return model
-        constants = {tensor.name for tensor in model.graph.initializer}
-        asked = [name for name in dict.fromkeys(conditions) if name not in inputs and name not in constants]
-        values = {**inputs, **run_exposed(model, inputs, asked, optimise=True, threads=threads)}
-        model = _inlined(model, {name: bool(getattr(values.get(name), "all", lambda: True)()) for name in conditions})
+        stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.name in conditions}
+        known = {**stored, **inputs}
+        asked = [name for name in dict.fromkeys(conditions) if name not in known]
+        values: dict[str, Any] = {**known, **run_exposed(model, inputs, asked, optimise=True, threads=threads)}
+        model = _inlined(model, {name: bool(np.all(values[name])) for name in conditions})
     return model
 
 

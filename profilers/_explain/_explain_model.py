@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from profilers._errors import UnsupportedGraphError
@@ -19,7 +18,7 @@ from profilers._explain._explanation import ExplainedNode, Explanation
 from profilers._explain._file import fix_shapes
 from profilers._explain._graph import ExecutedGraph
 from profilers._explain._machine import BEST_MACS, COPIED_BYTES, best_session, copy_session
-from profilers._explain._prices import SECONDS, Opener, Times, measure
+from profilers._explain._prices import SECONDS, Opener, Times, measure, with_interval
 from profilers._explain._reuse import Known, known_prices, reused_note, speed_of, to_check
 from profilers._explain._sessions import Store
 from profilers._explain._trace import Trace
@@ -109,12 +108,12 @@ def _prepare(
 ) -> _Prepared:
     file = fix_shapes(read, shapes)
     inputs = draw_inputs(file, numbers)
-    content = file.SerializeToString()
     branches = any(node.op_type == "If" for node in file.graph.node)
     if branches:  # a branch that these inputs do not take may contradict their shapes
-        content = read.SerializeToString()
         file = fix_shapes(inline_branches(read, inputs, threads=threads), shapes)
-    graph = ExecutedGraph(onnx.load_model_from_string(optimised_model(file.SerializeToString())))
+    static = file.SerializeToString()
+    content = read.SerializeToString() if branches else static
+    graph = ExecutedGraph(onnx.load_model_from_string(optimised_model(static)))
     if not graph.nodes:
         raise UnsupportedGraphError("the model computes nothing that depends on its inputs")
     written = [name for node in graph.nodes for name in node.writes]
@@ -159,9 +158,9 @@ def _told(prepared: _Prepared, windows: Sequence[Window], times: Times, known: M
     speed = speed_of(known, {key: price[0] for key, price in measured.items() if key in known})
     prices = {key: (known[key].ms * speed, known[key].low_ms * speed, known[key].high_ms * speed) for key in known}
     prices |= measured
-    total = (times.ms[_WHOLE] + times.ms[_AGAIN]) / 2
-    draws = (times.draws[_WHOLE] + times.draws[_AGAIN]) / 2
-    low, high = (float(end) for end in np.quantile(draws, (0.05, 0.95)))
+    total, low, high = with_interval(
+        (times.ms[_WHOLE] + times.ms[_AGAIN]) / 2, (times.draws[_WHOLE] + times.draws[_AGAIN]) / 2
+    )
     best = BEST_MACS / times.ms[_BEST] / 1e6
     rows = [*_session_rows(prepared, times), *_rows(prepared, windows, prices, times, best)]
     live = facts.live_bytes(prepared.graph, prepared.values)
@@ -171,8 +170,8 @@ def _told(prepared: _Prepared, windows: Sequence[Window], times: Times, known: M
         sha256="",
         identity={},
         total_ms=total,
-        total_low_ms=min(total, low),
-        total_high_ms=max(total, high),
+        total_low_ms=low,
+        total_high_ms=high,
         rows=tuple(rows),
         unexplained_ms=total - sum(row.ms for row in rows),
         noise_floor=abs(times.median_ms[_WHOLE] / times.median_ms[_AGAIN] - 1.0),
@@ -187,8 +186,8 @@ def _session_rows(prepared: _Prepared, times: Times) -> list[ExplainedNode]:
     """Return the rows that belong to no executed node: starting an inference, and choosing branches."""
     one = _start(1).key
     each, _, _ = _each_start(times)
-    low, high = times.interval(one)
-    rows = [_row("session", "session", (times.ms[one] - each, low - each, high - each))]
+    value, low, high = times.of(one)
+    rows = [_row("session", "session", (value - each, low - each, high - each))]
     if prepared.branches:
         rows.append(_row("branches", "If", times.difference(_WHOLE, _INLINED)))
     return rows

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import onnx
 
 from profilers._errors import UnsupportedGraphError
-from profilers._explain._graph import names_read
+from profilers._explain._graph import names_read, require_inputs
+from profilers._read._file import fed_inputs
 
 _BATCH = ("n", "b", "bs")
 """Names of an axis that stand for the batch; so does every name that holds ``batch``."""
@@ -28,12 +29,8 @@ def fix_shapes(model: onnx.ModelProto, given: Mapping[str, Sequence[int]]) -> on
     """
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
-    constants = {tensor.name for tensor in fixed.graph.initializer}
-    inputs = [value for value in fixed.graph.input if value.name not in constants]  # IR 3 lists initialisers, too
-    names = {value.name for value in inputs}
-    for name in given:
-        if name not in names:
-            raise UnsupportedGraphError(f"the model has no input {name!r}; its inputs: {', '.join(sorted(names))}")
+    inputs = fed_inputs(fixed.graph)
+    require_inputs(given, {value.name for value in inputs})
     batch = {axis for value in inputs if value.name not in given for axis in _batch_names(value)}
     for value in inputs:
         if not value.type.HasField("tensor_type"):

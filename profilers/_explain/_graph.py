@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import onnx
+
+from profilers._errors import UnsupportedGraphError
+from profilers._read._file import fed_inputs
 
 BLOCKED_DOMAIN = "com.microsoft.nchwc"
 """Domain of ONNX Runtime's operators on tensors whose channels are stored in blocks."""
@@ -67,7 +70,7 @@ class ExecutedGraph:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Names of the graph's inputs."""
-        return tuple(value.name for value in self.model.graph.input if value.name not in self.constants)
+        return tuple(value.name for value in fed_inputs(self.model.graph))
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
@@ -95,6 +98,21 @@ def _unique(proto: onnx.NodeProto, taken: set[str]) -> str:
         name = f"{base} ({number})"
     taken.add(name)
     return name
+
+
+def require_inputs(given: Iterable[str], inputs: Collection[str]) -> None:
+    """Check that names are those of inputs.
+
+    Args:
+        given: The names.
+        inputs: Names of all inputs.
+
+    Raises:
+        UnsupportedGraphError: One is not.
+    """
+    for name in given:
+        if name not in inputs:
+            raise UnsupportedGraphError(f"the model has no input {name!r}; its inputs: {', '.join(sorted(inputs))}")
 
 
 def subgraphs(proto: onnx.NodeProto) -> Iterator[onnx.GraphProto]:

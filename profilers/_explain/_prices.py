@@ -82,14 +82,17 @@ class Times:
 
     def difference(self, whole: str, rest: str) -> tuple[float, float, float]:
         """Return how much longer `whole` takes than `rest`, and the ends of the 90 % interval, in milliseconds."""
-        value = self.ms[whole] - self.ms[rest]
-        low, high = np.quantile(self.draws[whole] - self.draws[rest], (0.05, 0.95))
-        return value, min(value, float(low)), max(value, float(high))
+        return with_interval(self.ms[whole] - self.ms[rest], self.draws[whole] - self.draws[rest])
 
-    def interval(self, name: str) -> tuple[float, float]:
-        """Return the ends of the 90 % interval of one, in milliseconds."""
-        low, high = np.quantile(self.draws[name], (0.05, 0.95))
-        return min(self.ms[name], float(low)), max(self.ms[name], float(high))
+    def of(self, name: str) -> tuple[float, float, float]:
+        """Return how long one takes, and the ends of the 90 % interval, in milliseconds."""
+        return with_interval(self.ms[name], self.draws[name])
+
+
+def with_interval(value: float, draws: FloatArray) -> tuple[float, float, float]:
+    """Return a value and the ends of the 90 % interval that its draws tell; the value lies within."""
+    low, high = np.quantile(draws, (0.05, 0.95))
+    return value, min(value, float(low)), max(value, float(high))
 
 
 def measure(

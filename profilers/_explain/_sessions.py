@@ -41,6 +41,7 @@ class Store:
 
     def add(self, name: str, value: Array) -> None:
         """Add a tensor that is none of the graph's."""
+        self._values[name] = value
         self._tensors[name] = _ort_value(value)
 
     def constant(self, name: str) -> Any | None:

@@ -9,6 +9,7 @@ import onnx
 from onnx import shape_inference
 
 from profilers._explain._graph import BLOCKED_DOMAIN, ExecutedGraph, ExecutedNode, names_read
+from profilers._read._macs import node_macs
 
 _SUFFIX = "_nchwc"
 """Ends the name of a blocked node, which is otherwise that of the tensor that the file's node writes."""
@@ -38,6 +39,9 @@ class Trace:
         self._claim_anchors(graph)
         self._claim_sums(graph)
         self._claim_fused(file)
+        self._contents: dict[int, list[onnx.NodeProto]] = {}
+        for number, owner in sorted(self._owner.items()):
+            self._contents.setdefault(owner, []).append(self._nodes[number])
 
     def _claim_anchors(self, graph: ExecutedGraph) -> None:
         for number, node in enumerate(graph.nodes):
@@ -89,7 +93,7 @@ class Trace:
 
     def nodes_of(self, number: int) -> list[onnx.NodeProto]:
         """Return the file's nodes that an executed node contains, in their order."""
-        return [self._nodes[file] for file in sorted(self._owner) if self._owner[file] == number]
+        return self._contents.get(number, [])
 
     def macs(self, number: int) -> int:
         """Return the multiply-accumulates of an executed node."""
@@ -129,30 +133,3 @@ def _shapes(file: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
         if value.type.tensor_type.HasField("shape") and all(axis.HasField("dim_value") for axis in axes):
             shapes[value.name] = tuple(axis.dim_value for axis in axes)
     return shapes
-
-
-def node_macs(node: onnx.NodeProto, shapes: Shapes, otherwise: tuple[int, ...] | None = None) -> int:
-    """Return the multiply-accumulates of a node of the file; 0 where a shape is unknown or nothing is multiplied.
-
-    Args:
-        node: The node.
-        shapes: Shapes of tensors by name.
-        otherwise: Shape of its output where `shapes` has none.
-    """
-    read = [shapes.get(name) for name in node.input]
-    written = shapes.get(node.output[0], otherwise) if node.output else None
-    if len(read) < 2 or read[0] is None or read[1] is None:
-        return 0
-    first, second = read[0], read[1]
-    if node.op_type == "Conv" and written:
-        return math.prod(written) * math.prod(second[1:])
-    if node.op_type == "ConvTranspose":
-        return math.prod(first) * math.prod(second[1:])
-    if node.op_type == "MatMul" and written:
-        return math.prod(written) * first[-1]
-    if node.op_type == "Gemm" and written:
-        transposed = next((a.i for a in node.attribute if a.name == "transA"), 0)
-        return math.prod(written) * first[0 if transposed else -1]
-    if node.op_type in ("LSTM", "GRU", "RNN") and len(read) > 2 and read[2] is not None:
-        return first[0] * first[1] * (math.prod(second) + math.prod(read[2]))
-    return 0

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from profilers._errors import UnsupportedGraphError
-from profilers._explain._graph import with_outputs
+from profilers._errors import UnsupportedGraphError, first_line
+from profilers._explain._graph import require_inputs, with_outputs
+from profilers._read._file import fed_inputs
 from profilers._session import make_session
 
 Array = npt.NDArray[Any]
@@ -65,11 +66,8 @@ def draw_inputs(model: onnx.ModelProto, given: Mapping[str, float], seed: int = 
         UnsupportedGraphError: An input has a type without numbers, or `given` names no input.
     """
     rng = np.random.default_rng(seed)
-    constants = {tensor.name for tensor in model.graph.initializer}
     values: dict[str, Array] = {}
-    for value in model.graph.input:
-        if value.name in constants:  # files of IR version 3 list them
-            continue
+    for value in fed_inputs(model.graph):
         tensor = value.type.tensor_type
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
         shape = tuple(axis.dim_value for axis in tensor.shape.dim)
@@ -81,9 +79,7 @@ def draw_inputs(model: onnx.ModelProto, given: Mapping[str, float], seed: int = 
             values[value.name] = rng.standard_normal(shape).astype(dtype)
         else:
             values[value.name] = np.ones(shape, dtype)
-    for name in given:
-        if name not in values:
-            raise UnsupportedGraphError(f"the model has no input {name!r}; its inputs: {', '.join(sorted(values))}")
+    require_inputs(given, values)
     return values
 
 
@@ -113,7 +109,7 @@ def run_exposed(
             )
             results = session.run(list(part), dict(inputs))
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            raise UnsupportedGraphError(f"ONNX Runtime cannot run the model: {str(error).splitlines()[0]}") from None
+            raise UnsupportedGraphError(f"ONNX Runtime cannot run the model: {first_line(error)}") from None
         for name, result in zip(part, results, strict=True):
             if not isinstance(result, np.ndarray) or result.dtype.kind not in "fiub":
                 values[name] = None

@@ -200,14 +200,14 @@ class Windows:
             tensor = self._graph.constants[name]
             graph.initializer.append(without_numbers(tensor) if name in shared else tensor)
         for name in (*part.inputs, _SPARE):
-            value = self._store.value(name) if name != _SPARE else np.zeros(1, dtype=np.float32)
+            value = self._store.value(name)
             if value is None:
                 raise UnsupportedGraphError(f"tensor {name!r} cannot be bound")
             kind = helper.np_dtype_to_tensor_dtype(value.dtype)
             graph.input.append(helper.make_tensor_value_info(name, kind, list(value.shape)))
         graph.node.extend(self._graph.nodes[number].proto for number in part.members)
         for place, name in enumerate([*part.ends, *[_SPARE] * part.spare]):
-            operator = "Shape" if name == _SPARE or self._store.bindable(name) else "SequenceLength"
+            operator = "Shape" if self._store.bindable(name) else "SequenceLength"
             graph.node.append(helper.make_node(operator, [name], [f"hwnas end {place}"], f"hwnas end {place}"))
             graph.output.append(onnx.ValueInfoProto(name=f"hwnas end {place}"))
         return model

@@ -20,6 +20,11 @@ def describe(node: onnx.NodeProto) -> str:
     return f"node {name[:80]!r} ({node.op_type[:40]})"
 
 
+def one_line(error: Exception, most: int = 200) -> str:
+    """Return the text of an error of other code in one line of at most that length."""
+    return " ".join(str(error).split())[:most]
+
+
 def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     """Return the attributes of a node by name.
 
@@ -33,7 +38,7 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
         try:
             values[attribute.name] = helper.get_attribute_value(attribute)
         except ValueError as error:
-            raise ModelFileError(f"{describe(node)}: {' '.join(str(error).split())[:200]}") from None
+            raise ModelFileError(f"{describe(node)}: {one_line(error)}") from None
     return values
 
 
@@ -41,11 +46,6 @@ def integers(node: onnx.NodeProto, name: str, default: tuple[int, ...]) -> tuple
     """Return an attribute that is a list of integers."""
     value = attributes_of(node).get(name)
     return default if value is None else tuple(int(n) for n in value)
-
-
-def is_one(value: Array) -> bool:
-    """Return whether an array holds one element."""
-    return bool(value.size == 1)
 
 
 def float_array(value: Array) -> npt.NDArray[np.float32]:

@@ -39,14 +39,14 @@ def take_external(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int,
     Raises:
         ModelFileError: Its location, size or type is not one that is read.
     """
-    content = external_bytes(tensor, folder, max_bytes, limit)
+    content = _external_bytes(tensor, folder, max_bytes, limit)
     tensor.ClearField("data_location")
     tensor.ClearField("external_data")
     tensor.raw_data = content
     return len(content)
 
 
-def external_bytes(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int, limit: int) -> bytes:
+def _external_bytes(tensor: onnx.TensorProto, folder: Path | None, max_bytes: int, limit: int) -> bytes:
     """Read the numbers of a tensor from a file in the model's folder (or below it).
 
     Args and errors are those of `take_external`.

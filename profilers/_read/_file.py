@@ -56,7 +56,8 @@ def load_with_digest(source: Path | str | bytes, *, max_bytes: int = MAX_BYTES) 
     """Read as `load_onnx` does; return the model, and the SHA-256 of `ModelFile` in hexadecimal digits."""
     given = source if isinstance(source, bytes) else Path(source)
     try:
-        return _parsed(given, max_bytes)
+        model, content = _parsed(given, max_bytes)
+        return model, sha256(content).hexdigest()
     except ModelFileError as error:
         label = "ONNX model" if isinstance(given, bytes) else str(given)
         raise ModelFileError(f"{label if label.isprintable() else ascii(label)}: {error}") from None
@@ -72,12 +73,20 @@ def load(source: Path | bytes, max_bytes: int) -> ModelFile:
     Raises:
         ModelFileError: As of `load_onnx`, without the file's name; or its opset is not one that is read.
     """
-    model, digest = _parsed(source, max_bytes)
-    return ModelFile(model, _opset(model), _initializers(model.graph), digest)
+    model, content = _parsed(source, max_bytes)
+    return ModelFile(model, _opset(model), _initializers(model.graph), sha256(content).hexdigest())
 
 
-def _parsed(source: Path | bytes, max_bytes: int) -> tuple[onnx.ModelProto, str]:
-    """Return the model, checked and with all its data, and its digest."""
+def load_whole(source: Path, max_bytes: int) -> bytes:
+    """Return the content of a file, in one piece if it has external data; what `load` refuses is refused here, too."""
+    model, content = _parsed(source, max_bytes)
+    _opset(model)
+    _initializers(model.graph)
+    return content
+
+
+def _parsed(source: Path | bytes, max_bytes: int) -> tuple[onnx.ModelProto, bytes]:
+    """Return the model, checked and with all its data, and the content of its file in one piece."""
     content = source if isinstance(source, bytes) else _read(source, max_bytes)
     if len(content) > max_bytes:
         raise ModelFileError(f"the file has {len(content)} bytes; hwnas reads at most {max_bytes}")
@@ -92,10 +101,10 @@ def _parsed(source: Path | bytes, max_bytes: int) -> tuple[onnx.ModelProto, str]
     left, outside = max_bytes - len(content), list(external_tensors(model))
     for tensor in outside:
         left -= take_external(tensor, source.parent if isinstance(source, Path) else None, left, max_bytes)
-    return model, sha256(in_one_piece(model) if outside else content).hexdigest()
+    return model, _in_one_piece(model) if outside else content
 
 
-def in_one_piece(model: onnx.ModelProto) -> bytes:
+def _in_one_piece(model: onnx.ModelProto) -> bytes:
     """Return the content of a file that holds all of a model."""
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -116,6 +125,12 @@ def _check_names(graph: onnx.GraphProto) -> None:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and len(value) <= MAX_NAME and (value.isprintable() or not value)
+
+
+def fed_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs that are fed; files of IR version 3 list initialisers among the inputs."""
+    stored = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in stored]
 
 
 def _initializers(graph: onnx.GraphProto) -> dict[str, Array]:

@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from profilers._errors import ModelFileError
-from profilers._read._attributes import Array, attributes_of, describe
+from profilers._read._attributes import Array, attributes_of, describe, one_line
 from profilers._read._limits import MAX_FOLDED_ELEMENTS
 
 _ELEMENTWISE = {
@@ -90,7 +90,7 @@ def folded_values(node: onnx.NodeProto, constants: Mapping[str, Array], opset: i
     except ModelFileError:
         raise
     except Exception as error:  # whatever numpy or ONNX's reference raise for a malformed node
-        raise ModelFileError(f"{describe(node)}: {' '.join(str(error).split())[:200]}") from None
+        raise ModelFileError(f"{describe(node)}: {one_line(error)}") from None
 
 
 def _constant(node: onnx.NodeProto) -> Array:
@@ -133,7 +133,7 @@ def stored_array(tensor: onnx.TensorProto, where: str) -> Array:
     try:
         return numpy_helper.to_array(tensor)
     except Exception as error:  # whatever ONNX raises for a malformed tensor
-        raise ModelFileError(f"{where}: hwnas cannot read a tensor: {' '.join(str(error).split())[:200]}") from None
+        raise ModelFileError(f"{where}: hwnas cannot read a tensor: {one_line(error)}") from None
 
 
 def _filled(node: onnx.NodeProto, values: Sequence[Array | None]) -> Array:
@@ -177,8 +177,6 @@ def _stated_size(node: onnx.NodeProto, given: Sequence[Array]) -> int:
         return given[0].size * math.prod(abs(int(n)) for n in given[1])
     if node.op_type in ("Gather", "GatherND") and len(given) == 2:
         return max(given[0].size + given[1].size, _gathered_size(node, *given))
-    if node.op_type in ("Shape", "Size"):
-        return 1
     return -1
 
 

@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from profilers._errors import ModelFileError
+from profilers._read._attributes import one_line
 from profilers._read._model import ReadModel
 from profilers._read._reader import read_onnx
 
@@ -39,7 +40,7 @@ def from_torch(module: nn.Module, example: torch.Tensor | tuple[torch.Tensor, ..
             warnings.simplefilter("ignore")
             export(module.eval(), inputs, content, dynamo=False, opset_version=17)
     except Exception as error:  # whatever torch's tracer raises
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         raise ModelFileError(
             f"{type(module).__name__}: torch cannot export it: {reason}; "
             "export it yourself with torch.onnx.export(..., dynamo=True), which needs `pip install onnxscript`, "

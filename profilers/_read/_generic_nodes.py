@@ -13,8 +13,9 @@ from latency_tables import Op, sorted_attributes
 from profilers._errors import ModelFileError
 from profilers._operators import _make as ops
 from profilers._operators._generic import MAX_BODY_BYTES, pack_body
-from profilers._read._attributes import Array, attributes_of, describe
+from profilers._read._attributes import Array, describe, one_line
 from profilers._read._infer import TensorType, infer
+from profilers._read._macs import RECURRENT, node_macs
 from profilers._read._translate import Translation
 
 OPSET = 17
@@ -164,18 +165,10 @@ def _op(
 
 
 def _macs(t: Translation, node: onnx.NodeProto) -> int:
-    """Count the multiply-accumulates of a whole batch; 0 for operators that are not products of matrices."""
-    output = math.prod(t.file.types[node.output[0]].shape) if node.output[0] else 0
-    if node.op_type in ("MatMul", "Gemm"):
-        inner = t.file.types[node.input[0]].shape
-        transposed = node.op_type == "Gemm" and attributes_of(node).get("transA", 0)
-        return output * inner[0 if transposed else -1]
-    if node.op_type in ("Conv", "ConvTranspose"):
-        weight = t.file.types[node.input[1]].shape
-        return (output if node.op_type == "Conv" else math.prod(t.file.types[node.input[0]].shape)) * math.prod(
-            weight[1:]
-        )
-    return 0
+    """Count the multiply-accumulates of a whole batch. Those of `RECURRENT` are not part of an op's key."""
+    types = t.file.types
+    shapes = {name: types[name].shape for name in (*node.input, *node.output) if name in types}
+    return 0 if node.op_type in RECURRENT else node_macs(node, shapes)
 
 
 def _inferred(body: onnx.GraphProto, opset: int, types: dict[str, TensorType]) -> tuple[int, ...]:
@@ -238,7 +231,7 @@ def _in_our_opset(
         result.output.extend(body.output)
         same = _inferred(result, OPSET, _types(t, inputs, t.batch)) == (t.batch, *shape)
     except Exception as error:  # whatever ONNX's converter raises
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error, 160)
         raise ModelFileError(f"{describe(changed[0])}: it cannot be written in opset {OPSET}: {reason}") from None
     if not same:
         raise ModelFileError(f"{describe(changed[0])}: it means something else in opset {OPSET}")

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from profilers._errors import ModelFileError
-from profilers._read._attributes import Array, attributes_of, describe
+from profilers._read._attributes import Array, attributes_of, describe, one_line
 from profilers._read._fold import folded_values
 from profilers._read._limits import MAX_NODES, MAX_RANK, MAX_TENSOR_BYTES
 
@@ -159,7 +159,7 @@ def _infer_node(node: onnx.NodeProto, graph: FileGraph, read: set[str]) -> None:
             schema, node, types, values, opset_imports=[helper.make_opsetid("", graph.opset)]
         )
     except Exception as error:  # whatever ONNX's rules raise for a malformed node
-        raise ModelFileError(f"{where}: {' '.join(str(error).split())[:200]}") from None
+        raise ModelFileError(f"{where}: {one_line(error)}") from None
     for name in node.output:
         if name in read:
             graph.types[name] = _known_type(where, name, results.get(name))

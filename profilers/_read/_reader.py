@@ -10,7 +10,7 @@ import onnx
 from latency_tables import GraphError, Shape
 from profilers._errors import ModelFileError, OperatorError
 from profilers._read import _rules_dense, _rules_places, _rules_plain  # noqa: F401  (they register their rules)
-from profilers._read._file import load
+from profilers._read._file import fed_inputs, load
 from profilers._read._generic_nodes import write_generic
 from profilers._read._infer import TensorType, infer
 from profilers._read._limits import MAX_BYTES
@@ -45,7 +45,7 @@ def read_onnx(
     try:
         file = load(source if isinstance(source, bytes) else Path(source), max_bytes)
         graph = file.model.graph
-        inputs = _inputs(graph, set(file.initializers), batch, shapes or {})
+        inputs = _inputs(graph, batch, shapes or {})
         size = next(iter(inputs.values())).shape[0] if next(iter(inputs.values())).shape else 1
         translation = Translation(infer(graph, file.opset, inputs, file.initializers, max_bytes), size)
         network = translation.run(write_generic)
@@ -67,14 +67,9 @@ def read_onnx(
     )
 
 
-def _inputs(
-    graph: onnx.GraphProto, initializers: set[str], batch: int | None, shapes: Mapping[str, Shape]
-) -> dict[str, TensorType]:
-    """Return the types of the inputs that are fed; files of IR version 3 list initialisers among the inputs."""
-    result: dict[str, TensorType] = {}
-    for info in graph.input:
-        if info.name not in initializers:
-            result[info.name] = _input_type(info, batch, shapes.get(info.name))
+def _inputs(graph: onnx.GraphProto, batch: int | None, shapes: Mapping[str, Shape]) -> dict[str, TensorType]:
+    """Return the types of the inputs that are fed."""
+    result = {info.name: _input_type(info, batch, shapes.get(info.name)) for info in fed_inputs(graph)}
     if not result:
         raise ModelFileError("the graph has no input")
     return result

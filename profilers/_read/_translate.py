@@ -14,7 +14,7 @@ from latency_tables import INPUT, GraphError, Node, Op, OpGraph, Shape
 from profilers._errors import ModelFileError, OperatorError
 from profilers._operators._base import FloatArray
 from profilers._operators._registry import primitive_of
-from profilers._read._attributes import Array, describe, float_array
+from profilers._read._attributes import Array, describe, float_array, one_line
 from profilers._read._infer import FileGraph
 from profilers._read._regions import grouped_nodes
 
@@ -89,8 +89,7 @@ class Translation:
                 raise
             except (ArithmeticError, LookupError, TypeError, ValueError) as error:
                 # ONNX's own inference lets some malformed nodes pass
-                reason = " ".join(str(error).split())[:160]
-                raise ModelFileError(f"{describe(group[0])}: it is malformed: {reason}") from None
+                raise ModelFileError(f"{describe(group[0])}: it is malformed: {one_line(error, 160)}") from None
         outputs = tuple(self.names[name] for name in self.file.outputs)
         return OpGraph(self.inputs[0][1], tuple(self.nodes), outputs, tuple(self.inputs)).without_dead_code()
 

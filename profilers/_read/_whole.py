@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 
-from latency_tables import read_regular
 from profilers._errors import ModelFileError
-from profilers._read._file import in_one_piece, load
+from profilers._read._file import load_whole
 from profilers._read._limits import MAX_BYTES
 
 
@@ -25,11 +23,6 @@ def whole_model(source: Path | str, *, max_bytes: int = MAX_BYTES) -> bytes:
     """
     path = Path(source)
     try:
-        content = read_regular(path)
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot read it: {error.strerror or error}") from None
-    try:
-        file = load(path, max_bytes)
+        return load_whole(path, max_bytes)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
-    return content if sha256(content).hexdigest() == file.sha256 else in_one_piece(file.model)

@@ -18,6 +18,7 @@ from profilers._explain._sessions import Store
 from profilers._explain._trace import Trace
 from profilers._explain._values import draw_inputs, run_exposed
 from profilers._explain._windows import Windows
+from profilers._read._macs import node_macs
 from profilers._session import optimised_model
 
 SECONDS = 0.3
@@ -215,6 +216,15 @@ def test_odd_files_are_refused(tmp_path):
             profilers.explain_model(tmp_path / "model.onnx")
 
 
+def test_a_reason_without_text_is_named_by_its_type(monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError
+
+    monkeypatch.setattr("profilers._explain._values.make_session", fail)
+    with pytest.raises(UnsupportedGraphError, match="cannot run the model: RuntimeError"):
+        run_exposed(residual(), {}, ["y"], optimise=True, threads=1)
+
+
 def test_small_networks_get_several_sessions_and_large_ones_one():
     class Ready:
         def __init__(self, seconds):
@@ -235,8 +245,8 @@ def test_sessions_of_a_part_widen_its_interval():
     apart = np.stack([np.full(30, 0.9), np.full(30, 1.1)])
     times = times_of({"a": samples, "b": apart})
     assert times.ms == pytest.approx({"a": 1.0, "b": 1.0})
-    assert times.interval("a") == pytest.approx((1.0, 1.0))
-    assert times.interval("b") == pytest.approx((0.9, 1.1))
+    assert times.of("a") == pytest.approx((1.0, 1.0, 1.0))
+    assert times.of("b") == pytest.approx((1.0, 0.9, 1.1))
 
 
 def branching():
@@ -259,6 +269,15 @@ def test_the_branch_that_is_taken_becomes_nodes(sign, kept):
     kinds = [node.op_type for node in inline_branches(branching(), inputs, threads=1).graph.node]
     assert kept in kinds
     assert "If" not in kinds
+
+
+@pytest.mark.parametrize(("value", "kept"), [(True, "Exp"), (False, "Sin")])
+def test_a_condition_may_be_an_initialiser(value, kept):
+    model = branching()
+    model.graph.initializer.append(numpy_helper.from_array(np.array(value), "stored"))
+    model.graph.node[2].input[0] = "stored"
+    inputs = {"x": np.ones((1, 30), dtype=np.float32)}
+    assert kept in [node.op_type for node in inline_branches(model, inputs, threads=1).graph.node]
 
 
 def test_branches_and_their_choice_are_rows():
@@ -312,6 +331,7 @@ def test_text_of_fused_operators():
 def test_multiplications_of_a_matrix_product():
     model = model_of([helper.make_node("MatMul", ["x", "w"], ["y"], "product")], [weight("w", 6, 5)], shape=(2, 6))
     assert Trace(model, executed(model)).macs(0) == 2 * 5 * 6
+    assert node_macs(helper.make_node("MatMul", ["a", "b"], ["c"]), {"a": (6,), "b": (6,), "c": ()}) == 6
 
 
 def test_a_convolution_in_a_chain_belongs_to_its_own_row():

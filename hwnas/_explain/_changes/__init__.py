@@ -4,6 +4,6 @@ Changes are made in the ONNX file itself. They are meant for measuring: whether 
 for training and testing to say.
 """
 
-from hwnas._explain._changes._measure import measured_changes, with_changes
+from hwnas._explain._changes._measure import with_changes
 
-__all__ = ["measured_changes", "with_changes"]
+__all__ = ["with_changes"]

@@ -21,13 +21,13 @@ def aligned_channels(subject: Subject) -> list[Proposal]:
     net = Net(subject.simplified)
     if net.has_subgraphs:
         raise NotPossibleError("channels of graphs with subgraphs (If, Loop, Scan) are not rounded")
-    if not any(Rewriting(net, lambda count: -(-count // block) * block, set()).unaligned()):
-        raise NotPossibleError(f"the channels of every convolution are multiples of {block}")
-    proposals = []
     rounders: dict[str, Callable[[int], int]] = {
         "up": lambda count: -(-count // block) * block,
         "down": lambda count: count // block * block or count,
     }
+    if not any(Rewriting(net, rounders["up"], set()).unaligned()):
+        raise NotPossibleError(f"the channels of every convolution are multiples of {block}")
+    proposals = []
     for way, rounded in rounders.items():
         made = _rewritten(subject, rounded)
         if made is None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,27 +11,19 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from profilers import make_session
-
-_LEAST_IR = 4
-"""The first IR version whose initialisers need not be inputs."""
+from profilers import optimised_model
 
 
 def simplified(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model after ONNX Runtime's basic optimisations, which keep to ONNX's own operators.
 
     Args:
-        model: A model with static inputs.
+        model: A model with static inputs, as `profilers.fix_shapes` returns it.
+
+    Raises:
+        UnsupportedGraphError: ONNX Runtime cannot execute the model.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "simplified.onnx"
-        make_session(model.SerializeToString(), threads=1, optimised=path, level="ORT_ENABLE_BASIC")
-        result = onnx.load_model(str(path))
-    weights = {tensor.name for tensor in result.graph.initializer}
-    inputs = [info for info in result.graph.input if info.name not in weights]
-    del result.graph.input[:]
-    result.graph.input.extend(inputs)
-    result.ir_version = max(result.ir_version, _LEAST_IR)
+    result = onnx.load_model_from_string(optimised_model(model.SerializeToString(), level="ORT_ENABLE_BASIC"))
     for node in result.graph.node:
         node.name = node.name or node.output[0]
     return result

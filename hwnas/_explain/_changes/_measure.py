@@ -33,45 +33,6 @@ _PROCESS = "process"
 """Name of the threads that sessions of the process share."""
 
 
-def measured_changes(
-    model: onnx.ModelProto,
-    explanation: Explanation,
-    *,
-    threads: int,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    numbers: Mapping[str, float] | None = None,
-    progress: TextProgress = lambda text: None,
-    rounds: int = ROUNDS,
-    makers: Mapping[str, Maker] = MAKERS,
-) -> tuple[Change, ...]:
-    """Measure what would change the latency of a network.
-
-    Args:
-        model: The model, with all its data.
-        explanation: Where its time goes; tells the processor.
-        threads: Threads that it was measured with.
-        shapes: Shapes of inputs by name, as it was measured with.
-        numbers: Numbers to fill inputs with, by name, as it was measured with.
-        progress: Receives a line for each change that cannot be made or measured.
-        rounds: Most rounds.
-        makers: What makes the changes.
-
-    Returns:
-        The changes that could be measured, the largest gain first.
-
-    Raises:
-        ModelError: ONNX Runtime cannot execute the unchanged model.
-    """
-    subject = _subject(fix_shapes(model, shapes or {}), explanation, threads)
-    proposals = _proposals(subject, makers, progress)
-    backend = make_backend("cpu", threads=threads)
-    sessions, kept = _sessions(subject, proposals, numbers or {}, progress)
-    if not kept:
-        return ()
-    progress(f"measuring {len(kept)} changes beside the unchanged network")
-    return changes_of(time_rounds(plain_timer(backend), sessions, rounds), kept)
-
-
 def with_changes(
     model: onnx.ModelProto,
     explanation: Explanation,
@@ -83,28 +44,39 @@ def with_changes(
     rounds: int = ROUNDS,
     makers: Mapping[str, Maker] = MAKERS,
 ) -> Explanation:
-    """Return the explanation with measured changes, and with a note on each that could not be made.
+    """Return an explanation with what would change the latency, and with a note on each change that cannot be measured.
 
-    Args and errors are those of `measured_changes`.
+    Args:
+        model: The model, with all its data.
+        explanation: Where its time goes; tells the processor.
+        threads: Threads that it was measured with.
+        shapes: Shapes of inputs by name, as it was measured with.
+        numbers: Numbers to fill inputs with, by name, as it was measured with.
+        progress: Receives the notes and what is measured.
+        rounds: Most rounds.
+        makers: What makes the changes.
+
+    Returns:
+        The explanation; its changes are sorted, the largest gain first.
+
+    Raises:
+        ModelError: ONNX Runtime cannot execute the unchanged model.
     """
     notes: list[str] = []
 
-    def tell(text: str) -> None:
-        """Keep what could not be made for the notes."""
-        if text.startswith("not tried: "):
-            notes.append(text)
-        progress(text)
+    def note(text: str) -> None:
+        """Keep and tell what is not tried."""
+        notes.append(f"not tried: {text}")
+        progress(notes[-1])
 
-    changes = measured_changes(
-        model,
-        explanation,
-        threads=threads,
-        shapes=shapes,
-        numbers=numbers,
-        progress=tell,
-        rounds=rounds,
-        makers=makers,
-    )
+    subject = _subject(fix_shapes(model, shapes or {}), explanation, threads)
+    proposals = _proposals(subject, makers, note)
+    backend = make_backend("cpu", threads=threads)
+    sessions, kept = _sessions(subject, proposals, numbers or {}, note)
+    changes: tuple[Change, ...] = ()
+    if kept:
+        progress(f"measuring {len(kept)} changes beside the unchanged network")
+        changes = changes_of(time_rounds(plain_timer(backend), sessions, rounds), kept)
     return replace(explanation, changes=changes, notes=(*explanation.notes, *notes))
 
 
@@ -112,18 +84,18 @@ def _subject(static: onnx.ModelProto, explanation: Explanation, threads: int) ->
     return Subject(static, simplified(static), explanation, threads, block_channels())
 
 
-def _proposals(subject: Subject, makers: Mapping[str, Maker], progress: TextProgress) -> list[Proposal]:
+def _proposals(subject: Subject, makers: Mapping[str, Maker], note: TextProgress) -> list[Proposal]:
     proposals: list[Proposal] = []
     for name, make in makers.items():
         try:
             proposals += make(subject)
         except NotPossibleError as error:
-            progress(f"not tried: {name}: {error}")
+            note(f"{name}: {error}")
     return proposals
 
 
 def _sessions(
-    subject: Subject, proposals: list[Proposal], numbers: Mapping[str, float], progress: TextProgress
+    subject: Subject, proposals: list[Proposal], numbers: Mapping[str, float], note: TextProgress
 ) -> tuple[dict[str, Runnable], list[Proposal]]:
     """Load the unchanged network twice and each changed one once; return what could be loaded."""
     turns, unchanged = Turns(), subject.model.SerializeToString()
@@ -138,7 +110,7 @@ def _sessions(
         try:
             session = open_session(proposal.model, inputs, threads=threads, name=proposal.name, own_threads=own)
         except ModelError as error:
-            progress(f"not tried: {error}")
+            note(str(error))
             continue
         pool = f"{_PROCESS} {len(kept)}" if own else _PROCESS
         sessions[str(len(kept))] = turns.taking(session, pool, threads)

@@ -46,6 +46,7 @@ def measured(monkeypatch):
     monkeypatch.setattr(_explain, "explain_model", explain_model)
     monkeypatch.setattr(_explain, "with_changes", lambda model, explanation, **options: explanation)
     monkeypatch.setattr(_explain, "load_onnx", lambda model: model)
+    monkeypatch.setattr(_explain, "make_backend", lambda device, threads: None)
     return calls
 
 
@@ -142,6 +143,11 @@ def test_a_file_that_is_no_explanation_is_named(tmp_path):
 def test_what_cannot_be_done_is_one_line(measured, options, text):
     with pytest.raises(hwnas.Errors, match=text):
         hwnas.explain("m.onnx", **options)
+
+
+def test_threads_without_cores_are_refused_before_anything_is_measured():
+    with pytest.raises(hwnas.Errors, match="usable cores, got 4000"):
+        hwnas.explain("m.onnx", threads=4000)
 
 
 def test_a_file_that_is_no_model_is_one_line(tmp_path, capsys):

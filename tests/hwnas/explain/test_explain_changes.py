@@ -6,7 +6,7 @@ import pytest
 from onnx import helper
 from toy_models import model_of, outputs_of, residual_model, small_model, weights
 
-from hwnas._explain._changes import measured_changes, with_changes
+from hwnas._explain._changes import with_changes
 from hwnas._explain._changes._activations import plain_activations
 from hwnas._explain._changes._aligned import aligned_channels
 from hwnas._explain._changes._graph import simplified
@@ -163,4 +163,4 @@ def test_changes_are_measured_and_what_cannot_be_made_is_noted():
     assert [change.name for change in changed.changes] == ["int8"]
     assert changed.changes[0].total_ms > 0
     assert [note.split(":")[1].strip() for note in changed.notes] == ["aligned", "activation"]
-    assert measured_changes(model, EXPLANATION, threads=1, makers={}) == ()
+    assert with_changes(model, EXPLANATION, threads=1, makers={}).changes == ()

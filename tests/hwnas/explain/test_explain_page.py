@@ -105,7 +105,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
 
 
 def test_blocks_add_up():
-    blocks = blocks_of(EXPLANATION)
+    blocks = blocks_of(EXPLANATION.rows)
     assert [(block.name, block.nodes) for block in blocks] == [("stem", 1), ("body", 3)]
     assert blocks[1].ms == pytest.approx(0.7)
     assert blocks[1].high_ms - blocks[1].ms == pytest.approx((0.06**2 + 0.01**2) ** 0.5)

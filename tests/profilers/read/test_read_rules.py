@@ -163,6 +163,17 @@ def test_tensors_that_a_graph_cannot_hold_join_the_nodes_around_them():
     assert sorted(entry[1] for entry in read.generic) == ["Add", "ArgMax.Cast", "Transpose.Exp.Transpose"]
 
 
+def test_results_that_nothing_reads_may_have_names():
+    file = File(2, 6, 4)
+    sequence = file.add("Transpose", "x", perm=[1, 0, 2])
+    weights = [file.draw(1, 4 * 5, size) for size in (4, 5)]
+    _, last, _ = file.add("LSTM", sequence, *weights, outputs=3, hidden_size=5)
+    read = checked(file.model(file.add("Squeeze", last, np.array([0]))))
+    assert [entry[1] for entry in read.generic] == ["Transpose.LSTM.Squeeze"]
+    (node,) = read.graph.nodes
+    assert "macs" not in dict(node.op.attributes)  # part of its key
+
+
 def test_several_results_of_one_node_are_taken_apart():
     file = File(*S)
     values, _ = file.add("TopK", "x", np.array([3]), outputs=2, axis=1)
