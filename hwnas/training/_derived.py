@@ -94,19 +94,19 @@ def taylor_scores(
     tensors = {name: torch.from_numpy(value) for name, value in derived.weights.items()}
     gates: dict[str, tuple[str, ...]] = {}
     for node in (node.name for node in graph.nodes):
-        names = ("gamma", "beta") if f"{node}.gamma" in tensors else ("weight", "bias")
-        if own := tuple(f"{node}.{name}" for name in names if f"{node}.{name}" in tensors):
+        kinds = ("gamma", "beta") if f"{node}.gamma" in tensors else ("weight", "bias")
+        if own := tuple(f"{node}.{kind}" for kind in kinds if f"{node}.{kind}" in tensors):
             gates[node] = own
-    for name in (name for own in gates.values() for name in own):
+    names = [name for own in gates.values() for name in own]
+    for name in names:
         tensors[name] = tensors[name].clone().requires_grad_()
     totals = {node: np.zeros(len(tensors[own[0]])) for node, own in gates.items()}
     count = 0
     for x, targets in batches:
         value = loss(run_graph(graph, x, lambda name, _: tensors[name], RunningNorm(training=False)), targets)
-        leaves = [tensors[name] for own in gates.values() for name in own]
-        slopes = dict(zip(map(id, leaves), torch.autograd.grad(value, leaves), strict=True))
+        slopes = dict(zip(names, torch.autograd.grad(value, [tensors[name] for name in names]), strict=True))
         for node, own in gates.items():
-            rows = [(slopes[id(tensors[n])] * tensors[n]).detach().reshape(len(tensors[n]), -1).sum(1) for n in own]
+            rows = [(slopes[n] * tensors[n]).detach().reshape(len(tensors[n]), -1).sum(1) for n in own]
             totals[node] += np.square(torch.stack(rows).sum(0).double().numpy())
         count += 1
     return {node: total / max(1, count) for node, total in totals.items()}
