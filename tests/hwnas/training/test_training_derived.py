@@ -36,9 +36,7 @@ def derived_of(model, **settings):
 
 def supernet_of(derived):
     net = Supernet(derived.space)
-    with torch.no_grad():
-        for name, tensor in net.shared().items():
-            tensor.copy_(torch.from_numpy(derived.weights[name]))
+    net.load(derived.weights)
     return net
 
 
