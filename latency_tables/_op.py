@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from latency_tables._errors import GraphError
@@ -112,6 +112,10 @@ class Op:
         if not isinstance(value, str):
             raise GraphError(f"op {self.key}: text attribute {name!r} is missing")
         return value
+
+    def with_attributes(self, /, **values: AttributeValue) -> Op:
+        """Return the op with some attributes added or replaced."""
+        return replace(self, attributes=sorted_attributes({**self._attribute_map, **values}))
 
     @classmethod
     def parse(cls, key: str) -> Op:

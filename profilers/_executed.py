@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Protocol
 
-from latency_tables import Node, Op, OpGraph, sorted_attributes
+from latency_tables import Node, Op, OpGraph
 
 
 class Fusion(Protocol):
@@ -133,10 +133,9 @@ def _reading(node: Node, alias: Mapping[str, str]) -> Node:
 
 @cache
 def _with_add(conv: Op) -> Op:
-    attributes = sorted_attributes({**dict(conv.attributes), "add": 1})
-    return replace(conv, attributes=attributes, inputs=(*conv.inputs, conv.output))
+    return replace(conv.with_attributes(add=1), inputs=(*conv.inputs, conv.output))
 
 
 @cache
 def _with_activation(conv: Op, function: str) -> Op:
-    return replace(conv, attributes=sorted_attributes({**dict(conv.attributes), "act": function}))
+    return conv.with_attributes(act=function)

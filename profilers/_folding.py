@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from latency_tables import Node, Op, OpGraph, sorted_attributes
+from latency_tables import Node, Op, OpGraph
 from profilers._operators import expand, primitive_of
 from profilers._operators._base import FloatArray
 from profilers._weights import node_weights
@@ -36,4 +36,4 @@ def folded_weights(graph: OpGraph, weights: Mapping[str, FloatArray]) -> dict[st
 def _folded_op(op: Op) -> Op:
     if op.kind != "conv" or op.word("norm") != "batch":
         return op
-    return replace(op, attributes=sorted_attributes({**dict(op.attributes), "norm": "bias"}))
+    return op.with_attributes(norm="bias")

@@ -33,7 +33,7 @@ class Start:
 
     Attributes:
         initial: Tensors by ``"node.parameter"``; None for He initialisation.
-        digest: What tells the tensors from others; None for their own SHA-256.
+        digest: What tells the tensors from others; None where there are none.
         teacher: A trained network that trainings learn from; None for none.
         files: Files, or their content, that the run keeps a copy of, by their option.
     """
@@ -46,7 +46,7 @@ class Start:
     @property
     def facts(self) -> dict[str, str]:
         """What tells it from others in the identity of a run."""
-        return {} if self.initial is None else {"weights": self.digest or weights_digest(self.initial)}
+        return {} if self.digest is None else {"weights": self.digest}
 
 
 def require_use(settings: SearchSettings, *, own_evaluator: bool, own_space: bool) -> None:
@@ -105,7 +105,7 @@ def resolve_start(
     matched = match_weights(read_weights(path), space)
     for line in matched.lines:
         progress(line)
-    return Start(matched.tensors, files={"weights": path})
+    return Start(matched.tensors, weights_digest(matched.tensors), files={"weights": path})
 
 
 def _start_of_model(settings: SearchSettings, out: Path, task: Task | None, progress: TextProgress) -> Start:

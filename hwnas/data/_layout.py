@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hwnas._common._text import first_of
 from hwnas._errors import DataError
 from hwnas.data._names import same_name, shown
 
@@ -272,8 +273,7 @@ def _loose(counts: Mapping[Path, int]) -> list[str]:
 def _deep(places: Sequence[Path]) -> list[str]:
     if not places:
         return []
-    more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
-    return [f"images in subfolders count for the class above them: {', '.join(map(shown, places[:_NAMED]))}{more}"]
+    return [f"images in subfolders count for the class above them: {first_of([*map(shown, places)], _NAMED)}"]
 
 
 def _others(left: Counter[str]) -> list[str]:

@@ -14,7 +14,7 @@ from hwnas._errors import EvaluatorError
 from hwnas.evaluators._base import Evaluation, Evaluator, Trainer, Weights
 from hwnas.evaluators._precision import checked_precision, metric_at, precision_facts, score_subnet
 from hwnas.evaluators._start import start_facts
-from hwnas.spaces import Architecture, MixedPrecisionSpace, Space
+from hwnas.spaces import Architecture, MixedPrecisionSpace, Space, without_precision
 from hwnas.tasks import Part, Task
 from hwnas.training import CostFunction, Recipe, StepProgress
 
@@ -164,7 +164,7 @@ class SupernetEvaluator(Evaluator, Trainer):
     @property
     def _trained_space(self) -> Space:
         """The space whose networks share the weights: precisions change no weight."""
-        return self.space.inner if isinstance(self.space, MixedPrecisionSpace) else self.space
+        return without_precision(self.space)
 
     def _training_cost(self) -> CostFunction | None:
         """Return what networks cost in training: for mixed precision, what their fp32 forms cost."""

@@ -10,7 +10,6 @@ from hwnas.spaces._declared import DeclaredSpace
 from hwnas.spaces._derived import (
     Derived,
     DerivedSpace,
-    by_norms,
     by_scales,
     derive,
     describe_lines,
@@ -26,6 +25,7 @@ from hwnas.spaces._make import (
     space_names,
     space_parameters,
     with_precision,
+    without_precision,
 )
 from hwnas.spaces._mixed import MixedPrecisionSpace
 from hwnas.spaces._mixture import MixtureNode, MixtureOption
@@ -52,7 +52,6 @@ __all__ = [
     "Space",
     "Task",
     "Term",
-    "by_norms",
     "by_scales",
     "derive",
     "describe_lines",
@@ -73,5 +72,6 @@ __all__ = [
     "space_parameters",
     "with_precision",
     "with_weights",
+    "without_precision",
     "workload_identity",
 ]

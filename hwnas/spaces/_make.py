@@ -117,6 +117,11 @@ def with_precision(space: Space, precision: str) -> Space:
     return MixedPrecisionSpace(space)
 
 
+def without_precision(space: Space) -> Space:
+    """Return the space whose networks, in one precision, a space of `with_precision` has; any other space itself."""
+    return space.inner if isinstance(space, MixedPrecisionSpace) else space
+
+
 def _maker(name: str) -> Callable[..., Space]:
     if name in _SPACES:
         refuse_shadow("space", name)
@@ -131,6 +136,6 @@ def _maker(name: str) -> Callable[..., Space]:
 
 def space_identity(space: Space) -> dict[str, object]:
     """Return the name and settings; for a space that is not ours also a fingerprint: anybody may use its name."""
-    named = space.inner if isinstance(space, MixedPrecisionSpace) else space
+    named = without_precision(space)
     own = _SPACES.get(named.name) is type(named)
     return {"name": space.name, **space.settings, **({} if own else {"fingerprint": space.fingerprint})}

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hwnas.spaces import Derived, by_scales, identity_norm, reordered, with_weights
+from hwnas.spaces import Derived, by_scales, reordered, with_weights
 from hwnas.tasks import Targets, Task
 from hwnas.training._batches import fixed_sample
 from hwnas.training._recipe import Recipe
-from profilers import NORM_EPSILON, RunningNorm, expand, run_graph
+from hwnas.training._start._norms import with_norms
+from profilers import RunningNorm, expand, run_graph
 
 Batches = Iterable[tuple[Tensor, Targets]]
 _BATCH = 32
@@ -62,26 +63,14 @@ def with_norm_statistics(derived: Derived, batches: Iterable[Tensor]) -> Derived
     """Give the batch norms that were put back the statistics of data, with scales and shifts that undo them.
 
     Args:
-        derived: The space and its weights.
+        derived: The space and its weights, where these norms only add a bias, as `derive` makes them.
         batches: Inputs ``(N, *shape)`` of the largest network.
     """
-    graph = derived.graph
-    tensors = {name: torch.from_numpy(value) for name, value in derived.weights.items()}
-    watched = {id(tensors[f"{node}.gamma"]): node for node in derived.space.prepared.put_back}
-    norm = _Moments(watched)
-    with torch.no_grad():
-        for x in batches:
-            run_graph(expand(graph), x, lambda name, _: tensors[name], norm)
-    changed: dict[str, npt.NDArray[np.float32]] = {}
-    for node, (count, total, squares) in norm.sums.items():
-        mean = (total / count).numpy()
-        variance = np.maximum((squares / count).numpy() - mean**2, 0.0)
-        bias, scale = _affine(derived.weights, node)
-        values = identity_norm(mean, variance, np.zeros_like(bias))
-        values["beta"] = (bias + scale * mean).astype(np.float32)
-        values["gamma"] = (scale * np.sqrt(variance + NORM_EPSILON)).astype(np.float32)
-        changed |= {f"{node}.{name}": value for name, value in values.items()}
-    return with_weights(derived, changed)
+    weights = dict(derived.weights)
+    for node in derived.space.prepared.put_back:
+        _, beta, mean, _ = (weights.pop(f"{node}.{name}") for name in ("gamma", "beta", "mean", "variance"))
+        weights[f"{node}.bias"] = beta - mean
+    return with_weights(derived, with_norms(weights, derived.graph, lambda: batches))
 
 
 def taylor_scores(
@@ -105,53 +94,19 @@ def taylor_scores(
     tensors = {name: torch.from_numpy(value) for name, value in derived.weights.items()}
     gates: dict[str, tuple[str, ...]] = {}
     for node in (node.name for node in graph.nodes):
-        names = ("gamma", "beta") if f"{node}.gamma" in tensors else ("weight", "bias")
-        if own := tuple(f"{node}.{name}" for name in names if f"{node}.{name}" in tensors):
+        kinds = ("gamma", "beta") if f"{node}.gamma" in tensors else ("weight", "bias")
+        if own := tuple(f"{node}.{kind}" for kind in kinds if f"{node}.{kind}" in tensors):
             gates[node] = own
-    for name in (name for own in gates.values() for name in own):
+    names = [name for own in gates.values() for name in own]
+    for name in names:
         tensors[name] = tensors[name].clone().requires_grad_()
     totals = {node: np.zeros(len(tensors[own[0]])) for node, own in gates.items()}
     count = 0
     for x, targets in batches:
         value = loss(run_graph(graph, x, lambda name, _: tensors[name], RunningNorm(training=False)), targets)
-        leaves = [tensors[name] for own in gates.values() for name in own]
-        slopes = dict(zip(map(id, leaves), torch.autograd.grad(value, leaves), strict=True))
+        slopes = dict(zip(names, torch.autograd.grad(value, [tensors[name] for name in names]), strict=True))
         for node, own in gates.items():
-            rows = [(slopes[id(tensors[n])] * tensors[n]).detach().reshape(len(tensors[n]), -1).sum(1) for n in own]
+            rows = [(slopes[n] * tensors[n]).detach().reshape(len(tensors[n]), -1).sum(1) for n in own]
             totals[node] += np.square(torch.stack(rows).sum(0).double().numpy())
         count += 1
     return {node: total / max(1, count) for node, total in totals.items()}
-
-
-def _affine(weights: Mapping[str, npt.NDArray[np.float32]], node: str) -> tuple[npt.NDArray[np.float64], ...]:
-    """Return what a norm with its statistics adds and multiplies by, ``(channels,)`` each."""
-    gamma, beta, mean, variance = (
-        weights[f"{node}.{name}"].astype(np.float64) for name in ("gamma", "beta", "mean", "variance")
-    )
-    scale = gamma / np.sqrt(variance + NORM_EPSILON)
-    return beta - mean * scale, scale
-
-
-class _Moments(RunningNorm):
-    """Normalises by the stored statistics and adds up moments of what chosen norms read.
-
-    Args:
-        watched: The norms' nodes by the id of their scale's tensor.
-
-    Attributes:
-        sums: For each node the number of values of a channel, their sum and that of their squares.
-    """
-
-    def __init__(self, watched: Mapping[int, str]) -> None:
-        super().__init__(training=False)
-        self.watched = watched
-        self.sums: dict[str, tuple[int, Tensor, Tensor]] = {}
-
-    def __call__(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Normalise ``(N, C, ...)``."""
-        node = self.watched.get(id(parameters["gamma"]))
-        if node is not None:
-            flat = x.double().transpose(0, 1).reshape(x.shape[1], -1)
-            count, total, squares = self.sums.get(node, (0, torch.zeros(()), torch.zeros(())))
-            self.sums[node] = count + flat.shape[1], total + flat.sum(1), squares + flat.square().sum(1)
-        return super().__call__(x, parameters)

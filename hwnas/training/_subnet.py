@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import cast
 
 import numpy as np
@@ -19,7 +19,7 @@ class BatchNormStatistics(RunningNorm):
     """Normalises by the batch and adds the batch's moments to the statistics.
 
     The ``mean`` and ``variance`` tensors of a norm (float64) collect the sums over samples of E[x] and E[x^2],
-    each an average over positions; `with_bn_statistics` turns them into mean and variance over all of them.
+    each an average over positions (see `collected_statistics`).
     """
 
     def __init__(self) -> None:
@@ -49,10 +49,31 @@ def with_bn_statistics(graph: OpGraph, weights: Mapping[str, Tensor], batches: I
     """
     names = dict(graph_parameters(graph))
     tensors = {name: weights[name].detach() for name, parameter in names.items() if parameter.trainable}
+    collected = [name for name, parameter in names.items() if not parameter.trainable]
+    statistics = collected_statistics(graph, tensors, collected, BatchNormStatistics(), batches)
+    return Subnet(graph, {**tensors, **{name: tensor.float() for name, tensor in statistics.items()}})
+
+
+def collected_statistics(
+    graph: OpGraph, tensors: Mapping[str, Tensor], names: Collection[str], norm: RunningNorm, batches: Iterable[Tensor]
+) -> dict[str, Tensor]:
+    """Return mean and variance of what batch norms read, over all samples of some batches.
+
+    Args:
+        graph: The network.
+        tensors: All its other tensors by ``"node.parameter"``.
+        names: The norms' statistics, ``"node.mean"`` and ``"node.variance"``.
+        norm: Computes the norms, and adds the sums over the samples of a batch of E[x] and E[x^2], each an average over
+            positions, to the float64 tensors in the place of these statistics.
+        batches: Inputs ``(N, *graph.input_shape)``.
+
+    Returns:
+        The statistics by name, in float64.
+    """
+    shapes = {name: parameter.shape for name, parameter in graph_parameters(graph)}
     sums = {
-        name: torch.zeros(parameter.shape, dtype=torch.float64, device=next(iter(tensors.values())).device)
-        for name, parameter in names.items()
-        if not parameter.trainable
+        name: torch.zeros(shapes[name], dtype=torch.float64, device=next(iter(tensors.values())).device)
+        for name in names
     }
     expanded, count = trimmed(expand(graph)), 0
 
@@ -62,15 +83,14 @@ def with_bn_statistics(graph: OpGraph, weights: Mapping[str, Tensor], batches: I
 
     with torch.no_grad():
         for x in batches:
-            run_graph(expanded, x, lookup, BatchNormStatistics())
+            run_graph(expanded, x, lookup, norm)
             count += len(x)
-    for name in sums:
+    statistics = {name: total / count for name, total in sums.items()}
+    for name in names:
         if name.endswith(".variance"):
-            mean = sums[name.removesuffix("variance") + "mean"] / count
-            tensors[name] = (sums[name] / count - mean.square()).clamp(min=0.0).float()
-        else:
-            tensors[name] = (sums[name] / count).float()
-    return Subnet(graph, tensors)
+            mean = statistics[name.removesuffix("variance") + "mean"]
+            statistics[name] = (statistics[name] - mean.square()).clamp(min=0.0)
+    return statistics
 
 
 class Subnet:

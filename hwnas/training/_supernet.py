@@ -45,8 +45,8 @@ class Supernet(nn.Module):
         self.largest = extreme_network(space, smallest=False)
         self.smallest = extreme_network(space, smallest=True)
         rng = np.random.default_rng([seed, 0])
-        self._shared: dict[str, nn.Parameter] = {}
-        for name, parameter in largest_parameters(space).items():
+        self._described = largest_parameters(space)
+        for name, parameter in self._described.items():
             if parameter.trainable:
                 tensor = nn.Parameter(torch.from_numpy(initial_value(parameter, rng)))
                 self.register_parameter(name.replace(".", "/"), tensor)
@@ -61,12 +61,11 @@ class Supernet(nn.Module):
 
         Tensors that are no shared weight, such as statistics, are left out.
         """
-        described = largest_parameters(self.space)
         with torch.no_grad():
             for name, tensor in self.shared().items():
                 if name in initial:
                     given = np.asarray(initial[name], dtype=np.float32)
-                    weight = filled(tensor.detach().cpu().numpy(), given, described[name])
+                    weight = filled(tensor.detach().cpu().numpy(), given, self._described[name])
                     tensor.copy_(torch.from_numpy(weight))
 
     def forward(self, x: Tensor, arch: Architecture) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hwnas._errors import EvaluatorError
-from latency_tables import Op, OpGraph, sorted_attributes
+from latency_tables import Op, OpGraph
 from profilers import Parameter
 
 
@@ -35,7 +35,7 @@ def _trimmed_op(op: Op) -> Op:
     cut = tuple(min(k, r) for k, r in zip(kernel, reach, strict=True))
     if cut == kernel or "pads" in dict(op.attributes):  # padding of its own does not shrink with the kernel
         return op
-    return replace(op, attributes=sorted_attributes({**dict(op.attributes), "kernel": cut}))
+    return op.with_attributes(kernel=cut)
 
 
 Pieces = Mapping[int, tuple[tuple[int, int], ...]]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
-from latency_tables import sorted_attributes
 from profilers._operators import _make as ops
 from profilers._operators._base import NORM_EPSILON
 from profilers._read._attributes import Array, attributes_of
@@ -150,6 +149,6 @@ def scaled(t: Translation, node: onnx.NodeProto, tensor: str, scale: Array, shif
         values["weight"] = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
         values["bias"] = values.get("bias", np.zeros(len(scale))) * scale + shift
         if op.kind == "conv":
-            op = replace(op, attributes=sorted_attributes({**dict(op.attributes), "norm": "bias"}))
+            op = op.with_attributes(norm="bias")
     t.rewrite(layer, op, values, tensor, last)
     return True

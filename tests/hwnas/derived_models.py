@@ -2,14 +2,8 @@
 
 import numpy as np
 
-from hwnas.testing._operators import varied_weights
 from latency_tables import INPUT, GraphBuilder
 from profilers import ops
-
-
-def weights_of(graph, seed=1):
-    """Random weights that leave nothing at its default, with positive variances."""
-    return {n: np.abs(v) + 0.1 if n.endswith("variance") else v for n, v in varied_weights(graph, seed).items()}
 
 
 class Net(GraphBuilder):

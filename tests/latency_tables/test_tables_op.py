@@ -29,6 +29,14 @@ def test_every_op_is_read_back_from_its_key(op):
     assert Op.parse(op.key) == op
 
 
+@given(ops)
+def test_attributes_are_added_and_replaced_in_their_order(op):
+    other = op.with_attributes(a=1, z="word")
+    assert dict(other.attributes) == {**dict(op.attributes), "a": 1, "z": "word"}
+    assert other.with_attributes(**dict(op.attributes)).with_attributes(a=1, z="word") == other
+    assert (other.kind, other.inputs, other.output, other.dtype) == (op.kind, op.inputs, op.output, op.dtype)
+
+
 @given(ops, st.integers(0, 200), st.sampled_from("x1 =+->a_"))
 def test_a_changed_key_is_refused_or_names_another_op(op, position, character):
     text = op.key[: position % len(op.key)] + character + op.key[position % len(op.key) + 1 :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from hwnas._common._text import first_of
 from hwnas._devices._doctor._machine import Finding, Machine
 
 _CPU = "sys/devices/system/cpu"
@@ -45,9 +46,8 @@ def neighbours(machine: Machine) -> list[Finding]:
     busy = [process for process in machine.neighbours() if process.cores >= _BUSY_CORES]
     if not busy:
         return [Finding("neighbours", "ok", "no other process is busy")]
-    listed = ", ".join(f"{each.name} ({each.pid}) {each.cores:.0%} of a core" for each in busy[:3])
-    more = f" and {len(busy) - 3} more" if len(busy) > 3 else ""
-    return [Finding("neighbours", "warning", listed + more, "stop these processes or wait for them before you measure")]
+    listed = first_of([f"{each.name} ({each.pid}) {each.cores:.0%} of a core" for each in busy], 3)
+    return [Finding("neighbours", "warning", listed, "stop these processes or wait for them before you measure")]
 
 
 def quota(machine: Machine) -> list[Finding]:

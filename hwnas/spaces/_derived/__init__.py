@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from hwnas.spaces._derived._derive import Derived, by_norms, by_scales, derive, reordered, with_weights
+from hwnas.spaces._derived._derive import Derived, by_scales, derive, reordered, with_weights
 from hwnas.spaces._derived._describe import describe_lines
-from hwnas.spaces._derived._plan import Note
 from hwnas.spaces._derived._prepare import identity_norm
 from hwnas.spaces._derived._space import DerivedSpace
 
 __all__ = [
     "Derived",
     "DerivedSpace",
-    "Note",
-    "by_norms",
     "by_scales",
     "derive",
     "describe_lines",

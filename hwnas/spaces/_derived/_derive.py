@@ -25,17 +25,20 @@ class Derived:
         space: The space.
         weights: Weights and statistics of its largest network by ``"node.parameter"``, the most important channels
             first; `profilers.build_onnx` of ``space.graph(space.largest)`` with them computes what the model computes.
-        notes: What is not searched, and why.
     """
 
     space: DerivedSpace
     weights: Mapping[str, FloatArray]
-    notes: tuple[Note, ...]
 
     @property
     def graph(self) -> OpGraph:
         """The largest network."""
         return self.space.graph(self.space.largest)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What is not searched, and why."""
+        return self.space.plan.notes
 
 
 def derive(graph: OpGraph, weights: Mapping[str, FloatArray], **settings: Any) -> Derived:
@@ -58,11 +61,11 @@ def derive(graph: OpGraph, weights: Mapping[str, FloatArray], **settings: Any) -
         if len(space.ops()) <= MOST_OPS:
             break
         space = DerivedSpace(graph, **{**settings, "widths": widths})
-    start = Derived(space, prepared_weights(space.prepared, weights), space.plan.notes)
-    return by_scales(start) if space.importance == "bn" else by_norms(start)
+    start = Derived(space, prepared_weights(space.prepared, weights))
+    return by_scales(start) if space.importance == "bn" else _by_norms(start)
 
 
-def by_norms(derived: Derived) -> Derived:
+def _by_norms(derived: Derived) -> Derived:
     """Order channels by the norm of the weights that belong to them."""
     return _ordered(derived, l2_scores(derived.space.prepared.graph, derived.space.plan.layout, derived.weights))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from hwnas._common._text import first_of
 from hwnas.spaces._derived._derive import Derived
 from hwnas.spaces._derived._groups import has_channels
 from hwnas.spaces._derived._plan import Note, Plan, WidthChoice
@@ -59,8 +60,7 @@ def _not_searched(notes: Sequence[Note]) -> Iterator[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMES
-    return ", ".join(names[:_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+    return first_of(names, _NAMES)
 
 
 def _values(values: Sequence[int]) -> str:

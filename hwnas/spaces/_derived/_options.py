@@ -49,14 +49,14 @@ class Options:
 
 def checked_options(
     *,
-    keep: object = (),
-    widths: object = WIDTHS,
-    step: object = STEP,
-    depth: object = DEPTHS[0],
-    kernels: object = KERNELS[0],
-    resolutions: object = (),
-    importance: object = IMPORTANCES[0],
-    norms: object = True,
+    keep: object,
+    widths: object,
+    step: object,
+    depth: object,
+    kernels: object,
+    resolutions: object,
+    importance: object,
+    norms: object,
 ) -> Options:
     """Check the settings of a derived space.
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import SpaceError
-from latency_tables import INPUT, Node, Op, OpGraph, sorted_attributes
+from latency_tables import INPUT, Node, Op, OpGraph
 from profilers import NORM_EPSILON, executed_graph, expand, graph_parameters, ops
 
 FloatArray = npt.NDArray[np.float32]
@@ -56,7 +56,10 @@ def prepare(graph: OpGraph, *, norms: bool = True) -> Prepared:
     names = _plain_names(executed)
     renamed = _renamed(executed, names)
     put_back = _to_put_back(renamed) if norms else {}
-    nodes = tuple(replace(node, op=_normed(node.op)) if node.name in put_back else node for node in renamed.nodes)
+    nodes = tuple(
+        replace(node, op=node.op.with_attributes(norm="batch")) if node.name in put_back else node
+        for node in renamed.nodes
+    )
     return Prepared(
         replace(renamed, nodes=nodes),
         {new: old for old, new in names.items() if new != INPUT},
@@ -155,7 +158,7 @@ def _merge_norms(graph: OpGraph) -> tuple[OpGraph, dict[str, str]]:
             continue
         op = node.op
         if node.name in taken:
-            op = _with(op, norm="batch", act=by_name[taken[node.name]].op.word("act"))
+            op = op.with_attributes(norm="batch", act=by_name[taken[node.name]].op.word("act"))
         nodes.append(Node(node.name, op, tuple(alias.get(name, name) for name in node.inputs)))
     outputs = tuple(alias.get(name, name) for name in graph.outputs)
     return replace(graph, nodes=tuple(nodes), outputs=outputs), taken
@@ -196,11 +199,3 @@ def _to_put_back(graph: OpGraph) -> dict[str, str]:
         for node in graph.nodes
         if node.op.kind == "conv" and node.op.word("norm") != "batch" and max(node.op.output[1:]) > 1 and node != last
     }
-
-
-def _normed(op: Op) -> Op:
-    return _with(op, norm="batch")
-
-
-def _with(op: Op, **attributes: str) -> Op:
-    return replace(op, attributes=sorted_attributes({**dict(op.attributes), **attributes}))

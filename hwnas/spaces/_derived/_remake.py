@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 from latency_tables import INPUT, AttributeValue, Op, OpGraph, Shape, sorted_attributes
 from profilers import operator_of
 
 
+@lru_cache(maxsize=65536)
 def remade(op: Op, *shapes: Shape, channels: int = 0, kernel: int = 0, start: int = -1) -> Op:
     """Return an op for other input shapes.
 

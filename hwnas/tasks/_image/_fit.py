@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas._errors import DataError, EvaluatorError, SpaceError
 from hwnas.data import ImageData
-from hwnas.spaces import Architecture, DerivedSpace, MixedPrecisionSpace, Space
+from hwnas.spaces import Architecture, DerivedSpace, Space, without_precision
 
 _LOOKS = 5
 
@@ -77,4 +77,4 @@ def _reader(space: Space, verb: str) -> str:
 
 
 def _is_of_a_model(space: Space) -> bool:
-    return isinstance(space.inner if isinstance(space, MixedPrecisionSpace) else space, DerivedSpace)
+    return isinstance(without_precision(space), DerivedSpace)

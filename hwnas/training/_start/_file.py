@@ -58,12 +58,11 @@ def parse_weights(content: bytes, source: str) -> WeightsFile:
     """
     layers: list[Layer] | None = None
     if content[8:9] == b"{":
-        tensors, _ = parse_safetensors(content)
-        tensors = unprefixed(tensors)
+        tensors = unprefixed(parse_safetensors(content))
     else:
         from hwnas.training._start._onnx_tensors import parse_onnx
 
-        tensors, _, layers = parse_onnx(content)
+        tensors, layers = parse_onnx(content)
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise ValueError(f"tensor {name!r:.80} holds values that are not finite")

@@ -28,12 +28,10 @@ class Layer:
     Attributes:
         name: Its name in the file.
         tensors: ``weight``, and ``bias``, ``gamma``, ``beta``, ``mean`` and ``variance`` where it has them.
-        names: The names of these tensors in the file.
     """
 
     name: str
     tensors: Mapping[str, FloatArray]
-    names: tuple[str, ...]
 
     @property
     def weight(self) -> FloatArray:
@@ -56,10 +54,9 @@ def state_dict_layers(tensors: Mapping[str, FloatArray]) -> list[Layer]:
     for module in sorted(modules, key=natural):
         names = {kind: f"{module}.{kind}" for kind in ("weight", "bias") if f"{module}.{kind}" in tensors}
         norm = _norm_after(module, siblings[module.rpartition(".")[0]], norms)
-        if norm is not None and _extent(tensors, f"{norm}.running_var") == len(tensors[names["weight"]]):
+        if norm is not None and tensors[f"{norm}.running_var"].size == len(tensors[names["weight"]]):
             names |= {own: f"{norm}.{theirs}" for theirs, own in NORM.items() if f"{norm}.{theirs}" in tensors}
-        held = consistent({kind: tensors[name] for kind, name in names.items()})
-        layers.append(Layer(module, held, tuple(names[kind] for kind in held)))
+        layers.append(Layer(module, consistent({kind: tensors[name] for kind, name in names.items()})))
     return layers
 
 
@@ -86,10 +83,6 @@ def unprefixed(tensors: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
 
 def _is_weight(name: str, array: FloatArray) -> bool:
     return name.endswith(".weight") and array.ndim >= 2
-
-
-def _extent(tensors: Mapping[str, FloatArray], name: str) -> int:
-    return tensors[name].size
 
 
 def _norm_after(module: str, siblings: Iterable[str], norms: set[str]) -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._common._text import first_of
 from hwnas._errors import EvaluatorError
 from hwnas.spaces import Space
 from hwnas.training._cover import extreme_network, largest_parameters
@@ -156,8 +157,5 @@ def _summary(file: WeightsFile, how: str, tensors: Mapping[str, FloatArray], tar
     return f"{text}; random: {_some(others)}" if others else text
 
 
-def _some(names: Iterable[str] | Sequence[str]) -> str:
-    """Return the first names and the number of the others."""
-    listed = [name[:60] for name in names]
-    more = len(listed) - _SHOWN
-    return ", ".join(listed[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def _some(names: Iterable[str]) -> str:
+    return first_of([name[:60] for name in names], _SHOWN)

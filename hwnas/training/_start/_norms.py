@@ -9,10 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from hwnas.spaces import identity_norm
 from hwnas.training._start._fill import starting_weights
-from hwnas.training._trim import cut_tensor, trimmed
+from hwnas.training._subnet import collected_statistics
 from latency_tables import OpGraph
-from profilers import NORM_EPSILON, Parameter, RunningNorm, expand, graph_parameters, run_graph
+from profilers import RunningNorm, graph_parameters
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -40,48 +41,30 @@ def with_norms(
         graph: The network.
         batches: Gives inputs ``(N, *graph.input_shape)`` where they are needed.
     """
+    graph = graph.without_dead_code()
     nodes = folded_nodes(initial, graph)
     if not nodes:
         return dict(initial)
     tensors = {name: torch.from_numpy(array) for name, array in starting_weights(graph, initial, 0).items()}
     for node in nodes:
         bias = torch.from_numpy(np.asarray(initial[f"{node}.bias"], dtype=np.float32))
-        tensors[f"{node}.gamma"] = torch.ones_like(tensors[f"{node}.gamma"])
         tensors[f"{node}.beta"] = torch.zeros_like(tensors[f"{node}.beta"])
         both = min(len(bias), len(tensors[f"{node}.beta"]))
         tensors[f"{node}.beta"][:both] = bias[:both]
-        for moment in ("mean", "variance"):  # float64: sums, see `_IdentityNorm`
-            tensors[f"{node}.{moment}"] = torch.zeros_like(tensors[f"{node}.{moment}"], dtype=torch.float64)
-    count = _add_moments(graph, tensors, batches())
+    names = [f"{node}.{moment}" for node in nodes for moment in ("mean", "variance")]
+    statistics = collected_statistics(graph, tensors, names, _IdentityNorm(), (x.cpu() for x in batches()))
     complete = {name: array for name, array in initial.items() if name.removesuffix(".bias") not in nodes}
     for node in nodes:
-        mean = tensors[f"{node}.mean"] / count
-        variance = (tensors[f"{node}.variance"] / count - mean.square()).clamp(min=0.0)
-        norm = {"mean": mean, "variance": variance, "gamma": (variance + NORM_EPSILON).sqrt()}
-        norm["beta"] = mean + tensors[f"{node}.beta"]
-        complete |= {f"{node}.{name}": tensor.float().numpy() for name, tensor in norm.items()}
+        mean, variance = (statistics[f"{node}.{moment}"].numpy() for moment in ("mean", "variance"))
+        norm = identity_norm(mean, variance, tensors[f"{node}.beta"].numpy())
+        complete |= {f"{node}.{name}": value for name, value in norm.items()}
     return complete
-
-
-def _add_moments(graph: OpGraph, tensors: Mapping[str, Tensor], batches: Iterable[Tensor]) -> int:
-    """Run the network on batches, so that the absent norms collect their sums; return the number of samples."""
-    expanded, count = trimmed(expand(graph.without_dead_code())), 0
-
-    def lookup(name: str, parameter: Parameter) -> Tensor:
-        """Return the tensor of a parameter."""
-        return cut_tensor(tensors[name], parameter, name)
-
-    with torch.no_grad():
-        for x in batches:
-            run_graph(expanded, x.cpu(), lookup, _IdentityNorm())
-            count += len(x)
-    return count
 
 
 class _IdentityNorm(RunningNorm):
     """Norms as the file has them; one that is absent there adds its bias and collects the moments of its input.
 
-    An absent norm has float64 tensors, sums of E[x] and E[x^2] over samples, in the place of its statistics.
+    An absent norm has the float64 tensors of `collected_statistics` in the place of its statistics.
     """
 
     def __init__(self) -> None:

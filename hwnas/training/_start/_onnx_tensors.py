@@ -20,14 +20,14 @@ _NORM = ("gamma", "beta", "mean", "variance")
 """Inputs of BatchNormalization after the first."""
 
 
-def parse_onnx(content: bytes) -> tuple[dict[str, FloatArray], list[str], list[Layer]]:
+def parse_onnx(content: bytes) -> tuple[dict[str, FloatArray], list[Layer]]:
     """Read the initialisers of floats.
 
     Args:
         content: The whole file.
 
     Returns:
-        Tensors by name as float32, the names of the others, and the layers in the file's order.
+        Tensors by name as float32, and the layers in the file's order.
 
     Raises:
         ValueError: Saying what is wrong with the file.
@@ -37,10 +37,8 @@ def parse_onnx(content: bytes) -> tuple[dict[str, FloatArray], list[str], list[L
     except ModelFileError as error:
         raise ValueError(f"it is neither a safetensors nor an ONNX file that can be read: {error}") from None
     tensors: dict[str, FloatArray] = {}
-    others = []
     for initializer in model.graph.initializer:
         if initializer.data_type not in _FLOATS:
-            others.append(initializer.name)
             continue
         try:
             tensors[initializer.name] = numpy_helper.to_array(initializer).astype(np.float32)
@@ -48,7 +46,7 @@ def parse_onnx(content: bytes) -> tuple[dict[str, FloatArray], list[str], list[L
             raise ValueError(f"tensor {initializer.name!r:.80} does not fit its shape") from None
     if not tensors:
         raise ValueError("it is neither a safetensors nor an ONNX file with initialisers of floats")
-    return tensors, others, _layers(model.graph, tensors)
+    return tensors, _layers(model.graph, tensors)
 
 
 def _layers(graph: onnx.GraphProto, tensors: Mapping[str, FloatArray]) -> list[Layer]:
@@ -70,7 +68,7 @@ def _layers(graph: onnx.GraphProto, tensors: Mapping[str, FloatArray]) -> list[L
         held = consistent(held)
         if norm is not None and "variance" in held:
             held |= _with_our_epsilon(norm, held)
-        layers.append(Layer(node.name or names["weight"], held, tuple(names[kind] for kind in held)))
+        layers.append(Layer(node.name or names["weight"], held))
     return layers
 
 

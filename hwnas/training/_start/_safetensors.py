@@ -28,14 +28,14 @@ _BYTES = {
 _READ = ("F32", "F16", "BF16")
 
 
-def parse_safetensors(content: bytes) -> tuple[dict[str, FloatArray], list[str]]:
+def parse_safetensors(content: bytes) -> dict[str, FloatArray]:
     """Read all tensors of floats.
 
     Args:
         content: The whole file.
 
     Returns:
-        Tensors of float32, float16 and bfloat16 by name as float32, and the names of the others.
+        Tensors of float32, float16 and bfloat16 by name as float32.
 
     Raises:
         ValueError: Saying what is wrong with the file.
@@ -46,14 +46,8 @@ def parse_safetensors(content: bytes) -> tuple[dict[str, FloatArray], list[str]]
     if length > min(MOST_HEADER, len(content) - 8):
         raise ValueError(f"its header should have {length} bytes, more than the file")
     data = memoryview(content)[8 + length :]
-    tensors: dict[str, FloatArray] = {}
-    others: list[str] = []
-    for name, kind, shape, start, end in _entries(content[8 : 8 + length], len(data)):
-        if kind in _READ:
-            tensors[name] = _array(kind, data[start:end], shape)
-        else:
-            others.append(name)
-    return tensors, others
+    entries = _entries(content[8 : 8 + length], len(data))
+    return {name: _array(kind, data[start:end], shape) for name, kind, shape, start, end in entries if kind in _READ}
 
 
 def _entries(header: bytes, size: int) -> list[tuple[str, str, tuple[int, ...], int, int]]:

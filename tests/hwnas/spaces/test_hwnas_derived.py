@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from derived_models import MOBILE, Net, dense_block, mobile, random_graph, resnet, weights_of
+from derived_models import MOBILE, Net, dense_block, mobile, random_graph, resnet
 from simulated_device import AdditiveBackend
 
 from hwnas import HwnasError
@@ -15,7 +15,7 @@ from hwnas._runs._offline import _difference
 from hwnas._tables._build import build_table, require_coverage
 from hwnas.spaces import DerivedSpace, by_scales, derive, describe_lines, make_space, reordered, with_weights
 from hwnas.testing import check_space
-from hwnas.testing._operators import draw_inputs, run_onnx
+from hwnas.testing._operators import draw_inputs, run_onnx, varied_weights
 from latency_tables import INPUT, GraphBuilder
 from profilers import SamplingSettings, build_onnx, ops
 
@@ -47,7 +47,7 @@ def require_equal(got, expected):
 @bases
 def test_the_largest_network_computes_what_the_model_computes(name):
     model = BASES[name]()
-    weights = weights_of(model)
+    weights = varied_weights(model)
     derived = derive(model, weights)
     expected = run(model, weights)
     require_equal(run(derived.graph, derived.weights), expected)
@@ -88,7 +88,7 @@ def test_settings_are_json_and_build_the_space_again():
 
 def test_order_puts_important_channels_first_and_changes_nothing_else():
     model = small()
-    weights = weights_of(model)
+    weights = varied_weights(model)
     derived = derive(model, weights)
     scores = {"layer0.0.conv1": np.arange(8.0)}
     other = reordered(derived, scores)
@@ -100,7 +100,7 @@ def test_order_puts_important_channels_first_and_changes_nothing_else():
 
 def test_weakest_channels_come_last():
     model = small()
-    weights = weights_of(model)
+    weights = varied_weights(model)
     weights["layer0.0.conv1.weight"][3] *= 1e-3
     weights["layer0.0.conv1.gamma"][5] = 1e-3
     for criterion, weakest in (("l2", (3, 5)), ("bn", (5,))):
@@ -111,7 +111,7 @@ def test_weakest_channels_come_last():
 
 def test_scales_of_norms_put_back_count_once_they_have_statistics():
     model = resnet(blocks=2, widths=(8, 16), size=8, norm="bias")
-    weights = weights_of(model)
+    weights = varied_weights(model)
     by_weights, by_norms = (derive(model, weights, importance=name) for name in ("l2", "bn"))
     conv = "layer0.0.conv1"
     assert (by_norms.weights[f"{conv}.weight"] == by_weights.weights[f"{conv}.weight"]).all()
@@ -157,7 +157,7 @@ def test_an_activation_behind_the_sum_stays_where_the_shortcut_may_be_negative()
     x = net.conv("stem", INPUT, 16, 3)
     y = net.conv("block.b", net.conv("block.a", x, 16, 3, "relu"), 16, 3)
     model = net.classify(net.act("out", net.plus("sum", y, x)))
-    weights = weights_of(model)
+    weights = varied_weights(model)
     derived = derive(model, weights, widths=[1], kernels="none", resolutions=[8])
     graph = derived.space.graph(derived.space.parse("d0"))
     assert [node.op.word("act") for node in graph.nodes if node.name == "stem"] == ["relu"]
@@ -212,7 +212,7 @@ def test_groups_that_one_layer_reads_together_share_a_choice():
 
 
 def test_lines_say_what_is_searched_and_what_not():
-    text = "\n".join(describe_lines(derive(mobile(norm="bias"), weights_of(mobile(norm="bias")))))
+    text = "\n".join(describe_lines(derive(mobile(norm="bias"), varied_weights(mobile(norm="bias")))))
     for line in (
         "24 choices",
         "resolution: 24 or 32",
@@ -230,13 +230,13 @@ def test_layers_are_kept_by_the_name_of_their_module(pattern):
     net = Net((3, 8, 8))
     x = net.conv("stem.Conv", INPUT, 16, 3, "relu")
     model = net.classify(net.conv("body.Conv", x, 16, 3, "relu"))
-    derived = derive(model, weights_of(model), keep=pattern)
+    derived = derive(model, varied_weights(model), keep=pattern)
     assert [choice.name for choice in derived.space.choices if choice.name.endswith("width")] == ["body.Conv.width"]
     assert "not searched: channels of stem.Conv (keep)" in describe_lines(derived)
 
 
 def test_a_block_is_described_by_itself():
-    lines = describe_lines(derive(resnet(2), weights_of(resnet(2)), depth="blocks"))
+    lines = describe_lines(derive(resnet(2), varied_weights(resnet(2)), depth="blocks"))
     assert "stage0.block0: keep the first 0 or 1 of 1 block (it ends with layer0.0.conv2)" in lines
 
 
@@ -246,7 +246,7 @@ def test_names_of_a_file_become_plain_ones():
     x = builder.add("layer.1.Conv", ops.conv((16, 8, 8), 16, 3, norm="bias"), x)
     x = builder.add("input", ops.global_pool((16, 8, 8)), x)
     model = builder.build(builder.add("out", ops.linear((16, 1, 1), 4), x))
-    weights = weights_of(model)
+    weights = varied_weights(model)
     derived = derive(model, weights, keep="/layer 1/*")
     assert [node.name for node in derived.graph.nodes] == ["layer.1.Conv", "layer.1.Conv-2", "input-2", "out"]
     x = draw_inputs(model, 1)["pixels"]
@@ -256,7 +256,7 @@ def test_names_of_a_file_become_plain_ones():
 
 def test_many_ops_make_fewer_shares(monkeypatch):
     model = resnet(widths=(64, 128, 256), size=16)
-    weights = weights_of(model)
+    weights = varied_weights(model)
     many = derive(model, weights).space
     monkeypatch.setattr("hwnas.spaces._derived._derive.MOST_OPS", len(many.ops()) - 1)
     fewer = derive(model, weights).space
@@ -297,7 +297,7 @@ def test_models_that_no_space_can_be_derived_from_are_refused():
     model = builder.build(builder.add("sum", ops.add((3, 8, 8)), "a", "b"))
     with pytest.raises(HwnasError, match="one input and one output, it has 2 and 1"):
         DerivedSpace(model)
-    weights = weights_of(small())
+    weights = varied_weights(small())
     with pytest.raises(HwnasError, match=r"the model's weight stem.weight is of shape \(1,\)"):
         derive(small(), {**weights, "stem.weight": np.zeros(1, np.float32)})
     del weights["classes.bias"]

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from hwnas.spaces import derive
-from profilers import ProfilerError, build_onnx, read_onnx
+from profilers import ProfilerError, build_onnx, make_session, read_onnx
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 NAMES = ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet")
@@ -17,9 +16,7 @@ NAMES += ("vgg19", "zfnet512")
 
 def outputs_of(content, x):
     """What a model computes of an input."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = make_session(content, threads=1)
     shape = session.get_inputs()[0].shape
     return session.run(None, {session.get_inputs()[0].name: x.reshape(shape)})[0].ravel()
 

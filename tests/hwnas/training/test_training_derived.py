@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from derived_models import Net, mobile, random_graph, resnet, weights_of
+from derived_models import Net, mobile, random_graph, resnet
 from training_toys import digits_task
 
 from hwnas.spaces import Architecture, derive
 from hwnas.spaces._derived._remake import resized
-from hwnas.testing._operators import run_onnx
+from hwnas.testing._operators import run_onnx, varied_weights
 from hwnas.training import (
     Subnet,
     Supernet,
@@ -31,14 +31,12 @@ models = pytest.mark.parametrize("name", MODELS)
 
 
 def derived_of(model, **settings):
-    return derive(model, weights_of(model), **settings)
+    return derive(model, varied_weights(model), **settings)
 
 
 def supernet_of(derived):
     net = Supernet(derived.space)
-    with torch.no_grad():
-        for name, tensor in net.shared().items():
-            tensor.copy_(torch.from_numpy(derived.weights[name]))
+    net.load(derived.weights)
     return net
 
 
@@ -141,7 +139,7 @@ def test_first_order_importance_is_the_derivative_by_a_gate():
 def test_fitting_keeps_the_function_and_training_goes_on_from_it(importance):
     model = resized(resnet(blocks=1, widths=(8, 16), size=8, norm="bias"), (1, 8, 8))
     task = digits_task(120)
-    derived = derive(model, weights_of(model), importance=importance, resolutions=[8])
+    derived = derive(model, varied_weights(model), importance=importance, resolutions=[8])
     recipe = default_recipe(task, epochs=1, batch_size=32)
     after = fitted(derived, task, recipe, samples=100)
     x = task.inputs("train", slice(0, 16), (1, 8, 8))

@@ -294,7 +294,7 @@ def test_a_convolution_with_a_norm_starts_one_with_a_bias():
 
     rng = np.random.default_rng(0)
     norm = {kind: rng.random(2).astype(np.float32) for kind in ("gamma", "beta", "mean", "variance", "bias")}
-    layer = Layer("c", {"weight": np.ones((2, 3, 1, 1), dtype=np.float32), **norm}, ())
+    layer = Layer("c", {"weight": np.ones((2, 3, 1, 1), dtype=np.float32), **norm})
     want = {"n.weight": Parameter((2, 3, 1, 1), "he"), "n.bias": Parameter((2,), "zero")}
     got = _node_tensors("n", layer, want)
     scale = norm["gamma"] / np.sqrt(norm["variance"] + NORM_EPSILON)
