@@ -31,23 +31,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-for _name, _bytes in (("MMAP_THRESHOLD_", 1 << 32), ("TRIM_THRESHOLD_", 1 << 34), ("TOP_PAD_", 1 << 28)):
-    os.environ.setdefault(f"MALLOC_{_name}", str(_bytes))  # glibc keeps freed activations
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch  # noqa: E402
-from _derived_jobs import RATES, SMOKE, TRAININGS, Job, Results, Scale, jobs_of, minutes  # noqa: E402
-from _derived_table import leads, markdown, misleading, rows_of  # noqa: E402
-from _derived_work import Bench, bases_in  # noqa: E402
+import torch
+from _derived_jobs import RATES, SMOKE, TRAININGS, Job, Results, Scale, jobs_of, minutes
+from _derived_table import leads, markdown, misleading, rows_of
+from _derived_work import Bench, bases_in
+from _progress import say
 
-from hwnas import make_task  # noqa: E402
-from latency_tables import write_atomic  # noqa: E402
-
-
-def say(text: str) -> None:
-    """Print a progress line with the time."""
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+from hwnas import make_task
+from latency_tables import write_atomic
 
 
 def parse() -> argparse.Namespace:
@@ -92,12 +86,12 @@ def write_tables(results: Results, jobs: list[Job], bases: list[str]) -> None:
     if not measured:
         return
     networks = [network for name in bases for network in measured.get(name, {}).get("networks", [])]
-    shown = {name: result["base"] for name, result in measured.items()}
+    shown, rows = {name: result["base"] for name, result in measured.items()}, rows_of(networks)
     table = {
         "bases": shown,
         "networks": networks,
-        "rows": rows_of(networks),
-        "leads": leads(rows_of(networks)),
+        "rows": rows,
+        "leads": leads(rows),
         "misleading_macs": misleading(networks),
         "settings": json.loads((results.folder / "settings.json").read_text(encoding="utf-8")),
     }
