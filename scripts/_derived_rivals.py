@@ -141,7 +141,7 @@ class Pruner:
 
     def base(self) -> nn.Module:
         """Return a fresh copy of the base."""
-        return resized(FAMILIES[self._family](1.0, 1), self._state).eval()
+        return resized(self._family, self._state).eval()
 
     def pruned(self, ratio: float, criterion: str, scope: str, step: int) -> nn.Module:
         """Return the base without a share of its channels.

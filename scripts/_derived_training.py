@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.tasks import Task
-from hwnas.training import Recipe
+from hwnas.training import Recipe, learning_rate, make_optimizer
 from latency_tables import write_atomic
 
 STATISTICS_IMAGES, BATCH = 2048, 256
@@ -66,7 +66,7 @@ def train(module: nn.Module, training: Training) -> nn.Module:
     """
     recipe = training.recipe
     module.to(memory_format=torch.channels_last)
-    optimizer = _optimizer(module, recipe)
+    optimizer = make_optimizer(module, recipe)
     average = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
     done = _resume(module, optimizer, average, training)
     for epoch in range(done, recipe.epochs):
@@ -78,24 +78,6 @@ def train(module: nn.Module, training: Training) -> nn.Module:
     if recipe.average:
         module.load_state_dict(average)
     return module.eval()
-
-
-def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return SGD with Nesterov momentum; weight decay on tensors of two axes and more alone."""
-    parameters = list(module.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
-
-
-def rate_at(recipe: Recipe, step: int, total: int) -> float:
-    """Return the learning rate: linear warm-up, then half a cosine to 0."""
-    warm = round(recipe.warmup * total)
-    if step < warm:
-        return recipe.learning_rate * (step + 1) / warm
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
 
 def _epoch(
@@ -114,7 +96,7 @@ def _epoch(
         x, targets = task.augment(*take(order[step * batch : (step + 1) * batch]), rng, recipe.task_settings)
         number = epoch * steps + step
         for group in optimizer.param_groups:
-            group["lr"] = rate_at(recipe, number, recipe.epochs * steps)
+            group["lr"] = learning_rate(recipe, number, recipe.epochs * steps)
         optimizer.zero_grad(set_to_none=True)
         loss = _loss(module, x, targets, training)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -173,7 +155,7 @@ def _resume(module: nn.Module, optimizer: torch.optim.Optimizer, average: dict[s
     """Load the checkpoint, if there is one; return the number of epochs done."""
     if not training.checkpoint.exists():
         return 0
-    state = torch.load(training.checkpoint, weights_only=True)
+    state = load_tensors(training.checkpoint)
     if state["identity"] != _identity(training):
         raise SystemExit(f"{training.checkpoint} belongs to a training with other settings; choose another folder")
     module.load_state_dict(state["module"])
@@ -188,6 +170,11 @@ def save_tensors(content: Mapping[str, Any], path: Path) -> None:
     torch.save(dict(content), buffer)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, buffer.getvalue())
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """Return what `save_tensors` wrote."""
+    return dict(torch.load(path, weights_only=True))
 
 
 def recompute_norms(module: nn.Module, task: Task, images: int = STATISTICS_IMAGES) -> nn.Module:
