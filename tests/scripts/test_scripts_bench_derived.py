@@ -107,7 +107,7 @@ def test_latencies_are_relative_to_the_base_of_the_same_rounds(tmp_path):
 
     speeds = iter([1.0, 3.0, 0.5, 2.0, 1.5] * 10)
 
-    def measured(files, threads):
+    def measured(files):
         speed, size = next(speeds), files[1].stat().st_size
         return [speed * 2e6, speed * size]
 
