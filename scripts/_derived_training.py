@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwnas.tasks import Task
-from hwnas.training import Recipe, learning_rate, make_optimizer
+from hwnas.tasks import PARTS, Task
+from hwnas.training import Recipe, learning_rate, make_optimizer, score_onnx
 from latency_tables import write_atomic
+from profilers import graph_macs, graph_params, read_onnx
 
 STATISTICS_IMAGES, BATCH = 2048, 256
 
@@ -200,6 +201,13 @@ def accuracy(module: nn.Module, task: Task, part: Any) -> float:
         for indices in _batches(task.size(part)):
             scorer.add([module(task.inputs(part, indices, task.input_shape)).numpy()], task.targets(part, indices))
     return scorer.value()
+
+
+def judged(model: bytes, task: Task) -> dict[str, Any]:
+    """Return the accuracies of a network's file, and its size."""
+    graph = read_onnx(model).graph
+    scores = {part: score_onnx(model, task, part) for part in PARTS[1:]}
+    return {**scores, "macs": graph_macs(graph), "params": graph_params(graph)}
 
 
 def _batches(count: int) -> list[Any]:

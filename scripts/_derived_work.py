@@ -13,7 +13,7 @@ import torch
 from _derived_bases import FAMILIES, resized, to_onnx
 from _derived_jobs import TRAININGS, Job, Results, Scale, jobs_of
 from _derived_rivals import WAYS, Latencies, Pruner, narrowed, ranked_ms
-from _derived_training import Training, load_tensors, save_tensors, train
+from _derived_training import Training, judged, load_tensors, save_tensors, train
 from torch import Tensor, nn
 
 import hwnas
@@ -21,7 +21,7 @@ from hwnas.spaces import Derived, derive
 from hwnas.tasks import Task
 from hwnas.training import Recipe, Subnet, Teacher, default_recipe, fitted, score_onnx, train_network
 from latency_tables import write_atomic
-from profilers import build_onnx, graph_macs, graph_params, read_onnx
+from profilers import build_onnx, read_onnx
 
 AVERAGE = 0.999
 ELASTIC_SAMPLES = 5
@@ -250,9 +250,8 @@ class Bench:
             recipe, teacher, before = self._recipe(job, self.scale.scratch_rate), None, 0
         else:
             tuned = job.other(f"tune-{job.kind}", seed=job.seed if job.kind == "sparse" else None)
-            how = self.results.need(tuned)
-            state = load_tensors(self.results.place(tuned) / "state.pt")
-            module = resized(job.base, state)
+            self.results.need(tuned)
+            module = resized(job.base, load_tensors(self.results.place(tuned) / "state.pt"))
             recipe, teacher = self._recipe(job, self.scale.elastic_rate), self._base_module(job)
             before = self.scale.elastic_epochs * count if job.kind == "sparse" else 0
         train(module, self._training(job, recipe, teacher=teacher))
@@ -273,9 +272,7 @@ class Bench:
         file = self.file_of(job)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, model)
-        graph = read_onnx(model).graph
-        scores = {part: score_onnx(model, self.task, part) for part in ("validation", "test")}  # type: ignore[arg-type]
-        return {**scores, "macs": graph_macs(graph), "params": graph_params(graph)}
+        return judged(model, self.task)
 
 
 def _derived(file: Path) -> Derived:

@@ -24,14 +24,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 from _derived_bases import FAMILIES, to_onnx
-from _derived_training import Training, save_tensors, train
+from _derived_training import Training, judged, save_tensors, train
 from _progress import say
 
 from hwnas import make_task
 from hwnas.tasks import Task
-from hwnas.training import Recipe, default_recipe, score_onnx
+from hwnas.training import Recipe, default_recipe
 from latency_tables import write_atomic
-from profilers import graph_macs, graph_params, read_onnx
 
 EPOCHS, BATCH_SIZE, RATE, DECAY = 20, 128, 0.2, 5e-4
 
@@ -65,17 +64,13 @@ def train_base(name: str, task: Task, options: argparse.Namespace) -> None:
     model = to_onnx(module)
     write_atomic(out / f"{name}.onnx", model)
     save_tensors(module.state_dict(), out / f"{name}.pt")
-    graph = read_onnx(model).graph
     result = {
         "epochs": recipe.epochs,
         "images": recipe.epochs * task.size("train"),
         "recipe": recipe.as_dict(),
         "seed": options.seed,
         "sizes": options.sizes,
-        "validation": score_onnx(model, task, "validation"),
-        "test": score_onnx(model, task, "test"),
-        "macs": graph_macs(graph),
-        "params": graph_params(graph),
+        **judged(model, task),
         "seconds": round(time.perf_counter() - began),  # since the last start
     }
     write_atomic(out / f"{name}.json", json.dumps(result, indent=1) + "\n")
