@@ -78,7 +78,7 @@ class Generic(Primitive):
 
 def _is_weight(info: onnx.ValueInfoProto) -> bool:
     """Return whether an input of a body is a weight: only these state their shapes."""
-    return info.type.tensor_type.HasField("shape")
+    return bool(info.type.tensor_type.HasField("shape"))
 
 
 def pack_body(body: onnx.GraphProto) -> str:
