@@ -43,6 +43,9 @@ from _progress import say
 from hwnas import make_task
 from latency_tables import write_atomic
 
+SCALED = ("elastic_epochs", "tune_epochs", "samples", "seeds")
+"""Numbers of a scale that options change."""
+
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
@@ -55,7 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--plan", action="store_true", help="list the jobs with estimated minutes, and do nothing")
     parser.add_argument("--smoke", action="store_true", help="everything once on few images: a test, no result")
     parser.add_argument("--threads", type=int, default=2, help="torch's threads in trainings (default 2)")
-    for name in ("elastic_epochs", "tune_epochs", "samples", "seeds"):
+    for name in SCALED:
         default = getattr(scale, name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default {default}")
     return parser.parse_args()
@@ -63,7 +66,7 @@ def parse() -> argparse.Namespace:
 
 def scale_of(options: argparse.Namespace, bases: dict[str, dict[str, Any]]) -> Scale:
     """Return how much is done."""
-    given = {name: getattr(options, name) for name in ("elastic_epochs", "tune_epochs", "samples", "seeds")}
+    given = {name: getattr(options, name) for name in SCALED}
     chosen = {name: value for name, value in given.items() if value is not None}
     if options.smoke:
         return replace(SMOKE, **chosen)
