@@ -46,7 +46,6 @@ from profilers._neighbours import (
     is_chainable,
     keeps_shape,
     priced_as,
-    side_contexts,
 )
 from profilers._operators import _make as ops
 from profilers._operators._convert import FLOAT, INT8, Convert, convert_op, read_dtype
@@ -148,7 +147,7 @@ class _Designer:
                 self._surround(shape, read_dtype(op))
             self._surround(op.output, op.dtype)
         for op in self.targets:
-            if op.kind not in ("global_pool", Convert.kind) or (op.kind, op.dtype) == ("global_pool", INT8):
+            if op.kind != Convert.kind and (op.kind != "global_pool" or op.dtype == INT8):
                 (self._chain if keeps_shape(op) else self._bridge)(op)
         for op in self.alone:
             self._run(op)
@@ -161,7 +160,7 @@ class _Designer:
         if dtype == INT8:
             self._surround(shape, FLOAT)
         self.neighbours[shape, dtype] = cheapest_neighbours(shape, self.chainable.get((shape, dtype), []), dtype)
-        (self._int8_baseline if dtype == INT8 else self._baseline)(shape)
+        self._baseline(shape, dtype)
 
     def _has_neighbours(self, shape: Shape) -> bool:
         """Return whether ops of a shape are measured between others of it."""
@@ -193,39 +192,29 @@ class _Designer:
                 x = builder.add(f"tiny{i}", ops.activation(_TINY, "hsigmoid"), x)
             self._probe(f"session:{length}", builder.build(x), shared=True)
 
-    def _baseline(self, shape: Shape) -> None:
+    def _baseline(self, shape: Shape, dtype: str) -> None:
         """Add four graphs for a shape: entry and pooling, a second pooling, two context ops, four context ops.
 
-        Features are not pooled: for them the second graph is left out.
+        Features are not pooled: for them the second graph is left out. int8 ops have the last two alone, of the same
+        two ops, so their price is counted twice.
         """
-        first, second, third = self.neighbours[shape, FLOAT]
-        label = "x".join(map(str, shape))
-        for name, around, pools in (
-            ("entry", (), 1),
-            ("pool", (), 2),
-            ("pair", (first, second), 1),
-            ("quad", (first, second, third, first), 1),
-        ):
+        first, second, third = self.neighbours[shape, dtype]
+        pair, label = (first, second), "x".join(map(str, shape))
+        chains: list[tuple[str, Sequence[Op], int]]
+        if dtype == INT8:
+            label = f"int8 {label}"
+            chains = [("pair", pair, 1), ("quad", pair * 2, 1)]
+        else:
+            chains = [("entry", (), 1), ("pool", (), 2), ("pair", pair, 1), ("quad", (*pair, third, first), 1)]
+        for name, around, pools in chains:
             if pools > 1 and not is_map(shape):
                 continue
-            builder, x = self._start(shape, FLOAT, around)
-            tails = [add_end(builder, shape, x, f"pool{i}") for i in range(pools)]
-            contexts = [context_op(shape, len(around))] if around else []
+            builder, x = self._start(shape, dtype, around)
+            tails = [self._finish(builder, shape, dtype, x, f"pool{i}") for i in range(pools)]
+            contexts = contexts_of(shape, dtype, len(around)) if around else []
             for copy in range(self._copies(shape) if around else 1):
                 mark = f" #{copy + 1}" if copy else ""
                 self._probe(f"{name}:{label}{mark}", builder.build(*tails), contexts, shared=True)
-
-    def _int8_baseline(self, shape: Shape) -> None:
-        """Add two chains of int8 ops for a shape, of two and of four: the same two, so their price is counted twice."""
-        first, second, _ = self.neighbours[shape, INT8]
-        label = f"int8 {'x'.join(map(str, shape))}"
-        for name, around in (("pair", (first, second)), ("quad", (first, second, first, second))):
-            builder, x = self._start(shape, INT8, around)
-            graph = builder.build(self._finish(builder, shape, INT8, x))
-            contexts = [*contexts_of(shape, INT8, len(around)), context_op(shape, PAIR), context_op(shape, PAIR)]
-            for copy in range(self._copies(shape)):
-                mark = f" #{copy + 1}" if copy else ""
-                self._probe(f"{name}:{label}{mark}", graph, contexts, shared=True)
 
     def _copies(self, shape: Shape) -> int:
         """Return how often the context ops of a shape are measured, each time in a session of its own.
@@ -253,13 +242,13 @@ class _Designer:
             x = builder.add(f"{_CONTEXT}before{i}", op, x)
         return x
 
-    def _finish(self, builder: GraphBuilder, shape: Shape, dtype: str, x: str) -> str:
+    def _finish(self, builder: GraphBuilder, shape: Shape, dtype: str, x: str, name: str = "pool") -> str:
         """Append the end of a chain, for int8 behind float32 ops; return the last tensor."""
         if dtype == INT8:
             x = builder.add("to_float", convert_op(shape, FLOAT), x)
             for i, op in enumerate(self.neighbours[shape, FLOAT][:PAIR]):
                 x = builder.add(f"{_CONTEXT}float_after{i}", op, x)
-        return add_end(builder, shape, x)
+        return add_end(builder, shape, x, name)
 
     def _chain(self, op: Op) -> None:
         """Add a probe with an op that keeps its shape, three times, each followed by a context op.
@@ -271,7 +260,6 @@ class _Designer:
         if op.dtype == INT8:  # the same two twice
             third = first
             first, second = second, first
-            contexts += [context_op(op.output, PAIR)] * 2
         builder, x = self._start(op.output, op.dtype, (first,))
         skipped = x
         for i, follower in enumerate((second, third, first)):
@@ -306,7 +294,7 @@ class _Designer:
         dtype = op.dtype
         if not self._is_outer(source):
             x = self._add_start(builder, source, dtype, self.neighbours[source, dtype][:PAIR])
-            contexts += side_contexts(source, dtype)
+            contexts += contexts_of(source, dtype, PAIR, sides=1)
         elif dtype == INT8:
             x = builder.add("to_int8", convert_op(source, INT8), x)
         sides = [self._side_input(builder, shape, dtype, number) for number, shape in enumerate(others, start=1)]
@@ -314,7 +302,7 @@ class _Designer:
         if (op.output, dtype) in self.neighbours:
             for i, follower in enumerate(self.neighbours[op.output, dtype][:PAIR]):
                 y = builder.add(f"{_CONTEXT}after{i}", follower, y)
-            contexts += side_contexts(op.output, dtype)
+            contexts += contexts_of(op.output, dtype, PAIR, sides=1)
             y = self._finish(builder, op.output, dtype, y)
         self._probe(probe_name(op), builder.build(y), contexts)
 

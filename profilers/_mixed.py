@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from latency_tables import Node, OpGraph
 from profilers._operators import expand
-from profilers._operators._convert import FLOAT, INT8, convert_op
+from profilers._operators._convert import FLOAT, INT8, Convert, convert_op
 
 
 def mixed_graph(graph: OpGraph, int8: Collection[str], *, reads: str = FLOAT, writes: str = FLOAT) -> OpGraph:
@@ -52,7 +52,7 @@ def mixed_graph(graph: OpGraph, int8: Collection[str], *, reads: str = FLOAT, wr
 def int8_nodes(graph: OpGraph) -> frozenset[str]:
     """Return the names of the primitive nodes of a network that compute in int8, as `quantize_model` takes them."""
     live = expand(graph.without_dead_code())
-    return frozenset(node.name for node in live.nodes if node.op.dtype == INT8 and node.op.kind != "convert")
+    return frozenset(node.name for node in live.nodes if node.op.dtype == INT8 and node.op.kind != Convert.kind)
 
 
 def quantised_nodes(graph: OpGraph, precision: str) -> frozenset[str] | None:

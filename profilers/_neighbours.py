@@ -36,16 +36,18 @@ def keeps_shape(op: Op) -> bool:
     return bool(op.inputs) and all(shape == op.output for shape in op.inputs)
 
 
-def contexts_of(shape: Shape, dtype: str, blocks: int) -> list[Op]:
-    """Return what a context of some ops is counted as: one unknown, or for int8 ops pairs."""
+def contexts_of(shape: Shape, dtype: str, blocks: int, *, sides: int = 2) -> list[Op]:
+    """Return what a context of some ops is counted as: one unknown; for int8 ops pairs, and the float32 ones around.
+
+    Args:
+        shape: Shape of the ops.
+        dtype: Dtype of the ops.
+        blocks: Their number, even.
+        sides: On how many sides int8 ops have a float32 pair: 2 in a chain, 1 on one side of a bridge.
+    """
     if dtype == INT8:
-        return [context_op(shape, PAIR, INT8)] * (blocks // PAIR)
+        return [*[context_op(shape, PAIR, INT8)] * (blocks // PAIR), *[context_op(shape, PAIR)] * sides]
     return [context_op(shape, blocks)]
-
-
-def side_contexts(shape: Shape, dtype: str) -> list[Op]:
-    """Return what one side of a bridge is counted as: a pair of ops, for int8 with the float32 pair beyond it."""
-    return [*contexts_of(shape, dtype, PAIR), *([context_op(shape, PAIR)] if dtype == INT8 else [])]
 
 
 def cheapest_neighbours(shape: Shape, chainable: list[Op], dtype: str) -> tuple[Op, Op, Op]:

@@ -105,13 +105,14 @@ FAMILIES: dict[str, Callable[[float, int], nn.Module]] = {"resnet20": resnet20, 
 """The families: a width multiplier, and what numbers of channels are multiples of, to a network."""
 
 
-def resized(module: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    """Give a network's layers the extents of a state dict, and its tensors.
+def resized(family: str, state: Mapping[str, Tensor]) -> nn.Module:
+    """Return a network of a family whose layers have the extents of a state dict, and its tensors.
 
     Args:
-        module: The unpruned network; changed in place.
-        state: State dict of a pruned one.
+        family: One of `FAMILIES`.
+        state: State dict of a network of it, also of a pruned one.
     """
+    module = FAMILIES[family](1.0, 1)
     for name, layer in module.named_modules():
         weight = state.get(f"{name}.weight")
         if isinstance(layer, nn.Conv2d) and weight is not None:

@@ -83,19 +83,11 @@ class Latencies:
     Args:
         base: The base's file.
         folder: Where networks are written for measuring.
-        threads: Threads of an inference.
         measured: Files to medians, in milliseconds; in place of measuring on this machine.
     """
 
-    def __init__(
-        self,
-        base: Path,
-        folder: Path,
-        threads: int = 1,
-        measured: Callable[[list[Path], int], list[float]] | None = None,
-    ) -> None:
-        self._base, self._file, self._threads = base, folder / "measured.onnx", threads
-        self._measured = measured or ranked_ms
+    def __init__(self, base: Path, folder: Path, measured: Callable[[list[Path]], list[float]] | None = None) -> None:
+        self._base, self._file, self._measured = base, folder / "measured.onnx", measured or ranked_ms
         self._known: dict[tuple[Any, ...], float] = {}
 
     def ratio(self, module: nn.Module) -> float:
@@ -104,14 +96,14 @@ class Latencies:
         if key not in self._known:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(self._file, to_onnx(module))
-            base, own = self._measured([self._base, self._file], self._threads)
+            base, own = self._measured([self._base, self._file])
             self._known[key] = own / base
         return self._known[key]
 
 
-def ranked_ms(files: list[Path], threads: int) -> list[float]:
-    """Return the median latency of each file, all measured in the same rounds."""
-    ranking = hwnas.rank(files, threads=threads)
+def ranked_ms(files: list[Path]) -> list[float]:
+    """Return the median latency of each file with one thread, all measured in the same rounds."""
+    ranking = hwnas.rank(files)
     by_file = {file.file: file.latency_ms for file in ranking.files}
     return [by_file[str(file)] for file in files]
 
@@ -141,7 +133,7 @@ class Pruner:
 
     def base(self) -> nn.Module:
         """Return a fresh copy of the base."""
-        return resized(FAMILIES[self._family](1.0, 1), self._state).eval()
+        return resized(self._family, self._state).eval()
 
     def pruned(self, ratio: float, criterion: str, scope: str, step: int) -> nn.Module:
         """Return the base without a share of its channels.

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwnas.tasks import Task
-from hwnas.training import Recipe
+from hwnas.tasks import PARTS, Task
+from hwnas.training import Recipe, learning_rate, make_optimizer, score_onnx
 from latency_tables import write_atomic
+from profilers import graph_macs, graph_params, read_onnx
 
 STATISTICS_IMAGES, BATCH = 2048, 256
 
@@ -66,7 +67,7 @@ def train(module: nn.Module, training: Training) -> nn.Module:
     """
     recipe = training.recipe
     module.to(memory_format=torch.channels_last)
-    optimizer = _optimizer(module, recipe)
+    optimizer = make_optimizer(module, recipe)
     average = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
     done = _resume(module, optimizer, average, training)
     for epoch in range(done, recipe.epochs):
@@ -78,24 +79,6 @@ def train(module: nn.Module, training: Training) -> nn.Module:
     if recipe.average:
         module.load_state_dict(average)
     return module.eval()
-
-
-def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return SGD with Nesterov momentum; weight decay on tensors of two axes and more alone."""
-    parameters = list(module.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
-
-
-def rate_at(recipe: Recipe, step: int, total: int) -> float:
-    """Return the learning rate: linear warm-up, then half a cosine to 0."""
-    warm = round(recipe.warmup * total)
-    if step < warm:
-        return recipe.learning_rate * (step + 1) / warm
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
 
 def _epoch(
@@ -114,7 +97,7 @@ def _epoch(
         x, targets = task.augment(*take(order[step * batch : (step + 1) * batch]), rng, recipe.task_settings)
         number = epoch * steps + step
         for group in optimizer.param_groups:
-            group["lr"] = rate_at(recipe, number, recipe.epochs * steps)
+            group["lr"] = learning_rate(recipe, number, recipe.epochs * steps)
         optimizer.zero_grad(set_to_none=True)
         loss = _loss(module, x, targets, training)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -173,7 +156,7 @@ def _resume(module: nn.Module, optimizer: torch.optim.Optimizer, average: dict[s
     """Load the checkpoint, if there is one; return the number of epochs done."""
     if not training.checkpoint.exists():
         return 0
-    state = torch.load(training.checkpoint, weights_only=True)
+    state = load_tensors(training.checkpoint)
     if state["identity"] != _identity(training):
         raise SystemExit(f"{training.checkpoint} belongs to a training with other settings; choose another folder")
     module.load_state_dict(state["module"])
@@ -188,6 +171,11 @@ def save_tensors(content: Mapping[str, Any], path: Path) -> None:
     torch.save(dict(content), buffer)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, buffer.getvalue())
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """Return what `save_tensors` wrote."""
+    return dict(torch.load(path, weights_only=True))
 
 
 def recompute_norms(module: nn.Module, task: Task, images: int = STATISTICS_IMAGES) -> nn.Module:
@@ -213,6 +201,13 @@ def accuracy(module: nn.Module, task: Task, part: Any) -> float:
         for indices in _batches(task.size(part)):
             scorer.add([module(task.inputs(part, indices, task.input_shape)).numpy()], task.targets(part, indices))
     return scorer.value()
+
+
+def judged(model: bytes, task: Task) -> dict[str, Any]:
+    """Return the accuracies of a network's file, and its size."""
+    graph = read_onnx(model).graph
+    scores = {part: score_onnx(model, task, part) for part in PARTS[1:]}
+    return {**scores, "macs": graph_macs(graph), "params": graph_params(graph)}
 
 
 def _batches(count: int) -> list[Any]:

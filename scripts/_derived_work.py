@@ -13,7 +13,7 @@ import torch
 from _derived_bases import FAMILIES, resized, to_onnx
 from _derived_jobs import TRAININGS, Job, Results, Scale, jobs_of
 from _derived_rivals import WAYS, Latencies, Pruner, narrowed, ranked_ms
-from _derived_training import Training, save_tensors, train
+from _derived_training import Training, judged, load_tensors, save_tensors, train
 from torch import Tensor, nn
 
 import hwnas
@@ -21,7 +21,7 @@ from hwnas.spaces import Derived, derive
 from hwnas.tasks import Task
 from hwnas.training import Recipe, Subnet, Teacher, default_recipe, fitted, score_onnx, train_network
 from latency_tables import write_atomic
-from profilers import build_onnx, graph_macs, graph_params, read_onnx
+from profilers import build_onnx, read_onnx
 
 AVERAGE = 0.999
 ELASTIC_SAMPLES = 5
@@ -91,10 +91,10 @@ class Bench:
         return self.bases / f"{job.base}.{suffix}"
 
     def _base_state(self, job: Job) -> dict[str, Tensor]:
-        return dict(torch.load(self._base_file(job, "pt"), weights_only=True))
+        return load_tensors(self._base_file(job, "pt"))
 
     def _base_module(self, job: Job) -> nn.Module:
-        return resized(FAMILIES[job.base](1.0, 1), self._base_state(job)).eval()
+        return resized(job.base, self._base_state(job)).eval()
 
     def _recipe(self, job: Job, rate: float, **changes: Any) -> Recipe:
         scale = self.scale
@@ -111,7 +111,7 @@ class Bench:
         base, copy = self._base_file(job), self.results.place(job) / "copy.onnx"
         copy.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(copy, base.read_bytes())
-        first, second = ranked_ms([base, copy], 1)
+        first, second = ranked_ms([base, copy])
         return {"ms": (first * second) ** 0.5, "again": second / first}
 
     def _measure(self, job: Job) -> dict[str, Any]:
@@ -228,7 +228,7 @@ class Bench:
         if job.kind == "tune-sparse":
             trained = job.other("sparse-training", share=None)
             self.results.need(trained)
-            state = dict(torch.load(self.results.place(trained) / "state.pt", weights_only=True))
+            state = load_tensors(self.results.place(trained) / "state.pt")
             ways = tuple(way for way in WAYS if way[0] == "norm")  # what the regulariser makes small
         settings = default_recipe(self.task).task_settings
         pruner = Pruner(job.base, state, self.task, settings)
@@ -250,9 +250,8 @@ class Bench:
             recipe, teacher, before = self._recipe(job, self.scale.scratch_rate), None, 0
         else:
             tuned = job.other(f"tune-{job.kind}", seed=job.seed if job.kind == "sparse" else None)
-            how = self.results.need(tuned)
-            state = torch.load(self.results.place(tuned) / "state.pt", weights_only=True)
-            module = resized(FAMILIES[job.base](1.0, 1), state)
+            self.results.need(tuned)
+            module = resized(job.base, load_tensors(self.results.place(tuned) / "state.pt"))
             recipe, teacher = self._recipe(job, self.scale.elastic_rate), self._base_module(job)
             before = self.scale.elastic_epochs * count if job.kind == "sparse" else 0
         train(module, self._training(job, recipe, teacher=teacher))
@@ -273,9 +272,7 @@ class Bench:
         file = self.file_of(job)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, model)
-        graph = read_onnx(model).graph
-        scores = {part: score_onnx(model, self.task, part) for part in ("validation", "test")}  # type: ignore[arg-type]
-        return {**scores, "macs": graph_macs(graph), "params": graph_params(graph)}
+        return judged(model, self.task)
 
 
 def _derived(file: Path) -> Derived:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -156,11 +156,12 @@ def _branches() -> onnx.ModelProto:
 def _external() -> onnx.ModelProto:
     model = _residual()
     for tensor in model.graph.initializer[:2]:
-        _move_out(tensor, {"location": EXTERNAL, "offset": "0", "length": str(len(tensor.raw_data))})
+        move_out(tensor, {"location": EXTERNAL, "offset": "0", "length": str(len(tensor.raw_data))})
     return model
 
 
-def _move_out(tensor: onnx.TensorProto, entries: dict[str, str]) -> None:
+def move_out(tensor: onnx.TensorProto, entries: Mapping[str, str]) -> None:
+    """State that a tensor is stored elsewhere, with these entries."""
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     del tensor.external_data[:]
@@ -173,8 +174,3 @@ def _old() -> onnx.ModelProto:
     y = file.add("Upsample", _conv(file, "x", 3, 2), _floats([1, 1, 2, 2]))
     y = file.add("Clip", file.add("Slice", y, starts=[0], ends=[1], axes=[1]), min=0.0, max=6.0)
     return file.model(file.add("Softmax", file.add("Flatten", y)))
-
-
-def move_out(tensor: onnx.TensorProto, choices: Sequence[tuple[str, str]]) -> None:
-    """State that a tensor is stored elsewhere, with these entries."""
-    _move_out(tensor, dict(choices))

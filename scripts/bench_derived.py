@@ -31,23 +31,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-for _name, _bytes in (("MMAP_THRESHOLD_", 1 << 32), ("TRIM_THRESHOLD_", 1 << 34), ("TOP_PAD_", 1 << 28)):
-    os.environ.setdefault(f"MALLOC_{_name}", str(_bytes))  # glibc keeps freed activations
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch  # noqa: E402
-from _derived_jobs import RATES, SMOKE, TRAININGS, Job, Results, Scale, jobs_of, minutes  # noqa: E402
-from _derived_table import leads, markdown, misleading, rows_of  # noqa: E402
-from _derived_work import Bench, bases_in  # noqa: E402
+import torch
+from _derived_jobs import RATES, SMOKE, TRAININGS, Job, Results, Scale, jobs_of, minutes
+from _derived_table import leads, markdown, misleading, rows_of
+from _derived_work import Bench, bases_in
+from _progress import say
 
-from hwnas import make_task  # noqa: E402
-from latency_tables import write_atomic  # noqa: E402
+from hwnas import make_task
+from latency_tables import write_atomic
 
-
-def say(text: str) -> None:
-    """Print a progress line with the time."""
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+SCALED = ("elastic_epochs", "tune_epochs", "samples", "seeds")
+"""Numbers of a scale that options change."""
 
 
 def parse() -> argparse.Namespace:
@@ -61,7 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--plan", action="store_true", help="list the jobs with estimated minutes, and do nothing")
     parser.add_argument("--smoke", action="store_true", help="everything once on few images: a test, no result")
     parser.add_argument("--threads", type=int, default=2, help="torch's threads in trainings (default 2)")
-    for name in ("elastic_epochs", "tune_epochs", "samples", "seeds"):
+    for name in SCALED:
         default = getattr(scale, name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default {default}")
     return parser.parse_args()
@@ -69,7 +66,7 @@ def parse() -> argparse.Namespace:
 
 def scale_of(options: argparse.Namespace, bases: dict[str, dict[str, Any]]) -> Scale:
     """Return how much is done."""
-    given = {name: getattr(options, name) for name in ("elastic_epochs", "tune_epochs", "samples", "seeds")}
+    given = {name: getattr(options, name) for name in SCALED}
     chosen = {name: value for name, value in given.items() if value is not None}
     if options.smoke:
         return replace(SMOKE, **chosen)
@@ -92,12 +89,12 @@ def write_tables(results: Results, jobs: list[Job], bases: list[str]) -> None:
     if not measured:
         return
     networks = [network for name in bases for network in measured.get(name, {}).get("networks", [])]
-    shown = {name: result["base"] for name, result in measured.items()}
+    shown, rows = {name: result["base"] for name, result in measured.items()}, rows_of(networks)
     table = {
         "bases": shown,
         "networks": networks,
-        "rows": rows_of(networks),
-        "leads": leads(rows_of(networks)),
+        "rows": rows,
+        "leads": leads(rows),
         "misleading_macs": misleading(networks),
         "settings": json.loads((results.folder / "settings.json").read_text(encoding="utf-8")),
     }

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import onnx
+from _fronts import hypervolumes
 
 import hwnas
 from hwnas.run_directories import read_run
@@ -34,11 +35,8 @@ from hwnas.tasks import Task, make_task
 from hwnas.training import quantized, score_onnx
 from latency_tables import OpGraph, write_atomic
 from profilers import OnnxRuntimeBackend, References, ReferenceTimer, fixed_rounds, ops
-from search import hypervolume
 
 VARIANTS = ("int8 search", "fp32 search, quantised", "fp32 search, fp32 files")
-MARGIN = 0.1
-"""How far below the worst network the reference point lies, as a share of the range."""
 MOST_S = 300.0
 """Most seconds that the last measurement takes."""
 _SETTINGS = ("data", "image_size", "data_limit", "resolution", "width", "samples", "epochs", "evaluator", "threads")
@@ -114,7 +112,10 @@ def compared(settings: Mapping[str, Any], seed: int, options: argparse.Namespace
         for variant, named in files.items()
     }
     seconds = {precision: trial_seconds(result) for precision, result in runs.items()}
-    return {"networks": networks, "hypervolume": hypervolumes(networks), "evaluation_s_a_trial": seconds}
+    points = {
+        variant: [(network["test"], network["median_ms"]) for network in part] for variant, part in networks.items()
+    }
+    return {"networks": networks, "hypervolume": hypervolumes(points), "evaluation_s_a_trial": seconds}
 
 
 def searched(settings: Mapping[str, Any], precision: str, seed: int, runs: Path) -> hwnas.SearchResult:
@@ -159,18 +160,6 @@ def measured_ms(files: Mapping[str, Mapping[str, Path]], threads: int, rounds: i
     }
     session = ReferenceTimer(backend, References()).measure(loaded, fixed_rounds(rounds, max_seconds=MOST_S), seed=seed)
     return {name: session.times[name].raw["median"] for name in loaded}
-
-
-def hypervolumes(networks: Mapping[str, list[dict[str, Any]]]) -> dict[str, float]:
-    """Return the hypervolume of each variant: test accuracy and log latency, scaled to 0-1 over all of them."""
-    points = {
-        variant: np.array([[network["test"], -np.log(network["median_ms"])] for network in part])
-        for variant, part in networks.items()
-    }
-    everything = np.concatenate(list(points.values()))
-    low, span = everything.min(axis=0), np.maximum(np.ptp(everything, axis=0), 1e-12)
-    reference = np.full(2, -MARGIN)
-    return {variant: float(hypervolume((part - low) / span, reference)) for variant, part in points.items()}
 
 
 def line_of(seed: int, result: Mapping[str, Any]) -> str:

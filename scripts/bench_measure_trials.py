@@ -27,18 +27,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+from _fronts import hypervolumes
 
 import hwnas
 from hwnas.run_directories import read_run
 from hwnas.tables import backend_of, references_of, space_of
 from latency_tables import LatencyTable, load_table, write_atomic
 from profilers import ReferenceTimer, executed_graph, fixed_rounds, fusion_of, merge_times
-from search import hypervolume
 
 VARIANTS = ("trials", "winners")
 ROUNDS, SESSIONS, MOST_S = 60, 2, 120.0
-MARGIN = 0.1
-"""How far below the worst network the reference point lies, as a share of the range."""
 
 
 def main() -> None:
@@ -137,13 +135,17 @@ def timed_again(case: Mapping[str, Any], statistic: str) -> dict[str, Any]:
     table = load_table(Path(case["table"]))
     archs = sorted({network["arch"] for part in case["variants"].values() for network in part["front"]})
     times, slowness = times_of(table, archs, statistic)
-    hypervolumes = front_hypervolumes(case, times)
+    points = {
+        variant: [(network["value"], times[network["arch"]]) for network in part["front"]]
+        for variant, part in case["variants"].items()
+    }
     errors = {
         variant: float(np.median([abs(n["searched_ms"] / times[n["arch"]] - 1) for n in part["front"]]))
         for variant, part in case["variants"].items()
     }
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return {"when": when, "slowness": slowness, "times_ms": times, "hypervolume": hypervolumes, "median_error": errors}
+    volumes = hypervolumes(points)
+    return {"when": when, "slowness": slowness, "times_ms": times, "hypervolume": volumes, "median_error": errors}
 
 
 def times_of(table: LatencyTable, archs: Sequence[str], statistic: str) -> tuple[dict[str, float], list[float | None]]:
@@ -159,18 +161,6 @@ def times_of(table: LatencyTable, archs: Sequence[str], statistic: str) -> tuple
     merged = {arch: merge_times([session.times[arch] for session in sessions]) for arch in archs}
     times = {arch: network.at_table_speed[statistic] for arch, network in merged.items()}
     return times, [session.speed.slowness for session in sessions]
-
-
-def front_hypervolumes(case: Mapping[str, Any], times: Mapping[str, float]) -> dict[str, float]:
-    """Return the hypervolume of each variant's networks: the metric and log latency, scaled to 0-1 over both."""
-    points = {
-        variant: np.array([[network["value"], -np.log(times[network["arch"]])] for network in part["front"]])
-        for variant, part in case["variants"].items()
-    }
-    everything = np.concatenate(list(points.values()))
-    low, span = everything.min(axis=0), np.maximum(np.ptp(everything, axis=0), 1e-12)
-    reference = np.full(2, -MARGIN)
-    return {variant: float(hypervolume((part - low) / span, reference)) for variant, part in points.items()}
 
 
 def line_of(case: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from scipy.stats import spearmanr
 
 import hwnas
 from latency_tables import write_atomic
-from profilers import ExplainedNode, Explanation
+from profilers import ExplainedNode, Explanation, draw_inputs, fix_shapes, load_onnx
 
 SHARE = 0.01
 """Rows below this share of the total take no part in the ranking."""
@@ -113,6 +113,9 @@ def profiler_times(model: str, shape: list[str], value: list[str], threads: int)
     """Return the milliseconds of each node that ONNX Runtime's profiler states, the median over runs."""
     import onnxruntime
 
+    sizes = {name: [int(n) for n in text.split(",")] for name, text in (pair.split("=") for pair in shape)}
+    numbers = {name: float(text) for name, text in (pair.split("=") for pair in value)}
+    feeds = draw_inputs(fix_shapes(load_onnx(model), sizes), numbers)  # those of the explanation
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.enable_profiling = True
@@ -120,14 +123,6 @@ def profiler_times(model: str, shape: list[str], value: list[str], threads: int)
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        sizes = {name: [int(n) for n in text.split(",")] for name, text in (pair.split("=") for pair in shape)}
-        numbers = {name: float(text) for name, text in (pair.split("=") for pair in value)}
-        rng, feeds = np.random.default_rng(0), {}
-        for tensor in session.get_inputs():
-            extents = sizes.get(tensor.name, [n if isinstance(n, int) else 1 for n in tensor.shape])
-            kind = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}[tensor.type]
-            drawn = rng.standard_normal(extents) if kind is np.float32 else np.zeros(extents)
-            feeds[tensor.name] = np.full(extents, numbers.get(tensor.name, drawn)).astype(kind)
         for _ in range(11 * FIRST):
             session.run(None, feeds)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np  # noqa: E402
 from _cifar_baselines import BASELINES  # noqa: E402
 from _cifar_tasks import NETWORK, SUPERNET, Scale, Task, Worker, begin, do  # noqa: E402
+from _progress import say  # noqa: E402
 
 from hwnas import HwnasError  # noqa: E402
 from hwnas.costs import SpaceCosts  # noqa: E402
@@ -63,11 +64,6 @@ SLACK = 1.03
 """Largest latency of a baseline relative to the network of the search: the noise of two measurements."""
 CHANCE = 0.1
 MEASURING = SamplingSettings(min_rounds=20, max_rounds=60, inner_seconds=1e-3)
-
-
-def say(text: str) -> None:
-    """Print a progress line with the time."""
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
 def latency_table(space: Space, workdir: Path) -> LatencyTable:

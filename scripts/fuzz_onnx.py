@@ -183,9 +183,9 @@ def _change_tensor(rng: random.Random, model: onnx.ModelProto) -> None:
         raw[:8] = rng.choice(NUMBERS).to_bytes(8, "little", signed=True)[: len(raw)]
         tensor.raw_data = bytes(raw)
     else:
-        entries = [("location", rng.choice(LOCATIONS)), ("checksum", "x")]
-        entries += [(key, str(rng.choice(NUMBERS))) for key in ("offset", "length")]
-        move_out(tensor, [entry for entry in entries if rng.random() < 0.7])
+        entries = {"location": rng.choice(LOCATIONS), "checksum": "x"}
+        entries |= {key: str(rng.choice(NUMBERS)) for key in ("offset", "length")}
+        move_out(tensor, {key: value for key, value in entries.items() if rng.random() < 0.7})
 
 
 def _change_input(rng: random.Random, model: onnx.ModelProto) -> None:

@@ -13,34 +13,26 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import sys
 import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
 
-for _name, _bytes in (("MMAP_THRESHOLD_", 1 << 32), ("TRIM_THRESHOLD_", 1 << 34), ("TOP_PAD_", 1 << 28)):
-    os.environ.setdefault(f"MALLOC_{_name}", str(_bytes))  # glibc keeps freed activations
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch  # noqa: E402
-from _derived_bases import FAMILIES, IMAGE, to_onnx  # noqa: E402
-from _derived_training import Training, save_tensors, train  # noqa: E402
+import torch
+from _derived_bases import FAMILIES, to_onnx
+from _derived_training import Training, judged, save_tensors, train
+from _progress import say
 
-from hwnas import from_torch, make_task  # noqa: E402
-from hwnas.tasks import Task  # noqa: E402
-from hwnas.training import Recipe, default_recipe, score_onnx  # noqa: E402
-from latency_tables import write_atomic  # noqa: E402
-from profilers import graph_macs, graph_params  # noqa: E402
+from hwnas import make_task
+from hwnas.tasks import Task
+from hwnas.training import Recipe, default_recipe
+from latency_tables import write_atomic
 
 EPOCHS, BATCH_SIZE, RATE, DECAY = 20, 128, 0.2, 5e-4
-
-
-def say(text: str) -> None:
-    """Print a progress line with the time."""
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
 def base_recipe(task: Task, epochs: int = EPOCHS) -> Recipe:
@@ -72,17 +64,13 @@ def train_base(name: str, task: Task, options: argparse.Namespace) -> None:
     model = to_onnx(module)
     write_atomic(out / f"{name}.onnx", model)
     save_tensors(module.state_dict(), out / f"{name}.pt")
-    graph = from_torch(module, torch.zeros(1, *IMAGE)).graph
     result = {
         "epochs": recipe.epochs,
         "images": recipe.epochs * task.size("train"),
         "recipe": recipe.as_dict(),
         "seed": options.seed,
         "sizes": options.sizes,
-        "validation": score_onnx(model, task, "validation"),
-        "test": score_onnx(model, task, "test"),
-        "macs": graph_macs(graph),
-        "params": graph_params(graph),
+        **judged(model, task),
         "seconds": round(time.perf_counter() - began),  # since the last start
     }
     write_atomic(out / f"{name}.json", json.dumps(result, indent=1) + "\n")

@@ -10,7 +10,7 @@ from hwnas.training._start._digest import weights_digest
 
 if TYPE_CHECKING:
     from hwnas.training._derived import fitted, taylor_scores, with_norm_statistics
-    from hwnas.training._loop import compute_threads
+    from hwnas.training._loop import compute_threads, learning_rate, make_optimizer
     from hwnas.training._network import train_network
     from hwnas.training._quantized import quantized, score_quantized
     from hwnas.training._score import score_network, score_onnx
@@ -31,6 +31,8 @@ _LAZY = {
     "WeightsFile": "_start._file",
     "compute_threads": "_loop",
     "fitted": "_derived",
+    "learning_rate": "_loop",
+    "make_optimizer": "_loop",
     "match_weights": "_start._match",
     "parse_weights": "_start._file",
     "quantized": "_quantized",
@@ -57,6 +59,8 @@ __all__ = [
     "compute_threads",
     "default_recipe",
     "fitted",
+    "learning_rate",
+    "make_optimizer",
     "match_weights",
     "parse_weights",
     "quantized",

@@ -258,8 +258,7 @@ def emit_activation(emit: Emitter, function: str, x: str) -> str:
     if function == "hsigmoid":
         return emit.node("HardSigmoid", [x], alpha=1.0 / 6.0, beta=0.5)
     if function == "relu6":
-        ends = (emit.constant(name, np.array(value, dtype=np.float32)) for name, value in (("low", 0.0), ("high", 6.0)))
-        return emit.node("Clip", [x, *ends])
+        return emit.node("Clip", [x, *_numbers(emit, low=0.0, high=6.0)])
     if function == "silu":
         return emit.node("Mul", [x, emit.node("Sigmoid", [x])])
     if function == "gelu":
@@ -269,12 +268,14 @@ def emit_activation(emit: Emitter, function: str, x: str) -> str:
 
 def _emit_gelu(emit: Emitter, x: str) -> str:
     """Write ``x (1 + erf(x / sqrt(2))) / 2``, the form that ONNX Runtime fuses to one node."""
-    root, one, half = (
-        emit.constant(name, np.array(value, dtype=np.float32))
-        for name, value in (("root", math.sqrt(2.0)), ("one", 1.0), ("half", 0.5))
-    )
+    root, one, half = _numbers(emit, root=math.sqrt(2.0), one=1.0, half=0.5)
     error = emit.node("Erf", [emit.node("Div", [x, root])])
     return emit.node("Mul", [emit.node("Mul", [x, emit.node("Add", [error, one])]), half])
+
+
+def _numbers(emit: Emitter, **values: float) -> list[str]:
+    """Store constants without axes; return their names in the ONNX file."""
+    return [emit.constant(name, np.array(value, dtype=np.float32)) for name, value in values.items()]
 
 
 def apply_activation(function: str, x: torch.Tensor) -> torch.Tensor:

@@ -33,7 +33,7 @@ class Generic(Primitive):
     def infer(self, op: Op) -> Shape:
         """Return the stated output; raise `OperatorError` where the body does not read the op's inputs."""
         body = unpack_body(op)
-        if len(op.inputs) != sum(not info.type.tensor_type.HasField("shape") for info in body.input):
+        if len(op.inputs) != sum(not _is_weight(info) for info in body.input):
             raise OperatorError(f"op {op.word('node')}: its body reads another number of tensors")
         if len(body.output) != 1 or op.integer("opset") < 1 or op.integer("macs", 0) < 0:
             raise OperatorError(f"op {op.word('node')}: its body must have one output; opset and macs must be positive")
@@ -41,14 +41,14 @@ class Generic(Primitive):
 
     def parameters(self, op: Op) -> dict[str, Parameter]:
         """List the constants that are too large for the op's key."""
-        weights = [info for info in unpack_body(op).input if info.type.tensor_type.HasField("shape")]
         return {
             info.name: Parameter(
                 tuple(int(dim.dim_value) for dim in info.type.tensor_type.shape.dim),
                 "one" if info.name.startswith("one") else "he",
                 trainable=False,
             )
-            for info in weights
+            for info in unpack_body(op).input
+            if _is_weight(info)
         }
 
     def macs(self, op: Op) -> int:
@@ -58,7 +58,7 @@ class Generic(Primitive):
     def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
         """Write the nodes of the body."""
         body = unpack_body(op)
-        read = [info.name for info in body.input if not info.type.tensor_type.HasField("shape")]
+        read = [info.name for info in body.input if not _is_weight(info)]
         tensors = dict(zip(read, inputs, strict=True))
         return emit.splice(body, tensors, weights, opset=op.integer("opset"), batch=op.integer("batch", 0))
 
@@ -74,6 +74,11 @@ class Generic(Primitive):
             f"no operator computes {op.word('node')}: the network can be measured, but not trained; "
             "register an operator for it, or leave it out of the network"
         )
+
+
+def _is_weight(info: onnx.ValueInfoProto) -> bool:
+    """Return whether an input of a body is a weight: only these state their shapes."""
+    return bool(info.type.tensor_type.HasField("shape"))
 
 
 def pack_body(body: onnx.GraphProto) -> str:

@@ -55,9 +55,10 @@ def conv(
 
     `pads` is the padding at the beginning of each axis, then at the end of each; "same" padding by default.
     """
+    kernels, strides = _per_axis(shape, kernel, "kernel"), _per_axis(shape, stride, "stride")
     values: dict[str, AttributeValue] = {
-        "kernel": _per_axis(shape, kernel, "kernel"),
-        "stride": _per_axis(shape, stride, "stride"),
+        "kernel": kernels,
+        "stride": strides,
         "groups": groups,
         "norm": norm,
         "act": act,
@@ -65,7 +66,6 @@ def conv(
     dilations = _per_axis(shape, dilation, "dilation")
     if any(d != 1 for d in dilations):
         values["dilation"] = dilations
-    kernels, strides = _per_axis(shape, kernel, "kernel"), _per_axis(shape, stride, "stride")
     same = same_padding(kernels, dilations)
     given = same if pads is None else tuple(pads)
     if given != same or any(k % 2 == 0 for k in kernels):

@@ -165,9 +165,9 @@ class Pool(Primitive):
         kernel, stride, pads = _pool_window(op)
         if op.word("mode") not in ("average", "max"):
             raise OperatorError(f"op {op.key}: the mode must be average or max, got {op.word('mode')}")
-        if min(*kernel, *stride) < 1 or not all(
-            map(_fits, pads, kernel * 2, [True] * len(sizes) + [False] * len(sizes))
-        ):
+        begins, ends = zip(kernel, pads, strict=False), zip(kernel, pads[len(sizes) :], strict=True)
+        fits = all(0 <= 2 * p <= k for k, p in begins) and all(0 <= p < max(2, k) for k, p in ends)
+        if min(*kernel, *stride) < 1 or not fits:
             raise OperatorError(
                 f"op {op.key}: kernel and stride must be 1 or more, padding 0 to half the kernel, "
                 "end_padding less than the kernel"
@@ -208,11 +208,6 @@ class Pool(Primitive):
         inside, _ = torch_padding(inputs[0].new_ones(1, 1, *inputs[0].shape[2:]), pads)
         share: torch.Tensor = average(inside, kernel, stride)
         return mean / share
-
-
-def _fits(pad: int, kernel: int, begins: bool) -> bool:
-    """Return whether a padding fits its window: at the beginning up to half of it, at the end less than all of it."""
-    return 0 <= 2 * pad <= kernel if begins else 0 <= pad < max(2, kernel)
 
 
 def _pool_window(op: Op) -> tuple[Shape, Shape, Shape]:

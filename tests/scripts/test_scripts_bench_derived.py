@@ -77,7 +77,7 @@ def test_a_network_takes_the_extents_of_a_state_dict(family):
     from _derived_bases import FAMILIES, resized
 
     narrow = FAMILIES[family](0.5, 4).eval()
-    again = resized(FAMILIES[family](1.0, 1), narrow.state_dict()).eval()
+    again = resized(family, narrow.state_dict()).eval()
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(narrow(x), again(x))
@@ -107,7 +107,7 @@ def test_latencies_are_relative_to_the_base_of_the_same_rounds(tmp_path):
 
     speeds = iter([1.0, 3.0, 0.5, 2.0, 1.5] * 10)
 
-    def measured(files, threads):
+    def measured(files):
         speed, size = next(speeds), files[1].stat().st_size
         return [speed * 2e6, speed * size]
 
