@@ -171,7 +171,7 @@ class CudaBackend(Backend):
         self.batch, self.image_channels = batch, image_channels
         self._device = torch.device("cuda", index)
         self._clock: Clock = EventClock(index)
-        self._pool: Any = None
+        self._keeper: Any = None
         self._uuid = str(torch.cuda.get_device_properties(index).uuid)
         self._watch = GpuWatch(self._uuid)
         torch.backends.cudnn.benchmark = True
@@ -301,9 +301,7 @@ class CudaBackend(Backend):
         """
         torch = self._torch
         graph = torch.cuda.CUDAGraph()
-        if self._pool is None:
-            self._pool = torch.cuda.graph_pool_handle()
-        with torch.cuda.graph(graph, pool=self._pool):
+        with torch.cuda.graph(graph, pool=self._pool()):
             for i in range(copies):
                 module(*inputs[i % len(inputs)])
 
@@ -311,3 +309,17 @@ class CudaBackend(Backend):
             graph.replay()
 
         return replay
+
+    def _pool(self) -> Any:
+        """Return the memory pool of all captured graphs.
+
+        A graph that is never freed keeps it: torch refuses to capture into a pool all of whose graphs are gone, as
+        those of a pass are before the next one.
+        """
+        torch = self._torch
+        if self._keeper is None:
+            keeper = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(keeper):
+                torch.zeros(1, device=self._device)
+            self._keeper = keeper
+        return self._keeper.pool()

@@ -187,12 +187,12 @@ class Held:
 
 def test_a_captured_graph_keeps_the_memory_that_it_reads():
     cuda = SimpleNamespace(
-        CUDAGraph=lambda: SimpleNamespace(replay=lambda: None),
-        graph_pool_handle=lambda: 1,
-        graph=lambda graph, pool: contextlib.nullcontext(),
+        CUDAGraph=lambda: SimpleNamespace(replay=lambda: None, pool=lambda: 1),
+        graph=lambda graph, pool=None: contextlib.nullcontext(),
     )
     backend = CudaBackend.__new__(CudaBackend)
-    backend._torch, backend._pool = SimpleNamespace(cuda=cuda), None
+    backend._torch = SimpleNamespace(cuda=cuda, zeros=lambda *sizes, device: None)
+    backend._device, backend._keeper = None, None
     module, inputs = Held(), [(Held(),), (Held(),)]
     kept = [weakref.ref(held) for held in (module, *(x for (x,) in inputs))]
     replay = backend._captured(module, inputs, 4)
@@ -285,6 +285,16 @@ def test_graphs_survive_that_memory_goes_back_to_the_gpu():
     assert all(0 < runnable.run(20) < 1 for runnable in runnables)
     torch.cuda.synchronize()
     assert len(kept) == 50
+
+
+@pytest.mark.gpu
+def test_graphs_are_captured_after_all_earlier_ones_are_gone():
+    backend = CudaBackend(mode="kernel")
+    for seed in range(3):
+        runnable = backend.load(network(), seed=seed)
+        assert 0 < runnable.run(20) < 1
+        del runnable
+        gc.collect()
 
 
 @pytest.mark.gpu
