@@ -161,7 +161,7 @@ class Bench:
     # ---- ours
 
     def _elastic_model(self, job: Job, device: str) -> ElasticModel:
-        derived, scale = hwnas.derive(self._base_file(job), self.task), self.scale
+        derived, scale = fitted(hwnas.derive(self._base_file(job)), self.task, default_recipe(self.task)), self.scale
         recipe = default_recipe(
             self.task,
             epochs=scale.elastic_epochs,
