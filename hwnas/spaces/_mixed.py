@@ -52,8 +52,8 @@ class MixedPrecisionSpace(Space):
         """
         if any(term.tensors > 1 for term in self.inner.terms):
             raise SpaceError(
-                f"space {self.inner.name}: several tensors pass between its blocks, so --precision mixed cannot convert "
-                "them; use --precision fp32 or int8"
+                f"space {self.inner.name}: several tensors pass between its blocks, so --precision mixed cannot "
+                "convert them; use --precision fp32 or int8"
             )
         return (*self.inner.choices, *(Choice(f"{term.name}.precision", PRECISIONS) for term in self.inner.terms))
 

@@ -239,9 +239,7 @@ def _joined(graph: ChoiceGraph, name: str, low: str, skip: str, channels: Extent
 def _mbconv(shape: Shape, *, channels: int, kernel: int, expansion: int, stride: int) -> Op:
     """Make an inverted residual."""
     hidden = shape[0] * expansion
-    return ops.inverted_residual(
-        shape, channels, kernel=kernel, stride=stride, hidden=hidden, squeeze=0, act="relu"
-    )
+    return ops.inverted_residual(shape, channels, kernel=kernel, stride=stride, hidden=hidden, squeeze=0, act="relu")
 
 
 def _block_text(values: Mapping[str, Value], block: str) -> str:
