@@ -74,9 +74,9 @@ def readme(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
 
 
 def _test_text(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+    """Return how the folder tests its network, as the end of a sentence."""
     if "dense" in metadata:
-        name = metric_of(network).text.replace("_", " ")
-        return f"; `python predict.py --test FOLDER` (or an `.npz` file) prints the {name}."
+        return f"; `python predict.py --test FOLDER` (or an `.npz` file) prints the {metric_of(network).text}."
     return "; `python predict.py --test FOLDER` prints the accuracy." if "classes" in metadata else "."
 
 

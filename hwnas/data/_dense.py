@@ -184,8 +184,8 @@ def _held_out(name: str, count: int, fraction: float, seed: int) -> tuple[Indice
     """Return ascending indices of the samples that are kept and of those that are held out, at least one of each."""
     if count < 2:
         raise DataError(
-            f"data {shown(name)}: {count} train samples are too few to hold out a validation and a test part; give at "
-            "least 3"
+            f"data {shown(name)}: {count} train sample is too few to hold out a validation and a test part; give 3 or "
+            "more"
         )
     held = min(count - 1, max(1, round(fraction * count)))
     order = np.random.default_rng(seed).permutation(count).astype(np.int64)

@@ -58,7 +58,8 @@ def load_masks_folder(spec: str, *, image_size: int | None, seed: int, limit: in
     for part, folder in folders.items():
         listed = _listed(folder)
         if listed.without_image:
-            notes.append(f"left out {listed.without_image} masks of {shown(folder)}, which have no image")
+            masks = "1 mask" if listed.without_image == 1 else f"{listed.without_image} masks"
+            notes.append(f"left out {masks} of {shown(folder)} without an image")
         pairs = [listed.pairs[i] for i in limited(len(listed.pairs), limit)]
         names[part] = pairs
         parts[part] = _read(pairs, names["train"][0][0], image_size)

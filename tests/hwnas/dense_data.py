@@ -39,7 +39,7 @@ def write_shapes(folder, parts=(("train", 48), ("test", 12)), size=16, names=NAM
 def smoothing(count, length=32, seed=0):
     """Return rough signals (count, 1, length) and the same, smoothed by a window of five steps."""
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal((count, 1, length)) + rng.standard_normal((count, 1, 1))
+    x = rng.standard_normal((count, 1, length)) + 0.3 * rng.standard_normal((count, 1, 1))
     padded = np.pad(x[:, 0], ((0, 0), (2, 2)), mode="edge")
     y = 3 + 2 * np.stack([padded[:, i : i + length] for i in range(5)]).mean(axis=0)[:, None]
     return x.astype(np.float32), y.astype(np.float32)
