@@ -141,7 +141,10 @@ class DenseTask(Task):
         return {"shift": _SHIFT, "flip": _FLIP, **({"dice": _DICE} if self._data.classes else {})}
 
     def default_recipe(self) -> dict[str, object]:
-        """Return epochs and batch size by the number of samples; colour images with masks are moved and mirrored."""
+        """Return epochs and batch size by the number of samples; colour images with masks are moved and mirrored.
+
+        Regression uses AdamW: gradients of relative errors depend on how large the targets are, its steps do not.
+        """
         count = len(self._data.train)
         photographs = bool(self._data.classes) and len(self.input_shape) == 3 and self._data.scale > 1
         return {
@@ -149,6 +152,7 @@ class DenseTask(Task):
             "batch_size": min(16 if count < SMALL else 32, count),
             "shift": 0.125 if photographs else 0.0,
             "flip": photographs and self.input_shape[0] == 3,
+            **({} if self._data.classes else {"optimizer": "adamw", "learning_rate": 0.01}),
         }
 
     def augment(
@@ -170,10 +174,12 @@ class DenseTask(Task):
 
     def distillation_loss(self, outputs: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """Return cross-entropy with the teacher's probabilities, or the relative squared error to its values."""
-        from hwnas.tasks._dense._tensors import imitation_loss
+        from hwnas.tasks._dense._tensors import class_imitation_loss, value_imitation_loss
 
         (maps,), (target,) = outputs, teacher
-        return imitation_loss(maps, target, classes=bool(self._data.classes))
+        return (
+            class_imitation_loss(maps, target) if self._data.classes else value_imitation_loss(self._data, maps, target)
+        )
 
     def scorer(self) -> Scorer:
         """Return a scorer of mean IoU or of relative L2."""

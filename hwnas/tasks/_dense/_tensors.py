@@ -105,13 +105,22 @@ def regression_loss(data: DenseData, maps: Tensor, targets: Tensor) -> Tensor:
     return ((errors + _TINY) / norms).sqrt().mean()  # the square root has no gradient at 0
 
 
-def imitation_loss(maps: Tensor, teacher: Tensor, *, classes: bool) -> Tensor:
-    """Return how far maps ``(N, C, ...)`` are from a teacher's.
+def class_imitation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
+    """Return cross-entropy of logits ``(N, classes, ...)`` with a teacher's probabilities at every pixel."""
+    return f.cross_entropy(logits, teacher.softmax(1))
 
-    For classes that is the cross-entropy with the teacher's probabilities at every pixel. For values it is the mean
-    over samples of the squared error, relative to the teacher's squares.
+
+def value_imitation_loss(data: DenseData, maps: Tensor, teacher: Tensor) -> Tensor:
+    """Return the mean over samples of |y - t|^2 / |t|^2, where t are a teacher's values.
+
+    Values are in the targets' own units, as in `regression_loss`: relative to normalised values, which are near 0 at
+    first, this loss would outweigh that one.
+
+    Args:
+        data: Gives the moments that undo the normalisation of the maps.
+        maps: Normalised ``(N, C_out, ...)``.
+        teacher: The teacher's, likewise.
     """
-    if classes:
-        return f.cross_entropy(maps, teacher.softmax(1))
-    errors = (maps - teacher).flatten(1).square().sum(1)
-    return (errors / teacher.flatten(1).square().sum(1).clamp(min=_TINY)).mean()
+    mean, deviation = (channelwise(moments, maps) for moments in data.target_moments)
+    errors = ((maps - teacher) * deviation).flatten(1).square().sum(1)
+    return (errors / (teacher * deviation + mean).flatten(1).square().sum(1).clamp(min=_TINY)).mean()

@@ -71,7 +71,7 @@ def test_the_search_learns_and_tests_the_files(segmented, regressed):
             assert network[metric] == pytest.approx(network[f"torch_{metric}"], rel=0.01)
     assert max(network["mean_iou"] for network in networks_of(segmented[1])) > 0.5  # 1/3 for the ground alone
     constant = np.mean([np.linalg.norm(y - 3) / np.linalg.norm(y) for y in smoothing(20, seed=1)[1]])
-    assert min(network["relative_l2"] for network in networks_of(regressed[1])) < 0.7 * constant
+    assert min(network["relative_l2"] for network in networks_of(regressed[1])) < 0.6 * constant
 
 
 def test_the_file_says_what_its_map_means(segmented, regressed):

@@ -158,3 +158,13 @@ def test_networks_of_one_answer_are_refused(segmentation):
     with pytest.raises(EvaluatorError, match="those of space nasbench201 read 3x16x16 and give 3; use --space unet"):
         segmentation.require_fit(make_space("nasbench201", image_size=16, classes=3, cells=1, channels=4))
     assert "does not take samples of shape 3x16x16" in segmentation.misfit([1, 3, 8, 8])
+
+
+def test_learning_from_a_teacher_does_not_outweigh_learning_the_targets(regression):
+    """Normalised values are near 0 at first; an error relative to these would be far above the loss itself."""
+    targets = torch.from_numpy(regression.targets("train", slice(20)))
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = (0.01 * torch.randn(targets.shape, generator=generator) for _ in range(2))
+    assert float(regression.distillation_loss([student], [teacher])) < 0.01 * float(
+        regression.loss([student], targets, {})
+    )
