@@ -339,7 +339,7 @@ def infer_maps(network: Network, samples: np.ndarray) -> np.ndarray:
     each = (-1, *(1,) * (samples.ndim - 2))
     mean, deviation = (np.asarray(facts[name], dtype=np.float32).reshape(each) for name in ("mean", "std"))
     x = (samples.astype(np.float32) / np.float32(255 if facts["pixels"] else 1) - mean) / deviation
-    maps = np.concatenate([network.infer(group)[0] for group in batches(x, network.batch)])
+    maps = np.concatenate([network.infer(np.stack(group))[0] for group in batches(list(x), network.batch)])
     if facts["kind"] == "segmentation":
         return np.asarray(maps.argmax(axis=1), dtype=np.uint8)
     mean, deviation = (np.asarray(facts[name], dtype=np.float32).reshape(each) for name in ("map_mean", "map_std"))

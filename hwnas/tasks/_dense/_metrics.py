@@ -43,7 +43,7 @@ class MeanIoU(Scorer):
         """Return intersection over union of each class ``(classes,)``; NaN where neither side holds the class."""
         right = np.diag(self.counts).astype(np.float64)
         union = self.counts.sum(axis=0) + self.counts.sum(axis=1) - right
-        return np.divide(right, union, out=np.full(len(right), np.nan), where=union > 0)
+        return np.asarray(np.divide(right, union, out=np.full(len(right), np.nan), where=union > 0))
 
     def value(self) -> float:
         """Return the mean over the classes that masks or predictions hold."""
