@@ -94,7 +94,7 @@ class ChoiceGraphSpace(Space):
             count = self._tables.count(block.columns)
             if count > MOST_FORMS:
                 raise SpaceError(
-                    f"space {self.name}: the part from {block.start} to {block.end} has {count:,} forms, at most "
+                    f"space {self.name}: the part from {block.starts[0]} to {block.ends[0]} has {count:,} forms, at most "
                     f"{MOST_FORMS:,} can be priced; let all paths lead through a node within it"
                 )
         return tuple(Term(block.name, block.columns, len(block.starts)) for block in self._blocks.values())

@@ -74,7 +74,7 @@ class UNet(ChoiceGraphSpace):
         if any(n % step for n in self._size):
             raise SpaceError(
                 f"space unet: with levels={levels} every extent of size must be a multiple of {step}, got "
-                f"{'x'.join(map(str, self._size))}; give other extents, or levels=2"
+                f"{'x'.join(map(str, self._size))}; scale or cut the samples{', or set levels=2' * (levels > 2)}"
             )
         usual = all(type(factor) in (int, float) and 0.1 <= factor <= 4 for factor in self._widths)
         if not 1 <= len(self._widths) <= _MOST_WIDTHS or not usual or len(set(self._widths)) < len(self._widths):
