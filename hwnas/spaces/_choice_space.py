@@ -95,8 +95,8 @@ class ChoiceGraphSpace(Space):
             if count > MOST_FORMS:
                 start, end = block.starts[0], block.ends[0]
                 raise SpaceError(
-                    f"space {self.name}: the part from {start} to {end} has {count:,} forms, at most {MOST_FORMS:,} can "
-                    "be priced; let all paths lead through a node within it"
+                    f"space {self.name}: the part from {start} to {end} has {count:,} forms, at most {MOST_FORMS:,} "
+                    "can be priced; let all paths lead through a node within it"
                 )
         return tuple(Term(block.name, block.columns, len(block.starts)) for block in self._blocks.values())
 
