@@ -9,11 +9,11 @@ crossing separately from the op that it happens in.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 
-from latency_tables._graph import INPUT, OpGraph
+from latency_tables._graph import OpGraph
 from latency_tables._op import Op, Shape
 
 CORE_CROSSING = "handover"
@@ -38,11 +38,11 @@ class Crossings:
 
     Attributes:
         counts: Number of crossings that cost time, by `crossing_op`.
-        output: Which side holds the part's result at its end.
+        outputs: Which side holds each of the part's results at its end.
     """
 
     counts: Counter[Op]
-    output: Holders
+    outputs: tuple[Holders, ...]
 
 
 def crossing_op(shape: Shape) -> Op:
@@ -65,24 +65,24 @@ def trace_core_crossings(
     graph: OpGraph,
     on_one_core: Mapping[Op, bool],
     shapes: Collection[Shape],
-    held_by: Holders = Holders.NOBODY,
+    held_by: Sequence[Holders] = (),
 ) -> Crossings:
-    """Count the crossings in one part of a network, given which side holds the part's input.
+    """Count the crossings in one part of a network, given which side holds the part's inputs.
 
     An op pays once, however many of its inputs cross to it, and nothing where an earlier op on its side has read them:
     then that side has the data. Nodes are taken in their order.
 
-    The parts of a chain share one tensor each with the next part. So what a part pays depends on the parts before it
-    through `Holders` of that tensor alone, and following the holders from part to part counts exactly what the whole
-    network pays.
+    The parts of a chain share the tensors that pass from one to the next, and no others. So what a part pays depends on
+    the parts before it through the `Holders` of these tensors alone, and following the holders from part to part counts
+    exactly what the whole network pays.
 
     Args:
         graph: The part as it is executed.
         on_one_core: As for `count_core_crossings`.
         shapes: As for `count_core_crossings`.
-        held_by: Which side holds the part's input.
+        held_by: Which side holds each of the part's inputs; nobody holds those that are not listed.
     """
-    holders: dict[str, Holders] = {INPUT: held_by}
+    holders = dict(zip(graph.input_names, held_by, strict=False))
     counts: Counter[Op] = Counter()
     for node in graph.nodes:
         alone = on_one_core.get(node.op)
@@ -96,4 +96,4 @@ def trace_core_crossings(
         for name in crossing:
             holders[name] |= side
         holders[node.name] = side
-    return Crossings(counts, holders.get(graph.outputs[0], Holders.NOBODY))
+    return Crossings(counts, tuple(holders.get(name, Holders.NOBODY) for name in graph.outputs))

@@ -20,6 +20,7 @@ from hwnas._runs._record import SETTINGS as SETTINGS_FILE
 from hwnas._runs._record import read_record
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import DeclaredSpace, DerivedSpace, is_file, read_declaration
+from hwnas.tasks import usual_space, usual_task
 
 _TABLE = "table:"
 
@@ -42,6 +43,7 @@ def search_settings(
     if not space_is_object:
         values |= _declared(values, out)
         values |= _derived(values, out)
+    values |= {} if space_is_object else _space_of_task(values)
     settings = {name: value for name, value in values.items() if name in SETTINGS}
     space, evaluator = values.get("space", default("space")), values.get("evaluator", default("evaluator"))
     if not space_is_object:
@@ -52,6 +54,15 @@ def search_settings(
     settings["budgets"] = _budgets(values)
     settings["final_recipe"] = _recipe(values, "final_recipe", "final_epochs")
     return SearchSettings(**settings)
+
+
+def _space_of_task(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the default space by the one that is made for the task, where the task is not that of the default."""
+    data, evaluator = values.get("data", default("data")), values.get("evaluator", default("evaluator"))
+    if values.get("space", default("space")) != default("space") or evaluator.startswith(_TABLE):
+        return {}
+    space = usual_space(values.get("task") or usual_task(data))
+    return {"space": space} if space is not None else {}
 
 
 def _declared(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:

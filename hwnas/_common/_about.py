@@ -7,8 +7,10 @@ SPACES = {
     "derived": "what can be left out of a trained model: channels, blocks, kernel taps, pixels",
     "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",
     "nasbench201": "cells of NAS-Bench-201: four nodes, five operations, stacked three times",
+    "unet": "encoders and decoders with skip connections for dense outputs, of signals and images",
 }
 TASKS = {
+    "dense": "segmentation or regression of every pixel or sample, judged by mean IoU or relative L2",
     "image": "image classification, judged by accuracy (default)",
 }
 EVALUATORS = {

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -35,14 +36,17 @@ class _TermCosts:
         term: The part.
         radices: One for each of its choices, so that ``sum(code * radix)`` is the place of a combination.
         values: Arrays by quantity. A cost has one number for each combination, ``(combinations,)``; core crossings have
-            one for each combination and `Holders` of the term's input, ``(combinations * 4,)``.
-        holders: `Holders` of the term's output, in the same places ``(combinations * 4,)``.
+            one for each combination and state of the term's inputs, ``(combinations * states,)``.
+        holders: State of the term's outputs, in the same places ``(combinations * states,)``.
+        states: Number of states of the inputs. A state is a number with a digit to the base of 4, the `Holders`, for
+            each of several tensors, the first the last digit.
     """
 
     term: Term
     radices: tuple[int, ...]
     values: dict[str, FloatArray]
     holders: IntArray
+    states: int
 
 
 class SpaceCosts:
@@ -52,9 +56,10 @@ class SpaceCosts:
     numbers that depend on few choices. Those numbers come from the terms' graphs when first requested, and are kept.
 
     Core crossings are not a plain sum: what a term pays depends on which side holds its input, and that on the terms
-    before it. A term is therefore a small automaton. For each of the four `Holders` of its input it keeps what its
-    crossings cost and the `Holders` of its output, and a network is priced by following the holders from term to term
-    (an absent term passes them on). That is exact: the one tensor between two terms is all that they share.
+    before it. A term is therefore a small automaton. For each of the four `Holders` of its input (of each of its
+    inputs, where there are several) it keeps what its crossings cost and the `Holders` of its outputs, and a network is
+    priced by following the holders from term to term (an absent term passes them on). That is exact: the tensors
+    between two terms are all that they share.
 
     Args:
         space: The search space.
@@ -117,10 +122,10 @@ class SpaceCosts:
     def _empty(self, term: Term) -> _TermCosts:
         counts = [self.space.cardinalities[c] for c in term.choices]
         radices = tuple(math.prod(counts[i + 1 :]) for i in range(len(counts)))
-        combinations = math.prod(counts)
+        combinations, states = math.prod(counts), _HOLDERS**term.tensors
         values = {name: np.full(combinations, np.nan) for name in self._measures}
-        values[_CROSSINGS] = np.full(combinations * _HOLDERS, np.nan)
-        return _TermCosts(term, radices, values, np.zeros(combinations * _HOLDERS, dtype=np.int64))
+        values[_CROSSINGS] = np.full(combinations * states, np.nan)
+        return _TermCosts(term, radices, values, np.zeros(combinations * states, dtype=np.int64), states)
 
     def _totals(self, names: Sequence[str], codes: npt.ArrayLike) -> list[FloatArray]:
         """Return one array ``(n,)`` for each quantity, NaN for rows that are not networks."""
@@ -150,7 +155,7 @@ class SpaceCosts:
             index = np.zeros(len(rows), dtype=np.int64)
             for choice, radix in zip(part.term.choices, part.radices, strict=True):
                 index += columns[choice] * radix
-            places = index * _HOLDERS + held
+            places = index * part.states + held
             for name, total in zip(names, totals, strict=True):
                 combine = np.maximum if name in self._maxima else np.add
                 combine(total, part.values[name].take(places if name == _CROSSINGS else index), out=total)
@@ -169,7 +174,7 @@ class SpaceCosts:
             index = 0
             for choice, radix in zip(part.term.choices, part.radices, strict=True):
                 index += row[choice] * radix
-            place = index * _HOLDERS + held
+            place = index * part.states + held
             for i, name in enumerate(names):
                 value = part.values[name].item(place if name == _CROSSINGS else index)
                 if value != value:  # NaN: not requested before
@@ -186,7 +191,7 @@ class SpaceCosts:
             index = rows[:, list(part.term.choices)] @ np.array(part.radices, dtype=np.int64)
             places, where = np.unique(index, return_index=True)
             for place, row in zip(places, rows[where], strict=True):
-                spots = {name: place * _HOLDERS if name == _CROSSINGS else place for name in names}
+                spots = {name: place * part.states if name == _CROSSINGS else place for name in names}
                 missing = [name for name in names if np.isnan(part.values[name][spots[name]])]
                 if not missing:
                     continue
@@ -198,11 +203,16 @@ class SpaceCosts:
                         part.values[name][place] = 0.0 if graph is None else self._measures[name](graph)
 
     def _fill_crossings(self, part: _TermCosts, place: int, graph: OpGraph | None) -> None:
-        """Work out what a term's core crossings cost, for every side that may hold its input."""
-        for held in map(Holders, range(_HOLDERS)):
-            ms, output = (0.0, held) if graph is None else self._table.pricing.crossings_ms(graph, held)
-            part.values[_CROSSINGS][place * _HOLDERS + held] = ms
-            part.holders[place * _HOLDERS + held] = output
+        """Work out what a term's core crossings cost, for every side that may hold each of its inputs."""
+        for held in product(map(Holders, range(_HOLDERS)), repeat=part.term.tensors):
+            ms, outputs = (0.0, held) if graph is None else self._table.pricing.crossings_ms(graph, held)
+            part.values[_CROSSINGS][place * part.states + _state(held)] = ms
+            part.holders[place * part.states + _state(held)] = _state(outputs)
+
+
+def _state(holders: Sequence[Holders]) -> int:
+    """Return the state of tensors that these sides hold."""
+    return sum(int(held) * _HOLDERS**place for place, held in enumerate(holders))
 
 
 def _of_graph(function: Callable[[OpGraph, int], float], batch: int, graph: OpGraph) -> float:

@@ -68,9 +68,16 @@ def readme(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         "- **Install**: `pip install -r requirements.txt`; `predict.py` needs Python 3.9 or later, not hwnas.",
         f"- **Run**: {_run_text(metadata)}",
         "- **Check**: `python predict.py --benchmark` times it as hwnas did, beside hwnas's figures"
-        + ("; `python predict.py --test FOLDER` prints the accuracy." if "classes" in metadata else "."),
+        + (_test_text(network, metadata)),
     ]
     return "\n".join([*lines, ""])
+
+
+def _test_text(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+    """Return how the folder tests its network, as the end of a sentence."""
+    if "dense" in metadata:
+        return f"; `python predict.py --test FOLDER` (or an `.npz` file) prints the {metric_of(network).text}."
+    return "; `python predict.py --test FOLDER` prints the accuracy." if "classes" in metadata else "."
 
 
 def _network_text(metadata: Mapping[str, Any]) -> str:
@@ -122,6 +129,10 @@ def _session_text(metadata: Mapping[str, Any]) -> str:
 
 
 def _run_text(metadata: Mapping[str, Any]) -> str:
+    if "dense" in metadata:
+        if metadata["dense"]["kind"] == "segmentation" and metadata["dense"]["pixels"]:
+            return "`python predict.py image.png --out FOLDER` writes a PNG of class indices; also folders of images."
+        return "`python predict.py samples.npz --out FOLDER` reads `x`, channels first, and writes the maps as `y`."
     if isinstance(metadata.get("preprocessing"), dict) and "mean" in metadata["preprocessing"]:
         return "`python predict.py image.png` prints class and probability; also folders, `--top N`, `--csv FILE`."
     return (

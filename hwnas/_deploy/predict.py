@@ -4,6 +4,12 @@
     python predict.py --test FOLDER    (a sub-folder of images for each class; or an .npz file with x_test and y_test)
     python predict.py --benchmark
 
+A network whose outputs are maps (a class or values for every pixel or step) writes them into a folder:
+
+    python predict.py image.png [more images or folders] [--out FOLDER]    (a PNG of class indices for each image)
+    python predict.py samples.npz [--out FOLDER]                           (x, channels first; an .npz file of maps y)
+    python predict.py --test FOLDER    (images/* and masks/*.png; or an .npz file with x_test and y_test)
+
 Needs Python 3.9, numpy, onnxruntime and Pillow; nothing of hwnas. Session options, preparation of images and names of
 classes are read from the metadata of network.onnx, hwnas's own figures from expected.json. All of it is in one file, so
 that it can be copied alone.
@@ -108,6 +114,7 @@ class Network:
     Attributes:
         classes: Names of the classes; empty where outputs are no classes.
         preparing: How images become inputs; None where samples are no images.
+        maps: What the network's maps mean, and how samples become inputs; None where its outputs are no maps.
         batch: Samples of one inference.
         shape: Shape of one sample, as the network reads it.
     """
@@ -124,6 +131,7 @@ class Network:
         preparing = self.metadata.get("preprocessing")
         is_image = isinstance(preparing, dict) and {"size", "mean", "std"} <= set(preparing) and len(self.shape) == 3
         self.preparing: dict[str, Any] | None = preparing if is_image else None
+        self.maps: dict[str, Any] | None = self.metadata.get("dense")
 
     def infer(self, samples: np.ndarray) -> list[np.ndarray]:
         """Return an output ``(N, ...)`` for each of the network's, of at most `batch` samples ``(N, *shape)``."""
@@ -143,16 +151,27 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def decode(path: Path, preparing: dict[str, Any]) -> np.ndarray:
     """Return the pixels ``(H, W, C)`` uint8 of an image file, read and cut as hwnas reads and cuts its data."""
+    return as_loaded(decode_whole(path, len(preparing["mean"]), preparing.get("image_size")), preparing)
+
+
+def decode_whole(path: Path, channels: int, image_size: int | None = None) -> np.ndarray:
+    """Return the pixels ``(H, W)`` or ``(H, W, 3)`` uint8 of an image file.
+
+    Args:
+        path: The file.
+        channels: Of the network's samples; with 1, colours become grey.
+        image_size: Where it is given, a JPEG may be decoded at a size that is just as large.
+    """
     try:
         with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as opened:
             warnings.simplefilter("ignore")
             if opened.mode.startswith(("I", "F")):
                 raise InputError(f"{path}: has pixels of mode {opened.mode}; convert the image to 8 bits a channel")
-            if preparing.get("image_size"):
-                opened.draft(None, (preparing["image_size"],) * 2)
+            if image_size:
+                opened.draft(None, (image_size, image_size))
             image: Any = ImageOps.exif_transpose(opened)
-            image = image.convert("L" if image.mode in GREY_MODES or len(preparing["mean"]) == 1 else "RGB")
-            return as_loaded(np.asarray(image, dtype=np.uint8), preparing)
+            grey = image.mode in GREY_MODES or channels == 1
+            return np.asarray(image.convert("L" if grey else "RGB"), dtype=np.uint8)
     except InputError:
         raise
     except Exception as error:  # a decoder raises anything on damaged bytes
@@ -290,6 +309,137 @@ def predict(network: Network, paths: Sequence[Path], top: int, table: Path | Non
             ["file", "rank", "class", "probability"] if network.classes else ["file", "number", "output", "value"],
             rows,
         )
+
+
+# Maps
+
+
+def map_samples(path: Path, network: Network) -> np.ndarray:
+    """Return samples ``(N, *shape)`` as they were before hwnas normalised them: of an image, or of an array file."""
+    assert network.maps is not None
+    if path.suffix.lower() not in SUFFIXES:
+        return samples_of(path, network)
+    if not network.maps["pixels"] or len(network.shape) != 3:
+        raise InputError(f"{path}: this network reads no images; give an .npy or .npz file of samples")
+    channels, height, width = network.shape
+    pixels = decode_whole(path, channels)
+    if network.maps.get("image_size"):
+        pixels = as_loaded(pixels, network.maps)
+    pixels = np.broadcast_to(pixels if pixels.ndim == 3 else pixels[..., None], (*pixels.shape[:2], channels))
+    if pixels.shape[:2] != (height, width):
+        here = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        raise InputError(f"{path}: {here} pixels, but the network reads {width}x{height}; scale or cut the image")
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
+
+
+def infer_maps(network: Network, samples: np.ndarray) -> np.ndarray:
+    """Return class indices ``(N, ...)`` uint8, or values ``(N, channels, ...)`` in the units of the targets."""
+    facts = network.maps
+    assert facts is not None
+    each = (-1, *(1,) * (samples.ndim - 2))
+    mean, deviation = (np.asarray(facts[name], dtype=np.float32).reshape(each) for name in ("mean", "std"))
+    x = (samples.astype(np.float32) / np.float32(255 if facts["pixels"] else 1) - mean) / deviation
+    maps = np.concatenate([network.infer(np.stack(group))[0] for group in batches(list(x), network.batch)])
+    if facts["kind"] == "segmentation":
+        return np.asarray(maps.argmax(axis=1), dtype=np.uint8)
+    mean, deviation = (np.asarray(facts[name], dtype=np.float32).reshape(each) for name in ("map_mean", "map_std"))
+    return np.asarray(maps * deviation + mean)
+
+
+def predict_maps(network: Network, paths: Sequence[Path], out: Path) -> None:
+    """Write the map of each image as a PNG of class indices, and the maps of an array file as ``y`` of an .npz file."""
+    missing = next((path for path in paths if not path.exists()), None)
+    if missing is not None:
+        raise InputError(f"{missing} does not exist")
+    files = [file for path in paths for file in (image_files(path) if path.is_dir() else [path])]
+    if not files:
+        raise InputError(f"{paths[0]} holds no images; known suffixes: {' '.join(sorted(SUFFIXES))}")
+    written: dict[Path, Path] = {}
+    for file in files:
+        maps = infer_maps(network, map_samples(file, network))
+        as_image = maps.dtype == np.uint8 and maps.ndim == 3 and file.suffix.lower() in SUFFIXES
+        target = out / f"{file.stem}{'.png' if as_image else '.npz'}"
+        if target in written or target.resolve() == file.resolve():
+            other = written.get(target, file)
+            raise InputError(f"{file} and {other} would both be {target}; rename one, or give another --out")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            if as_image:
+                Image.fromarray(maps[0]).save(target)
+            else:
+                np.savez(target, y=maps)
+        except OSError as error:
+            raise InputError(f"cannot write {target}: {error.strerror}; choose another --out") from None
+        written[target] = file
+        print(f"{file}: {target}{class_shares(maps, network) if maps.dtype == np.uint8 else ''}")
+
+
+def class_shares(maps: np.ndarray, network: Network) -> str:
+    """Return the classes that cover most of a map, with their shares: `` (sky 61 %, road 30 %)``."""
+    names = [str(name) for name in network.metadata.get("classes") or ()]
+    counts = np.bincount(maps.ravel(), minlength=len(names))
+    most = [int(i) for i in np.argsort(-counts, kind="stable")[:3] if counts[i]]
+    return f" ({', '.join(f'{names[i]} {counts[i] / maps.size:.0%}' for i in most)})"
+
+
+def test_maps(network: Network, path: Path, expected: dict[str, Any]) -> None:
+    """Print the mean IoU or the relative L2 of labelled samples, beside what hwnas found."""
+    facts = network.maps
+    assert facts is not None
+    samples, targets = labelled_maps(path, network)
+    maps = infer_maps(network, samples)
+    if targets.shape != maps.shape:
+        raise InputError(f"{path}: targets have shape {targets.shape}, the network's maps {maps.shape}")
+    if facts["kind"] == "segmentation":
+        known, count = targets != facts["ignored"], len(network.metadata["classes"])
+        if known.any() and int(targets[known].max()) >= count:
+            raise InputError(f"{path}: class index {int(targets[known].max())}, the network knows 0 to {count - 1}")
+        pairs = np.bincount(targets[known].astype(np.int64) * count + maps[known], minlength=count * count)
+        table = pairs.reshape(count, count)
+        union = table.sum(axis=0) + table.sum(axis=1) - np.diag(table)
+        value, name = float((np.diag(table)[union > 0] / union[union > 0]).mean()), "mean IoU"
+    else:
+        flat = maps.astype(np.float64).reshape(len(maps), -1), targets.astype(np.float64).reshape(len(maps), -1)
+        norms = np.linalg.norm(flat[1], axis=1)
+        value, name = float((np.linalg.norm(flat[0] - flat[1], axis=1) / norms).mean()), "relative L2"
+    print(f"{name} {value:.4f} ({len(maps)} samples)")
+    if expected.get("test") is not None:
+        print(
+            f"{'hwnas':<{len(name)}} {expected['test']:.4f} (of {expected.get('test_samples') or 'its'} test samples)"
+        )
+
+
+def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """Return samples and their maps: of a folder with images/* and masks/*.png, or of an .npz file."""
+    if path.is_dir():
+        root = next((folder for folder in (path, path / "test") if (folder / "images").is_dir()), path)
+        files = image_files(root / "images") if (root / "images").is_dir() else []
+        masks = [root / "masks" / f"{file.stem}.png" for file in files]
+        missing = next((mask for mask in masks if not mask.is_file()), root / "images" if not files else None)
+        if missing is not None:
+            raise InputError(f"{missing} is missing; {path} must hold images/* and masks/*.png of the same names")
+        samples = np.concatenate([map_samples(file, network) for file in files])
+        assert network.maps is not None
+        return samples, np.stack([read_mask(mask, network.maps.get("image_size")) for mask in masks])
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
+    arrays = load_arrays(path)
+    targets = arrays.get("y_test", arrays.get("y"))
+    if targets is None:
+        raise InputError(f"{path}: must hold x_test and y_test, or x and y; it has {', '.join(arrays) or 'none'}")
+    return samples_of(path, network), targets
+
+
+def read_mask(path: Path, square: int | None) -> np.ndarray:
+    """Return the class indices ``(H, W)`` of a mask as hwnas reads them."""
+    try:
+        with Image.open(path, formats=("PNG",)) as opened:
+            values = np.asarray(opened, dtype=np.uint8)
+    except Exception as error:  # a decoder raises anything on damaged bytes
+        raise InputError(f"{path}: cannot be read as a PNG ({error}); repair or remove the file") from None
+    if square:
+        values = np.asarray(ImageOps.fit(Image.fromarray(values), (square, square), Image.Resampling.NEAREST))
+    return values
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -460,6 +610,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "inputs", nargs="*", type=Path, help="images or folders of images; .npy or .npz for other samples"
     )
     parser.add_argument("--top", type=int, default=1, metavar="N", help="classes to print for each image (default 1)")
+    parser.add_argument("--out", type=Path, default=Path("maps"), metavar="FOLDER", help="where maps are written")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the predictions into a CSV file, too")
     parser.add_argument("--test", type=Path, metavar="FOLDER", help="print the accuracy on <class>/* or an .npz file")
     parser.add_argument("--benchmark", action="store_true", help="time the network, and compare with hwnas's figures")
@@ -476,6 +627,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         expected = read_expected(given.model.with_name("expected.json"))
         if given.benchmark:
             benchmark(network, expected)
+        elif given.test is not None and network.maps is not None:
+            test_maps(network, given.test, expected)
+        elif network.maps is not None:
+            predict_maps(network, given.inputs, given.out)
         elif given.test is not None:
             test_accuracy(network, given.test, expected)
         else:

@@ -17,6 +17,7 @@ from hwnas._pipeline._finalize import finalized
 from hwnas._pipeline._known import known_costs
 from hwnas._pipeline._measure_winners import Measurement, measure_winners
 from hwnas._pipeline._original import add_original_values, add_speed_ups, original_of
+from hwnas._pipeline._results import best_results
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Candidates, Winner, find_candidates, nearest_outside
 from hwnas._runs._agreement import agreement, doubt, statistic_of
@@ -54,7 +55,7 @@ def deliver(setup: SearchSetup, study: Study, progress: TextProgress) -> None:
     deliver_folder(run, progress)
     from hwnas._report import write_report
 
-    if why := write_report(run, study, setup.space):
+    if why := write_report(run, study, setup.space, *(best_results(setup) or ())):
         progress(why)
     run.finish(len(study.trials))
 

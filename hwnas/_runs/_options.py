@@ -53,7 +53,7 @@ DEVICE = (
 SPACE = (
     Option(
         "space",
-        "search space: mobilenetv3, nasbench201, FILE.json or the name of a plug-in",
+        "search space: mobilenetv3, nasbench201, unet, FILE.json or the name of a plug-in",
         TEXT,
         "mobilenetv3",
         "space",

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from hwnas.data._dense import IGNORED, DenseData, DenseSplit
 from hwnas.data._images import ImageArray, ImageData, LabelArray, Split
 from hwnas.data._load import load_data
+from hwnas.data._load_dense import is_dense, load_dense
 
-__all__ = ["ImageArray", "ImageData", "LabelArray", "Split", "load_data"]
+__all__ = [
+    "IGNORED",
+    "DenseData",
+    "DenseSplit",
+    "ImageArray",
+    "ImageData",
+    "LabelArray",
+    "Split",
+    "is_dense",
+    "load_data",
+    "load_dense",
+]

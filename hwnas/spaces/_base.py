@@ -70,10 +70,13 @@ class Term:
     Attributes:
         name: What the part is called.
         choices: Indices of the choices that decide what the part looks like.
+        tensors: Tensors that pass from the part before; each is an input of the part's graph, and those that pass on to
+            the next part are its outputs, in the same order as there.
     """
 
     name: str
     choices: tuple[int, ...]
+    tensors: int = 1
 
 
 class Space(ABC):

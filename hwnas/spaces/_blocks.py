@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hwnas.spaces._base import MOST_NETWORKS
 from hwnas.spaces._choice_graph import ChoiceGraph, ChoiceNode
 from hwnas.spaces._merging import Merging
 from hwnas.spaces._shape_tables import ShapeTables
-from latency_tables import INPUT, Op
+from latency_tables import INPUT, Op, OpGraph
 
 MOST_LOWERED = 2_000_000
 """Nodes that are lowered to list the ops of a block form by form."""
@@ -19,19 +19,37 @@ MOST_LOWERED = 2_000_000
 class Block:
     """Successive nodes between two tensors; nothing else passes at either.
 
+    A block that is one of several of `divided` lies between several tensors: some of them pass it by.
+
     Attributes:
         name: That of its first node.
-        start: The tensor that the nodes read.
-        end: The tensor that leaves them.
+        starts: The tensors that the nodes read or that pass by; one, unless the block is of `divided`.
+        ends: The tensors that leave them or have passed by.
         nodes: In the order of their statement.
         columns: Choices that decide what the block looks like, ascending.
     """
 
     name: str
-    start: str
-    end: str
+    starts: tuple[str, ...]
+    ends: tuple[str, ...]
     nodes: tuple[ChoiceNode, ...]
     columns: tuple[int, ...]
+
+    @property
+    def start(self) -> str:
+        """The first tensor that enters."""
+        return self.starts[0]
+
+    @property
+    def end(self) -> str:
+        """The first tensor that leaves."""
+        return self.ends[0]
+
+    def part(self, tables: ShapeTables, codes: Sequence[int]) -> OpGraph | None:
+        """Build the block of a network with these codes ``(d,)``; None where it computes nothing or is not there."""
+        starts = {start: tables.shapes[start].at(codes) for start in self.starts}
+        shapes = {start: shape for start, shape in starts.items() if shape is not None}
+        return tables.lowering.part(self.nodes, codes, shapes, self.ends) if len(shapes) == len(starts) else None
 
 
 def blocks_of(graph: ChoiceGraph, tables: ShapeTables) -> tuple[Block, ...]:
@@ -52,16 +70,63 @@ def blocks_of(graph: ChoiceGraph, tables: ShapeTables) -> tuple[Block, ...]:
         if len(open_tensors) == 1:
             (end,) = open_tensors
             if end != start and (end == graph.output or not merging.can_merge(end)):
-                blocks.append(_block(start, end, nodes, tables))
+                blocks.append(_block((start,), (end,), nodes, tables))
                 nodes, start = [], end
                 if end == graph.output:
                     break
+    joined = _joined(blocks)
+    return tuple(joined) if len(joined) > 1 else (replace(joined[0], name="network"),)
+
+
+def divided(block: Block, graph: ChoiceGraph, tables: ShapeTables, absent: Collection[str]) -> tuple[Block, ...]:
+    """Return the parts of a block between which several tensors pass, such as the skip connections of a U-Net.
+
+    Costs of the parts add up as those of blocks do: the tensors that pass a part by are its inputs and outputs, too, so
+    that its peak memory holds them. A cut is made where no runtime merges an op before it with one behind it, and where
+    every network needs every tensor that passes.
+
+    Args:
+        block: The block.
+        graph: The choice graph.
+        tables: Its shapes and ops.
+        absent: Tensors that some networks lack.
+    """
+    merging, needed = Merging(graph, tables), _needed(graph, absent)
+    last_read = {name: place for place, node in enumerate(block.nodes) for name in node.inputs}
+    last_read |= dict.fromkeys(block.ends, len(block.nodes))
+    blocks: list[Block] = []
+    passing, starts, nodes = [*block.starts], block.starts, list[ChoiceNode]()
+    for place, node in enumerate(block.nodes):
+        nodes.append(node)
+        passing = [name for name in (*passing, node.name) if last_read.get(name, -1) > place]
+        whole = all(name in needed and not merging.can_merge(name) for name in passing)
+        if passing and (whole or place + 1 == len(block.nodes)):
+            blocks.append(_block(starts, tuple(passing), nodes, tables))
+            starts, nodes = tuple(passing), []
+    return tuple(_joined(blocks))
+
+
+def _needed(graph: ChoiceGraph, absent: Collection[str]) -> frozenset[str]:
+    """Return the tensors that every network needs: those on all ways to compute the output."""
+    on_all_ways: dict[str, frozenset[str]] = {INPUT: frozenset((INPUT,))}
+    for node in graph:
+        if node.parts is not None:
+            ways = [[part for part in node.parts if part not in absent]]
+        else:
+            ways = [list(form.inputs) for form in node.forms if form is not None]
+        each = [frozenset[str]().union(*(on_all_ways[name] for name in way)) for way in ways]
+        on_all_ways[node.name] = frozenset.intersection(*each) | {node.name}
+    return on_all_ways[graph.output]
+
+
+def _joined(blocks: Sequence[Block]) -> list[Block]:
+    """Return the blocks with neighbours in one that depend on the same choices, or of which one depends on none."""
     joined: list[Block] = []
     for block in blocks:
         if joined and _as_one(joined[-1], block):
             block = _join(joined.pop(), block)
         joined.append(block)
-    return tuple(joined) if len(joined) > 1 else (replace(joined[0], name="network"),)
+    return joined
 
 
 def ops_of(block: Block, graph: ChoiceGraph, tables: ShapeTables) -> Iterator[Op]:
@@ -76,22 +141,20 @@ def ops_of(block: Block, graph: ChoiceGraph, tables: ShapeTables) -> Iterator[Op
             yield from merging.stated(node.name)
     elif (forms := tables.count(block.columns)) <= MOST_NETWORKS and forms * len(block.nodes) <= MOST_LOWERED:
         for row, _ in tables.codes(block.columns, f"block {block.name}"):
-            shape = tables.shapes[block.start].at(row)
-            if shape is not None:
-                part = tables.lowering.part(block.nodes, row, block.start, shape, block.end)
-                yield from part.op_counts if part is not None else ()
+            part = block.part(tables, row)
+            yield from part.op_counts if part is not None else ()
     else:
         for node in block.nodes:
             yield from merging.stated(node.name)
             yield from merging.merged(node.name)
 
 
-def _block(start: str, end: str, nodes: list[ChoiceNode], tables: ShapeTables) -> Block:
-    columns = set(tables.shapes[start].columns)
+def _block(starts: tuple[str, ...], ends: tuple[str, ...], nodes: list[ChoiceNode], tables: ShapeTables) -> Block:
+    columns = {column for start in starts for column in tables.shapes[start].columns}
     for node in nodes:
         columns |= {column for form in node.forms if form is not None for column in form.columns}
         columns |= {node.guard} if node.guard is not None else set()
-    return Block(nodes[0].name, start, end, tuple(nodes), tuple(sorted(columns)))
+    return Block(nodes[0].name, starts, ends, tuple(nodes), tuple(sorted(columns)))
 
 
 def _as_one(a: Block, b: Block) -> bool:
@@ -99,4 +162,4 @@ def _as_one(a: Block, b: Block) -> bool:
 
 
 def _join(a: Block, b: Block) -> Block:
-    return Block(a.name, a.start, b.end, a.nodes + b.nodes, a.columns or b.columns)
+    return Block(a.name, a.starts, b.ends, a.nodes + b.nodes, a.columns or b.columns)

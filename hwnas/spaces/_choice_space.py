@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import MOST_NETWORKS, Architecture, BoolArray, Choice, IntArray, Space, Term
-from hwnas.spaces._blocks import Block, blocks_of, ops_of
+from hwnas.spaces._blocks import Block, blocks_of, divided, ops_of
 from hwnas.spaces._choice_graph import ChoiceGraph
 from hwnas.spaces._lowering import Lowering, weightless
 from hwnas.spaces._mixture import MixtureNode, mixture_of
@@ -83,7 +83,9 @@ class ChoiceGraphSpace(Space):
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
-        """The blocks of the choice graph: parts between which one tensor alone passes.
+        """The blocks of the choice graph: parts between which one tensor alone passes, where these have few forms.
+
+        Blocks of many forms are divided where several tensors pass.
 
         Raises:
             SpaceError: A block has too many forms for tables of its costs.
@@ -91,20 +93,16 @@ class ChoiceGraphSpace(Space):
         for block in self._blocks.values():
             count = self._tables.count(block.columns)
             if count > MOST_FORMS:
+                start, end = block.starts[0], block.ends[0]
                 raise SpaceError(
-                    f"space {self.name}: the part from {block.start} to {block.end} has {count:,} forms, at most "
-                    f"{MOST_FORMS:,} can be priced; let all paths lead through a node within it"
+                    f"space {self.name}: the part from {start} to {end} has {count:,} forms, at most {MOST_FORMS:,} "
+                    "can be priced; let all paths lead through a node within it"
                 )
-        return tuple(Term(block.name, block.columns) for block in self._blocks.values())
+        return tuple(Term(block.name, block.columns, len(block.starts)) for block in self._blocks.values())
 
     def term_graph(self, term: Term, arch: Architecture) -> OpGraph | None:
         """Build one block of a network; None where it is empty."""
-        block = self._blocks[term.name]
-        codes = self.encode(arch).tolist()
-        shape = self._tables.shapes[block.start].at(codes)
-        if shape is None:
-            return None
-        return self._lowering.part(block.nodes, codes, block.start, shape, block.end)
+        return self._blocks[term.name].part(self._tables, self.encode(arch).tolist())
 
     def input_shape(self, arch: Architecture) -> Shape:
         """Return the shape of the input tensor, without the batch axis."""
@@ -160,7 +158,12 @@ class ChoiceGraphSpace(Space):
 
     @cached_property
     def _blocks(self) -> dict[str, Block]:
-        return {block.name: block for block in blocks_of(self.choice_graph, self._tables)}
+        graph, tables = self.choice_graph, self._tables
+        blocks: list[Block] = []
+        for block in blocks_of(graph, tables):
+            few = tables.count(block.columns) <= MOST_NETWORKS
+            blocks += [block] if few else divided(block, graph, tables, self._relevance.may_be_absent)
+        return {block.name: block for block in blocks}
 
     @cached_property
     def _ops(self) -> tuple[Op, ...]:

@@ -45,7 +45,16 @@ class MixedPrecisionSpace(Space):
 
     @cached_property
     def choices(self) -> tuple[Choice, ...]:
-        """The choices of the inner space, then the precision of each block."""
+        """The choices of the inner space, then the precision of each block.
+
+        Raises:
+            SpaceError: Several tensors pass between blocks, which would need a conversion each.
+        """
+        if any(term.tensors > 1 for term in self.inner.terms):
+            raise SpaceError(
+                f"space {self.inner.name}: several tensors pass between its blocks, so --precision mixed cannot "
+                "convert them; use --precision fp32 or int8"
+            )
         return (*self.inner.choices, *(Choice(f"{term.name}.precision", PRECISIONS) for term in self.inner.terms))
 
     @cached_property

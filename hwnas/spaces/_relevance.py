@@ -18,6 +18,9 @@ class Relevance:
 
     Args:
         graph: The choice graph.
+
+    Attributes:
+        may_be_absent: Tensors that some networks lack.
     """
 
     def __init__(self, graph: ChoiceGraph) -> None:
@@ -27,11 +30,11 @@ class Relevance:
             node.name: [np.array(node.form_of) == number for number in range(len(node.forms))] for node in graph
         }
         self._input_columns = set(graph.input_columns)
-        self._may_be_absent = _may_be_absent(graph)
+        self.may_be_absent = _may_be_absent(graph)
 
     def valid(self, codes: IntArray) -> BoolArray:
         """Return which rows ``(n, d)`` have a path from the input to the output."""
-        if self.graph.output not in self._may_be_absent:
+        if self.graph.output not in self.may_be_absent:
             return np.ones(len(codes), dtype=np.bool_)
         present = self._present(np.ascontiguousarray(codes.T))[self.graph.output]
         return np.broadcast_to(np.asarray(present), (len(codes),)).copy()
@@ -66,7 +69,7 @@ class Relevance:
         """Find for each tensor in which rows it is there."""
         present: dict[str, Mask] = {self.graph.input: True}
         for node in self.graph:
-            if node.name not in self._may_be_absent:
+            if node.name not in self.may_be_absent:
                 present[node.name] = True
             elif node.parts is not None:
                 present[node.name] = _any(present[part] for part in node.parts)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from hwnas.tasks._base import PARTS, Part, Scorer, Shape, Targets, Task
+from hwnas.tasks._base import PARTS, Part, Run, Scorer, Shape, Targets, Task
+from hwnas.tasks._defaults import usual_space
+from hwnas.tasks._dense import MEAN_IOU, RELATIVE_L2, DenseTask
 from hwnas.tasks._image import ACCURACY, ImageClassification
 from hwnas.tasks._make import as_task, make_task, metric_named, task_names, usual_task
 from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
 from hwnas.tasks._options import TrainingOption, require_number
 from hwnas.tasks._outputs import Output
+from hwnas.tasks._results import Panel, Results, ResultTable
 
 DEFAULT_METRIC = ACCURACY
 """The metric of files that name none."""
@@ -15,12 +18,19 @@ DEFAULT_METRIC = ACCURACY
 __all__ = [
     "BINOMIAL",
     "DEFAULT_METRIC",
+    "MEAN_IOU",
     "PARTS",
     "PERCENT",
+    "RELATIVE_L2",
+    "DenseTask",
     "ImageClassification",
     "Metric",
     "Output",
+    "Panel",
     "Part",
+    "ResultTable",
+    "Results",
+    "Run",
     "Scorer",
     "Shape",
     "Targets",
@@ -31,5 +41,6 @@ __all__ = [
     "metric_named",
     "require_number",
     "task_names",
+    "usual_space",
     "usual_task",
 ]

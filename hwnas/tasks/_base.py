@@ -14,6 +14,7 @@ from hwnas.spaces import Space
 from hwnas.tasks._metric import Metric
 from hwnas.tasks._options import TrainingOption
 from hwnas.tasks._outputs import Output
+from hwnas.tasks._results import Results
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +28,8 @@ Targets = Any
 Settings = Mapping[str, Any]
 """Values of a task's training options, by name."""
 FloatArray = npt.NDArray[np.float32]
+Run = Callable[[npt.NDArray[np.int64]], Sequence[FloatArray]]
+"""Returns a network's outputs, an array ``(N, ...)`` for each, for samples of the test part with these indices."""
 
 
 class Scorer(ABC):
@@ -229,3 +232,11 @@ class Task(ABC):
     @abstractmethod
     def scorer(self) -> Scorer:
         """Return a scorer that has seen nothing yet; its value is in the unit of `metric`."""
+
+    def results(self, run: Run) -> Results | None:
+        """Return what a report shows of a delivered network on the test part; None for nothing.
+
+        Args:
+            run: The network.
+        """
+        return None

@@ -6,13 +6,17 @@ from typing import Any
 
 from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow
 from hwnas._errors import DataError
-from hwnas.data import ImageData
+from hwnas.data import ImageData, is_dense
 from hwnas.tasks._base import Task
+from hwnas.tasks._dense import MEAN_IOU, RELATIVE_L2, DenseTask
 from hwnas.tasks._image import ACCURACY, ImageClassification
 from hwnas.tasks._metric import Metric
 
-_TASKS = {ImageClassification.name: ImageClassification}
-_METRICS = {ACCURACY.name: ACCURACY}
+_TASKS: dict[str, type[DenseTask | ImageClassification]] = {
+    DenseTask.name: DenseTask,
+    ImageClassification.name: ImageClassification,
+}
+_METRICS = {metric.name: metric for metric in (ACCURACY, MEAN_IOU, RELATIVE_L2)}
 _WANTS = ("metric", "size", "inputs", "loss", "scorer", "outputs")
 
 
@@ -22,7 +26,9 @@ def task_names() -> list[str]:
 
 
 def usual_task(data: str) -> str:
-    """Return the task that data are made for: all that our readers know are images."""
+    """Return the task that data are made for: images with a label each, unless their targets are something else."""
+    if is_dense(data):
+        return DenseTask.name
     return ImageClassification.name
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -54,20 +55,48 @@ def score_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: in
     Raises:
         EvaluatorError: The file cannot be read, or does not take these samples.
     """
-    name = "model" if isinstance(model, bytes) else str(model)
-    try:
-        session = make_session(model if isinstance(model, bytes) else str(model), threads=threads)
-    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-        raise EvaluatorError(f"onnx {name}: cannot be loaded ({str(error).splitlines()[0]})") from None
-    entry = session.get_inputs()[0]
-    if (why := task.misfit(entry.shape)) is not None:
-        raise EvaluatorError(f"onnx {name}: its input {list(entry.shape)} {why}")
-    batch, *input_shape = entry.shape
-    scorer = task.scorer()
-    for indices in in_batches(task, part, batch):
-        x = task.inputs(part, indices, tuple(input_shape)).contiguous().numpy()
-        padded = np.zeros((batch, *x.shape[1:]), dtype=np.float32)
-        padded[: len(x)] = x
-        outputs = session.run(None, {entry.name: padded})
-        scorer.add([output[: len(x)] for output in outputs], task.targets(part, indices))
+    network, scorer = OnnxNetwork(model, task, threads=threads), task.scorer()
+    for indices in in_batches(task, part, network.batch):
+        scorer.add(network.outputs(part, indices), task.targets(part, indices))
     return scorer.value()
+
+
+class OnnxNetwork:
+    """An ONNX file through ONNX Runtime on the CPU, with its own fixed batch size.
+
+    Args:
+        model: Path of the file, or its bytes; one input ``(batch, *input_shape)``, and the task's outputs.
+        task: Gives the samples.
+        threads: ONNX Runtime's threads within an operator.
+
+    Attributes:
+        batch: Samples of one inference.
+
+    Raises:
+        EvaluatorError: The file cannot be read, or does not take these samples.
+    """
+
+    def __init__(self, model: str | Path | bytes, task: Task, *, threads: int = 1) -> None:
+        name = "model" if isinstance(model, bytes) else str(model)
+        self._task = task
+        try:
+            self._session = make_session(model if isinstance(model, bytes) else str(model), threads=threads)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+            raise EvaluatorError(f"onnx {name}: cannot be loaded ({str(error).splitlines()[0]})") from None
+        entry = self._session.get_inputs()[0]
+        if (why := task.misfit(entry.shape)) is not None:
+            raise EvaluatorError(f"onnx {name}: its input {list(entry.shape)} {why}")
+        self._input = entry.name
+        self.batch, *self._input_shape = entry.shape
+
+    def outputs(self, part: Part, indices: slice | npt.NDArray[np.int64]) -> list[npt.NDArray[np.float32]]:
+        """Return an array ``(N, ...)`` for each output, of at most `batch` samples of a part."""
+        x = self._task.inputs(part, indices, tuple(self._input_shape)).contiguous().numpy()
+        padded = np.zeros((self.batch, *x.shape[1:]), dtype=np.float32)
+        padded[: len(x)] = x
+        return [output[: len(x)] for output in self._session.run(None, {self._input: padded})]
+
+    def on_test(self, indices: npt.NDArray[np.int64]) -> list[npt.NDArray[np.float32]]:
+        """Return an array ``(N, ...)`` for each output, of any number of samples of the test part."""
+        groups = [self.outputs("test", indices[i : i + self.batch]) for i in range(0, len(indices), self.batch)]
+        return [np.concatenate(arrays) for arrays in zip(*groups, strict=True)]

@@ -28,6 +28,8 @@ SPACES = {
     "derived": make_space("derived", graph=resnet(blocks=1, widths=(8, 16), size=8)),
     "nasbench201": make_space("nasbench201", image_size=8, cells=2, classes=4),
     "mobilenetv3 tiny": make_space("mobilenetv3", preset="tiny", resolution=[8, 16], classes=4, image_channels=1),
+    "unet": make_space("unet", size=[16, 8], levels=2, channels=4, width=[0.5, 1.0, 1.5]),
+    "unet 1-D": make_space("unet", size=32, channels=4, image_channels=1),
     "mobilenetv3 imagenet": make_space("mobilenetv3", preset="imagenet", width=[0.75], resolution=[128]),
 }
 spaces = pytest.mark.parametrize("name", SPACES)
@@ -199,7 +201,7 @@ def test_twins_have_nearly_the_same_accuracy_in_the_benchmark(benchmark_file):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("resnet", {}, "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, or FILE.json"),
+        ("resnet", {}, "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, unet, or FILE.json"),
         ("mobilenetv3", {"preset": "huge"}, "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
         ("mobilenetv3", {"depth": 3}, "space mobilenetv3 has no setting 'depth'; known settings: preset, classes"),
         ("mobilenetv3", {"resolution": 64}, "preset tiny needs images of 8-32 pixels, got 64"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dense_data import write_shapes, write_smoothing
 from derived_models import mobile
 
 from hwnas._cli import main
@@ -17,11 +18,26 @@ from hwnas.testing import check_task
 
 FORMAT_2 = Path(__file__).resolve().parents[2] / "fixtures" / "run-format-2"
 TASKS = {"image": lambda: make_task("image", "digits", limit=60)}
-"""Another task joins with one line."""
+"""Tasks of images with one label each; another one joins with one line."""
 SPACES = {
     "mobilenetv3": lambda: make_space("mobilenetv3", image_channels=1, resolution=[8], width=[0.25]),
     "nasbench201": lambda: make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4),
 }
+
+
+def dense(folder, kind):
+    """A dense task and a space of its own."""
+    source = write_shapes(folder) if kind == "segmentation" else write_smoothing(folder / "signals.npz")
+    task = make_task("dense", str(source))
+    facts = {"classes": task.outputs[0].size, "image_channels": task.input_shape[0], "channels": 4, "levels": 2}
+    return task, make_space("unet", size=list(task.input_shape[1:]), **facts)
+
+
+OTHERS = {
+    "dense segmentation": lambda folder: dense(folder, "segmentation"),
+    "dense regression": lambda folder: dense(folder, "regression"),
+}
+"""Tasks with spaces of their own: each is made in a folder."""
 
 
 def test_a_task_of_another_class_stays_one_when_it_is_scaled():
@@ -39,7 +55,12 @@ def test_a_task_of_another_class_stays_one_when_it_is_scaled():
 
 
 def test_every_task_of_ours_is_checked():
-    assert sorted(TASKS) == task_names()
+    assert sorted({*TASKS, *(name.split()[0] for name in OTHERS)}) == task_names()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_contract_of_a_task_with_a_space_of_its_own(name, tmp_path):
+    check_task(*OTHERS[name](tmp_path))
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -74,7 +95,7 @@ def test_images_stand_for_their_classification():
     assert (task.name, task.data, as_task(task)) == ("image", data, task)
     assert make_task(None, "digits", limit=60).fingerprint == task.fingerprint == data.fingerprint
     assert (task.input_shape, task.outputs[0].size, task.outputs[0].labels) == ((1, 8, 8), 10, data.classes)
-    with pytest.raises(DataError, match="unknown task 'sound'; known: image"):
+    with pytest.raises(DataError, match="unknown task 'sound'; known: dense, image"):
         make_task("sound", "digits")
     with pytest.raises(EvaluatorError, match="10 classes, the space's networks output 7; set classes=10"):
         task.require_fit(make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4, classes=7))

@@ -1,0 +1,95 @@
+"""Samples, targets and predictions side by side, and figures of each class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data import DenseData
+from hwnas.tasks._base import FloatArray, Run
+from hwnas.tasks._dense._metrics import MeanIoU, RelativeL2
+from hwnas.tasks._results import Panel, Results, ResultTable
+
+if TYPE_CHECKING:
+    from hwnas.tasks._base import Task
+
+_EXAMPLES, _AT_ONCE, _MOST_CLASSES = 4, 64, 12
+
+
+def dense_results(data: DenseData, task: Task, run: Run) -> Results:
+    """Return examples and figures of a network on the test part.
+
+    Args:
+        data: The data.
+        task: Their task.
+        run: Returns the network's outputs for samples of the test part.
+    """
+    count = len(data.test)
+    shown = np.unique(np.linspace(0, count - 1, min(_EXAMPLES, count)).round().astype(np.int64))
+    (maps,) = run(shown)
+    examples = tuple(_example(data, int(index), output) for index, output in zip(shown, maps, strict=True))
+    if not data.classes:
+        return Results(examples)
+    scorer = MeanIoU(len(data.classes))
+    for start in range(0, count, _AT_ONCE):
+        indices = np.arange(start, min(count, start + _AT_ONCE))
+        scorer.add(run(indices), task.targets("test", indices))
+    return Results(examples, data.classes, _class_tables(data.classes, scorer))
+
+
+def _example(data: DenseData, index: int, output: FloatArray) -> tuple[Panel, ...]:
+    """Return the sample, its target and what the network makes of it."""
+    sample, target = data.test.inputs[index], data.test.targets[index]
+    if data.classes:
+        found = MeanIoU(len(data.classes))
+        found.add([output[None]], target[None])
+        title = f"predicted (mean IoU {found.value():.1%})"
+        return (_input_panel(data, sample), _classes("target", target), _classes(title, output.argmax(axis=0)))
+    mean, deviation = data.target_moments
+    error = float(RelativeL2(mean, deviation).errors(output[None], target[None])[0])
+    shape = (-1, *(1,) * (target.ndim - 1))
+    values = output * np.reshape(deviation, shape) + np.reshape(mean, shape)
+    span = float(target.min()), float(target.max())
+    kind = "lines" if target.ndim == 2 else "values"
+    pairs = (("target", target), (f"predicted (relative L2 {error:.3g})", values))
+    drawn = [(title, value if kind == "lines" else value[0]) for title, value in pairs]
+    return (
+        _input_panel(data, sample),
+        *(Panel(title, "lines" if kind == "lines" else "values", value, span) for title, value in drawn),
+    )
+
+
+def _input_panel(data: DenseData, sample: npt.NDArray[Any]) -> Panel:
+    if sample.ndim == 2:
+        return Panel("input", "lines", sample)
+    if data.scale > 1 and sample.shape[0] in (1, 3):
+        return Panel("input", "picture", np.ascontiguousarray(sample.transpose(1, 2, 0)))
+    return Panel("input", "values", sample[0])
+
+
+def _classes(title: str, indices: npt.NDArray[Any]) -> Panel:
+    return Panel(title, "classes", indices)
+
+
+def _class_tables(classes: tuple[str, ...], scorer: MeanIoU) -> tuple[ResultTable, ...]:
+    """Return intersection over union by class, and which classes are taken for which others."""
+    shares, counts = scorer.by_class(), scorer.counts
+    rows = tuple(
+        (name, "-" if np.isnan(share) else f"{share:.2%}", f"{int(own.sum()):,}")
+        for name, share, own in zip(classes, shares, counts, strict=True)
+    )
+    absent = int(np.isnan(shares).sum())
+    note = "The mean IoU is the mean over the classes that the masks or the predictions hold."
+    if absent:
+        note += f" {absent} {'class is' if absent == 1 else 'classes are'} in neither and left out of the mean."
+    tables = [ResultTable("Intersection over union by class", ("class", "IoU", "pixels"), rows, note)]
+    if len(classes) <= _MOST_CLASSES:
+        sums = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        cells = tuple(
+            (name, *(f"{value:.1%}" for value in row)) for name, row in zip(classes, counts / sums, strict=True)
+        )
+        about = "Each row holds the pixels of one class of the masks, and the shares that are predicted as each class."
+        tables.append(ResultTable("Confusion matrix", ("", *classes), cells, about))
+    return tuple(tables)
