@@ -7,9 +7,11 @@ SPACES = {
     "derived": "what can be left out of a trained model: channels, blocks, kernel taps, pixels",
     "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",
     "nasbench201": "cells of NAS-Bench-201: four nodes, five operations, stacked three times",
+    "video": "inverted residuals for clips that choose among 2-D, temporal and 3-D convolutions and a shift",
 }
 TASKS = {
     "image": "image classification, judged by accuracy (default)",
+    "video": "classification of short clips, judged by accuracy",
 }
 EVALUATORS = {
     "supernet": "trains one network with shared weights, cuts each candidate out of it (default)",

@@ -15,9 +15,10 @@ from hwnas.spaces._mixed import MixedPrecisionSpace
 from hwnas.spaces._mobilenetv3 import MobileNetV3
 from hwnas.spaces._nasbench201 import NASBench201
 from hwnas.spaces._task import Task, usual_defaults
+from hwnas.spaces._video import Video
 
 _SPACES: dict[str, type[Space]] = {
-    space.name: space for space in (DeclaredSpace, DerivedSpace, MobileNetV3, NASBench201)
+    space.name: space for space in (DeclaredSpace, DerivedSpace, MobileNetV3, NASBench201, Video)
 }
 
 

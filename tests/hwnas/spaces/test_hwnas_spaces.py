@@ -29,6 +29,7 @@ SPACES = {
     "nasbench201": make_space("nasbench201", image_size=8, cells=2, classes=4),
     "mobilenetv3 tiny": make_space("mobilenetv3", preset="tiny", resolution=[8, 16], classes=4, image_channels=1),
     "mobilenetv3 imagenet": make_space("mobilenetv3", preset="imagenet", width=[0.75], resolution=[128]),
+    "video": make_space("video", frames=3, image_size=8, width=[0.5], classes=3),
 }
 spaces = pytest.mark.parametrize("name", SPACES)
 
