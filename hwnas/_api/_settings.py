@@ -20,6 +20,7 @@ from hwnas._runs._record import SETTINGS as SETTINGS_FILE
 from hwnas._runs._record import read_record
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import DeclaredSpace, DerivedSpace, is_file, read_declaration
+from hwnas.tasks import usual_space
 
 _TABLE = "table:"
 
@@ -40,6 +41,7 @@ def search_settings(
     """
     values = read_options("search", setting_options(), given)
     if not space_is_object:
+        values = {**_usual_space(values), **values}
         values |= _declared(values, out)
         values |= _derived(values, out)
     settings = {name: value for name, value in values.items() if name in SETTINGS}
@@ -52,6 +54,14 @@ def search_settings(
     settings["budgets"] = _budgets(values)
     settings["final_recipe"] = _recipe(values, "final_recipe", "final_epochs")
     return SearchSettings(**settings)
+
+
+def _usual_space(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the space of the task where none is named and that of images does not fit."""
+    if "space" in values or "model" in values or values.get("evaluator", "").startswith(_TABLE):
+        return {}
+    space = usual_space(values.get("task"), values.get("data", default("data")))
+    return {} if space is None else {"space": space}
 
 
 def _declared(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:

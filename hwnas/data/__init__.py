@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hwnas.data._images import ImageArray, ImageData, LabelArray, Split
+from hwnas.data._clips import is_clips, load_clips
+from hwnas.data._images import ClipData, ImageArray, ImageData, LabelArray, Split
 from hwnas.data._load import load_data
 
-__all__ = ["ImageArray", "ImageData", "LabelArray", "Split", "load_data"]
+__all__ = ["ClipData", "ImageArray", "ImageData", "LabelArray", "Split", "is_clips", "load_clips", "load_data"]

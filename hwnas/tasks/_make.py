@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow
+from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
 from hwnas._errors import DataError
-from hwnas.data import ImageData
+from hwnas.data import ClipData, ImageData, is_clips
 from hwnas.tasks._base import Task
 from hwnas.tasks._image import ACCURACY, ImageClassification
 from hwnas.tasks._metric import Metric
+from hwnas.tasks._video import SPACE, VideoClassification
 
-_TASKS = {ImageClassification.name: ImageClassification}
+_TASKS: dict[str, type[ImageClassification]] = {
+    ImageClassification.name: ImageClassification,
+    VideoClassification.name: VideoClassification,
+}
+_SPACES = {VideoClassification.name: SPACE}
+"""The space that a search looks through by default, for tasks that the usual one does not fit."""
 _METRICS = {ACCURACY.name: ACCURACY}
 _WANTS = ("metric", "size", "inputs", "loss", "scorer", "outputs")
 
@@ -22,8 +28,18 @@ def task_names() -> list[str]:
 
 
 def usual_task(data: str) -> str:
-    """Return the task that data are made for: all that our readers know are images."""
-    return ImageClassification.name
+    """Return the task that data are made for: clips where they look like clips, else images."""
+    return VideoClassification.name if is_clips(data) else ImageClassification.name
+
+
+def usual_space(task: str | None, data: str) -> str | None:
+    """Return the space that a search looks through for a task by default; None for the one of images.
+
+    Args:
+        task: Name of the task; None for the usual one of the data.
+        data: What ``--data`` takes.
+    """
+    return _SPACES.get(usual_task(data) if task is None else task)
 
 
 def make_task(
@@ -31,6 +47,7 @@ def make_task(
     data: str,
     *,
     image_size: int | None = None,
+    frames: int | None = None,
     seed: int = 0,
     limit: int | None = None,
 ) -> Task:
@@ -40,6 +57,7 @@ def make_task(
         name: The task's, ours or a plug-in's; None for the one that the data are made for.
         data: What ``--data`` takes.
         image_size: As in `load_data`; for tasks that take it.
+        frames: As in `load_clips`; for tasks that take it.
         seed: Decides the validation split.
         limit: Use at most this many samples of each part that the source has.
 
@@ -47,11 +65,13 @@ def make_task(
         DataError: An unknown task, or data that cannot be read.
         PluginError: It is a plug-in's that cannot be used.
     """
-    options: dict[str, Any] = {"image_size": image_size, "seed": seed, "limit": limit}
+    options: dict[str, Any] = {"image_size": image_size, "frames": frames, "seed": seed, "limit": limit}
     kind = usual_task(data) if name is None else name
     if kind in _TASKS:
         refuse_shadow("task", kind)
-        return _TASKS[kind].load(data, **options)
+        if frames is not None and "frames" not in takes(_TASKS[kind].load):
+            raise DataError(f"--frames is for clips, task {kind} takes none; leave it out")
+        return _TASKS[kind].load(data, **only_taken(_TASKS[kind].load, options))  # type: ignore[arg-type]
     maker = load_plugin("task", kind)
     if maker is None:
         raise DataError(f"unknown task {kind!r}; known: {', '.join([*task_names(), *plugin_names('task', _TASKS)])}")
@@ -60,7 +80,9 @@ def make_task(
 
 
 def as_task(data: Task | ImageData) -> Task:
-    """Return the task that data stand for: images stand for their classification."""
+    """Return the task that data stand for: images and clips stand for their classification."""
+    if isinstance(data, ClipData):
+        return VideoClassification(data)
     return ImageClassification(data) if isinstance(data, ImageData) else data
 
 
