@@ -78,7 +78,9 @@ def _network_text(metadata: Mapping[str, Any]) -> str:
     known = f"{len(classes)} classes, " if isinstance(classes, list) else ""
     preparing = metadata.get("preprocessing")
     size = preparing.get("size") if isinstance(preparing, dict) else None
-    pixels = f"images of {size}x{size} pixels, " if size else ""
+    frames = preparing.get("frames") if isinstance(preparing, dict) else None
+    what = f"clips of {frames} frames" if frames else "images"
+    pixels = f"{what} of {size}x{size} pixels, " if size else ""
     return f"{known}{pixels}{session['precision']}, {session['batch']} in a batch"
 
 
@@ -122,6 +124,11 @@ def _session_text(metadata: Mapping[str, Any]) -> str:
 
 
 def _run_text(metadata: Mapping[str, Any]) -> str:
+    if isinstance(metadata.get("preprocessing"), dict) and "frames" in metadata["preprocessing"]:
+        return (
+            "`python predict.py clip/` prints class and probability of a folder of frames; also folders of such "
+            "folders, `.npz` files, `--top N`, `--csv FILE`."
+        )
     if isinstance(metadata.get("preprocessing"), dict) and "mean" in metadata["preprocessing"]:
         return "`python predict.py image.png` prints class and probability; also folders, `--top N`, `--csv FILE`."
     return (
