@@ -41,7 +41,7 @@ def search_settings(
     """
     values = read_options("search", setting_options(), given)
     if not space_is_object:
-        values = {**_usual_space(values), **values}
+        values |= _usual_space(values)
         values |= _declared(values, out)
         values |= _derived(values, out)
     settings = {name: value for name, value in values.items() if name in SETTINGS}
@@ -57,8 +57,9 @@ def search_settings(
 
 
 def _usual_space(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the space of the task where none is named and that of images does not fit."""
-    if "space" in values or "model" in values or values.get("evaluator", "").startswith(_TABLE):
+    """Return the space of the task in place of the default one, which is for images."""
+    named = values.get("space", default("space")) != default("space") or "model" in values
+    if named or values.get("evaluator", "").startswith(_TABLE):
         return {}
     space = usual_space(values.get("task"), values.get("data", default("data")))
     return {} if space is None else {"space": space}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hwnas.tasks._base import PARTS, Part, Scorer, Shape, Targets, Task
+from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._image import ACCURACY, ImageClassification
 from hwnas.tasks._make import as_task, make_task, metric_named, task_names, usual_space, usual_task
 from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
@@ -18,6 +19,7 @@ __all__ = [
     "DEFAULT_METRIC",
     "PARTS",
     "PERCENT",
+    "Exhibit",
     "ImageClassification",
     "Metric",
     "Output",

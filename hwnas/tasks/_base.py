@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hwnas._errors import DataError
 from hwnas.spaces import Space
+from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._metric import Metric
 from hwnas.tasks._options import TrainingOption
 from hwnas.tasks._outputs import Output
@@ -229,3 +230,12 @@ class Task(ABC):
     @abstractmethod
     def scorer(self) -> Scorer:
         """Return a scorer that has seen nothing yet; its value is in the unit of `metric`."""
+
+    def exhibits(self, part: Part, outputs: Sequence[FloatArray]) -> Sequence[Exhibit]:
+        """Return what a report shows of a network at work; nothing by default.
+
+        Args:
+            part: A part of the data.
+            outputs: What the network says of all its samples, one array ``(N, ...)`` for each of `outputs`.
+        """
+        return ()

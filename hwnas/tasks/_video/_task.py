@@ -9,7 +9,8 @@ import numpy as np
 
 from hwnas.data import ClipData, load_clips
 from hwnas.spaces import Space
-from hwnas.tasks._base import Settings, Shape, Targets
+from hwnas.tasks._base import FloatArray, Part, Settings, Shape, Targets
+from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._image import ImageClassification
 from hwnas.tasks._options import TrainingOption
 from hwnas.tasks._video._fit import require_frames
@@ -102,3 +103,10 @@ class VideoClassification(ImageClassification):
 
         moved = augment(x, rng, shift=settings["shift"], time_shift=settings["time_shift"], flip=bool(settings["flip"]))
         return moved, targets
+
+    def exhibits(self, part: Part, outputs: Sequence[FloatArray]) -> Sequence[Exhibit]:
+        """Return which classes were taken for which, and the frames of a few clips."""
+        from hwnas.tasks._video._exhibits import confusions, strips
+
+        (logits,), clips, classes = outputs, self._split(part), self._data.classes
+        return confusions(classes, clips.labels, logits.argmax(1)), strips(classes, clips.images, clips.labels, logits)
