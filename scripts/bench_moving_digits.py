@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 from _progress import say
-from write_moving_digits import DIRECTIONS, make_parts
+from write_moving_digits import DIRECTIONS, make_parts, write_npz
 
 import hwnas
 from hwnas.spaces import Architecture, Video
@@ -50,7 +50,7 @@ def main() -> None:
             sys.exit(f"{options.output} has other settings; choose another --output")
     data = options.runs / "moving.npz"
     if not data.exists():
-        np.savez_compressed(data, **make_parts(options.clips, frames=options.frames, size=options.size, seed=0))  # type: ignore[arg-type]
+        write_npz(data, make_parts(options.clips, frames=options.frames, size=options.size, seed=0))
     task = make_task("video", str(data))
     space = Video(len(DIRECTIONS), 1, options.frames, options.size, options.width)
     solid = space.everywhere("3x3x3")

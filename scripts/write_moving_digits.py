@@ -4,21 +4,26 @@
     python scripts/write_moving_digits.py moving/ --clips 400        (a folder of frames in place of an .npz file)
 
 Every clip shows two digits of scikit-learn's data set that move in one of eight directions over a canvas whose opposite
-edges are joined. Where they are in any single frame is independent of the direction: positions are uniform. What a set
-of frames without their order could tell (digits that move along an axis keep their other coordinate) is kept small as
-in random-dot kinematograms: each digit lives for a few frames, then another one appears at a random place, and no two
-digits change at the same time. The digits of the test part are in no clip of the train part. In an ``.npz`` file the
-labels are the indices of `DIRECTIONS`.
+edges are joined. Where they are in any single frame is independent of the direction: positions are uniform. What an
+average over frames that are looked at one by one could tell (digits that move along an axis keep their other
+coordinate) is kept small as in random-dot kinematograms: each digit lives for a few frames, then another one appears at
+a random place, and no two digits change at the same time. The digits of the test part are in no clip of the train
+part. In an ``.npz`` file the labels are the indices of `DIRECTIONS`.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 import numpy as np
 import numpy.typing as npt
+
+from latency_tables import write_atomic
 
 Clips = npt.NDArray[np.uint8]
 DIRECTIONS = {
@@ -110,6 +115,13 @@ def make_parts(clips: int, *, frames: int, size: int, seed: int) -> dict[str, Cl
     return arrays
 
 
+def write_npz(path: Path, arrays: dict[str, Clips | npt.NDArray[np.int64]]) -> None:
+    """Write the arrays into one file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomic(path, buffer.getvalue())
+
+
 def write_folder(root: Path, arrays: dict[str, Clips | npt.NDArray[np.int64]]) -> None:
     """Write clips as ``part/<direction>/<clip>/000.png``."""
     from PIL import Image
@@ -120,7 +132,9 @@ def write_folder(root: Path, arrays: dict[str, Clips | npt.NDArray[np.int64]]) -
             folder = root / part / names[label] / f"{number:05d}"
             folder.mkdir(parents=True, exist_ok=True)
             for i, frame in enumerate(clip[0]):
-                Image.fromarray(frame).save(folder / f"{i:03d}.png")
+                buffer = io.BytesIO()
+                Image.fromarray(frame).save(buffer, "PNG")
+                write_atomic(folder / f"{i:03d}.png", buffer.getvalue())
 
 
 def main() -> None:
@@ -136,7 +150,7 @@ def main() -> None:
         parser.error("needs --clips 32 or more, --frames 2 or more and --size 8 or more")
     arrays = make_parts(given.clips, frames=given.frames, size=given.size, seed=given.seed)
     if given.out.suffix == ".npz":
-        np.savez_compressed(given.out, **arrays)  # type: ignore[arg-type]
+        write_npz(given.out, arrays)
     else:
         write_folder(given.out, arrays)
     sys.stdout.write(f"{given.out}: {len(arrays['x_train'])} clips to train on, {len(arrays['x_test'])} to test on\n")

@@ -311,10 +311,10 @@ def results_of(paths: Sequence[Path], network: Network) -> Iterator[tuple[str, l
                     yield f"{path}[{seen + i}]", [output[i] for output in outputs]
                 seen += len(group)
         return
-    samples = [sample for path in paths for sample in named_samples(path, network)]
-    if not samples:
+    named = [sample for path in paths for sample in named_samples(path, network)]
+    if not named:
         raise InputError(f"{paths[0]} holds no images; known suffixes: {' '.join(sorted(SUFFIXES))}")
-    for group in batches(samples, network.batch):
+    for group in batches(named, network.batch):
         outputs = network.infer(
             np.stack([x if isinstance(x, np.ndarray) else ready(x, network.preparing) for _, x in group])
         )

@@ -1,8 +1,11 @@
 """The task of clips: augmentation of whole clips, what fits, exhibits; a search end to end."""
 
+import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -132,3 +135,25 @@ def test_a_search_over_clips_end_to_end(tmp_path, monkeypatch):
     assert tests[0] == tests[1]
     here, there = (line.split()[1] for line in tests[0].splitlines())
     assert here == there
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_predict_reads_clips_as_hwnas_does(tmp_path, channels):
+    """Folders and npz files, scaled and with frames left out: the same inputs, to rounding."""
+    spec = importlib.util.spec_from_file_location("predict", Path(hwnas.__file__).with_name("_deploy") / "predict.py")
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    folder = write_folder(tmp_path / "folder", frames=5, size=12, channels=channels)
+    file = write_npz(tmp_path / "clips.npz", frames=5, size=12, channels=channels, dtype=np.float32, scale=1 / 255)
+    for data in (folder, file):
+        task = make_task(None, str(data), image_size=8, frames=3)
+        shape = (channels, 3, 6, 6)
+        preparing = json.loads(json.dumps(task.metadata(shape)))["preprocessing"]
+        network = SimpleNamespace(preparing=preparing, frames=3, shape=shape, classes=[])
+        items, _ = program.labelled(data, network)
+        got = np.stack([item if isinstance(item, np.ndarray) else program.ready(item, preparing) for item in items])
+        np.testing.assert_allclose(got, task.inputs("test", slice(None), shape).numpy(), atol=2e-3)
+    with pytest.raises(program.InputError, match="a clip of 5 frames, the network reads 9"):
+        program.clip_files(folder / "test", 9)
+    with pytest.raises(program.InputError, match="is no clip; give a folder of frames"):
+        program.named_samples(folder / "test" / "left" / "clip00" / "000.png", network)
