@@ -8,10 +8,12 @@ SPACES = {
     "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",
     "nasbench201": "cells of NAS-Bench-201: four nodes, five operations, stacked three times",
     "unet": "encoders and decoders with skip connections for dense outputs, of signals and images",
+    "video": "inverted residuals for clips that choose among 2-D, temporal and 3-D convolutions and a shift",
 }
 TASKS = {
     "dense": "segmentation or regression of every pixel or sample, judged by mean IoU or relative L2",
     "image": "image classification, judged by accuracy (default)",
+    "video": "classification of short clips, judged by accuracy",
 }
 EVALUATORS = {
     "supernet": "trains one network with shared weights, cuts each candidate out of it (default)",

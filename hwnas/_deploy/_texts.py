@@ -85,7 +85,9 @@ def _network_text(metadata: Mapping[str, Any]) -> str:
     known = f"{len(classes)} classes, " if isinstance(classes, list) else ""
     preparing = metadata.get("preprocessing")
     size = preparing.get("size") if isinstance(preparing, dict) else None
-    pixels = f"images of {size}x{size} pixels, " if size else ""
+    frames = preparing.get("frames") if isinstance(preparing, dict) else None
+    what = f"clips of {frames} frames" if frames else "images"
+    pixels = f"{what} of {size}x{size} pixels, " if size else ""
     return f"{known}{pixels}{session['precision']}, {session['batch']} in a batch"
 
 
@@ -133,6 +135,11 @@ def _run_text(metadata: Mapping[str, Any]) -> str:
         if metadata["dense"]["kind"] == "segmentation" and metadata["dense"]["pixels"]:
             return "`python predict.py image.png --out FOLDER` writes a PNG of class indices; also folders of images."
         return "`python predict.py samples.npz --out FOLDER` reads `x`, channels first, and writes the maps as `y`."
+    if isinstance(metadata.get("preprocessing"), dict) and "frames" in metadata["preprocessing"]:
+        return (
+            "`python predict.py clip/` prints class and probability of a folder of frames; also folders of such "
+            "folders, `.npz` files, `--top N`, `--csv FILE`."
+        )
     if isinstance(metadata.get("preprocessing"), dict) and "mean" in metadata["preprocessing"]:
         return "`python predict.py image.png` prints class and probability; also folders, `--top N`, `--csv FILE`."
     return (

@@ -1,6 +1,7 @@
 """Use, test or time the network beside this file, as hwnas tested and timed it.
 
     python predict.py image.png [more images or folders] [--top N] [--csv FILE]
+    python predict.py clip/ [more folders of frames, or of clips]    (a network for clips; also an .npz file)
     python predict.py --test FOLDER    (a sub-folder of images for each class; or an .npz file with x_test and y_test)
     python predict.py --benchmark
 
@@ -113,7 +114,8 @@ class Network:
 
     Attributes:
         classes: Names of the classes; empty where outputs are no classes.
-        preparing: How images become inputs; None where samples are no images.
+        preparing: How images become inputs; None where samples are neither images nor clips.
+        frames: Frames of a clip; 0 where samples are no clips.
         maps: What the network's maps mean, and how samples become inputs; None where its outputs are no maps.
         batch: Samples of one inference.
         shape: Shape of one sample, as the network reads it.
@@ -129,8 +131,9 @@ class Network:
         shapes = [list(output.shape) for output in self.session.get_outputs()]
         self.classes = classes if shapes == [[self.batch, len(classes)]] else []
         preparing = self.metadata.get("preprocessing")
-        is_image = isinstance(preparing, dict) and {"size", "mean", "std"} <= set(preparing) and len(self.shape) == 3
-        self.preparing: dict[str, Any] | None = preparing if is_image else None
+        known = isinstance(preparing, dict) and {"size", "mean", "std"} <= set(preparing)
+        self.frames = self.shape[1] if known and len(self.shape) == 4 else 0
+        self.preparing: dict[str, Any] | None = preparing if known and len(self.shape) in (3, 4) else None
         self.maps: dict[str, Any] | None = self.metadata.get("dense")
 
     def infer(self, samples: np.ndarray) -> list[np.ndarray]:
@@ -211,6 +214,34 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
+def clip_files(folder: Path, frames: int) -> list[tuple[Path, ...]]:
+    """Return the frames that the network reads of each clip in a folder, which may be a clip itself, sorted."""
+    clips: dict[Path, list[Path]] = {}
+    for file in image_files(folder):
+        clips.setdefault(file.parent, []).append(file)
+    for clip, files in clips.items():
+        if len(files) < frames:
+            raise InputError(f"{clip}: a clip of {len(files)} frames, the network reads {frames}")
+    return [tuple(files[i] for i in even_frames(len(files), frames)) for files in clips.values()]
+
+
+def even_frames(count: int, wanted: int) -> list[int]:
+    """Return the numbers of the frames that hwnas takes of a clip, evenly over its time."""
+    return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
+
+
+def files_in(folder: Path, network: Network) -> list[Any]:
+    """Return the samples in a folder: image files, or the frames of each clip."""
+    return clip_files(folder, network.frames) if network.frames else image_files(folder)
+
+
+def ready(sample: Any, preparing: dict[str, Any]) -> np.ndarray:
+    """Return the input of a sample: an image file, or the frames of a clip."""
+    if isinstance(sample, tuple):
+        return np.stack([prepare(decode(file, preparing), preparing) for file in sample], axis=1)
+    return prepare(decode(sample, preparing), preparing)
+
+
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of an .npz file, or of an .npy file under the name ``x``."""
     try:
@@ -237,6 +268,32 @@ def samples_of(path: Path, network: Network) -> np.ndarray:
     return values
 
 
+def stored_clips(path: Path, network: Network, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
+    """Return inputs of the clips ``(N, C, T, H, W)`` that an .npz file holds under a name."""
+    clips, preparing = arrays[key], network.preparing
+    assert preparing is not None
+    if clips.ndim != 5 or clips.shape[1] not in (1, network.shape[0]) or clips.shape[2] < network.frames:
+        raise InputError(
+            f"{path}: {key} has shape {clips.shape}; it must be clips (N, C, T, H, W) of {network.shape[0]} channels "
+            f"and {network.frames} frames or more"
+        )
+    pixels = as_levels(path, clips, arrays.get("x_train", clips)).transpose(0, 2, 3, 4, 1)
+    chosen = even_frames(clips.shape[2], network.frames)
+    return np.stack(
+        [np.stack([prepare(as_loaded(clip[i], preparing), preparing) for i in chosen], axis=1) for clip in pixels]
+    )
+
+
+def as_levels(path: Path, images: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Return images as uint8; what the training images `basis` hold decides on the scale of floats."""
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind != "f" or not -0.5 <= float(images.min()) <= float(images.max()) <= 255.5:
+        raise InputError(f"{path}: images must be uint8, or float on 0-1 or 0-255")
+    scale = 255.0 if float(basis.max()) <= 255.5 / 255 else 1.0
+    return np.asarray(np.clip(np.round(images * scale), 0, 255).astype(np.uint8))
+
+
 def labelled_pixels(path: Path, preparing: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return images ``(N, H, W[, C])`` uint8 and labels ``(N,)`` of an .npz file as hwnas reads them."""
     arrays = load_arrays(path)
@@ -247,13 +304,7 @@ def labelled_pixels(path: Path, preparing: dict[str, Any]) -> tuple[np.ndarray, 
     shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, len(preparing["mean"])))
     if not shaped or labels.shape != images.shape[:1] or not len(images):
         raise InputError(f"{path}: images {images.shape} and labels {labels.shape} must be (N, H, W[, C]) and (N,)")
-    if images.dtype != np.uint8:
-        basis = arrays.get("x_train", images)  # what the training images hold decides on the scale
-        if images.dtype.kind != "f" or not -0.5 <= float(images.min()) <= float(images.max()) <= 255.5:
-            raise InputError(f"{path}: images must be uint8, or float on 0-1 or 0-255")
-        scale = 255.0 if float(basis.max()) <= 255.5 / 255 else 1.0
-        images = np.clip(np.round(images * scale), 0, 255).astype(np.uint8)
-    return images, labels
+    return as_levels(path, images, arrays.get("x_train", images)), labels
 
 
 # What the commands do
@@ -279,15 +330,30 @@ def results_of(paths: Sequence[Path], network: Network) -> Iterator[tuple[str, l
                     yield f"{path}[{seen + i}]", [output[i] for output in outputs]
                 seen += len(group)
         return
-    files = [file for path in paths for file in (image_files(path) if path.is_dir() else [path])]
-    if not files:
+    named = [sample for path in paths for sample in named_samples(path, network)]
+    if not named:
         raise InputError(f"{paths[0]} holds no images; known suffixes: {' '.join(sorted(SUFFIXES))}")
-    for group in batches(files, network.batch):
+    for group in batches(named, network.batch):
         outputs = network.infer(
-            np.stack([prepare(decode(file, network.preparing), network.preparing) for file in group])
+            np.stack([x if isinstance(x, np.ndarray) else ready(x, network.preparing) for _, x in group])
         )
-        for i, file in enumerate(group):
-            yield str(file), [output[i] for output in outputs]
+        for i, (name, _) in enumerate(group):
+            yield name, [output[i] for output in outputs]
+
+
+def named_samples(path: Path, network: Network) -> list[tuple[str, Any]]:
+    """Return the samples of a path with their names: image files, the frames of clips, or inputs of stored clips."""
+    if not network.frames:
+        return [(str(file), file) for file in (image_files(path) if path.is_dir() else [path])]
+    if path.is_dir():
+        return [(str(clip[0].parent), clip) for clip in clip_files(path, network.frames)]
+    if path.suffix.lower() != ".npz":
+        raise InputError(f"{path} is no clip; give a folder of frames, a folder of clips, or an .npz file")
+    held = load_arrays(path)
+    key = next((name for name in ("x", "x_test") if name in held), "")
+    if not key:
+        raise InputError(f"{path}: holds none of the arrays x and x_test; it has {', '.join(held) or 'none'}")
+    return [(f"{path}[{i}]", clip) for i, clip in enumerate(stored_clips(path, network, held, key))]
 
 
 def predict(network: Network, paths: Sequence[Path], top: int, table: Path | None) -> None:
@@ -452,21 +518,28 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]
 
 
 def labelled(path: Path, network: Network) -> tuple[list[Any], list[str]]:
-    """Return image files or samples ready for the network, and the name of the class of each."""
+    """Return image files, frames of clips or samples ready for the network, and the name of the class of each."""
     if path.is_dir() and network.preparing is not None:
         parts = [path / name for name in ("test", "testing") if name not in network.classes]
         root = next((part for part in parts if part.is_dir()), path)
         folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-        files = [(file, folder.name) for folder in folders for file in image_files(folder)]
+        files = [(file, folder.name) for folder in folders for file in files_in(folder, network)]
         if not files:
             raise InputError(f"{path} holds no class folders with images; it must hold <class>/* or test/<class>/*")
         return [file for file, _ in files], [name for _, name in files]
     if path.is_dir() or not path.exists():
         raise InputError(f"{path} {'is a folder, give an .npz file' if path.exists() else 'does not exist'}")
+    if network.frames:
+        arrays = load_arrays(path)
+        word = "_test" if "x_test" in arrays else ""
+        labels = arrays.get(f"y{word}", np.zeros(0))
+        if labels.shape != arrays.get(f"x{word}", np.zeros((0, 1))).shape[:1] or not len(labels):
+            raise InputError(f"{path}: must hold clips x_test and as many labels y_test, or x and y")
+        return list(stored_clips(path, network, arrays, f"x{word}")), [str(label) for label in labels]
     if network.preparing is not None:
         images, labels = labelled_pixels(path, network.preparing)
-        ready = [prepare(as_loaded(image, network.preparing), network.preparing) for image in images]
-        return ready, [str(label) for label in labels]
+        inputs = [prepare(as_loaded(image, network.preparing), network.preparing) for image in images]
+        return inputs, [str(label) for label in labels]
     arrays = load_arrays(path)
     labels = arrays.get("y", arrays.get("y_test", np.zeros(0)))
     samples = samples_of(path, network)
@@ -488,9 +561,9 @@ def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> Non
         raise InputError(f"{path}: the network knows no class {unknown[0]!r}; it knows {', '.join(network.classes)}")
     answers: list[str] = []
     for group in batches(items, network.batch):
-        if isinstance(group[0], Path):
+        if isinstance(group[0], (Path, tuple)):
             assert network.preparing is not None
-            group = [prepare(decode(file, network.preparing), network.preparing) for file in group]
+            group = [ready(sample, network.preparing) for sample in group]
         answers += [network.classes[int(index)] for index in network.infer(np.stack(group))[0].argmax(axis=1)]
     right = int((np.asarray(answers) == np.asarray(names)).sum())
     print(f"accuracy {right / len(items):.2%} ({right} of {len(items)})")
@@ -607,7 +680,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
     parser = argparse.ArgumentParser(description="Use, test or time the network beside this file.")
     parser.add_argument(
-        "inputs", nargs="*", type=Path, help="images or folders of images; .npy or .npz for other samples"
+        "inputs", nargs="*", type=Path, help="images, folders of images or of frames; .npy or .npz for other samples"
     )
     parser.add_argument("--top", type=int, default=1, metavar="N", help="classes to print for each image (default 1)")
     parser.add_argument("--out", type=Path, default=Path("maps"), metavar="FOLDER", help="where maps are written")

@@ -11,6 +11,7 @@ from hwnas._deploy import deliver_folder
 from hwnas._errors import HwnasError
 from hwnas._pipeline._arena import binds_arena
 from hwnas._pipeline._choose import Chosen, choose_winners
+from hwnas._pipeline._exhibit import exhibit
 from hwnas._pipeline._expected import expected_entry
 from hwnas._pipeline._export import export_onnx
 from hwnas._pipeline._finalize import finalized
@@ -136,6 +137,7 @@ def deliver_networks(setup: SearchSetup, chosen: Chosen, progress: TextProgress)
     for entry in [*entries, *beside]:
         progress(f"{entry['id']}: test {setup.network_metric.text} {written_test(entry)}, {_latency_text(entry)}")
     write_judged(setup, entries, progress, beside)
+    exhibit(setup, entries)
     return entries
 
 

@@ -110,9 +110,12 @@ def _value(network: Spent, group: str, known: Mapping[str, object]) -> float:
 
 
 def _kind(op: Op) -> str:
-    """Return kind of op, with the kernel that decides what it costs."""
-    kernel = op.integer("kernel", 0)
-    return f"{op.kind.replace('_', ' ')} {kernel}x{kernel}" if kernel else op.kind.replace("_", " ")
+    """Return kind of op, with the kernels that decide what it costs."""
+    axes = len(op.output) - 1
+    kernels = [op.integers(name, axes, 0) for name in ("kernel", "beside")]
+    texts = ["x".join(map(str, kernel)) for kernel in kernels if any(kernel)]
+    shift = ["shift"] if op.kind == "mbconv" and op.integer("shift", 0) else []
+    return " ".join([op.kind.replace("_", " "), *shift, *([" + ".join(texts)] if texts else [])])
 
 
 def _op_text(op: Op) -> str:

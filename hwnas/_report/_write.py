@@ -11,6 +11,7 @@ from hwnas._errors import RunError
 from hwnas._report._canvas import NoPictureError, pictures_of
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves
+from hwnas._report._exhibits import exhibits_section
 from hwnas._report._front import front_data, front_script, front_section
 from hwnas._report._html import escape, image, page
 from hwnas._report._latencies import FloatArray, estimates_and_measurements, estimates_plot, latencies_section
@@ -152,6 +153,7 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
         networks_section(run, networks, shown.original),
         f"<p class=note>{_explanation(run, networks)}</p>",
         results_section(shown.results, shown.tested, pictures) if shown.results is not None else "",
+        exhibits_section(run),
         latencies_section(networks),
         _time_section(shown, pictures),
         "<h2>How well does the latency table predict?</h2>",

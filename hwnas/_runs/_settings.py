@@ -66,6 +66,7 @@ class SearchSettings:
     data: str = default("data")
     data_limit: int | None = default("data_limit")
     image_size: int | None = default("image_size")
+    frames: int | None = default("frames")
     input_scaling: str | None = default("input_scaling")
     evaluator: str = default("evaluator")
     evaluator_options: Mapping[str, Any] = field(default_factory=dict)

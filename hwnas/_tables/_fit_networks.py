@@ -119,7 +119,13 @@ def _choice_work(space: Space, values: Sequence[Value], ops: Sequence[Op], work:
 def _kind(op: Op) -> str:
     """Return primitive ops whose speed is limited by the same thing."""
     if op.kind == "conv":
-        return "depthwise" if op.integer("groups") > 1 else "pointwise" if op.integer("kernel") == 1 else "conv"
+        return (
+            "depthwise"
+            if op.integer("groups") > 1
+            else "pointwise"
+            if max(op.integers("kernel", len(op.output) - 1)) == 1
+            else "conv"
+        )
     return _KIND_OF.get(op.kind, op.kind)
 
 

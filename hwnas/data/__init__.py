@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from hwnas.data._clips import is_clips, load_clips
 from hwnas.data._dense import IGNORED, DenseData, DenseSplit
-from hwnas.data._images import ImageArray, ImageData, LabelArray, Split
+from hwnas.data._images import ClipData, ImageArray, ImageData, LabelArray, Split
 from hwnas.data._load import load_data
 from hwnas.data._load_dense import is_dense, load_dense
 
 __all__ = [
     "IGNORED",
+    "ClipData",
     "DenseData",
     "DenseSplit",
     "ImageArray",
     "ImageData",
     "LabelArray",
     "Split",
+    "is_clips",
     "is_dense",
+    "load_clips",
     "load_data",
     "load_dense",
 ]

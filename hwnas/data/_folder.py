@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from hwnas._errors import DataError
-from hwnas.data._layout import find_layout
+from hwnas.data._images import ImageArray
+from hwnas.data._layout import Layout, find_layout
 from hwnas.data._names import shown
 from hwnas.data._pixels import Decoded, decode
 from hwnas.data._source import Canvas, Source
 from hwnas.data._splits import Indices
 
 _CHUNK = 32
+Files = tuple[str, ...]
+"""The image files of one sample, in order."""
 
 
 def open_folder(root: Path, image_size: int | None) -> Source:
@@ -27,16 +30,42 @@ def open_folder(root: Path, image_size: int | None) -> Source:
         DataError: See `hwnas.data.load_data`.
     """
     layout = find_layout(root)
-    classes = sorted(layout.parts["train"])
+    singles = {
+        part: {name: [(path,) for path in paths] for name, paths in members.items()}
+        for part, members in layout.parts.items()
+    }
+    return source_of(root, layout, singles, image_size, lambda frames: frames[0])
+
+
+def source_of(
+    root: Path,
+    layout: Layout,
+    samples: Mapping[str, Mapping[str, Sequence[Files]]],
+    image_size: int | None,
+    join: Callable[[Sequence[ImageArray]], ImageArray],
+) -> Source:
+    """Return the source of samples that are made of image files each.
+
+    Args:
+        root: The folder.
+        layout: What was found in it.
+        samples: For each part the class names and the files of each sample.
+        image_size: Height and width to bring every image to; None to keep them.
+        join: Makes a sample ``(C, ...)`` of its images ``(C, H, W)``.
+
+    Raises:
+        DataError: There are no classes, or a single one, or a part is empty.
+    """
+    classes = sorted(samples["train"])
     if not classes:
         raise DataError(f"data {shown(root)}: no class folders; it must hold train/<class>/* or <class>/* with images")
     if len(classes) == 1:
         raise DataError(f"data {shown(root)}: only one class, '{shown(classes[0])}'; classification needs at least two")
-    files: dict[str, list[str]] = {}
+    files: dict[str, list[Files]] = {}
     labels = {}
-    for part, members in layout.parts.items():
+    for part, members in samples.items():
         names = [name for name in classes if name in members]
-        files[part] = [path for name in names for path in members[name]]
+        files[part] = [sample for name in names for sample in members[name]]
         labels[part] = np.repeat([classes.index(n) for n in names], [len(members[n]) for n in names]).astype(np.int64)
         if not files[part]:
             raise DataError(f"data {shown(layout.folders[part])}: no class folders with images")
@@ -44,28 +73,36 @@ def open_folder(root: Path, image_size: int | None) -> Source:
 
     def fill(canvas: Canvas) -> None:
         """Decode all images."""
-        notes.extend(_decode_all(files, canvas, image_size))
+        notes.extend(_decode_all(files, canvas, image_size, join))
 
     return Source(classes, labels, fill, notes)
 
 
-def _decode_all(files: Mapping[str, Sequence[str]], canvas: Canvas, image_size: int | None) -> list[str]:
+def _decode_all(
+    files: Mapping[str, Sequence[Files]],
+    canvas: Canvas,
+    image_size: int | None,
+    join: Callable[[Sequence[ImageArray]], ImageArray],
+) -> list[str]:
     """Decode all wanted files onto the canvas, on several threads (Pillow decodes without the interpreter lock)."""
     wanted = {part: canvas.kept(part) for part in files}
-    first = next(files[part][int(indices[0])] for part, indices in wanted.items() if len(indices))
+    first = next(files[part][int(indices[0])][0] for part, indices in wanted.items() if len(indices))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's on odd files; not in the threads, which share the filters
         size = decode(first, image_size).pixels.shape[:2]
 
         def read(chunk: tuple[str, Indices]) -> tuple[int, int]:
-            """Decode some files of a part."""
+            """Decode some samples of a part."""
             animated = clear = 0
             part, indices = chunk
             for index in map(int, indices):
-                decoded = decode(files[part][index], image_size)
-                _require_size(files[part][index], decoded, first, size)
-                canvas.put(part, index, decoded.pixels.transpose(2, 0, 1)[None])
-                animated, clear = animated + decoded.animated, clear + decoded.clear
+                images = []
+                for path in files[part][index]:
+                    decoded = decode(path, image_size)
+                    _require_size(path, decoded, first, size)
+                    images.append(decoded.pixels.transpose(2, 0, 1))
+                    animated, clear = animated + decoded.animated, clear + decoded.clear
+                canvas.put(part, index, join(images)[None])
             return animated, clear
 
         chunks = [(part, all_[i : i + _CHUNK]) for part, all_ in wanted.items() for i in range(0, len(all_), _CHUNK)]

@@ -19,7 +19,7 @@ class Split:
     """One part of a data set.
 
     Attributes:
-        images: ``(N, C, H, W)``, 0-255.
+        images: ``(N, C, H, W)``, 0-255; clips ``(N, C, T, H, W)``.
         labels: ``(N,)``, indices into the class names.
     """
 
@@ -66,7 +66,7 @@ class ImageData:
     @property
     def native_size(self) -> tuple[int, int]:
         """Height and width in pixels of the images as loaded."""
-        height, width = self.train.images.shape[2:]
+        height, width = self.train.images.shape[-2:]
         return int(height), int(width)
 
     @cached_property
@@ -80,8 +80,18 @@ class ImageData:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True, eq=False)
+class ClipData(ImageData):
+    """A data set of clips for classification: its images are ``(N, C, T, H, W)``."""
+
+    @property
+    def frames(self) -> int:
+        """Frames of every clip."""
+        return int(self.train.images.shape[2])
+
+
 def moments(images: ImageArray) -> list[tuple[float, float]]:
-    """Return mean and standard deviation on 0-1 of each channel of ``(N, C, H, W)``, exact through the histogram."""
+    """Return mean and standard deviation on 0-1 of each channel of ``(N, C, ...)``, exact through the histogram."""
     channels = images.shape[1]
     counts = np.zeros((channels, 256), dtype=np.int64)
     step = max(1, _COUNTED // max(1, images[0, 0].size))

@@ -57,13 +57,17 @@ class Layout:
     notes: list[str]
 
 
-def find_layout(root: Path) -> Layout:
+def find_layout(root: Path, *, clips: bool = False) -> Layout:
     """Read the names in a folder of images.
+
+    Args:
+        root: The folder.
+        clips: Whether folders in class folders mean something: no note mentions them then.
 
     Raises:
         DataError: It holds no classes, or what it holds can be understood in two ways.
     """
-    top = _folders(root)
+    top = folders_in(root)
     folders = _named_parts(top)
     if not _is_part(folders.get("train"), top, folders):
         _require_classes(root, top, folders)
@@ -72,14 +76,14 @@ def find_layout(root: Path) -> Layout:
     classes_of = {part: _list_classes(folder) for part, folder in folders.items()}
     beside = [path for path in top if path not in folders.values()] if folders["train"] != root else []
     listings = [listing for classes in classes_of.values() for listing in classes.values()]
-    loose = {folder: _files(folder) for folder in (root, *folders.values())}
+    loose = {folder: files_in(folder) for folder in (root, *folders.values())}
     left: Counter[str] = Counter()
     for listing in (*listings, *loose.values()):
         left += listing.others
     notes = [
         *_beside(beside),
         *_loose({folder: len(listing.images) for folder, listing in loose.items()}),
-        *_deep([path for listing in listings for path in listing.deep]),
+        *_deep([] if clips else [path for listing in listings for path in listing.deep]),
         *_others(left),
     ]
     parts = {part: {name: listing.images for name, listing in classes.items()} for part, classes in classes_of.items()}
@@ -104,7 +108,7 @@ def _is_part(train: Path | None, top: Sequence[Path], folders: Mapping[str, Path
     """
     if train is None:
         return False
-    inside, loose = _classes_in(train), bool(_files(train).images)
+    inside, loose = _classes_in(train), bool(files_in(train).images)
     if not inside:
         return not loose  # an empty part, which is refused as such
     doubtful = len(inside) == 1 or loose
@@ -169,7 +173,7 @@ def _with_train_names(
 
 def _list_classes(folder: Path) -> dict[str, Listing]:
     listings = {}
-    for path in _folders(folder):
+    for path in folders_in(folder):
         listings[path.name] = _walk(path)
         if not listings[path.name].images:
             raise DataError(
@@ -179,10 +183,10 @@ def _list_classes(folder: Path) -> dict[str, Listing]:
 
 
 def _classes_in(folder: Path) -> list[Path]:
-    return [path for path in _folders(folder) if has_images(path)]
+    return [path for path in folders_in(folder) if has_images(path)]
 
 
-def _folders(folder: Path) -> list[Path]:
+def folders_in(folder: Path) -> list[Path]:
     """Return folders in a folder, by name; hidden ones are skipped."""
     with os.scandir(folder) as entries:
         return sorted(
@@ -190,7 +194,7 @@ def _folders(folder: Path) -> list[Path]:
         )
 
 
-def _files(folder: Path) -> Listing:
+def files_in(folder: Path) -> Listing:
     """Return files in a folder itself, by name; hidden ones are skipped."""
     listing = Listing()
     with os.scandir(folder) as entries:
@@ -209,7 +213,7 @@ def _files(folder: Path) -> Listing:
 
 
 def _has_image(folder: Path) -> bool:
-    """Return whether `_files` would find an image; ends at the first."""
+    """Return whether `files_in` would find an image; ends at the first."""
     with os.scandir(folder) as entries:
         return any(e.name[0] != "." and _suffix(e.name) in SUFFIXES and e.is_file() for e in entries)
 
@@ -224,7 +228,7 @@ def _walk(folder: Path) -> Listing:
     """Return files in a folder and all folders in it."""
     listing = Listing()
     for here in _each(folder):
-        files = _files(here)
+        files = files_in(here)
         listing.images += files.images
         listing.others += files.others
         if here != folder and files.images:
@@ -250,7 +254,7 @@ def _each(folder: Path) -> Iterator[Path]:
         if depth > _DEEPEST:
             raise DataError(f"data {shown(here)}: is more than {_DEEPEST} folders deep; move it up")
         yield here
-        waiting.extend((path, depth + 1) for path in _folders(here))
+        waiting.extend((path, depth + 1) for path in folders_in(here))
 
 
 def _beside(folders: Sequence[Path]) -> list[str]:

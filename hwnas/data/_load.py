@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,17 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
     Raises:
         DataError: One line that names the file at fault and says what to do.
     """
+    require_arguments(spec, image_size, limit)
+    with one_line(spec):
+        return assemble(spec, _open(spec, image_size), ImageData, seed=seed, limit=limit)
+
+
+def require_arguments(spec: str, image_size: int | None, limit: int | None) -> None:
+    """Refuse arguments of a loader that no data can have.
+
+    Raises:
+        DataError: With the reason.
+    """
     if image_size is not None and image_size < 1:
         raise DataError(f"data {shown(spec)}: the image size must be 1 or more, got {image_size}")
     if image_size is not None and image_size > _LARGEST:
@@ -48,8 +61,13 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
         raise DataError(
             f"data {shown(spec)}: its name is not UTF-8 or holds control characters; rename it, or link to it"
         )
+
+
+@contextmanager
+def one_line(spec: str) -> Iterator[None]:
+    """Raise `DataError` where files cannot be read or do not fit into memory."""
     try:
-        return assemble(spec, _open(spec, image_size), seed=seed, limit=limit)
+        yield
     except OSError as error:
         place = shown(error.filename or spec)
         raise DataError(f"data {place}: cannot be read ({error.strerror or error}); repair or remove it") from None

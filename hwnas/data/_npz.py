@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from hwnas._errors import DataError
-from hwnas.data._images import ImageArray, LabelArray
+from hwnas.data._forms import IMAGES, Form
+from hwnas.data._images import LabelArray
 from hwnas.data._names import shown
-from hwnas.data._npy import Array, Npz, Stored
+from hwnas.data._npy import Npz, Stored
 from hwnas.data._pixels import fitting
 from hwnas.data._ranges import LEVELS, UNIT, Found, to_levels
 from hwnas.data._source import Canvas, Source
@@ -17,19 +19,25 @@ from hwnas.data._source import Canvas, Source
 PARTS = {"train": "train", "test": "test", "validation": "val"}
 
 
-def open_npz(path: Path, image_size: int | None) -> Source:
+def open_npz(path: Path, image_size: int | None, form: Form = IMAGES, frames: int | None = None) -> Source:
     """Return class names (the train labels in order) and the parts that the file has.
+
+    Args:
+        path: The file.
+        image_size: Height and width to bring every image to; None to keep theirs.
+        form: How samples lie in it.
+        frames: Frames to take of each clip, evenly; None for all.
 
     Raises:
         DataError: See `hwnas.data.load_data`.
     """
     with Npz(path) as archive:
         raw = {
-            part: _checked(path, word, archive)
+            part: _checked(path, word, archive, form)
             for part, word in PARTS.items()
             if f"x_{word}" in archive or part == "train"
         }
-        _require_one_size(path, {part: images for part, (images, _) in raw.items()}, image_size)
+        _require_one_size(path, {part: images.shape for part, (images, _) in raw.items()}, form, image_size, frames)
         values = np.unique(raw["train"][1])
         if len(values) < 2:
             raise DataError(
@@ -45,18 +53,21 @@ def open_npz(path: Path, image_size: int | None) -> Source:
             labels[part] = np.searchsorted(values, numbers).astype(np.int64)
         scale = _scale(archive, {part: images for part, (images, _) in raw.items()})
 
+    change = fitting(image_size, frames)
+
     def fill(canvas: Canvas) -> None:
         """Read all images."""
         with Npz(path) as again:
             for part, (images, _) in raw.items():
                 for first, piece in again.pieces(images):
-                    canvas.put(part, first, _to_images(piece, scale), fitting(image_size))
+                    pixels = piece if piece.dtype == np.uint8 else to_levels(piece, scale)
+                    canvas.put(part, first, form.arrange(pixels), change)
 
     return Source([str(value) for value in values], labels, fill)
 
 
-def _checked(path: Path, word: str, archive: Npz) -> tuple[Stored, LabelArray]:
-    """Return the images of one part as they are stored, and their labels, with matching lengths."""
+def _checked(path: Path, word: str, archive: Npz, form: Form) -> tuple[Stored, LabelArray]:
+    """Return the samples of one part as they are stored, and their labels, with matching lengths."""
     for key in (f"x_{word}", f"y_{word}"):
         if key not in archive:
             held = [f"{axis}_{w}" for w in PARTS.values() for axis in "xy" if f"{axis}_{w}" in archive]
@@ -64,19 +75,15 @@ def _checked(path: Path, word: str, archive: Npz) -> tuple[Stored, LabelArray]:
                 f"data {shown(path)}: the array {key} is missing; it holds {', '.join(held) or 'no known array'}"
             )
     images, labels = (archive.stored(f"{axis}_{word}") for axis in "xy")
-    channels = images.shape[3] if len(images.shape) == 4 else 1
-    if len(images.shape) not in (3, 4) or channels not in (1, 3) or 0 in images.shape:
-        raise DataError(
-            f"data {shown(path)}: x_{word} has shape {images.shape}; it must be (N, H, W) or (N, H, W, C) with C = 1 "
-            "or 3"
-        )
+    if not form.fits(images.shape):
+        raise DataError(f"data {shown(path)}: x_{word} has shape {images.shape}; it must be {form.axes}")
     if len(labels.shape) != 1 or labels.dtype.kind not in "iu":
         raise DataError(
             f"data {shown(path)}: y_{word} must be integers of shape (N,), got {labels.dtype} {labels.shape}"
         )
     if labels.shape[0] != images.shape[0]:
         raise DataError(
-            f"data {shown(path)}: {images.shape[0]} images in x_{word}, but {labels.shape[0]} labels in y_{word}"
+            f"data {shown(path)}: {images.shape[0]} {form.noun} in x_{word}, but {labels.shape[0]} labels in y_{word}"
         )
     numbers = np.concatenate([piece for _, piece in archive.pieces(labels)])
     if labels.dtype.kind == "u" and int(numbers.max()) >= 2**63:
@@ -84,15 +91,25 @@ def _checked(path: Path, word: str, archive: Npz) -> tuple[Stored, LabelArray]:
     return images, numbers.astype(np.int64)
 
 
-def _require_one_size(path: Path, parts: dict[str, Stored], image_size: int | None) -> None:
+def _require_one_size(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], form: Form, image_size: int | None, frames: int | None
+) -> None:
     sizes = {}
-    for part, images in parts.items():
-        size = images.shape[1:3] if image_size is None else (image_size, image_size)
-        sizes[part] = "x".join(map(str, (*size, images.shape[3] if len(images.shape) == 4 else 1)))
+    for part, shape in shapes.items():
+        size = list(form.sizes(shape))
+        if image_size is not None:
+            size[-2:] = image_size, image_size
+        if frames is not None:
+            if size[0] < frames:
+                raise DataError(
+                    f"data {shown(path)}: clips of x_{PARTS[part]} have {size[0]} frames, fewer than --frames {frames}"
+                )
+            size[0] = frames
+        sizes[part] = "x".join(map(str, (*size, form.channels(shape))))
     for part, text in sizes.items():
         if text != sizes["train"]:
             raise DataError(
-                f"data {shown(path)}: images of x_{PARTS[part]} are {text}, those of x_train {sizes['train']}"
+                f"data {shown(path)}: {form.noun} of x_{PARTS[part]} are {text}, those of x_train {sizes['train']}"
             )
 
 
@@ -121,9 +138,3 @@ def _scale(archive: Npz, parts: dict[str, Stored]) -> float:
             wanted = "uint8 or float" if part == "train" else "the type of x_train"
             raise DataError(f"data {shown(archive.path)}: {key} is of type {images.dtype}; give {wanted}")
     return scale
-
-
-def _to_images(values: Array, scale: float) -> ImageArray:
-    """Return ``(n, C, H, W)`` uint8 of ``(n, H, W)`` or ``(n, H, W, C)``."""
-    pixels = values if values.dtype == np.uint8 else to_levels(values, scale)
-    return (pixels[..., None] if pixels.ndim == 3 else pixels).transpose(0, 3, 1, 2)

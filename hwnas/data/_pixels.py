@@ -93,9 +93,32 @@ def fit(image: Image.Image, size: int) -> Image.Image:
     return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
 
 
-def fitting(size: int | None) -> Callable[[ImageArray], ImageArray] | None:
-    """Return `fit_all` for a size; None where images stay as they are."""
-    return None if size is None else lambda images: fit_all(images, size)
+def fitting(size: int | None, frames: int | None = None) -> Callable[[ImageArray], ImageArray] | None:
+    """Return what brings images, or clips, to a size and number of frames; None where they stay as they are.
+
+    Args:
+        size: Height and width; None to keep them.
+        frames: Frames to take of each clip, evenly; None for all.
+    """
+    if size is None and frames is None:
+        return None
+
+    def change(images: ImageArray) -> ImageArray:
+        """Bring images ``(n, C, H, W)`` or clips ``(n, C, T, H, W)`` to the size."""
+        if frames is not None:
+            images = images[:, :, even_frames(images.shape[2], frames)]
+        if size is None or images.ndim == 4:
+            return images if size is None else fit_all(images, size)
+        singles = images.swapaxes(1, 2)  # (n, T, C, H, W)
+        fitted = fit_all(singles.reshape(-1, *singles.shape[2:]), size)
+        return fitted.reshape(*singles.shape[:3], size, size).swapaxes(1, 2)
+
+    return change
+
+
+def even_frames(count: int, wanted: int) -> npt.NDArray[np.int64]:
+    """Return indices ``(wanted,)`` of frames of a clip: the middle one of each of as many equal pieces."""
+    return (2 * np.arange(wanted, dtype=np.int64) + 1) * count // (2 * wanted)
 
 
 def fit_all(images: ImageArray, size: int) -> ImageArray:

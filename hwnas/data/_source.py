@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from hwnas.data._splits import (
     split_off,
     subset,
 )
+
+Data = TypeVar("Data", bound=ImageData)
 
 
 class Canvas:
@@ -54,7 +57,7 @@ class Canvas:
         Args:
             part: The source's part.
             first: Index of the first of them there.
-            images: ``(n, C, H, W)``; grey ones become colour where the set has both.
+            images: ``(n, C, H, W)`` or ``(n, C, T, H, W)``; grey ones become colour where the set has both.
             change: What is done to the wanted ones first.
 
         Raises:
@@ -120,11 +123,18 @@ class Source:
     notes: list[str] = field(default_factory=list)
 
 
-def assemble(name: str, source: Source, *, seed: int, limit: int | None) -> ImageData:
+def assemble(name: str, source: Source, kind: type[Data], *, seed: int, limit: int | None) -> Data:
     """Read the parts that a source has (``train``, perhaps ``validation`` and ``test``) into an `ImageData`.
 
     A missing test part is split off the train part the same way for every seed, so that runs with different
     seeds report on the same images; a missing validation part is split off from `seed`.
+
+    Args:
+        name: The data set's.
+        source: What the reader found.
+        kind: `ImageData`, or what it is for other samples.
+        seed: Decides the validation split.
+        limit: Most samples of each part; None for all.
 
     Raises:
         DataError: A class has too few images to split, or an image cannot be read.
@@ -137,7 +147,7 @@ def assemble(name: str, source: Source, *, seed: int, limit: int | None) -> Imag
         part: Split(canvas.take(part), source.labels[origin][indices]) for part, (origin, indices) in chosen.items()
     }
     scaled = moments(parts["train"].images)
-    return ImageData(
+    return kind(
         name,
         tuple(source.classes),
         **parts,

@@ -31,6 +31,7 @@ from hwnas.spaces._mixed import MixedPrecisionSpace
 from hwnas.spaces._mixture import MixtureNode, MixtureOption
 from hwnas.spaces._rounding import divisible
 from hwnas.spaces._task import Task
+from hwnas.spaces._video import Video
 from hwnas.spaces._workloads import drawn_graphs, input_channels, named_graph, workload_identity
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Space",
     "Task",
     "Term",
+    "Video",
     "by_scales",
     "derive",
     "describe_lines",

@@ -16,9 +16,10 @@ from hwnas.spaces._mobilenetv3 import MobileNetV3
 from hwnas.spaces._nasbench201 import NASBench201
 from hwnas.spaces._task import Task, usual_defaults
 from hwnas.spaces._unet import UNet
+from hwnas.spaces._video import Video
 
 _SPACES: dict[str, type[Space]] = {
-    space.name: space for space in (DeclaredSpace, DerivedSpace, MobileNetV3, NASBench201, UNet)
+    space.name: space for space in (DeclaredSpace, DerivedSpace, MobileNetV3, NASBench201, UNet, Video)
 }
 
 

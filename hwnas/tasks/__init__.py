@@ -5,12 +5,14 @@ from __future__ import annotations
 from hwnas.tasks._base import PARTS, Part, Run, Scorer, Shape, Targets, Task
 from hwnas.tasks._defaults import usual_space
 from hwnas.tasks._dense import MEAN_IOU, RELATIVE_L2, DenseTask
+from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._image import ACCURACY, ImageClassification
 from hwnas.tasks._make import as_task, make_task, metric_named, task_names, usual_task
 from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
 from hwnas.tasks._options import TrainingOption, require_number
 from hwnas.tasks._outputs import Output
 from hwnas.tasks._results import Panel, Results, ResultTable
+from hwnas.tasks._video import VideoClassification
 
 DEFAULT_METRIC = ACCURACY
 """The metric of files that name none."""
@@ -23,6 +25,7 @@ __all__ = [
     "PERCENT",
     "RELATIVE_L2",
     "DenseTask",
+    "Exhibit",
     "ImageClassification",
     "Metric",
     "Output",
@@ -36,6 +39,7 @@ __all__ = [
     "Targets",
     "Task",
     "TrainingOption",
+    "VideoClassification",
     "as_task",
     "make_task",
     "metric_named",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hwnas._errors import DataError
 from hwnas.spaces import Space
+from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._metric import Metric
 from hwnas.tasks._options import TrainingOption
 from hwnas.tasks._outputs import Output
@@ -240,3 +241,11 @@ class Task(ABC):
             run: The network.
         """
         return None
+    def exhibits(self, part: Part, outputs: Sequence[FloatArray]) -> Sequence[Exhibit]:
+        """Return what a report shows of a network at work; nothing by default.
+
+        Args:
+            part: A part of the data.
+            outputs: What the network says of all its samples, one array ``(N, ...)`` for each of `outputs`.
+        """
+        return ()

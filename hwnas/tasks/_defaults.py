@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-USUAL_SPACES: Mapping[str, str] = {"dense": "unet", "image": "mobilenetv3"}
+USUAL_SPACES: Mapping[str, str] = {"dense": "unet", "image": "mobilenetv3", "video": "video"}
 """The space that is made for a task, where nobody names one."""
 
 

@@ -9,7 +9,8 @@ from latency_tables import INPUT, GraphBuilder, Op, OpGraph
 from profilers._errors import OperatorError
 from profilers._executed import executed_graph
 from profilers._operators._base import Composite
-from profilers._operators._make import add, conv, depthwise, global_pool, linear, scale, squeeze_excite
+from profilers._operators._make import activation, add, conv, depthwise, global_pool, linear, scale, squeeze_excite
+from profilers._operators._make import shift as shifted
 
 
 class SqueezeExcite(Composite):
@@ -35,23 +36,22 @@ class SqueezeExcite(Composite):
 class InvertedResidual(Composite):
     """MobileNetV3's block (Howard et al. 2019, arXiv 1905.02244, fig. 4): expand, depthwise, squeeze-excite, project.
 
-    Attributes: ``kernel`` and ``stride`` (an integer, or one for each axis), ``hidden`` (expanded channels),
-    ``squeeze`` (0 for none), ``act``, ``residual`` (1 where the input is added to the result). Without widening
-    (``hidden`` equal to the input's channels) the first convolution is left out.
+    Attributes: ``kernel`` and ``stride`` (an integer, or one for each axis; a kernel of 0 leaves the depthwise
+    convolution out), ``hidden`` (expanded channels), ``squeeze`` (0 for none), ``act``, ``residual`` (1 where the input
+    is added to the result). Without widening (``hidden`` equal to the input's channels) the first convolution is left
+    out. Two more are left out where nothing asks for them: ``beside``, the kernel of a second depthwise convolution
+    that is added to the first, and ``shift``, the channels that `Shift` moves each way before the first.
     """
 
     kind = "mbconv"
 
     def expand(self, op: Op) -> OpGraph:
         """Build the block; raise `OperatorError` where a residual block changes its shape."""
-        graph, act, name = GraphBuilder(op.inputs[0]), op.word("act"), INPUT
+        graph, name = GraphBuilder(op.inputs[0]), INPUT
         hidden, squeeze = op.integer("hidden"), op.integer("squeeze")
         if hidden != op.inputs[0][0]:
-            name = graph.add("expand", conv(op.inputs[0], hidden, act=act), name)
-        axes = len(op.inputs[0]) - 1
-        kernel, stride = op.integers("kernel", axes), op.integers("stride", axes)
-        spatial = depthwise(graph.shape(name), kernel, stride=stride, act=act)
-        name = graph.add("depthwise", spatial, name)
+            name = graph.add("expand", conv(op.inputs[0], hidden, act=op.word("act")), name)
+        name = self._middle(op, graph, name)
         if squeeze:
             name = graph.splice(
                 SqueezeExcite().expand(squeeze_excite(graph.shape(name), squeeze)), prefix="se.", at=name
@@ -63,6 +63,24 @@ class InvertedResidual(Composite):
                 raise OperatorError(f"op {op.key}: with residual=1 the output must have the shape of the input")
             name = graph.add("sum", add(project.output), name, INPUT)
         return executed_graph(graph.build(name))
+
+    def _middle(self, op: Op, graph: GraphBuilder, name: str) -> str:
+        """Append what stands between the two 1x1 convolutions; return its tensor."""
+        axes, given, act = len(op.inputs[0]) - 1, dict(op.attributes), op.word("act")
+        kernel, stride = op.integers("kernel", axes), op.integers("stride", axes)
+        if not any(kernel):
+            if max(stride) > 1 or {"beside", "shift"} & given.keys():
+                raise OperatorError(f"op {op.key}: with kernel=0 the stride must be 1, without beside and shift")
+            return name
+        if "shift" in given:
+            name = graph.add("shift", shifted(graph.shape(name), op.integer("shift")), name)
+        first = "none" if "beside" in given else act
+        spatial = graph.add("depthwise", depthwise(graph.shape(name), kernel, stride=stride, act=first), name)
+        if "beside" not in given:
+            return spatial
+        beside = depthwise(graph.shape(name), op.integers("beside", axes), stride=stride)
+        both = graph.add("both", add(beside.output), spatial, graph.add("beside", beside, name))
+        return graph.add("act", activation(beside.output, act), both)
 
 
 class Head(Composite):

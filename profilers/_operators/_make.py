@@ -145,6 +145,12 @@ def slice_channels(shape: Shape, start: int, channels: int) -> Op:
 
 
 @_made_once
+def shift(shape: Shape, channels: int) -> Op:
+    """Move `channels` channels one step back and as many one step forward along the first axis behind the channels."""
+    return Op("shift", (shape,), shape, (("channels", channels),))
+
+
+@_made_once
 def upsample(shape: Shape, factor: PerAxis = 2) -> Op:
     """Make a nearest-neighbour upsampling."""
     factors = _per_axis(shape, factor, "factor")
@@ -218,22 +224,45 @@ def squeeze_excite(shape: Shape, squeeze: int) -> Op:
 
 @_made_once
 def inverted_residual(
-    shape: Shape, channels: int, *, kernel: PerAxis, stride: PerAxis, hidden: int, squeeze: int, act: str
+    shape: Shape,
+    channels: int,
+    *,
+    kernel: PerAxis,
+    stride: PerAxis,
+    hidden: int,
+    squeeze: int,
+    act: str,
+    beside: PerAxis | None = None,
+    shift: int = 0,
 ) -> Op:
-    """Make MobileNetV3's block; the input is added to the result wherever the shape is kept."""
+    """Make MobileNetV3's block; the input is added to the result wherever the shape is kept.
+
+    Args:
+        shape: Shape of the input.
+        channels: Channels of the result.
+        kernel: Extents of the depthwise convolution; 0 for none.
+        stride: Its steps.
+        hidden: Channels between the two 1x1 convolutions.
+        squeeze: Channels of squeeze-excite's bottleneck; 0 for none.
+        act: The activation.
+        beside: Extents of a second depthwise convolution, added to the first; None for none.
+        shift: Channels that are moved each way along the first axis before the depthwise convolution.
+    """
     output, strides = _strided(shape, channels, stride), _per_axis(shape, stride, "stride")
     kept = output == shape and all(s == 1 for s in strides)
-    attributes = sorted_attributes(
-        {
-            "kernel": _per_axis(shape, kernel, "kernel"),
-            "stride": strides,
-            "hidden": hidden,
-            "squeeze": squeeze,
-            "act": act,
-            "residual": int(kept),
-        }
-    )
-    return Op("mbconv", (shape,), output, attributes)
+    values: dict[str, AttributeValue] = {
+        "kernel": _per_axis(shape, kernel, "kernel"),
+        "stride": strides,
+        "hidden": hidden,
+        "squeeze": squeeze,
+        "act": act,
+        "residual": int(kept),
+    }
+    if beside is not None:
+        values["beside"] = _per_axis(shape, beside, "beside")
+    if shift:
+        values["shift"] = shift
+    return Op("mbconv", (shape,), output, sorted_attributes(values))
 
 
 @_made_once

@@ -73,6 +73,63 @@ class Slice(Primitive):
         return inputs[0].narrow(1, op.integer("start"), op.integer("channels"))
 
 
+class Shift(Primitive):
+    """Moves some channels by one step along the first axis behind the channels (time): the temporal shift.
+
+    The first ``channels`` channels take the values of the next step, the next ``channels`` those of the step before,
+    zeros at the ends; the others stay (Lin et al. 2019, arXiv 1811.08383, section 3.2, bidirectional).
+    """
+
+    kind = "shift"
+
+    def infer(self, op: Op) -> Shape:
+        """Return the shape of the input; raise `OperatorError` where there are too few channels or steps."""
+        shape, moved = single_input(op), op.integer("channels")
+        steps = axis_sizes(op, shape)[0]
+        if moved < 1 or 2 * moved >= shape[0] or steps < 2:
+            raise OperatorError(
+                f"op {op.key}: shift needs 2 steps or more, and channels from 1 to below half of the input's {shape[0]}"
+            )
+        return shape
+
+    def lower(self, op: Op, emit: Emitter, inputs: Sequence[str], weights: Mapping[str, FloatArray]) -> str:
+        """Write Slice and Pad for both moved parts, Slice for the rest, and Concat."""
+        moved, (channels, steps, *others) = op.integer("channels"), op.inputs[0]
+
+        def part(name: str, starts: tuple[int, int], ends: tuple[int, int], pads: tuple[int, int] | None) -> str:
+            """Cut channels and steps out of the input; put zeros before and after the steps."""
+            limits = (("starts", starts), ("ends", ends), ("axes", (1, 2)))
+            cut = emit.node("Slice", [inputs[0], *(emit.integers(f"{name}_{key}", list(v)) for key, v in limits)])
+            if pads is None:
+                return cut
+            rest = [0] * len(others)
+            return emit.node("Pad", [cut, emit.integers(f"{name}_pads", [0, 0, pads[0], *rest, 0, 0, pads[1], *rest])])
+
+        parts = [
+            part("next", (0, 1), (moved, steps), (0, 1)),
+            part("last", (moved, 0), (2 * moved, steps - 1), (1, 0)),
+            part("same", (2 * moved, 0), (channels, steps), None),
+        ]
+        return emit.node("Concat", parts, axis=1)
+
+    def forward(
+        self,
+        op: Op,
+        inputs: Sequence[torch.Tensor],
+        parameters: Mapping[str, torch.Tensor],
+        norm: BatchNorm,
+    ) -> torch.Tensor:
+        """Move the channels."""
+        import torch
+
+        x, moved = inputs[0], op.integer("channels")
+        y = torch.zeros_like(x)
+        y[:, :moved, :-1] = x[:, :moved, 1:]
+        y[:, moved : 2 * moved, 1:] = x[:, moved : 2 * moved, :-1]
+        y[:, 2 * moved :] = x[:, 2 * moved :]
+        return y
+
+
 class Upsample(Primitive):
     """Nearest-neighbour upsampling of feature maps: every element is repeated.
 

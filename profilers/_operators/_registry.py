@@ -15,7 +15,7 @@ from profilers._operators._composite import Head, InvertedResidual, SqueezeExcit
 from profilers._operators._convert import Convert
 from profilers._operators._dense import Convolution, Linear, Normalisation
 from profilers._operators._generic import Generic
-from profilers._operators._places import Concat, Reshape, Slice, Transpose, Upsample
+from profilers._operators._places import Concat, Reshape, Shift, Slice, Transpose, Upsample
 from profilers._operators._plain import Activation, Add, GlobalPool, Identity, Multiply, Pool, Scale, Softmax
 
 OPERATOR_GROUP = "hwnas.operators"
@@ -44,6 +44,7 @@ _OPERATORS: dict[str, Operator] = {
         Pool(),
         Reshape(),
         Scale(),
+        Shift(),
         Slice(),
         Softmax(),
         SqueezeExcite(),

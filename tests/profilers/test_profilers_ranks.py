@@ -93,6 +93,7 @@ def map_cases(axes):
             ops.conv(shape, 4, 2, pads=(1,) * axes + (0,) * axes), n * 32 * 2**axes, 32 * 2**axes + 8
         ),
         "slice": Case(ops.slice_channels(shape, 3, 4), 0, 0),
+        "shift": Case(ops.shift(shape, 3), 0, 0),
         "upsample": Case(ops.upsample(shape), 0, 0),
         "upsample per axis": Case(ops.upsample(shape, factor), 0, 0),
         "linear": Case(ops.linear(shape, 5, act="relu"), n * 8 * 5, n * 8 * 5 + 5),
@@ -106,6 +107,18 @@ def map_cases(axes):
             ops.inverted_residual(shape, 16, kernel=3, stride=stride, hidden=8, squeeze=4, act="hswish"),
             strided * (8 * 3**axes + 8 + 8 * 16) + 8 * 4 * 2,
             8 * 3**axes + 16 + (8 * 4 * 2 + 12) + 8 * 16 + 32,
+        ),
+        "mbconv without a middle": Case(
+            ops.inverted_residual(shape, 8, kernel=0, stride=1, hidden=24, squeeze=0, act="relu"),
+            n * 8 * 24 * 2,
+            8 * 24 * 2 + 2 * (24 + 8),
+        ),
+        "mbconv of two kernels": Case(
+            ops.inverted_residual(
+                shape, 16, kernel=kernel, beside=1, stride=stride, hidden=24, squeeze=0, act="relu", shift=3
+            ),
+            n * 8 * 24 + strided * (24 * math.prod(kernel) + 24 + 24 * 16),
+            8 * 24 + 24 * math.prod(kernel) + 24 + 24 * 16 + 2 * (24 * 3 + 16),
         ),
         "head": Case(
             ops.head(shape, 10, hidden=24, features=16),
@@ -215,6 +228,13 @@ def test_dilated_convolutions_follow_torch():
     torch.testing.assert_close(module(x), reference(x))
 
 
+def test_a_shift_takes_values_of_the_next_and_the_last_step():
+    graph = graph_of(ops.shift((4, 3), 1))
+    steps = np.arange(12, dtype=np.float32).reshape(1, 4, 3)
+    (moved,) = run_torch(GraphModule(graph), {INPUT: steps})
+    assert moved[0].tolist() == [[1, 2, 0], [0, 3, 4], [6, 7, 8], [9, 10, 11]]
+
+
 def test_upsampling_repeats_elements():
     x = torch.arange(6.0).reshape(1, 1, 2, 3)
     got = GraphModule(graph_of(ops.upsample((1, 2, 3), (2, 1))))(x)
@@ -239,6 +259,9 @@ def test_batch_norm_of_each_rank_follows_torch_while_it_trains():
         (Op("upsample", (FLAT,), FLAT, (("factor", 2),)), "upsample needs a feature map"),
         (Op("upsample", ((8, 4),), (8, 4), (("factor", 1),)), "at least one 2 or more"),
         (Op("slice", (FLAT,), (9,), (("channels", 9), ("start", 5))), "within the 12 channels"),
+        (Op("shift", ((8, 1),), (8, 1), (("channels", 2),)), "2 steps or more"),
+        (Op("shift", ((8, 4),), (8, 4), (("channels", 4),)), "below half of the input's 8"),
+        (ops.inverted_residual((8, 4), 8, kernel=0, stride=2, hidden=8, squeeze=0, act="relu"), "the stride must be 1"),
         (Op("concat", (FLAT,), FLAT), "two or more inputs"),
         (Op("concat", ((3, 4), (3, 5)), (6, 4)), "two or more inputs"),
         (Op("scale", ((8, 4), (8, 4)), (8, 4)), "one factor for each channel"),

@@ -24,8 +24,8 @@ def augment(x: Tensor, rng: np.random.Generator, *, shift: float, flip: bool) ->
         flip: Mirror left to right with probability 1/2.
     """
     count, _, height, width = x.shape
-    rows = _moved(rng, count, height, shift)
-    columns = _moved(rng, count, width, shift)
+    rows = offset_indices(rng, count, height, shift)
+    columns = offset_indices(rng, count, width, shift)
     if flip:
         mirrored = rng.random(count) < 0.5
         columns[mirrored] = columns[mirrored, ::-1]
@@ -35,7 +35,7 @@ def augment(x: Tensor, rng: np.random.Generator, *, shift: float, flip: bool) ->
     return moved.permute(0, 3, 1, 2)
 
 
-def _moved(rng: np.random.Generator, count: int, extent: int, shift: float) -> npt.NDArray[np.int64]:
+def offset_indices(rng: np.random.Generator, count: int, extent: int, shift: float) -> npt.NDArray[np.int64]:
     """Return for each image the source index of every row (or column), ``(count, extent)``."""
     most = round(shift * extent)
     offsets = rng.integers(-most, most + 1, size=(count, 1))

@@ -19,7 +19,7 @@ def require_squares(space: Space, data: ImageData) -> None:
 
     Raises:
         DataError: The images are not.
-        SpaceError: A network reads images that are not (a few are looked at).
+        SpaceError: A network reads images that are not, or no images (a few are looked at).
     """
     height, width = data.native_size
     if height != width:
@@ -29,9 +29,15 @@ def require_squares(space: Space, data: ImageData) -> None:
         )
     for arch in space.sample(_LOOKS, np.random.default_rng(0)):
         shape = space.input_shape(arch)
-        if len(shape) == 3 and shape[1] != shape[2]:
+        if len(shape) != data.train.images.ndim - 1:
+            axes = "channels, time, height, width" if data.train.images.ndim == 5 else "channels, height, width"
             raise SpaceError(
-                f"space {space.name}: a network reads images of {shape[2]}x{shape[1]} pixels (width x height), but "
+                f"space {space.name}: a network reads samples of {len(shape)} axes, those of {data.name} have "
+                f"{data.train.images.ndim - 1} ({axes}); choose another --space or --task"
+            )
+        if shape[-2] != shape[-1]:
+            raise SpaceError(
+                f"space {space.name}: a network reads images of {shape[-1]}x{shape[-2]} pixels (width x height), but "
                 "images must be square; make height and width equal"
             )
 

@@ -157,14 +157,14 @@ class ImageClassification(Task):
             "image_size": self._image_size,
             "loaded_size": self._data.native_size,
         }
-        preparing = {"layout": "NCHW", "steps": steps, "size": input_shape[1], "mean": mean, "std": std, **loading}
+        preparing = {"layout": "NCHW", "steps": steps, "size": input_shape[-1], "mean": mean, "std": std, **loading}
         return {"preprocessing": preparing, "classes": self._data.classes}
 
     def inputs(self, part: Part, indices: Indices, input_shape: Shape, device: str = "cpu") -> Tensor:
         """Return normalised images ``(N, C, size, size)``, channels last in memory."""
         from hwnas.tasks._image._tensors import prepare_images
 
-        return prepare_images(self._data, self._split(part).images[indices], input_shape[1], device)
+        return prepare_images(self._data, self._split(part).images[indices], input_shape[-1], device)
 
     def targets(self, part: Part, indices: Indices) -> LabelArray:
         """Return class indices ``(N,)``."""
@@ -174,13 +174,13 @@ class ImageClassification(Task):
         """Return the train images, kept on the device."""
         from hwnas.tasks._image._tensors import TrainImages
 
-        return TrainImages(self._data, input_shape[1], device)
+        return TrainImages(self._data, input_shape[-1], device)
 
     def at_shape(self, x: Tensor, input_shape: Shape) -> Tensor:
         """Return images resized, bilinear with antialiasing."""
         from hwnas.tasks._image._tensors import resize
 
-        return resize(x, input_shape[1])
+        return resize(x, input_shape[-1])
 
     @property
     def options(self) -> Mapping[str, TrainingOption]:

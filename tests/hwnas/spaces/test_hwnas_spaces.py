@@ -31,6 +31,7 @@ SPACES = {
     "unet": make_space("unet", size=[16, 8], levels=2, channels=4, width=[0.5, 1.0, 1.5]),
     "unet 1-D": make_space("unet", size=32, channels=4, image_channels=1),
     "mobilenetv3 imagenet": make_space("mobilenetv3", preset="imagenet", width=[0.75], resolution=[128]),
+    "video": make_space("video", frames=3, image_size=8, width=[0.5], classes=3),
 }
 spaces = pytest.mark.parametrize("name", SPACES)
 
@@ -201,7 +202,7 @@ def test_twins_have_nearly_the_same_accuracy_in_the_benchmark(benchmark_file):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("resnet", {}, "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, unet, or FILE.json"),
+        ("resnet", {}, "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, unet, video, or FILE.json"),
         ("mobilenetv3", {"preset": "huge"}, "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
         ("mobilenetv3", {"depth": 3}, "space mobilenetv3 has no setting 'depth'; known settings: preset, classes"),
         ("mobilenetv3", {"resolution": 64}, "preset tiny needs images of 8-32 pixels, got 64"),

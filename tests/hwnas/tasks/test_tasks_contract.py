@@ -6,20 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import CLASSES, dots
 from dense_data import write_shapes, write_smoothing
 from derived_models import mobile
 
 from hwnas._cli import main
 from hwnas._errors import DataError, EvaluatorError
-from hwnas.data import load_data
+from hwnas.data import ClipData, Split, load_data
 from hwnas.spaces import DerivedSpace, MixedPrecisionSpace, make_space
-from hwnas.tasks import ImageClassification, as_task, make_task, task_names
+from hwnas.tasks import ImageClassification, VideoClassification, as_task, make_task, task_names
 from hwnas.testing import check_task
 
+PARTS = (("train", 12), ("validation", 9), ("test", 10))
 FORMAT_2 = Path(__file__).resolve().parents[2] / "fixtures" / "run-format-2"
-TASKS = {"image": lambda: make_task("image", "digits", limit=60)}
-"""Tasks of images with one label each; another one joins with one line."""
+TASKS = {
+    "image": lambda: make_task("image", "digits", limit=60),
+    "video": lambda: VideoClassification(ClipData(**clips())),
+}
+"""Another task joins with one line."""
 SPACES = {
+    "video": lambda: make_space("video", frames=4, image_size=8, classes=2, width=[0.25]),
     "mobilenetv3": lambda: make_space("mobilenetv3", image_channels=1, resolution=[8], width=[0.25]),
     "nasbench201": lambda: make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4),
 }
@@ -63,8 +69,16 @@ def test_contract_of_a_task_with_a_space_of_its_own(name, tmp_path):
     check_task(*OTHERS[name](tmp_path))
 
 
-@pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("name", TASKS)
+FITTING = [("image", "mobilenetv3"), ("image", "nasbench201"), ("video", "video")]
+
+
+def clips():
+    """Arguments of `ClipData`: a dot that moves to the left or to the right."""
+    parts = {part: Split(*dots(count, seed=i)) for i, (part, count) in enumerate(PARTS)}
+    return {"name": "dots", "classes": CLASSES, **parts, "mean": (0.05,), "std": (0.2,)}
+
+
+@pytest.mark.parametrize(("name", "space"), FITTING)
 def test_contract(name, space):
     check_task(TASKS[name](), SPACES[space]())
 
@@ -95,7 +109,7 @@ def test_images_stand_for_their_classification():
     assert (task.name, task.data, as_task(task)) == ("image", data, task)
     assert make_task(None, "digits", limit=60).fingerprint == task.fingerprint == data.fingerprint
     assert (task.input_shape, task.outputs[0].size, task.outputs[0].labels) == ((1, 8, 8), 10, data.classes)
-    with pytest.raises(DataError, match="unknown task 'sound'; known: dense, image"):
+    with pytest.raises(DataError, match="unknown task 'sound'; known: dense, image, video"):
         make_task("sound", "digits")
     with pytest.raises(EvaluatorError, match="10 classes, the space's networks output 7; set classes=10"):
         task.require_fit(make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4, classes=7))

@@ -1,0 +1,102 @@
+"""`load_clips`: clips for classification, from folders of frames or an ``.npz`` file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from hwnas._errors import DataError
+from hwnas.data._forms import CLIPS
+from hwnas.data._images import ClipData
+from hwnas.data._layout import PARTS, files_in, folders_in
+from hwnas.data._load import one_line, require_arguments
+from hwnas.data._names import shown
+from hwnas.data._npy import Npz
+from hwnas.data._source import Source, assemble
+
+_LONGEST = 1024
+_LOOKS = 20
+_NUMBERED = re.compile(r"(.*?)([0-9]+)\Z")
+
+
+def load_clips(
+    spec: str, *, image_size: int | None = None, frames: int | None = None, seed: int = 0, limit: int | None = None
+) -> ClipData:
+    """Load clips for classification and split them.
+
+    Args:
+        spec: A folder with ``train/<class>/<clip>/*`` and optionally ``test/...`` and ``val/...`` (or ``valid``,
+            ``validation``), or with ``<class>/<clip>/*`` directly, frames in the order of their names; or an ``.npz``
+            file with ``x_train``, ``y_train`` and optionally ``x_test``, ``y_test``, ``x_val``, ``y_val`` (clips
+            ``(N, C, T, H, W)``, uint8, or float on 0-1 or 0-255).
+        image_size: Height and width to bring every frame to: the shorter side is scaled to it (Pillow, bilinear,
+            antialiased), then the centre is cut out. None keeps the frames as they are; they must be of one size.
+        frames: Frames to take of each clip, evenly over its time. None for those of the shortest clip, at most 16,
+            and for all in an ``.npz`` file.
+        seed: Decides the validation split; see `load_data`.
+        limit: Use at most this many clips of each part that the source has.
+
+    Raises:
+        DataError: One line that names the file at fault and says what to do.
+    """
+    require_arguments(spec, image_size, limit)
+    if frames is not None and not 1 <= frames <= _LONGEST:
+        raise DataError(f"data {shown(spec)}: --frames must be 1 to {_LONGEST}, got {frames}")
+    with one_line(spec):
+        return assemble(spec, _open(spec, image_size, frames), ClipData, seed=seed, limit=limit)
+
+
+def is_clips(spec: str) -> bool:
+    """Return whether data are clips: an array with a time axis, or class folders of folders with numbered frames.
+
+    A few folders are looked at. Data that cannot be read are none.
+    """
+    path = Path(spec)
+    try:
+        if path.is_file() and path.suffix.lower() == ".npz":
+            with Npz(path) as archive:
+                return "x_train" in archive and CLIPS.fits(archive.stored("x_train").shape)
+        return bool(spec) and path.is_dir() and _holds_clips(path)
+    except (OSError, DataError):
+        return False
+
+
+def _open(spec: str, image_size: int | None, frames: int | None) -> Source:
+    path = Path(spec)
+    if spec and path.is_dir():
+        from hwnas.data._clip_folder import open_clip_folder
+
+        return open_clip_folder(path, image_size, frames)
+    if path.is_file() and path.suffix.lower() == ".npz":
+        from hwnas.data._npz import open_npz
+
+        return open_npz(path, image_size, CLIPS, frames)
+    what = "is none of these" if os.path.lexists(path) and spec else "does not exist"
+    raise DataError(f"data {shown(spec)}: {what}; give a folder of clips (<class>/<clip>/*) or an .npz file")
+
+
+def _holds_clips(root: Path) -> bool:
+    """Return whether the first class folders hold folders of frames that are numbered one after the other."""
+    top = folders_in(root)
+    train = next((path for path in top if path.name.lower() in PARTS["train"]), None)
+    classes = folders_in(train) if train is not None else top
+    if not classes:
+        return False
+    for folder in classes[:_LOOKS]:
+        clips = [files_in(clip).images for clip in islice(folders_in(folder), _LOOKS)]
+        if files_in(folder).images or not clips or not all(map(_are_frames, clips)):
+            return False
+    return True
+
+
+def _are_frames(paths: Sequence[str]) -> bool:
+    """Return whether files are called like frames: one word and numbers without a gap."""
+    found = [_NUMBERED.match(Path(path).stem) for path in paths]
+    words = [(match[1], int(match[2])) for match in found if match is not None]
+    if len(words) != len(paths) or len(words) < 2:
+        return False
+    numbers = sorted(number for _, number in words)
+    return len({word for word, _ in words}) == 1 and numbers[-1] - numbers[0] == len(numbers) - 1

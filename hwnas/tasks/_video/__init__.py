@@ -1,0 +1,7 @@
+"""Classification of short clips."""
+
+from __future__ import annotations
+
+from hwnas.tasks._video._task import SPACE, VideoClassification
+
+__all__ = ["SPACE", "VideoClassification"]

@@ -1,0 +1,151 @@
+"""Compare a searched network for clips with 3-D and 2-D convolutions everywhere, on moving digits.
+
+    scripts/bench_moving_digits.py --runs FOLDER -o FILE.json [--clips 3000] [--samples 40] [--seeds 3]
+
+A search with a supernet (measured trials) gets a budget: a share of the measured latency of the largest network of
+3x3x3 convolutions. Its best network, that network of 3-D convolutions, a 3-D one of the searched network's width,
+depths and expansions, and the 2-D twins of both (each frame alone, averaged at the end) are trained from scratch with
+one recipe, tested, and timed in the same interleaved rounds. By construction of the data, 2-D networks are at chance.
+
+Finished trainings are in the JSON file and are not repeated; an interrupted search continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+from _progress import say
+from write_moving_digits import DIRECTIONS, make_parts, write_npz
+
+import hwnas
+from hwnas.spaces import Architecture, Video
+from hwnas.tasks import Task, make_task
+from hwnas.training import default_recipe, score_network, train_network
+from latency_tables import write_atomic
+from profilers import OnnxRuntimeBackend, fixed_rounds, measure_twice
+
+_SETTINGS = ("clips", "frames", "size", "width", "samples", "search_epochs", "epochs", "share", "seeds")
+
+
+def main() -> None:
+    """Search, train and compare."""
+    options = _options()
+    options.runs.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("HWNAS_TABLES", str(options.runs / "tables"))
+    settings = {name: getattr(options, name) for name in _SETTINGS}
+    result: dict[str, Any] = {"settings": settings, "chance": 1 / len(DIRECTIONS), "trainings": {}}
+    if options.output.exists():
+        result = json.loads(options.output.read_text(encoding="utf-8"))
+        if result["settings"] != settings:
+            sys.exit(f"{options.output} has other settings; choose another --output")
+    data = options.runs / "moving.npz"
+    if not data.exists():
+        write_npz(data, make_parts(options.clips, frames=options.frames, size=options.size, seed=0))
+    task = make_task("video", str(data))
+    space = Video(len(DIRECTIONS), 1, options.frames, options.size, options.width)
+    solid = space.everywhere("3x3x3")
+    if "limit_ms" not in result:
+        result["limit_ms"] = options.share * latencies(space, {"3-D": solid})["3-D"]
+        save(options.output, result)
+    if "searched" not in result:
+        result["searched"] = searched(space, data, result["limit_ms"], options)
+        save(options.output, result)
+    found = space.parse(result["searched"])
+    networks = {
+        "searched": found,
+        "3-D, largest": solid,
+        "3-D, shape of the searched": space.everywhere("3x3x3", found),
+        "2-D, largest": space.still(solid),
+        "2-D, shape of the searched": space.still(found),
+    }
+    result["networks"] = {name: space.format(arch) for name, arch in networks.items()}
+    for seed in range(options.seeds):
+        for name, arch in networks.items():
+            label = f"{name} #{seed}"
+            if label not in result["trainings"]:
+                result["trainings"][label] = trained(space, arch, task, options.epochs, seed)
+                say(f"{label}: test accuracy {result['trainings'][label]['test']:.2%}")
+                save(options.output, result)
+    result["latency_ms"] = latencies(space, networks)
+    save(options.output, result)
+    for line in summary(result):
+        say(line)
+
+
+def searched(space: Video, data: Path, limit_ms: float, options: argparse.Namespace) -> str:
+    """Search within the budget; return the text of the best network on the validation part."""
+    found = hwnas.search(
+        space,
+        data=data,
+        out=options.runs / "search",
+        budgets={"latency": limit_ms},
+        samples=options.samples,
+        epochs=options.search_epochs,
+        progress=say,
+    )
+    return str(found.pick("best")["arch"])
+
+
+def trained(space: Video, arch: Architecture, task: Task, epochs: int, seed: int) -> dict[str, float]:
+    """Train a network from scratch; return its accuracies and what they took."""
+    graph, began = space.graph(arch), time.perf_counter()
+    network = train_network(graph, task, default_recipe(task, epochs=epochs), seed=seed, threads=1)
+    scores = {
+        "validation": score_network(network, task, "validation", graph.input_shape),
+        "test": score_network(network, task, "test", graph.input_shape),
+    }
+    return {**scores, "seconds": time.perf_counter() - began}
+
+
+def latencies(space: Video, networks: dict[str, Architecture]) -> dict[str, float]:
+    """Return milliseconds of networks on this CPU (one thread, batch 1), the mean of two interleaved measurements."""
+    graphs = [space.graph(arch) for arch in networks.values()]
+    times = measure_twice(OnnxRuntimeBackend(threads=1), graphs, fixed_rounds(30, max_seconds=60.0))
+    return {name: (a + b) / 2 for name, (a, b) in zip(networks, times, strict=True)}
+
+
+def summary(result: dict[str, Any]) -> list[str]:
+    """Return a line for each network: accuracy over seeds, latency, and latency against the largest 3-D network."""
+    lines = []
+    for name, text in result["networks"].items():
+        tests = [run["test"] for label, run in result["trainings"].items() if label.rpartition(" #")[0] == name]
+        ms = result["latency_ms"][name]
+        share = ms / result["latency_ms"]["3-D, largest"]
+        each = ", ".join(f"{test:.2%}" for test in tests)
+        lines.append(f"{name}: test {each} (mean {np.mean(tests):.2%}), {ms:.4g} ms ({share:.0%}), {text}")
+    return lines
+
+
+def save(path: Path, result: dict[str, Any]) -> None:
+    """Write the result so far."""
+    write_atomic(path, json.dumps(result, indent=1) + "\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=3000, help="clips to train and validate on (default 3000)")
+    parser.add_argument("--frames", type=int, default=8, help="frames of a clip (default 8)")
+    parser.add_argument("--size", type=int, default=24, help="height and width of the frames (default 24)")
+    parser.add_argument("--width", type=float, default=0.5, help="width of the space's networks (default 0.5)")
+    parser.add_argument("--samples", type=int, default=40, help="trials of the search (default 40)")
+    parser.add_argument("--search-epochs", type=int, default=5, help="epochs of the supernet (default 5)")
+    parser.add_argument("--epochs", type=int, default=8, help="epochs of each training (default 8)")
+    parser.add_argument("--share", type=float, default=0.6, help="budget as a share of the 3-D latency (default 0.6)")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each network (default 3)")
+    parser.add_argument("--runs", type=Path, required=True, help="folder for data, search and tables")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file for the result")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
