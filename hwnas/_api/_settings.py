@@ -41,7 +41,6 @@ def search_settings(
     """
     values = read_options("search", setting_options(), given)
     if not space_is_object:
-        values |= _usual_space(values)
         values |= _declared(values, out)
         values |= _derived(values, out)
     values |= {} if space_is_object else _space_of_task(values)

@@ -18,7 +18,6 @@ from hwnas._pipeline._finalize import finalized
 from hwnas._pipeline._known import known_costs
 from hwnas._pipeline._measure_winners import Measurement, measure_winners
 from hwnas._pipeline._original import add_original_values, add_speed_ups, original_of
-from hwnas._pipeline._results import best_results
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Candidates, Winner, find_candidates, nearest_outside
 from hwnas._runs._agreement import agreement, doubt, statistic_of
@@ -54,9 +53,10 @@ def deliver(setup: SearchSetup, study: Study, progress: TextProgress) -> None:
     else:
         deliver_networks(finalized(setup, chosen.winners, progress, every(_LINE_S, progress)), chosen, progress)
     deliver_folder(run, progress)
+    exhibit(setup)
     from hwnas._report import write_report
 
-    if why := write_report(run, study, setup.space, *(best_results(setup) or ())):
+    if why := write_report(run, study, setup.space):
         progress(why)
     run.finish(len(study.trials))
 
@@ -137,7 +137,6 @@ def deliver_networks(setup: SearchSetup, chosen: Chosen, progress: TextProgress)
     for entry in [*entries, *beside]:
         progress(f"{entry['id']}: test {setup.network_metric.text} {written_test(entry)}, {_latency_text(entry)}")
     write_judged(setup, entries, progress, beside)
-    exhibit(setup, entries)
     return entries
 
 

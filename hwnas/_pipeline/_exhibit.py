@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
+from functools import cache
 
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._exhibits import write_exhibits
-from hwnas._runs._front import pick_network
-from hwnas.tasks import Task
+from hwnas._runs._front import keeps, pick_network
 
 
-def exhibit(setup: SearchSetup, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Write what the task shows of the best network of a delivery; nothing where the task shows nothing.
+def exhibit(setup: SearchSetup) -> None:
+    """Write what the task shows of the delivered network with the best metric; nothing where it shows nothing.
+
+    The file runs through ONNX Runtime, as it is delivered.
 
     Args:
-        setup: The search.
-        entries: Entries of ``pareto.json``.
+        setup: The search, with networks delivered.
     """
-    from hwnas.training import onnx_outputs
-
-    task, run = setup.task, setup.run
-    if task is None or type(task).exhibits is Task.exhibits:
+    run, task = setup.run, setup.task
+    networks = [network for network in run.pareto() if network["onnx"] is not None]
+    if task is None or not networks:
         return
-    network = pick_network([dict(entry) for entry in entries], "best", run.settings.budgets, allow_over_budget=True)
-    batches = [outputs for _, outputs in onnx_outputs(run.path / network["onnx"], task, "test", run.settings.threads)]
-    outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-    write_exhibits(run, network["id"], task.exhibits("test", outputs))
+    from hwnas.training import OnnxNetwork
+
+    budgets = run.settings.budgets
+    over = not any(keeps(network, budgets) for network in networks)
+    best = pick_network(networks, "best", budgets, allow_over_budget=over)
+    network = cache(lambda: OnnxNetwork(run.path / best["onnx"], task, threads=run.settings.threads))
+    if shown := task.exhibits(lambda indices: network().on_test(indices)):  # most tasks show nothing: no session then
+        write_exhibits(run, str(best["id"]), shown)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas._common._canvas import pictures_of
 from hwnas._common._text import printable
 from hwnas._common._write import write_file
 from hwnas._costs._cost import axis_label
 from hwnas._errors import HwnasError
-from hwnas._report._canvas import pictures_of
 from hwnas._report._html import escape, image, page
 from hwnas._runs._compare import Comparison, table_lines
 
@@ -29,7 +29,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
 
 def comparison_plot(comparison: Comparison) -> bytes:
     """Plot fronts on the left, hypervolume over trials on the right."""
-    from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
+    from hwnas._common._canvas import add_legend, make_figure, plain_ticks, png
 
     figure, (left, right) = make_figure(2)
     shown = []

@@ -77,7 +77,7 @@ def estimates_plot(pairs: FloatArray, statistic: str) -> bytes | None:
     """
     if len(pairs) < FEWEST_ESTIMATES:
         return None
-    from hwnas._report._canvas import png
+    from hwnas._common._canvas import png
     from hwnas._report._plots import BLUE, equality_axes, finish_equality
 
     figure, axes = equality_axes(pairs)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._common._canvas import add_legend, make_figure, plain_ticks, png
 from hwnas._common._text import printable
 from hwnas._costs._cost import axis_label
-from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
 from hwnas._report._plots import GREY, ORANGE, best_corner
 from hwnas.tasks import Metric
 from search import NodeSummary, Partition, Problem, Trial

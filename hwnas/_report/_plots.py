@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from hwnas._common._canvas import add_legend, make_figure, plain_ticks, png
 from hwnas._common._text import printable
 from hwnas._costs._cost import LATENCY, axis_label
-from hwnas._report._canvas import add_legend, make_figure, plain_ticks, png
 from hwnas._report._curves import Curves, FloatArray, measured_pairs
 from hwnas._runs._agreement import quantiles_of
 from hwnas._runs._delivered import latency_of, samples_of

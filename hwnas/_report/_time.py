@@ -66,7 +66,7 @@ def time_plot(spent: Sequence[Spent]) -> bytes:
     """Plot a bar for each network, stacked by part."""
     from matplotlib import colormaps
 
-    from hwnas._report._canvas import add_legend, make_figure, png
+    from hwnas._common._canvas import add_legend, make_figure, png
     from hwnas._report._plots import GREY, ORANGE
 
     apart = (START, CORE_CROSSINGS, MEMORY)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hwnas._common._canvas import NoPictureError, pictures_of
 from hwnas._errors import RunError
-from hwnas._report._canvas import NoPictureError, pictures_of
 from hwnas._report._choices import favour_table, favours
 from hwnas._report._curves import make_curves
 from hwnas._report._exhibits import exhibits_section
@@ -17,7 +17,6 @@ from hwnas._report._html import escape, image, page
 from hwnas._report._latencies import FloatArray, estimates_and_measurements, estimates_plot, latencies_section
 from hwnas._report._networks import networks_section
 from hwnas._report._partition import partition_plot, partition_rows
-from hwnas._report._results import results_plot, results_section
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
 from hwnas._runs._agreement import agreement
 from hwnas._runs._delivered import error_lines, shortcomings, written_compared, written_test
@@ -29,20 +28,18 @@ from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
 from hwnas._version import __version__
 from hwnas.spaces import Space
-from hwnas.tasks import Metric, Results
+from hwnas.tasks import Metric
 from latency_tables import LatencyTable, load_table
 from search import Partition, Study, Trial, partition_of
 
 
-def write_report(run: Run, study: Study, space: Space, tested: str = "", results: Results | None = None) -> str:
+def write_report(run: Run, study: Study, space: Space) -> str:
     """Write ``report.html`` and, where matplotlib can draw, the PNG files it shows.
 
     Args:
         run: A run with ``pareto.json``.
         study: The finished search, with at least one successful trial.
         space: What was searched.
-        tested: Id of the network whose results are shown.
-        results: What its task shows of it on the test part; None for nothing.
 
     Returns:
         Why there are no pictures; empty where there are.
@@ -60,8 +57,6 @@ def write_report(run: Run, study: Study, space: Space, tested: str = "", results
         partition=partition_of(study),
         spent=time_spent(space, table, networks),
         records=_records(run),
-        tested=tested,
-        results=results,
     )
     why = ""
     try:
@@ -87,8 +82,6 @@ class _Shown:
     partition: Partition | None
     spent: Sequence[Spent]
     records: Sequence[TrialRecord]
-    tested: str
-    results: Results | None
 
     @property
     def metric(self) -> Metric:
@@ -122,7 +115,6 @@ def _pictures(shown: _Shown) -> dict[str, bytes]:
         "latency": _plots.latency_plot(networks),
         "estimates": estimates_plot(pairs, shown.statistic),
         "partition": partition_plot(partition, study.problem, study.trials, shown.metric) if partition else None,
-        "results": results_plot(shown.results) if shown.results is not None else None,
     }
     return {name: data for name, data in pictures.items() if data is not None}
 
@@ -152,7 +144,6 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
         "<h2>Networks</h2>",
         networks_section(run, networks, shown.original),
         f"<p class=note>{_explanation(run, networks)}</p>",
-        results_section(shown.results, shown.tested, pictures) if shown.results is not None else "",
         exhibits_section(run),
         latencies_section(networks),
         _time_section(shown, pictures),

@@ -53,7 +53,8 @@ DEVICE = (
 SPACE = (
     Option(
         "space",
-        "search space: mobilenetv3, nasbench201, unet, video, FILE.json or the name of a plug-in (default: by the task)",
+        "search space: mobilenetv3, nasbench201, unet, video, FILE.json or the name of a plug-in "
+        "(default: by the task)",
         TEXT,
         "mobilenetv3",
         "space",

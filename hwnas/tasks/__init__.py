@@ -11,7 +11,6 @@ from hwnas.tasks._make import as_task, make_task, metric_named, task_names, usua
 from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
 from hwnas.tasks._options import TrainingOption, require_number
 from hwnas.tasks._outputs import Output
-from hwnas.tasks._results import Panel, Results, ResultTable
 from hwnas.tasks._video import VideoClassification
 
 DEFAULT_METRIC = ACCURACY
@@ -29,10 +28,7 @@ __all__ = [
     "ImageClassification",
     "Metric",
     "Output",
-    "Panel",
     "Part",
-    "ResultTable",
-    "Results",
     "Run",
     "Scorer",
     "Shape",

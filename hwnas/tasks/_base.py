@@ -15,7 +15,6 @@ from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._metric import Metric
 from hwnas.tasks._options import TrainingOption
 from hwnas.tasks._outputs import Output
-from hwnas.tasks._results import Results
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -234,18 +233,10 @@ class Task(ABC):
     def scorer(self) -> Scorer:
         """Return a scorer that has seen nothing yet; its value is in the unit of `metric`."""
 
-    def results(self, run: Run) -> Results | None:
-        """Return what a report shows of a delivered network on the test part; None for nothing.
+    def exhibits(self, run: Run) -> Sequence[Exhibit]:
+        """Return what a report shows of a delivered network on the test part; nothing by default.
 
         Args:
             run: The network.
-        """
-        return None
-    def exhibits(self, part: Part, outputs: Sequence[FloatArray]) -> Sequence[Exhibit]:
-        """Return what a report shows of a network at work; nothing by default.
-
-        Args:
-            part: A part of the data.
-            outputs: What the network says of all its samples, one array ``(N, ...)`` for each of `outputs`.
         """
         return ()

@@ -12,9 +12,9 @@ from hwnas.data import IGNORED, DenseData, DenseSplit, load_dense
 from hwnas.spaces import Architecture, Space
 from hwnas.tasks._base import Indices, Part, Run, Scorer, Settings, Shape, Targets, Task
 from hwnas.tasks._dense._metrics import MEAN_IOU, RELATIVE_L2, MeanIoU, RelativeL2
+from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._options import TrainingOption
 from hwnas.tasks._outputs import Output
-from hwnas.tasks._results import Results
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -185,11 +185,11 @@ class DenseTask(Task):
         """Return a scorer of mean IoU or of relative L2."""
         return MeanIoU(len(self._data.classes)) if self._data.classes else RelativeL2(*self._data.target_moments)
 
-    def results(self, run: Run) -> Results:
+    def exhibits(self, run: Run) -> Sequence[Exhibit]:
         """Return a strip of samples, targets and predictions; for segmentation also figures of each class."""
-        from hwnas.tasks._dense._results import dense_results
+        from hwnas.tasks._dense._exhibits import dense_exhibits
 
-        return dense_results(self._data, self, run)
+        return dense_exhibits(self._data, self, run)
 
     def _split(self, part: Part) -> DenseSplit:
         parts = {"train": self._data.train, "validation": self._data.validation, "test": self._data.test}

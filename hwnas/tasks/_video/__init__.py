@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hwnas.tasks._video._task import SPACE, VideoClassification
+from hwnas.tasks._video._task import VideoClassification
 
-__all__ = ["SPACE", "VideoClassification"]
+__all__ = ["VideoClassification"]

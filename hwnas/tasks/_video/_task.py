@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas.data import ClipData, load_clips
 from hwnas.spaces import Space
-from hwnas.tasks._base import FloatArray, Part, Settings, Shape, Targets
+from hwnas.tasks._base import Run, Settings, Shape, Targets
 from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._image import ImageClassification
 from hwnas.tasks._options import TrainingOption
@@ -18,8 +18,6 @@ from hwnas.tasks._video._fit import require_frames
 if TYPE_CHECKING:
     from torch import Tensor
 
-SPACE = "video"
-"""The space that a search for clips looks through where none is named."""
 OPTIONS: Mapping[str, TrainingOption] = {
     "label_smoothing": TrainingOption(0.1, 0.0, 0.9, "smoothing of the targets of the labels"),
     "shift": TrainingOption(0.125, 0.0, 0.5, "all frames of a clip move by up to this share of their size"),
@@ -104,9 +102,10 @@ class VideoClassification(ImageClassification):
         moved = augment(x, rng, shift=settings["shift"], time_shift=settings["time_shift"], flip=bool(settings["flip"]))
         return moved, targets
 
-    def exhibits(self, part: Part, outputs: Sequence[FloatArray]) -> Sequence[Exhibit]:
+    def exhibits(self, run: Run) -> Sequence[Exhibit]:
         """Return which classes were taken for which, and the frames of a few clips."""
         from hwnas.tasks._video._exhibits import confusions, strips
 
-        (logits,), clips, classes = outputs, self._split(part), self._data.classes
+        clips, classes = self._data.test, self._data.classes
+        (logits,) = run(np.arange(len(clips)))
         return confusions(classes, clips.labels, logits.argmax(1)), strips(classes, clips.images, clips.labels, logits)

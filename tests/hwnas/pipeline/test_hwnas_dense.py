@@ -148,7 +148,7 @@ def test_the_report_shows_samples_and_classes(segmented, regressed):
     assert "makes of test samples</h2><img alt='Test samples with their targets" in page
     assert "Intersection over union by class" in page
     assert "Confusion matrix" in page
-    assert (segmented[1] / "results.png").stat().st_size > 5_000
+    assert (segmented[1] / "exhibits.json").stat().st_size > 5_000
     page = (regressed[1] / "report.html").read_text()
     assert "makes of test samples</h2><img" in page
     assert "Confusion matrix" not in page

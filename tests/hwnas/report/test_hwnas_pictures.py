@@ -11,8 +11,8 @@ from run_toys import create_run
 
 from hwnas import HwnasError, SearchSettings
 from hwnas._cli import main
+from hwnas._common._canvas import NoPictureError, add_legend, make_figure, pictures_of, png
 from hwnas._report import write_comparison
-from hwnas._report._canvas import NoPictureError, add_legend, make_figure, pictures_of, png
 from hwnas._report._compare import comparison_plot
 from hwnas._report._networks import networks_section
 from hwnas._report._time import Spent, time_plot
@@ -44,7 +44,7 @@ def test_a_notebooks_environment_does_not_matter(csv, tmp_path, backend):
 def test_the_setting_is_still_there_afterwards_and_nobodys_figures_are_touched():
     code = (
         "import os, sys\n"
-        "from hwnas._report._canvas import make_figure, pictures_of, png\n"
+        "from hwnas._common._canvas import make_figure, pictures_of, png\n"
         "assert pictures_of(lambda: {'a': png(make_figure()[0])})['a'].startswith(b'\\x89PNG')\n"
         "assert os.environ['MPLBACKEND'] == 'nonsense'\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
@@ -58,9 +58,9 @@ def test_a_search_ends_well_without_pictures(csv, tmp_path, monkeypatch, capsys,
         raise ImportError("libpng is\nnot here")
 
     if how == "raises":
-        monkeypatch.setattr("hwnas._report._canvas._matplotlib", broken)
+        monkeypatch.setattr("hwnas._common._canvas._matplotlib", broken)
     else:
-        monkeypatch.setattr("hwnas._report._canvas.find_spec", lambda name: None)
+        monkeypatch.setattr("hwnas._common._canvas.find_spec", lambda name: None)
     run = search(csv, tmp_path / "run", samples=12, report=True)
     why = "cannot draw here (ImportError: libpng is not here)" if how == "raises" else "is not installed"
     line = f"no pictures in the report: matplotlib {why}; install hwnas[report] for pictures"

@@ -114,7 +114,9 @@ def test_inputs_are_normalised(segmentation):
     assert x.std((0, 2, 3)).tolist() == pytest.approx([1, 1, 1], abs=1e-3)
 
 
-def test_results_show_samples_and_figures_of_each_class(segmentation, regression):
+def test_exhibits_show_samples_and_figures_of_each_class(segmentation, regression, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("hwnas.tasks._dense._exhibits.panels_plot", lambda *shown: drawn.append(shown) or b"")
     masks = shapes(12, seed=1)[1]
 
     def right(indices):
@@ -122,18 +124,20 @@ def test_results_show_samples_and_figures_of_each_class(segmentation, regression
         np.put_along_axis(maps, np.minimum(masks[indices], 2)[:, None].astype(int), 1.0, axis=1)
         return [maps]
 
-    results = segmentation.results(right)
-    assert [[panel.kind for panel in row] for row in results.examples] == [["picture", "classes", "classes"]] * 4
-    assert results.examples[0][2].title == "predicted (mean IoU 100.0%)"
-    iou, confusion = results.tables
-    assert [row[:2] for row in iou.rows] == [(name, "100.00%") for name in NAMES]
-    assert [row[i + 1] for i, row in enumerate(confusion.rows)] == ["100.0%"] * 3
+    _, iou, confusion = segmentation.exhibits(right)
+    examples, classes = drawn.pop()
+    assert classes == NAMES
+    assert [[panel.kind for panel in row] for row in examples] == [["picture", "classes", "classes"]] * 4
+    assert examples[0][2].title == "predicted (mean IoU 100.0%)"
+    assert [row[:2] for row in iou.rows[1:]] == [(name, "100.00%") for name in NAMES]
+    assert [row[i + 1] for i, row in enumerate(confusion.rows[1:])] == ["100.0%"] * 3
     assert "left out" not in iou.note
-    nothing = segmentation.results(lambda indices: [np.zeros((len(indices), 3, 16, 16), dtype=np.float32)])
-    assert [row[1] for row in nothing.tables[0].rows[1:]] == ["0.00%", "0.00%"]
-    shown = regression.results(lambda indices: [np.zeros((len(indices), 1, 32), dtype=np.float32)])
-    assert [panel.kind for panel in shown.examples[0]] == ["lines"] * 3
-    assert shown.examples[0][2].values == pytest.approx(regression.data.target_moments[0][0])
+    nothing = segmentation.exhibits(lambda indices: [np.zeros((len(indices), 3, 16, 16), dtype=np.float32)])
+    assert [row[1] for row in nothing[1].rows[2:]] == ["0.00%", "0.00%"]
+    (_,) = regression.exhibits(lambda indices: [np.zeros((len(indices), 1, 32), dtype=np.float32)])
+    examples, _ = drawn.pop()
+    assert [panel.kind for panel in examples[0]] == ["lines"] * 3
+    assert examples[0][2].values == pytest.approx(regression.data.target_moments[0][0])
 
 
 @pytest.mark.parametrize(

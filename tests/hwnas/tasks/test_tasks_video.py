@@ -88,7 +88,7 @@ def test_exhibits_count_and_show(task):
     labels = task.data.test.labels
     logits = np.eye(2, dtype=np.float32)[labels]
     logits[0] = logits[0, ::-1]  # one wrong answer
-    table, strips = task.exhibits("test", [logits])
+    table, strips = task.exhibits(lambda indices: [logits[indices]])
     assert table.rows == (("class", "0", "1", "right"), ("0", "3", "1", "75.0%"), ("1", "", "4", "100.0%"))
     assert [caption for caption, _ in strips.pictures] == [
         "0, answer 0 (73%)",

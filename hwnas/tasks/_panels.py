@@ -1,64 +1,58 @@
-"""What a network does with test samples: strips of pictures, and tables."""
+"""`Panel`: one picture of an example, and how rows of them are drawn. Drawing needs matplotlib."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from hwnas._report._canvas import png
-from hwnas._report._html import escape, image
-from hwnas.tasks import Panel, Results, ResultTable
+from hwnas._common._canvas import add_legend, png
 
-_HEIGHT, _WIDTH = 1.9, 2.6
+_HEIGHT, _WIDTH, _WIDER = 1.9, 2.6, 1.3
 _BLANK = "#f4f4f4"
 _WIDEST_LEGEND = 12
 
 
-def results_plot(results: Results) -> bytes:
+@dataclass(frozen=True)
+class Panel:
+    """One picture of an example.
+
+    Attributes:
+        title: What it shows.
+        kind: How it is drawn: ``"picture"`` (pixels ``(H, W, C)`` uint8), ``"classes"`` (class indices ``(H, W)`` or
+            ``(L,)``; 255 is left blank), ``"values"`` (``(H, W)``) or ``"lines"`` (``(channels, L)``).
+        values: The values.
+        extremes: Least and greatest value that the colours or the axis must cover; None for those of `values`.
+    """
+
+    title: str
+    kind: Literal["picture", "classes", "values", "lines"]
+    values: npt.NDArray[Any]
+    extremes: tuple[float, float] | None = None
+
+
+def panels_plot(examples: Sequence[Sequence[Panel]], classes: Sequence[str] = ()) -> bytes:
     """Plot a row of panels for each example, with a legend of the classes."""
     from matplotlib.figure import Figure
 
-    rows, columns = len(results.examples), max(map(len, results.examples))
-    wide = any(panel.kind == "lines" for panel in results.examples[0])
-    figure = Figure(
-        figsize=(columns * _WIDTH * (1.3 if wide else 1), rows * _HEIGHT + 0.5), dpi=130, layout="constrained"
-    )
+    rows, columns = len(examples), max(map(len, examples))
+    wide = any(panel.kind == "lines" for panel in examples[0])
+    size = columns * _WIDTH * (_WIDER if wide else 1), rows * _HEIGHT + 0.5
+    figure = Figure(figsize=size, dpi=130, layout="constrained")
     axes = np.reshape(figure.subplots(rows, columns), (rows, columns))
-    colours = _colours(len(results.classes))
-    for row, panels in zip(axes, results.examples, strict=True):
+    colours = _colours(len(classes))
+    for row, panels in zip(axes, examples, strict=True):
         for axis, panel in zip(row, panels, strict=True):
             _draw(axis, panel, colours)
-    if 0 < len(results.classes) <= _WIDEST_LEGEND:
+    if 0 < len(classes) <= _WIDEST_LEGEND:
         from matplotlib.patches import Patch
 
-        from hwnas._report._canvas import add_legend
-
-        entries = [(Patch(color=colours[i]), name) for i, name in enumerate(results.classes)]
+        entries = [(Patch(color=colours[i]), name) for i, name in enumerate(classes)]
         add_legend(figure, entries, loc="outside lower center", ncols=min(6, len(entries)), fontsize=7, frameon=False)
     return png(figure)
-
-
-def results_section(results: Results, name: str, pictures: Mapping[str, bytes]) -> str:
-    """Return the section of a page.
-
-    Args:
-        results: What is shown.
-        name: The network's id.
-        pictures: Pictures of the report, with ``results``.
-    """
-    parts = [f"<h2>What {escape(name)} makes of test samples</h2>"]
-    parts.append(image(pictures, "results", "Test samples with their targets and the network's outputs"))
-    parts += map(_table, results.tables)
-    return "".join(parts)
-
-
-def _table(table: ResultTable) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.heads)
-    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) for row in table.rows)
-    note = f"<p class=note>{escape(table.note)}</p>" if table.note else ""
-    return f"<h3>{escape(table.title)}</h3><div class=wide><table><tr>{head}{rows}</table></div>{note}"
 
 
 def _colours(count: int) -> list[Any]:

@@ -110,3 +110,11 @@ def png(figure: Any) -> bytes:
     canvas: Any = FigureCanvasAgg(figure)
     canvas.print_png(buffer)
     return buffer.getvalue()
+
+
+def drawn(caption: str, draw: Callable[[], bytes]) -> tuple[tuple[str, bytes], ...]:
+    """Return a picture with its caption; nothing where matplotlib is not installed or cannot draw here."""
+    try:
+        return ((caption, pictures_of(lambda: {"": draw()})[""]),)
+    except NoPictureError:
+        return ()

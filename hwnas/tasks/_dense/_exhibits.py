@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._common._canvas import drawn
 from hwnas.data import DenseData
 from hwnas.tasks._base import FloatArray, Run
 from hwnas.tasks._dense._metrics import MeanIoU, RelativeL2
-from hwnas.tasks._results import Panel, Results, ResultTable
+from hwnas.tasks._exhibit import Exhibit
+from hwnas.tasks._panels import Panel, panels_plot
 
 if TYPE_CHECKING:
     from hwnas.tasks._base import Task
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 _EXAMPLES, _AT_ONCE, _MOST_CLASSES = 4, 64, 12
 
 
-def dense_results(data: DenseData, task: Task, run: Run) -> Results:
+def dense_exhibits(data: DenseData, task: Task, run: Run) -> tuple[Exhibit, ...]:
     """Return examples and figures of a network on the test part.
 
     Args:
@@ -30,13 +32,15 @@ def dense_results(data: DenseData, task: Task, run: Run) -> Results:
     shown = np.unique(np.linspace(0, count - 1, min(_EXAMPLES, count)).round().astype(np.int64))
     (maps,) = run(shown)
     examples = tuple(_example(data, int(index), output) for index, output in zip(shown, maps, strict=True))
+    pictures = drawn("", lambda: panels_plot(examples, data.classes))
+    samples = Exhibit("Samples of the test part", "Inputs, targets and predictions.", pictures=pictures)
     if not data.classes:
-        return Results(examples)
+        return (samples,)
     scorer = MeanIoU(len(data.classes))
     for start in range(0, count, _AT_ONCE):
         indices = np.arange(start, min(count, start + _AT_ONCE))
         scorer.add(run(indices), task.targets("test", indices))
-    return Results(examples, data.classes, _class_tables(data.classes, scorer))
+    return (samples, *_class_tables(data.classes, scorer))
 
 
 def _example(data: DenseData, index: int, output: FloatArray) -> tuple[Panel, ...]:
@@ -73,7 +77,7 @@ def _classes(title: str, indices: npt.NDArray[Any]) -> Panel:
     return Panel(title, "classes", indices)
 
 
-def _class_tables(classes: tuple[str, ...], scorer: MeanIoU) -> tuple[ResultTable, ...]:
+def _class_tables(classes: tuple[str, ...], scorer: MeanIoU) -> tuple[Exhibit, ...]:
     """Return intersection over union by class, and which classes are taken for which others."""
     shares, counts = scorer.by_class(), scorer.counts
     rows = tuple(
@@ -84,12 +88,12 @@ def _class_tables(classes: tuple[str, ...], scorer: MeanIoU) -> tuple[ResultTabl
     note = "The mean IoU is the mean over the classes that the masks or the predictions hold."
     if absent:
         note += f" {absent} {'class is' if absent == 1 else 'classes are'} in neither and left out of the mean."
-    tables = [ResultTable("Intersection over union by class", ("class", "IoU", "pixels"), rows, note)]
+    tables = [Exhibit("Intersection over union by class", note, (("class", "IoU", "pixels"), *rows))]
     if len(classes) <= _MOST_CLASSES:
         sums = np.maximum(counts.sum(axis=1, keepdims=True), 1)
         cells = tuple(
             (name, *(f"{value:.1%}" for value in row)) for name, row in zip(classes, counts / sums, strict=True)
         )
         about = "Each row holds the pixels of one class of the masks, and the shares that are predicted as each class."
-        tables.append(ResultTable("Confusion matrix", ("", *classes), cells, about))
+        tables.append(Exhibit("Confusion matrix", about, (("", *classes), *cells)))
     return tuple(tables)
