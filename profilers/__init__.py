@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from profilers._explain._values import draw_inputs
     from profilers._fingerprint import cpu_environment, cpu_identity
     from profilers._fusion import fusion_differences
-    from profilers._mixed import int8_nodes, mixed_graph, quantised_nodes
+    from profilers._mixed import float_only, int8_nodes, mixed_graph, quantised_nodes
     from profilers._networks import measure_beside, measure_twice
     from profilers._onnx import build_onnx
     from profilers._onnxruntime import OnnxRuntimeBackend, random_model
@@ -140,7 +140,7 @@ _MODULES = {
     "profilers._explain._values": ("draw_inputs",),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
     "profilers._fusion": ("fusion_differences",),
-    "profilers._mixed": ("int8_nodes", "mixed_graph", "quantised_nodes"),
+    "profilers._mixed": ("float_only", "int8_nodes", "mixed_graph", "quantised_nodes"),
     "profilers._networks": ("measure_beside", "measure_twice"),
     "profilers._onnx": ("build_onnx",),
     "profilers._onnxruntime": ("OnnxRuntimeBackend", "random_model"),
@@ -288,6 +288,7 @@ __all__ = [
     "first_pass_name",
     "fix_shapes",
     "fixed_rounds",
+    "float_only",
     "from_torch",
     "full_provider_name",
     "fusion_differences",

@@ -22,6 +22,7 @@ class Task(Protocol):
 
 
 def usual_defaults(maker: Callable[..., object], task: Task) -> dict[str, object]:
-    """Return ``classes`` and ``image_channels`` of a task, where a maker of spaces takes them."""
-    offered = {"classes": task.outputs, "image_channels": task.input_shape[0]}
+    """Return ``classes``, ``image_channels`` and ``input_channels`` of a task, where a maker of spaces takes them."""
+    channels = task.input_shape[0]
+    offered = {"classes": task.outputs, "image_channels": channels, "input_channels": channels}
     return {name: value for name, value in offered.items() if name in inspect.signature(maker).parameters}

@@ -35,9 +35,9 @@ class SqueezeExcite(Composite):
 class InvertedResidual(Composite):
     """MobileNetV3's block (Howard et al. 2019, arXiv 1905.02244, fig. 4): expand, depthwise, squeeze-excite, project.
 
-    Attributes: ``kernel`` and ``stride`` (an integer, or one for each axis), ``hidden`` (expanded channels),
-    ``squeeze`` (0 for none), ``act``, ``residual`` (1 where the input is added to the result). Without widening
-    (``hidden`` equal to the input's channels) the first convolution is left out.
+    Attributes: ``kernel``, ``stride`` and ``dilation`` (an integer, or one for each axis; a dilation of 1 is left out),
+    ``hidden`` (expanded channels), ``squeeze`` (0 for none), ``act``, ``residual`` (1 where the input is added to the
+    result). Without widening (``hidden`` equal to the input's channels) the first convolution is left out.
     """
 
     kind = "mbconv"
@@ -50,7 +50,8 @@ class InvertedResidual(Composite):
             name = graph.add("expand", conv(op.inputs[0], hidden, act=act), name)
         axes = len(op.inputs[0]) - 1
         kernel, stride = op.integers("kernel", axes), op.integers("stride", axes)
-        spatial = depthwise(graph.shape(name), kernel, stride=stride, act=act)
+        dilation = op.integers("dilation", axes, 1)
+        spatial = depthwise(graph.shape(name), kernel, stride=stride, dilation=dilation, act=act)
         name = graph.add("depthwise", spatial, name)
         if squeeze:
             name = graph.splice(
