@@ -164,7 +164,7 @@ class ConvNet1d(ChoiceGraphSpace):
                     x,
                     when=(depth, partial(operator.lt, b)),
                     channels=channels(stage.channels),
-                    taps=graph.choice(f"stage{s}.block{b}.filter", stage.filters),
+                    taps=graph.choice(f"stage{s}.block{b}.kernel", stage.filters),
                     expansion=graph.choice(f"stage{s}.block{b}.expansion", self.preset.expansions),
                     squeeze=graph.choice(f"stage{s}.block{b}.squeeze", _SQUEEZES),
                     stride=first if b == 0 else 1,
@@ -199,7 +199,7 @@ class ConvNet1d(ChoiceGraphSpace):
         words.append(Word((("n", "stem.stride"), ("k", "stem.kernel"))))
         for s in range(len(self.preset.stages)):
             blocks = tuple(
-                (("", f"{name}.filter"), ("e", f"{name}.expansion"), ("s", f"{name}.squeeze"))
+                (("", f"{name}.kernel"), ("e", f"{name}.expansion"), ("s", f"{name}.squeeze"))
                 for name in (f"stage{s}.block{b}" for b in range(max(self.preset.depths)))
             )
             own = (("t", f"stage{s}.stride"),) if s + 1 == len(self.preset.stages) else ()

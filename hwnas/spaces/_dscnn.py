@@ -37,7 +37,7 @@ class DSCNN(ChoiceGraphSpace):
     Args:
         classes: Number of outputs: classes, or values of a regression.
         input_channels: Channels of the signals, or of the maps.
-        channels: Numbers of channels to choose from. One number or several.
+        filters: Channels of the convolutions to choose from. One number or several.
         frontend: ``"logmel"`` to read samples, ``"none"`` to read maps ``(input_channels, bands, frames)``.
         length: Front end: samples of a signal; 16000 by default.
         sample_rate: Front end: samples a second; 16000 by default.
@@ -57,7 +57,7 @@ class DSCNN(ChoiceGraphSpace):
         self,
         classes: int = 10,
         input_channels: int = 1,
-        channels: int | Sequence[int] | None = None,
+        filters: int | Sequence[int] | None = None,
         frontend: str = "logmel",
         length: int | None = None,
         sample_rate: int | None = None,
@@ -67,10 +67,10 @@ class DSCNN(ChoiceGraphSpace):
         frames: int | None = None,
         high_hz: int | None = None,
     ) -> None:
-        self._channels = several(self.name, "channels", channels, (16, 32, 48, 64))
+        self._filters = several(self.name, "filters", filters, (16, 32, 48, 64))
         require_positive(self.name, {"classes": classes, "input_channels": input_channels})
-        for count in self._channels:
-            require_positive(self.name, {"channels": count})
+        for count in self._filters:
+            require_positive(self.name, {"filters": count})
         self._classes, self._input_channels = classes, input_channels
         framing = {"sample_rate": sample_rate, "window_ms": window_ms, "high_hz": high_hz}
         self._frontend: LogMelFrontEnd | None = None
@@ -96,7 +96,7 @@ class DSCNN(ChoiceGraphSpace):
         own: dict[str, object] = {
             "classes": self._classes,
             "input_channels": self._input_channels,
-            "channels": list(self._channels),
+            "filters": list(self._filters),
         }
         if self._frontend is not None:
             return {**own, **self._frontend.settings}
@@ -147,10 +147,10 @@ class DSCNN(ChoiceGraphSpace):
             _stem,
             read,
             kernel=graph.choice("stem.kernel", STEMS),
-            channels=graph.choice("stem.channels", self._channels),
+            channels=graph.choice("stem.channels", self._filters),
         )
         for s in range(2):
-            channels = graph.choice(f"stage{s}.channels", self._channels)
+            channels = graph.choice(f"stage{s}.channels", self._filters)
             stride = graph.choice("stage1.stride", STRIDES) if s else 1
             depth = graph.choice(f"stage{s}.depth", DEPTHS)
             for b in range(max(DEPTHS)):

@@ -10,7 +10,10 @@ from latency_tables import Shape
 
 
 class Task(Protocol):
-    """What a space is told of a task."""
+    """What a space is told of a task.
+
+    A task of signals may also have a ``sample_rate``: samples a second, None where that is not known.
+    """
 
     @property
     def input_shape(self) -> Shape:
