@@ -166,9 +166,8 @@ class DSCNN(ChoiceGraphSpace):
     def size(self) -> int:
         """Number of distinct networks: choices of absent blocks are not counted."""
         stage = sum(len(KERNELS) ** depth for depth in DEPTHS)
-        return math.prod(len(c.values) for c in self.choices if not c.name.endswith((".depth", "block", ".kernel"))) * (
-            len(STEMS) * stage**2
-        )
+        others = [len(c.values) for c in self.choices if not c.name.endswith((".depth", ".kernel"))]
+        return math.prod(others) * len(STEMS) * int(stage**2)
 
     def format(self, arch: Architecture) -> str:
         """Return ``m10h20_k4x10c64_c64:k3+k3_c64t1:k3+k5``.

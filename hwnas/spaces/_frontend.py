@@ -90,7 +90,8 @@ class LogMelFrontEnd:
         """
         stated = {name: value for name, value in framing.items() if value is not None}
         values: dict[str, Any] = {"sample_rate": 16_000, "window_ms": 30.0, **stated}
-        return cls(space, *signal, hops_ms=hops_ms, bands=bands, **values)
+        channels, length = signal
+        return cls(space, channels, length, hops_ms=hops_ms, bands=bands, **values)
 
     @property
     def frames(self) -> tuple[int, ...]:

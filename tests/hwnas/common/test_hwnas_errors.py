@@ -12,7 +12,10 @@ RECIPE = (
     "random_subnets, sampling, candidates, teacher_weight, taught_by, label_smoothing, shift, flip, cutout, mixup"
 )
 CELLS = "image_size, classes, image_channels, cells, channels"
-MOBILE = "preset, classes, resolution, width, image_channels"
+MOBILE = (
+    "preset, classes, resolution, width, image_channels, frontend, length, sample_rate, window_ms, hop_ms, bands, "
+    "high_hz"
+)
 ERRORS = [
     ("", "the following arguments are required: COMMAND (see `hwnas --help`)"),
     ("predict", "the following arguments are required: table, arch (see `hwnas predict --help`)"),
