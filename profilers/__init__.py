@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from profilers._onnx import build_onnx
     from profilers._onnxruntime import OnnxRuntimeBackend, random_model
     from profilers._operators import (
+        MOST_PIECES,
+        MOST_SAMPLES,
         OPERATOR_GROUP,
         BatchNorm,
         Composite,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         Operator,
         Parameter,
         Primitive,
+        empty_mel_bands,
         expand,
         operator_kinds,
         operator_of,
@@ -145,6 +148,8 @@ _MODULES = {
     "profilers._onnx": ("build_onnx",),
     "profilers._onnxruntime": ("OnnxRuntimeBackend", "random_model"),
     "profilers._operators": (
+        "MOST_PIECES",
+        "MOST_SAMPLES",
         "OPERATOR_GROUP",
         "BatchNorm",
         "Composite",
@@ -152,6 +157,7 @@ _MODULES = {
         "Operator",
         "Parameter",
         "Primitive",
+        "empty_mel_bands",
         "expand",
         "operator_kinds",
         "operator_of",
@@ -218,6 +224,8 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 __all__ = [
     "COLD_CACHES",
     "CONVOLUTION_FUSION",
+    "MOST_PIECES",
+    "MOST_SAMPLES",
     "NORM_EPSILON",
     "OPERATOR_GROUP",
     "REASONS",
@@ -281,6 +289,7 @@ __all__ = [
     "cpu_environment",
     "cpu_identity",
     "draw_inputs",
+    "empty_mel_bands",
     "energy_mj",
     "executed_graph",
     "expand",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from hwnas.spaces._base import require_positive
 from hwnas.spaces._choice_graph import ChoiceGraph
 from hwnas.spaces._task import Task
 from latency_tables import Op, Shape
-from profilers import OperatorError, operator_of, ops
+from profilers import MOST_PIECES, MOST_SAMPLES, empty_mel_bands, ops
 
 FRONTENDS = ("none", "logmel")
 FRONTEND = "frontend"
@@ -25,8 +26,8 @@ _LONG_HOP = 4 * _PARTS
 """Shorter hops, in samples, are not divided."""
 _CLOSE = 0.03
 """How far a window may be from the one that was asked for, relative, to be cut out in fewer pieces."""
-_WIDEST = 4
-"""Largest transform, in windows."""
+_LEAST_MS, _MOST_MS = 0.01, 60_000
+"""Range of windows and hops."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class LogMelFrontEnd:
         for count in self.bands:
             require_positive(self.space, {"bands": count})
         for name, value in (("window_ms", self.window_ms), *(("hop_ms", hop) for hop in self.hops_ms)):
-            if type(value) not in (int, float) or not 0 < value <= 60_000:
-                raise SpaceError(f"space {self.space}: {name} must be above 0 and at most 60000, got {value}")
+            if type(value) not in (int, float) or not _LEAST_MS <= value <= _MOST_MS:
+                raise SpaceError(f"space {self.space}: {name} must be {_LEAST_MS} to {_MOST_MS}, got {value}")
         if type(self.high_hz) is not int or not 0 <= 2 * self.high_hz <= self.sample_rate:
             raise SpaceError(
                 f"space {self.space}: high_hz must be above 0 and at most half the sample rate, got {self.high_hz}"
@@ -134,23 +135,25 @@ class LogMelFrontEnd:
         assert match is not None
         bands, hop_ms = int(match.group(1)), float(match.group(2))
         hop, window = _samples(self.sample_rate * hop_ms / 1000, self.sample_rate * self.window_ms / 1000)
-        if window > shape[1]:
+        if window > shape[1] or window > MOST_SAMPLES:
+            most = min(shape[1], MOST_SAMPLES)
             raise SpaceError(
                 f"space {self.space}: a window of {_plain(self.window_ms)} ms has {window} samples at "
-                f"{self.sample_rate} Hz, but the signal has {shape[1]}; make window_ms shorter"
+                f"{self.sample_rate} Hz, but can have {most} at most (the signal has {shape[1]}); make window_ms shorter"
             )
-        fft = window
-        while True:
+        if window // math.gcd(window, hop) > MOST_PIECES:
+            raise SpaceError(
+                f"space {self.space}: a hop of {_plain(hop_ms)} ms is too short for a window of "
+                f"{_plain(self.window_ms)} ms at {self.sample_rate} Hz; make hop_ms longer"
+            )
+        for fft in (window, 2 * window, 4 * window):
             op = ops.logmel(shape, bands, rate=self.sample_rate, window=window, hop=hop, fft=fft, high=self.high_hz)
-            try:
-                return _checked(op)
-            except OperatorError:
-                fft *= 2
-                if fft > _WIDEST * window:
-                    raise SpaceError(
-                        f"space {self.space}: {bands} mel bands are too many for a window of "
-                        f"{_plain(self.window_ms)} ms at {self.sample_rate} Hz; use fewer bands or a longer window"
-                    ) from None
+            if fft <= MOST_SAMPLES and not empty_mel_bands(op):
+                return op
+        raise SpaceError(
+            f"space {self.space}: {bands} mel bands are too many for a window of {_plain(self.window_ms)} ms at "
+            f"{self.sample_rate} Hz; use fewer bands or a longer window"
+        )
 
 
 def _samples(hop: float, window: float) -> tuple[int, int]:
@@ -191,16 +194,6 @@ def frontend_defaults(task: Task) -> dict[str, object]:
     """Return the settings of a front end that follow from a task: its length, and its sample rate where it has one."""
     rate = getattr(task, "sample_rate", None)
     return {"length": task.input_shape[-1], **({} if rate is None else {"sample_rate": round(rate)})}
-
-
-def _checked(op: Op) -> Op:
-    """Return an op that its operator accepts.
-
-    Raises:
-        OperatorError: It does not.
-    """
-    operator_of(op).check(op)
-    return op
 
 
 def _plain(number: float) -> str:

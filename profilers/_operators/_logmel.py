@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 MOST_PIECES = 64
 """Most pieces that a frame is put together from: the window over the greatest common divisor of window and hop."""
-_MOST_SAMPLES = 1 << 15
+MOST_SAMPLES = 1 << 15
 """Largest window and transform, in samples."""
+_MOST_BANDS = 1024
+"""Keys of ops come from files: their matrices must not fill the memory."""
 
 
 class Matrices(NamedTuple):
@@ -65,9 +67,9 @@ class LogMel(Primitive):
         if len(shape) != 2 or len(op.output) != 3:
             raise OperatorError(f"op {op.key}: logmel needs a signal (channels, length) and gives (channels, bands, n)")
         window, hop, fft = op.integer("window"), op.integer("hop"), op.integer("fft")
-        if not 2 <= window <= fft <= _MOST_SAMPLES or window % 2 or hop < 1:
+        if not 2 <= window <= fft <= MOST_SAMPLES or window % 2 or hop < 1:
             raise OperatorError(
-                f"op {op.key}: the window must be even, at least 2 and at most fft, which is at most {_MOST_SAMPLES}; "
+                f"op {op.key}: the window must be even, at least 2 and at most fft, which is at most {MOST_SAMPLES}; "
                 "the hop must be 1 or more"
             )
         if window > shape[1]:
@@ -78,7 +80,9 @@ class LogMel(Primitive):
             )
         if not 0 < 2 * op.integer("high") <= op.integer("rate") or not 0 <= op.integer("floor") <= 200:
             raise OperatorError(f"op {op.key}: high must be above 0 and at most rate / 2, floor 0 to 200 dB")
-        empty = empty_bands(op)
+        if op.output[1] > _MOST_BANDS:
+            raise OperatorError(f"op {op.key}: there must be at most {_MOST_BANDS} bands")
+        empty = empty_mel_bands(op)
         if empty:
             raise OperatorError(
                 f"op {op.key}: no frequency of the transform lies in mel band {empty[0]}; use fewer bands or a larger "
@@ -166,7 +170,8 @@ def _tensors(op: Op, device: str) -> tuple[torch.Tensor, ...]:
     """Return the matrices of an op on a torch device; kept, so that a CUDA graph copies nothing."""
     import torch
 
-    return tuple(torch.from_numpy(matrix).to(device) for matrix in matrices_of(op))
+    with torch.inference_mode(False):  # they serve trainings too, whoever asks first
+        return tuple(torch.from_numpy(matrix).to(device) for matrix in matrices_of(op))
 
 
 @lru_cache(maxsize=64)
@@ -187,6 +192,6 @@ def _used_bins(op: Op) -> int:
     return int(np.flatnonzero(_triangles(op).max(axis=1) > 0)[-1]) + 1
 
 
-def empty_bands(op: Op) -> list[int]:
+def empty_mel_bands(op: Op) -> list[int]:
     """Return the numbers of mel bands in which no frequency of the transform lies, counted from 1."""
     return [int(band) + 1 for band in np.flatnonzero(_triangles(op).max(axis=0) <= 0)]

@@ -188,6 +188,7 @@ def replaced(op, **values):
         (replaced(CASES["half overlap"], floor=201), "floor 0 to 200 dB"),
         (Op("logmel", ((1, 300),), (1, 10, 1), CASES["half overlap"].attributes), "longer than the signal"),
         (Op("logmel", ((1, 8, 300),), (1, 10, 1), CASES["half overlap"].attributes), r"needs a signal \(channels, le"),
+        (Op("logmel", ((1, 2000),), (1, 5000, 11), CASES["half overlap"].attributes), "at most 1024 bands"),
         (ops.logmel((1, 800), 60, rate=8000, window=80, hop=40), "no frequency of the transform lies in mel band 1"),
     ],
 )
