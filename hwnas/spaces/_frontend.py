@@ -139,7 +139,8 @@ class LogMelFrontEnd:
             most = min(shape[1], MOST_SAMPLES)
             raise SpaceError(
                 f"space {self.space}: a window of {_plain(self.window_ms)} ms has {window} samples at "
-                f"{self.sample_rate} Hz, but can have {most} at most (the signal has {shape[1]}); make window_ms shorter"
+                f"{self.sample_rate} Hz, but can have {most} at most (the signal has {shape[1]}); "
+                "make window_ms shorter"
             )
         if window // math.gcd(window, hop) > MOST_PIECES:
             raise SpaceError(
