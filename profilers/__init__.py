@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     from profilers._explain._values import draw_inputs
     from profilers._fingerprint import cpu_environment, cpu_identity
     from profilers._fusion import fusion_differences
-    from profilers._mixed import int8_nodes, mixed_graph, quantised_nodes
+    from profilers._mixed import float_only, int8_nodes, mixed_graph, quantised_nodes
     from profilers._networks import measure_beside, measure_twice
     from profilers._onnx import build_onnx
     from profilers._onnxruntime import OnnxRuntimeBackend, random_model
     from profilers._operators import (
+        MOST_PIECES,
+        MOST_SAMPLES,
         OPERATOR_GROUP,
         BatchNorm,
         Composite,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         Operator,
         Parameter,
         Primitive,
+        empty_mel_bands,
         expand,
         operator_kinds,
         operator_of,
@@ -140,11 +143,13 @@ _MODULES = {
     "profilers._explain._values": ("draw_inputs",),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
     "profilers._fusion": ("fusion_differences",),
-    "profilers._mixed": ("int8_nodes", "mixed_graph", "quantised_nodes"),
+    "profilers._mixed": ("float_only", "int8_nodes", "mixed_graph", "quantised_nodes"),
     "profilers._networks": ("measure_beside", "measure_twice"),
     "profilers._onnx": ("build_onnx",),
     "profilers._onnxruntime": ("OnnxRuntimeBackend", "random_model"),
     "profilers._operators": (
+        "MOST_PIECES",
+        "MOST_SAMPLES",
         "OPERATOR_GROUP",
         "BatchNorm",
         "Composite",
@@ -152,6 +157,7 @@ _MODULES = {
         "Operator",
         "Parameter",
         "Primitive",
+        "empty_mel_bands",
         "expand",
         "operator_kinds",
         "operator_of",
@@ -218,6 +224,8 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 __all__ = [
     "COLD_CACHES",
     "CONVOLUTION_FUSION",
+    "MOST_PIECES",
+    "MOST_SAMPLES",
     "NORM_EPSILON",
     "OPERATOR_GROUP",
     "REASONS",
@@ -281,6 +289,7 @@ __all__ = [
     "cpu_environment",
     "cpu_identity",
     "draw_inputs",
+    "empty_mel_bands",
     "energy_mj",
     "executed_graph",
     "expand",
@@ -288,6 +297,7 @@ __all__ = [
     "first_pass_name",
     "fix_shapes",
     "fixed_rounds",
+    "float_only",
     "from_torch",
     "full_provider_name",
     "fusion_differences",

@@ -10,9 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from latency_tables import Node, OpGraph
-from profilers._operators import expand
+from latency_tables import Node, Op, OpGraph
+from profilers._operators import expand, parts_of, primitive_of
 from profilers._operators._convert import FLOAT, INT8, Convert, convert_op
+
+
+def float_only(op: Op) -> bool:
+    """Return whether an op computes in float32 in networks of every precision."""
+    return all(primitive_of(part).float_only for part in parts_of(op))
 
 
 def mixed_graph(graph: OpGraph, int8: Collection[str], *, reads: str = FLOAT, writes: str = FLOAT) -> OpGraph:
@@ -23,7 +28,7 @@ def mixed_graph(graph: OpGraph, int8: Collection[str], *, reads: str = FLOAT, wr
 
     Args:
         graph: A float32 graph as it is executed.
-        int8: Names of the nodes that compute in int8.
+        int8: Names of the nodes that compute in int8; those of `float_only` ops stay in float32.
         reads: Dtype of the graph's inputs.
         writes: Dtype of the graph's outputs.
     """
@@ -41,7 +46,7 @@ def mixed_graph(graph: OpGraph, int8: Collection[str], *, reads: str = FLOAT, wr
         return name
 
     for node in graph.nodes:
-        dtype = INT8 if node.name in int8 else FLOAT
+        dtype = INT8 if node.name in int8 and not float_only(node.op) else FLOAT
         inputs = tuple(converted(name, dtype, node.name) for name in node.inputs)
         nodes.append(Node(node.name, replace(node.op, dtype=dtype), inputs))
         held[node.name] = dtype

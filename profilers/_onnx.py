@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from latency_tables import Op, OpGraph, Shape
 from profilers._errors import OperatorError
 from profilers._operators import expand, primitive_of
-from profilers._operators._base import FloatArray
+from profilers._operators._base import FLOAT_ONLY, FloatArray
 from profilers._weights import node_weights
 
 OPSET = 17
@@ -39,13 +39,17 @@ class _ModelWriter:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.scope = ""
+        self.float_only = False
         self.dtype = Op.dtype
         self._stored: dict[tuple[object, ...], str] = {}
 
     def node(self, op_type: str, inputs: Sequence[str], **attributes: object) -> str:
         """Append a node named after the current scope; return the name of its only output."""
         output = f"{self.scope}:{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op_type, list(inputs), [output], output, **cast(dict[str, Any], attributes)))
+        node = helper.make_node(op_type, list(inputs), [output], output, **cast(dict[str, Any], attributes))
+        if self.float_only:
+            node.doc_string = FLOAT_ONLY
+        self.nodes.append(node)
         return output
 
     def name_outputs(self, tensors: Sequence[str], names: Sequence[str]) -> None:
@@ -117,10 +121,10 @@ class _ModelWriter:
 
     def _store(self, name: str, array: npt.NDArray[Any]) -> str:
         content = (self.dtype, array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
-        full = self._stored.setdefault(content, f"{self.scope}.{name}")
-        if full == f"{self.scope}.{name}":
-            self.initializers.append(numpy_helper.from_array(array, full))
-        return full
+        if content not in self._stored:
+            self._stored[content] = f"{self.scope}.{name}"
+            self.initializers.append(numpy_helper.from_array(array, self._stored[content]))
+        return self._stored[content]
 
 
 def build_onnx(
@@ -156,7 +160,7 @@ def build_onnx(
     names = {name: name for name in live.input_names}
     for node in live.nodes:
         operator = primitive_of(node.op)
-        writer.scope, writer.dtype = node.name, node.op.dtype
+        writer.scope, writer.dtype, writer.float_only = node.name, node.op.dtype, operator.float_only
         folded = operator.fold(node.op, node_weights(weights, node.name, operator.parameters(node.op)))
         names[node.name] = operator.lower(node.op, writer, [names[i] for i in node.inputs], folded)
     writer.name_outputs([names[o] for o in live.outputs], called)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from profilers._errors import OperatorError
+from profilers._operators._base import FLOAT_ONLY
 
 if TYPE_CHECKING:
     import onnx
@@ -69,7 +70,7 @@ def quantize_model(
         activation_qType=QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, data),
         nodes_to_quantize=chosen,
-        nodes_to_exclude=[],
+        nodes_to_exclude=[node.name for node in model.graph.node if node.doc_string == FLOAT_ONLY],
         op_types_to_quantize=sorted({*QDQRegistry, *QLinearOpsRegistry} - {"BatchNormalization"}),
         extra_options={},
     )

@@ -26,6 +26,7 @@ class SpaceOptions(TypedDict, total=False):
     image_size: int | None
     classes: int | None
     image_channels: int | None
+    frontend: str | None
     space_settings: Mapping[str, Any] | Sequence[str] | None
 
 

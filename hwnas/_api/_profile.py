@@ -65,8 +65,8 @@ def profile(
         progress: Receives progress lines; `print`, say.
         more: Any other option of ``hwnas profile``: for a device that is named ``threads``, ``batch``, ``precision``,
             ``provider``, ``protocol`` and ``channels_last``; for a space that is named ``preset``, ``resolution``,
-            ``width``, ``image_size``, ``classes``, ``image_channels`` and ``space_settings``; ``result``, which is
-            ``--import``, builds the table from a bundle's ``result.json``.
+            ``width``, ``image_size``, ``classes``, ``image_channels``, ``frontend`` and ``space_settings``; ``result``,
+            which is ``--import``, builds the table from a bundle's ``result.json``.
 
     Raises:
         HwnasError, LatencyTableError, ProfilerError: One line each (see `Errors`).

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 SPACES = {
+    "convnet1d": "signals: inverted residual blocks over time; elastic depth, width, kernels, dilation, strides",
     "declared": "your own space, declared in a JSON file: --space FILE.json",
     "derived": "what can be left out of a trained model: channels, blocks, kernel taps, pixels",
+    "dscnn": "spectrograms, or signals through a log-mel front end: depthwise-separable blocks after DS-CNN",
     "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",
     "nasbench201": "cells of NAS-Bench-201: four nodes, five operations, stacked three times",
     "unet": "encoders and decoders with skip connections for dense outputs, of signals and images",

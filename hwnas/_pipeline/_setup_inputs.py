@@ -138,7 +138,7 @@ def _space_settings(settings: SearchSettings, task: Task | None) -> dict[str, An
     chosen = dict(settings.space_settings)
     if task is None:
         return chosen
-    needs = _TaskShape(task.input_shape, task.outputs[0].size)
+    needs = _TaskShape(task.input_shape, task.outputs[0].size, getattr(task, "sample_rate", None))
     defaults = space_defaults(settings.space, needs, chosen)
     return {**defaults, **{name: value for name, value in chosen.items() if value is not None}}
 
@@ -149,6 +149,7 @@ class _TaskShape:
 
     input_shape: tuple[int, ...]
     outputs: int
+    sample_rate: float | None = None
 
 
 def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None, start: Start) -> Evaluator:

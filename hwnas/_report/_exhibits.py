@@ -26,5 +26,6 @@ def _shown(exhibit: Exhibit) -> str:
         body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
         parts.append(f"<div class=wide><table><tr>{cells}{body}</table></div>")
     for caption, png in exhibit.pictures:
-        parts.append(f"<p>{escape(caption)}</p>{image({caption: png}, caption, caption)}")
+        above = f"<p>{escape(caption)}</p>" if caption else ""
+        parts.append(above + image({"": png}, "", caption or exhibit.title))
     return "".join(parts)

@@ -53,15 +53,25 @@ DEVICE = (
 SPACE = (
     Option(
         "space",
-        "search space: mobilenetv3, nasbench201, unet, video, FILE.json or the name of a plug-in "
+        "search space: convnet1d, dscnn, mobilenetv3, nasbench201, unet, video, FILE.json or the name of a plug-in "
         "(default: by the task)",
         TEXT,
         "mobilenetv3",
         "space",
     ),
-    Option("preset", "mobilenetv3: tiny (8-32 pixels) or imagenet (128-224 pixels)", TEXT, group="space"),
+    Option(
+        "preset",
+        "mobilenetv3: tiny (8-32 pixels) or imagenet (128-224 pixels); convnet1d: small or large",
+        TEXT,
+        group="space",
+    ),
     Option("resolution", "mobilenetv3: image sizes to choose from, like 16,32", WHOLE_LIST, group="space"),
-    Option("width", "mobilenetv3, video: width multipliers to choose from, like 0.5,1.0", NUMBER_LIST, group="space"),
+    Option(
+        "width",
+        "convnet1d, mobilenetv3, video: width multipliers to choose from, like 0.5,1.0",
+        NUMBER_LIST,
+        group="space",
+    ),
     Option(
         "image_size",
         "nasbench201, video: image size; a search also loads images at it",
@@ -70,6 +80,12 @@ SPACE = (
     ),
     Option("classes", "number of classes (default: from the data, else the space's own)", WHOLE, group="space"),
     Option("image_channels", "image channels (default: from the data, else the space's own)", WHOLE, group="space"),
+    Option(
+        "frontend",
+        "dscnn, mobilenetv3, convnet1d: logmel (the network reads raw samples and computes mel bands) or none",
+        TEXT,
+        group="space",
+    ),
     Option(
         "space_settings",
         "any option of the space, like --space-option resolution=16,32; can be repeated",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hwnas.spaces._base import MOST_NETWORKS, Architecture, Choice, Segments, Space, Term
 from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Extent, Make, follow
 from hwnas.spaces._choice_space import ChoiceGraphSpace
+from hwnas.spaces._convnet1d import ConvNet1d
 from hwnas.spaces._declaration import first_difference, read_declaration
 from hwnas.spaces._declared import DeclaredSpace
 from hwnas.spaces._derived import (
@@ -17,6 +18,7 @@ from hwnas.spaces._derived import (
     reordered,
     with_weights,
 )
+from hwnas.spaces._dscnn import DSCNN
 from hwnas.spaces._make import (
     is_file,
     make_space,
@@ -35,12 +37,14 @@ from hwnas.spaces._video import Video
 from hwnas.spaces._workloads import drawn_graphs, input_channels, named_graph, workload_identity
 
 __all__ = [
+    "DSCNN",
     "MOST_NETWORKS",
     "Alternative",
     "Architecture",
     "Choice",
     "ChoiceGraph",
     "ChoiceGraphSpace",
+    "ConvNet1d",
     "DeclaredSpace",
     "Derived",
     "DerivedSpace",

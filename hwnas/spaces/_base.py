@@ -347,7 +347,19 @@ def _executed(method: Any) -> Callable[..., OpGraph | None]:
     return wrapped
 
 
-_MOST_OF = {"image_size": 4096, "classes": 1_000_000, "image_channels": 1024, "cells": 100, "channels": 4096}
+_MOST_OF = {
+    "bands": 1024,
+    "cells": 100,
+    "channels": 4096,
+    "classes": 1_000_000,
+    "filters": 4096,
+    "frames": 100_000,
+    "image_channels": 1024,
+    "image_size": 4096,
+    "input_channels": 1024,
+    "length": 1_000_000,
+    "sample_rate": 1_000_000,
+}
 """Largest settings of spaces: larger networks are unrealistic, and their graphs would fill the memory."""
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from hwnas._common._plugins import load_plugin, make_plugin, plugin_names, refuse_shadow, takes
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import Space
+from hwnas.spaces._convnet1d import ConvNet1d
 from hwnas.spaces._declaration import read_declaration
 from hwnas.spaces._declared import DeclaredSpace
 from hwnas.spaces._derived import DerivedSpace
+from hwnas.spaces._dscnn import DSCNN
 from hwnas.spaces._mixed import MixedPrecisionSpace
 from hwnas.spaces._mobilenetv3 import MobileNetV3
 from hwnas.spaces._nasbench201 import NASBench201
@@ -19,7 +21,8 @@ from hwnas.spaces._unet import UNet
 from hwnas.spaces._video import Video
 
 _SPACES: dict[str, type[Space]] = {
-    space.name: space for space in (DeclaredSpace, DerivedSpace, MobileNetV3, NASBench201, UNet, Video)
+    space.name: space
+    for space in (ConvNet1d, DSCNN, DeclaredSpace, DerivedSpace, MobileNetV3, NASBench201, UNet, Video)
 }
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import MOST_NETWORKS, Architecture, BoolArray, Choice, FloatArray, IntArray, Space, Term
 from latency_tables import Op, OpGraph, Shape
-from profilers import mixed_graph
+from profilers import float_only, mixed_graph
 
 PRECISIONS = ("fp32", "int8")
 _DTYPES = {"fp32": "float32", "int8": "int8"}
@@ -24,7 +24,8 @@ class MixedPrecisionSpace(Space):
 
     The blocks are the space's terms. A block converts what it reads where the block before it has the other precision,
     so its conversions depend on its own precision and on that of the block before it. A block that a network leaves out
-    has the precision of the block before it. The image and the outputs are float32.
+    has the precision of the block before it. The image and the outputs are float32, and so is a block of ops that
+    compute in no other precision (a front end).
 
     Args:
         inner: The space whose networks these are.
@@ -182,10 +183,10 @@ class MixedPrecisionSpace(Space):
         return {term.name: number for number, term in enumerate(self.inner.terms)}
 
     def _is_empty(self, number: int, row: IntArray) -> bool:
-        """Return whether a block is left out, by a row of codes; each form of a block is built once."""
+        """Return whether a block has no precision of its own, by a row of codes; each form of a block is built once."""
         term = self.inner.terms[number]
         form = (number, *(int(row[column]) for column in term.choices))
         if form not in self._empty:
             part = self.inner.term_graph(term, self.inner.decode(row[: self._columns]))
-            self._empty[form] = part is None or not part.nodes
+            self._empty[form] = part is None or all(float_only(node.op) for node in part.nodes)
         return self._empty[form]

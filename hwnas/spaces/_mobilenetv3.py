@@ -6,7 +6,6 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +14,19 @@ from hwnas._errors import SpaceError
 from hwnas.spaces._base import Architecture, FloatArray, IntArray, Value, require_positive
 from hwnas.spaces._choice_graph import ChoiceGraph, Extent, follow
 from hwnas.spaces._choice_space import ChoiceGraphSpace
+from hwnas.spaces._frontend import LogMelFrontEnd, frontend_defaults, wants_logmel
 from hwnas.spaces._presets import PRESETS, Stage
 from hwnas.spaces._rounding import divisible
+from hwnas.spaces._several import several
 from hwnas.spaces._task import Task
 from latency_tables import Op, Shape
 from profilers import ops
 
 KERNELS = (3, 5, 7)
-T = TypeVar("T", int, float)
+_HEAD, _HEAD_OF_MAPS = re.compile(r"w([0-9.]+)_r([0-9]+)(_|\Z)"), re.compile(r"w([0-9.]+)_(m[0-9]+h[0-9.]+)(_|\Z)")
+_STRIDE_ON_MAPS = 2
+"""Least stride of the stem behind a front end, whose bands and frames overlap."""
 _BLOCK = re.compile(r"k([0-9]+)e([0-9]+)\Z")
-_MOST_VALUES = 32
 
 
 class MobileNetV3(ChoiceGraphSpace):
@@ -35,7 +37,14 @@ class MobileNetV3(ChoiceGraphSpace):
         classes: Number of classes.
         resolution: Image sizes to choose from; None for the preset's own. One number or several.
         width: Width multipliers to choose from; None for the preset's own.
-        image_channels: Channels of the images.
+        image_channels: Channels of the images, or of the signals of a front end.
+        frontend: ``"none"`` to read images, ``"logmel"`` to read samples through a log-mel front end.
+        length: Front end: samples of a signal; 16000 by default.
+        sample_rate: Front end: samples a second; 16000 by default.
+        window_ms: Front end: milliseconds of a frame; 30 by default.
+        hop_ms: Front end: milliseconds between frames, 20 by default. One number or several.
+        bands: Front end: mel bands, 32 by default. One number or several.
+        high_hz: Front end: upper end of the bands; half the sample rate by default.
 
     Raises:
         SpaceError: An unknown preset, or a setting out of range.
@@ -50,16 +59,33 @@ class MobileNetV3(ChoiceGraphSpace):
         resolution: int | Sequence[int] | None = None,
         width: float | Sequence[float] | None = None,
         image_channels: int = 3,
+        frontend: str = "none",
+        length: int | None = None,
+        sample_rate: int | None = None,
+        window_ms: float | None = None,
+        hop_ms: float | Sequence[float] | None = None,
+        bands: int | Sequence[int] | None = None,
+        high_hz: int | None = None,
     ) -> None:
         if not isinstance(preset, str) or preset not in PRESETS:
             raise SpaceError(f"space mobilenetv3: unknown preset {preset!r}; known presets: {', '.join(PRESETS)}")
         require_positive(self.name, {"classes": classes, "image_channels": image_channels})
         self.preset = PRESETS[preset]
         self._preset_name, self._classes, self._image_channels = preset, classes, image_channels
-        self._resolutions = _several("resolution", resolution, self.preset.resolutions)
-        self._widths = _several("width", width, self.preset.widths)
+        self._resolutions = several(self.name, "resolution", resolution, self.preset.resolutions)
+        self._widths = several(self.name, "width", width, self.preset.widths)
         low, high = self.preset.limits
-        for size in self._resolutions:
+        framing = {"sample_rate": sample_rate, "window_ms": window_ms, "high_hz": high_hz}
+        self._frontend: LogMelFrontEnd | None = None
+        if wants_logmel(self.name, frontend, length=length, hop_ms=hop_ms, bands=bands, **framing):
+            if resolution is not None:
+                raise SpaceError(
+                    "space mobilenetv3: the front end sets the size of maps; leave resolution out, set bands"
+                )
+            hops, counts = several(self.name, "hop_ms", hop_ms, (20.0,)), several(self.name, "bands", bands, (32,))
+            signal = (image_channels, 16_000 if length is None else length)
+            self._frontend = LogMelFrontEnd.of(self.name, signal, hops, counts, framing)
+        for size in () if self._frontend else self._resolutions:
             if type(size) is not int or not low <= size <= high:
                 raise SpaceError(f"space mobilenetv3: preset {preset} needs images of {low}-{high} pixels, got {size}")
         for factor in self._widths:
@@ -72,18 +98,22 @@ class MobileNetV3(ChoiceGraphSpace):
         return {
             "preset": self._preset_name,
             "classes": self._classes,
-            "resolution": list(self._resolutions),
+            **({} if self._frontend else {"resolution": list(self._resolutions)}),
             "width": list(self._widths),
             "image_channels": self._image_channels,
+            **(self._frontend.settings if self._frontend else {}),
         }
 
     @classmethod
     def defaults_from(cls, task: Task, chosen: Mapping[str, object] | None = None) -> dict[str, object]:
         """Return the classes and channels of a task; for the preset ``tiny`` also two image sizes.
 
-        Small images are also offered at twice their size, larger ones at three quarters of it.
+        Small images are also offered at twice their size, larger ones at three quarters of it. Signals are read through
+        a log-mel front end, whose length and sample rate are theirs.
         """
         defaults = super().defaults_from(task, chosen)
+        if len(task.input_shape) == 2:
+            return {**defaults, "frontend": "logmel", **frontend_defaults(task)}
         if (chosen or {}).get("preset", "tiny") == "tiny":
             low, high = PRESETS["tiny"].limits
             side = min(max(min(task.input_shape[1:]), low), high)
@@ -94,14 +124,18 @@ class MobileNetV3(ChoiceGraphSpace):
         """State the stem, stages of blocks of which the last may be skipped, and the head."""
         graph = ChoiceGraph()
         width = graph.choice("width", self._widths)
-        resolution = graph.choice("resolution", self._resolutions)
-        image = graph.read(self._image_channels, resolution, resolution)
+        if self._frontend:
+            image = self._frontend.add(graph)
+        else:
+            resolution = graph.choice("resolution", self._resolutions)
+            image = graph.read(self._image_channels, resolution, resolution)
 
         def channels(count: int) -> Extent:
             """Scale channels with the width."""
             return follow(lambda factor: divisible(count * factor) if count else 0, width)
 
         stem, stride = self.preset.stem
+        stride = max(stride, _STRIDE_ON_MAPS) if self._frontend else stride
         x = graph.add("stem", ops.conv, image, channels=channels(stem), kernel=3, stride=stride, act="hswish")
         if self.preset.fixed is not None:
             fixed = self.preset.fixed
@@ -128,7 +162,7 @@ class MobileNetV3(ChoiceGraphSpace):
         """Number of distinct networks: choices of absent blocks are not counted."""
         options = len(KERNELS) * len(self.preset.expansions)
         stage = sum(options**depth for depth in self.preset.depths)
-        return len(self._widths) * len(self._resolutions) * int(stage ** len(self.preset.stages))
+        return len(self._widths) * self.cardinalities[1] * int(stage ** len(self.preset.stages))
 
     def canonical_codes(self, codes: npt.ArrayLike) -> IntArray:
         """Set the choices of absent blocks to the first value; faster than what follows from the graph."""
@@ -143,7 +177,9 @@ class MobileNetV3(ChoiceGraphSpace):
         return rows
 
     def features(self, codes: npt.ArrayLike) -> FloatArray:
-        """Return one-hot width and resolution, then depths and each block's kernel and expansion (0 where absent).
+        """Return one-hot width and resolution (or front end), then depths and each block's kernel and expansion.
+
+        Those of absent blocks are 0.
 
         Returns:
             ``(n, f)``; the last columns hold each stage's summed expansions and kernels.
@@ -164,14 +200,19 @@ class MobileNetV3(ChoiceGraphSpace):
         return np.stack(columns, axis=1)
 
     def input_shape(self, arch: Architecture) -> Shape:
-        """Return ``(image_channels, resolution, resolution)``."""
+        """Return ``(image_channels, resolution, resolution)``; with a front end ``(image_channels, length)``."""
+        if self._frontend:
+            return (self._image_channels, self._frontend.length)
         size = int(arch.values[1])
         return (self._image_channels, size, size)
 
     def format(self, arch: Architecture) -> str:
-        """Return ``w0.5_r16_k3e2_k5e4+k3e2_...``: width, resolution, then for each stage its blocks."""
+        """Return ``w0.5_r16_k3e2_k5e4+k3e2_...``: width, resolution, then for each stage its blocks.
+
+        With a front end, ``m32h20`` (its bands and hop) takes the place of the resolution.
+        """
         values = self.canonical(arch).values
-        parts = [f"w{values[0]}", f"r{values[1]}"]
+        parts = [f"w{values[0]}", str(values[1]) if self._frontend else f"r{values[1]}"]
         for s in range(len(self.preset.stages)):
             depth = int(values[self._columns(s, 0)[0]])
             columns = [self._columns(s, b) for b in range(depth)]
@@ -182,13 +223,14 @@ class MobileNetV3(ChoiceGraphSpace):
         """Read what `format` prints."""
         words = text.strip().split("_")
         stages = [[_BLOCK.match(block) for block in word.split("+")] for word in words[2:]]
-        head = re.match(r"w([0-9.]+)_r([0-9]+)(_|\Z)", text.strip())
+        head = (_HEAD_OF_MAPS if self._frontend else _HEAD).match(text.strip())
         if head is None or len(stages) != len(self.preset.stages) or not all(all(stage) for stage in stages):
+            second = self._frontend.forms[0] if self._frontend else "r32"
             raise SpaceError(
                 f"space mobilenetv3: cannot read {text!r}; it must look like "
-                f"w1.0_r32_k3e4 with {len(self.preset.stages)} stages of blocks like k3e4+k5e6"
+                f"w1.0_{second}_k3e4 with {len(self.preset.stages)} stages of blocks like k3e4+k5e6"
             )
-        values: list[Value] = [_number(head.group(1)), int(head.group(2))]
+        values: list[Value] = [_number(head.group(1)), head.group(2) if self._frontend else int(head.group(2))]
         for stage in stages:
             values.append(len(stage))
             blocks = [(int(m.group(1)), int(m.group(2))) for m in stage if m]
@@ -220,17 +262,6 @@ def _block(stage: Stage, *, first: bool) -> Callable[..., Op]:
         )
 
     return make
-
-
-def _several(name: str, given: T | Sequence[T] | None, default: tuple[T, ...]) -> tuple[T, ...]:
-    if given is None:
-        return default
-    values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
-    if not 1 <= len(values) <= _MOST_VALUES or len(set(map(str, values))) != len(values):
-        raise SpaceError(
-            f"space mobilenetv3: {name} must be 1 to {_MOST_VALUES} different values, got {str(given)[:40]}"
-        )
-    return values
 
 
 def _number(text: str) -> Value:

@@ -10,7 +10,10 @@ from latency_tables import Shape
 
 
 class Task(Protocol):
-    """What a space is told of a task."""
+    """What a space is told of a task.
+
+    A task of signals may also have a ``sample_rate``: samples a second, None where that is not known.
+    """
 
     @property
     def input_shape(self) -> Shape:
@@ -22,6 +25,7 @@ class Task(Protocol):
 
 
 def usual_defaults(maker: Callable[..., object], task: Task) -> dict[str, object]:
-    """Return ``classes`` and ``image_channels`` of a task, where a maker of spaces takes them."""
-    offered = {"classes": task.outputs, "image_channels": task.input_shape[0]}
+    """Return ``classes``, ``image_channels`` and ``input_channels`` of a task, where a maker of spaces takes them."""
+    channels = task.input_shape[0]
+    offered = {"classes": task.outputs, "image_channels": channels, "input_channels": channels}
     return {name: value for name, value in offered.items() if name in inspect.signature(maker).parameters}

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from latency_tables import GraphBuilder, Node, Op, OpGraph
 from profilers._operators._base import BatchNorm, Composite, Emitter, Operator, Parameter, Primitive
+from profilers._operators._logmel import MOST_PIECES, MOST_SAMPLES, empty_mel_bands
 from profilers._operators._registry import (
     OPERATOR_GROUP,
     operator_kinds,
@@ -60,6 +61,8 @@ def _splice(builder: GraphBuilder, node: Node, names: dict[str, str]) -> str:
 
 
 __all__ = [
+    "MOST_PIECES",
+    "MOST_SAMPLES",
     "OPERATOR_GROUP",
     "BatchNorm",
     "Composite",
@@ -67,6 +70,7 @@ __all__ = [
     "Operator",
     "Parameter",
     "Primitive",
+    "empty_mel_bands",
     "expand",
     "operator_kinds",
     "operator_of",

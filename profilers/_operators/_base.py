@@ -26,6 +26,8 @@ _TORCH_FUNCTION = {"hswish": "hardswish", "hsigmoid": "hardsigmoid"}
 """Names in `torch.nn.functional` where they differ from ours."""
 NORM_EPSILON = 1e-5
 """What every batch norm adds to its variance."""
+FLOAT_ONLY = "computes in float32"
+"""Doc string of ONNX nodes that `quantize_model` leaves in float32."""
 MOST_AXES = 3
 """Largest number of axes that a feature map has behind its channels: time, height and width."""
 
@@ -130,6 +132,8 @@ class Primitive(Operator):
 
     in_place: ClassVar[bool] = False
     """Whether the result may overwrite the first input when nothing else reads it."""
+    float_only: ClassVar[bool] = False
+    """Whether it computes in float32 in networks of every precision."""
 
     def parameters(self, op: Op) -> dict[str, Parameter]:
         """List the operator's weights by name; none by default."""

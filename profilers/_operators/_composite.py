@@ -36,11 +36,12 @@ class SqueezeExcite(Composite):
 class InvertedResidual(Composite):
     """MobileNetV3's block (Howard et al. 2019, arXiv 1905.02244, fig. 4): expand, depthwise, squeeze-excite, project.
 
-    Attributes: ``kernel`` and ``stride`` (an integer, or one for each axis; a kernel of 0 leaves the depthwise
-    convolution out), ``hidden`` (expanded channels), ``squeeze`` (0 for none), ``act``, ``residual`` (1 where the input
-    is added to the result). Without widening (``hidden`` equal to the input's channels) the first convolution is left
-    out. Two more are left out where nothing asks for them: ``beside``, the kernel of a second depthwise convolution
-    that is added to the first, and ``shift``, the channels that `Shift` moves each way before the first.
+    Attributes: ``kernel``, ``stride`` and ``dilation`` (an integer, or one for each axis; a kernel of 0 leaves the
+    depthwise convolution out, a dilation of 1 is left out), ``hidden`` (expanded channels), ``squeeze`` (0 for none),
+    ``act``, ``residual`` (1 where the input is added to the result). Without widening (``hidden`` equal to the input's
+    channels) the first convolution is left out. Two more are left out where nothing asks for them: ``beside``, the
+    kernel of a second depthwise convolution that is added to the first, and ``shift``, the channels that `Shift` moves
+    each way before the first.
     """
 
     kind = "mbconv"
@@ -68,17 +69,20 @@ class InvertedResidual(Composite):
         """Append what stands between the two 1x1 convolutions; return its tensor."""
         axes, given, act = len(op.inputs[0]) - 1, dict(op.attributes), op.word("act")
         kernel, stride = op.integers("kernel", axes), op.integers("stride", axes)
+        dilation = op.integers("dilation", axes, 1)
         if not any(kernel):
-            if max(stride) > 1 or {"beside", "shift"} & given.keys():
-                raise OperatorError(f"op {op.key}: with kernel=0 the stride must be 1, without beside and shift")
+            if max(stride) > 1 or {"beside", "dilation", "shift"} & given.keys():
+                why = "with kernel=0 the stride must be 1, without beside, dilation and shift"
+                raise OperatorError(f"op {op.key}: {why}")
             return name
         if "shift" in given:
             name = graph.add("shift", shifted(graph.shape(name), op.integer("shift")), name)
         first = "none" if "beside" in given else act
-        spatial = graph.add("depthwise", depthwise(graph.shape(name), kernel, stride=stride, act=first), name)
+        taps = depthwise(graph.shape(name), kernel, stride=stride, dilation=dilation, act=first)
+        spatial = graph.add("depthwise", taps, name)
         if "beside" not in given:
             return spatial
-        beside = depthwise(graph.shape(name), op.integers("beside", axes), stride=stride)
+        beside = depthwise(graph.shape(name), op.integers("beside", axes), stride=stride, dilation=dilation)
         both = graph.add("both", add(beside.output), spatial, graph.add("beside", beside, name))
         return graph.add("act", activation(beside.output, act), both)
 

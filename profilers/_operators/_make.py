@@ -95,6 +95,32 @@ def linear(shape: Shape, features: int, *, act: str = "none") -> Op:
 
 
 @_made_once
+def logmel(
+    shape: Shape, bands: int, *, rate: int, window: int, hop: int, fft: int = 0, high: int = 0, floor: int = 60
+) -> Op:
+    """Make a log-mel front end from a signal ``(channels, length)`` to a map ``(channels, bands, frames)``.
+
+    Args:
+        shape: Shape of the signal.
+        bands: Number of mel bands.
+        rate: Samples a second.
+        window: Samples of a frame, an even number.
+        hop: Samples from the start of one frame to that of the next.
+        fft: Samples of the transform; the window by default. A larger one has more frequencies.
+        high: Upper end of the last band in Hz; half the rate by default.
+        floor: Power that counts as silence, in dB below that of white noise of variance 1.
+    """
+    if len(shape) != 2 or not 0 < window <= shape[1] or hop < 1:
+        raise OperatorError(
+            f"logmel: needs a signal (channels, length), a window of 1 to its length and a hop of 1 or more, "
+            f"got {shape}, {window} and {hop}"
+        )
+    values = {"rate": rate, "window": window, "hop": hop, "fft": fft or window, "high": high or rate // 2}
+    output = (shape[0], bands, (shape[1] - window) // hop + 1)
+    return Op("logmel", (shape,), output, sorted_attributes({**values, "floor": floor}))
+
+
+@_made_once
 def norm(shape: Shape, *, act: str = "none") -> Op:
     """Make a stand-alone batch norm."""
     return Op("norm", (shape,), shape, (("act", act),))
@@ -234,6 +260,7 @@ def inverted_residual(
     act: str,
     beside: PerAxis | None = None,
     shift: int = 0,
+    dilation: PerAxis = 1,
 ) -> Op:
     """Make MobileNetV3's block; the input is added to the result wherever the shape is kept.
 
@@ -247,6 +274,7 @@ def inverted_residual(
         act: The activation.
         beside: Extents of a second depthwise convolution, added to the first; None for none.
         shift: Channels that are moved each way along the first axis before the depthwise convolution.
+        dilation: Steps between the taps of the depthwise convolution.
     """
     output, strides = _strided(shape, channels, stride), _per_axis(shape, stride, "stride")
     kept = output == shape and all(s == 1 for s in strides)
@@ -262,6 +290,9 @@ def inverted_residual(
         values["beside"] = _per_axis(shape, beside, "beside")
     if shift:
         values["shift"] = shift
+    dilations = _per_axis(shape, dilation, "dilation")
+    if any(d != 1 for d in dilations):
+        values["dilation"] = dilations
     return Op("mbconv", (shape,), output, sorted_attributes(values))
 
 

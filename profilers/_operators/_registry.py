@@ -15,6 +15,7 @@ from profilers._operators._composite import Head, InvertedResidual, SqueezeExcit
 from profilers._operators._convert import Convert
 from profilers._operators._dense import Convolution, Linear, Normalisation
 from profilers._operators._generic import Generic
+from profilers._operators._logmel import LogMel
 from profilers._operators._places import Concat, Reshape, Shift, Slice, Transpose, Upsample
 from profilers._operators._plain import Activation, Add, GlobalPool, Identity, Multiply, Pool, Scale, Softmax
 
@@ -39,6 +40,7 @@ _OPERATORS: dict[str, Operator] = {
         Identity(),
         InvertedResidual(),
         Linear(),
+        LogMel(),
         Multiply(),
         Normalisation(),
         Pool(),

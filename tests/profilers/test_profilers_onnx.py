@@ -17,6 +17,8 @@ from profilers._session import _SWEEP_MODEL
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "scripts" / "example_space.json"
 SETTINGS = {
+    "convnet1d": {"length": 128, "input_channels": 3, "width": 0.5},
+    "dscnn": {"length": 2000, "sample_rate": 8000, "filters": 16, "bands": 8},
     "mobilenetv3": {"preset": "tiny", "resolution": 16, "width": 0.5},
     "nasbench201": {"image_size": 16, "cells": 1},
     "derived": {"graph": resnet(blocks=1, widths=(8, 16), size=8)},

@@ -31,6 +31,7 @@ CASES = {
     "depthwise 5 stride 2": ops.depthwise(S, 5, stride=2, act="hswish"),
     "linear": ops.linear((12,), 5),
     "linear of an image": ops.linear(S, 5, act="hswish"),
+    "log-mel": ops.logmel((2, 600), 6, rate=8000, window=200, hop=80, fft=400),
     "norm relu": ops.norm(S, act="relu"),
     "norm": ops.norm(S),
     "relu": ops.activation(S, "relu"),

@@ -45,6 +45,7 @@ VALUES = {
     "params_budget": "600k",
     "precision": "int8",
     "preset": "imagenet",
+    "frontend": "logmel",
     "protocol": "kernel",
     "recipe": "cutout=0.5,flip=true",
     "resolution": "16,32",

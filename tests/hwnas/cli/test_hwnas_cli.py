@@ -183,7 +183,7 @@ def test_unknown_names(fails, tmp_path, benchmark_csv):
         "ssh://[user@]host[:port]"
     )
     assert fails("search", "--space", "resnet", *out) == (
-        "hwnas: error: unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, unet, video, or FILE.json"
+        "hwnas: error: unknown space 'resnet'; known spaces: convnet1d, dscnn, mobilenetv3, nasbench201, unet, video, or FILE.json"
     )
     assert fails("search", "--strategy", "luck", *out).startswith("hwnas: error: unknown strategy 'luck'")
     assert fails("search", "--evaluator", "guess", *out) == (
@@ -253,7 +253,7 @@ def test_options_out_of_range(fails, tmp_path):
     assert fails("profile", "--seed", "-1") == "hwnas: error: --seed must be 0 or more, got -1"
     assert fails("profile", "--image-size", "16") == (
         "hwnas: error: --image-size is not an option of space mobilenetv3; known options: preset, classes, "
-        "resolution, width, image_channels"
+        "resolution, width, image_channels, frontend, length, sample_rate, window_ms, hop_ms, bands, high_hz"
     )
     assert fails("validate", "t.json", "--networks", "1") == ("hwnas: error: --networks must be 2 or more, got 1")
     assert fails("fly").startswith("hwnas: error: argument COMMAND: invalid choice: 'fly'")

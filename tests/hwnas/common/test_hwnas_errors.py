@@ -12,7 +12,10 @@ RECIPE = (
     "random_subnets, sampling, candidates, teacher_weight, taught_by, label_smoothing, shift, flip, cutout, mixup"
 )
 CELLS = "image_size, classes, image_channels, cells, channels"
-MOBILE = "preset, classes, resolution, width, image_channels"
+MOBILE = (
+    "preset, classes, resolution, width, image_channels, frontend, length, sample_rate, window_ms, hop_ms, bands, "
+    "high_hz"
+)
 ERRORS = [
     ("", "the following arguments are required: COMMAND (see `hwnas --help`)"),
     ("predict", "the following arguments are required: table, arch (see `hwnas predict --help`)"),
@@ -41,7 +44,7 @@ ERRORS = [
     ("search --precision fp8", "--precision fp8 is not available on device cpu; choose from fp32, int8, mixed"),
     (
         "search --space resnet",
-        "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, unet, video, or FILE.json",
+        "unknown space 'resnet'; known spaces: convnet1d, dscnn, mobilenetv3, nasbench201, unet, video, or FILE.json",
     ),
     ("search --preset huge", "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
     ("search --width 9", "space mobilenetv3: width multipliers must be 0.1-4, got 9.0"),

@@ -227,7 +227,8 @@ ERRORS = [
     ),
     (
         "search --space none",
-        "unknown space 'none'; known spaces: mobilenetv3, nasbench201, unet, video, broken, renamed, toy, or FILE.json",
+        "unknown space 'none'; known spaces: convnet1d, dscnn, mobilenetv3, nasbench201, unet, video, broken, "
+        "renamed, toy, or FILE.json",
     ),
     (
         "search --strategy gone",

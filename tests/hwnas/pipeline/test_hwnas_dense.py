@@ -145,12 +145,13 @@ def test_bad_input_of_predict_is_one_line(segmented, regressed, tmp_path):
 
 def test_the_report_shows_samples_and_classes(segmented, regressed):
     page = (segmented[1] / "report.html").read_text()
-    assert "makes of test samples</h2><img alt='Test samples with their targets" in page
+    assert "on the test part</h2><h3>Samples of the test part</h3>" in page
+    assert "<img alt='Samples of the test part'" in page
     assert "Intersection over union by class" in page
     assert "Confusion matrix" in page
     assert (segmented[1] / "exhibits.json").stat().st_size > 5_000
     page = (regressed[1] / "report.html").read_text()
-    assert "makes of test samples</h2><img" in page
+    assert "<img alt='Samples of the test part'" in page
     assert "Confusion matrix" not in page
 
 

@@ -24,6 +24,13 @@ from latency_tables import SESSION, CacheCurve, Entry, LatencyTable
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "scripts" / "example_space.json"
 SPACES = {
+    "convnet1d": make_space("convnet1d", length=128, input_channels=3, width=0.5, classes=4),
+    "convnet1d logmel": make_space("convnet1d", frontend="logmel", length=2000, sample_rate=8000, width=0.5, bands=8),
+    "dscnn": make_space("dscnn", frontend="none", bands=8, frames=20, filters=[8, 16], classes=4),
+    "dscnn logmel": make_space("dscnn", length=2000, sample_rate=8000, filters=[8, 16], bands=[8, 10], classes=4),
+    "mobilenetv3 logmel": make_space(
+        "mobilenetv3", frontend="logmel", length=3000, sample_rate=8000, bands=[8, 16], width=0.5, image_channels=1
+    ),
     "declared": make_space(str(EXAMPLE), classes=4),
     "derived": make_space("derived", graph=resnet(blocks=1, widths=(8, 16), size=8)),
     "nasbench201": make_space("nasbench201", image_size=8, cells=2, classes=4),
@@ -202,7 +209,11 @@ def test_twins_have_nearly_the_same_accuracy_in_the_benchmark(benchmark_file):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("resnet", {}, "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, unet, video, or FILE.json"),
+        (
+            "resnet",
+            {},
+            "unknown space 'resnet'; known spaces: convnet1d, dscnn, mobilenetv3, nasbench201, unet, video, or FILE.json",
+        ),
         ("mobilenetv3", {"preset": "huge"}, "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
         ("mobilenetv3", {"depth": 3}, "space mobilenetv3 has no setting 'depth'; known settings: preset, classes"),
         ("mobilenetv3", {"resolution": 64}, "preset tiny needs images of 8-32 pixels, got 64"),

@@ -1,0 +1,31 @@
+"""Settings of spaces that hold one value or several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from hwnas._errors import SpaceError
+
+T = TypeVar("T", int, float)
+_MOST_VALUES = 32
+
+
+def several(space: str, name: str, given: T | Sequence[T] | None, default: tuple[T, ...]) -> tuple[T, ...]:
+    """Return the values of a setting that takes one number or several.
+
+    Args:
+        space: Name of the space, for errors.
+        name: Name of the setting.
+        given: What was set; None for the default.
+        default: The values that None stands for.
+
+    Raises:
+        SpaceError: There are none, too many, or two equal ones.
+    """
+    if given is None:
+        return default
+    values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    if not 1 <= len(values) <= _MOST_VALUES or len(set(map(str, values))) != len(values):
+        raise SpaceError(f"space {space}: {name} must be 1 to {_MOST_VALUES} different values, got {str(given)[:40]}")
+    return values
