@@ -15,7 +15,14 @@ from hwnas._costs._cost import Cost, cost_named, is_bound
 from hwnas._errors import HwnasError
 from hwnas._pipeline._model import read_model
 from hwnas._runs._kept_files import given_file
-from hwnas._runs._options import EVALUATOR_SHORTHANDS, SETTINGS, budget_options, default, setting_options
+from hwnas._runs._options import (
+    DATA_SHORTHANDS,
+    EVALUATOR_SHORTHANDS,
+    SETTINGS,
+    budget_options,
+    default,
+    setting_options,
+)
 from hwnas._runs._record import SETTINGS as SETTINGS_FILE
 from hwnas._runs._record import read_record
 from hwnas._runs._settings import SearchSettings
@@ -43,11 +50,13 @@ def search_settings(
         values |= _declared(values, out)
         values |= _derived(values, out)
     settings = {name: value for name, value in values.items() if name in SETTINGS}
-    space, evaluator = values.get("space", default("space")), values.get("evaluator", default("evaluator"))
+    evaluator = values.get("evaluator", default("evaluator"))
     if not space_is_object:
+        settings["space"] = space = values.get("space") or _usual_space(evaluator, values)
         settings["space_settings"] = space_settings(space, values, loads_images=True)
         if evaluator.startswith(_TABLE) and "image_size" in values and "image_size" in settings["space_settings"]:
             del settings["image_size"]  # the space's alone: no images are loaded
+    settings["data_options"] = _data_options(values)
     settings["evaluator_options"] = _evaluator_options(evaluator, values)
     settings["budgets"] = _budgets(values)
     settings["final_recipe"] = _recipe(values, "final_recipe", "final_epochs")
@@ -87,6 +96,31 @@ def _derived(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
     path = given_file(out or Path(), "model", values["model"])
     derived = read_model(path, values.get("space_settings", {}))
     return {"space": DerivedSpace.name, "space_settings": dict(derived.space.settings)}
+
+
+def _usual_space(evaluator: str, values: Mapping[str, Any]) -> str:
+    """Return the space that is searched where none is named: it follows from the task, and that from the data."""
+    if evaluator.startswith(_TABLE):
+        return str(default("space"))
+    from hwnas.tasks import usual_space, usual_task
+
+    return usual_space(values.get("task") or usual_task(values.get("data", default("data"))))
+
+
+def _data_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of how data are read, those with a name of their own among them; names are in lists.
+
+    Raises:
+        HwnasError: One is given twice, or cannot be read.
+    """
+    options = dict(values.get("data_options", {}))
+    for name, option in DATA_SHORTHANDS.items():
+        if name in values and name in options:
+            raise HwnasError(f"{name} is given twice, as {dashed(name)} and as --data-option; leave one out")
+        if name in values or name in options:
+            value = values[name] if name in values else option.read(options[name])
+            options[name] = list(value) if isinstance(value, tuple) else value
+    return options
 
 
 def _evaluator_options(evaluator: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ SPACES = {
 }
 TASKS = {
     "image": "image classification, judged by accuracy (default)",
+    "signal": "sound, motion and other signals: classes by accuracy, values by their error (default for WAV and CSV)",
 }
 EVALUATORS = {
     "supernet": "trains one network with shared weights, cuts each candidate out of it (default)",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from hwnas.tasks._base import PARTS, Part, Scorer, Shape, Targets, Task
 from hwnas.tasks._image import ACCURACY, ImageClassification
-from hwnas.tasks._make import as_task, make_task, metric_named, task_names, usual_task
+from hwnas.tasks._make import as_task, make_task, metric_named, task_names, usual_space, usual_task
 from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
 from hwnas.tasks._options import TrainingOption, require_number
 from hwnas.tasks._outputs import Output
+from hwnas.tasks._signal import SignalTask
 
 DEFAULT_METRIC = ACCURACY
 """The metric of files that name none."""
@@ -23,6 +24,7 @@ __all__ = [
     "Part",
     "Scorer",
     "Shape",
+    "SignalTask",
     "Targets",
     "Task",
     "TrainingOption",
@@ -31,5 +33,6 @@ __all__ = [
     "metric_named",
     "require_number",
     "task_names",
+    "usual_space",
     "usual_task",
 ]

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow
+from hwnas._common._option import dashed
+from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
 from hwnas._errors import DataError
-from hwnas.data import ImageData
+from hwnas.data import ImageData, are_signals
 from hwnas.tasks._base import Task
 from hwnas.tasks._image import ACCURACY, ImageClassification
 from hwnas.tasks._metric import Metric
+from hwnas.tasks._signal import METRICS, SignalTask
 
-_TASKS = {ImageClassification.name: ImageClassification}
-_METRICS = {ACCURACY.name: ACCURACY}
+_TASKS: Mapping[str, Callable[..., Task]] = {
+    ImageClassification.name: ImageClassification.load,
+    SignalTask.name: SignalTask.load,
+}
+_METRICS = {ACCURACY.name: ACCURACY, **METRICS}
+_SPACES = {SignalTask.name: "convnet1d"}
+"""The space that is searched where none is named; for other tasks `_USUAL_SPACE`."""
+_USUAL_SPACE = "mobilenetv3"
 _WANTS = ("metric", "size", "inputs", "loss", "scorer", "outputs")
 
 
@@ -22,8 +31,13 @@ def task_names() -> list[str]:
 
 
 def usual_task(data: str) -> str:
-    """Return the task that data are made for: all that our readers know are images."""
-    return ImageClassification.name
+    """Return the task that data are made for: signals where they are such, else images."""
+    return SignalTask.name if are_signals(data) else ImageClassification.name
+
+
+def usual_space(task: str) -> str:
+    """Return the name of the space that is searched for a task where none is named."""
+    return _SPACES.get(task, _USUAL_SPACE)
 
 
 def make_task(
@@ -33,6 +47,7 @@ def make_task(
     image_size: int | None = None,
     seed: int = 0,
     limit: int | None = None,
+    **more: object,
 ) -> Task:
     """Load data for a task.
 
@@ -42,21 +57,35 @@ def make_task(
         image_size: As in `load_data`; for tasks that take it.
         seed: Decides the validation split.
         limit: Use at most this many samples of each part that the source has.
+        more: Options of the task: how it reads its data (see `SignalTask.load`).
 
     Raises:
-        DataError: An unknown task, or data that cannot be read.
+        DataError: An unknown task, an option that it does not have, or data that cannot be read.
         PluginError: It is a plug-in's that cannot be used.
     """
     options: dict[str, Any] = {"image_size": image_size, "seed": seed, "limit": limit}
     kind = usual_task(data) if name is None else name
     if kind in _TASKS:
         refuse_shadow("task", kind)
-        return _TASKS[kind].load(data, **options)
+        _require_taken(kind, _TASKS[kind], {**more, "image_size": image_size})
+        return _TASKS[kind](data, **only_taken(_TASKS[kind], {**options, **more}))
     maker = load_plugin("task", kind)
     if maker is None:
         raise DataError(f"unknown task {kind!r}; known: {', '.join([*task_names(), *plugin_names('task', _TASKS)])}")
-    made: Task = make_plugin("task", kind, data, wants=_WANTS, **only_taken(maker, options))
+    _require_taken(kind, maker, more)
+    made: Task = make_plugin("task", kind, data, wants=_WANTS, **only_taken(maker, options), **more)
     return made
+
+
+def _require_taken(kind: str, maker: Callable[..., object], options: Mapping[str, object]) -> None:
+    """Refuse options that a task does not have.
+
+    Raises:
+        DataError: Naming one.
+    """
+    for name, value in options.items():
+        if value is not None and name not in takes(maker):
+            raise DataError(f"{dashed(name)} is not an option of task {kind}; leave it out")
 
 
 def as_task(data: Task | ImageData) -> Task:
