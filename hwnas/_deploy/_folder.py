@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._deploy._metadata import completed
-from hwnas._deploy._texts import expected_json, readme, requirements
+from hwnas._deploy._texts import expected_json, readme, reads_signals, requirements
 from hwnas._errors import HwnasError, RunError
 from hwnas._runs._entries import read_network
 from hwnas._runs._front import pick_network
@@ -22,6 +22,8 @@ FOLDER = "deploy"
 NETWORK = "network.onnx"
 PICK = "knee"
 """Which network a run's own folder holds, as ``hwnas export`` picks by default."""
+_RECORDINGS = "recordings.py"
+"""What reads recordings, where a network reads signals: the file that read them in training."""
 _NAMES = (NETWORK, "predict.py", "expected.json", "requirements.txt", "README.md")
 
 
@@ -85,12 +87,15 @@ def _files(run: Run, network: Mapping[str, Any]) -> dict[str, str | bytes]:
     content, metadata = completed(read_network(run.path, network), run.settings)
     program = resources.files("hwnas").joinpath("_deploy", "predict.py").read_bytes()
     texts = (expected_json(network, metadata), requirements(metadata), readme(network, metadata))
-    return dict(zip(_NAMES, (content, program, *texts), strict=True))
+    files: dict[str, str | bytes] = dict(zip(_NAMES, (content, program, *texts), strict=True))
+    if reads_signals(metadata):
+        files[_RECORDINGS] = resources.files("hwnas").joinpath("data", "_recordings.py").read_bytes()
+    return files
 
 
 def _remove(folder: Path) -> None:
     """Remove what an earlier delivery wrote, and the folder where nothing else is in it."""
-    for name in _NAMES:
+    for name in (*_NAMES, _RECORDINGS):
         with suppress(OSError):
             (folder / name).unlink()
     with suppress(OSError):

@@ -1,18 +1,19 @@
 """Use, test or time the network beside this file, as hwnas tested and timed it.
 
-    python predict.py image.png [more images or folders] [--top N] [--csv FILE]
-    python predict.py --test FOLDER    (a sub-folder of images for each class; or an .npz file with x_test and y_test)
+    python predict.py FILE [more files or folders] [--top N] [--csv FILE]
+    python predict.py --test FOLDER    (a sub-folder of files for each class; or an .npz file with x_test and y_test)
     python predict.py --benchmark
 
-Needs Python 3.9, numpy, onnxruntime and Pillow; nothing of hwnas. Session options, preparation of images and names of
-classes are read from the metadata of network.onnx, hwnas's own figures from expected.json. All of it is in one file, so
-that it can be copied alone.
+Needs Python 3.9 and the packages in requirements.txt; nothing of hwnas. Session options, preparation of samples and
+names of classes are read from the metadata of network.onnx, hwnas's own figures from expected.json. All of it is in one
+file, so that it can be copied alone; networks that read signals need recordings.py beside it, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import importlib.util
 import json
 import os
 import sys
@@ -24,12 +25,16 @@ from typing import Any
 
 try:
     import numpy as np
-    from PIL import Image, ImageOps
 except ImportError as error:
     print(f"predict.py: error: {error.name} is missing; run: pip install -r requirements.txt", file=sys.stderr)
     raise SystemExit(2) from None
+try:
+    from PIL import Image, ImageOps
+except ImportError:  # networks that read no images do not need it
+    Image = ImageOps = None  # type: ignore[assignment]
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+ARRAYS = {".npy", ".npz"}
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 GREY_MODES = ("1", "L", "LA", "La")
 CPU = "CPUExecutionProvider"
@@ -108,6 +113,9 @@ class Network:
     Attributes:
         classes: Names of the classes; empty where outputs are no classes.
         preparing: How images become inputs; None where samples are no images.
+        signals: How recordings become inputs; None where samples are no signals.
+        recordings: The module that reads recordings; None where samples are no signals.
+        target: Mean and deviation that outputs stand for; None where outputs are used as they are.
         batch: Samples of one inference.
         shape: Shape of one sample, as the network reads it.
     """
@@ -124,12 +132,33 @@ class Network:
         preparing = self.metadata.get("preprocessing")
         is_image = isinstance(preparing, dict) and {"size", "mean", "std"} <= set(preparing) and len(self.shape) == 3
         self.preparing: dict[str, Any] | None = preparing if is_image else None
+        if is_image and Image is None:
+            raise InputError("Pillow is missing; run: pip install -r requirements.txt")
+        is_signal = isinstance(preparing, dict) and preparing.get("kind") == "signal"
+        self.signals: dict[str, Any] | None = preparing if is_signal else None
+        self.recordings: Any = load_recordings() if is_signal else None
+        self.target: dict[str, float] | None = self.metadata.get("target")
 
     def infer(self, samples: np.ndarray) -> list[np.ndarray]:
         """Return an output ``(N, ...)`` for each of the network's, of at most `batch` samples ``(N, *shape)``."""
         padded = np.zeros((self.batch, *self.shape), dtype=np.float32)
         padded[: len(samples)] = samples
-        return [output[: len(samples)] for output in self.session.run(None, {self._input: padded})]
+        outputs = [output[: len(samples)] for output in self.session.run(None, {self._input: padded})]
+        if self.target is None:
+            return outputs
+        return [output * self.target["std"] + self.target["mean"] for output in outputs]
+
+
+def load_recordings() -> Any:
+    """Import recordings.py, which lies beside this file."""
+    path = Path(__file__).with_name("recordings.py")
+    spec = importlib.util.spec_from_file_location("recordings", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise InputError(f"{path} is missing; write the folder again with: hwnas export RUN --deploy FOLDER")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -186,10 +215,19 @@ def prepare(pixels: np.ndarray, preparing: dict[str, Any]) -> np.ndarray:
     return values
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the images in a folder and its sub-folders, sorted; hidden ones are left out."""
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+def files_in(folder: Path, network: Network) -> list[Path]:
+    """Return the images or recordings in a folder and its sub-folders, sorted; hidden ones are left out."""
+    known = suffixes_of(network)
+    files = [path for path in folder.rglob("*") if path.suffix.lower() in known and path.is_file()]
     return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def suffixes_of(network: Network) -> Any:
+    """Return the suffixes of files that a network reads in folders."""
+    if network.signals is None:
+        return SUFFIXES if network.preparing is not None else ARRAYS
+    of_source = {"wav": network.recordings.WAV_SUFFIXES, "csv": network.recordings.CSV_SUFFIXES}
+    return of_source.get(network.signals["loading"]["source"], ARRAYS)
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -206,14 +244,33 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def samples_of(path: Path, network: Network) -> np.ndarray:
+    """Return inputs ``(N, *shape)`` of an array file as it is, or of a recording or signals as hwnas prepares them."""
+    if network.signals is None:
+        return array_of(path, network.shape)
+    loading, module = network.signals["loading"], network.recordings
+    if path.suffix.lower() in ARRAYS:
+        samples = array_of(path, (loading["channels"], loading["length"]))
+    elif loading["source"] == "npz":
+        raise InputError(f"{path}: the network reads arrays; give an .npy or .npz file")
+    else:
+        try:
+            samples = module.load_samples(path, loading)
+        except module.RecordingError as error:
+            raise InputError(f"{path}: {error}") from None
+    ready: np.ndarray = module.scaled(samples, network.signals["mean"], network.signals["std"])
+    first = (ready.shape[2] - network.shape[1]) // 2
+    return ready[:, :, first : first + network.shape[1]]
+
+
+def array_of(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Return samples ``(N, *shape)`` of an .npy file, or of the array ``x``, ``x_test`` or the only one of an .npz."""
     arrays = load_arrays(path)
     key = next((name for name in ("x", "x_test") if name in arrays), next(iter(arrays)) if len(arrays) == 1 else "")
     if not key:
         raise InputError(f"{path}: holds none of the arrays x and x_test; it has {', '.join(arrays) or 'none'}")
-    values = arrays[key] if arrays[key].shape != network.shape else arrays[key][None]
-    if values.shape[1:] != network.shape or values.dtype.kind not in "biuf":
-        wanted = ", ".join(map(str, ("N", *network.shape)))
+    values = arrays[key] if arrays[key].shape != shape else arrays[key][None]
+    if values.shape[1:] != shape or values.dtype.kind not in "biuf":
+        wanted = ", ".join(map(str, ("N", *shape)))
         raise InputError(f"{path}: {key} has shape {values.shape}, the network reads numbers of shape ({wanted})")
     return values
 
@@ -251,18 +308,20 @@ def results_of(paths: Sequence[Path], network: Network) -> Iterator[tuple[str, l
     missing = next((path for path in paths if not path.exists()), None)
     if missing is not None:
         raise InputError(f"{missing} does not exist")
+    files = [file for path in paths for file in (files_in(path, network) if path.is_dir() else [path])]
+    if not files:
+        what = "images" if network.preparing is not None else "recordings" if network.signals is not None else "arrays"
+        raise InputError(f"{paths[0]} holds no {what}; known suffixes: {' '.join(sorted(suffixes_of(network)))}")
     if network.preparing is None:
-        for path in paths:
+        for path in files:
             samples, seen = samples_of(path, network), 0
+            alone = len(samples) == 1 and path.suffix.lower() not in ARRAYS
             for group in batches(list(samples), network.batch):
                 outputs = network.infer(np.stack(group))
                 for i in range(len(group)):
-                    yield f"{path}[{seen + i}]", [output[i] for output in outputs]
+                    yield str(path) if alone else f"{path}[{seen + i}]", [output[i] for output in outputs]
                 seen += len(group)
         return
-    files = [file for path in paths for file in (image_files(path) if path.is_dir() else [path])]
-    if not files:
-        raise InputError(f"{paths[0]} holds no images; known suffixes: {' '.join(sorted(SUFFIXES))}")
     for group in batches(files, network.batch):
         outputs = network.infer(
             np.stack([prepare(decode(file, network.preparing), network.preparing) for file in group])
@@ -303,13 +362,17 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]
 
 def labelled(path: Path, network: Network) -> tuple[list[Any], list[str]]:
     """Return image files or samples ready for the network, and the name of the class of each."""
-    if path.is_dir() and network.preparing is not None:
+    if path.is_dir() and (network.preparing is not None or network.signals is not None):
         parts = [path / name for name in ("test", "testing") if name not in network.classes]
         root = next((part for part in parts if part.is_dir()), path)
         folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-        files = [(file, folder.name) for folder in folders for file in image_files(folder)]
+        files = [(file, folder.name) for folder in folders for file in files_in(folder, network)]
         if not files:
-            raise InputError(f"{path} holds no class folders with images; it must hold <class>/* or test/<class>/*")
+            what = "images" if network.preparing is not None else "recordings"
+            raise InputError(f"{path} holds no class folders with {what}; it must hold <class>/* or test/<class>/*")
+        if network.signals is not None:
+            read = [(sample, name) for file, name in files for sample in samples_of(file, network)]
+            return [sample for sample, _ in read], [name for _, name in read]
         return [file for file, _ in files], [name for _, name in files]
     if path.is_dir() or not path.exists():
         raise InputError(f"{path} {'is a folder, give an .npz file' if path.exists() else 'does not exist'}")
@@ -457,9 +520,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
     parser = argparse.ArgumentParser(description="Use, test or time the network beside this file.")
     parser.add_argument(
-        "inputs", nargs="*", type=Path, help="images or folders of images; .npy or .npz for other samples"
+        "inputs", nargs="*", type=Path, help="images, recordings or folders of them; .npy or .npz for other samples"
     )
-    parser.add_argument("--top", type=int, default=1, metavar="N", help="classes to print for each image (default 1)")
+    parser.add_argument("--top", type=int, default=1, metavar="N", help="classes to print for each sample (default 1)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the predictions into a CSV file, too")
     parser.add_argument("--test", type=Path, metavar="FOLDER", help="print the accuracy on <class>/* or an .npz file")
     parser.add_argument("--benchmark", action="store_true", help="time the network, and compare with hwnas's figures")
