@@ -54,7 +54,7 @@ def deliver(setup: SearchSetup, study: Study, progress: TextProgress) -> None:
     deliver_folder(run, progress)
     from hwnas._report import write_report
 
-    if why := write_report(run, study, setup.space):
+    if why := write_report(run, study, setup.space, setup.task):
         progress(why)
     run.finish(len(study.trials))
 

@@ -16,6 +16,7 @@ from hwnas._report._html import escape, image, page
 from hwnas._report._latencies import FloatArray, estimates_and_measurements, estimates_plot, latencies_section
 from hwnas._report._networks import networks_section
 from hwnas._report._partition import partition_plot, partition_rows
+from hwnas._report._task_view import TaskView, task_view
 from hwnas._report._time import Spent, time_plot, time_spent, time_table
 from hwnas._runs._agreement import agreement
 from hwnas._runs._delivered import error_lines, shortcomings, written_compared, written_test
@@ -27,18 +28,19 @@ from hwnas._runs._options import DEFAULT_STATISTIC
 from hwnas._runs._run import Run
 from hwnas._version import __version__
 from hwnas.spaces import Space
-from hwnas.tasks import Metric
+from hwnas.tasks import Metric, Task
 from latency_tables import LatencyTable, load_table
 from search import Partition, Study, Trial, partition_of
 
 
-def write_report(run: Run, study: Study, space: Space) -> str:
+def write_report(run: Run, study: Study, space: Space, task: Task | None = None) -> str:
     """Write ``report.html`` and, where matplotlib can draw, the PNG files it shows.
 
     Args:
         run: A run with ``pareto.json``.
         study: The finished search, with at least one successful trial.
         space: What was searched.
+        task: What the networks are for, to show what they say of its test part; None to leave that out.
 
     Returns:
         Why there are no pictures; empty where there are.
@@ -56,10 +58,11 @@ def write_report(run: Run, study: Study, space: Space) -> str:
         partition=partition_of(study),
         spent=time_spent(space, table, networks),
         records=_records(run),
+        view=task_view(task, run, networks),
     )
     why = ""
     try:
-        pictures = pictures_of(lambda: _pictures(shown))
+        pictures = pictures_of(lambda: _pictures(shown) | (shown.view.pictures() if shown.view else {}))
     except NoPictureError as error:
         pictures, why = {}, f"no pictures in the report: {error}"
     for name, data in pictures.items():
@@ -81,6 +84,7 @@ class _Shown:
     partition: Partition | None
     spent: Sequence[Spent]
     records: Sequence[TrialRecord]
+    view: TaskView | None
 
     @property
     def metric(self) -> Metric:
@@ -143,6 +147,7 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
         "<h2>Networks</h2>",
         networks_section(run, networks, shown.original),
         f"<p class=note>{_explanation(run, networks)}</p>",
+        shown.view.section(pictures) if shown.view else "",
         latencies_section(networks),
         _time_section(shown, pictures),
         "<h2>How well does the latency table predict?</h2>",

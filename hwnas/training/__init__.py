@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hwnas.training._loop import compute_threads, learning_rate, make_optimizer
     from hwnas.training._network import train_network
     from hwnas.training._quantized import quantized, score_quantized
-    from hwnas.training._score import score_network, score_onnx
+    from hwnas.training._score import onnx_outputs, score_network, score_onnx
     from hwnas.training._start._file import WeightsFile, parse_weights, read_weights
     from hwnas.training._start._match import MatchedWeights, match_weights
     from hwnas.training._start._networks import StartingNetworks
@@ -37,6 +37,7 @@ _LAZY = {
     "parse_weights": "_start._file",
     "quantized": "_quantized",
     "read_weights": "_start._file",
+    "onnx_outputs": "_score",
     "score_network": "_score",
     "score_onnx": "_score",
     "score_quantized": "_quantized",
@@ -62,6 +63,7 @@ __all__ = [
     "learning_rate",
     "make_optimizer",
     "match_weights",
+    "onnx_outputs",
     "parse_weights",
     "quantized",
     "read_weights",

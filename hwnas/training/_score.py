@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -45,6 +46,19 @@ def score_network(
 def score_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: int = 1) -> float:
     """Return the task's metric of an ONNX file through ONNX Runtime on the CPU, with the file's own fixed batch size.
 
+    The arguments and errors are those of `onnx_outputs`.
+    """
+    scorer = task.scorer()
+    for indices, outputs in onnx_outputs(model, task, part, threads=threads):
+        scorer.add(outputs, task.targets(part, indices))
+    return scorer.value()
+
+
+def onnx_outputs(
+    model: str | Path | bytes, task: Task, part: Part, *, threads: int = 1
+) -> Iterator[tuple[slice, list[npt.NDArray[np.float32]]]]:
+    """Yield what an ONNX file gives for a part of the data, batch by batch: the samples, and an array for each output.
+
     Args:
         model: Path of the file, or its bytes; one input ``(batch, *input_shape)``, and the task's outputs.
         task: Gives the samples and judges the outputs.
@@ -63,11 +77,9 @@ def score_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: in
     if (why := task.misfit(entry.shape)) is not None:
         raise EvaluatorError(f"onnx {name}: its input {list(entry.shape)} {why}")
     batch, *input_shape = entry.shape
-    scorer = task.scorer()
     for indices in in_batches(task, part, batch):
         x = task.inputs(part, indices, tuple(input_shape)).contiguous().numpy()
         padded = np.zeros((batch, *x.shape[1:]), dtype=np.float32)
         padded[: len(x)] = x
         outputs = session.run(None, {entry.name: padded})
-        scorer.add([output[: len(x)] for output in outputs], task.targets(part, indices))
-    return scorer.value()
+        yield indices, [output[: len(x)] for output in outputs]

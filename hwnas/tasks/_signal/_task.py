@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hwnas._errors import DataError
 from hwnas.data import Reading, SignalData, SignalPart, load_signals
 from hwnas.spaces import Space
-from hwnas.tasks._base import Indices, Part, Scorer, Settings, Shape, Targets, Task
+from hwnas.tasks._base import FloatArray, Indices, Part, Scorer, Settings, Shape, Targets, Task
 from hwnas.tasks._image import ACCURACY, Accuracy
 from hwnas.tasks._metric import Metric
 from hwnas.tasks._options import TrainingOption
@@ -279,6 +279,10 @@ class SignalTask(Task):
     def scorer(self) -> Scorer:
         """Return a scorer that has seen nothing yet."""
         return Accuracy() if self._data.classes else Regression(self.metric, self._center, self._spread)
+
+    def values_of(self, outputs: FloatArray) -> npt.NDArray[np.float32]:
+        """Return the values ``(N,)`` that outputs ``(N, 1)`` of regression stand for."""
+        return np.asarray(outputs[:, 0] * self._spread + self._center, dtype=np.float32)
 
     def _part(self, part: Part) -> SignalPart:
         parts = {"train": self._data.train, "validation": self._data.validation, "test": self._data.test}
