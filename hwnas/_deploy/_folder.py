@@ -24,7 +24,8 @@ PICK = "knee"
 """Which network a run's own folder holds, as ``hwnas export`` picks by default."""
 _RECORDINGS = "recordings.py"
 """What reads recordings, where a network reads signals: the file that read them in training."""
-_NAMES = (NETWORK, "predict.py", "expected.json", "requirements.txt", "README.md")
+_TEXTS = ("expected.json", "requirements.txt", "README.md")
+_NAMES = (NETWORK, "predict.py", _RECORDINGS, *_TEXTS)
 
 
 def deliver_folder(run: Run, progress: TextProgress) -> None:
@@ -85,17 +86,22 @@ def write_folder(run: Run, network: Mapping[str, Any], folder: Path) -> Path:
 def _files(run: Run, network: Mapping[str, Any]) -> dict[str, str | bytes]:
     """Return the contents of the folder by name."""
     content, metadata = completed(read_network(run.path, network), run.settings)
-    program = resources.files("hwnas").joinpath("_deploy", "predict.py").read_bytes()
     texts = (expected_json(network, metadata), requirements(metadata), readme(network, metadata))
-    files: dict[str, str | bytes] = dict(zip(_NAMES, (content, program, *texts), strict=True))
+    return {NETWORK: content, **reader_files(metadata), **dict(zip(_TEXTS, texts, strict=True))}
+
+
+def reader_files(metadata: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the programs of the folder by name: `predict.py`, and what reads recordings for networks of signals."""
+    here = resources.files("hwnas")
+    files = {"predict.py": here.joinpath("_deploy", "predict.py").read_bytes()}
     if reads_signals(metadata):
-        files[_RECORDINGS] = resources.files("hwnas").joinpath("data", "_recordings.py").read_bytes()
+        files[_RECORDINGS] = here.joinpath("data", "_recordings.py").read_bytes()
     return files
 
 
 def _remove(folder: Path) -> None:
     """Remove what an earlier delivery wrote, and the folder where nothing else is in it."""
-    for name in (*_NAMES, _RECORDINGS):
+    for name in _NAMES:
         with suppress(OSError):
             (folder / name).unlink()
     with suppress(OSError):
