@@ -134,7 +134,8 @@ def _recordings(
 ) -> list[TableRecording]:
     """Return the recordings of a file: one, or one for each run of rows of one group."""
     path, part, folder_label = named
-    values = np.ascontiguousarray(table.floats(columns.channels).T, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        values = np.ascontiguousarray(table.floats(columns.channels).T, dtype=np.float32)
     if not np.isfinite(values).all():
         raise RecordingError("holds numbers beyond 3e38; scale the columns")
     labels = [folder_label or ""] if columns.label is None else table.texts(columns.label)

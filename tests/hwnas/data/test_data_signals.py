@@ -244,10 +244,14 @@ def test_a_column_of_labels(tmp_path):
     data = load(labelled(tmp_path), window=20, split_by="subject", hold_out=["s1"])
     assert (data.classes, data.loading["columns"]) == (("run", "walk"), ["ax", "ay"])
     assert sizes(data) == (18, 9, 9)
-    assert data.test.targets.tolist() == [1, 1, 1, 1, 1, 0, 0, 0, 0]  # the window of both counts for the first of two
+    assert data.test.targets.tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0]  # half a window each: the first in class order
     assert "columns that are no channels: time; --columns NAMES changes that" in data.notes
     assert load(tmp_path, window=20, split_by="subject", columns=["ay"]).channels == 1
-    assert load(tmp_path, window=20).test.signals.shape == (9, 2, 20)  # whole recordings without groups
+    assert load(tmp_path, window=20, columns=["ax", "ay"]).test.signals.shape == (
+        9,
+        2,
+        20,
+    )  # whole recordings without groups
 
 
 def test_one_file_holds_runs_of_groups(tmp_path):
@@ -256,7 +260,10 @@ def test_one_file_holds_runs_of_groups(tmp_path):
     one.write_text("\n".join([lines[0][0], *(row for part in lines for row in part[1:])]))
     data = load(one, window=20, split_by="subject", hold_out=["s1"])
     assert data.fingerprint == load(tmp_path / "x", window=20, split_by="subject", hold_out=["s1"]).fingerprint
-    assert refused(one, window=20).startswith("1 recording for the train part, but all windows of a recording stay")
+    assert refused(one, window=20) == "line 2: column subject is 's0', not a number; correct or remove the row"
+    assert refused(one, window=20, columns=["ax"]).startswith(
+        "1 recording for the train part, but all windows of a recording stay"
+    )
 
 
 def test_values_are_averaged_over_windows(tmp_path):
@@ -275,7 +282,7 @@ def test_values_are_averaged_over_windows(tmp_path):
 
 def test_numbers_are_classes_in_their_order(tmp_path):
     for number in range(4):
-        write_csv(tmp_path / f"{number}.csv", [[i, [10, 2, "2.0"][i % 3]] for i in range(9)], ["x", "label"])
+        write_csv(tmp_path / f"{number}.csv", [[i, [10, 2, "2.0"][i // 3]] for i in range(9)], ["x", "label"])
     assert load(tmp_path, window=3).classes == ("2", "10")
 
 

@@ -131,8 +131,7 @@ def test_a_search_from_recordings_to_the_folder(tmp_path, monkeypatch, capsys):
     command = ["search", "--data", "tones", "--split-by", "2", "--hold-out", "bob,dan", "--space", "plain.json"]
     command += ["--evaluator", "train", "--epochs", "2", "--samples", "3", "--strategy", "random", "--out", "run"]
     assert main(command) == 0
-    output = capsys.readouterr().out
-    assert "data: the test part is bob, dan" in output
+    assert "data: the test part is bob, dan" in capsys.readouterr().err
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]
     assert settings["data_options"] == {"split_by": "2", "hold_out": ["bob", "dan"]}
     page = (tmp_path / "run" / "report.html").read_text()

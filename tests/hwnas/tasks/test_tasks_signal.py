@@ -42,7 +42,7 @@ def test_errors_of_values_are_in_their_unit(values):
     outputs = np.zeros((len(targets), 1), np.float32)  # the mean of the train part
     errors = values.values_of(outputs) - targets
     mean = values.data.train.targets.mean()
-    np.testing.assert_allclose(errors, mean - targets, rtol=1e-5)
+    np.testing.assert_allclose(errors, mean - targets, atol=1e-6)
     for metric, wanted in (
         (RMSE, np.sqrt(np.square(errors).mean())),
         (RELATIVE_ERROR, np.linalg.norm(errors) / np.linalg.norm(targets)),
@@ -76,10 +76,26 @@ def test_options_of_other_tasks_are_refused(tmp_path):
 
 def test_spaces_that_do_not_fit_are_refused(values):
     for space, error, line in (
-        (make_space("nasbench201", image_size=8), SpaceError, "reads inputs of 3x8x8, but signals are channels x length"),
-        (plain_space(image_size=64, classes=1), EvaluatorError, "signals have 2 channels, the space's networks read 1; set image_channels=2"),
-        (plain_space(image_channels=2, classes=1), EvaluatorError, "signals have 64 samples, .* read 400; set image_size=64"),
-        (plain_space(image_channels=2, image_size=64), EvaluatorError, "must give 1 output, the space's give 3; set classes=1"),
+        (
+            make_space("nasbench201", image_size=8),
+            SpaceError,
+            "reads inputs of 3x8x8, but signals are channels x length",
+        ),
+        (
+            plain_space(image_size=64, classes=1),
+            EvaluatorError,
+            "signals have 2 channels, the space's networks read 1; set image_channels=2",
+        ),
+        (
+            plain_space(image_channels=2, classes=1),
+            EvaluatorError,
+            "signals have 64 samples, .* read 400; set image_size=64",
+        ),
+        (
+            plain_space(image_channels=2, image_size=64),
+            EvaluatorError,
+            "must give 1 output, the space's give 3; set classes=1",
+        ),
     ):
         with pytest.raises(error, match=line):
             values.require_fit(space)
