@@ -29,6 +29,8 @@ from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import DeclaredSpace, DerivedSpace, is_file, read_declaration
 
 _TABLE = "table:"
+_NO_DATA_OPTIONS = {"image_size": "--image-size", "seed": "--seed", "limit": "--data-limit"}
+"""What tasks take from options of the whole search."""
 
 
 def search_settings(
@@ -114,6 +116,9 @@ def _data_options(values: Mapping[str, Any]) -> dict[str, Any]:
         HwnasError: One is given twice, or cannot be read.
     """
     options = dict(values.get("data_options", {}))
+    for name, own in _NO_DATA_OPTIONS.items():
+        if name in options:
+            raise HwnasError(f"--data-option cannot set {name}; give {own}")
     for name, option in DATA_SHORTHANDS.items():
         if name in values and name in options:
             raise HwnasError(f"{name} is given twice, as {dashed(name)} and as --data-option; leave one out")

@@ -137,7 +137,7 @@ class Network:
         is_signal = isinstance(preparing, dict) and preparing.get("kind") == "signal"
         self.signals: dict[str, Any] | None = preparing if is_signal else None
         self.recordings: Any = load_recordings() if is_signal else None
-        self.target: dict[str, float] | None = self.metadata.get("target")
+        self.target: dict[str, float] | None = self.metadata.get("target") if is_signal else None
 
     def infer(self, samples: np.ndarray) -> list[np.ndarray]:
         """Return an output ``(N, ...)`` for each of the network's, of at most `batch` samples ``(N, *shape)``."""

@@ -6,6 +6,7 @@ import signal_toys
 import torch
 from signal_toys import arrays, plain_space, tone_folder
 
+from hwnas._cli import main
 from hwnas._errors import DataError, EvaluatorError, SpaceError
 from hwnas.data import load_signals
 from hwnas.spaces import make_space
@@ -72,6 +73,18 @@ def test_options_of_other_tasks_are_refused(tmp_path):
     ):
         with pytest.raises(DataError, match=line):
             make_task(task, path, **option)
+
+
+def test_options_of_the_whole_search_are_no_data_options(capsys):
+    for option, line in (
+        ("seed=3", "--data-option cannot set seed; give --seed"),
+        ("image_size=8", "--data-option cannot set image_size; give --image-size"),
+        ("window=wide", "--window must be a whole number, got 'wide'"),
+    ):
+        assert main(["search", "--data-option", option]) == 2
+        assert line in capsys.readouterr().err
+    assert main(["search", "--window", "8", "--data-option", "window=8"]) == 2
+    assert "window is given twice, as --window and as --data-option" in capsys.readouterr().err
 
 
 def test_spaces_that_do_not_fit_are_refused(values):
