@@ -18,6 +18,7 @@ from hwnas._runs._options import (
 
 GROUPS = {
     "space": "see `hwnas plugins` for all spaces, and docs/space.md",
+    "signals": "options of --task signal, see docs/signals.md",
     "evaluation": "all evaluators are listed below",
     "delivery": "what happens to the best networks before they are exported, measured and tested",
     "pruning": "see docs/derive.md for all options",

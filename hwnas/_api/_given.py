@@ -14,7 +14,13 @@ from hwnas.spaces import Space, make_space, space_parameters
 from latency_tables import LatencyTable, load_table, save_table
 from profilers import Workload
 
-_A = {"space": "a space", "evaluator": "an evaluator", "device": "a device", "strategy": "a strategy"}
+_A = {
+    "space": "a space",
+    "data": "a data set",
+    "evaluator": "an evaluator",
+    "device": "a device",
+    "strategy": "a strategy",
+}
 
 
 class SpaceOptions(TypedDict, total=False):

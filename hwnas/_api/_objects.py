@@ -12,7 +12,7 @@ from hwnas._api._settings import search_settings
 from hwnas._common._option import renamed
 from hwnas._errors import HwnasError
 from hwnas._pipeline._overrides import NO_DATA, Overrides
-from hwnas._runs._options import DEVICE, EVALUATOR, SPACE_SHORTHANDS, default, setting_options
+from hwnas._runs._options import DATA_SHORTHANDS, DEVICE, EVALUATOR, SPACE_SHORTHANDS, default, setting_options
 from hwnas._runs._settings import SearchSettings
 from hwnas.data import ImageData
 from hwnas.evaluators import Evaluator
@@ -33,7 +33,7 @@ def objects_of(given: Mapping[str, Any]) -> Overrides:
         HwnasError: Something is neither a name nor an object of the kind: a class, most likely.
     """
     for name, kind in (("space", Space), ("evaluator", Evaluator)):
-        if not isinstance(given[name], (str, kind)):
+        if not isinstance(given[name], (str, kind)) and not (name == "space" and given[name] is None):
             raise HwnasError(f"{name} must be a name or an instance of hwnas.{kind.__name__}, got {given[name]!r}")
     strategy, data, table = given["strategy"], given["data"], given["table"]
     if not isinstance(strategy, str) and (isinstance(strategy, type) or not hasattr(strategy, "propose")):
@@ -79,6 +79,8 @@ def _refuse_settings_of(objects: Overrides, more: Mapping[str, Any]) -> None:
     """Refuse settings of what is an object, which has its own."""
     if objects.space is not None:
         refuse_options(more, ("space_settings", *(set(SPACE_SHORTHANDS) - {"image_size"})), "space")
+    if objects.task is not None:
+        refuse_options(more, (*DATA_SHORTHANDS, "data_options"), "data")
     if objects.evaluator is not None:
         refuse_options(more, (*EVALUATOR, "evaluator_options"), "evaluator")
     if objects.strategy is not None:

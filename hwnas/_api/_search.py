@@ -25,7 +25,7 @@ from search import Strategy
 
 
 def search(
-    space: Space | str = "mobilenetv3",
+    space: Space | str | None = None,
     *,
     out: str | Path = "runs/latest",
     data: Task | ImageData | str | Path | None = None,
@@ -51,7 +51,8 @@ def search(
     `Space.fingerprint` and by the evaluator's name and settings.
 
     Args:
-        space: A space, or the name of one, whose settings then follow from the data and from ``space_settings``.
+        space: A space, or the name of one, whose settings then follow from the data and from ``space_settings``; None
+            for the usual one of the task.
         out: The run directory.
         data: What `load_data` takes or gave, or a task. None is for evaluators that look at no data; then nothing
             is trained, written or measured in the end, unless the evaluator has weights.

@@ -15,7 +15,14 @@ from hwnas._costs._cost import Cost, cost_named, is_bound
 from hwnas._errors import HwnasError
 from hwnas._pipeline._model import read_model
 from hwnas._runs._kept_files import given_file
-from hwnas._runs._options import EVALUATOR_SHORTHANDS, SETTINGS, budget_options, default, setting_options
+from hwnas._runs._options import (
+    DATA_SHORTHANDS,
+    EVALUATOR_SHORTHANDS,
+    SETTINGS,
+    budget_options,
+    default,
+    setting_options,
+)
 from hwnas._runs._record import SETTINGS as SETTINGS_FILE
 from hwnas._runs._record import read_record
 from hwnas._runs._settings import SearchSettings
@@ -23,6 +30,8 @@ from hwnas.spaces import DeclaredSpace, DerivedSpace, is_file, read_declaration
 from hwnas.tasks import usual_space, usual_task
 
 _TABLE = "table:"
+_NO_DATA_OPTIONS = {"image_size": "--image-size", "seed": "--seed", "limit": "--data-limit"}
+"""What tasks take from options of the whole search."""
 
 
 def search_settings(
@@ -43,26 +52,18 @@ def search_settings(
     if not space_is_object:
         values |= _declared(values, out)
         values |= _derived(values, out)
-    values |= {} if space_is_object else _space_of_task(values)
     settings = {name: value for name, value in values.items() if name in SETTINGS}
-    space, evaluator = values.get("space", default("space")), values.get("evaluator", default("evaluator"))
+    evaluator = values.get("evaluator", default("evaluator"))
     if not space_is_object:
+        settings["space"] = space = values.get("space") or _usual_space(evaluator, values)
         settings["space_settings"] = space_settings(space, values, loads_images=True)
         if evaluator.startswith(_TABLE) and "image_size" in values and "image_size" in settings["space_settings"]:
             del settings["image_size"]  # the space's alone: no images are loaded
+    settings["data_options"] = _data_options(values)
     settings["evaluator_options"] = _evaluator_options(evaluator, values)
     settings["budgets"] = _budgets(values)
     settings["final_recipe"] = _recipe(values, "final_recipe", "final_epochs")
     return SearchSettings(**settings)
-
-
-def _space_of_task(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace the default space by the one that is made for the task, where the task is not that of the default."""
-    data, evaluator = values.get("data", default("data")), values.get("evaluator", default("evaluator"))
-    if values.get("space", default("space")) != default("space") or evaluator.startswith(_TABLE):
-        return {}
-    space = usual_space(values.get("task") or usual_task(data))
-    return {"space": space} if space is not None else {}
 
 
 def _declared(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
@@ -93,11 +94,37 @@ def _derived(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
         if values.get("space") == DerivedSpace.name:
             raise HwnasError("--space derived is the space of a trained model; name the model: --model FILE")
         return {}
-    if values.get("space", default("space")) not in (default("space"), DerivedSpace.name):
+    if values.get("space", DerivedSpace.name) != DerivedSpace.name:
         raise HwnasError(f"--model has a space of its own, got --space {values['space']}; leave one of them out")
     path = given_file(out or Path(), "model", values["model"])
     derived = read_model(path, values.get("space_settings", {}))
     return {"space": DerivedSpace.name, "space_settings": dict(derived.space.settings)}
+
+
+def _usual_space(evaluator: str, values: Mapping[str, Any]) -> str:
+    """Return the space that is searched where none is named: it follows from the task, and that from the data."""
+    if evaluator.startswith(_TABLE):
+        return str(default("space"))
+    return usual_space(values.get("task") or usual_task(values.get("data", default("data"))))
+
+
+def _data_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of how data are read, those with a name of their own among them; names are in lists.
+
+    Raises:
+        HwnasError: One is given twice, or cannot be read.
+    """
+    options = dict(values.get("data_options", {}))
+    for name, own in _NO_DATA_OPTIONS.items():
+        if name in options:
+            raise HwnasError(f"--data-option cannot set {name}; give {own}")
+    for name, option in DATA_SHORTHANDS.items():
+        if name in values and name in options:
+            raise HwnasError(f"{name} is given twice, as {dashed(name)} and as --data-option; leave one out")
+        if name in values or name in options:
+            value = values[name] if name in values else option.read(options[name])
+            options[name] = list(value) if isinstance(value, tuple) else value
+    return options
 
 
 def _evaluator_options(evaluator: str, values: Mapping[str, Any]) -> dict[str, Any]:

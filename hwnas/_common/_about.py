@@ -15,6 +15,7 @@ SPACES = {
 TASKS = {
     "dense": "segmentation or regression of every pixel or sample, judged by mean IoU or relative L2",
     "image": "image classification, judged by accuracy (default)",
+    "signal": "sound, motion and other signals: classes by accuracy, values by their error (default for WAV and CSV)",
     "video": "classification of short clips, judged by accuracy",
 }
 EVALUATORS = {

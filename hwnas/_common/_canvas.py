@@ -16,6 +16,7 @@ import numpy as np
 from hwnas._common._text import printable
 from hwnas._errors import HwnasError
 
+GREY, BLUE, ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
 NEEDED = "install hwnas[report] for pictures"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._deploy._metadata import completed
-from hwnas._deploy._texts import expected_json, readme, requirements
+from hwnas._deploy._texts import expected_json, readme, reads_signals, requirements
 from hwnas._errors import HwnasError, RunError
 from hwnas._runs._entries import read_network
 from hwnas._runs._front import pick_network
@@ -22,7 +22,10 @@ FOLDER = "deploy"
 NETWORK = "network.onnx"
 PICK = "knee"
 """Which network a run's own folder holds, as ``hwnas export`` picks by default."""
-_NAMES = (NETWORK, "predict.py", "expected.json", "requirements.txt", "README.md")
+_RECORDINGS = "recordings.py"
+"""What reads recordings, where a network reads signals: the file that read them in training."""
+_TEXTS = ("expected.json", "requirements.txt", "README.md")
+_NAMES = (NETWORK, "predict.py", _RECORDINGS, *_TEXTS)
 
 
 def deliver_folder(run: Run, progress: TextProgress) -> None:
@@ -83,9 +86,17 @@ def write_folder(run: Run, network: Mapping[str, Any], folder: Path) -> Path:
 def _files(run: Run, network: Mapping[str, Any]) -> dict[str, str | bytes]:
     """Return the contents of the folder by name."""
     content, metadata = completed(read_network(run.path, network), run.settings)
-    program = resources.files("hwnas").joinpath("_deploy", "predict.py").read_bytes()
     texts = (expected_json(network, metadata), requirements(metadata), readme(network, metadata))
-    return dict(zip(_NAMES, (content, program, *texts), strict=True))
+    return {NETWORK: content, **reader_files(metadata), **dict(zip(_TEXTS, texts, strict=True))}
+
+
+def reader_files(metadata: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the programs of the folder by name: `predict.py`, and what reads recordings for networks of signals."""
+    here = resources.files("hwnas")
+    files = {"predict.py": here.joinpath("_deploy", "predict.py").read_bytes()}
+    if reads_signals(metadata):
+        files[_RECORDINGS] = here.joinpath("data", "_recordings.py").read_bytes()
+    return files
 
 
 def _remove(folder: Path) -> None:

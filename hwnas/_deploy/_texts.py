@@ -14,7 +14,7 @@ from hwnas._runs._options import LATENCY_STATISTICS
 from hwnas._version import __version__
 
 _RELEASE = re.compile(r"\d+(\.\d+)+\Z")
-_PILLOW, _NUMPY, _RUNTIME = "Pillow>=10", "numpy>=1.26", "onnxruntime>=1.18"
+_PILLOW, _SCIPY, _NUMPY, _RUNTIME = "Pillow>=10", "scipy>=1.11", "numpy>=1.26", "onnxruntime>=1.18"
 
 
 def expected_json(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
@@ -40,7 +40,16 @@ def requirements(metadata: Mapping[str, Any]) -> str:
         runtime = f"onnxruntime=={version}  # as measured; other versions work, and may take other times"
     else:
         runtime = f"{_RUNTIME}  # onnxruntime-gpu for an NVIDIA GPU" if device.get("gpu") else _RUNTIME
-    return "\n".join([_NUMPY, runtime, _PILLOW, ""])
+    if not reads_signals(metadata):
+        return "\n".join([_NUMPY, runtime, _PILLOW, ""])
+    reader = [_SCIPY] if metadata["preprocessing"]["loading"]["source"] == "wav" else []
+    return "\n".join([_NUMPY, runtime, *reader, ""])
+
+
+def reads_signals(metadata: Mapping[str, Any]) -> bool:
+    """Return whether a network reads signals."""
+    preparing = metadata.get("preprocessing")
+    return isinstance(preparing, dict) and preparing.get("kind") == "signal"
 
 
 def device_text(metadata: Mapping[str, Any]) -> str:
@@ -87,8 +96,10 @@ def _network_text(metadata: Mapping[str, Any]) -> str:
     size = preparing.get("size") if isinstance(preparing, dict) else None
     frames = preparing.get("frames") if isinstance(preparing, dict) else None
     what = f"clips of {frames} frames" if frames else "images"
-    pixels = f"{what} of {size}x{size} pixels, " if size else ""
-    return f"{known}{pixels}{session['precision']}, {session['batch']} in a batch"
+    samples = f"{what} of {size}x{size} pixels, " if size else ""
+    if reads_signals(metadata):
+        samples = f"{_signals_text(metadata['preprocessing']['loading'])}, "
+    return f"{known}{samples}{session['precision']}, {session['batch']} in a batch"
 
 
 def _latency_text(network: Mapping[str, Any]) -> str:
@@ -130,6 +141,13 @@ def _session_text(metadata: Mapping[str, Any]) -> str:
     )
 
 
+def _signals_text(loading: Mapping[str, Any]) -> str:
+    """Return what signals a network was trained on: ``signals of 8000 samples at 8000 Hz, 1 channel``."""
+    rate = f" at {loading['rate']} Hz" if loading["rate"] else ""
+    channels = loading["channels"]
+    return f"signals of {loading['length']} samples{rate}, {channels} channel{'s' * (channels != 1)}"
+
+
 def _run_text(metadata: Mapping[str, Any]) -> str:
     if "dense" in metadata:
         if metadata["dense"]["kind"] == "segmentation" and metadata["dense"]["pixels"]:
@@ -140,6 +158,12 @@ def _run_text(metadata: Mapping[str, Any]) -> str:
             "`python predict.py clip/` prints class and probability of a folder of frames; also folders of such "
             "folders, `.npz` files, `--top N`, `--csv FILE`."
         )
+    if reads_signals(metadata):
+        source = metadata["preprocessing"]["loading"]["source"]
+        file = {"wav": "recording.wav", "csv": "recording.csv"}.get(source, "signals.npy")
+        printed = "class and probability" if "classes" in metadata else "the value"
+        each = "each window" if metadata["preprocessing"]["loading"]["window"] else "each signal"
+        return f"`python predict.py {file}` prints {printed} of {each}; also folders, `--csv FILE`."
     if isinstance(metadata.get("preprocessing"), dict) and "mean" in metadata["preprocessing"]:
         return "`python predict.py image.png` prints class and probability; also folders, `--top N`, `--csv FILE`."
     return (

@@ -1,8 +1,8 @@
 """Use, test or time the network beside this file, as hwnas tested and timed it.
 
-    python predict.py image.png [more images or folders] [--top N] [--csv FILE]
+    python predict.py FILE [more files or folders] [--top N] [--csv FILE]
     python predict.py clip/ [more folders of frames, or of clips]    (a network for clips; also an .npz file)
-    python predict.py --test FOLDER    (a sub-folder of images for each class; or an .npz file with x_test and y_test)
+    python predict.py --test FOLDER    (a sub-folder of files for each class; or an .npz file with x_test and y_test)
     python predict.py --benchmark
 
 A network whose outputs are maps (a class or values for every pixel or step) writes them into a folder:
@@ -11,15 +11,16 @@ A network whose outputs are maps (a class or values for every pixel or step) wri
     python predict.py samples.npz [--out FOLDER]                           (x, channels first; an .npz file of maps y)
     python predict.py --test FOLDER    (images/* and masks/*.png; or an .npz file with x_test and y_test)
 
-Needs Python 3.9, numpy, onnxruntime and Pillow; nothing of hwnas. Session options, preparation of images and names of
-classes are read from the metadata of network.onnx, hwnas's own figures from expected.json. All of it is in one file, so
-that it can be copied alone.
+Needs Python 3.9 and the packages in requirements.txt; nothing of hwnas. Session options, preparation of samples and
+names of classes are read from the metadata of network.onnx, hwnas's own figures from expected.json. All of it is in one
+file, so that it can be copied alone; networks that read signals need recordings.py beside it, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import importlib.util
 import json
 import os
 import sys
@@ -31,12 +32,16 @@ from typing import Any
 
 try:
     import numpy as np
-    from PIL import Image, ImageOps
 except ImportError as error:
     print(f"predict.py: error: {error.name} is missing; run: pip install -r requirements.txt", file=sys.stderr)
     raise SystemExit(2) from None
+try:
+    from PIL import Image, ImageOps
+except ImportError:  # networks that read no images do not need it
+    Image = ImageOps = None  # type: ignore[assignment]
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+ARRAYS = {".npy", ".npz"}
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 GREY_MODES = ("1", "L", "LA", "La")
 CPU = "CPUExecutionProvider"
@@ -117,6 +122,9 @@ class Network:
         preparing: How images become inputs; None where samples are neither images nor clips.
         frames: Frames of a clip; 0 where samples are no clips.
         maps: What the network's maps mean, and how samples become inputs; None where its outputs are no maps.
+        signals: How recordings become inputs; None where samples are no signals.
+        recordings: The module that reads recordings; None where samples are no signals.
+        target: Mean and deviation that outputs stand for; None where outputs are used as they are.
         batch: Samples of one inference.
         shape: Shape of one sample, as the network reads it.
     """
@@ -134,13 +142,34 @@ class Network:
         known = isinstance(preparing, dict) and {"size", "mean", "std"} <= set(preparing)
         self.frames = self.shape[1] if known and len(self.shape) == 4 else 0
         self.preparing: dict[str, Any] | None = preparing if known and len(self.shape) in (3, 4) else None
+        if self.preparing is not None and Image is None:
+            raise InputError("Pillow is missing; run: pip install -r requirements.txt")
         self.maps: dict[str, Any] | None = self.metadata.get("dense")
+        is_signal = isinstance(preparing, dict) and preparing.get("kind") == "signal"
+        self.signals: dict[str, Any] | None = preparing if is_signal else None
+        self.recordings: Any = load_recordings() if is_signal else None
+        self.target: dict[str, float] | None = self.metadata.get("target") if is_signal else None
 
     def infer(self, samples: np.ndarray) -> list[np.ndarray]:
         """Return an output ``(N, ...)`` for each of the network's, of at most `batch` samples ``(N, *shape)``."""
         padded = np.zeros((self.batch, *self.shape), dtype=np.float32)
         padded[: len(samples)] = samples
-        return [output[: len(samples)] for output in self.session.run(None, {self._input: padded})]
+        outputs = [output[: len(samples)] for output in self.session.run(None, {self._input: padded})]
+        if self.target is None:
+            return outputs
+        return [output * self.target["std"] + self.target["mean"] for output in outputs]
+
+
+def load_recordings() -> Any:
+    """Import recordings.py, which lies beside this file."""
+    path = Path(__file__).with_name("recordings.py")
+    spec = importlib.util.spec_from_file_location("recordings", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise InputError(f"{path} is missing; write the folder again with: hwnas export RUN --deploy FOLDER")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -208,16 +237,16 @@ def prepare(pixels: np.ndarray, preparing: dict[str, Any]) -> np.ndarray:
     return values
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the images in a folder and its sub-folders, sorted; hidden ones are left out."""
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+def files_in(folder: Path, suffixes: Any) -> list[Path]:
+    """Return the files in a folder and its sub-folders that end in one of `suffixes`, sorted, without hidden ones."""
+    files = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()]
     return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def clip_files(folder: Path, frames: int) -> list[tuple[Path, ...]]:
     """Return the frames that the network reads of each clip in a folder, which may be a clip itself, sorted."""
     clips: dict[Path, list[Path]] = {}
-    for file in image_files(folder):
+    for file in files_in(folder, SUFFIXES):
         clips.setdefault(file.parent, []).append(file)
     for clip, files in clips.items():
         if len(files) < frames:
@@ -230,9 +259,17 @@ def even_frames(count: int, wanted: int) -> list[int]:
     return [(2 * i + 1) * count // (2 * wanted) for i in range(wanted)]
 
 
-def files_in(folder: Path, network: Network) -> list[Any]:
-    """Return the samples in a folder: image files, or the frames of each clip."""
-    return clip_files(folder, network.frames) if network.frames else image_files(folder)
+def suffixes_of(network: Network) -> Any:
+    """Return the suffixes of files that a network reads in folders."""
+    if network.signals is None:
+        return SUFFIXES if network.preparing is not None else ARRAYS
+    of_source = {"wav": network.recordings.WAV_SUFFIXES, "csv": network.recordings.CSV_SUFFIXES}
+    return of_source.get(network.signals["loading"]["source"], ARRAYS)
+
+
+def samples_in(folder: Path, network: Network) -> list[Any]:
+    """Return the samples in a folder: files of images or recordings, or the frames of each clip."""
+    return clip_files(folder, network.frames) if network.frames else files_in(folder, suffixes_of(network))
 
 
 def ready(sample: Any, preparing: dict[str, Any]) -> np.ndarray:
@@ -256,14 +293,33 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def samples_of(path: Path, network: Network) -> np.ndarray:
+    """Return inputs ``(N, *shape)`` of an array file as it is, or of a recording or signals as hwnas prepares them."""
+    if network.signals is None:
+        return array_of(path, network.shape)
+    loading, module = network.signals["loading"], network.recordings
+    if path.suffix.lower() in ARRAYS:
+        samples = array_of(path, (loading["channels"], loading["length"]))
+    elif loading["source"] == "npz":
+        raise InputError(f"{path}: the network reads arrays; give an .npy or .npz file")
+    else:
+        try:
+            samples = module.load_samples(path, loading)
+        except module.RecordingError as error:
+            raise InputError(f"{path}: {error}") from None
+    ready: np.ndarray = module.scaled(samples, network.signals["mean"], network.signals["std"])
+    first = (ready.shape[2] - network.shape[1]) // 2
+    return ready[:, :, first : first + network.shape[1]]
+
+
+def array_of(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Return samples ``(N, *shape)`` of an .npy file, or of the array ``x``, ``x_test`` or the only one of an .npz."""
     arrays = load_arrays(path)
     key = next((name for name in ("x", "x_test") if name in arrays), next(iter(arrays)) if len(arrays) == 1 else "")
     if not key:
         raise InputError(f"{path}: holds none of the arrays x and x_test; it has {', '.join(arrays) or 'none'}")
-    values = arrays[key] if arrays[key].shape != network.shape else arrays[key][None]
-    if values.shape[1:] != network.shape or values.dtype.kind not in "biuf":
-        wanted = ", ".join(map(str, ("N", *network.shape)))
+    values = arrays[key] if arrays[key].shape != shape else arrays[key][None]
+    if values.shape[1:] != shape or values.dtype.kind not in "biuf":
+        wanted = ", ".join(map(str, ("N", *shape)))
         raise InputError(f"{path}: {key} has shape {values.shape}, the network reads numbers of shape ({wanted})")
     return values
 
@@ -321,18 +377,20 @@ def results_of(paths: Sequence[Path], network: Network) -> Iterator[tuple[str, l
     missing = next((path for path in paths if not path.exists()), None)
     if missing is not None:
         raise InputError(f"{missing} does not exist")
+    named = [sample for path in paths for sample in named_samples(path, network)]
+    if not named:
+        what = "images" if network.preparing is not None else "recordings" if network.signals is not None else "arrays"
+        raise InputError(f"{paths[0]} holds no {what}; known suffixes: {' '.join(sorted(suffixes_of(network)))}")
     if network.preparing is None:
-        for path in paths:
+        for _, path in named:
             samples, seen = samples_of(path, network), 0
+            alone = len(samples) == 1 and path.suffix.lower() not in ARRAYS
             for group in batches(list(samples), network.batch):
                 outputs = network.infer(np.stack(group))
                 for i in range(len(group)):
-                    yield f"{path}[{seen + i}]", [output[i] for output in outputs]
+                    yield str(path) if alone else f"{path}[{seen + i}]", [output[i] for output in outputs]
                 seen += len(group)
         return
-    named = [sample for path in paths for sample in named_samples(path, network)]
-    if not named:
-        raise InputError(f"{paths[0]} holds no images; known suffixes: {' '.join(sorted(SUFFIXES))}")
     for group in batches(named, network.batch):
         outputs = network.infer(
             np.stack([x if isinstance(x, np.ndarray) else ready(x, network.preparing) for _, x in group])
@@ -342,11 +400,11 @@ def results_of(paths: Sequence[Path], network: Network) -> Iterator[tuple[str, l
 
 
 def named_samples(path: Path, network: Network) -> list[tuple[str, Any]]:
-    """Return the samples of a path with their names: image files, the frames of clips, or inputs of stored clips."""
+    """Return the samples of a path with their names: files, the frames of clips, or inputs of stored clips."""
     if not network.frames:
-        return [(str(file), file) for file in (image_files(path) if path.is_dir() else [path])]
+        return [(str(file), file) for file in (samples_in(path, network) if path.is_dir() else [path])]
     if path.is_dir():
-        return [(str(clip[0].parent), clip) for clip in clip_files(path, network.frames)]
+        return [(str(clip[0].parent), clip) for clip in samples_in(path, network)]
     if path.suffix.lower() != ".npz":
         raise InputError(f"{path} is no clip; give a folder of frames, a folder of clips, or an .npz file")
     held = load_arrays(path)
@@ -417,7 +475,7 @@ def predict_maps(network: Network, paths: Sequence[Path], out: Path) -> None:
     missing = next((path for path in paths if not path.exists()), None)
     if missing is not None:
         raise InputError(f"{missing} does not exist")
-    files = [file for path in paths for file in (image_files(path) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (files_in(path, SUFFIXES) if path.is_dir() else [path])]
     if not files:
         raise InputError(f"{paths[0]} holds no images; known suffixes: {' '.join(sorted(SUFFIXES))}")
     written: dict[Path, Path] = {}
@@ -479,7 +537,7 @@ def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]
     """Return samples and their maps: of a folder with images/* and masks/*.png, or of an .npz file."""
     if path.is_dir():
         root = next((folder for folder in (path, path / "test") if (folder / "images").is_dir()), path)
-        files = image_files(root / "images") if (root / "images").is_dir() else []
+        files = files_in(root / "images", SUFFIXES) if (root / "images").is_dir() else []
         masks = [root / "masks" / f"{file.stem}.png" for file in files]
         missing = next((mask for mask in masks if not mask.is_file()), root / "images" if not files else None)
         if missing is not None:
@@ -518,14 +576,18 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]
 
 
 def labelled(path: Path, network: Network) -> tuple[list[Any], list[str]]:
-    """Return image files, frames of clips or samples ready for the network, and the name of the class of each."""
-    if path.is_dir() and network.preparing is not None:
+    """Return files, frames of clips or samples ready for the network, and the name of the class of each."""
+    if path.is_dir() and (network.preparing is not None or network.signals is not None):
         parts = [path / name for name in ("test", "testing") if name not in network.classes]
         root = next((part for part in parts if part.is_dir()), path)
         folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-        files = [(file, folder.name) for folder in folders for file in files_in(folder, network)]
+        files = [(file, folder.name) for folder in folders for file in samples_in(folder, network)]
         if not files:
-            raise InputError(f"{path} holds no class folders with images; it must hold <class>/* or test/<class>/*")
+            what = "images" if network.preparing is not None else "recordings"
+            raise InputError(f"{path} holds no class folders with {what}; it must hold <class>/* or test/<class>/*")
+        if network.signals is not None:
+            read = [(sample, name) for file, name in files for sample in samples_of(file, network)]
+            return [sample for sample, _ in read], [name for _, name in read]
         return [file for file, _ in files], [name for _, name in files]
     if path.is_dir() or not path.exists():
         raise InputError(f"{path} {'is a folder, give an .npz file' if path.exists() else 'does not exist'}")
@@ -680,9 +742,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
     parser = argparse.ArgumentParser(description="Use, test or time the network beside this file.")
     parser.add_argument(
-        "inputs", nargs="*", type=Path, help="images, folders of images or of frames; .npy or .npz for other samples"
+        "inputs",
+        nargs="*",
+        type=Path,
+        help="images, recordings, or folders of them or of frames; .npy or .npz for other samples",
     )
-    parser.add_argument("--top", type=int, default=1, metavar="N", help="classes to print for each image (default 1)")
+    parser.add_argument("--top", type=int, default=1, metavar="N", help="classes to print for each sample (default 1)")
     parser.add_argument("--out", type=Path, default=Path("maps"), metavar="FOLDER", help="where maps are written")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the predictions into a CSV file, too")
     parser.add_argument("--test", type=Path, metavar="FOLDER", help="print the accuracy on <class>/* or an .npz file")

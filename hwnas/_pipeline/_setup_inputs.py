@@ -123,14 +123,8 @@ def _make_task(settings: SearchSettings) -> Task | None:
     size = settings.image_size
     if size is None and Path(settings.data).is_dir() and settings.space_settings.get("preset") == "imagenet":
         size = max(make_space(settings.space, **settings.space_settings).settings["resolution"])  # type: ignore[call-overload]
-    return make_task(
-        settings.task,
-        settings.data,
-        image_size=size,
-        frames=settings.frames,
-        seed=settings.seed,
-        limit=settings.data_limit,
-    )
+    more = {"seed": settings.seed, "limit": settings.data_limit, **settings.data_options}
+    return make_task(settings.task, settings.data, image_size=size, **more)
 
 
 def _space_settings(settings: SearchSettings, task: Task | None) -> dict[str, Any]:

@@ -77,8 +77,8 @@ def estimates_plot(pairs: FloatArray, statistic: str) -> bytes | None:
     """
     if len(pairs) < FEWEST_ESTIMATES:
         return None
-    from hwnas._common._canvas import png
-    from hwnas._report._plots import BLUE, equality_axes, finish_equality
+    from hwnas._common._canvas import BLUE, png
+    from hwnas._report._plots import equality_axes, finish_equality
 
     figure, axes = equality_axes(pairs)
     estimated, measured = pairs.T

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._common._canvas import add_legend, make_figure, plain_ticks, png
+from hwnas._common._canvas import GREY, ORANGE, add_legend, make_figure, plain_ticks, png
 from hwnas._common._text import printable
 from hwnas._costs._cost import axis_label
-from hwnas._report._plots import GREY, ORANGE, best_corner
+from hwnas._report._plots import best_corner
 from hwnas.tasks import Metric
 from search import NodeSummary, Partition, Problem, Trial
 

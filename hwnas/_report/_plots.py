@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas._common._canvas import add_legend, make_figure, plain_ticks, png
+from hwnas._common._canvas import BLUE, GREY, ORANGE, add_legend, make_figure, plain_ticks, png
 from hwnas._common._text import printable
 from hwnas._costs._cost import LATENCY, axis_label
 from hwnas._report._curves import Curves, FloatArray, measured_pairs
@@ -15,8 +15,6 @@ from hwnas._runs._agreement import quantiles_of
 from hwnas._runs._delivered import latency_of, samples_of
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas.tasks import Metric
-
-GREY, BLUE, ORANGE = "#9aa5b1", "#1f5f99", "#d9741a"
 
 
 def front_plot(

@@ -66,8 +66,7 @@ def time_plot(spent: Sequence[Spent]) -> bytes:
     """Plot a bar for each network, stacked by part."""
     from matplotlib import colormaps
 
-    from hwnas._common._canvas import add_legend, make_figure, png
-    from hwnas._report._plots import GREY, ORANGE
+    from hwnas._common._canvas import GREY, ORANGE, add_legend, make_figure, png
 
     apart = (START, CORE_CROSSINGS, MEMORY)
     groups = list(dict.fromkeys(group for network in spent for group in network.parts if group not in apart))

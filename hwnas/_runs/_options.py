@@ -6,6 +6,7 @@ From these entries follow the command line, what `hwnas.search` and `hwnas.profi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hwnas._common._option import (
@@ -53,8 +54,7 @@ DEVICE = (
 SPACE = (
     Option(
         "space",
-        "search space: convnet1d, dscnn, mobilenetv3, nasbench201, unet, video, FILE.json or the name of a plug-in "
-        "(default: by the task)",
+        "search space: convnet1d, dscnn, mobilenetv3, nasbench201, unet, video, FILE.json or the name of a plug-in",
         TEXT,
         "mobilenetv3",
         "space",
@@ -105,6 +105,12 @@ MODEL = Option(
     metavar="FILE",
 )
 """A trained model: its space, what trainings start from, and their teacher."""
+SEARCHED_SPACE = replace(
+    SPACE[0],
+    default=None,
+    help=f"{SPACE[0].help} (default: by the task: image {SPACE[0].default}, signal convnet1d, dense unet, video video)",
+)
+"""`--space` of a search: its default follows from the task."""
 SPACE_SHORTHANDS = tuple(option.name for option in SPACE if option.name not in ("space", "space_settings"))
 """Options of some space that have a name of their own on the command line."""
 
@@ -185,21 +191,79 @@ _SEARCH = (
 _DATA = (
     Option(
         "task",
-        "task of the networks: image, video or a plug-in (default: from the data)",
+        "task of the networks: image, signal, video, dense or the name of a plug-in (default: from the data)",
         TEXT,
         group="data",
     ),
-    Option("data", "data set: digits, a folder of images, clips or CIFAR-10, or an .npz file", PATH, "digits", "data"),
-    Option("frames", "clips: frames to take of each, evenly over its time", WHOLE, group="data", least=1, most=1024),
+    Option(
+        "data",
+        "data set: digits, a folder of images, clips, CIFAR-10, WAV or CSV files, a CSV file or an .npz file",
+        PATH,
+        "digits",
+        "data",
+    ),
     Option("data_limit", "use at most this many samples of each part", WHOLE, group="data"),
     Option(
         "input_scaling",
-        "pixels to inputs: data (default: mean and deviation of the train part), 0-1, pm1 (from -1 to 1), "
-        "imagenet, 0-255 or MEAN/DEVIATION",
+        "samples to inputs: data (default: by the train part), MEAN/DEVIATION; images: 0-1, pm1 (-1 to 1), imagenet, "
+        "0-255; signals: none",
         TEXT,
         group="data",
     ),
+    Option(
+        "data_options",
+        "any option of how the task reads its data, like --data-option window=128; can be repeated",
+        NAMED_VALUES,
+        {},
+        "data",
+        flags=("--data-option",),
+        metavar="NAME=VALUE",
+    ),
 )
+_CLIPS = (
+    Option("frames", "clips: frames to take of each, evenly over its time", WHOLE, group="data", least=1, most=1024),
+)
+_SIGNALS = (
+    Option(
+        "metric",
+        "what to compare networks by: accuracy of classes; rmse or relative_error of values (default: by the labels)",
+        TEXT,
+        group="signals",
+    ),
+    Option("rate", "WAV: samples per second; others are resampled (default: the usual one)", WHOLE, group="signals"),
+    Option(
+        "length",
+        "WAV: seconds of each recording: longer ones are cut, shorter ones padded (default: fits 95 % of them)",
+        NUMBER,
+        group="signals",
+        metavar="SECONDS",
+    ),
+    Option("window", "cut recordings into windows of so many samples (default of CSV: 128)", WHOLE, group="signals"),
+    Option("hop", "samples from one window to the next (default: half a window)", WHOLE, group="signals"),
+    Option(
+        "split_by",
+        "one group (speaker) stays in one part; it is the N-th part of a file's name between _, a regular expression, "
+        "or a CSV column",
+        TEXT,
+        group="signals",
+        metavar="N|REGEX|COLUMN",
+    ),
+    Option(
+        "hold_out", "groups that are the test part, with commas between", NAMES, group="signals", metavar="GROUP,..."
+    ),
+    Option("label_column", "CSV: column of labels (default: label, or by folders)", TEXT, group="signals"),
+    Option(
+        "columns",
+        "CSV: columns that are channels, with commas between (default: all but labels, groups and time)",
+        NAMES,
+        group="signals",
+        metavar="NAME,...",
+    ),
+)
+DATA_SHORTHANDS = {option.name: option for option in (*_CLIPS, *_SIGNALS)}
+"""Options of some task's data that have a name of their own on the command line, by name.
+
+In a run's settings they are among ``data_options``."""
 _DELIVERY = (
     Option(
         "finalize",
@@ -307,7 +371,8 @@ def _budget_option(name: str) -> Option:
 
 def setting_options() -> tuple[Option, ...]:
     """Return the options of a search that its settings follow from."""
-    return (*_STATED, *budget_options().values(), _EVALUATION_THREADS)
+    stated = (SEARCHED_SPACE if option is SPACE[0] else option for option in _STATED)
+    return (*stated, *budget_options().values(), _EVALUATION_THREADS)
 
 
 def search_options() -> tuple[Option, ...]:
@@ -322,13 +387,15 @@ _STATED = (
     *SPACE,
     MODEL,
     *_DATA,
+    *_CLIPS,
+    *_SIGNALS,
     *_EVALUATION,
     *_DELIVERY,
     *_SEARCH,
     _MEMORY_STATISTIC,
     _BUDGETS,
 )
-_SHORTHANDS = {*SPACE_SHORTHANDS, *EVALUATOR, "final_epochs"} - {"image_size"}
+_SHORTHANDS = {*SPACE_SHORTHANDS, *DATA_SHORTHANDS, *EVALUATOR, "final_epochs"} - {"image_size"}
 SETTINGS = {option.name: option for option in (*_STATED, _EVALUATION_THREADS) if option.name not in _SHORTHANDS}
 """Options that a search's result depends on: the attributes of `SearchSettings`, by name."""
 

@@ -37,6 +37,7 @@ class SearchSettings:
     Attributes:
         space_settings: Options of the space (``--space-option`` and its shorthands); what is absent follows from the
             data.
+        data_options: Options of how the task reads its data (``--data-option`` and its shorthands).
         image_size: Size to bring images to when they are loaded; None to keep them.
         evaluator_options: Options of the evaluator (``--evaluator-option`` and its shorthands).
         evaluation_threads: Threads that torch evaluates one architecture with; None for its own choice, which depends
@@ -66,8 +67,8 @@ class SearchSettings:
     data: str = default("data")
     data_limit: int | None = default("data_limit")
     image_size: int | None = default("image_size")
-    frames: int | None = default("frames")
     input_scaling: str | None = default("input_scaling")
+    data_options: Mapping[str, Any] = field(default_factory=dict)
     evaluator: str = default("evaluator")
     evaluator_options: Mapping[str, Any] = field(default_factory=dict)
     weights: str | None = default("weights")

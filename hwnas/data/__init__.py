@@ -7,6 +7,8 @@ from hwnas.data._dense import IGNORED, DenseData, DenseSplit
 from hwnas.data._images import ClipData, ImageArray, ImageData, LabelArray, Split
 from hwnas.data._load import load_data
 from hwnas.data._load_dense import is_dense, load_dense
+from hwnas.data._signal_data import Reading, SignalData, SignalPart
+from hwnas.data._signals import are_signals, load_signals
 
 __all__ = [
     "IGNORED",
@@ -16,10 +18,15 @@ __all__ = [
     "ImageArray",
     "ImageData",
     "LabelArray",
+    "Reading",
+    "SignalData",
+    "SignalPart",
     "Split",
+    "are_signals",
     "is_clips",
     "is_dense",
     "load_clips",
     "load_data",
     "load_dense",
+    "load_signals",
 ]

@@ -11,7 +11,8 @@ import numpy as np
 from hwnas._errors import DataError
 from hwnas.data._folder import Files, source_of
 from hwnas.data._images import ImageArray
-from hwnas.data._layout import find_layout, folders_in, has_images
+from hwnas.data._kinds import FRAMES
+from hwnas.data._layout import find_layout, folders_in, has_files
 from hwnas.data._names import shown
 from hwnas.data._pixels import even_frames
 from hwnas.data._source import Source
@@ -26,7 +27,7 @@ def open_clip_folder(root: Path, image_size: int | None, frames: int | None) -> 
     Raises:
         DataError: See `hwnas.data.load_clips`.
     """
-    layout = find_layout(root, clips=True)
+    layout = find_layout(root, FRAMES)
     clips = {
         part: {name: _clips_of(folder, paths) for name, paths in layout.parts[part].items()}
         for part, folder in layout.folders.items()
@@ -64,7 +65,7 @@ def _clips_of(part: Path, images: Sequence[str]) -> list[Files]:
             f"data {shown(images[0])}: a frame in the class folder itself; give each clip a folder of its own"
         )
     for clip in folders_in(part / name):
-        if not has_images(clip):
+        if not has_files(clip):
             raise DataError(f"data {shown(clip)}: a clip without frames; add images or remove the folder")
     clips: defaultdict[str, list[str]] = defaultdict(list)
     for path in images:

@@ -86,8 +86,8 @@ def _holds_clips(root: Path) -> bool:
     if not classes:
         return False
     for folder in classes[:_LOOKS]:
-        clips = [files_in(clip).images for clip in islice(folders_in(folder), _LOOKS)]
-        if files_in(folder).images or not clips or not all(map(_are_frames, clips)):
+        clips = [files_in(clip).files for clip in islice(folders_in(folder), _LOOKS)]
+        if files_in(folder).files or not clips or not all(map(_are_frames, clips)):
             return False
     return True
 

@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 
 from hwnas._errors import DataError
 from hwnas.data._dense import IGNORED, MOST_CLASSES, DenseData, DenseSplit, assemble_dense, limited, require_classes
-from hwnas.data._layout import PARTS, SUFFIXES
+from hwnas.data._kinds import IMAGES as IMAGE_FILES
+from hwnas.data._layout import PARTS
 from hwnas.data._names import require_class_names, shown
 from hwnas.data._pixels import decode, fit_all
 from latency_tables import open_regular
@@ -94,7 +95,7 @@ def _listed(folder: Path) -> _Part:
     masks = {path.stem: path for path in sorted((folder / MASKS).iterdir()) if path.suffix.lower() == ".png"}
     images: dict[str, Path] = {}
     for path in sorted((folder / IMAGES).iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+        if path.name.startswith(".") or path.suffix.lower() not in IMAGE_FILES.suffixes:
             continue
         if path.stem in images:
             raise DataError(f"data {shown(path)}: has the name of {shown(images[path.stem].name)}; rename one of them")

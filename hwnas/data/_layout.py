@@ -1,4 +1,4 @@
-"""What a folder of images means: which folders are parts, which are classes, and what belongs to neither."""
+"""What a folder of images or recordings means: which folders are parts, which are classes, what belongs to neither."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from pathlib import Path
 
 from hwnas._common._text import first_of
 from hwnas._errors import DataError
+from hwnas.data._kinds import IMAGES, Files
 from hwnas.data._names import same_name, shown
 
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-)
 PARTS = {
     "train": ("train", "training"),
     "test": ("test", "testing"),
@@ -32,19 +30,19 @@ class Listing:
     """What lies in a folder and the folders in it.
 
     Attributes:
-        images: Paths of image files, by their suffix; the folder's own first, each folder's in order of their names.
+        files: Paths of the files, by their suffix; the folder's own first, each folder's in order of their names.
         deep: Folders inside it that hold some of them.
         others: Files that are left out, by what they are.
     """
 
-    images: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     deep: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
 class Layout:
-    """The image files of each part and class.
+    """The files of each part and class.
 
     Attributes:
         folders: The folders of each part.
@@ -57,8 +55,12 @@ class Layout:
     notes: list[str]
 
 
-def find_layout(root: Path, *, clips: bool = False) -> Layout:
-    """Read the names in a folder of images.
+def find_layout(root: Path, kind: Files = IMAGES) -> Layout:
+    """Read the names in a folder of images, or of files of another kind.
+
+    Args:
+        root: The folder.
+        kind: Which files are read.
 
     Args:
         root: The folder.
@@ -68,29 +70,29 @@ def find_layout(root: Path, *, clips: bool = False) -> Layout:
         DataError: It holds no classes, or what it holds can be understood in two ways.
     """
     top = folders_in(root)
-    folders = _named_parts(top)
-    if not _is_part(folders.get("train"), top, folders):
-        _require_classes(root, top, folders)
+    folders = named_parts(top)
+    if not _is_part(folders.get("train"), top, folders, kind):
+        _require_classes(root, top, folders, kind)
         folders = {"train": root}
-    _require_once(root, top, folders)
-    classes_of = {part: _list_classes(folder) for part, folder in folders.items()}
+    _require_once(root, top, folders, kind)
+    classes_of = {part: _list_classes(folder, kind) for part, folder in folders.items()}
     beside = [path for path in top if path not in folders.values()] if folders["train"] != root else []
     listings = [listing for classes in classes_of.values() for listing in classes.values()]
-    loose = {folder: files_in(folder) for folder in (root, *folders.values())}
+    loose = {folder: files_in(folder, kind) for folder in (root, *folders.values())}
     left: Counter[str] = Counter()
     for listing in (*listings, *loose.values()):
         left += listing.others
     notes = [
-        *_beside(beside),
-        *_loose({folder: len(listing.images) for folder, listing in loose.items()}),
-        *_deep([] if clips else [path for listing in listings for path in listing.deep]),
-        *_others(left),
+        *_beside(beside, kind),
+        *_loose({folder: len(listing.files) for folder, listing in loose.items()}, kind),
+        *_deep([path for listing in listings for path in listing.deep if not kind.nested], kind),
+        *_others(left, kind),
     ]
-    parts = {part: {name: listing.images for name, listing in classes.items()} for part, classes in classes_of.items()}
+    parts = {part: {name: listing.files for name, listing in classes.items()} for part, classes in classes_of.items()}
     return Layout(folders, _with_train_names(folders, parts), notes)
 
 
-def _named_parts(top: Sequence[Path]) -> dict[str, Path]:
+def named_parts(top: Sequence[Path]) -> dict[str, Path]:
     """Return the folder of each part, by its name alone; of two for one part the first."""
     folders: dict[str, Path] = {}
     for part, names in PARTS.items():
@@ -100,22 +102,22 @@ def _named_parts(top: Sequence[Path]) -> dict[str, Path]:
     return folders
 
 
-def _is_part(train: Path | None, top: Sequence[Path], folders: Mapping[str, Path]) -> bool:
+def _is_part(train: Path | None, top: Sequence[Path], folders: Mapping[str, Path], kind: Files) -> bool:
     """Return whether a folder called train is a part, and not a class of that name.
 
-    A part holds class folders, a class holds images. Where it holds both, or a single folder, what lies beside it
+    A part holds class folders, a class holds files. Where it holds both, or a single folder, what lies beside it
     decides: classes beside it make it a class.
     """
     if train is None:
         return False
-    inside, loose = _classes_in(train), bool(files_in(train).images)
+    inside, loose = _classes_in(train, kind), bool(files_in(train, kind).files)
     if not inside:
         return not loose  # an empty part, which is refused as such
     doubtful = len(inside) == 1 or loose
-    return not (doubtful and any(has_images(path) for path in top if path not in folders.values()))
+    return not (doubtful and any(has_files(path, kind) for path in top if path not in folders.values()))
 
 
-def _require_classes(root: Path, top: Sequence[Path], folders: Mapping[str, Path]) -> None:
+def _require_classes(root: Path, top: Sequence[Path], folders: Mapping[str, Path], kind: Files) -> None:
     """Refuse folders that are called like parts where no train part is.
 
     Raises:
@@ -123,26 +125,26 @@ def _require_classes(root: Path, top: Sequence[Path], folders: Mapping[str, Path
     """
     names = {path.name for path in top}
     for folder in folders.values():
-        inside = [path.name for path in _classes_in(folder)]
+        inside = [path.name for path in _classes_in(folder, kind)]
         if len(inside) > 1 or names & set(inside):
             what = "but there is no train folder beside it; add train/<class>/*"
             if folder == folders.get("train"):
-                what = "and images or a folder beside them could be classes too; move them away"
+                what = f"and {kind.many} or a folder beside them could be classes too; move them away"
             raise DataError(f"data {shown(folder)}: holds class folders, {what}")
-    if folders and all(path in folders.values() for path in top if has_images(path)):
+    if folders and all(path in folders.values() for path in top if has_files(path, kind)):
         raise DataError(
             f"data {shown(root)}: no class folders in {', '.join(shown(path.name) for path in folders.values())}; "
-            "it must hold train/<class>/* or <class>/* with images"
+            f"it must hold train/<class>/* or <class>/* with {kind.many}"
         )
 
 
-def _require_once(root: Path, top: Sequence[Path], folders: Mapping[str, Path]) -> None:
+def _require_once(root: Path, top: Sequence[Path], folders: Mapping[str, Path], kind: Files) -> None:
     for part, folder in folders.items():
         for other in top if folder != root else ():
-            if other != folder and other.name.lower() in PARTS[part] and has_images(other):
+            if other != folder and other.name.lower() in PARTS[part] and has_files(other, kind):
                 raise DataError(
-                    f"data {shown(root)}: both {shown(folder.name)} and {shown(other.name)} hold {part} images; keep "
-                    "one"
+                    f"data {shown(root)}: both {shown(folder.name)} and {shown(other.name)} hold {part} {kind.many}; "
+                    "keep one"
                 )
 
 
@@ -158,7 +160,7 @@ def _with_train_names(
     renamed: dict[str, dict[str, list[str]]] = {}
     for part, classes in parts.items():
         renamed[part] = dict(classes) if part == "train" else {}
-        for name, images in classes.items() if part != "train" else ():
+        for name, files in classes.items() if part != "train" else ():
             known = spelled.get(same_name(name))
             if known is None:
                 raise DataError(f"data {shown(folders[part])}: class '{shown(name)}' is not one of the train classes")
@@ -167,23 +169,24 @@ def _with_train_names(
                     f"data {shown(folders[part])}: two classes are called '{shown(name)}', in different spellings of "
                     "Unicode (NFC and NFD); merge them"
                 )
-            renamed[part][known] = images
+            renamed[part][known] = files
     return renamed
 
 
-def _list_classes(folder: Path) -> dict[str, Listing]:
+def _list_classes(folder: Path, kind: Files) -> dict[str, Listing]:
     listings = {}
     for path in folders_in(folder):
-        listings[path.name] = _walk(path)
-        if not listings[path.name].images:
+        listings[path.name] = walk(path, kind)
+        if not listings[path.name].files:
             raise DataError(
-                f"data {shown(path)}: a class without images; add some ({', '.join(sorted(SUFFIXES))}) or remove it"
+                f"data {shown(path)}: a class without {kind.many}; add some ({', '.join(sorted(kind.suffixes))}) or "
+                "remove it"
             )
     return listings
 
 
-def _classes_in(folder: Path) -> list[Path]:
-    return [path for path in folders_in(folder) if has_images(path)]
+def _classes_in(folder: Path, kind: Files) -> list[Path]:
+    return [path for path in folders_in(folder) if has_files(path, kind)]
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -194,7 +197,7 @@ def folders_in(folder: Path) -> list[Path]:
         )
 
 
-def files_in(folder: Path) -> Listing:
+def files_in(folder: Path, kind: Files = IMAGES) -> Listing:
     """Return files in a folder itself, by name; hidden ones are skipped."""
     listing = Listing()
     with os.scandir(folder) as entries:
@@ -204,18 +207,18 @@ def files_in(folder: Path) -> Listing:
             suffix = _suffix(entry.name)
             if not entry.is_file():
                 listing.others["broken links or not regular files"] += 1
-            elif suffix in SUFFIXES:
-                listing.images.append(entry.path)
+            elif suffix in kind.suffixes:
+                listing.files.append(entry.path)
             else:
                 listing.others[suffix or "without a suffix"] += 1
-    listing.images.sort()
+    listing.files.sort()
     return listing
 
 
-def _has_image(folder: Path) -> bool:
-    """Return whether `files_in` would find an image; ends at the first."""
+def _has_file(folder: Path, kind: Files) -> bool:
+    """Return whether `files_in` would find a file of the kind; ends at the first."""
     with os.scandir(folder) as entries:
-        return any(e.name[0] != "." and _suffix(e.name) in SUFFIXES and e.is_file() for e in entries)
+        return any(e.name[0] != "." and _suffix(e.name) in kind.suffixes and e.is_file() for e in entries)
 
 
 def _suffix(name: str) -> str:
@@ -224,21 +227,21 @@ def _suffix(name: str) -> str:
     return f".{end.lower()}" if stem and dot else ""
 
 
-def _walk(folder: Path) -> Listing:
+def walk(folder: Path, kind: Files) -> Listing:
     """Return files in a folder and all folders in it."""
     listing = Listing()
     for here in _each(folder):
-        files = files_in(here)
-        listing.images += files.images
+        files = files_in(here, kind)
+        listing.files += files.files
         listing.others += files.others
-        if here != folder and files.images:
+        if here != folder and files.files:
             listing.deep.append(here)
     return listing
 
 
-def has_images(folder: Path) -> bool:
-    """Return whether an image file is in a folder or in any folder in it."""
-    return any(map(_has_image, _each(folder)))
+def has_files(folder: Path, kind: Files = IMAGES) -> bool:
+    """Return whether a file of the kind is in a folder or in any folder in it."""
+    return any(_has_file(here, kind) for here in _each(folder))
 
 
 def _each(folder: Path) -> Iterator[Path]:
@@ -257,39 +260,39 @@ def _each(folder: Path) -> Iterator[Path]:
         waiting.extend((path, depth + 1) for path in folders_in(here))
 
 
-def _beside(folders: Sequence[Path]) -> list[str]:
-    counts = {path: len(_walk(path).images) for path in folders}
+def _beside(folders: Sequence[Path], kind: Files) -> list[str]:
+    counts = {path: len(walk(path, kind).files) for path in folders}
     return [
-        f"left out {_images(count)} in {shown(path)}, which is not train, val or test"
+        f"left out {kind.count(count)} in {shown(path)}, which is not train, val or test"
         for path, count in counts.items()
         if count
     ]
 
 
-def _loose(counts: Mapping[Path, int]) -> list[str]:
+def _loose(counts: Mapping[Path, int], kind: Files) -> list[str]:
     return [
-        f"left out {_images(count)} in {shown(path)} itself, which are in no class folder"
+        f"left out {kind.count(count)} in {shown(path)} itself, which are in no class folder"
         for path, count in counts.items()
         if count
     ]
 
 
-def _deep(places: Sequence[Path]) -> list[str]:
+def _deep(places: Sequence[Path], kind: Files) -> list[str]:
     if not places:
         return []
-    return [f"images in subfolders count for the class above them: {first_of([*map(shown, places)], _NAMED)}"]
+    return [f"{kind.many} in subfolders count for the class above them: {first_of([*map(shown, places)], _NAMED)}"]
 
 
-def _others(left: Counter[str]) -> list[str]:
+def _others(left: Counter[str], kind: Files) -> list[str]:
     if not left:
         return []
     kinds = ", ".join(f"{count} {shown(kind)}" for kind, count in left.most_common(6))
     more = f" and {len(left) - 6} more kinds" if len(left) > 6 else ""
-    files = f"{left.total()} files that are not read as images"
+    files = f"{left.total()} files that are not read as {kind.many}"
     if left.total() == 1:
-        files = "1 file that is not read as an image"
-    return [f"left out {files}: {kinds}{more}; convert images to PNG or JPEG"]
+        files = f"1 file that is not read as {_with_article(kind.one)}"
+    return [f"left out {files}: {kinds}{more}; {kind.advice}"]
 
 
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

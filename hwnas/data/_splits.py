@@ -19,7 +19,14 @@ Indices = npt.NDArray[np.int64]
 
 
 def split_off(
-    name: str, labels: Indices, classes: Sequence[str], fraction: float, *, seed: int, needed: int
+    name: str,
+    labels: Indices,
+    classes: Sequence[str],
+    fraction: float,
+    *,
+    seed: int,
+    needed: int,
+    noun: str = "image",
 ) -> tuple[Indices, Indices]:
     """Divide ``(N,)`` labels into two parts, class by class.
 
@@ -29,19 +36,20 @@ def split_off(
         classes: Class names.
         fraction: Share of each class in the second part, which gets at least one of each class.
         seed: Decides the choice.
-        needed: Images that each class must have.
+        needed: Samples that each class must have.
+        noun: What a sample is called in error messages.
 
     Returns:
         Sorted indices of the larger part and of the part split off.
 
     Raises:
-        DataError: A class has fewer than `needed` images.
+        DataError: A class has fewer than `needed` samples.
     """
     counts = np.bincount(labels, minlength=len(classes))
     for index, count in enumerate(counts):
         if count < needed:
             raise DataError(
-                f"data {name}: class {classes[index]!r} has {_images(int(count))}; "
+                f"data {name}: class {classes[index]!r} has {_count(int(count), noun)}; "
                 f"splitting needs at least {needed} of each class"
             )
     wanted = np.clip(np.round(fraction * counts), 1, counts - 1)
@@ -49,15 +57,18 @@ def split_off(
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def subset(name: str, labels: Indices, limit: int | None, *, needed: int, seed: int = 0) -> Indices:
+def subset(
+    name: str, labels: Indices, limit: int | None, *, needed: int, seed: int = 0, noun: str = "image"
+) -> Indices:
     """Return sorted indices of at most `limit` of ``(N,)`` labels, each class in proportion to its size.
 
     Args:
         name: The data set's, for error messages.
         labels: Class indices.
         limit: Most images; None for all.
-        needed: Images of each class that must remain, where it has them.
+        needed: Samples of each class that must remain, where it has them.
         seed: Decides the choice.
+        noun: What a sample is called in error messages.
 
     Raises:
         DataError: The limit is too small for the number of classes.
@@ -68,7 +79,7 @@ def subset(name: str, labels: Indices, limit: int | None, *, needed: int, seed: 
     least = needed * int(np.count_nonzero(counts))
     if limit < least:
         raise DataError(
-            f"data {name}: a limit of {_images(limit)} is too small for "
+            f"data {name}: a limit of {_count(limit, noun)} is too small for "
             f"{np.count_nonzero(counts)} classes; it must be at least {least}"
         )
     rank = _rank_in_class(labels, seed)
@@ -87,5 +98,5 @@ def _rank_in_class(labels: Indices, seed: int) -> Indices:
     return rank
 
 
-def _images(count: int) -> str:
-    return f"{count} image" if count == 1 else f"{count} images"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

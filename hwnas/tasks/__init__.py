@@ -11,6 +11,7 @@ from hwnas.tasks._make import as_task, make_task, metric_named, task_names, usua
 from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
 from hwnas.tasks._options import TrainingOption, require_number
 from hwnas.tasks._outputs import Output
+from hwnas.tasks._signal import SignalTask
 from hwnas.tasks._video import VideoClassification
 
 DEFAULT_METRIC = ACCURACY
@@ -32,6 +33,7 @@ __all__ = [
     "Run",
     "Scorer",
     "Shape",
+    "SignalTask",
     "Targets",
     "Task",
     "TrainingOption",

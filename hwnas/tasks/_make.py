@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from hwnas._common._option import dashed
 from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
 from hwnas._errors import DataError
-from hwnas.data import ClipData, ImageData, is_clips, is_dense
+from hwnas.data import ClipData, ImageData, are_signals, is_clips, is_dense
 from hwnas.tasks._base import Task
 from hwnas.tasks._dense import MEAN_IOU, RELATIVE_L2, DenseTask
 from hwnas.tasks._image import ACCURACY, ImageClassification
 from hwnas.tasks._metric import Metric
+from hwnas.tasks._signal import METRICS, SignalTask
 from hwnas.tasks._video import VideoClassification
 
-_TASKS: dict[str, type[DenseTask | ImageClassification]] = {
-    kind.name: kind for kind in (DenseTask, ImageClassification, VideoClassification)
+_TASKS: Mapping[str, Callable[..., Task]] = {
+    DenseTask.name: DenseTask.load,
+    ImageClassification.name: ImageClassification.load,
+    SignalTask.name: SignalTask.load,
+    VideoClassification.name: VideoClassification.load,
 }
-_METRICS = {metric.name: metric for metric in (ACCURACY, MEAN_IOU, RELATIVE_L2)}
+_RECOGNISERS: Mapping[str, Callable[[str], bool]] = {
+    DenseTask.name: is_dense,
+    VideoClassification.name: is_clips,
+    SignalTask.name: are_signals,
+}
+"""Which data are made for a task, in the order of asking; all others are images."""
+_METRICS = {metric.name: metric for metric in (ACCURACY, MEAN_IOU, RELATIVE_L2, *METRICS.values())}
 _WANTS = ("metric", "size", "inputs", "loss", "scorer", "outputs")
 
 
@@ -27,8 +39,7 @@ def task_names() -> list[str]:
 
 def usual_task(data: str) -> str:
     """Return the task that data are made for: images with a label each, unless they look like something else."""
-    recognisers = {DenseTask.name: is_dense, VideoClassification.name: is_clips}
-    return next((name for name, fits in recognisers.items() if fits(data)), ImageClassification.name)
+    return next((name for name, fits in _RECOGNISERS.items() if fits(data)), ImageClassification.name)
 
 
 def make_task(
@@ -36,9 +47,9 @@ def make_task(
     data: str,
     *,
     image_size: int | None = None,
-    frames: int | None = None,
     seed: int = 0,
     limit: int | None = None,
+    **more: object,
 ) -> Task:
     """Load data for a task.
 
@@ -46,26 +57,37 @@ def make_task(
         name: The task's, ours or a plug-in's; None for the one that the data are made for.
         data: What ``--data`` takes.
         image_size: As in `load_data`; for tasks that take it.
-        frames: As in `load_clips`; for tasks that take it.
         seed: Decides the validation split.
         limit: Use at most this many samples of each part that the source has.
+        more: Options of the task: how it reads its data (see its `load`).
 
     Raises:
-        DataError: An unknown task, or data that cannot be read.
+        DataError: An unknown task, an option that it does not have, or data that cannot be read.
         PluginError: It is a plug-in's that cannot be used.
     """
-    options: dict[str, Any] = {"image_size": image_size, "frames": frames, "seed": seed, "limit": limit}
+    options: dict[str, Any] = {"image_size": image_size, "seed": seed, "limit": limit}
     kind = usual_task(data) if name is None else name
     if kind in _TASKS:
         refuse_shadow("task", kind)
-        if frames is not None and "frames" not in takes(_TASKS[kind].load):
-            raise DataError(f"--frames is for clips, task {kind} takes none; leave it out")
-        return _TASKS[kind].load(data, **only_taken(_TASKS[kind].load, options))  # type: ignore[arg-type]
+        _require_taken(kind, _TASKS[kind], {**more, "image_size": image_size})
+        return _TASKS[kind](data, **only_taken(_TASKS[kind], {**options, **more}))
     maker = load_plugin("task", kind)
     if maker is None:
         raise DataError(f"unknown task {kind!r}; known: {', '.join([*task_names(), *plugin_names('task', _TASKS)])}")
-    made: Task = make_plugin("task", kind, data, wants=_WANTS, **only_taken(maker, options))
+    _require_taken(kind, maker, more)
+    made: Task = make_plugin("task", kind, data, wants=_WANTS, **only_taken(maker, options), **more)
     return made
+
+
+def _require_taken(kind: str, maker: Callable[..., object], options: Mapping[str, object]) -> None:
+    """Refuse options that a task does not have.
+
+    Raises:
+        DataError: Naming one.
+    """
+    for name, value in options.items():
+        if value is not None and name not in takes(maker):
+            raise DataError(f"{dashed(name)} is not an option of task {kind}; leave it out")
 
 
 def as_task(data: Task | ImageData) -> Task:

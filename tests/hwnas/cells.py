@@ -35,7 +35,7 @@ def search(csv, out, *more, report=False, **options):
     """A search in this process, by default without the pictures, which take longest."""
     with pytest.MonkeyPatch.context() as patch:
         if not report:
-            patch.setattr("hwnas._report.write_report", lambda run, study, space: None)
+            patch.setattr("hwnas._report.write_report", lambda *shown: None)
         assert main(arguments(csv, out, *more, **options)) == 0
     return out
 

@@ -83,7 +83,7 @@ def search(out, device, table=None, *, evaluator=None, lines=None, **more):
     """A search in this process, without pictures and report."""
     options = {"samples": 20, "strategy": "mutation", "measure": "trials", **more}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hwnas._report.write_report", lambda run, study, space: None)
+        patch.setattr("hwnas._report.write_report", lambda *shown: None)
         return hwnas.search(
             SPACE,
             evaluator=evaluator or Shape(),

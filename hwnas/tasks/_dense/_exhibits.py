@@ -10,6 +10,7 @@ import numpy.typing as npt
 from hwnas._common._canvas import drawn
 from hwnas.data import DenseData
 from hwnas.tasks._base import FloatArray, Run
+from hwnas.tasks._confusion import confusion_matrix
 from hwnas.tasks._dense._metrics import MeanIoU, RelativeL2
 from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._panels import Panel, panels_plot
@@ -17,7 +18,7 @@ from hwnas.tasks._panels import Panel, panels_plot
 if TYPE_CHECKING:
     from hwnas.tasks._base import Task
 
-_EXAMPLES, _AT_ONCE, _MOST_CLASSES = 4, 64, 12
+_EXAMPLES, _AT_ONCE = 4, 64
 
 
 def dense_exhibits(data: DenseData, task: Task, run: Run) -> tuple[Exhibit, ...]:
@@ -88,12 +89,5 @@ def _class_tables(classes: tuple[str, ...], scorer: MeanIoU) -> tuple[Exhibit, .
     note = "The mean IoU is the mean over the classes that the masks or the predictions hold."
     if absent:
         note += f" {absent} {'class is' if absent == 1 else 'classes are'} in neither and left out of the mean."
-    tables = [Exhibit("Intersection over union by class", note, (("class", "IoU", "pixels"), *rows))]
-    if len(classes) <= _MOST_CLASSES:
-        sums = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        cells = tuple(
-            (name, *(f"{value:.1%}" for value in row)) for name, row in zip(classes, counts / sums, strict=True)
-        )
-        about = "Each row holds the pixels of one class of the masks, and the shares that are predicted as each class."
-        tables.append(Exhibit("Confusion matrix", about, (("", *classes), *cells)))
-    return tuple(tables)
+    table = Exhibit("Intersection over union by class", note, (("class", "IoU", "pixels"), *rows))
+    return (table, confusion_matrix(classes, counts, "pixels", shares=True))

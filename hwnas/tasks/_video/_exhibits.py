@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
@@ -13,36 +12,9 @@ from hwnas.data import ImageArray, LabelArray
 from hwnas.tasks._base import FloatArray
 from hwnas.tasks._exhibit import Exhibit
 
-_MOST_CLASSES = 16
-"""Most classes of a confusion matrix; of more, the most frequent confusions are listed."""
-_PAIRS = 12
 _RIGHT, _WRONG, _FRAMES = 4, 2, 16
 """Clips that are shown of each kind, and their frames."""
 _HEIGHT, _GAP = 64, 2
-
-
-def confusions(classes: tuple[str, ...], labels: LabelArray, answers: LabelArray) -> Exhibit:
-    """Return how often each class was taken for which.
-
-    Args:
-        classes: Class names.
-        labels: Class indices ``(N,)``.
-        answers: What the network said ``(N,)``.
-    """
-    if len(classes) > _MOST_CLASSES:
-        wrong = Counter((int(a), int(b)) for a, b in zip(labels, answers, strict=True) if a != b)
-        pairs = [(classes[a], classes[b], str(count)) for (a, b), count in wrong.most_common(_PAIRS)]
-        return Exhibit("Most frequent confusions", "", (("class", "taken for", "clips"), *pairs))
-    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(counts, (labels, answers), 1)
-    rows = [
-        (name, *(str(n) if n else "" for n in row), f"{row[i] / row.sum():.1%}" if row.sum() else "")
-        for i, (name, row) in enumerate(zip(classes, counts, strict=True))
-    ]
-    head = ("class", *classes, "right")
-    return Exhibit(
-        "Confusion matrix", "Rows are the classes of the clips, columns the network's answers.", (head, *rows)
-    )
 
 
 def strips(classes: tuple[str, ...], clips: ImageArray, labels: LabelArray, logits: FloatArray) -> Exhibit:

@@ -10,6 +10,7 @@ import numpy as np
 from hwnas.data import ClipData, load_clips
 from hwnas.spaces import Space
 from hwnas.tasks._base import Run, Settings, Shape, Targets
+from hwnas.tasks._confusion import confusion_counts, confusion_matrix
 from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._image import ImageClassification
 from hwnas.tasks._options import TrainingOption
@@ -104,8 +105,9 @@ class VideoClassification(ImageClassification):
 
     def exhibits(self, run: Run) -> Sequence[Exhibit]:
         """Return which classes were taken for which, and the frames of a few clips."""
-        from hwnas.tasks._video._exhibits import confusions, strips
+        from hwnas.tasks._video._exhibits import strips
 
         clips, classes = self._data.test, self._data.classes
         (logits,) = run(np.arange(len(clips)))
-        return confusions(classes, clips.labels, logits.argmax(1)), strips(classes, clips.images, clips.labels, logits)
+        counts = confusion_counts(clips.labels, logits.argmax(1), len(classes))
+        return confusion_matrix(classes, counts, "clips"), strips(classes, clips.images, clips.labels, logits)

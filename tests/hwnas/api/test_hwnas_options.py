@@ -28,6 +28,7 @@ LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 VALUES = {
     "model": str(LIGHT / "light_squeezenet.onnx"),
     "accuracy_column": "acc",
+    "data_options": "window=3",
     "device": "cuda:1",
     "evaluator": "train",
     "evaluator_options": "images=3",

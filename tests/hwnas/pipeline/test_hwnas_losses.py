@@ -206,7 +206,7 @@ def table(tmp_path_factory):
 @pytest.fixture
 def go(table, tmp_path, monkeypatch):
     """A search with an evaluator; what is said is in `go.said`."""
-    monkeypatch.setattr("hwnas._report.write_report", lambda run, study, space: None)
+    monkeypatch.setattr("hwnas._report.write_report", lambda *shown: None)
 
     def search(evaluator, samples=20, strategy="random", **more):
         return hwnas.search(

@@ -59,7 +59,7 @@ def test_both_keep_their_contracts():
     ("strategy", "options"), [("neighbours", ["--strategy-option", "changes=3"]), ("lamoo-first", [])]
 )
 def test_they_search_and_go_on(strategy, options, csv, monkeypatch):
-    monkeypatch.setattr("hwnas._report.write_report", lambda run, study, space: None)
+    monkeypatch.setattr("hwnas._report.write_report", lambda *shown: None)
     columns = ["--accuracy-column", "acc", "--latency-column", "ms"]
     parts = ["search", "--space", "nasbench201", "--evaluator", f"table:{csv}", *columns, "--strategy", strategy]
     assert main([*parts, *options, "--samples", "20", "--out", "whole", "--quiet"]) == 0

@@ -212,7 +212,8 @@ def test_twins_have_nearly_the_same_accuracy_in_the_benchmark(benchmark_file):
         (
             "resnet",
             {},
-            "unknown space 'resnet'; known spaces: convnet1d, dscnn, mobilenetv3, nasbench201, unet, video, or FILE.json",
+            "unknown space 'resnet'; known spaces: convnet1d, dscnn, mobilenetv3, nasbench201, unet, video, "
+            "or FILE.json",
         ),
         ("mobilenetv3", {"preset": "huge"}, "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
         ("mobilenetv3", {"depth": 3}, "space mobilenetv3 has no setting 'depth'; known settings: preset, classes"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import signal_toys
 from clips import CLASSES, dots
 from dense_data import write_shapes, write_smoothing
 from derived_models import mobile
@@ -20,15 +21,18 @@ from hwnas.testing import check_task
 PARTS = (("train", 12), ("validation", 9), ("test", 10))
 FORMAT_2 = Path(__file__).resolve().parents[2] / "fixtures" / "run-format-2"
 TASKS = {
-    "image": lambda: make_task("image", "digits", limit=60),
-    "video": lambda: VideoClassification(ClipData(**clips())),
+    "image": lambda folder: make_task("image", "digits", limit=60),
+    "signal": lambda folder: make_task("signal", str(signal_toys.arrays(folder / "x.npz"))),
+    "video": lambda folder: VideoClassification(ClipData(**clips())),
 }
 """Another task joins with one line."""
 SPACES = {
     "video": lambda: make_space("video", frames=4, image_size=8, classes=2, width=[0.25]),
     "mobilenetv3": lambda: make_space("mobilenetv3", image_channels=1, resolution=[8], width=[0.25]),
     "nasbench201": lambda: make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4),
+    "signals": lambda: signal_toys.plain_space(image_channels=2, image_size=64),
 }
+CASES = (("image", "mobilenetv3"), ("image", "nasbench201"), ("signal", "signals"), ("video", "video"))
 
 
 def dense(folder, kind):
@@ -62,14 +66,12 @@ def test_a_task_of_another_class_stays_one_when_it_is_scaled():
 
 def test_every_task_of_ours_is_checked():
     assert sorted({*TASKS, *(name.split()[0] for name in OTHERS)}) == task_names()
+    assert sorted(TASKS) == sorted({name for name, _ in CASES})
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_contract_of_a_task_with_a_space_of_its_own(name, tmp_path):
     check_task(*OTHERS[name](tmp_path))
-
-
-FITTING = [("image", "mobilenetv3"), ("image", "nasbench201"), ("video", "video")]
 
 
 def clips():
@@ -78,9 +80,9 @@ def clips():
     return {"name": "dots", "classes": CLASSES, **parts, "mean": (0.05,), "std": (0.2,)}
 
 
-@pytest.mark.parametrize(("name", "space"), FITTING)
-def test_contract(name, space):
-    check_task(TASKS[name](), SPACES[space]())
+@pytest.mark.parametrize(("name", "space"), CASES)
+def test_contract(name, space, tmp_path):
+    check_task(TASKS[name](tmp_path), SPACES[space]())
 
 
 class Forgetful(ImageClassification):
@@ -109,7 +111,7 @@ def test_images_stand_for_their_classification():
     assert (task.name, task.data, as_task(task)) == ("image", data, task)
     assert make_task(None, "digits", limit=60).fingerprint == task.fingerprint == data.fingerprint
     assert (task.input_shape, task.outputs[0].size, task.outputs[0].labels) == ((1, 8, 8), 10, data.classes)
-    with pytest.raises(DataError, match="unknown task 'sound'; known: dense, image, video"):
+    with pytest.raises(DataError, match="unknown task 'sound'; known: dense, image, signal, video"):
         make_task("sound", "digits")
     with pytest.raises(EvaluatorError, match="10 classes, the space's networks output 7; set classes=10"):
         task.require_fit(make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4, classes=7))

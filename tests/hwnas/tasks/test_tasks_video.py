@@ -35,7 +35,7 @@ def test_data_decide_on_task_and_space(tmp_path, task):
         None,
     )
     assert make_task("image", folder).input_shape == (1, 8, 8)
-    with pytest.raises(DataError, match="--frames is for clips, task image takes none; leave it out"):
+    with pytest.raises(DataError, match="--frames is not an option of task image; leave it out"):
         make_task(None, "digits", frames=4)
 
 

@@ -1,0 +1,161 @@
+"""Which recordings are for training, validation and test: whole recordings, or whole groups of them (subjects)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._common._text import first_of
+from hwnas._errors import DataError
+from hwnas.data._names import shown
+from hwnas.data._signal_data import SignalSource
+from hwnas.data._splits import TEST_FRACTION, VALIDATION_FRACTION, VALIDATION_MOST, Indices, split_off
+
+PARTS = ("train", "validation", "test")
+_SHOWN = 8
+"""How many groups an error or a note names."""
+
+
+def divide(name: str, source: SignalSource, hold_out: Sequence[str], seed: int) -> dict[str, Indices]:
+    """Return the recordings of each part; no recording and no group is in two parts.
+
+    A missing test part is the same for every seed, a missing validation part follows from `seed`. If groups are known
+    and one lies in two parts of the source, or some are held out, all recordings are divided anew.
+
+    Args:
+        name: The data set's, for error messages.
+        source: The recordings.
+        hold_out: Groups that are the test part; empty to leave that open.
+        seed: Decides the validation part.
+
+    Raises:
+        DataError: There are too few recordings or groups, or a group is unknown.
+    """
+    if source.groups is None:
+        if hold_out:
+            raise DataError(
+                f"data {shown(name)}: --hold-out names groups of recordings; say with --split-by what they are"
+            )
+        return _by_recording(name, source, seed)
+    chosen = {part: np.flatnonzero(source.parts == part) for part in PARTS}
+    chosen = {part: indices for part, indices in chosen.items() if len(indices)}
+    if hold_out or _overlap(source.groups, source.parts):
+        if len(chosen) > 1:
+            source.notes.append(
+                f"the folders or arrays of the parts ({', '.join(chosen)}) are put together and divided anew by group"
+            )
+        chosen = {"train": np.arange(len(source.parts))}
+    if hold_out:
+        held = _held_out(name, source.groups, hold_out)
+        chosen = {"train": np.flatnonzero(~held), "test": np.flatnonzero(held)}
+    for part, fraction, own_seed in (("test", TEST_FRACTION, 0), ("validation", VALIDATION_FRACTION, seed)):
+        if part not in chosen:
+            needed = 2 + (part == "test" and "validation" not in chosen)
+            chosen["train"], chosen[part] = _split_groups(
+                name, source.groups, chosen["train"], fraction, own_seed, needed
+            )
+    _require_all_classes(name, source, chosen["train"])
+    for part in ("validation", "test"):
+        names = sorted(set(source.groups[chosen[part]]))
+        source.notes.append(f"the {part} part is {first_of([shown(group) for group in names], _SHOWN)}")
+    return chosen
+
+
+def group_of(name: str, split_by: str) -> str:
+    """Return the group of a recording by the name of its file.
+
+    Args:
+        name: The file's path within the data set.
+        split_by: A number N for the N-th part of the file's name between ``_``, or a regular expression, which is
+            searched in the path; its first group, if it has one, is the recording's.
+
+    Raises:
+        DataError: The name has no such part.
+    """
+    if split_by.isdecimal():
+        parts = name.rpartition("/")[2].rpartition(".")[0].split("_")
+        if not 1 <= int(split_by) <= len(parts):
+            raise DataError(
+                f"data {shown(name)}: --split-by {split_by}: its name has {len(parts)} parts between _; give another "
+                "number or a regular expression"
+            )
+        return parts[int(split_by) - 1]
+    try:
+        match = re.search(split_by, name)
+    except re.error as error:
+        raise DataError(f"--split-by {split_by!r:.60} is not a regular expression ({error}); correct it") from None
+    group = match and match[1 if match.re.groups else 0]
+    if not group:
+        raise DataError(f"data {shown(name)}: --split-by {split_by!r:.60} does not match its name; correct it")
+    return group
+
+
+def _overlap(groups: npt.NDArray[np.str_], parts: npt.NDArray[np.str_]) -> bool:
+    """Return whether a group lies in two parts."""
+    return len(set(zip(groups.tolist(), parts.tolist(), strict=True))) > len(set(groups.tolist()))
+
+
+def _held_out(name: str, groups: npt.NDArray[np.str_], hold_out: Sequence[str]) -> npt.NDArray[np.bool_]:
+    known = sorted(set(groups.tolist()))
+    for group in hold_out:
+        if group not in known:
+            listed = first_of([shown(each) for each in known], _SHOWN)
+            raise DataError(f"data {shown(name)}: --hold-out {group!r:.60} is no group; groups: {listed}")
+    return np.isin(groups, list(hold_out))
+
+
+def _split_groups(
+    name: str, groups: npt.NDArray[np.str_], indices: Indices, fraction: float, seed: int, needed: int
+) -> tuple[Indices, Indices]:
+    """Divide recordings into two parts, whole groups each; the second gets at least one group."""
+    here = np.unique(groups[indices])
+    if len(here) < needed:
+        raise DataError(
+            f"data {shown(name)}: {len(here)} {'group' if len(here) == 1 else 'groups'} of recordings left to divide; "
+            f"at least {needed} are needed, so give another --split-by or fewer --hold-out"
+        )
+    count = min(max(1, round(fraction * len(here))), len(here) - needed + 1)
+    held = np.isin(groups[indices], np.random.default_rng(seed).permutation(here)[:count])
+    return indices[~held], indices[held]
+
+
+def _require_all_classes(name: str, source: SignalSource, train: Indices) -> None:
+    if source.labels is None:
+        return
+    missing = np.setdiff1d(source.labels, source.labels[train])
+    if len(missing):
+        raise DataError(
+            f"data {shown(name)}: no group of the train part has the class '{shown(source.classes[missing[0]])}'; give "
+            "another --hold-out, --seed or --split-by"
+        )
+
+
+def _by_recording(name: str, source: SignalSource, seed: int) -> dict[str, Indices]:
+    """Divide recordings class by class; those without a class of their own all together."""
+    chosen = {part: np.flatnonzero(source.parts == part) for part in PARTS}
+    chosen = {part: indices for part, indices in chosen.items() if len(indices)}
+    if "train" not in chosen:
+        raise DataError(f"data {shown(name)}: holds no recordings for the train part; add some")
+    if source.labels is None and len(chosen["train"]) < 4 - len(chosen):
+        count = len(chosen["train"])
+        raise DataError(
+            f"data {shown(name)}: {count} recording{'s' * (count != 1)} for the train part, but all windows of a "
+            f"recording stay in one part: at least {4 - len(chosen)} are needed; add recordings, or say with "
+            "--split-by COLUMN where one ends"
+        )
+    labels = np.zeros(len(source.parts), dtype=np.int64) if source.labels is None else source.labels
+    classes = ("all",) if source.labels is None else source.classes
+    for part, fraction, own_seed in (("test", TEST_FRACTION, 0), ("validation", VALIDATION_FRACTION, seed)):
+        if part in chosen:
+            continue
+        train = chosen["train"]
+        share = fraction if part == "test" else min(fraction, VALIDATION_MOST / len(train))
+        needed = 2 + (part == "test" and "validation" not in chosen)
+        rest, held = split_off(
+            shown(name), labels[train], classes, share, seed=own_seed, needed=needed, noun="recording"
+        )
+        chosen["train"], chosen[part] = train[rest], train[held]
+    return chosen

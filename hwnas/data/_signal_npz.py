@@ -1,0 +1,157 @@
+"""``.npz`` files of signals ``(n, channels, length)``: keys as for images, and ``group_train`` for subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas._errors import DataError
+from hwnas.data._names import shown
+from hwnas.data._npy import Array, Npz
+from hwnas.data._npz import PARTS
+from hwnas.data._signal_data import Cut, FloatArray, Reading, SignalPart, SignalSource
+from hwnas.data._splits import Indices
+
+_ASPECT = 4
+"""Arrays ``(n, a, b)`` of floats may be images: signals are at least so many times as long as they have channels."""
+
+
+def holds_signals(path: Path) -> bool:
+    """Return whether ``x_train`` is an array of signals rather than of images, by its header alone."""
+    try:
+        with Npz(path) as archive:
+            if "x_train" not in archive:
+                return False
+            stored = archive.stored("x_train")
+    except (DataError, OSError):
+        return False
+    return len(stored.shape) == 3 and stored.dtype != np.uint8 and stored.shape[2] >= _ASPECT * stored.shape[1]
+
+
+def open_arrays(path: Path, reading: Reading) -> SignalSource:
+    """Return the signals of a file, each a recording of its own.
+
+    Raises:
+        DataError: See `hwnas.data.load_signals`.
+    """
+    given = {
+        **{"--rate": reading.rate, "--length": reading.length, "--window": reading.window, "--hop": reading.hop},
+        **{
+            "--label-column": reading.label_column,
+            "--columns": reading.columns or None,
+            "--split-by": reading.split_by,
+        },
+    }
+    for option, value in given.items():
+        if value is not None:
+            hint = (
+                "put the arrays group_train, ... into it" if option == "--split-by" else "its signals are cut already"
+            )
+            raise DataError(f"data {shown(path)}: {option} is not for .npz files: {hint}; leave it out")
+    with Npz(path) as archive:
+        parts = {
+            part: _part(archive, word) for part, word in PARTS.items() if f"x_{word}" in archive or part == "train"
+        }
+        groups = _groups(archive, {part: len(signals) for part, (signals, _) in parts.items()})
+    first = parts["train"][0].shape[1:]
+    for part, (signals, _) in parts.items():
+        if signals.shape[1:] != first:
+            raise DataError(
+                f"data {shown(path)}: signals of x_{PARTS[part]} are {signals.shape[1:]}, those of x_train {first}"
+            )
+    signals = np.concatenate([signals for signals, _ in parts.values()]) if len(parts) > 1 else parts["train"][0]
+    classes, targets = _targets(path, {part: labels for part, (_, labels) in parts.items()}, reading)
+
+    def cut(chosen: Mapping[str, Indices]) -> Cut:
+        """Return the signals of all parts."""
+        made = {part: SignalPart(signals[indices], targets[indices]) for part, indices in chosen.items()}
+        loading = {"source": "npz", "channels": first[0], "rate": None, "length": first[1]}
+        return Cut(made, {**loading, "window": None, "hop": None, "columns": None})
+
+    return SignalSource(
+        parts=np.repeat(list(parts), [len(labels) for _, labels in parts.values()]),
+        labels=targets.astype(np.int64) if classes else None,
+        groups=groups,
+        classes=classes,
+        cut=cut,
+        single=True,
+    )
+
+
+def _whole(archive: Npz, key: str) -> Array:
+    stored = archive.stored(key)
+    return np.concatenate([piece for _, piece in archive.pieces(stored)]) if 0 not in stored.shape else np.empty(0)
+
+
+def _part(archive: Npz, word: str) -> tuple[FloatArray, Array]:
+    """Return signals and labels of a part."""
+    path, key = archive.path, f"x_{word}"
+    for needed in (key, f"y_{word}"):
+        if needed not in archive:
+            raise DataError(f"data {shown(path)}: the array {needed} is missing; add it")
+    shape, dtype = archive.stored(key).shape, archive.stored(key).dtype
+    if len(shape) != 3 or 0 in shape:
+        raise DataError(
+            f"data {shown(path)}: {key} has shape {shape}; signals must be (n, channels, length), each at least 1"
+        )
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        signals = _whole(archive, key).astype(np.float32)
+    bad = np.argwhere(~np.isfinite(signals))
+    if len(bad):
+        raise DataError(
+            f"data {shown(path)}: {key}[{', '.join(map(str, bad[0]))}] is no finite 32-bit number; fill in a number or "
+            "remove the signal"
+        )
+    labels = _whole(archive, f"y_{word}")
+    if labels.shape != shape[:1] or labels.dtype.kind not in "iuf" or not np.isfinite(labels).all():
+        raise DataError(
+            f"data {shown(path)}: y_{word} must be {shape[0]} finite numbers (n,), got {labels.dtype} {labels.shape}"
+        )
+    assert dtype.kind in "biuf"
+    return signals, labels
+
+
+def _groups(archive: Npz, counts: Mapping[str, int]) -> npt.NDArray[np.str_] | None:
+    """Return the groups of all signals; None where no array names them."""
+    keys = {part: f"group_{PARTS[part]}" for part in counts}
+    if not any(key in archive for key in keys.values()):
+        return None
+    groups = []
+    for part, key in keys.items():
+        if key not in archive:
+            raise DataError(
+                f"data {shown(archive.path)}: the array {key} is missing, but another part has groups; add it"
+            )
+        values = _whole(archive, key)
+        if values.shape != (counts[part],) or values.dtype.kind not in "iu":
+            raise DataError(
+                f"data {shown(archive.path)}: {key} must be {counts[part]} whole numbers (n,), got {values.dtype} "
+                f"{values.shape}"
+            )
+        groups.append(values.astype(np.int64).astype(str))
+    return np.concatenate(groups)
+
+
+def _targets(
+    path: Path, labels: Mapping[str, Array], reading: Reading
+) -> tuple[tuple[str, ...], npt.NDArray[np.int64] | npt.NDArray[np.float32]]:
+    """Return class names and indices into them, or no names and values."""
+    every = np.concatenate(list(labels.values()))
+    whole = every.dtype.kind in "iu"
+    if reading.regression or (reading.regression is None and not whole):
+        return (), every.astype(np.float32)
+    if not whole:
+        raise DataError(f"data {shown(path)}: y_train holds {every.dtype}; classes must be integers")
+    values = np.unique(labels["train"])
+    if len(values) < 2:
+        raise DataError(
+            f"data {shown(path)}: only one class, '{values[0]}', in y_train; classification needs at least two"
+        )
+    for part, numbers in labels.items():
+        unknown = np.setdiff1d(numbers, values)
+        if len(unknown):
+            raise DataError(f"data {shown(path)}: y_{PARTS[part]} holds the label {unknown[0]}, which y_train does not")
+    return tuple(str(value) for value in values), np.searchsorted(values, every).astype(np.int64)

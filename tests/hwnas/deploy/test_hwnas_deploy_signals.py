@@ -1,0 +1,156 @@
+"""`predict.py` reads recordings as hwnas does, and a search from recordings to the report and the folder."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import signal_toys
+from signal_toys import RATE, motion, plain_space, tone, tone_folder, write_csv, write_wav
+
+from hwnas._cli import main
+from hwnas.tasks import make_task
+
+
+def predict(folder, *arguments):
+    command = [sys.executable, "-I", str(folder / "predict.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def refused(folder, *arguments):
+    """The one line of an error."""
+    result = predict(folder, *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    return line.removeprefix("predict.py: error: ")
+
+
+def deployed(folder, task, outputs):
+    """A folder as it is delivered, for a network of random weights."""
+    from hwnas import SearchSettings
+    from hwnas._deploy import measurement_metadata
+    from hwnas._deploy._folder import reader_files
+    from profilers import build_onnx, random_weights
+
+    channels, length = task.input_shape
+    space = plain_space(image_channels=channels, image_size=length - 8, classes=outputs)
+    graph = space.graph(space.sample(1, np.random.default_rng(0))[0])
+    metadata = task.metadata(graph.input_shape)
+    texts = {f"hwnas.{name}": json.dumps(value) for name, value in metadata.items()}
+    model = build_onnx(
+        graph,
+        random_weights(graph, 0),
+        batch=4,
+        metadata=texts | measurement_metadata(SearchSettings(batch=4), None),
+    )
+    folder.mkdir()
+    (folder / "network.onnx").write_bytes(model.SerializeToString())
+    for name, content in reader_files(metadata).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def wanted(folder, task):
+    """on the test part</h2> as hwnas prepares it ``(n, outputs)``."""
+    from hwnas.training import OnnxNetwork
+
+    (outputs,) = OnnxNetwork(folder / "network.onnx", task).on_test(np.arange(task.size("test")))
+    return outputs
+
+
+def told(result, table):
+    assert result.returncode == 0, result.stderr
+    return list(csv.DictReader(table.read_text().splitlines()))
+
+
+def test_recordings_are_read_as_in_training(tmp_path):
+    data = tone_folder(tmp_path / "data", speakers=("ann",), takes=3, parts=("train", "test"))
+    write_wav(data / "test" / "low" / "low_bob_0.wav", tone(np.random.default_rng(3), 300, 900, 11025), 11025, width=3)
+    task = make_task("signal", str(data))
+    folder = deployed(tmp_path / "deploy", task, 3)
+    rows = told(predict(folder, data / "test", "--top", 3, "--csv", tmp_path / "t.csv"), tmp_path / "t.csv")
+    logits = wanted(folder, task).astype(np.float64)
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    given = {(row["file"], row["class"]): float(row["probability"]) for row in rows}
+    files = sorted({row["file"] for row in rows})
+    assert len(files) == len(chances) == 10
+    found = [[given[file, name] for name in ("high", "low", "mid")] for file in files]
+    assert np.ptp(chances[:, 0]) > 1e-3
+    np.testing.assert_allclose(found, chances, atol=1e-5)
+    right = int((chances.argmax(1) == task.targets("test", slice(None))).sum())
+    assert predict(folder, "--test", data).stdout == f"accuracy {right / 10:.2%} ({right} of 10)\n"
+    np.save(tmp_path / "x.npy", task.data.test.signals)
+    first = predict(folder, tmp_path / "x.npy").stdout.splitlines()[0]
+    assert first.startswith(f"{tmp_path}/x.npy[0]: {('high', 'low', 'mid')[chances[0].argmax()]} ")
+
+
+def test_windows_of_tables_have_values(tmp_path):
+    rng = np.random.default_rng(0)
+    for take in range(4):
+        rows = [[*row, step / 7] for step, row in enumerate(motion(rng, "walk", 60))]
+        write_csv(tmp_path / "data" / ("test" if take == 3 else "train") / f"{take}.csv", rows, ["ax", "ay", "label"])
+    task = make_task("signal", str(tmp_path / "data"), window=24, hop=10)
+    folder = deployed(tmp_path / "deploy", task, 1)
+    whole = tmp_path / "data" / "test" / "3.csv"
+    lines = whole.read_text().splitlines()
+    new = tmp_path / "new.csv"  # without labels, the columns in another order
+    new.write_text("\n".join(",".join(line.split(",")[1::-1]) for line in lines))
+    values = task.values_of(wanted(folder, task))
+    assert len(values) == 4
+    for file in (whole, new):
+        rows = told(predict(folder, file, "--csv", tmp_path / "t.csv"), tmp_path / "t.csv")
+        assert [row["file"] for row in rows] == [f"{file}[{i}]" for i in range(4)]
+        np.testing.assert_allclose([float(row["value"]) for row in rows], values, rtol=1e-4)
+    new.write_text("\n".join(lines[:20]))
+    assert refused(folder, new) == f"{new}: has 19 samples, too few for a window of 24"
+
+
+def test_bad_recordings_are_one_line(tmp_path):
+    data = tone_folder(tmp_path / "data", speakers=("ann",), takes=3)
+    folder = deployed(tmp_path / "deploy", make_task("signal", str(data)), 3)
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"nothing")
+    assert refused(folder, bad).startswith(f"{bad}: cannot be read as a WAV file (")
+    write_wav(bad, tone(np.random.default_rng(0), 300, channels=2), RATE)
+    assert refused(folder, bad) == f"{bad}: has 2 channels, the network reads 1; convert it"
+    np.save(tmp_path / "x.npy", np.zeros((2, 1, 9)))
+    assert refused(folder, tmp_path / "x.npy").endswith("the network reads numbers of shape (N, 1, 400)")
+    (tmp_path / "empty").mkdir()
+    assert refused(folder, tmp_path / "empty").endswith("holds no recordings; known suffixes: .wav .wave")
+    assert refused(folder, "--test", tmp_path / "empty").endswith("it must hold <class>/* or test/<class>/*")
+    (folder / "recordings.py").unlink()
+    assert refused(folder, bad).startswith(f"{folder}/recordings.py is missing; write the folder again with: hwnas")
+
+
+@pytest.mark.slow
+def test_a_search_from_recordings_to_the_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tone_folder(tmp_path / "tones", takes=3)
+    (tmp_path / "plain.json").write_text(json.dumps(signal_toys.PLAIN))
+    command = ["search", "--data", "tones", "--split-by", "2", "--hold-out", "bob,dan", "--space", "plain.json"]
+    command += ["--evaluator", "train", "--epochs", "2", "--samples", "3", "--strategy", "random", "--out", "run"]
+    assert main(command) == 0
+    assert "data: the test part is bob, dan" in capsys.readouterr().err
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]
+    assert settings["data_options"] == {"split_by": "2", "hold_out": ["bob", "dan"]}
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "on the test part</h2>" in page
+    assert "<h3>Confusion matrix</h3>" in page
+    networks = json.loads((tmp_path / "run" / "pareto.json").read_text())
+    assert networks[0]["images"] == {"test": 18, "validation": 9}
+    folder = tmp_path / "run" / "deploy"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("README.md", "expected.json", "network.onnx", "predict.py", "recordings.py", "requirements.txt")
+    ]
+    assert "scipy" in (folder / "requirements.txt").read_text()
+    assert "signals of 400 samples at 8000 Hz, 1 channel" in (folder / "README.md").read_text()
+    assert predict(folder, "tones/train/low/low_bob_0.wav").returncode == 0
+    before = (tmp_path / "run" / "trials.jsonl").read_text()
+    assert main([*command, "--samples", "3"]) == 0  # the same search
+    assert (tmp_path / "run" / "trials.jsonl").read_text() == before
+    assert main([*command, "--hold-out", "bob"]) == 2
+    assert "contains a search with data_options" in capsys.readouterr().err
+    assert main(["search", "--data", "tones", "--out", "other", "--split-by", "9", "--space", "plain.json"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
