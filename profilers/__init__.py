@@ -54,6 +54,8 @@ if TYPE_CHECKING:
         parts_of,
         primitive_of,
         register_operator,
+        trained_graph,
+        weight_name,
     )
     from profilers._operators import _make as ops
     from profilers._operators._base import NORM_EPSILON
@@ -158,6 +160,8 @@ _MODULES = {
         "parts_of",
         "primitive_of",
         "register_operator",
+        "trained_graph",
+        "weight_name",
     ),
     "profilers._operators._base": ("NORM_EPSILON",),
     "profilers._plan": ("Network", "network_label"),
@@ -334,7 +338,9 @@ __all__ = [
     "session_times",
     "table_of_result",
     "tensor_ranges",
+    "trained_graph",
     "usable_cores",
+    "weight_name",
     "whole_model",
     "write_bundle",
 ]

@@ -117,10 +117,10 @@ class _ModelWriter:
 
     def _store(self, name: str, array: npt.NDArray[Any]) -> str:
         content = (self.dtype, array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
-        full = self._stored.setdefault(content, f"{self.scope}.{name}")
-        if full == f"{self.scope}.{name}":
-            self.initializers.append(numpy_helper.from_array(array, full))
-        return full
+        if content not in self._stored:
+            self._stored[content] = f"{self.scope}.{name}"
+            self.initializers.append(numpy_helper.from_array(array, self._stored[content]))
+        return self._stored[content]
 
 
 def build_onnx(

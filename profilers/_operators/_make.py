@@ -242,6 +242,45 @@ def head(shape: Shape, classes: int, *, hidden: int, features: int) -> Op:
     return Op("head", (shape,), (classes,), (("features", features), ("hidden", hidden)))
 
 
+@_made_once
+def join(first: Shape, *others: Shape) -> Op:
+    """Put the places of feature maps of several sizes one behind the other."""
+    shapes = (first, *others)
+    return Op("join", shapes, (first[0], sum(math.prod(shape[1:]) for shape in shapes)))
+
+
+@_made_once
+def detections(
+    shape: Shape,
+    levels: Sequence[Sequence[int]],
+    *,
+    most: int = 100,
+    candidates: int = 300,
+    iou: int = 60,
+    score: int = 5,
+) -> Op:
+    """Make the boxes that a detector finds, after non-maximum suppression.
+
+    Args:
+        shape: ``(classes + 5, places)``: what the detector says of each place.
+        levels: Height and width of each map, in the order of their places.
+        most: Rows of the result; fewer where there are not so many pairs of place and class.
+        candidates: Pairs of place and class that are decoded.
+        iou: Largest intersection over union of two boxes of one class, in percent.
+        score: Least score, in percent.
+    """
+    pairs = max(1, (shape[0] - 5) * shape[1])
+    attributes = sorted_attributes(
+        {
+            "levels": tuple(n for level in levels for n in level),
+            "candidates": min(candidates, pairs),
+            "iou": iou,
+            "score": score,
+        }
+    )
+    return Op("detections", (shape,), (min(most, candidates, pairs), 6), attributes)
+
+
 def _strided(shape: Shape, channels: int, stride: PerAxis) -> Shape:
     """Compute the output shape of a "same" convolution."""
     strides = _per_axis(shape, stride, "stride")

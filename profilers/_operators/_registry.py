@@ -14,6 +14,7 @@ from profilers._operators._base import Operator, Primitive
 from profilers._operators._composite import Head, InvertedResidual, SqueezeExcite
 from profilers._operators._convert import Convert
 from profilers._operators._dense import Convolution, Linear, Normalisation
+from profilers._operators._detections import Detections, Join
 from profilers._operators._generic import Generic
 from profilers._operators._places import Concat, Reshape, Slice, Transpose, Upsample
 from profilers._operators._plain import Activation, Add, GlobalPool, Identity, Multiply, Pool, Scale, Softmax
@@ -33,11 +34,13 @@ _OPERATORS: dict[str, Operator] = {
         Concat(),
         Convert(),
         Convolution(),
+        Detections(),
         Generic(),
         GlobalPool(),
         Head(),
         Identity(),
         InvertedResidual(),
+        Join(),
         Linear(),
         Multiply(),
         Normalisation(),
