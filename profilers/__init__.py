@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     )
     from profilers._operators import _make as ops
     from profilers._operators._base import NORM_EPSILON
+    from profilers._operators._detections import place_boxes
     from profilers._plan import Network, network_label
     from profilers._profile import COLD_CACHES, REFERENCE_OP_MS, profile_ops
     from profilers._quantize import quantize_model, tensor_ranges
@@ -164,6 +165,7 @@ _MODULES = {
         "weight_name",
     ),
     "profilers._operators._base": ("NORM_EPSILON",),
+    "profilers._operators._detections": ("place_boxes",),
     "profilers._plan": ("Network", "network_label"),
     "profilers._profile": ("COLD_CACHES", "REFERENCE_OP_MS", "profile_ops"),
     "profilers._quantize": ("quantize_model", "tensor_ranges"),
@@ -319,6 +321,7 @@ __all__ = [
     "part_work",
     "parts_of",
     "peak_memory_bytes",
+    "place_boxes",
     "pooled_tails",
     "primitive_of",
     "profile_ops",

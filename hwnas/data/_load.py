@@ -38,6 +38,29 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
     Raises:
         DataError: One line that names the file at fault and says what to do.
     """
+    require_loadable(spec, image_size, limit)
+    try:
+        return assemble(spec, _open(spec, image_size), seed=seed, limit=limit)
+    except OSError as error:
+        place = shown(error.filename or spec)
+        raise DataError(f"data {place}: cannot be read ({error.strerror or error}); repair or remove it") from None
+    except MemoryError:
+        raise DataError(
+            f"data {shown(spec)}: its images do not fit into memory; give --image-size N or --data-limit N"
+        ) from None
+
+
+def require_loadable(spec: str, image_size: int | None, limit: int | None) -> None:
+    """Refuse a name that cannot be written, and sizes out of range.
+
+    Args:
+        spec: What ``--data`` was given.
+        image_size: Side to bring images to; None for no such wish.
+        limit: Most images of a part; None for all.
+
+    Raises:
+        DataError: One line.
+    """
     if image_size is not None and image_size < 1:
         raise DataError(f"data {shown(spec)}: the image size must be 1 or more, got {image_size}")
     if image_size is not None and image_size > _LARGEST:
@@ -48,15 +71,6 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
         raise DataError(
             f"data {shown(spec)}: its name is not UTF-8 or holds control characters; rename it, or link to it"
         )
-    try:
-        return assemble(spec, _open(spec, image_size), seed=seed, limit=limit)
-    except OSError as error:
-        place = shown(error.filename or spec)
-        raise DataError(f"data {place}: cannot be read ({error.strerror or error}); repair or remove it") from None
-    except MemoryError:
-        raise DataError(
-            f"data {shown(spec)}: its images do not fit into memory; give --image-size N or --data-limit N"
-        ) from None
 
 
 def _open(spec: str, image_size: int | None) -> Source:

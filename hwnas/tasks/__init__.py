@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hwnas.tasks._base import PARTS, Part, Scorer, Shape, Targets, Task
+from hwnas.tasks._detection import AP50, Detection
 from hwnas.tasks._image import ACCURACY, ImageClassification
 from hwnas.tasks._make import as_task, make_task, metric_named, task_names, usual_task
 from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
@@ -13,10 +14,12 @@ DEFAULT_METRIC = ACCURACY
 """The metric of files that name none."""
 
 __all__ = [
+    "AP50",
     "BINOMIAL",
     "DEFAULT_METRIC",
     "PARTS",
     "PERCENT",
+    "Detection",
     "ImageClassification",
     "Metric",
     "Output",

@@ -6,13 +6,17 @@ from typing import Any
 
 from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow
 from hwnas._errors import DataError
-from hwnas.data import ImageData
+from hwnas.data import ImageData, holds_boxes
 from hwnas.tasks._base import Task
+from hwnas.tasks._detection import AP50, Detection
 from hwnas.tasks._image import ACCURACY, ImageClassification
 from hwnas.tasks._metric import Metric
 
-_TASKS = {ImageClassification.name: ImageClassification}
-_METRICS = {ACCURACY.name: ACCURACY}
+_TASKS: dict[str, type[ImageClassification] | type[Detection]] = {
+    Detection.name: Detection,
+    ImageClassification.name: ImageClassification,
+}
+_METRICS = {ACCURACY.name: ACCURACY, AP50.name: AP50}
 _WANTS = ("metric", "size", "inputs", "loss", "scorer", "outputs")
 
 
@@ -22,7 +26,9 @@ def task_names() -> list[str]:
 
 
 def usual_task(data: str) -> str:
-    """Return the task that data are made for: all that our readers know are images."""
+    """Return the task that data are made for: folders with boxes are for detection, all others are images."""
+    if holds_boxes(data):
+        return Detection.name
     return ImageClassification.name
 
 
