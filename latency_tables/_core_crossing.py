@@ -9,11 +9,11 @@ crossing separately from the op that it happens in.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 
-from latency_tables._graph import INPUT, OpGraph
+from latency_tables._graph import OpGraph
 from latency_tables._op import Op, Shape
 
 CORE_CROSSING = "handover"
@@ -38,11 +38,13 @@ class Crossings:
 
     Attributes:
         counts: Number of crossings that cost time, by `crossing_op`.
-        output: Which side holds the part's result at its end.
+        output: Which side holds the part's (first) result at its end.
+        outputs: The same for each of its results.
     """
 
     counts: Counter[Op]
     output: Holders
+    outputs: tuple[Holders, ...] = ()
 
 
 def crossing_op(shape: Shape) -> Op:
@@ -65,24 +67,25 @@ def trace_core_crossings(
     graph: OpGraph,
     on_one_core: Mapping[Op, bool],
     shapes: Collection[Shape],
-    held_by: Holders = Holders.NOBODY,
+    held_by: Holders | Sequence[Holders] = Holders.NOBODY,
 ) -> Crossings:
-    """Count the crossings in one part of a network, given which side holds the part's input.
+    """Count the crossings in one part of a network, given which side holds the part's inputs.
 
     An op pays once, however many of its inputs cross to it, and nothing where an earlier op on its side has read them:
     then that side has the data. Nodes are taken in their order.
 
-    The parts of a chain share one tensor each with the next part. So what a part pays depends on the parts before it
-    through `Holders` of that tensor alone, and following the holders from part to part counts exactly what the whole
+    The parts of a chain share one tensor (or a few) with the next part. So what a part pays depends on the parts before
+    it through `Holders` of these alone, and following the holders from part to part counts exactly what the whole
     network pays.
 
     Args:
         graph: The part as it is executed.
         on_one_core: As for `count_core_crossings`.
         shapes: As for `count_core_crossings`.
-        held_by: Which side holds the part's input.
+        held_by: Which side holds the part's input; one for each, where it has several.
     """
-    holders: dict[str, Holders] = {INPUT: held_by}
+    held = (held_by,) if isinstance(held_by, Holders) else tuple(held_by)
+    holders: dict[str, Holders] = dict(zip(graph.input_names, held, strict=False))
     counts: Counter[Op] = Counter()
     for node in graph.nodes:
         alone = on_one_core.get(node.op)
@@ -96,4 +99,5 @@ def trace_core_crossings(
         for name in crossing:
             holders[name] |= side
         holders[node.name] = side
-    return Crossings(counts, holders.get(graph.outputs[0], Holders.NOBODY))
+    outputs = tuple(holders.get(name, Holders.NOBODY) for name in graph.outputs)
+    return Crossings(counts, outputs[0], outputs)

@@ -121,22 +121,24 @@ class Pricing:
         """Whether the table prices core crossings."""
         return bool(self._crossing_shapes)
 
-    def trace(self, graph: OpGraph, held_by: Holders = Holders.NOBODY) -> Crossings:
+    def trace(self, graph: OpGraph, held_by: Holders | Sequence[Holders] = Holders.NOBODY) -> Crossings:
         """Count the core crossings that the table prices in a part of a network; see `trace_core_crossings`."""
         if not self._crossing_shapes:
-            return Crossings(Counter(), Holders.NOBODY)
+            return Crossings(Counter(), Holders.NOBODY, (Holders.NOBODY,) * len(graph.outputs))
         return trace_core_crossings(graph, self._sides, self._crossing_shapes, held_by)
 
-    def crossings_ms(self, graph: OpGraph, held_by: Holders = Holders.NOBODY) -> tuple[float, Holders]:
-        """Return what the core crossings in a part of a network cost, and which side holds its result.
+    def crossings_ms(
+        self, graph: OpGraph, held_by: Holders | Sequence[Holders] = Holders.NOBODY
+    ) -> tuple[float, tuple[Holders, ...]]:
+        """Return what the core crossings in a part of a network cost, and which side holds each of its results.
 
         Args:
             graph: The part as it is executed.
-            held_by: Which side holds the part's input.
+            held_by: Which side holds the part's input; one for each, where it has several.
         """
         traced = self.trace(graph, held_by)
         self.require_priced(traced.counts)
-        return sum(self.entries[op].q10_ms * count for op, count in traced.counts.items()), traced.output
+        return sum(self.entries[op].q10_ms * count for op, count in traced.counts.items()), traced.outputs
 
     def unfitted_ms(
         self, ops_ms: npt.ArrayLike, touched_bytes: npt.ArrayLike = 0.0, activation_bytes: npt.ArrayLike = 0.0
@@ -217,7 +219,7 @@ class Pricing:
         return np.zeros(np.shape(working_bytes)) if self.cache is None else self.cache.ms(working_bytes)
 
     def _chain_crossings_ms(self, chain: Sequence[OpGraph]) -> float:
-        total, holders = 0.0, Holders.NOBODY
+        total, holders = 0.0, (Holders.NOBODY,)
         for graph in chain:
             ms, holders = self.crossings_ms(graph, holders)
             total += ms

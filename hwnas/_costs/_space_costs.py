@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,8 @@ class _TermCosts:
         radices: One for each of its choices, so that ``sum(code * radix)`` is the place of a combination.
         values: Arrays by quantity. A cost has one number for each combination, ``(combinations,)``; core crossings have
             one for each combination and `Holders` of the term's input, ``(combinations * 4,)``.
-        holders: `Holders` of the term's output, in the same places ``(combinations * 4,)``.
+        holders: `Holders` of the term's output, in the same places ``(combinations * 4,)``. Where several tensors pass
+            from term to term, there are 4 for each: 16 for two tensors.
     """
 
     term: Term
@@ -75,6 +77,7 @@ class SpaceCosts:
             self._measures["op_ms"] = lambda graph: pricing.part_costs(graph).ops_ms
             self._measures["touched_bytes"] = lambda graph: pricing.part_costs(graph).touched_bytes
             self._measures["activation_bytes"] = lambda graph: pricing.part_costs(graph).activation_bytes
+        self._sides = _HOLDERS**space.term_tensors
         self._terms = [self._empty(term) for term in space.terms]
 
     def latency_ms(self, codes: npt.ArrayLike) -> FloatArray:
@@ -119,8 +122,8 @@ class SpaceCosts:
         radices = tuple(math.prod(counts[i + 1 :]) for i in range(len(counts)))
         combinations = math.prod(counts)
         values = {name: np.full(combinations, np.nan) for name in self._measures}
-        values[_CROSSINGS] = np.full(combinations * _HOLDERS, np.nan)
-        return _TermCosts(term, radices, values, np.zeros(combinations * _HOLDERS, dtype=np.int64))
+        values[_CROSSINGS] = np.full(combinations * self._sides, np.nan)
+        return _TermCosts(term, radices, values, np.zeros(combinations * self._sides, dtype=np.int64))
 
     def _totals(self, names: Sequence[str], codes: npt.ArrayLike) -> list[FloatArray]:
         """Return one array ``(n,)`` for each quantity, NaN for rows that are not networks."""
@@ -150,7 +153,7 @@ class SpaceCosts:
             index = np.zeros(len(rows), dtype=np.int64)
             for choice, radix in zip(part.term.choices, part.radices, strict=True):
                 index += columns[choice] * radix
-            places = index * _HOLDERS + held
+            places = index * self._sides + held
             for name, total in zip(names, totals, strict=True):
                 combine = np.maximum if name in self._maxima else np.add
                 combine(total, part.values[name].take(places if name == _CROSSINGS else index), out=total)
@@ -169,7 +172,7 @@ class SpaceCosts:
             index = 0
             for choice, radix in zip(part.term.choices, part.radices, strict=True):
                 index += row[choice] * radix
-            place = index * _HOLDERS + held
+            place = index * self._sides + held
             for i, name in enumerate(names):
                 value = part.values[name].item(place if name == _CROSSINGS else index)
                 if value != value:  # NaN: not requested before
@@ -186,7 +189,7 @@ class SpaceCosts:
             index = rows[:, list(part.term.choices)] @ np.array(part.radices, dtype=np.int64)
             places, where = np.unique(index, return_index=True)
             for place, row in zip(places, rows[where], strict=True):
-                spots = {name: place * _HOLDERS if name == _CROSSINGS else place for name in names}
+                spots = {name: place * self._sides if name == _CROSSINGS else place for name in names}
                 missing = [name for name in names if np.isnan(part.values[name][spots[name]])]
                 if not missing:
                     continue
@@ -198,11 +201,18 @@ class SpaceCosts:
                         part.values[name][place] = 0.0 if graph is None else self._measures[name](graph)
 
     def _fill_crossings(self, part: _TermCosts, place: int, graph: OpGraph | None) -> None:
-        """Work out what a term's core crossings cost, for every side that may hold its input."""
-        for held in map(Holders, range(_HOLDERS)):
-            ms, output = (0.0, held) if graph is None else self._table.pricing.crossings_ms(graph, held)
-            part.values[_CROSSINGS][place * _HOLDERS + held] = ms
-            part.holders[place * _HOLDERS + held] = output
+        """Work out what a term's core crossings cost, for every side that may hold each of its inputs."""
+        tensors = 1 if graph is None else len(graph.inputs)
+        for held in product(map(Holders, range(_HOLDERS)), repeat=tensors):
+            ms, outputs = (0.0, held) if graph is None else self._table.pricing.crossings_ms(graph, held)
+            spot = place * self._sides + _number_of(held)
+            part.values[_CROSSINGS][spot] = ms
+            part.holders[spot] = _number_of(outputs)
+
+
+def _number_of(holders: Sequence[Holders]) -> int:
+    """Return one number for the holders of several tensors."""
+    return sum(int(holder) * _HOLDERS**place for place, holder in enumerate(holders))
 
 
 def _of_graph(function: Callable[[OpGraph, int], float], batch: int, graph: OpGraph) -> float:

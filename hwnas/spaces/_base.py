@@ -97,6 +97,11 @@ class Space(ABC):
     """False where `term_graph` gives the same part for all codes of a network, canonical or not."""
 
     @property
+    def term_tensors(self) -> int:
+        """The most tensors that pass from one term to the next; 1 unless a space says otherwise."""
+        return 1
+
+    @property
     def settings(self) -> dict[str, object]:
         """JSON-able keyword arguments of the constructor that build the same space again; none by default."""
         return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from hwnas._errors import SpaceError
 from hwnas.spaces._base import MOST_NETWORKS
 from hwnas.spaces._choice_graph import ChoiceGraph, ChoiceNode
 from hwnas.spaces._merging import Merging
@@ -17,19 +18,19 @@ MOST_LOWERED = 2_000_000
 
 @dataclass(frozen=True)
 class Block:
-    """Successive nodes between two tensors; nothing else passes at either.
+    """Successive nodes between tensors; nothing else passes at either end.
 
     Attributes:
         name: That of its first node.
-        start: The tensor that the nodes read.
-        end: The tensor that leaves them.
+        starts: The tensors that the nodes read: one, or those that pass a stated cut (`ChoiceGraph.cut`).
+        ends: The tensors that leave them, likewise.
         nodes: In the order of their statement.
         columns: Choices that decide what the block looks like, ascending.
     """
 
     name: str
-    start: str
-    end: str
+    starts: tuple[str, ...]
+    ends: tuple[str, ...]
     nodes: tuple[ChoiceNode, ...]
     columns: tuple[int, ...]
 
@@ -37,25 +38,35 @@ class Block:
 def blocks_of(graph: ChoiceGraph, tables: ShapeTables) -> tuple[Block, ...]:
     """Return the blocks of a choice graph from input to output.
 
-    A cut is made where one tensor alone passes, and where no runtime merges an op before it with one behind it.
-    Neighbours that depend on the same choices, and parts that depend on none, are one block.
+    A cut is made where one tensor alone passes, and where no runtime merges an op before it with one behind it; and
+    where the graph states one. Neighbours that depend on the same choices, and parts that depend on none, are one
+    block.
+
+    Raises:
+        SpaceError: A stated cut is where an op before it can be merged with one behind it.
     """
     merging = Merging(graph, tables)
     last_read = {name: place for place, node in enumerate(graph) for name in node.inputs}
     last_read[graph.output] = len(graph.nodes)
+    places = {name: place for place, name in enumerate(graph.nodes)}
     blocks: list[Block] = []
-    open_tensors, nodes, start = {INPUT}, list[ChoiceNode](), INPUT
+    open_tensors, nodes, starts = {INPUT}, list[ChoiceNode](), (INPUT,)
     for place, node in enumerate(graph):
         nodes.append(node)
         open_tensors.add(node.name)
         open_tensors = {name for name in open_tensors if last_read.get(name, -1) > place}
         if len(open_tensors) == 1:
             (end,) = open_tensors
-            if end != start and (end == graph.output or not merging.can_merge(end)):
-                blocks.append(_block(start, end, nodes, tables))
-                nodes, start = [], end
+            if (end,) != starts and (end == graph.output or not merging.can_merge(end)):
+                blocks.append(_block(starts, (end,), nodes, tables))
+                nodes, starts = [], (end,)
                 if end == graph.output:
                     break
+        elif place + 1 in graph.cuts:
+            ends = tuple(sorted(open_tensors, key=lambda name: -1 if name == INPUT else places[name]))
+            _require_apart(ends, merging)
+            blocks.append(_block(starts, ends, nodes, tables))
+            nodes, starts = [], ends
     joined: list[Block] = []
     for block in blocks:
         if joined and _as_one(joined[-1], block):
@@ -76,22 +87,29 @@ def ops_of(block: Block, graph: ChoiceGraph, tables: ShapeTables) -> Iterator[Op
             yield from merging.stated(node.name)
     elif (forms := tables.count(block.columns)) <= MOST_NETWORKS and forms * len(block.nodes) <= MOST_LOWERED:
         for row, _ in tables.codes(block.columns, f"block {block.name}"):
-            shape = tables.shapes[block.start].at(row)
-            if shape is not None:
-                part = tables.lowering.part(block.nodes, row, block.start, shape, block.end)
-                yield from part.op_counts if part is not None else ()
+            part = tables.part(block.nodes, row, block.starts, block.ends)
+            yield from part.op_counts if part is not None else ()
     else:
         for node in block.nodes:
             yield from merging.stated(node.name)
             yield from merging.merged(node.name)
 
 
-def _block(start: str, end: str, nodes: list[ChoiceNode], tables: ShapeTables) -> Block:
-    columns = set(tables.shapes[start].columns)
+def _require_apart(tensors: tuple[str, ...], merging: Merging) -> None:
+    for name in tensors:
+        if merging.can_merge(name):
+            raise SpaceError(
+                f"choice graph: a part cannot be cut off at {name!r}, since a runtime merges the op before it with one "
+                "behind it; give the convolution an activation"
+            )
+
+
+def _block(starts: tuple[str, ...], ends: tuple[str, ...], nodes: list[ChoiceNode], tables: ShapeTables) -> Block:
+    columns = {column for start in starts for column in tables.shapes[start].columns}
     for node in nodes:
         columns |= {column for form in node.forms if form is not None for column in form.columns}
         columns |= {node.guard} if node.guard is not None else set()
-    return Block(nodes[0].name, start, end, tuple(nodes), tuple(sorted(columns)))
+    return Block(nodes[0].name, starts, ends, tuple(nodes), tuple(sorted(columns)))
 
 
 def _as_one(a: Block, b: Block) -> bool:
@@ -99,4 +117,4 @@ def _as_one(a: Block, b: Block) -> bool:
 
 
 def _join(a: Block, b: Block) -> Block:
-    return Block(a.name, a.start, b.end, a.nodes + b.nodes, a.columns or b.columns)
+    return Block(a.name, a.starts, b.ends, a.nodes + b.nodes, a.columns or b.columns)

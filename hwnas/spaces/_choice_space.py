@@ -19,7 +19,7 @@ from hwnas.spaces._lowering import Lowering, weightless
 from hwnas.spaces._mixture import MixtureNode, mixture_of
 from hwnas.spaces._relevance import Relevance
 from hwnas.spaces._shape_tables import ShapeTables
-from latency_tables import Op, OpGraph, Shape
+from latency_tables import INPUT, GraphBuilder, Op, OpGraph, Shape
 
 MOST_FORMS = 4_000_000
 """Forms of one term whose costs are kept."""
@@ -76,10 +76,25 @@ class ChoiceGraphSpace(Space):
         codes = self.encode(arch)
         if self.terms_want_canonical_codes:
             codes = self.canonical_codes(codes[None])[0]
-        graph = self._lowering.network(codes.tolist())
+        graph = self._chained(codes.tolist()) if self.choice_graph.cuts else self._lowering.network(codes.tolist())
         if graph is None:
             raise SpaceError(f"space {self.name}: {self.format(arch)} has no path from its input to its output")
         return graph
+
+    def _chained(self, codes: list[int]) -> OpGraph | None:
+        """Build a network block by block, so that the order of its ops is that of the blocks."""
+        shape = self.choice_graph.input_shape(dict(enumerate(codes)))
+        builder, names = GraphBuilder(shape), {self.choice_graph.input: INPUT}
+        for block in self._blocks.values():
+            part = self._tables.part(block.nodes, codes, block.starts, block.ends)
+            if part is None:  # a single tensor that is passed on
+                names[block.ends[0]] = names[block.starts[0]]
+                continue
+            own = dict(zip(part.input_names, (names[start] for start in block.starts), strict=True))
+            for node in part.nodes:
+                own[node.name] = builder.add(node.name, node.op, *(own[name] for name in node.inputs))
+            names |= {end: own[output] for end, output in zip(block.ends, part.outputs, strict=True)}
+        return builder.build(names[self.choice_graph.output])
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
@@ -92,7 +107,7 @@ class ChoiceGraphSpace(Space):
             count = self._tables.count(block.columns)
             if count > MOST_FORMS:
                 raise SpaceError(
-                    f"space {self.name}: the part from {block.start} to {block.end} has {count:,} forms, at most "
+                    f"space {self.name}: the part from {block.starts[0]} to {block.ends[0]} has {count:,} forms, at most "
                     f"{MOST_FORMS:,} can be priced; let all paths lead through a node within it"
                 )
         return tuple(Term(block.name, block.columns) for block in self._blocks.values())
@@ -100,11 +115,12 @@ class ChoiceGraphSpace(Space):
     def term_graph(self, term: Term, arch: Architecture) -> OpGraph | None:
         """Build one block of a network; None where it is empty."""
         block = self._blocks[term.name]
-        codes = self.encode(arch).tolist()
-        shape = self._tables.shapes[block.start].at(codes)
-        if shape is None:
-            return None
-        return self._lowering.part(block.nodes, codes, block.start, shape, block.end)
+        return self._tables.part(block.nodes, self.encode(arch).tolist(), block.starts, block.ends)
+
+    @property
+    def term_tensors(self) -> int:
+        """The most tensors that pass from one term to the next."""
+        return max(len(block.starts) for block in self._blocks.values())
 
     def input_shape(self, arch: Architecture) -> Shape:
         """Return the shape of the input tensor, without the batch axis."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -42,25 +42,30 @@ class Lowering:
     def network(self, codes: Sequence[int]) -> OpGraph | None:
         """Build the network with these codes ``(d,)``; None where no path leads from the input to the output."""
         shape = self.graph.input_shape(dict(enumerate(codes)))
-        return self.part(tuple(self.graph), codes, INPUT, shape, self.graph.output)
+        return self.part(tuple(self.graph), codes, {INPUT: shape}, (self.graph.output,))
 
     def part(
-        self, nodes: Sequence[ChoiceNode], codes: Sequence[int], start: str, shape: Shape, end: str
+        self, nodes: Sequence[ChoiceNode], codes: Sequence[int], starts: Mapping[str, Shape], ends: Sequence[str]
     ) -> OpGraph | None:
-        """Build what some nodes compute between two tensors; None where nothing is computed.
+        """Build what some nodes compute between tensors.
 
         Args:
             nodes: In the order of their statement.
             codes: Codes of the architecture, ``(d,)``.
-            start: The tensor that they read; `end` follows from it alone.
-            shape: Its shape.
-            end: The tensor that leaves the part.
+            starts: The tensors that they read, with their shapes; `ends` follow from these alone.
+            ends: The tensors that leave the part.
+
+        Returns:
+            The part, its inputs and outputs in this order; None where a tensor is not there, or where the only tensor
+            is passed on.
         """
-        network = _Network(self, codes, start, shape)
+        network = _Network(self, codes, starts)
         for node in nodes:
             network.resolve(node)
-        output = network.tensors[end]
-        return None if output is None or output == INPUT else network.build(output)
+        outputs = [output for end in ends if (output := network.tensors[end]) is not None]
+        if len(outputs) < len(ends) or outputs == [INPUT]:
+            return None
+        return network.build(outputs)
 
     def op(self, form: Form, shapes: tuple[Shape, ...], codes: Sequence[int]) -> Op:
         """Return the op of a form for input shapes and the codes of an architecture ``(d,)``."""
@@ -85,10 +90,12 @@ class _Network:
         roots: Tensors of stated sums, in this order.
     """
 
-    def __init__(self, lowering: Lowering, codes: Sequence[int], start: str, shape: Shape) -> None:
+    def __init__(self, lowering: Lowering, codes: Sequence[int], starts: Mapping[str, Shape]) -> None:
         self.lowering, self.codes = lowering, codes
-        self.tensors: dict[str, str | None] = {start: INPUT}
-        self.shapes: dict[str, Shape] = {INPUT: shape}
+        names = [f"{INPUT}_{number}" if number else INPUT for number in range(len(starts))]
+        self.tensors: dict[str, str | None] = dict(zip(starts, names, strict=True))
+        self.shapes: dict[str, Shape] = dict(zip(names, starts.values(), strict=True))
+        self.inputs = dict(self.shapes)
         self.made: dict[str, tuple[Op, tuple[str, ...]]] = {}
         self.twins: dict[str, str] = {}
         self.places: dict[str, int] = {}
@@ -141,25 +148,25 @@ class _Network:
         self.roots.append(name)
         return name
 
-    def build(self, output: str) -> OpGraph:
-        """Build the op graph that computes a tensor."""
-        output = self._use(output)
-        readers = self._readers(output)
+    def build(self, outputs: Sequence[str]) -> OpGraph:
+        """Build the op graph that computes some tensors."""
+        outputs = [self._use(output) for output in outputs]
+        readers = self._readers(outputs)
         merged = self._flatten(readers)
-        builder = GraphBuilder(self.shapes[INPUT])
-        names = {INPUT: INPUT}
-        for root in (*(self.twins.get(root, root) for root in self.roots), output):
+        builder = GraphBuilder(self.inputs)
+        names = {name: name for name in self.inputs}
+        for root in (*(self.twins.get(root, root) for root in self.roots), *outputs):
             if root in readers and root not in merged:
                 self._emit(root, builder, names)
-        return executed_graph(builder.build(names[output]))
+        return executed_graph(builder.build(*(names[output] for output in outputs)))
 
-    def _readers(self, output: str) -> dict[str, list[str]]:
-        """Find for each tensor that the output needs who reads it (once for each time)."""
-        readers: dict[str, list[str]] = {output: [""]}
-        stack = [output]
+    def _readers(self, outputs: Sequence[str]) -> dict[str, list[str]]:
+        """Find for each tensor that the outputs need who reads it (once for each time)."""
+        readers: dict[str, list[str]] = {output: [""] for output in outputs}
+        stack = list(outputs)
         while stack:
             name = stack.pop()
-            if name == INPUT:
+            if name in self.inputs:
                 continue
             for tensor in self._used_by(name):
                 if tensor not in readers:
@@ -182,7 +189,7 @@ class _Network:
 
     def _use(self, tensor: str) -> str:
         """Return the name under which a needed tensor is computed; its place is that of the first needed twin."""
-        name, place = self.twins.get(tensor, tensor), self.lowering.places[tensor]
+        name, place = self.twins.get(tensor, tensor), self.lowering.places.get(tensor, -1)
         self.places[name] = min(place, self.places.get(name, place))
         return name
 

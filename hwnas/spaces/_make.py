@@ -11,13 +11,14 @@ from hwnas.spaces._base import Space
 from hwnas.spaces._declaration import read_declaration
 from hwnas.spaces._declared import DeclaredSpace
 from hwnas.spaces._derived import DerivedSpace
+from hwnas.spaces._fpn import FPN
 from hwnas.spaces._mixed import MixedPrecisionSpace
 from hwnas.spaces._mobilenetv3 import MobileNetV3
 from hwnas.spaces._nasbench201 import NASBench201
 from hwnas.spaces._task import Task, usual_defaults
 
 _SPACES: dict[str, type[Space]] = {
-    space.name: space for space in (DeclaredSpace, DerivedSpace, MobileNetV3, NASBench201)
+    space.name: space for space in (DeclaredSpace, DerivedSpace, FPN, MobileNetV3, NASBench201)
 }
 
 

@@ -56,8 +56,8 @@ class MobileNetV3(ChoiceGraphSpace):
         require_positive(self.name, {"classes": classes, "image_channels": image_channels})
         self.preset = PRESETS[preset]
         self._preset_name, self._classes, self._image_channels = preset, classes, image_channels
-        self._resolutions = _several("resolution", resolution, self.preset.resolutions)
-        self._widths = _several("width", width, self.preset.widths)
+        self._resolutions = several(self.name, "resolution", resolution, self.preset.resolutions)
+        self._widths = several(self.name, "width", width, self.preset.widths)
         low, high = self.preset.limits
         for size in self._resolutions:
             if type(size) is not int or not low <= size <= high:
@@ -106,14 +106,14 @@ class MobileNetV3(ChoiceGraphSpace):
         if self.preset.fixed is not None:
             fixed = self.preset.fixed
             x = graph.add(
-                "fixed", _block(fixed, first=True), x, channels=channels(fixed.channels), kernel=3, expansion=1
+                "fixed", block_maker(fixed, first=True), x, channels=channels(fixed.channels), kernel=3, expansion=1
             )
         for s, stage in enumerate(self.preset.stages):
             depth = graph.choice(f"stage{s}.depth", self.preset.depths)
             for b in range(max(self.preset.depths)):
                 x = graph.add(
                     f"stage{s}.block{b}",
-                    _block(stage, first=b == 0),
+                    block_maker(stage, first=b == 0),
                     x,
                     when=(depth, partial(operator.lt, b)),
                     channels=channels(stage.channels),
@@ -203,7 +203,7 @@ class MobileNetV3(ChoiceGraphSpace):
         return start, start + 1 + 2 * block, start + 2 + 2 * block
 
 
-def _block(stage: Stage, *, first: bool) -> Callable[..., Op]:
+def block_maker(stage: Stage, *, first: bool) -> Callable[..., Op]:
     """Make blocks of a stage from their input's shape, channels, kernel and expansion."""
 
     def make(shape: Shape, *, channels: int, kernel: int, expansion: int) -> Op:
@@ -222,13 +222,13 @@ def _block(stage: Stage, *, first: bool) -> Callable[..., Op]:
     return make
 
 
-def _several(name: str, given: T | Sequence[T] | None, default: tuple[T, ...]) -> tuple[T, ...]:
+def several(space: str, name: str, given: T | Sequence[T] | None, default: tuple[T, ...]) -> tuple[T, ...]:
     if given is None:
         return default
     values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
     if not 1 <= len(values) <= _MOST_VALUES or len(set(map(str, values))) != len(values):
         raise SpaceError(
-            f"space mobilenetv3: {name} must be 1 to {_MOST_VALUES} different values, got {str(given)[:40]}"
+            f"space {space}: {name} must be 1 to {_MOST_VALUES} different values, got {str(given)[:40]}"
         )
     return values
 

@@ -11,7 +11,7 @@ from hwnas._errors import SpaceError
 from hwnas.spaces._base import MOST_NETWORKS
 from hwnas.spaces._choice_graph import ChoiceGraph, ChoiceNode, Form
 from hwnas.spaces._lowering import Lowering
-from latency_tables import INPUT, Op, Shape
+from latency_tables import INPUT, Op, OpGraph, Shape
 
 Codes = tuple[int, ...]
 
@@ -93,6 +93,20 @@ class ShapeTables:
             for column, code in zip(columns, own, strict=True):
                 row[column] = code
             yield row, own
+
+    def part(
+        self, nodes: Sequence[ChoiceNode], codes: Sequence[int], starts: Sequence[str], ends: Sequence[str]
+    ) -> OpGraph | None:
+        """Build what some nodes compute between tensors; see `Lowering.part`. None where a tensor is not there.
+
+        Args:
+            nodes: In the order of their statement.
+            codes: Codes of the architecture, ``(d,)``.
+            starts: The tensors that they read.
+            ends: The tensors that leave the part.
+        """
+        shapes = [shape for start in starts if (shape := self.shapes[start].at(codes)) is not None]
+        return self.lowering.part(nodes, codes, dict(zip(starts, shapes, strict=True)), ends) if len(shapes) == len(starts) else None
 
     def count(self, columns: Sequence[int]) -> int:
         """Count the combinations of some choices."""

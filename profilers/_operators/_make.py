@@ -237,6 +237,19 @@ def inverted_residual(
 
 
 @_made_once
+def separable(shape: Shape, channels: int, *, kernel: PerAxis = 3, dilation: PerAxis = 1, act: str = "relu") -> Op:
+    """Make a depthwise convolution and a 1x1 convolution to `channels` behind it."""
+    attributes = sorted_attributes(
+        {
+            "kernel": _per_axis(shape, kernel, "kernel"),
+            "dilation": _per_axis(shape, dilation, "dilation"),
+            "act": act,
+        }
+    )
+    return Op("separable", (shape,), (channels, *shape[1:]), attributes)
+
+
+@_made_once
 def head(shape: Shape, classes: int, *, hidden: int, features: int) -> Op:
     """Make MobileNetV3's classifier."""
     return Op("head", (shape,), (classes,), (("features", features), ("hidden", hidden)))

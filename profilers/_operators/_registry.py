@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar, cast
 from latency_tables import Op
 from profilers._errors import OperatorError
 from profilers._operators._base import Operator, Primitive
-from profilers._operators._composite import Head, InvertedResidual, SqueezeExcite
+from profilers._operators._composite import Head, InvertedResidual, Separable, SqueezeExcite
 from profilers._operators._convert import Convert
 from profilers._operators._dense import Convolution, Linear, Normalisation
 from profilers._operators._detections import Detections, Join
@@ -47,6 +47,7 @@ _OPERATORS: dict[str, Operator] = {
         Pool(),
         Reshape(),
         Scale(),
+        Separable(),
         Slice(),
         Softmax(),
         SqueezeExcite(),

@@ -102,8 +102,9 @@ class _Reader:
         return list(pictures.values())
 
     def _content(self) -> dict[str, Any]:
+        text = read_text(self.path)
         try:
-            content = json.loads(read_text(self.path))
+            content = json.loads(text)
         except (ValueError, RecursionError) as error:
             reason = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else "too deep"
             raise DataError(f"data {shown(self.path)}: is damaged JSON ({reason}); repair or remove it") from None

@@ -82,7 +82,7 @@ def load_boxes(spec: str, *, image_size: int | None = None, seed: int = 0, limit
         **splits,
         mean=tuple(mean for mean, _ in scaled),
         std=tuple(std for _, std in scaled),
-        notes=tuple(f"left out {count} {what}" for what, count in sorted(source.left.items())),
+        notes=tuple(f"{what}: {count}" for what, count in sorted(source.left.items())),
     )
 
 

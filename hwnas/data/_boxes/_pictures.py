@@ -122,7 +122,7 @@ def add_box(picture: Picture, box: Box, where: str, left: Counter[str]) -> None:
     if not all(map(math.isfinite, box.corners)):
         raise DataError(f"{where}: the box must have four finite numbers")
     if x2 <= x1 or y2 <= y1:
-        left["empty boxes (no width or height)"] += 1
+        left["empty boxes (no width or height), left out"] += 1
         return
     if picture.size is not None:
         width, height = picture.size
@@ -132,7 +132,7 @@ def add_box(picture: Picture, box: Box, where: str, left: Counter[str]) -> None:
                 "pixels; correct or remove it"
             )
         if x1 < -_SLACK or y1 < -_SLACK or x2 > width + _SLACK or y2 > height + _SLACK:
-            left["parts of boxes beyond the edge of the image"] += 1
+            left["boxes cut at the edge of their image"] += 1
         x1, y1, x2, y2 = max(0.0, x1), max(0.0, y1), min(float(width), x2), min(float(height), y2)
     picture.boxes.append(Box((x1, y1, x2, y2), box.name, box.crowd))
 
@@ -148,6 +148,6 @@ def used_classes(names: Sequence[str], parts: Iterable[Sequence[Picture]], sourc
     if not kept:
         raise DataError(f"data {shown(source)}: no boxes; detection needs images with boxes")
     if unused := len(names) - len(kept):
-        left["classes without boxes"] += unused
+        left["classes without boxes, left out"] += unused
     require_class_names(str(source), kept)
     return kept

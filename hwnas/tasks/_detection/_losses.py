@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 from torch.nn import functional as f
 
-from hwnas.tasks._detection._places import assign, levels_of_places
+from hwnas.tasks._detection._places import Levels, assign, levels_of_places
 
 ALPHA, GAMMA = 0.25, 2.0
 """Of the focal loss (Lin et al. 2017, arXiv 1708.02002, equation 5)."""
@@ -57,6 +60,19 @@ def _area(distances: Tensor) -> Tensor:
     return (distances[:, 0] + distances[:, 2]) * (distances[:, 1] + distances[:, 3])
 
 
+def _resampled(raw: Tensor, given: Levels, wanted: Levels) -> Tensor:
+    """Return what a detector says of the places of images of another size; distances are in their steps."""
+    classes, parts, first = raw.shape[1] - BOX_VALUES, [], 0
+    for (height, width), size in zip(given, wanted, strict=True):
+        part = raw[:, :, first : first + height * width].unflatten(2, (height, width))
+        part = f.interpolate(part, size, mode="bilinear", align_corners=False)
+        shift = torch.zeros(raw.shape[1], device=raw.device)
+        shift[classes : classes + 4] = math.log(size[0] / height)
+        parts.append((part + shift[:, None, None]).flatten(2))
+        first += height * width
+    return torch.cat(parts, 2)
+
+
 def imitation_loss(raw: Tensor, teacher: Tensor) -> Tensor:
     """Return how far a detector is from another on the same images.
 
@@ -66,9 +82,11 @@ def imitation_loss(raw: Tensor, teacher: Tensor) -> Tensor:
 
     Args:
         raw: ``(N, classes + 5, places)``.
-        teacher: Likewise, of the same places.
+        teacher: Likewise; maps of another size are resampled.
     """
     classes = raw.shape[1] - BOX_VALUES
+    if teacher.shape[2] != raw.shape[2]:
+        teacher = _resampled(teacher, levels_of_places(teacher.shape[2]), levels_of_places(raw.shape[2]))
     chance = teacher[:, :classes].sigmoid()
     sure = chance.amax(1)
     class_loss = f.binary_cross_entropy_with_logits(raw[:, :classes], chance, reduction="sum")

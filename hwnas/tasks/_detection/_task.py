@@ -191,7 +191,7 @@ class Detection(Task):
     def distillation_loss(self, outputs: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """Return how far what a network says of each place is from what its teacher says.
 
-        A teacher of another resolution has other places: its maps are brought to those of the network.
+        A teacher of another resolution has other places: its maps are resampled.
         """
         from hwnas.tasks._detection._losses import imitation_loss
 
