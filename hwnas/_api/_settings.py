@@ -20,6 +20,7 @@ from hwnas._runs._record import SETTINGS as SETTINGS_FILE
 from hwnas._runs._record import read_record
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import DeclaredSpace, DerivedSpace, is_file, read_declaration
+from hwnas.tasks import usual_space
 
 _TABLE = "table:"
 
@@ -42,6 +43,7 @@ def search_settings(
     if not space_is_object:
         values |= _declared(values, out)
         values |= _derived(values, out)
+        values |= _usual_space(values)
     settings = {name: value for name, value in values.items() if name in SETTINGS}
     space, evaluator = values.get("space", default("space")), values.get("evaluator", default("evaluator"))
     if not space_is_object:
@@ -87,6 +89,15 @@ def _derived(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
     path = given_file(out or Path(), "model", values["model"])
     derived = read_model(path, values.get("space_settings", {}))
     return {"space": DerivedSpace.name, "space_settings": dict(derived.space.settings)}
+
+
+def _usual_space(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the space that is made for the task of the data, where the general default would be taken."""
+    general = default("space")
+    if values.get("space", general) != general or values.get("evaluator", default("evaluator")).startswith(_TABLE):
+        return {}
+    space = usual_space(values.get("task"), str(values.get("data", default("data"))))
+    return {} if space is None else {"space": space}
 
 
 def _evaluator_options(evaluator: str, values: Mapping[str, Any]) -> dict[str, Any]:

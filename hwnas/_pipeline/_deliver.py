@@ -30,6 +30,8 @@ from hwnas.tasks import Part, Task
 from profilers import TextProgress
 from search import Study
 
+OTHERS = "test_beside"
+"""Where an entry holds figures of the test part beside the metric, by name."""
 _LINE_S = 10.0
 """Seconds between two lines of progress."""
 
@@ -140,11 +142,16 @@ def deliver_networks(setup: SearchSetup, chosen: Chosen, progress: TextProgress)
 
 def _tested(setup: SearchSetup, winner: Winner, file: Path, measurement: Measurement) -> dict[str, Any]:
     """Return the entry of a network with its costs, what was measured of it, and its metric on the test part."""
+    from hwnas.training import judge_onnx
+
     task, metric = setup.task, setup.network_metric
     assert task is not None
     entry = known_costs(winner, setup.space, setup.costs.space_costs, setup.metric, metric)
     _add_measured(setup, entry, measurement)
-    entry[key_of(metric, "test")] = onnx_value(file, task, threads=setup.run.settings.threads)
+    scorer = judge_onnx(file, task, "test", threads=setup.run.settings.threads)
+    entry[key_of(metric, "test")] = scorer.value()
+    if others := dict(scorer.others()):
+        entry[OTHERS] = others
     entry["images"] = {"test": task.size("test"), "validation": validation_samples(setup)}
     entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
     return entry

@@ -53,14 +53,15 @@ DEVICE = (
 SPACE = (
     Option(
         "space",
-        "search space: mobilenetv3, nasbench201, FILE.json or the name of a plug-in",
+        "search space: mobilenetv3, nasbench201, fpn (detectors; the default for data with boxes), FILE.json or the name "
+        "of a plug-in",
         TEXT,
         "mobilenetv3",
         "space",
     ),
     Option("preset", "mobilenetv3: tiny (8-32 pixels) or imagenet (128-224 pixels)", TEXT, group="space"),
-    Option("resolution", "mobilenetv3: image sizes to choose from, like 16,32", WHOLE_LIST, group="space"),
-    Option("width", "mobilenetv3: width multipliers to choose from, like 0.5,1.0", NUMBER_LIST, group="space"),
+    Option("resolution", "mobilenetv3, fpn: image sizes to choose from, like 16,32", WHOLE_LIST, group="space"),
+    Option("width", "mobilenetv3, fpn: width multipliers to choose from, like 0.5,1.0", NUMBER_LIST, group="space"),
     Option("image_size", "nasbench201: image size; in a search also the size to load images at", WHOLE, group="space"),
     Option("classes", "number of classes (default: from the data, else the space's own)", WHOLE, group="space"),
     Option("image_channels", "image channels (default: from the data, else the space's own)", WHOLE, group="space"),
@@ -161,8 +162,8 @@ _SEARCH = (
     Option("proposals", "architectures per batch; extra workers stay idle", WHOLE, 5, "search", least=1, most=10**6),
 )
 _DATA = (
-    Option("task", "task of the networks: image or the name of a plug-in (default: from the data)", TEXT, group="data"),
-    Option("data", "data set: digits, a folder of images or of CIFAR-10, or an .npz file", PATH, "digits", "data"),
+    Option("task", "task of the networks: image, detection or the name of a plug-in (default: from the data)", TEXT, group="data"),
+    Option("data", "data set: digits, a folder of images, of CIFAR-10 or of COCO or VOC boxes, or an .npz file", PATH, "digits", "data"),
     Option("data_limit", "use at most this many samples of each part", WHOLE, group="data"),
     Option(
         "input_scaling",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow
@@ -17,6 +18,8 @@ _TASKS: dict[str, type[ImageClassification] | type[Detection]] = {
     ImageClassification.name: ImageClassification,
 }
 _METRICS = {ACCURACY.name: ACCURACY, AP50.name: AP50}
+USUAL_SPACES: Mapping[str, str] = {Detection.name: "fpn"}
+"""The space that a search takes for a task where none is named; image classification has the general default."""
 _WANTS = ("metric", "size", "inputs", "loss", "scorer", "outputs")
 
 
@@ -30,6 +33,16 @@ def usual_task(data: str) -> str:
     if holds_boxes(data):
         return Detection.name
     return ImageClassification.name
+
+
+def usual_space(task: str | None, data: str) -> str | None:
+    """Return the space that a search takes where none is named; None for the general default.
+
+    Args:
+        task: The task's name; None for the one that the data are made for.
+        data: What ``--data`` takes.
+    """
+    return USUAL_SPACES.get(usual_task(data) if task is None else task)
 
 
 def make_task(

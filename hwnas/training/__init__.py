@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hwnas.training._loop import compute_threads, learning_rate, make_optimizer
     from hwnas.training._network import train_network
     from hwnas.training._quantized import quantized, score_quantized
-    from hwnas.training._score import score_network, score_onnx
+    from hwnas.training._score import judge_onnx, score_network, score_onnx
     from hwnas.training._start._file import WeightsFile, parse_weights, read_weights
     from hwnas.training._start._match import MatchedWeights, match_weights
     from hwnas.training._start._networks import StartingNetworks
@@ -33,6 +33,7 @@ _LAZY = {
     "fitted": "_derived",
     "learning_rate": "_loop",
     "make_optimizer": "_loop",
+    "judge_onnx": "_score",
     "match_weights": "_start._match",
     "parse_weights": "_start._file",
     "quantized": "_quantized",
@@ -59,6 +60,7 @@ __all__ = [
     "compute_threads",
     "default_recipe",
     "fitted",
+    "judge_onnx",
     "learning_rate",
     "make_optimizer",
     "match_weights",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hwnas._errors import EvaluatorError
-from hwnas.tasks import Part, Shape, Task
+from hwnas.tasks import Part, Scorer, Shape, Task
 from hwnas.training._batches import in_batches
 from profilers import make_session
 
@@ -54,6 +54,11 @@ def score_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: in
     Raises:
         EvaluatorError: The file cannot be read, or does not take these samples.
     """
+    return judge_onnx(model, task, part, threads=threads).value()
+
+
+def judge_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: int = 1) -> Scorer:
+    """Return the scorer that has seen all outputs; the arguments and errors are those of `score_onnx`."""
     name = "model" if isinstance(model, bytes) else str(model)
     try:
         session = make_session(model if isinstance(model, bytes) else str(model), threads=threads)
@@ -70,4 +75,4 @@ def score_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: in
         padded[: len(x)] = x
         outputs = session.run(None, {entry.name: padded})
         scorer.add([output[: len(x)] for output in outputs], task.targets(part, indices))
-    return scorer.value()
+    return scorer
