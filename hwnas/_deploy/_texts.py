@@ -68,7 +68,11 @@ def readme(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         "- **Install**: `pip install -r requirements.txt`; `predict.py` needs Python 3.9 or later, not hwnas.",
         f"- **Run**: {_run_text(metadata)}",
         "- **Check**: `python predict.py --benchmark` times it as hwnas did, beside hwnas's figures"
-        + ("; `python predict.py --test FOLDER` prints the accuracy." if "classes" in metadata else "."),
+        + (
+            "; `python predict.py --test FOLDER` prints the accuracy."
+            if "classes" in metadata and "detections" not in metadata
+            else "."
+        ),
     ]
     return "\n".join([*lines, ""])
 
@@ -123,6 +127,8 @@ def _session_text(metadata: Mapping[str, Any]) -> str:
 
 def _run_text(metadata: Mapping[str, Any]) -> str:
     if isinstance(metadata.get("preprocessing"), dict) and "mean" in metadata["preprocessing"]:
+        if "detections" in metadata:
+            return "`python predict.py image.png` prints boxes in pixels; also folders, `--score S`, `--csv FILE`."
         return "`python predict.py image.png` prints class and probability; also folders, `--top N`, `--csv FILE`."
     return (
         "`python predict.py samples.npy`. The samples are not images: give arrays of inputs as the network reads them "

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hwnas._costs._cost import cost_named
 from hwnas._deploy import deliver_folder
 from hwnas._errors import HwnasError
@@ -23,7 +25,7 @@ from hwnas._runs._agreement import agreement, doubt, statistic_of
 from hwnas._runs._delivered import FINAL, SPEED_UP, judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
 from hwnas._runs._metrics import Source, key_of, metric_of, value_of
-from hwnas._runs._run import ORIGINAL
+from hwnas._runs._run import EXAMPLES, ORIGINAL
 from hwnas._runs._watch import every
 from hwnas._tables._references import machine_of
 from hwnas.tasks import Part, Task
@@ -32,6 +34,8 @@ from search import Study
 
 OTHERS = "test_beside"
 """Where an entry holds figures of the test part beside the metric, by name."""
+_EXAMPLES = 6
+"""Test samples that are drawn."""
 _LINE_S = 10.0
 """Seconds between two lines of progress."""
 
@@ -137,7 +141,27 @@ def deliver_networks(setup: SearchSetup, chosen: Chosen, progress: TextProgress)
     for entry in [*entries, *beside]:
         progress(f"{entry['id']}: test {setup.network_metric.text} {written_test(entry)}, {_latency_text(entry)}")
     write_judged(setup, entries, progress, beside)
+    _write_examples(setup, entries, files)
     return entries
+
+
+def _write_examples(setup: SearchSetup, entries: Sequence[dict[str, Any]], files: Sequence[Path]) -> None:
+    """Draw what the best network gives for the first test samples, where the task draws something."""
+    from hwnas.training import onnx_outputs
+
+    task, metric = setup.task, setup.network_metric
+    assert task is not None
+    best = max(range(len(entries)), key=lambda i: metric.sign * entries[i][key_of(metric, "test")])
+    batches, indices, outputs = onnx_outputs(files[best], task, "test"), list[int](), list[list[Any]]()
+    for taken, given in batches:
+        indices += range(task.size("test"))[taken]
+        outputs.append(given)
+        if len(indices) >= _EXAMPLES:
+            break
+    joined = [np.concatenate(arrays)[:_EXAMPLES] for arrays in zip(*outputs, strict=True)]
+    picture = task.picture("test", np.array(indices[:_EXAMPLES], dtype=np.int64), joined)
+    if picture is not None:
+        setup.run.write(EXAMPLES, picture)
 
 
 def _tested(setup: SearchSetup, winner: Winner, file: Path, measurement: Measurement) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from hwnas._runs._journal import JOURNAL, TrialRecord, read_trials
 from hwnas._runs._metrics import metric_of, metric_of_run
 from hwnas._runs._offline import elsewhere_line, is_elsewhere
 from hwnas._runs._options import DEFAULT_STATISTIC
-from hwnas._runs._run import Run
+from hwnas._runs._run import EXAMPLES, Run
 from hwnas._version import __version__
 from hwnas.spaces import Space
 from hwnas.tasks import Metric
@@ -143,6 +143,7 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
         "<h2>Networks</h2>",
         networks_section(run, networks, shown.original),
         f"<p class=note>{_explanation(run, networks)}</p>",
+        _examples_section(run),
         latencies_section(networks),
         _time_section(shown, pictures),
         "<h2>How well does the latency table predict?</h2>",
@@ -159,6 +160,15 @@ def _page(shown: _Shown, pictures: dict[str, bytes], why: str) -> str:
         _facts({**_flat(run.settings.as_dict()), **(dict(table.identity) if table else {}), "hwnas": __version__}),
     ]
     return page(run.path.name, "\n".join(part for part in parts if part), front_script())
+
+
+def _examples_section(run: Run) -> str:
+    """Return the picture of a few test samples that the delivery has drawn; nothing where there is none."""
+    path = run.path / EXAMPLES
+    if not path.exists():
+        return ""
+    description = "A few test samples, and what the network that is best on the test part makes of them"
+    return f"<h2>Test samples</h2><p class=note>{description}.</p>{image({'examples': path.read_bytes()}, 'examples', description)}"
 
 
 def _front_section(shown: _Shown, pictures: dict[str, bytes]) -> str:

@@ -162,8 +162,19 @@ _SEARCH = (
     Option("proposals", "architectures per batch; extra workers stay idle", WHOLE, 5, "search", least=1, most=10**6),
 )
 _DATA = (
-    Option("task", "task of the networks: image, detection or the name of a plug-in (default: from the data)", TEXT, group="data"),
-    Option("data", "data set: digits, a folder of images, of CIFAR-10 or of COCO or VOC boxes, or an .npz file", PATH, "digits", "data"),
+    Option(
+        "task",
+        "task of the networks: image, detection or the name of a plug-in (default: from the data)",
+        TEXT,
+        group="data",
+    ),
+    Option(
+        "data",
+        "data set: digits, a folder of images, of CIFAR-10 or of COCO or VOC boxes, or an .npz file",
+        PATH,
+        "digits",
+        "data",
+    ),
     Option("data_limit", "use at most this many samples of each part", WHOLE, group="data"),
     Option(
         "input_scaling",

@@ -20,6 +20,8 @@ from hwnas._runs._same_search import require_same_search
 from hwnas._runs._settings import SearchSettings
 from latency_tables import content_hash, read_json, write_atomic
 
+EXAMPLES = "examples.png"
+"""A picture of a few test samples with what the best network gives for them, where the task draws any."""
 ORIGINAL = "original"
 """The id of the model that a search started from, in ``pareto.json``."""
 

@@ -91,7 +91,9 @@ class ProxyEvaluator(Evaluator):
             return self.task.loss(outputs, targets, {})
 
         with compute_threads(self.threads):
-            score = float(getattr(_proxies, self.metric.name)(trained_graph(self.space.graph(arch)), x, loss, self.seed))
+            score = float(
+                getattr(_proxies, self.metric.name)(trained_graph(self.space.graph(arch)), x, loss, self.seed)
+            )
         if not math.isfinite(score):
             raise NoValueError(f"evaluator {self.name}: {self.space.format(arch)} has no finite score ({score})")
         return Evaluation(score, time.perf_counter() - began)

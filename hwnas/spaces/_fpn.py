@@ -171,7 +171,9 @@ class FPN(ChoiceGraphSpace):
         shared = self._choice(graph, "shared_from", tuple(range(LAYERS + 1)))
         joined = []
         for level in MAPS:
-            ends = [_tower(graph, tower, level, maps[level], operations, shared, channels) for tower in ("class", "box")]
+            ends = [
+                _tower(graph, tower, level, maps[level], operations, shared, channels) for tower in ("class", "box")
+            ]
             apart = {1: ends[0], 2: ends[1]}
             boxes = graph.choose(f"box_features{level}", towers, {value: apart[int(value)] for value in towers.values})
             said = [

@@ -227,9 +227,7 @@ def several(space: str, name: str, given: T | Sequence[T] | None, default: tuple
         return default
     values = tuple(given) if isinstance(given, (list, tuple)) else (given,)
     if not 1 <= len(values) <= _MOST_VALUES or len(set(map(str, values))) != len(values):
-        raise SpaceError(
-            f"space {space}: {name} must be 1 to {_MOST_VALUES} different values, got {str(given)[:40]}"
-        )
+        raise SpaceError(f"space {space}: {name} must be 1 to {_MOST_VALUES} different values, got {str(given)[:40]}")
     return values
 
 

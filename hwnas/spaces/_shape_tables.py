@@ -106,7 +106,11 @@ class ShapeTables:
             ends: The tensors that leave the part.
         """
         shapes = [shape for start in starts if (shape := self.shapes[start].at(codes)) is not None]
-        return self.lowering.part(nodes, codes, dict(zip(starts, shapes, strict=True)), ends) if len(shapes) == len(starts) else None
+        return (
+            self.lowering.part(nodes, codes, dict(zip(starts, shapes, strict=True)), ends)
+            if len(shapes) == len(starts)
+            else None
+        )
 
     def count(self, columns: Sequence[int]) -> int:
         """Count the combinations of some choices."""

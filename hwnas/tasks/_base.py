@@ -230,6 +230,19 @@ class Task(ABC):
 
     # judging
 
+    def picture(self, part: Part, indices: Indices, outputs: Sequence[FloatArray]) -> bytes | None:
+        """Draw what a network gave for some samples, for the report.
+
+        Args:
+            part: The samples' part.
+            indices: The samples.
+            outputs: One array ``(N, ...)`` for each of `outputs`.
+
+        Returns:
+            A PNG file; None (the default) where there is nothing to draw.
+        """
+        return None
+
     @abstractmethod
     def scorer(self) -> Scorer:
         """Return a scorer that has seen nothing yet; its value is in the unit of `metric`."""

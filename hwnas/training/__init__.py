@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hwnas.training._loop import compute_threads, learning_rate, make_optimizer
     from hwnas.training._network import train_network
     from hwnas.training._quantized import quantized, score_quantized
-    from hwnas.training._score import judge_onnx, score_network, score_onnx
+    from hwnas.training._score import judge_onnx, onnx_outputs, score_network, score_onnx
     from hwnas.training._start._file import WeightsFile, parse_weights, read_weights
     from hwnas.training._start._match import MatchedWeights, match_weights
     from hwnas.training._start._networks import StartingNetworks
@@ -35,6 +35,7 @@ _LAZY = {
     "make_optimizer": "_loop",
     "judge_onnx": "_score",
     "match_weights": "_start._match",
+    "onnx_outputs": "_score",
     "parse_weights": "_start._file",
     "quantized": "_quantized",
     "read_weights": "_start._file",
@@ -64,6 +65,7 @@ __all__ = [
     "learning_rate",
     "make_optimizer",
     "match_weights",
+    "onnx_outputs",
     "parse_weights",
     "quantized",
     "read_weights",

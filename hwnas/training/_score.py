@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -59,6 +60,16 @@ def score_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: in
 
 def judge_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: int = 1) -> Scorer:
     """Return the scorer that has seen all outputs; the arguments and errors are those of `score_onnx`."""
+    scorer = task.scorer()
+    for indices, outputs in onnx_outputs(model, task, part, threads=threads):
+        scorer.add(outputs, task.targets(part, indices))
+    return scorer
+
+
+def onnx_outputs(
+    model: str | Path | bytes, task: Task, part: Part, *, threads: int = 1
+) -> Iterator[tuple[slice, list[npt.NDArray[np.float32]]]]:
+    """Yield the outputs of an ONNX file batch by batch, with the samples; arguments and errors as for `score_onnx`."""
     name = "model" if isinstance(model, bytes) else str(model)
     try:
         session = make_session(model if isinstance(model, bytes) else str(model), threads=threads)
@@ -68,11 +79,9 @@ def judge_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: in
     if (why := task.misfit(entry.shape)) is not None:
         raise EvaluatorError(f"onnx {name}: its input {list(entry.shape)} {why}")
     batch, *input_shape = entry.shape
-    scorer = task.scorer()
     for indices in in_batches(task, part, batch):
         x = task.inputs(part, indices, tuple(input_shape)).contiguous().numpy()
         padded = np.zeros((batch, *x.shape[1:]), dtype=np.float32)
         padded[: len(x)] = x
         outputs = session.run(None, {entry.name: padded})
-        scorer.add([output[: len(x)] for output in outputs], task.targets(part, indices))
-    return scorer
+        yield indices, [output[: len(x)] for output in outputs]

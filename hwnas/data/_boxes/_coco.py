@@ -24,7 +24,9 @@ def find_coco(root: Path) -> dict[str, tuple[Path, Path]]:
         DataError: Two files stand for one part.
     """
     found: dict[str, tuple[Path, Path]] = {}
-    files = [path for folder in (root, root / "annotations") if folder.is_dir() for path in sorted(folder.glob("*.json"))]
+    files = [
+        path for folder in (root, root / "annotations") if folder.is_dir() for path in sorted(folder.glob("*.json"))
+    ]
     places = [(path, path.stem, _image_folder(root, path.stem)) for path in files]
     places += [(path, path.parent.name, path.parent) for path in sorted(root.glob(f"*/{_BESIDE}"))]
     for path, name, folder in places:
@@ -32,7 +34,9 @@ def find_coco(root: Path) -> dict[str, tuple[Path, Path]]:
         if part is None:
             continue
         if part in found:
-            raise DataError(f"data {shown(root)}: both {shown(found[part][0])} and {shown(path)} hold {part} boxes; keep one")
+            raise DataError(
+                f"data {shown(root)}: both {shown(found[part][0])} and {shown(path)} hold {part} boxes; keep one"
+            )
         found[part] = (path, folder)
     return found
 

@@ -23,7 +23,7 @@ from hwnas.data._names import shown
 from hwnas.data._pixels import decode
 from hwnas.data._splits import TEST_FRACTION, VALIDATION_FRACTION
 
-USUAL_SIZE = 160
+USUAL_SIZE = 224
 """Side that images are brought to without ``image_size``, unless all are squares of a multiple of `STRIDE` already."""
 STRIDE = 32
 LARGEST_KEPT = 320
@@ -55,7 +55,7 @@ def load_boxes(spec: str, *, image_size: int | None = None, seed: int = 0, limit
             ``train2017/``, or ``train/_annotations.coco.json``; likewise ``val`` and ``test``), or a Pascal VOC folder
             (``Annotations/*.xml``, ``JPEGImages/``, ``ImageSets/Main/*.txt``).
         image_size: Height and width that every image is stretched to (Pillow, bilinear, antialiased). None keeps
-            squares of one size that is a multiple of 32 up to 320, and stretches others to 160.
+            squares of one size that is a multiple of 32 up to 320, and stretches others to 224.
         seed: Decides the validation split (a quarter of the train part) where the source has none. A test part that it
             lacks (20 %) and the subset of `limit` are the same for every seed.
         limit: Use at most this many images of each part that the source has.
@@ -74,7 +74,9 @@ def load_boxes(spec: str, *, image_size: int | None = None, seed: int = 0, limit
         place = shown(error.filename or spec)
         raise DataError(f"data {place}: cannot be read ({error.strerror or error}); repair or remove it") from None
     except MemoryError:
-        raise DataError(f"data {shown(spec)}: its images do not fit into memory; give --image-size N or --data-limit N") from None
+        raise DataError(
+            f"data {shown(spec)}: its images do not fit into memory; give --image-size N or --data-limit N"
+        ) from None
     scaled = moments(splits["train"].images)
     return BoxData(
         spec,

@@ -82,7 +82,9 @@ def read_text(path: Path) -> str:
         with open_regular(path) as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise DataError(f"data {shown(path)}: cannot be read ({error.strerror or error}); repair or remove it") from None
+        raise DataError(
+            f"data {shown(path)}: cannot be read ({error.strerror or error}); repair or remove it"
+        ) from None
     if len(content) > MOST_BYTES:
         raise DataError(f"data {shown(path)}: has more than {MOST_BYTES:,} bytes; split it")
     try:
@@ -137,7 +139,9 @@ def add_box(picture: Picture, box: Box, where: str, left: Counter[str]) -> None:
     picture.boxes.append(Box((x1, y1, x2, y2), box.name, box.crowd))
 
 
-def used_classes(names: Sequence[str], parts: Iterable[Sequence[Picture]], source: Path, left: Counter[str]) -> list[str]:
+def used_classes(
+    names: Sequence[str], parts: Iterable[Sequence[Picture]], source: Path, left: Counter[str]
+) -> list[str]:
     """Return the names that some box has, in their order.
 
     Raises:

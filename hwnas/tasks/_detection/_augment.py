@@ -14,9 +14,7 @@ LEAST_LEFT = 0.3
 """Boxes of which less than this share is left in the image are no longer to be found."""
 
 
-def augmented(
-    x: Tensor, boxes: Tensor, rng: np.random.Generator, settings: Mapping[str, Any]
-) -> tuple[Tensor, Tensor]:
+def augmented(x: Tensor, boxes: Tensor, rng: np.random.Generator, settings: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Mirror, scale and move images with their boxes, and change their brightness and contrast.
 
     Args:

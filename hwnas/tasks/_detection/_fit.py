@@ -30,8 +30,20 @@ def require_fit(space: Space, data: BoxData) -> None:
                 f"space {space.name}: task detection needs square images and maps of strides 8, 16 and 32; "
                 f"its networks have maps of {dict(op.attributes)['levels']} for {graph.input_shape[-2:]} pixels"
             )
-        _require(space, data.name, "images have {} channels, the space's networks read {}", "image_channels", (data.channels, graph.input_shape[0]))
-        _require(space, data.name, "{} classes, the space's networks find {}", "classes", (len(data.classes), op.inputs[0][0] - 5))
+        _require(
+            space,
+            data.name,
+            "images have {} channels, the space's networks read {}",
+            "image_channels",
+            (data.channels, graph.input_shape[0]),
+        )
+        _require(
+            space,
+            data.name,
+            "{} classes, the space's networks find {}",
+            "classes",
+            (len(data.classes), op.inputs[0][0] - 5),
+        )
 
 
 def _detections(space: Space, graph: OpGraph) -> Op:

@@ -91,5 +91,7 @@ def imitation_loss(raw: Tensor, teacher: Tensor) -> Tensor:
     sure = chance.amax(1)
     class_loss = f.binary_cross_entropy_with_logits(raw[:, :classes], chance, reduction="sum")
     apart = (raw[:, classes : classes + 4] - teacher[:, classes : classes + 4]).square().mean(1)
-    centre = f.binary_cross_entropy_with_logits(raw[:, classes + 4], teacher[:, classes + 4].sigmoid(), reduction="none")
+    centre = f.binary_cross_entropy_with_logits(
+        raw[:, classes + 4], teacher[:, classes + 4].sigmoid(), reduction="none"
+    )
     return (class_loss + (sure * (apart + centre)).sum()) / sure.sum().clamp(min=1.0)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hwnas.data import BoxData, BoxSplit, load_boxes
 from hwnas.spaces import Space
-from hwnas.tasks._base import Indices, Part, Settings, Shape, Targets, Task
+from hwnas.tasks._base import FloatArray, Indices, Part, Settings, Shape, Targets, Task
 from hwnas.tasks._detection._fit import require_fit
 from hwnas.tasks._detection._scorer import BoxScorer
 from hwnas.tasks._metric import PERCENT, Metric
@@ -201,3 +201,11 @@ class Detection(Task):
     def scorer(self) -> BoxScorer:
         """Return a scorer of boxes."""
         return BoxScorer(len(self._data.classes))
+
+    def picture(self, part: Part, indices: Indices, outputs: Sequence[FloatArray]) -> bytes:
+        """Return a PNG file of images with the boxes that were found, and those to be found."""
+        from hwnas.tasks._detection._picture import drawn_boxes
+
+        return drawn_boxes(
+            self.split(part).images[indices], outputs[0], self.targets(part, indices), self._data.classes
+        )

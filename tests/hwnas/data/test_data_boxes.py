@@ -77,7 +77,7 @@ def test_images_are_stretched_with_their_boxes(tmp_path):
         content["annotations"].append({"image_id": 0, "category_id": 1, "bbox": [30, 10, 60, 20]})
 
     changed(root, wide)
-    assert load_boxes(str(root)).size == 160
+    assert load_boxes(str(root)).size == 224
     part = load_boxes(str(root), image_size=96).train
     (box,) = part.boxes[part.boxes_of(0)]
     np.testing.assert_allclose(box, [0.25, 0.25, 0.75, 0.75])
@@ -107,7 +107,9 @@ def test_what_is_left_out_is_said(tmp_path):
 
 
 CHANGES = {
-    "the image .*000.png is missing; add it or remove its entry": lambda c: c["images"][0].update(file_name="no/000.png"),
+    "the image .*000.png is missing; add it or remove its entry": lambda c: c["images"][0].update(
+        file_name="no/000.png"
+    ),
     "must be a path inside": lambda c: c["images"][0].update(file_name="../val/000.png"),
     "lies outside its image of 64x64 pixels": lambda c: c["annotations"][0].update(bbox=[70, 0, 5, 5]),
     r"annotations\[0\]: unknown category 7; known: 1, 2": lambda c: c["annotations"][0].update(category_id=7),
