@@ -168,7 +168,8 @@ def _examples_section(run: Run) -> str:
     if not path.exists():
         return ""
     description = "A few test samples, and what the network that is best on the test part makes of them"
-    return f"<h2>Test samples</h2><p class=note>{description}.</p>{image({'examples': path.read_bytes()}, 'examples', description)}"
+    shown = image({"examples": path.read_bytes()}, "examples", description)
+    return f"<h2>Test samples</h2><p class=note>{description}.</p>{shown}"
 
 
 def _front_section(shown: _Shown, pictures: dict[str, bytes]) -> str:

@@ -53,8 +53,8 @@ DEVICE = (
 SPACE = (
     Option(
         "space",
-        "search space: mobilenetv3, nasbench201, fpn (detectors; the default for data with boxes), FILE.json or the name "
-        "of a plug-in",
+        "search space: mobilenetv3, nasbench201, fpn (detectors; the default for data with boxes), FILE.json or the "
+        "name of a plug-in",
         TEXT,
         "mobilenetv3",
         "space",

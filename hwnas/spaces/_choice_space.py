@@ -107,8 +107,8 @@ class ChoiceGraphSpace(Space):
             count = self._tables.count(block.columns)
             if count > MOST_FORMS:
                 raise SpaceError(
-                    f"space {self.name}: the part from {block.starts[0]} to {block.ends[0]} has {count:,} forms, at most "
-                    f"{MOST_FORMS:,} can be priced; let all paths lead through a node within it"
+                    f"space {self.name}: the part from {block.starts[0]} to {block.ends[0]} has {count:,} forms, at "
+                    f"most {MOST_FORMS:,} can be priced; let all paths lead through a node within it"
                 )
         return tuple(Term(block.name, block.columns) for block in self._blocks.values())
 

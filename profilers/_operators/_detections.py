@@ -93,7 +93,7 @@ class Detections(Primitive):
         pairs = (shape[0] - BOX_VALUES) * places
         if op.output[1:] != (DETECTION_VALUES,) or not 1 <= most <= candidates <= pairs:
             raise OperatorError(
-                f"op {op.key}: detections needs an output (most, {DETECTION_VALUES}), with most <= candidates <= {pairs}"
+                f"op {op.key}: detections needs an output (most, {DETECTION_VALUES}) with most <= candidates <= {pairs}"
             )
         if not 1 <= op.integer("iou") <= 100 or not 0 <= op.integer("score") <= 100:
             raise OperatorError(f"op {op.key}: iou must be 1 to 100 percent and score 0 to 100")

@@ -10,9 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 from latency_tables import Op
 from profilers._operators._detections import (
     BOX_VALUES,
+    CLASS_STEP,
     DETECTION_VALUES,
     LARGEST_LOG_DISTANCE,
-    CLASS_STEP,
     levels_of,
     place_boxes,
 )

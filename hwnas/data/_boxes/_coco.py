@@ -126,7 +126,8 @@ class _Reader:
                 raise DataError(f"{where}: the category {number} '{shown(name)}' is stated twice")
             if self.names.setdefault(number, name) != name:
                 raise DataError(
-                    f"{where}: category {number} is '{shown(name)}' here and '{shown(self.names[number])}' in the train part"
+                    f"{where}: category {number} is '{shown(name)}' here and '{shown(self.names[number])}' in the "
+                    "train part"
                 )
             own[number] = name
         return own

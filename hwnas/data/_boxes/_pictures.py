@@ -130,8 +130,8 @@ def add_box(picture: Picture, box: Box, where: str, left: Counter[str]) -> None:
         width, height = picture.size
         if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
             raise DataError(
-                f"{where}: the box from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}) lies outside its image of {width}x{height} "
-                "pixels; correct or remove it"
+                f"{where}: the box from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}) lies outside its image of "
+                f"{width}x{height} pixels; correct or remove it"
             )
         if x1 < -_SLACK or y1 < -_SLACK or x2 > width + _SLACK or y2 > height + _SLACK:
             left["boxes cut at the edge of their image"] += 1

@@ -38,7 +38,8 @@ def open_voc(root: Path) -> BoxSource:
             unknown = next((box.name for box in picture.boxes if box.name not in known), None)
             if unknown is not None:
                 raise DataError(
-                    f"data {shown(_xml(root, picture.path.stem))}: the class '{shown(unknown)}' is not one of the train classes"
+                    f"data {shown(_xml(root, picture.path.stem))}: the class '{shown(unknown)}' is not one of the "
+                    "train classes"
                 )
     return BoxSource(used_classes(known, parts.values(), root, left), parts, left)
 

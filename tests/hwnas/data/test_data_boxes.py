@@ -161,11 +161,11 @@ def test_damaged_voc_files_are_one_line(tmp_path):
             load_boxes(str(root))
     (root / "Annotations" / "003.xml").write_text(good)
     (root / "ImageSets" / "Main" / "train.txt").write_text("000\n333\n")
-    with pytest.raises(DataError, match="333.xml: is missing, but ImageSets/Main names it"):
+    with pytest.raises(DataError, match=r"333\.xml: is missing, but ImageSets/Main names it"):
         load_boxes(str(root))
     (root / "JPEGImages" / "000.jpg").write_bytes(b"no image")
     (root / "ImageSets" / "Main" / "train.txt").unlink()
-    with pytest.raises(DataError, match="000.jpg: cannot be read as an image"):
+    with pytest.raises(DataError, match=r"000\.jpg: cannot be read as an image"):
         load_boxes(str(root))
 
 

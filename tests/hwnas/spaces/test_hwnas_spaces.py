@@ -199,7 +199,7 @@ def test_twins_have_nearly_the_same_accuracy_in_the_benchmark(benchmark_file):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("resnet", {}, "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, or FILE.json"),
+        ("resnet", {}, "unknown space 'resnet'; known spaces: fpn, mobilenetv3, nasbench201, or FILE.json"),
         ("mobilenetv3", {"preset": "huge"}, "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
         ("mobilenetv3", {"depth": 3}, "space mobilenetv3 has no setting 'depth'; known settings: preset, classes"),
         ("mobilenetv3", {"resolution": 64}, "preset tiny needs images of 8-32 pixels, got 64"),
