@@ -5,10 +5,12 @@ from __future__ import annotations
 SPACES = {
     "declared": "your own space, declared in a JSON file: --space FILE.json",
     "derived": "what can be left out of a trained model: channels, blocks, kernel taps, pixels",
+    "fpn": "detectors: elastic backbone, feature pyramid and head after NAS-FCOS",
     "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",
     "nasbench201": "cells of NAS-Bench-201: four nodes, five operations, stacked three times",
 }
 TASKS = {
+    "detection": "boxes of objects in images, judged by average precision",
     "image": "image classification, judged by accuracy (default)",
 }
 EVALUATORS = {

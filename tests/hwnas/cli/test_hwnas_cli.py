@@ -183,7 +183,7 @@ def test_unknown_names(fails, tmp_path, benchmark_csv):
         "ssh://[user@]host[:port]"
     )
     assert fails("search", "--space", "resnet", *out) == (
-        "hwnas: error: unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, or FILE.json"
+        "hwnas: error: unknown space 'resnet'; known spaces: fpn, mobilenetv3, nasbench201, or FILE.json"
     )
     assert fails("search", "--strategy", "luck", *out).startswith("hwnas: error: unknown strategy 'luck'")
     assert fails("search", "--evaluator", "guess", *out) == (

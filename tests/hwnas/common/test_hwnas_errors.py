@@ -39,7 +39,7 @@ ERRORS = [
         "unknown device 'tpu'; known devices: cpu, cuda, cuda:N (see `hwnas devices`), ssh://[user@]host[:port]",
     ),
     ("search --precision fp8", "--precision fp8 is not available on device cpu; choose from fp32, int8, mixed"),
-    ("search --space resnet", "unknown space 'resnet'; known spaces: mobilenetv3, nasbench201, or FILE.json"),
+    ("search --space resnet", "unknown space 'resnet'; known spaces: fpn, mobilenetv3, nasbench201, or FILE.json"),
     ("search --preset huge", "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),
     ("search --width 9", "space mobilenetv3: width multipliers must be 0.1-4, got 9.0"),
     ("search --width 1,x", "cannot read --width '1,x'; write numbers with commas between, like 16,32"),

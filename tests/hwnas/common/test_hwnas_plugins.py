@@ -227,7 +227,7 @@ ERRORS = [
     ),
     (
         "search --space none",
-        "unknown space 'none'; known spaces: mobilenetv3, nasbench201, broken, renamed, toy, or FILE.json",
+        "unknown space 'none'; known spaces: fpn, mobilenetv3, nasbench201, broken, renamed, toy, or FILE.json",
     ),
     (
         "search --strategy gone",

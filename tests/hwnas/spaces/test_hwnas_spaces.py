@@ -26,6 +26,7 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "scripts" / "example_space.json"
 SPACES = {
     "declared": make_space(str(EXAMPLE), classes=4),
     "derived": make_space("derived", graph=resnet(blocks=1, widths=(8, 16), size=8)),
+    "fpn": make_space("fpn", classes=4, resolution=[64], width=[0.5], channels=[8]),
     "nasbench201": make_space("nasbench201", image_size=8, cells=2, classes=4),
     "mobilenetv3 tiny": make_space("mobilenetv3", preset="tiny", resolution=[8, 16], classes=4, image_channels=1),
     "mobilenetv3 imagenet": make_space("mobilenetv3", preset="imagenet", width=[0.75], resolution=[128]),

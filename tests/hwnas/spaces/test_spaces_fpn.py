@@ -40,7 +40,9 @@ def test_the_hand_made_detector_is_a_member_and_the_only_one_of_pyramid_fcos():
     assert len([name for name in shared if name.endswith(".weight")]) == 2 * 3 + 2
     values = dict(zip((choice.name for choice in space.choices), made.values, strict=True))
     twin = fixed.canonical(type(made)(tuple(values[choice.name] for choice in fixed.choices)))
-    assert fixed.graph(twin) == graph
+    same = fixed.graph(twin)
+    assert same.op_counts == graph.op_counts
+    assert sorted(node.name for node in same.nodes) == sorted(node.name for node in graph.nodes)
     assert fixed.hand_made(twin) == twin
 
 
@@ -91,7 +93,7 @@ class TwoPaths(ChoiceGraphSpace):
 def test_a_cut_makes_parts_of_few_choices_that_cost_what_the_network_costs():
     space = TwoPaths()
     check_space(space)
-    assert [len(term.choices) for term in space.terms] == [0, 2, 2, 2, 2, 0][6 - len(space.terms) :]
+    assert [len(term.choices) for term in space.terms] == [2, 2, 2, 2]
     assert space.term_tensors == 2
     codes = np.random.default_rng(0).integers(0, 3, (20, 8))
     macs = SpaceCosts(space, None).cost("macs")(codes)
