@@ -219,7 +219,8 @@ class Pricing:
         return np.zeros(np.shape(working_bytes)) if self.cache is None else self.cache.ms(working_bytes)
 
     def _chain_crossings_ms(self, chain: Sequence[OpGraph]) -> float:
-        total, holders = 0.0, (Holders.NOBODY,)
+        total = 0.0
+        holders: tuple[Holders, ...] = (Holders.NOBODY,)
         for graph in chain:
             ms, holders = self.crossings_ms(graph, holders)
             total += ms

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     )
     from profilers._operators import _make as ops
     from profilers._operators._base import NORM_EPSILON
-    from profilers._operators._detections import place_boxes
+    from profilers._operators._map_places import BOX_VALUES, place_boxes
     from profilers._plan import Network, network_label
     from profilers._profile import COLD_CACHES, REFERENCE_OP_MS, profile_ops
     from profilers._quantize import quantize_model, tensor_ranges
@@ -165,7 +165,7 @@ _MODULES = {
         "weight_name",
     ),
     "profilers._operators._base": ("NORM_EPSILON",),
-    "profilers._operators._detections": ("place_boxes",),
+    "profilers._operators._map_places": ("BOX_VALUES", "place_boxes"),
     "profilers._plan": ("Network", "network_label"),
     "profilers._profile": ("COLD_CACHES", "REFERENCE_OP_MS", "profile_ops"),
     "profilers._quantize": ("quantize_model", "tensor_ranges"),
@@ -222,6 +222,7 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "BOX_VALUES",
     "COLD_CACHES",
     "CONVOLUTION_FUSION",
     "NORM_EPSILON",

@@ -22,7 +22,7 @@ from hwnas._pipeline._original import add_original_values, add_speed_ups, origin
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Candidates, Winner, find_candidates, nearest_outside
 from hwnas._runs._agreement import agreement, doubt, statistic_of
-from hwnas._runs._delivered import FINAL, SPEED_UP, judge, remarks, written_ms, written_test
+from hwnas._runs._delivered import BESIDE, FINAL, SPEED_UP, judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
 from hwnas._runs._metrics import Source, key_of, metric_of, value_of
 from hwnas._runs._run import EXAMPLES, ORIGINAL
@@ -32,8 +32,6 @@ from hwnas.tasks import Part, Task
 from profilers import TextProgress
 from search import Study
 
-OTHERS = "test_beside"
-"""Where an entry holds figures of the test part beside the metric, by name."""
 _EXAMPLES = 6
 """Test samples that are drawn."""
 _LINE_S = 10.0
@@ -175,7 +173,7 @@ def _tested(setup: SearchSetup, winner: Winner, file: Path, measurement: Measure
     scorer = judge_onnx(file, task, "test", threads=setup.run.settings.threads)
     entry[key_of(metric, "test")] = scorer.value()
     if others := dict(scorer.others()):
-        entry[OTHERS] = others
+        entry[BESIDE] = others
     entry["images"] = {"test": task.size("test"), "validation": validation_samples(setup)}
     entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
     return entry

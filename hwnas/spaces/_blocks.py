@@ -50,7 +50,8 @@ def blocks_of(graph: ChoiceGraph, tables: ShapeTables) -> tuple[Block, ...]:
     last_read[graph.output] = len(graph.nodes)
     places = {name: place for place, name in enumerate(graph.nodes)}
     blocks: list[Block] = []
-    open_tensors, nodes, starts = {INPUT}, list[ChoiceNode](), (INPUT,)
+    open_tensors, nodes = {INPUT}, list[ChoiceNode]()
+    starts: tuple[str, ...] = (INPUT,)
     for place, node in enumerate(graph):
         nodes.append(node)
         open_tensors.add(node.name)

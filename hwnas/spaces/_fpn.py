@@ -16,7 +16,7 @@ from hwnas.spaces._presets import Stage
 from hwnas.spaces._rounding import divisible
 from hwnas.spaces._task import Task
 from latency_tables import Op, Shape
-from profilers import ops
+from profilers import BOX_VALUES, ops
 
 STAGES = (
     Stage(24, 2, "relu", False),
@@ -154,7 +154,7 @@ class FPN(ChoiceGraphSpace):
         source = self._choice(graph, f"{name}.source", sources)
         own, other = (self._choice(graph, f"{name}.{side}", OPERATIONS) for side in ("own", "other"))
         aggregation = self._choice(graph, f"{name}.aggregation", AGGREGATIONS)
-        resized = {number: _resize(maps[number], number, level) for number in source.values}
+        resized = {value: _resize(maps[int(value)], int(value), level) for value in source.values}
         taken = graph.choose(f"{name}.taken", source, resized)
         left = graph.choose(f"{name}.left", own, _operations(own, maps[level], channels))
         right = graph.choose(f"{name}.right", other, _operations(other, taken, channels))
@@ -178,7 +178,7 @@ class FPN(ChoiceGraphSpace):
             boxes = graph.choose(f"box_features{level}", towers, {value: apart[int(value)] for value in towers.values})
             said = [
                 graph.add(f"classes@p{level}", ops.conv, ends[0], channels=self._classes, kernel=3, norm="bias"),
-                graph.add(f"boxes@p{level}", ops.conv, boxes, channels=5, kernel=3, norm="bias"),
+                graph.add(f"boxes@p{level}", ops.conv, boxes, channels=BOX_VALUES, kernel=3, norm="bias"),
             ]
             joined.append(graph.add(f"said{level}", ops.concat, *said))
         places = graph.add("places", ops.join, *joined)

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from latency_tables import Op
-from profilers._operators._detections import (
+from profilers._operators._map_places import (
     BOX_VALUES,
     CLASS_STEP,
     DETECTION_VALUES,

@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, cast
 from latency_tables import AttributeValue, Op, Shape, sorted_attributes
 from profilers._errors import OperatorError
 from profilers._operators._base import MOST_AXES, convolved_sizes, same_padding
+from profilers._operators._map_places import BOX_VALUES, DETECTION_VALUES
 
 PerAxis = int | Sequence[int]
 """One integer for all axes of a feature map, or one for each."""
@@ -282,7 +283,7 @@ def detections(
         iou: Largest intersection over union of two boxes of one class, in percent.
         score: Least score, in percent.
     """
-    pairs = max(1, (shape[0] - 5) * shape[1])
+    pairs = max(1, (shape[0] - BOX_VALUES) * shape[1])
     attributes = sorted_attributes(
         {
             "levels": tuple(n for level in levels for n in level),
@@ -291,7 +292,7 @@ def detections(
             "score": score,
         }
     )
-    return Op("detections", (shape,), (min(most, candidates, pairs), 6), attributes)
+    return Op("detections", (shape,), (min(most, candidates, pairs), DETECTION_VALUES), attributes)
 
 
 def _strided(shape: Shape, channels: int, stride: PerAxis) -> Shape:

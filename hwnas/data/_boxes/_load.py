@@ -160,8 +160,8 @@ def _read_all(parts: dict[str, list[Picture]], classes: Sequence[str], size: int
 def _read(picture: Picture, size: int) -> tuple[ImageArray, tuple[int, int]]:
     """Return the pixels ``(C, size, size)`` of an image, and the width and height that its file has."""
     decoded = decode(picture.path, size, stretch=True)
-    if picture.size not in (None, decoded.size):
-        here, there = (f"{width}x{height}" for width, height in (decoded.size, picture.size or (0, 0)))
+    if picture.size is not None and picture.size != decoded.size:
+        here, there = (f"{width}x{height}" for width, height in (decoded.size, picture.size))
         raise DataError(f"data {shown(picture.path)}: has {here} pixels, but its boxes are stated for {there}")
     return decoded.pixels.transpose(2, 0, 1), decoded.size
 

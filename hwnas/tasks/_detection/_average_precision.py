@@ -43,7 +43,8 @@ def overlaps(detections: FloatArray, boxes: FloatArray, crowd: BoolArray) -> Flo
     shared = np.clip(high - low, 0.0, None).prod(axis=2)
     own, others = ((b[:, 2:4] - b[:, :2]).prod(axis=1) for b in (detections, boxes))
     union = np.where(crowd[None, :], own[:, None], own[:, None] + others[None, :] - shared)
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    ious: FloatArray = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return ious
 
 
 def match(detections: FloatArray, boxes: FloatArray, crowd: BoolArray) -> Matches:

@@ -8,9 +8,11 @@ from hwnas._errors import EvaluatorError, SpaceError
 from hwnas.data import BoxData
 from hwnas.spaces import Space
 from latency_tables import Op, OpGraph
+from profilers import BOX_VALUES
 
 _LOOKS = 3
-_STRIDES = (8, 16, 32)
+STRIDES = (8, 16, 32)
+"""Pixels of one place of each map of a detector."""
 
 
 def require_fit(space: Space, data: BoxData) -> None:
@@ -24,7 +26,7 @@ def require_fit(space: Space, data: BoxData) -> None:
         graph = space.graph(arch)
         op = _detections(space, graph)
         side = graph.input_shape[-1]
-        levels = tuple(n for stride in _STRIDES for n in (side // stride, side // stride))
+        levels = tuple(n for stride in STRIDES for n in (side // stride, side // stride))
         if graph.input_shape[-2:] != (side, side) or dict(op.attributes)["levels"] != levels:
             raise SpaceError(
                 f"space {space.name}: task detection needs square images and maps of strides 8, 16 and 32; "
@@ -42,7 +44,7 @@ def require_fit(space: Space, data: BoxData) -> None:
             data.name,
             "{} classes, the space's networks find {}",
             "classes",
-            (len(data.classes), op.inputs[0][0] - 5),
+            (len(data.classes), op.inputs[0][0] - BOX_VALUES),
         )
 
 

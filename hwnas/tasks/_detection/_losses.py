@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from hwnas.tasks._detection._places import Levels, assign, levels_of_places
+from profilers import BOX_VALUES
 
 ALPHA, GAMMA = 0.25, 2.0
 """Of the focal loss (Lin et al. 2017, arXiv 1708.02002, equation 5)."""
-BOX_VALUES = 5
 
 
 def detection_loss(raw: Tensor, targets: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def _resampled(raw: Tensor, given: Levels, wanted: Levels) -> Tensor:
     """Return what a detector says of the places of images of another size; distances are in their steps."""
     classes, parts, first = raw.shape[1] - BOX_VALUES, [], 0
     for (height, width), size in zip(given, wanted, strict=True):
-        part = raw[:, :, first : first + height * width].unflatten(2, (height, width))
+        part = raw[:, :, first : first + height * width].reshape(*raw.shape[:2], height, width)
         part = f.interpolate(part, size, mode="bilinear", align_corners=False)
         shift = torch.zeros(raw.shape[1], device=raw.device)
         shift[classes : classes + 4] = math.log(size[0] / height)

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hwnas.tasks._detection._fit import STRIDES
 from profilers import place_boxes
 
-STRIDES = (8, 16, 32)
-"""Pixels of one place of each map."""
 RANGE = 3.0
 """The largest distance from a place to a side of its box, in steps of its map; smaller maps take larger boxes."""
 RADIUS = 1.5
