@@ -22,7 +22,7 @@ from hwnas._pipeline._original import add_original_values, add_speed_ups, origin
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Candidates, Winner, find_candidates, nearest_outside
 from hwnas._runs._agreement import agreement, doubt, statistic_of
-from hwnas._runs._delivered import BESIDE, FINAL, SPEED_UP, judge, remarks, written_ms, written_test
+from hwnas._runs._delivered import BESIDE, FINAL, SPEED_UP, compared_by, judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
 from hwnas._runs._metrics import Source, key_of, metric_of, value_of
 from hwnas._runs._run import EXAMPLES, ORIGINAL
@@ -147,9 +147,10 @@ def _write_examples(setup: SearchSetup, entries: Sequence[dict[str, Any]], files
     """Draw what the best network gives for the first test samples, where the task draws something."""
     from hwnas.training import onnx_outputs
 
-    task, metric = setup.task, setup.network_metric
+    task = setup.task
     assert task is not None
-    best = max(range(len(entries)), key=lambda i: metric.sign * entries[i][key_of(metric, "test")])
+    metric, values = compared_by(entries)
+    best = max(range(len(values)), key=lambda place: metric.sign * values[place])
     batches, indices, outputs = onnx_outputs(files[best], task, "test"), list[int](), list[list[Any]]()
     for taken, given in batches:
         indices += range(task.size("test"))[taken]

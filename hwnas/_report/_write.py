@@ -167,7 +167,7 @@ def _examples_section(run: Run) -> str:
     path = run.path / EXAMPLES
     if not path.exists():
         return ""
-    description = "A few test samples, and what the network that is best on the test part makes of them"
+    description = "A few test samples, and what the best network makes of them"
     shown = image({"examples": path.read_bytes()}, "examples", description)
     return f"<h2>Test samples</h2><p class=note>{description}.</p>{shown}"
 
