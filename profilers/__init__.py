@@ -57,9 +57,12 @@ if TYPE_CHECKING:
         parts_of,
         primitive_of,
         register_operator,
+        trained_graph,
+        weight_name,
     )
     from profilers._operators import _make as ops
     from profilers._operators._base import NORM_EPSILON
+    from profilers._operators._map_places import BOX_VALUES, place_boxes
     from profilers._plan import Network, network_label
     from profilers._profile import COLD_CACHES, REFERENCE_OP_MS, profile_ops
     from profilers._quantize import quantize_model, tensor_ranges
@@ -164,8 +167,11 @@ _MODULES = {
         "parts_of",
         "primitive_of",
         "register_operator",
+        "trained_graph",
+        "weight_name",
     ),
     "profilers._operators._base": ("NORM_EPSILON",),
+    "profilers._operators._map_places": ("BOX_VALUES", "place_boxes"),
     "profilers._plan": ("Network", "network_label"),
     "profilers._profile": ("COLD_CACHES", "REFERENCE_OP_MS", "profile_ops"),
     "profilers._quantize": ("quantize_model", "tensor_ranges"),
@@ -222,6 +228,7 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "BOX_VALUES",
     "COLD_CACHES",
     "CONVOLUTION_FUSION",
     "MOST_PIECES",
@@ -325,6 +332,7 @@ __all__ = [
     "part_work",
     "parts_of",
     "peak_memory_bytes",
+    "place_boxes",
     "pooled_tails",
     "primitive_of",
     "profile_ops",
@@ -344,7 +352,9 @@ __all__ = [
     "session_times",
     "table_of_result",
     "tensor_ranges",
+    "trained_graph",
     "usable_cores",
+    "weight_name",
     "whole_model",
     "write_bundle",
 ]

@@ -12,10 +12,13 @@ from profilers._weights import node_weights
 
 
 def folded_graph(graph: OpGraph) -> OpGraph:
-    """Write the graph in primitive ops, with a bias in place of each convolution's batch norm."""
+    """Write the graph in primitive ops, with a bias in place of each convolution's batch norm.
+
+    Nodes that shared weights share none here: their batch norms differ, so their folded weights do.
+    """
     live = expand(graph)
-    nodes = tuple(Node(node.name, _folded_op(node.op), node.inputs) for node in live.nodes)
-    return replace(live, nodes=nodes)
+    nodes = tuple(Node(_alone(node.name), _folded_op(node.op), tuple(map(_alone, node.inputs))) for node in live.nodes)
+    return replace(live, nodes=nodes, outputs=tuple(map(_alone, live.outputs)))
 
 
 def folded_weights(graph: OpGraph, weights: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
@@ -29,8 +32,13 @@ def folded_weights(graph: OpGraph, weights: Mapping[str, FloatArray]) -> dict[st
         operator = primitive_of(node.op)
         own = node_weights(weights, node.name, operator.parameters(node.op))
         values = operator.fold(node.op, own) if _folded_op(node.op) != node.op else own
-        folded |= {f"{node.name}.{name}": value for name, value in values.items()}
+        folded |= {f"{_alone(node.name)}.{name}": value for name, value in values.items()}
     return folded
+
+
+def _alone(node: str) -> str:
+    """Return a node's name without what lets it share weights (`weight_name`)."""
+    return node.replace("@", "~")
 
 
 def _folded_op(op: Op) -> Op:

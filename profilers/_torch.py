@@ -15,7 +15,7 @@ from torch.nn import functional as f
 
 from latency_tables import OpGraph
 from profilers._errors import OperatorError
-from profilers._operators import Parameter, expand, primitive_of
+from profilers._operators import Parameter, expand, primitive_of, weight_name
 from profilers._operators._base import NORM_EPSILON, FloatArray
 from profilers._weights import graph_parameters, initial_value
 
@@ -86,7 +86,7 @@ def run_outputs(graph: OpGraph, inputs: Sequence[Tensor], lookup: Lookup, norm: 
     values = dict(zip(graph.input_names, inputs, strict=True))
     for node in graph.nodes:
         operator = primitive_of(node.op)
-        weights = {n: lookup(f"{node.name}.{n}", p) for n, p in operator.parameters(node.op).items()}
+        weights = {n: lookup(weight_name(node.name, n, p), p) for n, p in operator.parameters(node.op).items()}
         try:
             values[node.name] = operator.forward(node.op, [values[i] for i in node.inputs], weights, norm)
         except OperatorError as error:

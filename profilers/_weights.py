@@ -9,14 +9,20 @@ import numpy as np
 
 from latency_tables import Node, Op, OpGraph
 from profilers._errors import OperatorError
-from profilers._operators import Parameter, expand, parts_of, primitive_of
+from profilers._operators import Parameter, expand, parts_of, primitive_of, weight_name
 from profilers._operators._base import FloatArray
 
 
 def graph_parameters(graph: OpGraph) -> Iterator[tuple[str, Parameter]]:
-    """List every weight tensor of `graph` with its name ``"node.parameter"``, in the graph's order."""
-    for node, name, parameter in _owned_parameters(graph):
-        yield node.name + name, parameter
+    """List every weight tensor of `graph` with its name ``"node.parameter"``, in the graph's order.
+
+    A tensor that nodes share is listed once.
+    """
+    seen: set[str] = set()
+    for _, _, full, parameter in _owned_parameters(graph):
+        if full not in seen:
+            seen.add(full)
+            yield full, parameter
 
 
 def random_weights(graph: OpGraph, seed: int = 0, tied: Collection[Op] = ()) -> dict[str, FloatArray]:
@@ -30,20 +36,21 @@ def random_weights(graph: OpGraph, seed: int = 0, tied: Collection[Op] = ()) -> 
     rng = np.random.default_rng(seed)
     weights: dict[str, FloatArray] = {}
     first: dict[tuple[Op, str], FloatArray] = {}
-    for node, name, parameter in _owned_parameters(graph):
-        value = first.get((node.op, name)) if node.op in tied else None
-        weights[node.name + name] = initial_value(parameter, rng) if value is None else value
-        first[node.op, name] = weights[node.name + name]
+    for node, name, full, parameter in _owned_parameters(graph):
+        value = first.get((node.op, name)) if node.op in tied else weights.get(full)
+        weights[full] = initial_value(parameter, rng) if value is None else value
+        first[node.op, name] = weights[full]
     return weights
 
 
-def _owned_parameters(graph: OpGraph) -> Iterator[tuple[Node, str, Parameter]]:
-    """List each weight tensor: its node in `graph`, the rest of its name after the node's, and its description."""
+def _owned_parameters(graph: OpGraph) -> Iterator[tuple[Node, str, str, Parameter]]:
+    """List each node's weights: the node in `graph`, the name within it, the full name, and the description."""
     parts = iter(expand(graph).nodes)
     for node in graph.nodes:
         for part in islice(parts, len(parts_of(node.op))):
             for name, parameter in primitive_of(part.op).parameters(part.op).items():
-                yield node, f"{part.name}.{name}"[len(node.name) :], parameter
+                inner = f"{part.name}.{name}"[len(node.name) :]
+                yield node, inner, weight_name(part.name, name, parameter), parameter
 
 
 def initial_value(parameter: Parameter, rng: np.random.Generator) -> FloatArray:
@@ -63,10 +70,11 @@ def node_weights(weights: Mapping[str, FloatArray], node: str, names: Mapping[st
     """
     own = {}
     for name, parameter in names.items():
-        value = weights.get(f"{node}.{name}")
+        full = weight_name(node, name, parameter)
+        value = weights.get(full)
         if value is None:
-            raise OperatorError(f"the weight {node}.{name} is missing")
+            raise OperatorError(f"the weight {full} is missing")
         if value.shape != parameter.shape:
-            raise OperatorError(f"the weight {node}.{name} must have the shape {parameter.shape}, got {value.shape}")
+            raise OperatorError(f"the weight {full} must have the shape {parameter.shape}, got {value.shape}")
         own[name] = value
     return own

@@ -7,6 +7,7 @@ SPACES = {
     "declared": "your own space, declared in a JSON file: --space FILE.json",
     "derived": "what can be left out of a trained model: channels, blocks, kernel taps, pixels",
     "dscnn": "spectrograms, or signals through a log-mel front end: depthwise-separable blocks after DS-CNN",
+    "fpn": "detectors: elastic backbone, feature pyramid and head after NAS-FCOS",
     "mobilenetv3": "inverted residual blocks; elastic depth, kernels, expansions, width and resolution",
     "nasbench201": "cells of NAS-Bench-201: four nodes, five operations, stacked three times",
     "unet": "encoders and decoders with skip connections for dense outputs, of signals and images",
@@ -14,6 +15,7 @@ SPACES = {
 }
 TASKS = {
     "dense": "segmentation or regression of every pixel or sample, judged by mean IoU or relative L2",
+    "detection": "boxes of objects in images, judged by average precision",
     "image": "image classification, judged by accuracy (default)",
     "signal": "sound, motion and other signals: classes by accuracy, values by their error (default for WAV and CSV)",
     "video": "classification of short clips, judged by accuracy",

@@ -86,7 +86,8 @@ def _test_text(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
     """Return how the folder tests its network, as the end of a sentence."""
     if "dense" in metadata:
         return f"; `python predict.py --test FOLDER` (or an `.npz` file) prints the {metric_of(network).text}."
-    return "; `python predict.py --test FOLDER` prints the accuracy." if "classes" in metadata else "."
+    judged = "classes" in metadata and "detections" not in metadata
+    return "; `python predict.py --test FOLDER` prints the accuracy." if judged else "."
 
 
 def _network_text(metadata: Mapping[str, Any]) -> str:
@@ -165,6 +166,8 @@ def _run_text(metadata: Mapping[str, Any]) -> str:
         each = "each window" if metadata["preprocessing"]["loading"]["window"] else "each signal"
         return f"`python predict.py {file}` prints {printed} of {each}; also folders, `--csv FILE`."
     if isinstance(metadata.get("preprocessing"), dict) and "mean" in metadata["preprocessing"]:
+        if "detections" in metadata:
+            return "`python predict.py image.png` prints boxes in pixels; also folders, `--score S`, `--csv FILE`."
         return "`python predict.py image.png` prints class and probability; also folders, `--top N`, `--csv FILE`."
     return (
         "`python predict.py samples.npy`. The samples are not images: give arrays of inputs as the network reads them "

@@ -1,6 +1,6 @@
 """Use, test or time the network beside this file, as hwnas tested and timed it.
 
-    python predict.py FILE [more files or folders] [--top N] [--csv FILE]
+    python predict.py FILE [more files or folders] [--top N] [--score S] [--csv FILE]
     python predict.py clip/ [more folders of frames, or of clips]    (a network for clips; also an .npz file)
     python predict.py --test FOLDER    (a sub-folder of files for each class; or an .npz file with x_test and y_test)
     python predict.py --benchmark
@@ -119,6 +119,7 @@ class Network:
 
     Attributes:
         classes: Names of the classes; empty where outputs are no classes.
+        found: Names of the classes of a detector, whose output is boxes; empty for any other network.
         preparing: How images become inputs; None where samples are neither images nor clips.
         frames: Frames of a clip; 0 where samples are no clips.
         maps: What the network's maps mean, and how samples become inputs; None where its outputs are no maps.
@@ -137,6 +138,8 @@ class Network:
         self.outputs = [output.name for output in self.session.get_outputs()]
         classes = [str(name) for name in self.metadata.get("classes") or ()]
         shapes = [list(output.shape) for output in self.session.get_outputs()]
+        detects = "detections" in self.metadata and len(shapes) == 1 and len(shapes[0]) == 3
+        self.found = classes if detects else []
         self.classes = classes if shapes == [[self.batch, len(classes)]] else []
         preparing = self.metadata.get("preprocessing")
         known = isinstance(preparing, dict) and {"size", "mean", "std"} <= set(preparing)
@@ -216,12 +219,16 @@ def decode_whole(path: Path, channels: int, image_size: int | None = None) -> np
 def as_loaded(pixels: np.ndarray, preparing: dict[str, Any]) -> np.ndarray:
     """Return pixels ``(H, W)`` or ``(H, W, C)`` at the size at which hwnas loads images, with the network's channels.
 
-    The shorter side is scaled to that size and the centre is cut out; images of that size stay as they are.
+    The shorter side is scaled to that size and the centre is cut out, or the whole image is stretched to it where the
+    network was trained so; images of that size stay as they are.
     """
     square = preparing.get("image_size") or (preparing.get("loaded_size") or [min(pixels.shape[:2])])[0]
     if pixels.shape[:2] != (square, square):
         picture = Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
-        pixels = np.asarray(ImageOps.fit(picture, (square, square), Image.Resampling.BILINEAR))
+        if preparing.get("stretch"):
+            pixels = np.asarray(picture.resize((square, square), Image.Resampling.BILINEAR))
+        else:
+            pixels = np.asarray(ImageOps.fit(picture, (square, square), Image.Resampling.BILINEAR))
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     return np.broadcast_to(pixels, (square, square, len(preparing["mean"])))
 
@@ -235,6 +242,15 @@ def prepare(pixels: np.ndarray, preparing: dict[str, Any]) -> np.ndarray:
         channels = [Image.fromarray(np.ascontiguousarray(channel)) for channel in values]
         values = np.stack([np.asarray(channel.resize(size, Image.Resampling.BILINEAR)) for channel in channels])
     return values
+
+
+def extent(path: Path) -> tuple[int, int]:
+    """Return width and height of an image that was decoded before, turned as its EXIF data say."""
+    with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as opened:
+        warnings.simplefilter("ignore")
+        width, height = opened.size
+        turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    return (height, width) if turned else (width, height)
 
 
 def files_in(folder: Path, suffixes: Any) -> list[Path]:
@@ -433,6 +449,24 @@ def predict(network: Network, paths: Sequence[Path], top: int, table: Path | Non
             ["file", "rank", "class", "probability"] if network.classes else ["file", "number", "output", "value"],
             rows,
         )
+
+
+# Boxes
+
+
+def detect(network: Network, paths: Sequence[Path], least: float, table: Path | None) -> None:
+    """Print the boxes in each image, best first: class, score, and x1, y1, x2, y2 in pixels of the image."""
+    rows: list[list[object]] = []
+    for name, (boxes,) in results_of(paths, network):
+        width, height = extent(Path(name)) if network.preparing is not None else (1, 1)
+        shown = [row for row in boxes.tolist() if row[4] > 0 and row[4] >= least]
+        print(f"{name}: {len(shown)} box{'es' if len(shown) != 1 else ''}")
+        for x1, y1, x2, y2, score, label in shown:
+            corners = [round(x1 * width, 1), round(y1 * height, 1), round(x2 * width, 1), round(y2 * height, 1)]
+            print(f"  {network.found[int(label)]} {score:.4f} at {' '.join(f'{corner:g}' for corner in corners)}")
+            rows.append([name, network.found[int(label)], score, *corners])
+    if table is not None:
+        write_csv(table, ["file", "class", "score", "x1", "y1", "x2", "y2"], rows)
 
 
 # Maps
@@ -748,6 +782,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="images, recordings, or folders of them or of frames; .npy or .npz for other samples",
     )
     parser.add_argument("--top", type=int, default=1, metavar="N", help="classes to print for each sample (default 1)")
+    parser.add_argument(
+        "--score", type=float, default=0.3, metavar="S", help="detectors: least score of a box to print (default 0.3)"
+    )
     parser.add_argument("--out", type=Path, default=Path("maps"), metavar="FOLDER", help="where maps are written")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the predictions into a CSV file, too")
     parser.add_argument("--test", type=Path, metavar="FOLDER", help="print the accuracy on <class>/* or an .npz file")
@@ -771,6 +808,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             predict_maps(network, given.inputs, given.out)
         elif given.test is not None:
             test_accuracy(network, given.test, expected)
+        elif network.found:
+            detect(network, given.inputs, given.score, given.csv)
         else:
             predict(network, given.inputs, given.top, given.csv)
     except InputError as error:

@@ -21,7 +21,7 @@ from hwnas._pipeline._original import add_original_values, add_speed_ups, origin
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._pipeline._winner import Candidates, Winner, find_candidates, nearest_outside
 from hwnas._runs._agreement import agreement, doubt, statistic_of
-from hwnas._runs._delivered import FINAL, SPEED_UP, judge, remarks, written_ms, written_test
+from hwnas._runs._delivered import BESIDE, FINAL, SPEED_UP, judge, remarks, written_ms, written_test
 from hwnas._runs._entries import digest_of
 from hwnas._runs._metrics import Source, key_of, metric_of, value_of
 from hwnas._runs._run import ORIGINAL
@@ -142,11 +142,16 @@ def deliver_networks(setup: SearchSetup, chosen: Chosen, progress: TextProgress)
 
 def _tested(setup: SearchSetup, winner: Winner, file: Path, measurement: Measurement) -> dict[str, Any]:
     """Return the entry of a network with its costs, what was measured of it, and its metric on the test part."""
+    from hwnas.training import judge_onnx
+
     task, metric = setup.task, setup.network_metric
     assert task is not None
     entry = known_costs(winner, setup.space, setup.costs.space_costs, setup.metric, metric)
     _add_measured(setup, entry, measurement)
-    entry[key_of(metric, "test")] = onnx_value(file, task, threads=setup.run.settings.threads)
+    scorer = judge_onnx(file, task, "test", threads=setup.run.settings.threads)
+    entry[key_of(metric, "test")] = scorer.value()
+    if others := dict(scorer.others()):
+        entry[BESIDE] = others
     entry["images"] = {"test": task.size("test"), "validation": validation_samples(setup)}
     entry["onnx"], entry["onnx_sha256"] = f"models/{file.name}", digest_of(file.read_bytes())
     return entry

@@ -32,7 +32,9 @@ def export_onnx(path: Path, winner: Winner, setup: SearchSetup) -> Path:
         **measurement_metadata(settings, table.identity if table is not None else None),
     }
     weights = weights_of(setup, winner)
-    model = build_onnx(graph, weights, batch=settings.batch, metadata=metadata)
+    names = [output.name for output in task.outputs]
+    called = names if len(names) == len(graph.outputs) else []
+    model = build_onnx(graph, weights, batch=settings.batch, metadata=metadata, output_names=called)
     if settings.precision in QUANTISED:
         from hwnas.training import quantized
 

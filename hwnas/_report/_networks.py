@@ -8,7 +8,16 @@ from typing import Any
 from hwnas._costs._cost import COSTS, Cost
 from hwnas._report._html import escape
 from hwnas._runs._agreement import statistic_of
-from hwnas._runs._delivered import SPEED_UP, Check, checks, compared_by, compared_samples, written_ms, written_test
+from hwnas._runs._delivered import (
+    BESIDE,
+    SPEED_UP,
+    Check,
+    checks,
+    compared_by,
+    compared_samples,
+    written_ms,
+    written_test,
+)
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas._runs._run import Run
 from hwnas._tables._references import percent_text
@@ -66,6 +75,7 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
         ("id", [escape(n["id"]) for n in networks]),
         (f"validation {metric.text}" if shipped and not metric.score else metric.text, compared),
         (f"test {tested}", [written_test(n) if value_of(n, "test") is not None else "-" for n in networks]),
+        *((f"test {name}", [_beside(n, name) for n in networks]) for name in _names_beside(networks)),
         (f"measured latency ({_statistics(latencies)}, ms)", [_measured(latency) for latency in latencies]),
         ("speed-up", [f"{value:.3g}x" if (value := n.get(SPEED_UP)) else "-" for n in networks]),
         ("budget", [_met(checks(n, budgets)) for n in networks]),
@@ -79,6 +89,16 @@ def _columns(networks: Sequence[dict[str, Any]], budgets: Mapping[str, float]) -
         ("dominated by", [escape(n.get("dominated_by") or "-") for n in networks]),
         ("ONNX", [f"<a href='{link}'>file</a>" if link else "-" for link in links]),
     ]
+
+
+def _names_beside(networks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the figures that the networks have beside the metric."""
+    return sorted({escape(name) for network in networks for name in network.get(BESIDE, {})})
+
+
+def _beside(network: Mapping[str, Any], name: str) -> str:
+    value = network.get(BESIDE, {}).get(name)
+    return "-" if value is None else metric_of(network).format(value)
 
 
 def _cost(cost: Cost, network: Mapping[str, Any]) -> str:

@@ -18,6 +18,8 @@ Network = Mapping[str, Any]
 FINAL: Source = "final_validation"
 SEARCHED: Source = "validation"
 """The validation part after a final training, and as the search saw it."""
+BESIDE = "test_beside"
+"""Where an entry holds figures of the test part beside the metric, by name."""
 SPEED_UP = "speed_up"
 """How many times as fast as the model a network is that its search started from, both measured."""
 _ROUNDING = 1e-5

@@ -54,7 +54,8 @@ DEVICE = (
 SPACE = (
     Option(
         "space",
-        "search space: convnet1d, dscnn, mobilenetv3, nasbench201, unet, video, FILE.json or the name of a plug-in",
+        "search space: convnet1d, dscnn, fpn, mobilenetv3, nasbench201, unet, video, FILE.json or the name of a "
+        "plug-in",
         TEXT,
         "mobilenetv3",
         "space",
@@ -65,10 +66,10 @@ SPACE = (
         TEXT,
         group="space",
     ),
-    Option("resolution", "mobilenetv3: image sizes to choose from, like 16,32", WHOLE_LIST, group="space"),
+    Option("resolution", "mobilenetv3, fpn: image sizes to choose from, like 16,32", WHOLE_LIST, group="space"),
     Option(
         "width",
-        "convnet1d, mobilenetv3, video: width multipliers to choose from, like 0.5,1.0",
+        "convnet1d, fpn, mobilenetv3, video: width multipliers to choose from, like 0.5,1.0",
         NUMBER_LIST,
         group="space",
     ),
@@ -108,7 +109,8 @@ MODEL = Option(
 SEARCHED_SPACE = replace(
     SPACE[0],
     default=None,
-    help=f"{SPACE[0].help} (default: by the task: image {SPACE[0].default}, signal convnet1d, dense unet, video video)",
+    help=f"{SPACE[0].help} (default: by the task: image {SPACE[0].default}, signal convnet1d, video video, "
+    "detection fpn, dense unet)",
 )
 """`--space` of a search: its default follows from the task."""
 SPACE_SHORTHANDS = tuple(option.name for option in SPACE if option.name not in ("space", "space_settings"))
@@ -191,13 +193,13 @@ _SEARCH = (
 _DATA = (
     Option(
         "task",
-        "task of the networks: image, signal, video, dense or the name of a plug-in (default: from the data)",
+        "task of the networks: image, signal, video, detection, dense or a plug-in (default: from the data)",
         TEXT,
         group="data",
     ),
     Option(
         "data",
-        "data set: digits, a folder of images, clips, CIFAR-10, WAV or CSV files, a CSV file or an .npz file",
+        "data set: digits, a folder of images, boxes, clips, CIFAR-10, WAV or CSV files, or a CSV or .npz file",
         PATH,
         "digits",
         "data",

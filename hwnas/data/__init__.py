@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hwnas.data._boxes import BoxData, BoxSplit, holds_boxes, load_boxes
 from hwnas.data._clips import is_clips, load_clips
 from hwnas.data._dense import IGNORED, DenseData, DenseSplit
 from hwnas.data._images import ClipData, ImageArray, ImageData, LabelArray, Split
@@ -12,6 +13,8 @@ from hwnas.data._signals import are_signals, load_signals
 
 __all__ = [
     "IGNORED",
+    "BoxData",
+    "BoxSplit",
     "ClipData",
     "DenseData",
     "DenseSplit",
@@ -23,8 +26,10 @@ __all__ = [
     "SignalPart",
     "Split",
     "are_signals",
+    "holds_boxes",
     "is_clips",
     "is_dense",
+    "load_boxes",
     "load_clips",
     "load_data",
     "load_dense",

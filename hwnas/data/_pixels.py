@@ -34,15 +34,22 @@ class Decoded:
         pixels: ``(H, W, C)``, C = 1 for grey files and 3 for all others.
         animated: The file holds more pictures; this is the first.
         clear: The file has transparency, which is dropped.
+        size: Width and height before it was scaled, turned as its EXIF data say.
     """
 
     pixels: npt.NDArray[np.uint8]
     animated: bool
     clear: bool
+    size: tuple[int, int]
 
 
-def decode(path: str | Path, image_size: int | None) -> Decoded:
+def decode(path: str | Path, image_size: int | None, *, stretch: bool = False) -> Decoded:
     """Read one file.
+
+    Args:
+        path: The file.
+        image_size: Height and width to bring it to (`fit`); None keeps it as it is.
+        stretch: Bring the whole image to that size, whatever its proportions, instead of cutting out the centre.
 
     Raises:
         DataError: It is not a readable 8-bit image of one of `FORMATS`.
@@ -56,12 +63,13 @@ def decode(path: str | Path, image_size: int | None) -> Decoded:
                 )
             animated = opened.format in _ANIMATED and bool(getattr(opened, "is_animated", False))
             clear = opened.mode in _CLEAR or "transparency" in opened.info
-            if image_size is not None:
+            if image_size is not None and not stretch:
                 opened.draft(None, (image_size, image_size))
             image = ImageOps.exif_transpose(opened)
+            size = image.size
             image = image.convert("L" if image.mode in _GREY else "RGB")
             if image_size is not None:
-                image = fit(image, image_size)
+                image = _stretched(image, image_size) if stretch else fit(image, image_size)
             pixels = np.asarray(image, dtype=np.uint8)
     except DataError:
         raise
@@ -69,7 +77,7 @@ def decode(path: str | Path, image_size: int | None) -> Decoded:
         raise DataError(
             f"data {shown(path)}: cannot be read as an image ({_reason(error)}); repair or remove the file"
         ) from None
-    return Decoded(pixels[:, :, None] if pixels.ndim == 2 else pixels, animated, clear)
+    return Decoded(pixels[:, :, None] if pixels.ndim == 2 else pixels, animated, clear, size)
 
 
 def _require_size(image: Image.Image, stored: int) -> None:
@@ -119,6 +127,11 @@ def fitting(size: int | None, frames: int | None = None) -> Callable[[ImageArray
 def even_frames(count: int, wanted: int) -> npt.NDArray[np.int64]:
     """Return indices ``(wanted,)`` of frames of a clip: the middle one of each of as many equal pieces."""
     return (2 * np.arange(wanted, dtype=np.int64) + 1) * count // (2 * wanted)
+
+
+def _stretched(image: Image.Image, size: int) -> Image.Image:
+    """Scale the whole image to a square (bilinear, antialiased)."""
+    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def fit_all(images: ImageArray, size: int) -> ImageArray:

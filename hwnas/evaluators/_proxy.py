@@ -79,6 +79,7 @@ class ProxyEvaluator(Evaluator):
         from hwnas.training import _proxies
         from hwnas.training._batches import fixed_sample
         from hwnas.training._loop import compute_threads
+        from profilers import trained_graph
 
         began = time.perf_counter()
         chosen = fixed_sample(self.task, self.samples)
@@ -90,7 +91,9 @@ class ProxyEvaluator(Evaluator):
             return self.task.loss(outputs, targets, {})
 
         with compute_threads(self.threads):
-            score = float(getattr(_proxies, self.metric.name)(self.space.graph(arch), x, loss, self.seed))
+            score = float(
+                getattr(_proxies, self.metric.name)(trained_graph(self.space.graph(arch)), x, loss, self.seed)
+            )
         if not math.isfinite(score):
             raise NoValueError(f"evaluator {self.name}: {self.space.format(arch)} has no finite score ({score})")
         return Evaluation(score, time.perf_counter() - began)

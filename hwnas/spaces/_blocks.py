@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from hwnas._errors import SpaceError
 from hwnas.spaces._base import MOST_NETWORKS
 from hwnas.spaces._choice_graph import ChoiceGraph, ChoiceNode
 from hwnas.spaces._merging import Merging
@@ -17,13 +18,14 @@ MOST_LOWERED = 2_000_000
 
 @dataclass(frozen=True)
 class Block:
-    """Successive nodes between two tensors; nothing else passes at either.
+    """Successive nodes between tensors; nothing else passes at either end.
 
     A block that is one of several of `divided` lies between several tensors: some of them pass it by.
 
     Attributes:
         name: That of its first node.
-        starts: The tensors that the nodes read or that pass by; one, unless the block is of `divided`.
+        starts: The tensors that the nodes read or that pass by; one, unless the block is of `divided`, or several pass
+            a stated cut (`ChoiceGraph.cut`).
         ends: The tensors that leave them or have passed by.
         nodes: In the order of their statement.
         columns: Choices that decide what the block looks like, ascending.
@@ -55,25 +57,36 @@ class Block:
 def blocks_of(graph: ChoiceGraph, tables: ShapeTables) -> tuple[Block, ...]:
     """Return the blocks of a choice graph from input to output.
 
-    A cut is made where one tensor alone passes, and where no runtime merges an op before it with one behind it.
-    Neighbours that depend on the same choices, and parts that depend on none, are one block.
+    A cut is made where one tensor alone passes, and where no runtime merges an op before it with one behind it; and
+    where the graph states one. Neighbours that depend on the same choices, and parts that depend on none, are one
+    block.
+
+    Raises:
+        SpaceError: A stated cut is where an op before it can be merged with one behind it.
     """
     merging = Merging(graph, tables)
     last_read = {name: place for place, node in enumerate(graph) for name in node.inputs}
     last_read[graph.output] = len(graph.nodes)
+    places = {name: place for place, name in enumerate(graph.nodes)}
     blocks: list[Block] = []
-    open_tensors, nodes, start = {INPUT}, list[ChoiceNode](), INPUT
+    open_tensors, nodes = {INPUT}, list[ChoiceNode]()
+    starts: tuple[str, ...] = (INPUT,)
     for place, node in enumerate(graph):
         nodes.append(node)
         open_tensors.add(node.name)
         open_tensors = {name for name in open_tensors if last_read.get(name, -1) > place}
         if len(open_tensors) == 1:
             (end,) = open_tensors
-            if end != start and (end == graph.output or not merging.can_merge(end)):
-                blocks.append(_block((start,), (end,), nodes, tables))
-                nodes, start = [], end
+            if (end,) != starts and (end == graph.output or not merging.can_merge(end)):
+                blocks.append(_block(starts, (end,), nodes, tables))
+                nodes, starts = [], (end,)
                 if end == graph.output:
                     break
+        elif place + 1 in graph.cuts:
+            ends = tuple(sorted(open_tensors, key=lambda name: -1 if name == INPUT else places[name]))
+            _require_apart(ends, merging)
+            blocks.append(_block(starts, ends, nodes, tables))
+            nodes, starts = [], ends
     joined = _joined(blocks)
     return tuple(joined) if len(joined) > 1 else (replace(joined[0], name="network"),)
 
@@ -147,6 +160,15 @@ def ops_of(block: Block, graph: ChoiceGraph, tables: ShapeTables) -> Iterator[Op
         for node in block.nodes:
             yield from merging.stated(node.name)
             yield from merging.merged(node.name)
+
+
+def _require_apart(tensors: tuple[str, ...], merging: Merging) -> None:
+    for name in tensors:
+        if merging.can_merge(name):
+            raise SpaceError(
+                f"choice graph: a part cannot be cut off at {name!r}, since a runtime merges the op before it with one "
+                "behind it; give the convolution an activation"
+            )
 
 
 def _block(starts: tuple[str, ...], ends: tuple[str, ...], nodes: list[ChoiceNode], tables: ShapeTables) -> Block:

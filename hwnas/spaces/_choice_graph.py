@@ -108,6 +108,7 @@ class ChoiceGraph:
         choices: The choices in the order of their statement, which is that of the code columns.
         nodes: The nodes by name, in the order of their statement.
         output: Name of the tensor that leaves the network.
+        cuts: Numbers of nodes after which parts end although several tensors pass (`cut`).
     """
 
     def __init__(self) -> None:
@@ -115,6 +116,7 @@ class ChoiceGraph:
         self.choices: tuple[Choice, ...] = ()
         self.nodes: dict[str, ChoiceNode] = {}
         self.output = ""
+        self.cuts: set[int] = set()
         self._columns: dict[str, int] = {}
         self._names = {INPUT}
         self._input_shape: tuple[int | Choice | Extent, ...] = ()
@@ -207,6 +209,14 @@ class ChoiceGraph:
         if not parts:
             raise SpaceError(f"choice graph: the sum {name!r} needs at least one tensor")
         return self._state(ChoiceNode(name, None, (), (), parts))
+
+    def cut(self) -> None:
+        """Say that a part of the network ends here, although several tensors pass on to the next.
+
+        A part ends by itself where one tensor alone passes. Costs are looked up part by part, so parts should depend on
+        few choices. Each tensor that passes must be read later in every network, and no two may be the same one.
+        """
+        self.cuts.add(len(self.nodes))
 
     def finish(self, output: str) -> ChoiceGraph:
         """Say which tensor leaves the network; returns the graph.

@@ -19,7 +19,7 @@ from hwnas.spaces._lowering import Lowering, weightless
 from hwnas.spaces._mixture import MixtureNode, mixture_of
 from hwnas.spaces._relevance import Relevance
 from hwnas.spaces._shape_tables import ShapeTables
-from latency_tables import Op, OpGraph, Shape
+from latency_tables import INPUT, GraphBuilder, Op, OpGraph, Shape
 
 MOST_FORMS = 4_000_000
 """Forms of one term whose costs are kept."""
@@ -76,10 +76,25 @@ class ChoiceGraphSpace(Space):
         codes = self.encode(arch)
         if self.terms_want_canonical_codes:
             codes = self.canonical_codes(codes[None])[0]
-        graph = self._lowering.network(codes.tolist())
+        graph = self._chained(codes.tolist()) if self.choice_graph.cuts else self._lowering.network(codes.tolist())
         if graph is None:
             raise SpaceError(f"space {self.name}: {self.format(arch)} has no path from its input to its output")
         return graph
+
+    def _chained(self, codes: list[int]) -> OpGraph | None:
+        """Build a network block by block, so that the order of its ops is that of the blocks."""
+        shape = self.choice_graph.input_shape(dict(enumerate(codes)))
+        builder, names = GraphBuilder(shape), {self.choice_graph.input: INPUT}
+        for block in self._blocks.values():
+            part = block.part(self._tables, codes)
+            if part is None:  # its tensors are passed on
+                names |= {end: names[start] for end, start in zip(block.ends, block.starts, strict=True)}
+                continue
+            own = dict(zip(part.input_names, (names[start] for start in block.starts), strict=True))
+            for node in part.nodes:
+                own[node.name] = builder.add(node.name, node.op, *(own[name] for name in node.inputs))
+            names |= {end: own[output] for end, output in zip(block.ends, part.outputs, strict=True)}
+        return builder.build(names[self.choice_graph.output])
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
@@ -161,8 +176,8 @@ class ChoiceGraphSpace(Space):
         graph, tables = self.choice_graph, self._tables
         blocks: list[Block] = []
         for block in blocks_of(graph, tables):
-            few = tables.count(block.columns) <= MOST_NETWORKS
-            blocks += [block] if few else divided(block, graph, tables, self._relevance.may_be_absent)
+            whole = bool(graph.cuts) or tables.count(block.columns) <= MOST_NETWORKS
+            blocks += [block] if whole else divided(block, graph, tables, self._relevance.may_be_absent)
         return {block.name: block for block in blocks}
 
     @cached_property

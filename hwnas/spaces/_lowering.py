@@ -47,19 +47,25 @@ class Lowering:
     def part(
         self, nodes: Sequence[ChoiceNode], codes: Sequence[int], starts: Mapping[str, Shape], ends: Sequence[str]
     ) -> OpGraph | None:
-        """Build what some nodes compute between tensors; None where nothing is computed.
+        """Build what some nodes compute between tensors.
 
         Args:
             nodes: In the order of their statement.
             codes: Codes of the architecture, ``(d,)``.
             starts: The tensors that they read, with their shapes; `ends` follow from these alone.
             ends: The tensors that leave the part.
+
+        Returns:
+            The part, its inputs and outputs in this order; None where a tensor is not there, or where nothing is
+            computed.
         """
         network = _Network(self, codes, starts)
         for node in nodes:
             network.resolve(node)
-        outputs = [tensor for end in ends if (tensor := network.tensors[end]) is not None]
-        return network.build(outputs) if outputs and outputs != list(network.inputs) else None
+        outputs = [output for end in ends if (output := network.tensors[end]) is not None]
+        if len(outputs) < len(ends) or outputs == list(network.inputs):
+            return None
+        return network.build(outputs)
 
     def op(self, form: Form, shapes: tuple[Shape, ...], codes: Sequence[int]) -> Op:
         """Return the op of a form for input shapes and the codes of an architecture ``(d,)``."""

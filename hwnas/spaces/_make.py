@@ -13,6 +13,7 @@ from hwnas.spaces._declaration import read_declaration
 from hwnas.spaces._declared import DeclaredSpace
 from hwnas.spaces._derived import DerivedSpace
 from hwnas.spaces._dscnn import DSCNN
+from hwnas.spaces._fpn import FPN
 from hwnas.spaces._mixed import MixedPrecisionSpace
 from hwnas.spaces._mobilenetv3 import MobileNetV3
 from hwnas.spaces._nasbench201 import NASBench201
@@ -22,7 +23,7 @@ from hwnas.spaces._video import Video
 
 _SPACES: dict[str, type[Space]] = {
     space.name: space
-    for space in (ConvNet1d, DSCNN, DeclaredSpace, DerivedSpace, MobileNetV3, NASBench201, UNet, Video)
+    for space in (ConvNet1d, DSCNN, DeclaredSpace, DerivedSpace, FPN, MobileNetV3, NASBench201, UNet, Video)
 }
 
 

@@ -140,14 +140,14 @@ class MobileNetV3(ChoiceGraphSpace):
         if self.preset.fixed is not None:
             fixed = self.preset.fixed
             x = graph.add(
-                "fixed", _block(fixed, first=True), x, channels=channels(fixed.channels), kernel=3, expansion=1
+                "fixed", block_maker(fixed, first=True), x, channels=channels(fixed.channels), kernel=3, expansion=1
             )
         for s, stage in enumerate(self.preset.stages):
             depth = graph.choice(f"stage{s}.depth", self.preset.depths)
             for b in range(max(self.preset.depths)):
                 x = graph.add(
                     f"stage{s}.block{b}",
-                    _block(stage, first=b == 0),
+                    block_maker(stage, first=b == 0),
                     x,
                     when=(depth, partial(operator.lt, b)),
                     channels=channels(stage.channels),
@@ -245,7 +245,7 @@ class MobileNetV3(ChoiceGraphSpace):
         return start, start + 1 + 2 * block, start + 2 + 2 * block
 
 
-def _block(stage: Stage, *, first: bool) -> Callable[..., Op]:
+def block_maker(stage: Stage, *, first: bool) -> Callable[..., Op]:
     """Make blocks of a stage from their input's shape, channels, kernel and expansion."""
 
     def make(shape: Shape, *, channels: int, kernel: int, expansion: int) -> Op:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hwnas.tasks._base import PARTS, Part, Run, Scorer, Shape, Targets, Task
 from hwnas.tasks._defaults import usual_space
 from hwnas.tasks._dense import MEAN_IOU, RELATIVE_L2, DenseTask
+from hwnas.tasks._detection import AP50, Detection
 from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._image import ACCURACY, ImageClassification
 from hwnas.tasks._make import as_task, make_task, metric_named, task_names, usual_task
@@ -18,6 +19,7 @@ DEFAULT_METRIC = ACCURACY
 """The metric of files that name none."""
 
 __all__ = [
+    "AP50",
     "BINOMIAL",
     "DEFAULT_METRIC",
     "MEAN_IOU",
@@ -25,6 +27,7 @@ __all__ = [
     "PERCENT",
     "RELATIVE_L2",
     "DenseTask",
+    "Detection",
     "Exhibit",
     "ImageClassification",
     "Metric",

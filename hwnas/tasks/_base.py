@@ -48,6 +48,10 @@ class Scorer(ABC):
     def value(self) -> float:
         """Return the metric over all samples so far."""
 
+    def others(self) -> Mapping[str, float]:
+        """Return other figures of the same samples that are reported beside the metric, by name; none by default."""
+        return {}
+
 
 class Task(ABC):
     """What networks are trained and judged for, with the data of it.

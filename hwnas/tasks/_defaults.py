@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _GENERAL = "mobilenetv3"
-USUAL_SPACES: Mapping[str, str] = {"dense": "unet", "image": _GENERAL, "signal": "convnet1d", "video": "video"}
+USUAL_SPACES: Mapping[str, str] = {
+    "dense": "unet",
+    "detection": "fpn",
+    "image": _GENERAL,
+    "signal": "convnet1d",
+    "video": "video",
+}
 """The space that is made for a task, where nobody names one."""
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from hwnas._common._option import dashed
 from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
 from hwnas._errors import DataError
-from hwnas.data import ClipData, ImageData, are_signals, is_clips, is_dense
+from hwnas.data import ClipData, ImageData, are_signals, holds_boxes, is_clips, is_dense
 from hwnas.tasks._base import Task
 from hwnas.tasks._dense import MEAN_IOU, RELATIVE_L2, DenseTask
+from hwnas.tasks._detection import AP50, Detection
 from hwnas.tasks._image import ACCURACY, ImageClassification
 from hwnas.tasks._metric import Metric
 from hwnas.tasks._signal import METRICS, SignalTask
@@ -18,17 +19,19 @@ from hwnas.tasks._video import VideoClassification
 
 _TASKS: Mapping[str, Callable[..., Task]] = {
     DenseTask.name: DenseTask.load,
+    Detection.name: Detection.load,
     ImageClassification.name: ImageClassification.load,
     SignalTask.name: SignalTask.load,
     VideoClassification.name: VideoClassification.load,
 }
 _RECOGNISERS: Mapping[str, Callable[[str], bool]] = {
     DenseTask.name: is_dense,
+    Detection.name: holds_boxes,
     VideoClassification.name: is_clips,
     SignalTask.name: are_signals,
 }
 """Which data are made for a task, in the order of asking; all others are images."""
-_METRICS = {metric.name: metric for metric in (ACCURACY, MEAN_IOU, RELATIVE_L2, *METRICS.values())}
+_METRICS = {metric.name: metric for metric in (ACCURACY, AP50, MEAN_IOU, RELATIVE_L2, *METRICS.values())}
 _WANTS = ("metric", "size", "inputs", "loss", "scorer", "outputs")
 
 

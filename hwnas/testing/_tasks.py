@@ -14,7 +14,7 @@ from hwnas.tasks import PARTS, Metric, Part, Task
 from hwnas.testing._require import errors_as_faults, require, require_close, require_json
 from hwnas.training import default_recipe
 from latency_tables import OpGraph
-from profilers import GraphModule, random_weights
+from profilers import GraphModule, random_weights, trained_graph
 
 FEW = 7
 
@@ -39,8 +39,8 @@ def check_task(task: Task, space: Space) -> None:
         _check_fit(task, space, graph)
         for part in PARTS:
             _check_samples(task, part, graph)
-        _check_training(task, graph)
-        _check_losses(task, graph)
+        _check_training(task, trained_graph(graph))
+        _check_losses(task, trained_graph(graph))
         _check_scorer(task, graph)
 
 
@@ -185,5 +185,6 @@ def _check_scorer(task: Task, graph: OpGraph) -> None:
 
 
 def _outputs(graph: OpGraph, x: Tensor) -> tuple[Tensor, ...]:
+    """Return what a network gives for a batch, as it is trained or as it is delivered."""
     module = GraphModule(graph, random_weights(graph, seed=0)).eval()
     return (module(x),)

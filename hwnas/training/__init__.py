@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hwnas.training._loop import compute_threads, learning_rate, make_optimizer
     from hwnas.training._network import train_network
     from hwnas.training._quantized import quantized, score_quantized
-    from hwnas.training._score import OnnxNetwork, score_network, score_onnx
+    from hwnas.training._score import OnnxNetwork, judge_onnx, score_network, score_onnx
     from hwnas.training._start._file import WeightsFile, parse_weights, read_weights
     from hwnas.training._start._match import MatchedWeights, match_weights
     from hwnas.training._start._networks import StartingNetworks
@@ -31,6 +31,7 @@ _LAZY = {
     "WeightsFile": "_start._file",
     "compute_threads": "_loop",
     "fitted": "_derived",
+    "judge_onnx": "_score",
     "learning_rate": "_loop",
     "make_optimizer": "_loop",
     "match_weights": "_start._match",
@@ -61,6 +62,7 @@ __all__ = [
     "compute_threads",
     "default_recipe",
     "fitted",
+    "judge_onnx",
     "learning_rate",
     "make_optimizer",
     "match_weights",

@@ -49,7 +49,7 @@ def _union(a: Parameter, b: Parameter) -> Parameter:
         raise ValueError(f"weights of rank {len(a.shape)} and {len(b.shape)} share a name")
     shape = tuple(max(pair) for pair in zip(a.shape, b.shape, strict=True))
     init = a.init if a.init == b.init else "one"
-    return Parameter(shape, init, a.trainable, a.centred_axes)
+    return Parameter(shape, init, a.trainable, a.centred_axes, a.own)
 
 
 def starting_parameters(graph: OpGraph) -> Iterator[tuple[str, Parameter]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from hwnas.spaces import MixtureNode, MixtureOption
 from hwnas.training._trim import trimmed
 from latency_tables import INPUT, Op, OpGraph
-from profilers import Parameter, RunningNorm, expand, primitive_of, run_graph
+from profilers import Parameter, RunningNorm, expand, operator_of, primitive_of, run_graph, weight_name
 
 Lookup = Callable[[str, Parameter], Tensor]
 """Gives the tensor for a weight's name and description."""
@@ -57,6 +57,22 @@ def run_mixture(
     return result
 
 
+def before_post_processing(nodes: list[MixtureNode], output: str) -> str:
+    """Return the tensor that is trained, and leave out the post-processing nodes that read it.
+
+    Args:
+        nodes: Nodes of the mixture, in topological order; those behind the tensor are removed.
+        output: Name of the tensor that leaves the network.
+    """
+    while nodes and nodes[-1].name == output and _is_post_processing(nodes[-1]):
+        output = nodes.pop().options[0].inputs[0]
+    return output
+
+
+def _is_post_processing(node: MixtureNode) -> bool:
+    return any(option.op is not None and operator_of(option.op).post_processing for option in node.options)
+
+
 def _term(
     node: MixtureNode,
     option: MixtureOption,
@@ -90,7 +106,7 @@ def _apply(op: Op, name: str, inputs: list[Tensor], lookup: Lookup, norm: Runnin
         return run_graph(_expanded(op, name), inputs[0], lookup, norm)
     operator = primitive_of(op)
     parameters: dict[str, Parameter] = operator.parameters(op)
-    return operator.forward(op, inputs, {n: lookup(f"{name}.{n}", p) for n, p in parameters.items()}, norm)
+    return operator.forward(op, inputs, {n: lookup(weight_name(name, n, p), p) for n, p in parameters.items()}, norm)
 
 
 @lru_cache(maxsize=4096)

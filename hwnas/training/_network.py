@@ -20,7 +20,7 @@ from hwnas.training._start._norms import NORM_SAMPLES, with_norms
 from hwnas.training._teacher import Teacher
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
-from profilers import GraphModule, Parameter, RunningNorm, expand, run_graph
+from profilers import GraphModule, Parameter, RunningNorm, expand, run_graph, trained_graph
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -106,7 +106,7 @@ def _backward(
 ) -> Backward:
     """Return gradients of the loss; computed without kernel taps that only meet padding."""
     tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    expanded = trimmed(expand(module.graph))
+    expanded = trimmed(expand(trained_graph(module.graph)))
 
     def lookup(name: str, parameter: Parameter) -> Tensor:
         """Return the tensor of a parameter."""

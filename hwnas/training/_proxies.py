@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from latency_tables import INPUT, Op, OpGraph
-from profilers import Parameter, RunningNorm, expand, graph_params, primitive_of, random_weights, run_graph
+from profilers import Parameter, RunningNorm, expand, graph_params, primitive_of, random_weights, run_graph, weight_name
 
 Lookup = Callable[[str, Parameter], Tensor]
 Loss = Callable[[tuple[Tensor, ...]], Tensor]
@@ -59,7 +59,7 @@ def naswot(graph: OpGraph, x: Tensor, loss: Loss, seed: int) -> float:
     with torch.no_grad():
         for node in expand(graph).nodes:
             operator = primitive_of(node.op)
-            tensors = {n: lookup(f"{node.name}.{n}", p) for n, p in operator.parameters(node.op).items()}
+            tensors = {n: lookup(weight_name(node.name, n, p), p) for n, p in operator.parameters(node.op).items()}
             y = operator.forward(node.op, [values[i] for i in node.inputs], tensors, norm)
             values[node.name] = y
             if _function(node.op) in _GATES:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hwnas._errors import EvaluatorError
-from hwnas.tasks import Part, Shape, Task
+from hwnas.tasks import Part, Scorer, Shape, Task
 from hwnas.training._batches import in_batches
 from profilers import make_session
 
@@ -55,10 +55,15 @@ def score_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: in
     Raises:
         EvaluatorError: The file cannot be read, or does not take these samples.
     """
+    return judge_onnx(model, task, part, threads=threads).value()
+
+
+def judge_onnx(model: str | Path | bytes, task: Task, part: Part, *, threads: int = 1) -> Scorer:
+    """Return the scorer that has seen all outputs; the arguments and errors are those of `score_onnx`."""
     network, scorer = OnnxNetwork(model, task, threads=threads), task.scorer()
     for indices in in_batches(task, part, network.batch):
         scorer.add(network.outputs(part, indices), task.targets(part, indices))
-    return scorer.value()
+    return scorer
 
 
 class OnnxNetwork:

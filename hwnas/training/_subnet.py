@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
-from profilers import Parameter, RunningNorm, expand, graph_parameters, run_graph
+from profilers import Parameter, RunningNorm, expand, graph_parameters, run_graph, trained_graph
 
 
 class BatchNormStatistics(RunningNorm):
@@ -75,7 +75,7 @@ def collected_statistics(
         name: torch.zeros(shapes[name], dtype=torch.float64, device=next(iter(tensors.values())).device)
         for name in names
     }
-    expanded, count = trimmed(expand(graph)), 0
+    expanded, count = trimmed(expand(trained_graph(graph))), 0
 
     def lookup(name: str, parameter: Parameter) -> Tensor:
         """Return the tensor of a parameter."""

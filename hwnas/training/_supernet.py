@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture, ChoiceGraphSpace, Segments, Space
 from hwnas.training._cover import extreme_network, largest_parameters
-from hwnas.training._mixture import run_mixture
+from hwnas.training._mixture import before_post_processing, run_mixture
 from hwnas.training._start._fill import filled
 from hwnas.training._subnet import Subnet, with_bn_statistics
 from hwnas.training._trim import cut_tensor, trimmed
 from latency_tables import OpGraph
-from profilers import Parameter, RunningNorm, expand, graph_parameters, initial_value, run_graph
+from profilers import Parameter, RunningNorm, expand, graph_parameters, initial_value, run_graph, trained_graph
 
 
 class Supernet(nn.Module):
@@ -50,7 +50,7 @@ class Supernet(nn.Module):
             if parameter.trainable:
                 tensor = nn.Parameter(torch.from_numpy(initial_value(parameter, rng)))
                 self.register_parameter(name.replace(".", "/"), tensor)
-        self._expanded = lru_cache(maxsize=512)(lambda arch: trimmed(expand(self.space.graph(arch))))
+        self._expanded = lru_cache(maxsize=512)(lambda arch: trimmed(expand(trained_graph(self.space.graph(arch)))))
 
     def shared(self) -> dict[str, nn.Parameter]:
         """Return the stored tensors by ``"node.parameter"``, sorted by name."""
@@ -93,8 +93,10 @@ class Supernet(nn.Module):
             raise EvaluatorError(
                 f"space {self.space.name} is not stated as a choice graph; its networks cannot be mixed"
             )
-        norm, output = RunningNorm(training=True, momentum=None), self.space.choice_graph.output
-        return run_mixture(self.space.mixture(arch), output, x, weights, self._lookup(arch), norm)
+        nodes = list(self.space.mixture(arch))
+        output = before_post_processing(nodes, self.space.choice_graph.output)
+        norm = RunningNorm(training=True, momentum=None)
+        return run_mixture(nodes, output, x, weights, self._lookup(arch), norm)
 
     def weights(self, arch: Architecture) -> dict[str, Tensor]:
         """Return the trainable tensors of one network by ``"node.parameter"``, parts of the shared ones."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from hwnas.tasks import Shape, Task
 from hwnas.training._checkpoint import content_digest
 from hwnas.training._subnet import Subnet
+from profilers import trained_graph
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Teacher:
     @classmethod
     def of(cls, network: Subnet) -> Teacher:
         """Return a network with fixed weights as a teacher."""
-        graph = network.graph
+        graph = trained_graph(network.graph)
+        network = Subnet(graph, network.weights)
         nodes = [(node.name, node.op.key, list(node.inputs)) for node in graph.nodes]
         return cls(network, content_digest([nodes, dict(sorted(network.weights.items()))]), graph.input_shape)
 

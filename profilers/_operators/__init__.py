@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from latency_tables import GraphBuilder, Node, Op, OpGraph
-from profilers._operators._base import BatchNorm, Composite, Emitter, Operator, Parameter, Primitive
+from profilers._operators._base import BatchNorm, Composite, Emitter, Operator, Parameter, Primitive, weight_name
 from profilers._operators._logmel import MOST_PIECES, MOST_SAMPLES, empty_mel_bands
 from profilers._operators._registry import (
     OPERATOR_GROUP,
@@ -53,6 +53,23 @@ def expand(graph: OpGraph) -> OpGraph:
     return builder.build(*(names[name] for name in graph.outputs))
 
 
+def trained_graph(graph: OpGraph) -> OpGraph:
+    """Return the part of a network that is trained: without the post-processing of its outputs.
+
+    Raises:
+        OperatorError: An op is unknown.
+    """
+    outputs = tuple(_before_post_processing(graph, name) for name in graph.outputs)
+    return graph if outputs == graph.outputs else replace(graph, outputs=outputs).without_dead_code()
+
+
+def _before_post_processing(graph: OpGraph, name: str) -> str:
+    by_name = {node.name: node for node in graph.nodes}
+    while name in by_name and operator_of(by_name[name].op).post_processing:
+        name = by_name[name].inputs[0]
+    return name
+
+
 def _splice(builder: GraphBuilder, node: Node, names: dict[str, str]) -> str:
     part = _expanded_op(node.op)
     if part is None:
@@ -78,4 +95,6 @@ __all__ = [
     "primitive_of",
     "register_operator",
     "remembered",
+    "trained_graph",
+    "weight_name",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ NORM_EPSILON = 1e-5
 """What every batch norm adds to its variance."""
 FLOAT_ONLY = "computes in float32"
 """Doc string of ONNX nodes that `quantize_model` leaves in float32."""
+_PLACE = re.compile(r"@[^.]*")
 MOST_AXES = 3
 """Largest number of axes that a feature map has behind its channels: time, height and width."""
 
@@ -42,12 +44,14 @@ class Parameter:
         trainable: Whether training changes it; false for running statistics.
         centred_axes: Axes that a weight-sharing supernet crops around the centre (kernel axes); it crops every other
             axis from the front.
+        own: Whether each node keeps its own, even where nodes share weights (see `weight_name`).
     """
 
     shape: tuple[int, ...]
     init: Initialisation
     trainable: bool = True
     centred_axes: tuple[int, ...] = ()
+    own: bool = False
 
     @property
     def size(self) -> int:
@@ -58,6 +62,21 @@ class Parameter:
     def fan_in(self) -> int:
         """Number of inputs that one output element sums over."""
         return max(1, math.prod(self.shape[1:]))
+
+
+def weight_name(node: str, name: str, parameter: Parameter) -> str:
+    """Return the name of a node's weight, ``"node.parameter"``.
+
+    What stands in a node's name from ``@`` to the next dot is left out: nodes that differ only there share their
+    weights, like the heads of a detector that read maps of several sizes. Their batch norms stay apart
+    (`Parameter.own`), since maps of several sizes have other statistics.
+
+    Args:
+        node: Name of the node.
+        name: Name of the weight in its operator.
+        parameter: Its description.
+    """
+    return f"{node}.{name}" if parameter.own or "@" not in node else f"{_PLACE.sub('', node)}.{name}"
 
 
 class Emitter(Protocol):
@@ -111,6 +130,8 @@ class Operator(ABC):
     """
 
     kind: ClassVar[str]
+    post_processing: ClassVar[bool] = False
+    """Whether it turns what a network is trained to give into what is delivered; training ends before it."""
 
     @abstractmethod
     def infer(self, op: Op) -> Shape:

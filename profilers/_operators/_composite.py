@@ -87,6 +87,23 @@ class InvertedResidual(Composite):
         return graph.add("act", activation(beside.output, act), both)
 
 
+class Separable(Composite):
+    """Depthwise convolution and a 1x1 convolution behind it, each with batch norm (Chollet 2017, arXiv 1610.02357).
+
+    Attributes: ``kernel`` and ``dilation`` (an integer, or one for each axis), ``act``, behind the second.
+    """
+
+    kind = "separable"
+
+    def expand(self, op: Op) -> OpGraph:
+        """Build the two convolutions."""
+        graph, axes = GraphBuilder(op.inputs[0]), len(op.inputs[0]) - 1
+        kernel, dilation = op.integers("kernel", axes), op.integers("dilation", axes)
+        spatial = depthwise(op.inputs[0], kernel, dilation=dilation)
+        name = graph.add("depthwise", spatial, INPUT)
+        return graph.build(graph.add("pointwise", conv(spatial.output, op.output[0], act=op.word("act")), name))
+
+
 class Head(Composite):
     """Classifier of MobileNetV3: 1x1 convolution, global pooling, two linear layers.
 

@@ -36,10 +36,10 @@ NORMS = ("batch", "bias", "none")
 def _norm_parameters(channels: int) -> dict[str, Parameter]:
     shape = (channels,)
     return {
-        "gamma": Parameter(shape, "one"),
-        "beta": Parameter(shape, "zero"),
-        "mean": Parameter(shape, "zero", trainable=False),
-        "variance": Parameter(shape, "one", trainable=False),
+        "gamma": Parameter(shape, "one", own=True),
+        "beta": Parameter(shape, "zero", own=True),
+        "mean": Parameter(shape, "zero", trainable=False, own=True),
+        "variance": Parameter(shape, "one", trainable=False, own=True),
     }
 
 

@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, cast
 from latency_tables import AttributeValue, Op, Shape, sorted_attributes
 from profilers._errors import OperatorError
 from profilers._operators._base import MOST_AXES, convolved_sizes, same_padding
+from profilers._operators._map_places import BOX_VALUES, DETECTION_VALUES
 
 PerAxis = int | Sequence[int]
 """One integer for all axes of a feature map, or one for each."""
@@ -297,9 +298,61 @@ def inverted_residual(
 
 
 @_made_once
+def separable(shape: Shape, channels: int, *, kernel: PerAxis = 3, dilation: PerAxis = 1, act: str = "relu") -> Op:
+    """Make a depthwise convolution and a 1x1 convolution to `channels` behind it."""
+    attributes = sorted_attributes(
+        {
+            "kernel": _per_axis(shape, kernel, "kernel"),
+            "dilation": _per_axis(shape, dilation, "dilation"),
+            "act": act,
+        }
+    )
+    return Op("separable", (shape,), (channels, *shape[1:]), attributes)
+
+
+@_made_once
 def head(shape: Shape, classes: int, *, hidden: int, features: int) -> Op:
     """Make MobileNetV3's classifier."""
     return Op("head", (shape,), (classes,), (("features", features), ("hidden", hidden)))
+
+
+@_made_once
+def join(first: Shape, *others: Shape) -> Op:
+    """Put the places of feature maps of several sizes one behind the other."""
+    shapes = (first, *others)
+    return Op("join", shapes, (first[0], sum(math.prod(shape[1:]) for shape in shapes)))
+
+
+@_made_once
+def detections(
+    shape: Shape,
+    levels: Sequence[Sequence[int]],
+    *,
+    most: int = 100,
+    candidates: int = 300,
+    iou: int = 60,
+    score: int = 5,
+) -> Op:
+    """Make the boxes that a detector finds, after non-maximum suppression.
+
+    Args:
+        shape: ``(classes + 5, places)``: what the detector says of each place.
+        levels: Height and width of each map, in the order of their places.
+        most: Rows of the result; fewer where there are not so many pairs of place and class.
+        candidates: Pairs of place and class that are decoded.
+        iou: Largest intersection over union of two boxes of one class, in percent.
+        score: Least score, in percent.
+    """
+    pairs = max(1, (shape[0] - BOX_VALUES) * shape[1])
+    attributes = sorted_attributes(
+        {
+            "levels": tuple(n for level in levels for n in level),
+            "candidates": min(candidates, pairs),
+            "iou": iou,
+            "score": score,
+        }
+    )
+    return Op("detections", (shape,), (min(most, candidates, pairs), DETECTION_VALUES), attributes)
 
 
 def _strided(shape: Shape, channels: int, stride: PerAxis) -> Shape:

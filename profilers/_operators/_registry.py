@@ -11,9 +11,10 @@ from typing import ParamSpec, TypeVar, cast
 from latency_tables import Op
 from profilers._errors import OperatorError
 from profilers._operators._base import Operator, Primitive
-from profilers._operators._composite import Head, InvertedResidual, SqueezeExcite
+from profilers._operators._composite import Head, InvertedResidual, Separable, SqueezeExcite
 from profilers._operators._convert import Convert
 from profilers._operators._dense import Convolution, Linear, Normalisation
+from profilers._operators._detections import Detections, Join
 from profilers._operators._generic import Generic
 from profilers._operators._logmel import LogMel
 from profilers._operators._places import Concat, Reshape, Shift, Slice, Transpose, Upsample
@@ -34,11 +35,13 @@ _OPERATORS: dict[str, Operator] = {
         Concat(),
         Convert(),
         Convolution(),
+        Detections(),
         Generic(),
         GlobalPool(),
         Head(),
         Identity(),
         InvertedResidual(),
+        Join(),
         Linear(),
         LogMel(),
         Multiply(),
@@ -47,6 +50,7 @@ _OPERATORS: dict[str, Operator] = {
         Reshape(),
         Scale(),
         Shift(),
+        Separable(),
         Slice(),
         Softmax(),
         SqueezeExcite(),

@@ -86,6 +86,10 @@ def map_cases(axes):
         "mul": Case(ops.mul(shape), n * 8, 0),
         "scale": Case(ops.scale(shape), n * 8, 0),
         "concat": Case(ops.concat(shape, (3, *sizes), shape), 0, 0),
+        "join": Case(ops.join(shape, shape), 0, 0),
+        "separable": Case(
+            ops.separable(shape, 12, kernel=3), n * 8 * (3**axes + 12), 8 * 3**axes + 16 + 8 * 12 + 24
+        ),
         "reshape": Case(ops.reshape(shape, (2, 4, *sizes)), 0, 0),
         "transpose": Case(ops.transpose(shape, (*range(1, axes + 1), 0)), 0, 0),
         "softmax": Case(ops.softmax(shape), 0, 0),
@@ -159,8 +163,8 @@ CASES = {f"{axes}-D {name}": case for axes in MAPS for name, case in map_cases(a
 def test_every_operator_has_a_case_in_every_rank_of_feature_maps(axes):
     kinds = {case.op.kind for name, case in CASES.items() if name.startswith(f"{axes}-D ")}
     # "onnx" is made by the reader of files alone, "convert" stands between blocks of two precisions, "logmel" reads
-    # signals alone
-    assert kinds == set(operator_kinds()) - {"onnx", "convert", "logmel"}
+    # signals alone, and "detections" reads joined maps, whatever their rank
+    assert kinds == set(operator_kinds()) - {"onnx", "convert", "logmel", "detections"}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,19 @@ from hwnas.data import ImageArray, ImageData
 from hwnas.tasks._image._augment import augment, cutout, mixup
 
 
-def prepare_images(data: ImageData, images: ImageArray | Tensor, size: int, device: str = "cpu") -> Tensor:
+class Normalised(Protocol):
+    """Data whose train part says how pixels are normalised."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel, pixels scaled to 0-1."""
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel, pixels scaled to 0-1."""
+
+
+def prepare_images(data: Normalised, images: ImageArray | Tensor, size: int, device: str = "cpu") -> Tensor:
     """Return network inputs: pixels to 0-1, normalised by the train part's mean and deviation, resized.
 
     Args:

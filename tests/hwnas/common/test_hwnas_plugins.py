@@ -227,7 +227,7 @@ ERRORS = [
     ),
     (
         "search --space none",
-        "unknown space 'none'; known spaces: convnet1d, dscnn, mobilenetv3, nasbench201, unet, video, broken, "
+        "unknown space 'none'; known spaces: convnet1d, dscnn, fpn, mobilenetv3, nasbench201, unet, video, broken, "
         "renamed, toy, or FILE.json",
     ),
     (

@@ -295,7 +295,7 @@ def test_plug_ins_are_listed_and_bad_input_is_one_line(folder, capsys):
     assert "task       image                hwnas: image classification, judged by accuracy (default)" in lines
     assert "task       halves               halves 1.0" in lines
     for more, why in (
-        (["--task", "sound"], "unknown task 'sound'; known: dense, image, signal, video, halves"),
+        (["--task", "sound"], "unknown task 'sound'; known: dense, detection, image, signal, video, halves"),
         (["--space", "nasbench201", "--image-size", "12"], "give networks of 1x8x8 inputs and 2 outputs"),
         (
             ["--recipe", "cutout=0.5"],

@@ -33,6 +33,7 @@ SPACES = {
     ),
     "declared": make_space(str(EXAMPLE), classes=4),
     "derived": make_space("derived", graph=resnet(blocks=1, widths=(8, 16), size=8)),
+    "fpn": make_space("fpn", classes=4, resolution=[64], width=[0.5], channels=[8]),
     "nasbench201": make_space("nasbench201", image_size=8, cells=2, classes=4),
     "mobilenetv3 tiny": make_space("mobilenetv3", preset="tiny", resolution=[8, 16], classes=4, image_channels=1),
     "unet": make_space("unet", size=[16, 8], levels=2, channels=4, width=[0.5, 1.0, 1.5]),
@@ -212,7 +213,7 @@ def test_twins_have_nearly_the_same_accuracy_in_the_benchmark(benchmark_file):
         (
             "resnet",
             {},
-            "unknown space 'resnet'; known spaces: convnet1d, dscnn, mobilenetv3, nasbench201, unet, video, "
+            "unknown space 'resnet'; known spaces: convnet1d, dscnn, fpn, mobilenetv3, nasbench201, unet, video, "
             "or FILE.json",
         ),
         ("mobilenetv3", {"preset": "huge"}, "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),

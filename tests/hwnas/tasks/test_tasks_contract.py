@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import signal_toys
+from boxes import write_coco
 from clips import CLASSES, dots
 from dense_data import write_shapes, write_smoothing
 from derived_models import mobile
@@ -20,7 +21,9 @@ from hwnas.testing import check_task
 
 PARTS = (("train", 12), ("validation", 9), ("test", 10))
 FORMAT_2 = Path(__file__).resolve().parents[2] / "fixtures" / "run-format-2"
+BOXES = (("train", 8), ("val", 8), ("test", 8))
 TASKS = {
+    "detection": lambda folder: make_task("detection", str(write_coco(folder, BOXES))),
     "image": lambda folder: make_task("image", "digits", limit=60),
     "signal": lambda folder: make_task("signal", str(signal_toys.arrays(folder / "x.npz"))),
     "video": lambda folder: VideoClassification(ClipData(**clips())),
@@ -30,9 +33,16 @@ SPACES = {
     "video": lambda: make_space("video", frames=4, image_size=8, classes=2, width=[0.25]),
     "mobilenetv3": lambda: make_space("mobilenetv3", image_channels=1, resolution=[8], width=[0.25]),
     "nasbench201": lambda: make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4),
+    "fpn": lambda: make_space("fpn", classes=2, resolution=64, width=0.5, channels=8),
     "signals": lambda: signal_toys.plain_space(image_channels=2, image_size=64),
 }
-CASES = (("image", "mobilenetv3"), ("image", "nasbench201"), ("signal", "signals"), ("video", "video"))
+CASES = (
+    ("detection", "fpn"),
+    ("image", "mobilenetv3"),
+    ("image", "nasbench201"),
+    ("signal", "signals"),
+    ("video", "video"),
+)
 
 
 def dense(folder, kind):
@@ -111,7 +121,7 @@ def test_images_stand_for_their_classification():
     assert (task.name, task.data, as_task(task)) == ("image", data, task)
     assert make_task(None, "digits", limit=60).fingerprint == task.fingerprint == data.fingerprint
     assert (task.input_shape, task.outputs[0].size, task.outputs[0].labels) == ((1, 8, 8), 10, data.classes)
-    with pytest.raises(DataError, match="unknown task 'sound'; known: dense, image, signal, video"):
+    with pytest.raises(DataError, match="unknown task 'sound'; known: dense, detection, image, signal, video"):
         make_task("sound", "digits")
     with pytest.raises(EvaluatorError, match="10 classes, the space's networks output 7; set classes=10"):
         task.require_fit(make_space("nasbench201", image_size=8, image_channels=1, cells=1, channels=4, classes=7))

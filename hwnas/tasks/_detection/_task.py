@@ -1,0 +1,216 @@
+"""`Detection`: boxes of objects in images, judged by average precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas.data import BoxData, BoxSplit, load_boxes
+from hwnas.spaces import Space
+from hwnas.tasks._base import Indices, Part, Run, Settings, Shape, Targets, Task
+from hwnas.tasks._detection._fit import require_fit
+from hwnas.tasks._detection._scorer import BoxScorer
+from hwnas.tasks._exhibit import Exhibit
+from hwnas.tasks._metric import PERCENT, Metric
+from hwnas.tasks._options import TrainingOption
+from hwnas.tasks._outputs import Output
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+AP50 = Metric("ap50", unit=PERCENT, low=0.0, high=1.0)
+"""Average precision at an intersection over union of .50, the mean over the classes."""
+OPTIONS: Mapping[str, TrainingOption] = {
+    "flip": TrainingOption(True, about="half of the images are mirrored left to right, with their boxes"),
+    "zoom": TrainingOption(0.25, 0.0, 2.0, "images are scaled by up to e^zoom, up and down; 0 for none"),
+    "shift": TrainingOption(0.1, 0.0, 0.5, "images move by up to this share of their size"),
+    "light": TrainingOption(0.15, 0.0, 1.0, "contrast and brightness change by up to this share and deviation"),
+}
+IMAGES_SEEN = 12_000
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 60
+BATCH = 16
+"""Images have many places each, so batches are small."""
+_SHOWN = 6
+"""Test images that the report shows."""
+COLUMNS = ("x1", "y1", "x2", "y2", "score", "class")
+
+
+class Detection(Task):
+    """Square images of one size with boxes.
+
+    Args:
+        data: The images.
+    """
+
+    name = "detection"
+    metric = AP50
+
+    def __init__(self, data: BoxData) -> None:
+        self._data = data
+
+    @classmethod
+    def load(cls, data: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> Detection:
+        """Return the task of a data set; the arguments are those of `hwnas.data.load_boxes`.
+
+        Raises:
+            DataError: The data cannot be read.
+        """
+        return cls(load_boxes(data, image_size=image_size, seed=seed, limit=limit))
+
+    @property
+    def data(self) -> BoxData:
+        """The images and boxes."""
+        return self._data
+
+    @property
+    def data_name(self) -> str:
+        """The argument ``spec`` of `load_boxes`."""
+        return self._data.name
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out."""
+        return self._data.notes
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) of class names, pixels, boxes and their division into parts."""
+        return self._data.fingerprint
+
+    def size(self, part: Part) -> int:
+        """Return images of a part."""
+        return len(self.split(part))
+
+    def split(self, part: Part) -> BoxSplit:
+        """Return the images and boxes of a part."""
+        parts = {"train": self._data.train, "validation": self._data.validation, "test": self._data.test}
+        return parts[part]
+
+    @property
+    def input_shape(self) -> Shape:
+        """Channels, height and width of the images as loaded."""
+        return (self._data.channels, self._data.size, self._data.size)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The detections; the size and the labels are those of their classes."""
+        return (Output("detections", len(self._data.classes), tuple(self._data.classes)),)
+
+    def require_fit(self, space: Space) -> None:
+        """Refuse networks that do not end in boxes, or have other channels or classes."""
+        require_fit(space, self._data)
+
+    def misfit(self, input_shape: Sequence[object]) -> str | None:
+        """Return why a file's input ``(batch, C, size, size)`` does not take these images."""
+        shape = list(input_shape)
+        square = len(shape) == 4 and all(type(n) is int for n in shape) and shape[2] == shape[3]
+        if square and shape[1] == self._data.channels:
+            return None
+        return f"does not take images of {self._data.channels} channels"
+
+    def metadata(self, input_shape: Shape) -> dict[str, Any]:
+        """Return how images are prepared, the names of the classes, and what a detection's numbers mean."""
+        loaded = self._data.size
+        steps = [
+            f"stretch the whole image to {loaded}x{loaded} pixels",
+            "divide pixels by 255",
+            "subtract mean",
+            "divide by std",
+            "resize bilinearly (antialiased) to size",
+        ]
+        preparing = {
+            "layout": "NCHW",
+            "steps": steps,
+            "size": input_shape[1],
+            "mean": self._data.mean,
+            "std": self._data.std,
+            "channels": self._data.channels,
+            "image_size": None,
+            "loaded_size": (loaded, loaded),
+            "stretch": True,
+        }
+        boxes = {"columns": COLUMNS, "unit": "fractions of the image's width and height; rows of score 0 are empty"}
+        return {"preprocessing": preparing, "classes": self._data.classes, "detections": boxes}
+
+    def inputs(self, part: Part, indices: Indices, input_shape: Shape, device: str = "cpu") -> Tensor:
+        """Return normalised images ``(N, C, size, size)``, channels last in memory."""
+        from hwnas.tasks._image._tensors import prepare_images
+
+        return prepare_images(self._data, self.split(part).images[indices], input_shape[1], device)
+
+    def targets(self, part: Part, indices: Indices) -> npt.NDArray[np.float32]:
+        """Return boxes ``(N, g, 6)``: x1, y1, x2, y2 as fractions, 1 for a crowd, and the class.
+
+        g is the largest number of boxes of an image of the part; rows without a box have the class -1.
+        """
+        split = self.split(part)
+        chosen = np.arange(len(split))[indices]
+        most = max(1, int(np.diff(split.starts).max()))
+        result = np.zeros((len(chosen), most, 6), dtype=np.float32)
+        result[:, :, 5] = -1.0
+        for row, image in zip(result, chosen.tolist(), strict=True):
+            own = split.boxes_of(image)
+            count = own.stop - own.start
+            row[:count, :4], row[:count, 4], row[:count, 5] = split.boxes[own], split.crowd[own], split.labels[own]
+        return result
+
+    def at_shape(self, x: Tensor, input_shape: Shape) -> Tensor:
+        """Return images resized, bilinear with antialiasing."""
+        from hwnas.tasks._image._tensors import resize
+
+        return resize(x, input_shape[1])
+
+    @property
+    def options(self) -> Mapping[str, TrainingOption]:
+        """Augmentations of images with their boxes."""
+        return OPTIONS
+
+    def default_recipe(self) -> dict[str, object]:
+        """Return epochs and batch size by the number of images."""
+        count = len(self._data.train)
+        return {
+            "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(IMAGES_SEEN / count))),
+            "batch_size": min(BATCH, count),
+        }
+
+    def augment(
+        self, x: Tensor, targets: Targets, rng: np.random.Generator, settings: Settings
+    ) -> tuple[Tensor, Targets]:
+        """Return mirrored, scaled and moved images with their boxes."""
+        from hwnas.tasks._detection._augment import augmented
+
+        return augmented(x, targets, rng, settings)
+
+    def loss(self, outputs: Sequence[Tensor], targets: Targets, settings: Settings) -> Tensor:
+        """Return the loss of FCOS for what networks say of each place, ``(N, classes + 5, places)``."""
+        from hwnas.tasks._detection._losses import detection_loss
+
+        (raw,) = outputs
+        return detection_loss(raw, targets)
+
+    def distillation_loss(self, outputs: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+        """Return how far what a network says of each place is from what its teacher says.
+
+        A teacher of another resolution has other places: its maps are resampled.
+        """
+        from hwnas.tasks._detection._losses import imitation_loss
+
+        (raw,), (taught,) = outputs, teacher
+        return imitation_loss(raw, taught)
+
+    def scorer(self) -> BoxScorer:
+        """Return a scorer of boxes."""
+        return BoxScorer(len(self._data.classes))
+
+    def exhibits(self, run: Run) -> Sequence[Exhibit]:
+        """Return a few images with the boxes that were found, and those to be found."""
+        from hwnas.tasks._detection._picture import LEAST_SCORE, drawn_boxes
+
+        shown = np.arange(min(_SHOWN, self.size("test")))
+        (found,) = run(shown)
+        picture = drawn_boxes(self._data.test.images[shown], found, self.targets("test", shown), self._data.classes)
+        note = f"Boxes with a score of {LEAST_SCORE} or more, in the colour of their class; thin white: the true boxes."
+        return (Exhibit("Images of the test part", note, pictures=(("", picture),)),)
