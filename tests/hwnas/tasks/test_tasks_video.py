@@ -29,11 +29,7 @@ def test_data_decide_on_task_and_space(tmp_path, task):
     folder = str(write_folder(tmp_path / "folder"))
     assert isinstance(task, VideoClassification)
     assert (usual_task(folder), usual_task(task.data_name), usual_task("digits")) == ("video", "video", "image")
-    assert (usual_space(None, folder), usual_space("video", ""), usual_space("image", folder)) == (
-        "video",
-        "video",
-        None,
-    )
+    assert usual_space("video") == "video"
     assert make_task("image", folder).input_shape == (1, 8, 8)
     with pytest.raises(DataError, match="--frames is not an option of task image; leave it out"):
         make_task(None, "digits", frames=4)
@@ -116,9 +112,7 @@ def test_a_search_over_clips_end_to_end(tmp_path, monkeypatch):
     data, out, device = write_folder(tmp_path / "folder"), tmp_path / "run", AdditiveBackend()
     space = make_space("video", classes=2, frames=4, image_size=8, width=[0.25])
     table = hwnas.profile(space, device, out=tmp_path / "prices.json", networks=2)
-    hwnas.search(
-        "mobilenetv3", data=data, width=0.25, table=table, device=device, offline=True, samples=3, epochs=1, out=out
-    )
+    hwnas.search(data=data, width=0.25, table=table, device=device, offline=True, samples=3, epochs=1, out=out)
     settings = json.loads((out / "settings.json").read_text())["settings"]
     assert (settings["space"], settings["task"]) == ("video", None)
     page = (out / "report.html").read_text()
@@ -149,7 +143,7 @@ def test_predict_reads_clips_as_hwnas_does(tmp_path, channels):
         task = make_task(None, str(data), image_size=8, frames=3)
         shape = (channels, 3, 6, 6)
         preparing = json.loads(json.dumps(task.metadata(shape)))["preprocessing"]
-        network = SimpleNamespace(preparing=preparing, frames=3, shape=shape, classes=[])
+        network = SimpleNamespace(preparing=preparing, signals=None, frames=3, shape=shape, classes=[])
         items, _ = program.labelled(data, network)
         got = np.stack([item if isinstance(item, np.ndarray) else program.ready(item, preparing) for item in items])
         np.testing.assert_allclose(got, task.inputs("test", slice(None), shape).numpy(), atol=2e-3)
