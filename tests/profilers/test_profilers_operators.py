@@ -58,6 +58,7 @@ CASES = {
     "scale": ops.scale(S),
     "concat": ops.concat(S, (4, 7, 9), (2, 7, 9)),
     "slice": ops.slice_channels(S, 2, 5),
+    "shift": ops.shift(S, 1),
     "upsample": ops.upsample(S, 2),
     "join": ops.join(S, S),
     "separable": ops.separable(S, 12, kernel=5, dilation=2),

@@ -29,7 +29,10 @@ def test_every_name_has_one_line_that_says_what_it_is():
 @pytest.mark.parametrize(
     ("command", "groups"),
     [
-        ("search", ["device", "space", "data", "evaluation", "delivery", "search", "budgets", "workers", "output"]),
+        (
+            "search",
+            ["device", "space", "data", "signals", "evaluation", "delivery", "search", "budgets", "workers", "output"],
+        ),
         ("profile", ["device", "space", "validation", "output"]),
         ("bundle", ["device", "space", "validation", "output"]),
         ("fit", ["measurements", "space", "output"]),
