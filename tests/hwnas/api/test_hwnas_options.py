@@ -146,7 +146,7 @@ def run_main(arguments):
 def test_every_option_of_search_is_one_of_python(option, work):
     typed, given = typed_and_given("search", option)
     base = {"out": "runs/latest", "data": "digits"}
-    space = {**given}.pop("space", "mobilenetv3")
+    space = {**given}.pop("space", None)
     rest = {**base, **{name: value for name, value in given.items() if name != "space"}}
     by_typing = told(lambda: run_main(["search", *typed]), work)
     by_python = told(lambda: hwnas.search(space, **rest), work)
