@@ -109,8 +109,8 @@ MODEL = Option(
 SEARCHED_SPACE = replace(
     SPACE[0],
     default=None,
-    help="search space: a name of `hwnas plugins` or FILE.json (default: by the task: mobilenetv3, convnet1d, video, fpn "
-    "or unet)",
+    help="search space: a name of `hwnas plugins` or FILE.json (default: by the task: mobilenetv3, convnet1d, video, "
+    "fpn or unet)",
 )
 """`--space` of a search: its default follows from the task."""
 SPACE_SHORTHANDS = tuple(option.name for option in SPACE if option.name not in ("space", "space_settings"))
