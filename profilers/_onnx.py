@@ -114,6 +114,8 @@ class _ModelWriter:
             copy = onnx.NodeProto()
             copy.CopyFrom(node)
             copy.name = f"{self.scope}:{len(self.nodes)}"
+            if self.float_only:
+                copy.doc_string = FLOAT_ONLY
             copy.input[:] = [names[name] for name in node.input]
             copy.output[:] = [names[name] for name in node.output]
             self.nodes.append(copy)

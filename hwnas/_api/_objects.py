@@ -67,8 +67,8 @@ def settings_of(objects: Overrides, given: Mapping[str, Any], more: Mapping[str,
             raise HwnasError(f"search has no setting {name!r}; known settings: {', '.join(sorted(known))}")
     _refuse_settings_of(objects, more)
     named = {**given, **{name: _name(name, given) for name in _OBJECTS}}
-    if isinstance(given["data"], Task):
-        named["task"] = given["data"].name
+    if objects.task is not None:
+        named["task"] = objects.task.name
     if objects.backend is not None:
         named["batch"] = objects.backend.batch
     settings = search_settings({**named, **more}, out, space_is_object=objects.space is not None)

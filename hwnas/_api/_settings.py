@@ -30,7 +30,13 @@ from hwnas.spaces import DeclaredSpace, DerivedSpace, is_file, read_declaration
 from hwnas.tasks import usual_space, usual_task
 
 _TABLE = "table:"
-_NO_DATA_OPTIONS = {"image_size": "--image-size", "seed": "--seed", "limit": "--data-limit"}
+_NO_DATA_OPTIONS = {
+    "data": "--data",
+    "name": "--task",
+    "image_size": "--image-size",
+    "seed": "--seed",
+    "limit": "--data-limit",
+}
 """What tasks take from options of the whole search."""
 
 

@@ -267,7 +267,14 @@ def clip_files(folder: Path, frames: int) -> list[tuple[Path, ...]]:
     for clip, files in clips.items():
         if len(files) < frames:
             raise InputError(f"{clip}: a clip of {len(files)} frames, the network reads {frames}")
-    return [tuple(files[i] for i in even_frames(len(files), frames)) for files in clips.values()]
+    ordered = [sorted(files, key=frame_order) for files in clips.values()]
+    return [tuple(files[i] for i in even_frames(len(files), frames)) for files in ordered]
+
+
+def frame_order(path: Path) -> tuple[str, int, str]:
+    """Return what frames are sorted by: the word in front of a number, then the number, so that 2 is before 10."""
+    word = path.stem.rstrip("0123456789")
+    return word, int(path.stem[len(word) :] or -1), str(path)
 
 
 def even_frames(count: int, wanted: int) -> list[int]:
@@ -582,7 +589,7 @@ def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]
     if not path.exists():
         raise InputError(f"{path} does not exist")
     arrays = load_arrays(path)
-    targets = arrays.get("y_test", arrays.get("y"))
+    targets = arrays.get("y", arrays.get("y_test"))  # as array_of: x is before x_test
     if targets is None:
         raise InputError(f"{path}: must hold x_test and y_test, or x and y; it has {', '.join(arrays) or 'none'}")
     return samples_of(path, network), targets

@@ -53,7 +53,7 @@ def deliver(setup: SearchSetup, study: Study, progress: TextProgress) -> None:
     else:
         deliver_networks(finalized(setup, chosen.winners, progress, every(_LINE_S, progress)), chosen, progress)
     deliver_folder(run, progress)
-    exhibit(setup)
+    exhibit(setup, progress)
     from hwnas._report import write_report
 
     if why := write_report(run, study, setup.space):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from functools import cache
 
+from hwnas._common._foreign import error_line
 from hwnas._pipeline._setup import SearchSetup
 from hwnas._runs._exhibits import write_exhibits
 from hwnas._runs._front import keeps, pick_network
+from profilers import TextProgress
 
 
-def exhibit(setup: SearchSetup) -> None:
+def exhibit(setup: SearchSetup, progress: TextProgress) -> None:
     """Write what the task shows of the delivered network with the best metric; nothing where it shows nothing.
 
     The file runs through ONNX Runtime, as it is delivered.
 
     Args:
         setup: The search, with networks delivered.
+        progress: Receives a line where the task cannot show them: what was found is delivered all the same.
     """
     run, task = setup.run, setup.task
     networks = [network for network in run.pareto() if network["onnx"] is not None]
@@ -27,5 +30,10 @@ def exhibit(setup: SearchSetup) -> None:
     over = not any(keeps(network, budgets) for network in networks)
     best = pick_network(networks, "best", budgets, allow_over_budget=over)
     network = cache(lambda: OnnxNetwork(run.path / best["onnx"], task, threads=run.settings.threads))
-    if shown := task.exhibits(lambda indices: network().on_test(indices)):  # most tasks show nothing: no session then
+    try:
+        shown = task.exhibits(lambda indices: network().on_test(indices))  # a session only where something is shown
+    except Exception as error:
+        progress(f"task {task.name} cannot show {best['id']} at work: {error_line(error)}")
+        return
+    if shown:
         write_exhibits(run, str(best["id"]), shown)

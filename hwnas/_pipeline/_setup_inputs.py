@@ -132,7 +132,7 @@ def _space_settings(settings: SearchSettings, task: Task | None) -> dict[str, An
     chosen = dict(settings.space_settings)
     if task is None:
         return chosen
-    needs = _TaskShape(task.input_shape, task.outputs[0].size, getattr(task, "sample_rate", None))
+    needs = _TaskShape(task.input_shape, task.outputs[0].size, task.sample_rate)
     defaults = space_defaults(settings.space, needs, chosen)
     return {**defaults, **{name: value for name, value in chosen.items() if value is not None}}
 

@@ -14,7 +14,7 @@ from hwnas.data._images import ImageArray
 from hwnas.data._kinds import FRAMES
 from hwnas.data._layout import find_layout, folders_in, has_files
 from hwnas.data._names import shown
-from hwnas.data._pixels import even_frames
+from hwnas.data._pixels import even_frames, frame_order
 from hwnas.data._source import Source
 
 MOST_FRAMES = 16
@@ -70,7 +70,7 @@ def _clips_of(part: Path, images: Sequence[str]) -> list[Files]:
     clips: defaultdict[str, list[str]] = defaultdict(list)
     for path in images:
         clips[str(Path(path).parent)].append(path)
-    return [tuple(clips[place]) for place in sorted(clips)]
+    return [tuple(sorted(clips[place], key=frame_order)) for place in sorted(clips)]
 
 
 def _stacked(frames: Sequence[ImageArray]) -> ImageArray:

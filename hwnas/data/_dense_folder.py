@@ -21,6 +21,8 @@ from latency_tables import open_regular
 
 IMAGES, MASKS, CLASSES = "images", "masks", "classes.txt"
 _MASK_MODES = ("1", "L", "P")
+_PNG_DEPTH = 24
+"""Where a PNG says its bits a sample; the kind of its colours follows (the specification's IHDR)."""
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -145,6 +147,13 @@ def _read(pairs: Sequence[tuple[Path, Path]], first: Path, image_size: int | Non
 def _read_mask(path: Path) -> Pixels:
     try:
         with open_regular(path) as file, Image.open(file, formats=("PNG",)) as opened:
+            file.seek(_PNG_DEPTH)
+            depth, colours = file.read(2)
+            if depth in (2, 4) and colours == 0:
+                raise DataError(
+                    f"data {shown(path)}: has grey levels of {depth} bits; save the mask with 8 bits a pixel (or a "
+                    "palette)"
+                )
             if opened.mode not in _MASK_MODES:
                 raise DataError(
                     f"data {shown(path)}: has pixels of mode {opened.mode}; a mask has one channel of 8 bits, the "

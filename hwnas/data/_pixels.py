@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import numpy.typing as npt
@@ -122,6 +122,13 @@ def fitting(size: int | None, frames: int | None = None) -> Callable[[ImageArray
         return fitted.reshape(*singles.shape[:3], size, size).swapaxes(1, 2)
 
     return change
+
+
+def frame_order(path: str) -> tuple[str, int, str]:
+    """Return what frames are sorted by: the word in front of a number, then the number, so that 2 is before 10."""
+    name = PurePath(path).stem
+    word = name.rstrip("0123456789")
+    return word, int(name[len(word) :] or -1), path
 
 
 def even_frames(count: int, wanted: int) -> npt.NDArray[np.int64]:

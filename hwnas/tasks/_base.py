@@ -106,6 +106,11 @@ class Task(ABC):
         """The shape of one sample as it was loaded, channels first; networks may read it at other sizes."""
 
     @property
+    def sample_rate(self) -> float | None:
+        """Samples a second of recorded signals; None where that is not known or there are no signals."""
+        return None
+
+    @property
     @abstractmethod
     def outputs(self) -> tuple[Output, ...]:
         """What networks must give, output by output."""

@@ -76,6 +76,7 @@ class Detections(Primitive):
 
     kind = "detections"
     post_processing = True
+    float_only = True
 
     def infer(self, op: Op) -> Shape:
         """Return the stated ``(most, 6)``; raise `OperatorError` where sizes or attributes contradict each other."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -63,12 +64,24 @@ def open_coco(root: Path, files: Mapping[str, tuple[Path, Path]]) -> BoxSource:
         raise DataError(f"data {shown(root)}: {shown(path.name)} has no train part beside it; add train.json")
     names: dict[int, str] = {}
     left: Counter[str] = Counter()
-    parts = {}
+    parts: dict[str, list[Picture]] = {}
+    owner: dict[Path, Path] = {}
     for part in sorted(files, key=lambda part: part != "train"):
         path, folder = files[part]
         parts[part] = _Reader(path, folder, names, left).read()
+        for image in (picture.path.resolve() for picture in parts[part]):
+            if owner.setdefault(image, path) != path:
+                raise DataError(f"data {shown(path)}: the image '{shown(image.name)}' is in {owner[image].name} too")
     ordered = [names[number] for number in sorted(names)]
     return BoxSource(used_classes(ordered, parts.values(), root, left), parts, left)
+
+
+def _float(number: int | float) -> float:
+    """Return a number as a float; what is too large for one is infinite."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 class _Reader:
@@ -100,7 +113,7 @@ class _Reader:
             box = item.get("bbox")
             if not isinstance(box, list) or len(box) != 4 or not all(type(n) in (int, float) for n in box):
                 raise DataError(f"{where}: bbox must be [x, y, width, height], got {str(box)[:_MOST_NAMED]}")
-            x, y, width, height = map(float, box)
+            x, y, width, height = (_float(number) for number in box)
             crowd = bool(item.get("iscrowd", 0))
             add_box(picture, Box((x, y, x + width, y + height), own[category], crowd), where, self.left)
         return list(pictures.values())
@@ -126,8 +139,8 @@ class _Reader:
                 raise DataError(f"{where}: the category {number} '{shown(name)}' is stated twice")
             if self.names.setdefault(number, name) != name:
                 raise DataError(
-                    f"{where}: category {number} is '{shown(name)}' here and '{shown(self.names[number])}' in the "
-                    "train part"
+                    f"{where}: category {number} is '{shown(name)}' here and '{shown(self.names[number])}' in another "
+                    "part"
                 )
             own[number] = name
         return own

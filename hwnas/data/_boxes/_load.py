@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,11 +34,14 @@ FEWEST = 4
 def holds_boxes(spec: str) -> bool:
     """Return whether a folder holds COCO files of boxes or is a Pascal VOC folder."""
     path = Path(spec)
-    if not spec or not path.is_dir():
+    try:
+        if not spec or not path.is_dir():
+            return False
+        if find_voc(path) is not None:
+            return True
+        return any(map(_has_images, {folder for _, folder in find_coco(path).values()}))
+    except (OSError, ValueError, DataError):
         return False
-    if find_voc(path) is not None:
-        return True
-    return any(map(_has_images, {folder for _, folder in find_coco(path).values()}))
 
 
 def _has_images(folder: Path) -> bool:
@@ -112,7 +115,29 @@ def _split(spec: str, source: BoxSource, seed: int, limit: int | None) -> dict[s
             order = np.random.default_rng(number).permutation(len(whole))
             parts[part] = [whole[i] for i in np.sort(order[:count])]
             parts["train"] = [whole[i] for i in np.sort(order[count:])]
+    _require_boxes(spec, parts)
     return parts
+
+
+def _require_boxes(spec: str, parts: Mapping[str, list[Picture]]) -> None:
+    """Refuse parts that cannot be judged, and classes that cannot be learned.
+
+    Raises:
+        DataError: A part has no box that counts, or a class has none in the train part.
+    """
+    names = {
+        part: {box.name for picture in pictures for box in picture.boxes if not box.crowd}
+        for part, pictures in parts.items()
+    }
+    for part, found in names.items():
+        if not found:
+            raise DataError(f"data {shown(spec)}: no image of its {part} part has a box; add images with boxes")
+        unknown = sorted(found - names["train"])
+        if unknown:
+            raise DataError(
+                f"data {shown(spec)}: the class '{shown(unknown[0])}' has boxes in the {part} part and none in the "
+                "train part; add some or remove them"
+            )
 
 
 def _some(pictures: list[Picture], limit: int | None) -> list[Picture]:
@@ -164,6 +189,13 @@ def _split_of(
 ) -> BoxSplit:
     boxes: list[npt.NDArray[np.float64]] = []
     for picture, (width, height) in zip(members, extents, strict=True):
+        for box in picture.boxes:
+            if box.corners[0] >= width or box.corners[1] >= height:
+                x, y = box.corners[:2]
+                raise DataError(
+                    f"data {shown(picture.path)}: a box begins at ({x:g}, {y:g}), outside its {width}x{height} pixels; "
+                    "correct or remove it"
+                )
         boxes += [np.clip(np.array(box.corners) / (width, height, width, height), 0, 1) for box in picture.boxes]
     every = [box for picture in members for box in picture.boxes]
     return BoxSplit(

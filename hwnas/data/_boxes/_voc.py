@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
@@ -90,7 +91,8 @@ def _read(root: Path, name: str, left: Counter[str]) -> Picture:
         if box is None or not label:
             raise DataError(f"{where}: must have a name and a bndbox")
         x1, y1, x2, y2 = (_number(path, box, key) for key in ("xmin", "ymin", "xmax", "ymax"))
-        add_box(picture, Box((x1, y1, x2, y2), label), where, left)
+        corners = (x1 - 1, y1 - 1, x2, y2)  # pixels are counted from 1, and the last one belongs to the box
+        add_box(picture, Box(corners, label), where, left)
     return picture
 
 
@@ -115,6 +117,9 @@ def _image(root: Path, name: str, tree: ElementTree.Element, path: Path) -> Path
 def _number(path: Path, parent: ElementTree.Element, key: str) -> float:
     text = parent.findtext(key)
     try:
-        return float(text or "")
+        value = float(text or "")
     except ValueError:
-        raise DataError(f"data {shown(path)}: {parent.tag}/{key} must be a number, got {shown(text)}") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"data {shown(path)}: {parent.tag}/{key} must be a finite number, got {shown(text)}")
+    return value

@@ -69,6 +69,12 @@ class SignalTask(Task):
         self._center = 0.0 if data.classes else float(values.mean())
         self._spread = 1.0 if data.classes else float(values.std()) or 1.0
 
+    @property
+    def sample_rate(self) -> float | None:
+        """Samples a second, where the files say it."""
+        rate = self._data.loading["rate"]
+        return None if rate is None else float(rate)
+
     @classmethod
     def load(
         cls,

@@ -1,6 +1,7 @@
 """Readers of images with boxes: COCO's files, Pascal VOC's folders, and one line for each that is damaged."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -131,6 +132,57 @@ def test_damaged_coco_files_are_one_line(tmp_path, why):
     assert "\n" not in str(caught.value)
 
 
+def test_boxes_of_files_without_sizes_lie_in_their_images(tmp_path):
+    root = write_coco(tmp_path, size=64)
+
+    def outside(content):
+        del content["images"][0]["width"]
+        content["annotations"].append({"image_id": 0, "category_id": 1, "bbox": [500, 500, 9, 9]})
+
+    with pytest.raises(DataError, match=r"000\.png: a box begins at \(500, 500\), outside its 64x64 pixels"):
+        load_boxes(str(changed(root, outside)))
+
+
+def test_parts_share_no_image_and_can_be_judged(tmp_path):
+    root = write_coco(tmp_path / "a", (("train", 6), ("val", 4)))
+    (root / "val.json").write_text((root / "train.json").read_text())
+    for image in (root / "train").iterdir():
+        (root / "val" / image.name).unlink(missing_ok=True)
+        (root / "val" / image.name).symlink_to(image)
+    with pytest.raises(DataError, match=r"val\.json: the image '000\.png' is in train\.json too"):
+        load_boxes(str(root))
+    root = write_coco(tmp_path / "b", (("train", 6), ("val", 4)))
+    with pytest.raises(DataError, match="no image of its validation part has a box"):
+        load_boxes(str(changed(root, lambda content: content["annotations"].clear(), "val")))
+
+    def only(category):
+        def change(content):
+            content["annotations"] = [a for a in content["annotations"] if a["category_id"] == category]
+            assert content["annotations"]
+
+        return change
+
+    root = write_coco(tmp_path / "c", (("train", 6), ("val", 4)))
+    with pytest.raises(DataError, match="'blue' has boxes in the validation part and none in the train part"):
+        load_boxes(str(changed(root, only(1))))
+
+
+def test_corners_of_voc_count_pixels_from_one(tmp_path):
+    root = write_voc(tmp_path)
+    xml = root / "Annotations" / "000.xml"
+    before = load_boxes(str(tmp_path))
+    text = xml.read_text()
+    assert "<xmin>" in text
+    first = float(text.partition("<xmin>")[2].partition("<")[0])
+    everything = np.concatenate([part.boxes[:, 0] for part in (before.train, before.validation, before.test)])
+    assert np.isclose(everything * before.size, first - 1, atol=1e-3).any()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "\0"])
+def test_names_that_are_no_folders_hold_no_boxes(name):
+    assert not holds_boxes(name)
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -153,7 +205,8 @@ def test_damaged_voc_files_are_one_line(tmp_path):
     for text, why in (
         (good[:40], "003.xml: is damaged XML"),
         (f"<!DOCTYPE x [<!ENTITY a 'b'>]>{good}", "declares a document type"),
-        (good.replace("<xmin>", "<xmin>a"), "003.xml: bndbox/xmin must be a number, got a"),
+        (good.replace("<xmin>", "<xmin>a"), "003.xml: bndbox/xmin must be a finite number, got a"),
+        (re.sub("<xmin>[^<]*", "<xmin>inf", good, count=1), "bndbox/xmin must be a finite number, got inf"),
         (good.replace("bndbox>", "box>"), "003.xml: object 1: must have a name and a bndbox"),
     ):
         (root / "Annotations" / "003.xml").write_text(text)

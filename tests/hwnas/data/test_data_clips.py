@@ -1,6 +1,7 @@
 """Clips from folders of frames and from npz files, and what is wrong with them in one line."""
 
 import shutil
+from pathlib import PurePath
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from hwnas._errors import DataError
 from hwnas.data import is_clips, load_clips
-from hwnas.data._pixels import even_frames
+from hwnas.data._pixels import even_frames, frame_order
 
 
 @pytest.fixture
@@ -42,6 +43,22 @@ def test_floats_are_grey_levels(tmp_path, dtype, scale):
     stored = load_clips(str(write_npz(tmp_path / "a.npz", dtype=dtype, scale=scale)))
     assert stored.train.images.dtype == np.uint8
     assert set(np.unique(stored.train.images)) == {0, 200}
+
+
+def test_frames_come_in_the_order_of_their_numbers(folder, tmp_path):
+    clip = next(path for path in sorted((folder / "train").rglob("*")) if path.is_dir() and any(path.glob("*.png")))
+    frames = sorted(clip.glob("*.png"))
+    expected = [np.array(Image.open(frame)) for frame in frames]
+    assert [PurePath(p).name for p in sorted(["a/f10.png", "a/f9.png", "a/f1.png"], key=frame_order)] == [
+        "f1.png",
+        "f9.png",
+        "f10.png",
+    ]
+    for number, frame in enumerate(frames):
+        frame.rename(clip / f"frame{number + 8}.png")  # 8, 9, 10, 11
+    data = load_clips(str(folder))
+    found = [np.array_equal(images[0], np.stack(expected)) for images in data.train.images]
+    assert sum(found) >= 1 or any(np.array_equal(i[0], np.stack(expected)) for i in data.validation.images)
 
 
 def test_frames_are_taken_evenly_and_scaled(folder, tmp_path):

@@ -29,6 +29,13 @@ def test_values_keep_the_contract(values):
     check_metric(RELATIVE_ERROR)
 
 
+def test_a_front_end_knows_the_rate_of_the_files(tmp_path, values):
+    task = make_task("signal", str(tone_folder(tmp_path / "tones")))
+    rate = task.data.loading["rate"]
+    assert task.sample_rate == rate
+    assert values.sample_rate is None  # arrays do not say it
+
+
 def test_networks_may_read_the_middle(values):
     space = plain_space(image_channels=2, image_size=40, classes=1)
     check_task(values, space)
