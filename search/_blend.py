@@ -39,7 +39,8 @@ def combined_values(told: FloatArray, deviations: FloatArray, model: EstimateMod
         model: The correction.
 
     Returns:
-        Values ``(n,)``. A told value stays where it is exact, its deviation is unknown, or it has no estimate.
+        Values ``(n,)``. A told value stays where it is exact, its deviation is unknown, or it has no estimate;
+        positive values stay positive.
     """
     size = np.abs(told) if model.logarithmic else np.full(len(told), model.unit)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -51,7 +52,8 @@ def combined_values(told: FloatArray, deviations: FloatArray, model: EstimateMod
     share = (1.0 - _weights(errors, noise[known])) * errors
     result = told.copy()
     result[known] = told[known] * np.exp(-share) if model.logarithmic else told[known] - model.unit * share
-    return np.where(noise > 0, result, told)
+    changes = (noise > 0) & ((result > 0) | (told <= 0))  # positive values stay positive: some have logarithms taken
+    return np.where(changes, result, told)
 
 
 def _weights(errors: FloatArray, noise: FloatArray) -> FloatArray:
