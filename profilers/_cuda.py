@@ -12,7 +12,8 @@ made, so that this module can be imported and its arithmetic tested without a GP
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -112,10 +113,28 @@ class HostRunnable:
     def run(self, repeats: int) -> float:
         """Return the seconds of `repeats` inferences, one after the other."""
         total = 0.0
-        for _ in range(repeats):
-            total += self._clock.seconds(self._launches[self._next % len(self._launches)])
-            self._next += 1
+        with tuned_convolutions():
+            for _ in range(repeats):
+                total += self._clock.seconds(self._launches[self._next % len(self._launches)])
+                self._next += 1
         return total
+
+
+@contextmanager
+def tuned_convolutions() -> Iterator[None]:
+    """Let cuDNN try all its algorithms for each new shape, for a while.
+
+    This is right for a network that runs many times, and wrong for the training of a supernet in the same process: each
+    of its steps has new shapes, and took 20 to 60 seconds (H200).
+    """
+    import torch
+
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def copies_in_graph(seconds: float, buffers: int) -> int:
@@ -174,7 +193,6 @@ class CudaBackend(Backend):
         self._keeper: Any = None
         self._uuid = str(torch.cuda.get_device_properties(index).uuid)
         self._watch = GpuWatch(self._uuid)
-        torch.backends.cudnn.benchmark = True
 
     def identity(self) -> dict[str, object]:
         """Return the stable facts of GPU, runtime and settings."""
@@ -233,7 +251,7 @@ class CudaBackend(Backend):
             self._watch.look()
             module = self._module(graph, weights)
             inputs = self._inputs(graph)
-            with torch.cuda.device(self.index), torch.inference_mode():
+            with torch.cuda.device(self.index), torch.inference_mode(), tuned_convolutions():
                 launches = [self._launcher(module, x) for x in inputs]
                 for _ in range(3):  # cuDNN chooses its algorithms in the first runs
                     launches[0]()

@@ -25,6 +25,8 @@ RATES = {"resnet20": 1000.0, "inverted": 385.0}
 """Train images a second of the bases on two cores, in float32."""
 _VALIDATION, _TUNE_MINUTES = 10_000, 3.0
 """Images that a trial is judged on; minutes of tuning a size to a budget in all ways."""
+DEVICES = ("elastic", "sparse-training", *TRAININGS)
+"""Jobs that only train, and so may run on a GPU; all others measure, and run where the networks are to be fast."""
 _FORWARD = 1 / 3
 """What a forward pass takes of a training step."""
 _PASSES = 2.2
@@ -40,6 +42,7 @@ class Scale:
         tune_epochs: Epochs of fine-tuning what was found; the rivals get both together.
         base_epochs: Epochs of the base.
         samples: Trials of a search.
+        long: Whether narrowed networks are also trained for the images of the base.
         seeds: Number of seeds.
         batch_size: Images a step.
         elastic_rate: Peak of the learning rate of the elastic model, and of fine-tuning pruned networks.
@@ -54,12 +57,13 @@ class Scale:
     elastic_epochs: int = 8
     tune_epochs: int = 8
     base_epochs: int = 20
-    samples: int = 150
+    samples: int = 50
+    long: bool = False
     seeds: int = 2
-    batch_size: int = 128
-    elastic_rate: float = 0.05
-    tune_rate: float = 0.02
-    scratch_rate: float = 0.2
+    batch_size: int = 256
+    elastic_rate: float = 0.07
+    tune_rate: float = 0.03
+    scratch_rate: float = 0.3
     weight_decay: float = 5e-4
     data_limit: int | None = None
     shares: tuple[float, ...] = SHARES
@@ -71,12 +75,17 @@ class Scale:
         own = {"elastic": self.elastic_epochs, "sparse-training": self.elastic_epochs, "ours": self.tune_epochs}
         return {**own, "sparse": self.tune_epochs, "narrow-long": both + self.base_epochs}.get(kind, both)
 
+    @property
+    def trainings(self) -> tuple[str, ...]:
+        """Kinds of jobs that end with a network to compare."""
+        return tuple(kind for kind in METHODS if self.long or kind != "narrow-long")
+
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-able settings."""
         return {**asdict(self), "shares": list(self.shares)}
 
 
-SMOKE = Scale(1, 1, 1, 6, 1, 64, data_limit=640, shares=(0.5,), ways=1)
+SMOKE = Scale(1, 1, 1, 6, True, 1, 64, data_limit=640, shares=(0.5,), ways=1)
 """Everything once, on few images."""
 
 
@@ -116,8 +125,7 @@ def jobs_of(bases: list[str], scale: Scale) -> list[Job]:
         for seed in range(scale.seeds):
             jobs += [Job("elastic", base, None, seed), Job("sparse-training", base, None, seed)]
             for share in scale.shares:
-                jobs.append(Job("tune-sparse", base, share, seed))
-                jobs += [Job(kind, base, share, seed) for kind in TRAININGS]
+                jobs += [Job(kind, base, share, seed) for kind in ("search", "tune-sparse", *scale.trainings)]
         jobs.append(Job("measure", base))
     return sorted(jobs, key=lambda job: (bases.index(job.base), job.kind == "measure", job.seed or 0))
 
@@ -139,9 +147,10 @@ def minutes(job: Job, scale: Scale, images: int, rates: Mapping[str, float]) -> 
         "tune-pruned": _TUNE_MINUTES,
         "tune-sparse": _TUNE_MINUTES / 2,
         "tune-narrow": _TUNE_MINUTES / 4,
-        "elastic": epochs * (_PASSES + _FORWARD) + 3.0,
+        "elastic": epochs * (_PASSES + _FORWARD),
+        "search": search + 3.0,
         "sparse-training": epochs * 1.1,
-        "ours": epochs * (share + _FORWARD) + search,
+        "ours": epochs * (share + _FORWARD),
         "pruned": epochs * (share + _FORWARD),
         "sparse": epochs * (share + _FORWARD),
         "measure": 1.0,

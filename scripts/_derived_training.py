@@ -36,7 +36,8 @@ class Training:
         seed: Decides order and augmentation.
         checkpoint: File that is written after each epoch and resumed from.
         sizes: Image size of each part of the training, like ``(24, 32)``: smaller images first are faster.
-        half: Whether to compute in bfloat16 where torch can.
+        half: Whether to compute in bfloat16 where torch can; on a GPU as `hwnas.training` does it, always.
+        device: ``"cpu"`` or ``"cuda"``.
         teacher: Network whose outputs are learned beside the labels; None for none.
         before_epoch: Called before each epoch.
         before_step: Called with the gradients in place, before each step of the optimiser.
@@ -49,6 +50,7 @@ class Training:
     checkpoint: Path
     sizes: tuple[int, ...] = (32,)
     half: bool = False
+    device: str = "cpu"
     teacher: nn.Module | None = None
     before_epoch: Callable[[], None] = lambda: None
     before_step: Callable[[], None] = lambda: None
@@ -60,13 +62,15 @@ class Training:
 
 
 def train(module: nn.Module, training: Training) -> nn.Module:
-    """Train a module in place, from its checkpoint where there is one; return it in evaluation mode.
+    """Train a module in place, from its checkpoint where there is one; return it in evaluation mode, on the CPU.
 
     A training that was killed and started again ends with the same weights, bit for bit, on the same machine with the
     same number of threads: each epoch draws from a generator of its own.
     """
     recipe = training.recipe
-    module.to(memory_format=torch.channels_last)
+    module.to(training.device, memory_format=torch.channels_last)
+    if training.teacher is not None:
+        training.teacher.to(training.device)
     optimizer = make_optimizer(module, recipe)
     average = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
     done = _resume(module, optimizer, average, training)
@@ -78,7 +82,7 @@ def train(module: nn.Module, training: Training) -> nn.Module:
         training.say(f"epoch {epoch + 1} of {recipe.epochs}: loss {loss:.3f}, {seconds:.0f} s")
     if recipe.average:
         module.load_state_dict(average)
-    return module.eval()
+    return module.cpu().eval()
 
 
 def _epoch(
@@ -88,7 +92,7 @@ def _epoch(
     task, recipe = training.task, training.recipe
     rng = np.random.default_rng([training.seed, 1 + epoch])
     count, shape = task.size("train"), (task.input_shape[0], training.size(epoch), training.size(epoch))
-    take, order = task.take_train(shape, "cpu"), rng.permutation(count)
+    take, order = task.take_train(shape, training.device), rng.permutation(count)
     batch = min(recipe.batch_size, count)
     steps, losses = count // batch, 0.0
     module.train()
@@ -114,12 +118,13 @@ def _epoch(
 
 def _loss(module: nn.Module, x: Tensor, targets: Any, training: Training) -> Tensor:
     """Return the loss with the labels, and with the teacher's outputs where there is a teacher."""
-    task, recipe = training.task, training.recipe
-    with torch.autocast("cpu", torch.bfloat16, enabled=training.half):
+    task, recipe, kind = training.task, training.recipe, training.device.partition(":")[0]
+    half = training.half or kind != "cpu"
+    with torch.autocast(kind, torch.bfloat16, enabled=half):
         output = module(x)
     loss = task.loss((output.float(),), targets, recipe.task_settings)
     if training.teacher is not None:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=training.half):
+        with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=half):
             taught = training.teacher(x)
         loss = loss + recipe.teacher_weight * task.distillation_loss((output.float(),), (taught.float(),))
     return loss
@@ -161,7 +166,7 @@ def _resume(module: nn.Module, optimizer: torch.optim.Optimizer, average: dict[s
         raise SystemExit(f"{training.checkpoint} belongs to a training with other settings; choose another folder")
     module.load_state_dict(state["module"])
     optimizer.load_state_dict(state["optimizer"])
-    average.update(state["average"])
+    average.update({name: tensor.to(training.device) for name, tensor in state["average"].items()})
     return int(state["epochs"])
 
 
@@ -175,7 +180,7 @@ def save_tensors(content: Mapping[str, Any], path: Path) -> None:
 
 def load_tensors(path: Path) -> dict[str, Any]:
     """Return what `save_tensors` wrote."""
-    return dict(torch.load(path, weights_only=True))
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def recompute_norms(module: nn.Module, task: Task, images: int = STATISTICS_IMAGES) -> nn.Module:
@@ -204,10 +209,14 @@ def accuracy(module: nn.Module, task: Task, part: Any) -> float:
 
 
 def judged(model: bytes, task: Task) -> dict[str, Any]:
-    """Return the accuracies of a network's file, and its size."""
+    """Return the accuracies of a network's file."""
+    return {part: score_onnx(model, task, part) for part in PARTS[1:]}
+
+
+def sizes_of(model: bytes) -> dict[str, int]:
+    """Return multiply-accumulates and parameters of a network's file."""
     graph = read_onnx(model).graph
-    scores = {part: score_onnx(model, task, part) for part in PARTS[1:]}
-    return {**scores, "macs": graph_macs(graph), "params": graph_params(graph)}
+    return {"macs": graph_macs(graph), "params": graph_params(graph)}
 
 
 def _batches(count: int) -> list[Any]:

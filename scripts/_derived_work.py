@@ -11,21 +11,20 @@ from typing import Any
 
 import torch
 from _derived_bases import FAMILIES, resized, to_onnx
-from _derived_jobs import TRAININGS, Job, Results, Scale, jobs_of
+from _derived_jobs import Job, Results, Scale, jobs_of
 from _derived_rivals import WAYS, Latencies, Pruner, narrowed, ranked_ms
-from _derived_training import Training, judged, load_tensors, save_tensors, train
+from _derived_training import Training, judged, load_tensors, save_tensors, sizes_of, train
 from torch import Tensor, nn
 
 import hwnas
+from hwnas.evaluators import SupernetEvaluator
 from hwnas.spaces import Derived, derive
 from hwnas.tasks import Task
-from hwnas.training import Recipe, Subnet, Teacher, default_recipe, fitted, score_onnx, train_network
+from hwnas.training import Recipe, Subnet, Teacher, default_recipe, fitted, train_network
 from latency_tables import write_atomic
 from profilers import build_onnx, read_onnx
 
 AVERAGE = 0.999
-ELASTIC_SAMPLES = 5
-"""Trials of the run that trains the elastic model; those of each budget follow."""
 NETWORKS_A_STEP = 4
 """Networks that a step of the elastic model trains: largest, smallest and two random ones."""
 
@@ -47,6 +46,23 @@ def bases_in(folder: Path) -> dict[str, dict[str, Any]]:
     return bases
 
 
+class ElasticModel(SupernetEvaluator):
+    """A supernet that all searches of a base share: it is trained in a folder of its own, by whoever comes first.
+
+    Args:
+        folder: Holds its checkpoint.
+        more: See `SupernetEvaluator`.
+    """
+
+    def __init__(self, folder: Path, *more: Any, **options: Any) -> None:
+        super().__init__(*more, **options)
+        self._folder = folder
+
+    def prepare(self, workdir: Path, progress: Any = None) -> None:
+        """Train it, or load it where it is trained already."""
+        super().prepare(self._folder, progress)
+
+
 @dataclass(frozen=True)
 class Bench:
     """Does jobs.
@@ -58,6 +74,7 @@ class Bench:
         results: Files of finished jobs.
         scale: How much is done.
         threads: Torch's threads.
+        device: What the trainings run on.
         say: Receives progress lines.
     """
 
@@ -67,6 +84,7 @@ class Bench:
     results: Results
     scale: Scale
     threads: int
+    device: str
     say: Callable[[str], None]
 
     def do(self, job: Job) -> dict[str, Any]:
@@ -74,6 +92,7 @@ class Bench:
         work = {
             "latency": self._latency,
             "elastic": self._elastic,
+            "search": self._search,
             "sparse-training": self._sparse_training,
             "tune-pruned": self._tune_pruned,
             "tune-sparse": self._tune_pruned,
@@ -116,7 +135,7 @@ class Bench:
 
     def _measure(self, job: Job) -> dict[str, Any]:
         """Measure all networks of a base in the same rounds, and say what is known of each."""
-        jobs = [other for other in jobs_of([job.base], self.scale) if other.kind in TRAININGS]
+        jobs = [other for other in jobs_of([job.base], self.scale) if other.kind in self.scale.trainings]
         done = [(other, result) for other in jobs if (result := self.results.get(other))]
         if len(done) < len(jobs):
             raise SystemExit(f"{job.name}: {len(jobs) - len(done)} trainings are not done; run them first")
@@ -129,73 +148,99 @@ class Bench:
             own = by_file[str(file)]
             times = {"ms": own.latency_ms, "low_ms": own.low_ms, "high_ms": own.high_ms}
             facts = {"name": other.name, "base": job.base, "share": other.share, "method": other.kind}
-            networks.append({**result, **facts, "seed": other.seed, **times, "ratio": own.latency_ms / base.latency_ms})
-        about = json.loads(self._base_file(job, "json").read_text(encoding="utf-8"))
-        known = {name: about[name] for name in ("test", "validation", "macs", "params", "images")}
+            model = file.read_bytes()
+            known = {**result, **judged(model, self.task), **sizes_of(model)}
+            networks.append({**known, **facts, "seed": other.seed, **times, "ratio": own.latency_ms / base.latency_ms})
+            self.say(f"{other.name}: test accuracy {networks[-1]['test']:.2%}, {networks[-1]['ratio']:.1%} of the time")
+        about, model = json.loads(self._base_file(job, "json").read_text(encoding="utf-8")), files[0].read_bytes()
+        known = {**judged(model, self.task), **sizes_of(model), "images": about["images"]}
         times = {"ms": base.latency_ms, "low_ms": base.low_ms, "high_ms": base.high_ms}
         floor = {"noise_floor": ranking.noise_floor, "rounds": ranking.rounds}
         return {"base": {**known, **times, "passes": about["images"]}, "networks": networks, **floor}
 
     # ---- ours
 
-    def _search(self, job: Job, out: Path, samples: int, **more: Any) -> hwnas.SearchResult:
-        scale = self.scale
-        return hwnas.search(
-            model=self._base_file(job),
-            data=self.data,
-            data_limit=scale.data_limit,
+    def _elastic_model(self, job: Job, device: str) -> ElasticModel:
+        derived, scale = fitted(hwnas.derive(self._base_file(job)), self.task, default_recipe(self.task)), self.scale
+        recipe = default_recipe(
+            self.task,
             epochs=scale.elastic_epochs,
-            recipe={
-                "batch_size": min(scale.batch_size, self.task.size("train")),
-                "weight_decay": scale.weight_decay,
-                "learning_rate": scale.elastic_rate,
-            },
-            measure="trials",
-            seed=job.seed or 0,
-            samples=samples,
-            out=out,
-            evaluation_threads=self.threads,
-            progress=self.say,
-            **more,
+            batch_size=min(scale.batch_size, self.task.size("train")),
+            weight_decay=scale.weight_decay,
+            learning_rate=scale.elastic_rate,
         )
+        return ElasticModel(
+            self.results.place(job.other("elastic", share=None)),
+            derived.space,
+            self.task,
+            recipe,
+            seed=job.seed or 0,
+            device=device,
+            threads=self.threads,
+            initial=derived.weights,
+            initial_digest=str(derived.space.settings["sha256"]),
+            teacher=self._base_teacher(job),
+        )
+
+    def _base_teacher(self, job: Job) -> Teacher:
+        base = _derived(self._base_file(job))
+        return Teacher.of(Subnet.of_arrays(base.graph, base.weights))
 
     def _elastic(self, job: Job) -> dict[str, Any]:
         """Train the elastic model that the searches of all budgets share."""
-        self._search(job, self.results.place(job), min(ELASTIC_SAMPLES, self.scale.samples))
+        model = self._elastic_model(job, self.device)
+
+        def tell(done: int, total: int, text: str) -> None:
+            """Say where the training is, a few times."""
+            if done % max(1, total // 10) == 0:
+                self.say(f"{job.name}: {text}")
+
+        model.prepare(self.results.place(job), tell)
         return {"images": self.scale.elastic_epochs * self.task.size("train")}
 
-    def _ours(self, job: Job) -> dict[str, Any]:
-        """Search within the budget, and fine-tune the best network that was found."""
-        elastic = job.other("elastic", share=None)
-        images = self.results.need(elastic)["images"]
+    def _search(self, job: Job) -> dict[str, Any]:
+        """Search within a budget."""
+        self.results.need(job.other("elastic", share=None))
         budget_ms = (job.share or 1.0) * self.results.need(Job("latency", job.base))["ms"]
-        run = self.results.place(job) / "run"
-        given = {"latency_budget": f"{budget_ms:.6g}ms", "warm_start": str(self.results.place(elastic))}
-        result = self._search(job, run, self.scale.samples, **given)
+        model, run = self._elastic_model(job, "cpu"), self.results.place(job) / "run"
+        result = hwnas.search(
+            model.space,
+            data=self.task,
+            evaluator=model,
+            latency_budget=f"{budget_ms:.6g}ms",
+            measure="trials",
+            seed=job.seed or 0,
+            samples=self.scale.samples,
+            out=run,
+            evaluation_threads=self.threads,
+            progress=self.say,
+        )
         over = result.over_budget
         found = result.pick("fastest", allow_over_budget=True) if over else result.pick("best")
-        file, recipe = run / found["onnx"], self._recipe(job, self.scale.tune_rate)
-        derived, base = fitted(_derived(file), self.task, recipe), _derived(self._base_file(job))
+        write_atomic(self.results.place(job) / "network.onnx", (run / found["onnx"]).read_bytes())
+        facts = {name: found.get(name) for name in ("arch", "accuracy", "validation_accuracy", "latency_ms")}
+        return {**facts, "budget_ms": budget_ms, "over_budget": over}
+
+    def _ours(self, job: Job) -> dict[str, Any]:
+        """Fine-tune the network that was found."""
+        images = self.scale.elastic_epochs * self.task.size("train")
+        found = self.results.need(job.other("search"))
+        file, recipe = self.file_of(job.other("search")), self._recipe(job, self.scale.tune_rate)
+        derived = fitted(_derived(file), self.task, recipe)
         network = train_network(
             derived.graph,
             self.task,
             recipe,
             seed=job.seed or 0,
+            device=self.device,
             threads=self.threads,
             checkpoint=self.results.place(job) / "checkpoint.pt",
             start=derived.weights,
-            teacher=Teacher.of(Subnet.of_arrays(base.graph, base.weights)),
+            teacher=self._base_teacher(job),
         )
-        model = build_onnx(network.graph, network.arrays()).SerializeToString()
+        self._keep(job, build_onnx(network.graph, network.arrays()).SerializeToString())
         own = recipe.epochs * self.task.size("train")
-        seen = {"images": images + own, "passes": NETWORKS_A_STEP * images + own}
-        how = {
-            "arch": found["arch"],
-            "budget_ms": budget_ms,
-            "over_budget": over,
-            "before": score_onnx(file, self.task, "test"),
-        }
-        return {**self._judged(job, model), **seen, **how}
+        return {"images": images + own, "passes": NETWORKS_A_STEP * images + own, "found": found}
 
     # ---- rivals
 
@@ -256,7 +301,8 @@ class Bench:
             before = self.scale.elastic_epochs * count if job.kind == "sparse" else 0
         train(module, self._training(job, recipe, teacher=teacher))
         images = recipe.epochs * count + before
-        return {**self._judged(job, to_onnx(module)), "images": images, "passes": images}
+        self._keep(job, to_onnx(module))
+        return {"images": images, "passes": images}
 
     def _training(self, job: Job, recipe: Recipe, **more: Any) -> Training:
         checkpoint = self.results.place(job) / "checkpoint.pt"
@@ -265,14 +311,13 @@ class Bench:
             """Say which job a line is of."""
             self.say(f"{job.name}: {text}")
 
-        return Training(self.task, recipe, job.seed or 0, checkpoint, say=tell, **more)
+        return Training(self.task, recipe, job.seed or 0, checkpoint, device=self.device, say=tell, **more)
 
-    def _judged(self, job: Job, model: bytes) -> dict[str, Any]:
-        """Write a trained network and return its accuracies and its size."""
+    def _keep(self, job: Job, model: bytes) -> None:
+        """Write a trained network."""
         file = self.file_of(job)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, model)
-        return judged(model, self.task)
 
 
 def _derived(file: Path) -> Derived:

@@ -9,24 +9,29 @@ For each base and at each budget (a share of the base's measured latency):
 * ours: `hwnas.search(model=..., latency_budget=...)`, then its best network is fine-tuned, alone;
 * pruned: torch-pruning's dependency groups, tuned until the *measured* latency keeps the budget, then fine-tuned;
 * sparse: the same after training with torch-pruning's group-sparsity regulariser;
-* narrow: the family with all channels scaled, tuned in the same way and trained from scratch; also for so long that it
-  has seen the images of the base too (narrow-long).
+* narrow: the family with all channels scaled, tuned in the same way and trained from scratch; with ``--long`` also for
+  so long that it has seen the images of the base too (narrow-long).
 
 After the base all see the same number of train images (but narrow-long), with the same augmentation, schedule and
 optimiser; ours and the pruned ones have the base as teacher. A step of the elastic model passes its images through four
 networks: the table says how many passes there were.
 
 Every job has a file of its own under ``--out``, and trainings continue after their last epoch: the script can be killed
-at any moment and started again. ``--smoke`` does everything once on few images, in a folder of its own.
+at any moment and started again. ``--device cuda`` trains on a GPU; what is measured is measured where the networks are
+to be fast, so the trainings can run on one machine (``--only elastic --device cuda --workers 8``) and all else on
+another, with the folder carried between them. ``--smoke`` does everything once on few images, in a folder of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import multiprocessing.connection
 import os
 import sys
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
-from _derived_jobs import RATES, SMOKE, TRAININGS, Job, Results, Scale, jobs_of, minutes
+from _derived_jobs import DEVICES, RATES, SMOKE, Job, Results, Scale, jobs_of, minutes
 from _derived_table import leads, markdown, misleading, rows_of
 from _derived_work import Bench, bases_in
 from _progress import say
@@ -58,6 +63,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--plan", action="store_true", help="list the jobs with estimated minutes, and do nothing")
     parser.add_argument("--smoke", action="store_true", help="everything once on few images: a test, no result")
     parser.add_argument("--threads", type=int, default=2, help="torch's threads in trainings (default 2)")
+    parser.add_argument("--device", default="cpu", help="what trainings run on: cpu or cuda (default cpu)")
+    parser.add_argument("--workers", type=int, default=1, help="jobs at once; only for jobs that measure nothing")
+    parser.add_argument("--long", action="store_true", help="train narrowed networks for the images of the base too")
     for name in SCALED:
         default = getattr(scale, name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"default {default}")
@@ -67,7 +75,8 @@ def parse() -> argparse.Namespace:
 def scale_of(options: argparse.Namespace, bases: dict[str, dict[str, Any]]) -> Scale:
     """Return how much is done."""
     given = {name: getattr(options, name) for name in SCALED}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    chosen |= {"long": True} if options.long else {}
     if options.smoke:
         return replace(SMOKE, **chosen)
     return replace(Scale(base_epochs=max(base["epochs"] for base in bases.values())), **chosen)
@@ -118,17 +127,47 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     os.environ["HWNAS_TABLES"] = str(results.folder / "tables")
     todo = [job for job in chosen if results.get(job) is None]
+    if options.workers > 1 and (measured := [job.name for job in todo if job.kind not in DEVICES]):
+        raise SystemExit(f"--workers {options.workers}: {measured[0]} measures; choose trainings with --only")
     if todo:
         task = make_task(None, options.data, limit=scale.data_limit)
-        bench = Bench(options.data, task, options.bases, results, scale, options.threads, say)
-        for number, job in enumerate(todo, 1):
-            say(f"{number} of {len(todo)}: {job.name}")
-            began = time.perf_counter()
-            result = bench.do(job)
-            results.put(job, {**result, "seconds": round(time.perf_counter() - began, 1)})  # since the last start
-            if job.kind in TRAININGS:
-                say(f"{job.name}: test accuracy {result['test']:.2%}")
+        bench = Bench(options.data, task, options.bases, results, scale, options.threads, options.device, say)
+        if options.workers > 1:
+            do_at_once(bench, todo, options.workers)
+        else:
+            for job in todo:
+                do(bench, job)
     write_tables(results, jobs, names)
+
+
+def do(bench: Bench, job: Job) -> None:
+    """Do a job and keep its result."""
+    say(f"{job.name}: begins")
+    began = time.perf_counter()
+    result = bench.do(job)
+    bench.results.put(job, {**result, "seconds": round(time.perf_counter() - began, 1)})  # since the last start
+    say(f"{job.name}: done in {time.perf_counter() - began:.0f} s")
+
+
+def do_at_once(bench: Bench, jobs: list[Job], workers: int) -> None:
+    """Do jobs in processes that share the data; a job that fails does not stop the others."""
+    waiting, running = list(jobs), set[Any]()
+    context = multiprocessing.get_context("fork")
+    while waiting or running:
+        while waiting and len(running) < workers:
+            process = context.Process(target=_tried, args=(bench, waiting.pop(0)))
+            process.start()
+            running.add(process)
+        multiprocessing.connection.wait([process.sentinel for process in running])
+        running = {process for process in running if process.is_alive()}
+
+
+def _tried(bench: Bench, job: Job) -> None:
+    try:
+        do(bench, job)
+    except BaseException:
+        say(f"{job.name}: failed\n{traceback.format_exc()}")
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -121,10 +121,18 @@ def gpu_steps(out: Path, data: str) -> Iterator[Step]:
 
     yield from checked("tiny", "kernel", 150)
     kernel = table["tiny", "kernel", "fp32"]
-    training = ("--data", data, "--data-limit", "12000", "--epochs", "5", "--recipe", "batch_size=512")
-    where = ("--device", "cuda", "--protocol", "kernel", "--table", str(kernel), "--out", str(out / "run"))
-    search = (*HWNAS, "search", *where, *spaces["tiny"], "--resolution", "32", "--samples", "40", *training)
-    yield Step("search", search, 200, lambda: run_figures(out / "run"), needs=kernel)
+    place = ("--device", "cuda", "--protocol", "kernel", "--table", str(kernel), *spaces["tiny"], "--resolution", "32")
+
+    def search(name: str, seconds: float, *options: str) -> Step:
+        run = out / name.replace(" ", "-")
+        command = (*HWNAS, "search", *place, "--data", data, "--out", str(run), *options)
+        return Step(name, command, seconds, lambda: run_figures(run), needs=kernel)
+
+    scored = ("--samples", "40", "--data-limit", "2000", "--finalize", "train", "--final-epochs", "1")
+    # no training in the search, so that trials are measured within seconds: the first steps of a supernet take minutes
+    yield search("search by size", 120, "--evaluator", "parameters", *scored)
+    training = ("--data-limit", "12000", "--epochs", "5", "--recipe", "batch_size=512")
+    yield search("search", 400, "--samples", "40", *training)
     yield from checked("nasbench201", "kernel", 150)
     yield from checked("tiny", "host", 210)
     yield from checked("nasbench201", "host", 200)

@@ -3,9 +3,9 @@
     scripts/train_bases.py --data CIFAR10 --out bases [--only resnet20] [--epochs 20]
 
 For each network there is then ``NAME.onnx`` as torch exports it, ``NAME.pt`` (its state dict) and ``NAME.json`` (the
-settings, and its accuracy). A training that is killed continues after its last whole epoch when the script is started
-again, and ends with the same weights. ``--speed SECONDS`` trains nothing to the end: it says how many images a second
-each network learns, and how long the training would take.
+settings, and its accuracy unless ``--no-judge``). A training that is killed continues after its last whole epoch when
+the script is started again, and ends with the same weights. ``--speed SECONDS`` trains nothing to the end: it says how
+many images a second each network learns, and how long the training would take.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 from _derived_bases import FAMILIES, to_onnx
-from _derived_training import Training, judged, save_tensors, train
+from _derived_training import Training, judged, save_tensors, sizes_of, train
 from _progress import say
 
 from hwnas import make_task
@@ -32,7 +32,7 @@ from hwnas.tasks import Task
 from hwnas.training import Recipe, default_recipe
 from latency_tables import write_atomic
 
-EPOCHS, BATCH_SIZE, RATE, DECAY = 20, 128, 0.2, 5e-4
+EPOCHS, BATCH_SIZE, RATE, DECAY = 20, 256, 0.3, 5e-4
 
 
 def base_recipe(task: Task, epochs: int = EPOCHS) -> Recipe:
@@ -57,6 +57,7 @@ def train_base(name: str, task: Task, options: argparse.Namespace) -> None:
         checkpoint,
         sizes=tuple(options.sizes),
         half=options.half,
+        device=options.device,
         say=lambda text: say(f"{name}: {text}"),
     )
     torch.manual_seed(options.seed)
@@ -70,12 +71,14 @@ def train_base(name: str, task: Task, options: argparse.Namespace) -> None:
         "recipe": recipe.as_dict(),
         "seed": options.seed,
         "sizes": options.sizes,
-        **judged(model, task),
+        **sizes_of(model),
+        **(judged(model, task) if options.judge else {}),
         "seconds": round(time.perf_counter() - began),  # since the last start
     }
     write_atomic(out / f"{name}.json", json.dumps(result, indent=1) + "\n")
     checkpoint.unlink(missing_ok=True)
-    say(f"{name}: test accuracy {result['test']:.2%}, validation {result['validation']:.2%}, {result['seconds']} s")
+    judgement = f"test accuracy {result['test']:.2%}, validation {result['validation']:.2%}, " if options.judge else ""
+    say(f"{name}: {judgement}{result['seconds']} s")
 
 
 class _EnoughError(Exception):
@@ -123,6 +126,8 @@ def parse() -> argparse.Namespace:
         "--sizes", type=lambda text: [int(part) for part in text.split(",")], default=[24, 32, 32], help="image sizes"
     )
     parser.add_argument("--half", action=argparse.BooleanOptionalAction, default=True, help="compute in bfloat16")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
+    parser.add_argument("--judge", action=argparse.BooleanOptionalAction, default=True, help="find the accuracy")
     parser.add_argument("--threads", type=int, default=2, help="torch's threads (default 2)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
     parser.add_argument("--speed", type=float, help="only measure the speed, for so many seconds each")

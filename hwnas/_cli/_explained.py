@@ -34,7 +34,7 @@ def explained_lines(explanation: Explanation) -> Iterator[str]:
         ms = sum(row.ms for row in rest)
         yield f"{f'{len(rest)} more':{longest}s} {'':24s} {ms:9.4f} {'':8s} {ms / total:6.1%}"
     left = explanation.unexplained_ms
-    yield f"{'not explained':{longest}s} {'':24s} {left:9.4f} {'':8s} {left / total:6.1%}"
+    yield f"{'total - rows':{longest}s} {'':24s} {left:9.4f} {'':8s} {left / total:6.1%}"
     yield from _block_lines(explanation)
     used = {reason for row in ordered[:_SHOWN] for reason in row.reasons}
     yield from (f"{reason}: {text}" for reason, text in REASONS.items() if reason in used)

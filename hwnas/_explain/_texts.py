@@ -50,7 +50,7 @@ def summary(explanation: Explanation) -> list[str]:
         f"One inference takes {ms_text(e.total_ms)} (90 % interval {ms_text(e.total_low_ms)} to "
         f"{ms_text(e.total_high_ms)}; 10th percentile of {e.rounds} rounds) {device_text(e.identity)}.",
         f"The {len(e.rows)} rows below add up to {ms_text(rows_ms)}, {100 * rows_ms / e.total_ms:.1f} % of the total; "
-        f"{ms_text(e.unexplained_ms)} are not explained.",
+        f"{left_text(e.unexplained_ms)}.",
         f"Two measurements of the whole network differ by {percent_text(e.noise_floor)} in the median (the noise "
         "floor): smaller differences mean nothing.",
     ]
@@ -59,6 +59,13 @@ def summary(explanation: Explanation) -> list[str]:
         share = percent_text(sum(row.ms for row in slowest) / e.total_ms)
         lines.append(f"The three slowest nodes take {share} of it: {', '.join(row.node for row in slowest)}.")
     return lines
+
+
+def left_text(unexplained_ms: float) -> str:
+    """Return how far the rows are from the total, in words."""
+    if unexplained_ms < 0:
+        return f"the rows exceed it by {ms_text(-unexplained_ms)}"
+    return f"{ms_text(unexplained_ms)} are in no row"
 
 
 def device_text(identity: Mapping[str, object]) -> str:

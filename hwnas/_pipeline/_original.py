@@ -12,14 +12,18 @@ from hwnas._runs._delivered import FINAL, SEARCHED, SPEED_UP, latency_of
 from hwnas._runs._metrics import key_of
 from hwnas._runs._run import ORIGINAL
 from hwnas.evaluators._base import Weights
-from hwnas.spaces import DerivedSpace
+from hwnas.spaces import DerivedSpace, MixedPrecisionSpace, without_precision
 
 
 def original_of(setup: SearchSetup) -> list[Winner]:
     """Return the model of `--model` as a network to deliver; empty where the search started from none."""
-    if setup.run.settings.model is None or not isinstance(setup.space, DerivedSpace):
+    space, inner = setup.space, without_precision(setup.space)
+    if setup.run.settings.model is None or not isinstance(inner, DerivedSpace):
         return []
-    return [Winner(0, setup.space.largest, {}, ORIGINAL)]
+    largest = inner.largest
+    if isinstance(space, MixedPrecisionSpace):
+        largest = space.decode(space.with_float_blocks([inner.encode(largest)])[0])
+    return [Winner(0, largest, {}, ORIGINAL)]
 
 
 def weights_of(setup: SearchSetup, winner: Winner) -> Weights:

@@ -287,6 +287,27 @@ def test_graphs_survive_that_memory_goes_back_to_the_gpu():
     assert len(kept) == 50
 
 
+def test_convolutions_are_tuned_while_networks_run_and_not_in_a_training_beside_them():
+    import torch
+
+    seen = []
+    clock = FakeClock()
+    runnable = HostRunnable([lambda: seen.append(torch.backends.cudnn.benchmark)], clock)
+    assert not torch.backends.cudnn.benchmark
+    runnable.run(2)
+    assert seen == [True, True]
+    assert not torch.backends.cudnn.benchmark
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mode", ["kernel", "host"])
+def test_measuring_leaves_trainings_as_they_were(mode):
+    import torch
+
+    CudaBackend(mode=mode).load(network()).run(3)
+    assert not torch.backends.cudnn.benchmark
+
+
 @pytest.mark.gpu
 def test_graphs_are_captured_after_all_earlier_ones_are_gone():
     backend = CudaBackend(mode="kernel")

@@ -62,7 +62,7 @@ def test_the_page_says_what_the_explanation_says():
     for part in (
         "One inference takes 1 ms (90 % interval 0.98 ms to 1.02 ms; 10th percentile of 30 rounds)",
         "on A CPU with 2 threads (onnxruntime 1.0)",
-        "The 4 rows below add up to 0.9 ms, 90.0 % of the total; 0.1 ms are not explained",
+        "The 4 rows below add up to 0.9 ms, 90.0 % of the total; 0.1 ms are in no row",
         "noise floor",
         "its channels are not a multiple of the runtime",
         "int8 weights",

@@ -186,6 +186,8 @@ def test_another_file_and_another_option_are_refused_in_its_folder(search, model
 def test_int8_and_a_final_training_go_with_a_model(search, tmp_path):
     search("int8", precision="int8", device="cpu", table=None, offline=False, measure="none")
     assert Run.open(tmp_path / "int8").original()["metric"]["precision"] == "int8"
+    search("mixed", precision="mixed", device="cpu", table=None, offline=False, measure="none")
+    assert Run.open(tmp_path / "mixed").original()["arch"].endswith("f")  # in float32, as its file
     search("final", evaluator="train", finalize="finetune", final_epochs=1, samples=2)
     original = Run.open(tmp_path / "final").original()
     assert original["final_validation_accuracy"] == original["validation_accuracy"]
