@@ -27,8 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from _progress import say
 
-from hwnas._costs._space_costs import SpaceCosts
-from hwnas._pipeline._problem import make_problem
+from hwnas.costs import SpaceCosts, make_problem
 from hwnas.spaces import Space
 from hwnas.tables import space_of
 from latency_tables import load_table, write_atomic
