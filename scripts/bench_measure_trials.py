@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--cases", default="nasbench201:1,nasbench201:2,tiny:1,tiny:2", help="SPACE:THREADS,...")
     parser.add_argument("--trials", type=int, default=60, help="trials of each search (default 60)")
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds (default 1)")
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument("--csv", type=Path, help="the table of NAS-Bench-201")
     parser.add_argument("--accuracy-column", default="cifar10_val_acc_12ep", help="its column of accuracies")
     parser.add_argument("--tiny-evaluator", default="supernet", help="evaluator of tiny (default supernet)")
@@ -61,7 +62,7 @@ def main() -> None:
         output, result = options.output, {"statistic": options.statistic, "cases": []}
         os.environ["HWNAS_TABLES"] = str(options.runs / "tables")
         for case in options.cases.split(","):
-            for seed in range(options.seeds):
+            for seed in range(options.first_seed, options.first_seed + options.seeds):
                 result["cases"].append(searched(case, seed, options))
                 write_atomic(output, json.dumps(result, indent=1) + "\n")
     else:

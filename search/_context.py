@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from search._arrays import BoolArray, FloatArray, IntArray
+from search._blend import combined_values
 from search._candidates import Candidates
 from search._estimate import EstimateModel, fit_estimate
 from search._history import History, Keys
@@ -93,6 +94,11 @@ def _axes(values: FloatArray, logs: BoolArray) -> FloatArray:
 class Context:
     """A frozen view of a study at the start of a batch.
 
+    It has two kinds of objective values. `told` is what the trials told: it decides about budgets and about the `front`
+    that users see. `values` is what strategies learn from and improve on, and so are `points`, `archive` and
+    `hypervolume`: a measurement that was told with a standard deviation is combined with its corrected estimate, lest a
+    strategy chases lucky measurements. Without such measurements both are the same array.
+
     Only trials of earlier batches are in it, so that what a strategy proposes is a function of (seed,
     batch, earlier batches) and not of the order in which a batch's results come in.
 
@@ -105,7 +111,7 @@ class Context:
     Attributes:
         batches: Index of the batch of each successful trial ``(n,)``, 0 for the initial design.
         codes: Canonical rows ``(n, d)`` of the successful trials, read-only.
-        values: Their natural objective values ``(n, m)``, read-only.
+        told: Their natural objective values ``(n, m)`` as told, read-only.
         seen: Row keys of every full trial, including failed ones.
         seen_low_fidelity: Row keys of every low-fidelity trial, including failed ones.
     """
@@ -133,7 +139,7 @@ class Context:
         self._uncorrected = candidates
         self._evidence = history.evidence
         self.codes: IntArray = history.codes
-        self.values: FloatArray = history.values
+        self.told: FloatArray = history.values
         self.batches: IntArray = history.batches
         self.seen: Keys = history.seen
         self.seen_low_fidelity: Keys = history.seen_low_fidelity
@@ -150,6 +156,26 @@ class Context:
         pairs = zip(evidence.estimates.T, evidence.told.T, strict=True)
         fitted = [fit_estimate(estimates, told, evidence.encodings) for estimates, told in pairs]
         return dict(zip(self._uncorrected.problem.estimated, fitted, strict=True))
+
+    @cached_property
+    def values(self) -> FloatArray:
+        """Natural objective values ``(n, m)`` of the successful trials as far as they are known, read-only.
+
+        Noisy told values are combined with corrected estimates; see `combined_values`.
+        """
+        evidence = self._evidence
+        if evidence is None or np.isnan(evidence.deviations).all():
+            return self.told
+        values = self.told.copy()
+        names = list(self._uncorrected.problem.estimated)
+        for i, objective in enumerate(self._uncorrected.problem.objectives):
+            if objective.estimated:
+                k = names.index(objective.name)
+                model = self.estimate_models[objective.name]
+                combined = combined_values(evidence.told[:, k], evidence.deviations[:, k], model)
+                values[:, i] = combined[evidence.successful]
+        values.flags.writeable = False
+        return values
 
     @cached_property
     def candidates(self) -> Candidates:
@@ -188,13 +214,18 @@ class Context:
     @cached_property
     def normaliser(self) -> Normaliser:
         """The scale of the objectives; it needs a successful trial."""
-        first = self.values[self.batches == 0]
-        return Normaliser.fit(self.problem, first if len(first) else self.values)
+        first = self.told[self.batches == 0]
+        return Normaliser.fit(self.problem, first if len(first) else self.told)
 
     @cached_property
     def points(self) -> FloatArray:
-        """Normalised, maximised objective values ``(n, m)`` of the successful trials."""
+        """Normalised, maximised `values` ``(n, m)`` of the successful trials."""
         return self.normaliser(self.values)
+
+    @cached_property
+    def told_points(self) -> FloatArray:
+        """Normalised, maximised `told` values ``(n, m)`` of the successful trials."""
+        return self.points if self.values is self.told else self.normaliser(self.told)
 
     @property
     def reference(self) -> FloatArray:
@@ -203,13 +234,18 @@ class Context:
 
     @cached_property
     def hypervolume(self) -> float:
-        """Normalised hypervolume of the successful trials."""
+        """Normalised hypervolume of the successful trials' `values`."""
         return hypervolume(self.points, self.reference)
 
     @cached_property
     def archive(self) -> BoolArray:
-        """Which successful trials ``(n,)`` are on the Pareto front."""
+        """Which successful trials ``(n,)`` are on the Pareto front by `values`, for strategies."""
         return nondominated(self.points)
+
+    @cached_property
+    def front(self) -> BoolArray:
+        """Which successful trials ``(n,)`` are on the Pareto front by `told` values, for users."""
+        return nondominated(self.told_points)
 
     @cached_property
     def encodings(self) -> FloatArray:

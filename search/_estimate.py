@@ -13,7 +13,7 @@ few trials far off hardly count. Errors are judged by leaving each trial out.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -88,6 +88,8 @@ class EstimateModel:
         error_with: The same with a learned residual, used or not; NaN where there are too few trials to learn one.
         half_width: Half the width of the interval around a corrected estimate that holds 90 % of the values, each
             trial left out: a log ratio, or a difference in the quantity's own unit. Infinite with fewer than 9 trials.
+        errors: Error ``(n,)`` of each row given to `fit_estimate`, left out of the fit, on the scale of the shift: the
+            told value less the corrected estimate; NaN for rows that were not used.
     """
 
     trials: int = 0
@@ -101,6 +103,7 @@ class EstimateModel:
     error_without: float = math.nan
     error_with: float = math.nan
     half_width: float = math.inf
+    errors: FloatArray = field(default_factory=lambda: np.empty(0), compare=False, repr=False)
 
     @property
     def learned(self) -> bool:
@@ -159,8 +162,9 @@ def fit_estimate(estimates: FloatArray, told: FloatArray, encodings: FloatArray)
     """
     usable: BoolArray = np.isfinite(estimates) & np.isfinite(told)
     e, y = estimates[usable].astype(np.float64), told[usable].astype(np.float64)
+    errors = np.full(len(usable), np.nan)
     if not len(e):
-        return EstimateModel()
+        return EstimateModel(errors=errors)
     logarithmic, unit = bool((e > 0).all() and (y > 0).all()), 1.0
     if logarithmic:
         x, z = np.log(e), np.log(y) - np.log(e)
@@ -177,6 +181,7 @@ def fit_estimate(estimates: FloatArray, told: FloatArray, encodings: FloatArray)
             error_with = joint.error
             if _clearly_better(joint, plain):
                 fit, residual = joint, learned
+    errors[usable] = fit.errors
     return EstimateModel(
         trials=len(z),
         logarithmic=logarithmic,
@@ -189,6 +194,7 @@ def fit_estimate(estimates: FloatArray, told: FloatArray, encodings: FloatArray)
         error_without=plain.error,
         error_with=error_with,
         half_width=_half_width(fit.errors) * unit,
+        errors=errors,
     )
 
 

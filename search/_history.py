@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search._arrays import FloatArray, IntArray, row_keys
+from search._arrays import BoolArray, FloatArray, IntArray, row_keys
 from search._problem import Problem
 from search._trial import Trial
 
@@ -52,12 +52,16 @@ class Evidence:
     Attributes:
         estimates: Raw estimates ``(n, q)``.
         told: Told values ``(n, q)``; NaN where a trial's problem did not have the quantity.
+        deviations: Standard deviations ``(n, q)`` of their errors; NaN where unknown.
         encodings: Model encodings ``(n, f)`` of the trials.
+        successful: Row of each successful trial among the n.
     """
 
     estimates: FloatArray
     told: FloatArray
+    deviations: FloatArray
     encodings: FloatArray
+    successful: IntArray
 
 
 class History:
@@ -103,13 +107,14 @@ class History:
                 for key in row_keys(np.array(rows, dtype=np.int64)):
                     places.setdefault(key, len(places))
         self.low_fidelity += [trial for trial in trials if trial.low_fidelity and trial.ok]
-        if self._estimates is not None:
-            self._estimates.add([trial for trial in trials if trial.ok and not trial.low_fidelity])
         good = [i for i, t in enumerate(trials) if t.ok and not t.low_fidelity and self._problem.feasible(t.values)]
         if good and (self._screen or self._estimates is not None):
             inside = self._problem.within([trials[i] for i in good], exact=self._screen)
             self.outside += [trials[i] for i, keep in zip(good, inside, strict=True) if not keep]
             good = [i for i, keep in zip(good, inside, strict=True) if keep]
+        if self._estimates is not None:
+            full = [i for i, trial in enumerate(trials) if trial.ok and not trial.low_fidelity]
+            self._estimates.add([trials[i] for i in full], np.isin(full, good))
         if not good:
             return
         names = [objective.name for objective in self._problem.objectives]
@@ -161,20 +166,29 @@ class _Estimates:
         width = problem.domain.encode(np.empty((0, problem.domain.dimension), dtype=np.int64)).shape[1]
         self._raw = _Rows(np.empty((_ROOM, len(self._functions)), dtype=np.float64))
         self._told = _Rows(np.empty((_ROOM, len(self._functions)), dtype=np.float64))
+        self._deviations = _Rows(np.empty((_ROOM, len(self._functions)), dtype=np.float64))
         self._encodings = _Rows(np.empty((_ROOM, width), dtype=np.float64))
+        self._successful = _Rows(np.empty(_ROOM, dtype=np.int64))
 
-    def add(self, trials: Sequence[Trial]) -> None:
-        """Add full trials with values."""
+    def add(self, trials: Sequence[Trial], successful: BoolArray) -> None:
+        """Add full trials with values, and say which of them ``(n,)`` are successful."""
         if not trials:
             return
+        self._successful.add(len(self._raw) + np.flatnonzero(successful))
         codes = np.array([trial.codes for trial in trials], dtype=np.int64)
         self._raw.add(np.stack([function(codes) for function in self._functions.values()], axis=1))
-        self._told.add(np.array([[trial.values.get(name, np.nan) for name in self._functions] for trial in trials]))
+        self._told.add(self._table([trial.values for trial in trials]))
+        self._deviations.add(self._table([trial.deviations for trial in trials]))
         self._encodings.add(self._domain.encode(codes))
+
+    def _table(self, facts: Sequence[Mapping[str, float]]) -> FloatArray:
+        """Arrange facts of trials by the name of the quantity ``(n, q)``, NaN where there is none."""
+        return np.array([[by_name.get(name, np.nan) for name in self._functions] for by_name in facts])
 
     def view(self) -> Evidence:
         """Show the evidence so far."""
-        return Evidence(self._raw.view(), self._told.view(), self._encodings.view())
+        columns = (self._raw, self._told, self._deviations, self._encodings, self._successful)
+        return Evidence(*(rows.view() for rows in columns))
 
 
 class _Rows:
@@ -182,6 +196,9 @@ class _Rows:
 
     def __init__(self, room: NDArray[Any]) -> None:
         self._room, self._count = room, 0
+
+    def __len__(self) -> int:
+        return self._count
 
     def add(self, rows: NDArray[Any]) -> None:
         """Append rows; the array doubles where they do not fit."""

@@ -32,7 +32,14 @@ class _Study(Protocol):
         """Give the proposals in flight; open the next batch when there are none."""
         ...
 
-    def tell(self, number: int, values: Mapping[str, float] | None = None, *, failed: str | None = None) -> Trial:
+    def tell(
+        self,
+        number: int,
+        values: Mapping[str, float] | None = None,
+        *,
+        failed: str | None = None,
+        deviations: Mapping[str, float] | None = None,
+    ) -> Trial:
         """Finish a proposal."""
         ...
 
@@ -68,6 +75,6 @@ def _replay_trial(study: _Study, proposal: Proposal, trial: Trial) -> None:
         study.tell(trial.number, failed=trial.failed)
         return
     try:
-        study.tell(trial.number, trial.values)
+        study.tell(trial.number, trial.values, deviations=trial.deviations)
     except TellError as error:
         raise RestoreError(f"the journal does not match the problem: {error}") from error

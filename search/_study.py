@@ -134,11 +134,11 @@ class Study:
         return len(candidates.random(1, self.context().seen, rng)) == 0
 
     def front(self) -> tuple[Trial, ...]:
-        """List the non-dominated successful trials, by number."""
+        """List the successful trials that are non-dominated by their told values, by number."""
         context = self.context()
         if not context.successful:
             return ()
-        return tuple(t for t, keep in zip(context.successful, context.archive, strict=True) if keep)
+        return tuple(t for t, keep in zip(context.successful, context.front, strict=True) if keep)
 
     def ask(self) -> list[Proposal]:
         """Give the proposals in flight; open the next batch when there are none.
@@ -152,7 +152,14 @@ class Study:
             self._open_batch()
         return list(self.pending)
 
-    def tell(self, number: int, values: Mapping[str, float] | None = None, *, failed: str | None = None) -> Trial:
+    def tell(
+        self,
+        number: int,
+        values: Mapping[str, float] | None = None,
+        *,
+        failed: str | None = None,
+        deviations: Mapping[str, float] | None = None,
+    ) -> Trial:
         """Finish a proposal.
 
         Args:
@@ -163,13 +170,15 @@ class Study:
                 A value that is not finite, or not positive for an estimated objective with `log`, makes the trial a
                 failed one.
             failed: Why there are no values, for a failed evaluation.
+            deviations: Standard deviations of the errors of told values of estimated quantities, by name, in their
+                unit. Strategies then see a value between the told one and the corrected estimate (`Context.values`).
 
         Returns:
             The finished trial.
 
         Raises:
             TellError: The number is not in flight, an expensive or estimated value is missing, a name is
-                unknown, or a value differs from that of the objective's exact cost function.
+                unknown, a value differs from that of the objective's exact cost function, or a deviation is refused.
         """
         proposal = self._pending.get(number)
         if proposal is None:
@@ -179,7 +188,7 @@ class Study:
             raise TellError(f"trial {number}: give either values or failed, got {given}")
         trial = Trial(number, proposal.codes, {}, failed, proposal.low_fidelity)
         if values is not None:
-            trial = evaluated_trial(self.problem, proposal, values)
+            trial = evaluated_trial(self.problem, proposal, values, deviations or {})
         del self._pending[number]
         self._current[number] = trial
         if not self._pending:

@@ -14,7 +14,9 @@ __all__ = ["evaluated_trial"]
 _COST_TOLERANCE = 1e-9
 
 
-def evaluated_trial(problem: Problem, proposal: Proposal, values: Mapping[str, float]) -> Trial:
+def evaluated_trial(
+    problem: Problem, proposal: Proposal, values: Mapping[str, float], deviations: Mapping[str, float]
+) -> Trial:
     """Make the finished trial of a proposal; a failed one where a value is not finite.
 
     Args:
@@ -22,9 +24,11 @@ def evaluated_trial(problem: Problem, proposal: Proposal, values: Mapping[str, f
         proposal: The proposal.
         values: Told values by name; those of objectives with an exact cost function may be left out, and at low
             fidelity those of estimated quantities, whose estimate then stands.
+        deviations: Standard deviations of the errors of estimated quantities' told values, by name.
 
     Raises:
-        TellError: A value is missing, its name is unknown, or it differs from that of the exact cost function.
+        TellError: A value is missing, its name is unknown, or it differs from that of the exact cost function; a
+            deviation is negative, not finite, or not that of an estimated quantity's told value.
     """
     names = [o.name for o in problem.objectives]
     names += [] if proposal.low_fidelity else [c.name for c in problem.measured]
@@ -34,6 +38,11 @@ def evaluated_trial(problem: Problem, proposal: Proposal, values: Mapping[str, f
     for name in values:
         if name not in names:
             raise TellError(f"{where}: unknown objective {name!r}; the objectives are {', '.join(names)}")
+    for name, deviation in deviations.items():
+        if name not in problem.estimated or name not in values:
+            raise TellError(f"{where}: {name!r} has a deviation, but no told value of an estimated quantity")
+        if not 0 <= deviation < math.inf:
+            raise TellError(f"{where}: the deviation of {name!r} must be finite and 0 or more, got {deviation}")
     complete: dict[str, float] = {}
     for name in names:
         if name not in without and name not in values:
@@ -48,4 +57,5 @@ def evaluated_trial(problem: Problem, proposal: Proposal, values: Mapping[str, f
     wrong += [f"{name} is {complete[name]}, but must be positive" for name in positive if complete[name] <= 0]
     if wrong:
         return Trial(proposal.number, proposal.codes, {}, ", ".join(wrong), proposal.low_fidelity)
-    return Trial(proposal.number, proposal.codes, complete, None, proposal.low_fidelity)
+    known = {name: float(deviation) for name, deviation in deviations.items()}
+    return Trial(proposal.number, proposal.codes, complete, None, proposal.low_fidelity, known)

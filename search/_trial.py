@@ -42,6 +42,8 @@ class Trial:
             trial failed.
         failed: Why there are no values; `None` when the trial succeeded.
         low_fidelity: Whether it was evaluated at low fidelity.
+        deviations: Standard deviations of the errors of told values, by the name of an estimated quantity, in its
+            unit; a name is absent where the deviation is unknown.
     """
 
     number: int
@@ -49,6 +51,7 @@ class Trial:
     values: Mapping[str, float] = field(default_factory=dict)
     failed: str | None = None
     low_fidelity: bool = False
+    deviations: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -63,6 +66,7 @@ class Trial:
             "values": dict(self.values),
             "failed": self.failed,
             **({"cheap": True} if self.low_fidelity else {}),
+            **({"deviations": dict(self.deviations)} if self.deviations else {}),
         }
 
     @classmethod
@@ -83,6 +87,7 @@ class Trial:
                 values={str(k): float(v) for k, v in data["values"].items()},
                 failed=None if failed is None else str(failed),
                 low_fidelity=bool(data.get("cheap", False)),
+                deviations={str(k): float(v) for k, v in data.get("deviations", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RestoreError(f"cannot read a trial of the journal: {error!r}") from error

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from hwnas._pipeline._measuring_cost import MeasuringCost
 
+_Z90 = 1.645
+"""Half the width of a 90 % interval, in standard deviations."""
 _PATIENCE_S = 10.0
 """Seconds in which a measurement that is given up has to end: that of a round, or of one request to the device."""
 
@@ -24,6 +26,12 @@ class TrialTime:
 
     told_ms: float
     facts: Mapping[str, float]
+
+    @property
+    def deviation_ms(self) -> float | None:
+        """The standard deviation of the told value's error; None where it is unknown."""
+        half_width = self.facts.get("half_width")
+        return None if half_width is None else half_width / _Z90
 
 
 @dataclass

@@ -188,7 +188,10 @@ def _tell(
         # of a stand-in's score more may be better, of the metric less
         turn = evaluator.metric.sign * setup.metric.sign
         told = {} if measured is None else {LATENCY.key: measured.told_ms}
-        trial = study.tell(proposal.number, {setup.metric.name: turn * result.value, **told})
+        deviation_ms = None if measured is None else measured.deviation_ms
+        deviations = {} if deviation_ms is None else {LATENCY.key: deviation_ms}
+        values = {setup.metric.name: turn * result.value, **told}
+        trial = study.tell(proposal.number, values, deviations=deviations)
         extra_columns = dict(result.extra_columns)
     row = np.array([proposal.codes], dtype=np.int64)
     functions = setup.costs.functions

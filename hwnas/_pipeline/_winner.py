@@ -109,7 +109,7 @@ def _ranks(study: Study) -> list[Sequence[Trial]]:
     trials, ranks, count = list(context.successful), [], 0
     if not trials:
         return []
-    points, left = context.points, np.arange(len(trials))
+    points, left = context.told_points, np.arange(len(trials))
     while len(left) and count < _MOST_CANDIDATES:
         front = nondominated(points[left])
         ranks.append([trials[i] for i in left[front]])

@@ -46,6 +46,8 @@ class TrialRecord:
             made (``at_table_speed_q10`` and so on), ``half_width`` of the 90 % interval of the told statistic, and as
             plain numbers ``samples``, ``slowness`` (1.12: the machine is 12 % slower than then) and
             ``slowness_half_width`` (relative); the last two where the table has reference networks.
+        deviations: Standard deviations of the errors of measured values, by name, as the search was told them. Lines of
+            earlier versions have none: their searches took measured values for exact, and continue so.
         precision: Number format of the quantised network that the value of the metric belongs to, like ``int8``; None
             where it was evaluated as it was trained.
     """
@@ -64,11 +66,12 @@ class TrialRecord:
     estimates: Mapping[str, float] = field(default_factory=dict)
     measurements: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     precision: str | None = None
+    deviations: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def trial(self) -> Trial:
         """The trial as `search` knows it."""
-        return Trial(self.number, self.codes, dict(self.values), self.failed, self.low_fidelity)
+        return Trial(self.number, self.codes, dict(self.values), self.failed, self.low_fidelity, dict(self.deviations))
 
     def keeps(self, budgets: Mapping[str, float]) -> bool:
         """Return whether the trial is known to meet the budgets."""
@@ -89,6 +92,7 @@ class TrialRecord:
             "known": dict(self.extra_columns) or None,
             "from": self.source,
             "estimates": dict(self.estimates) or None,
+            "deviations": dict(self.deviations) or None,
             "measurements": {name: dict(facts) for name, facts in self.measurements.items()} or None,
         }
         return line | {name: value for name, value in optional.items() if value is not None}
@@ -117,6 +121,7 @@ class TrialRecord:
                 estimates=_numbers(line.get("estimates", {})),
                 measurements=_facts(line.get("measurements", {})),
                 precision=_optional(line.get("precision"), str),
+                deviations=_numbers(line.get("deviations", {})),
             )
         except KeyError as error:
             raise ValueError(f"{error} is missing") from None

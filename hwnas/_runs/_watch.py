@@ -197,9 +197,9 @@ class Clock:
         objectives = self._study.problem.objectives
         if self._first is None:
             context = self._study.context()
-            whole = len(context.values) > 0 and context.batches.max() > context.batches.min()
+            whole = len(context.told) > 0 and context.batches.max() > context.batches.min()
             if not whole:
-                return fixed_hypervolume(objectives, context.values, context.batches)
-            self._first = context.values[context.batches == context.batches.min()]
+                return fixed_hypervolume(objectives, context.told, context.batches)
+            self._first = context.told[context.batches == context.batches.min()]
         values = np.concatenate([self._first, self._standing.front])
         return fixed_hypervolume(objectives, values, (np.arange(len(values)) >= len(self._first)).astype(np.int64))

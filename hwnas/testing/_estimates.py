@@ -10,6 +10,8 @@ from search import Problem, Study, Trial
 __all__ = ["check_estimates", "check_estimates_in_short"]
 
 _BUDGET = 8.0
+_NOISE = 0.07
+"""Relative standard deviation that is told of the noise of a price."""
 
 
 def check_estimates(make: MakeStrategy) -> None:
@@ -40,7 +42,8 @@ def tell_estimated(study: Study, budget: int) -> None:
                 set(proposal.estimates) == {"price"}, "a proposal must hold the estimate of each estimated quantity"
             )
             require(proposal.estimates["price"] <= _BUDGET, "a proposal must keep its budget by the corrected estimate")
-            study.tell(proposal.number, evaluate_estimated(proposal))
+            values = evaluate_estimated(proposal)
+            study.tell(proposal.number, values, deviations={"price": _NOISE * values["price"]})
 
 
 def require_exact_resumption(

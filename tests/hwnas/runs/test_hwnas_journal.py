@@ -24,6 +24,7 @@ def test_a_record_is_read_as_it_was_written():
             "from": "runs/a",
             "estimates": {"latency_ms": 1.8},
             "measurements": {"latency_ms": {"q10": 2.2, "at_table_speed_q10": 2.0, "samples": 15}},
+            "deviations": {"latency_ms": 0.03},
         }
     )
     assert record.estimates["latency_ms"] == 1.8
@@ -31,13 +32,15 @@ def test_a_record_is_read_as_it_was_written():
     assert (record.low_fidelity, record.seconds, record.source) == (True, 1.5, "runs/a")
     assert (record.costs, record.extra_columns) == ({"macs": 7.0}, {"epochs": 3.0})
     assert TrialRecord.from_dict(json.loads(json.dumps(record.as_dict()))) == record
-    assert record.trial == Trial(3, (0, 2), {"accuracy": 0.5, "latency_ms": 2.0}, None, True)
+    values, deviations = {"accuracy": 0.5, "latency_ms": 2.0}, {"latency_ms": 0.03}
+    assert record.trial == Trial(3, (0, 2), values, None, True, deviations)
 
 
 def test_what_a_line_does_not_say_is_left_open():
     record = TrialRecord.from_dict({**LINE, "of a later version": [1]})
     assert (record.low_fidelity, record.seconds, record.seed, record.source) == (False, None, None, None)
     assert record.as_dict() == LINE
+    assert record.trial.deviations == {}
 
 
 @pytest.mark.parametrize(("budgets", "kept"), [({}, True), ({"latency_ms": 2.0}, True), ({"latency_ms": 1.9}, False)])
