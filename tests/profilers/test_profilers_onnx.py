@@ -19,8 +19,11 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "scripts" / "example_space.json"
 SETTINGS = {
     "convnet1d": {"length": 128, "input_channels": 3, "width": 0.5},
     "dscnn": {"length": 2000, "sample_rate": 8000, "filters": 16, "bands": 8},
+    "fpn": {"classes": 4, "resolution": [64], "width": [0.5], "channels": [8]},
     "mobilenetv3": {"preset": "tiny", "resolution": 16, "width": 0.5},
     "nasbench201": {"image_size": 16, "cells": 1},
+    "unet": {"size": [16, 8], "levels": 2, "channels": 4},
+    "video": {"frames": 3, "image_size": 8, "width": [0.5], "classes": 3},
     "derived": {"graph": resnet(blocks=1, widths=(8, 16), size=8)},
     "declared": {"declaration": read_declaration(EXAMPLE), "image_size": 16},
 }

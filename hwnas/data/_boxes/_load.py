@@ -20,7 +20,6 @@ from hwnas.data._images import ImageArray, moments
 from hwnas.data._kinds import IMAGES
 from hwnas.data._load import one_line, require_arguments
 from hwnas.data._names import shown
-from hwnas.data._pixels import decode
 from hwnas.data._splits import TEST_FRACTION, VALIDATION_FRACTION
 
 USUAL_SIZE = 224
@@ -177,6 +176,8 @@ def _read_all(parts: dict[str, list[Picture]], classes: Sequence[str], size: int
 
 def _read(picture: Picture, size: int) -> tuple[ImageArray, tuple[int, int]]:
     """Return the pixels ``(C, size, size)`` of an image, and the width and height that its file has."""
+    from hwnas.data._pixels import decode
+
     decoded = decode(picture.path, size, stretch=True)
     if picture.size is not None and picture.size != decoded.size:
         here, there = (f"{width}x{height}" for width, height in (decoded.size, picture.size))
