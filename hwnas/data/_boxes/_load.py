@@ -100,6 +100,7 @@ def _open(spec: str, root: Path) -> BoxSource:
 
 def _split(spec: str, source: BoxSource, seed: int, limit: int | None) -> dict[str, list[Picture]]:
     """Return the pictures of the three parts; those that the source lacks are split off the train part."""
+    _require_learned(spec, source.parts)
     parts = {part: _some(pictures, limit) for part, pictures in source.parts.items()}
     for part, pictures in parts.items():
         if not pictures:
@@ -118,25 +119,36 @@ def _split(spec: str, source: BoxSource, seed: int, limit: int | None) -> dict[s
     return parts
 
 
-def _require_boxes(spec: str, parts: Mapping[str, list[Picture]]) -> None:
-    """Refuse parts that cannot be judged, and classes that cannot be learned.
+def _names(pictures: Sequence[Picture]) -> set[str]:
+    """Return the classes of the boxes that count."""
+    return {box.name for picture in pictures for box in picture.boxes if not box.crowd}
+
+
+def _require_learned(spec: str, parts: Mapping[str, Sequence[Picture]]) -> None:
+    """Refuse classes of a stated part that the train part does not have: they cannot be learned.
 
     Raises:
-        DataError: A part has no box that counts, or a class has none in the train part.
+        DataError: Naming one.
     """
-    names = {
-        part: {box.name for picture in pictures for box in picture.boxes if not box.crowd}
-        for part, pictures in parts.items()
-    }
-    for part, found in names.items():
-        if not found:
-            raise DataError(f"data {shown(spec)}: no image of its {part} part has a box; add images with boxes")
-        unknown = sorted(found - names["train"])
+    learned = _names(parts["train"])
+    for part, pictures in parts.items():
+        unknown = sorted(_names(pictures) - learned)
         if unknown:
             raise DataError(
                 f"data {shown(spec)}: the class '{shown(unknown[0])}' has boxes in the {part} part and none in the "
                 "train part; add some or remove them"
             )
+
+
+def _require_boxes(spec: str, parts: Mapping[str, Sequence[Picture]]) -> None:
+    """Refuse parts without a box that counts: nothing could be learned from them or judged on them.
+
+    Raises:
+        DataError: Naming the part.
+    """
+    for part, pictures in parts.items():
+        if not _names(pictures):
+            raise DataError(f"data {shown(spec)}: no image of its {part} part has a box; add images with boxes")
 
 
 def _some(pictures: list[Picture], limit: int | None) -> list[Picture]:
@@ -191,11 +203,11 @@ def _split_of(
     boxes: list[npt.NDArray[np.float64]] = []
     for picture, (width, height) in zip(members, extents, strict=True):
         for box in picture.boxes:
-            if box.corners[0] >= width or box.corners[1] >= height:
-                x, y = box.corners[:2]
+            x1, y1, x2, y2 = box.corners
+            if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
                 raise DataError(
-                    f"data {shown(picture.path)}: a box begins at ({x:g}, {y:g}), outside its {width}x{height} pixels; "
-                    "correct or remove it"
+                    f"data {shown(picture.path)}: the box from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}) lies outside its "
+                    f"{width}x{height} pixels; correct or remove it"
                 )
         boxes += [np.clip(np.array(box.corners) / (width, height, width, height), 0, 1) for box in picture.boxes]
     every = [box for picture in members for box in picture.boxes]

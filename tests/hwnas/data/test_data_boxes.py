@@ -139,7 +139,9 @@ def test_boxes_of_files_without_sizes_lie_in_their_images(tmp_path):
         del content["images"][0]["width"]
         content["annotations"].append({"image_id": 0, "category_id": 1, "bbox": [500, 500, 9, 9]})
 
-    with pytest.raises(DataError, match=r"000\.png: a box begins at \(500, 500\), outside its 64x64 pixels"):
+    with pytest.raises(
+        DataError, match=r"000\.png: the box from \(500, 500\) to \(509, 509\) lies outside its 64x64 pixels"
+    ):
         load_boxes(str(changed(root, outside)))
 
 
@@ -165,6 +167,19 @@ def test_parts_share_no_image_and_can_be_judged(tmp_path):
     root = write_coco(tmp_path / "c", (("train", 6), ("val", 4)))
     with pytest.raises(DataError, match="'blue' has boxes in the validation part and none in the train part"):
         load_boxes(str(changed(root, only(1))))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_class_that_a_split_or_a_limit_leaves_out_of_the_train_part_is_no_error(tmp_path, seed):
+    root = write_coco(tmp_path, (("train", 12),))
+
+    def rare(content):
+        first = next(a for a in content["annotations"] if a["category_id"] == 2)
+        content["annotations"] = [
+            {"image_id": image["id"], "category_id": 1, "bbox": [4, 4, 8, 8]} for image in content["images"]
+        ] + [first]
+
+    assert load_boxes(str(changed(root, rare)), seed=seed, limit=10).classes == ("red", "blue")
 
 
 def test_corners_of_voc_count_pixels_from_one(tmp_path):
