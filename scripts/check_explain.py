@@ -80,15 +80,8 @@ def check(model: str, shape: list[str], value: list[str], threads: int) -> dict[
     first = hwnas.explain(model, threads=threads, shape=shape, value=value, no_changes=True)
     seconds = time.monotonic() - began
     second = hwnas.explain(model, threads=threads, shape=shape, value=value, no_changes=True)
-    held = [
-        abs(row.ms - other.ms) <= np.hypot(row.high_ms - row.low_ms, other.high_ms - other.low_ms) / 2
-        for row in first.rows
-        for other in second.rows
-        if row.node == other.node and row.ms > SHARE * first.total_ms
-    ]
-    rows = {row.node: row.ms for row in first.rows}
-    others = {row.node: row.ms for row in second.rows}
-    large = [name for name, ms in rows.items() if ms > SHARE * first.total_ms and name in others]
+    rows, others = ({row.node: row for row in explanation.rows} for explanation in (first, second))
+    large = [name for name, row in rows.items() if row.ms > SHARE * first.total_ms and name in others]
     result = {
         "model": Path(model).name,
         "nodes": len(rows),
@@ -100,15 +93,20 @@ def check(model: str, shape: list[str], value: list[str], threads: int) -> dict[
         "noise_floor": first.noise_floor,
         "rounds": first.rounds,
         "large_rows": len(large),
-        "intervals_meet": float(np.mean(held)) if held else None,
-        "repeats": rank_agreement([rows[name] for name in large], [others[name] for name in large]),
+        "intervals_meet": float(np.mean([meet(rows[name], others[name]) for name in large])) if large else None,
+        "repeats": rank_agreement([rows[name].ms for name in large], [others[name].ms for name in large]),
     }
     profiled = profiler_times(model, shape, value, threads)
     both = [name for name in large if name in profiled]
     result["profiler_sum"] = sum(profiled.values()) / first.total_ms
-    result["profiler_ranks"] = rank_agreement([rows[name] for name in both], [profiled[name] for name in both])
+    result["profiler_ranks"] = rank_agreement([rows[name].ms for name in both], [profiled[name] for name in both])
     result["rows"] = first.as_dict()["rows"]
     return result
+
+
+def meet(row: ExplainedNode, again: ExplainedNode) -> bool:
+    """Return whether two prices of a node differ by no more than their intervals say."""
+    return bool(abs(row.ms - again.ms) <= np.hypot(row.high_ms - row.low_ms, again.high_ms - again.low_ms) / 2)
 
 
 def rank_agreement(first: list[float], second: list[float]) -> float | None:

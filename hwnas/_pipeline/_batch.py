@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from hwnas._pipeline._measuring_cost import MeasuringCost
 
-_Z90 = 1.645
+Z90 = 1.645
 """Half the width of a 90 % interval, in standard deviations."""
 _PATIENCE_S = 10.0
 """Seconds in which a measurement that is given up has to end: that of a round, or of one request to the device."""
@@ -31,7 +31,7 @@ class TrialTime:
     def deviation_ms(self) -> float | None:
         """The standard deviation of the told value's error; None where it is unknown."""
         half_width = self.facts.get("half_width")
-        return None if half_width is None else half_width / _Z90
+        return None if half_width is None else half_width / Z90
 
 
 @dataclass

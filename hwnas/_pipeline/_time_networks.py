@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from hwnas._pipeline._batch import Z90
 from hwnas._pipeline._load import NotRunnableError, load_and_run
 from profilers import (
     STATISTICS,
@@ -149,7 +150,7 @@ def widened(last: Mapping[str, TimedNetwork], first: Mapping[str, TimedNetwork])
     factors = {}
     for statistic in STATISTICS:
         scores = [_distance(last[name].time, first[name].time, statistic) for name in both]
-        squares = [1.645**2 * score**2 for score in scores if math.isfinite(score)]
+        squares = [Z90**2 * score**2 for score in scores if math.isfinite(score)]
         variance = (sum(squares) + _PRIOR_DIFFERENCES) / (len(squares) + _PRIOR_DIFFERENCES)
         factors[statistic] = math.sqrt(max(1.0, variance))
     return {name: replace(timed, time=_scaled(timed.time, factors)) for name, timed in last.items()}
