@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas._errors import EvaluatorError
-from hwnas.data import IGNORED, DenseData, DenseSplit, load_dense
+from hwnas.data import IGNORED, DenseData, load_dense
 from hwnas.spaces import Architecture, Space
-from hwnas.tasks._base import Indices, Part, Run, Scorer, Settings, Shape, Targets, Task
+from hwnas.tasks._base import Indices, Part, Run, Scorer, Settings, Shape, Targets
+from hwnas.tasks._data_task import DataTask
 from hwnas.tasks._dense._metrics import MEAN_IOU, RELATIVE_L2, MeanIoU, RelativeL2
+from hwnas.tasks._divided import part_of
 from hwnas.tasks._exhibit import Exhibit
+from hwnas.tasks._labels import imitation_loss
 from hwnas.tasks._options import TrainingOption
 from hwnas.tasks._outputs import Output
 
@@ -29,7 +32,7 @@ SMALL = 1_000
 """Below this many train samples small batches (more steps) do better."""
 
 
-class DenseTask(Task):
+class DenseTask(DataTask[DenseData]):
     """Images or signals of one size, with a class or values for every pixel or step.
 
     Args:
@@ -40,7 +43,8 @@ class DenseTask(Task):
     name = "dense"
 
     def __init__(self, data: DenseData, *, image_size: int | None = None) -> None:
-        self._data, self._image_size = data, image_size
+        super().__init__(data)
+        self._image_size = image_size
         self.metric = MEAN_IOU if data.classes else RELATIVE_L2
 
     @classmethod
@@ -51,30 +55,6 @@ class DenseTask(Task):
             DataError: The data cannot be read.
         """
         return cls(load_dense(data, image_size=image_size, seed=seed, limit=limit), image_size=image_size)
-
-    @property
-    def data(self) -> DenseData:
-        """The samples and their maps."""
-        return self._data
-
-    @property
-    def data_name(self) -> str:
-        """What ``--data`` was given."""
-        return self._data.name
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out."""
-        return self._data.notes
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 (hexadecimal) of class names, samples, maps and their division into parts."""
-        return self._data.fingerprint
-
-    def size(self, part: Part) -> int:
-        """Return samples of a part."""
-        return len(self._split(part))
 
     @property
     def input_shape(self) -> Shape:
@@ -129,11 +109,11 @@ class DenseTask(Task):
         """Return normalised samples ``(N, C, ...)``."""
         from hwnas.tasks._dense._tensors import prepare
 
-        return prepare(self._data, self._split(part).inputs[indices], device)
+        return prepare(self._data, part_of(self._data, part).inputs[indices], device)
 
     def targets(self, part: Part, indices: Indices) -> Targets:
         """Return class indices ``(N, ...)`` uint8, or values ``(N, C_out, ...)`` float32."""
-        return np.ascontiguousarray(self._split(part).targets[indices])
+        return np.ascontiguousarray(part_of(self._data, part).targets[indices])
 
     @property
     def options(self) -> Mapping[str, TrainingOption]:
@@ -174,12 +154,12 @@ class DenseTask(Task):
 
     def distillation_loss(self, outputs: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """Return cross-entropy with the teacher's probabilities, or the relative squared error to its values."""
-        from hwnas.tasks._dense._tensors import class_imitation_loss, value_imitation_loss
-
         (maps,), (target,) = outputs, teacher
-        return (
-            class_imitation_loss(maps, target) if self._data.classes else value_imitation_loss(self._data, maps, target)
-        )
+        if self._data.classes:
+            return imitation_loss(maps, target)
+        from hwnas.tasks._dense._tensors import value_imitation_loss
+
+        return value_imitation_loss(self._data, maps, target)
 
     def scorer(self) -> Scorer:
         """Return a scorer of mean IoU or of relative L2."""
@@ -190,10 +170,6 @@ class DenseTask(Task):
         from hwnas.tasks._dense._exhibits import dense_exhibits
 
         return dense_exhibits(self._data, self, run)
-
-    def _split(self, part: Part) -> DenseSplit:
-        parts = {"train": self._data.train, "validation": self._data.validation, "test": self._data.test}
-        return parts[part]
 
 
 def _text(shape: Sequence[int]) -> str:
