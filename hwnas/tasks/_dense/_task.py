@@ -9,14 +9,15 @@ import numpy as np
 
 from hwnas._errors import EvaluatorError
 from hwnas.data import IGNORED, DenseData, load_dense
-from hwnas.spaces import Architecture, Space
+from hwnas.spaces import Space
 from hwnas.tasks._base import Indices, Part, Run, Scorer, Settings, Shape, Targets
 from hwnas.tasks._data_task import DataTask
 from hwnas.tasks._dense._metrics import MEAN_IOU, RELATIVE_L2, MeanIoU, RelativeL2
 from hwnas.tasks._divided import part_of
 from hwnas.tasks._exhibit import Exhibit
+from hwnas.tasks._fitting import largest_network
 from hwnas.tasks._labels import imitation_loss
-from hwnas.tasks._options import TrainingOption
+from hwnas.tasks._options import TrainingOption, recipe_of_size
 from hwnas.tasks._outputs import Output
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _FLIP = TrainingOption(False, about="half of the samples are mirrored along the 
 _DICE = TrainingOption(0.0, 0.0, 10.0, "weight of the Dice loss beside cross-entropy; 0 for none")
 SAMPLES_SEEN = 8_000
 """Small data sets are repeated until a training has seen this many samples."""
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
 SMALL = 1_000
 """Below this many train samples small batches (more steps) do better."""
 
@@ -72,8 +72,7 @@ class DenseTask(DataTask[DenseData]):
         Raises:
             EvaluatorError: Saying what to change.
         """
-        first = space.canonical(Architecture(tuple(choice.values[-1] for choice in space.choices)))
-        graph = space.graph(first)
+        graph = space.graph(largest_network(space))
         read, given = graph.input_shape, graph.output_shape
         wanted = (self._data.channels_out, *self.input_shape[1:])
         if read == self.input_shape and given == wanted:
@@ -128,8 +127,7 @@ class DenseTask(DataTask[DenseData]):
         count = len(self._data.train)
         photographs = bool(self._data.classes) and len(self.input_shape) == 3 and self._data.scale > 1
         return {
-            "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(SAMPLES_SEEN / count))),
-            "batch_size": min(16 if count < SMALL else 32, count),
+            **recipe_of_size(count, SAMPLES_SEEN, 16 if count < SMALL else 32),
             "shift": 0.125 if photographs else 0.0,
             "flip": photographs and self.input_shape[0] == 3,
             **({} if self._data.classes else {"optimizer": "adamw", "learning_rate": 0.01}),

@@ -17,7 +17,7 @@ from hwnas.tasks._detection._scorer import BoxScorer
 from hwnas.tasks._divided import part_of
 from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._metric import PERCENT, Metric
-from hwnas.tasks._options import TrainingOption
+from hwnas.tasks._options import TrainingOption, recipe_of_size
 from hwnas.tasks._outputs import Output
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ OPTIONS: Mapping[str, TrainingOption] = {
     "light": TrainingOption(0.15, 0.0, 1.0, "contrast and brightness change by up to this share and deviation"),
 }
 IMAGES_SEEN = 12_000
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 60
+MOST_EPOCHS = 60
 BATCH = 16
 """Images have many places each, so batches are small."""
 _SHOWN = 6
@@ -120,11 +120,7 @@ class Detection(PixelTask[BoxData]):
 
     def default_recipe(self) -> dict[str, object]:
         """Return epochs and batch size by the number of images."""
-        count = len(self._data.train)
-        return {
-            "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(IMAGES_SEEN / count))),
-            "batch_size": min(BATCH, count),
-        }
+        return recipe_of_size(len(self._data.train), IMAGES_SEEN, BATCH, most_epochs=MOST_EPOCHS)
 
     def augment(
         self, x: Tensor, targets: Targets, rng: np.random.Generator, settings: Settings

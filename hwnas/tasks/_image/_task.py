@@ -18,7 +18,7 @@ from hwnas.tasks._divided import part_of
 from hwnas.tasks._image._fit import require_fit
 from hwnas.tasks._image._scaling import rescaled, usual_scalings
 from hwnas.tasks._labels import ACCURACY, LABEL_SMOOTHING, Accuracy, imitation_loss, label_loss
-from hwnas.tasks._options import TrainingOption
+from hwnas.tasks._options import TrainingOption, recipe_of_size
 from hwnas.tasks._outputs import Output
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ OPTIONS: Mapping[str, TrainingOption] = {
 IMAGES_SEEN = 15_000
 """Small data sets are repeated until a training has seen this many images: about 450 steps, after which the subnets
 of a `tiny` supernet differ by what they can do rather than by how often they were drawn."""
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
 SMALL = 4_000
 """Below this many train images small batches (more steps) do better."""
 
@@ -137,8 +136,7 @@ class ImageClassification(PixelTask[ImageData]):
         """Return epochs and batch size by the number of images; images are mirrored where they have colours."""
         count = len(self._data.train)
         return {
-            "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(IMAGES_SEEN / count))),
-            "batch_size": min(32 if count < SMALL else 64, count),
+            **recipe_of_size(count, IMAGES_SEEN, 32 if count < SMALL else 64),
             "flip": self._data.channels == 3,
         }
 

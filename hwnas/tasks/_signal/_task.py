@@ -19,7 +19,7 @@ from hwnas.tasks._divided import part_of
 from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._labels import ACCURACY, LABEL_SMOOTHING, Accuracy, imitation_loss, label_loss
 from hwnas.tasks._metric import Metric
-from hwnas.tasks._options import TrainingOption
+from hwnas.tasks._options import TrainingOption, recipe_of_size
 from hwnas.tasks._outputs import Output
 from hwnas.tasks._signal._fit import require_fit
 from hwnas.tasks._signal._metrics import METRICS, RMSE, Regression
@@ -40,7 +40,6 @@ _OF_WINDOWS = {"noise": 0.05}
 """Augmentation by default: of whole recordings, whose place and volume say little; and of windows and arrays."""
 SIGNALS_SEEN = 30_000
 """Small data sets are repeated until a training has seen this many signals."""
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
 SMALL = 4_000
 """Below this many train signals small batches (more steps) do better."""
 
@@ -233,8 +232,7 @@ class SignalTask(DataTask[SignalData]):
         loading = self._data.loading
         whole = loading["source"] == "wav" and loading["window"] is None
         return {
-            "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(SIGNALS_SEEN / count))),
-            "batch_size": min(32 if count < SMALL else 64, count),
+            **recipe_of_size(count, SIGNALS_SEEN, 32 if count < SMALL else 64),
             **(_OF_SOUND if whole else _OF_WINDOWS),
         }
 
