@@ -7,7 +7,8 @@ from hwnas.tasks._defaults import usual_space
 from hwnas.tasks._dense import MEAN_IOU, RELATIVE_L2, DenseTask
 from hwnas.tasks._detection import AP50, Detection
 from hwnas.tasks._exhibit import Exhibit
-from hwnas.tasks._image import ACCURACY, ImageClassification
+from hwnas.tasks._image import ImageClassification
+from hwnas.tasks._labels import ACCURACY
 from hwnas.tasks._make import as_task, make_task, metric_named, task_names, usual_task
 from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
 from hwnas.tasks._options import TrainingOption, require_number

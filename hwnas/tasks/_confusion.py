@@ -17,9 +17,8 @@ Counts = npt.NDArray[np.int64]
 
 def confusion_counts(labels: npt.NDArray[np.integer], answers: npt.NDArray[np.integer], classes: int) -> Counts:
     """Return how often samples of each class (rows) get each answer (columns): ``(classes, classes)``."""
-    counts = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(counts, (labels, answers), 1)
-    return counts
+    pairs = labels.astype(np.int64) * classes + answers
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def confusion_matrix(classes: Sequence[str], counts: Counts, samples: str, *, shares: bool = False) -> Exhibit:

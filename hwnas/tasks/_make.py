@@ -12,7 +12,8 @@ from hwnas.data import ClipData, ImageData, are_signals, holds_boxes, is_clips, 
 from hwnas.tasks._base import Task
 from hwnas.tasks._dense import MEAN_IOU, RELATIVE_L2, DenseTask
 from hwnas.tasks._detection import AP50, Detection
-from hwnas.tasks._image import ACCURACY, ImageClassification
+from hwnas.tasks._image import ImageClassification
+from hwnas.tasks._labels import ACCURACY
 from hwnas.tasks._metric import Metric
 from hwnas.tasks._signal import METRICS, SignalTask
 from hwnas.tasks._video import VideoClassification

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from hwnas._errors import EvaluatorError
 
+_FEWEST_EPOCHS = 5
+
 
 @dataclass(frozen=True)
 class TrainingOption:
@@ -45,3 +47,16 @@ def require_number(name: str, value: object, low: float, high: float) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise EvaluatorError(f"training: {name} must be {low:g} to {high:g}, got {value!r}")
+
+
+def recipe_of_size(count: int, seen: int, batch: int, *, most_epochs: int = 100) -> dict[str, object]:
+    """Return ``epochs`` and ``batch_size`` by the number of train samples: small data sets are repeated more often.
+
+    Args:
+        count: Train samples.
+        seen: Samples that a training should see at least, repeated ones counted again.
+        batch: Samples of a batch, where there are so many.
+        most_epochs: Greatest number of epochs.
+    """
+    epochs = min(most_epochs, max(_FEWEST_EPOCHS, round(seen / count)))
+    return {"epochs": epochs, "batch_size": min(batch, count)}

@@ -48,22 +48,19 @@ def _example(data: DenseData, index: int, output: FloatArray) -> tuple[Panel, ..
     """Return the sample, its target and what the network makes of it."""
     sample, target = data.test.inputs[index], data.test.targets[index]
     if data.classes:
-        found = MeanIoU(len(data.classes))
-        found.add([output[None]], target[None])
-        title = f"predicted (mean IoU {found.value():.1%})"
-        return (_input_panel(data, sample), _classes("target", target), _classes(title, output.argmax(axis=0)))
-    mean, deviation = data.target_moments
-    error = float(RelativeL2(mean, deviation).errors(output[None], target[None])[0])
-    shape = (-1, *(1,) * (target.ndim - 1))
-    values = output * np.reshape(deviation, shape) + np.reshape(mean, shape)
-    span = float(target.min()), float(target.max())
-    kind = "lines" if target.ndim == 2 else "values"
-    pairs = (("target", target), (f"predicted (relative L2 {error:.3g})", values))
-    drawn = [(title, value if kind == "lines" else value[0]) for title, value in pairs]
-    return (
-        _input_panel(data, sample),
-        *(Panel(title, "lines" if kind == "lines" else "values", value, span) for title, value in drawn),
-    )
+        shares = MeanIoU(len(data.classes))
+        shares.add([output[None]], target[None])
+        title, answer = f"predicted (mean IoU {shares.value():.1%})", output.argmax(axis=0)
+        return _input_panel(data, sample), Panel("target", "classes", target), Panel(title, "classes", answer)
+    relative = RelativeL2(*data.target_moments)
+    title = f"predicted (relative L2 {float(relative.errors(output[None], target[None])[0]):.3g})"
+    values, span = relative.values(output[None])[0], (float(target.min()), float(target.max()))
+    shown = [("target", target), (title, values)]
+    if target.ndim == 2:
+        pair = [Panel(text, "lines", lines, span) for text, lines in shown]
+    else:
+        pair = [Panel(text, "values", maps[0], span) for text, maps in shown]
+    return _input_panel(data, sample), *pair
 
 
 def _input_panel(data: DenseData, sample: npt.NDArray[Any]) -> Panel:
@@ -72,10 +69,6 @@ def _input_panel(data: DenseData, sample: npt.NDArray[Any]) -> Panel:
     if data.scale > 1 and sample.shape[0] in (1, 3):
         return Panel("input", "picture", np.ascontiguousarray(sample.transpose(1, 2, 0)))
     return Panel("input", "values", sample[0])
-
-
-def _classes(title: str, indices: npt.NDArray[Any]) -> Panel:
-    return Panel(title, "classes", indices)
 
 
 def _class_tables(classes: tuple[str, ...], scorer: MeanIoU) -> tuple[Exhibit, ...]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hwnas.data import IGNORED
 from hwnas.tasks._base import FloatArray, Scorer
+from hwnas.tasks._confusion import confusion_counts
 from hwnas.tasks._metric import PERCENT, Metric
 
 MEAN_IOU = Metric("mean_iou", unit=PERCENT, low=0.0, high=1.0)
@@ -35,9 +36,8 @@ class MeanIoU(Scorer):
     def add(self, outputs: Sequence[FloatArray], targets: npt.NDArray[np.uint8]) -> None:
         """Take in logits ``(N, classes, ...)`` and class indices ``(N, ...)``; pixels of index 255 do not count."""
         (logits,) = outputs
-        labelled, classes = targets != IGNORED, len(self.counts)
-        pairs = targets[labelled].astype(np.int64) * classes + logits.argmax(axis=1)[labelled]
-        self.counts += np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+        labelled = targets != IGNORED
+        self.counts += confusion_counts(targets[labelled], logits.argmax(axis=1)[labelled], len(self.counts))
 
     def by_class(self) -> npt.NDArray[np.float64]:
         """Return intersection over union of each class ``(classes,)``; NaN where neither side holds the class."""
@@ -70,12 +70,15 @@ class RelativeL2(Scorer):
         self._total += float(errors.sum())
         self._count += len(errors)
 
+    def values(self, maps: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return normalised maps ``(N, channels, ...)`` in the targets' own units."""
+        shape = (-1, *(1,) * (maps.ndim - 2))
+        return np.asarray(maps * self._deviation.reshape(shape) + self._mean.reshape(shape))
+
     def errors(self, maps: npt.NDArray[Any], targets: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Return the relative error ``(N,)`` of each sample."""
-        shape = (-1, *(1,) * (targets.ndim - 2))
-        values = maps * self._deviation.reshape(shape) + self._mean.reshape(shape)
         count = len(targets)
-        differences = np.linalg.norm((values - targets).reshape(count, -1), axis=1)
+        differences = np.linalg.norm((self.values(maps) - targets).reshape(count, -1), axis=1)
         return np.asarray(differences / np.linalg.norm(targets.astype(np.float64).reshape(count, -1), axis=1))
 
     def value(self) -> float:

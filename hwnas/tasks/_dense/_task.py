@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas._errors import EvaluatorError
-from hwnas.data import IGNORED, DenseData, DenseSplit, load_dense
-from hwnas.spaces import Architecture, Space
-from hwnas.tasks._base import Indices, Part, Run, Scorer, Settings, Shape, Targets, Task
+from hwnas.data import IGNORED, DenseData, load_dense
+from hwnas.spaces import Space
+from hwnas.tasks._base import Indices, Part, Run, Scorer, Settings, Shape, Targets
+from hwnas.tasks._data_task import DataTask
 from hwnas.tasks._dense._metrics import MEAN_IOU, RELATIVE_L2, MeanIoU, RelativeL2
+from hwnas.tasks._divided import part_of
 from hwnas.tasks._exhibit import Exhibit
-from hwnas.tasks._options import TrainingOption
+from hwnas.tasks._fitting import largest_network
+from hwnas.tasks._labels import imitation_loss
+from hwnas.tasks._options import TrainingOption, recipe_of_size
 from hwnas.tasks._outputs import Output
 
 if TYPE_CHECKING:
@@ -24,12 +28,11 @@ _FLIP = TrainingOption(False, about="half of the samples are mirrored along the 
 _DICE = TrainingOption(0.0, 0.0, 10.0, "weight of the Dice loss beside cross-entropy; 0 for none")
 SAMPLES_SEEN = 8_000
 """Small data sets are repeated until a training has seen this many samples."""
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
 SMALL = 1_000
 """Below this many train samples small batches (more steps) do better."""
 
 
-class DenseTask(Task):
+class DenseTask(DataTask[DenseData]):
     """Images or signals of one size, with a class or values for every pixel or step.
 
     Args:
@@ -40,7 +43,8 @@ class DenseTask(Task):
     name = "dense"
 
     def __init__(self, data: DenseData, *, image_size: int | None = None) -> None:
-        self._data, self._image_size = data, image_size
+        super().__init__(data)
+        self._image_size = image_size
         self.metric = MEAN_IOU if data.classes else RELATIVE_L2
 
     @classmethod
@@ -51,30 +55,6 @@ class DenseTask(Task):
             DataError: The data cannot be read.
         """
         return cls(load_dense(data, image_size=image_size, seed=seed, limit=limit), image_size=image_size)
-
-    @property
-    def data(self) -> DenseData:
-        """The samples and their maps."""
-        return self._data
-
-    @property
-    def data_name(self) -> str:
-        """What ``--data`` was given."""
-        return self._data.name
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out."""
-        return self._data.notes
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 (hexadecimal) of class names, samples, maps and their division into parts."""
-        return self._data.fingerprint
-
-    def size(self, part: Part) -> int:
-        """Return samples of a part."""
-        return len(self._split(part))
 
     @property
     def input_shape(self) -> Shape:
@@ -92,8 +72,7 @@ class DenseTask(Task):
         Raises:
             EvaluatorError: Saying what to change.
         """
-        first = space.canonical(Architecture(tuple(choice.values[-1] for choice in space.choices)))
-        graph = space.graph(first)
+        graph = space.graph(largest_network(space))
         read, given = graph.input_shape, graph.output_shape
         wanted = (self._data.channels_out, *self.input_shape[1:])
         if read == self.input_shape and given == wanted:
@@ -129,11 +108,11 @@ class DenseTask(Task):
         """Return normalised samples ``(N, C, ...)``."""
         from hwnas.tasks._dense._tensors import prepare
 
-        return prepare(self._data, self._split(part).inputs[indices], device)
+        return prepare(self._data, part_of(self._data, part).inputs[indices], device)
 
     def targets(self, part: Part, indices: Indices) -> Targets:
         """Return class indices ``(N, ...)`` uint8, or values ``(N, C_out, ...)`` float32."""
-        return np.ascontiguousarray(self._split(part).targets[indices])
+        return np.ascontiguousarray(part_of(self._data, part).targets[indices])
 
     @property
     def options(self) -> Mapping[str, TrainingOption]:
@@ -148,8 +127,7 @@ class DenseTask(Task):
         count = len(self._data.train)
         photographs = bool(self._data.classes) and len(self.input_shape) == 3 and self._data.scale > 1
         return {
-            "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(SAMPLES_SEEN / count))),
-            "batch_size": min(16 if count < SMALL else 32, count),
+            **recipe_of_size(count, SAMPLES_SEEN, 16 if count < SMALL else 32),
             "shift": 0.125 if photographs else 0.0,
             "flip": photographs and self.input_shape[0] == 3,
             **({} if self._data.classes else {"optimizer": "adamw", "learning_rate": 0.01}),
@@ -174,12 +152,12 @@ class DenseTask(Task):
 
     def distillation_loss(self, outputs: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """Return cross-entropy with the teacher's probabilities, or the relative squared error to its values."""
-        from hwnas.tasks._dense._tensors import class_imitation_loss, value_imitation_loss
-
         (maps,), (target,) = outputs, teacher
-        return (
-            class_imitation_loss(maps, target) if self._data.classes else value_imitation_loss(self._data, maps, target)
-        )
+        if self._data.classes:
+            return imitation_loss(maps, target)
+        from hwnas.tasks._dense._tensors import value_imitation_loss
+
+        return value_imitation_loss(self._data, maps, target)
 
     def scorer(self) -> Scorer:
         """Return a scorer of mean IoU or of relative L2."""
@@ -190,10 +168,6 @@ class DenseTask(Task):
         from hwnas.tasks._dense._exhibits import dense_exhibits
 
         return dense_exhibits(self._data, self, run)
-
-    def _split(self, part: Part) -> DenseSplit:
-        parts = {"train": self._data.train, "validation": self._data.validation, "test": self._data.test}
-        return parts[part]
 
 
 def _text(shape: Sequence[int]) -> str:

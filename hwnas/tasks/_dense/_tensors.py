@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as f
 
 from hwnas.data import IGNORED, DenseData
-from hwnas.tasks._image._augment import augment
+from hwnas.tasks._moves import moved_images
 
 _TINY = 1e-12
 
@@ -59,7 +59,7 @@ def augmented(
     maps = targets[:, None] if targets.ndim < x.ndim else targets
     joined = torch.cat([x, maps.to(x.dtype)], dim=1)  # class indices up to 255 are exact in float32
     image = joined[:, :, None] if x.ndim == 3 else joined  # a signal is an image of one row
-    moved = augment(image, rng, shift=settings["shift"], flip=settings["flip"]).reshape(joined.shape)
+    moved = moved_images(image, rng, shift=settings["shift"], flip=settings["flip"]).reshape(joined.shape)
     views, maps = moved[:, : x.shape[1]], moved[:, x.shape[1] :]
     maps = maps[:, 0] if targets.ndim < x.ndim else maps
     return in_memory_order(views), maps.to(targets.dtype)
@@ -103,11 +103,6 @@ def regression_loss(data: DenseData, maps: Tensor, targets: Tensor) -> Tensor:
     errors = (maps * deviation + mean - targets).flatten(1).square().sum(1)
     norms = targets.flatten(1).square().sum(1).clamp(min=_TINY)
     return ((errors + _TINY) / norms).sqrt().mean()  # the square root has no gradient at 0
-
-
-def class_imitation_loss(logits: Tensor, teacher: Tensor) -> Tensor:
-    """Return cross-entropy of logits ``(N, classes, ...)`` with a teacher's probabilities at every pixel."""
-    return f.cross_entropy(logits, teacher.softmax(1))
 
 
 def value_imitation_loss(data: DenseData, maps: Tensor, teacher: Tensor) -> Tensor:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from hwnas._errors import EvaluatorError, SpaceError
 from hwnas.data import BoxData
 from hwnas.spaces import Space
+from hwnas.tasks._fitting import setting_to_change, some_networks
 from latency_tables import Op, OpGraph
 from profilers import BOX_VALUES
 
-_LOOKS = 3
 STRIDES = (8, 16, 32)
 """Pixels of one place of each map of a detector."""
 
@@ -22,7 +20,7 @@ def require_fit(space: Space, data: BoxData) -> None:
         SpaceError: They do not end in the op ``detections``, or not with maps of strides 8, 16 and 32.
         EvaluatorError: Channels or classes differ.
     """
-    for arch in space.sample(_LOOKS, np.random.default_rng(0)):
+    for arch in some_networks(space):
         graph = space.graph(arch)
         op = _detections(space, graph)
         side = graph.input_shape[-1]
@@ -57,5 +55,5 @@ def _detections(space: Space, graph: OpGraph) -> Op:
 
 def _require(space: Space, data: str, text: str, setting: str, numbers: tuple[int, int]) -> None:
     if numbers[0] != numbers[1]:
-        hint = f"set {setting}={numbers[0]}" if setting in space.settings else "choose other data, or another space"
+        hint = setting_to_change(space, (setting,), numbers[0], "choose other data, or another space")
         raise EvaluatorError(f"data {data}: {text.format(*numbers)}; {hint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from hwnas.data import ImageArray
+from hwnas.tasks._png import picture_of, png_of
 
 COLOURS = ("#e15759", "#4e79a7", "#59a14f", "#f28e2b", "#b07aa1", "#76b7b2", "#edc948", "#9c755f")
 """Of the classes, over and over."""
@@ -32,9 +32,7 @@ def drawn_boxes(
     rows = -(-len(images) // _COLUMNS)
     sheet = Image.new("RGB", (_SIDE * min(len(images), _COLUMNS), _SIDE * rows), "white")
     for i, (pixels, found, wanted) in enumerate(zip(images, detections, targets, strict=True)):
-        grey = pixels.shape[0] == 1
-        picture = Image.fromarray(pixels[0] if grey else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-        picture = picture.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
+        picture = picture_of(pixels).convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
         draw = ImageDraw.Draw(picture)
         for box in wanted[wanted[:, 5] >= 0]:
             draw.rectangle(_corners(box), outline=_TRUTH, width=1)
@@ -44,9 +42,7 @@ def drawn_boxes(
             draw.rectangle(corners, outline=colour, width=2)
             draw.text((corners[0] + 3, corners[1] + 1), f"{classes[label]} {box[4]:.2f}", fill=colour)
         sheet.paste(picture, (_SIDE * (i % _COLUMNS), _SIDE * (i // _COLUMNS)))
-    file = io.BytesIO()
-    sheet.save(file, "PNG")
-    return file.getvalue()
+    return png_of(sheet)
 
 
 def _corners(box: npt.NDArray[np.float32]) -> tuple[float, float, float, float]:

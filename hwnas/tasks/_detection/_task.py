@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data import BoxData, BoxSplit, load_boxes
+from hwnas.data import BoxData, load_boxes
 from hwnas.spaces import Space
-from hwnas.tasks._base import Indices, Part, Run, Settings, Shape, Targets, Task
+from hwnas.tasks._base import Indices, Part, Run, Settings, Shape, Targets
+from hwnas.tasks._data_task import PixelTask
 from hwnas.tasks._detection._fit import require_fit
 from hwnas.tasks._detection._scorer import BoxScorer
+from hwnas.tasks._divided import part_of
 from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._metric import PERCENT, Metric
-from hwnas.tasks._options import TrainingOption
+from hwnas.tasks._options import TrainingOption, recipe_of_size
 from hwnas.tasks._outputs import Output
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ OPTIONS: Mapping[str, TrainingOption] = {
     "light": TrainingOption(0.15, 0.0, 1.0, "contrast and brightness change by up to this share and deviation"),
 }
 IMAGES_SEEN = 12_000
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 60
+MOST_EPOCHS = 60
 BATCH = 16
 """Images have many places each, so batches are small."""
 _SHOWN = 6
@@ -38,7 +40,7 @@ _SHOWN = 6
 COLUMNS = ("x1", "y1", "x2", "y2", "score", "class")
 
 
-class Detection(Task):
+class Detection(PixelTask[BoxData]):
     """Square images of one size with boxes.
 
     Args:
@@ -48,9 +50,6 @@ class Detection(Task):
     name = "detection"
     metric = AP50
 
-    def __init__(self, data: BoxData) -> None:
-        self._data = data
-
     @classmethod
     def load(cls, data: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> Detection:
         """Return the task of a data set; the arguments are those of `hwnas.data.load_boxes`.
@@ -59,35 +58,6 @@ class Detection(Task):
             DataError: The data cannot be read.
         """
         return cls(load_boxes(data, image_size=image_size, seed=seed, limit=limit))
-
-    @property
-    def data(self) -> BoxData:
-        """The images and boxes."""
-        return self._data
-
-    @property
-    def data_name(self) -> str:
-        """The argument ``spec`` of `load_boxes`."""
-        return self._data.name
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out."""
-        return self._data.notes
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 (hexadecimal) of class names, pixels, boxes and their division into parts."""
-        return self._data.fingerprint
-
-    def size(self, part: Part) -> int:
-        """Return images of a part."""
-        return len(self.split(part))
-
-    def split(self, part: Part) -> BoxSplit:
-        """Return the images and boxes of a part."""
-        parts = {"train": self._data.train, "validation": self._data.validation, "test": self._data.test}
-        return parts[part]
 
     @property
     def input_shape(self) -> Shape:
@@ -102,14 +72,6 @@ class Detection(Task):
     def require_fit(self, space: Space) -> None:
         """Refuse networks that do not end in boxes, or have other channels or classes."""
         require_fit(space, self._data)
-
-    def misfit(self, input_shape: Sequence[object]) -> str | None:
-        """Return why a file's input ``(batch, C, size, size)`` does not take these images."""
-        shape = list(input_shape)
-        square = len(shape) == 4 and all(type(n) is int for n in shape) and shape[2] == shape[3]
-        if square and shape[1] == self._data.channels:
-            return None
-        return f"does not take images of {self._data.channels} channels"
 
     def metadata(self, input_shape: Shape) -> dict[str, Any]:
         """Return how images are prepared, the names of the classes, and what a detection's numbers mean."""
@@ -135,18 +97,12 @@ class Detection(Task):
         boxes = {"columns": COLUMNS, "unit": "fractions of the image's width and height; rows of score 0 are empty"}
         return {"preprocessing": preparing, "classes": self._data.classes, "detections": boxes}
 
-    def inputs(self, part: Part, indices: Indices, input_shape: Shape, device: str = "cpu") -> Tensor:
-        """Return normalised images ``(N, C, size, size)``, channels last in memory."""
-        from hwnas.tasks._image._tensors import prepare_images
-
-        return prepare_images(self._data, self.split(part).images[indices], input_shape[1], device)
-
     def targets(self, part: Part, indices: Indices) -> npt.NDArray[np.float32]:
         """Return boxes ``(N, g, 6)``: x1, y1, x2, y2 as fractions, 1 for a crowd, and the class.
 
         g is the largest number of boxes of an image of the part; rows without a box have the class -1.
         """
-        split = self.split(part)
+        split = part_of(self._data, part)
         chosen = np.arange(len(split))[indices]
         most = max(1, int(np.diff(split.starts).max()))
         result = np.zeros((len(chosen), most, 6), dtype=np.float32)
@@ -157,12 +113,6 @@ class Detection(Task):
             row[:count, :4], row[:count, 4], row[:count, 5] = split.boxes[own], split.crowd[own], split.labels[own]
         return result
 
-    def at_shape(self, x: Tensor, input_shape: Shape) -> Tensor:
-        """Return images resized, bilinear with antialiasing."""
-        from hwnas.tasks._image._tensors import resize
-
-        return resize(x, input_shape[1])
-
     @property
     def options(self) -> Mapping[str, TrainingOption]:
         """Augmentations of images with their boxes."""
@@ -170,11 +120,7 @@ class Detection(Task):
 
     def default_recipe(self) -> dict[str, object]:
         """Return epochs and batch size by the number of images."""
-        count = len(self._data.train)
-        return {
-            "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(IMAGES_SEEN / count))),
-            "batch_size": min(BATCH, count),
-        }
+        return recipe_of_size(len(self._data.train), IMAGES_SEEN, BATCH, most_epochs=MOST_EPOCHS)
 
     def augment(
         self, x: Tensor, targets: Targets, rng: np.random.Generator, settings: Settings

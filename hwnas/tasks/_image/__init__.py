@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hwnas.tasks._image._task import ACCURACY, Accuracy, ImageClassification
+from hwnas.tasks._image._task import ImageClassification
 
-__all__ = ["ACCURACY", "Accuracy", "ImageClassification"]
+__all__ = ["ImageClassification"]

@@ -12,36 +12,6 @@ from torch import Tensor
 from torch.nn import functional as f
 
 
-def augment(x: Tensor, rng: np.random.Generator, *, shift: float, flip: bool) -> Tensor:
-    """Move every image of ``(N, C, H, W)`` by its own random offset and mirror half of them.
-
-    Moving with repeated edges is the usual random crop of a padded image.
-
-    Args:
-        x: Images, channels first or last in memory.
-        rng: Source of the offsets.
-        shift: Largest offset as a share of the image; edges are repeated.
-        flip: Mirror left to right with probability 1/2.
-    """
-    count, _, height, width = x.shape
-    rows = offset_indices(rng, count, height, shift)
-    columns = offset_indices(rng, count, width, shift)
-    if flip:
-        mirrored = rng.random(count) < 0.5
-        columns[mirrored] = columns[mirrored, ::-1]
-    where = [torch.from_numpy(a.copy()).to(x.device) for a in (rows, columns)]
-    samples = torch.arange(count, device=x.device)[:, None, None]
-    moved = x.permute(0, 2, 3, 1)[samples, where[0][:, :, None], where[1][:, None, :]]
-    return moved.permute(0, 3, 1, 2)
-
-
-def offset_indices(rng: np.random.Generator, count: int, extent: int, shift: float) -> npt.NDArray[np.int64]:
-    """Return for each image the source index of every row (or column), ``(count, extent)``."""
-    most = round(shift * extent)
-    offsets = rng.integers(-most, most + 1, size=(count, 1))
-    return np.asarray(np.clip(np.arange(extent)[None] + offsets, 0, extent - 1), dtype=np.int64)
-
-
 def cutout(x: Tensor, rng: np.random.Generator, share: float) -> Tensor:
     """Set a square of every normalised image ``(N, C, H, W)`` to 0, the mean of the train images.
 

@@ -5,13 +5,10 @@ Both must be square: nothing of one is squashed into the other.
 
 from __future__ import annotations
 
-import numpy as np
-
 from hwnas._errors import DataError, EvaluatorError, SpaceError
 from hwnas.data import ImageData
-from hwnas.spaces import Architecture, DerivedSpace, Space, without_precision
-
-_LOOKS = 5
+from hwnas.spaces import DerivedSpace, Space, without_precision
+from hwnas.tasks._fitting import largest_network, setting_to_change, some_networks
 
 
 def require_squares(space: Space, data: ImageData) -> None:
@@ -27,7 +24,7 @@ def require_squares(space: Space, data: ImageData) -> None:
             f"data {data.name}: images are {width}x{height} pixels (width x height), but networks read squares; "
             f"give --image-size {min(height, width)} to scale the shorter side and cut out the centre"
         )
-    for arch in space.sample(_LOOKS, np.random.default_rng(0)):
+    for arch in some_networks(space):
         shape = space.input_shape(arch)
         if len(shape) != data.train.images.ndim - 1:
             axes = "channels, time, height, width" if data.train.images.ndim == 5 else "channels, height, width"
@@ -50,8 +47,7 @@ def require_fit(space: Space, data: ImageData) -> None:
         EvaluatorError: Channels or classes differ.
     """
     require_squares(space, data)
-    first = space.canonical(Architecture(tuple(choice.values[-1] for choice in space.choices)))
-    graph = space.graph(first)
+    graph = space.graph(largest_network(space))
     channels, classes = graph.input_shape[0], graph.output_shape[0]
     if channels != data.channels:
         raise EvaluatorError(
@@ -67,11 +63,8 @@ def require_fit(space: Space, data: ImageData) -> None:
 
 def _hint(space: Space, setting: str, value: int) -> str:
     """Return what to do where a space has not the channels or classes of the data."""
-    if setting in space.settings:
-        return f"set {setting}={value}"
-    if _is_of_a_model(space):
-        return "choose other data, or train and export the model for these"
-    return "choose other data, or another space"
+    others = "train and export the model for these" if _is_of_a_model(space) else "another space"
+    return setting_to_change(space, (setting,), value, f"choose other data, or {others}")
 
 
 def _count(number: int, noun: str, ending: str = "s") -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from hwnas._errors import DataError
 from hwnas.data import ImageData
+from hwnas.tasks._scaling import OWN, Values, with_moments, written_moments
 
-Values = tuple[float, ...]
 SCALINGS: Mapping[str, tuple[Values, Values]] = {
     "0-1": ((0.0,), (1.0,)),
     "pm1": ((0.5,), (0.5,)),
@@ -16,8 +15,6 @@ SCALINGS: Mapping[str, tuple[Values, Values]] = {
     "0-255": ((0.0,), (1 / 255,)),
 }
 """Usual means and deviations by name, pixels scaled to 0-1; one value stands for all channels."""
-OWN = "data"
-"""Mean and deviation of the train part, as without the option."""
 
 
 def usual_scalings(channels: int) -> tuple[str, ...]:
@@ -38,26 +35,14 @@ def rescaled(data: ImageData, scaling: str) -> ImageData:
     """
     if scaling == OWN:
         return data
-    mean, std = SCALINGS[scaling] if scaling in SCALINGS else _written(scaling)
-    if not {len(mean), len(std)} <= {1, data.channels}:
-        raise DataError(
-            f"--input-scaling {scaling} has {max(len(mean), len(std))} channels, the images of {data.name} have "
-            f"{data.channels}"
-        )
-    wide = [values * data.channels if len(values) == 1 else values for values in (mean, std)]
-    return replace(data, mean=wide[0], std=wide[1])
+    return with_moments(data, SCALINGS.get(scaling) or _written(scaling), scaling, "images")
 
 
 def _written(text: str) -> tuple[Values, Values]:
-    parts = text.split("/")
-    try:
-        mean, std = (tuple(float(number) for number in part.split(",")) for part in parts)
-    except ValueError:
-        mean, std = (), ()
-    usual = all(-1e6 < value < 1e6 for value in mean) and all(1e-6 < value < 1e6 for value in std)
-    if not mean or not std or not usual:
+    moments = written_moments(text, 1e6)
+    if moments is None:
         raise DataError(
             f"--input-scaling must be {OWN}, {', '.join(SCALINGS)}, or MEAN/DEVIATION of pixels scaled to 0-1 like "
             f"0.5,0.5,0.5/0.25,0.25,0.25, got {text!r:.60}"
         )
-    return mean, std
+    return moments

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.data import ImageData, LabelArray, Split, load_data
+from hwnas.data import ImageData, LabelArray, load_data
 from hwnas.spaces import Space
-from hwnas.tasks._base import FloatArray, Indices, Part, Scorer, Settings, Shape, Targets, Task
+from hwnas.tasks._base import Indices, Part, Settings, Shape, Targets
+from hwnas.tasks._data_task import PixelTask
+from hwnas.tasks._divided import part_of
 from hwnas.tasks._image._fit import require_fit
 from hwnas.tasks._image._scaling import rescaled, usual_scalings
-from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
-from hwnas.tasks._options import TrainingOption
+from hwnas.tasks._labels import ACCURACY, LABEL_SMOOTHING, Accuracy, imitation_loss, label_loss
+from hwnas.tasks._options import TrainingOption, recipe_of_size
 from hwnas.tasks._outputs import Output
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ACCURACY = Metric("accuracy", unit=PERCENT, low=0.0, high=1.0, uncertainty=BINOMIAL)
-"""The share of images that a network classifies correctly."""
 OPTIONS: Mapping[str, TrainingOption] = {
-    "label_smoothing": TrainingOption(0.1, 0.0, 0.9, "smoothing of the targets of the labels"),
+    **LABEL_SMOOTHING,
     "shift": TrainingOption(0.125, 0.0, 0.5, "images move by up to this share of their size, edges repeated"),
     "flip": TrainingOption(False, about="half of the images are mirrored left to right; not for digits, text, maps"),
     "cutout": TrainingOption(0.0, 0.0, 1.0, "side of a square that is blanked, as a share of the image's; 0 for none"),
@@ -34,29 +34,11 @@ OPTIONS: Mapping[str, TrainingOption] = {
 IMAGES_SEEN = 15_000
 """Small data sets are repeated until a training has seen this many images: about 450 steps, after which the subnets
 of a `tiny` supernet differ by what they can do rather than by how often they were drawn."""
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
 SMALL = 4_000
 """Below this many train images small batches (more steps) do better."""
 
 
-class Accuracy(Scorer):
-    """Counts images whose greatest logit is that of their class."""
-
-    def __init__(self) -> None:
-        self._right = self._seen = 0
-
-    def add(self, outputs: Sequence[FloatArray], targets: LabelArray) -> None:
-        """Take in logits ``(N, classes)`` and class indices ``(N,)``."""
-        (logits,) = outputs
-        self._right += int((logits.argmax(1) == targets).sum())
-        self._seen += len(targets)
-
-    def value(self) -> float:
-        """Return the share of images that were classified correctly."""
-        return self._right / self._seen
-
-
-class ImageClassification(Task):
+class ImageClassification(PixelTask[ImageData]):
     """Square images of one size, one label each.
 
     Args:
@@ -68,8 +50,8 @@ class ImageClassification(Task):
     metric = ACCURACY
 
     def __init__(self, data: ImageData, *, image_size: int | None = None) -> None:
-        self._data, self._image_size = data, image_size
-        self._own = data
+        super().__init__(data)
+        self._own, self._image_size = data, image_size
 
     @classmethod
     def load(
@@ -81,21 +63,6 @@ class ImageClassification(Task):
             DataError: The data cannot be read.
         """
         return cls(load_data(data, image_size=image_size, seed=seed, limit=limit), image_size=image_size)
-
-    @property
-    def data(self) -> ImageData:
-        """The images."""
-        return self._data
-
-    @property
-    def data_name(self) -> str:
-        """The argument ``spec`` of `load_data`."""
-        return self._data.name
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out or read in part."""
-        return self._data.notes
 
     @property
     def fingerprint(self) -> str:
@@ -120,10 +87,6 @@ class ImageClassification(Task):
         other._data = rescaled(self._own, scaling)
         return other
 
-    def size(self, part: Part) -> int:
-        """Return images of a part."""
-        return len(self._split(part))
-
     @property
     def input_shape(self) -> Shape:
         """Channels, height and width of the images as loaded."""
@@ -137,14 +100,6 @@ class ImageClassification(Task):
     def require_fit(self, space: Space) -> None:
         """Refuse networks that are not square, or have other channels or classes."""
         require_fit(space, self._data)
-
-    def misfit(self, input_shape: Sequence[object]) -> str | None:
-        """Return why a file's input ``(batch, C, size, size)`` does not take these images."""
-        shape = list(input_shape)
-        square = len(shape) == 4 and all(type(n) is int for n in shape) and shape[2] == shape[3]
-        if square and shape[1] == self._data.channels:
-            return None
-        return f"does not take images of {self._data.channels} channels"
 
     def metadata(self, input_shape: Shape) -> dict[str, Any]:
         """Return how images are prepared, and the names of the classes."""
@@ -160,27 +115,17 @@ class ImageClassification(Task):
         preparing = {"layout": "NCHW", "steps": steps, "size": input_shape[-1], "mean": mean, "std": std, **loading}
         return {"preprocessing": preparing, "classes": self._data.classes}
 
-    def inputs(self, part: Part, indices: Indices, input_shape: Shape, device: str = "cpu") -> Tensor:
-        """Return normalised images ``(N, C, size, size)``, channels last in memory."""
-        from hwnas.tasks._image._tensors import prepare_images
-
-        return prepare_images(self._data, self._split(part).images[indices], input_shape[-1], device)
-
     def targets(self, part: Part, indices: Indices) -> LabelArray:
         """Return class indices ``(N,)``."""
-        return self._split(part).labels[indices]
+        return part_of(self._data, part).labels[indices]
 
     def take_train(self, input_shape: Shape, device: str) -> Callable[[npt.NDArray[np.int64]], tuple[Tensor, Targets]]:
         """Return the train images, kept on the device."""
-        from hwnas.tasks._image._tensors import TrainImages
+        from hwnas.tasks._on_device import TrainPart
+        from hwnas.tasks._pixel_tensors import prepare_images
 
-        return TrainImages(self._data, input_shape[-1], device)
-
-    def at_shape(self, x: Tensor, input_shape: Shape) -> Tensor:
-        """Return images resized, bilinear with antialiasing."""
-        from hwnas.tasks._image._tensors import resize
-
-        return resize(x, input_shape[-1])
+        data, size = self._data, input_shape[-1]
+        return TrainPart(data.train.images, data.train.labels, lambda x: prepare_images(data, x, size, device), device)
 
     @property
     def options(self) -> Mapping[str, TrainingOption]:
@@ -191,8 +136,7 @@ class ImageClassification(Task):
         """Return epochs and batch size by the number of images; images are mirrored where they have colours."""
         count = len(self._data.train)
         return {
-            "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(IMAGES_SEEN / count))),
-            "batch_size": min(32 if count < SMALL else 64, count),
+            **recipe_of_size(count, IMAGES_SEEN, 32 if count < SMALL else 64),
             "flip": self._data.channels == 3,
         }
 
@@ -206,22 +150,14 @@ class ImageClassification(Task):
 
     def loss(self, outputs: Sequence[Tensor], targets: Targets, settings: Settings) -> Tensor:
         """Return cross-entropy with the labels."""
-        from hwnas.tasks._image._tensors import label_loss
-
         (logits,) = outputs
         return label_loss(logits, targets, float(settings.get("label_smoothing", 0.0)))
 
     def distillation_loss(self, outputs: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """Return cross-entropy with the teacher's class probabilities."""
-        from hwnas.tasks._image._tensors import imitation_loss
-
         (logits,), (target,) = outputs, teacher
         return imitation_loss(logits, target)
 
     def scorer(self) -> Accuracy:
         """Return a scorer that counts right answers."""
         return Accuracy()
-
-    def _split(self, part: Part) -> Split:
-        parts = {"train": self._data.train, "validation": self._data.validation, "test": self._data.test}
-        return parts[part]

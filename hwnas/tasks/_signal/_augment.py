@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hwnas.tasks._moves import offset_places, taken
+
 
 def augmented(x: Tensor, rng: np.random.Generator, settings: Mapping[str, Any]) -> Tensor:
     """Return scaled signals ``(N, C, L)`` as they are trained on.
@@ -36,11 +38,8 @@ def augmented(x: Tensor, rng: np.random.Generator, settings: Mapping[str, Any]) 
 
 def shifted(x: Tensor, rng: np.random.Generator, share: float) -> Tensor:
     """Move each signal ``(N, C, L)`` by its own offset of up to `share` of its length; edges are repeated."""
-    count, _, length = x.shape
-    most = round(share * length)
-    offsets = rng.integers(-most, most + 1, size=(count, 1))
-    places = np.clip(np.arange(length)[None] + offsets, 0, length - 1)
-    return x.gather(2, torch.from_numpy(places).to(x.device)[:, None].expand_as(x))
+    places = offset_places(rng, len(x), x.shape[2], share)
+    return taken(x, (places,)).contiguous()
 
 
 def amplified(x: Tensor, rng: np.random.Generator, decibels: float) -> Tensor:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from hwnas._errors import EvaluatorError, SpaceError
 from hwnas.data import SignalData
 from hwnas.spaces import Space
-
-_LOOKS = 5
+from hwnas.tasks._fitting import setting_to_change, some_networks
 
 
 def require_fit(space: Space, data: SignalData, outputs: int) -> None:
@@ -25,7 +22,7 @@ def require_fit(space: Space, data: SignalData, outputs: int) -> None:
         SpaceError: A network does not read ``(channels, length)`` (a few are looked at).
         EvaluatorError: Channels, length or outputs differ.
     """
-    archs = space.sample(_LOOKS, np.random.default_rng(0))
+    archs = some_networks(space)
     for arch in archs:
         shape = space.input_shape(arch)
         text = "x".join(map(str, shape))
@@ -54,7 +51,4 @@ def require_fit(space: Space, data: SignalData, outputs: int) -> None:
 
 def _hint(space: Space, settings: tuple[str, ...], value: int) -> str:
     """Return what to do where a space has not the extents of the data."""
-    for setting in settings:
-        if setting in space.settings:
-            return f"set {setting}={value}"
-    return "choose other data, or another --space"
+    return setting_to_change(space, settings, value, "choose other data, or another --space")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.tasks._base import FloatArray, Scorer
-from hwnas.tasks._image import ACCURACY
+from hwnas.tasks._labels import ACCURACY
 from hwnas.tasks._metric import PERCENT, Metric
 
 RMSE = Metric("rmse", "min", low=0.0)

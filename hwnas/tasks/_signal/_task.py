@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas._errors import DataError
-from hwnas.data import Reading, SignalData, SignalPart, load_signals
+from hwnas.data import Reading, SignalData, load_signals
 from hwnas.spaces import Space
-from hwnas.tasks._base import FloatArray, Indices, Part, Run, Scorer, Settings, Shape, Targets, Task
+from hwnas.tasks._base import FloatArray, Indices, Part, Run, Scorer, Settings, Shape, Targets
+from hwnas.tasks._data_task import DataTask
+from hwnas.tasks._divided import part_of
 from hwnas.tasks._exhibit import Exhibit
-from hwnas.tasks._image import ACCURACY, Accuracy
+from hwnas.tasks._labels import ACCURACY, LABEL_SMOOTHING, Accuracy, imitation_loss, label_loss
 from hwnas.tasks._metric import Metric
-from hwnas.tasks._options import TrainingOption
+from hwnas.tasks._options import TrainingOption, recipe_of_size
 from hwnas.tasks._outputs import Output
 from hwnas.tasks._signal._fit import require_fit
 from hwnas.tasks._signal._metrics import METRICS, RMSE, Regression
@@ -26,7 +28,6 @@ from hwnas.tasks._signal._scaling import SCALINGS, rescaled
 if TYPE_CHECKING:
     from torch import Tensor
 
-_LABEL_SMOOTHING = {"label_smoothing": TrainingOption(0.1, 0.0, 0.9, "smoothing of the targets of the labels")}
 OPTIONS: Mapping[str, TrainingOption] = {
     "shift": TrainingOption(0.0, 0.0, 0.5, "signals move by up to this share of their length, edges repeated"),
     "gain": TrainingOption(0.0, 0.0, 60.0, "signals become louder or softer by up to so many decibels; 0 for none"),
@@ -39,12 +40,11 @@ _OF_WINDOWS = {"noise": 0.05}
 """Augmentation by default: of whole recordings, whose place and volume say little; and of windows and arrays."""
 SIGNALS_SEEN = 30_000
 """Small data sets are repeated until a training has seen this many signals."""
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
 SMALL = 4_000
 """Below this many train signals small batches (more steps) do better."""
 
 
-class SignalTask(Task):
+class SignalTask(DataTask[SignalData]):
     """Signals of one length with one label each: a class, or a value.
 
     Args:
@@ -58,7 +58,8 @@ class SignalTask(Task):
     name = "signal"
 
     def __init__(self, data: SignalData, metric: Metric | None = None) -> None:
-        self._data = self._own = data
+        super().__init__(data)
+        self._own = data
         self.metric = metric or (ACCURACY if data.classes else RMSE)
         if bool(data.classes) != (self.metric == ACCURACY):
             raise DataError(
@@ -128,21 +129,6 @@ class SignalTask(Task):
         return cls(load_signals(data, reading, seed=seed, limit=limit), chosen)
 
     @property
-    def data(self) -> SignalData:
-        """The signals."""
-        return self._data
-
-    @property
-    def data_name(self) -> str:
-        """The argument ``spec`` of `load_signals`."""
-        return self._data.name
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out, and how the data were divided."""
-        return self._data.notes
-
-    @property
     def fingerprint(self) -> str:
         """SHA-256 (hexadecimal) of the data, and of metric and scaling where these are not the usual ones."""
         usual = ACCURACY if self._data.classes else RMSE
@@ -165,10 +151,6 @@ class SignalTask(Task):
         other = copy.copy(self)
         other._data = rescaled(self._own, scaling)
         return other
-
-    def size(self, part: Part) -> int:
-        """Return signals of a part."""
-        return len(self._part(part))
 
     @property
     def input_shape(self) -> Shape:
@@ -218,18 +200,20 @@ class SignalTask(Task):
 
         from hwnas.tasks._signal._tensors import prepare_signals
 
-        signals = torch.from_numpy(np.ascontiguousarray(self._part(part).signals[indices]))
-        return prepare_signals(signals, self._data.mean, self._data.std, input_shape[1], device)
+        signals = torch.from_numpy(np.ascontiguousarray(part_of(self._data, part).signals[indices]))
+        return prepare_signals(self._data, signals, input_shape[1], device)
 
     def targets(self, part: Part, indices: Indices) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
         """Return class indices or values ``(N,)``."""
-        return self._part(part).targets[indices]
+        return part_of(self._data, part).targets[indices]
 
     def take_train(self, input_shape: Shape, device: str) -> Callable[[npt.NDArray[np.int64]], tuple[Tensor, Targets]]:
         """Return the train signals, kept on the device."""
-        from hwnas.tasks._signal._tensors import TrainSignals
+        from hwnas.tasks._on_device import TrainPart
+        from hwnas.tasks._signal._tensors import prepare_signals
 
-        return TrainSignals(self._data, input_shape[1], device)
+        data, part, length = self._data, self._data.train, input_shape[1]
+        return TrainPart(part.signals, part.targets, lambda x: prepare_signals(data, x, length, device), device)
 
     def at_shape(self, x: Tensor, input_shape: Shape) -> Tensor:
         """Return the middle of signals, for networks that read fewer samples."""
@@ -240,7 +224,7 @@ class SignalTask(Task):
     @property
     def options(self) -> Mapping[str, TrainingOption]:
         """Augmentations of signals and, for classes, label smoothing."""
-        return {**OPTIONS, **_LABEL_SMOOTHING} if self._data.classes else OPTIONS
+        return {**OPTIONS, **LABEL_SMOOTHING} if self._data.classes else OPTIONS
 
     def default_recipe(self) -> dict[str, object]:
         """Return epochs and batch size by the number of signals, and augmentation by what they are."""
@@ -248,8 +232,7 @@ class SignalTask(Task):
         loading = self._data.loading
         whole = loading["source"] == "wav" and loading["window"] is None
         return {
-            "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(SIGNALS_SEEN / count))),
-            "batch_size": min(32 if count < SMALL else 64, count),
+            **recipe_of_size(count, SIGNALS_SEEN, 32 if count < SMALL else 64),
             **(_OF_SOUND if whole else _OF_WINDOWS),
         }
 
@@ -265,8 +248,6 @@ class SignalTask(Task):
         """Return cross-entropy with the labels, or the squared error in deviations of the train values."""
         (output,) = outputs
         if self._data.classes:
-            from hwnas.tasks._image._tensors import label_loss
-
             return label_loss(output, targets, float(settings.get("label_smoothing", 0.0)))
         from hwnas.tasks._signal._tensors import value_loss
 
@@ -276,10 +257,8 @@ class SignalTask(Task):
         """Return cross-entropy with the teacher's class probabilities, or the squared difference of the values."""
         (output,), (target,) = outputs, teacher
         if self._data.classes:
-            from hwnas.tasks._image._tensors import imitation_loss
-
             return imitation_loss(output, target)
-        from hwnas.tasks._signal._tensors import imitation_loss as value_imitation_loss
+        from hwnas.tasks._signal._tensors import value_imitation_loss
 
         return value_imitation_loss(output, target)
 
@@ -299,10 +278,6 @@ class SignalTask(Task):
     def values_of(self, outputs: FloatArray) -> npt.NDArray[np.float32]:
         """Return the values ``(N,)`` that outputs ``(N, 1)`` of regression stand for."""
         return np.asarray(outputs[:, 0] * self._spread + self._center, dtype=np.float32)
-
-    def _part(self, part: Part) -> SignalPart:
-        parts = {"train": self._data.train, "validation": self._data.validation, "test": self._data.test}
-        return parts[part]
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -11,6 +9,7 @@ from PIL import Image
 from hwnas.data import ImageArray, LabelArray
 from hwnas.tasks._base import FloatArray
 from hwnas.tasks._exhibit import Exhibit
+from hwnas.tasks._png import picture_of, png_of
 
 _RIGHT, _WRONG, _FRAMES = 4, 2, 16
 """Clips that are shown of each kind, and their frames."""
@@ -44,9 +43,7 @@ def strip(clip: ImageArray) -> bytes:
     wide: npt.NDArray[np.uint8] = np.full((len(clip), height, shown.shape[1] * (width + _GAP) - _GAP), 255, np.uint8)
     for i in range(shown.shape[1]):
         wide[:, :, i * (width + _GAP) : i * (width + _GAP) + width] = shown[:, i]
-    picture = Image.fromarray(wide[0] if len(wide) == 1 else np.ascontiguousarray(wide.transpose(1, 2, 0)))
+    picture = picture_of(wide)
     scale = max(1, round(_HEIGHT / height))
     larger = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
-    file = io.BytesIO()
-    larger.save(file, "PNG")
-    return file.getvalue()
+    return png_of(larger)

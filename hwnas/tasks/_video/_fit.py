@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from hwnas._errors import EvaluatorError
 from hwnas.data import ClipData
 from hwnas.spaces import Space
-
-_LOOKS = 5
+from hwnas.tasks._fitting import setting_to_change, some_networks
 
 
 def require_frames(space: Space, data: ClipData) -> None:
@@ -17,10 +14,10 @@ def require_frames(space: Space, data: ClipData) -> None:
     Raises:
         EvaluatorError: Naming the setting to change.
     """
-    for arch in space.sample(_LOOKS, np.random.default_rng(0)):
+    for arch in some_networks(space):
         frames = space.input_shape(arch)[1]
         if frames != data.frames:
-            hint = f"set frames={data.frames}" if "frames" in space.settings else f"load clips with --frames {frames}"
+            hint = setting_to_change(space, ("frames",), data.frames, f"load clips with --frames {frames}")
             raise EvaluatorError(
                 f"data {data.name}: clips have {data.frames} frames, the space's networks read {frames}; {hint}"
             )

@@ -13,6 +13,7 @@ from hwnas.tasks._base import Run, Settings, Shape, Targets
 from hwnas.tasks._confusion import confusion_counts, confusion_matrix
 from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._image import ImageClassification
+from hwnas.tasks._labels import LABEL_SMOOTHING
 from hwnas.tasks._options import TrainingOption
 from hwnas.tasks._video._fit import require_frames
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OPTIONS: Mapping[str, TrainingOption] = {
-    "label_smoothing": TrainingOption(0.1, 0.0, 0.9, "smoothing of the targets of the labels"),
+    **LABEL_SMOOTHING,
     "shift": TrainingOption(0.125, 0.0, 0.5, "all frames of a clip move by up to this share of their size"),
     "time_shift": TrainingOption(0.0, 0.0, 0.5, "clips begin up to this share of their frames earlier or later"),
     "flip": TrainingOption(False, about="half of the clips are mirrored left to right; not where directions matter"),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from hwnas.tasks._image._augment import offset_indices
+from hwnas.tasks._moves import mirror_half, offset_places, taken
 
 
 def augment(x: Tensor, rng: np.random.Generator, *, shift: float, time_shift: float, flip: bool) -> Tensor:
@@ -20,12 +19,8 @@ def augment(x: Tensor, rng: np.random.Generator, *, shift: float, time_shift: fl
         flip: Mirror left to right with probability 1/2.
     """
     count, _, frames, height, width = x.shape
-    rows, columns = offset_indices(rng, count, height, shift), offset_indices(rng, count, width, shift)
-    steps = offset_indices(rng, count, frames, time_shift)
+    rows, columns = offset_places(rng, count, height, shift), offset_places(rng, count, width, shift)
+    steps = offset_places(rng, count, frames, time_shift)
     if flip:
-        mirrored = rng.random(count) < 0.5
-        columns[mirrored] = columns[mirrored, ::-1]
-    step, row, column = (torch.from_numpy(a.copy()).to(x.device) for a in (steps, rows, columns))
-    clip = torch.arange(count, device=x.device)[:, None, None, None]
-    taken = x.permute(0, 2, 3, 4, 1)[clip, step[:, :, None, None], row[:, None, :, None], column[:, None, None, :]]
-    return taken.permute(0, 4, 1, 2, 3).contiguous()
+        mirror_half(columns, rng)
+    return taken(x, (steps, rows, columns)).contiguous()

@@ -7,15 +7,16 @@ import pytest
 import torch
 from training_toys import digits_task
 
-from hwnas.tasks._image._augment import augment, cutout, mixup
+from hwnas.tasks._image._augment import cutout, mixup
+from hwnas.tasks._moves import moved_images
 from hwnas.training import default_recipe
 from hwnas.training._batches import TrainLoader
 
 
 def test_augmentation_moves_and_mirrors_each_image() -> None:
     x = torch.arange(400 * 25, dtype=torch.float32).reshape(400, 1, 5, 5)
-    assert torch.equal(augment(x, np.random.default_rng(0), shift=0.0, flip=False), x)
-    moved = augment(x, np.random.default_rng(0), shift=0.2, flip=True)
+    assert torch.equal(moved_images(x, np.random.default_rng(0), shift=0.0, flip=False), x)
+    moved = moved_images(x, np.random.default_rng(0), shift=0.2, flip=True)
     seen = set()
     for before, after in zip(x[:, 0], moved[:, 0], strict=True):
         for flipped in (False, True):

@@ -15,7 +15,7 @@ from training_toys import cells, digits, digits_task, mobile
 from hwnas._errors import EvaluatorError
 from hwnas.data import ImageData, Split
 from hwnas.tasks import ImageClassification
-from hwnas.tasks._image._tensors import prepare_images
+from hwnas.tasks._pixel_tensors import prepare_images
 from hwnas.training import (
     Recipe,
     StepProgress,

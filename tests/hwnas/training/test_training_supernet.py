@@ -13,7 +13,7 @@ from training_toys import SPACES, digits
 
 from hwnas._errors import EvaluatorError
 from hwnas.spaces import Architecture, Space, make_space
-from hwnas.tasks._image._tensors import prepare_images
+from hwnas.tasks._pixel_tensors import prepare_images
 from hwnas.training import Supernet
 from hwnas.training._cover import largest_parameters
 from hwnas.training._trim import cut_tensor, trimmed
