@@ -10,9 +10,9 @@ from pathlib import Path
 
 from hwnas._errors import DataError
 from hwnas.data._forms import CLIPS
+from hwnas.data._guards import one_line, require_arguments
 from hwnas.data._images import ClipData
 from hwnas.data._layout import PARTS, files_in, folders_in
-from hwnas.data._load import one_line, require_arguments
 from hwnas.data._names import shown
 from hwnas.data._npy import Npz
 from hwnas.data._source import Source, assemble

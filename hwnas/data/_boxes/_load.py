@@ -16,9 +16,9 @@ from hwnas.data._boxes._coco import find_coco, open_coco
 from hwnas.data._boxes._data import BoxData, BoxSplit
 from hwnas.data._boxes._pictures import BoxSource, Picture
 from hwnas.data._boxes._voc import find_voc, open_voc
+from hwnas.data._guards import one_line, require_arguments
 from hwnas.data._images import ImageArray, moments
 from hwnas.data._kinds import IMAGES
-from hwnas.data._load import one_line, require_arguments
 from hwnas.data._names import shown
 from hwnas.data._splits import TEST_FRACTION, VALIDATION_FRACTION
 
