@@ -12,11 +12,12 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from hwnas._errors import DataError
-from hwnas.data._dense import IGNORED, MOST_CLASSES, DenseData, DenseSplit, assemble_dense, limited, require_classes
+from hwnas.data._dense import IGNORED, MOST_CLASSES, DenseData, DenseSplit, assemble_dense, require_classes
 from hwnas.data._kinds import IMAGES as IMAGE_FILES
 from hwnas.data._layout import PARTS
 from hwnas.data._names import require_class_names, shown
 from hwnas.data._pixels import decode, fit_all
+from hwnas.data._splits import subset_of_any
 from latency_tables import open_regular
 
 IMAGES, MASKS, CLASSES = "images", "masks", "classes.txt"
@@ -63,7 +64,7 @@ def load_masks_folder(spec: str, *, image_size: int | None, seed: int, limit: in
         if listed.without_image:
             masks = "1 mask" if listed.without_image == 1 else f"{listed.without_image} masks"
             notes.append(f"left out {masks} of {shown(folder)} without an image")
-        pairs = [listed.pairs[i] for i in limited(len(listed.pairs), limit)]
+        pairs = [listed.pairs[i] for i in subset_of_any(len(listed.pairs), limit)]
         names[part] = pairs
         parts[part] = _read(pairs, names["train"][0][0], image_size)
     parts = _same_channels(parts)

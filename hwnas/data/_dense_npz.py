@@ -16,13 +16,13 @@ from hwnas.data._dense import (
     DenseData,
     DenseSplit,
     assemble_dense,
-    limited,
     pixel_text,
     require_classes,
 )
 from hwnas.data._names import shown
 from hwnas.data._npy import Npz, Stored
 from hwnas.data._npz import PARTS
+from hwnas.data._splits import subset_of_any
 
 Array = npt.NDArray[Any]
 _CLASSES = "classes"
@@ -60,7 +60,7 @@ def load_dense_npz(spec: str, *, seed: int, limit: int | None) -> DenseData:
                 stored[part] = _described(path, archive, word)
         kind = _one_kind(path, stored)
         for part, (inputs, targets) in stored.items():
-            chosen = limited(inputs.shape[0], limit)
+            chosen = subset_of_any(inputs.shape[0], limit)
             x = _inputs(path, inputs.key, _taken(archive, inputs, chosen), chosen)
             y = _taken(archive, targets, chosen)
             own = _indices if kind == "segmentation" else _values

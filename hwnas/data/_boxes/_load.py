@@ -20,14 +20,12 @@ from hwnas.data._guards import one_line, require_arguments
 from hwnas.data._images import ImageArray, moments
 from hwnas.data._kinds import IMAGES
 from hwnas.data._names import shown
-from hwnas.data._splits import TEST_FRACTION, VALIDATION_FRACTION
+from hwnas.data._splits import missing_parts, split_any, subset_of_any
 
 USUAL_SIZE = 224
 """Side that images are brought to without ``image_size``, unless all are squares of a multiple of `STRIDE` already."""
 STRIDE = 32
 LARGEST_KEPT = 320
-FEWEST = 4
-"""Images that can be split into three parts."""
 
 
 def holds_boxes(spec: str) -> bool:
@@ -72,13 +70,13 @@ def load_boxes(spec: str, *, image_size: int | None = None, seed: int = 0, limit
         parts = _split(spec, source, seed, limit)
         size = image_size or _size_of([picture for pictures in parts.values() for picture in pictures])
         splits = _read_all(parts, source.classes, size)
-    scaled = moments(splits["train"].images)
+    mean, std = moments(splits["train"].images)
     return BoxData(
         spec,
         tuple(source.classes),
         **splits,
-        mean=tuple(mean for mean, _ in scaled),
-        std=tuple(std for _, std in scaled),
+        mean=mean,
+        std=std,
         notes=tuple(f"{what}: {count}" for what, count in sorted(source.left.items())),
     )
 
@@ -101,20 +99,18 @@ def _open(spec: str, root: Path) -> BoxSource:
 def _split(spec: str, source: BoxSource, seed: int, limit: int | None) -> dict[str, list[Picture]]:
     """Return the pictures of the three parts; those that the source lacks are split off the train part."""
     _require_learned(spec, source.parts)
-    parts = {part: _some(pictures, limit) for part, pictures in source.parts.items()}
+    parts = {
+        part: [pictures[i] for i in subset_of_any(len(pictures), limit)] for part, pictures in source.parts.items()
+    }
     for part, pictures in parts.items():
         if not pictures:
             raise DataError(f"data {shown(spec)}: its {part} part has no images; add some or remove it")
-    needed = FEWEST - len(parts)
-    if len(parts["train"]) < needed:
-        raise DataError(f"data {shown(spec)}: {len(parts['train'])} images for training; at least {needed} are needed")
-    for part, share, number in (("test", TEST_FRACTION, 0), ("validation", VALIDATION_FRACTION, seed)):
-        if part not in parts:
-            whole = parts["train"]
-            count = max(1, round(share * len(whole)))
-            order = np.random.default_rng(number).permutation(len(whole))
-            parts[part] = [whole[i] for i in np.sort(order[:count])]
-            parts["train"] = [whole[i] for i in np.sort(order[count:])]
+    for each in missing_parts(parts, seed):
+        whole = parts["train"]
+        if len(whole) < each.needed:
+            raise DataError(f"data {shown(spec)}: {len(whole)} images for training; at least {each.needed} are needed")
+        kept, held = split_any(len(whole), each.fraction, each.seed)
+        parts["train"], parts[each.part] = ([whole[i] for i in indices] for indices in (kept, held))
     _require_boxes(spec, parts)
     return parts
 
@@ -149,12 +145,6 @@ def _require_boxes(spec: str, parts: Mapping[str, Sequence[Picture]]) -> None:
     for part, pictures in parts.items():
         if not _names(pictures):
             raise DataError(f"data {shown(spec)}: no image of its {part} part has a box; add images with boxes")
-
-
-def _some(pictures: list[Picture], limit: int | None) -> list[Picture]:
-    if limit is None or limit >= len(pictures):
-        return pictures
-    return [pictures[i] for i in np.sort(np.random.default_rng(0).permutation(len(pictures))[:limit])]
 
 
 def _size_of(pictures: Sequence[Picture]) -> int:
