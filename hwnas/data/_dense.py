@@ -142,6 +142,12 @@ def moments_of(values: Array, scale: float) -> Moments:
     return tuple(means), tuple(deviations)
 
 
+def numbered_classes(parts: Mapping[str, DenseSplit]) -> tuple[str, ...]:
+    """Return names for the class indices that some mask holds, and for those below them."""
+    highest = max(int(split.targets[split.targets != IGNORED].max(initial=0)) for split in parts.values())
+    return tuple(str(index) for index in range(highest + 1))
+
+
 def require_classes(name: str, parts: Mapping[str, DenseSplit], where: Callable[[str, int], str], count: int) -> None:
     """Refuse class indices that no class has, and parts in which no pixel has a class.
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from hwnas._errors import DataError
-from hwnas.data._dense import IGNORED, MOST_CLASSES, DenseData, DenseSplit, assemble_dense, require_classes
+from hwnas.data._dense import MOST_CLASSES, DenseData, DenseSplit, assemble_dense, numbered_classes, require_classes
 from hwnas.data._kinds import IMAGES as IMAGE_FILES
 from hwnas.data._layout import PARTS
 from hwnas.data._names import require_class_names, shown
@@ -189,8 +189,7 @@ def _class_names(root: Path, parts: Mapping[str, DenseSplit]) -> tuple[str, ...]
     """Return the names in ``classes.txt``; without it the indices that the masks hold."""
     path = root / CLASSES
     if not path.is_file():
-        highest = max(int(split.targets[split.targets != IGNORED].max(initial=0)) for split in parts.values())
-        return tuple(str(index) for index in range(highest + 1))
+        return numbered_classes(parts)
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 
 from hwnas._errors import DataError
 from hwnas.data._names import can_be_written, shown
@@ -46,3 +47,16 @@ def one_line(spec: str, samples: str = "images", remedy: str = "--image-size N o
         raise DataError(f"data {place}: cannot be read ({error.strerror or error}); repair or remove it") from None
     except MemoryError:
         raise DataError(f"data {shown(spec)}: its {samples} do not fit into memory; give {remedy}") from None
+
+
+def recogniser(looks_like: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Make a function that looks at data say no where they cannot be read: loading them says why."""
+
+    @wraps(looks_like)
+    def recognise(spec: str) -> bool:
+        try:
+            return looks_like(spec)
+        except (OSError, ValueError):  # `DataError` is one, and a name with a zero byte raises one
+            return False
+
+    return recognise

@@ -6,22 +6,20 @@ from pathlib import Path
 
 from hwnas._errors import DataError
 from hwnas.data._dense import DenseData
-from hwnas.data._guards import LARGEST, one_line, require_arguments
+from hwnas.data._guards import LARGEST, one_line, recogniser, require_arguments
 from hwnas.data._names import shown
 
 
+@recogniser
 def is_dense(spec: str) -> bool:
     """Return whether data have maps as targets: a folder of images and masks, or such an ``.npz`` file."""
     from hwnas.data._dense_folder import is_masks_folder
     from hwnas.data._dense_npz import is_dense_npz
 
     path = Path(spec)
-    try:
-        if path.is_dir():
-            return is_masks_folder(path)
-        return path.suffix.lower() == ".npz" and path.is_file() and is_dense_npz(path)
-    except (OSError, ValueError):
-        return False
+    if path.is_dir():
+        return is_masks_folder(path)
+    return path.suffix.lower() == ".npz" and path.is_file() and is_dense_npz(path)
 
 
 def load_dense(spec: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> DenseData:

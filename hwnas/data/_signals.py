@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas._errors import DataError
 from hwnas.data._groups import divide
-from hwnas.data._guards import one_line, require_arguments
+from hwnas.data._guards import one_line, recogniser, require_arguments
 from hwnas.data._kinds import IMAGES, TABLES, WAVS
 from hwnas.data._layout import has_files
 from hwnas.data._names import shown
@@ -19,18 +19,16 @@ from hwnas.data._signal_wav import open_wavs
 from hwnas.data._splits import Indices, subset
 
 
+@recogniser
 def are_signals(spec: str) -> bool:
     """Return whether data are made for signals: a folder of WAV or CSV files, a CSV file, or an ``.npz`` of signals.
 
     A folder that holds images is one of images.
     """
     path = Path(spec)
-    try:
-        if spec and path.is_dir():
-            return not has_files(path, IMAGES) and (has_files(path, WAVS) or has_files(path, TABLES))
-        if not path.is_file():
-            return False
-    except (OSError, ValueError, DataError):
+    if spec and path.is_dir():
+        return not has_files(path, IMAGES) and (has_files(path, WAVS) or has_files(path, TABLES))
+    if not path.is_file():
         return False
     if path.suffix.lower() == ".npz":
         from hwnas.data._signal_npz import holds_signals

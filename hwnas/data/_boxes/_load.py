@@ -16,7 +16,7 @@ from hwnas.data._boxes._coco import find_coco, open_coco
 from hwnas.data._boxes._data import BoxData, BoxSplit
 from hwnas.data._boxes._pictures import BoxSource, Picture
 from hwnas.data._boxes._voc import find_voc, open_voc
-from hwnas.data._guards import one_line, require_arguments
+from hwnas.data._guards import one_line, recogniser, require_arguments
 from hwnas.data._images import ImageArray, moments
 from hwnas.data._kinds import IMAGES
 from hwnas.data._names import shown
@@ -28,17 +28,15 @@ STRIDE = 32
 LARGEST_KEPT = 320
 
 
+@recogniser
 def holds_boxes(spec: str) -> bool:
     """Return whether a folder holds COCO files of boxes or is a Pascal VOC folder."""
     path = Path(spec)
-    try:
-        if not spec or not path.is_dir():
-            return False
-        if find_voc(path) is not None:
-            return True
-        return any(map(_has_images, {folder for _, folder in find_coco(path).values()}))
-    except (OSError, ValueError, DataError):
+    if not spec or not path.is_dir():
         return False
+    if find_voc(path) is not None:
+        return True
+    return any(map(_has_images, {folder for _, folder in find_coco(path).values()}))
 
 
 def _has_images(folder: Path) -> bool:
