@@ -38,6 +38,11 @@ class Canvas:
             self._row[part][indices] = np.arange(len(indices))
         self._lock = threading.Lock()
 
+    @classmethod
+    def of_all(cls, name: str, counts: Mapping[str, int]) -> Canvas:
+        """Return room for all images of each part; a part of the source becomes the same part of the result."""
+        return cls(name, counts, {part: (part, np.arange(count)) for part, count in counts.items()})
+
     def kept(self, part: str) -> Indices:
         """Return ascending indices of the images of a source's part that are wanted."""
         return np.flatnonzero(self._target[part] >= 0)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from hwnas._errors import DataError
 from hwnas.data._boxes._coco import find_coco, open_coco
@@ -20,6 +17,7 @@ from hwnas.data._guards import one_line, recogniser, require_arguments
 from hwnas.data._images import ImageArray, moments
 from hwnas.data._kinds import IMAGES
 from hwnas.data._names import shown
+from hwnas.data._source import Canvas
 from hwnas.data._splits import missing_parts, split_any, subset_of_any
 
 USUAL_SIZE = 224
@@ -67,7 +65,7 @@ def load_boxes(spec: str, *, image_size: int | None = None, seed: int = 0, limit
         source = _open(spec, root)
         parts = _split(spec, source, seed, limit)
         size = image_size or _size_of([picture for pictures in parts.values() for picture in pictures])
-        splits = _read_all(parts, source.classes, size)
+        splits = _read_all(spec, parts, source.classes, size)
     mean, std = moments(splits["train"].images)
     return BoxData(
         spec,
@@ -154,24 +152,24 @@ def _size_of(pictures: Sequence[Picture]) -> int:
     return USUAL_SIZE
 
 
-def _read_all(parts: dict[str, list[Picture]], classes: Sequence[str], size: int) -> dict[str, BoxSplit]:
-    pictures = [picture for part in parts.values() for picture in part]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's on odd files; not in the threads, which share the filters
-        pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
-        try:
-            read = list(pool.map(lambda picture: _read(picture, size), pictures))
-        finally:
-            pool.shutdown(cancel_futures=True)
-    channels, splits, first = max(len(pixels) for pixels, _ in read), {}, 0
-    for part, members in parts.items():
-        images = np.empty((len(members), channels, size, size), dtype=np.uint8)
-        for image, (pixels, _) in zip(images, read[first : first + len(members)], strict=True):
-            image[:] = pixels
-        extents = [extent for _, extent in read[first : first + len(members)]]
-        splits[part] = _split_of(images, members, extents, classes)
-        first += len(members)
-    return splits
+def _read_all(
+    spec: str, parts: Mapping[str, Sequence[Picture]], classes: Sequence[str], size: int
+) -> dict[str, BoxSplit]:
+    """Decode all images on several threads, each straight to its place."""
+    from hwnas.data._pixels import decoding_threads
+
+    canvas = Canvas.of_all(spec, {part: len(pictures) for part, pictures in parts.items()})
+
+    def read(place: tuple[str, int]) -> tuple[int, int]:
+        """Decode one image; returns the width and height that its file has."""
+        part, index = place
+        pixels, extent = _read(parts[part][index], size)
+        canvas.put(part, index, pixels[None])
+        return extent
+
+    with decoding_threads() as pool:
+        extents = {part: list(pool.map(read, ((part, i) for i in range(len(parts[part]))))) for part in parts}
+    return {part: _split_of(canvas.take(part), parts[part], extents[part], classes) for part in parts}
 
 
 def _read(picture: Picture, size: int) -> tuple[ImageArray, tuple[int, int]]:
@@ -188,7 +186,6 @@ def _read(picture: Picture, size: int) -> tuple[ImageArray, tuple[int, int]]:
 def _split_of(
     images: ImageArray, members: Sequence[Picture], extents: Sequence[tuple[int, int]], classes: Sequence[str]
 ) -> BoxSplit:
-    boxes: list[npt.NDArray[np.float64]] = []
     for picture, (width, height) in zip(members, extents, strict=True):
         for box in picture.boxes:
             x1, y1, x2, y2 = box.corners
@@ -197,12 +194,15 @@ def _split_of(
                     f"data {shown(picture.path)}: the box from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}) lies outside its "
                     f"{width}x{height} pixels; correct or remove it"
                 )
-        boxes += [np.clip(np.array(box.corners) / (width, height, width, height), 0, 1) for box in picture.boxes]
     every = [box for picture in members for box in picture.boxes]
+    counts = [len(picture.boxes) for picture in members]
+    corners = np.array([box.corners for box in every], dtype=np.float64).reshape(-1, 4)
+    whole = np.repeat(np.array(extents)[:, [0, 1, 0, 1]], counts, axis=0)
+    label = {name: index for index, name in enumerate(classes)}
     return BoxSplit(
         images,
-        np.array(boxes, dtype=np.float32).reshape(-1, 4),
-        np.array([classes.index(box.name) for box in every], dtype=np.int64),
+        np.clip(corners / whole, 0, 1).astype(np.float32),
+        np.array([label[box.name] for box in every], dtype=np.int64),
         np.array([box.crowd for box in every], dtype=np.bool_),
-        np.cumsum([0, *(len(picture.boxes) for picture in members)]).astype(np.int64),
+        np.cumsum([0, *counts]).astype(np.int64),
     )
