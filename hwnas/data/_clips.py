@@ -10,9 +10,9 @@ from pathlib import Path
 
 from hwnas._errors import DataError
 from hwnas.data._forms import CLIPS
+from hwnas.data._guards import one_line, recogniser, require_arguments
 from hwnas.data._images import ClipData
-from hwnas.data._layout import PARTS, files_in, folders_in
-from hwnas.data._load import one_line, require_arguments
+from hwnas.data._layout import files_in, folders_in, named_parts
 from hwnas.data._names import shown
 from hwnas.data._npy import Npz
 from hwnas.data._source import Source, assemble
@@ -49,19 +49,17 @@ def load_clips(
         return assemble(spec, _open(spec, image_size, frames), ClipData, seed=seed, limit=limit)
 
 
+@recogniser
 def is_clips(spec: str) -> bool:
     """Return whether data are clips: an array with a time axis, or class folders of folders with numbered frames.
 
     A few folders are looked at. Data that cannot be read are none.
     """
     path = Path(spec)
-    try:
-        if path.is_file() and path.suffix.lower() == ".npz":
-            with Npz(path) as archive:
-                return "x_train" in archive and CLIPS.fits(archive.stored("x_train").shape)
-        return bool(spec) and path.is_dir() and _holds_clips(path)
-    except (OSError, DataError):
-        return False
+    if path.is_file() and path.suffix.lower() == ".npz":
+        with Npz(path) as archive:
+            return "x_train" in archive and CLIPS.fits(archive.stored("x_train").shape)
+    return bool(spec) and path.is_dir() and _holds_clips(path)
 
 
 def _open(spec: str, image_size: int | None, frames: int | None) -> Source:
@@ -81,7 +79,7 @@ def _open(spec: str, image_size: int | None, frames: int | None) -> Source:
 def _holds_clips(root: Path) -> bool:
     """Return whether the first class folders hold folders of frames that are numbered one after the other."""
     top = folders_in(root)
-    train = next((path for path in top if path.name.lower() in PARTS["train"]), None)
+    train = named_parts(top).get("train")
     classes = folders_in(train) if train is not None else top
     if not classes:
         return False

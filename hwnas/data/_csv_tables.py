@@ -80,7 +80,8 @@ def read_tables(root: Path, reading: Reading, notes: list[str]) -> tuple[Columns
             recordings += _recordings(root, (path, part, label), table, columns, reading)
         except RecordingError as error:
             raise DataError(f"data {shown(path)}: {error}") from None
-    assert columns is not None
+    if columns is None:
+        raise DataError(f"data {shown(root)}: its parts hold no CSV files; put recordings into the train part")
     return columns, recordings
 
 

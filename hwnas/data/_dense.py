@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hwnas._errors import DataError
 from hwnas.data._names import shown
-from hwnas.data._splits import TEST_FRACTION, VALIDATION_FRACTION, VALIDATION_MOST, Indices
+from hwnas.data._splits import missing_parts, split_any
 
 Array = npt.NDArray[Any]
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
@@ -38,6 +38,11 @@ class DenseSplit:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def scale(self) -> float:
+        """What inputs are divided by before they are normalised: 255 for pixels, 1 for other numbers."""
+        return 255.0 if self.inputs.dtype == np.uint8 else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +77,7 @@ class DenseData:
     @property
     def scale(self) -> float:
         """What inputs are divided by before they are normalised: 255 for pixels, 1 for other numbers."""
-        return 255.0 if self.train.inputs.dtype == np.uint8 else 1.0
+        return self.train.scale
 
     @property
     def channels_out(self) -> int:
@@ -106,25 +111,19 @@ def assemble_dense(
         DataError: There are too few samples.
     """
     made = dict(parts)
-    for part, fraction, own_seed in (("test", TEST_FRACTION, 0), ("validation", VALIDATION_FRACTION, seed)):
-        if part not in made:
-            train = made["train"]
-            most = VALIDATION_MOST if part == "validation" else len(train)
-            kept, held = _held_out(name, len(train), min(fraction, most / max(1, len(train))), own_seed)
-            made["train"], made[part] = (DenseSplit(train.inputs[i], train.targets[i]) for i in (kept, held))
+    for each in missing_parts(made, seed):
+        train = made["train"]
+        if len(train) < 2:
+            raise DataError(
+                f"data {shown(name)}: {len(train)} train sample is too few to hold out a validation and a test part; "
+                "give 3 or more"
+            )
+        kept, held = split_any(len(train), each.share(len(train)), each.seed)
+        made["train"], made[each.part] = (DenseSplit(train.inputs[i], train.targets[i]) for i in (kept, held))
     train = made["train"]
-    scale = 255.0 if train.inputs.dtype == np.uint8 else 1.0
     targets = ((), ()) if classes else moments_of(train.targets, 1.0)
-    return DenseData(
-        name, classes, **made, input_moments=moments_of(train.inputs, scale), target_moments=targets, notes=tuple(notes)
-    )
-
-
-def limited(count: int, limit: int | None) -> Indices:
-    """Return ascending indices of at most `limit` of `count` samples, the same for every seed."""
-    if limit is None or limit >= count:
-        return np.arange(count, dtype=np.int64)
-    return np.sort(np.random.default_rng(0).permutation(count)[:limit]).astype(np.int64)
+    inputs = moments_of(train.inputs, train.scale)
+    return DenseData(name, classes, **made, input_moments=inputs, target_moments=targets, notes=tuple(notes))
 
 
 def moments_of(values: Array, scale: float) -> Moments:
@@ -141,6 +140,12 @@ def moments_of(values: Array, scale: float) -> Moments:
         means.append(mean / scale)
         deviations.append(max(deviation, 1 / 255) if scale > 1 else deviation if deviation > _LEAST_DEVIATION else 1.0)
     return tuple(means), tuple(deviations)
+
+
+def numbered_classes(parts: Mapping[str, DenseSplit]) -> tuple[str, ...]:
+    """Return names for the class indices that some mask holds, and for those below them."""
+    highest = max(int(split.targets[split.targets != IGNORED].max(initial=0)) for split in parts.values())
+    return tuple(str(index) for index in range(highest + 1))
 
 
 def require_classes(name: str, parts: Mapping[str, DenseSplit], where: Callable[[str, int], str], count: int) -> None:
@@ -178,15 +183,3 @@ def pixel_text(place: tuple[int, ...]) -> str:
     if len(place) == 1:
         return f"step {place[0]}"
     return f"column {place[1]}, row {place[0]}" if len(place) == 2 else f"place {place}"
-
-
-def _held_out(name: str, count: int, fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """Return ascending indices of the samples that are kept and of those that are held out, at least one of each."""
-    if count < 2:
-        raise DataError(
-            f"data {shown(name)}: {count} train sample is too few to hold out a validation and a test part; give 3 or "
-            "more"
-        )
-    held = min(count - 1, max(1, round(fraction * count)))
-    order = np.random.default_rng(seed).permutation(count).astype(np.int64)
-    return np.sort(order[held:]), np.sort(order[:held])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,13 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from hwnas._errors import DataError
-from hwnas.data._dense import IGNORED, MOST_CLASSES, DenseData, DenseSplit, assemble_dense, limited, require_classes
+from hwnas.data._dense import MOST_CLASSES, DenseData, DenseSplit, assemble_dense, numbered_classes, require_classes
 from hwnas.data._kinds import IMAGES as IMAGE_FILES
-from hwnas.data._layout import PARTS
+from hwnas.data._layout import folders_in, named_parts
 from hwnas.data._names import require_class_names, shown
-from hwnas.data._pixels import decode, fit_all
+from hwnas.data._pixels import decode, decoding_threads, fit_all
+from hwnas.data._source import Canvas
+from hwnas.data._splits import subset_of_any
 from latency_tables import open_regular
 
 IMAGES, MASKS, CLASSES = "images", "masks", "classes.txt"
@@ -57,18 +58,16 @@ def load_masks_folder(spec: str, *, image_size: int | None, seed: int, limit: in
     if "train" not in folders:
         raise DataError(f"data {shown(spec)}: holds no train/{IMAGES} and train/{MASKS}; add them")
     notes: list[str] = []
-    parts, names = {}, {}
+    pairs = {}
     for part, folder in folders.items():
         listed = _listed(folder)
         if listed.without_image:
             masks = "1 mask" if listed.without_image == 1 else f"{listed.without_image} masks"
             notes.append(f"left out {masks} of {shown(folder)} without an image")
-        pairs = [listed.pairs[i] for i in limited(len(listed.pairs), limit)]
-        names[part] = pairs
-        parts[part] = _read(pairs, names["train"][0][0], image_size)
-    parts = _same_channels(parts)
+        pairs[part] = [listed.pairs[i] for i in subset_of_any(len(listed.pairs), limit)]
+    parts = _read_all(spec, pairs, image_size)
     classes = _class_names(root, parts)
-    require_classes(spec, parts, lambda part, index: shown(names[part][index][1]), len(classes))
+    require_classes(spec, parts, lambda part, index: shown(pairs[part][index][1]), len(classes))
     if len(classes) < 2:
         raise DataError(f"data {shown(spec)}: its masks hold one class alone; segmentation needs at least two")
     return assemble_dense(spec, parts, classes, notes, seed)
@@ -78,14 +77,14 @@ def _part_folders(root: Path) -> dict[str, Path]:
     """Return the folder of each part; the root itself where it holds images and masks directly."""
     if not root.is_dir():
         return {}
-    if (root / IMAGES).is_dir() and (root / MASKS).is_dir():
+    if _has_masks(root):
         return {"train": root}
-    folders: dict[str, Path] = {}
-    for path in sorted(root.iterdir()):
-        part = next((part for part, words in PARTS.items() if path.name.lower() in words), None)
-        if part is not None and (path / IMAGES).is_dir() and (path / MASKS).is_dir():
-            folders.setdefault(part, path)
+    folders = named_parts([path for path in folders_in(root) if _has_masks(path)])
     return {part: folders[part] for part in ("train", "validation", "test") if part in folders}
+
+
+def _has_masks(folder: Path) -> bool:
+    return (folder / IMAGES).is_dir() and (folder / MASKS).is_dir()
 
 
 def _listed(folder: Path) -> _Part:
@@ -111,37 +110,54 @@ def _listed(folder: Path) -> _Part:
     return _Part(tuple((path, masks[stem]) for stem, path in images.items()), len(masks) - len(images))
 
 
-def _read(pairs: Sequence[tuple[Path, Path]], first: Path, image_size: int | None) -> DenseSplit:
-    """Decode images and masks.
+def _read_all(
+    spec: str, parts: Mapping[str, Sequence[tuple[Path, Path]]], image_size: int | None
+) -> dict[str, DenseSplit]:
+    """Decode the images and masks of all parts, on several threads, each straight to its place.
 
     Raises:
         DataError: A file cannot be read, a mask has another size than its image, or images differ in size.
     """
-    inputs: list[Pixels] = []
-    targets: list[Pixels] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's on odd files
+    first, _ = parts["train"][0]
+    canvas = Canvas.of_all(spec, {part: len(pairs) for part, pairs in parts.items()})
+    with decoding_threads() as pool:
         size = decode(first, image_size).pixels.shape[:2]
-        for image, mask in pairs:
-            pixels, classes = decode(image, None).pixels, _read_mask(mask)
-            if pixels.shape[:2] != classes.shape:
-                raise DataError(
-                    f"data {shown(mask)}: {_text(classes.shape)} pixels, but its image has {_text(pixels.shape)}; make "
-                    "them equal"
-                )
-            if image_size is not None:
-                pixels = fit_all(pixels.transpose(2, 0, 1)[None], image_size)[0].transpose(1, 2, 0)
-                classes = _fit_mask(classes, image_size)
+        targets = {part: np.empty((len(pairs), *size), dtype=np.uint8) for part, pairs in parts.items()}
+
+        def read(place: tuple[str, int]) -> None:
+            """Decode one image and its mask."""
+            part, index = place
+            image, _ = parts[part][index]
+            pixels, classes = _read(*parts[part][index], image_size)
             if classes.shape != size:
                 raise DataError(
                     f"data {shown(image)}: {_text(classes.shape)} pixels, but {shown(first)} has {_text(size)}; give "
                     "--image-size N to scale all to one size"
                 )
-            inputs.append(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-            targets.append(classes)
-    channels = max(len(pixels) for pixels in inputs)
-    stacked = [np.broadcast_to(pixels, (channels, *pixels.shape[1:])) for pixels in inputs]
-    return DenseSplit(np.stack(stacked), np.stack(targets))
+            canvas.put(part, index, pixels[None])
+            targets[part][index] = classes
+
+        for _ in pool.map(read, [(part, index) for part, pairs in parts.items() for index in range(len(pairs))]):
+            pass
+    return {part: DenseSplit(canvas.take(part), targets[part]) for part in parts}
+
+
+def _read(image: Path, mask: Path, image_size: int | None) -> tuple[Pixels, Pixels]:
+    """Return an image ``(C, H, W)`` and its mask ``(H, W)``.
+
+    Raises:
+        DataError: One of them cannot be read, or they differ in size.
+    """
+    pixels, classes = decode(image, None).pixels, _read_mask(mask)
+    if pixels.shape[:2] != classes.shape:
+        raise DataError(
+            f"data {shown(mask)}: {_text(classes.shape)} pixels, but its image has {_text(pixels.shape)}; make "
+            "them equal"
+        )
+    pixels = pixels.transpose(2, 0, 1)
+    if image_size is None:
+        return pixels, classes
+    return fit_all(pixels[None], image_size)[0], _fit_mask(classes, image_size)
 
 
 def _read_mask(path: Path) -> Pixels:
@@ -174,22 +190,11 @@ def _fit_mask(classes: Pixels, size: int) -> Pixels:
     return np.asarray(fitted, dtype=np.uint8)
 
 
-def _same_channels(parts: Mapping[str, DenseSplit]) -> dict[str, DenseSplit]:
-    """Return grey images as colour where another part has colour."""
-    channels = max(split.inputs.shape[1] for split in parts.values())
-    same = dict(parts)
-    for part, split in parts.items():
-        if split.inputs.shape[1] < channels:
-            same[part] = DenseSplit(np.repeat(split.inputs, channels, axis=1), split.targets)
-    return same
-
-
 def _class_names(root: Path, parts: Mapping[str, DenseSplit]) -> tuple[str, ...]:
     """Return the names in ``classes.txt``; without it the indices that the masks hold."""
     path = root / CLASSES
     if not path.is_file():
-        highest = max(int(split.targets[split.targets != IGNORED].max(initial=0)) for split in parts.values())
-        return tuple(str(index) for index in range(highest + 1))
+        return numbered_classes(parts)
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError):

@@ -16,13 +16,14 @@ from hwnas.data._dense import (
     DenseData,
     DenseSplit,
     assemble_dense,
-    limited,
+    numbered_classes,
     pixel_text,
     require_classes,
 )
 from hwnas.data._names import shown
 from hwnas.data._npy import Npz, Stored
-from hwnas.data._npz import PARTS
+from hwnas.data._npz import PARTS, parts_in
+from hwnas.data._splits import subset_of_any
 
 Array = npt.NDArray[Any]
 _CLASSES = "classes"
@@ -30,13 +31,13 @@ _MOST_AXES = 2
 
 
 def is_dense_npz(path: Path) -> bool:
-    """Return whether the train targets of a file are maps; False where it cannot be read."""
-    try:
-        with Npz(path) as archive:
-            inputs, targets = archive.stored("x_train"), archive.stored("y_train")
-    except (DataError, KeyError):
-        return False
-    return _kind(inputs, targets) != ""
+    """Return whether the train targets of a file are maps.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    with Npz(path) as archive:
+        return _kind(archive.stored("x_train"), archive.stored("y_train")) != ""
 
 
 def load_dense_npz(spec: str, *, seed: int, limit: int | None) -> DenseData:
@@ -53,22 +54,20 @@ def load_dense_npz(spec: str, *, seed: int, limit: int | None) -> DenseData:
         DataError: One line that names the array at fault.
     """
     path = Path(spec)
-    parts, stored = {}, {}
+    parts = {}
     with Npz(path) as archive:
-        for part, word in PARTS.items():
-            if part == "train" or f"x_{word}" in archive:
-                stored[part] = _described(path, archive, word)
+        stored = {part: _described(path, archive, word) for part, word in parts_in(archive).items()}
         kind = _one_kind(path, stored)
         for part, (inputs, targets) in stored.items():
-            chosen = limited(inputs.shape[0], limit)
-            x = _inputs(path, inputs.key, _taken(archive, inputs, chosen), chosen)
-            y = _taken(archive, targets, chosen)
+            chosen = subset_of_any(inputs.shape[0], limit)
+            x = _taken(archive, inputs, chosen)
+            if x.dtype != np.uint8:
+                x = _finite(path, inputs.key, x, chosen)
             own = _indices if kind == "segmentation" else _values
-            parts[part] = DenseSplit(x, own(path, targets.key, y, chosen))
+            parts[part] = DenseSplit(x, own(path, targets.key, _taken(archive, targets, chosen), chosen))
     classes: tuple[str, ...] = ()
     if kind == "segmentation":
-        highest = max(int(split.targets[split.targets != IGNORED].max(initial=0)) for split in parts.values())
-        classes = tuple(str(index) for index in range(highest + 1))
+        classes = numbered_classes(parts)
         if len(classes) < 2:
             raise DataError(f"data {shown(spec)}: y_train holds one class alone; segmentation needs at least two")
         require_classes(spec, parts, lambda part, index: f"{shown(spec)}: y_{PARTS[part]}[{index}]", len(classes))
@@ -87,9 +86,7 @@ def _kind(inputs: Stored, targets: Stored) -> str:
 
 
 def _described(path: Path, archive: Npz, word: str) -> tuple[Stored, Stored]:
-    for key in (f"x_{word}", f"y_{word}"):
-        if key not in archive:
-            raise DataError(f"data {shown(path)}: the array {key} is missing; add it")
+    archive.require(f"x_{word}", f"y_{word}")
     inputs, targets = archive.stored(f"x_{word}"), archive.stored(f"y_{word}")
     if inputs.shape[0] != targets.shape[0]:
         raise DataError(
@@ -134,10 +131,6 @@ def _taken(archive: Npz, stored: Stored, chosen: npt.NDArray[np.int64]) -> Array
         inside = chosen[(chosen >= first) & (chosen < first + len(piece))] - first
         rows.append(np.array(piece[inside]))
     return np.concatenate(rows)
-
-
-def _inputs(path: Path, key: str, values: Array, chosen: npt.NDArray[np.int64]) -> Array:
-    return values if values.dtype == np.uint8 else _finite(path, key, values, chosen)
 
 
 def _finite(path: Path, key: str, values: Array, chosen: npt.NDArray[np.int64]) -> Array:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +11,7 @@ from hwnas._errors import DataError
 from hwnas.data._images import ImageArray
 from hwnas.data._layout import Layout, find_layout
 from hwnas.data._names import shown
-from hwnas.data._pixels import Decoded, decode
+from hwnas.data._pixels import Decoded, decode, decoding_threads
 from hwnas.data._source import Canvas, Source
 from hwnas.data._splits import Indices
 
@@ -84,11 +81,10 @@ def _decode_all(
     image_size: int | None,
     join: Callable[[Sequence[ImageArray]], ImageArray],
 ) -> list[str]:
-    """Decode all wanted files onto the canvas, on several threads (Pillow decodes without the interpreter lock)."""
+    """Decode all wanted files onto the canvas, on several threads."""
     wanted = {part: canvas.kept(part) for part in files}
     first = next(files[part][int(indices[0])][0] for part, indices in wanted.items() if len(indices))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's on odd files; not in the threads, which share the filters
+    with decoding_threads() as pool:
         size = decode(first, image_size).pixels.shape[:2]
 
         def read(chunk: tuple[str, Indices]) -> tuple[int, int]:
@@ -106,11 +102,7 @@ def _decode_all(
             return animated, clear
 
         chunks = [(part, all_[i : i + _CHUNK]) for part, all_ in wanted.items() for i in range(0, len(all_), _CHUNK)]
-        pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
-        try:
-            counts = list(pool.map(read, chunks))
-        finally:
-            pool.shutdown(cancel_futures=True)
+        counts = list(pool.map(read, chunks))
     return _lost(*(sum(column) for column in zip(*counts, strict=True)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from hwnas._common._text import first_of
 from hwnas._errors import DataError
 from hwnas.data._names import shown
 from hwnas.data._signal_data import SignalSource
-from hwnas.data._splits import TEST_FRACTION, VALIDATION_FRACTION, VALIDATION_MOST, Indices, split_off
+from hwnas.data._splits import Indices, Missing, missing_parts, split_off
 
 PARTS = ("train", "validation", "test")
 _SHOWN = 8
@@ -34,29 +34,25 @@ def divide(name: str, source: SignalSource, hold_out: Sequence[str], seed: int) 
     Raises:
         DataError: There are too few recordings or groups, or a group is unknown.
     """
-    if source.groups is None:
-        if hold_out:
-            raise DataError(
-                f"data {shown(name)}: --hold-out names groups of recordings; say with --split-by what they are"
-            )
-        return _by_recording(name, source, seed)
+    if hold_out and source.groups is None:
+        raise DataError(f"data {shown(name)}: --hold-out names groups of recordings; say with --split-by what they are")
     chosen = {part: np.flatnonzero(source.parts == part) for part in PARTS}
     chosen = {part: indices for part, indices in chosen.items() if len(indices)}
-    if hold_out or _overlap(source.groups, source.parts):
+    if source.groups is not None and (hold_out or _overlap(source.groups, source.parts)):
         if len(chosen) > 1:
             source.notes.append(
                 f"the folders or arrays of the parts ({', '.join(chosen)}) are put together and divided anew by group"
             )
         chosen = {"train": np.arange(len(source.parts))}
+    if "train" not in chosen:
+        raise DataError(f"data {shown(name)}: holds no recordings for the train part; add some")
+    if source.groups is None:
+        return _by_recording(name, source, chosen, seed)
     if hold_out:
         held = _held_out(name, source.groups, hold_out)
         chosen = {"train": np.flatnonzero(~held), "test": np.flatnonzero(held)}
-    for part, fraction, own_seed in (("test", TEST_FRACTION, 0), ("validation", VALIDATION_FRACTION, seed)):
-        if part not in chosen:
-            needed = 2 + (part == "test" and "validation" not in chosen)
-            chosen["train"], chosen[part] = _split_groups(
-                name, source.groups, chosen["train"], fraction, own_seed, needed
-            )
+    for each in missing_parts(chosen, seed):
+        chosen["train"], chosen[each.part] = _split_groups(name, source.groups, chosen["train"], each)
     _require_all_classes(name, source, chosen["train"])
     for part in ("validation", "test"):
         names = sorted(set(source.groups[chosen[part]]))
@@ -108,17 +104,17 @@ def _held_out(name: str, groups: npt.NDArray[np.str_], hold_out: Sequence[str]) 
 
 
 def _split_groups(
-    name: str, groups: npt.NDArray[np.str_], indices: Indices, fraction: float, seed: int, needed: int
+    name: str, groups: npt.NDArray[np.str_], indices: Indices, missing: Missing
 ) -> tuple[Indices, Indices]:
-    """Divide recordings into two parts, whole groups each; the second gets at least one group."""
+    """Divide recordings into two parts, whole groups each; the missing part gets at least one group."""
     here = np.unique(groups[indices])
-    if len(here) < needed:
+    if len(here) < missing.needed:
         raise DataError(
             f"data {shown(name)}: {len(here)} {'group' if len(here) == 1 else 'groups'} of recordings left to divide; "
-            f"at least {needed} are needed, so give another --split-by or fewer --hold-out"
+            f"at least {missing.needed} are needed, so give another --split-by or fewer --hold-out"
         )
-    count = min(max(1, round(fraction * len(here))), len(here) - needed + 1)
-    held = np.isin(groups[indices], np.random.default_rng(seed).permutation(here)[:count])
+    count = min(max(1, round(missing.fraction * len(here))), len(here) - missing.needed + 1)
+    held = np.isin(groups[indices], np.random.default_rng(missing.seed).permutation(here)[:count])
     return indices[~held], indices[held]
 
 
@@ -133,12 +129,9 @@ def _require_all_classes(name: str, source: SignalSource, train: Indices) -> Non
         )
 
 
-def _by_recording(name: str, source: SignalSource, seed: int) -> dict[str, Indices]:
+def _by_recording(name: str, source: SignalSource, given: Mapping[str, Indices], seed: int) -> dict[str, Indices]:
     """Divide recordings class by class; those without a class of their own all together."""
-    chosen = {part: np.flatnonzero(source.parts == part) for part in PARTS}
-    chosen = {part: indices for part, indices in chosen.items() if len(indices)}
-    if "train" not in chosen:
-        raise DataError(f"data {shown(name)}: holds no recordings for the train part; add some")
+    chosen = dict(given)
     if source.labels is None and len(chosen["train"]) < 4 - len(chosen):
         count = len(chosen["train"])
         raise DataError(
@@ -148,14 +141,16 @@ def _by_recording(name: str, source: SignalSource, seed: int) -> dict[str, Indic
         )
     labels = np.zeros(len(source.parts), dtype=np.int64) if source.labels is None else source.labels
     classes = ("all",) if source.labels is None else source.classes
-    for part, fraction, own_seed in (("test", TEST_FRACTION, 0), ("validation", VALIDATION_FRACTION, seed)):
-        if part in chosen:
-            continue
+    for each in missing_parts(chosen, seed):
         train = chosen["train"]
-        share = fraction if part == "test" else min(fraction, VALIDATION_MOST / len(train))
-        needed = 2 + (part == "test" and "validation" not in chosen)
         rest, held = split_off(
-            shown(name), labels[train], classes, share, seed=own_seed, needed=needed, noun="recording"
+            shown(name),
+            labels[train],
+            classes,
+            each.share(len(train)),
+            seed=each.seed,
+            needed=each.needed,
+            noun="recording",
         )
-        chosen["train"], chosen[part] = train[rest], train[held]
+        chosen["train"], chosen[each.part] = train[rest], train[held]
     return chosen

@@ -90,8 +90,8 @@ class ClipData(ImageData):
         return int(self.train.images.shape[2])
 
 
-def moments(images: ImageArray) -> list[tuple[float, float]]:
-    """Return mean and standard deviation on 0-1 of each channel of ``(N, C, ...)``, exact through the histogram."""
+def moments(images: ImageArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return means and standard deviations on 0-1 of the channels of ``(N, C, ...)``, exact through the histogram."""
     channels = images.shape[1]
     counts = np.zeros((channels, 256), dtype=np.int64)
     step = max(1, _COUNTED // max(1, images[0, 0].size))
@@ -99,7 +99,8 @@ def moments(images: ImageArray) -> list[tuple[float, float]]:
         for channel in range(channels):
             pixels = images[start : start + step, channel]
             counts[channel] += np.bincount(pixels.ravel(), minlength=256)
-    return [_moments(row) for row in counts]
+    mean, std = zip(*map(_moments, counts), strict=True)
+    return mean, std
 
 
 def _moments(counts: npt.NDArray[np.int64]) -> tuple[float, float]:

@@ -62,10 +62,6 @@ def find_layout(root: Path, kind: Files = IMAGES) -> Layout:
         root: The folder.
         kind: Which files are read.
 
-    Args:
-        root: The folder.
-        clips: Whether folders in class folders mean something: no note mentions them then.
-
     Raises:
         DataError: It holds no classes, or what it holds can be understood in two ways.
     """

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from hwnas._errors import DataError
+from hwnas.data._guards import one_line, require_arguments
 from hwnas.data._images import ImageData
-from hwnas.data._names import can_be_written, shown
+from hwnas.data._names import shown
 from hwnas.data._source import Canvas, Source, assemble
 
 DIGITS = "digits"
-_LARGEST = 4096
-"""Most pixels of a side that images are scaled to."""
 
 
 def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> ImageData:
@@ -43,38 +40,6 @@ def load_data(spec: str, *, image_size: int | None = None, seed: int = 0, limit:
     require_arguments(spec, image_size, limit)
     with one_line(spec):
         return assemble(spec, _open(spec, image_size), ImageData, seed=seed, limit=limit)
-
-
-def require_arguments(spec: str, image_size: int | None, limit: int | None) -> None:
-    """Refuse arguments of a loader that no data can have.
-
-    Raises:
-        DataError: With the reason.
-    """
-    if image_size is not None and image_size < 1:
-        raise DataError(f"data {shown(spec)}: the image size must be 1 or more, got {image_size}")
-    if image_size is not None and image_size > _LARGEST:
-        raise DataError(f"data {shown(spec)}: the image size must be {_LARGEST} or less, got {image_size}")
-    if limit is not None and limit < 1:
-        raise DataError(f"data {shown(spec)}: the limit must be 1 or more, got {limit}")
-    if not can_be_written(spec):  # it is written into the run, its report and the terminal
-        raise DataError(
-            f"data {shown(spec)}: its name is not UTF-8 or holds control characters; rename it, or link to it"
-        )
-
-
-@contextmanager
-def one_line(spec: str) -> Iterator[None]:
-    """Raise `DataError` where files cannot be read or do not fit into memory."""
-    try:
-        yield
-    except OSError as error:
-        place = shown(error.filename or spec)
-        raise DataError(f"data {place}: cannot be read ({error.strerror or error}); repair or remove it") from None
-    except MemoryError:
-        raise DataError(
-            f"data {shown(spec)}: its images do not fit into memory; give --image-size N or --data-limit N"
-        ) from None
 
 
 def _open(spec: str, image_size: int | None) -> Source:

@@ -6,23 +6,20 @@ from pathlib import Path
 
 from hwnas._errors import DataError
 from hwnas.data._dense import DenseData
-from hwnas.data._names import can_be_written, shown
+from hwnas.data._guards import LARGEST, one_line, recogniser, require_arguments
+from hwnas.data._names import shown
 
-_LARGEST = 4096
 
-
+@recogniser
 def is_dense(spec: str) -> bool:
     """Return whether data have maps as targets: a folder of images and masks, or such an ``.npz`` file."""
     from hwnas.data._dense_folder import is_masks_folder
     from hwnas.data._dense_npz import is_dense_npz
 
     path = Path(spec)
-    try:
-        if path.is_dir():
-            return is_masks_folder(path)
-        return path.suffix.lower() == ".npz" and path.is_file() and is_dense_npz(path)
-    except (OSError, ValueError):
-        return False
+    if path.is_dir():
+        return is_masks_folder(path)
+    return path.suffix.lower() == ".npz" and path.is_file() and is_dense_npz(path)
 
 
 def load_dense(spec: str, *, image_size: int | None = None, seed: int = 0, limit: int | None = None) -> DenseData:
@@ -40,16 +37,11 @@ def load_dense(spec: str, *, image_size: int | None = None, seed: int = 0, limit
     from hwnas.data._dense_folder import is_masks_folder, load_masks_folder
     from hwnas.data._dense_npz import load_dense_npz
 
-    if image_size is not None and not 1 <= image_size <= _LARGEST:
-        raise DataError(f"data {shown(spec)}: the image size must be 1 to {_LARGEST}, got {image_size}")
-    if limit is not None and limit < 1:
-        raise DataError(f"data {shown(spec)}: the limit must be 1 or more, got {limit}")
-    if not can_be_written(spec):
-        raise DataError(
-            f"data {shown(spec)}: its name is not UTF-8 or holds control characters; rename it, or link to it"
-        )
+    if image_size is not None and not 1 <= image_size <= LARGEST:
+        raise DataError(f"data {shown(spec)}: the image size must be 1 to {LARGEST}, got {image_size}")
+    require_arguments(spec, None, limit)
     path = Path(spec)
-    try:
+    with one_line(spec, "samples", "--data-limit N"):
         if spec and path.is_dir():
             if not is_masks_folder(path):
                 raise DataError(
@@ -61,8 +53,5 @@ def load_dense(spec: str, *, image_size: int | None = None, seed: int = 0, limit
             if image_size is not None:
                 raise DataError(f"data {shown(spec)}: arrays are not scaled; leave out --image-size")
             return load_dense_npz(spec, seed=seed, limit=limit)
-    except OSError as error:
-        place = shown(error.filename or spec)
-        raise DataError(f"data {place}: cannot be read ({error.strerror or error}); repair or remove it") from None
     what = "is neither" if path.exists() and spec else "does not exist"
     raise DataError(f"data {shown(spec)}: {what}; give a folder of images and masks or an .npz file")

@@ -91,6 +91,16 @@ class Npz:
     def __contains__(self, key: object) -> bool:
         return f"{key}.npy" in self._names
 
+    def require(self, *keys: str) -> None:
+        """Refuse a file that lacks an array.
+
+        Raises:
+            DataError: Naming it.
+        """
+        for key in keys:
+            if key not in self:
+                raise DataError(f"data {shown(self.path)}: the array {key} is missing; add it")
+
     def stored(self, key: str) -> Stored:
         """Return what the header of an array says.
 

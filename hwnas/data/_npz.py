@@ -11,12 +11,42 @@ from hwnas._errors import DataError
 from hwnas.data._forms import IMAGES, Form
 from hwnas.data._images import LabelArray
 from hwnas.data._names import shown
-from hwnas.data._npy import Npz, Stored
+from hwnas.data._npy import Array, Npz, Stored
 from hwnas.data._pixels import fitting
 from hwnas.data._ranges import LEVELS, UNIT, Found, to_levels
 from hwnas.data._source import Canvas, Source
 
 PARTS = {"train": "train", "test": "test", "validation": "val"}
+"""The word of each part in the names of arrays: ``x_val``."""
+
+
+def parts_in(archive: Npz) -> dict[str, str]:
+    """Return the words of the parts that a file has; one without a train part is refused when that is read."""
+    return {part: word for part, word in PARTS.items() if part == "train" or f"x_{word}" in archive}
+
+
+def class_indices(path: Path, labels: Mapping[str, Array]) -> tuple[list[str], dict[str, LabelArray]]:
+    """Return class names, the train labels in order, and the index of the class of each label.
+
+    Args:
+        path: The file, for errors.
+        labels: Whole numbers of each part.
+
+    Raises:
+        DataError: There is a single class, or a part has one that the train part lacks.
+    """
+    values = np.unique(labels["train"])
+    if len(values) < 2:
+        raise DataError(
+            f"data {shown(path)}: only one class, '{values[0]}', in y_train; classification needs at least two"
+        )
+    indices = {}
+    for part, numbers in labels.items():
+        unknown = np.setdiff1d(numbers, values)
+        if len(unknown):
+            raise DataError(f"data {shown(path)}: y_{PARTS[part]} holds the label {unknown[0]}, which y_train does not")
+        indices[part] = np.searchsorted(values, numbers).astype(np.int64)
+    return [str(value) for value in values], indices
 
 
 def open_npz(path: Path, image_size: int | None, form: Form = IMAGES, frames: int | None = None) -> Source:
@@ -32,25 +62,9 @@ def open_npz(path: Path, image_size: int | None, form: Form = IMAGES, frames: in
         DataError: See `hwnas.data.load_data`.
     """
     with Npz(path) as archive:
-        raw = {
-            part: _checked(path, word, archive, form)
-            for part, word in PARTS.items()
-            if f"x_{word}" in archive or part == "train"
-        }
+        raw = {part: _checked(path, word, archive, form) for part, word in parts_in(archive).items()}
         _require_one_size(path, {part: images.shape for part, (images, _) in raw.items()}, form, image_size, frames)
-        values = np.unique(raw["train"][1])
-        if len(values) < 2:
-            raise DataError(
-                f"data {shown(path)}: only one class, '{values[0]}', in y_train; classification needs at least two"
-            )
-        labels = {}
-        for part, (_, numbers) in raw.items():
-            unknown = np.setdiff1d(numbers, values)
-            if len(unknown):
-                raise DataError(
-                    f"data {shown(path)}: y_{PARTS[part]} holds the label {unknown[0]}, which y_train does not"
-                )
-            labels[part] = np.searchsorted(values, numbers).astype(np.int64)
+        classes, labels = class_indices(path, {part: numbers for part, (_, numbers) in raw.items()})
         scale = _scale(archive, {part: images for part, (images, _) in raw.items()})
 
     change = fitting(image_size, frames)
@@ -63,7 +77,7 @@ def open_npz(path: Path, image_size: int | None, form: Form = IMAGES, frames: in
                     pixels = piece if piece.dtype == np.uint8 else to_levels(piece, scale)
                     canvas.put(part, first, form.arrange(pixels), change)
 
-    return Source([str(value) for value in values], labels, fill)
+    return Source(classes, labels, fill)
 
 
 def _checked(path: Path, word: str, archive: Npz, form: Form) -> tuple[Stored, LabelArray]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -78,6 +81,18 @@ def decode(path: str | Path, image_size: int | None, *, stretch: bool = False) -
             f"data {shown(path)}: cannot be read as an image ({_reason(error)}); repair or remove the file"
         ) from None
     return Decoded(pixels[:, :, None] if pixels.ndim == 2 else pixels, animated, clear, size)
+
+
+@contextmanager
+def decoding_threads() -> Iterator[ThreadPoolExecutor]:
+    """Give threads for `decode` (Pillow decodes without the interpreter lock) and silence its warnings on odd files."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not in the threads, which share the filters
+        pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _require_size(image: Image.Image, stored: int) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hwnas._errors import DataError
 from hwnas.data._names import shown
 from hwnas.data._npy import Array, Npz
-from hwnas.data._npz import PARTS
+from hwnas.data._npz import PARTS, class_indices, parts_in
 from hwnas.data._signal_data import Cut, FloatArray, Reading, SignalPart, SignalSource
 from hwnas.data._splits import Indices
 
@@ -20,14 +20,13 @@ _ASPECT = 4
 
 
 def holds_signals(path: Path) -> bool:
-    """Return whether ``x_train`` is an array of signals rather than of images, by its header alone."""
-    try:
-        with Npz(path) as archive:
-            if "x_train" not in archive:
-                return False
-            stored = archive.stored("x_train")
-    except (DataError, OSError):
-        return False
+    """Return whether ``x_train`` is an array of signals rather than of images, by its header alone.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    with Npz(path) as archive:
+        stored = archive.stored("x_train")
     return len(stored.shape) == 3 and stored.dtype != np.uint8 and stored.shape[2] >= _ASPECT * stored.shape[1]
 
 
@@ -38,12 +37,13 @@ def open_arrays(path: Path, reading: Reading) -> SignalSource:
         DataError: See `hwnas.data.load_signals`.
     """
     given = {
-        **{"--rate": reading.rate, "--length": reading.length, "--window": reading.window, "--hop": reading.hop},
-        **{
-            "--label-column": reading.label_column,
-            "--columns": reading.columns or None,
-            "--split-by": reading.split_by,
-        },
+        "--rate": reading.rate,
+        "--length": reading.length,
+        "--window": reading.window,
+        "--hop": reading.hop,
+        "--label-column": reading.label_column,
+        "--columns": reading.columns or None,
+        "--split-by": reading.split_by,
     }
     for option, value in given.items():
         if value is not None:
@@ -52,9 +52,7 @@ def open_arrays(path: Path, reading: Reading) -> SignalSource:
             )
             raise DataError(f"data {shown(path)}: {option} is not for .npz files: {hint}; leave it out")
     with Npz(path) as archive:
-        parts = {
-            part: _part(archive, word) for part, word in PARTS.items() if f"x_{word}" in archive or part == "train"
-        }
+        parts = {part: _part(archive, word) for part, word in parts_in(archive).items()}
         groups = _groups(archive, {part: len(signals) for part, (signals, _) in parts.items()})
     first = parts["train"][0].shape[1:]
     for part, (signals, _) in parts.items():
@@ -89,10 +87,8 @@ def _whole(archive: Npz, key: str) -> Array:
 def _part(archive: Npz, word: str) -> tuple[FloatArray, Array]:
     """Return signals and labels of a part."""
     path, key = archive.path, f"x_{word}"
-    for needed in (key, f"y_{word}"):
-        if needed not in archive:
-            raise DataError(f"data {shown(path)}: the array {needed} is missing; add it")
-    shape, dtype = archive.stored(key).shape, archive.stored(key).dtype
+    archive.require(key, f"y_{word}")
+    shape = archive.stored(key).shape
     if len(shape) != 3 or 0 in shape:
         raise DataError(
             f"data {shown(path)}: {key} has shape {shape}; signals must be (n, channels, length), each at least 1"
@@ -110,7 +106,6 @@ def _part(archive: Npz, word: str) -> tuple[FloatArray, Array]:
         raise DataError(
             f"data {shown(path)}: y_{word} must be {shape[0]} finite numbers (n,), got {labels.dtype} {labels.shape}"
         )
-    assert dtype.kind in "biuf"
     return signals, labels
 
 
@@ -145,13 +140,5 @@ def _targets(
         return (), every.astype(np.float32)
     if not whole:
         raise DataError(f"data {shown(path)}: y_train holds {every.dtype}; classes must be integers")
-    values = np.unique(labels["train"])
-    if len(values) < 2:
-        raise DataError(
-            f"data {shown(path)}: only one class, '{values[0]}', in y_train; classification needs at least two"
-        )
-    for part, numbers in labels.items():
-        unknown = np.setdiff1d(numbers, values)
-        if len(unknown):
-            raise DataError(f"data {shown(path)}: y_{PARTS[part]} holds the label {unknown[0]}, which y_train does not")
-    return tuple(str(value) for value in values), np.searchsorted(values, every).astype(np.int64)
+    classes, indices = class_indices(path, labels)
+    return tuple(classes), np.concatenate(list(indices.values()))

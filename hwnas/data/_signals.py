@@ -9,27 +9,26 @@ import numpy as np
 
 from hwnas._errors import DataError
 from hwnas.data._groups import divide
+from hwnas.data._guards import one_line, recogniser, require_arguments
 from hwnas.data._kinds import IMAGES, TABLES, WAVS
 from hwnas.data._layout import has_files
-from hwnas.data._names import can_be_written, shown
+from hwnas.data._names import shown
 from hwnas.data._signal_csv import open_tables
 from hwnas.data._signal_data import Cut, Reading, SignalData, SignalPart, SignalSource, moments
 from hwnas.data._signal_wav import open_wavs
 from hwnas.data._splits import Indices, subset
 
 
+@recogniser
 def are_signals(spec: str) -> bool:
     """Return whether data are made for signals: a folder of WAV or CSV files, a CSV file, or an ``.npz`` of signals.
 
     A folder that holds images is one of images.
     """
     path = Path(spec)
-    try:
-        if spec and path.is_dir():
-            return not has_files(path, IMAGES) and (has_files(path, WAVS) or has_files(path, TABLES))
-        if not path.is_file():
-            return False
-    except (OSError, ValueError, DataError):
+    if spec and path.is_dir():
+        return not has_files(path, IMAGES) and (has_files(path, WAVS) or has_files(path, TABLES))
+    if not path.is_file():
         return False
     if path.suffix.lower() == ".npz":
         from hwnas.data._signal_npz import holds_signals
@@ -54,31 +53,21 @@ def load_signals(spec: str, reading: Reading | None = None, *, seed: int = 0, li
         DataError: One line that names the file at fault and says what to do.
     """
     reading = reading or Reading()
-    _require_options(spec, reading, limit)
-    try:
+    _require_options(reading)
+    require_arguments(spec, None, limit)
+    with one_line(spec, "signals", "--data-limit N"):
         source = _open(spec, reading)
         chosen = divide(spec, source, reading.hold_out, seed)
         if limit is not None and source.single and source.labels is not None:  # before anything is decoded
             chosen = {part: _some(spec, source.labels, indices, limit) for part, indices in chosen.items()}
         made = source.cut(chosen)
-    except OSError as error:
-        place = shown(error.filename or spec)
-        raise DataError(f"data {place}: cannot be read ({error.strerror or error}); repair or remove it") from None
-    except MemoryError:
-        raise DataError(f"data {shown(spec)}: its signals do not fit into memory; give --data-limit N") from None
     return _assembled(spec, source, made, limit)
 
 
-def _require_options(spec: str, reading: Reading, limit: int | None) -> None:
+def _require_options(reading: Reading) -> None:
     for option, value in (("--rate", reading.rate), ("--window", reading.window), ("--hop", reading.hop)):
         if value is not None and value < 1:
             raise DataError(f"{option} must be 1 or more, got {value}")
-    if limit is not None and limit < 1:
-        raise DataError(f"data {shown(spec)}: the limit must be 1 or more, got {limit}")
-    if not can_be_written(spec):
-        raise DataError(
-            f"data {shown(spec)}: its name is not UTF-8 or holds control characters; rename it, or link to it"
-        )
 
 
 def _open(spec: str, reading: Reading) -> SignalSource:

@@ -12,14 +12,7 @@ import numpy as np
 from hwnas._errors import DataError
 from hwnas.data._images import ImageArray, ImageData, LabelArray, Split, moments
 from hwnas.data._names import require_class_names, shown
-from hwnas.data._splits import (
-    TEST_FRACTION,
-    VALIDATION_FRACTION,
-    VALIDATION_MOST,
-    Indices,
-    split_off,
-    subset,
-)
+from hwnas.data._splits import Indices, missing_parts, split_off, subset
 
 Data = TypeVar("Data", bound=ImageData)
 
@@ -44,6 +37,11 @@ class Canvas:
             self._target[part][indices] = code
             self._row[part][indices] = np.arange(len(indices))
         self._lock = threading.Lock()
+
+    @classmethod
+    def of_all(cls, name: str, counts: Mapping[str, int]) -> Canvas:
+        """Return room for all images of each part; a part of the source becomes the same part of the result."""
+        return cls(name, counts, {part: (part, np.arange(count)) for part, count in counts.items()})
 
     def kept(self, part: str) -> Indices:
         """Return ascending indices of the images of a source's part that are wanted."""
@@ -146,15 +144,8 @@ def assemble(name: str, source: Source, kind: type[Data], *, seed: int, limit: i
     parts = {
         part: Split(canvas.take(part), source.labels[origin][indices]) for part, (origin, indices) in chosen.items()
     }
-    scaled = moments(parts["train"].images)
-    return kind(
-        name,
-        tuple(source.classes),
-        **parts,
-        mean=tuple(mean for mean, _ in scaled),
-        std=tuple(std for _, std in scaled),
-        notes=tuple(source.notes),
-    )
+    mean, std = moments(parts["train"].images)
+    return kind(name, tuple(source.classes), **parts, mean=mean, std=std, notes=tuple(source.notes))
 
 
 def _choose(name: str, source: Source, seed: int, limit: int | None) -> dict[str, tuple[str, Indices]]:
@@ -166,13 +157,9 @@ def _choose(name: str, source: Source, seed: int, limit: int | None) -> dict[str
     }
     chosen = {part: (part, indices) for part, indices in kept.items()}
     train = kept["train"]
-    if "test" not in kept:
-        needed = 2 + ("validation" not in kept)
-        rest, held = split_off(shown(name), labels["train"][train], classes, TEST_FRACTION, seed=0, needed=needed)
-        train, chosen["test"] = train[rest], ("train", train[held])
-    if "validation" not in kept:
-        fraction = min(VALIDATION_FRACTION, VALIDATION_MOST / max(1, len(train)))
-        rest, held = split_off(shown(name), labels["train"][train], classes, fraction, seed=seed, needed=2)
-        train, chosen["validation"] = train[rest], ("train", train[held])
+    for each in missing_parts(kept, seed):
+        share = each.share(len(train))
+        rest, held = split_off(shown(name), labels["train"][train], classes, share, seed=each.seed, needed=each.needed)
+        train, chosen[each.part] = train[rest], ("train", train[held])
     chosen["train"] = ("train", train)
     return chosen

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,41 @@ VALIDATION_MOST = 10_000
 networks apart, large ones do not."""
 
 Indices = npt.NDArray[np.int64]
+
+
+class Missing(NamedTuple):
+    """A part that a source lacks; it is split off the train part.
+
+    Attributes:
+        part: ``test`` or ``validation``.
+        fraction: Its share of what is then the train part.
+        seed: What it follows from. A test part is the same for every seed, so that runs with different seeds report on
+            the same samples.
+        needed: Samples that the train part must have, for itself and all parts still to be split off.
+    """
+
+    part: str
+    fraction: float
+    seed: int
+    needed: int
+
+    def share(self, count: int) -> float:
+        """Return the share of `count` train samples: `fraction`, but at most `VALIDATION_MOST` for validation."""
+        if self.part == "test":
+            return self.fraction
+        return min(self.fraction, VALIDATION_MOST / max(1, count))
+
+
+def missing_parts(given: Collection[str], seed: int) -> list[Missing]:
+    """Return the parts that are not among the given ones, in the order in which they are split off.
+
+    Args:
+        given: Names of the parts that a source has.
+        seed: Decides the validation part.
+    """
+    wanted = (("test", TEST_FRACTION, 0), ("validation", VALIDATION_FRACTION, seed))
+    missing = [item for item in wanted if item[0] not in given]
+    return [Missing(*item, needed=len(missing) + 1 - done) for done, item in enumerate(missing)]
 
 
 def split_off(
@@ -85,6 +121,20 @@ def subset(
     rank = _rank_in_class(labels, seed)
     order = np.where(rank < needed, -1.0, (rank + 0.5) / counts[labels])
     return np.sort(np.argsort(order, kind="stable")[:limit])
+
+
+def split_any(count: int, fraction: float, seed: int) -> tuple[Indices, Indices]:
+    """Divide `count` samples, two or more, as `split_off` does it, whatever their classes."""
+    return split_off("", _of_one_class(count), ("",), fraction, seed=seed, needed=2)
+
+
+def subset_of_any(count: int, limit: int | None) -> Indices:
+    """Return sorted indices of at most `limit` of `count` samples, one or more, whatever their classes."""
+    return subset("", _of_one_class(count), limit, needed=1)
+
+
+def _of_one_class(count: int) -> Indices:
+    return np.zeros(count, dtype=np.int64)
 
 
 def _rank_in_class(labels: Indices, seed: int) -> Indices:

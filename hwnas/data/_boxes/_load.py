@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from hwnas._errors import DataError
 from hwnas.data._boxes._coco import find_coco, open_coco
 from hwnas.data._boxes._data import BoxData, BoxSplit
 from hwnas.data._boxes._pictures import BoxSource, Picture
 from hwnas.data._boxes._voc import find_voc, open_voc
+from hwnas.data._guards import one_line, recogniser, require_arguments
 from hwnas.data._images import ImageArray, moments
 from hwnas.data._kinds import IMAGES
-from hwnas.data._load import one_line, require_arguments
 from hwnas.data._names import shown
-from hwnas.data._splits import TEST_FRACTION, VALIDATION_FRACTION
+from hwnas.data._source import Canvas
+from hwnas.data._splits import missing_parts, split_any, subset_of_any
 
 USUAL_SIZE = 224
 """Side that images are brought to without ``image_size``, unless all are squares of a multiple of `STRIDE` already."""
 STRIDE = 32
 LARGEST_KEPT = 320
-FEWEST = 4
-"""Images that can be split into three parts."""
 
 
+@recogniser
 def holds_boxes(spec: str) -> bool:
     """Return whether a folder holds COCO files of boxes or is a Pascal VOC folder."""
     path = Path(spec)
-    try:
-        if not spec or not path.is_dir():
-            return False
-        if find_voc(path) is not None:
-            return True
-        return any(map(_has_images, {folder for _, folder in find_coco(path).values()}))
-    except (OSError, ValueError, DataError):
+    if not spec or not path.is_dir():
         return False
+    if find_voc(path) is not None:
+        return True
+    return any(map(_has_images, {folder for _, folder in find_coco(path).values()}))
 
 
 def _has_images(folder: Path) -> bool:
@@ -71,14 +65,14 @@ def load_boxes(spec: str, *, image_size: int | None = None, seed: int = 0, limit
         source = _open(spec, root)
         parts = _split(spec, source, seed, limit)
         size = image_size or _size_of([picture for pictures in parts.values() for picture in pictures])
-        splits = _read_all(parts, source.classes, size)
-    scaled = moments(splits["train"].images)
+        splits = _read_all(spec, parts, source.classes, size)
+    mean, std = moments(splits["train"].images)
     return BoxData(
         spec,
         tuple(source.classes),
         **splits,
-        mean=tuple(mean for mean, _ in scaled),
-        std=tuple(std for _, std in scaled),
+        mean=mean,
+        std=std,
         notes=tuple(f"{what}: {count}" for what, count in sorted(source.left.items())),
     )
 
@@ -101,20 +95,18 @@ def _open(spec: str, root: Path) -> BoxSource:
 def _split(spec: str, source: BoxSource, seed: int, limit: int | None) -> dict[str, list[Picture]]:
     """Return the pictures of the three parts; those that the source lacks are split off the train part."""
     _require_learned(spec, source.parts)
-    parts = {part: _some(pictures, limit) for part, pictures in source.parts.items()}
+    parts = {
+        part: [pictures[i] for i in subset_of_any(len(pictures), limit)] for part, pictures in source.parts.items()
+    }
     for part, pictures in parts.items():
         if not pictures:
             raise DataError(f"data {shown(spec)}: its {part} part has no images; add some or remove it")
-    needed = FEWEST - len(parts)
-    if len(parts["train"]) < needed:
-        raise DataError(f"data {shown(spec)}: {len(parts['train'])} images for training; at least {needed} are needed")
-    for part, share, number in (("test", TEST_FRACTION, 0), ("validation", VALIDATION_FRACTION, seed)):
-        if part not in parts:
-            whole = parts["train"]
-            count = max(1, round(share * len(whole)))
-            order = np.random.default_rng(number).permutation(len(whole))
-            parts[part] = [whole[i] for i in np.sort(order[:count])]
-            parts["train"] = [whole[i] for i in np.sort(order[count:])]
+    for each in missing_parts(parts, seed):
+        whole = parts["train"]
+        if len(whole) < each.needed:
+            raise DataError(f"data {shown(spec)}: {len(whole)} images for training; at least {each.needed} are needed")
+        kept, held = split_any(len(whole), each.fraction, each.seed)
+        parts["train"], parts[each.part] = ([whole[i] for i in indices] for indices in (kept, held))
     _require_boxes(spec, parts)
     return parts
 
@@ -151,12 +143,6 @@ def _require_boxes(spec: str, parts: Mapping[str, Sequence[Picture]]) -> None:
             raise DataError(f"data {shown(spec)}: no image of its {part} part has a box; add images with boxes")
 
 
-def _some(pictures: list[Picture], limit: int | None) -> list[Picture]:
-    if limit is None or limit >= len(pictures):
-        return pictures
-    return [pictures[i] for i in np.sort(np.random.default_rng(0).permutation(len(pictures))[:limit])]
-
-
 def _size_of(pictures: Sequence[Picture]) -> int:
     """Return the side to load images at where none is given."""
     sizes = {picture.size for picture in pictures}
@@ -166,24 +152,24 @@ def _size_of(pictures: Sequence[Picture]) -> int:
     return USUAL_SIZE
 
 
-def _read_all(parts: dict[str, list[Picture]], classes: Sequence[str], size: int) -> dict[str, BoxSplit]:
-    pictures = [picture for part in parts.values() for picture in part]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's on odd files; not in the threads, which share the filters
-        pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
-        try:
-            read = list(pool.map(lambda picture: _read(picture, size), pictures))
-        finally:
-            pool.shutdown(cancel_futures=True)
-    channels, splits, first = max(len(pixels) for pixels, _ in read), {}, 0
-    for part, members in parts.items():
-        images = np.empty((len(members), channels, size, size), dtype=np.uint8)
-        for image, (pixels, _) in zip(images, read[first : first + len(members)], strict=True):
-            image[:] = pixels
-        extents = [extent for _, extent in read[first : first + len(members)]]
-        splits[part] = _split_of(images, members, extents, classes)
-        first += len(members)
-    return splits
+def _read_all(
+    spec: str, parts: Mapping[str, Sequence[Picture]], classes: Sequence[str], size: int
+) -> dict[str, BoxSplit]:
+    """Decode all images on several threads, each straight to its place."""
+    from hwnas.data._pixels import decoding_threads
+
+    canvas = Canvas.of_all(spec, {part: len(pictures) for part, pictures in parts.items()})
+
+    def read(place: tuple[str, int]) -> tuple[int, int]:
+        """Decode one image; returns the width and height that its file has."""
+        part, index = place
+        pixels, extent = _read(parts[part][index], size)
+        canvas.put(part, index, pixels[None])
+        return extent
+
+    with decoding_threads() as pool:
+        extents = {part: list(pool.map(read, ((part, i) for i in range(len(parts[part]))))) for part in parts}
+    return {part: _split_of(canvas.take(part), parts[part], extents[part], classes) for part in parts}
 
 
 def _read(picture: Picture, size: int) -> tuple[ImageArray, tuple[int, int]]:
@@ -200,7 +186,6 @@ def _read(picture: Picture, size: int) -> tuple[ImageArray, tuple[int, int]]:
 def _split_of(
     images: ImageArray, members: Sequence[Picture], extents: Sequence[tuple[int, int]], classes: Sequence[str]
 ) -> BoxSplit:
-    boxes: list[npt.NDArray[np.float64]] = []
     for picture, (width, height) in zip(members, extents, strict=True):
         for box in picture.boxes:
             x1, y1, x2, y2 = box.corners
@@ -209,12 +194,15 @@ def _split_of(
                     f"data {shown(picture.path)}: the box from ({x1:g}, {y1:g}) to ({x2:g}, {y2:g}) lies outside its "
                     f"{width}x{height} pixels; correct or remove it"
                 )
-        boxes += [np.clip(np.array(box.corners) / (width, height, width, height), 0, 1) for box in picture.boxes]
     every = [box for picture in members for box in picture.boxes]
+    counts = [len(picture.boxes) for picture in members]
+    corners = np.array([box.corners for box in every], dtype=np.float64).reshape(-1, 4)
+    whole = np.repeat(np.array(extents)[:, [0, 1, 0, 1]], counts, axis=0)
+    label = {name: index for index, name in enumerate(classes)}
     return BoxSplit(
         images,
-        np.array(boxes, dtype=np.float32).reshape(-1, 4),
-        np.array([classes.index(box.name) for box in every], dtype=np.int64),
+        np.clip(corners / whole, 0, 1).astype(np.float32),
+        np.array([label[box.name] for box in every], dtype=np.int64),
         np.array([box.crowd for box in every], dtype=np.bool_),
-        np.cumsum([0, *(len(picture.boxes) for picture in members)]).astype(np.int64),
+        np.cumsum([0, *counts]).astype(np.int64),
     )

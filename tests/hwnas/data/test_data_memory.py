@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -13,12 +14,13 @@ from PIL import Image
 
 MEASURE = """
 import resource, sys
-from hwnas.data import load_data
+import hwnas.data
+load = getattr(hwnas.data, sys.argv[3])
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-load_data(sys.argv[2])  # what the libraries take
+load(sys.argv[2])  # what the libraries take
 before = peak()
-data = load_data(sys.argv[1])
-own = sum(part.images.nbytes for part in (data.train, data.validation, data.test))
+data = load(sys.argv[1])
+own = sum(array.nbytes for part in (data.train, data.validation, data.test) for array in vars(part).values())
 print(own, (peak() - before) / own)
 """
 EACH = 7_000
@@ -62,13 +64,50 @@ def folder(path: Path, count: int, _: str) -> Path:
     return path
 
 
+def boxes(path: Path, count: int, _: str) -> Path:
+    (path / "train").mkdir(parents=True)
+    numbers = range(count // 100)
+    for i in numbers:
+        Image.new("RGB", (320, 320), (i, 0, 0)).save(path / "train" / f"{i}.png", compress_level=1)
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 320, "height": 320} for i in numbers],
+        "annotations": [{"id": i, "image_id": i, "category_id": 1, "bbox": [1, 1, 99, 99]} for i in numbers],
+        "categories": [{"id": 1, "name": "square"}],
+    }
+    (path / "train.json").write_text(json.dumps(content))
+    return path
+
+
+def masks(path: Path, count: int, _: str) -> Path:
+    for part, number in (("train", count // 100), ("val", 2), ("test", 2)):
+        for kind, mode in (("images", "RGB"), ("masks", "L")):
+            (path / part / kind).mkdir(parents=True)
+            for i in range(number):
+                picture = Image.new(mode, (320, 320))
+                picture.paste(1, (0, 0, 99, 99))
+                picture.save(path / part / kind / f"{i}.png", compress_level=1)
+    return path
+
+
+LOADERS = {boxes: "load_boxes", masks: "load_dense"}
+
+
 @pytest.mark.parametrize(
     ("make", "how"),
-    [(npz, "uint8"), (npz, "float"), (npz, "fortran"), (cifar, "binary"), (cifar, "python"), (folder, "png")],
+    [
+        (npz, "uint8"),
+        (npz, "float"),
+        (npz, "fortran"),
+        (cifar, "binary"),
+        (cifar, "python"),
+        (folder, "png"),
+        (boxes, "coco"),
+        (masks, "png"),
+    ],
 )
 def test_the_peak_of_loading(tmp_path: Path, make: object, how: str) -> None:
     large, small = (make(tmp_path / name, n, how) for name, n in (("a", 3 * EACH), ("b", 600)))  # type: ignore[operator]
-    command = [sys.executable, "-c", MEASURE, str(large), str(small)]
+    command = [sys.executable, "-c", MEASURE, str(large), str(small), LOADERS.get(make, "load_data")]
     out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.split()
     assert float(out[0]) > 50e6
     assert float(out[1]) < 1.5

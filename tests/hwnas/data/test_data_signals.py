@@ -340,6 +340,16 @@ def test_a_class_of_the_test_part_alone_is_refused(tmp_path):
     assert refused(tmp_path, window=4) == "the class 'c' is in the test part alone; add train recordings of it"
 
 
+@pytest.mark.parametrize("how", [{}, {"split_by": "who"}])
+def test_a_folder_without_train_recordings_is_refused(tmp_path, how):
+    (tmp_path / "train").mkdir()
+    write_csv(tmp_path / "0.csv", [[i, "a", 0] for i in range(4)], ["x", "label", "who"])
+    assert refused(tmp_path, **how) == "its parts hold no CSV files; put recordings into the train part"
+    for take in range(3):
+        write_csv(tmp_path / "test" / f"{take}.csv", [[i, "ab"[i % 2], take] for i in range(4)], ["x", "label", "who"])
+    assert refused(tmp_path, **how) == "holds no recordings for the train part; add some"
+
+
 # arrays
 
 
