@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import MOST_NETWORKS
 from hwnas.spaces._choice_graph import ChoiceGraph, ChoiceNode
 from hwnas.spaces._merging import Merging
+from hwnas.spaces._relevance import may_be_absent
 from hwnas.spaces._shape_tables import ShapeTables
 from latency_tables import INPUT, Op, OpGraph
 
+Tensors = tuple[str, ...]
+"""Names of tensors, in the order of their statement."""
 MOST_LOWERED = 2_000_000
 """Nodes that are lowered to list the ops of a block form by form."""
 
@@ -37,16 +40,6 @@ class Block:
     nodes: tuple[ChoiceNode, ...]
     columns: tuple[int, ...]
 
-    @property
-    def start(self) -> str:
-        """The first tensor that enters."""
-        return self.starts[0]
-
-    @property
-    def end(self) -> str:
-        """The first tensor that leaves."""
-        return self.ends[0]
-
     def part(self, tables: ShapeTables, codes: Sequence[int]) -> OpGraph | None:
         """Build the block of a network with these codes ``(d,)``; None where it computes nothing or is not there."""
         starts = {start: tables.shapes[start].at(codes) for start in self.starts}
@@ -54,7 +47,7 @@ class Block:
         return tables.lowering.part(self.nodes, codes, shapes, self.ends) if len(shapes) == len(starts) else None
 
 
-def blocks_of(graph: ChoiceGraph, tables: ShapeTables) -> tuple[Block, ...]:
+def blocks_of(merging: Merging) -> tuple[Block, ...]:
     """Return the blocks of a choice graph from input to output.
 
     A cut is made where one tensor alone passes, and where no runtime merges an op before it with one behind it; and
@@ -64,63 +57,71 @@ def blocks_of(graph: ChoiceGraph, tables: ShapeTables) -> tuple[Block, ...]:
     Raises:
         SpaceError: A stated cut is where an op before it can be merged with one behind it.
     """
-    merging = Merging(graph, tables)
-    last_read = {name: place for place, node in enumerate(graph) for name in node.inputs}
-    last_read[graph.output] = len(graph.nodes)
-    places = {name: place for place, name in enumerate(graph.nodes)}
-    blocks: list[Block] = []
-    open_tensors, nodes = {INPUT}, list[ChoiceNode]()
-    starts: tuple[str, ...] = (INPUT,)
-    for place, node in enumerate(graph):
-        nodes.append(node)
-        open_tensors.add(node.name)
-        open_tensors = {name for name in open_tensors if last_read.get(name, -1) > place}
-        if len(open_tensors) == 1:
-            (end,) = open_tensors
-            if (end,) != starts and (end == graph.output or not merging.can_merge(end)):
-                blocks.append(_block(starts, (end,), nodes, tables))
-                nodes, starts = [], (end,)
-                if end == graph.output:
-                    break
-        elif place + 1 in graph.cuts:
-            ends = tuple(sorted(open_tensors, key=lambda name: -1 if name == INPUT else places[name]))
-            _require_apart(ends, merging)
-            blocks.append(_block(starts, ends, nodes, tables))
-            nodes, starts = [], ends
-    joined = _joined(blocks)
-    return tuple(joined) if len(joined) > 1 else (replace(joined[0], name="network"),)
+    graph = merging.graph
+
+    def is_cut(count: int, starts: Tensors, passing: Tensors) -> bool:
+        """Return whether a block may end behind so many nodes."""
+        if len(passing) == 1:
+            return passing != starts and not merging.can_merge(passing[0])
+        if count in graph.cuts:
+            _require_apart(passing, merging)
+        return count in graph.cuts
+
+    blocks = _split(tuple(graph), (INPUT,), (graph.output,), merging.tables, is_cut)
+    return blocks if len(blocks) > 1 else (replace(blocks[0], name="network"),)
 
 
-def divided(block: Block, graph: ChoiceGraph, tables: ShapeTables, absent: Collection[str]) -> tuple[Block, ...]:
+def divided(block: Block, merging: Merging) -> tuple[Block, ...]:
     """Return the parts of a block between which several tensors pass, such as the skip connections of a U-Net.
 
     Costs of the parts add up as those of blocks do: the tensors that pass a part by are its inputs and outputs, too, so
     that its peak memory holds them. A cut is made where no runtime merges an op before it with one behind it, and where
     every network needs every tensor that passes.
+    """
+    needed = _needed(merging.graph)
+
+    def is_cut(count: int, starts: Tensors, passing: Tensors) -> bool:
+        """Return whether a part may end where some tensors pass."""
+        return all(name in needed and not merging.can_merge(name) for name in passing)
+
+    return _split(block.nodes, block.starts, block.ends, merging.tables, is_cut)
+
+
+def _split(
+    nodes: Sequence[ChoiceNode],
+    starts: Tensors,
+    ends: Tensors,
+    tables: ShapeTables,
+    is_cut: Callable[[int, Tensors, Tensors], bool],
+) -> tuple[Block, ...]:
+    """Return some nodes as successive blocks, of which neighbours depend on different choices.
 
     Args:
-        block: The block.
-        graph: The choice graph.
-        tables: Its shapes and ops.
-        absent: Tensors that some networks lack.
+        nodes: In the order of their statement.
+        starts: The tensors that enter.
+        ends: The tensors that leave.
+        tables: Shapes and ops of the graph.
+        is_cut: Takes a number of nodes, the tensors that enter a block and those that pass behind so many nodes;
+            returns whether the block ends there.
     """
-    merging, needed = Merging(graph, tables), _needed(graph, absent)
-    last_read = {name: place for place, node in enumerate(block.nodes) for name in node.inputs}
-    last_read |= dict.fromkeys(block.ends, len(block.nodes))
+    last_read = {name: place for place, node in enumerate(nodes) for name in node.inputs}
+    last_read |= dict.fromkeys(ends, len(nodes))
     blocks: list[Block] = []
-    passing, starts, nodes = [*block.starts], block.starts, list[ChoiceNode]()
-    for place, node in enumerate(block.nodes):
-        nodes.append(node)
-        passing = [name for name in (*passing, node.name) if last_read.get(name, -1) > place]
-        whole = all(name in needed and not merging.can_merge(name) for name in passing)
-        if passing and (whole or place + 1 == len(block.nodes)):
-            blocks.append(_block(starts, tuple(passing), nodes, tables))
-            starts, nodes = tuple(passing), []
+    passing, own = starts, list[ChoiceNode]()
+    for place, node in enumerate(nodes):
+        own.append(node)
+        passing = tuple(name for name in (*passing, node.name) if last_read.get(name, -1) > place)
+        if passing and (passing == ends or is_cut(place + 1, starts, passing)):
+            blocks.append(_block(starts, passing, own, tables))
+            starts, own = passing, []
+            if passing == ends:
+                break
     return tuple(_joined(blocks))
 
 
-def _needed(graph: ChoiceGraph, absent: Collection[str]) -> frozenset[str]:
+def _needed(graph: ChoiceGraph) -> frozenset[str]:
     """Return the tensors that every network needs: those on all ways to compute the output."""
+    absent = may_be_absent(graph)
     on_all_ways: dict[str, frozenset[str]] = {INPUT: frozenset((INPUT,))}
     for node in graph:
         if node.parts is not None:
@@ -142,13 +143,13 @@ def _joined(blocks: Sequence[Block]) -> list[Block]:
     return joined
 
 
-def ops_of(block: Block, graph: ChoiceGraph, tables: ShapeTables) -> Iterator[Op]:
+def ops_of(block: Block, merging: Merging) -> Iterator[Op]:
     """Yield every op of every form of a block, as a runtime executes it (with repeats).
 
     A block in which nothing can be merged is listed node by node. One in which ops can be merged is listed form by
     form, if these are few; beyond that come each node's ops and what they can be merged to, a few more than there are.
     """
-    merging = Merging(graph, tables)
+    tables = merging.tables
     if not any(merging.can_merge(node.name) for node in block.nodes):
         for node in block.nodes:
             yield from merging.stated(node.name)
@@ -162,7 +163,7 @@ def ops_of(block: Block, graph: ChoiceGraph, tables: ShapeTables) -> Iterator[Op
             yield from merging.merged(node.name)
 
 
-def _require_apart(tensors: tuple[str, ...], merging: Merging) -> None:
+def _require_apart(tensors: Sequence[str], merging: Merging) -> None:
     for name in tensors:
         if merging.can_merge(name):
             raise SpaceError(

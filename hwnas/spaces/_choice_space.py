@@ -16,6 +16,7 @@ from hwnas.spaces._base import MOST_NETWORKS, Architecture, BoolArray, Choice, I
 from hwnas.spaces._blocks import Block, blocks_of, divided, ops_of
 from hwnas.spaces._choice_graph import ChoiceGraph
 from hwnas.spaces._lowering import Lowering, weightless
+from hwnas.spaces._merging import Merging
 from hwnas.spaces._mixture import MixtureNode, mixture_of
 from hwnas.spaces._relevance import Relevance
 from hwnas.spaces._shape_tables import ShapeTables
@@ -172,17 +173,20 @@ class ChoiceGraphSpace(Space):
         return Relevance(self.choice_graph)
 
     @cached_property
+    def _merging(self) -> Merging:
+        return Merging(self.choice_graph, self._tables)
+
+    @cached_property
     def _blocks(self) -> dict[str, Block]:
-        graph, tables = self.choice_graph, self._tables
         blocks: list[Block] = []
-        for block in blocks_of(graph, tables):
-            whole = bool(graph.cuts) or tables.count(block.columns) <= MOST_NETWORKS
-            blocks += [block] if whole else divided(block, graph, tables, self._relevance.may_be_absent)
+        for block in blocks_of(self._merging):
+            whole = bool(self.choice_graph.cuts) or self._tables.count(block.columns) <= MOST_NETWORKS
+            blocks += [block] if whole else divided(block, self._merging)
         return {block.name: block for block in blocks}
 
     @cached_property
     def _ops(self) -> tuple[Op, ...]:
         ops: dict[Op, None] = {}
         for block in self._blocks.values():
-            ops.update(dict.fromkeys(ops_of(block, self.choice_graph, self._tables)))
+            ops.update(dict.fromkeys(ops_of(block, self._merging)))
         return tuple(sorted(ops, key=lambda op: op.key))

@@ -18,9 +18,6 @@ class Relevance:
 
     Args:
         graph: The choice graph.
-
-    Attributes:
-        may_be_absent: Tensors that some networks lack.
     """
 
     def __init__(self, graph: ChoiceGraph) -> None:
@@ -30,11 +27,11 @@ class Relevance:
             node.name: [np.array(node.form_of) == number for number in range(len(node.forms))] for node in graph
         }
         self._input_columns = set(graph.input_columns)
-        self.may_be_absent = _may_be_absent(graph)
+        self._may_be_absent = may_be_absent(graph)
 
     def valid(self, codes: IntArray) -> BoolArray:
         """Return which rows ``(n, d)`` have a path from the input to the output."""
-        if self.graph.output not in self.may_be_absent:
+        if self.graph.output not in self._may_be_absent:
             return np.ones(len(codes), dtype=np.bool_)
         present = self._present(np.ascontiguousarray(codes.T))[self.graph.output]
         return np.broadcast_to(np.asarray(present), (len(codes),)).copy()
@@ -69,7 +66,7 @@ class Relevance:
         """Find for each tensor in which rows it is there."""
         present: dict[str, Mask] = {self.graph.input: True}
         for node in self.graph:
-            if node.name not in self.may_be_absent:
+            if node.name not in self._may_be_absent:
                 present[node.name] = True
             elif node.parts is not None:
                 present[node.name] = _any(present[part] for part in node.parts)
@@ -123,7 +120,8 @@ def _changes_structure(node: ChoiceNode) -> bool:
     return len({form.inputs if form is not None and form.make is not None else form for form in node.forms}) > 1
 
 
-def _may_be_absent(graph: ChoiceGraph) -> set[str]:
+def may_be_absent(graph: ChoiceGraph) -> set[str]:
+    """Return the tensors that some networks lack."""
     absent: set[str] = set()
     for node in graph:
         if node.parts is not None:

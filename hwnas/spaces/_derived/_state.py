@@ -17,6 +17,7 @@ from hwnas.spaces._derived._plan import Note, Plan, WidthChoice, joined
 from hwnas.spaces._derived._remake import remade
 from hwnas.spaces._derived._residual import Residual
 from hwnas.spaces._lowering import Lowering
+from hwnas.spaces._merging import Merging
 from hwnas.spaces._shape_tables import ShapeTables
 from latency_tables import Node
 from profilers import ops
@@ -36,7 +37,7 @@ def limited(plan: Plan, options: Options) -> Plan:
     while True:
         graph = stated(plan)
         tables = ShapeTables(graph, Lowering(graph), ChoiceGraphSpace.most_forms)
-        blocks = blocks_of(graph, tables)
+        blocks = blocks_of(Merging(graph, tables))
         large = [block for block in blocks if tables.count(block.columns) > MOST_NETWORKS]
         tried = (_smaller(plan, options, block, blocks, graph) for block in large)
         smaller = next((other for other in tried if other is not None), None)
