@@ -118,8 +118,9 @@ class Network:
     """The ONNX file with its session and what its metadata say.
 
     Attributes:
-        classes: Names of the classes; empty where outputs are no classes.
-        found: Names of the classes of a detector, whose output is boxes; empty for any other network.
+        names: Names of all classes that the metadata state.
+        classes: These names where outputs are their logits; empty for any other network.
+        found: These names where outputs are boxes; empty for any other network.
         preparing: How images become inputs; None where samples are neither images nor clips.
         frames: Frames of a clip; 0 where samples are no clips.
         maps: What the network's maps mean, and how samples become inputs; None where its outputs are no maps.
@@ -136,11 +137,11 @@ class Network:
         entry = self.session.get_inputs()[0]
         self._input, self.batch, self.shape = entry.name, int(entry.shape[0]), tuple(entry.shape[1:])
         self.outputs = [output.name for output in self.session.get_outputs()]
-        classes = [str(name) for name in self.metadata.get("classes") or ()]
+        self.names = [str(name) for name in self.metadata.get("classes") or ()]
         shapes = [list(output.shape) for output in self.session.get_outputs()]
         detects = "detections" in self.metadata and len(shapes) == 1 and len(shapes[0]) == 3
-        self.found = classes if detects else []
-        self.classes = classes if shapes == [[self.batch, len(classes)]] else []
+        self.found = self.names if detects else []
+        self.classes = self.names if shapes == [[self.batch, len(self.names)]] else []
         preparing = self.metadata.get("preprocessing")
         known = isinstance(preparing, dict) and {"size", "mean", "std"} <= set(preparing)
         self.frames = self.shape[1] if known and len(self.shape) == 4 else 0
@@ -184,12 +185,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 # Samples
 
 
-def decode(path: Path, preparing: dict[str, Any]) -> np.ndarray:
-    """Return the pixels ``(H, W, C)`` uint8 of an image file, read and cut as hwnas reads and cuts its data."""
-    return as_loaded(decode_whole(path, len(preparing["mean"]), preparing.get("image_size")), preparing)
-
-
-def decode_whole(path: Path, channels: int, image_size: int | None = None) -> np.ndarray:
+def decode(path: Path, channels: int, image_size: int | None = None) -> np.ndarray:
     """Return the pixels ``(H, W)`` or ``(H, W, 3)`` uint8 of an image file.
 
     Args:
@@ -296,10 +292,15 @@ def samples_in(folder: Path, network: Network) -> list[Any]:
 
 
 def ready(sample: Any, preparing: dict[str, Any]) -> np.ndarray:
-    """Return the input of a sample: an image file, or the frames of a clip."""
+    """Return the input of a sample: of an image as a file or pixels ``(H, W[, C])``, or of a clip as a tuple of these.
+
+    Images are cut as hwnas cuts its data.
+    """
     if isinstance(sample, tuple):
-        return np.stack([prepare(decode(file, preparing), preparing) for file in sample], axis=1)
-    return prepare(decode(sample, preparing), preparing)
+        return np.stack([ready(frame, preparing) for frame in sample], axis=1)
+    is_file = isinstance(sample, Path)
+    pixels = decode(sample, len(preparing["mean"]), preparing.get("image_size")) if is_file else sample
+    return prepare(as_loaded(pixels, preparing), preparing)
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -334,12 +335,18 @@ def samples_of(path: Path, network: Network) -> np.ndarray:
     return ready[:, :, first : first + network.shape[1]]
 
 
+def samples_key(path: Path, arrays: dict[str, np.ndarray]) -> str:
+    """Return the name of the samples among the arrays of a file: ``x`` or ``x_test``."""
+    key = next((name for name in ("x", "x_test") if name in arrays), None)
+    if key is None:
+        raise InputError(f"{path}: holds none of the arrays x and x_test; it has {', '.join(arrays) or 'none'}")
+    return key
+
+
 def array_of(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Return samples ``(N, *shape)`` of an .npy file, or of the array ``x``, ``x_test`` or the only one of an .npz."""
     arrays = load_arrays(path)
-    key = next((name for name in ("x", "x_test") if name in arrays), next(iter(arrays)) if len(arrays) == 1 else "")
-    if not key:
-        raise InputError(f"{path}: holds none of the arrays x and x_test; it has {', '.join(arrays) or 'none'}")
+    key = next(iter(arrays)) if len(arrays) == 1 else samples_key(path, arrays)
     values = arrays[key] if arrays[key].shape != shape else arrays[key][None]
     if values.shape[1:] != shape or values.dtype.kind not in "biuf":
         wanted = ", ".join(map(str, ("N", *shape)))
@@ -358,9 +365,7 @@ def stored_clips(path: Path, network: Network, arrays: dict[str, np.ndarray], ke
         )
     pixels = as_levels(path, clips, arrays.get("x_train", clips)).transpose(0, 2, 3, 4, 1)
     chosen = even_frames(clips.shape[2], network.frames)
-    return np.stack(
-        [np.stack([prepare(as_loaded(clip[i], preparing), preparing) for i in chosen], axis=1) for clip in pixels]
-    )
+    return np.stack([ready(tuple(clip[i] for i in chosen), preparing) for clip in pixels])
 
 
 def as_levels(path: Path, images: np.ndarray, basis: np.ndarray) -> np.ndarray:
@@ -395,11 +400,16 @@ def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
         yield items[start : start + size]
 
 
-def results_of(paths: Sequence[Path], network: Network) -> Iterator[tuple[str, list[np.ndarray]]]:
-    """Yield the name of each sample with its outputs; every path is checked before the first inference."""
+def require_there(paths: Sequence[Path]) -> None:
+    """Refuse paths where nothing is."""
     missing = next((path for path in paths if not path.exists()), None)
     if missing is not None:
         raise InputError(f"{missing} does not exist")
+
+
+def results_of(paths: Sequence[Path], network: Network) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Yield the name of each sample with its outputs; every path is checked before the first inference."""
+    require_there(paths)
     named = [sample for path in paths for sample in named_samples(path, network)]
     if not named:
         what = "images" if network.preparing is not None else "recordings" if network.signals is not None else "arrays"
@@ -431,10 +441,8 @@ def named_samples(path: Path, network: Network) -> list[tuple[str, Any]]:
     if path.suffix.lower() != ".npz":
         raise InputError(f"{path} is no clip; give a folder of frames, a folder of clips, or an .npz file")
     held = load_arrays(path)
-    key = next((name for name in ("x", "x_test") if name in held), "")
-    if not key:
-        raise InputError(f"{path}: holds none of the arrays x and x_test; it has {', '.join(held) or 'none'}")
-    return [(f"{path}[{i}]", clip) for i, clip in enumerate(stored_clips(path, network, held, key))]
+    clips = stored_clips(path, network, held, samples_key(path, held))
+    return [(f"{path}[{i}]", clip) for i, clip in enumerate(clips)]
 
 
 def predict(network: Network, paths: Sequence[Path], top: int, table: Path | None) -> None:
@@ -487,7 +495,7 @@ def map_samples(path: Path, network: Network) -> np.ndarray:
     if not network.maps["pixels"] or len(network.shape) != 3:
         raise InputError(f"{path}: this network reads no images; give an .npy or .npz file of samples")
     channels, height, width = network.shape
-    pixels = decode_whole(path, channels)
+    pixels = decode(path, channels)
     if network.maps.get("image_size"):
         pixels = as_loaded(pixels, network.maps)
     pixels = np.broadcast_to(pixels if pixels.ndim == 3 else pixels[..., None], (*pixels.shape[:2], channels))
@@ -501,21 +509,18 @@ def infer_maps(network: Network, samples: np.ndarray) -> np.ndarray:
     """Return class indices ``(N, ...)`` uint8, or values ``(N, channels, ...)`` in the units of the targets."""
     facts = network.maps
     assert facts is not None
-    each = (-1, *(1,) * (samples.ndim - 2))
-    mean, deviation = (np.asarray(facts[name], dtype=np.float32).reshape(each) for name in ("mean", "std"))
-    x = (samples.astype(np.float32) / np.float32(255 if facts["pixels"] else 1) - mean) / deviation
+    each, names = (-1, *(1,) * (samples.ndim - 2)), ("mean", "std", "map_mean", "map_std")
+    moments = {name: np.asarray(facts[name], dtype=np.float32).reshape(each) for name in names if name in facts}
+    x = (samples.astype(np.float32) / np.float32(255 if facts["pixels"] else 1) - moments["mean"]) / moments["std"]
     maps = np.concatenate([network.infer(np.stack(group))[0] for group in batches(list(x), network.batch)])
     if facts["kind"] == "segmentation":
         return np.asarray(maps.argmax(axis=1), dtype=np.uint8)
-    mean, deviation = (np.asarray(facts[name], dtype=np.float32).reshape(each) for name in ("map_mean", "map_std"))
-    return np.asarray(maps * deviation + mean)
+    return np.asarray(maps * moments["map_std"] + moments["map_mean"])
 
 
 def predict_maps(network: Network, paths: Sequence[Path], out: Path) -> None:
     """Write the map of each image as a PNG of class indices, and the maps of an array file as ``y`` of an .npz file."""
-    missing = next((path for path in paths if not path.exists()), None)
-    if missing is not None:
-        raise InputError(f"{missing} does not exist")
+    require_there(paths)
     files = [file for path in paths for file in (files_in(path, SUFFIXES) if path.is_dir() else [path])]
     if not files:
         raise InputError(f"{paths[0]} holds no images; known suffixes: {' '.join(sorted(SUFFIXES))}")
@@ -541,10 +546,9 @@ def predict_maps(network: Network, paths: Sequence[Path], out: Path) -> None:
 
 def class_shares(maps: np.ndarray, network: Network) -> str:
     """Return the classes that cover most of a map, with their shares: `` (sky 61 %, road 30 %)``."""
-    names = [str(name) for name in network.metadata.get("classes") or ()]
-    counts = np.bincount(maps.ravel(), minlength=len(names))
+    counts = np.bincount(maps.ravel(), minlength=len(network.names))
     most = [int(i) for i in np.argsort(-counts, kind="stable")[:3] if counts[i]]
-    return f" ({', '.join(f'{names[i]} {counts[i] / maps.size:.0%}' for i in most)})"
+    return f" ({', '.join(f'{network.names[i]} {counts[i] / maps.size:.0%}' for i in most)})"
 
 
 def test_maps(network: Network, path: Path, expected: dict[str, Any]) -> None:
@@ -556,7 +560,7 @@ def test_maps(network: Network, path: Path, expected: dict[str, Any]) -> None:
     if targets.shape != maps.shape:
         raise InputError(f"{path}: targets have shape {targets.shape}, the network's maps {maps.shape}")
     if facts["kind"] == "segmentation":
-        known, count = targets != facts["ignored"], len(network.metadata["classes"])
+        known, count = targets != facts["ignored"], len(network.names)
         if known.any() and int(targets[known].max()) >= count:
             raise InputError(f"{path}: class index {int(targets[known].max())}, the network knows 0 to {count - 1}")
         pairs = np.bincount(targets[known].astype(np.int64) * count + maps[known], minlength=count * count)
@@ -567,11 +571,15 @@ def test_maps(network: Network, path: Path, expected: dict[str, Any]) -> None:
         flat = maps.astype(np.float64).reshape(len(maps), -1), targets.astype(np.float64).reshape(len(maps), -1)
         norms = np.linalg.norm(flat[1], axis=1)
         value, name = float((np.linalg.norm(flat[0] - flat[1], axis=1) / norms).mean()), "relative L2"
-    print(f"{name} {value:.4f} ({len(maps)} samples)")
-    if expected.get("test") is not None:
-        print(
-            f"{'hwnas':<{len(name)}} {expected['test']:.4f} (of {expected.get('test_samples') or 'its'} test samples)"
-        )
+    print_figures(name, f"{value:.4f} ({len(maps)} samples)", ".4f", expected)
+
+
+def print_figures(name: str, here: str, form: str, expected: dict[str, Any]) -> None:
+    """Print what was found here, and below it what hwnas found on its test samples."""
+    print(f"{name} {here}")
+    value, samples = expected.get("test"), expected.get("test_samples") or "its"
+    if value is not None:
+        print(f"{'hwnas':<{len(name)}} {value:{form}} (of {samples} test samples)")
 
 
 def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
@@ -586,8 +594,7 @@ def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]
         samples = np.concatenate([map_samples(file, network) for file in files])
         assert network.maps is not None
         return samples, np.stack([read_mask(mask, network.maps.get("image_size")) for mask in masks])
-    if not path.exists():
-        raise InputError(f"{path} does not exist")
+    require_there([path])
     arrays = load_arrays(path)
     targets = arrays.get("y", arrays.get("y_test"))  # as array_of: x is before x_test
     if targets is None:
@@ -641,8 +648,7 @@ def labelled(path: Path, network: Network) -> tuple[list[Any], list[str]]:
         return list(stored_clips(path, network, arrays, f"x{word}")), [str(label) for label in labels]
     if network.preparing is not None:
         images, labels = labelled_pixels(path, network.preparing)
-        inputs = [prepare(as_loaded(image, network.preparing), network.preparing) for image in images]
-        return inputs, [str(label) for label in labels]
+        return [ready(image, network.preparing) for image in images], [str(label) for label in labels]
     arrays = load_arrays(path)
     labels = arrays.get("y", arrays.get("y_test", np.zeros(0)))
     samples = samples_of(path, network)
@@ -669,9 +675,7 @@ def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> Non
             group = [ready(sample, network.preparing) for sample in group]
         answers += [network.classes[int(index)] for index in network.infer(np.stack(group))[0].argmax(axis=1)]
     right = int((np.asarray(answers) == np.asarray(names)).sum())
-    print(f"accuracy {right / len(items):.2%} ({right} of {len(items)})")
-    if expected.get("test") is not None:
-        print(f"hwnas    {expected['test']:.2%} (of {expected.get('test_samples') or 'its'} test samples)")
+    print_figures("accuracy", f"{right / len(items):.2%} ({right} of {len(items)})", ".2%", expected)
 
 
 class Bound:

@@ -11,11 +11,11 @@ from functools import cached_property, partial
 
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import Architecture, require_positive
-from hwnas.spaces._choice_graph import ChoiceGraph, Extent, follow
+from hwnas.spaces._choice_graph import ChoiceGraph
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._frontend import LogMelFrontEnd, frontend_defaults, wants_logmel
-from hwnas.spaces._rounding import divisible
-from hwnas.spaces._several import several
+from hwnas.spaces._rounding import divisible, scaled
+from hwnas.spaces._several import several, several_widths
 from hwnas.spaces._stage_text import StageText, Word
 from hwnas.spaces._task import Task
 from latency_tables import Op, Shape
@@ -103,10 +103,7 @@ class ConvNet1d(ChoiceGraphSpace):
         require_positive(self.name, {"classes": classes, "input_channels": input_channels, "length": length})
         self.preset = PRESETS[preset]
         self._preset_name, self._classes, self._input = preset, classes, (input_channels, length)
-        self._widths = several(self.name, "width", width, self.preset.widths)
-        for factor in self._widths:
-            if type(factor) not in (int, float) or not 0.1 <= factor <= 4:
-                raise SpaceError(f"space convnet1d: width multipliers must be 0.1-4, got {factor}")
+        self._widths = several_widths(self.name, width, self.preset.widths)
         framing = {"sample_rate": sample_rate, "window_ms": window_ms, "high_hz": high_hz}
         self._frontend: LogMelFrontEnd | None = None
         if wants_logmel(self.name, frontend, hop_ms=hop_ms, bands=bands, **framing):
@@ -139,10 +136,7 @@ class ConvNet1d(ChoiceGraphSpace):
         width = graph.choice("width", self._widths)
         read = self._frontend.add(graph) if self._frontend else graph.read(*self._input)
         x = graph.add("signal", _as_row, read)
-
-        def channels(count: int) -> Extent:
-            """Scale channels with the width."""
-            return follow(lambda factor: divisible(count * factor), width)
+        channels = partial(scaled, width)
 
         stem, *strides = self._strides
         x = graph.add(

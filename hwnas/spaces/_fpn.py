@@ -9,12 +9,12 @@ from typing import ClassVar
 
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import Architecture, Choice, Value, require_positive
-from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Extent, Make, follow
+from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Make
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._mobilenetv3 import block_maker
 from hwnas.spaces._presets import Stage
-from hwnas.spaces._rounding import divisible
-from hwnas.spaces._several import several
+from hwnas.spaces._rounding import scaled
+from hwnas.spaces._several import several, several_widths
 from hwnas.spaces._task import Task
 from latency_tables import Op, Shape
 from profilers import BOX_VALUES, ops
@@ -80,15 +80,12 @@ class FPN(ChoiceGraphSpace):
             raise SpaceError(f"space fpn: pyramid must be {' or '.join(PYRAMIDS)}, got {pyramid!r:.40}")
         self._classes, self._image_channels, self._most, self._pyramid = classes, image_channels, most, pyramid
         self._resolutions = several(self.name, "resolution", resolution, (128, 160))
-        self._widths = several(self.name, "width", width, (0.5, 1.0))
+        self._widths = several_widths(self.name, width, (0.5, 1.0))
         self._channels = several(self.name, "channels", channels, (24, 40, 64))
         low, high = SIZES
         for size in self._resolutions:
             if type(size) is not int or size % 32 or not low <= size <= high:
                 raise SpaceError(f"space fpn: image sizes must be multiples of 32 from {low} to {high}, got {size}")
-        for factor in self._widths:
-            if type(factor) not in (int, float) or not 0.1 <= factor <= 4:
-                raise SpaceError(f"space fpn: width multipliers must be 0.1-4, got {factor}")
         for count in self._channels:
             if type(count) is not int or not 8 <= count <= 512:
                 raise SpaceError(f"space fpn: channels must be whole numbers from 8 to 512, got {count}")
@@ -188,11 +185,7 @@ class FPN(ChoiceGraphSpace):
 
 def _backbone(graph: ChoiceGraph, image: str, width: Choice) -> dict[int, str]:
     """State the backbone; returns its maps by their number."""
-
-    def channels(count: int) -> Extent:
-        """Scale channels with the width."""
-        return follow(lambda factor: divisible(count * factor), width)
-
+    channels = partial(scaled, width)
     x, maps = graph.add("stem", ops.conv, image, channels=channels(STEM), kernel=3, stride=2, act="hswish"), {}
     for s, stage in enumerate(STAGES):
         depth = graph.choice(f"stage{s}.depth", DEPTHS)

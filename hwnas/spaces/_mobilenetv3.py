@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import Architecture, FloatArray, IntArray, Value, require_positive
-from hwnas.spaces._choice_graph import ChoiceGraph, Extent, follow
+from hwnas.spaces._choice_graph import ChoiceGraph
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._frontend import LogMelFrontEnd, frontend_defaults, wants_logmel
 from hwnas.spaces._presets import PRESETS, Stage
-from hwnas.spaces._rounding import divisible
-from hwnas.spaces._several import several
+from hwnas.spaces._rounding import divisible, scaled
+from hwnas.spaces._several import several, several_widths
 from hwnas.spaces._task import Task
 from latency_tables import Op, Shape
 from profilers import ops
@@ -73,7 +73,7 @@ class MobileNetV3(ChoiceGraphSpace):
         self.preset = PRESETS[preset]
         self._preset_name, self._classes, self._image_channels = preset, classes, image_channels
         self._resolutions = several(self.name, "resolution", resolution, self.preset.resolutions)
-        self._widths = several(self.name, "width", width, self.preset.widths)
+        self._widths = several_widths(self.name, width, self.preset.widths)
         low, high = self.preset.limits
         framing = {"sample_rate": sample_rate, "window_ms": window_ms, "high_hz": high_hz}
         self._frontend: LogMelFrontEnd | None = None
@@ -88,9 +88,6 @@ class MobileNetV3(ChoiceGraphSpace):
         for size in () if self._frontend else self._resolutions:
             if type(size) is not int or not low <= size <= high:
                 raise SpaceError(f"space mobilenetv3: preset {preset} needs images of {low}-{high} pixels, got {size}")
-        for factor in self._widths:
-            if type(factor) not in (int, float) or not 0.1 <= factor <= 4:
-                raise SpaceError(f"space mobilenetv3: width multipliers must be 0.1-4, got {factor}")
 
     @property
     def settings(self) -> dict[str, object]:
@@ -129,10 +126,7 @@ class MobileNetV3(ChoiceGraphSpace):
         else:
             resolution = graph.choice("resolution", self._resolutions)
             image = graph.read(self._image_channels, resolution, resolution)
-
-        def channels(count: int) -> Extent:
-            """Scale channels with the width."""
-            return follow(lambda factor: divisible(count * factor) if count else 0, width)
+        channels = partial(scaled, width)
 
         stem, stride = self.preset.stem
         stride = max(stride, _STRIDE_ON_MAPS) if self._frontend else stride

@@ -29,3 +29,16 @@ def several(space: str, name: str, given: T | Sequence[T] | None, default: tuple
     if not 1 <= len(values) <= _MOST_VALUES or len(set(map(str, values))) != len(values):
         raise SpaceError(f"space {space}: {name} must be 1 to {_MOST_VALUES} different values, got {str(given)[:40]}")
     return values
+
+
+def several_widths(space: str, given: float | Sequence[float] | None, default: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the width multipliers of a setting `width`; arguments as of `several`.
+
+    Raises:
+        SpaceError: As of `several`, or one is no number from 0.1 to 4.
+    """
+    values = several(space, "width", given, default)
+    for factor in values:
+        if type(factor) not in (int, float) or not 0.1 <= factor <= 4:
+            raise SpaceError(f"space {space}: width multipliers must be 0.1-4, got {factor}")
+    return values

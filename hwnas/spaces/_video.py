@@ -10,9 +10,9 @@ from functools import cached_property, partial
 
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import Architecture, Value, require_positive
-from hwnas.spaces._choice_graph import ChoiceGraph, Extent, follow
+from hwnas.spaces._choice_graph import ChoiceGraph
 from hwnas.spaces._choice_space import ChoiceGraphSpace
-from hwnas.spaces._rounding import divisible
+from hwnas.spaces._rounding import scaled
 from hwnas.spaces._task import Task
 from latency_tables import Op, Shape
 from profilers import ops
@@ -125,10 +125,7 @@ class Video(ChoiceGraphSpace):
         width = graph.choice("width", self._widths)
         size = self._whole["image_size"]
         clip = graph.read(self._whole["image_channels"], self._whole["frames"], size, size)
-
-        def channels(count: int) -> Extent:
-            """Scale channels with the width."""
-            return follow(lambda factor: divisible(count * factor), width)
+        channels = partial(scaled, width)
 
         (count, stride), spatial = STEM, (1, 3, 3)
         x = graph.add(
