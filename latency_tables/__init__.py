@@ -45,7 +45,7 @@ from latency_tables._measurement import (
 from latency_tables._merge import merge_tables
 from latency_tables._op import AttributeValue, Op, Shape, sorted_attributes
 from latency_tables._price import Price
-from latency_tables._pricing import OVERHEADS, Breakdown, PartCosts, Pricing
+from latency_tables._pricing import OVERHEADS, Breakdown, PartCosts, Pricing, Tangent
 from latency_tables._table import LatencyTable, dump_table, load_table, parse_table, save_table
 from latency_tables._validation import EndError, ValidationReport
 
@@ -90,6 +90,7 @@ __all__ = [
     "Pricing",
     "Shape",
     "TableFormatError",
+    "Tangent",
     "UnmeasuredOpError",
     "ValidationReport",
     "agreement",

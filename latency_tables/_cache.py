@@ -44,3 +44,12 @@ class CacheCurve:
         knots, values = np.array(self.working_bytes), np.array(self.extra_ms)
         slope = (values[-1] - values[-2]) / (knots[-1] - knots[-2])
         return np.asarray(np.interp(sizes, knots, values) + slope * np.maximum(0.0, sizes - knots[-1]))
+
+    def slope(self, working_bytes: npt.ArrayLike) -> FloatArray:
+        """Return the milliseconds ``(n,)`` that one more byte costs at working sets ``(n,)`` in bytes.
+
+        At a knot, that of the piece above it.
+        """
+        knots, values = np.array(self.working_bytes), np.array(self.extra_ms)
+        pieces = np.searchsorted(knots, np.asarray(working_bytes, dtype=np.float64), side="right") - 1
+        return np.asarray((np.diff(values) / np.diff(knots))[np.clip(pieces, 0, len(knots) - 2)])

@@ -41,6 +41,11 @@ class Correction:
         values = np.asarray(predicted_ms, dtype=np.float64)
         return np.asarray(values * math.exp(self.shift) * (values / self.centre_ms) ** self.tilt)
 
+    def slope(self, predicted_ms: npt.ArrayLike) -> FloatArray:
+        """Return how much a corrected latency rises for each predicted millisecond more, ``(n,)``."""
+        values = np.asarray(predicted_ms, dtype=np.float64)
+        return np.asarray((1 + self.tilt) * math.exp(self.shift) * (values / self.centre_ms) ** self.tilt)
+
 
 def fit_correction(predicted_ms: Sequence[float] | FloatArray, measured_ms: Sequence[float] | FloatArray) -> Correction:
     """Fit shift and tilt to a few whole networks, both shrunk towards 0.

@@ -74,6 +74,23 @@ class Breakdown:
 
 
 @dataclass(frozen=True)
+class Tangent:
+    """The corrected price of a network, and what one unit more of each of its numbers adds to it.
+
+    Attributes:
+        latency_ms: Equation (3).
+        per_op_ms: For each millisecond of ops and core crossings.
+        per_touched_byte: For each byte of weights and of the runtime's own data.
+        per_activation_byte: For each byte of the largest activations.
+    """
+
+    latency_ms: float
+    per_op_ms: float
+    per_touched_byte: float
+    per_activation_byte: float
+
+
+@dataclass(frozen=True)
 class Pricing:
     """Prices networks by equations (1) to (3) of this module. Never gives a number that was not measured.
 
@@ -160,6 +177,21 @@ class Pricing:
         session = self._counted({SESSION: 1})
         largest = np.maximum(activation_bytes, session.activation_bytes)
         return np.asarray(total + self.cache.ms(session.touched_bytes + np.asarray(touched_bytes) + largest))
+
+    def tangent(self, ops_ms: float, touched_bytes: float = 0.0, activation_bytes: float = 0.0) -> Tangent:
+        """Return a corrected price with its derivatives; arguments as of `unfitted_ms`, of one network.
+
+        Raises:
+            UnmeasuredOpError: The table has no price for a session.
+        """
+        unfitted = self.unfitted_ms(ops_ms, touched_bytes, activation_bytes)
+        rise, per_byte, larger = float(self.correction.slope(unfitted)), 0.0, False
+        if self.cache is not None:
+            session = self._counted({SESSION: 1})
+            larger = activation_bytes > session.activation_bytes
+            working = session.touched_bytes + touched_bytes + max(activation_bytes, session.activation_bytes)
+            per_byte = rise * float(self.cache.slope(working))
+        return Tangent(float(self.correction.apply(unfitted)), rise, per_byte, per_byte if larger else 0.0)
 
     def chain_ms(self, chain: Sequence[OpGraph]) -> float:
         """Return the uncorrected latency of a chain of graphs in milliseconds: equation (1).

@@ -22,14 +22,15 @@ CostOfCodes = Callable[[IntArray], FloatArray]
 _ENUMERABLE = MOST_NETWORKS
 _CHUNK = 16_384
 _FEW = 4
-_CROSSINGS = "core_crossings_ms"
+CROSSINGS = "core_crossings_ms"
+"""Quantity of a term: what its core crossings cost, for each state of its inputs."""
 _HOLDERS = int(Holders.BOTH) + 1
 """Number of values of `Holders`."""
 _RANDOM_STARTS = 16
 
 
 @dataclass(frozen=True)
-class _TermCosts:
+class TermCosts:
     """Quantities of one term for every combination of its choices; NaN where not yet requested.
 
     Attributes:
@@ -92,17 +93,43 @@ class SpaceCosts:
 
     def unfitted_ms(self, codes: npt.ArrayLike) -> FloatArray:
         """Return the same before the correction by whole networks."""
-        pricing = self._table.pricing
-        names = ["op_ms"]
-        if pricing.cache is not None:
-            names += ["touched_bytes", "activation_bytes"]
-        if pricing.prices_crossings:
-            names.append(_CROSSINGS)
-        totals = dict(zip(names, self._totals(names, codes), strict=True))
+        names = self.quantities(LATENCY.key)
+        totals = dict(zip(names, self.totals(names, codes), strict=True))
         ops_ms = totals.pop("op_ms")
-        if _CROSSINGS in totals:
-            ops_ms = ops_ms + totals.pop(_CROSSINGS)
-        return pricing.unfitted_ms(ops_ms, **totals)
+        if CROSSINGS in totals:
+            ops_ms = ops_ms + totals.pop(CROSSINGS)
+        return self._table.pricing.unfitted_ms(ops_ms, **totals)
+
+    def quantities(self, key: str) -> tuple[str, ...]:
+        """Name the quantities of terms that a cost (a `Cost.key`) follows from: for most costs, the cost itself.
+
+        A latency follows from sums of ``op_ms``, `CROSSINGS` and ``touched_bytes`` and from the maximum of
+        ``activation_bytes`` (`latency_tables.Pricing`); of these only what the table prices is named.
+        """
+        if key != LATENCY.key:
+            return (key,)
+        pricing = self._table.pricing
+        bytes_of = ("touched_bytes", "activation_bytes") if pricing.cache is not None else ()
+        return ("op_ms", *bytes_of, *((CROSSINGS,) if pricing.prices_crossings else ()))
+
+    def is_maximum(self, quantity: str) -> bool:
+        """Return whether a network's value of a quantity is the largest of its terms' instead of their sum."""
+        return quantity in self._maxima
+
+    def complete(self, names: Sequence[str], rows_of: Callable[[Term], IntArray]) -> list[TermCosts]:
+        """Work out quantities of many forms of every term; what was not requested stays NaN.
+
+        Args:
+            names: Quantities, of `quantities`.
+            rows_of: Gives codes ``(n, d)`` of valid networks that hold the wanted forms of a term.
+
+        Returns:
+            The terms in the order of the space. They are the ones that all prices are looked up in: do not change them.
+        """
+        for part in self._terms:
+            if len(rows := rows_of(part.term)):
+                self._fill(names, rows)
+        return list(self._terms)
 
     def cost(self, key: str) -> Callable[[npt.ArrayLike], FloatArray]:
         """Return the function that computes a cost (a `Cost.key`): codes ``(n, d)`` to values ``(n,)``."""
@@ -111,7 +138,7 @@ class SpaceCosts:
         return partial(self._total, key)
 
     def _total(self, key: str, codes: npt.ArrayLike) -> FloatArray:
-        return self._totals((key,), codes)[0]
+        return self.totals((key,), codes)[0]
 
     @property
     def _table(self) -> LatencyTable:
@@ -119,15 +146,15 @@ class SpaceCosts:
             raise ValueError("latency needs a table")
         return self.table
 
-    def _empty(self, term: Term) -> _TermCosts:
+    def _empty(self, term: Term) -> TermCosts:
         counts = [self.space.cardinalities[c] for c in term.choices]
         radices = tuple(math.prod(counts[i + 1 :]) for i in range(len(counts)))
         combinations, states = math.prod(counts), _HOLDERS**term.tensors
         values = {name: np.full(combinations, np.nan) for name in self._measures}
-        values[_CROSSINGS] = np.full(combinations * states, np.nan)
-        return _TermCosts(term, radices, values, np.zeros(combinations * states, dtype=np.int64), states)
+        values[CROSSINGS] = np.full(combinations * states, np.nan)
+        return TermCosts(term, radices, values, np.zeros(combinations * states, dtype=np.int64), states)
 
-    def _totals(self, names: Sequence[str], codes: npt.ArrayLike) -> list[FloatArray]:
+    def totals(self, names: Sequence[str], codes: npt.ArrayLike) -> list[FloatArray]:
         """Return one array ``(n,)`` for each quantity, NaN for rows that are not networks."""
         rows = np.atleast_2d(np.asarray(codes, dtype=np.int64))
         if self.space.terms_want_canonical_codes:
@@ -158,8 +185,8 @@ class SpaceCosts:
             places = index * part.states + held
             for name, total in zip(names, totals, strict=True):
                 combine = np.maximum if name in self._maxima else np.add
-                combine(total, part.values[name].take(places if name == _CROSSINGS else index), out=total)
-            if _CROSSINGS in names:
+                combine(total, part.values[name].take(places if name == CROSSINGS else index), out=total)
+            if CROSSINGS in names:
                 held = part.holders.take(places)
         unknown = np.isnan(totals[0]) if len(totals) == 1 else np.isnan(totals).any(axis=0)
         if unknown.any():
@@ -176,12 +203,12 @@ class SpaceCosts:
                 index += row[choice] * radix
             place = index * part.states + held
             for i, name in enumerate(names):
-                value = part.values[name].item(place if name == _CROSSINGS else index)
+                value = part.values[name].item(place if name == CROSSINGS else index)
                 if value != value:  # NaN: not requested before
                     self._fill(names, np.array([row], dtype=np.int64))
                     return self._totals_of_one(names, row)
                 totals[i] = max(totals[i], value) if name in self._maxima else totals[i] + value
-            if _CROSSINGS in names:
+            if CROSSINGS in names:
                 held = part.holders.item(place)
         return totals
 
@@ -191,22 +218,22 @@ class SpaceCosts:
             index = rows[:, list(part.term.choices)] @ np.array(part.radices, dtype=np.int64)
             places, where = np.unique(index, return_index=True)
             for place, row in zip(places, rows[where], strict=True):
-                spots = {name: place * part.states if name == _CROSSINGS else place for name in names}
+                spots = {name: place * part.states if name == CROSSINGS else place for name in names}
                 missing = [name for name in names if np.isnan(part.values[name][spots[name]])]
                 if not missing:
                     continue
                 graph = self.space.term_graph(part.term, self.space.decode(row))
                 for name in missing:
-                    if name == _CROSSINGS:
+                    if name == CROSSINGS:
                         self._fill_crossings(part, int(place), graph)
                     else:
                         part.values[name][place] = 0.0 if graph is None else self._measures[name](graph)
 
-    def _fill_crossings(self, part: _TermCosts, place: int, graph: OpGraph | None) -> None:
+    def _fill_crossings(self, part: TermCosts, place: int, graph: OpGraph | None) -> None:
         """Work out what a term's core crossings cost, for every side that may hold each of its inputs."""
         for held in product(map(Holders, range(_HOLDERS)), repeat=part.term.tensors):
             ms, outputs = (0.0, held) if graph is None else self._table.pricing.crossings_ms(graph, held)
-            part.values[_CROSSINGS][place * part.states + _state(held)] = ms
+            part.values[CROSSINGS][place * part.states + _state(held)] = ms
             part.holders[place * part.states + _state(held)] = _state(outputs)
 
 

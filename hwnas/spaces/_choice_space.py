@@ -147,6 +147,11 @@ class ChoiceGraphSpace(Space):
                     if table is not None and not weightless(op):
                         yield table.form.name, op
 
+    @property
+    def shape_tables(self) -> ShapeTables:
+        """The shapes of all tensors and the ops of all nodes, each by the choices that decide it."""
+        return self._tables
+
     def mixture(self, arch: Architecture) -> Iterator[MixtureNode]:
         """Yield the nodes in topological order, each with everything that it can be (for one-shot methods).
 

@@ -1,0 +1,48 @@
+"""One-shot methods: distributions over a space's choices, what they cost, and one network that computes all of them.
+
+A distribution is one vector of probabilities for each choice, in the space's order; choices are independent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hwnas.oneshot._distribution import Distribution, one_hot, sample_codes, uniform
+    from hwnas.oneshot._expected import ExpectationError, ExpectedCost, MonteCarlo
+    from hwnas.oneshot._mixture import Mixture
+    from hwnas.oneshot._solve import Solution, solve
+
+_LAZY = {
+    "Distribution": "_distribution",
+    "ExpectationError": "_expected",
+    "ExpectedCost": "_expected",
+    "Mixture": "_mixture",
+    "MonteCarlo": "_expected",
+    "Solution": "_solve",
+    "one_hot": "_distribution",
+    "sample_codes": "_distribution",
+    "solve": "_solve",
+    "uniform": "_distribution",
+}
+
+__all__ = [
+    "Distribution",
+    "ExpectationError",
+    "ExpectedCost",
+    "Mixture",
+    "MonteCarlo",
+    "Solution",
+    "one_hot",
+    "sample_codes",
+    "solve",
+    "uniform",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'hwnas.oneshot' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"hwnas.oneshot.{_LAZY[name]}"), name)
