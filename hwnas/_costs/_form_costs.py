@@ -109,9 +109,7 @@ def _canonical(space: Space, rows: IntArray) -> IntArray:
     return space.canonical_codes(rows) if space.terms_want_canonical_codes else rows
 
 
-def _of_term(
-    part: TermCosts, quantities: Sequence[str], rows: IntArray, valid: BoolArray, space: Space
-) -> FormCosts:
+def _of_term(part: TermCosts, quantities: Sequence[str], rows: IntArray, valid: BoolArray, space: Space) -> FormCosts:
     """Read the forms of a term whose networks have canonical codes `rows` ``(forms, d)``."""
     index = rows[:, list(part.term.choices)] @ np.array(part.radices, dtype=np.int64)
     values = {name: np.where(valid, part.values[name][index], 0.0) for name in quantities if name != CROSSINGS}
@@ -120,9 +118,7 @@ def _of_term(
         return FormCosts(part.term.choices, counts, values, valid, None, None)
     crossings = part.values[CROSSINGS].reshape(-1, part.states)[index]
     outputs = part.holders.reshape(-1, part.states)[index]
-    return FormCosts(
-        part.term.choices, counts, values, valid, np.where(valid[:, None], crossings, 0.0), outputs
-    )
+    return FormCosts(part.term.choices, counts, values, valid, np.where(valid[:, None], crossings, 0.0), outputs)
 
 
 def _require_sums(costs: SpaceCosts, quantities: Sequence[str], priced: Sequence[FormCosts]) -> None:

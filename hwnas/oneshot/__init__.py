@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hwnas.oneshot._distribution import Distribution, one_hot, sample_codes, uniform
     from hwnas.oneshot._expected import ExpectationError, ExpectedCost, MonteCarlo
     from hwnas.oneshot._mixture import Mixture
-    from hwnas.oneshot._solve import Solution, solve
+    from hwnas.oneshot._solve import Solution, Solver, solve
 
 _LAZY = {
     "Distribution": "_distribution",
@@ -20,6 +20,7 @@ _LAZY = {
     "Mixture": "_mixture",
     "MonteCarlo": "_expected",
     "Solution": "_solve",
+    "Solver": "_solve",
     "one_hot": "_distribution",
     "sample_codes": "_distribution",
     "solve": "_solve",
@@ -33,6 +34,7 @@ __all__ = [
     "Mixture",
     "MonteCarlo",
     "Solution",
+    "Solver",
     "one_hot",
     "sample_codes",
     "solve",

@@ -32,9 +32,7 @@ def one_hot(space: Space, arch: Architecture, *, dtype: torch.dtype = torch.floa
     return [torch.eye(count, dtype=dtype)[code] for count, code in zip(space.cardinalities, codes, strict=True)]
 
 
-def sample_codes(
-    distribution: Distribution, count: int, rng: np.random.Generator
-) -> npt.NDArray[np.int64]:
+def sample_codes(distribution: Distribution, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Draw codes ``(count, d)``; rows that stand for no network are among them, where the space has such."""
     columns = []
     for vector in probabilities(distribution):

@@ -217,7 +217,8 @@ class _Crossings:
     """
 
     def __init__(self, forms: FormCosts) -> None:
-        assert forms.crossings_ms is not None and forms.outputs is not None
+        assert forms.crossings_ms is not None
+        assert forms.outputs is not None
         self.states = forms.crossings_ms.shape[1]
         maps, which = np.unique(forms.outputs[forms.valid], axis=0, return_inverse=True)
         member = np.full(len(forms.valid), -1)
@@ -232,4 +233,3 @@ class _Crossings:
         for number, states in enumerate(self._maps):
             after = after.index_add(0, states, held * probabilities[number])
         return after
-
