@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas.spaces._base import MOST_NETWORKS, Architecture, Choice, Segments, Space, Term
-from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, Extent, Make, follow
+from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, ChoiceNode, Extent, Make, follow
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._convnet1d import ConvNet1d
 from hwnas.spaces._declaration import first_difference, read_declaration
@@ -44,6 +44,7 @@ __all__ = [
     "Choice",
     "ChoiceGraph",
     "ChoiceGraphSpace",
+    "ChoiceNode",
     "ConvNet1d",
     "DeclaredSpace",
     "Derived",
