@@ -1,0 +1,118 @@
+"""`Mixture`: one-hot probabilities give the subnet; widths, kernels and depths follow their definitions."""
+
+import numpy as np
+import pytest
+import torch
+from derived_models import dense_block, resnet
+
+from hwnas._errors import EvaluatorError
+from hwnas.oneshot import Mixture, one_hot, uniform
+from hwnas.spaces import ChoiceGraph, ChoiceGraphSpace, DerivedSpace, make_space
+from hwnas.training import Supernet
+from profilers import ops
+
+SPACES = {
+    "mobilenetv3": lambda: make_space("mobilenetv3", image_channels=1, resolution=[8, 12], width=[0.25, 0.5, 1.0]),
+    "nasbench201": lambda: make_space("nasbench201", image_size=8, cells=1, channels=4),
+    "convnet1d": lambda: make_space("convnet1d", length=500),
+    "unet": lambda: make_space("unet"),
+    "resnet": lambda: DerivedSpace(resnet(1, (16, 32), 16)),
+    "dense": lambda: DerivedSpace(dense_block(3)),
+}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_one_hot_probabilities_give_the_subnet(name):
+    space = SPACES[name]()
+    supernet = Supernet(space).double()
+    mixture = Mixture(supernet)
+    for arch in space.sample(4, np.random.default_rng(0)):
+        x = torch.randn(3, *space.input_shape(arch), dtype=torch.float64)
+        with torch.no_grad():
+            mixed, subnet = mixture(x, one_hot(space, arch)), supernet(x, arch)
+        torch.testing.assert_close(mixed, subnet, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3", "convnet1d", "resnet"])
+def test_every_probability_has_a_gradient(name):
+    space = SPACES[name]()
+    mixture = Mixture(Supernet(space))
+    distribution = [p.requires_grad_() for p in uniform(space, dtype=torch.float32)]
+    sampled = mixture.sample(distribution, np.random.default_rng(0))
+    x = torch.randn(4, *mixture.input_shape(sampled))
+    mixture(x, distribution, sampled).square().mean().backward()
+    for choice, vector in zip(space.choices, distribution, strict=True):
+        assert vector.grad is not None, choice.name
+        assert vector.grad.any(), choice.name
+
+
+class OneConv(ChoiceGraphSpace):
+    """One convolution without norm or activation: everything about it can be calculated by hand."""
+
+    name = "one-conv"
+
+    def state(self):
+        graph = ChoiceGraph()
+        width = graph.choice("width", (2, 4, 6))
+        kernel = graph.choice("kernel", (1, 3, 5))
+        dilation = graph.choice("dilation", (1, 2))
+        x = graph.add("conv", _plain, graph.read(3, 9, 9), channels=width, kernel=kernel, dilation=dilation)
+        depth = graph.choice("depth", (0, 1))
+        x = graph.add("more", _plain, x, when=(depth, bool), channels=width, kernel=3, dilation=1)
+        return graph.finish(graph.add("last", _plain, x, channels=5, kernel=1, dilation=1))
+
+
+def _plain(shape, *, channels, kernel, dilation):
+    return ops.conv(shape, channels, kernel, dilation=dilation, norm="none")
+
+
+def test_widths_kernels_and_depth_of_linear_layers_are_weighted_sums_of_the_subnets():
+    space = OneConv()
+    supernet = Supernet(space).double()
+    mixture = Mixture(supernet)
+    rng = np.random.default_rng(0)
+    x = torch.randn(2, 3, 9, 9, dtype=torch.float64)
+    kernel, dilation, depth = (torch.tensor(rng.dirichlet(np.ones(n))) for n in (3, 2, 2))
+    for width in range(3):  # two masks in a row would not be linear, so one width at a time
+        distribution = [torch.eye(3, dtype=torch.float64)[width], kernel, dilation, depth]
+        total = sum(
+            kernel[k] * dilation[d] * depth[e] * supernet(x, space.decode([width, k, d, e]))
+            for k in range(3)
+            for d in range(2)
+            for e in range(2)
+        )
+        torch.testing.assert_close(mixture(x, distribution), total)
+
+
+def test_a_mask_multiplies_a_channel_by_the_probability_of_the_widths_that_have_it():
+    space = OneConv()
+    supernet = Supernet(space).double()
+    x = torch.randn(2, 3, 9, 9, dtype=torch.float64)
+    one = torch.ones(1, dtype=torch.float64)
+    probabilities = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    kernel, dilation, depth = torch.eye(3)[0].double(), torch.eye(2)[0].double(), torch.eye(2)[0].double()
+    mixed = Mixture(supernet)(x, [probabilities, kernel, dilation, depth])
+    widths = torch.cat([one.expand(2) * 1.0, one.expand(2) * 0.8, one.expand(2) * 0.5])
+    weights = supernet.shared()
+    y = torch.nn.functional.conv2d(x, weights["conv.weight"][:, :, 2:3, 2:3]) * widths.reshape(1, 6, 1, 1)
+    torch.testing.assert_close(mixed, torch.nn.functional.conv2d(y, weights["last.weight"]))
+
+
+def test_sampled_choices_get_the_straight_through_gradient():
+    space = SPACES["mobilenetv3"]()
+    mixture = Mixture(Supernet(space).double())
+    assert [space.choices[column].name for column in mixture.sampled] == ["resolution"]
+    arch = space.sample(1, np.random.default_rng(0))[0]
+    distribution = one_hot(space, arch)
+    probability = torch.tensor([0.25, 0.75], dtype=torch.float64, requires_grad=True)
+    distribution[1] = probability
+    output = mixture(torch.randn(2, 1, 8, 8, dtype=torch.float64), distribution, {1: 0})
+    output.sum().backward()
+    torch.testing.assert_close(probability.grad, torch.tensor([float(output.sum()), 0.0], dtype=torch.float64))
+
+
+def test_nothing_but_nothing_is_an_error():
+    space = SPACES["nasbench201"]()
+    mixture = Mixture(Supernet(space))
+    with pytest.raises(EvaluatorError, match="no path of positive probability"):
+        mixture(torch.randn(2, 3, 8, 8), [torch.eye(5)[0]] * 6)
