@@ -64,8 +64,14 @@ def device_text(metadata: Mapping[str, Any]) -> str:
     return f"{by} {place}{count}, batch {session['batch']}, {session['precision']}"
 
 
-def readme(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
-    """Return the page for the engineer who deploys the network."""
+def readme(network: Mapping[str, Any], metadata: Mapping[str, Any], picked: str) -> str:
+    """Return the page for the engineer who deploys the network.
+
+    Args:
+        network: Its entry of ``pareto.json``.
+        metadata: Its file's metadata.
+        picked: Why it was picked among the networks of its run.
+    """
     lines = [
         f"# {network['id']}: {network['arch']}",
         "",
@@ -78,6 +84,8 @@ def readme(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         f"- **Run**: {_run_text(metadata)}",
         "- **Check**: `python predict.py --benchmark` times it as hwnas did, beside hwnas's figures"
         + (_test_text(network, metadata)),
+        f"- **Picked as** {picked}. For another network of the run: `hwnas export RUN --pick best --deploy FOLDER` "
+        "(fastest, knee, best or an id).",
     ]
     return "\n".join([*lines, ""])
 

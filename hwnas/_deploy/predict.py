@@ -44,6 +44,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 ARRAYS = {".npy", ".npz"}
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 GREY_MODES = ("1", "L", "LA", "La")
+PNG_DEPTH = 24  # where a PNG states its bits a sample; the kind of its colours follows
 CPU = "CPUExecutionProvider"
 STATISTICS = {"q10": 0.1, "median": 0.5, "p90": 0.9, "p99": 0.99}
 PRIMING_RUNS, FEWEST_ROUNDS, ENOUGH_ROUNDS = 4, 30, 200
@@ -343,6 +344,14 @@ def samples_key(path: Path, arrays: dict[str, np.ndarray]) -> str:
     return key
 
 
+def labelled_keys(path: Path, arrays: dict[str, np.ndarray]) -> tuple[str, str]:
+    """Return the names of samples and their labels: ``x`` and ``y`` where there is an ``x``, else with ``_test``."""
+    word = "" if "x" in arrays else "_test"
+    if not {f"x{word}", f"y{word}"} <= set(arrays):
+        raise InputError(f"{path}: must hold x_test and y_test, or x and y; it has {', '.join(arrays) or 'none'}")
+    return f"x{word}", f"y{word}"
+
+
 def array_of(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Return samples ``(N, *shape)`` of an .npy file, or of the array ``x``, ``x_test`` or the only one of an .npz."""
     arrays = load_arrays(path)
@@ -351,6 +360,8 @@ def array_of(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if values.shape[1:] != shape or values.dtype.kind not in "biuf":
         wanted = ", ".join(map(str, ("N", *shape)))
         raise InputError(f"{path}: {key} has shape {values.shape}, the network reads numbers of shape ({wanted})")
+    if not len(values):
+        raise InputError(f"{path}: {key} holds no samples; add some")
     return values
 
 
@@ -381,10 +392,7 @@ def as_levels(path: Path, images: np.ndarray, basis: np.ndarray) -> np.ndarray:
 def labelled_pixels(path: Path, preparing: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return images ``(N, H, W[, C])`` uint8 and labels ``(N,)`` of an .npz file as hwnas reads them."""
     arrays = load_arrays(path)
-    word = "_test" if "x_test" in arrays else ""
-    if not {f"x{word}", f"y{word}"} <= set(arrays):
-        raise InputError(f"{path}: must hold x_test and y_test, or x and y; it has {', '.join(arrays) or 'none'}")
-    images, labels = arrays[f"x{word}"], arrays[f"y{word}"]
+    images, labels = (arrays[key] for key in labelled_keys(path, arrays))
     shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, len(preparing["mean"])))
     if not shaped or labels.shape != images.shape[:1] or not len(images):
         raise InputError(f"{path}: images {images.shape} and labels {labels.shape} must be (N, H, W[, C]) and (N,)")
@@ -557,12 +565,9 @@ def test_maps(network: Network, path: Path, expected: dict[str, Any]) -> None:
     assert facts is not None
     samples, targets = labelled_maps(path, network)
     maps = infer_maps(network, samples)
-    if targets.shape != maps.shape:
-        raise InputError(f"{path}: targets have shape {targets.shape}, the network's maps {maps.shape}")
+    require_targets(path, network, maps, targets)
     if facts["kind"] == "segmentation":
         known, count = targets != facts["ignored"], len(network.names)
-        if known.any() and int(targets[known].max()) >= count:
-            raise InputError(f"{path}: class index {int(targets[known].max())}, the network knows 0 to {count - 1}")
         pairs = np.bincount(targets[known].astype(np.int64) * count + maps[known], minlength=count * count)
         table = pairs.reshape(count, count)
         union = table.sum(axis=0) + table.sum(axis=1) - np.diag(table)
@@ -572,6 +577,33 @@ def test_maps(network: Network, path: Path, expected: dict[str, Any]) -> None:
         norms = np.linalg.norm(flat[1], axis=1)
         value, name = float((np.linalg.norm(flat[0] - flat[1], axis=1) / norms).mean()), "relative L2"
     print_figures(name, f"{value:.4f} ({len(maps)} samples)", ".4f", expected)
+
+
+def require_targets(path: Path, network: Network, maps: np.ndarray, targets: np.ndarray) -> None:
+    """Refuse targets that the network's maps cannot be compared with."""
+    facts, count = network.maps, len(network.names)
+    assert facts is not None
+    segments = facts["kind"] == "segmentation"
+    if targets.shape != maps.shape or targets.dtype.kind not in ("iu" if segments else "fiu"):
+        numbers = "class indices" if segments else "numbers"
+        raise InputError(
+            f"{path}: targets are {targets.dtype} {targets.shape}, but the network gives {numbers} {maps.shape}"
+        )
+    if segments:
+        known = targets[targets != facts["ignored"]]
+        if not known.size:
+            raise InputError(f"{path}: every target is {facts['ignored']}, which means to ignore it; nothing to test")
+        wrong = known[(known < 0) | (known >= count)]
+        if wrong.size:
+            raise InputError(f"{path}: class index {int(wrong[0])}, but the network knows 0 to {count - 1}")
+        return
+    flat = targets.reshape(len(targets), -1)
+    wrong = np.flatnonzero(~np.isfinite(flat).all(axis=1) | ~flat.any(axis=1))
+    if wrong.size:
+        raise InputError(
+            f"{path}: target {wrong[0]} is zero everywhere or holds NaN or infinity, so no error can be relative to "
+            "it; remove the sample"
+        )
 
 
 def print_figures(name: str, here: str, form: str, expected: dict[str, Any]) -> None:
@@ -593,22 +625,35 @@ def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]
             raise InputError(f"{missing} is missing; {path} must hold images/* and masks/*.png of the same names")
         samples = np.concatenate([map_samples(file, network) for file in files])
         assert network.maps is not None
-        return samples, np.stack([read_mask(mask, network.maps.get("image_size")) for mask in masks])
+        square = network.maps.get("image_size")
+        return samples, np.stack([read_mask(mask, file, square) for mask, file in zip(masks, files)])  # noqa: B905
     require_there([path])
     arrays = load_arrays(path)
-    targets = arrays.get("y", arrays.get("y_test"))  # as array_of: x is before x_test
-    if targets is None:
-        raise InputError(f"{path}: must hold x_test and y_test, or x and y; it has {', '.join(arrays) or 'none'}")
+    targets = arrays[labelled_keys(path, arrays)[1]]
     return samples_of(path, network), targets
 
 
-def read_mask(path: Path, square: int | None) -> np.ndarray:
-    """Return the class indices ``(H, W)`` of a mask as hwnas reads them."""
+def read_mask(path: Path, image: Path, square: int | None) -> np.ndarray:
+    """Return the class indices ``(H, W)`` of an image's mask as hwnas reads them."""
     try:
-        with Image.open(path, formats=("PNG",)) as opened:
-            values = np.asarray(opened, dtype=np.uint8)
+        with path.open("rb") as file, Image.open(file, formats=("PNG",)) as opened:
+            file.seek(PNG_DEPTH)
+            depth, colours = file.read(2)
+            mode, values = opened.mode, np.asarray(opened, dtype=np.uint8)
     except Exception as error:  # a decoder raises anything on damaged bytes
-        raise InputError(f"{path}: cannot be read as a PNG ({error}); repair or remove the file") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as a PNG ({reason}); repair or remove the file") from None
+    if depth in (2, 4) and colours == 0:  # Pillow stretches these to 0-255
+        raise InputError(f"{path}: has grey levels of {depth} bits; save the mask with 8 bits a pixel (or a palette)")
+    if mode not in ("1", "L", "P"):
+        raise InputError(
+            f"{path}: has pixels of mode {mode}; a mask has one channel of 8 bits, the class index of each pixel (or a "
+            "palette)"
+        )
+    width, height = extent(image)
+    if values.shape != (height, width):
+        here = f"{values.shape[1]}x{values.shape[0]}"
+        raise InputError(f"{path}: {here} pixels, but its image has {width}x{height}; make them equal")
     if square:
         values = np.asarray(ImageOps.fit(Image.fromarray(values), (square, square), Image.Resampling.NEAREST))
     return values
@@ -641,7 +686,7 @@ def labelled(path: Path, network: Network) -> tuple[list[Any], list[str]]:
         raise InputError(f"{path} {'is a folder, give an .npz file' if path.exists() else 'does not exist'}")
     if network.frames:
         arrays = load_arrays(path)
-        word = "_test" if "x_test" in arrays else ""
+        word = "" if "x" in arrays else "_test"
         labels = arrays.get(f"y{word}", np.zeros(0))
         if labels.shape != arrays.get(f"x{word}", np.zeros((0, 1))).shape[:1] or not len(labels):
             raise InputError(f"{path}: must hold clips x_test and as many labels y_test, or x and y")
@@ -650,7 +695,7 @@ def labelled(path: Path, network: Network) -> tuple[list[Any], list[str]]:
         images, labels = labelled_pixels(path, network.preparing)
         return [ready(image, network.preparing) for image in images], [str(label) for label in labels]
     arrays = load_arrays(path)
-    labels = arrays.get("y", arrays.get("y_test", np.zeros(0)))
+    labels = arrays[labelled_keys(path, arrays)[1]]
     samples = samples_of(path, network)
     if labels.shape != samples.shape[:1]:
         raise InputError(f"{path}: must hold as many labels y (or y_test) as samples x (or x_test)")
@@ -783,46 +828,124 @@ def read_expected(path: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(description="Use, test or time the network beside this file.")
-    parser.add_argument(
-        "inputs",
-        nargs="*",
-        type=Path,
-        help="images, recordings, or folders of them or of frames; .npy or .npz for other samples",
-    )
-    parser.add_argument("--top", type=int, default=1, metavar="N", help="classes to print for each sample (default 1)")
-    parser.add_argument(
-        "--score", type=float, default=0.3, metavar="S", help="detectors: least score of a box to print (default 0.3)"
-    )
-    parser.add_argument("--out", type=Path, default=Path("maps"), metavar="FOLDER", help="where maps are written")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the predictions into a CSV file, too")
-    parser.add_argument("--test", type=Path, metavar="FOLDER", help="print the accuracy on <class>/* or an .npz file")
+OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "top": (("classes", "outputs"), {"type": int, "metavar": "N"}),
+    "score": (("boxes",), {"type": float, "metavar": "S"}),
+    "out": (("maps",), {"type": Path, "metavar": "FOLDER"}),
+    "csv": (("classes", "boxes", "outputs"), {"type": Path, "metavar": "FILE"}),
+    "test": (("classes", "maps"), {"type": Path, "metavar": "FOLDER"}),
+}
+"""Options that not every network takes: for which outputs (`outputs_of`), and what argparse needs."""
+ABOUT = {
+    "top": "print the N most probable classes of each sample (default 1)",
+    "score": "least score of a box to print (default 0.3)",
+    "out": "where maps are written (default maps)",
+    "csv": "write the predictions into a CSV file, too",
+    "test": "print the metric on labelled samples, beside what hwnas found",
+}
+GIVES = {"classes": "the class of a sample", "boxes": "boxes", "maps": "maps", "outputs": "other outputs"}
+
+
+def outputs_of(network: Network) -> str:
+    """Return what a network's outputs are: a key of `GIVES`."""
+    if network.maps is not None:
+        return "maps"
+    return "boxes" if network.found else "classes" if network.classes else "outputs"
+
+
+def inputs_text(network: Network | None) -> str:
+    """Return what can be given to a network, or to any network for None."""
+    if network is None:
+        return "images, recordings, or folders of them or of frames; .npy or .npz for other samples"
+    if network.frames:
+        return "folders of frames, folders of such folders, or .npz files of clips"
+    if network.signals is not None:
+        source = {"wav": "WAV files, folders of them, or ", "csv": "CSV files, folders of them, or "}
+        return source.get(network.signals["loading"]["source"], "") + ".npy or .npz files of signals"
+    if network.maps is not None and not (network.maps["pixels"] and len(network.shape) == 3):
+        return ".npy or .npz files of samples, channels first"
+    if network.maps is not None:
+        return "images or folders of them; .npy or .npz files of images, channels first"
+    return "images or folders of them" if network.preparing is not None else ".npy or .npz files of samples"
+
+
+def test_text(network: Network | None) -> str:
+    """Return what `--test` reads and prints of a network, or of any network for None."""
+    if network is None:
+        return ABOUT["test"]
+    if network.maps is None:
+        return "print the accuracy on <class>/* in a folder, or on x_test and y_test of an .npz file"
+    if network.maps["kind"] != "segmentation":
+        return "print the relative L2 on x_test and y_test of an .npz file"
+    return "print the mean IoU on images/* and masks/*.png in a folder, or on x_test and y_test of an .npz file"
+
+
+def make_parser(network: Network | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the command line, with the options of a network, or of all networks for None."""
+    parser = argparse.ArgumentParser(description="Use, test or time the network beside this file.", allow_abbrev=False)
+    parser.add_argument("inputs", nargs="*", type=Path, metavar="FILE", help=inputs_text(network))
+    for name, (kinds, words) in OPTIONS.items():
+        if network is None:
+            only = " or ".join(GIVES[kind] for kind in kinds)
+            parser.add_argument(f"--{name}", help=f"{ABOUT[name]}; for networks that give {only}", **words)
+        elif outputs_of(network) in kinds:
+            parser.add_argument(f"--{name}", help=test_text(network) if name == "test" else ABOUT[name], **words)
     parser.add_argument("--benchmark", action="store_true", help="time the network, and compare with hwnas's figures")
-    parser.add_argument("--model", type=Path, default=Path(__file__).with_name("network.onnx"), help="the ONNX file")
+    beside = Path(__file__).with_name("network.onnx")
+    parser.add_argument("--model", type=Path, default=beside, metavar="FILE", help="the ONNX file")
+    return parser
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what the command line says; print the help of the network beside this file where that is asked for."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("-h", "--help", action="store_true")
+    first.add_argument("--model", type=Path, default=Path(__file__).with_name("network.onnx"))
+    known = first.parse_known_args(arguments)[0]
+    parser = make_parser()
+    if known.help:
+        try:
+            parser = make_parser(Network(known.model))
+        except InputError as error:
+            print(f"note: {error}; this is the help of all networks", file=sys.stderr)
     given = parser.parse_args(arguments)
     if (bool(given.inputs) + (given.test is not None) + given.benchmark) != 1:
-        parser.error("give exactly one of: images, --test FOLDER, --benchmark")
+        parser.error("give exactly one of: files, --test FOLDER, --benchmark")
     if given.csv is not None and not given.inputs:
-        parser.error("--csv works only with images; leave it out with --test and --benchmark")
-    if given.top < 1:
+        parser.error("--csv works only with files to predict; leave it out with --test and --benchmark")
+    if given.top is not None and given.top < 1:
         parser.error(f"--top must be 1 or more, got {given.top}")
+    return given
+
+
+def require_taken(network: Network, given: argparse.Namespace) -> None:
+    """Refuse options that have no meaning for a network; `--test` of other networks has an error of its own."""
+    for name, (kinds, _) in OPTIONS.items():
+        if name != "test" and getattr(given, name) is not None and outputs_of(network) not in kinds:
+            only = " or ".join(GIVES[kind] for kind in kinds)
+            mine = GIVES[outputs_of(network)]
+            raise InputError(f"--{name} is for networks that give {only}; this one gives {mine}, leave --{name} out")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit code."""
+    given = parsed(sys.argv[1:] if arguments is None else arguments)
     try:
         network = Network(given.model)
         expected = read_expected(given.model.with_name("expected.json"))
+        require_taken(network, given)
         if given.benchmark:
             benchmark(network, expected)
         elif given.test is not None and network.maps is not None:
             test_maps(network, given.test, expected)
         elif network.maps is not None:
-            predict_maps(network, given.inputs, given.out)
+            predict_maps(network, given.inputs, given.out or Path("maps"))
         elif given.test is not None:
             test_accuracy(network, given.test, expected)
         elif network.found:
-            detect(network, given.inputs, given.score, given.csv)
+            detect(network, given.inputs, 0.3 if given.score is None else given.score, given.csv)
         else:
-            predict(network, given.inputs, given.top, given.csv)
+            predict(network, given.inputs, given.top or 1, given.csv)
     except InputError as error:
         print(f"predict.py: error: {error}", file=sys.stderr)
         return 2

@@ -193,6 +193,14 @@ def test_every_command_has_its_function_with_the_same_defaults(command):
             assert required or default == wanted, option.name
 
 
+def test_the_help_speaks_of_all_tasks_and_spaces():
+    (search,) = (command for command in commands() if command.name == "search")
+    helps = {option.name: option.help for option in search.options}
+    assert all(word in helps["batch"] for word in ("images", "signals", "clips"))
+    assert all(word in helps["image_size"] for word in ("images", "frames", "masks", "nasbench201", "video"))
+    assert "--split-by" in helps["hold_out"]
+
+
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
 def test_every_option_has_one_line_of_help(command):
     for option in command.options:
