@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,29 @@ def read_wav(path: Path) -> tuple[int, FloatArray]:
     if not np.isfinite(values).all():
         raise RecordingError("holds values that are not finite (NaN); repair or remove the file")
     return int(rate), np.ascontiguousarray(values.reshape(len(values), -1).T)
+
+
+def group_in_name(name: str, split_by: str) -> str | None:
+    """Return the group (speaker, subject) of a recording by the name of its file; None where the name states none.
+
+    Args:
+        name: The file's path within the data set, with ``/`` between its parts.
+        split_by: A number N for the N-th part of the file's name between ``_``, or a regular expression, which is
+            searched in the path; its first group, if it has one, is the recording's.
+
+    Raises:
+        re.error: It is not a regular expression.
+    """
+    if split_by.isdecimal():
+        parts = parts_of_name(name)
+        return parts[int(split_by) - 1] if 1 <= int(split_by) <= len(parts) else None
+    match = re.search(split_by, name)
+    return (match[1 if match.re.groups else 0] or None) if match else None
+
+
+def parts_of_name(name: str) -> list[str]:
+    """Return the parts between ``_`` of a file's name, without the folders before it and the suffix behind it."""
+    return name.rpartition("/")[2].rpartition(".")[0].split("_")
 
 
 def resampled(values: FloatArray, rate: int, wanted: int) -> FloatArray:

@@ -49,6 +49,10 @@ class SignalData:
         loading: How files became signals, as JSON-able data: ``source``, ``channels``, ``rate`` (Hz), ``length``,
             ``window`` and ``hop`` (samples), ``columns``; None where something does not apply.
         notes: Notes about what the source holds that was left out, or how it was divided.
+        test_part: Which recordings the test part is, as JSON-able data. ``chosen`` says how: ``given`` by the source,
+            ``drawn`` from the train part, or ``held out``. Where recordings have groups, ``groups`` names those of the
+            test part and ``groups_by`` says what states them: the ``name`` of the file, a ``column`` (``split_by``
+            holds the option) or an ``array``.
     """
 
     name: str
@@ -60,6 +64,7 @@ class SignalData:
     std: tuple[float, ...]
     loading: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    test_part: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
@@ -144,6 +149,8 @@ class SignalSource:
         classes: Class names; empty for regression.
         cut: Makes signals of the recordings of each part.
         single: Whether each recording is one signal.
+        names: Path of each recording's file within the data set; empty where they have none.
+        groups_by: What states the groups: ``name``, ``column`` or ``array``; empty without groups.
         notes: Notes about what is left out; `cut` may add some.
     """
 
@@ -153,4 +160,6 @@ class SignalSource:
     classes: tuple[str, ...]
     cut: Callable[[Mapping[str, Indices]], Cut]
     single: bool
+    names: Sequence[str] = ()
+    groups_by: str = ""
     notes: list[str] = field(default_factory=list)

@@ -76,6 +76,7 @@ def open_arrays(path: Path, reading: Reading) -> SignalSource:
         classes=classes,
         cut=cut,
         single=True,
+        groups_by="" if groups is None else "array",
     )
 
 

@@ -35,10 +35,10 @@ def open_wavs(root: Path, reading: Reading) -> SignalSource:
     _require_options(root, reading)
     layout = find_layout(root, WAVS)
     files = labelled_files(root, layout)
-    groups = None
-    if reading.split_by is not None:
-        names = [Path(path).relative_to(root).as_posix() for path in files.paths]
-        groups = np.array([group_of(name, reading.split_by) for name in names])
+    groups, split_by = None, reading.split_by
+    names = [Path(path).relative_to(root).as_posix() for path in files.paths]
+    if split_by is not None:
+        groups = np.array([group_of(path, name, split_by) for path, name in zip(files.paths, names, strict=True)])
     notes = layout.notes
 
     def cut(chosen: Mapping[str, Indices]) -> Cut:
@@ -46,8 +46,17 @@ def open_wavs(root: Path, reading: Reading) -> SignalSource:
         recordings = {part: [_read(files.paths[i]) for i in indices] for part, indices in chosen.items()}
         return _cut(root, recordings, {p: files.labels[i] for p, i in chosen.items()}, reading, notes)
 
-    single = reading.window is None
-    return SignalSource(files.parts, files.labels, groups, files.classes, cut, single, notes)
+    return SignalSource(
+        parts=files.parts,
+        labels=files.labels,
+        groups=groups,
+        classes=files.classes,
+        cut=cut,
+        single=reading.window is None,
+        names=names,
+        groups_by="" if groups is None else "name",
+        notes=notes,
+    )
 
 
 @dataclass(frozen=True)

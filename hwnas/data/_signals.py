@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +58,20 @@ def load_signals(spec: str, reading: Reading | None = None, *, seed: int = 0, li
     require_arguments(spec, None, limit)
     with one_line(spec, "signals", "--data-limit N"):
         source = _open(spec, reading)
-        chosen = divide(spec, source, reading.hold_out, seed)
+        chosen, test_chosen = divide(spec, source, reading.hold_out, seed)
+        test_part = _test_part(source, chosen["test"], test_chosen, reading.split_by)
         if limit is not None and source.single and source.labels is not None:  # before anything is decoded
             chosen = {part: _some(spec, source.labels, indices, limit) for part, indices in chosen.items()}
         made = source.cut(chosen)
-    return _assembled(spec, source, made, limit)
+    return replace(_assembled(spec, source, made, limit), test_part=test_part)
+
+
+def _test_part(source: SignalSource, test: Indices, chosen: str, split_by: str | None) -> dict[str, object]:
+    """Return what `SignalData.test_part` says."""
+    if source.groups is None:
+        return {"chosen": chosen}
+    groups = sorted(set(source.groups[test].tolist()))
+    return {"chosen": chosen, "groups_by": source.groups_by, "split_by": split_by, "groups": groups}
 
 
 def _require_options(reading: Reading) -> None:
