@@ -669,7 +669,9 @@ def of_tested_arrays(path: Path, network: Network) -> tuple[np.ndarray, np.ndarr
     if not network.groups or network.test_part["groups_by"] != "array":
         return None
     arrays = load_arrays(path)
-    words = [word for word in ("train", "test", "val") if {f"{key}_{word}" for key in ("x", "y", "group")} <= set(arrays)]
+    words = [
+        word for word in ("train", "test", "val") if {f"{key}_{word}" for key in ("x", "y", "group")} <= set(arrays)
+    ]
     held = {word: np.isin(arrays[f"group_{word}"].astype(str), network.groups) for word in words}
     if not any(tested.any() for tested in held.values()):
         return None
@@ -691,7 +693,7 @@ def shown_groups(network: Network) -> str:
 
 
 def labelled(path: Path, network: Network) -> tuple[list[Any], list[str], str]:
-    """Return files, frames of clips or samples ready for the network, the name of the class of each, and `other_groups`.
+    """Return files, frames of clips or samples ready for the network, the class of each, and `other_groups`.
 
     Where hwnas tested the network on groups of recordings (speakers), those of these groups alone are returned. If
     there are none, or nothing tells them, all are, with a text that says which groups hwnas tested.

@@ -21,6 +21,8 @@ PARTS = {
 """Folder names of each part, in any case."""
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
 _DEEPEST = 32
+_ENOUGH = 10_000
+"""So many files tell what a folder is for."""
 _NAMED = 3
 """How many folders a line names."""
 
@@ -238,6 +240,22 @@ def walk(folder: Path, kind: Files) -> Listing:
 def has_files(folder: Path, kind: Files = IMAGES) -> bool:
     """Return whether a file of the kind is in a folder or in any folder in it."""
     return any(_has_file(here, kind) for here in _each(folder))
+
+
+def are_most(folder: Path, *kinds: Files) -> bool:
+    """Return whether a folder and the folders in it hold files of some kinds, and at most stray images beside them.
+
+    Images are stray if there are fewer than half as many. Only the nearest folders are counted in large trees.
+    """
+    images = wanted = 0
+    for here in _each(folder):
+        with os.scandir(here) as entries:
+            suffixes = [_suffix(e.name) for e in entries if e.name[0] != "." and e.is_file()]
+        images += sum(suffix in IMAGES.suffixes for suffix in suffixes)
+        wanted += sum(any(suffix in kind.suffixes for kind in kinds) for suffix in suffixes)
+        if images + wanted > _ENOUGH:
+            break
+    return 2 * images < wanted
 
 
 def _each(folder: Path) -> Iterator[Path]:

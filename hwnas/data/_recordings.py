@@ -45,8 +45,7 @@ def read_wav(path: Path) -> tuple[int, FloatArray]:
             warnings.simplefilter("always")
             rate, stored = wavfile.read(file)
     except Exception as error:  # damaged bytes raise anything: ValueError, struct.error, ZeroDivisionError, ...
-        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
-        raise RecordingError(f"cannot be read as a WAV file ({reason}); repair or remove the file") from None
+        raise RecordingError(f"cannot be read as a WAV file {_why_no_wav(path, error)}") from None
     if any("EOF" in str(warning.message) for warning in caught):
         raise RecordingError("cannot be read as a WAV file (it is cut off); repair or remove the file")
     if rate < 1:
@@ -61,6 +60,20 @@ def read_wav(path: Path) -> tuple[int, FloatArray]:
     if not np.isfinite(values).all():
         raise RecordingError("holds values that are not finite (NaN); repair or remove the file")
     return int(rate), np.ascontiguousarray(values.reshape(len(values), -1).T)
+
+
+def _why_no_wav(path: Path, error: Exception) -> str:
+    """Return why SciPy refused a file, and what to do."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"({error.strerror}); repair or remove the file"
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            start = file.read(12)
+    except OSError:
+        start = b""
+    if start[:4] not in (b"RIFF", b"RIFX", b"RF64") or start[8:] != b"WAVE":
+        return "(it does not begin like one); convert it, or remove the file"
+    return "(it is damaged, or compressed); convert it to PCM, or remove the file"
 
 
 def group_in_name(name: str, split_by: str) -> str | None:

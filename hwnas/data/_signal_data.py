@@ -97,6 +97,23 @@ def moments(signals: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(map(float, mean)), tuple(float(max(value, LEAST_STD)) for value in std)
 
 
+def numbers_note(classes: Sequence[str], where: str) -> list[str]:
+    """Return a note that says for what labels that are numbers are taken where nobody said it; none for words.
+
+    Args:
+        classes: Class names; empty where labels are taken for values.
+        where: What holds the labels.
+    """
+    if not classes:
+        return [f"{where} holds values: networks predict them (rmse); if they are classes, write them as whole numbers"]
+    if all(name.lstrip("-").isdecimal() for name in classes):
+        return [
+            f"{where} holds whole numbers: they are taken for {len(classes)} classes; give --metric rmse if they are "
+            "values, such as heart rates"
+        ]
+    return []
+
+
 @dataclass(frozen=True)
 class Reading:
     """What the user says of how signals are read; None where it follows from the data.

@@ -12,7 +12,7 @@ from hwnas._errors import DataError
 from hwnas.data._names import shown
 from hwnas.data._npy import Array, Npz
 from hwnas.data._npz import PARTS, class_indices, parts_in
-from hwnas.data._signal_data import Cut, FloatArray, Reading, SignalPart, SignalSource
+from hwnas.data._signal_data import Cut, FloatArray, Reading, SignalPart, SignalSource, numbers_note
 from hwnas.data._splits import Indices
 
 _ASPECT = 4
@@ -76,6 +76,7 @@ def open_arrays(path: Path, reading: Reading) -> SignalSource:
         classes=classes,
         cut=cut,
         single=True,
+        notes=numbers_note(classes, "y_train") if reading.regression is None else [],
         groups_by="" if groups is None else "array",
     )
 

@@ -11,8 +11,8 @@ import numpy as np
 from hwnas._errors import DataError
 from hwnas.data._groups import divide
 from hwnas.data._guards import one_line, recogniser, require_arguments
-from hwnas.data._kinds import IMAGES, TABLES, WAVS
-from hwnas.data._layout import has_files
+from hwnas.data._kinds import TABLES, WAVS
+from hwnas.data._layout import are_most, has_files
 from hwnas.data._names import shown
 from hwnas.data._signal_csv import open_tables
 from hwnas.data._signal_data import Cut, Reading, SignalData, SignalPart, SignalSource, moments
@@ -24,11 +24,11 @@ from hwnas.data._splits import Indices, subset
 def are_signals(spec: str) -> bool:
     """Return whether data are made for signals: a folder of WAV or CSV files, a CSV file, or an ``.npz`` of signals.
 
-    A folder that holds images is one of images.
+    A folder that holds images is one of images, unless these are few (`are_most`).
     """
     path = Path(spec)
     if spec and path.is_dir():
-        return not has_files(path, IMAGES) and (has_files(path, WAVS) or has_files(path, TABLES))
+        return are_most(path, WAVS, TABLES)
     if not path.is_file():
         return False
     if path.suffix.lower() == ".npz":

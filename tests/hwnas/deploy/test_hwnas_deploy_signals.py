@@ -97,7 +97,7 @@ def scored(folder, data, expected=None):
 
 def test_the_test_prints_what_hwnas_held_out(tmp_path):
     data = tone_folder(tmp_path / "data", speakers=("ann", "bob", "cid", "dan"), takes=2, parts=("train", "test"))
-    task = make_task("signal", str(data), split_by=2, hold_out="bob,dan".split(","))
+    task = make_task("signal", str(data), split_by=2, hold_out=["bob", "dan"])
     folder = deployed(tmp_path / "deploy", task, 3)
     found = wanted(folder, task).argmax(1)
     right = int((found == task.targets("test", slice(None))).sum())
