@@ -260,6 +260,9 @@ def load_samples(path: Path, loading: Mapping[str, Any]) -> FloatArray:
         if len(values) != loading["channels"]:
             raise RecordingError(f"has {len(values)} channels, the network reads {loading['channels']}; convert it")
         values = resampled(values, rate, loading["rate"])
+    elif path.suffix.lower() in WAV_SUFFIXES:
+        names = ", ".join(loading["columns"])
+        raise RecordingError(f"is a WAV file, but the network reads CSV files with the columns {names}; convert it")
     else:
         values = np.ascontiguousarray(read_csv(path).floats(loading["columns"]).T, dtype=np.float32)
     if loading["window"] is None:

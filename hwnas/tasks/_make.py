@@ -122,8 +122,8 @@ def _require_taken(kind: str, maker: Callable[..., object], options: Mapping[str
     for name, value in options.items():
         if value is not None and name not in takes(maker):
             owners = [task for task, make in _TASKS.items() if name in takes(make)]
-            whose = f" (of {' and '.join(owners)} it is)" if owners else ""
-            raise DataError(f"{dashed(name)} is not an option of task {kind}{whose}; leave it out")
+            advice = "leave it out" if len(owners) != 1 else f"leave it out, or give --task {owners[0]}"
+            raise DataError(f"{dashed(name)} is not an option of task {kind}; {advice}")
 
 
 def as_task(data: Task | DataSet) -> Task:

@@ -171,6 +171,9 @@ def test_windows_of_tables_have_values(tmp_path):
         rows = told(predict(folder, file, "--csv", tmp_path / "t.csv"), tmp_path / "t.csv")
         assert [row["file"] for row in rows] == [f"{file}[{i}]" for i in range(4)]
         np.testing.assert_allclose([float(row["value"]) for row in rows], values, rtol=1e-4)
+    write_wav(tmp_path / "new.wav", tone(rng, 300))
+    line = "is a WAV file, but the network reads CSV files with the columns ax, ay; convert it"
+    assert refused(folder, tmp_path / "new.wav") == f"{tmp_path / 'new.wav'}: {line}"
     new.write_text("\n".join(lines[:20]))
     assert refused(folder, new) == f"{new}: has 19 samples, too few for a window of 24"
 

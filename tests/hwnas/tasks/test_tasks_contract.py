@@ -115,9 +115,13 @@ def test_a_broken_task_is_noticed():
             check_task(broken(data), SPACES["nasbench201"]())
 
 
-def test_images_stand_for_their_classification():
+def test_loaded_data_stand_for_their_task(tmp_path):
     data = load_data("digits", limit=60)
     task = as_task(data)
+    made = [as_task(make(tmp_path / name).data) for name, make in TASKS.items()]
+    assert [each.name for each in made] == list(TASKS)
+    with pytest.raises(DataError, match=r"data must be a name, a task or a data set of hwnas.data, got ndarray"):
+        as_task(np.zeros(3))
     assert (task.name, task.data, as_task(task)) == ("image", data, task)
     assert make_task(None, "digits", limit=60).fingerprint == task.fingerprint == data.fingerprint
     assert (task.input_shape, task.outputs[0].size, task.outputs[0].labels) == ((1, 8, 8), 10, data.classes)
