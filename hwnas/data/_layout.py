@@ -161,7 +161,10 @@ def _with_train_names(
         for name, files in classes.items() if part != "train" else ():
             known = spelled.get(same_name(name))
             if known is None:
-                raise DataError(f"data {shown(folders[part])}: class '{shown(name)}' is not one of the train classes")
+                raise DataError(
+                    f"data {shown(folders[part])}: class '{shown(name)}' is not one of the train classes; "
+                    "add it to the train part, rename or remove it"
+                )
             if known in renamed[part]:
                 raise DataError(
                     f"data {shown(folders[part])}: two classes are called '{shown(name)}', in different spellings of "

@@ -269,7 +269,9 @@ def load_samples(path: Path, loading: Mapping[str, Any]) -> FloatArray:
         return fitted(values, loading["length"])[None]
     cut = windows(values, loading["window"], loading["hop"])
     if not len(cut):
-        raise RecordingError(f"has {values.shape[1]} samples, too few for a window of {loading['window']}")
+        raise RecordingError(
+            f"has {values.shape[1]} samples, too few for a window of {loading['window']}; give a longer one"
+        )
     return cut
 
 

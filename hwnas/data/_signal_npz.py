@@ -58,7 +58,8 @@ def open_arrays(path: Path, reading: Reading) -> SignalSource:
     for part, (signals, _) in parts.items():
         if signals.shape[1:] != first:
             raise DataError(
-                f"data {shown(path)}: signals of x_{PARTS[part]} are {signals.shape[1:]}, those of x_train {first}"
+                f"data {shown(path)}: signals of x_{PARTS[part]} are {signals.shape[1:]}, those of x_train {first}; "
+                "cut or fill them up to one length"
             )
     signals = np.concatenate([signals for signals, _ in parts.values()]) if len(parts) > 1 else parts["train"][0]
     classes, targets = _targets(path, {part: labels for part, (_, labels) in parts.items()}, reading)

@@ -188,7 +188,10 @@ def _read(picture: Picture, size: int) -> tuple[ImageArray, tuple[int, int]]:
     decoded = decode(picture.path, size, stretch=True)
     if picture.size is not None and picture.size != decoded.size:
         here, there = (f"{width}x{height}" for width, height in (decoded.size, picture.size))
-        raise DataError(f"data {shown(picture.path)}: has {here} pixels, but its boxes are stated for {there}")
+        raise DataError(
+            f"data {shown(picture.path)}: has {here} pixels, but its boxes are stated for {there}; "
+            "correct width and height in the file of boxes"
+        )
     return decoded.pixels.transpose(2, 0, 1), decoded.size
 
 

@@ -8,6 +8,7 @@ from made_tables import made_table
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import SpaceError
 from hwnas.spaces import MixedPrecisionSpace, make_space
+from hwnas.tasks import make_task
 from hwnas.training import Supernet
 from profilers import graph_macs
 
