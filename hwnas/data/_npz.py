@@ -120,8 +120,8 @@ def _require_one_size(
         if frames is not None:
             if size[0] < frames:
                 raise DataError(
-                    f"data {shown(path)}: clips of x_{PARTS[part]} have {size[0]} frames, fewer than --frames {frames}; "
-                    "lower it"
+                    f"data {shown(path)}: clips of x_{PARTS[part]} have {size[0]} frames, fewer than --frames "
+                    f"{frames}; lower it"
                 )
             size[0] = frames
         sizes[part] = "x".join(map(str, (*size, form.channels(shape))))
