@@ -112,7 +112,7 @@ class _Reader:
             category = self._number(item, "category_id", where)
             if category not in own:
                 known = ", ".join(map(str, sorted(own)))
-                raise DataError(f"{where}: unknown category {category}; correct it, known: {known:.{_MOST_NAMED}}")
+                raise DataError(f"{where}: unknown category {category}; known: {known:.{_MOST_NAMED}}")
             box = item.get("bbox")
             if not isinstance(box, list) or len(box) != 4 or not all(type(n) in (int, float) for n in box):
                 raise DataError(f"{where}: bbox must be [x, y, width, height], got {str(box)[:_MOST_NAMED]}")

@@ -206,7 +206,8 @@ def test_options_that_do_not_fit_are_one_line(tmp_path):
 def test_classes_that_are_no_classes_are_refused(tmp_path):
     root = tone_folder(tmp_path, speakers=("ann",), takes=3)
     write_wav(root / "test" / "other" / "a.wav", tone(np.random.default_rng(0), 300))
-    assert refused(root) == "test: class 'other' is not one of the train classes"
+    line = "test: class 'other' is not one of the train classes; add it to the train part, rename or remove it"
+    assert refused(root) == line
     (root / "train" / "silence").mkdir()
     assert refused(root) == "train/silence: a class without WAV files; add some (.wav, .wave) or remove it"
 

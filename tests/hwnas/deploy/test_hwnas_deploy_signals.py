@@ -175,7 +175,7 @@ def test_windows_of_tables_have_values(tmp_path):
     line = "is a WAV file, but the network reads CSV files with the columns ax, ay; convert it"
     assert refused(folder, tmp_path / "new.wav") == f"{tmp_path / 'new.wav'}: {line}"
     new.write_text("\n".join(lines[:20]))
-    assert refused(folder, new) == f"{new}: has 19 samples, too few for a window of 24"
+    assert refused(folder, new) == f"{new}: has 19 samples, too few for a window of 24; give a longer one"
 
 
 def test_bad_recordings_are_one_line(tmp_path):
