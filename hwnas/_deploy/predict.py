@@ -43,6 +43,8 @@ except ImportError:  # networks that read no images do not need it
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 ARRAYS = {".npy", ".npz"}
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+PARTS = ("train", "training", "test", "testing", "val", "valid", "validation")
+MOST_GROUPS = 8
 GREY_MODES = ("1", "L", "LA", "La")
 PNG_DEPTH = 24  # where a PNG states its bits a sample; the kind of its colours follows
 CPU = "CPUExecutionProvider"
@@ -128,6 +130,7 @@ class Network:
         signals: How recordings become inputs; None where samples are no signals.
         recordings: The module that reads recordings; None where samples are no signals.
         target: Mean and deviation that outputs stand for; None where outputs are used as they are.
+        groups: Groups of recordings that hwnas tested the network on; empty where they have none.
         batch: Samples of one inference.
         shape: Shape of one sample, as the network reads it.
     """
@@ -154,6 +157,8 @@ class Network:
         self.signals: dict[str, Any] | None = preparing if is_signal else None
         self.recordings: Any = load_recordings() if is_signal else None
         self.target: dict[str, float] | None = self.metadata.get("target") if is_signal else None
+        self.test_part: dict[str, Any] = self.metadata.get("test_part") or {}
+        self.groups: list[str] = self.test_part.get("groups") or []
 
     def infer(self, samples: np.ndarray) -> list[np.ndarray]:
         """Return an output ``(N, ...)`` for each of the network's, of at most `batch` samples ``(N, *shape)``."""
@@ -331,7 +336,13 @@ def samples_of(path: Path, network: Network) -> np.ndarray:
             samples = module.load_samples(path, loading)
         except module.RecordingError as error:
             raise InputError(f"{path}: {error}") from None
-    ready: np.ndarray = module.scaled(samples, network.signals["mean"], network.signals["std"])
+    return scaled_signals(samples, network)
+
+
+def scaled_signals(samples: np.ndarray, network: Network) -> np.ndarray:
+    """Return signals ``(N, channels, length)`` as the network reads them."""
+    assert network.signals is not None
+    ready: np.ndarray = network.recordings.scaled(samples, network.signals["mean"], network.signals["std"])
     first = (ready.shape[2] - network.shape[1]) // 2
     return ready[:, :, first : first + network.shape[1]]
 
@@ -576,7 +587,7 @@ def test_maps(network: Network, path: Path, expected: dict[str, Any]) -> None:
         flat = maps.astype(np.float64).reshape(len(maps), -1), targets.astype(np.float64).reshape(len(maps), -1)
         norms = np.linalg.norm(flat[1], axis=1)
         value, name = float((np.linalg.norm(flat[0] - flat[1], axis=1) / norms).mean()), "relative L2"
-    print_figures(name, f"{value:.4f} ({len(maps)} samples)", ".4f", expected)
+    print_figures(name, f"{value:.4f} ({len(maps)} samples)", ".4f", expected, len(maps))
 
 
 def require_targets(path: Path, network: Network, maps: np.ndarray, targets: np.ndarray) -> None:
@@ -606,12 +617,25 @@ def require_targets(path: Path, network: Network, maps: np.ndarray, targets: np.
         )
 
 
-def print_figures(name: str, here: str, form: str, expected: dict[str, Any]) -> None:
-    """Print what was found here, and below it what hwnas found on its test samples."""
+def print_figures(name: str, here: str, form: str, expected: dict[str, Any], count: int, others: str = "") -> None:
+    """Print what was found here, and below it what hwnas found on its test samples, unless these were others.
+
+    Args:
+        name: The metric's.
+        here: What was found here.
+        form: Format of a value.
+        expected: hwnas's figures.
+        count: Samples that were tested here.
+        others: Why they are others than those of hwnas; empty where nothing but their number can tell.
+    """
     print(f"{name} {here}")
-    value, samples = expected.get("test"), expected.get("test_samples") or "its"
-    if value is not None:
-        print(f"{'hwnas':<{len(name)}} {value:{form}} (of {samples} test samples)")
+    value, samples = expected.get("test"), expected.get("test_samples")
+    if not others and samples not in (None, count):
+        others = f"hwnas tested {samples} samples"
+    if others and value is not None:
+        print(f"note: these are not the test samples of hwnas ({others}), so its figure is left out", file=sys.stderr)
+    elif value is not None:
+        print(f"{'hwnas':<{len(name)}} {value:{form}} (of {samples or 'its'} test samples)")
 
 
 def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
@@ -668,20 +692,69 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]
         raise InputError(f"cannot write {path}: {error.strerror}; choose another --csv") from None
 
 
-def labelled(path: Path, network: Network) -> tuple[list[Any], list[str]]:
-    """Return files, frames of clips or samples ready for the network, and the name of the class of each."""
+def in_classes(root: Path, network: Network) -> list[tuple[Any, str]]:
+    """Return the samples in the class folders of a folder, each with the name of its class."""
+    folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    return [(file, folder.name) for folder in folders for file in samples_in(folder, network)]
+
+
+def of_tested_groups(path: Path, network: Network) -> list[tuple[Any, str]]:
+    """Return the recordings in a folder whose names state a group that hwnas tested the network on, as `in_classes`."""
+    if not network.groups or network.test_part["groups_by"] != "name":
+        return []
+    inside = [folder for folder in path.iterdir() if folder.is_dir() and folder.name not in network.classes]
+    parts = sorted(folder for folder in inside if folder.name.lower() in PARTS)
+    split_by, group_of = network.test_part["split_by"], network.recordings.group_in_name
+    files = [each for part in parts or [path] for each in in_classes(part, network)]
+    return [each for each in files if group_of(each[0].relative_to(path).as_posix(), split_by) in network.groups]
+
+
+def of_tested_arrays(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return signals and labels of the groups that hwnas tested the network on; None where no array states groups."""
+    if not network.groups or network.test_part["groups_by"] != "array":
+        return None
+    arrays = load_arrays(path)
+    words = [
+        word for word in ("train", "test", "val") if {f"{key}_{word}" for key in ("x", "y", "group")} <= set(arrays)
+    ]
+    held = {word: np.isin(arrays[f"group_{word}"].astype(str), network.groups) for word in words}
+    if not any(tested.any() for tested in held.values()):
+        return None
+    x, y = (np.concatenate([arrays[f"{key}_{word}"][tested] for word, tested in held.items()]) for key in ("x", "y"))
+    return scaled_signals(x, network), y
+
+
+def other_groups(network: Network) -> str:
+    """Return that recordings are not of the groups that hwnas tested; empty where it knew no groups."""
+    if not network.groups:
+        return ""
+    column = f" of column {network.test_part['split_by']}" if network.test_part["groups_by"] == "column" else ""
+    return f"hwnas tested the groups {shown_groups(network)}{column}"
+
+
+def shown_groups(network: Network) -> str:
+    """Return the first groups that hwnas tested the network on, with commas between."""
+    return ", ".join([*network.groups[:MOST_GROUPS], *(["..."] if len(network.groups) > MOST_GROUPS else [])])
+
+
+def labelled(path: Path, network: Network) -> tuple[list[Any], list[str], str]:
+    """Return files, frames of clips or samples ready for the network, the class of each, and `other_groups`.
+
+    Where hwnas tested the network on groups of recordings (speakers), those of these groups alone are returned. If
+    there are none, or nothing tells them, all are, with a text that says which groups hwnas tested.
+    """
     if path.is_dir() and (network.preparing is not None or network.signals is not None):
-        parts = [path / name for name in ("test", "testing") if name not in network.classes]
+        parts = [path / name for name in ("test", "testing", "train", "training") if name not in network.classes]
         root = next((part for part in parts if part.is_dir()), path)
-        folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-        files = [(file, folder.name) for folder in folders for file in samples_in(folder, network)]
+        tested = of_tested_groups(path, network)
+        files, others = tested or in_classes(root, network), "" if tested else other_groups(network)
         if not files:
             what = "images" if network.preparing is not None else "recordings"
             raise InputError(f"{path} holds no class folders with {what}; it must hold <class>/* or test/<class>/*")
         if network.signals is not None:
             read = [(sample, name) for file, name in files for sample in samples_of(file, network)]
-            return [sample for sample, _ in read], [name for _, name in read]
-        return [file for file, _ in files], [name for _, name in files]
+            return [sample for sample, _ in read], [name for _, name in read], others
+        return [file for file, _ in files], [name for _, name in files], ""
     if path.is_dir() or not path.exists():
         raise InputError(f"{path} {'is a folder, give an .npz file' if path.exists() else 'does not exist'}")
     if network.frames:
@@ -690,16 +763,19 @@ def labelled(path: Path, network: Network) -> tuple[list[Any], list[str]]:
         labels = arrays.get(f"y{word}", np.zeros(0))
         if labels.shape != arrays.get(f"x{word}", np.zeros((0, 1))).shape[:1] or not len(labels):
             raise InputError(f"{path}: must hold clips x_test and as many labels y_test, or x and y")
-        return list(stored_clips(path, network, arrays, f"x{word}")), [str(label) for label in labels]
+        return list(stored_clips(path, network, arrays, f"x{word}")), [str(label) for label in labels], ""
     if network.preparing is not None:
         images, labels = labelled_pixels(path, network.preparing)
-        return [ready(image, network.preparing) for image in images], [str(label) for label in labels]
+        return [ready(image, network.preparing) for image in images], [str(label) for label in labels], ""
+    of_groups = of_tested_arrays(path, network)
+    if of_groups is not None:
+        return list(of_groups[0]), [str(label) for label in of_groups[1]], ""
     arrays = load_arrays(path)
     labels = arrays[labelled_keys(path, arrays)[1]]
     samples = samples_of(path, network)
     if labels.shape != samples.shape[:1]:
         raise InputError(f"{path}: must hold as many labels y (or y_test) as samples x (or x_test)")
-    return list(samples), [str(label) for label in labels]
+    return list(samples), [str(label) for label in labels], other_groups(network)
 
 
 def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> None:
@@ -709,7 +785,7 @@ def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> Non
         raise InputError(
             f"--test prints the accuracy, but the metric of this network is {metric}; predict.py cannot compute it"
         )
-    items, names = labelled(path, network)
+    items, names, others = labelled(path, network)
     unknown = sorted(set(names) - set(network.classes))
     if unknown:
         raise InputError(f"{path}: the network knows no class {unknown[0]!r}; it knows {', '.join(network.classes)}")
@@ -720,7 +796,9 @@ def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> Non
             group = [ready(sample, network.preparing) for sample in group]
         answers += [network.classes[int(index)] for index in network.infer(np.stack(group))[0].argmax(axis=1)]
     right = int((np.asarray(answers) == np.asarray(names)).sum())
-    print_figures("accuracy", f"{right / len(items):.2%} ({right} of {len(items)})", ".2%", expected)
+    of_groups = f"; groups {shown_groups(network)}" if network.groups and not others else ""
+    here = f"{right / len(items):.2%} ({right} of {len(items)}{of_groups})"
+    print_figures("accuracy", here, ".2%", expected, len(items), others)
 
 
 class Bound:

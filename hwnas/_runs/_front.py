@@ -162,7 +162,8 @@ def usual_pick(settings: SearchSettings) -> str:
     A budget on a cost that the search minimises says how cheap is cheap enough, so the best network within it is what
     it was given for. Without one, the network is picked from which a better metric costs much more.
     """
-    bounded = any(cost_named(word).key in settings.budgets for word in settings.minimize)
+    budgets = settings.budgets
+    bounded = bool(budgets) and any(cost_named(word).key in budgets for word in settings.minimize)
     return "best" if bounded else "knee"
 
 

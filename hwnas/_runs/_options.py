@@ -240,8 +240,20 @@ _SIGNALS = (
         group="signals",
         metavar="SECONDS",
     ),
-    Option("window", "cut recordings into windows of so many samples (default of CSV: 128)", WHOLE, group="signals"),
-    Option("hop", "samples from one window to the next (default: half a window)", WHOLE, group="signals"),
+    Option(
+        "window",
+        "cut recordings into windows of so many samples (default of CSV: 128)",
+        WHOLE,
+        group="signals",
+        metavar="SAMPLES",
+    ),
+    Option(
+        "hop",
+        "samples from one window to the next (default: half a window)",
+        WHOLE,
+        group="signals",
+        metavar="SAMPLES",
+    ),
     Option(
         "split_by",
         "one group (speaker) stays in one part; it is the N-th part of a file's name between _, a regular expression, "
