@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UnsupportedGraphError,
     )
     from profilers._executed import CONVOLUTION_FUSION, ConvolutionFusion, Fusion, executed_graph, fusion_of
+    from profilers._explain._events import profile_nodes
     from profilers._explain._explain_model import explain_model
     from profilers._explain._explanation import REASONS, Change, ExplainedNode, Explanation
     from profilers._explain._facts import block_channels
@@ -139,6 +140,7 @@ _MODULES = {
         "UnsupportedGraphError",
     ),
     "profilers._executed": ("CONVOLUTION_FUSION", "ConvolutionFusion", "Fusion", "executed_graph", "fusion_of"),
+    "profilers._explain._events": ("profile_nodes",),
     "profilers._explain._explain_model": ("explain_model",),
     "profilers._explain._explanation": ("REASONS", "Change", "ExplainedNode", "Explanation"),
     "profilers._explain._facts": ("block_channels",),
@@ -335,6 +337,7 @@ __all__ = [
     "place_boxes",
     "pooled_tails",
     "primitive_of",
+    "profile_nodes",
     "profile_ops",
     "quantised_nodes",
     "quantize_model",
