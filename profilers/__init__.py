@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from profilers._explain._explanation import REASONS, Change, ExplainedNode, Explanation
     from profilers._explain._facts import block_channels
     from profilers._explain._file import fix_shapes
+    from profilers._explain._promise import promised_gain
     from profilers._explain._values import draw_inputs
     from profilers._fingerprint import cpu_environment, cpu_identity
     from profilers._fusion import fusion_differences
@@ -145,6 +146,7 @@ _MODULES = {
     "profilers._explain._explanation": ("REASONS", "Change", "ExplainedNode", "Explanation"),
     "profilers._explain._facts": ("block_channels",),
     "profilers._explain._file": ("fix_shapes",),
+    "profilers._explain._promise": ("promised_gain",),
     "profilers._explain._values": ("draw_inputs",),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
     "profilers._fusion": ("fusion_differences",),
@@ -339,6 +341,7 @@ __all__ = [
     "primitive_of",
     "profile_nodes",
     "profile_ops",
+    "promised_gain",
     "quantised_nodes",
     "quantize_model",
     "random_model",

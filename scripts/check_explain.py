@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 
 import hwnas
 from latency_tables import write_atomic
-from profilers import ExplainedNode, Explanation, draw_inputs, fix_shapes, load_onnx, profile_nodes
+from profilers import ExplainedNode, Explanation, draw_inputs, fix_shapes, load_onnx, profile_nodes, promised_gain
 
 SHARE = 0.01
 """Rows below this share of the total take no part in the ranking."""
@@ -214,6 +214,7 @@ def check_planted(reason: str, planted: str, size: int) -> dict[str, Any]:
         "gain_low_ms": low,
         "gain_high_ms": high,
         "total_ms": explanation.total_ms,
+        "rows": explanation.as_dict()["rows"],
         "real": promised > half and low > 0,
         "inside": abs(gain - promised) <= half,
         "kept": rightly and promised > half and low <= promised + half and high >= promised - half,
@@ -238,16 +239,14 @@ def named_rows(explanation: Explanation, reason: str) -> tuple[list[ExplainedNod
 
 
 def promise(explanation: Explanation, reason: str, named: list[ExplainedNode]) -> tuple[float, float]:
-    """Return what the removal of the named rows gains, and half of its 90 % interval.
+    """Return what the removal of the named rows gains, and half of its 90 % prediction interval.
 
     Unaligned convolutions become aligned ones, which cost what the others of the graph cost.
     """
-    rows, middle = list(named), sum(row.ms for row in named)
-    if reason == "unaligned":
-        aligned = [row for row in explanation.rows if row.op.startswith("Conv") and row not in named]
-        rows += aligned
-        middle -= len(named) * sum(row.ms for row in aligned) / len(aligned)
-    return middle, float(np.sqrt(sum(((row.high_ms - row.low_ms) / 2) ** 2 for row in rows)))
+    names = {row.node for row in named}
+    aligned = {row.node for row in explanation.rows if row.op.startswith("Conv")} - names
+    gain, low, high = promised_gain(explanation, names, aligned if reason == "unaligned" else ())
+    return gain, (high - low) / 2
 
 
 def measured_gain(slow: onnx.ModelProto, plain: onnx.ModelProto, total_ms: float) -> tuple[float, float, float]:
