@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -395,3 +397,14 @@ def test_a_promise_is_wider_than_its_rows(explained):
     assert low < row.low_ms
     assert high > row.high_ms
     assert profilers.promised_gain(explained, [row.node], [row.node])[0] == pytest.approx(0.0)
+
+
+def test_nodes_are_profiled_on_the_threads_of_the_process(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(residual().SerializeToString())
+    code = (
+        "import numpy as np, profilers; x = {'x': np.ones((1, 3, 12, 12), np.float32)}; "
+        "profilers.make_session('model.onnx', threads=2, measuring=True); "
+        "print(len(profilers.profile_nodes(open('model.onnx', 'rb').read(), x, threads=2, runs=2)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 3
