@@ -18,6 +18,9 @@ Score = Callable[[Inputs], FloatArray]
 """Scores architectures (p rows), ``(p,)``; a higher score is predicted to be better."""
 
 _STRENGTH = 1000.0
+"""Sum of the weights of all pairs, over twice the number of trials."""
+_SMOOTHNESS = 0.2
+"""Median squared distance of trials in the kernel; smaller values make the utility smoother."""
 _NEWTON_STEPS = 40
 _LEAST_STEP = 1e-3
 _TOLERANCE = 1e-6
@@ -32,7 +35,7 @@ class _Columns:
 
     Attributes:
         counts: Columns ``(f,)`` of the encodings that are counts.
-        scale: Factor of the columns: the median squared distance of different trials becomes 1.
+        scale: Factor of the columns: the median squared distance of different trials becomes `_SMOOTHNESS`.
     """
 
     counts: BoolArray
@@ -44,7 +47,7 @@ class _Columns:
         columns = cls(counts_in(train.encodings), 1.0)
         distances = squared_distances(columns(train), columns(train))
         positive = distances[distances > 0]
-        return cls(columns.counts, 1.0 / float(np.sqrt(np.median(positive))) if len(positive) else 1.0)
+        return cls(columns.counts, float(np.sqrt(_SMOOTHNESS / np.median(positive))) if len(positive) else 1.0)
 
     def __call__(self, inputs: Inputs) -> FloatArray:
         """Make the columns ``(n, g)`` of architectures."""
@@ -153,20 +156,24 @@ def fit_pair_classifier(train: Inputs, values: FloatArray) -> Score:
     first, second = np.nonzero(values[:, None] != values)
     if len(first) == 0:
         return lambda pool: np.zeros(len(pool.one_hot))
-    chosen = np.random.default_rng(0).permutation(len(first))[:_PAIRS]
-    first, second = first[chosen], second[chosen]
-    better = values[first] > values[second]
-    if better.all() or not better.any():  # a single drawn pair
-        first, second, better = np.append(first, second), np.append(second, first), np.append(better, ~better)
-    machine = SVC(C=_PENALTY, kernel="rbf", gamma="scale")
-    machine.fit(np.hstack([train.one_hot[first], train.one_hot[second]]), better.astype(np.int64))
+    # Half of the pairs are drawn, and each of them is shown in both orders.
+    chosen = np.random.default_rng(0).permutation(len(first))[: min(_PAIRS, len(first)) // 2]
+    first, second = np.append(first[chosen], second[chosen]), np.append(second[chosen], first[chosen])
+    pairs = np.hstack([train.one_hot[first], train.one_hot[second]])
+    # scikit-learn's gamma="scale": 1 / (number of features * variance of all entries).
+    gamma = 1.0 / (pairs.shape[1] * float(pairs.var()))
+    machine = SVC(C=_PENALTY, kernel="rbf", gamma=gamma)
+    machine.fit(pairs, (values[first] > values[second]).astype(np.int64))
     order = np.argsort(-values, kind="stable")
     judges = train.one_hot[order[np.unique(np.linspace(0, len(order) - 1, _JUDGES).round().astype(np.int64))]]
+    left, right = np.split(np.asarray(machine.support_vectors_, dtype=np.float64), 2, axis=1)
+    # On pairs k([a; b], [s; t]) = k(a, s) k(b, t), so the decision is a product of matrices; the judges' part:
+    against = np.asarray(machine.dual_coef_[0])[:, None] * np.exp(-gamma * squared_distances(right, judges))
 
     def score(pool: Inputs) -> FloatArray:
         """Compare each architecture with the judges, ``(p,)``."""
-        p = len(pool.one_hot)
-        pairs = np.hstack([np.repeat(pool.one_hot, len(judges), axis=0), np.tile(judges, (p, 1))])
-        return np.asarray(np.tanh(machine.decision_function(pairs)).reshape(p, len(judges)).mean(axis=1))
+        decisions = np.exp(-gamma * squared_distances(pool.one_hot, left)) @ against + float(machine.intercept_[0])
+        result: FloatArray = np.tanh(decisions).mean(axis=1)
+        return result
 
     return score

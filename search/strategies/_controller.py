@@ -23,7 +23,7 @@ _CLIP = 0.2
 _HIDDEN = 48
 _ROUNDS = 24
 _DRAWS = 32
-_POWER = 4.0
+_POWER = 6.0
 
 
 class Controller(NamedStrategy):
@@ -54,7 +54,7 @@ class Controller(NamedStrategy):
         ),
         StrategyOption("replay", 64, "earlier trials that each update replays; 0 for none", minimum=0, maximum=10000),
         StrategyOption("epochs", 8, "steps in each update", minimum=1, maximum=1000),
-        StrategyOption("rate", 0.01, "learning rate of the policy", minimum=1e-6, maximum=1.0),
+        StrategyOption("rate", 0.005, "learning rate of the policy", minimum=1e-6, maximum=1.0),
         StrategyOption(
             "entropy", 0.02, "weight of the entropy, which keeps proposals diverse", minimum=0.0, maximum=10.0
         ),
@@ -65,7 +65,7 @@ class Controller(NamedStrategy):
         reward: str = _REWARDS[0],
         replay: int = 64,
         epochs: int = 8,
-        rate: float = 0.01,
+        rate: float = 0.005,
         entropy: float = 0.02,
     ) -> None:
         self.reward = reward

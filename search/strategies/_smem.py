@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 
 from search._arrays import IntArray, unique_rows
 from search._context import Context
-from search._options import StrategyOption
+from search._options import OptionValue, StrategyOption
 from search._pareto import hypervolume, nondominated
 from search.strategies._base import NamedStrategy, Suggestion
 from search.strategies._populations import children, split_populations
@@ -42,6 +45,12 @@ class SMEM(NamedStrategy):
         StrategyOption("population", 40, "most members of each population, and children a generation", minimum=2),
         StrategyOption("generations", 20, "generations before each batch", minimum=1, maximum=1000),
     )
+
+    variants: ClassVar[Mapping[str, Mapping[str, OptionValue]]] = {
+        "smem-single": {"vice_population": False},
+        "smem-regression": {"surrogate": "regression"},
+        "smem-svc": {"surrogate": "svc"},
+    }
 
     def __init__(
         self,

@@ -6,15 +6,13 @@ import numpy as np
 
 from search._arrays import FloatArray, IntArray
 from search._context import Context
-from search._pareto import dominance_numbers
+from search.bayes import training_rows
 from search.models import Inputs, LogTarget, Score, fit_pair_classifier, fit_ranking, fit_target, make_model
 
 __all__ = ["SURROGATES", "Surrogate"]
 
 SURROGATES = ("pairs", "svc", "regression")
 """A utility fitted to all comparisons; a support vector machine on some of them; a Gaussian process on the values."""
-
-_TRAIN_LIMIT = 400
 
 
 class Surrogate:
@@ -26,16 +24,12 @@ class Surrogate:
     """
 
     def __init__(self, context: Context, kind: str) -> None:
-        self._context, self._kind = context, kind
+        self._context = context
         self._scores: dict[int, Score] = {}
         self._scales: dict[int, _Scale] = {}
-        expensive = context.problem.expensive
-        if not expensive:
-            return
-        kept = _informative(context)
-        train = self._inputs(context.codes[kept])
-        for k in expensive:
-            values = context.points[kept, k]
+        for k in context.problem.expensive:
+            codes, values = training_rows(context, k)
+            train = self._inputs(codes)
             target = fit_target(values, float(context.reference[k]), context.normaliser.cap(k))
             self._scores[k] = _fit(kind, train, values, target)
             self._scales[k] = _Scale(self._scores[k](train), target.transform(values), target)
@@ -72,9 +66,10 @@ def _fit(kind: str, train: Inputs, values: FloatArray, target: LogTarget) -> Sco
 
 
 class _Scale:
-    """Maps scores to values by a line through the trials, on the scale of the target (see `LogTarget`).
+    """Maps scores to values: monotone through the trials, on the scale of the target (see `LogTarget`).
 
-    A score orders candidates; how far one lies above the best trial is what the line adds.
+    Between trials the map is an isotonic regression, so it never changes the order that the score states. Beyond the
+    highest score it is a line whose slope is the ratio of the standard deviations.
 
     Args:
         scores: Scores ``(n,)`` of the trials.
@@ -97,9 +92,3 @@ class _Scale:
         inside = np.interp(scores, self._scores, self._targets)
         beyond = self._slope * np.maximum(scores - self._scores[-1], 0.0)
         return self._target.inverse(inside + beyond)
-
-
-def _informative(context: Context) -> IntArray:
-    """Choose the trials that the surrogate is fitted to, ascending indices ``(k,)``: the least dominated ones."""
-    best = np.argsort(dominance_numbers(context.points), kind="stable")[:_TRAIN_LIMIT]
-    return np.sort(best)
