@@ -27,6 +27,9 @@ class LSTMPolicy(torch.nn.Module):
         hidden: Number of hidden units.
     """
 
+    _offsets: torch.Tensor
+    _mask: torch.Tensor
+
     def __init__(self, cardinalities: Sequence[int], preferences: int, hidden: int) -> None:
         super().__init__()
         self._most = max(cardinalities)

@@ -62,6 +62,6 @@ class PPO:
             # S = -sum_v pi(v) log pi(v), the mean over choices and episodes (equation 9, without a learned value).
             entropy = -(every.exp() * every).sum(dim=-1).mean()
             self._optimizer.zero_grad()
-            (-(gain + self._entropy * entropy)).backward()  # type: ignore[no-untyped-call]
+            (-(gain + self._entropy * entropy)).backward()
             torch.nn.utils.clip_grad_norm_(self.policy.parameters(), _LARGEST_GRADIENT)
             self._optimizer.step()
