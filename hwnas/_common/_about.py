@@ -41,6 +41,8 @@ STRATEGIES = {
     "tpe": "Optuna's tree-structured Parzen estimator (needs optuna)",
     "optuna-nsga2": "Optuna's NSGA-II (needs optuna)",
     "qlognehvi": "BoTorch's noisy expected hypervolume improvement, costs learned (needs botorch)",
+    "smem": "two populations evolve on a surrogate that learns from comparisons in pairs, after SMEM-NAS",
+    "controller": "a recurrent policy that PPO trains on the rewards of finished trials, after NAS-FCOS",
 }
 ABOUT = {"space": SPACES, "task": TASKS, "strategy": STRATEGIES, "evaluator": EVALUATORS}
 

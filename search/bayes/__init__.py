@@ -2,7 +2,7 @@
 
 from search.bayes._ehvi import ImprovementGrid, expected_improvement, improvement_grid
 from search.bayes._pool import Pool, make_pool, whole_pool
-from search.bayes._select import choose_greedily, greedy_batch
+from search.bayes._select import choose_greedily, greedy_batch, training_rows
 
 __all__ = [
     "ImprovementGrid",
@@ -12,5 +12,6 @@ __all__ = [
     "greedy_batch",
     "improvement_grid",
     "make_pool",
+    "training_rows",
     "whole_pool",
 ]

@@ -15,7 +15,7 @@ from search.bayes._ehvi import expected_improvement, improvement_grid
 from search.bayes._pool import Pool
 from search.models import Inputs, LogTarget, Model, Posterior, TwoFidelityModel, fit_target
 
-__all__ = ["Believer", "Contains", "choose_greedily", "greedy_batch"]
+__all__ = ["Believer", "Contains", "choose_greedily", "greedy_batch", "training_rows"]
 
 Contains = Callable[[IntArray], BoolArray]
 
@@ -152,7 +152,7 @@ def _prepare(context: Context, model: Model, pool: Pool) -> _Acquisition:
         target = fit_target(np.append(values, pool.known_values[:, learned]), reference, cap)
         exact = _Exact(target.transform(pool.known_values[:, learned]))
         return _Acquisition(learned, context.reference, target, pool, exact)
-    codes, targets = _training(context, learned)
+    codes, targets = training_rows(context, learned)
     target = fit_target(np.append(values, targets), reference, cap)
     train = Inputs(context.problem.domain.encode(codes), context.problem.domain.one_hot(codes))
     fitted = _informed(context, model, learned).fit(train, target.transform(targets))
@@ -172,8 +172,13 @@ def _informed(context: Context, model: Model, learned: int) -> Model:
     return TwoFidelityModel(model, Inputs(domain.encode(codes), domain.one_hot(codes)), target.transform(values))
 
 
-def _training(context: Context, learned: int) -> tuple[IntArray, FloatArray]:
-    """Collect codes ``(k, d)`` and normalised values ``(k,)`` to learn from, trials outside a later budget included."""
+def training_rows(context: Context, learned: int) -> tuple[IntArray, FloatArray]:
+    """Collect codes ``(k, d)`` and normalised values ``(k,)`` to learn from, trials outside a later budget included.
+
+    Args:
+        context: The study's view.
+        learned: Index of the objective.
+    """
     kept = _informative(context)
     codes, values = context.codes[kept], context.points[kept, learned]
     outside = context.outside[: max(0, _TRAIN_LIMIT - len(kept))]
