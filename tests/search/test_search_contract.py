@@ -48,6 +48,9 @@ FAST = [
     "lamoo-cheap",
     "qehvi-hamming",
     "lamoo-hamming",
+    "parego",
+    "parego-learned",
+    "mobopt",
 ]
 SLOW = ["qlognehvi", "qlognehvi-known"]
 ALL = [*FAST, *SLOW]
@@ -115,7 +118,7 @@ def test_the_initial_design_is_the_same_for_every_strategy():
     assert len(designs.pop()) == 6
 
 
-@pytest.mark.parametrize("name", strategies(["lamoo", "lamoo-qehvi", "qehvi", *SLOW]))
+@pytest.mark.parametrize("name", strategies(["lamoo", "lamoo-qehvi", "qehvi", "parego", "mobopt", *SLOW]))
 @pytest.mark.parametrize("expensive", [0, 2])
 def test_model_based_strategies_with_no_or_several_expensive_objectives(name, expensive):
     if expensive > 1:
