@@ -32,6 +32,8 @@ EVALUATORS = {
 STRATEGIES = {
     "lamoo": "learns regions that hold good trade-offs, and proposes by hypervolume inside and around them (default)",
     "qehvi": "expected hypervolume improvement over the whole space, with exact costs",
+    "parego": "expected improvement of randomly weighted distances over the whole space, with exact costs",
+    "mobopt": "local policies that learn on a model where to go from the front, with exact costs",
     "mutation": "changes one choice of a random network of the front at a time",
     "random": "random networks without repetition: the baseline for every other strategy",
     "cmaes": "a categorical evolution strategy over the whole space (needs cmaes)",

@@ -100,7 +100,7 @@ def test_another_domain_is_refused():
 
 
 def test_models_learn_from_what_a_tighter_budget_leaves_out():
-    from search.bayes._select import training_rows
+    from search.bayes import training_rows
 
     study = begun("lamoo")
     study.change(TIGHT)

@@ -50,8 +50,12 @@ FAST = [
     "lamoo-hamming",
     "smem",
     "controller",
+    "parego",
+    "parego-learned",
+    "mobopt",
 ]
 SLOW = ["qlognehvi", "qlognehvi-known"]
+MODEL_BASED = ["lamoo", "lamoo-qehvi", "qehvi", "smem", "controller", "parego", "mobopt"]
 BRIEF = ["smem-single", "smem-regression", "smem-svc"]
 ALL = [*FAST, *SLOW, *BRIEF]
 
@@ -118,7 +122,7 @@ def test_the_initial_design_is_the_same_for_every_strategy():
     assert len(designs.pop()) == 6
 
 
-@pytest.mark.parametrize("name", strategies(["lamoo", "lamoo-qehvi", "qehvi", "smem", "controller", *SLOW]))
+@pytest.mark.parametrize("name", strategies([*MODEL_BASED, *SLOW]))
 @pytest.mark.parametrize("expensive", [0, 2])
 def test_model_based_strategies_with_no_or_several_expensive_objectives(name, expensive):
     if expensive > 1:
