@@ -29,10 +29,12 @@ if TYPE_CHECKING:
         UnsupportedGraphError,
     )
     from profilers._executed import CONVOLUTION_FUSION, ConvolutionFusion, Fusion, executed_graph, fusion_of
+    from profilers._explain._events import profile_nodes
     from profilers._explain._explain_model import explain_model
     from profilers._explain._explanation import REASONS, Change, ExplainedNode, Explanation
     from profilers._explain._facts import block_channels
     from profilers._explain._file import fix_shapes
+    from profilers._explain._promise import promised_gain
     from profilers._explain._values import draw_inputs
     from profilers._fingerprint import cpu_environment, cpu_identity
     from profilers._fusion import fusion_differences
@@ -139,10 +141,12 @@ _MODULES = {
         "UnsupportedGraphError",
     ),
     "profilers._executed": ("CONVOLUTION_FUSION", "ConvolutionFusion", "Fusion", "executed_graph", "fusion_of"),
+    "profilers._explain._events": ("profile_nodes",),
     "profilers._explain._explain_model": ("explain_model",),
     "profilers._explain._explanation": ("REASONS", "Change", "ExplainedNode", "Explanation"),
     "profilers._explain._facts": ("block_channels",),
     "profilers._explain._file": ("fix_shapes",),
+    "profilers._explain._promise": ("promised_gain",),
     "profilers._explain._values": ("draw_inputs",),
     "profilers._fingerprint": ("cpu_environment", "cpu_identity"),
     "profilers._fusion": ("fusion_differences",),
@@ -335,7 +339,9 @@ __all__ = [
     "place_boxes",
     "pooled_tails",
     "primitive_of",
+    "profile_nodes",
     "profile_ops",
+    "promised_gain",
     "quantised_nodes",
     "quantize_model",
     "random_model",

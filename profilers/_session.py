@@ -80,6 +80,7 @@ def make_session(
     level: str | None = None,
     own_threads: bool = False,
     constants: Mapping[str, Any] | None = None,
+    profile: Path | None = None,
 ) -> Any:
     """Make an `onnxruntime.InferenceSession` as this project measures and checks networks.
 
@@ -94,6 +95,7 @@ def make_session(
         own_threads: Whether the session has threads of its own even where it is timed. They still spin when the next
             session runs, so whoever times such sessions in turn must let them rest in between.
         constants: `OrtValue` of initialisers by name, whose numbers stand outside of the model: sessions share them.
+        profile: Beginning of the path of the profiler's file; None for no profiler.
 
     Raises:
         DeviceUnavailableError: This process already measures with another number of threads.
@@ -110,6 +112,9 @@ def make_session(
     if constants:
         options.add_external_initializers(list(constants), list(constants.values()))
     options.log_severity_level = 4
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
     if optimised is not None:
         options.optimized_model_filepath = str(optimised)
     if provider != PROVIDER:
@@ -272,6 +277,7 @@ class ModelSession(TimedSession):
         constants: `OrtValue` of initialisers by name, whose numbers stand outside of the model.
         level: Member of ONNX Runtime's ``GraphOptimizationLevel``; None for the one that is measured.
         own_threads: Whether it has threads of its own, not those of the process.
+        profile: Beginning of the path of the profiler's file; None for no profiler.
 
     Raises:
         UnsupportedGraphError: ONNX Runtime cannot execute the model.
@@ -287,10 +293,11 @@ class ModelSession(TimedSession):
         constants: Mapping[str, Any] | None = None,
         level: str | None = None,
         own_threads: bool = False,
+        profile: Path | None = None,
     ) -> None:
         try:
             options: dict[str, Any] = {"level": level, "own_threads": own_threads, "constants": constants}
-            super().__init__(make_session(model, threads=threads, measuring=True, **options))
+            super().__init__(make_session(model, threads=threads, measuring=True, profile=profile, **options))
             for tensor in self._session.get_inputs():
                 value = inputs[tensor.name]
                 if isinstance(value, np.ndarray):
@@ -302,6 +309,11 @@ class ModelSession(TimedSession):
             raise
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise _unsupported(error) from None
+
+    def end_profiling(self) -> str:
+        """Stop the profiler; return the path of its file."""
+        path: str = self._session.end_profiling()
+        return path
 
     def _bind_outputs(self, names: Sequence[str]) -> None:
         """Run once with outputs that ONNX Runtime allocates, then bind what it allocated."""

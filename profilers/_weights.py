@@ -17,12 +17,21 @@ def graph_parameters(graph: OpGraph) -> Iterator[tuple[str, Parameter]]:
     """List every weight tensor of `graph` with its name ``"node.parameter"``, in the graph's order.
 
     A tensor that nodes share is listed once.
+
+    Raises:
+        OperatorError: Nodes that share a tensor by their names (`weight_name`) need different ones.
     """
-    seen: set[str] = set()
-    for _, _, full, parameter in _owned_parameters(graph):
+    seen: dict[str, tuple[str, Parameter]] = {}
+    for node, _, full, parameter in _owned_parameters(graph):
         if full not in seen:
-            seen.add(full)
+            seen[full] = node.name, parameter
             yield full, parameter
+        elif seen[full][1] != parameter:
+            first, other = seen[full]
+            raise OperatorError(
+                f"nodes {first} and {node.name} share the weight {full} by their names, but need {other.shape} and "
+                f"{parameter.shape}; give them equal shapes, or other names before the @"
+            )
 
 
 def random_weights(graph: OpGraph, seed: int = 0, tied: Collection[Op] = ()) -> dict[str, FloatArray]:

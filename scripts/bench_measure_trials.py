@@ -9,7 +9,8 @@ two sessions that are loaded anew, and the two fronts are compared by their hype
 later sessions. With --again, the networks in a result are timed once more, an hour later, say, and the comparison is
 added to the file.
 
-The accuracies of nasbench201 come from its table (--csv), those of tiny (mobilenetv3, digits) from --tiny-evaluator.
+The accuracies of nasbench201 come from its table (--csv), those of tiny (mobilenetv3, digits) from a supernet that is
+trained once, for all seeds: seeds differ by their searches alone.
 """
 
 from __future__ import annotations
@@ -30,8 +31,13 @@ import numpy as np
 from _fronts import hypervolumes
 
 import hwnas
+from hwnas.data import load_data
+from hwnas.evaluators import SupernetEvaluator
 from hwnas.run_directories import read_run
+from hwnas.spaces import make_space
 from hwnas.tables import backend_of, references_of, space_of
+from hwnas.tasks import as_task
+from hwnas.training import default_recipe
 from latency_tables import LatencyTable, load_table, write_atomic
 from profilers import ReferenceTimer, executed_graph, fixed_rounds, fusion_of, merge_times
 
@@ -48,8 +54,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default 0)")
     parser.add_argument("--csv", type=Path, help="the table of NAS-Bench-201")
     parser.add_argument("--accuracy-column", default="cifar10_val_acc_12ep", help="its column of accuracies")
-    parser.add_argument("--tiny-evaluator", default="supernet", help="evaluator of tiny (default supernet)")
-    parser.add_argument("--tiny-epochs", type=int, default=4, help="epochs of the supernet (default 4)")
+    parser.add_argument("--tiny-epochs", type=int, default=4, help="epochs of the supernet of tiny (default 4)")
     parser.add_argument("--statistic", default="median", help="--latency-statistic (default median)")
     parser.add_argument("--runs", type=Path, help="folder for the runs and tables")
     parser.add_argument("--again", type=Path, metavar="FILE", help="time the networks of this result again")
@@ -81,9 +86,8 @@ def searched(case: str, seed: int, options: argparse.Namespace) -> dict[str, Any
             sys.exit("nasbench201 needs --csv, its table of accuracies")
         given = {"space": name, "evaluator": f"table:{options.csv}", "accuracy_column": options.accuracy_column}
     else:
-        given = {"space": "mobilenetv3", "preset": "tiny", "data": "digits", "evaluator": options.tiny_evaluator}
-        if options.tiny_evaluator == "supernet":
-            given["epochs"] = options.tiny_epochs
+        evaluator = TrainedOnce(options.runs / "supernet", options.tiny_epochs)
+        given = {"space": evaluator.space, "data": evaluator.task, "evaluator": evaluator}
     common = {**given, "threads": int(threads), "samples": options.trials, "seed": seed, "finalize": "none"}
     summary: dict[str, Any] = {"case": case, "seed": seed, "table": None, "variants": {}}
     for variant in VARIANTS:
@@ -99,6 +103,26 @@ def searched(case: str, seed: int, options: argparse.Namespace) -> dict[str, Any
             "front": delivered(result),
         }
     return summary
+
+
+class TrainedOnce(SupernetEvaluator):
+    """The supernet of tiny `mobilenetv3` on digits, which all searches share.
+
+    Args:
+        folder: Where its weights are kept.
+        epochs: Epochs of its training.
+    """
+
+    def __init__(self, folder: Path, epochs: int) -> None:
+        task = as_task(load_data("digits"))
+        space = make_space("mobilenetv3", preset="tiny", classes=10, image_channels=1, resolution=(8, 16))
+        super().__init__(space, task, default_recipe(task, epochs=epochs), seed=0, threads=1)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+
+    def prepare(self, workdir: Path, progress: Any = None) -> None:
+        """Train the supernet, or load what an earlier search trained."""
+        super().prepare(self._folder, progress)
 
 
 def sampling_s(lines: Sequence[tuple[float, str]], trials: int) -> float | None:

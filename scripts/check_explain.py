@@ -13,7 +13,6 @@ import json
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,12 @@ from scipy.stats import spearmanr
 
 import hwnas
 from latency_tables import write_atomic
-from profilers import ExplainedNode, Explanation, draw_inputs, fix_shapes, load_onnx
+from profilers import ExplainedNode, Explanation, draw_inputs, fix_shapes, load_onnx, profile_nodes, promised_gain
 
 SHARE = 0.01
 """Rows below this share of the total take no part in the ranking."""
-FIRST = 3
-"""Runs of the profiler that are left out, and as many that count, times ten."""
+RUNS = 30
+"""Runs of the profiler."""
 
 
 def main() -> int:
@@ -70,7 +69,7 @@ def main() -> int:
 
 def tell(result: Mapping[str, Any]) -> None:
     """Print a result without its rows."""
-    sys.stdout.write(json.dumps({name: value for name, value in result.items() if name != "rows"}) + "\n")
+    sys.stdout.write(json.dumps({name: value for name, value in result.items() if not name.startswith("rows")}) + "\n")
     sys.stdout.flush()
 
 
@@ -100,7 +99,7 @@ def check(model: str, shape: list[str], value: list[str], threads: int) -> dict[
     both = [name for name in large if name in profiled]
     result["profiler_sum"] = sum(profiled.values()) / first.total_ms
     result["profiler_ranks"] = rank_agreement([rows[name].ms for name in both], [profiled[name] for name in both])
-    result["rows"] = first.as_dict()["rows"]
+    result["rows"], result["rows_again"] = (explanation.as_dict()["rows"] for explanation in (first, second))
     return result
 
 
@@ -116,26 +115,12 @@ def rank_agreement(first: list[float], second: list[float]) -> float | None:
 
 def profiler_times(model: str, shape: list[str], value: list[str], threads: int) -> dict[str, float]:
     """Return the milliseconds of each node that ONNX Runtime's profiler states, the median over runs."""
-    import onnxruntime
-
     sizes = {name: [int(n) for n in text.split(",")] for name, text in (pair.split("=") for pair in shape)}
     numbers = {name: float(text) for name, text in (pair.split("=") for pair in value)}
-    feeds = draw_inputs(fix_shapes(load_onnx(model), sizes), numbers)  # those of the explanation
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.enable_profiling = True
-    options.log_severity_level = 4
-    with tempfile.TemporaryDirectory() as folder:
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        for _ in range(11 * FIRST):
-            session.run(None, feeds)
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    times: dict[str, list[float]] = defaultdict(list)
-    for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            times[event["name"].removesuffix("_kernel_time")].append(event["dur"] / 1e3)
-    return {name: float(np.median(samples[FIRST:])) for name, samples in times.items()}
+    loaded = load_onnx(model)
+    feeds = draw_inputs(fix_shapes(loaded, sizes), numbers)  # those of the explanation
+    times = profile_nodes(loaded.SerializeToString(), feeds, threads=threads, runs=RUNS)
+    return {name: float(np.median(samples)) for name, samples in times.items()}
 
 
 CHANNELS = 64
@@ -229,6 +214,7 @@ def check_planted(reason: str, planted: str, size: int) -> dict[str, Any]:
         "gain_low_ms": low,
         "gain_high_ms": high,
         "total_ms": explanation.total_ms,
+        "rows": explanation.as_dict()["rows"],
         "real": promised > half and low > 0,
         "inside": abs(gain - promised) <= half,
         "kept": rightly and promised > half and low <= promised + half and high >= promised - half,
@@ -247,21 +233,20 @@ def named_rows(explanation: Explanation, reason: str) -> tuple[list[ExplainedNod
     named = [row for row in inside if wanted & set(row.reasons)]
     if reason == "unaligned":
         return named, [row.op.startswith("Conv") for row in named] == [True, True]
-    planted = [row for row in named if reason in row.reasons and not row.node.startswith("Reorder")]
-    return named, len(planted) == 1 and not any(row.op.startswith("Conv") for row in named)
+    planted = [row for row in inside if not row.op.startswith(("Conv", "Reorder"))]
+    rightly = bool(planted) and all(reason in row.reasons for row in planted)
+    return named, rightly and not any(row.op.startswith("Conv") for row in named)
 
 
 def promise(explanation: Explanation, reason: str, named: list[ExplainedNode]) -> tuple[float, float]:
-    """Return what the removal of the named rows gains, and half of its 90 % interval.
+    """Return what the removal of the named rows gains, and half of its 90 % prediction interval.
 
     Unaligned convolutions become aligned ones, which cost what the others of the graph cost.
     """
-    rows, middle = list(named), sum(row.ms for row in named)
-    if reason == "unaligned":
-        aligned = [row for row in explanation.rows if row.op.startswith("Conv") and row not in named]
-        rows += aligned
-        middle -= len(named) * sum(row.ms for row in aligned) / len(aligned)
-    return middle, float(np.sqrt(sum(((row.high_ms - row.low_ms) / 2) ** 2 for row in rows)))
+    names = {row.node for row in named}
+    aligned = {row.node for row in explanation.rows if row.op.startswith("Conv")} - names
+    gain, low, high = promised_gain(explanation, names, aligned if reason == "unaligned" else ())
+    return gain, (high - low) / 2
 
 
 def measured_gain(slow: onnx.ModelProto, plain: onnx.ModelProto, total_ms: float) -> tuple[float, float, float]:

@@ -178,10 +178,15 @@ _AFTER_A_SEARCH = (
     Command(
         "export",
         "copy one network of a run",
-        "hwnas export runs/photos --pick knee -o network.onnx",
+        "hwnas export runs/photos --pick best -o network.onnx",
         (
             _positional("run", "run directory"),
-            Option("pick", "which network: fastest, knee, best or an id", TEXT, "knee"),
+            Option(
+                "pick",
+                "which network: fastest, knee, best or an id (default: best where a budget limits what the search "
+                "minimised, else knee)",
+                TEXT,
+            ),
             Option("allow_over_budget", "allow a network that is over a budget", SWITCH, False),
             Option(
                 "deploy",

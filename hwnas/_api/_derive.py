@@ -12,9 +12,8 @@ from hwnas._errors import HwnasError
 from hwnas._pipeline._given_model import given_lines
 from hwnas._pipeline._model import OF_THE_FILE, derived_of
 from hwnas._runs._options import SETTINGS
-from hwnas.data import ImageData
 from hwnas.spaces import Derived, describe_lines
-from hwnas.tasks import Task, as_task, make_task
+from hwnas.tasks import DataSet, Task, as_task, make_task
 from profilers import ReadModel, from_torch, read_onnx
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 def derive(
     model: str | Path | ReadModel | nn.Module,
-    data: Task | ImageData | str | Path | None = None,
+    data: Task | DataSet | str | Path | None = None,
     example: torch.Tensor | None = None,
     *,
     input_scaling: str | None = None,
@@ -88,7 +87,7 @@ def _require_data(data: object, **options: object) -> None:
     for name in (name for name, value in options.items() if value is not None):
         if data is None:
             raise HwnasError(f"{dashed(name)} needs --data: there are no {_OF_THE_DATA[name]}")
-        if name != "input_scaling" and isinstance(data, (Task, ImageData)):
+        if name != "input_scaling" and isinstance(data, (Task, DataSet)):
             raise HwnasError(f"{name} has no effect on data that are loaded already; load them with it, or give a path")
 
 
@@ -134,10 +133,10 @@ def _untrainable(read: ReadModel) -> list[str]:
 
 
 def _task(
-    data: Task | ImageData | str | Path | None, scaling: str | None, image_size: int | None, limit: int | None
+    data: Task | DataSet | str | Path | None, scaling: str | None, image_size: int | None, limit: int | None
 ) -> Task | None:
     if data is None:
         return None
-    task = as_task(data) if isinstance(data, (Task, ImageData)) else None
+    task = as_task(data) if isinstance(data, (Task, DataSet)) else None
     task = task or make_task(None, str(data), image_size=image_size, limit=limit)
     return task if scaling is None else task.with_scaling(scaling)

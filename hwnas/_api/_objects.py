@@ -14,10 +14,9 @@ from hwnas._errors import HwnasError
 from hwnas._pipeline._overrides import NO_DATA, Overrides
 from hwnas._runs._options import DATA_SHORTHANDS, DEVICE, EVALUATOR, SPACE_SHORTHANDS, default, setting_options
 from hwnas._runs._settings import SearchSettings
-from hwnas.data import ImageData
 from hwnas.evaluators import Evaluator
 from hwnas.spaces import Space
-from hwnas.tasks import Task, as_task
+from hwnas.tasks import DataSet, Task, as_task
 from latency_tables import LatencyTable
 from profilers import Backend
 from search import Strategy
@@ -40,7 +39,7 @@ def objects_of(given: Mapping[str, Any]) -> Overrides:
         raise HwnasError(f"strategy must be a name or an instance with a method propose, got {strategy!r}")
     return Overrides(
         space=None if isinstance(given["space"], str) else given["space"],
-        task=as_task(data) if isinstance(data, (Task, ImageData)) else None,
+        task=as_task(data) if isinstance(data, (Task, DataSet)) else None,
         evaluator=None if isinstance(given["evaluator"], str) else given["evaluator"],
         strategy=None if isinstance(strategy, str) else strategy,
         table=table if isinstance(table, LatencyTable) else None,
@@ -93,7 +92,7 @@ def _refuse_settings_of(objects: Overrides, more: Mapping[str, Any]) -> None:
 
 def _name(option: str, given: Mapping[str, Any]) -> str | None:
     """Return the name in the settings of an option that may be an object."""
-    value: Space | Evaluator | Strategy | Backend | Task | ImageData | LatencyTable | str | Path | None = given[option]
+    value: Space | Evaluator | Strategy | Backend | Task | DataSet | LatencyTable | str | Path | None = given[option]
     if option == "data" and value is None:
         evaluator = _name("evaluator", given) or ""
         return str(default("data")) if evaluator.startswith("table:") else NO_DATA
@@ -103,6 +102,6 @@ def _name(option: str, given: Mapping[str, Any]) -> str | None:
         return str(value.source or "the given one")
     if option == "device":
         return str(value.identity()["device"])  # type: ignore[union-attr]
-    if isinstance(value, (Task, ImageData)):
+    if isinstance(value, (Task, DataSet)):
         return as_task(value).data_name
     return str(value) if isinstance(value, Path) else value.name  # type: ignore[union-attr]

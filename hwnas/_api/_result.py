@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas._pipeline._setup import SearchSetup
-from hwnas._runs._front import keeps, nearest, pick_network
+from hwnas._runs._front import keeps, nearest, pick_network, usual_pick
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import Architecture, Space
 from search import Study, Trial
@@ -66,8 +66,11 @@ class SearchResult:
             return None
         return nearest(self.networks, budgets)
 
-    def pick(self, which: str = "knee", *, allow_over_budget: bool = False) -> Mapping[str, Any]:
+    def pick(self, which: str | None = None, *, allow_over_budget: bool = False) -> Mapping[str, Any]:
         """Return one of `networks`: ``"fastest"``, ``"knee"``, ``"best"`` or an id.
+
+        None stands for the network in ``deploy/``: ``"best"`` where a budget limits what the search minimises, else
+        ``"knee"``.
 
         Networks are compared by their metric on the validation part and their latency as measured; those that another
         one beats in both are picked by their id alone, and those over the budget only where `allow_over_budget` says
@@ -76,6 +79,7 @@ class SearchResult:
         Raises:
             HwnasError: There is none of that name, or none that keeps the budget.
         """
+        which = which or usual_pick(self.settings)
         return pick_network(self.networks, which, self.settings.budgets, allow_over_budget=allow_over_budget)
 
 

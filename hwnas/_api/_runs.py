@@ -12,7 +12,7 @@ from hwnas._errors import HwnasError
 from hwnas._runs._compare import Comparison, compare_runs
 from hwnas._runs._delivered import described
 from hwnas._runs._entries import read_network
-from hwnas._runs._front import pick_network
+from hwnas._runs._front import pick_network, usual_pick
 from hwnas._runs._list import RunInfo, find_runs
 from hwnas._runs._run import Run
 from latency_tables import write_atomic
@@ -66,7 +66,7 @@ class Exported:
 def export(
     run: str | Path,
     *,
-    pick: str = "knee",
+    pick: str | None = None,
     allow_over_budget: bool = False,
     deploy: str | Path | None = None,
     out: str | Path | None = None,
@@ -75,7 +75,8 @@ def export(
 
     Args:
         run: The run directory.
-        pick: ``"fastest"``, ``"knee"``, ``"best"`` or an id.
+        pick: ``"fastest"``, ``"knee"``, ``"best"`` or an id; None for ``"best"`` where a budget limits what the search
+            minimises (most often the latency), else ``"knee"``.
         allow_over_budget: Whether a network may also be one that exceeds a budget.
         deploy: Folder to write that deploys the network: the ONNX file, ``predict.py``, what it needs and a page about
             it; None for none.
@@ -88,13 +89,14 @@ def export(
     """
     opened = Run.open(Path(run))
     budgets = opened.settings.budgets
+    pick = pick or usual_pick(opened.settings)
     network = pick_network(opened.pareto(), pick, budgets, allow_over_budget=allow_over_budget)
     if network["onnx"] is None:
         name, _, table = opened.settings.evaluator.partition(":")
         why = "its values came from a table" if table else f"evaluator {name} has no weights"
         raise HwnasError(f"{run} has no ONNX files: {why}")
     content = read_network(opened.path, network)
-    target = write_folder(opened, network, Path(deploy)) if deploy is not None else None
+    target = write_folder(opened, network, pick, Path(deploy)) if deploy is not None else None
     if out is not None or target is None:
         target = _write(out, f"{network['id']}.onnx", content)
     return Exported(target, network, described(network, budgets))

@@ -15,10 +15,9 @@ from hwnas._runs._watch import Lines, Watcher
 from hwnas._runs._watchers import Watchers
 from hwnas._trackers import connected_trackers
 from hwnas._workers import parse_workers
-from hwnas.data import ImageData
 from hwnas.evaluators import Evaluator
 from hwnas.spaces import Space
-from hwnas.tasks import Task
+from hwnas.tasks import DataSet, Task
 from latency_tables import LatencyTable
 from profilers import Backend
 from search import Strategy
@@ -28,7 +27,7 @@ def search(
     space: Space | str | None = None,
     *,
     out: str | Path = "runs/latest",
-    data: Task | ImageData | str | Path | None = None,
+    data: Task | DataSet | str | Path | None = None,
     evaluator: Evaluator | str = "supernet",
     table: LatencyTable | str | Path | None = None,
     budgets: Mapping[str, float | str] | None = None,
@@ -54,8 +53,8 @@ def search(
         space: A space, or the name of one, whose settings then follow from the data and from ``space_settings``; None
             for the usual one of the task.
         out: The run directory.
-        data: What `load_data` takes or gave, or a task. None is for evaluators that look at no data; then nothing
-            is trained, written or measured in the end, unless the evaluator has weights.
+        data: What ``--data`` takes, what a reader of `hwnas.data` gave, or a task. None is for evaluators that look at
+            no data; then nothing is trained, written or measured in the end, unless the evaluator has weights.
         evaluator: An evaluator of this space, or what ``--evaluator`` takes.
         table: A latency table, or its file. None for one that fits this device; without one it is measured.
         budgets: Upper bounds by cost: ``{"latency": "4ms", "params": 600_000}``. Numbers are milliseconds, counts and

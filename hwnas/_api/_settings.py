@@ -111,7 +111,8 @@ def _usual_space(evaluator: str, values: Mapping[str, Any]) -> str:
     """Return the space that is searched where none is named: it follows from the task, and that from the data."""
     if evaluator.startswith(_TABLE):
         return str(default("space"))
-    return usual_space(values.get("task") or usual_task(values.get("data", default("data"))))
+    options = {*values.get("data_options", {}), *(name for name in DATA_SHORTHANDS if name in values)}
+    return usual_space(values.get("task") or usual_task(values.get("data", default("data")), options))
 
 
 def _data_options(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ EVALUATORS = {
 STRATEGIES = {
     "lamoo": "learns regions that hold good trade-offs, and proposes by hypervolume inside and around them (default)",
     "qehvi": "expected hypervolume improvement over the whole space, with exact costs",
+    "parego": "expected improvement of randomly weighted distances over the whole space, with exact costs",
+    "mobopt": "local policies that learn on a model where to go from the front, with exact costs",
     "mutation": "changes one choice of a random network of the front at a time",
     "random": "random networks without repetition: the baseline for every other strategy",
     "cmaes": "a categorical evolution strategy over the whole space (needs cmaes)",
@@ -41,6 +43,8 @@ STRATEGIES = {
     "tpe": "Optuna's tree-structured Parzen estimator (needs optuna)",
     "optuna-nsga2": "Optuna's NSGA-II (needs optuna)",
     "qlognehvi": "BoTorch's noisy expected hypervolume improvement, costs learned (needs botorch)",
+    "smem": "two populations evolve on a surrogate that learns from comparisons in pairs, after SMEM-NAS",
+    "controller": "a recurrent policy that PPO trains on the rewards of finished trials, after NAS-FCOS",
 }
 ABOUT = {"space": SPACES, "task": TASKS, "strategy": STRATEGIES, "evaluator": EVALUATORS}
 

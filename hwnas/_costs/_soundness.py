@@ -13,7 +13,7 @@ from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import HwnasError, SpaceError
 from hwnas.spaces import Architecture, Space, space_identity
 from latency_tables import SESSION, Entry, LatencyTable, Op, UnmeasuredOpError, crossing_op
-from profilers import Workload
+from profilers import Workload, graph_parameters
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _LOOKS = 5
@@ -47,6 +47,7 @@ def require_sound_space(space: Space, count: int = _LOOKS) -> None:
 
     Raises:
         SpaceError: They do not match.
+        OperatorError: Nodes that share weights need weights of different shapes.
     """
     ops, table = set(space.ops()), trial_table(space)
     costs = SpaceCosts(space, table)
@@ -56,6 +57,7 @@ def require_sound_space(space: Space, count: int = _LOOKS) -> None:
             raise SpaceError(f"space {space.name}: parse cannot read what format returns, {text!r}")
         if missing := sorted(op.key for op in set(graph.op_counts) - ops):
             raise SpaceError(f"space {space.name}: ops() lacks {missing[0]} of the network {text}")
+        dict(graph_parameters(graph))  # refuses nodes that cannot share what their names say
         for cost in COSTS.values():
             if cost.of_graph is None or cost.combine != "sum":
                 continue

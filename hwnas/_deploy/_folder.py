@@ -12,7 +12,7 @@ from hwnas._deploy._metadata import completed
 from hwnas._deploy._texts import expected_json, readme, reads_signals, requirements
 from hwnas._errors import HwnasError, RunError
 from hwnas._runs._entries import read_network
-from hwnas._runs._front import pick_network
+from hwnas._runs._front import PICKS, pick_network, pick_text, usual_pick
 from hwnas._runs._run import Run
 from latency_tables import write_atomic
 from profilers import TextProgress
@@ -20,8 +20,6 @@ from profilers import TextProgress
 FOLDER = "deploy"
 """Its name in a run."""
 NETWORK = "network.onnx"
-PICK = "knee"
-"""Which network a run's own folder holds, as ``hwnas export`` picks by default."""
 _RECORDINGS = "recordings.py"
 """What reads recordings, where a network reads signals: the file that read them in training."""
 _TEXTS = ("expected.json", "requirements.txt", "README.md")
@@ -29,14 +27,14 @@ _NAMES = (NETWORK, "predict.py", _RECORDINGS, *_TEXTS)
 
 
 def deliver_folder(run: Run, progress: TextProgress) -> None:
-    """Write ``deploy/`` into a run for the network that `PICK` names, after ``pareto.json`` is written.
+    """Write ``deploy/`` into a run for the network that `usual_pick` names, after ``pareto.json`` is written.
 
     A run without ONNX files gets none, and so does one in which no network keeps the budgets; a folder of an earlier
     delivery is removed then.
 
     Args:
         run: The run.
-        progress: Receives a line.
+        progress: Receives lines for people.
 
     Raises:
         RunError: It cannot be written.
@@ -46,23 +44,27 @@ def deliver_folder(run: Run, progress: TextProgress) -> None:
         _remove(run.path / FOLDER)
         return
     try:
-        network = pick_network(networks, PICK, run.settings.budgets)
+        pick = usual_pick(run.settings)
+        network = pick_network(networks, pick, run.settings.budgets)
     except RunError as error:
         _remove(run.path / FOLDER)
         progress(f"no {FOLDER}/: {error}")
         return
     run.folder(FOLDER)
-    for name, content in _files(run, network).items():
+    for name, content in _files(run, network, pick).items():
         run.write(f"{FOLDER}/{name}", content)
-    progress(f"{network['id']} is ready to deploy: {run.path / FOLDER}")
+    progress(f"{network['id']} is ready to deploy: {run.path / FOLDER} (picked as {pick_text(network, pick)})")
+    other = next(name for name in reversed(PICKS) if name != pick)
+    progress(f"to deploy another network: hwnas export {run.path} --pick {other} --deploy FOLDER")
 
 
-def write_folder(run: Run, network: Mapping[str, Any], folder: Path) -> Path:
+def write_folder(run: Run, network: Mapping[str, Any], pick: str, folder: Path) -> Path:
     """Write a network's folder anywhere; files of other names that are there are left alone.
 
     Args:
         run: The run that delivered it.
         network: Its entry of ``pareto.json``, with an ONNX file.
+        pick: What it was picked by: one of `PICKS`, or its id.
         folder: Made where absent.
 
     Returns:
@@ -71,7 +73,7 @@ def write_folder(run: Run, network: Mapping[str, Any], folder: Path) -> Path:
     Raises:
         HwnasError: The folder cannot be written.
     """
-    files = _files(run, network)
+    files = _files(run, network, pick)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
@@ -83,10 +85,14 @@ def write_folder(run: Run, network: Mapping[str, Any], folder: Path) -> Path:
     return folder / NETWORK
 
 
-def _files(run: Run, network: Mapping[str, Any]) -> dict[str, str | bytes]:
+def _files(run: Run, network: Mapping[str, Any], pick: str) -> dict[str, str | bytes]:
     """Return the contents of the folder by name."""
     content, metadata = completed(read_network(run.path, network), run.settings)
-    texts = (expected_json(network, metadata), requirements(metadata), readme(network, metadata))
+    texts = (
+        expected_json(network, metadata),
+        requirements(metadata),
+        readme(network, metadata, pick_text(network, pick)),
+    )
     return {NETWORK: content, **reader_files(metadata), **dict(zip(_TEXTS, texts, strict=True))}
 
 

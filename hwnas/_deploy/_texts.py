@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from hwnas._common._text import first_of
 from hwnas._runs._agreement import statistic_of
 from hwnas._runs._delivered import samples_of, written_latency, written_ms, written_test
 from hwnas._runs._metrics import metric_of, value_of
 from hwnas._runs._options import LATENCY_STATISTICS
 from hwnas._version import __version__
 
+_MOST_GROUPS = 8
 _RELEASE = re.compile(r"\d+(\.\d+)+\Z")
 _PILLOW, _SCIPY, _NUMPY, _RUNTIME = "Pillow>=10", "scipy>=1.11", "numpy>=1.26", "onnxruntime>=1.18"
 
@@ -64,20 +66,29 @@ def device_text(metadata: Mapping[str, Any]) -> str:
     return f"{by} {place}{count}, batch {session['batch']}, {session['precision']}"
 
 
-def readme(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
-    """Return the page for the engineer who deploys the network."""
+def readme(network: Mapping[str, Any], metadata: Mapping[str, Any], picked: str) -> str:
+    """Return the page for the engineer who deploys the network.
+
+    Args:
+        network: Its entry of ``pareto.json``.
+        metadata: Its file's metadata.
+        picked: Why it was picked among the networks of its run.
+    """
     lines = [
         f"# {network['id']}: {network['arch']}",
         "",
         f"- **Network**: `network.onnx`, {_network_text(metadata)}; its metadata hold everything that follows from it.",
         f"- **Test {metric_of(network).text}**: {written_test(network)}"
-        + (f" on {count} samples." if (count := samples_of(network, "test")) else "."),
+        + (f" on {count} samples" if (count := samples_of(network, "test")) else "")
+        + f"{_test_groups(metadata)}.",
         f"- **Latency**: {_latency_text(network)} {device_text(metadata)}.{_at_table_speed(network)}",
         f"- **Session options**: {_session_text(metadata)}",
         "- **Install**: `pip install -r requirements.txt`; `predict.py` needs Python 3.9 or later, not hwnas.",
         f"- **Run**: {_run_text(metadata)}",
         "- **Check**: `python predict.py --benchmark` times it as hwnas did, beside hwnas's figures"
         + (_test_text(network, metadata)),
+        f"- **Picked as** {picked}. For another network of the run: `hwnas export RUN --pick best --deploy FOLDER` "
+        "(fastest, knee, best or an id).",
     ]
     return "\n".join([*lines, ""])
 
@@ -88,6 +99,13 @@ def _test_text(network: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
         return f"; `python predict.py --test FOLDER` (or an `.npz` file) prints the {metric_of(network).text}."
     judged = "classes" in metadata and "detections" not in metadata
     return "; `python predict.py --test FOLDER` prints the accuracy." if judged else "."
+
+
+def _test_groups(metadata: Mapping[str, Any]) -> str:
+    """Return which groups of recordings the test part was, as the end of a sentence."""
+    part = metadata.get("test_part")
+    groups = part.get("groups") if isinstance(part, dict) else None
+    return f", the groups {first_of(groups, _MOST_GROUPS)}" if groups else ""
 
 
 def _network_text(metadata: Mapping[str, Any]) -> str:

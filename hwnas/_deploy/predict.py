@@ -43,7 +43,10 @@ except ImportError:  # networks that read no images do not need it
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 ARRAYS = {".npy", ".npz"}
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+PARTS = ("train", "training", "test", "testing", "val", "valid", "validation")
+MOST_GROUPS = 8
 GREY_MODES = ("1", "L", "LA", "La")
+PNG_DEPTH = 24  # where a PNG states its bits a sample; the kind of its colours follows
 CPU = "CPUExecutionProvider"
 STATISTICS = {"q10": 0.1, "median": 0.5, "p90": 0.9, "p99": 0.99}
 PRIMING_RUNS, FEWEST_ROUNDS, ENOUGH_ROUNDS = 4, 30, 200
@@ -127,6 +130,7 @@ class Network:
         signals: How recordings become inputs; None where samples are no signals.
         recordings: The module that reads recordings; None where samples are no signals.
         target: Mean and deviation that outputs stand for; None where outputs are used as they are.
+        groups: Groups of recordings that hwnas tested the network on; empty where they have none.
         batch: Samples of one inference.
         shape: Shape of one sample, as the network reads it.
     """
@@ -153,6 +157,8 @@ class Network:
         self.signals: dict[str, Any] | None = preparing if is_signal else None
         self.recordings: Any = load_recordings() if is_signal else None
         self.target: dict[str, float] | None = self.metadata.get("target") if is_signal else None
+        self.test_part: dict[str, Any] = self.metadata.get("test_part") or {}
+        self.groups: list[str] = self.test_part.get("groups") or []
 
     def infer(self, samples: np.ndarray) -> list[np.ndarray]:
         """Return an output ``(N, ...)`` for each of the network's, of at most `batch` samples ``(N, *shape)``."""
@@ -330,7 +336,13 @@ def samples_of(path: Path, network: Network) -> np.ndarray:
             samples = module.load_samples(path, loading)
         except module.RecordingError as error:
             raise InputError(f"{path}: {error}") from None
-    ready: np.ndarray = module.scaled(samples, network.signals["mean"], network.signals["std"])
+    return scaled_signals(samples, network)
+
+
+def scaled_signals(samples: np.ndarray, network: Network) -> np.ndarray:
+    """Return signals ``(N, channels, length)`` as the network reads them."""
+    assert network.signals is not None
+    ready: np.ndarray = network.recordings.scaled(samples, network.signals["mean"], network.signals["std"])
     first = (ready.shape[2] - network.shape[1]) // 2
     return ready[:, :, first : first + network.shape[1]]
 
@@ -343,6 +355,14 @@ def samples_key(path: Path, arrays: dict[str, np.ndarray]) -> str:
     return key
 
 
+def labelled_keys(path: Path, arrays: dict[str, np.ndarray]) -> tuple[str, str]:
+    """Return the names of samples and their labels: ``x`` and ``y`` where there is an ``x``, else with ``_test``."""
+    word = "" if "x" in arrays else "_test"
+    if not {f"x{word}", f"y{word}"} <= set(arrays):
+        raise InputError(f"{path}: must hold x_test and y_test, or x and y; it has {', '.join(arrays) or 'none'}")
+    return f"x{word}", f"y{word}"
+
+
 def array_of(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Return samples ``(N, *shape)`` of an .npy file, or of the array ``x``, ``x_test`` or the only one of an .npz."""
     arrays = load_arrays(path)
@@ -351,6 +371,8 @@ def array_of(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if values.shape[1:] != shape or values.dtype.kind not in "biuf":
         wanted = ", ".join(map(str, ("N", *shape)))
         raise InputError(f"{path}: {key} has shape {values.shape}, the network reads numbers of shape ({wanted})")
+    if not len(values):
+        raise InputError(f"{path}: {key} holds no samples; add some")
     return values
 
 
@@ -381,10 +403,7 @@ def as_levels(path: Path, images: np.ndarray, basis: np.ndarray) -> np.ndarray:
 def labelled_pixels(path: Path, preparing: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return images ``(N, H, W[, C])`` uint8 and labels ``(N,)`` of an .npz file as hwnas reads them."""
     arrays = load_arrays(path)
-    word = "_test" if "x_test" in arrays else ""
-    if not {f"x{word}", f"y{word}"} <= set(arrays):
-        raise InputError(f"{path}: must hold x_test and y_test, or x and y; it has {', '.join(arrays) or 'none'}")
-    images, labels = arrays[f"x{word}"], arrays[f"y{word}"]
+    images, labels = (arrays[key] for key in labelled_keys(path, arrays))
     shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, len(preparing["mean"])))
     if not shaped or labels.shape != images.shape[:1] or not len(images):
         raise InputError(f"{path}: images {images.shape} and labels {labels.shape} must be (N, H, W[, C]) and (N,)")
@@ -557,12 +576,9 @@ def test_maps(network: Network, path: Path, expected: dict[str, Any]) -> None:
     assert facts is not None
     samples, targets = labelled_maps(path, network)
     maps = infer_maps(network, samples)
-    if targets.shape != maps.shape:
-        raise InputError(f"{path}: targets have shape {targets.shape}, the network's maps {maps.shape}")
+    require_targets(path, network, maps, targets)
     if facts["kind"] == "segmentation":
         known, count = targets != facts["ignored"], len(network.names)
-        if known.any() and int(targets[known].max()) >= count:
-            raise InputError(f"{path}: class index {int(targets[known].max())}, the network knows 0 to {count - 1}")
         pairs = np.bincount(targets[known].astype(np.int64) * count + maps[known], minlength=count * count)
         table = pairs.reshape(count, count)
         union = table.sum(axis=0) + table.sum(axis=1) - np.diag(table)
@@ -571,15 +587,55 @@ def test_maps(network: Network, path: Path, expected: dict[str, Any]) -> None:
         flat = maps.astype(np.float64).reshape(len(maps), -1), targets.astype(np.float64).reshape(len(maps), -1)
         norms = np.linalg.norm(flat[1], axis=1)
         value, name = float((np.linalg.norm(flat[0] - flat[1], axis=1) / norms).mean()), "relative L2"
-    print_figures(name, f"{value:.4f} ({len(maps)} samples)", ".4f", expected)
+    print_figures(name, f"{value:.4f} ({len(maps)} samples)", ".4f", expected, len(maps))
 
 
-def print_figures(name: str, here: str, form: str, expected: dict[str, Any]) -> None:
-    """Print what was found here, and below it what hwnas found on its test samples."""
+def require_targets(path: Path, network: Network, maps: np.ndarray, targets: np.ndarray) -> None:
+    """Refuse targets that the network's maps cannot be compared with."""
+    facts, count = network.maps, len(network.names)
+    assert facts is not None
+    segments = facts["kind"] == "segmentation"
+    if targets.shape != maps.shape or targets.dtype.kind not in ("iu" if segments else "fiu"):
+        numbers = "class indices" if segments else "numbers"
+        raise InputError(
+            f"{path}: targets are {targets.dtype} {targets.shape}, but the network gives {numbers} {maps.shape}"
+        )
+    if segments:
+        known = targets[targets != facts["ignored"]]
+        if not known.size:
+            raise InputError(f"{path}: every target is {facts['ignored']}, which means to ignore it; nothing to test")
+        wrong = known[(known < 0) | (known >= count)]
+        if wrong.size:
+            raise InputError(f"{path}: class index {int(wrong[0])}, but the network knows 0 to {count - 1}")
+        return
+    flat = targets.reshape(len(targets), -1)
+    wrong = np.flatnonzero(~np.isfinite(flat).all(axis=1) | ~flat.any(axis=1))
+    if wrong.size:
+        raise InputError(
+            f"{path}: target {wrong[0]} is zero everywhere or holds NaN or infinity, so no error can be relative to "
+            "it; remove the sample"
+        )
+
+
+def print_figures(name: str, here: str, form: str, expected: dict[str, Any], count: int, others: str = "") -> None:
+    """Print what was found here, and below it what hwnas found on its test samples, unless these were others.
+
+    Args:
+        name: The metric's.
+        here: What was found here.
+        form: Format of a value.
+        expected: hwnas's figures.
+        count: Samples that were tested here.
+        others: Why they are others than those of hwnas; empty where nothing but their number can tell.
+    """
     print(f"{name} {here}")
-    value, samples = expected.get("test"), expected.get("test_samples") or "its"
-    if value is not None:
-        print(f"{'hwnas':<{len(name)}} {value:{form}} (of {samples} test samples)")
+    value, samples = expected.get("test"), expected.get("test_samples")
+    if not others and samples not in (None, count):
+        others = f"hwnas tested {samples} samples"
+    if others and value is not None:
+        print(f"note: these are not the test samples of hwnas ({others}), so its figure is left out", file=sys.stderr)
+    elif value is not None:
+        print(f"{'hwnas':<{len(name)}} {value:{form}} (of {samples or 'its'} test samples)")
 
 
 def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
@@ -593,22 +649,35 @@ def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]
             raise InputError(f"{missing} is missing; {path} must hold images/* and masks/*.png of the same names")
         samples = np.concatenate([map_samples(file, network) for file in files])
         assert network.maps is not None
-        return samples, np.stack([read_mask(mask, network.maps.get("image_size")) for mask in masks])
+        square = network.maps.get("image_size")
+        return samples, np.stack([read_mask(mask, file, square) for mask, file in zip(masks, files)])  # noqa: B905
     require_there([path])
     arrays = load_arrays(path)
-    targets = arrays.get("y", arrays.get("y_test"))  # as array_of: x is before x_test
-    if targets is None:
-        raise InputError(f"{path}: must hold x_test and y_test, or x and y; it has {', '.join(arrays) or 'none'}")
+    targets = arrays[labelled_keys(path, arrays)[1]]
     return samples_of(path, network), targets
 
 
-def read_mask(path: Path, square: int | None) -> np.ndarray:
-    """Return the class indices ``(H, W)`` of a mask as hwnas reads them."""
+def read_mask(path: Path, image: Path, square: int | None) -> np.ndarray:
+    """Return the class indices ``(H, W)`` of an image's mask as hwnas reads them."""
     try:
-        with Image.open(path, formats=("PNG",)) as opened:
-            values = np.asarray(opened, dtype=np.uint8)
+        with path.open("rb") as file, Image.open(file, formats=("PNG",)) as opened:
+            file.seek(PNG_DEPTH)
+            depth, colours = file.read(2)
+            mode, values = opened.mode, np.asarray(opened, dtype=np.uint8)
     except Exception as error:  # a decoder raises anything on damaged bytes
-        raise InputError(f"{path}: cannot be read as a PNG ({error}); repair or remove the file") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as a PNG ({reason}); repair or remove the file") from None
+    if depth in (2, 4) and colours == 0:  # Pillow stretches these to 0-255
+        raise InputError(f"{path}: has grey levels of {depth} bits; save the mask with 8 bits a pixel (or a palette)")
+    if mode not in ("1", "L", "P"):
+        raise InputError(
+            f"{path}: has pixels of mode {mode}; a mask has one channel of 8 bits, the class index of each pixel (or a "
+            "palette)"
+        )
+    width, height = extent(image)
+    if values.shape != (height, width):
+        here = f"{values.shape[1]}x{values.shape[0]}"
+        raise InputError(f"{path}: {here} pixels, but its image has {width}x{height}; make them equal")
     if square:
         values = np.asarray(ImageOps.fit(Image.fromarray(values), (square, square), Image.Resampling.NEAREST))
     return values
@@ -623,38 +692,90 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]
         raise InputError(f"cannot write {path}: {error.strerror}; choose another --csv") from None
 
 
-def labelled(path: Path, network: Network) -> tuple[list[Any], list[str]]:
-    """Return files, frames of clips or samples ready for the network, and the name of the class of each."""
+def in_classes(root: Path, network: Network) -> list[tuple[Any, str]]:
+    """Return the samples in the class folders of a folder, each with the name of its class."""
+    folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    return [(file, folder.name) for folder in folders for file in samples_in(folder, network)]
+
+
+def of_tested_groups(path: Path, network: Network) -> list[tuple[Any, str]]:
+    """Return the recordings in a folder whose names state a group that hwnas tested the network on, as `in_classes`."""
+    if not network.groups or network.test_part["groups_by"] != "name":
+        return []
+    inside = [folder for folder in path.iterdir() if folder.is_dir() and folder.name not in network.classes]
+    parts = sorted(folder for folder in inside if folder.name.lower() in PARTS)
+    split_by, group_of = network.test_part["split_by"], network.recordings.group_in_name
+    files = [each for part in parts or [path] for each in in_classes(part, network)]
+    return [each for each in files if group_of(each[0].relative_to(path).as_posix(), split_by) in network.groups]
+
+
+def of_tested_arrays(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return signals and labels of the groups that hwnas tested the network on; None where no array states groups."""
+    if not network.groups or network.test_part["groups_by"] != "array":
+        return None
+    arrays = load_arrays(path)
+    words = [
+        word for word in ("train", "test", "val") if {f"{key}_{word}" for key in ("x", "y", "group")} <= set(arrays)
+    ]
+    held = {word: np.isin(arrays[f"group_{word}"].astype(str), network.groups) for word in words}
+    if not any(tested.any() for tested in held.values()):
+        return None
+    x, y = (np.concatenate([arrays[f"{key}_{word}"][tested] for word, tested in held.items()]) for key in ("x", "y"))
+    return scaled_signals(x, network), y
+
+
+def other_groups(network: Network) -> str:
+    """Return that recordings are not of the groups that hwnas tested; empty where it knew no groups."""
+    if not network.groups:
+        return ""
+    column = f" of column {network.test_part['split_by']}" if network.test_part["groups_by"] == "column" else ""
+    return f"hwnas tested the groups {shown_groups(network)}{column}"
+
+
+def shown_groups(network: Network) -> str:
+    """Return the first groups that hwnas tested the network on, with commas between."""
+    return ", ".join([*network.groups[:MOST_GROUPS], *(["..."] if len(network.groups) > MOST_GROUPS else [])])
+
+
+def labelled(path: Path, network: Network) -> tuple[list[Any], list[str], str]:
+    """Return files, frames of clips or samples ready for the network, the class of each, and `other_groups`.
+
+    Where hwnas tested the network on groups of recordings (speakers), those of these groups alone are returned. If
+    there are none, or nothing tells them, all are, with a text that says which groups hwnas tested.
+    """
     if path.is_dir() and (network.preparing is not None or network.signals is not None):
-        parts = [path / name for name in ("test", "testing") if name not in network.classes]
+        parts = [path / name for name in ("test", "testing", "train", "training") if name not in network.classes]
         root = next((part for part in parts if part.is_dir()), path)
-        folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-        files = [(file, folder.name) for folder in folders for file in samples_in(folder, network)]
+        tested = of_tested_groups(path, network)
+        files, others = tested or in_classes(root, network), "" if tested else other_groups(network)
         if not files:
             what = "images" if network.preparing is not None else "recordings"
             raise InputError(f"{path} holds no class folders with {what}; it must hold <class>/* or test/<class>/*")
         if network.signals is not None:
             read = [(sample, name) for file, name in files for sample in samples_of(file, network)]
-            return [sample for sample, _ in read], [name for _, name in read]
-        return [file for file, _ in files], [name for _, name in files]
+            return [sample for sample, _ in read], [name for _, name in read], others
+        return [file for file, _ in files], [name for _, name in files], ""
     if path.is_dir() or not path.exists():
         raise InputError(f"{path} {'is a folder, give an .npz file' if path.exists() else 'does not exist'}")
     if network.frames:
         arrays = load_arrays(path)
-        word = "_test" if "x_test" in arrays else ""
+        word = "" if "x" in arrays else "_test"
         labels = arrays.get(f"y{word}", np.zeros(0))
         if labels.shape != arrays.get(f"x{word}", np.zeros((0, 1))).shape[:1] or not len(labels):
             raise InputError(f"{path}: must hold clips x_test and as many labels y_test, or x and y")
-        return list(stored_clips(path, network, arrays, f"x{word}")), [str(label) for label in labels]
+        return list(stored_clips(path, network, arrays, f"x{word}")), [str(label) for label in labels], ""
     if network.preparing is not None:
         images, labels = labelled_pixels(path, network.preparing)
-        return [ready(image, network.preparing) for image in images], [str(label) for label in labels]
+        return [ready(image, network.preparing) for image in images], [str(label) for label in labels], ""
+    of_groups = of_tested_arrays(path, network)
+    if of_groups is not None:
+        return list(of_groups[0]), [str(label) for label in of_groups[1]], ""
     arrays = load_arrays(path)
-    labels = arrays.get("y", arrays.get("y_test", np.zeros(0)))
+    labels = arrays[labelled_keys(path, arrays)[1]]
     samples = samples_of(path, network)
     if labels.shape != samples.shape[:1]:
         raise InputError(f"{path}: must hold as many labels y (or y_test) as samples x (or x_test)")
-    return list(samples), [str(label) for label in labels]
+    return list(samples), [str(label) for label in labels], other_groups(network)
 
 
 def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> None:
@@ -664,7 +785,7 @@ def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> Non
         raise InputError(
             f"--test prints the accuracy, but the metric of this network is {metric}; predict.py cannot compute it"
         )
-    items, names = labelled(path, network)
+    items, names, others = labelled(path, network)
     unknown = sorted(set(names) - set(network.classes))
     if unknown:
         raise InputError(f"{path}: the network knows no class {unknown[0]!r}; it knows {', '.join(network.classes)}")
@@ -675,7 +796,9 @@ def test_accuracy(network: Network, path: Path, expected: dict[str, Any]) -> Non
             group = [ready(sample, network.preparing) for sample in group]
         answers += [network.classes[int(index)] for index in network.infer(np.stack(group))[0].argmax(axis=1)]
     right = int((np.asarray(answers) == np.asarray(names)).sum())
-    print_figures("accuracy", f"{right / len(items):.2%} ({right} of {len(items)})", ".2%", expected)
+    of_groups = f"; groups {shown_groups(network)}" if network.groups and not others else ""
+    here = f"{right / len(items):.2%} ({right} of {len(items)}{of_groups})"
+    print_figures("accuracy", here, ".2%", expected, len(items), others)
 
 
 class Bound:
@@ -783,46 +906,124 @@ def read_expected(path: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(description="Use, test or time the network beside this file.")
-    parser.add_argument(
-        "inputs",
-        nargs="*",
-        type=Path,
-        help="images, recordings, or folders of them or of frames; .npy or .npz for other samples",
-    )
-    parser.add_argument("--top", type=int, default=1, metavar="N", help="classes to print for each sample (default 1)")
-    parser.add_argument(
-        "--score", type=float, default=0.3, metavar="S", help="detectors: least score of a box to print (default 0.3)"
-    )
-    parser.add_argument("--out", type=Path, default=Path("maps"), metavar="FOLDER", help="where maps are written")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the predictions into a CSV file, too")
-    parser.add_argument("--test", type=Path, metavar="FOLDER", help="print the accuracy on <class>/* or an .npz file")
+OPTIONS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "top": (("classes", "outputs"), {"type": int, "metavar": "N"}),
+    "score": (("boxes",), {"type": float, "metavar": "S"}),
+    "out": (("maps",), {"type": Path, "metavar": "FOLDER"}),
+    "csv": (("classes", "boxes", "outputs"), {"type": Path, "metavar": "FILE"}),
+    "test": (("classes", "maps"), {"type": Path, "metavar": "FOLDER"}),
+}
+"""Options that not every network takes: for which outputs (`outputs_of`), and what argparse needs."""
+ABOUT = {
+    "top": "print the N most probable classes of each sample (default 1)",
+    "score": "least score of a box to print (default 0.3)",
+    "out": "where maps are written (default maps)",
+    "csv": "write the predictions into a CSV file, too",
+    "test": "print the metric on labelled samples, beside what hwnas found",
+}
+GIVES = {"classes": "the class of a sample", "boxes": "boxes", "maps": "maps", "outputs": "other outputs"}
+
+
+def outputs_of(network: Network) -> str:
+    """Return what a network's outputs are: a key of `GIVES`."""
+    if network.maps is not None:
+        return "maps"
+    return "boxes" if network.found else "classes" if network.classes else "outputs"
+
+
+def inputs_text(network: Network | None) -> str:
+    """Return what can be given to a network, or to any network for None."""
+    if network is None:
+        return "images, recordings, or folders of them or of frames; .npy or .npz for other samples"
+    if network.frames:
+        return "folders of frames, folders of such folders, or .npz files of clips"
+    if network.signals is not None:
+        source = {"wav": "WAV files, folders of them, or ", "csv": "CSV files, folders of them, or "}
+        return source.get(network.signals["loading"]["source"], "") + ".npy or .npz files of signals"
+    if network.maps is not None and not (network.maps["pixels"] and len(network.shape) == 3):
+        return ".npy or .npz files of samples, channels first"
+    if network.maps is not None:
+        return "images or folders of them; .npy or .npz files of images, channels first"
+    return "images or folders of them" if network.preparing is not None else ".npy or .npz files of samples"
+
+
+def test_text(network: Network | None) -> str:
+    """Return what `--test` reads and prints of a network, or of any network for None."""
+    if network is None:
+        return ABOUT["test"]
+    if network.maps is None:
+        return "print the accuracy on <class>/* in a folder, or on x_test and y_test of an .npz file"
+    if network.maps["kind"] != "segmentation":
+        return "print the relative L2 on x_test and y_test of an .npz file"
+    return "print the mean IoU on images/* and masks/*.png in a folder, or on x_test and y_test of an .npz file"
+
+
+def make_parser(network: Network | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the command line, with the options of a network, or of all networks for None."""
+    parser = argparse.ArgumentParser(description="Use, test or time the network beside this file.", allow_abbrev=False)
+    parser.add_argument("inputs", nargs="*", type=Path, metavar="FILE", help=inputs_text(network))
+    for name, (kinds, words) in OPTIONS.items():
+        if network is None:
+            only = " or ".join(GIVES[kind] for kind in kinds)
+            parser.add_argument(f"--{name}", help=f"{ABOUT[name]}; for networks that give {only}", **words)
+        elif outputs_of(network) in kinds:
+            parser.add_argument(f"--{name}", help=test_text(network) if name == "test" else ABOUT[name], **words)
     parser.add_argument("--benchmark", action="store_true", help="time the network, and compare with hwnas's figures")
-    parser.add_argument("--model", type=Path, default=Path(__file__).with_name("network.onnx"), help="the ONNX file")
+    beside = Path(__file__).with_name("network.onnx")
+    parser.add_argument("--model", type=Path, default=beside, metavar="FILE", help="the ONNX file")
+    return parser
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what the command line says; print the help of the network beside this file where that is asked for."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("-h", "--help", action="store_true")
+    first.add_argument("--model", type=Path, default=Path(__file__).with_name("network.onnx"))
+    known = first.parse_known_args(arguments)[0]
+    parser = make_parser()
+    if known.help:
+        try:
+            parser = make_parser(Network(known.model))
+        except InputError as error:
+            print(f"note: {error}; this is the help of all networks", file=sys.stderr)
     given = parser.parse_args(arguments)
     if (bool(given.inputs) + (given.test is not None) + given.benchmark) != 1:
-        parser.error("give exactly one of: images, --test FOLDER, --benchmark")
+        parser.error("give exactly one of: files, --test FOLDER, --benchmark")
     if given.csv is not None and not given.inputs:
-        parser.error("--csv works only with images; leave it out with --test and --benchmark")
-    if given.top < 1:
+        parser.error("--csv works only with files to predict; leave it out with --test and --benchmark")
+    if given.top is not None and given.top < 1:
         parser.error(f"--top must be 1 or more, got {given.top}")
+    return given
+
+
+def require_taken(network: Network, given: argparse.Namespace) -> None:
+    """Refuse options that have no meaning for a network; `--test` of other networks has an error of its own."""
+    for name, (kinds, _) in OPTIONS.items():
+        if name != "test" and getattr(given, name) is not None and outputs_of(network) not in kinds:
+            only = " or ".join(GIVES[kind] for kind in kinds)
+            mine = GIVES[outputs_of(network)]
+            raise InputError(f"--{name} is for networks that give {only}; this one gives {mine}, leave --{name} out")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit code."""
+    given = parsed(sys.argv[1:] if arguments is None else arguments)
     try:
         network = Network(given.model)
         expected = read_expected(given.model.with_name("expected.json"))
+        require_taken(network, given)
         if given.benchmark:
             benchmark(network, expected)
         elif given.test is not None and network.maps is not None:
             test_maps(network, given.test, expected)
         elif network.maps is not None:
-            predict_maps(network, given.inputs, given.out)
+            predict_maps(network, given.inputs, given.out or Path("maps"))
         elif given.test is not None:
             test_accuracy(network, given.test, expected)
         elif network.found:
-            detect(network, given.inputs, given.score, given.csv)
+            detect(network, given.inputs, 0.3 if given.score is None else given.score, given.csv)
         else:
-            predict(network, given.inputs, given.top, given.csv)
+            predict(network, given.inputs, given.top or 1, given.csv)
     except InputError as error:
         print(f"predict.py: error: {error}", file=sys.stderr)
         return 2

@@ -13,6 +13,8 @@ MOST_SHARE, MOST_S = 0.15, 0.5
 """Measuring may take this share of a search's time, or so many seconds a trial, whichever is more."""
 ROUNDS, PRIMING_RUNS = 20, 4
 """Rounds of single inferences, and untimed executions before each: as those of the winners' measurements."""
+MOST_ROUNDS, AT_EASE = 100, 1 / 3
+"""Rounds where the networks are so small that they take no more than this share of the allowance."""
 FEW_ROUNDS, FEWEST_ROUNDS, FEWEST_REFERENCES = 5, 3, 2
 """Rounds with one untimed execution and all references; rounds without any, beside the fewest references."""
 _FIRST_RUNS = 1
@@ -74,8 +76,8 @@ class MeasuringCost:
 def choose_sampling(network_s: Sequence[float], reference_s: Sequence[float], allowance_s: float) -> Sampling:
     """Return how to sample networks as single inferences within an allowance.
 
-    Fewer untimed executions come first, then fewer rounds, then fewer references, and at last no untimed executions
-    and the fewest rounds.
+    Small networks are sampled in up to `MOST_ROUNDS` rounds. For large ones fewer untimed executions come first, then
+    fewer rounds, then fewer references, and at last no untimed executions and the fewest rounds.
 
     Args:
         network_s: Seconds that one execution of each network takes, and of the reference op.
@@ -91,6 +93,10 @@ def choose_sampling(network_s: Sequence[float], reference_s: Sequence[float], al
 
     plans = list(_plans(len(ordered)))
     references, rounds, priming_runs = next((plan for plan in plans if takes_s(plan) <= allowance_s), plans[-1])
+    if (rounds, priming_runs) == (ROUNDS, PRIMING_RUNS):
+        more = range(MOST_ROUNDS, ROUNDS, -1)
+        easy = (number for number in more if takes_s((references, number, priming_runs)) <= AT_EASE * allowance_s)
+        rounds = next(easy, ROUNDS)
     settings = fixed_rounds(
         rounds,
         max_seconds=max(0.0, allowance_s),

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas._costs._cost import cost_named
 from hwnas._errors import RunError
 from hwnas._runs._delivered import compared_by, dominators_of, latency_of, overruns
+from hwnas._runs._settings import SearchSettings
 from search import Objective, hypervolume
 
 PICKS = ("fastest", "knee", "best")
@@ -152,6 +154,30 @@ def pick_network(
     if pick == "best":
         return front[int(np.argmax(values))]
     return front[knee_index(latencies, values)]
+
+
+def usual_pick(settings: SearchSettings) -> str:
+    """Return the pick where nobody names one: the best within the budget, or the knee of a front without a bound.
+
+    A budget on a cost that the search minimises says how cheap is cheap enough, so the best network within it is what
+    it was given for. Without one, the network is picked from which a better metric costs much more.
+    """
+    budgets = settings.budgets
+    bounded = bool(budgets) and any(cost_named(word).key in budgets for word in settings.minimize)
+    return "best" if bounded else "knee"
+
+
+def pick_text(network: Mapping[str, Any], pick: str) -> str:
+    """Return why a network was picked: ``best: the best validation accuracy within the budget``."""
+    metric, _ = compared_by([network])
+    compared = metric.text if metric.score else f"validation {metric.text}"
+    reasons = {
+        "fastest": "the lowest latency",
+        "knee": f"from here on, a better {compared} costs much more latency",
+        "best": f"the best {compared}{' within the budgets' if network.get('budgets') else ''}",
+    }
+    pick = _EARLIER.get(pick, pick)
+    return f"{pick}: {reasons[pick]}" if pick in reasons else "its id"
 
 
 def keeps(network: Mapping[str, Any], budgets: Mapping[str, float]) -> bool:

@@ -31,7 +31,7 @@ FINALIZE = ("none", "finetune", "train")
 """Final training: none, from the weights that the search has, or from scratch."""
 
 THREADS = Option("threads", "CPU threads inside an operator; 1 measures most steadily", WHOLE, 1, "device")
-BATCH = Option("batch", "images per inference", WHOLE, 1, "device")
+BATCH = Option("batch", "samples (images, signals, clips) per inference", WHOLE, 1, "device")
 DEVICE = (
     Option("device", "device to measure on: cpu, cuda, cuda:N or ssh://[user@]host[:port]", TEXT, "cpu", "device"),
     THREADS,
@@ -75,7 +75,7 @@ SPACE = (
     ),
     Option(
         "image_size",
-        "nasbench201, video: image size; a search also loads images at it",
+        "pixels: size that a search loads images, frames and masks at; also of the networks of nasbench201 and video",
         WHOLE,
         group="space",
     ),
@@ -240,8 +240,20 @@ _SIGNALS = (
         group="signals",
         metavar="SECONDS",
     ),
-    Option("window", "cut recordings into windows of so many samples (default of CSV: 128)", WHOLE, group="signals"),
-    Option("hop", "samples from one window to the next (default: half a window)", WHOLE, group="signals"),
+    Option(
+        "window",
+        "cut recordings into windows of so many samples (default of CSV: 128)",
+        WHOLE,
+        group="signals",
+        metavar="SAMPLES",
+    ),
+    Option(
+        "hop",
+        "samples from one window to the next (default: half a window)",
+        WHOLE,
+        group="signals",
+        metavar="SAMPLES",
+    ),
     Option(
         "split_by",
         "one group (speaker) stays in one part; it is the N-th part of a file's name between _, a regular expression, "
@@ -251,7 +263,11 @@ _SIGNALS = (
         metavar="N|REGEX|COLUMN",
     ),
     Option(
-        "hold_out", "groups that are the test part, with commas between", NAMES, group="signals", metavar="GROUP,..."
+        "hold_out",
+        "groups of --split-by that are the test part, with commas between",
+        NAMES,
+        group="signals",
+        metavar="GROUP,...",
     ),
     Option("label_column", "CSV: column of labels (default: label, or by folders)", TEXT, group="signals"),
     Option(

@@ -11,6 +11,7 @@ from typing import Any
 from hwnas._errors import RunError
 from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import first_difference
+from hwnas.tasks import usual_task
 
 _MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe", "warm_start")
 _BY_CONTENT = ("weights", "model")
@@ -49,6 +50,8 @@ def require_same_search(
             continue  # the same data, wherever they are
         if name in _BY_CONTENT and old.get(name) is not None and new[name] is not None:
             continue
+        if name == "task" and _are_images(path, before, settings):
+            continue
         if name not in _MAY_CHANGE and old.get(name) != new[name]:
             _refuse_declaration(path, old.get(name), new[name])
             raise RunError(
@@ -72,6 +75,23 @@ def require_same_search(
             f"{path} contains a search with {name} {there}, this one has {here}; the data or the defaults "
             "have changed, choose another --out"
         )
+
+
+def _are_images(path: Path, before: SearchSettings, settings: SearchSettings) -> bool:
+    """Return whether two searches have the task image, one of them because the data are made for it.
+
+    Raises:
+        RunError: The run began when all data were read as images, and its data now look like something else.
+    """
+    if (before.task, settings.task) != ("image", None):
+        return False
+    task = usual_task(settings.data, settings.data_options)
+    if task != before.task:
+        raise RunError(
+            f"{path} contains a search with task image, and the data {settings.data} would now be read for task "
+            f"{task}; give --task image, or choose another --out"
+        )
+    return True
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[tuple[str, str, str]]:

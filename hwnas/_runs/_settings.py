@@ -160,7 +160,7 @@ class SearchSettings:
                 raise TypeError("minimize is not a list of names")
             require_budgets(record.get("budgets", {}))
             given = renamed(SETTINGS.values(), record)
-            given = {**_before_measuring(given), **given}
+            given = {**_before_measuring(given), **given, **_before_tasks(given)}
             for item in fields(cls):
                 if given.get(item.name, 0) is None and default(item.name) is not None:
                     raise TypeError(f"{item.name} is None")
@@ -172,6 +172,11 @@ class SearchSettings:
 def _before_measuring(record: Mapping[str, Any]) -> dict[str, str]:
     """Return what versions did that did not write these settings."""
     return {"measure": "none" if record.get("offline") else "winners", "latency_statistic": "q10"}
+
+
+def _before_tasks(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the task of a run of a version that read all data as images, whatever they look like now."""
+    return {"task": "image"} if "data_options" not in record and record.get("task") is None else {}
 
 
 def require_budgets(budgets: object) -> Mapping[str, float]:

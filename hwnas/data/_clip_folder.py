@@ -32,7 +32,15 @@ def open_clip_folder(root: Path, image_size: int | None, frames: int | None) -> 
         part: {name: _clips_of(folder, paths) for name, paths in layout.parts[part].items()}
         for part, folder in layout.folders.items()
     }
-    count = frames or min(MOST_FRAMES, min(map(len, _each(clips)), default=1))
+    shortest, longest = _extremes(_each(clips))
+    count = frames or min(MOST_FRAMES, len(shortest))
+    if frames is None and count < len(longest):
+        place = Path(shortest[0]).parent
+        limited = f", as many as {shown(place)} has" if count == len(shortest) else ""
+        layout.notes.append(
+            f"clips of {_range(shortest, longest)} give {_frames(count)} each{limited}, evenly over their time; "
+            f"--frames N changes that{', after shorter clips are removed' if limited else ''}"
+        )
     for clip in _each(clips):
         if len(clip) < count:
             raise DataError(
@@ -81,6 +89,18 @@ def _stacked(frames: Sequence[ImageArray]) -> ImageArray:
 
 def _each(clips: Mapping[str, Mapping[str, Sequence[Files]]]) -> Iterator[Files]:
     return (clip for classes in clips.values() for members in classes.values() for clip in members)
+
+
+def _extremes(clips: Iterator[Files]) -> tuple[Files, Files]:
+    """Return the shortest and the longest clip; one without frames where there are none."""
+    ordered = sorted(clips, key=len) or [("",)]
+    return ordered[0], ordered[-1]
+
+
+def _range(shortest: Files, longest: Files) -> str:
+    if len(shortest) == len(longest):
+        return _frames(len(longest))
+    return f"{len(shortest)} to {_frames(len(longest))}"
 
 
 def _frames(count: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,8 @@ from hwnas._errors import DataError
 from hwnas.data._forms import CLIPS
 from hwnas.data._guards import one_line, recogniser, require_arguments
 from hwnas.data._images import ClipData
-from hwnas.data._layout import files_in, folders_in, named_parts
+from hwnas.data._kinds import VIDEOS
+from hwnas.data._layout import are_most, files_in, folders_in, named_parts, walk
 from hwnas.data._names import shown
 from hwnas.data._npy import Npz
 from hwnas.data._source import Source, assemble
@@ -53,13 +55,13 @@ def load_clips(
 def is_clips(spec: str) -> bool:
     """Return whether data are clips: an array with a time axis, or class folders of folders with numbered frames.
 
-    A few folders are looked at. Data that cannot be read are none.
+    A few folders are looked at. Folders of video files are clips, too, which loading refuses.
     """
     path = Path(spec)
     if path.is_file() and path.suffix.lower() == ".npz":
         with Npz(path) as archive:
             return "x_train" in archive and CLIPS.fits(archive.stored("x_train").shape)
-    return bool(spec) and path.is_dir() and _holds_clips(path)
+    return bool(spec) and path.is_dir() and (_holds_clips(path) or are_most(path, VIDEOS))
 
 
 def _open(spec: str, image_size: int | None, frames: int | None) -> Source:
@@ -67,6 +69,8 @@ def _open(spec: str, image_size: int | None, frames: int | None) -> Source:
     if spec and path.is_dir():
         from hwnas.data._clip_folder import open_clip_folder
 
+        if are_most(path, VIDEOS):
+            raise _video_files(path)
         return open_clip_folder(path, image_size, frames)
     if path.is_file() and path.suffix.lower() == ".npz":
         from hwnas.data._npz import open_npz
@@ -77,17 +81,31 @@ def _open(spec: str, image_size: int | None, frames: int | None) -> Source:
 
 
 def _holds_clips(root: Path) -> bool:
-    """Return whether the first class folders hold folders of frames that are numbered one after the other."""
+    """Return whether most folders in the first class folders hold frames that are numbered one after the other.
+
+    A few others (a clip without frames) and a few images beside them change nothing: loading the clips names them.
+    """
     top = folders_in(root)
     train = named_parts(top).get("train")
     classes = folders_in(train) if train is not None else top
-    if not classes:
-        return False
+    clips = others = loose = 0
     for folder in classes[:_LOOKS]:
-        clips = [files_in(clip).files for clip in islice(folders_in(folder), _LOOKS)]
-        if files_in(folder).files or not clips or not all(map(_are_frames, clips)):
-            return False
-    return True
+        inside = [_are_frames(files_in(clip).files) for clip in islice(folders_in(folder), _LOOKS)]
+        clips += sum(inside)
+        others += len(inside) - sum(inside)
+        loose += len(files_in(folder).files)
+    return clips > max(others, loose)
+
+
+def _video_files(root: Path) -> DataError:
+    """Return the refusal of a folder of video files, with a command that makes frames of the first one."""
+    video = walk(root, VIDEOS).files[0]
+    frames = os.path.splitext(video)[0]  # noqa: PTH122
+    folder, source = shlex.quote(frames), shlex.quote(video)
+    return DataError(
+        f"data {shown(root)}: video files are not read; make a folder of frames of each and move the video away, like: "
+        f"mkdir {shown(folder)} && ffmpeg -i {shown(source)} {shown(folder)}/%05d.png"
+    )
 
 
 def _are_frames(paths: Sequence[str]) -> bool:

@@ -142,7 +142,7 @@ def _recordings(
     labels = [folder_label or ""] if columns.label is None else table.texts(columns.label)
     if columns.group is None:
         name = path if root.is_file() else Path(path).relative_to(root).as_posix()
-        group = "" if reading.split_by is None else group_of(name, reading.split_by)
+        group = "" if reading.split_by is None else group_of(path, name, reading.split_by)
         return [TableRecording(path, part, group, values, labels)]
     recordings, first = [], 0
     for group, rows in groupby(table.texts(columns.group)):

@@ -90,7 +90,8 @@ def _described(path: Path, archive: Npz, word: str) -> tuple[Stored, Stored]:
     inputs, targets = archive.stored(f"x_{word}"), archive.stored(f"y_{word}")
     if inputs.shape[0] != targets.shape[0]:
         raise DataError(
-            f"data {shown(path)}: {inputs.shape[0]} samples in x_{word}, but {targets.shape[0]} in y_{word}"
+            f"data {shown(path)}: {inputs.shape[0]} samples in x_{word}, but {targets.shape[0]} in y_{word}; "
+            "give one map for each"
         )
     if inputs.dtype.kind not in "fiu" or 0 in inputs.shape:
         raise DataError(f"data {shown(path)}: x_{word} must hold numbers, got {inputs.dtype} {inputs.shape}")
@@ -115,7 +116,8 @@ def _one_kind(path: Path, stored: Mapping[str, tuple[Stored, Stored]]) -> str:
         if _kind(inputs, targets) != kind or inputs.shape[1:] != x.shape[1:] or targets.shape[1:] != y.shape[1:]:
             raise DataError(
                 f"data {shown(path)}: samples of x_{word} and y_{word} are {inputs.shape[1:]} and {targets.dtype} "
-                f"{targets.shape[1:]}, those of x_train and y_train {x.shape[1:]} and {y.dtype} {y.shape[1:]}"
+                f"{targets.shape[1:]}, those of x_train and y_train {x.shape[1:]} and {y.dtype} {y.shape[1:]}; "
+                "make all parts alike"
             )
         if (inputs.dtype == np.uint8) != (x.dtype == np.uint8):
             raise DataError(

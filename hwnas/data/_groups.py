@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas._common._text import first_of
 from hwnas._errors import DataError
+from hwnas.data._name_parts import shared_note
 from hwnas.data._names import shown
+from hwnas.data._recordings import group_in_name, parts_of_name
 from hwnas.data._signal_data import SignalSource
 from hwnas.data._splits import Indices, Missing, missing_parts, split_off
 
@@ -19,8 +22,20 @@ _SHOWN = 8
 """How many groups an error or a note names."""
 
 
-def divide(name: str, source: SignalSource, hold_out: Sequence[str], seed: int) -> dict[str, Indices]:
-    """Return the recordings of each part; no recording and no group is in two parts.
+class Division(NamedTuple):
+    """Which recordings are in which part.
+
+    Attributes:
+        parts: Recordings of each part.
+        test_chosen: How those of the test part were chosen: ``given``, ``drawn`` or ``held out``.
+    """
+
+    parts: dict[str, Indices]
+    test_chosen: str
+
+
+def divide(name: str, source: SignalSource, hold_out: Sequence[str], seed: int) -> Division:
+    """Divide recordings into parts; no recording and no group is in two parts.
 
     A missing test part is the same for every seed, a missing validation part follows from `seed`. If groups are known
     and one lies in two parts of the source, or some are held out, all recordings are divided anew.
@@ -46,8 +61,11 @@ def divide(name: str, source: SignalSource, hold_out: Sequence[str], seed: int) 
         chosen = {"train": np.arange(len(source.parts))}
     if "train" not in chosen:
         raise DataError(f"data {shown(name)}: holds no recordings for the train part; add some")
+    test_chosen = "held out" if hold_out else "given" if "test" in chosen else "drawn"
     if source.groups is None:
-        return _by_recording(name, source, chosen, seed)
+        divided = _by_recording(name, source, chosen, seed)
+        source.notes.extend(shared_note(source.names, source.labels, divided))
+        return Division(divided, test_chosen)
     if hold_out:
         held = _held_out(name, source.groups, hold_out)
         chosen = {"train": np.flatnonzero(~held), "test": np.flatnonzero(held)}
@@ -57,36 +75,36 @@ def divide(name: str, source: SignalSource, hold_out: Sequence[str], seed: int) 
     for part in ("validation", "test"):
         names = sorted(set(source.groups[chosen[part]]))
         source.notes.append(f"the {part} part is {first_of([shown(group) for group in names], _SHOWN)}")
-    return chosen
+    return Division(chosen, test_chosen)
 
 
-def group_of(name: str, split_by: str) -> str:
+def group_of(path: str, name: str, split_by: str) -> str:
     """Return the group of a recording by the name of its file.
 
     Args:
-        name: The file's path within the data set.
-        split_by: A number N for the N-th part of the file's name between ``_``, or a regular expression, which is
-            searched in the path; its first group, if it has one, is the recording's.
+        path: The file, for error messages.
+        name: Its path within the data set.
+        split_by: As in `group_in_name`.
 
     Raises:
-        DataError: The name has no such part.
+        DataError: The name states no group.
     """
-    if split_by.isdecimal():
-        parts = name.rpartition("/")[2].rpartition(".")[0].split("_")
-        if not 1 <= int(split_by) <= len(parts):
-            raise DataError(
-                f"data {shown(name)}: --split-by {split_by}: its name has {len(parts)} parts between _; give another "
-                "number or a regular expression"
-            )
-        return parts[int(split_by) - 1]
     try:
-        match = re.search(split_by, name)
+        group = group_in_name(name, split_by)
     except re.error as error:
         raise DataError(f"--split-by {split_by!r:.60} is not a regular expression ({error}); correct it") from None
-    group = match and match[1 if match.re.groups else 0]
-    if not group:
-        raise DataError(f"data {shown(name)}: --split-by {split_by!r:.60} does not match its name; correct it")
-    return group
+    if group is not None:
+        return group
+    if split_by.isdecimal():
+        count = len(parts_of_name(name))
+        raise DataError(
+            f"data {shown(path)}: --split-by {split_by}: its name has {count} part{'s' * (count != 1)} between _; give "
+            "another number or a regular expression, or rename the file"
+        )
+    raise DataError(
+        f"data {shown(path)}: --split-by {split_by!r:.60} does not match '{shown(name)}'; correct the expression, or "
+        "rename the file"
+    )
 
 
 def _overlap(groups: npt.NDArray[np.str_], parts: npt.NDArray[np.str_]) -> bool:

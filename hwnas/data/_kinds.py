@@ -40,5 +40,12 @@ IMAGES = Files(
 )
 FRAMES = replace(IMAGES, nested=True)
 """Frames of clips, each clip in a folder of its own."""
+VIDEOS = Files(
+    "video file",
+    "video files",
+    frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}),
+    "extract frames as PNG",
+)
+"""Not read: they are recognised so that the refusal can say what to do."""
 WAVS = Files("WAV file", "WAV files", WAV_SUFFIXES, "convert recordings to WAV")
 TABLES = Files("CSV file", "CSV files", CSV_SUFFIXES, "convert recordings to CSV")

@@ -21,6 +21,8 @@ PARTS = {
 """Folder names of each part, in any case."""
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
 _DEEPEST = 32
+_ENOUGH = 10_000
+"""So many files tell what a folder is for."""
 _NAMED = 3
 """How many folders a line names."""
 
@@ -159,7 +161,10 @@ def _with_train_names(
         for name, files in classes.items() if part != "train" else ():
             known = spelled.get(same_name(name))
             if known is None:
-                raise DataError(f"data {shown(folders[part])}: class '{shown(name)}' is not one of the train classes")
+                raise DataError(
+                    f"data {shown(folders[part])}: class '{shown(name)}' is not one of the train classes; "
+                    "add it to the train part, rename or remove it"
+                )
             if known in renamed[part]:
                 raise DataError(
                     f"data {shown(folders[part])}: two classes are called '{shown(name)}', in different spellings of "
@@ -238,6 +243,22 @@ def walk(folder: Path, kind: Files) -> Listing:
 def has_files(folder: Path, kind: Files = IMAGES) -> bool:
     """Return whether a file of the kind is in a folder or in any folder in it."""
     return any(_has_file(here, kind) for here in _each(folder))
+
+
+def are_most(folder: Path, *kinds: Files) -> bool:
+    """Return whether a folder and the folders in it hold files of some kinds, and at most stray images beside them.
+
+    Images are stray if there are fewer than half as many. Only the nearest folders are counted in large trees.
+    """
+    images = wanted = 0
+    for here in _each(folder):
+        with os.scandir(here) as entries:
+            suffixes = [_suffix(e.name) for e in entries if e.name[0] != "." and e.is_file()]
+        images += sum(suffix in IMAGES.suffixes for suffix in suffixes)
+        wanted += sum(any(suffix in kind.suffixes for kind in kinds) for suffix in suffixes)
+        if images + wanted > _ENOUGH:
+            break
+    return 2 * images < wanted
 
 
 def _each(folder: Path) -> Iterator[Path]:

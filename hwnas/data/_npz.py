@@ -44,7 +44,10 @@ def class_indices(path: Path, labels: Mapping[str, Array]) -> tuple[list[str], d
     for part, numbers in labels.items():
         unknown = np.setdiff1d(numbers, values)
         if len(unknown):
-            raise DataError(f"data {shown(path)}: y_{PARTS[part]} holds the label {unknown[0]}, which y_train does not")
+            raise DataError(
+                f"data {shown(path)}: y_{PARTS[part]} holds the label {unknown[0]}, which y_train does not; "
+                "add train samples of it, or remove it"
+            )
         indices[part] = np.searchsorted(values, numbers).astype(np.int64)
     return [str(value) for value in values], indices
 
@@ -97,7 +100,8 @@ def _checked(path: Path, word: str, archive: Npz, form: Form) -> tuple[Stored, L
         )
     if labels.shape[0] != images.shape[0]:
         raise DataError(
-            f"data {shown(path)}: {images.shape[0]} {form.noun} in x_{word}, but {labels.shape[0]} labels in y_{word}"
+            f"data {shown(path)}: {images.shape[0]} {form.noun} in x_{word}, but {labels.shape[0]} labels in y_{word}; "
+            "give one label for each"
         )
     numbers = np.concatenate([piece for _, piece in archive.pieces(labels)])
     if labels.dtype.kind == "u" and int(numbers.max()) >= 2**63:
@@ -116,14 +120,16 @@ def _require_one_size(
         if frames is not None:
             if size[0] < frames:
                 raise DataError(
-                    f"data {shown(path)}: clips of x_{PARTS[part]} have {size[0]} frames, fewer than --frames {frames}"
+                    f"data {shown(path)}: clips of x_{PARTS[part]} have {size[0]} frames, fewer than --frames "
+                    f"{frames}; lower it"
                 )
             size[0] = frames
         sizes[part] = "x".join(map(str, (*size, form.channels(shape))))
     for part, text in sizes.items():
         if text != sizes["train"]:
             raise DataError(
-                f"data {shown(path)}: {form.noun} of x_{PARTS[part]} are {text}, those of x_train {sizes['train']}"
+                f"data {shown(path)}: {form.noun} of x_{PARTS[part]} are {text}, those of x_train {sizes['train']}; "
+                "make all of one shape"
             )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,8 +45,7 @@ def read_wav(path: Path) -> tuple[int, FloatArray]:
             warnings.simplefilter("always")
             rate, stored = wavfile.read(file)
     except Exception as error:  # damaged bytes raise anything: ValueError, struct.error, ZeroDivisionError, ...
-        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
-        raise RecordingError(f"cannot be read as a WAV file ({reason}); repair or remove the file") from None
+        raise RecordingError(f"cannot be read as a WAV file {_why_no_wav(path, error)}") from None
     if any("EOF" in str(warning.message) for warning in caught):
         raise RecordingError("cannot be read as a WAV file (it is cut off); repair or remove the file")
     if rate < 1:
@@ -60,6 +60,43 @@ def read_wav(path: Path) -> tuple[int, FloatArray]:
     if not np.isfinite(values).all():
         raise RecordingError("holds values that are not finite (NaN); repair or remove the file")
     return int(rate), np.ascontiguousarray(values.reshape(len(values), -1).T)
+
+
+def _why_no_wav(path: Path, error: Exception) -> str:
+    """Return why SciPy refused a file, and what to do."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"({error.strerror}); repair or remove the file"
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            start = file.read(12)
+    except OSError:
+        start = b""
+    if start[:4] not in (b"RIFF", b"RIFX", b"RF64") or start[8:] != b"WAVE":
+        return "(it does not begin like one); convert it, or remove the file"
+    return "(it is damaged, or compressed); convert it to PCM, or remove the file"
+
+
+def group_in_name(name: str, split_by: str) -> str | None:
+    """Return the group (speaker, subject) of a recording by the name of its file; None where the name states none.
+
+    Args:
+        name: The file's path within the data set, with ``/`` between its parts.
+        split_by: A number N for the N-th part of the file's name between ``_``, or a regular expression, which is
+            searched in the path; its first group, if it has one, is the recording's.
+
+    Raises:
+        re.error: It is not a regular expression.
+    """
+    if split_by.isdecimal():
+        parts = parts_of_name(name)
+        return parts[int(split_by) - 1] if 1 <= int(split_by) <= len(parts) else None
+    match = re.search(split_by, name)
+    return (match[1 if match.re.groups else 0] or None) if match else None
+
+
+def parts_of_name(name: str) -> list[str]:
+    """Return the parts between ``_`` of a file's name, without the folders before it and the suffix behind it."""
+    return name.rpartition("/")[2].rpartition(".")[0].split("_")
 
 
 def resampled(values: FloatArray, rate: int, wanted: int) -> FloatArray:
@@ -223,13 +260,18 @@ def load_samples(path: Path, loading: Mapping[str, Any]) -> FloatArray:
         if len(values) != loading["channels"]:
             raise RecordingError(f"has {len(values)} channels, the network reads {loading['channels']}; convert it")
         values = resampled(values, rate, loading["rate"])
+    elif path.suffix.lower() in WAV_SUFFIXES:
+        names = ", ".join(loading["columns"])
+        raise RecordingError(f"is a WAV file, but the network reads CSV files with the columns {names}; convert it")
     else:
         values = np.ascontiguousarray(read_csv(path).floats(loading["columns"]).T, dtype=np.float32)
     if loading["window"] is None:
         return fitted(values, loading["length"])[None]
     cut = windows(values, loading["window"], loading["hop"])
     if not len(cut):
-        raise RecordingError(f"has {values.shape[1]} samples, too few for a window of {loading['window']}")
+        raise RecordingError(
+            f"has {values.shape[1]} samples, too few for a window of {loading['window']}; give a longer one"
+        )
     return cut
 
 

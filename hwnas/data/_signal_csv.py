@@ -12,7 +12,7 @@ from hwnas._errors import DataError
 from hwnas.data._csv_tables import TableRecording, read_tables
 from hwnas.data._names import require_class_names, shown
 from hwnas.data._recordings import window_starts, windows
-from hwnas.data._signal_data import Cut, Reading, SignalPart, SignalSource
+from hwnas.data._signal_data import Cut, Reading, SignalPart, SignalSource, numbers_note
 from hwnas.data._splits import Indices
 
 _USUAL_WINDOW = 128
@@ -32,6 +32,8 @@ def open_tables(root: Path, reading: Reading) -> SignalSource:
     notes: list[str] = []
     columns, recordings = read_tables(root, reading, notes)
     classes, tracks = _tracks(root, recordings, reading)
+    if columns.label is not None and reading.regression is None:
+        notes += numbers_note(classes, f"column {shown(columns.label)}")
     window, hop = _window(recordings, reading, notes)
     starts = [_starts(each, window, hop) for each in recordings]
 
@@ -53,6 +55,8 @@ def open_tables(root: Path, reading: Reading) -> SignalSource:
         classes=classes,
         cut=cut,
         single=all(len(each) == 1 for each in starts),
+        names=() if root.is_file() else [Path(each.path).relative_to(root).as_posix() for each in recordings],
+        groups_by="" if reading.split_by is None else "name" if columns.group is None else "column",
         notes=notes,
     )
 

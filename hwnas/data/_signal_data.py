@@ -49,6 +49,10 @@ class SignalData:
         loading: How files became signals, as JSON-able data: ``source``, ``channels``, ``rate`` (Hz), ``length``,
             ``window`` and ``hop`` (samples), ``columns``; None where something does not apply.
         notes: Notes about what the source holds that was left out, or how it was divided.
+        test_part: Which recordings the test part is, as JSON-able data. ``chosen`` says how: ``given`` by the source,
+            ``drawn`` from the train part, or ``held out``. Where recordings have groups, ``groups`` names those of the
+            test part and ``groups_by`` says what states them: the ``name`` of the file, a ``column`` (``split_by``
+            holds the option) or an ``array``.
     """
 
     name: str
@@ -60,6 +64,7 @@ class SignalData:
     std: tuple[float, ...]
     loading: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    test_part: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
@@ -90,6 +95,23 @@ def moments(signals: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
         square += np.square(signals[first : first + 256] - mean[:, None]).sum((0, 2))
     std = np.sqrt(square / (len(signals) * signals.shape[2]))
     return tuple(map(float, mean)), tuple(float(max(value, LEAST_STD)) for value in std)
+
+
+def numbers_note(classes: Sequence[str], where: str) -> list[str]:
+    """Return a note that says for what labels that are numbers are taken where nobody said it; none for words.
+
+    Args:
+        classes: Class names; empty where labels are taken for values.
+        where: What holds the labels.
+    """
+    if not classes:
+        return [f"{where} holds values: networks predict them (rmse); if they are classes, write them as whole numbers"]
+    if all(name.lstrip("-").isdecimal() for name in classes):
+        return [
+            f"{where} holds whole numbers: they are taken for {len(classes)} classes; give --metric rmse if they are "
+            "values, such as heart rates"
+        ]
+    return []
 
 
 @dataclass(frozen=True)
@@ -144,6 +166,8 @@ class SignalSource:
         classes: Class names; empty for regression.
         cut: Makes signals of the recordings of each part.
         single: Whether each recording is one signal.
+        names: Path of each recording's file within the data set; empty where they have none.
+        groups_by: What states the groups: ``name``, ``column`` or ``array``; empty without groups.
         notes: Notes about what is left out; `cut` may add some.
     """
 
@@ -153,4 +177,6 @@ class SignalSource:
     classes: tuple[str, ...]
     cut: Callable[[Mapping[str, Indices]], Cut]
     single: bool
+    names: Sequence[str] = ()
+    groups_by: str = ""
     notes: list[str] = field(default_factory=list)

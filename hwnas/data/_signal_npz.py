@@ -12,7 +12,7 @@ from hwnas._errors import DataError
 from hwnas.data._names import shown
 from hwnas.data._npy import Array, Npz
 from hwnas.data._npz import PARTS, class_indices, parts_in
-from hwnas.data._signal_data import Cut, FloatArray, Reading, SignalPart, SignalSource
+from hwnas.data._signal_data import Cut, FloatArray, Reading, SignalPart, SignalSource, numbers_note
 from hwnas.data._splits import Indices
 
 _ASPECT = 4
@@ -58,7 +58,8 @@ def open_arrays(path: Path, reading: Reading) -> SignalSource:
     for part, (signals, _) in parts.items():
         if signals.shape[1:] != first:
             raise DataError(
-                f"data {shown(path)}: signals of x_{PARTS[part]} are {signals.shape[1:]}, those of x_train {first}"
+                f"data {shown(path)}: signals of x_{PARTS[part]} are {signals.shape[1:]}, those of x_train {first}; "
+                "cut or fill them up to one length"
             )
     signals = np.concatenate([signals for signals, _ in parts.values()]) if len(parts) > 1 else parts["train"][0]
     classes, targets = _targets(path, {part: labels for part, (_, labels) in parts.items()}, reading)
@@ -76,6 +77,8 @@ def open_arrays(path: Path, reading: Reading) -> SignalSource:
         classes=classes,
         cut=cut,
         single=True,
+        notes=numbers_note(classes, "y_train") if reading.regression is None else [],
+        groups_by="" if groups is None else "array",
     )
 
 

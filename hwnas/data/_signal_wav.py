@@ -35,10 +35,10 @@ def open_wavs(root: Path, reading: Reading) -> SignalSource:
     _require_options(root, reading)
     layout = find_layout(root, WAVS)
     files = labelled_files(root, layout)
-    groups = None
-    if reading.split_by is not None:
-        names = [Path(path).relative_to(root).as_posix() for path in files.paths]
-        groups = np.array([group_of(name, reading.split_by) for name in names])
+    groups, split_by = None, reading.split_by
+    names = [Path(path).relative_to(root).as_posix() for path in files.paths]
+    if split_by is not None:
+        groups = np.array([group_of(path, name, split_by) for path, name in zip(files.paths, names, strict=True)])
     notes = layout.notes
 
     def cut(chosen: Mapping[str, Indices]) -> Cut:
@@ -46,8 +46,17 @@ def open_wavs(root: Path, reading: Reading) -> SignalSource:
         recordings = {part: [_read(files.paths[i]) for i in indices] for part, indices in chosen.items()}
         return _cut(root, recordings, {p: files.labels[i] for p, i in chosen.items()}, reading, notes)
 
-    single = reading.window is None
-    return SignalSource(files.parts, files.labels, groups, files.classes, cut, single, notes)
+    return SignalSource(
+        parts=files.parts,
+        labels=files.labels,
+        groups=groups,
+        classes=files.classes,
+        cut=cut,
+        single=reading.window is None,
+        names=names,
+        groups_by="" if groups is None else "name",
+        notes=notes,
+    )
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,9 @@ def _cut(
     changed = sum(each.rate != rate for part in recordings.values() for each in part)
     if changed:
         notes.append(f"{WAVS.count(changed)} of another sample rate resampled to {rate} Hz")
-    length = reading.window or _length(train, rate, reading, notes)
+    length = reading.window or _length(train, rate, reading)
+    if reading.window is None:
+        notes += _changed_lengths([each for part in recordings.values() for each in part], rate, length)
     hop = None if reading.window is None else reading.hop or max(1, reading.window // 2)
     parts = {}
     for part in list(recordings):
@@ -118,7 +129,7 @@ def _require_one_width(recordings: list[_Recording]) -> None:
             )
 
 
-def _length(train: list[_Recording], rate: int, reading: Reading, notes: list[str]) -> int:
+def _length(train: list[_Recording], rate: int, reading: Reading) -> int:
     """Return the length in samples that all recordings are brought to."""
     if reading.length is not None:
         length = round(reading.length * rate)
@@ -128,13 +139,21 @@ def _length(train: list[_Recording], rate: int, reading: Reading, notes: list[st
     seconds = np.array([each.values.shape[1] / each.rate for each in train])
     if np.ptp(seconds) == 0:
         return math.ceil(float(seconds[0]) * rate - 1e-6)
-    wanted = math.ceil(float(np.quantile(seconds, _QUANTILE)) / _STEP_S) * _STEP_S
-    longer = int((seconds > wanted).sum())
-    notes.append(
-        f"recordings of {seconds.min():.3g} to {seconds.max():.3g} s are brought to {wanted:.3g} s: the middle of "
-        f"{longer} longer ones, zeros around shorter ones; --length SECONDS changes that"
-    )
-    return round(wanted * rate)
+    return round(math.ceil(float(np.quantile(seconds, _QUANTILE)) / _STEP_S) * _STEP_S * rate)
+
+
+def _changed_lengths(recordings: list[_Recording], rate: int, length: int) -> list[str]:
+    """Return a note if recordings of any part are cut or filled up to one length in samples."""
+    seconds = [each.values.shape[1] / each.rate for each in recordings]
+    samples = [math.ceil(duration * rate - 1e-6) for duration in seconds]
+    longer, shorter = sum(n > length for n in samples), sum(n < length for n in samples)
+    if not longer and not shorter:
+        return []
+    return [
+        f"recordings of {min(seconds):.3g} to {max(seconds):.3g} s are brought to {length / rate:.3g} s: the middle of "
+        f"{longer} longer {'one' if longer == 1 else 'ones'}, zeros around {shorter} shorter "
+        f"{'one' if shorter == 1 else 'ones'}; --length SECONDS changes that"
+    ]
 
 
 def _pieces(recording: _Recording, rate: int, length: int, hop: int | None) -> FloatArray:

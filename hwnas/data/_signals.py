@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import numpy as np
 from hwnas._errors import DataError
 from hwnas.data._groups import divide
 from hwnas.data._guards import one_line, recogniser, require_arguments
-from hwnas.data._kinds import IMAGES, TABLES, WAVS
-from hwnas.data._layout import has_files
+from hwnas.data._kinds import TABLES, WAVS
+from hwnas.data._layout import are_most, has_files
 from hwnas.data._names import shown
 from hwnas.data._signal_csv import open_tables
 from hwnas.data._signal_data import Cut, Reading, SignalData, SignalPart, SignalSource, moments
@@ -23,11 +24,11 @@ from hwnas.data._splits import Indices, subset
 def are_signals(spec: str) -> bool:
     """Return whether data are made for signals: a folder of WAV or CSV files, a CSV file, or an ``.npz`` of signals.
 
-    A folder that holds images is one of images.
+    A folder that holds images is one of images, unless these are few (`are_most`).
     """
     path = Path(spec)
     if spec and path.is_dir():
-        return not has_files(path, IMAGES) and (has_files(path, WAVS) or has_files(path, TABLES))
+        return are_most(path, WAVS, TABLES)
     if not path.is_file():
         return False
     if path.suffix.lower() == ".npz":
@@ -57,11 +58,20 @@ def load_signals(spec: str, reading: Reading | None = None, *, seed: int = 0, li
     require_arguments(spec, None, limit)
     with one_line(spec, "signals", "--data-limit N"):
         source = _open(spec, reading)
-        chosen = divide(spec, source, reading.hold_out, seed)
+        chosen, test_chosen = divide(spec, source, reading.hold_out, seed)
+        test_part = _test_part(source, chosen["test"], test_chosen, reading.split_by)
         if limit is not None and source.single and source.labels is not None:  # before anything is decoded
             chosen = {part: _some(spec, source.labels, indices, limit) for part, indices in chosen.items()}
         made = source.cut(chosen)
-    return _assembled(spec, source, made, limit)
+    return replace(_assembled(spec, source, made, limit), test_part=test_part)
+
+
+def _test_part(source: SignalSource, test: Indices, chosen: str, split_by: str | None) -> dict[str, object]:
+    """Return what `SignalData.test_part` says."""
+    if source.groups is None:
+        return {"chosen": chosen}
+    groups = sorted(set(source.groups[test].tolist()))
+    return {"chosen": chosen, "groups_by": source.groups_by, "split_by": split_by, "groups": groups}
 
 
 def _require_options(reading: Reading) -> None:
@@ -103,7 +113,15 @@ def _assembled(spec: str, source: SignalSource, made: Cut, limit: int | None) ->
     _require_classes(spec, source.classes, parts)
     mean, std = moments(parts["train"].signals)
     return SignalData(
-        spec, source.classes, **parts, mean=mean, std=std, loading=made.loading, notes=tuple(source.notes)
+        spec,
+        source.classes,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
+        mean=mean,
+        std=std,
+        loading=made.loading,
+        notes=tuple(source.notes),
     )
 
 

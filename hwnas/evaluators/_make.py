@@ -10,14 +10,13 @@ import numpy.typing as npt
 
 from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
 from hwnas._errors import EvaluatorError
-from hwnas.data import ImageData
 from hwnas.evaluators._base import Evaluator, require_current
 from hwnas.evaluators._proxy import PROXIES, ProxyEvaluator
 from hwnas.evaluators._supernet import SupernetEvaluator
 from hwnas.evaluators._table import TableEvaluator
 from hwnas.evaluators._train import TrainEvaluator
 from hwnas.spaces import Space
-from hwnas.tasks import Task, as_task
+from hwnas.tasks import DataSet, Task, as_task
 from hwnas.training import default_recipe, recipe_settings
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def evaluator_names() -> list[str]:
 def make_evaluator(
     spec: str,
     space: Space,
-    data: Task | ImageData | None = None,
+    data: Task | DataSet | None = None,
     *,
     device: str = "cpu",
     seed: int = 0,
@@ -52,7 +51,7 @@ def make_evaluator(
     Args:
         spec: ``"supernet"``, ``"train"``, ``"table:FILE"``, a key of `PROXIES` or the name of a plug-in.
         space: The space whose networks are evaluated.
-        data: What networks are trained for: a task, or images to classify; not for tables.
+        data: What networks are trained for: a task, or loaded data (`hwnas.data`); not for tables.
         device: ``"cpu"`` or ``"cuda"``; not for tables.
         seed: Decides everything random in training.
         threads: Torch's threads while training and evaluating; None for its own choice.

@@ -9,7 +9,7 @@ from hwnas.tasks._detection import AP50, Detection
 from hwnas.tasks._exhibit import Exhibit
 from hwnas.tasks._image import ImageClassification
 from hwnas.tasks._labels import ACCURACY
-from hwnas.tasks._make import as_task, make_task, metric_named, task_names, usual_task
+from hwnas.tasks._make import DataSet, as_task, make_task, metric_named, task_names, usual_task
 from hwnas.tasks._metric import BINOMIAL, PERCENT, Metric
 from hwnas.tasks._options import TrainingOption, require_number
 from hwnas.tasks._outputs import Output
@@ -27,6 +27,7 @@ __all__ = [
     "PARTS",
     "PERCENT",
     "RELATIVE_L2",
+    "DataSet",
     "DenseTask",
     "Detection",
     "Exhibit",

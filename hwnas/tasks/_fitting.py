@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from hwnas._errors import SpaceError
 from hwnas.spaces import Architecture, Space
 
 _LOOKS = 5
@@ -17,6 +20,23 @@ def some_networks(space: Space) -> list[Architecture]:
 def largest_network(space: Space) -> Architecture:
     """Return the network with the last value of every choice."""
     return space.canonical(Architecture(tuple(choice.values[-1] for choice in space.choices)))
+
+
+def require_classifiers(space: Space, given: Sequence[int]) -> None:
+    """Refuse networks that give maps or boxes, whose number of classes changes nothing.
+
+    Args:
+        space: The space.
+        given: Shape of their output.
+
+    Raises:
+        SpaceError: It has more than one axis.
+    """
+    if len(given) > 1:
+        raise SpaceError(
+            f"space {space.name}: its networks give {'x'.join(map(str, given))} numbers, but each sample of these data "
+            "has one label; choose another --space (the usual one without --space), or data with masks or boxes"
+        )
 
 
 def setting_to_change(space: Space, names: tuple[str, ...], value: int, otherwise: str) -> str:

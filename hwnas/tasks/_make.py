@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from hwnas._common._option import dashed
 from hwnas._common._plugins import load_plugin, make_plugin, only_taken, plugin_names, refuse_shadow, takes
 from hwnas._errors import DataError
-from hwnas.data import ClipData, ImageData, are_signals, holds_boxes, is_clips, is_dense
+from hwnas.data import (
+    BoxData,
+    ClipData,
+    DenseData,
+    ImageData,
+    SignalData,
+    are_signals,
+    holds_boxes,
+    is_clips,
+    is_dense,
+)
 from hwnas.tasks._base import Task
 from hwnas.tasks._dense import MEAN_IOU, RELATIVE_L2, DenseTask
 from hwnas.tasks._detection import AP50, Detection
@@ -32,6 +42,15 @@ _RECOGNISERS: Mapping[str, Callable[[str], bool]] = {
     SignalTask.name: are_signals,
 }
 """Which data are made for a task, in the order of asking; all others are images."""
+_TASK_OF_DATA: Mapping[type, Callable[..., Task]] = {
+    BoxData: Detection,
+    ClipData: VideoClassification,  # before images: clips are a kind of these
+    DenseData: DenseTask,
+    ImageData: ImageClassification,
+    SignalData: SignalTask,
+}
+DataSet = BoxData | DenseData | ImageData | SignalData
+"""What readers of data give; `as_task` makes a task of it."""
 _METRICS = {metric.name: metric for metric in (ACCURACY, AP50, MEAN_IOU, RELATIVE_L2, *METRICS.values())}
 _WANTS = ("metric", "size", "inputs", "loss", "scorer", "outputs")
 
@@ -41,9 +60,19 @@ def task_names() -> list[str]:
     return sorted(_TASKS)
 
 
-def usual_task(data: str) -> str:
-    """Return the task that data are made for: images with a label each, unless they look like something else."""
-    return next((name for name, fits in _RECOGNISERS.items() if fits(data)), ImageClassification.name)
+def usual_task(data: str, options: Collection[str] = ()) -> str:
+    """Return the task that data are made for: images with a label each, unless they look like something else.
+
+    Args:
+        data: What ``--data`` takes.
+        options: Names of options of how a task reads its data. If the task of the data does not have them all, the only
+            one that does is meant.
+    """
+    usual = next((name for name, fits in _RECOGNISERS.items() if fits(data)), ImageClassification.name)
+    if set(options) <= set(takes(_TASKS[usual])):
+        return usual
+    meant = [name for name, maker in _TASKS.items() if set(options) <= set(takes(maker))]
+    return meant[0] if len(meant) == 1 else usual
 
 
 def make_task(
@@ -70,7 +99,8 @@ def make_task(
         PluginError: It is a plug-in's that cannot be used.
     """
     options: dict[str, Any] = {"image_size": image_size, "seed": seed, "limit": limit}
-    kind = usual_task(data) if name is None else name
+    stated = {key for key, value in {**more, "image_size": image_size}.items() if value is not None}
+    kind = usual_task(data, stated) if name is None else name
     if kind in _TASKS:
         refuse_shadow("task", kind)
         _require_taken(kind, _TASKS[kind], {**more, "image_size": image_size})
@@ -91,14 +121,23 @@ def _require_taken(kind: str, maker: Callable[..., object], options: Mapping[str
     """
     for name, value in options.items():
         if value is not None and name not in takes(maker):
-            raise DataError(f"{dashed(name)} is not an option of task {kind}; leave it out")
+            owners = [task for task, make in _TASKS.items() if name in takes(make)]
+            advice = "leave it out" if len(owners) != 1 else f"leave it out, or give --task {owners[0]}"
+            raise DataError(f"{dashed(name)} is not an option of task {kind}; {advice}")
 
 
-def as_task(data: Task | ImageData) -> Task:
-    """Return the task that data stand for: images and clips stand for their classification."""
-    if isinstance(data, ClipData):
-        return VideoClassification(data)
-    return ImageClassification(data) if isinstance(data, ImageData) else data
+def as_task(data: Task | DataSet) -> Task:
+    """Return the task that loaded data stand for.
+
+    Raises:
+        DataError: They are no data of `hwnas.data`.
+    """
+    if isinstance(data, Task):
+        return data
+    made = next((make for kind, make in _TASK_OF_DATA.items() if isinstance(data, kind)), None)
+    if made is None:
+        raise DataError(f"data must be a name, a task or a data set of hwnas.data, got {type(data).__name__}")
+    return made(data)
 
 
 def metric_named(name: str) -> Metric:

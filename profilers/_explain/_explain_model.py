@@ -14,11 +14,13 @@ import onnx
 from profilers._errors import UnsupportedGraphError
 from profilers._explain import _facts as facts
 from profilers._explain._branches import inline_branches
+from profilers._explain._combined import window_prices
+from profilers._explain._events import Events, measure_events
 from profilers._explain._explanation import ExplainedNode, Explanation
 from profilers._explain._file import fix_shapes
 from profilers._explain._graph import ExecutedGraph
 from profilers._explain._machine import BEST_MACS, COPIED_BYTES, best_session, copy_session
-from profilers._explain._prices import SECONDS, Opener, Times, measure, with_interval
+from profilers._explain._prices import SECONDS, Opener, Price, Times, measure, with_interval
 from profilers._explain._reuse import Known, known_prices, reused_note, speed_of, to_check
 from profilers._explain._sessions import Store
 from profilers._explain._trace import Trace
@@ -29,10 +31,12 @@ from profilers._onnxruntime import runtime_identity
 from profilers._read._file import load_with_digest
 from profilers._session import PROVIDER, ModelSession, optimised_model
 
-PROTOCOL = "onnxruntime-windows-q10-v1"
+PROTOCOL = "onnxruntime-windows-events-q10-v2"
 """How prices are taken, with its version."""
 _WHOLE, _AGAIN, _INLINED, _BEST, _COPY = "whole", "whole again", "without branches", "best", "copy"
 _MANY_STARTS = 9
+_EVENTS_SHARE = 0.3
+"""Seconds of the profiler's runs, relative to those of the rounds."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,14 @@ def explain_model(
     windows = [prepared.windows.of(number) for number in range(len(prepared.graph.nodes))]
     again = to_check(known, (window.key for window in windows))
     needed = [window for window in windows if window.key not in known or window.key in again]
+    tensors = {name: prepared.store.tensor(name) for name in prepared.inputs}
+    profile = partial(measure_events, prepared.graph, tensors, threads=threads, seconds=_EVENTS_SHARE * seconds / 2)
+    progress("timing nodes inside the whole network")
+    before = profile()
     times = measure(_openers(prepared, needed, threads), progress, seconds=seconds, seed=seed)
-    explanation = _told(prepared, windows, times, known)
+    progress("timing nodes inside the whole network again")
+    events = before + profile()
+    explanation = _told(prepared, windows, times, events, known)
     called = name or ("model.onnx" if isinstance(model, bytes) else Path(model).name)
     return replace(explanation, model=called, sha256=digest, identity=identity)
 
@@ -148,21 +158,22 @@ def _start(count: int) -> Part:
     return Part((), (), (), count, f"start {count}")
 
 
-def _told(prepared: _Prepared, windows: Sequence[Window], times: Times, known: Mapping[str, Known]) -> Explanation:
+def _told(
+    prepared: _Prepared, windows: Sequence[Window], times: Times, events: Events, known: Mapping[str, Known]
+) -> Explanation:
     """Return the explanation that the times tell."""
-    measured = {
-        window.key: times.difference(window.whole.key, window.rest.key)
-        for window in windows
-        if window.whole.key in times.ms and window.rest.key in times.ms
-    }
-    speed = speed_of(known, {key: price[0] for key, price in measured.items() if key in known})
-    prices = {key: (known[key].ms * speed, known[key].low_ms * speed, known[key].high_ms * speed) for key in known}
-    prices |= measured
     total, low, high = with_interval(
         (times.ms[_WHOLE] + times.ms[_AGAIN]) / 2, (times.draws[_WHOLE] + times.draws[_AGAIN]) / 2
     )
+    without_nodes = _session_rows(prepared, times)
+    start = without_nodes[0].ms
+    timed = events.in_network(total - sum(row.ms for row in without_nodes), start)
+    measured = window_prices([node.name for node in prepared.graph.nodes], windows, times, timed)
+    speed = speed_of(known, {key: price[0] for key, price in measured.items() if key in known})
+    prices = {key: (known[key].ms * speed, known[key].low_ms * speed, known[key].high_ms * speed) for key in known}
+    prices |= measured
     best = BEST_MACS / times.ms[_BEST] / 1e6
-    rows = [*_session_rows(prepared, times), *_rows(prepared, windows, prices, times, best)]
+    rows = [*without_nodes, *_rows(prepared, windows, prices, times, best)]
     live = facts.live_bytes(prepared.graph, prepared.values)
     reused = sum(window.key not in measured for window in windows)
     return Explanation(
@@ -199,7 +210,7 @@ def _each_start(times: Times) -> tuple[float, float, float]:
     return value / (_MANY_STARTS - 1), low / (_MANY_STARTS - 1), high / (_MANY_STARTS - 1)
 
 
-def _row(name: str, op: str, price: tuple[float, float, float], **more: Any) -> ExplainedNode:
+def _row(name: str, op: str, price: Price, **more: Any) -> ExplainedNode:
     stated: dict[str, Any] = {"block": "", "fused": (), "inputs": (), "output": (), "macs": 0}
     stated |= {"read_bytes": 0, "written_bytes": 0, "working_set_bytes": 0, **more}
     return ExplainedNode(node=name, op=op, ms=price[0], low_ms=price[1], high_ms=price[2], **stated)
@@ -208,7 +219,7 @@ def _row(name: str, op: str, price: tuple[float, float, float], **more: Any) -> 
 def _rows(
     prepared: _Prepared,
     windows: Sequence[Window],
-    prices: Mapping[str, tuple[float, float, float]],
+    prices: Mapping[str, Price],
     times: Times,
     best: float,
 ) -> list[ExplainedNode]:

@@ -126,7 +126,7 @@ def reasons_of(
             reasons.append("depthwise")
         elif _unaligned(read // groups, written // groups):
             reasons.append("unaligned")
-    if node.proto.op_type in (*_REORDERS, "Transpose"):
+    if node.proto.op_type in (*_REORDERS, "Transpose") or _is_part_of_transposition(graph, node):
         reasons.append("layout")
     if _is_unfused(graph, node):
         reasons.append("unfused")
@@ -143,19 +143,37 @@ def _unaligned(read: int, written: int) -> bool:
     return bool(written % block) or (read > 4 and bool(read % block))
 
 
+def _is_part_of_transposition(graph: ExecutedGraph, node: ExecutedNode) -> bool:
+    """Whether a node is a Reshape right before or after a Transpose, as in a channel shuffle."""
+    if node.proto.op_type != "Reshape":
+        return False
+    before = [graph.producer.get(name) for name in node.reads]
+    after = [graph.last_reader.get(name) for name in node.writes]
+    beside = [number for number in (*before, *after) if number is not None and number < len(graph.nodes)]
+    return any(graph.nodes[number].proto.op_type == "Transpose" for number in beside)
+
+
 def _is_unfused(graph: ExecutedGraph, node: ExecutedNode) -> bool:
-    """Whether a node is an activation, or its last step, right after a product that it could be part of."""
+    """Whether a node is an activation, or a step of one, right after a product that it could be part of."""
     if node.proto.op_type in _ACTIVATIONS:
-        return any(_source(graph, name) in _PRODUCTS for name in node.reads)
+        return any(_source(graph, _before_activations(graph, name)[-1]) in _PRODUCTS for name in node.reads)
     if node.proto.op_type == "Mul" and len(node.reads) == 2:
-        for place, name in enumerate(node.reads):
-            number = graph.producer.get(name)
-            other = node.reads[1 - place]
-            if number is None or graph.nodes[number].proto.op_type not in _ACTIVATIONS:
-                continue
-            if other in graph.nodes[number].reads and _source(graph, other) in _PRODUCTS:
+        for name, other in (node.reads, node.reads[::-1]):
+            passed = _before_activations(graph, name)
+            if other in passed[1:] and _source(graph, other) in _PRODUCTS:
                 return True
     return False
+
+
+def _before_activations(graph: ExecutedGraph, name: str) -> list[str]:
+    """Return a tensor, and the tensors that activations computed it from, one after the other."""
+    passed = [name]
+    while (number := graph.producer.get(passed[-1])) is not None:
+        node = graph.nodes[number]
+        if node.proto.op_type not in _ACTIVATIONS or not node.reads:
+            break
+        passed.append(node.reads[0])
+    return passed
 
 
 def _source(graph: ExecutedGraph, name: str) -> str:

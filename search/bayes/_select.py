@@ -10,17 +10,16 @@ import numpy as np
 
 from search._arrays import BoolArray, FloatArray, IntArray
 from search._context import Context
-from search._pareto import dominance_numbers
 from search.bayes._ehvi import expected_improvement, improvement_grid
+from search.bayes._learn import learn
 from search.bayes._pool import Pool
-from search.models import Inputs, LogTarget, Model, Posterior, TwoFidelityModel, fit_target
+from search.models import LogTarget, Model, Posterior, fit_target
 
 __all__ = ["Believer", "Contains", "choose_greedily", "greedy_batch"]
 
 Contains = Callable[[IntArray], BoolArray]
 
 _CERTAIN = 1e-6
-_TRAIN_LIMIT = 500
 
 
 def greedy_batch(
@@ -146,47 +145,11 @@ def _prepare(context: Context, model: Model, pool: Pool) -> _Acquisition:
     """Fit the model of the expensive objective; where all have a cost function, the first plays its part, exactly."""
     expensive = context.problem.expensive
     learned = expensive[0] if expensive else 0
-    values = context.points[:, learned]
-    reference, cap = float(context.reference[learned]), context.normaliser.cap(learned)
     if not expensive:
+        values = context.points[:, learned]
+        reference, cap = float(context.reference[learned]), context.normaliser.cap(learned)
         target = fit_target(np.append(values, pool.known_values[:, learned]), reference, cap)
         exact = _Exact(target.transform(pool.known_values[:, learned]))
         return _Acquisition(learned, context.reference, target, pool, exact)
-    codes, targets = _training(context, learned)
-    target = fit_target(np.append(values, targets), reference, cap)
-    train = Inputs(context.problem.domain.encode(codes), context.problem.domain.one_hot(codes))
-    fitted = _informed(context, model, learned).fit(train, target.transform(targets))
-    return _Acquisition(learned, context.reference, target, pool, fitted.posterior(pool.inputs))
-
-
-def _informed(context: Context, model: Model, learned: int) -> Model:
-    """Inform the model by the low-fidelity trials, where there are some."""
-    trials = context.low_fidelity_trials
-    if not trials:
-        return model
-    domain = context.problem.domain
-    codes = np.array([trial.codes for trial in trials], dtype=np.int64)
-    objective = context.problem.objectives[learned]
-    values = objective.sign * np.array([trial.values[objective.name] for trial in trials])
-    target = fit_target(values, float(values.min()))  # the score may have a scale of its own
-    return TwoFidelityModel(model, Inputs(domain.encode(codes), domain.one_hot(codes)), target.transform(values))
-
-
-def _training(context: Context, learned: int) -> tuple[IntArray, FloatArray]:
-    """Collect codes ``(k, d)`` and normalised values ``(k,)`` to learn from, trials outside a later budget included."""
-    kept = _informative(context)
-    codes, values = context.codes[kept], context.points[kept, learned]
-    outside = context.outside[: max(0, _TRAIN_LIMIT - len(kept))]
-    if not outside:
-        return codes, values
-    rows = [[trial.values[objective.name] for objective in context.problem.objectives] for trial in outside]
-    more = context.normaliser(np.array(rows, dtype=np.float64))[:, learned]
-    return np.concatenate([codes, [trial.codes for trial in outside]]), np.concatenate([values, more])
-
-
-def _informative(context: Context) -> IntArray:
-    """Choose the trials that the model is fitted to, ascending indices ``(k,)``: the 500 least dominated ones."""
-    if len(context.points) <= _TRAIN_LIMIT:
-        return np.arange(len(context.points))
-    best = np.argsort(dominance_numbers(context.points), kind="stable")[:_TRAIN_LIMIT]
-    return np.sort(best)
+    model_of_it = learn(context, model, learned)
+    return _Acquisition(learned, context.reference, model_of_it.target, pool, model_of_it.fitted.posterior(pool.inputs))

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from search._arrays import FloatArray, IntArray
-from search._candidates import Candidates
+from search._arrays import IntArray
 from search._context import Context
-from search._problem import Objective, Problem
-from search._trial import Trial
-from search.bayes import greedy_batch, make_pool, whole_pool
+from search.bayes import scalar_batch, whole_pool
 from search.lamoo._region import Region
 from search.models import Model
 
 __all__ = ["ScalarSampler"]
-
-_SUM_SHARE = 0.05
 
 
 class ScalarSampler:
@@ -39,17 +34,4 @@ class ScalarSampler:
         """Choose the greedy batch under one draw of weights; see `LeafSampler.sample`."""
         weights = rng.dirichlet(np.ones(context.points.shape[1]))
         codes = whole_pool(context, rng)[0] if rng.random() < self.hedge else region.pool
-        problem = Problem(context.problem.domain, (Objective("value", "max"),))
-        values = _chebyshev(context.points, weights).tolist()
-        rows = zip(context.codes.tolist(), values, strict=True)
-        trials = [Trial(i, tuple(row), {"value": value}) for i, (row, value) in enumerate(rows)]
-        scalar = Context(Candidates(problem, limit=0), trials, context.batches.tolist())
-        return greedy_batch(scalar, self.model, make_pool(scalar, codes, None), n)
-
-
-def _chebyshev(points: FloatArray, weights: FloatArray) -> FloatArray:
-    """Compute minus the augmented Chebyshev distance ``(n,)`` of maximised points ``(n, m)`` to their best values."""
-    # max_k g_k + 0.05 sum_k g_k for the weighted gaps g_k = w_k (best_k - y_k).
-    gaps: FloatArray = weights * (points.max(axis=0) - points)
-    distances: FloatArray = gaps.max(axis=1) + _SUM_SHARE * gaps.sum(axis=1)
-    return -distances
+        return scalar_batch(context, self.model, codes, weights, n)

@@ -15,7 +15,7 @@ from search._arrays import BoolArray, FloatArray
 from search.models._base import Fitted, Inputs, Posterior
 from search.models._gp_density import LOG_NOISE_PRIOR, LogDensity, cholesky, squared_distances
 
-__all__ = ["GaussianProcess"]
+__all__ = ["GaussianProcess", "counts_in", "with_presence"]
 
 _FIT_LIMIT = 200
 _ITERATIONS = 25
@@ -24,7 +24,7 @@ _LOG_WEIGHT_RANGE = 6.0
 _TINY = 1e-10
 
 
-def _counts(encodings: FloatArray) -> BoolArray:
+def counts_in(encodings: FloatArray) -> BoolArray:
     """Mark the columns ``(f,)`` of `encodings` ``(n, f)`` that are counts and exceed one somewhere."""
     whole = (encodings >= 0).all(axis=0) & (encodings == np.round(encodings)).all(axis=0)
     result: BoolArray = whole & (encodings.max(axis=0) > 1)
@@ -73,7 +73,7 @@ class GaussianProcess:
     def fit(self, train: Inputs, targets: FloatArray) -> Fitted:
         """Find the hyperparameters and factorise the covariance; see `Model.fit`."""
         x = train.one_hot if self.view == "one_hot" else train.encodings
-        counts = _counts(x) if self.view == "encodings" else np.zeros(x.shape[1], dtype=bool)
+        counts = counts_in(x) if self.view == "encodings" else np.zeros(x.shape[1], dtype=bool)
         columns = with_presence(x, counts)
         live = columns.std(axis=0) > 0
         if not live.any():

@@ -48,7 +48,7 @@ class LogTarget:
         Args:
             mean: Means ``(p,)`` of the target.
             std: Standard deviations s ``(p,)`` of the target.
-            levels: Normalised levels l ``(k,)``.
+            levels: Normalised levels l ``(k,)``, or each candidate's own ``(p, k)``.
 
         Returns:
             Expected excess ``(p, k)``.

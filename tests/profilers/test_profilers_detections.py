@@ -13,7 +13,9 @@ from profilers import (
     graph_parameters,
     make_session,
     ops,
+    quantize_model,
     random_weights,
+    tensor_ranges,
     trained_graph,
 )
 
@@ -127,9 +129,38 @@ def test_nodes_that_differ_behind_an_at_sign_share_weights_but_not_norms():
         np.testing.assert_allclose(session.run(None, {INPUT: x.numpy()})[0], module(x).numpy(), atol=1e-5)
 
 
+def test_nodes_that_share_weights_need_the_same_shapes():
+    builder = GraphBuilder((3, 8, 12))
+    first = builder.add("head@a", ops.conv((3, 8, 12), 8, 3), INPUT)
+    graph = builder.build(builder.add("head@b", ops.conv((8, 8, 12), 8, 3), first))
+    with pytest.raises(
+        OperatorError, match=r"nodes head@a and head@b share the weight head.weight by their names, but"
+    ):
+        list(graph_parameters(graph))
+
+
 def test_training_ends_before_the_boxes():
     graph = shared_heads()
     trained = trained_graph(graph)
     assert trained.outputs == ("join",)
     assert trained.output_shape == (7, 24 + 6)
     assert trained_graph(trained) is trained
+
+
+def test_boxes_of_the_int8_file_are_those_of_the_float_one():
+    graph = shared_heads()
+    model = build_onnx(graph, random_weights(graph, 5), batch=4)
+    x = np.random.default_rng(0).standard_normal((16, 3, 8, 12), dtype=np.float32)
+    small = quantize_model(model, tensor_ranges(model, x))
+    assert any(node.op_type == "QuantizeLinear" for node in small.graph.node)
+    exact, rounded = (
+        make_session(each.SerializeToString(), threads=1).run(None, {INPUT: x[:4]})[0] for each in (model, small)
+    )
+    assert not np.array_equal(exact, rounded)
+    matched = 0
+    for there, here in zip(exact, rounded, strict=True):
+        for row in there[there[:, 4] > 0][:5]:  # the best boxes: others lie near the ends of suppression
+            same = [overlap(row[:4], other[:4]) for other in here if other[4] > 0 and other[5] == row[5]]
+            assert max(same) > 0.8
+            matched += 1
+    assert matched >= 8

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +12,8 @@ import profilers
 from profilers import Explanation, ModelFileError, ProfilerError, UnsupportedGraphError
 from profilers._explain import _reuse
 from profilers._explain._branches import inline_branches
+from profilers._explain._combined import combined
+from profilers._explain._events import Events
 from profilers._explain._facts import block_channels, op_text
 from profilers._explain._file import fix_shapes
 from profilers._explain._graph import ExecutedGraph
@@ -344,3 +348,63 @@ def test_a_convolution_in_a_chain_belongs_to_its_own_row():
     trace = Trace(model, graph)
     rows = [[proto.name for proto in trace.nodes_of(number)] for number in range(len(graph.nodes))]
     assert [names for names in rows if names] == [["first", "relu"], ["second", "last"]]
+
+
+def test_events_lose_the_cost_of_writing_them():
+    events = Events({"a": np.array([3.0, 6.0]), "b": np.array([2.0, 4.0])}, np.array([4.0, 8.0]))
+    prices = events.in_network(4.0, 0.0)  # an event costs 0.5, and the second session runs at half the speed
+    assert prices["a"] == pytest.approx((2.5, 0.0), abs=1e-9)
+    assert prices["b"] == pytest.approx((1.5, 0.0), abs=1e-9)
+
+
+def test_the_surer_of_two_measurements_counts_more():
+    windows, events = {"a": (1.0, 0.3), "b": (1.0, 0.01)}, {"a": (1.1, 0.1)}
+    prices = combined(windows, events)
+    assert prices["a"][0] == pytest.approx(1.09)
+    assert prices["a"][1] == pytest.approx(np.sqrt(1 / (1 / 0.3**2 + 1 / 0.1**2)))
+    assert prices["b"] == windows["b"]
+
+
+def test_events_that_contradict_exact_windows_hardly_count():
+    windows = {str(n): (1.0, 0.001) for n in range(9)}
+    events = {str(n): (1.0 + (0.5 if n % 2 else -0.5), 0.001) for n in range(9)}
+    assert all(abs(price - 1.0) < 0.01 for price, _ in combined(windows, events).values())
+
+
+def test_steps_of_an_activation_and_of_a_shuffle_are_named():
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], "conv"),
+        helper.make_node("Softplus", ["a"], ["b"], "softplus"),
+        helper.make_node("Tanh", ["b"], ["c"], "tanh"),
+        helper.make_node("Mul", ["a", "c"], ["d"], "mul"),
+        helper.make_node("Reshape", ["d", "s"], ["e"], "split"),
+        helper.make_node("Transpose", ["e"], ["y"], "shuffle", perm=[0, 2, 1, 3, 4]),
+    ]
+    shape = numpy_helper.from_array(np.array([1, 4, 4, 12, 12]), "s")
+    explanation = profilers.explain_model(
+        model_of(nodes, [weight("w", 16, 3, 1, 1), shape]).SerializeToString(), seconds=SECONDS
+    )
+    for name in ("softplus", "tanh", "mul"):
+        assert "unfused" in row_with(explanation, name).reasons
+    for name in ("split", "shuffle"):
+        assert "layout" in row_with(explanation, name).reasons
+
+
+def test_a_promise_is_wider_than_its_rows(explained):
+    row = max(explained.rows, key=lambda row: row.ms)
+    gain, low, high = profilers.promised_gain(explained, [row.node])
+    assert gain == pytest.approx(row.ms)
+    assert low < row.low_ms
+    assert high > row.high_ms
+    assert profilers.promised_gain(explained, [row.node], [row.node])[0] == pytest.approx(0.0)
+
+
+def test_nodes_are_profiled_on_the_threads_of_the_process(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(residual().SerializeToString())
+    code = (
+        "import numpy as np, profilers; x = {'x': np.ones((1, 3, 12, 12), np.float32)}; "
+        "profilers.make_session('model.onnx', threads=2, measuring=True); "
+        "print(len(profilers.profile_nodes(open('model.onnx', 'rb').read(), x, threads=2, runs=2)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 3

@@ -100,11 +100,11 @@ def test_another_domain_is_refused():
 
 
 def test_models_learn_from_what_a_tighter_budget_leaves_out():
-    from search.bayes._select import _training
+    from search.bayes import training_rows
 
     study = begun("lamoo")
     study.change(TIGHT)
     context = study.context()
-    codes, values = _training(context, 0)
+    codes, values = training_rows(context, 0)
     assert len(codes) == len(values) == len(context.trials) == 11
     assert (price(codes[len(context.codes) :]) > 5).all()

@@ -48,9 +48,16 @@ FAST = [
     "lamoo-cheap",
     "qehvi-hamming",
     "lamoo-hamming",
+    "smem",
+    "controller",
+    "parego",
+    "parego-learned",
+    "mobopt",
 ]
 SLOW = ["qlognehvi", "qlognehvi-known"]
-ALL = [*FAST, *SLOW]
+MODEL_BASED = ["lamoo", "lamoo-qehvi", "qehvi", "smem", "controller", "parego", "mobopt"]
+BRIEF = ["smem-single", "smem-regression", "smem-svc"]
+ALL = [*FAST, *SLOW, *BRIEF]
 
 PACKAGES = {"cmaes": "cmaes", "lamoo-cmaes": "cmaes", "tpe": "optuna", "optuna-nsga2": "optuna"}
 PACKAGES |= dict.fromkeys(("nsga2", "nsga3", "moead"), "pymoo") | dict.fromkeys(SLOW, "botorch")
@@ -104,7 +111,7 @@ def test_leaf_samplers_choose_inside_their_region(name):
     check_choices(lambda: make_leaf_sampler(name, make_model(MODELS[0]), hedge=0.0))
 
 
-@pytest.mark.parametrize("name", strategies(SLOW))
+@pytest.mark.parametrize("name", strategies([*SLOW, *BRIEF]))
 def test_contract_in_short(name):
     check_strategy(lambda: make_strategy(name), costly=True)
 
@@ -115,7 +122,7 @@ def test_the_initial_design_is_the_same_for_every_strategy():
     assert len(designs.pop()) == 6
 
 
-@pytest.mark.parametrize("name", strategies(["lamoo", "lamoo-qehvi", "qehvi", *SLOW]))
+@pytest.mark.parametrize("name", strategies([*MODEL_BASED, *SLOW]))
 @pytest.mark.parametrize("expensive", [0, 2])
 def test_model_based_strategies_with_no_or_several_expensive_objectives(name, expensive):
     if expensive > 1:

@@ -71,6 +71,12 @@ def test_lamoo_is_made_from_its_options():
         ("moead", {"directions": 5, "neighbours": 2, "inside": 0.5}),
         ("nsga2", {"population": 4}),
         ("nsga3", {"population": 4}),
+        ("smem", {"surrogate": "regression"}),
+        ("smem", {"surrogate": "svc"}),
+        ("smem", {"population": 8, "generations": 3}),
+        ("controller", {"reward": "hypervolume"}),
+        ("controller", {"replay": 0}),
+        ("controller", {"epochs": 2, "rate": 0.05, "entropy": 0.5}),
     ],
 )
 def test_options_change_the_search_and_resume(name, options):
@@ -177,7 +183,8 @@ def test_a_strategy_that_lacks_its_package_says_what_to_install(monkeypatch, nam
 def test_a_strategy_needs_no_package_of_comparisons_unless_it_says_so():
     """Every strategy without `extra` searches where the packages of the extra cannot be imported."""
     names = [name for name in STRATEGIES if search._registry._CLASSES[name].extra == "" and name != "qlognehvi"]
-    assert {"lamoo", "qehvi", "random", "mutation", "cmaes"} == set(names)
+    own = {"lamoo", "qehvi", "smem", "controller", "parego", "mobopt", "random", "mutation", "cmaes"}
+    assert own == set(names)
     code = f"""
         import sys
 

@@ -71,7 +71,10 @@ def open_coco(root: Path, files: Mapping[str, tuple[Path, Path]]) -> BoxSource:
         parts[part] = _Reader(path, folder, names, left).read()
         for image in (picture.path.resolve() for picture in parts[part]):
             if owner.setdefault(image, path) != path:
-                raise DataError(f"data {shown(path)}: the image '{shown(image.name)}' is in {owner[image].name} too")
+                raise DataError(
+                    f"data {shown(path)}: the image '{shown(image.name)}' is in {owner[image].name} too; "
+                    "remove it from one"
+                )
     ordered = [names[number] for number in sorted(names)]
     return BoxSource(used_classes(ordered, parts.values(), root, left), parts, left)
 
@@ -105,7 +108,7 @@ class _Reader:
         for where, item in self._entries(content, "annotations"):
             picture = pictures.get(self._number(item, "image_id", where))
             if picture is None:
-                raise DataError(f"{where}: image_id {item['image_id']} is not one of the images")
+                raise DataError(f"{where}: image_id {item['image_id']} is not one of the images; correct or remove it")
             category = self._number(item, "category_id", where)
             if category not in own:
                 known = ", ".join(map(str, sorted(own)))
@@ -136,11 +139,11 @@ class _Reader:
             if not isinstance(name, str):
                 raise DataError(f"{where}: its name must be a text")
             if number in own or name in own.values():
-                raise DataError(f"{where}: the category {number} '{shown(name)}' is stated twice")
+                raise DataError(f"{where}: the category {number} '{shown(name)}' is stated twice; remove one")
             if self.names.setdefault(number, name) != name:
                 raise DataError(
                     f"{where}: category {number} is '{shown(name)}' here and '{shown(self.names[number])}' in another "
-                    "part"
+                    "part; use one name"
                 )
             own[number] = name
         return own
@@ -150,7 +153,7 @@ class _Reader:
         for where, item in self._entries(content, "images"):
             number, name = self._number(item, "id", where), item.get("file_name")
             if number in pictures:
-                raise DataError(f"{where}: the image id {number} is used twice")
+                raise DataError(f"{where}: the image id {number} is used twice; number images anew")
             if not isinstance(name, str):
                 raise DataError(f"{where}: file_name must be a text")
             size = (item.get("width"), item.get("height"))

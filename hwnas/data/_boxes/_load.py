@@ -13,6 +13,7 @@ from hwnas.data._boxes._coco import find_coco, open_coco
 from hwnas.data._boxes._data import BoxData, BoxSplit
 from hwnas.data._boxes._pictures import BoxSource, Picture
 from hwnas.data._boxes._voc import find_voc, open_voc
+from hwnas.data._boxes._yolo import find_yolo
 from hwnas.data._guards import one_line, recogniser, require_arguments
 from hwnas.data._images import ImageArray, moments
 from hwnas.data._kinds import IMAGES
@@ -28,13 +29,15 @@ LARGEST_KEPT = 320
 
 @recogniser
 def holds_boxes(spec: str) -> bool:
-    """Return whether a folder holds COCO files of boxes or is a Pascal VOC folder."""
+    """Return whether a folder holds boxes: COCO's, Pascal VOC's, or YOLO's, which loading refuses."""
     path = Path(spec)
     if not spec or not path.is_dir():
         return False
     if find_voc(path) is not None:
         return True
-    return any(map(_has_images, {folder for _, folder in find_coco(path).values()}))
+    if any(map(_has_images, {folder for _, folder in find_coco(path).values()})):
+        return True
+    return find_yolo(path) is not None
 
 
 def _has_images(folder: Path) -> bool:
@@ -84,6 +87,12 @@ def _open(spec: str, root: Path) -> BoxSource:
     if voc is not None:
         return open_voc(voc)
     files = find_coco(root)
+    yolo = None if files else find_yolo(root)
+    if yolo is not None:
+        raise DataError(
+            f"data {shown(yolo)}: boxes in YOLO's text files are not read; convert them to COCO's JSON (train.json "
+            "beside train/) or to Pascal VOC's XML, see docs/detection.md"
+        )
     if not files:
         raise DataError(
             f"data {shown(spec)}: holds no boxes; it must hold train.json in COCO's form, or Annotations/*.xml and "
@@ -179,7 +188,10 @@ def _read(picture: Picture, size: int) -> tuple[ImageArray, tuple[int, int]]:
     decoded = decode(picture.path, size, stretch=True)
     if picture.size is not None and picture.size != decoded.size:
         here, there = (f"{width}x{height}" for width, height in (decoded.size, picture.size))
-        raise DataError(f"data {shown(picture.path)}: has {here} pixels, but its boxes are stated for {there}")
+        raise DataError(
+            f"data {shown(picture.path)}: has {here} pixels, but its boxes are stated for {there}; "
+            "correct width and height in the file of boxes"
+        )
     return decoded.pixels.transpose(2, 0, 1), decoded.size
 
 

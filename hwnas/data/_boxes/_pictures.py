@@ -122,7 +122,7 @@ def add_box(picture: Picture, box: Box, where: str, left: Counter[str]) -> None:
     """
     x1, y1, x2, y2 = box.corners
     if not all(map(math.isfinite, box.corners)):
-        raise DataError(f"{where}: the box must have four finite numbers")
+        raise DataError(f"{where}: the box must have four finite numbers; correct it")
     if x2 <= x1 or y2 <= y1:
         left["empty boxes (no width or height), left out"] += 1
         return

@@ -40,7 +40,7 @@ def open_voc(root: Path) -> BoxSource:
             if unknown is not None:
                 raise DataError(
                     f"data {shown(_xml(root, picture.path.stem))}: the class '{shown(unknown)}' is not one of the "
-                    "train classes"
+                    "train classes; rename it, or add train images of it"
                 )
     return BoxSource(used_classes(known, parts.values(), root, left), parts, left)
 
@@ -70,14 +70,17 @@ def _members(root: Path) -> dict[str, list[str]]:
             raise DataError(f"data {shown(files[part])}: names no images; fill it or remove it")
         for name in names:
             if owner.setdefault(name, files[part]) != files[part]:
-                raise DataError(f"data {shown(files[part])}: the image '{shown(name)}' is in {owner[name].name} too")
+                raise DataError(
+                    f"data {shown(files[part])}: the image '{shown(name)}' is in {owner[name].name} too; "
+                    "remove it from one"
+                )
         parts[part] = names
     return parts
 
 
 def _read(root: Path, name: str, left: Counter[str]) -> Picture:
     if "/" in name or "\\" in name or name in (".", ".."):
-        raise DataError(f"data {shown(root)}: '{shown(name)}' in ImageSets/Main is no name of an image")
+        raise DataError(f"data {shown(root)}: '{shown(name)}' in ImageSets/Main is no name of an image; correct it")
     path = _xml(root, name)
     if not path.is_file():
         raise DataError(f"data {shown(path)}: is missing, but ImageSets/Main names it; add it or remove its name")
@@ -89,7 +92,7 @@ def _read(root: Path, name: str, left: Counter[str]) -> Picture:
         where = f"data {shown(path)}: object {number}"
         box, label = item.find("bndbox"), (item.findtext("name") or "").strip()
         if box is None or not label:
-            raise DataError(f"{where}: must have a name and a bndbox")
+            raise DataError(f"{where}: must have a name and a bndbox; add them")
         x1, y1, x2, y2 = (_number(path, box, key) for key in ("xmin", "ymin", "xmax", "ymax"))
         corners = (x1 - 1, y1 - 1, x2, y2)  # pixels are counted from 1, and the last one belongs to the box
         add_box(picture, Box(corners, label), where, left)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from hwnas._errors import DataError, EvaluatorError, SpaceError
 from hwnas.data import ImageData
 from hwnas.spaces import DerivedSpace, Space, without_precision
-from hwnas.tasks._fitting import largest_network, setting_to_change, some_networks
+from hwnas.tasks._fitting import largest_network, require_classifiers, setting_to_change, some_networks
 
 
 def require_squares(space: Space, data: ImageData) -> None:
@@ -48,6 +48,7 @@ def require_fit(space: Space, data: ImageData) -> None:
     """
     require_squares(space, data)
     graph = space.graph(largest_network(space))
+    require_classifiers(space, graph.output_shape)
     channels, classes = graph.input_shape[0], graph.output_shape[0]
     if channels != data.channels:
         raise EvaluatorError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hwnas._errors import EvaluatorError, SpaceError
 from hwnas.data import SignalData
 from hwnas.spaces import Space
-from hwnas.tasks._fitting import setting_to_change, some_networks
+from hwnas.tasks._fitting import require_classifiers, setting_to_change, some_networks
 
 
 def require_fit(space: Space, data: SignalData, outputs: int) -> None:
@@ -42,6 +42,7 @@ def require_fit(space: Space, data: SignalData, outputs: int) -> None:
                 f"{_hint(space, ('length', 'image_size'), data.length)}"
             )
     given = space.graph(archs[0]).output_shape
+    require_classifiers(space, given)
     if given != (outputs,):
         raise EvaluatorError(
             f"data {data.name}: networks must give {outputs} output{'s' * (outputs != 1)}, the space's give "

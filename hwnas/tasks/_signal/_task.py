@@ -190,9 +190,12 @@ class SignalTask(DataTask[SignalData]):
             "std": data.std,
             "loading": dict(data.loading),
         }
+        facts: dict[str, Any] = {"preprocessing": preparing}
+        if data.test_part:
+            facts["test_part"] = dict(data.test_part)
         if data.classes:
-            return {"preprocessing": preparing, "classes": data.classes}
-        return {"preprocessing": preparing, "target": {"mean": self._center, "std": self._spread}}
+            return {**facts, "classes": data.classes}
+        return {**facts, "target": {"mean": self._center, "std": self._spread}}
 
     def inputs(self, part: Part, indices: Indices, input_shape: Shape, device: str = "cpu") -> Tensor:
         """Return scaled signals ``(N, C, length)``."""

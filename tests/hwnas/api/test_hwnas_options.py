@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import get_type_hints
@@ -10,6 +11,7 @@ from typing import get_type_hints
 import numpy as np
 import onnx
 import pytest
+from clips import write_folder
 
 import hwnas
 from hwnas._api._commands import SHOWN, commands
@@ -22,6 +24,7 @@ from hwnas._costs._units import parse_latency
 from hwnas._devices._make import make_backend
 from hwnas._errors import HwnasError
 from hwnas._runs._options import SETTINGS
+from hwnas._runs._same_search import require_same_search
 from hwnas._runs._settings import SearchSettings
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
@@ -193,6 +196,14 @@ def test_every_command_has_its_function_with_the_same_defaults(command):
             assert required or default == wanted, option.name
 
 
+def test_the_help_speaks_of_all_tasks_and_spaces():
+    (search,) = (command for command in commands() if command.name == "search")
+    helps = {option.name: option.help for option in search.options}
+    assert all(word in helps["batch"] for word in ("images", "signals", "clips"))
+    assert all(word in helps["image_size"] for word in ("images", "frames", "masks", "nasbench201", "video"))
+    assert "--split-by" in helps["hold_out"]
+
+
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
 def test_every_option_has_one_line_of_help(command):
     for option in command.options:
@@ -241,6 +252,22 @@ def test_old_names_are_read_from_python_and_from_files(old, new):
     renamed = {"offline": "not_here", "low_fidelity": "cheap"}
     before = {renamed.get(name, name): value for name, value in record.items() if name != "strategy_options"}
     assert SearchSettings.from_dict(before) == SearchSettings.from_dict(record) == settings
+
+
+def test_a_run_from_before_the_other_tasks_is_one_of_images(tmp_path):
+    settings = search_settings({"data": str(write_folder(tmp_path / "clips"))})
+    assert settings.space == "video"
+    record = {name: value for name, value in settings.as_dict().items() if name not in ("task", "data_options")}
+    old = SearchSettings.from_dict(record)
+    assert old.task == "image"
+    assert SearchSettings.from_dict(settings.as_dict()).task is None
+    with pytest.raises(
+        HwnasError, match=r"with task image, and the data .* for task video; give --task image, or choose"
+    ):
+        require_same_search(tmp_path, old, settings, None, {})
+    require_same_search(tmp_path, old, replace(settings, task="image"), None, {})
+    digits = search_settings({})
+    require_same_search(tmp_path, replace(digits, task="image"), digits, None, {})
 
 
 def test_an_option_that_python_lacks_would_be_noticed(work):

@@ -255,3 +255,31 @@ def test_a_limit_takes_the_same_images_each_time(tmp_path):
     data = load_boxes(str(root), limit=5)
     assert [len(part) for part in (data.train, data.validation, data.test)] == [5, 5, 5]
     assert load_boxes(str(root), limit=5, seed=3).fingerprint == data.fingerprint
+
+
+@pytest.mark.parametrize("layout", ["labels", "train/labels", "labels/train", "train"])
+def test_yolo_folders_are_recognised_and_refused(tmp_path, layout):
+    labels = tmp_path / layout
+    images = tmp_path / layout.replace("labels", "images")
+    for folder in (labels, images):
+        folder.mkdir(parents=True, exist_ok=True)
+    (labels / "a.txt").write_text("0 0.5 0.5 0.25 0.25\n")
+    Image.new("RGB", (8, 8)).save(images / "a.jpg")
+    assert holds_boxes(str(tmp_path))
+    with pytest.raises(DataError) as caught:
+        load_boxes(str(tmp_path))
+    assert str(caught.value).startswith(
+        f"data {labels / 'a.txt'}: boxes in YOLO's text files are not read; convert them"
+    )
+    (labels / "a.txt").write_text("0 red\n")
+    assert not holds_boxes(str(tmp_path))
+
+
+def test_huge_whole_numbers_of_a_box_are_one_line(tmp_path):
+    data = write_coco(tmp_path, (("train", 4),))
+    content = json.loads((data / "train.json").read_text())
+    content["annotations"][0]["bbox"] = [0, 0, 10**400, 4]
+    (data / "train.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"annotations\[0\]") as caught:
+        load_boxes(str(data))
+    assert "\n" not in str(caught.value)

@@ -91,9 +91,53 @@ def test_what_looks_like_clips(folder, tmp_path):
     assert not is_clips(str(images))
     assert not is_clips(str(tmp_path / "absent"))
     assert not is_clips("digits")
-    for number, path in enumerate(sorted((folder / "train" / "left" / "clip00").iterdir())):
-        path.rename(path.with_name(f"{number * number + 5}.png"))  # pictures of one kind, not one after the other
+    for path in sorted((folder / "train").rglob("*.png")):
+        path.rename(path.with_name(f"{int(path.stem) ** 2 + 5}.png"))  # pictures of one kind, not one after the other
     assert not is_clips(str(folder))
+
+
+@pytest.mark.parametrize("how", ["empty", "stray", "gap"])
+def test_one_odd_clip_or_frame_leaves_a_folder_one_of_clips(folder, how):
+    clip = folder / "train" / "left" / "clip00"
+    if how == "stray":
+        shutil.copy(clip / "000.png", folder / "train" / "left" / "stray.png")
+        why = "stray.png: a frame in the class folder itself"
+    elif how == "empty":
+        shutil.rmtree(clip)
+        clip.mkdir()
+        why = "clip00: a clip without frames"
+    else:
+        (clip / "001.png").unlink()
+        why = None
+    assert is_clips(str(folder))
+    if why is not None:
+        assert why in refused(folder)
+
+
+def test_images_with_a_folder_of_more_stay_images(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name / "more").mkdir(parents=True)
+        for i in range(4):
+            Image.new("L", (8, 8)).save(tmp_path / name / f"{i}.png")
+            Image.new("L", (8, 8)).save(tmp_path / name / "more" / f"{i}.png")
+    assert not is_clips(str(tmp_path))
+
+
+def test_a_short_clip_that_shortens_all_is_said(folder):
+    (folder / "train" / "left" / "clip00" / "003.png").unlink()
+    (note,) = load_clips(str(folder)).notes
+    assert note.startswith("clips of 3 to 4 frames give 3 frames each, as many as ")
+    assert "left/clip00 has, evenly over their time; --frames N changes that, after shorter clips are removed" in note
+    assert load_clips(str(folder), frames=2).notes == ()
+
+
+def test_video_files_are_refused_with_a_command(tmp_path):
+    for name in ("left", "right"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "a b.mp4").write_bytes(b"")
+    assert is_clips(str(tmp_path))
+    place = f"'{tmp_path}/train/left/a b'"
+    assert refused(tmp_path).endswith(f"mkdir {place} && ffmpeg -i '{tmp_path}/train/left/a b.mp4' {place}/%05d.png")
 
 
 def test_what_is_wrong_with_a_folder(folder, tmp_path):

@@ -127,7 +127,7 @@ def test_parts_without_classes_are_no_classes(tmp_path: Path) -> None:
     wanted = "holds class folders, but there is no train folder beside it; add train/<class>/*"
     assert refused(beside) == f"data {beside}/test: {wanted}"
     unlabelled = make(tmp_path / "unlabelled", train__a=5, train__b=5, test=3)
-    assert refused(unlabelled) == f"data {unlabelled}/test: no class folders with images"
+    assert refused(unlabelled) == f"data {unlabelled}/test: no class folders with images; add some or remove it"
     empty = make(tmp_path / "empty", cat=5, dog=5, train=0)
     assert refused(empty).startswith(f"data {empty}: no class folders; ")
 

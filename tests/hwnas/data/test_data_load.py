@@ -171,10 +171,13 @@ def test_folder_refusals(tmp_path: Path) -> None:
     few = folder(tmp_path / "few", {"train": {"cat": 5, "dog": 2}})
     refuses(f"data {few}: class 'dog' has 2 images; splitting needs at least 3 of each class", few)
     odd = folder(tmp_path / "odd", {"train": {"cat": 5, "dog": 5}, "test": {"cat": 1, "elk": 1}})
-    refuses(f"data {odd}/test: class 'elk' is not one of the train classes", odd)
+    refuses(
+        f"data {odd}/test: class 'elk' is not one of the train classes; add it to the train part, rename or remove it",
+        odd,
+    )
     none = folder(tmp_path / "none", {"train": {"cat": 5, "dog": 5}})
     (none / "test").mkdir()
-    refuses(f"data {none}/test: no class folders with images", none)
+    refuses(f"data {none}/test: no class folders with images; add some or remove it", none)
     refuses(f"data {few}: a limit of 5 images is too small for 2 classes; it must be at least 6", few, limit=5)
 
 
@@ -246,16 +249,28 @@ def test_npz_refusals(tmp_path: Path) -> None:
     check(f"x_train has shape (20, 3, 4, 5); {shape}", x_train=np.stack([X] * 3, axis=1), y_train=Y)
     check("y_train must be integers of shape (N,), got float64 (20,)", x_train=X, y_train=Y / 2)
     check("y_train must be integers of shape (N,), got int64 (20, 1)", x_train=X, y_train=Y[:, None])
-    check("20 images in x_train, but 19 labels in y_train", x_train=X, y_train=Y[1:])
+    check("20 images in x_train, but 19 labels in y_train; give one label for each", x_train=X, y_train=Y[1:])
     check("only one class, '3', in y_train; classification needs at least two", x_train=X, y_train=Y * 0 + 3)
-    check("y_test holds the label 8, which y_train does not", x_train=X, y_train=Y, x_test=X[:1], y_test=np.array([8]))
+    check(
+        "y_test holds the label 8, which y_train does not; add train samples of it, or remove it",
+        x_train=X,
+        y_train=Y,
+        x_test=X[:1],
+        y_test=np.array([8]),
+    )
     check("x_train is of type int64; give uint8 or float", x_train=X.astype(np.int64), y_train=Y)
     check("x_train holds values from -1 to 243; give 0-1, 0-255 or uint8", x_train=X[:, :1] - 1.0, y_train=Y)
     check("x_train holds values from nan to nan; give 0-1, 0-255 or uint8", x_train=X * np.nan, y_train=Y)
     unit = {"x_train": X / 255.0, "y_train": Y, "y_test": Y[:1]}
     check("x_test holds values from 0 to 19; give 0-1 like x_train", x_test=X[:1].astype(float), **unit)
     check("x_test is of type uint8; give the type of x_train", x_test=X[:1], **unit)
-    check("images of x_test are 4x4x1, those of x_train 4x5x1", x_train=X, y_train=Y, x_test=X[:1, :, :4], y_test=Y[:1])
+    check(
+        "images of x_test are 4x4x1, those of x_train 4x5x1; make all of one shape",
+        x_train=X,
+        y_train=Y,
+        x_test=X[:1, :, :4],
+        y_test=Y[:1],
+    )
     broken = "cannot be read (damaged, or Python objects); write it with numpy.savez"
     check(f"its array x_train {broken}", x_train=np.array([{}, 1], dtype=object), y_train=Y)
     p.write_bytes(p.read_bytes()[:100])

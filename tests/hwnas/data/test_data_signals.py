@@ -144,7 +144,8 @@ def test_impossible_groups_are_refused(tmp_path):
     assert refused(root, split_by="2", hold_out=["eve"]) == "--hold-out 'eve' is no group; groups: ann, bob, cid, dan"
     assert refused(root, split_by="2", hold_out=["ann", "bob", "cid"]).startswith("1 group of recordings left")
     assert "its name has 3 parts between _; give another number" in refused(root, split_by="4")
-    assert "--split-by 'speaker' does not match its name" in refused(root, split_by="speaker")
+    line = refused(root, split_by="speaker")
+    assert line.startswith("train/high/high_ann_0.wav: --split-by 'speaker' does not match 'train/high/high_ann_0.wav'")
     assert "--split-by '(' is not a regular expression" in refused(root, split_by="(")
     for path in (root / "train").rglob("high_*"):
         if path != first:
@@ -161,8 +162,8 @@ def test_bad_wav_files_are_one_line(tmp_path):
     whole = bad.read_bytes()
     where = "train/low/low_ann_1.wav: "
     for content, line in (
-        (b"nothing", "cannot be read as a WAV file (File format b'noth' not understood."),
-        (b"", "cannot be read as a WAV file (File format b''"),
+        (b"nothing", "cannot be read as a WAV file (it does not begin like one); convert it, or remove the file"),
+        (b"", "cannot be read as a WAV file (it does not begin like one)"),
         (whole[:-100], "cannot be read as a WAV file (it is cut off); repair or remove the file"),
         (whole[:30], "cannot be read as a WAV file ("),
     ):
@@ -205,7 +206,8 @@ def test_options_that_do_not_fit_are_one_line(tmp_path):
 def test_classes_that_are_no_classes_are_refused(tmp_path):
     root = tone_folder(tmp_path, speakers=("ann",), takes=3)
     write_wav(root / "test" / "other" / "a.wav", tone(np.random.default_rng(0), 300))
-    assert refused(root) == "test: class 'other' is not one of the train classes"
+    line = "test: class 'other' is not one of the train classes; add it to the train part, rename or remove it"
+    assert refused(root) == line
     (root / "train" / "silence").mkdir()
     assert refused(root) == "train/silence: a class without WAV files; add some (.wav, .wave) or remove it"
 
@@ -418,3 +420,50 @@ def test_data_for_signals_are_recognised(tmp_path):
         assert are_signals(str(tmp_path / name)) == (name in yes), name
     assert not are_signals("digits")
     assert not are_signals("")
+
+
+def test_a_stray_image_among_recordings_changes_nothing(tmp_path):
+    root = tone_folder(tmp_path, speakers=("ann",), takes=1)
+    (root / "train" / "low" / "cover.png").write_bytes(b"")
+    assert are_signals(str(root))
+    for name in "abcdef":
+        (root / "train" / "low" / f"{name}.png").write_bytes(b"")
+    assert not are_signals(str(root))  # images with some recordings beside them
+
+
+def test_lengths_that_change_are_counted_over_all_parts(tmp_path):
+    root = tone_folder(tmp_path, speakers=("ann",), takes=2, parts=("train", "test"))
+    write_wav(root / "test" / "low" / "low_ann_9.wav", tone(np.random.default_rng(0), 300, 640))
+    (note,) = (line for line in load(root).notes if "brought" in line)
+    assert note == (
+        "recordings of 0.05 to 0.08 s are brought to 0.05 s: the middle of 1 longer one, zeros around 0 shorter ones; "
+        "--length SECONDS changes that"
+    )
+    assert any(
+        "brought to 0.06 s: the middle of 1 longer one, zeros around 12" in n for n in load(root, length=0.06).notes
+    )
+
+
+def test_speakers_in_two_parts_are_said_where_names_tell(tmp_path):
+    root = tone_folder(tmp_path / "tones", takes=2, parts=("train", "test"))
+    assert load(root).notes == (
+        "train and test recordings share part 2 of their names (ann, bob, cid and 1 more); if it names speakers or "
+        "subjects, give --split-by 2 to keep each in one part",
+    )
+    assert not any("share part" in note for note in load(root, split_by="2").notes)
+    one = tone_folder(tmp_path / "one", speakers=("ann",), takes=5)  # takes are numbers, not speakers
+    assert load(one).notes == ()
+
+
+def test_whole_numbers_say_what_they_are_taken_for(tmp_path):
+    rng = np.random.default_rng(0)
+    for take in range(4):
+        rows = [[*row, 70 + step // 20] for step, row in enumerate(motion(rng, "walk", 40))]
+        write_csv(tmp_path / f"{take}.csv", rows, ["ax", "ay", "label"])
+    note = (
+        "column label holds whole numbers: they are taken for 2 classes; give --metric rmse if they are values, such as"
+    )
+    assert any(line.startswith(note) for line in load(tmp_path, window=20, hop=20).notes)
+    assert not any("whole numbers" in line for line in load(tmp_path, window=20, regression=True).notes)
+    values = load(signal_toys.arrays(tmp_path / "v.npz", values=True)).notes
+    assert values[0].startswith("y_train holds values: networks predict them (rmse)")

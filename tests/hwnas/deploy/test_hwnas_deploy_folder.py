@@ -107,7 +107,12 @@ def test_a_search_writes_it_for_the_network_that_export_picks(made):
     assert digest_of((folder / "network.onnx").read_bytes()) == entry["onnx_sha256"]
     program = Path(hwnas.__file__).with_name("_deploy") / "predict.py"
     assert (folder / "predict.py").read_bytes() == program.read_bytes()
-    assert f"{entry['id']} is ready to deploy: {folder}" in told
+    place = next(i for i, line in enumerate(told) if " is ready to deploy: " in line)
+    ready, other = told[place : place + 2]
+    why = "knee: from here on, a better validation accuracy costs much more latency"
+    assert ready == f"{entry['id']} is ready to deploy: {folder} (picked as {why})"
+    assert other == f"to deploy another network: hwnas export {run} --pick best --deploy FOLDER"
+    assert f"- **Picked as** {why}. For another network of the run: " in (folder / "README.md").read_text()
     accuracy = f"{entry['accuracy']:.2%}"
     assert predict(folder, "--test", data) == (
         f"accuracy {accuracy} ({round(30 * entry['accuracy'])} of 30)\nhwnas    {accuracy} (of 30 test samples)\n"
@@ -208,6 +213,28 @@ def test_a_run_in_which_no_network_keeps_the_budget_has_none(run):
     assert not (run / "deploy").exists()
 
 
+def test_with_a_budget_it_holds_the_best_network_within_it(run):
+    """The last network of this front is over the budget, the one before it the best, and another one the knee."""
+    opened, entries = Run.open(run), json.loads((run / "pareto.json").read_text())
+    first = entries[0]
+    rows = [(1.0, 0.3, 0.9), (1.1, 0.7, 0.4), (4.0, 0.75, 0.2), (9.0, 0.99, 0.99)]
+    made = []
+    for number, (latency, accuracy, test) in enumerate(rows):
+        own = {"id": f"n{number}", "validation_accuracy": accuracy, "accuracy": test, "dominated_by": None}
+        made.append(
+            first | own | {"latency_ms": first["latency_ms"] | {"measured": latency, "measured_half_width": 0.0}}
+        )
+    opened.write_pareto(made)
+    for budgets, name in (({"latency_ms": 5.0}, "n2"), ({}, "n1"), ({"params": 10**9}, "n1")):
+        told = told_by_delivery(run, budgets)
+        assert entry_of(run, run / "deploy")["id"] == name
+        rule = "best: the best validation accuracy" if name == "n2" else "knee: from here on"
+        assert f"{name} is ready to deploy: {run}/deploy (picked as {rule}" in told[0]
+        assert told[1].endswith(f"--pick {'knee' if name == 'n2' else 'best'} --deploy FOLDER")
+    settings = replace(opened.settings, budgets={"latency_ms": 5.0})
+    assert hwnas.SearchResult(run, settings, (), (), tuple(made)).pick()["id"] == "n2"
+
+
 def test_a_run_without_files_has_none(run):
     opened, entries = Run.open(run), json.loads((run / "pareto.json").read_text())
     opened.write_pareto([entry | {"onnx": None} for entry in entries])
@@ -282,7 +309,7 @@ def metadata_of(settings, identity, **more):
 
 def page_of(metadata, **latency):
     entry = {"id": "t0001", "arch": "a", "accuracy": 0.5, "validation_accuracy": 0.6, "images": {"test": 100}}
-    return readme(entry | {"latency_ms": {"predicted": 1.0, "measured": None, **latency}}, metadata)
+    return readme(entry | {"latency_ms": {"predicted": 1.0, "measured": None, **latency}}, metadata, "knee")
 
 
 def test_on_a_gpu_the_figures_are_pytorchs():

@@ -336,6 +336,14 @@ def test_classes_of_arrays_are_counted(tmp_path):
     labels[:2] = np.where(labels[:2] == "a", "b", "a")
     np.savez(tmp_path / "x.npz", x_test=x, y_test=labels)
     assert run(place, "--test", tmp_path / "x.npz").stdout == "accuracy 77.78% (7 of 9)\n"
+    np.savez(tmp_path / "both.npz", x=x, y=labels, x_test=x[:4], y_test=labels[:4])
+    assert run(place, "--test", tmp_path / "both.npz").stdout == "accuracy 77.78% (7 of 9)\n"
+    np.savez(tmp_path / "crossed.npz", x=x, y_test=labels)
+    assert refused(place, "--test", tmp_path / "crossed.npz").endswith(
+        "crossed.npz: must hold x_test and y_test, or x and y; it has x, y_test"
+    )
+    np.savez(tmp_path / "none.npz", x_test=x[:0], y_test=labels[:0])
+    assert refused(place, "--test", tmp_path / "none.npz").endswith("none.npz: x_test holds no samples; add some")
 
 
 def test_errors_are_one_line(folder, tmp_path):
@@ -350,10 +358,21 @@ def test_errors_are_one_line(folder, tmp_path):
     (tmp_path / "bad.npz").write_bytes(b"nothing")
     at = tmp_path
     lines = {
-        (): "give exactly one of: images, --test FOLDER, --benchmark",
-        ("x.png", "--benchmark"): "give exactly one of: images, --test FOLDER, --benchmark",
-        ("--benchmark", "--csv", "x.csv"): "--csv works only with images; leave it out with --test and --benchmark",
+        (): "give exactly one of: files, --test FOLDER, --benchmark",
+        ("x.png", "--benchmark"): "give exactly one of: files, --test FOLDER, --benchmark",
+        (
+            "--benchmark",
+            "--csv",
+            "x.csv",
+        ): "--csv works only with files to predict; leave it out with --test and --benchmark",
         ("x.png", "--top", 0): "--top must be 1 or more, got 0",
+        (
+            "x.png",
+            "--score",
+            0.5,
+        ): "--score is for networks that give boxes; this one gives the class of a sample, leave --score out",
+        ("x.png", "--out", "maps"): "--out is for networks that give maps; this one gives the class of a sample, leave "
+        "--out out",
         (at / "none.png",): f"{at}/none.png does not exist",
         (at / "broken.png",): f"{at}/broken.png: cannot be read as an image (unknown format or damaged header); "
         "repair or remove the file",
@@ -388,6 +407,17 @@ def test_errors_are_one_line(folder, tmp_path):
         else:
             assert refused(folder, *arguments) == line
     assert refused(folder, at / "empty").startswith(f"{at}/empty holds no images; known suffixes: .bmp .gif ")
+
+
+def test_the_help_is_that_of_the_network(folder, tmp_path):
+    shown = run(folder, "--help").stdout
+    assert all(text in shown for text in ("images or folders of them", "--top N", "--test FOLDER", "<class>/*"))
+    assert not any(text in shown for text in ("recordings", "--score", "--out", "masks"))
+    shutil.copy(PROGRAM, tmp_path)
+    alone = run(tmp_path, "--help")
+    assert (alone.returncode, "--score S" in alone.stdout, "--out FOLDER" in alone.stdout) == (0, True, True)
+    assert "is missing; " in alone.stderr
+    assert "for networks that give boxes" in " ".join(alone.stdout.split())
 
 
 def test_damaged_folders_are_one_line(folder, tmp_path):

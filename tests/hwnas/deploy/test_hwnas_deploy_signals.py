@@ -86,6 +86,74 @@ def test_recordings_are_read_as_in_training(tmp_path):
     assert first.startswith(f"{tmp_path}/x.npy[0]: {('high', 'low', 'mid')[chances[0].argmax()]} ")
 
 
+def scored(folder, data, expected=None):
+    """What ``--test`` prints, and its note."""
+    if expected is not None:
+        (folder / "expected.json").write_text(json.dumps(expected))
+    result = predict(folder, "--test", data)
+    assert result.returncode == 0, result.stderr
+    return result.stdout, result.stderr
+
+
+def test_the_test_prints_what_hwnas_held_out(tmp_path):
+    data = tone_folder(tmp_path / "data", speakers=("ann", "bob", "cid", "dan"), takes=2, parts=("train", "test"))
+    task = make_task("signal", str(data), split_by=2, hold_out=["bob", "dan"])
+    folder = deployed(tmp_path / "deploy", task, 3)
+    found = wanted(folder, task).argmax(1)
+    right = int((found == task.targets("test", slice(None))).sum())
+    assert len(found) == 24
+    out, note = scored(folder, data, {"test": 0.5, "test_samples": 24})
+    assert out.splitlines() == [
+        f"accuracy {right / 24:.2%} ({right} of 24; groups bob, dan)",
+        "hwnas    50.00% (of 24 test samples)",
+    ]
+    assert note == ""
+    out, note = scored(folder, data / "test")  # the held-out speakers of one folder alone
+    assert "of 12; groups bob, dan)" in out
+    assert "hwnas tested 24 samples), so its figure is left out" in note
+    new = tone_folder(tmp_path / "new", speakers=("eve",), takes=8)  # as many recordings of somebody else
+    out, note = scored(folder, new)
+    assert "of 24)" in out
+    assert "hwnas  " not in out
+    assert note == (
+        "note: these are not the test samples of hwnas (hwnas tested the groups bob, dan), so its figure is left out\n"
+    )
+
+
+def test_the_test_of_a_drawn_part_prints_no_figure_beside_all_samples(tmp_path):
+    data = tone_folder(tmp_path / "data", speakers=("ann",), takes=5)
+    task = make_task("signal", str(data))
+    assert task.metadata(task.input_shape)["test_part"] == {"chosen": "drawn"}
+    folder = deployed(tmp_path / "deploy", task, 3)
+    out, note = scored(folder, data, {"test": 0.5, "test_samples": task.size("test")})
+    assert "of 15)" in out
+    assert "hwnas  " not in out
+    assert note.count("\n") == 1
+    assert "(hwnas tested 3 samples), so its figure is left out" in note
+
+
+def test_the_test_reads_groups_of_arrays(tmp_path):
+    data = signal_toys.arrays(tmp_path / "a.npz", groups=True)
+    task = make_task("signal", str(data), hold_out="2")
+    folder = deployed(tmp_path / "deploy", task, 3)
+    right = int((wanted(folder, task).argmax(1) == task.targets("test", slice(None))).sum())
+    out, note = scored(folder, data, {"test": 0.5, "test_samples": 6})
+    assert out.splitlines()[0] == f"accuracy {right / 6:.2%} ({right} of 6; groups 2)"
+    assert (out.count("\n"), note) == (2, "")
+
+
+def test_the_test_says_that_it_cannot_tell_groups_of_a_column(tmp_path):
+    rng = np.random.default_rng(0)
+    for kind in ("walk", "run"):
+        rows = [[*row, who] for who in ("ann", "bob", "cid") for row in motion(rng, kind, 40)]
+        write_csv(tmp_path / "data" / kind / "0.csv", rows, ["ax", "ay", "who"])
+    task = make_task("signal", str(tmp_path / "data"), window=40, split_by="who", hold_out="bob")
+    folder = deployed(tmp_path / "deploy", task, 2)
+    out, note = scored(folder, tmp_path / "data", {"test": 0.5, "test_samples": 10})
+    assert out.count("\n") == 1
+    assert "(hwnas tested the groups bob of column who), so its figure is left out" in note
+
+
 def test_windows_of_tables_have_values(tmp_path):
     rng = np.random.default_rng(0)
     for take in range(4):
@@ -103,8 +171,11 @@ def test_windows_of_tables_have_values(tmp_path):
         rows = told(predict(folder, file, "--csv", tmp_path / "t.csv"), tmp_path / "t.csv")
         assert [row["file"] for row in rows] == [f"{file}[{i}]" for i in range(4)]
         np.testing.assert_allclose([float(row["value"]) for row in rows], values, rtol=1e-4)
+    write_wav(tmp_path / "new.wav", tone(rng, 300))
+    line = "is a WAV file, but the network reads CSV files with the columns ax, ay; convert it"
+    assert refused(folder, tmp_path / "new.wav") == f"{tmp_path / 'new.wav'}: {line}"
     new.write_text("\n".join(lines[:20]))
-    assert refused(folder, new) == f"{new}: has 19 samples, too few for a window of 24"
+    assert refused(folder, new) == f"{new}: has 19 samples, too few for a window of 24; give a longer one"
 
 
 def test_bad_recordings_are_one_line(tmp_path):
@@ -146,6 +217,7 @@ def test_a_search_from_recordings_to_the_folder(tmp_path, monkeypatch, capsys):
     ]
     assert "scipy" in (folder / "requirements.txt").read_text()
     assert "signals of 400 samples at 8000 Hz, 1 channel" in (folder / "README.md").read_text()
+    assert "on 18 samples, the groups bob, dan." in (folder / "README.md").read_text()
     assert predict(folder, "tones/train/low/low_bob_0.wav").returncode == 0
     before = (tmp_path / "run" / "trials.jsonl").read_text()
     assert main([*command, "--samples", "3"]) == 0  # the same search

@@ -1,8 +1,11 @@
 """Searches for dense networks from the data to the folder that deploys one."""
 
 import json
+import shutil
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import onnx
@@ -53,6 +56,17 @@ def regressed(tmp_path_factory):
 def predict(run, *arguments):
     command = [sys.executable, str(run / "deploy" / "predict.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def refused(run, capsys, *arguments):
+    """The one line of an error; in this process, since each process loads ONNX Runtime anew."""
+    from hwnas._deploy import predict as program
+
+    assert program.main([*map(str, arguments), "--model", str(run / "deploy" / "network.onnx")]) == 2
+    told = capsys.readouterr()
+    (line,) = told.err.splitlines()
+    assert told.out == ""
+    return line.removeprefix("predict.py: error: ")
 
 
 def networks_of(run):
@@ -119,7 +133,7 @@ def test_predict_tests_as_hwnas_did(segmented, regressed):
         assert there.split()[1] == f"{deployed(run)[key]:.4f}"
 
 
-def test_bad_input_of_predict_is_one_line(segmented, regressed, tmp_path):
+def test_bad_input_of_predict_is_one_line(segmented, regressed, tmp_path, capsys):
     images = shapes(1, size=24)[0]
     Image.fromarray(images[0]).save(tmp_path / "large.png")
     np.savez(tmp_path / "wrong.npz", x=np.zeros((2, 1, 8)))
@@ -137,10 +151,76 @@ def test_bad_input_of_predict_is_one_line(segmented, regressed, tmp_path):
         (regressed[1], [tmp_path / "large.png"], "this network reads no images; give an .npy or .npz file"),
         (regressed[1], ["--test", tmp_path / "wrong.npz"], "must hold x_test and y_test, or x and y; it has x"),
     ):
-        result = predict(run, *arguments, *([] if "--test" in arguments else ["--out", tmp_path / "out"]))
-        assert result.returncode == 2
-        assert result.stderr.count("\n") == 1
-        assert line in result.stderr
+        assert line in refused(run, capsys, *arguments, *([] if "--test" in arguments else ["--out", tmp_path / "out"]))
+
+
+def two_bits(path):
+    """A grey PNG of 2 bits a pixel, which Pillow stretches to 0, 85, 170 and 255."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    rows = b"".join(b"\0" + bytes([0b00011011] * 4) for _ in range(16))
+    header = struct.pack(">IIBBBBB", 16, 16, 2, 0, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+
+
+def test_bad_masks_are_one_line(segmented, tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    shutil.copy(segmented[0] / "test" / "images" / "000.png", tmp_path / "images" / "a.png")
+    mask = tmp_path / "masks" / "a.png"
+    writers = {
+        "8x16 pixels, but its image has 16x16; make them equal": Image.new("L", (8, 16)).save,
+        "has pixels of mode RGB; a mask has one channel of 8 bits, the class index of each pixel (or a palette)": (
+            Image.new("RGB", (16, 16)).save
+        ),
+        "has grey levels of 2 bits; save the mask with 8 bits a pixel (or a palette)": two_bits,
+        "cannot be read as a PNG (cannot identify image file": lambda path: path.write_bytes(b"nothing"),
+    }
+    for line, write in writers.items():
+        write(mask)
+        assert refused(segmented[1], capsys, "--test", tmp_path).startswith(f"{mask}: {line}")
+    Image.new("L", (16, 16), 255).save(mask)
+    assert "every target is 255, which means to ignore it; nothing to test" in refused(
+        segmented[1], capsys, "--test", tmp_path
+    )
+
+
+def test_bad_targets_are_one_line(segmented, regressed, tmp_path, capsys):
+    file = tmp_path / "t.npz"
+    pixels, signals = np.zeros((2, 3, 16, 16), np.uint8), np.zeros((2, 1, 32), np.float32)
+    for (_, run), x, y, line in (
+        (segmented, pixels, np.full((2, 16, 16), -1), "class index -1, but the network knows 0 to 2"),
+        (segmented, pixels, np.full((2, 16, 16), 3), "class index 3, but the network knows 0 to 2"),
+        (
+            segmented,
+            pixels,
+            np.zeros((2, 16, 16)),
+            "targets are float64 (2, 16, 16), but the network gives class indices",
+        ),
+        (
+            segmented,
+            pixels,
+            np.zeros((2, 8, 8), int),
+            "targets are int64 (2, 8, 8), but the network gives class indices",
+        ),
+        (segmented, pixels[:0], np.zeros((0, 16, 16), int), "x holds no samples; add some"),
+        (regressed, signals, np.full((2, 1, 32), "a"), "targets are <U1 (2, 1, 32), but the network gives numbers"),
+        (regressed, signals, signals, "target 0 is zero everywhere or holds NaN or infinity"),
+    ):
+        np.savez(file, x=x, y=y)
+        assert refused(run, capsys, "--test", file).startswith(f"{file}: {line}")
+    np.savez(file, x=pixels, y_test=np.zeros((2, 16, 16), int))
+    assert refused(segmented[1], capsys, "--test", file).endswith("x and y; it has x, y_test")
+
+
+def test_its_help_names_what_it_takes(segmented, regressed):
+    pictures, arrays = (" ".join(predict(run, "--help").stdout.split()) for _, run in (segmented, regressed))
+    assert "print the mean IoU on images/* and masks/*.png in a folder" in pictures
+    assert "print the relative L2 on x_test and y_test of an .npz file" in arrays
+    assert not any(option in text for option in ("--top", "--score", "--csv") for text in (pictures, arrays))
 
 
 def test_the_report_shows_samples_and_classes(segmented, regressed):

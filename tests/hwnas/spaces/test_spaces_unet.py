@@ -8,6 +8,7 @@ from made_tables import made_table
 from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import SpaceError
 from hwnas.spaces import MixedPrecisionSpace, make_space
+from hwnas.tasks import make_task
 from hwnas.training import Supernet
 from profilers import graph_macs
 
@@ -121,3 +122,13 @@ def test_all_networks_compute_from_shared_weights(space):
 def test_a_precision_for_each_block_is_refused():
     with pytest.raises(SpaceError, match="several tensors pass between its blocks, so --precision mixed cannot"):
         _ = MixedPrecisionSpace(SMALL).choices
+
+
+def test_maps_for_data_with_one_label_each_are_refused_with_what_helps():
+    task = make_task("image", "digits", limit=60)
+    with pytest.raises(SpaceError) as caught:
+        task.require_fit(make_space("unet", size=[8, 8], classes=10, image_channels=1, channels=4, levels=2))
+    assert str(caught.value) == (
+        "space unet: its networks give 10x8x8 numbers, but each sample of these data has one label; choose another "
+        "--space (the usual one without --space), or data with masks or boxes"
+    )

@@ -115,9 +115,15 @@ def test_a_broken_task_is_noticed():
             check_task(broken(data), SPACES["nasbench201"]())
 
 
-def test_images_stand_for_their_classification():
+def test_loaded_data_stand_for_their_task(tmp_path):
     data = load_data("digits", limit=60)
     task = as_task(data)
+    for name, make in TASKS.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        assert as_task(make(folder).data).name == name
+    with pytest.raises(DataError, match=r"data must be a name, a task or a data set of hwnas.data, got ndarray"):
+        as_task(np.zeros(3))
     assert (task.name, task.data, as_task(task)) == ("image", data, task)
     assert make_task(None, "digits", limit=60).fingerprint == task.fingerprint == data.fingerprint
     assert (task.input_shape, task.outputs[0].size, task.outputs[0].labels) == ((1, 8, 8), 10, data.classes)

@@ -14,6 +14,7 @@ from clips import dots, write_folder, write_npz
 from simulated_device import AdditiveBackend
 
 import hwnas
+from hwnas._api._settings import search_settings
 from hwnas._errors import DataError, EvaluatorError, SpaceError
 from hwnas.spaces import make_space
 from hwnas.tasks import VideoClassification, make_task, usual_space, usual_task
@@ -31,8 +32,21 @@ def test_data_decide_on_task_and_space(tmp_path, task):
     assert (usual_task(folder), usual_task(task.data_name), usual_task("digits")) == ("video", "video", "image")
     assert usual_space("video") == "video"
     assert make_task("image", folder).input_shape == (1, 8, 8)
-    with pytest.raises(DataError, match="--frames is not an option of task image; leave it out"):
-        make_task(None, "digits", frames=4)
+    with pytest.raises(DataError, match="--frames is not an option of task image; leave it out, or give --task video"):
+        make_task("image", folder, frames=4)
+
+
+def test_options_of_one_task_select_it(tmp_path):
+    odd = write_folder(tmp_path / "folder")  # frames whose names do not look like frames
+    for path in sorted((odd / "train").rglob("*.png")):
+        path.rename(path.with_name(f"{path.stem}-{'a' * int(path.stem)}x.png"))
+    assert usual_task(str(odd)) == "image"
+    assert make_task(None, str(odd), frames=2).name == usual_task(str(odd), {"frames"}) == "video"
+    assert search_settings({"data": str(odd), "frames": 2}).space == "video"
+    assert search_settings({"data": str(odd), "window": 2}).space == "convnet1d"
+    assert (usual_task(str(odd), {"image_size"}), usual_task(str(odd), {"frames", "hop"})) == ("image", "image")
+    with pytest.raises(DataError, match="--hop is not an option of task image; leave it out, or give --task signal"):
+        make_task(None, str(odd), hop=2, frames=2)
 
 
 def test_frames_of_a_clip_move_together(task):
@@ -143,8 +157,8 @@ def test_predict_reads_clips_as_hwnas_does(tmp_path, channels):
         task = make_task(None, str(data), image_size=8, frames=3)
         shape = (channels, 3, 6, 6)
         preparing = json.loads(json.dumps(task.metadata(shape)))["preprocessing"]
-        network = SimpleNamespace(preparing=preparing, signals=None, frames=3, shape=shape, classes=[])
-        items, _ = program.labelled(data, network)
+        network = SimpleNamespace(preparing=preparing, signals=None, frames=3, shape=shape, classes=[], groups=[])
+        items, _, _ = program.labelled(data, network)
         got = np.stack([item if isinstance(item, np.ndarray) else program.ready(item, preparing) for item in items])
         np.testing.assert_allclose(got, task.inputs("test", slice(None), shape).numpy(), atol=2e-3)
     with pytest.raises(program.InputError, match="a clip of 5 frames, the network reads 9"):
