@@ -20,7 +20,7 @@ from hwnas.training._trim import cut_tensor
 from latency_tables import Op
 from profilers import Parameter, RunningNorm, primitive_of, weight_name
 
-_CHANNELWISE = {"activation", "norm", "pool", "global_pool", "upsample", "identity", "shift"}
+_CHANNELWISE = {"activation", "norm", "pool", "global_pool", "upsample", "identity"}
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,19 @@ class Masked:
             return self.value
         return self.value * self.mask.reshape(1, -1, *(1,) * (self.value.ndim - 2))
 
-    def fitted(self, channels: int) -> Masked:
-        """Return the leading channels, with zeros for those that are missing."""
+    def fitted(self, channels: int, *, certain: bool = False) -> Masked:
+        """Return the leading channels, with zeros for those that are missing.
+
+        Args:
+            channels: How many.
+            certain: Whether these channels are there for sure where the result is used, so that the mask goes.
+        """
         have = self.value.shape[1]
-        if have == channels:
-            return self
         if have < channels:
             return Masked(_widened(self.applied(), channels))
-        return Masked(
-            self.value.narrow(1, 0, channels), None if self.mask is None else self.mask.narrow(0, 0, channels)
-        )
+        value = self.value if have == channels else self.value.narrow(1, 0, channels)
+        mask = None if self.mask is None or certain else self.mask.narrow(0, 0, channels)
+        return self if value is self.value and mask is not None else Masked(value, mask)
 
 
 def added(terms: Sequence[tuple[Tensor | None, Masked]]) -> Masked:

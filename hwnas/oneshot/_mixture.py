@@ -160,7 +160,7 @@ class Mixture(nn.Module):
             """Return the parts of weights that the network of some codes uses."""
             return _segments(self._space, _with(row, mixed, codes))
 
-        return _PlannedNode(node.name, (), variants_of(mixed, alternatives, segments))
+        return _PlannedNode(node.name, (), variants_of(mixed, alternatives, segments, packed=_is_packed(self._space)))
 
 
 def _with(row: Sequence[int], columns: Sequence[int], codes: Codes) -> list[int]:
@@ -170,8 +170,13 @@ def _with(row: Sequence[int], columns: Sequence[int], codes: Codes) -> list[int]
     return changed
 
 
+def _is_packed(space: Space) -> bool:
+    """Return whether the networks of a space use the leading part of each shared weight."""
+    return type(space).weight_segments is Space.weight_segments
+
+
 def _segments(space: ChoiceGraphSpace, row: Sequence[int]) -> Segments:
-    if type(space).weight_segments is Space.weight_segments:
+    if _is_packed(space):
         return {}
     values = zip(space.choices, row, strict=True)
     return space.weight_segments(Architecture(tuple(choice.values[code] for choice, code in values)))
@@ -206,7 +211,10 @@ def _term(
             weight = share if weight is None else weight * share
     if not variant.steps:
         return weight, inputs[0]
-    fitted = [tensor.fitted(channels) for tensor, channels in zip(inputs, variant.channels, strict=True)]
+    fitted = [
+        tensor.fitted(channels, certain=certain)
+        for tensor, channels, certain in zip(inputs, variant.channels, variant.certain, strict=True)
+    ]
     values = dict(zip(variant.names, fitted, strict=True))
     for step in variant.steps:
         values[step.node.name] = run.step(step, [values[name] for name in step.node.inputs])

@@ -85,7 +85,8 @@ class Chain:
             joined = combine(self._on(added, scope, union), self._on(results[-1], stage.leaving, union))
             decided = tuple(1 + axis for axis, choice in enumerate(union) if choice not in stage.entering)
             best = reduce(joined, axis=decided) if decided else joined
-            results.append(np.broadcast_to(best, (len(own), *self.counts(stage.entering))).reshape(len(own), -1))
+            counts = self.counts(stage.entering)
+            results.append(np.broadcast_to(best, (len(own), *counts)).reshape(len(own), math.prod(counts)))
         return results[::-1]
 
     def counts(self, choices: Sequence[int]) -> tuple[int, ...]:

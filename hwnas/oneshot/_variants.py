@@ -26,6 +26,9 @@ BoolArray = npt.NDArray[np.bool_]
 Codes = tuple[int, ...]
 SegmentsOf = Callable[[Codes], Segments]
 """The parts of shared weights that the network of some codes of a node's columns uses."""
+_MASKABLE = {"linear", "scale", "mul", "add", "activation", "norm", "pool", "global_pool", "upsample", "identity"}
+_SELECTING = {"concat", "slice"}
+"""Ops that only pick channels: masks fit them where the weights behind them keep each channel's place."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Variant:
         inputs: The tensors that it reads; the one that it passes on, where there are no steps; none for nothing.
         names: What the steps call the inputs.
         channels: How many channels the steps read of each: those of the largest of its codes.
+        certain: Whether all its codes read exactly these channels of each, so that no mask is needed.
         steps: What it computes, in topological order.
         output: Name of the last step's tensor.
     """
@@ -80,6 +84,7 @@ class Variant:
     inputs: tuple[str, ...]
     names: tuple[str, ...] = ()
     channels: tuple[int, ...] = ()
+    certain: tuple[bool, ...] = ()
     steps: tuple[Step, ...] = ()
     output: str = ""
 
@@ -94,7 +99,7 @@ class Alternative:
 
 
 def variants_of(
-    columns: Sequence[int], alternatives: Mapping[Codes, Alternative], segments: SegmentsOf
+    columns: Sequence[int], alternatives: Mapping[Codes, Alternative], segments: SegmentsOf, *, packed: bool
 ) -> tuple[Variant, ...]:
     """Return the kinds of things that a node can be.
 
@@ -102,40 +107,53 @@ def variants_of(
         columns: The choices that decide, ascending.
         alternatives: What the node is, for the codes of these.
         segments: Gives the parts of shared weights for the same codes.
+        packed: Whether every network uses the leading part of each weight, so that channels behind a concatenation of
+            narrower tensors move.
     """
     groups: dict[object, list[Codes]] = {}
     for codes, alternative in alternatives.items():
-        groups.setdefault(_kind(alternative), []).append(codes)
+        groups.setdefault(_kind(alternative, packed), []).append(codes)
     variants = []
     for group in groups.values():
         for part in _products(group):
             allowed = [tuple(sorted({codes[axis] for codes in part})) for axis in range(len(columns))]
-            variants.append(_variant(columns, allowed, alternatives, segments))
+            variants.append(_variant(columns, allowed, alternatives, segments, packed))
     return tuple(variants)
 
 
-def _kind(alternative: Alternative) -> object:
+def _kind(alternative: Alternative, packed: bool) -> object:
     """Return what two alternatives have in common that are computed as one."""
     if alternative.op is None:
         return (alternative.inputs,)
-    steps = tuple(
-        (node.name, node.inputs, _look(node.op)) for node in _expanded(alternative.op, alternative.name).nodes
-    )
+    nodes = _expanded(alternative.op, alternative.name).nodes
+    steps = tuple((node.name, node.inputs, _look(node.op, packed)) for node in nodes)
     return (alternative.inputs, steps)
 
 
 @lru_cache(maxsize=65536)
-def _look(op: Op) -> object:
+def _look(op: Op, packed: bool) -> object:
     """Return everything of an op but the extents that masks and sums of kernels stand for."""
     attributes = dict(op.attributes)
     if op.kind == "conv":
         attributes["groups"] = "each" if is_depthwise(op) else attributes["groups"]
         if "pads" not in attributes:
             attributes["kernel"] = attributes["dilation"] = "summed"
-    if op.kind == "slice":
+    masked = _has_masks(op, packed)
+    if op.kind == "slice" and masked:
         attributes["channels"] = attributes["start"] = "masked"
-    axes = tuple(shape[1:] for shape in (*op.inputs, op.output))
+    axes = tuple(shape[1:] if masked else shape for shape in (*op.inputs, op.output))
     return (op.kind, axes, tuple(sorted(attributes.items(), key=lambda item: item[0])))
+
+
+def _has_masks(op: Op, packed: bool) -> bool:
+    """Return whether masks can stand for narrower tensors; an op that moves channels has other results for each width.
+
+    Such are shifts and shuffles of a share of the channels, convolutions in groups, and concatenations whose parts move
+    together.
+    """
+    if op.kind == "conv":
+        return op.integer("groups") == 1 or is_depthwise(op)
+    return op.kind in _MASKABLE or (op.kind in _SELECTING and not packed)
 
 
 @lru_cache(maxsize=65536)
@@ -168,6 +186,7 @@ def _variant(
     allowed: Sequence[Codes],
     alternatives: Mapping[Codes, Alternative],
     segments: SegmentsOf,
+    packed: bool,
 ) -> Variant:
     combinations = list(product(*allowed))
     first = alternatives[combinations[0]]
@@ -191,8 +210,9 @@ def _variant(
         channels = None if channels is None or channels.constant else channels
         steps.append(Step(replace(node, op=_summed(largest, taps)), channels, taps))
     names = graphs[0].input_names
-    read = tuple(max(graph.shape_of(name)[0] for graph in graphs) for name in names)
-    return Variant(by_column, first.inputs, names, read, tuple(steps), graphs[0].outputs[0])
+    counts_read = [{graph.shape_of(name)[0] for graph in graphs} for name in names]
+    read, certain = tuple(map(max, counts_read)), tuple(packed and len(own) == 1 for own in counts_read)
+    return Variant(by_column, first.inputs, names, read, certain, tuple(steps), graphs[0].outputs[0])
 
 
 def _largest(ops: Sequence[Op]) -> Op:

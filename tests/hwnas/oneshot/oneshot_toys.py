@@ -13,7 +13,7 @@ from profilers import ops
 
 
 class Stairs(ChoiceGraphSpace):
-    """2,916 networks with a shared width, a depth, kernels, and a cell that may have no path."""
+    """486 architectures with a shared width, a depth, kernels, and a cell that may have no path."""
 
     name = "stairs"
 

@@ -33,7 +33,7 @@ def test_it_is_the_best_of_an_enumeration(name, sides, names):
     solver, rng = Solver(costs), np.random.default_rng(4)
     for seed in range(84):
         distribution = drawn(space, seed)
-        budgets = {n: float(np.quantile(values[keys[n]], rng.uniform(-0.02, 1.0).clip(0) ** 2)) for n in names}
+        budgets = {n: float(np.quantile(values[keys[n]], max(0.0, rng.uniform(-0.02, 1.0)) ** 2)) for n in names}
         kept = np.all([values[keys[n]] <= budgets[n] for n in names], axis=0)
         if not kept.any():
             with pytest.raises(BudgetError, match="no architecture"):
