@@ -206,13 +206,14 @@ class LabelSearch:
     def _bounds(self, labels: _Labels, number: int) -> FloatArray:
         """Return upper bounds ``(n,)`` of the log probability of networks within budgets that complete labels."""
         place = self.chain.index(labels.codes, self.chain.stages[number - 1].leaving)
-        plain = labels.log_probability + self._best[number][0, place]
+        plain: FloatArray = labels.log_probability + self._best[number][0, place]
         bounded = self._multipliers > 0
         if not bounded.any():
             return plain
         left = self._capacities[bounded] - labels.sums[:, bounded]
         relaxed = labels.log_probability + left @ self._multipliers[bounded] + self._relaxed[number][0, place]
-        return np.minimum(plain, relaxed)
+        lower: FloatArray = np.minimum(plain, relaxed)
+        return lower
 
     def _undominated(self, labels: _Labels, number: int) -> _Labels:
         """Leave out labels that another one with the same live choices and state is as good as in everything.

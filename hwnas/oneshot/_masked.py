@@ -179,7 +179,8 @@ def _spread(kernel: Tensor, dilation: Sequence[int], reach: Sequence[int]) -> Te
     spread = kernel
     if max(dilation) > 1:
         spread = kernel.new_zeros(*kernel.shape[:2], *sizes)
-        spread[(..., *(slice(None, None, d) for d in dilation))] = kernel
+        every = tuple(slice(None, None, d) for d in dilation)
+        spread[slice(None), slice(None), *every] = kernel
     ends = [(most - size) // 2 for most, size in zip(reach, sizes, strict=True)]
     return f.pad(spread, [end for end in reversed(ends) for _ in (0, 1)])
 

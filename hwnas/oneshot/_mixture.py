@@ -110,7 +110,8 @@ class Mixture(nn.Module):
         run = Evaluation(self.supernet.shared(), weights, RunningNorm(training=True, momentum=None))
         tensors: dict[str, Masked | None] = {INPUT: Masked(x)}
         for node in plan.nodes:
-            terms = [(None, tensor) for part in node.parts if (tensor := tensors[part]) is not None]
+            parts = (tensors[part] for part in node.parts)
+            terms: list[tuple[Tensor | None, Masked]] = [(None, part) for part in parts if part is not None]
             terms += [term for own in node.variants if (term := _term(own, tensors, weights, run)) is not None]
             tensors[node.name] = _sum(terms)
         result = tensors[plan.output]

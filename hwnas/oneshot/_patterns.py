@@ -36,7 +36,7 @@ class Pattern:
         for column in columns:
             axis = kept.index(column)
             if (values == values.take([0], axis=axis)).all():
-                values = values.take(0, axis=axis)
+                values = np.asarray(values.take(0, axis=axis))
                 del kept[axis], codes[axis]
         key = (tuple(kept), tuple(codes), values.shape, values.tobytes())
         return cls(tuple(kept), tuple(codes), torch.from_numpy(values.astype(np.float32)), key)

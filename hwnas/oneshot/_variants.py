@@ -266,7 +266,7 @@ def _taps(ops: Sequence[Op], columns: Sequence[int], allowed: Sequence[Codes]) -
         for row, (own, other) in enumerate(windows):
             if other == dilation:
                 inner = tuple(slice((most - k) // 2, (most + k) // 2) for most, k in zip(kernel, own, strict=True))
-                used[(row, *inner)] = True
+                used[row][inner] = True
         pattern = Pattern.of(columns, allowed, used.reshape(*counts, -1))
         dilations.append((dilation, kernel, pattern))
     return Taps(tuple(dilations))

@@ -48,6 +48,27 @@ def test_a_sum_has_exactly_the_expectation_over_all_architectures():
         assert float(expected(distribution)) == pytest.approx(float(weights @ real), rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["stairs", "holes"])
+def test_peak_memory_has_exactly_the_expectation_over_all_networks(name):
+    space = space_named(name)
+    expected = ExpectedCost(space, cost="memory", costs=costs_of(name))
+    rows = np.array(list(itertools.product(*map(range, space.cardinalities))))
+    rows = rows[space.valid_codes(rows)]
+    real = expected.costs.cost(expected.key)(rows)
+    for seed in range(3):
+        distribution = drawn(space, seed)
+        weights = np.prod([p.numpy()[rows[:, c]] for c, p in enumerate(distribution)], axis=0)
+        assert float(expected(distribution)) == pytest.approx(float(weights @ real / weights.sum()), rel=1e-9)
+
+
+@pytest.mark.parametrize("cost", ["macs", "memory"])
+def test_a_vector_of_another_kind_is_taken_as_well(cost):
+    expected = ExpectedCost(space_named("stairs"), cost=cost, costs=costs_of("stairs"))
+    distribution = drawn(space_named("stairs"), 0)
+    halved = [vector.float() for vector in distribution]
+    assert float(expected(halved)) == pytest.approx(float(expected(distribution)), rel=1e-5)
+
+
 def test_where_some_architectures_are_no_networks_it_is_the_expectation_over_networks():
     space = space_named("holes")
     distribution = drawn(space, 3)
@@ -60,10 +81,11 @@ def test_where_some_architectures_are_no_networks_it_is_the_expectation_over_net
     assert float(expected(distribution)) == pytest.approx(float(weights @ real / weights.sum()), rel=1e-9)
 
 
+@pytest.mark.parametrize("cost", ["macs", "memory"])
 @pytest.mark.parametrize("name", ["mobilenetv3", "convnet1d", "derived"])
-def test_a_sum_is_the_mean_over_drawn_networks_within_its_error(name):
+def test_sums_and_maxima_are_the_mean_over_drawn_networks_within_its_error(name, cost):
     space = space_named(name)
-    expected = ExpectedCost(space, cost="macs", costs=costs_of(name))
+    expected = ExpectedCost(space, cost=cost, costs=costs_of(name))
     error = expected.error(drawn(space, 5), networks=100_000)
     assert abs(error.expected - error.sampled.mean) < 4 * error.sampled.standard_error
     assert error.sampled.standard_error < 0.005 * error.sampled.mean
@@ -76,7 +98,7 @@ def test_the_latency_is_within_a_few_hundredths_of_the_mean(name, sides):
     assert abs(expected.error(drawn(space_named(name), 5), networks=10_000).relative) < 0.03
 
 
-@pytest.mark.parametrize(("cost", "sides"), [("latency", None), ("latency", "random"), ("macs", None)])
+@pytest.mark.parametrize(("cost", "sides"), [("latency", None), ("latency", "random"), ("memory", None)])
 @pytest.mark.parametrize("name", ["stairs", "holes", "derived"])
 def test_gradients_are_those_of_finite_differences(name, cost, sides):
     space = space_named(name)

@@ -7,8 +7,10 @@ import pytest
 import torch
 from oneshot_toys import costs_of, drawn, space_named
 
+from hwnas._costs._space_costs import SpaceCosts
 from hwnas._errors import BudgetError, SpaceError
 from hwnas.oneshot import Solver, one_hot, solve, uniform
+from hwnas.spaces import make_space
 
 
 def listed(space, costs, keys):
@@ -48,6 +50,20 @@ def test_it_is_the_best_of_an_enumeration(name, sides, names):
             price = float(costs.cost(keys[n])(code)[0])
             assert price == pytest.approx(solution.costs[keys[n]], rel=1e-12)
             assert price <= budgets[n]
+
+
+def test_it_is_the_best_of_the_cells_of_nasbench201():
+    space = make_space("nasbench201", image_size=8, cells=1, channels=4)
+    costs = SpaceCosts(space, None)
+    rows, values = listed(space, costs, ["macs"])
+    solver, rng = Solver(costs), np.random.default_rng(0)
+    for seed in range(100):
+        distribution = drawn(space, seed)
+        budget = float(np.quantile(values["macs"], rng.uniform()))
+        solution = solver.solve(distribution, {"macs": budget})
+        best = log_probability(distribution, rows[values["macs"] <= budget]).max()
+        assert solution.log_probability == pytest.approx(float(best), abs=1e-9)
+        assert float(costs.cost("macs")(space.encode(solution.architecture)[None])[0]) <= budget
 
 
 @pytest.mark.parametrize("name", ["mobilenetv3", "convnet1d", "derived"])
