@@ -47,6 +47,9 @@ class Mixture(nn.Module):
       their results added up by probability.
     * **Widths** are masks: the largest is computed, and each channel is multiplied by the probability of the widths
       that have it, ``sum_i g_i 1_i`` (DMaskingNAS, Wan et al. 2020, arXiv 2004.05565, section 3.1).
+      Ops that move channels (shifts, shuffles, convolutions in groups, and concatenations and slices where networks use
+      the leading part of a weight) have other results for each width: these are computed one by one and added up by
+      probability.
     * **Kernels and dilations** are one convolution, with the sum of the kernels by probability: convolution is linear
       in its kernel, so that is the sum of their results (DASH, Shen et al. 2022, arXiv 2204.07554, section 3.2). Behind
       a norm or an activation this is no longer the sum of the alternatives' outputs.
