@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from profilers._errors import UnsupportedGraphError
@@ -167,7 +168,8 @@ def _told(
     )
     without_nodes = _session_rows(prepared, times)
     start = without_nodes[0].ms
-    timed = events.in_network(total - sum(row.ms for row in without_nodes), start)
+    nodes_ms = total - sum(row.ms for row in without_nodes)
+    timed = events.in_network(nodes_ms, start, float(np.std(times.draws[_WHOLE] + times.draws[_AGAIN])) / 2)
     measured = window_prices([node.name for node in prepared.graph.nodes], windows, times, timed)
     speed = speed_of(known, {key: price[0] for key, price in measured.items() if key in known})
     prices = {key: (known[key].ms * speed, known[key].low_ms * speed, known[key].high_ms * speed) for key in known}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
+from profilers._errors import ProfilerError
 from profilers._explain._explanation import Explanation
 from profilers._explain._prices import NORMAL_90, PLACEMENT, Price
 
@@ -30,7 +31,17 @@ def promised_gain(explanation: Explanation, leave_out: Collection[str], like: Co
         explanation: The explanation.
         leave_out: Names of the rows that are removed.
         like: Names of rows whose mean takes the place of each removed row; empty where nothing takes it.
+
+    Raises:
+        ProfilerError: The explanation has no row of such a name.
     """
+    known = {row.node for row in explanation.rows}
+    for names in (leave_out, like):
+        if isinstance(names, str):
+            raise ProfilerError(f"names of rows must be a list, got the text {names!r:.80}; put it into a list")
+        missing = sorted(set(names) - known)
+        if missing:
+            raise ProfilerError(f"the explanation has no row named {missing[0]!r:.80}; its rows are `Explanation.rows`")
     removed = [row for row in explanation.rows if row.node in leave_out]
     others = [row for row in explanation.rows if row.node in like]
     times = len(removed) / len(others) if others else 0.0

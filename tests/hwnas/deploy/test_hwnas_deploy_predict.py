@@ -218,8 +218,18 @@ def test_an_image_of_another_size_or_with_colours_is_brought_to_what_was_trained
     assert re.fullmatch(r"photo\.png: \d 0\.\d{4}\n", result.stdout), result.stderr
 
 
-def test_the_benchmark_prints_its_figures_beside_those_of_hwnas(folder):
-    result = run(folder, "--benchmark")
+def test_the_benchmark_prints_its_figures_beside_those_of_hwnas(folder, tmp_path):
+    """With shorter pauses and fewer rounds, which `test_a_pause_and_enough_rounds_are_timed` counts."""
+    quick = shutil.copytree(folder, tmp_path / "deploy")
+    text = PROGRAM.read_text(encoding="utf-8")
+    for line, shorter in (
+        ("LEAST_SECONDS, MOST_SECONDS = 1.0, 3.0", "LEAST_SECONDS, MOST_SECONDS = 0.1, 0.3"),
+        ("PAUSES, PAUSE_SECONDS = 3, 1.0", "PAUSES, PAUSE_SECONDS = 3, 0.05"),
+    ):
+        assert text.count(line) == 1
+        text = text.replace(line, shorter)
+    (quick / "predict.py").write_text(text, encoding="utf-8")
+    result = run(quick, "--benchmark")
     assert result.returncode == 0, result.stderr
     first, where, header, *rows, speed, default = result.stdout.splitlines()
     runtime = re.escape(make_runtime_version())
