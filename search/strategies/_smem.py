@@ -42,7 +42,9 @@ class SMEM(NamedStrategy):
     options = (
         StrategyOption("surrogate", SURROGATES[0], "what predicts expensive objectives", choices=SURROGATES),
         StrategyOption("vice_population", True, "whether parents also come from a second, diverse population"),
-        StrategyOption("population", 40, "most members of each population, and children a generation", minimum=2),
+        StrategyOption(
+            "population", 40, "most members of each population, and children a generation", minimum=2, maximum=1000
+        ),
         StrategyOption("generations", 20, "generations before each batch", minimum=1, maximum=1000),
     )
 
