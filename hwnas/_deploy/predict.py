@@ -324,19 +324,27 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def samples_of(path: Path, network: Network) -> np.ndarray:
     """Return inputs ``(N, *shape)`` of an array file as it is, or of a recording or signals as hwnas prepares them."""
-    if network.signals is None:
-        return array_of(path, network.shape)
-    loading, module = network.signals["loading"], network.recordings
-    if path.suffix.lower() in ARRAYS:
-        samples = array_of(path, (loading["channels"], loading["length"]))
-    elif loading["source"] == "npz":
+    if network.signals is None or path.suffix.lower() in ARRAYS:
+        return array_samples(path, load_arrays(path), network)
+    if network.signals["loading"]["source"] == "npz":
         raise InputError(f"{path}: the network reads arrays; give an .npy or .npz file")
-    else:
-        try:
-            samples = module.load_samples(path, loading)
-        except module.RecordingError as error:
-            raise InputError(f"{path}: {error}") from None
-    return scaled_signals(samples, network)
+    try:
+        return scaled_signals(network.recordings.load_samples(path, network.signals["loading"]), network)
+    except network.recordings.RecordingError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def array_samples(path: Path, arrays: dict[str, np.ndarray], network: Network) -> np.ndarray:
+    """Return inputs ``(N, *shape)`` of the arrays of a file: as they are, or of signals as hwnas prepares them."""
+    samples = array_of(path, arrays, stored_shape(network))
+    return samples if network.signals is None else scaled_signals(samples, network)
+
+
+def stored_shape(network: Network) -> tuple[int, ...]:
+    """Return the shape of one sample in an array file; signals are longer there, where hwnas cuts them."""
+    if network.signals is None:
+        return network.shape
+    return network.signals["loading"]["channels"], network.signals["loading"]["length"]
 
 
 def scaled_signals(samples: np.ndarray, network: Network) -> np.ndarray:
@@ -363,17 +371,23 @@ def labelled_keys(path: Path, arrays: dict[str, np.ndarray]) -> tuple[str, str]:
     return f"x{word}", f"y{word}"
 
 
-def array_of(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Return samples ``(N, *shape)`` of an .npy file, or of the array ``x``, ``x_test`` or the only one of an .npz."""
-    arrays = load_arrays(path)
+def array_of(path: Path, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Return samples ``(N, *shape)`` of the arrays of a file: of ``x``, of ``x_test``, or of the only array."""
     key = next(iter(arrays)) if len(arrays) == 1 else samples_key(path, arrays)
     values = arrays[key] if arrays[key].shape != shape else arrays[key][None]
-    if values.shape[1:] != shape or values.dtype.kind not in "biuf":
-        wanted = ", ".join(map(str, ("N", *shape)))
-        raise InputError(f"{path}: {key} has shape {values.shape}, the network reads numbers of shape ({wanted})")
+    require_samples(path, key, values, shape)
     if not len(values):
         raise InputError(f"{path}: {key} holds no samples; add some")
     return values
+
+
+def require_samples(path: Path, key: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse an array that does not hold samples ``(N, *shape)`` of numbers."""
+    if values.ndim != 1 + len(shape) or values.shape[1:] != shape:
+        wanted = ", ".join(map(str, ("N", *shape)))
+        raise InputError(f"{path}: {key} has shape {values.shape}, the network reads numbers of shape ({wanted})")
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{path}: {key} holds {values.dtype}, the network reads numbers; convert it to float32")
 
 
 def stored_clips(path: Path, network: Network, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
@@ -654,7 +668,7 @@ def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]
     require_there([path])
     arrays = load_arrays(path)
     targets = arrays[labelled_keys(path, arrays)[1]]
-    return samples_of(path, network), targets
+    return array_samples(path, arrays, network), targets
 
 
 def read_mask(path: Path, image: Path, square: int | None) -> np.ndarray:
@@ -709,19 +723,33 @@ def of_tested_groups(path: Path, network: Network) -> list[tuple[Any, str]]:
     return [each for each in files if group_of(each[0].relative_to(path).as_posix(), split_by) in network.groups]
 
 
-def of_tested_arrays(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray] | None:
+def of_tested_arrays(
+    path: Path, arrays: dict[str, np.ndarray], network: Network
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Return signals and labels of the groups that hwnas tested the network on; None where no array states groups."""
     if not network.groups or network.test_part["groups_by"] != "array":
         return None
-    arrays = load_arrays(path)
     words = [
         word for word in ("train", "test", "val") if {f"{key}_{word}" for key in ("x", "y", "group")} <= set(arrays)
     ]
+    for word in words:
+        require_part(path, arrays, word, stored_shape(network))
     held = {word: np.isin(arrays[f"group_{word}"].astype(str), network.groups) for word in words}
     if not any(tested.any() for tested in held.values()):
         return None
     x, y = (np.concatenate([arrays[f"{key}_{word}"][tested] for word, tested in held.items()]) for key in ("x", "y"))
     return scaled_signals(x, network), y
+
+
+def require_part(path: Path, arrays: dict[str, np.ndarray], word: str, shape: tuple[int, ...]) -> None:
+    """Refuse a part of an .npz file without a label and a group for each sample, or with samples of another shape."""
+    x = arrays[f"x_{word}"]
+    require_samples(path, f"x_{word}", x, shape)
+    for key in (f"y_{word}", f"group_{word}"):
+        if arrays[key].shape != (len(x),):
+            raise InputError(
+                f"{path}: {key} has shape {arrays[key].shape}, but x_{word} holds {len(x)} samples; give one for each"
+            )
 
 
 def other_groups(network: Network) -> str:
@@ -767,12 +795,12 @@ def labelled(path: Path, network: Network) -> tuple[list[Any], list[str], str]:
     if network.preparing is not None:
         images, labels = labelled_pixels(path, network.preparing)
         return [ready(image, network.preparing) for image in images], [str(label) for label in labels], ""
-    of_groups = of_tested_arrays(path, network)
+    arrays = load_arrays(path)
+    of_groups = of_tested_arrays(path, arrays, network)
     if of_groups is not None:
         return list(of_groups[0]), [str(label) for label in of_groups[1]], ""
-    arrays = load_arrays(path)
     labels = arrays[labelled_keys(path, arrays)[1]]
-    samples = samples_of(path, network)
+    samples = array_samples(path, arrays, network)
     if labels.shape != samples.shape[:1]:
         raise InputError(f"{path}: must hold as many labels y (or y_test) as samples x (or x_test)")
     return list(samples), [str(label) for label in labels], other_groups(network)

@@ -12,8 +12,8 @@ from hwnas._errors import DataError
 from hwnas.data._groups import divide
 from hwnas.data._guards import one_line, recogniser, require_arguments
 from hwnas.data._kinds import TABLES, WAVS
-from hwnas.data._layout import are_most, has_files
 from hwnas.data._names import shown
+from hwnas.data._recognise import are_most, has_files
 from hwnas.data._signal_csv import open_tables
 from hwnas.data._signal_data import Cut, Reading, SignalData, SignalPart, SignalSource, moments
 from hwnas.data._signal_wav import open_wavs

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from hwnas.data._kinds import IMAGES
-from hwnas.data._layout import folders_in
+from hwnas.data._recognise import folders_in
 
 _LOOKS = 20
 _LABELS, _IMAGES = "labels", "images"

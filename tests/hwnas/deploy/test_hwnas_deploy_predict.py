@@ -336,6 +336,15 @@ def test_samples_that_are_no_images_are_arrays(tmp_path):
     )
 
 
+def test_a_file_of_labelled_maps_is_read_once(tmp_path, monkeypatch):
+    load, reads = program().load_arrays, []
+    monkeypatch.setattr(program(), "load_arrays", lambda path: reads.append(path) or load(path))
+    np.savez(tmp_path / "a.npz", x_test=np.ones((3, 1, 4, 4)), y_test=np.zeros((3, 4, 4), int), x_train=np.ones(2))
+    network = SimpleNamespace(signals=None, shape=(1, 4, 4))
+    samples, targets = program().labelled_maps(tmp_path / "a.npz", network)
+    assert (samples.shape, targets.shape, reads) == ((3, 1, 4, 4), (3, 4, 4), [tmp_path / "a.npz"])
+
+
 def test_classes_of_arrays_are_counted(tmp_path):
     graph = network_graph(1, 8, 3)
     place = deployed(tmp_path / "deploy", graph, {"classes": ["a", "b", "7"]})
