@@ -66,7 +66,7 @@ def test_the_journal_holds_estimates_and_measurements(biased):
         assert facts["at_table_speed_median"] == record.values["latency_ms"]
         assert facts["slowness"] == pytest.approx(1.25, rel=1e-5)
         assert 0 < facts["half_width"] < 0.05 * record.values["latency_ms"]
-        assert facts["samples"] == 20
+        assert facts["samples"] == 100
         assert record.deviations == {"latency_ms": facts["half_width"] / 1.645}
     table_ms = [true_ms(record.arch) for record in records]
     expected = [record.estimates["latency_ms"] for record in records]
