@@ -23,6 +23,7 @@ import onnx
 
 from profilers._errors import UnsupportedGraphError
 from profilers._explain._graph import ExecutedGraph
+from profilers._explain._prices import steadied
 from profilers._session import ModelSession
 
 FloatArray = npt.NDArray[np.float64]
@@ -77,12 +78,9 @@ class Events:
         # each = (sum of events - network) / nodes; price = speed * (event - each): prices add up to `network_ms`.
         each = (events.sum(axis=0) - together) / len(events)
         prices = network_ms / together * (events - each)
-        means, spreads = prices.mean(axis=1), prices.std(axis=1, ddof=1)
-        large = means > _LARGE_MS
-        usual = float(np.median(spreads[large] / means[large])) if large.any() else 0.0
-        # The spread of few sessions is itself a rough estimate: it is averaged with what is usual for such a price.
-        deviations = np.hypot(spreads, usual * means) / math.sqrt(2.0 * events.shape[1])
-        deviations = np.hypot(deviations, deviation_ms / network_ms * means)
+        means = prices.mean(axis=1)
+        spreads = steadied(prices.std(axis=1, ddof=1), means, means > _LARGE_MS)
+        deviations = np.hypot(spreads / math.sqrt(events.shape[1]), deviation_ms / network_ms * means)
         return {name: (float(means[i]), float(deviations[i])) for i, name in enumerate(self.ms)}
 
 

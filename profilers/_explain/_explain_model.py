@@ -53,6 +53,11 @@ class _Prepared:
     store: Store
     windows: Windows
 
+    @property
+    def tensors(self) -> dict[str, Any]:
+        """The inputs as ONNX Runtime's tensors, by name."""
+        return {name: self.store.tensor(name) for name in self.inputs}
+
 
 def explain_model(
     model: bytes | str | Path,
@@ -98,8 +103,8 @@ def explain_model(
     windows = [prepared.windows.of(number) for number in range(len(prepared.graph.nodes))]
     again = to_check(known, (window.key for window in windows))
     needed = [window for window in windows if window.key not in known or window.key in again]
-    tensors = {name: prepared.store.tensor(name) for name in prepared.inputs}
-    profile = partial(measure_events, prepared.graph, tensors, threads=threads, seconds=_EVENTS_SHARE * seconds / 2)
+    share = _EVENTS_SHARE * seconds / 2
+    profile = partial(measure_events, prepared.graph, prepared.tensors, threads=threads, seconds=share)
     progress("timing nodes inside the whole network")
     before = profile()
     times = measure(_openers(prepared, needed, threads), progress, seconds=seconds, seed=seed)
@@ -143,7 +148,7 @@ def _openers(prepared: _Prepared, windows: Sequence[Window], threads: int) -> di
     openers: dict[str, Opener] = {
         key: partial(prepared.windows.session, part, threads=threads) for key, part in parts.items()
     }
-    tensors = {name: prepared.store.tensor(name) for name in prepared.inputs}
+    tensors = prepared.tensors
     for name in (_WHOLE, _AGAIN):
         openers[name] = partial(ModelSession, prepared.content, tensors, threads=threads)
     if prepared.branches:

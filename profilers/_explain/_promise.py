@@ -7,7 +7,8 @@ from collections.abc import Collection
 
 from profilers._errors import ProfilerError
 from profilers._explain._explanation import Explanation
-from profilers._explain._prices import NORMAL_90, PLACEMENT, Price
+from profilers._explain._prices import PLACEMENT, Price
+from profilers._samples import Z90
 
 REMOVED = 0.06
 """By how much a row and what its removal saves differ: half of a 90 % interval, relative.
@@ -18,7 +19,7 @@ saved 1.09 times the row in the mean (0.87-1.30), measured with one session each
 too noisy to calibrate with, but all 25 lie inside the promise. A row tells what the node takes; its removal changes
 what its neighbours find in the caches, too.
 """
-LATER = NORMAL_90 * PLACEMENT
+LATER = Z90 * PLACEMENT
 """Half of the 90 % interval of a later comparison of two networks, two sessions each, relative to the whole network."""
 
 

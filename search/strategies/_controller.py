@@ -109,7 +109,8 @@ class Controller(NamedStrategy):
         """Train the policy on all trials, or on those after the last call's, or on the latest where values change."""
         updates = _updates(context.batches)
         learner, start = None, 0
-        if _values_change(context):
+        changing = _values_change(context)
+        if changing:
             updates = updates[-_MOST_UPDATES:]
         elif self._latest is not None and continues(context, self._latest[0]):
             before, learner = self._latest
@@ -120,7 +121,7 @@ class Controller(NamedStrategy):
         for update in updates:
             if update.first >= start:
                 learner.update(self._episodes(context, update, gains))
-        if not _values_change(context):
+        if not changing:
             self._latest = context, learner
         return learner
 
