@@ -87,7 +87,7 @@ def readme(network: Mapping[str, Any], metadata: Mapping[str, Any], picked: str)
         f"- **Run**: {_run_text(metadata)}",
         "- **Check**: `python predict.py --benchmark` times it as hwnas did, beside hwnas's figures"
         + (_test_text(network, metadata)),
-        f"- **Picked**: {picked}. For another network of the run: `hwnas export RUN --pick best --deploy FOLDER` "
+        f"- **Picked**: {picked}. For another network of the run: `hwnas export RUN --pick NAME --deploy FOLDER` "
         "(fastest, knee, best or an id).",
     ]
     return "\n".join([*lines, ""])

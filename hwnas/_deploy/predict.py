@@ -712,12 +712,17 @@ def in_classes(root: Path, network: Network) -> list[tuple[Any, str]]:
     return [(file, folder.name) for folder in folders for file in samples_in(folder, network)]
 
 
+def part_folders(path: Path, network: Network) -> dict[str, Path]:
+    """Return the folders of parts (train, test, ...) in a folder, by their names in lower case."""
+    inside = sorted(folder for folder in path.iterdir() if folder.is_dir() and folder.name not in network.classes)
+    return {folder.name.lower(): folder for folder in inside if folder.name.lower() in PARTS}
+
+
 def of_tested_groups(path: Path, network: Network) -> list[tuple[Any, str]]:
     """Return the recordings in a folder whose names state a group that hwnas tested the network on, as `in_classes`."""
     if not network.groups or network.test_part["groups_by"] != "name":
         return []
-    inside = [folder for folder in path.iterdir() if folder.is_dir() and folder.name not in network.classes]
-    parts = sorted(folder for folder in inside if folder.name.lower() in PARTS)
+    parts = part_folders(path, network).values()
     split_by, group_of = network.test_part["split_by"], network.recordings.group_in_name
     files = [each for part in parts or [path] for each in in_classes(part, network)]
     return [each for each in files if group_of(each[0].relative_to(path).as_posix(), split_by) in network.groups]
@@ -772,26 +777,26 @@ def labelled(path: Path, network: Network) -> tuple[list[Any], list[str], str]:
     there are none, or nothing tells them, all are, with a text that says which groups hwnas tested.
     """
     if path.is_dir() and (network.preparing is not None or network.signals is not None):
-        parts = [path / name for name in ("test", "testing", "train", "training") if name not in network.classes]
-        root = next((part for part in parts if part.is_dir()), path)
+        parts = part_folders(path, network)
+        root = next((parts[name] for name in ("test", "testing", "train", "training") if name in parts), path)
         tested = of_tested_groups(path, network)
         files, others = tested or in_classes(root, network), "" if tested else other_groups(network)
         if not files:
             what = "images" if network.preparing is not None else "recordings"
             raise InputError(f"{path} holds no class folders with {what}; it must hold <class>/* or test/<class>/*")
         if network.signals is not None:
-            read = [(sample, name) for file, name in files for sample in samples_of(file, network)]
-            return [sample for sample, _ in read], [name for _, name in read], others
-        return [file for file, _ in files], [name for _, name in files], ""
-    if path.is_dir() or not path.exists():
-        raise InputError(f"{path} {'is a folder, give an .npz file' if path.exists() else 'does not exist'}")
+            files = [(sample, name) for file, name in files for sample in samples_of(file, network)]
+        return [file for file, _ in files], [name for _, name in files], others
+    require_there([path])
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, give an .npz file")
     if network.frames:
         arrays = load_arrays(path)
-        word = "" if "x" in arrays else "_test"
-        labels = arrays.get(f"y{word}", np.zeros(0))
-        if labels.shape != arrays.get(f"x{word}", np.zeros((0, 1))).shape[:1] or not len(labels):
+        x, y = labelled_keys(path, arrays)
+        labels = arrays[y]
+        if labels.shape != arrays[x].shape[:1] or not len(labels):
             raise InputError(f"{path}: must hold clips x_test and as many labels y_test, or x and y")
-        return list(stored_clips(path, network, arrays, f"x{word}")), [str(label) for label in labels], ""
+        return list(stored_clips(path, network, arrays, x)), [str(label) for label in labels], ""
     if network.preparing is not None:
         images, labels = labelled_pixels(path, network.preparing)
         return [ready(image, network.preparing) for image in images], [str(label) for label in labels], ""
@@ -949,6 +954,7 @@ ABOUT = {
     "csv": "write the predictions into a CSV file, too",
     "test": "print the metric on labelled samples, beside what hwnas found",
 }
+BESIDE = Path(__file__).with_name("network.onnx")
 GIVES = {"classes": "the class of a sample", "boxes": "boxes", "maps": "maps", "outputs": "other outputs"}
 
 
@@ -975,15 +981,18 @@ def inputs_text(network: Network | None) -> str:
     return "images or folders of them" if network.preparing is not None else ".npy or .npz files of samples"
 
 
-def test_text(network: Network | None) -> str:
-    """Return what `--test` reads and prints of a network, or of any network for None."""
-    if network is None:
-        return ABOUT["test"]
+def test_text(network: Network) -> str:
+    """Return what `--test` reads and prints of a network."""
     if network.maps is None:
         return "print the accuracy on <class>/* in a folder, or on x_test and y_test of an .npz file"
     if network.maps["kind"] != "segmentation":
         return "print the relative L2 on x_test and y_test of an .npz file"
     return "print the mean IoU on images/* and masks/*.png in a folder, or on x_test and y_test of an .npz file"
+
+
+def takers(name: str) -> str:
+    """Return which networks an option is for."""
+    return f"for networks that give {' or '.join(GIVES[kind] for kind in OPTIONS[name][0])}"
 
 
 def make_parser(network: Network | None = None) -> argparse.ArgumentParser:
@@ -992,13 +1001,11 @@ def make_parser(network: Network | None = None) -> argparse.ArgumentParser:
     parser.add_argument("inputs", nargs="*", type=Path, metavar="FILE", help=inputs_text(network))
     for name, (kinds, words) in OPTIONS.items():
         if network is None:
-            only = " or ".join(GIVES[kind] for kind in kinds)
-            parser.add_argument(f"--{name}", help=f"{ABOUT[name]}; for networks that give {only}", **words)
+            parser.add_argument(f"--{name}", help=f"{ABOUT[name]}; {takers(name)}", **words)
         elif outputs_of(network) in kinds:
             parser.add_argument(f"--{name}", help=test_text(network) if name == "test" else ABOUT[name], **words)
     parser.add_argument("--benchmark", action="store_true", help="time the network, and compare with hwnas's figures")
-    beside = Path(__file__).with_name("network.onnx")
-    parser.add_argument("--model", type=Path, default=beside, metavar="FILE", help="the ONNX file")
+    parser.add_argument("--model", type=Path, default=BESIDE, metavar="FILE", help="the ONNX file")
     return parser
 
 
@@ -1006,7 +1013,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return what the command line says; print the help of the network beside this file where that is asked for."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("-h", "--help", action="store_true")
-    first.add_argument("--model", type=Path, default=Path(__file__).with_name("network.onnx"))
+    first.add_argument("--model", type=Path, default=BESIDE)
     known = first.parse_known_args(arguments)[0]
     parser = make_parser()
     if known.help:
@@ -1028,9 +1035,8 @@ def require_taken(network: Network, given: argparse.Namespace) -> None:
     """Refuse options that have no meaning for a network; `--test` of other networks has an error of its own."""
     for name, (kinds, _) in OPTIONS.items():
         if name != "test" and getattr(given, name) is not None and outputs_of(network) not in kinds:
-            only = " or ".join(GIVES[kind] for kind in kinds)
             mine = GIVES[outputs_of(network)]
-            raise InputError(f"--{name} is for networks that give {only}; this one gives {mine}, leave --{name} out")
+            raise InputError(f"--{name} is {takers(name)}; this one gives {mine}, leave --{name} out")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -211,6 +211,14 @@ def test_the_refusal_of_imports_works(folder, tmp_path):
     assert "ImportError: hwnas is not among" in run(tmp_path).stderr
 
 
+def test_folders_of_parts_may_have_capitals_as_in_training(folder, tmp_path):
+    for part in ("Train", "Test"):
+        (tmp_path / part / "3").mkdir(parents=True)
+        Image.fromarray(np.full((8, 8), 90, dtype=np.uint8)).save(tmp_path / part / "3" / f"{part}.png")
+    result = run(folder, "--test", tmp_path)
+    assert re.fullmatch(r"accuracy (0|100)\.00% \([01] of 1\)\n", result.stdout), result.stderr
+
+
 def test_an_image_of_another_size_or_with_colours_is_brought_to_what_was_trained_on(folder, tmp_path):
     rng = np.random.default_rng(0)
     rgb(rng, 31, 20).save(tmp_path / "photo.png")
