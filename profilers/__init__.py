@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     from profilers._remote._backend import SshBackend
     from profilers._remote._bundle import read_result, table_of_result, write_bundle
     from profilers._remote._greeting import clean_device
-    from profilers._samples import SampleSet, relative_half_width
+    from profilers._samples import Z90, SampleSet, relative_half_width
     from profilers._session import (
         BoundSession,
         ModelSession,
@@ -188,6 +188,7 @@ _MODULES = {
     "profilers._references": (
         "REFERENCE_TAILS",
         "STATISTICS",
+        "Z90",
         "NetworkTime",
         "Reference",
         "References",
@@ -204,7 +205,7 @@ _MODULES = {
     "profilers._remote._backend": ("SshBackend",),
     "profilers._remote._bundle": ("read_result", "table_of_result", "write_bundle"),
     "profilers._remote._greeting": ("clean_device",),
-    "profilers._samples": ("SampleSet", "relative_half_width"),
+    "profilers._samples": ("Z90", "SampleSet", "relative_half_width"),
     "profilers._session": (
         "BoundSession",
         "ModelSession",
@@ -245,6 +246,7 @@ __all__ = [
     "REFERENCE_OP_MS",
     "REFERENCE_TAILS",
     "STATISTICS",
+    "Z90",
     "ArenaTimeoutError",
     "AtOneSpeed",
     "Backend",

@@ -20,7 +20,7 @@ from latency_tables import OpGraph
 from profilers._backend import Backend
 from profilers._executed import executed_graph, fusion_of
 from profilers._plan import reference_graph
-from profilers._samples import QUANTILE, SampleSet, bootstrap_quantiles, disturbed
+from profilers._samples import QUANTILE, Z90, SampleSet, bootstrap_quantiles, disturbed
 from profilers._speed import at_one_speed
 from profilers._timing import REFERENCE_OP, RoundSink, Runnable, SamplingSettings, Timer
 
@@ -30,8 +30,6 @@ STATISTICS: Mapping[str, float] = {"q10": QUANTILE, "median": 0.5, "p90": 0.9, "
 REFERENCE_TAILS = "reference_tails"
 """Entry of a table's environment: `Speed.tails` of a session of its references right after the profile."""
 _REFERENCE = "reference:"
-_Z90 = 1.645
-"""Half the width of a 90 % interval, in standard deviations of a normal distribution."""
 _LEAST_SPEED_SD = 0.003
 """Least standard error of the log slowness; few references can agree by chance."""
 _FEWEST = 10
@@ -206,7 +204,7 @@ def session_times(samples: Mapping[str, SampleSet], references: References) -> S
     converted = at_one_speed(samples).samples
     slowness, speed_sd, ratios = _slowness(converted, references)
     tails = pooled_tails(samples)
-    speed = Speed(slowness, _Z90 * speed_sd, ratios, tails)
+    speed = Speed(slowness, Z90 * speed_sd, ratios, tails)
     deviations = _tail_deviations(samples)
     times = {
         name: _network_time(sample_set, converted[name], speed, references, speed_sd, deviations[name])
@@ -293,7 +291,7 @@ def _network_time(
     raw_ms = {name: raw.quantile(q) * 1e3 for name, q in STATISTICS.items()}
     if speed.slowness is None:
         sds = {name: math.hypot(_log_sd(raw, q), references.session_sd) for name, q in STATISTICS.items()}
-        half_widths = {name: raw_ms[name] * math.expm1(_Z90 * sd) for name, sd in sds.items()}
+        half_widths = {name: raw_ms[name] * math.expm1(Z90 * sd) for name, sd in sds.items()}
         return NetworkTime(raw_ms, raw_ms, half_widths, len(raw.seconds))
     q10_ms, q10_sd = converted.quantile() * 1e3 / speed.slowness, _log_sd(converted, QUANTILE)
     table_ms, half_widths = {}, {}
@@ -303,7 +301,7 @@ def _network_time(
         tail = references.tails.get(name, speed.tails.get(name, 1.0)) if name != "q10" else 1.0
         table_ms[name] = q10_ms * tail * math.exp(deviation)
         error = math.sqrt(q10_sd**2 + speed_sd**2 + references.session_sd**2 + deviation_sd**2)
-        half_widths[name] = table_ms[name] * math.expm1(_Z90 * error)
+        half_widths[name] = table_ms[name] * math.expm1(Z90 * error)
     return NetworkTime(raw_ms, table_ms, half_widths, len(raw.seconds))
 
 

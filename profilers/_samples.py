@@ -18,6 +18,8 @@ StopReason = Literal["converged", "settled", "cap"]
 STOP_REASONS: tuple[StopReason, ...] = get_args(StopReason)
 QUANTILE = 0.1
 """The quantile of the samples that is taken as a runnable's time: q10."""
+Z90 = 1.645
+"""Half the width of a 90 % interval, in standard deviations of a normal distribution."""
 DISTURBED = 1.25
 """A round in which the reference op takes more than this many times its q10 is disturbed by other work."""
 MANY_DISTURBED = 0.25

@@ -28,9 +28,11 @@ def graph_parameters(graph: OpGraph) -> Iterator[tuple[str, Parameter]]:
             yield full, parameter
         elif seen[full][1] != parameter:
             first, other = seen[full]
+            alike = other.shape == parameter.shape
+            need = "use it differently" if alike else f"need {other.shape} and {parameter.shape}"
             raise OperatorError(
-                f"nodes {first} and {node.name} share the weight {full} by their names, but need {other.shape} and "
-                f"{parameter.shape}; give them equal shapes, or other names before the @"
+                f"nodes {first} and {node.name} share the weight {full} by their names, but {need}; give them equal "
+                f"{'attributes' if alike else 'shapes'}, or other names before the @"
             )
 
 

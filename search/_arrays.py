@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoolArray", "FloatArray", "IntArray", "row_keys", "unique_rows"]
+__all__ = ["BoolArray", "FloatArray", "IntArray", "first_places", "row_keys", "unique_rows"]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -19,14 +19,17 @@ def row_keys(codes: IntArray) -> list[bytes]:
     return [row.tobytes() for row in rows]
 
 
-def unique_rows(codes: IntArray) -> IntArray:
-    """Find the distinct rows of `codes` ``(n, d)``, in the order of their first occurrences."""
-    if len(codes) < 2:
-        return codes
+def first_places(codes: IntArray) -> IntArray:
+    """Find the places ``(k,)`` of the distinct rows of `codes` ``(n, d)``, ascending: their first occurrences."""
     if len(codes) <= _FEW:  # quicker than sorting them
         first: dict[bytes, int] = {}
         for place, key in enumerate(row_keys(codes)):
             first.setdefault(key, place)
-        return codes[list(first.values())]
+        return np.array(list(first.values()), dtype=np.int64)
     _, places = np.unique(codes, axis=0, return_index=True)
-    return codes[np.sort(places)]
+    return np.sort(places)
+
+
+def unique_rows(codes: IntArray) -> IntArray:
+    """Find the distinct rows of `codes` ``(n, d)``, in the order of their first occurrences."""
+    return codes if len(codes) < 2 else codes[first_places(codes)]

@@ -6,7 +6,7 @@ import numpy as np
 
 from search._arrays import BoolArray, FloatArray
 
-__all__ = ["dominance_numbers", "hypervolume", "nondominated"]
+__all__ = ["added_volumes", "dominance_numbers", "hypervolume", "nondominated"]
 
 _CHUNK_CELLS = 4_000_000
 _BLOCK = 128
@@ -115,6 +115,18 @@ def hypervolume(points: FloatArray, reference: FloatArray) -> float:
     import moocore
 
     return float(moocore.hypervolume(above, ref=reference, maximise=True))
+
+
+def added_volumes(points: FloatArray, candidates: FloatArray, reference: FloatArray) -> FloatArray:
+    """Compute how much each candidate alone would add to the hypervolume of the points, ``(p,)``.
+
+    Args:
+        points: Objective values ``(n, m)``, maximised; n may be 0.
+        candidates: Those of the candidates ``(p, m)``.
+        reference: The reference point ``(m,)``.
+    """
+    level = hypervolume(points, reference)
+    return np.array([hypervolume(np.vstack([points, row]), reference) - level for row in candidates])
 
 
 def _hypervolume_2d(above: FloatArray, reference: FloatArray) -> float:

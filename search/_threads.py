@@ -1,12 +1,14 @@
-"""One thread for linear algebra, so that results do not depend on the number of cores."""
+"""One thread for linear algebra and for torch, so that results do not depend on the number of cores."""
 
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-__all__ = ["single_threaded"]
+__all__ = ["seeded_torch", "single_threaded"]
 
 
 _limiter: tuple[int, Any] | None = None
@@ -26,3 +28,20 @@ def single_threaded() -> AbstractContextManager[object]:
         _limiter = len(sys.modules), ThreadpoolController()
     limits: AbstractContextManager[object] = _limiter[1].limit(limits=1)
     return limits
+
+
+@contextmanager
+def seeded_torch() -> Iterator[None]:
+    """Use one torch thread and a fixed torch seed, so that results repeat, and show no warnings about scaling."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                yield
+        finally:
+            torch.set_num_threads(threads)

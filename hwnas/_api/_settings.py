@@ -60,12 +60,12 @@ def search_settings(
         values |= _derived(values, out)
     settings = {name: value for name, value in values.items() if name in SETTINGS}
     evaluator = values.get("evaluator", default("evaluator"))
+    settings["data_options"] = data_options = _data_options(values)
     if not space_is_object:
-        settings["space"] = space = values.get("space") or _usual_space(evaluator, values)
+        settings["space"] = space = values.get("space") or _usual_space(evaluator, values, data_options)
         settings["space_settings"] = space_settings(space, values, loads_images=True)
         if evaluator.startswith(_TABLE) and "image_size" in values and "image_size" in settings["space_settings"]:
             del settings["image_size"]  # the space's alone: no images are loaded
-    settings["data_options"] = _data_options(values)
     settings["evaluator_options"] = _evaluator_options(evaluator, values)
     settings["budgets"] = _budgets(values)
     settings["final_recipe"] = _recipe(values, "final_recipe", "final_epochs")
@@ -107,12 +107,11 @@ def _derived(values: Mapping[str, Any], out: Path | None) -> dict[str, Any]:
     return {"space": DerivedSpace.name, "space_settings": dict(derived.space.settings)}
 
 
-def _usual_space(evaluator: str, values: Mapping[str, Any]) -> str:
+def _usual_space(evaluator: str, values: Mapping[str, Any], data_options: Mapping[str, Any]) -> str:
     """Return the space that is searched where none is named: it follows from the task, and that from the data."""
     if evaluator.startswith(_TABLE):
         return str(default("space"))
-    options = {*values.get("data_options", {}), *(name for name in DATA_SHORTHANDS if name in values)}
-    return usual_space(values.get("task") or usual_task(values.get("data", default("data")), options))
+    return usual_space(values.get("task") or usual_task(values.get("data", default("data")), data_options))
 
 
 def _data_options(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import resources
@@ -53,9 +54,9 @@ def deliver_folder(run: Run, progress: TextProgress) -> None:
     run.folder(FOLDER)
     for name, content in _files(run, network, pick).items():
         run.write(f"{FOLDER}/{name}", content)
-    progress(f"{network['id']} is ready to deploy: {run.path / FOLDER} (picked as {pick_text(network, pick)})")
+    progress(f"{network['id']} is ready to deploy: {run.path / FOLDER} (picked {pick_text(network, pick)})")
     other = next(name for name in reversed(PICKS) if name != pick)
-    progress(f"to deploy another network: hwnas export {run.path} --pick {other} --deploy FOLDER")
+    progress(f"to deploy another network: hwnas export {shlex.quote(str(run.path))} --pick {other} --deploy FOLDER")
 
 
 def write_folder(run: Run, network: Mapping[str, Any], pick: str, folder: Path) -> Path:

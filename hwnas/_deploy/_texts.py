@@ -72,7 +72,7 @@ def readme(network: Mapping[str, Any], metadata: Mapping[str, Any], picked: str)
     Args:
         network: Its entry of ``pareto.json``.
         metadata: Its file's metadata.
-        picked: Why it was picked among the networks of its run.
+        picked: Why it was picked among the networks of its run, as `pick_text` says it.
     """
     lines = [
         f"# {network['id']}: {network['arch']}",
@@ -87,7 +87,7 @@ def readme(network: Mapping[str, Any], metadata: Mapping[str, Any], picked: str)
         f"- **Run**: {_run_text(metadata)}",
         "- **Check**: `python predict.py --benchmark` times it as hwnas did, beside hwnas's figures"
         + (_test_text(network, metadata)),
-        f"- **Picked as** {picked}. For another network of the run: `hwnas export RUN --pick best --deploy FOLDER` "
+        f"- **Picked**: {picked}. For another network of the run: `hwnas export RUN --pick NAME --deploy FOLDER` "
         "(fastest, knee, best or an id).",
     ]
     return "\n".join([*lines, ""])

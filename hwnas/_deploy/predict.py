@@ -324,19 +324,27 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def samples_of(path: Path, network: Network) -> np.ndarray:
     """Return inputs ``(N, *shape)`` of an array file as it is, or of a recording or signals as hwnas prepares them."""
-    if network.signals is None:
-        return array_of(path, network.shape)
-    loading, module = network.signals["loading"], network.recordings
-    if path.suffix.lower() in ARRAYS:
-        samples = array_of(path, (loading["channels"], loading["length"]))
-    elif loading["source"] == "npz":
+    if network.signals is None or path.suffix.lower() in ARRAYS:
+        return array_samples(path, load_arrays(path), network)
+    if network.signals["loading"]["source"] == "npz":
         raise InputError(f"{path}: the network reads arrays; give an .npy or .npz file")
-    else:
-        try:
-            samples = module.load_samples(path, loading)
-        except module.RecordingError as error:
-            raise InputError(f"{path}: {error}") from None
-    return scaled_signals(samples, network)
+    try:
+        return scaled_signals(network.recordings.load_samples(path, network.signals["loading"]), network)
+    except network.recordings.RecordingError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def array_samples(path: Path, arrays: dict[str, np.ndarray], network: Network) -> np.ndarray:
+    """Return inputs ``(N, *shape)`` of the arrays of a file: as they are, or of signals as hwnas prepares them."""
+    samples = array_of(path, arrays, stored_shape(network))
+    return samples if network.signals is None else scaled_signals(samples, network)
+
+
+def stored_shape(network: Network) -> tuple[int, ...]:
+    """Return the shape of one sample in an array file; signals are longer there, where hwnas cuts them."""
+    if network.signals is None:
+        return network.shape
+    return network.signals["loading"]["channels"], network.signals["loading"]["length"]
 
 
 def scaled_signals(samples: np.ndarray, network: Network) -> np.ndarray:
@@ -363,17 +371,23 @@ def labelled_keys(path: Path, arrays: dict[str, np.ndarray]) -> tuple[str, str]:
     return f"x{word}", f"y{word}"
 
 
-def array_of(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Return samples ``(N, *shape)`` of an .npy file, or of the array ``x``, ``x_test`` or the only one of an .npz."""
-    arrays = load_arrays(path)
+def array_of(path: Path, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Return samples ``(N, *shape)`` of the arrays of a file: of ``x``, of ``x_test``, or of the only array."""
     key = next(iter(arrays)) if len(arrays) == 1 else samples_key(path, arrays)
     values = arrays[key] if arrays[key].shape != shape else arrays[key][None]
-    if values.shape[1:] != shape or values.dtype.kind not in "biuf":
-        wanted = ", ".join(map(str, ("N", *shape)))
-        raise InputError(f"{path}: {key} has shape {values.shape}, the network reads numbers of shape ({wanted})")
+    require_samples(path, key, values, shape)
     if not len(values):
         raise InputError(f"{path}: {key} holds no samples; add some")
     return values
+
+
+def require_samples(path: Path, key: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse an array that does not hold samples ``(N, *shape)`` of numbers."""
+    if values.ndim != 1 + len(shape) or values.shape[1:] != shape:
+        wanted = ", ".join(map(str, ("N", *shape)))
+        raise InputError(f"{path}: {key} has shape {values.shape}, the network reads numbers of shape ({wanted})")
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{path}: {key} holds {values.dtype}, the network reads numbers; convert it to float32")
 
 
 def stored_clips(path: Path, network: Network, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
@@ -654,7 +668,7 @@ def labelled_maps(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]
     require_there([path])
     arrays = load_arrays(path)
     targets = arrays[labelled_keys(path, arrays)[1]]
-    return samples_of(path, network), targets
+    return array_samples(path, arrays, network), targets
 
 
 def read_mask(path: Path, image: Path, square: int | None) -> np.ndarray:
@@ -698,30 +712,49 @@ def in_classes(root: Path, network: Network) -> list[tuple[Any, str]]:
     return [(file, folder.name) for folder in folders for file in samples_in(folder, network)]
 
 
+def part_folders(path: Path, network: Network) -> dict[str, Path]:
+    """Return the folders of parts (train, test, ...) in a folder, by their names in lower case."""
+    inside = sorted(folder for folder in path.iterdir() if folder.is_dir() and folder.name not in network.classes)
+    return {folder.name.lower(): folder for folder in inside if folder.name.lower() in PARTS}
+
+
 def of_tested_groups(path: Path, network: Network) -> list[tuple[Any, str]]:
     """Return the recordings in a folder whose names state a group that hwnas tested the network on, as `in_classes`."""
     if not network.groups or network.test_part["groups_by"] != "name":
         return []
-    inside = [folder for folder in path.iterdir() if folder.is_dir() and folder.name not in network.classes]
-    parts = sorted(folder for folder in inside if folder.name.lower() in PARTS)
+    parts = part_folders(path, network).values()
     split_by, group_of = network.test_part["split_by"], network.recordings.group_in_name
     files = [each for part in parts or [path] for each in in_classes(part, network)]
     return [each for each in files if group_of(each[0].relative_to(path).as_posix(), split_by) in network.groups]
 
 
-def of_tested_arrays(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray] | None:
+def of_tested_arrays(
+    path: Path, arrays: dict[str, np.ndarray], network: Network
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Return signals and labels of the groups that hwnas tested the network on; None where no array states groups."""
     if not network.groups or network.test_part["groups_by"] != "array":
         return None
-    arrays = load_arrays(path)
     words = [
         word for word in ("train", "test", "val") if {f"{key}_{word}" for key in ("x", "y", "group")} <= set(arrays)
     ]
+    for word in words:
+        require_part(path, arrays, word, stored_shape(network))
     held = {word: np.isin(arrays[f"group_{word}"].astype(str), network.groups) for word in words}
     if not any(tested.any() for tested in held.values()):
         return None
     x, y = (np.concatenate([arrays[f"{key}_{word}"][tested] for word, tested in held.items()]) for key in ("x", "y"))
     return scaled_signals(x, network), y
+
+
+def require_part(path: Path, arrays: dict[str, np.ndarray], word: str, shape: tuple[int, ...]) -> None:
+    """Refuse a part of an .npz file without a label and a group for each sample, or with samples of another shape."""
+    x = arrays[f"x_{word}"]
+    require_samples(path, f"x_{word}", x, shape)
+    for key in (f"y_{word}", f"group_{word}"):
+        if arrays[key].shape != (len(x),):
+            raise InputError(
+                f"{path}: {key} has shape {arrays[key].shape}, but x_{word} holds {len(x)} samples; give one for each"
+            )
 
 
 def other_groups(network: Network) -> str:
@@ -744,35 +777,35 @@ def labelled(path: Path, network: Network) -> tuple[list[Any], list[str], str]:
     there are none, or nothing tells them, all are, with a text that says which groups hwnas tested.
     """
     if path.is_dir() and (network.preparing is not None or network.signals is not None):
-        parts = [path / name for name in ("test", "testing", "train", "training") if name not in network.classes]
-        root = next((part for part in parts if part.is_dir()), path)
+        parts = part_folders(path, network)
+        root = next((parts[name] for name in ("test", "testing", "train", "training") if name in parts), path)
         tested = of_tested_groups(path, network)
         files, others = tested or in_classes(root, network), "" if tested else other_groups(network)
         if not files:
             what = "images" if network.preparing is not None else "recordings"
             raise InputError(f"{path} holds no class folders with {what}; it must hold <class>/* or test/<class>/*")
         if network.signals is not None:
-            read = [(sample, name) for file, name in files for sample in samples_of(file, network)]
-            return [sample for sample, _ in read], [name for _, name in read], others
-        return [file for file, _ in files], [name for _, name in files], ""
-    if path.is_dir() or not path.exists():
-        raise InputError(f"{path} {'is a folder, give an .npz file' if path.exists() else 'does not exist'}")
+            files = [(sample, name) for file, name in files for sample in samples_of(file, network)]
+        return [file for file, _ in files], [name for _, name in files], others
+    require_there([path])
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, give an .npz file")
     if network.frames:
         arrays = load_arrays(path)
-        word = "" if "x" in arrays else "_test"
-        labels = arrays.get(f"y{word}", np.zeros(0))
-        if labels.shape != arrays.get(f"x{word}", np.zeros((0, 1))).shape[:1] or not len(labels):
+        x, y = labelled_keys(path, arrays)
+        labels = arrays[y]
+        if labels.shape != arrays[x].shape[:1] or not len(labels):
             raise InputError(f"{path}: must hold clips x_test and as many labels y_test, or x and y")
-        return list(stored_clips(path, network, arrays, f"x{word}")), [str(label) for label in labels], ""
+        return list(stored_clips(path, network, arrays, x)), [str(label) for label in labels], ""
     if network.preparing is not None:
         images, labels = labelled_pixels(path, network.preparing)
         return [ready(image, network.preparing) for image in images], [str(label) for label in labels], ""
-    of_groups = of_tested_arrays(path, network)
+    arrays = load_arrays(path)
+    of_groups = of_tested_arrays(path, arrays, network)
     if of_groups is not None:
         return list(of_groups[0]), [str(label) for label in of_groups[1]], ""
-    arrays = load_arrays(path)
     labels = arrays[labelled_keys(path, arrays)[1]]
-    samples = samples_of(path, network)
+    samples = array_samples(path, arrays, network)
     if labels.shape != samples.shape[:1]:
         raise InputError(f"{path}: must hold as many labels y (or y_test) as samples x (or x_test)")
     return list(samples), [str(label) for label in labels], other_groups(network)
@@ -921,6 +954,7 @@ ABOUT = {
     "csv": "write the predictions into a CSV file, too",
     "test": "print the metric on labelled samples, beside what hwnas found",
 }
+BESIDE = Path(__file__).with_name("network.onnx")
 GIVES = {"classes": "the class of a sample", "boxes": "boxes", "maps": "maps", "outputs": "other outputs"}
 
 
@@ -947,15 +981,18 @@ def inputs_text(network: Network | None) -> str:
     return "images or folders of them" if network.preparing is not None else ".npy or .npz files of samples"
 
 
-def test_text(network: Network | None) -> str:
-    """Return what `--test` reads and prints of a network, or of any network for None."""
-    if network is None:
-        return ABOUT["test"]
+def test_text(network: Network) -> str:
+    """Return what `--test` reads and prints of a network."""
     if network.maps is None:
         return "print the accuracy on <class>/* in a folder, or on x_test and y_test of an .npz file"
     if network.maps["kind"] != "segmentation":
         return "print the relative L2 on x_test and y_test of an .npz file"
     return "print the mean IoU on images/* and masks/*.png in a folder, or on x_test and y_test of an .npz file"
+
+
+def takers(name: str) -> str:
+    """Return which networks an option is for."""
+    return f"for networks that give {' or '.join(GIVES[kind] for kind in OPTIONS[name][0])}"
 
 
 def make_parser(network: Network | None = None) -> argparse.ArgumentParser:
@@ -964,13 +1001,11 @@ def make_parser(network: Network | None = None) -> argparse.ArgumentParser:
     parser.add_argument("inputs", nargs="*", type=Path, metavar="FILE", help=inputs_text(network))
     for name, (kinds, words) in OPTIONS.items():
         if network is None:
-            only = " or ".join(GIVES[kind] for kind in kinds)
-            parser.add_argument(f"--{name}", help=f"{ABOUT[name]}; for networks that give {only}", **words)
+            parser.add_argument(f"--{name}", help=f"{ABOUT[name]}; {takers(name)}", **words)
         elif outputs_of(network) in kinds:
             parser.add_argument(f"--{name}", help=test_text(network) if name == "test" else ABOUT[name], **words)
     parser.add_argument("--benchmark", action="store_true", help="time the network, and compare with hwnas's figures")
-    beside = Path(__file__).with_name("network.onnx")
-    parser.add_argument("--model", type=Path, default=beside, metavar="FILE", help="the ONNX file")
+    parser.add_argument("--model", type=Path, default=BESIDE, metavar="FILE", help="the ONNX file")
     return parser
 
 
@@ -978,7 +1013,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return what the command line says; print the help of the network beside this file where that is asked for."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("-h", "--help", action="store_true")
-    first.add_argument("--model", type=Path, default=Path(__file__).with_name("network.onnx"))
+    first.add_argument("--model", type=Path, default=BESIDE)
     known = first.parse_known_args(arguments)[0]
     parser = make_parser()
     if known.help:
@@ -1000,9 +1035,8 @@ def require_taken(network: Network, given: argparse.Namespace) -> None:
     """Refuse options that have no meaning for a network; `--test` of other networks has an error of its own."""
     for name, (kinds, _) in OPTIONS.items():
         if name != "test" and getattr(given, name) is not None and outputs_of(network) not in kinds:
-            only = " or ".join(GIVES[kind] for kind in kinds)
             mine = GIVES[outputs_of(network)]
-            raise InputError(f"--{name} is for networks that give {only}; this one gives {mine}, leave --{name} out")
+            raise InputError(f"--{name} is {takers(name)}; this one gives {mine}, leave --{name} out")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

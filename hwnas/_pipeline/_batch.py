@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from hwnas._pipeline._measuring_cost import MeasuringCost
+from profilers import Z90
 
-Z90 = 1.645
-"""Half the width of a 90 % interval, in standard deviations."""
 _PATIENCE_S = 10.0
 """Seconds in which a measurement that is given up has to end: that of a round, or of one request to the device."""
 

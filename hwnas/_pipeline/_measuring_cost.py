@@ -13,8 +13,8 @@ MOST_SHARE, MOST_S = 0.15, 0.5
 """Measuring may take this share of a search's time, or so many seconds a trial, whichever is more."""
 ROUNDS, PRIMING_RUNS = 20, 4
 """Rounds of single inferences, and untimed executions before each: as those of the winners' measurements."""
-MOST_ROUNDS, AT_EASE = 100, 1 / 3
-"""Rounds where the networks are so small that they take no more than this share of the allowance."""
+MORE_ROUNDS, AT_EASE = (100, 50), 1 / 3
+"""Rounds of networks so small that these take no more than this share of the allowance."""
 FEW_ROUNDS, FEWEST_ROUNDS, FEWEST_REFERENCES = 5, 3, 2
 """Rounds with one untimed execution and all references; rounds without any, beside the fewest references."""
 _FIRST_RUNS = 1
@@ -76,7 +76,7 @@ class MeasuringCost:
 def choose_sampling(network_s: Sequence[float], reference_s: Sequence[float], allowance_s: float) -> Sampling:
     """Return how to sample networks as single inferences within an allowance.
 
-    Small networks are sampled in up to `MOST_ROUNDS` rounds. For large ones fewer untimed executions come first, then
+    Small networks are sampled in `MORE_ROUNDS` rounds. For large ones fewer untimed executions come first, then
     fewer rounds, then fewer references, and at last no untimed executions and the fewest rounds.
 
     Args:
@@ -94,9 +94,8 @@ def choose_sampling(network_s: Sequence[float], reference_s: Sequence[float], al
     plans = list(_plans(len(ordered)))
     references, rounds, priming_runs = next((plan for plan in plans if takes_s(plan) <= allowance_s), plans[-1])
     if (rounds, priming_runs) == (ROUNDS, PRIMING_RUNS):
-        more = range(MOST_ROUNDS, ROUNDS, -1)
-        easy = (number for number in more if takes_s((references, number, priming_runs)) <= AT_EASE * allowance_s)
-        rounds = next(easy, ROUNDS)
+        most_s = AT_EASE * allowance_s
+        rounds = next((more for more in MORE_ROUNDS if takes_s((references, more, priming_runs)) <= most_s), ROUNDS)
     settings = fixed_rounds(
         rounds,
         max_seconds=max(0.0, allowance_s),

@@ -47,7 +47,7 @@ def set_up(
     Raises:
         HwnasError, LatencyTableError, ProfilerError, SearchError: One line each.
     """
-    if settings.task == usual_task(settings.data, settings.data_options):
+    if settings.task is not None and settings.task == usual_task(settings.data, settings.data_options):
         settings = replace(settings, task=None)  # the default: the search is the same
     require_plain(settings.as_dict())
     Run.check(out, settings)

@@ -10,10 +10,10 @@ from functools import partial
 
 import numpy as np
 
-from hwnas._pipeline._batch import Z90
 from hwnas._pipeline._load import NotRunnableError, load_and_run
 from profilers import (
     STATISTICS,
+    Z90,
     NetworkTime,
     ReferenceTimer,
     Runnable,

@@ -168,16 +168,17 @@ def usual_pick(settings: SearchSettings) -> str:
 
 
 def pick_text(network: Mapping[str, Any], pick: str) -> str:
-    """Return why a network was picked: ``best: the best validation accuracy within the budget``."""
+    """Return why a network was picked: ``as fastest: the lowest latency``, or ``by its id``."""
     metric, _ = compared_by([network])
     compared = metric.text if metric.score else f"validation {metric.text}"
+    kept = network.get("budgets") and network.get("within_budget") is not False
     reasons = {
         "fastest": "the lowest latency",
         "knee": f"from here on, a better {compared} costs much more latency",
-        "best": f"the best {compared}{' within the budgets' if network.get('budgets') else ''}",
+        "best": f"the best {compared}{' within the budgets' if kept else ''}",
     }
     pick = _EARLIER.get(pick, pick)
-    return f"{pick}: {reasons[pick]}" if pick in reasons else "its id"
+    return f"as {pick}: {reasons[pick]}" if pick in reasons else "by its id"
 
 
 def keeps(network: Mapping[str, Any], budgets: Mapping[str, float]) -> bool:

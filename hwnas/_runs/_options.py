@@ -75,7 +75,7 @@ SPACE = (
     ),
     Option(
         "image_size",
-        "pixels: size that a search loads images, frames and masks at; also of the networks of nasbench201 and video",
+        "pixels a side to which images, frames and masks are scaled; also the input size of nasbench201 and video",
         WHOLE,
         group="space",
     ),
@@ -264,7 +264,7 @@ _SIGNALS = (
     ),
     Option(
         "hold_out",
-        "groups of --split-by that are the test part, with commas between",
+        "groups (of --split-by, or of the arrays group_*) that are the test part, with commas between",
         NAMES,
         group="signals",
         metavar="GROUP,...",

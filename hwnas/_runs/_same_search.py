@@ -13,6 +13,8 @@ from hwnas._runs._settings import SearchSettings
 from hwnas.spaces import first_difference
 from hwnas.tasks import usual_task
 
+_OF_IMAGES = ("mobilenetv3", "nasbench201")
+"""Spaces whose networks read images alone."""
 _MAY_CHANGE = ("samples", "budgets", "table", "finalize", "final_recipe", "warm_start")
 _BY_CONTENT = ("weights", "model")
 """Files that may have other names: the identity says what they hold."""
@@ -78,11 +80,15 @@ def require_same_search(
 
 
 def _are_images(path: Path, before: SearchSettings, settings: SearchSettings) -> bool:
-    """Return whether two searches have the task image, one of them because the data are made for it.
+    """Return whether two searches have the task image, one of them because its data are, or were, made for it.
+
+    A run without a task whose space is one of images read its data as images, whatever they look like now.
 
     Raises:
         RunError: The run began when all data were read as images, and its data now look like something else.
     """
+    if (before.task, settings.task) == (None, "image"):
+        return before.space in _OF_IMAGES
     if (before.task, settings.task) != ("image", None):
         return False
     task = usual_task(settings.data, settings.data_options)

@@ -12,9 +12,10 @@ from hwnas._errors import DataError
 from hwnas.data._folder import Files, source_of
 from hwnas.data._images import ImageArray
 from hwnas.data._kinds import FRAMES
-from hwnas.data._layout import find_layout, folders_in, has_files
+from hwnas.data._layout import find_layout
 from hwnas.data._names import shown
 from hwnas.data._pixels import even_frames, frame_order
+from hwnas.data._recognise import folders_in, has_files
 from hwnas.data._source import Source
 
 MOST_FRAMES = 16

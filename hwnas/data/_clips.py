@@ -14,9 +14,10 @@ from hwnas.data._forms import CLIPS
 from hwnas.data._guards import one_line, recogniser, require_arguments
 from hwnas.data._images import ClipData
 from hwnas.data._kinds import VIDEOS
-from hwnas.data._layout import are_most, files_in, folders_in, named_parts, walk
+from hwnas.data._layout import files_in, named_parts, walk
 from hwnas.data._names import shown
 from hwnas.data._npy import Npz
+from hwnas.data._recognise import are_most, folders_in
 from hwnas.data._source import Source, assemble
 
 _LONGEST = 1024

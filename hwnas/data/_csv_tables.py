@@ -12,8 +12,9 @@ import numpy as np
 from hwnas._errors import DataError
 from hwnas.data._groups import group_of
 from hwnas.data._kinds import TABLES
-from hwnas.data._layout import find_layout, folders_in, named_parts, walk
+from hwnas.data._layout import find_layout, named_parts, walk
 from hwnas.data._names import shown
+from hwnas.data._recognise import folders_in
 from hwnas.data._recordings import FloatArray, RecordingError, Table, read_csv
 from hwnas.data._signal_classes import labelled_files
 from hwnas.data._signal_data import Reading

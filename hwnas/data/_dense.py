@@ -113,10 +113,11 @@ def assemble_dense(
     made = dict(parts)
     for each in missing_parts(made, seed):
         train = made["train"]
-        if len(train) < 2:
+        if len(train) < each.needed:
+            count = f"{len(train)} train sample is" if len(train) == 1 else f"{len(train)} train samples are"
             raise DataError(
-                f"data {shown(name)}: {len(train)} train sample is too few to hold out a validation and a test part; "
-                "give 3 or more"
+                f"data {shown(name)}: {count} too few to hold out parts for validation and test that are not given; "
+                f"give {each.needed} or more"
             )
         kept, held = split_any(len(train), each.share(len(train)), each.seed)
         made["train"], made[each.part] = (DenseSplit(train.inputs[i], train.targets[i]) for i in (kept, held))

@@ -13,9 +13,10 @@ from PIL import Image, ImageOps
 from hwnas._errors import DataError
 from hwnas.data._dense import MOST_CLASSES, DenseData, DenseSplit, assemble_dense, numbered_classes, require_classes
 from hwnas.data._kinds import IMAGES as IMAGE_FILES
-from hwnas.data._layout import folders_in, named_parts
+from hwnas.data._layout import named_parts
 from hwnas.data._names import require_class_names, shown
 from hwnas.data._pixels import decode, decoding_threads, fit_all
+from hwnas.data._recognise import folders_in
 from hwnas.data._source import Canvas
 from hwnas.data._splits import subset_of_any
 from latency_tables import open_regular

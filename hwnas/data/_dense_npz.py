@@ -117,7 +117,7 @@ def _one_kind(path: Path, stored: Mapping[str, tuple[Stored, Stored]]) -> str:
             raise DataError(
                 f"data {shown(path)}: samples of x_{word} and y_{word} are {inputs.shape[1:]} and {targets.dtype} "
                 f"{targets.shape[1:]}, those of x_train and y_train {x.shape[1:]} and {y.dtype} {y.shape[1:]}; "
-                "make all parts alike"
+                "give all parts one shape and type"
             )
         if (inputs.dtype == np.uint8) != (x.dtype == np.uint8):
             raise DataError(

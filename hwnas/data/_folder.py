@@ -65,7 +65,9 @@ def source_of(
         files[part] = [sample for name in names for sample in members[name]]
         labels[part] = np.repeat([classes.index(n) for n in names], [len(members[n]) for n in names]).astype(np.int64)
         if not files[part]:
-            raise DataError(f"data {shown(layout.folders[part])}: no class folders with images; add some or remove it")
+            raise DataError(
+                f"data {shown(layout.folders[part])}: no class folders with images; add some, or remove the folder"
+            )
     notes = layout.notes
 
     def fill(canvas: Canvas) -> None:

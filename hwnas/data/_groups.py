@@ -15,7 +15,7 @@ from hwnas.data._name_parts import shared_note
 from hwnas.data._names import shown
 from hwnas.data._recordings import group_in_name, parts_of_name
 from hwnas.data._signal_data import SignalSource
-from hwnas.data._splits import Indices, Missing, missing_parts, split_off
+from hwnas.data._splits import Indices, Missing, missing_parts, split_any, split_off
 
 PARTS = ("train", "validation", "test")
 _SHOWN = 8
@@ -150,25 +150,28 @@ def _require_all_classes(name: str, source: SignalSource, train: Indices) -> Non
 def _by_recording(name: str, source: SignalSource, given: Mapping[str, Indices], seed: int) -> dict[str, Indices]:
     """Divide recordings class by class; those without a class of their own all together."""
     chosen = dict(given)
-    if source.labels is None and len(chosen["train"]) < 4 - len(chosen):
-        count = len(chosen["train"])
+    missing = missing_parts(chosen, seed)
+    count, needed = len(chosen["train"]), 1 + len(missing)
+    if source.labels is None and count < needed:
         raise DataError(
             f"data {shown(name)}: {count} recording{'s' * (count != 1)} for the train part, but all windows of a "
-            f"recording stay in one part: at least {4 - len(chosen)} are needed; add recordings, or say with "
+            f"recording stay in one part: at least {needed} are needed; add recordings, or say with "
             "--split-by COLUMN where one ends"
         )
-    labels = np.zeros(len(source.parts), dtype=np.int64) if source.labels is None else source.labels
-    classes = ("all",) if source.labels is None else source.classes
-    for each in missing_parts(chosen, seed):
+    for each in missing:
         train = chosen["train"]
-        rest, held = split_off(
-            shown(name),
-            labels[train],
-            classes,
-            each.share(len(train)),
-            seed=each.seed,
-            needed=each.needed,
-            noun="recording",
-        )
+        share = each.share(len(train))
+        if source.labels is None:
+            rest, held = split_any(len(train), share, each.seed)
+        else:
+            rest, held = split_off(
+                shown(name),
+                source.labels[train],
+                source.classes,
+                share,
+                seed=each.seed,
+                needed=each.needed,
+                noun="recording",
+            )
         chosen["train"], chosen[each.part] = train[rest], train[held]
     return chosen

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from hwnas._common._text import first_of
 from hwnas._errors import DataError
 from hwnas.data._kinds import IMAGES, Files
 from hwnas.data._names import same_name, shown
+from hwnas.data._recognise import each_folder, folders_in, has_files, suffix_of
 
 PARTS = {
     "train": ("train", "training"),
@@ -20,9 +21,6 @@ PARTS = {
 }
 """Folder names of each part, in any case."""
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
-_DEEPEST = 32
-_ENOUGH = 10_000
-"""So many files tell what a folder is for."""
 _NAMED = 3
 """How many folders a line names."""
 
@@ -190,14 +188,6 @@ def _classes_in(folder: Path, kind: Files) -> list[Path]:
     return [path for path in folders_in(folder) if has_files(path, kind)]
 
 
-def folders_in(folder: Path) -> list[Path]:
-    """Return folders in a folder, by name; hidden ones are skipped."""
-    with os.scandir(folder) as entries:
-        return sorted(
-            (Path(e.path) for e in entries if not e.name.startswith(".") and e.is_dir()), key=lambda p: p.name
-        )
-
-
 def files_in(folder: Path, kind: Files = IMAGES) -> Listing:
     """Return files in a folder itself, by name; hidden ones are skipped."""
     listing = Listing()
@@ -205,7 +195,7 @@ def files_in(folder: Path, kind: Files = IMAGES) -> Listing:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in _CLUTTER or entry.is_dir():
                 continue
-            suffix = _suffix(entry.name)
+            suffix = suffix_of(entry.name)
             if not entry.is_file():
                 listing.others["broken links or not regular files"] += 1
             elif suffix in kind.suffixes:
@@ -216,65 +206,16 @@ def files_in(folder: Path, kind: Files = IMAGES) -> Listing:
     return listing
 
 
-def _has_file(folder: Path, kind: Files) -> bool:
-    """Return whether `files_in` would find a file of the kind; ends at the first."""
-    with os.scandir(folder) as entries:
-        return any(e.name[0] != "." and _suffix(e.name) in kind.suffixes and e.is_file() for e in entries)
-
-
-def _suffix(name: str) -> str:
-    """Return the end of a name from its last dot, in lower case."""
-    stem, dot, end = name.rpartition(".")
-    return f".{end.lower()}" if stem and dot else ""
-
-
 def walk(folder: Path, kind: Files) -> Listing:
     """Return files in a folder and all folders in it."""
     listing = Listing()
-    for here in _each(folder):
+    for here in each_folder(folder):
         files = files_in(here, kind)
         listing.files += files.files
         listing.others += files.others
         if here != folder and files.files:
             listing.deep.append(here)
     return listing
-
-
-def has_files(folder: Path, kind: Files = IMAGES) -> bool:
-    """Return whether a file of the kind is in a folder or in any folder in it."""
-    return any(_has_file(here, kind) for here in _each(folder))
-
-
-def are_most(folder: Path, *kinds: Files) -> bool:
-    """Return whether a folder and the folders in it hold files of some kinds, and at most stray images beside them.
-
-    Images are stray if there are fewer than half as many. Only the nearest folders are counted in large trees.
-    """
-    images = wanted = 0
-    for here in _each(folder):
-        with os.scandir(here) as entries:
-            suffixes = [_suffix(e.name) for e in entries if e.name[0] != "." and e.is_file()]
-        images += sum(suffix in IMAGES.suffixes for suffix in suffixes)
-        wanted += sum(any(suffix in kind.suffixes for kind in kinds) for suffix in suffixes)
-        if images + wanted > _ENOUGH:
-            break
-    return 2 * images < wanted
-
-
-def _each(folder: Path) -> Iterator[Path]:
-    """Yield a folder and all folders in it, nearest first, each once however often links lead there."""
-    seen: set[tuple[int, int]] = set()
-    waiting = deque([(folder, 0)])
-    while waiting:
-        here, depth = waiting.popleft()
-        status = here.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        if depth > _DEEPEST:
-            raise DataError(f"data {shown(here)}: is more than {_DEEPEST} folders deep; move it up")
-        yield here
-        waiting.extend((path, depth + 1) for path in folders_in(here))
 
 
 def _beside(folders: Sequence[Path], kind: Files) -> list[str]:

@@ -66,7 +66,7 @@ def _open(spec: str, image_size: int | None) -> Source:
 def _holds_images(path: Path) -> bool:
     """Return whether a folder that has a set's name is data itself: a run called so, say, is not."""
     from hwnas.data._cifar import find_cifar
-    from hwnas.data._layout import has_files
+    from hwnas.data._recognise import has_files
 
     return path.is_dir() and (find_cifar(path) is not None or has_files(path))
 

@@ -44,6 +44,8 @@ def read_wav(path: Path) -> tuple[int, FloatArray]:
         with warnings.catch_warnings(record=True) as caught, open(path, "rb") as file:  # noqa: PTH123
             warnings.simplefilter("always")
             rate, stored = wavfile.read(file)
+    except MemoryError:
+        raise RecordingError("does not fit into memory; cut it into shorter files") from None
     except Exception as error:  # damaged bytes raise anything: ValueError, struct.error, ZeroDivisionError, ...
         raise RecordingError(f"cannot be read as a WAV file {_why_no_wav(path, error)}") from None
     if any("EOF" in str(warning.message) for warning in caught):

@@ -48,7 +48,9 @@ def labelled_files(root: Path, layout: Layout) -> LabelledFiles:
     for part, members in layout.parts.items():
         found = [(path, part, classes.index(name)) for name in sorted(members) for path in members[name]]
         if not found:
-            raise DataError(f"data {shown(layout.folders[part])}: no class folders with files; add some or remove it")
+            raise DataError(
+                f"data {shown(layout.folders[part])}: no class folders with files; add some, or remove the folder"
+            )
         rows += found
     paths, parts, labels = zip(*rows, strict=True)
     return LabelledFiles(paths, np.array(parts), np.array(labels, dtype=np.int64), tuple(classes))

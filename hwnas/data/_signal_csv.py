@@ -56,7 +56,7 @@ def open_tables(root: Path, reading: Reading) -> SignalSource:
         cut=cut,
         single=all(len(each) == 1 for each in starts),
         names=() if root.is_file() else [Path(each.path).relative_to(root).as_posix() for each in recordings],
-        groups_by="" if reading.split_by is None else "name" if columns.group is None else "column",
+        groups_by="name" if columns.group is None else "column",
         notes=notes,
     )
 

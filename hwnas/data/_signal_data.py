@@ -167,7 +167,7 @@ class SignalSource:
         cut: Makes signals of the recordings of each part.
         single: Whether each recording is one signal.
         names: Path of each recording's file within the data set; empty where they have none.
-        groups_by: What states the groups: ``name``, ``column`` or ``array``; empty without groups.
+        groups_by: What states the groups: ``name``, ``column`` or ``array``; read only where there are groups.
         notes: Notes about what is left out; `cut` may add some.
     """
 

@@ -78,7 +78,7 @@ def open_arrays(path: Path, reading: Reading) -> SignalSource:
         cut=cut,
         single=True,
         notes=numbers_note(classes, "y_train") if reading.regression is None else [],
-        groups_by="" if groups is None else "array",
+        groups_by="array",
     )
 
 

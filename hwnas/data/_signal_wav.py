@@ -54,7 +54,7 @@ def open_wavs(root: Path, reading: Reading) -> SignalSource:
         cut=cut,
         single=reading.window is None,
         names=names,
-        groups_by="" if groups is None else "name",
+        groups_by="name",
         notes=notes,
     )
 

@@ -12,12 +12,12 @@ from hwnas._errors import DataError
 from hwnas.data._groups import divide
 from hwnas.data._guards import one_line, recogniser, require_arguments
 from hwnas.data._kinds import TABLES, WAVS
-from hwnas.data._layout import are_most, has_files
 from hwnas.data._names import shown
+from hwnas.data._recognise import are_most, has_files
 from hwnas.data._signal_csv import open_tables
 from hwnas.data._signal_data import Cut, Reading, SignalData, SignalPart, SignalSource, moments
 from hwnas.data._signal_wav import open_wavs
-from hwnas.data._splits import Indices, subset
+from hwnas.data._splits import Indices, subset, subset_of_any
 
 
 @recogniser
@@ -126,8 +126,10 @@ def _assembled(spec: str, source: SignalSource, made: Cut, limit: int | None) ->
 
 
 def _limited(spec: str, part: SignalPart, limit: int, classes: bool) -> SignalPart:
-    labels = part.targets.astype(np.int64) if classes else np.zeros(len(part), dtype=np.int64)
-    chosen = subset(shown(spec), labels, limit, needed=1, noun="signal")
+    if classes:
+        chosen = subset(shown(spec), part.targets.astype(np.int64), limit, needed=1, noun="signal")
+    else:
+        chosen = subset_of_any(len(part), limit)
     return part if len(chosen) == len(part) else SignalPart(part.signals[chosen], part.targets[chosen])
 
 

@@ -12,6 +12,6 @@ def divisible(value: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-def scaled(width: Choice, count: int) -> Extent:
+def scaled(width: Choice, count: float, divisor: int = 8) -> Extent:
     """State channels that follow a width multiplier, rounded by `divisible`; 0 stays 0."""
-    return follow(lambda factor: divisible(count * factor) if count else 0, width)
+    return follow(lambda factor: divisible(count * factor, divisor) if count else 0, width)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import Architecture, Segments, Value, require_positive
-from hwnas.spaces._choice_graph import ChoiceGraph, Extent, Make, follow
+from hwnas.spaces._choice_graph import ChoiceGraph, Extent, Make
 from hwnas.spaces._choice_space import ChoiceGraphSpace
-from hwnas.spaces._rounding import divisible
+from hwnas.spaces._rounding import divisible, scaled
 from hwnas.spaces._task import Task
 from latency_tables import Op, Shape
 from profilers import ops
@@ -21,6 +20,8 @@ KINDS = ("mbconv", "conv")
 JOINS = ("sum", "concat")
 DILATIONS = (1, 2, 4)
 JOIN_KERNELS = (1, 3)
+_DIVISOR = 4
+"""Channels are multiples of it: dense networks have few at full resolution."""
 _LEVELS = (2, 3)
 _MULTIPLES = (1.0, 1.5, 2.5, 4.0)
 """Channels of each level of the encoder, as multiples of those of the first."""
@@ -106,9 +107,7 @@ class UNet(ChoiceGraphSpace):
         """State the encoder, the decoder and the convolution that makes the output."""
         graph = ChoiceGraph()
         width = graph.choice("width", self._widths)
-        widths = [
-            follow(partial(_scaled, self._channels * multiple), width) for multiple in _MULTIPLES[: self._levels + 1]
-        ]
+        widths = [scaled(width, self._channels * multiple, _DIVISOR) for multiple in _MULTIPLES[: self._levels + 1]]
         x = graph.read(self._image_channels, *self._size)
         x = graph.add("stem", ops.conv, x, channels=widths[0], kernel=3, act="relu")
         skips = []
@@ -128,7 +127,8 @@ class UNet(ChoiceGraphSpace):
         segments: dict[str, dict[int, tuple[tuple[int, int], ...]]] = {}
         width = float(arch.values[0])
         for level in range(self._levels):
-            most, own = (_scaled(self._channels * _MULTIPLES[level], w) for w in (max(self._widths), width))
+            channels = self._channels * _MULTIPLES[level]
+            most, own = (divisible(channels * factor, _DIVISOR) for factor in (max(self._widths), width))
             if own < most:
                 segments[f"dec{level}.conv.concat.weight"] = {1: ((0, own), (most, own))}
         return segments
@@ -195,11 +195,6 @@ class UNet(ChoiceGraphSpace):
 
     def _by_name(self, arch: Architecture) -> dict[str, Value]:
         return {choice.name: value for choice, value in zip(self.choices, arch.values, strict=True)}
-
-
-def _scaled(channels: float, width: float) -> int:
-    """Return channels at a width: a multiple of 4, since dense networks have few at full resolution."""
-    return divisible(channels * width, 4)
 
 
 def _blocks(

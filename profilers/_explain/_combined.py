@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from profilers._explain._prices import Price, Times, around
+from profilers._explain._prices import Price, Times, around, steadied
 from profilers._explain._windows import Window
 
 FloatArray = npt.NDArray[np.float64]
@@ -30,18 +30,18 @@ def window_prices(
         timed: What events say of nodes, by name.
     """
     taken = [w for w in windows if w.whole.key in times.ms and w.rest.key in times.ms]
-    deviations = {w.key: times.deviation(w.whole.key, w.rest.key) for w in taken}
-    lengths = {w.key: math.hypot(times.ms[w.whole.key], times.ms[w.rest.key]) for w in taken}
-    usual = float(np.median([deviations[key] / lengths[key] for key in lengths])) if lengths else 0.0
-    differences: dict[str, Estimate] = {}
+    alike = {window.key: window for window in taken}  # equal nodes share a key, and what was measured
+    drawn = [times.deviation(w.whole.key, w.rest.key) for w in alike.values()]
+    lengths = [math.hypot(times.ms[w.whole.key], times.ms[w.rest.key]) for w in alike.values()]
+    deviations = steadied(np.array(drawn), np.array(lengths))
+    differences = {
+        key: (times.ms[window.whole.key] - times.ms[window.rest.key], float(deviation))
+        for (key, window), deviation in zip(alike.items(), deviations, strict=True)
+    }
     events: dict[str, list[Estimate]] = {}
     for window in taken:
-        key = window.key
-        # The deviation of one window is itself a rough estimate: it is averaged with what is usual for its length.
-        deviation = math.hypot(deviations[key], usual * lengths[key]) / math.sqrt(2.0)
-        differences[key] = (times.ms[window.whole.key] - times.ms[window.rest.key], deviation)
         if names[window.node] in timed:
-            events.setdefault(key, []).append(timed[names[window.node]])
+            events.setdefault(window.key, []).append(timed[names[window.node]])
     together = {key: _mean(estimates) for key, estimates in events.items()}
     return {key: around(*estimate) for key, estimate in combined(differences, together).items()}
 

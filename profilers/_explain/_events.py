@@ -21,7 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from profilers._errors import UnsupportedGraphError
 from profilers._explain._graph import ExecutedGraph
+from profilers._explain._prices import steadied
 from profilers._session import ModelSession
 
 FloatArray = npt.NDArray[np.float64]
@@ -59,23 +61,26 @@ class Events:
         ms = {name: np.concatenate([self.ms[name], other.ms[name]]) for name in names}
         return Events(ms, np.concatenate([self.plain_ms, other.plain_ms]))
 
-    def in_network(self, network_ms: float, start_ms: float) -> dict[str, tuple[float, float]]:
+    def in_network(self, network_ms: float, start_ms: float, deviation_ms: float) -> dict[str, tuple[float, float]]:
         """Return the price of each node and its standard deviation, in milliseconds.
+
+        Nothing is returned where starting an inference takes as long as the whole network.
 
         Args:
             network_ms: What the nodes take together, at the speed of the windows.
             start_ms: What starting an inference costs, which `plain_ms` contains.
+            deviation_ms: Standard deviation of `network_ms`, which every price shares.
         """
-        events = np.stack(list(self.ms.values()))  # (nodes, sessions)
         together = self.plain_ms - start_ms
+        if not self.ms or not np.all(together > 0) or network_ms <= 0:
+            return {}
+        events = np.stack(list(self.ms.values()))  # (nodes, sessions)
         # each = (sum of events - network) / nodes; price = speed * (event - each): prices add up to `network_ms`.
         each = (events.sum(axis=0) - together) / len(events)
         prices = network_ms / together * (events - each)
-        means, spreads = prices.mean(axis=1), prices.std(axis=1, ddof=1)
-        large = means > _LARGE_MS
-        usual = float(np.median(spreads[large] / means[large])) if large.any() else 0.0
-        # The spread of few sessions is itself a rough estimate: it is averaged with what is usual for such a price.
-        deviations = np.hypot(spreads, usual * means) / math.sqrt(2.0 * events.shape[1])
+        means = prices.mean(axis=1)
+        spreads = steadied(prices.std(axis=1, ddof=1), means, means > _LARGE_MS)
+        deviations = np.hypot(spreads / math.sqrt(events.shape[1]), deviation_ms / network_ms * means)
         return {name: (float(means[i]), float(deviations[i])) for i, name in enumerate(self.ms)}
 
 
@@ -92,13 +97,20 @@ def profile_nodes(
         level: Member of ONNX Runtime's ``GraphOptimizationLevel``; None for the one that is measured.
 
     Raises:
-        UnsupportedGraphError: ONNX Runtime cannot execute the model.
+        UnsupportedGraphError: ONNX Runtime cannot execute the model, or cannot write the names of its nodes.
     """
     with tempfile.TemporaryDirectory() as folder:
         session = ModelSession(model, inputs, threads=threads, level=level, profile=Path(folder) / "events")
         session.run(UNTIMED_RUNS)
         session.run(runs)
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        content = Path(session.end_profiling()).read_bytes()
+    try:
+        events = json.loads(content)
+    except ValueError:  # it writes names as they are, quotes included
+        raise UnsupportedGraphError(
+            "the profile of ONNX Runtime cannot be read; names of nodes may hold no quotes, backslashes or control "
+            "characters"
+        ) from None
     times: dict[str, list[float]] = defaultdict(list)
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith(_EVENT):
@@ -120,8 +132,8 @@ def measure_events(graph: ExecutedGraph, inputs: Mapping[str, Any], *, threads: 
     """
     named = onnx.ModelProto()
     named.CopyFrom(graph.model)
-    for proto, node in zip(named.graph.node, graph.nodes, strict=True):
-        proto.name = node.name
+    for i, proto in enumerate(named.graph.node):
+        proto.name = f"hwnas-node-{i}"  # the profile holds names as they are, and those of subgraphs, too
     content, level = named.SerializeToString(), "ORT_DISABLE_ALL"
     plain = ModelSession(content, inputs, threads=threads, level=level)
     once = min(plain.run(1) for _ in range(2))
@@ -129,8 +141,12 @@ def measure_events(graph: ExecutedGraph, inputs: Mapping[str, Any], *, threads: 
     sessions, plain_ms = [], []
     for _ in range(SESSIONS):
         times = profile_nodes(content, inputs, threads=threads, runs=runs, level=level)
-        sessions.append({name: float(np.quantile(times[name], _QUANTILE)) for name in times})
+        sessions.append({name: float(np.quantile(samples, _QUANTILE)) for name, samples in times.items()})
         plain.run(1)
         plain_ms.append(float(np.quantile([plain.run(1) * 1e3 for _ in range(runs)], _QUANTILE)))
-    names = [node.name for node in graph.nodes if all(node.name in session for session in sessions)]
-    return Events({name: np.array([session[name] for session in sessions]) for name in names}, np.array(plain_ms))
+    ms = {
+        node.name: np.array([session[proto.name] for session in sessions])
+        for proto, node in zip(named.graph.node, graph.nodes, strict=True)
+        if all(proto.name in session for session in sessions)
+    }
+    return Events(ms, np.array(plain_ms))

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from profilers._errors import UnsupportedGraphError
@@ -51,6 +52,11 @@ class _Prepared:
     values: Values
     store: Store
     windows: Windows
+
+    @property
+    def tensors(self) -> dict[str, Any]:
+        """The inputs as ONNX Runtime's tensors, by name."""
+        return {name: self.store.tensor(name) for name in self.inputs}
 
 
 def explain_model(
@@ -97,8 +103,8 @@ def explain_model(
     windows = [prepared.windows.of(number) for number in range(len(prepared.graph.nodes))]
     again = to_check(known, (window.key for window in windows))
     needed = [window for window in windows if window.key not in known or window.key in again]
-    tensors = {name: prepared.store.tensor(name) for name in prepared.inputs}
-    profile = partial(measure_events, prepared.graph, tensors, threads=threads, seconds=_EVENTS_SHARE * seconds / 2)
+    share = _EVENTS_SHARE * seconds / 2
+    profile = partial(measure_events, prepared.graph, prepared.tensors, threads=threads, seconds=share)
     progress("timing nodes inside the whole network")
     before = profile()
     times = measure(_openers(prepared, needed, threads), progress, seconds=seconds, seed=seed)
@@ -142,7 +148,7 @@ def _openers(prepared: _Prepared, windows: Sequence[Window], threads: int) -> di
     openers: dict[str, Opener] = {
         key: partial(prepared.windows.session, part, threads=threads) for key, part in parts.items()
     }
-    tensors = {name: prepared.store.tensor(name) for name in prepared.inputs}
+    tensors = prepared.tensors
     for name in (_WHOLE, _AGAIN):
         openers[name] = partial(ModelSession, prepared.content, tensors, threads=threads)
     if prepared.branches:
@@ -167,7 +173,8 @@ def _told(
     )
     without_nodes = _session_rows(prepared, times)
     start = without_nodes[0].ms
-    timed = events.in_network(total - sum(row.ms for row in without_nodes), start)
+    nodes_ms = total - sum(row.ms for row in without_nodes)
+    timed = events.in_network(nodes_ms, start, float(np.std(times.draws[_WHOLE] + times.draws[_AGAIN])) / 2)
     measured = window_prices([node.name for node in prepared.graph.nodes], windows, times, timed)
     speed = speed_of(known, {key: price[0] for key, price in measured.items() if key in known})
     prices = {key: (known[key].ms * speed, known[key].low_ms * speed, known[key].high_ms * speed) for key in known}

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from profilers._references import fixed_rounds
-from profilers._samples import QUANTILE
+from profilers._samples import QUANTILE, Z90
 from profilers._speed import at_one_speed
 from profilers._timing import Runnable, SamplingSettings, Timer
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 ROUNDS, MOST_ROUNDS = 25, 100
 """Rounds of a measurement, as far as `SECONDS` allow; and most rounds, where they take `SHORT_SECONDS` or less."""
 FEWEST_ROUNDS = 10
@@ -35,8 +36,6 @@ PLACEMENT = 0.006
 
 Two explanations of ResNet-50 differed by 0.64 % for each of its 105 parts, and the rounds tell of 0.27 %.
 """
-NORMAL_90 = 1.645
-"""Half of a 90 % interval, in standard deviations."""
 Price = tuple[float, float, float]
 """What something costs, and the ends of its 90 % interval, in milliseconds."""
 Opener = Callable[[], Runnable]
@@ -123,8 +122,22 @@ def with_interval(value: float, draws: FloatArray) -> Price:
 
 def around(value: float, deviation: float) -> Price:
     """Return a value and the ends of its 90 % interval, from its standard deviation and `BETWEEN` explanations."""
-    half = math.hypot(NORMAL_90 * deviation, BETWEEN * value)
+    half = math.hypot(Z90 * deviation, BETWEEN * value)
     return value, value - half, value + half
+
+
+def steadied(deviations: FloatArray, sizes: FloatArray, telling: BoolArray | None = None) -> FloatArray:
+    """Return deviations, each averaged with what is usual for its size: one alone is a rough estimate of few samples.
+
+    Args:
+        deviations: Standard deviations ``(n,)``.
+        sizes: What they are in proportion to ``(n,)``.
+        telling: Those that tell what is usual ``(n,)``; None for all.
+    """
+    shares = deviations / sizes if telling is None else deviations[telling] / sizes[telling]
+    usual = float(np.median(shares)) if len(shares) else 0.0
+    result: FloatArray = np.hypot(deviations, usual * sizes) / math.sqrt(2.0)
+    return result
 
 
 def measure(

@@ -1,6 +1,6 @@
 """Bayesian optimisation: pools of candidates, hypervolume improvement in closed form, scalarisations, batches."""
 
-from search.bayes._chebyshev import Believed, Objectives, Scalarisation, scalarise
+from search.bayes._chebyshev import Believed, Objectives, Scalarisation, random_weights, scalarise
 from search.bayes._ehvi import ImprovementGrid, expected_improvement, improvement_grid
 from search.bayes._learn import training_rows
 from search.bayes._pool import Pool, make_pool, whole_pool
@@ -18,6 +18,7 @@ __all__ = [
     "greedy_batch",
     "improvement_grid",
     "make_pool",
+    "random_weights",
     "scalar_batch",
     "scalarise",
     "training_rows",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,33 +10,17 @@ from search._arrays import FloatArray, IntArray, row_keys
 from search._context import Context
 from search._domain import Domain
 from search._packages import require_package
+from search._threads import seeded_torch
 from search.models import fit_target
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["categorical_gp", "log_nehvi_batch", "single_threaded"]
+__all__ = ["categorical_gp", "log_nehvi_batch"]
 
 _SAMPLES = 32
 _CHUNK = 512
 _FIT_STEPS = 100
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Use one torch thread and a fixed torch seed, so that results repeat, and show no warnings about scaling."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import torch
-
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                yield
-        finally:
-            torch.set_num_threads(threads)
 
 
 def _tensor(array: FloatArray | IntArray) -> torch.Tensor:
@@ -125,7 +106,7 @@ def log_nehvi_batch(
     """
     seed, domain = int(rng.integers(2**31)), context.problem.domain
     require_package("botorch", "a search with several expensive objectives")
-    with single_threaded():
+    with seeded_torch():
         from botorch.optim.optimize import optimize_acqf_discrete
 
         acquisition = _acquisition(context, seed, exact_costs, log_error)

@@ -13,18 +13,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search._arrays import FloatArray
+from search._arrays import BoolArray, FloatArray
 from search._context import Context
 from search.bayes._learn import Learned, learn
 from search.bayes._pool import Pool
 from search.models import LogTarget, Model, Posterior
 
-__all__ = ["Believed", "Objectives", "Scalarisation", "chebyshev_distances", "scalarise"]
+__all__ = ["Believed", "Objectives", "Scalarisation", "chebyshev_distances", "random_weights", "scalarise"]
 
 _SUM_SHARE = 0.05
 _LEAST_WEIGHT = 1e-4
 _UTOPIA = 0.2
 _DRAWS = 16
+
+
+def random_weights(n: int, objectives: int, rng: np.random.Generator) -> FloatArray:
+    """Draw weights ``(n, m)`` uniformly from the simplex of the objectives."""
+    weights: FloatArray = rng.dirichlet(np.ones(objectives), size=n)
+    return weights
 
 
 def chebyshev_distances(points: FloatArray, weights: FloatArray, ideal: FloatArray) -> FloatArray:
@@ -57,6 +63,21 @@ class Scalarisation:
     def distances(self, points: FloatArray) -> FloatArray:
         """Compute the distances ``(n,)`` of points ``(n, m)``."""
         return chebyshev_distances(points, self.weights, self.ideal)
+
+    def best(self, improvements: FloatArray, points: FloatArray, allowed: BoolArray | None = None) -> int:
+        """Find the candidate with the largest expected improvement.
+
+        Among equal improvements it is the candidate with the shortest predicted distance. So the choice still means
+        something late in a search, where no candidate is expected to improve and all improvements are 0.
+
+        Args:
+            improvements: Expected improvements ``(p,)``.
+            points: Predicted points ``(p, m)``.
+            allowed: Which candidates ``(p,)`` may be chosen; `None` for all.
+        """
+        places = np.arange(len(points)) if allowed is None else np.flatnonzero(allowed)
+        order = np.lexsort((self.distances(points[places]), -improvements[places]))
+        return int(places[order[0]])
 
     def expected_improvement(
         self, points: FloatArray, objective: int, mean: FloatArray, std: FloatArray, target: LogTarget

@@ -42,7 +42,7 @@ def learn(context: Context, model: Model, objective: int) -> Learned:
     codes, targets = training_rows(context, objective)
     reference, cap = float(context.reference[objective]), context.normaliser.cap(objective)
     target = fit_target(np.append(context.points[:, objective], targets), reference, cap)
-    train = Inputs(context.problem.domain.encode(codes), context.problem.domain.one_hot(codes))
+    train = Inputs.of(codes, context.problem.domain)
     fitted = _informed(context, model, objective).fit(train, target.transform(targets))
     return Learned(objective, fitted, target)
 
@@ -52,12 +52,11 @@ def _informed(context: Context, model: Model, objective: int) -> Model:
     trials = context.low_fidelity_trials
     if not trials:
         return model
-    domain = context.problem.domain
     codes = np.array([trial.codes for trial in trials], dtype=np.int64)
     stated = context.problem.objectives[objective]
     values = stated.sign * np.array([trial.values[stated.name] for trial in trials])
     target = fit_target(values, float(values.min()))  # the score may have a scale of its own
-    return TwoFidelityModel(model, Inputs(domain.encode(codes), domain.one_hot(codes)), target.transform(values))
+    return TwoFidelityModel(model, Inputs.of(codes, context.problem.domain), target.transform(values))
 
 
 def training_rows(context: Context, objective: int) -> tuple[IntArray, FloatArray]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from search._arrays import IntArray
 from search._context import Context
-from search.bayes import scalar_batch, whole_pool
+from search.bayes import random_weights, scalar_batch, whole_pool
 from search.lamoo._region import Region
 from search.models import Model
 
@@ -32,6 +32,6 @@ class ScalarSampler:
 
     def sample(self, region: Region, context: Context, n: int, rng: np.random.Generator) -> IntArray:
         """Choose the greedy batch under one draw of weights; see `LeafSampler.sample`."""
-        weights = rng.dirichlet(np.ones(context.points.shape[1]))
+        weights = random_weights(1, context.points.shape[1], rng)[0]
         codes = whole_pool(context, rng)[0] if rng.random() < self.hedge else region.pool
         return scalar_batch(context, self.model, codes, weights, n)

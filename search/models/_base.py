@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from search._arrays import FloatArray
+from search._arrays import FloatArray, IntArray
+from search._domain import Domain
 
 __all__ = ["Fitted", "Inputs", "Model", "Posterior"]
 
@@ -21,6 +22,11 @@ class Inputs:
 
     encodings: FloatArray
     one_hot: FloatArray
+
+    @classmethod
+    def of(cls, codes: IntArray, domain: Domain) -> Inputs:
+        """Describe rows of codes ``(n, d)``."""
+        return cls(domain.encode(codes), domain.one_hot(codes))
 
 
 class Posterior(Protocol):

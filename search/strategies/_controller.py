@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from search._arrays import FloatArray, IntArray, unique_rows
 from search._context import Context
 from search._options import StrategyOption
+from search._threads import seeded_torch
 from search.strategies._base import NamedStrategy, Suggestion
 from search.strategies._genetic import continues
 from search.strategies._rewards import draw_weights, improvements, ranked_advantages, weighted_rewards
@@ -24,6 +26,10 @@ _HIDDEN = 48
 _ROUNDS = 24
 _DRAWS = 32
 _POWER = 6.0
+_UPDATE_SIZE = 32
+"""Most new trials in one update."""
+_MOST_UPDATES = 20
+"""Most updates for one batch, and for each proposal where the policy is trained anew."""
 
 
 class Controller(NamedStrategy):
@@ -37,7 +43,12 @@ class Controller(NamedStrategy):
 
     After each batch the policy takes the steps for its trials, with random numbers that the batch's index seeds. So
     the policy is a function of the trials. It is kept for the next call, and trained anew where the trials do not begin
-    with those of the last call.
+    with those of the last call. A batch of more than 32 trials makes several updates, of 32 trials each, and counts
+    with its last 20 updates at most. An `Advisor` puts all trials after the first ones into one batch.
+
+    Where values are told with standard deviations, each batch changes the values of earlier trials. There the policy is
+    trained anew for every batch, on the last 20 updates alone, so that the time of a batch does not grow with the
+    number of trials. Earlier trials still count in ranks and are replayed.
 
     Args:
         reward: ``"weights"``, or ``"hypervolume"``: what a trial added to it when it was new.
@@ -77,11 +88,9 @@ class Controller(NamedStrategy):
 
     def propose(self, context: Context, n: int, rng: np.random.Generator) -> Suggestion:
         """Suggest untried draws from the trained policy; the draws grow more diverse while too few are untried."""
-        from search.bayes._botorch import single_threaded
-
         domain, objectives = context.problem.domain, len(context.problem.objectives)
         candidates = context.codes[:0]
-        with single_threaded():
+        with seeded_torch():
             policy = self._trained(context).policy
             for attempt in range(_ROUNDS):
                 weights = self._preferences(draw_weights(_DRAWS, objectives, rng))
@@ -97,17 +106,30 @@ class Controller(NamedStrategy):
         return weights if self.reward == "weights" else np.zeros_like(weights)
 
     def _trained(self, context: Context) -> PPO:
-        """Train the policy on all batches, or on those after the last call's."""
+        """Train the policy on all trials, or on those after the last call's, or on the latest where values change."""
+        updates = _updates(context.batches)
         learner, start = None, 0
-        if self._latest is not None and continues(context, self._latest[0]):
+        changing = _values_change(context)
+        if changing:
+            updates = updates[-_MOST_UPDATES:]
+        elif self._latest is not None and continues(context, self._latest[0]):
             before, learner = self._latest
             start = len(before.codes)
         self._latest = None  # an interrupted training is not continued
         learner = learner or self._untrained(context)
-        for batch in np.unique(context.batches[start:]):
-            learner.update(self._episodes(context, int(batch)))
-        self._latest = context, learner
+        gains = self._gains(context)
+        for update in updates:
+            if update.first >= start:
+                learner.update(self._episodes(context, update, gains))
+        if not changing:
+            self._latest = context, learner
         return learner
+
+    def _gains(self, context: Context) -> FloatArray:
+        """Compute what each trial ``(n,)`` added to the hypervolume of earlier batches; empty for other rewards."""
+        if self.reward == "weights":
+            return np.zeros(0)
+        return improvements(context.points, context.batches, context.reference)
 
     def _untrained(self, context: Context) -> PPO:
         from search.policy._lstm import LSTMPolicy
@@ -117,21 +139,63 @@ class Controller(NamedStrategy):
         policy = LSTMPolicy(domain.cardinalities, len(context.problem.objectives), _HIDDEN)
         return PPO(policy, self.rate, _CLIP, self.entropy, self.epochs)
 
-    def _episodes(self, context: Context, batch: int) -> Episodes:
-        """Collect the trials of a batch and replayed ones, each judged by weights of its own."""
+    def _episodes(self, context: Context, update: _Update, gains: FloatArray) -> Episodes:
+        """Collect the trials of an update and replayed ones, each judged by weights of its own.
+
+        Args:
+            context: The study's view.
+            update: The trials that are new to the policy.
+            gains: What each trial ``(n,)`` added to the hypervolume; not read for the reward by weights.
+        """
         from search.policy._ppo import Episodes
 
-        rng = np.random.default_rng(batch)
-        last = int(np.searchsorted(context.batches, batch, side="right"))
-        first = int(np.searchsorted(context.batches, batch))
-        points, reference = context.points[:last], context.reference
-        replayed = rng.integers(last, size=self.replay)
-        members: IntArray = np.concatenate([np.arange(first, last), replayed])
+        rng = np.random.default_rng(update.seed)
+        points = context.points[: update.last]
+        replayed = rng.integers(update.last, size=self.replay)
+        members: IntArray = np.concatenate([np.arange(update.first, update.last), replayed])
         weights = draw_weights(len(members), points.shape[1], rng)
         if self.reward == "weights":
-            advantages = ranked_advantages(weighted_rewards(points, weights, reference), _POWER)
+            advantages = ranked_advantages(weighted_rewards(points, weights, context.reference), _POWER)
             chosen = advantages[np.arange(len(members)), members]
         else:
-            gains = improvements(points, context.batches[:last], reference)
-            chosen = ranked_advantages(gains, _POWER)[members]
+            chosen = ranked_advantages(gains[: update.last], _POWER)[members]
         return Episodes(context.codes[members], self._preferences(weights), chosen)
+
+
+@dataclass(frozen=True)
+class _Update:
+    """The trials that are new to the policy in one update.
+
+    Attributes:
+        first: Index of the first one.
+        last: Index after the last one.
+        seed: Seeds the random numbers of the update.
+    """
+
+    first: int
+    last: int
+    seed: tuple[int, int]
+
+
+def _updates(batches: IntArray) -> list[_Update]:
+    """Make the updates: one for each batch of at most 32 trials, several for a longer one, the last 20 of them at most.
+
+    Args:
+        batches: Index of the batch of each trial ``(n,)``, ascending.
+    """
+    updates: list[_Update] = []
+    for batch in np.unique(batches):
+        end = int(np.searchsorted(batches, batch, side="right"))
+        starts = range(int(np.searchsorted(batches, batch)), end, _UPDATE_SIZE)
+        parts = [_Update(first, min(first + _UPDATE_SIZE, end), (int(batch), i)) for i, first in enumerate(starts)]
+        updates.extend(parts[-_MOST_UPDATES:])
+    return updates
+
+
+def _values_change(context: Context) -> bool:
+    """Check whether the points of earlier trials change with every batch.
+
+    Told values with deviations are combined anew with the corrected estimates. Without a successful trial in the
+    initial design the scale follows all values.
+    """
+    return not (np.array_equal(context.values, context.told, equal_nan=True) and (context.batches == 0).any())

@@ -9,10 +9,9 @@ import numpy as np
 from search._arrays import FloatArray, IntArray, row_keys, unique_rows
 from search._context import Context
 from search._options import OptionValue, StrategyOption
-from search.bayes import Objectives, Scalarisation, make_pool, scalarise
+from search.bayes import Objectives, Scalarisation, make_pool, random_weights, scalarise
 from search.models import MODELS, Model, make_model
 from search.strategies._base import NamedStrategy, Strategy, Suggestion
-from search.strategies._parego import random_weights
 from search.strategies._policies import ARSSettings, cluster, encode_codes, train_policies
 
 __all__ = ["MOBOpt"]
@@ -97,8 +96,8 @@ class _Landscape:
         chosen: Rows ``(k, d)`` that the batch holds already; the models take their predictions for observations.
 
     Attributes:
-        best: The row ``(1, d)`` with the largest reward so far, and its predicted point ``(1, m)``; among rows without
-            a reward the one with the shortest predicted distance. `None` where none may be proposed.
+        best: The row ``(1, d)`` with the largest reward so far, and its predicted point ``(1, m)``; see
+            `Scalarisation.best` for rows with equal rewards. `None` where none may be proposed.
     """
 
     def __init__(
@@ -132,8 +131,7 @@ class _Landscape:
         gains = believed.expected_improvement(self._scalarisation)[first:]
         self._rewards.update(zip(row_keys(admitted), gains.tolist(), strict=True))
         points = believed.points[first:]
-        distances = self._scalarisation.distances(points)
-        top = int(np.lexsort((distances, -gains))[0])
-        rank = (float(gains[top]), -float(distances[top]))
+        top = self._scalarisation.best(gains, points)
+        rank = (float(gains[top]), -float(self._scalarisation.distances(points[top : top + 1])[0]))
         if rank > self._rank:
             self._rank, self.best = rank, (admitted[top : top + 1], points[top : top + 1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from search.bayes import (
     Scalarisation,
     choose_greedily,
     make_pool,
+    random_weights,
     scalar_batch,
     scalarise,
     whole_pool,
@@ -24,15 +25,9 @@ from search.bayes import (
 from search.models import MODELS, Model, make_model
 from search.strategies._base import NamedStrategy, Strategy, Suggestion
 
-__all__ = ["ParEGO", "random_weights"]
+__all__ = ["ParEGO"]
 
 _EXACT, _LEARNED = "exact", "learned"
-
-
-def random_weights(n: int, objectives: int, rng: np.random.Generator) -> FloatArray:
-    """Draw weights ``(n, m)`` uniformly from the simplex of the objectives."""
-    weights: FloatArray = rng.dirichlet(np.ones(objectives), size=n)
-    return weights
 
 
 class ParEGO(NamedStrategy):
@@ -99,22 +94,22 @@ class _Acquisition:
         believed: Predictions of the pool.
         weights: Weights ``(n, m)``, a row for each proposal.
         start: Size of the archive before the first proposal.
+        scalarisation: The trade-off of the current proposal.
     """
 
     believed: Believed
     weights: FloatArray
     start: int
+    scalarisation: Scalarisation = field(init=False)
 
     def gain(self, archive: FloatArray) -> FloatArray:
         """Compute the expected improvement ``(p,)`` of the proposal's distance over an archive ``(k, m)``."""
-        return self.believed.expected_improvement(self._scalarise(archive))
-
-    def _scalarise(self, archive: FloatArray) -> Scalarisation:
-        return scalarise(archive, self.weights[len(archive) - self.start])
+        self.scalarisation = scalarise(archive, self.weights[len(archive) - self.start])
+        return self.believed.expected_improvement(self.scalarisation)
 
     def pick(self, gain: FloatArray, allowed: BoolArray) -> int:
-        """Pick the allowed candidate with the largest gain."""
-        return int(np.argmax(np.where(allowed, gain, -np.inf)))
+        """Pick the best allowed candidate by the distance that `gain` was last called for; see `Scalarisation.best`."""
+        return self.scalarisation.best(gain, self.believed.points, allowed)
 
     def believe(self, chosen: int) -> FloatArray:
         """Condition the models on the candidate; return the point ``(1, m)`` that they predict for it."""

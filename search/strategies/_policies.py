@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -68,18 +69,12 @@ def cluster(points: FloatArray, k: int, rng: np.random.Generator) -> FloatArray:
     distinct = np.unique(points, axis=0)
     if len(distinct) <= k:
         return distinct
-    centres = distinct[np.sort(rng.choice(len(distinct), size=k, replace=False))]
-    for _ in range(_CLUSTER_ROUNDS):
-        nearest = ((distinct[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
-        moved = np.stack(
-            [
-                distinct[nearest == i].mean(axis=0) if (nearest == i).any() else centre
-                for i, centre in enumerate(centres)
-            ]
-        )
-        if np.array_equal(moved, centres):
-            break
-        centres = moved
+    from scipy.cluster.vq import kmeans2
+
+    start = distinct[np.sort(rng.choice(len(distinct), size=k, replace=False))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a cluster that becomes empty keeps its centre
+        centres: FloatArray = kmeans2(distinct, start, iter=_CLUSTER_ROUNDS, minit="matrix")[0]
     return centres
 
 

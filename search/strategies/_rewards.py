@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from search._arrays import FloatArray, IntArray
-from search._pareto import hypervolume
+from search._pareto import added_volumes
 
 __all__ = ["draw_weights", "improvements", "ranked_advantages", "weighted_rewards"]
 
@@ -47,10 +47,8 @@ def improvements(points: FloatArray, batches: IntArray, reference: FloatArray) -
     """
     gains = np.zeros(len(points))
     for batch in np.unique(batches):
-        before = points[batches < batch]
-        level = hypervolume(before, reference)
-        for i in np.flatnonzero(batches == batch):
-            gains[i] = hypervolume(np.vstack([before, points[i : i + 1]]), reference) - level
+        new = batches == batch
+        gains[new] = added_volumes(points[batches < batch], points[new], reference)
     return gains
 
 

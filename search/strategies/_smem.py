@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from search._arrays import IntArray, unique_rows
+from search._arrays import IntArray, first_places, unique_rows
 from search._context import Context
 from search._options import OptionValue, StrategyOption
-from search._pareto import hypervolume, nondominated
+from search._pareto import added_volumes, nondominated
 from search.strategies._base import NamedStrategy, Suggestion
 from search.strategies._populations import children, split_populations
 from search.strategies._surrogate import SURROGATES, Surrogate
@@ -42,7 +42,9 @@ class SMEM(NamedStrategy):
     options = (
         StrategyOption("surrogate", SURROGATES[0], "what predicts expensive objectives", choices=SURROGATES),
         StrategyOption("vice_population", True, "whether parents also come from a second, diverse population"),
-        StrategyOption("population", 40, "most members of each population, and children a generation", minimum=2),
+        StrategyOption(
+            "population", 40, "most members of each population, and children a generation", minimum=2, maximum=1000
+        ),
         StrategyOption("generations", 20, "generations before each batch", minimum=1, maximum=1000),
     )
 
@@ -84,16 +86,10 @@ class SMEM(NamedStrategy):
             born = context.candidates.admit(born)
             visited.append(born)
             kept = populations.everyone
-            rows, places = _distinct(np.concatenate([rows[kept], born]))
-            points = np.concatenate([points[kept], surrogate.points(born)])[places]
+            joined = np.concatenate([rows[kept], born])
+            places = first_places(joined)
+            rows, points = joined[places], np.concatenate([points[kept], surrogate.points(born)])[places]
         return unique_rows(np.concatenate(visited))
-
-
-def _distinct(rows: IntArray) -> tuple[IntArray, IntArray]:
-    """Find the distinct rows of `rows` ``(n, d)``, ascending by first occurrence, and their places ``(k,)``."""
-    _, places = np.unique(rows, axis=0, return_index=True)
-    places = np.sort(places)
-    return rows[places], places
 
 
 def _choose(context: Context, surrogate: Surrogate, codes: IntArray, n: int) -> IntArray:
@@ -118,9 +114,7 @@ def _choose(context: Context, surrogate: Surrogate, codes: IntArray, n: int) -> 
     while len(chosen) < min(n, len(codes)):
         places = np.flatnonzero(free)
         front = places[nondominated(points[places])]
-        before = hypervolume(archive, context.reference)
-        gains = [hypervolume(np.vstack([archive, points[i]]), context.reference) - before for i in front]
-        best = int(front[int(np.argmax(gains))])
+        best = int(front[int(np.argmax(added_volumes(archive, points[front], context.reference)))])
         chosen.append(best)
         free[best] = False
         archive = np.vstack([archive, points[best]])

@@ -51,8 +51,7 @@ class Surrogate:
         return points
 
     def _inputs(self, codes: IntArray) -> Inputs:
-        domain = self._context.problem.domain
-        return Inputs(domain.encode(codes), domain.one_hot(codes))
+        return Inputs.of(codes, self._context.problem.domain)
 
 
 def _fit(kind: str, train: Inputs, values: FloatArray, target: LogTarget) -> Score:

@@ -352,9 +352,31 @@ def test_a_convolution_in_a_chain_belongs_to_its_own_row():
 
 def test_events_lose_the_cost_of_writing_them():
     events = Events({"a": np.array([3.0, 6.0]), "b": np.array([2.0, 4.0])}, np.array([4.0, 8.0]))
-    prices = events.in_network(4.0, 0.0)  # an event costs 0.5, and the second session runs at half the speed
-    assert prices["a"] == pytest.approx((2.5, 0.0), abs=1e-9)
-    assert prices["b"] == pytest.approx((1.5, 0.0), abs=1e-9)
+    prices = events.in_network(4.0, 0.0, 0.4)  # an event costs 0.5, and the second session runs at half the speed
+    assert prices["a"] == pytest.approx((2.5, 0.25), abs=1e-9)  # as unsure as the whole network is
+    assert prices["b"] == pytest.approx((1.5, 0.15), abs=1e-9)
+
+
+def test_one_node_is_as_unsure_as_the_network():
+    assert Events({"a": np.array([3.0, 5.0])}, np.array([2.0, 2.2])).in_network(2.0, 0.1, 0.05) == {
+        "a": (pytest.approx(2.0), pytest.approx(0.05))
+    }
+
+
+@pytest.mark.parametrize(
+    ("events", "start"), [(Events({"a": np.array([3.0, 5.0])}, np.array([2.0, 0.1])), 0.1), (Events({}, np.ones(2)), 0)]
+)
+def test_events_say_nothing_of_networks_that_take_no_time(events, start):
+    assert events.in_network(2.0, start, 0.05) == {}
+
+
+def test_names_of_nodes_may_hold_anything():
+    names = ('say "hello\\', "tanh")
+    nodes = [
+        helper.make_node(op, [x], [y], name) for op, x, y, name in zip(("Relu", "Tanh"), "xa", "ay", names, strict=True)
+    ]
+    model = model_of(nodes, shape=(1, 64)).SerializeToString()
+    assert {row.node for row in profilers.explain_model(model, seconds=SECONDS).rows} >= set(names)
 
 
 def test_the_surer_of_two_measurements_counts_more():
@@ -397,6 +419,18 @@ def test_a_promise_is_wider_than_its_rows(explained):
     assert low < row.low_ms
     assert high > row.high_ms
     assert profilers.promised_gain(explained, [row.node], [row.node])[0] == pytest.approx(0.0)
+    others = [other for other in explained.rows if other.node != row.node][:2]
+    names = [other.node for other in others]
+    replaced = profilers.promised_gain(explained, names, [row.node])[0]
+    assert replaced == pytest.approx(sum(other.ms for other in others) - 2 * row.ms)
+
+
+def test_promises_know_their_rows(explained):
+    for names in (["no such"], "conv"):
+        with pytest.raises(ProfilerError, match=r"no such|into a list"):
+            profilers.promised_gain(explained, names)
+        with pytest.raises(ProfilerError, match=r"no such|into a list"):
+            profilers.promised_gain(explained, [explained.rows[-1].node], names)
 
 
 def test_nodes_are_profiled_on_the_threads_of_the_process(tmp_path):

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
-from search_toys import advance, evaluate, large_problem, toy_problem
+from search_toys import advance, evaluate, large_problem, price, score, toy_problem
 
-from search import Domain, Objective, Problem, Study, hypervolume, make_strategy
+from hwnas.testing._problems import estimated_problem, evaluate_estimated
+from search import Advisor, Domain, Objective, Problem, Study, Trial, hypervolume, make_strategy
+from search._threads import seeded_torch
+from search.strategies import _controller
 from search.strategies._rewards import draw_weights, improvements, ranked_advantages, weighted_rewards
 
 torch = pytest.importorskip("torch")
@@ -127,14 +130,114 @@ def test_advantages_depend_on_ranks_alone():
     assert np.array_equal(advantages[1], np.zeros(4))
 
 
-def test_what_the_controller_keeps_changes_no_proposal():
-    kept = advance(Study(toy_problem(), make_strategy("controller"), seed=3), 60)
-    fresh = Study(toy_problem(), make_strategy("controller"), seed=3)
-    while len(fresh.trials) < len(kept.trials) and (proposals := fresh.ask()):
-        fresh.strategy = make_strategy("controller")
-        for proposal in proposals:
-            fresh.tell(proposal.number, evaluate(proposal))
-    assert kept.trials == fresh.trials
+def told_of(proposal, noisy):
+    """What is told of a proposal, and with which deviations: measurements of an estimate have some."""
+    if not noisy:
+        return evaluate(proposal), {}
+    values = evaluate_estimated(proposal)
+    return values, {"deviations": {"price": 0.1 * values["price"]}}
+
+
+def noisy_context(budget):
+    """The view of a random study whose prices were told with deviations."""
+    study = Study(estimated_problem(), make_strategy("random"), seed=3)
+    while len(study.trials) < budget:
+        for proposal in study.ask():
+            values, more = told_of(proposal, noisy=True)
+            study.tell(proposal.number, values, **more)
+    return study.context()
+
+
+@pytest.mark.parametrize("reward", ["weights", "hypervolume"])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_what_the_controller_keeps_changes_no_proposal(monkeypatch, reward, noisy):
+    """With deviations the policy is trained anew on the latest updates: on fewer than there are from 20 trials on."""
+    monkeypatch.setattr(_controller, "_MOST_UPDATES", 2)
+
+    def searched(keep):
+        study = Study(estimated_problem() if noisy else toy_problem(), controller(), seed=3)
+        while len(study.trials) < 40 and (proposals := study.ask()):
+            study.strategy = study.strategy if keep else controller()
+            for proposal in proposals:
+                values, more = told_of(proposal, noisy)
+                study.tell(proposal.number, values, **more)
+        return study.trials
+
+    def controller():
+        return make_strategy("controller", reward=reward, epochs=2, replay=16)
+
+    kept = searched(keep=True)
+    assert len(kept) == 40
+    assert kept == searched(keep=False)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_the_work_of_a_proposal_does_not_grow_with_the_trials(monkeypatch, noisy):
+    """Exact values: one update for each batch, once. Values that change: the latest updates for each proposal."""
+    monkeypatch.setattr(_controller, "_MOST_UPDATES", 3)
+    counts = []
+    monkeypatch.setattr(PPO, "update", lambda self, episodes: counts.append(len(episodes.codes)))
+    study, each = Study(estimated_problem() if noisy else toy_problem(), make_strategy("controller"), seed=3), []
+    while len(study.trials) < 45:
+        before = len(counts)
+        for proposal in study.ask():
+            values, more = told_of(proposal, noisy)
+            study.tell(proposal.number, values, **more)
+        each.append(len(counts) - before)
+    assert each == ([0, 1, 2, 3, 3, 3, 3, 3] if noisy else [0, 1, 1, 1, 1, 1, 1, 1])
+
+
+def test_changing_values_leave_the_latest_trials_to_train_on():
+    context = noisy_context(40)
+    assert not np.array_equal(context.values, context.told)
+    strategy = make_strategy("controller", replay=0, epochs=1)
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_controller, "_MOST_UPDATES", 2)
+        patch.setattr(PPO, "update", lambda self, episodes: seen.append(episodes.codes))
+        strategy.propose(context, 3, np.random.default_rng(0))
+    latest = context.codes[context.batches >= context.batches[-1] - 1]
+    assert np.array_equal(np.concatenate(seen), latest)
+
+
+def test_added_volumes_are_computed_once_for_each_proposal(monkeypatch):
+    calls = []
+
+    def counted(points, batches, reference):
+        calls.append(len(points))
+        return improvements(points, batches, reference)
+
+    monkeypatch.setattr(_controller, "improvements", counted)
+    context = advance(Study(toy_problem(), make_strategy("random"), seed=3), 40).context()
+    make_strategy("controller", epochs=1).propose(context, 3, np.random.default_rng(0))
+    assert calls == []
+    make_strategy("controller", reward="hypervolume", epochs=1).propose(context, 3, np.random.default_rng(0))
+    assert calls == [len(context.points)]
+
+
+def test_a_long_batch_makes_several_updates():
+    batches = np.repeat([0, 1, 2], [10, 5, 80])
+    updates = _controller._updates(batches)
+    assert [(u.first, u.last) for u in updates] == [(0, 10), (10, 15), (15, 47), (47, 79), (79, 95)]
+    assert len({np.random.default_rng(u.seed).random() for u in updates}) == 5
+    # the first update of a batch has the random numbers of the batch's index
+    assert np.random.default_rng(updates[1].seed).random() == np.random.default_rng(1).random()
+    assert len(_controller._updates(np.repeat([0, 1], [10, 10_000]))) == 1 + _controller._MOST_UPDATES
+
+
+def test_an_advisor_trains_the_controller_on_all_its_trials(monkeypatch):
+    """All trials but the first ones are in one batch."""
+    seen = []
+    monkeypatch.setattr(PPO, "update", lambda self, episodes: seen.append(len(episodes.codes)))
+    rows = toy_problem(upper=None).domain.enumerate()[:80]
+    points = np.stack([score(rows), price(rows)], axis=1).tolist()
+    trials = [
+        Trial(i, tuple(row), {"score": y, "price": cost})
+        for i, (row, (y, cost)) in enumerate(zip(rows.tolist(), points, strict=True))
+    ]
+    strategy = make_strategy("controller", replay=0)
+    assert len(Advisor(toy_problem(upper=None)).propose(strategy, trials, 3, np.random.default_rng(0))) == 3
+    assert seen == [10, 32, 32, 6]
 
 
 def test_the_controller_does_not_depend_on_torch_settings():
@@ -142,6 +245,17 @@ def test_the_controller_does_not_depend_on_torch_settings():
     torch.manual_seed(99)
     torch.rand(3)
     assert advance(Study(large_problem(), make_strategy("controller"), seed=0), 20).trials == first
+
+
+def test_seeded_torch_leaves_the_settings_of_torch_as_they_were():
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    with seeded_torch():
+        first = torch.rand(3)
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(0)
+    assert torch.equal(torch.rand(3), first)
 
 
 def test_the_controller_beats_random_search():

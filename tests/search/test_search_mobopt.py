@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from search_toys import advance, toy_problem
 
-from search import Domain, Objective, Problem, Study, hypervolume, make_strategy
-from search.bayes import Scalarisation, scalarise
+from search import Domain, Objective, Problem, Study, Trial, hypervolume, make_strategy
+from search._candidates import Candidates
+from search._context import Context
+from search.bayes import Scalarisation, random_weights, scalarise
 from search.models import LogTarget
 from search.strategies._policies import ARSSettings, cluster, encode_codes, round_to_codes, train_policies
 
@@ -73,6 +75,42 @@ def test_a_trade_off_has_the_scale_of_the_archive():
     # On the scale of the archive the middle point has gaps of 0.7 in both objectives, the ends of 0.2 and 1.2.
     assert scalarisation.distances(archive) == pytest.approx([0.635, 0.385, 0.635], abs=1e-12)
     assert scalarisation.shortest == pytest.approx(0.385)
+
+
+def test_equal_improvements_leave_the_shortest_distance():
+    scalarisation = Scalarisation(np.array([0.5, 0.5]), np.array([1.0, 1.0]), 0.1)
+    points = np.array([[0.1, 0.1], [0.8, 0.7], [0.6, 0.6], [0.9, 0.9]])
+    assert scalarisation.best(np.array([0.0, 0.2, 0.3, 0.1]), points) == 2
+    assert scalarisation.best(np.zeros(4), points) == 3
+    assert scalarisation.best(np.zeros(4), points, np.array([True, True, True, False])) == 1
+
+
+def test_parego_proposes_the_nearest_candidate_where_none_is_expected_to_improve():
+    """Both objectives are computed, and the whole front was tried: no candidate improves."""
+    domain = Domain((5, 4, 4))
+    costs = [lambda codes, k=k: codes @ np.roll([1.0, -0.5, 0.25], k) for k in range(2)]
+    problem = Problem(domain, tuple(Objective(f"o{k}", "min", cost_function=cost) for k, cost in enumerate(costs)))
+    rows = domain.enumerate()
+    points = problem.known_values(rows)
+    dominated = (points[None] < points[:, None]).all(axis=2).any(axis=1)
+    tried = rows[~dominated]
+    values = [{"o0": a, "o1": b} for a, b in points[~dominated].tolist()]
+    trials = [Trial(i, tuple(row), y) for i, (row, y) in enumerate(zip(tried.tolist(), values, strict=True))]
+    context = Context(Candidates(problem), trials, [0] * len(trials))
+    rest = rows[dominated]
+    for seed in range(5):
+        weights = random_weights(1, 2, np.random.default_rng(seed))[0]
+        distances = scalarise(context.points[context.archive], weights).distances(context.normaliser(points[dominated]))
+        proposed = make_strategy("parego").propose(context, 1, np.random.default_rng(seed)).codes
+        assert distances[(rest == proposed).all(axis=1)] == pytest.approx(distances.min())
+        assert distances[0] > distances.min()
+
+
+def test_a_row_of_weights_is_the_same_draw_alone_and_among_others():
+    rows = random_weights(3, 4, np.random.default_rng(7))
+    rng = np.random.default_rng(7)
+    assert rows.sum(axis=1) == pytest.approx(1.0)
+    assert np.array_equal(rows, [rng.dirichlet(np.ones(4)) for _ in range(3)])
 
 
 def test_coordinates_round_to_their_codes():

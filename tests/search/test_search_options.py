@@ -151,6 +151,11 @@ def test_wrong_values_are_refused(value):
     assert "option population must be an integer of 2 or more" in refused(make_strategy, "nsga2", population=value)
 
 
+def test_the_population_of_smem_has_a_limit():
+    assert make_strategy("smem", population=1000).name == "smem(population=1000)"
+    assert "option population must be an integer from 2 to 1000" in refused(make_strategy, "smem", population=1001)
+
+
 def test_a_boolean_option_reads_true_and_false():
     flag = StrategyOption("flag", False, "whether the flag is up")
     assert [flag.parse(text) for text in ("true", "False", "1", "")] == [True, False, None, None]

@@ -153,7 +153,7 @@ class _Reader:
         for where, item in self._entries(content, "images"):
             number, name = self._number(item, "id", where), item.get("file_name")
             if number in pictures:
-                raise DataError(f"{where}: the image id {number} is used twice; number images anew")
+                raise DataError(f"{where}: the image id {number} is used twice; give each image its own id")
             if not isinstance(name, str):
                 raise DataError(f"{where}: file_name must be a text")
             size = (item.get("width"), item.get("height"))

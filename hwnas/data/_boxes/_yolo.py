@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from hwnas.data._kinds import IMAGES
-from hwnas.data._layout import folders_in
+from hwnas.data._recognise import folders_in
 
 _LOOKS = 20
 _LABELS, _IMAGES = "labels", "images"
@@ -15,8 +15,9 @@ _LABELS, _IMAGES = "labels", "images"
 
 def find_yolo(root: Path) -> Path | None:
     """Return a text file of boxes in YOLO's form: in ``labels`` beside ``images``, or beside the image itself."""
-    for folder in [root, *islice(folders_in(root), _LOOKS)]:
-        inside = folders_in(folder)
+    top = folders_in(root)
+    for folder in [root, *top[:_LOOKS]]:
+        inside = top if folder is root else folders_in(folder)
         names = {path.name.lower(): path for path in inside}
         if _LABELS in names and _IMAGES in names:
             labels = names[_LABELS]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hwnas.tasks._moves import offset_places, taken
+from hwnas.tasks._moves import offset_places
 
 
 def augmented(x: Tensor, rng: np.random.Generator, settings: Mapping[str, Any]) -> Tensor:
@@ -38,8 +38,8 @@ def augmented(x: Tensor, rng: np.random.Generator, settings: Mapping[str, Any]) 
 
 def shifted(x: Tensor, rng: np.random.Generator, share: float) -> Tensor:
     """Move each signal ``(N, C, L)`` by its own offset of up to `share` of its length; edges are repeated."""
-    places = offset_places(rng, len(x), x.shape[2], share)
-    return taken(x, (places,)).contiguous()
+    places = torch.from_numpy(offset_places(rng, len(x), x.shape[2], share)).to(x.device)
+    return x.gather(2, places[:, None].expand_as(x))
 
 
 def amplified(x: Tensor, rng: np.random.Generator, decibels: float) -> Tensor:

@@ -201,7 +201,8 @@ def test_the_help_speaks_of_all_tasks_and_spaces():
     helps = {option.name: option.help for option in search.options}
     assert all(word in helps["batch"] for word in ("images", "signals", "clips"))
     assert all(word in helps["image_size"] for word in ("images", "frames", "masks", "nasbench201", "video"))
-    assert "--split-by" in helps["hold_out"]
+    assert "pixels a side to which images, frames and masks are scaled" in helps["image_size"]
+    assert all(word in helps["hold_out"] for word in ("--split-by", "arrays group_*", "with commas between"))
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
@@ -268,6 +269,17 @@ def test_a_run_from_before_the_other_tasks_is_one_of_images(tmp_path):
     require_same_search(tmp_path, old, replace(settings, task="image"), None, {})
     digits = search_settings({})
     require_same_search(tmp_path, replace(digits, task="image"), digits, None, {})
+
+
+@pytest.mark.parametrize("space", ["mobilenetv3", "nasbench201"])
+def test_a_run_that_took_its_data_for_images_goes_on_with_the_task_image(tmp_path, space):
+    old = replace(search_settings({"data": str(write_folder(tmp_path / "clips")), "frames": 2}), space=space)
+    assert old.task is None
+    require_same_search(tmp_path, old, replace(old, task="image"), None, {})
+    for task, other in (("image", "video"), ("image", "declared"), ("video", space)):
+        run = replace(old, space=other)
+        with pytest.raises(HwnasError, match=f'with task null, this one has "{task}"; choose another --out'):
+            require_same_search(tmp_path, run, replace(run, task=task), None, {})
 
 
 def test_an_option_that_python_lacks_would_be_noticed(work):

@@ -118,7 +118,7 @@ CHANGES = {
     "image_id 99 is not one of the images": lambda c: c["annotations"][0].update(image_id=99),
     "the list 'annotations' is missing": lambda c: c.pop("annotations"),
     "has 64x64 pixels, but its boxes are stated for 640x64": lambda c: c["images"][0].update(width=640),
-    r"images\[1\]: the image id 0 is used twice": lambda c: c["images"][1].update(id=0),
+    r"images\[1\]: the image id 0 is used twice; give each image its own id": lambda c: c["images"][1].update(id=0),
     "no boxes; detection needs images with boxes": lambda c: c["annotations"].clear(),
     "category_id must be a whole number, got 1.5": lambda c: c["annotations"][0].update(category_id=1.5),
 }

@@ -1,7 +1,9 @@
 """Clips from folders of frames and from npz files, and what is wrong with them in one line."""
 
+import shlex
 import shutil
-from pathlib import PurePath
+import subprocess
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -168,3 +170,10 @@ def test_what_is_wrong_with_an_npz_file(tmp_path):
     assert load_clips(str(path), frames=3).frames == 3
     np.savez(path, x_train=x, y_train=y[:-1])
     assert "12 clips in x_train, but 11 labels in y_train" in refused(path)
+
+
+def test_the_folder_of_the_page_can_be_made_in_a_new_place(tmp_path):
+    page = Path(__file__).resolve().parents[3] / "docs" / "video.md"
+    (command,) = (line for line in page.read_text().splitlines() if line.startswith("mkdir"))
+    subprocess.run(shlex.split(command), cwd=tmp_path, check=True)
+    assert (tmp_path / "clips" / "train" / "left" / "a").is_dir()

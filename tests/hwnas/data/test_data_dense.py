@@ -190,6 +190,10 @@ LABELS = np.zeros((6, 32), dtype=np.int32)
         ({"y_train": lambda x, y: LABELS}, "y_train holds one class alone; segmentation needs at least two"),
         ({"x_test": lambda x, y: x}, "the array y_test is missing; add it"),
         ({"x_test": lambda x, y: x[..., :8], "y_test": lambda x, y: y[..., :8]}, "x_test and y_test are (1, 8) and"),
+        (
+            {"x_test": lambda x, y: x, "y_test": lambda x, y: LABELS},
+            "(1, 32) and float32 (1, 32); give all parts one shape",
+        ),
         ({"x_train": lambda x, y: x[:1], "y_train": lambda x, y: y[:1]}, "1 train sample is too few to hold out"),
     ],
 )

@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from hwnas._errors import DataError
-from hwnas.data import ImageData, load_data
+from hwnas.data import ImageData, are_signals, load_data
+from hwnas.data._kinds import WAVS
+from hwnas.data._recognise import are_most, suffix_of
 
 
 def fill(folder: Path, count: int, suffix: str = ".png", seed: int = 0) -> None:
@@ -127,7 +129,9 @@ def test_parts_without_classes_are_no_classes(tmp_path: Path) -> None:
     wanted = "holds class folders, but there is no train folder beside it; add train/<class>/*"
     assert refused(beside) == f"data {beside}/test: {wanted}"
     unlabelled = make(tmp_path / "unlabelled", train__a=5, train__b=5, test=3)
-    assert refused(unlabelled) == f"data {unlabelled}/test: no class folders with images; add some or remove it"
+    assert (
+        refused(unlabelled) == f"data {unlabelled}/test: no class folders with images; add some, or remove the folder"
+    )
     empty = make(tmp_path / "empty", cat=5, dog=5, train=0)
     assert refused(empty).startswith(f"data {empty}: no class folders; ")
 
@@ -192,3 +196,35 @@ def test_odd_places(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert refused(tmp_path / "loop").startswith(f"data {tmp_path}/loop: ")
     assert refused("digits", image_size=10**9) == "data digits: the image size must be 4096 or less, got 1000000000"
+
+
+def test_few_images_beside_recordings_are_stray(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.wav").touch()
+    for number, most in ((1, True), (2, True), (3, False)):
+        (tmp_path / f"{number}.png").touch()
+        assert are_most(tmp_path, WAVS) == are_signals(str(tmp_path)) == most
+
+
+@pytest.mark.parametrize("suffix", [".png", ".txt"])
+def test_a_large_folder_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    """Neither the entries after the first ones of a folder nor the folders in it; files of all kinds count."""
+    seen: list[str] = []
+
+    def told(name: str) -> str:
+        seen.append(name)
+        return suffix_of(name)
+
+    for number in range(30):
+        (tmp_path / f"{number}{suffix}").touch()
+    for number in range(30):  # many folders, which take the place of no file
+        (tmp_path / f"speaker{number}").mkdir()
+        (tmp_path / f"speaker{number}" / "0.wav").touch()
+        (tmp_path / f"speaker{number}" / "1.wav").touch()
+    monkeypatch.setattr("hwnas.data._recognise.suffix_of", told)
+    for enough, files in ((10, 10), (30, 30), (70, 70), (1000, 90)):
+        monkeypatch.setattr("hwnas.data._recognise._ENOUGH", enough)
+        seen.clear()
+        most = are_most(tmp_path, WAVS)
+        assert len(seen) == files
+        assert most == (suffix == ".txt" and files > 30)

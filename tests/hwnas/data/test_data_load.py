@@ -177,7 +177,7 @@ def test_folder_refusals(tmp_path: Path) -> None:
     )
     none = folder(tmp_path / "none", {"train": {"cat": 5, "dog": 5}})
     (none / "test").mkdir()
-    refuses(f"data {none}/test: no class folders with images; add some or remove it", none)
+    refuses(f"data {none}/test: no class folders with images; add some, or remove the folder", none)
     refuses(f"data {few}: a limit of 5 images is too small for 2 classes; it must be at least 6", few, limit=5)
 
 

@@ -1,6 +1,7 @@
 """The folder that deploys a network: written by a search, and by `hwnas export --deploy`."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -109,10 +110,10 @@ def test_a_search_writes_it_for_the_network_that_export_picks(made):
     assert (folder / "predict.py").read_bytes() == program.read_bytes()
     place = next(i for i, line in enumerate(told) if " is ready to deploy: " in line)
     ready, other = told[place : place + 2]
-    why = "knee: from here on, a better validation accuracy costs much more latency"
-    assert ready == f"{entry['id']} is ready to deploy: {folder} (picked as {why})"
+    why = "as knee: from here on, a better validation accuracy costs much more latency"
+    assert ready == f"{entry['id']} is ready to deploy: {folder} (picked {why})"
     assert other == f"to deploy another network: hwnas export {run} --pick best --deploy FOLDER"
-    assert f"- **Picked as** {why}. For another network of the run: " in (folder / "README.md").read_text()
+    assert f"- **Picked**: {why}. For another network of the run: " in (folder / "README.md").read_text()
     accuracy = f"{entry['accuracy']:.2%}"
     assert predict(folder, "--test", data) == (
         f"accuracy {accuracy} ({round(30 * entry['accuracy'])} of 30)\nhwnas    {accuracy} (of 30 test samples)\n"
@@ -235,6 +236,12 @@ def test_with_a_budget_it_holds_the_best_network_within_it(run):
     assert hwnas.SearchResult(run, settings, (), (), tuple(made)).pick()["id"] == "n2"
 
 
+def test_its_command_can_be_copied_from_any_place(run):
+    place = run.rename(run.parent / "my run")
+    *_, line = told_by_delivery(place, {})
+    assert shlex.split(line.partition(": ")[2])[:3] == ["hwnas", "export", str(place)]
+
+
 def test_a_run_without_files_has_none(run):
     opened, entries = Run.open(run), json.loads((run / "pareto.json").read_text())
     opened.write_pareto([entry | {"onnx": None} for entry in entries])
@@ -258,6 +265,7 @@ def test_a_run_of_an_earlier_version_gets_one_with_the_metadata_that_it_lacked(t
     assert set(metadata[1]) - set(metadata[0]) == {"hwnas.session", "hwnas.device"}
     assert json.loads(metadata[1]["hwnas.device"]) == {"name": "cpu"}
     assert "measured on cpu, 1 thread" in (folder / "README.md").read_text()
+    assert "\n- **Picked**: by its id. For another network" in (folder / "README.md").read_text()
     assert "(q10)" in (folder / "README.md").read_text()
     assert "onnxruntime>=1.18" in (folder / "requirements.txt").read_text()
     test = make_task("image", "digits", limit=120).data.test

@@ -211,6 +211,14 @@ def test_the_refusal_of_imports_works(folder, tmp_path):
     assert "ImportError: hwnas is not among" in run(tmp_path).stderr
 
 
+def test_folders_of_parts_may_have_capitals_as_in_training(folder, tmp_path):
+    for part in ("Train", "Test"):
+        (tmp_path / part / "3").mkdir(parents=True)
+        Image.fromarray(np.full((8, 8), 90, dtype=np.uint8)).save(tmp_path / part / "3" / f"{part}.png")
+    result = run(folder, "--test", tmp_path)
+    assert re.fullmatch(r"accuracy (0|100)\.00% \([01] of 1\)\n", result.stdout), result.stderr
+
+
 def test_an_image_of_another_size_or_with_colours_is_brought_to_what_was_trained_on(folder, tmp_path):
     rng = np.random.default_rng(0)
     rgb(rng, 31, 20).save(tmp_path / "photo.png")
@@ -218,8 +226,18 @@ def test_an_image_of_another_size_or_with_colours_is_brought_to_what_was_trained
     assert re.fullmatch(r"photo\.png: \d 0\.\d{4}\n", result.stdout), result.stderr
 
 
-def test_the_benchmark_prints_its_figures_beside_those_of_hwnas(folder):
-    result = run(folder, "--benchmark")
+def test_the_benchmark_prints_its_figures_beside_those_of_hwnas(folder, tmp_path):
+    """With shorter pauses and fewer rounds, which `test_a_pause_and_enough_rounds_are_timed` counts."""
+    quick = shutil.copytree(folder, tmp_path / "deploy")
+    text = PROGRAM.read_text(encoding="utf-8")
+    for line, shorter in (
+        ("LEAST_SECONDS, MOST_SECONDS = 1.0, 3.0", "LEAST_SECONDS, MOST_SECONDS = 0.1, 0.3"),
+        ("PAUSES, PAUSE_SECONDS = 3, 1.0", "PAUSES, PAUSE_SECONDS = 3, 0.05"),
+    ):
+        assert text.count(line) == 1
+        text = text.replace(line, shorter)
+    (quick / "predict.py").write_text(text, encoding="utf-8")
+    result = run(quick, "--benchmark")
     assert result.returncode == 0, result.stderr
     first, where, header, *rows, speed, default = result.stdout.splitlines()
     runtime = re.escape(make_runtime_version())
@@ -324,6 +342,15 @@ def test_samples_that_are_no_images_are_arrays(tmp_path):
     assert refused(place, tmp_path / "bad.npy") == (
         f"{tmp_path}/bad.npy: x has shape (5, 1, 4, 8), the network reads numbers of shape (N, 1, 8, 8)"
     )
+
+
+def test_a_file_of_labelled_maps_is_read_once(tmp_path, monkeypatch):
+    load, reads = program().load_arrays, []
+    monkeypatch.setattr(program(), "load_arrays", lambda path: reads.append(path) or load(path))
+    np.savez(tmp_path / "a.npz", x_test=np.ones((3, 1, 4, 4)), y_test=np.zeros((3, 4, 4), int), x_train=np.ones(2))
+    network = SimpleNamespace(signals=None, shape=(1, 4, 4))
+    samples, targets = program().labelled_maps(tmp_path / "a.npz", network)
+    assert (samples.shape, targets.shape, reads) == ((3, 1, 4, 4), (3, 4, 4), [tmp_path / "a.npz"])
 
 
 def test_classes_of_arrays_are_counted(tmp_path):

@@ -1,6 +1,7 @@
 """`predict.py` reads recordings as hwnas does, and a search from recordings to the report and the folder."""
 
 import csv
+import importlib.util
 import json
 import subprocess
 import sys
@@ -50,6 +51,18 @@ def deployed(folder, task, outputs):
     for name, content in reader_files(metadata).items():
         (folder / name).write_bytes(content)
     return folder
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory):
+    """Arrays with groups, a network of two channels that is deployed for them, and its `predict.py` as a module."""
+    place = tmp_path_factory.mktemp("grouped")
+    data = signal_toys.arrays(place / "a.npz", groups=True)
+    folder = deployed(place / "deploy", make_task("signal", str(data), hold_out="2"), 3)
+    spec = importlib.util.spec_from_file_location("deployed_predict", folder / "predict.py")
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    return data, program.Network(folder / "network.onnx"), program
 
 
 def wanted(folder, task):
@@ -140,6 +153,43 @@ def test_the_test_reads_groups_of_arrays(tmp_path):
     out, note = scored(folder, data, {"test": 0.5, "test_samples": 6})
     assert out.splitlines()[0] == f"accuracy {right / 6:.2%} ({right} of 6; groups 2)"
     assert (out.count("\n"), note) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"x_test": (24, 1, 64)}, "x_test has shape (24, 1, 64), the network reads numbers of shape (N, 2, 64)"),
+        ({"x_test": (24, 2, 72)}, "x_test has shape (24, 2, 72), the network reads numbers of shape (N, 2, 64)"),
+        ({"x_test": (24, 64)}, "x_test has shape (24, 64), the network reads numbers of shape (N, 2, 64)"),
+        ({"x_train": (24, 1, 64), "x_test": (24, 1, 64)}, "x_train has shape (24, 1, 64), the network reads numbers"),
+        ({"x_test": (23, 2, 64)}, "y_test has shape (24,), but x_test holds 23 samples; give one for each"),
+        ({"y_train": (25,)}, "y_train has shape (25,), but x_train holds 24 samples; give one for each"),
+        ({"group_test": (9,)}, "group_test has shape (9,), but x_test holds 24 samples; give one for each"),
+        ({"group_test": (24, 1)}, "group_test has shape (24, 1), but x_test holds 24 samples; give one for each"),
+        ({"x_test": "text"}, "x_test holds <U1, the network reads numbers; convert it to float32"),
+    ],
+)
+def test_arrays_of_groups_that_do_not_fit_are_one_line(grouped, tmp_path, change, line):
+    data, network, program = grouped
+    arrays, bad = dict(np.load(data)), tmp_path / "bad.npz"
+    for key, shape in change.items():
+        arrays[key] = np.full((24, 2, 64), "a") if shape == "text" else np.resize(arrays[key], shape)
+    np.savez(bad, **arrays)
+    with pytest.raises(program.InputError) as caught:
+        program.labelled(bad, network)
+    assert str(caught.value).startswith(f"{bad}: {line}")
+
+
+@pytest.mark.parametrize("keys", [("x_train", "y_train", "group_train", "x_test", "y_test", "group_test"), ("x", "y")])
+def test_an_array_file_is_read_once(grouped, tmp_path, monkeypatch, keys):
+    data, network, program = grouped
+    arrays, reads = np.load(data), []
+    np.savez(tmp_path / "a.npz", **{key: arrays[key if "_" in key else f"{key}_test"] for key in keys})
+    load = program.load_arrays
+    monkeypatch.setattr(program, "load_arrays", lambda path: reads.append(path) or load(path))
+    samples, labels, _ = program.labelled(tmp_path / "a.npz", network)
+    assert (len(samples), len(labels)) == ((6, 6) if len(keys) > 2 else (24, 24))
+    assert reads == [tmp_path / "a.npz"]
 
 
 def test_the_test_says_that_it_cannot_tell_groups_of_a_column(tmp_path):

@@ -52,7 +52,7 @@ def test_no_trial_is_lost_or_measured_twice_when_connections_die(ssh_device, ssh
     assert [record.number for record in records] == list(range(20))
     for record in records:
         facts = record.measurements["latency_ms"]
-        assert 5 <= facts["samples"] <= 30  # a busy machine repeats rounds
+        assert 5 <= facts["samples"] <= 150  # a busy machine repeats rounds
         assert 0 < facts["q10"] < 100
         assert record.values["latency_ms"] == facts["at_table_speed_median"]
     backend.device.close()

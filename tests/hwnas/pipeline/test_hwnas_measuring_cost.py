@@ -24,8 +24,8 @@ class Clock:
     ("network_ms", "allowance_s", "references", "rounds", "priming_runs"),
     [
         (0.1, 5.0, 4, 100, 4),  # small networks: more rounds, at most a third of the allowance
-        (1, 5.0, 4, 23, 4),  # 14 networks, 23 rounds of five executions, and one before: 1.62 s
-        (2, 5.0, 4, 20, 4),
+        (0.4, 5.0, 4, 50, 4),  # 14 networks, 50 rounds of five executions, and one before: 1.41 s
+        (1, 5.0, 4, 20, 4),
         (10, 12.0, 4, 20, 3),  # 11.3 s
         (10, 6.0, 4, 20, 1),
         (10, 3.0, 4, 10, 1),

@@ -24,7 +24,7 @@ from hwnas._pipeline._setup import SearchCosts, SearchSetup
 from hwnas._pipeline._winner import Winner
 from hwnas._runs._delivered import checks, described, dominators_of, judge, remarks, written_latency
 from hwnas._runs._entries import require_networks
-from hwnas._runs._front import PICKS, pick_network
+from hwnas._runs._front import PICKS, pick_network, pick_text
 from hwnas._runs._list import find_runs
 from hwnas._runs._run import Run
 from hwnas.data import load_data
@@ -173,7 +173,11 @@ def test_entries_say_which_budgets_they_keep():
 def test_picks_go_by_validation_and_keep_the_budget():
     front = [network("a", 0.6, 1.0, test=0.9), network("b", 0.8, 1.2, test=0.6), *SOME_OVER[2:]]
     assert pick_network(front, "best", BUDGETS)["id"] == "b"
-    assert pick_network(front, "best", BUDGETS, allow_over_budget=True)["id"] == "d"
+    over = pick_network(front, "best", BUDGETS, allow_over_budget=True)
+    assert over["id"] == "d"
+    kept = pick_network(front, "best", BUDGETS)
+    judge([over, kept], BUDGETS, ["latency"])
+    assert pick_text(kept, "best") == f"{pick_text(over, 'best')} within the budgets"
     assert pick_network(front, "fastest", BUDGETS)["id"] == "a"
     worse = [network(name, v, ms, test=1 - v) for name, v, ms in (("a", 0.5, 1.0), ("b", 0.9, 2.0), ("c", 0.92, 8.0))]
     assert pick_network(worse, "knee")["id"] == "b"
