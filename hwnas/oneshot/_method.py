@@ -1,0 +1,101 @@
+"""`OneShotMethod`: what a method learns about the choices of a space while one shared network is trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from hwnas.spaces import Architecture, Space
+
+
+class OneShotMethod(ABC):
+    """A distribution over the choices of a space, and the rule that it is learned by.
+
+    A method knows neither weights nor data: whoever trains the shared network (or takes known accuracies in its place)
+    calls it. An epoch goes:
+
+    1. `begin_epoch`.
+    2. Each step of the weights computes the shared network under `draw`, detached.
+    3. Each step of the distribution (where `learns` says so) computes a loss under `draw` on samples of the other part
+       of the train data, and calls `step` with that loss.
+    4. `end_epoch`, with the metric of the drawn architecture where `judged` names one.
+
+    Everything random comes from the generators that are passed, and `state` holds all that later epochs depend on: a
+    training that was interrupted continues bit for bit.
+
+    Args:
+        space: The space.
+        epochs: Epochs of the whole training; schedules depend on it.
+
+    Attributes:
+        name: Name of the method in the registry.
+        share: Share of the train part that the distribution learns from; 0 where weights and distribution learn from
+            the same samples in the same step.
+        space: The space.
+        epochs: Epochs of the whole training.
+    """
+
+    name: ClassVar[str]
+    share: ClassVar[float]
+
+    def __init__(self, space: Space, *, epochs: int) -> None:
+        self.space, self.epochs = space, epochs
+
+    @abstractmethod
+    def distribution(self) -> list[Tensor]:
+        """Return the present distribution (float64, detached): what is reported, solved and sampled."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator) -> list[Tensor]:
+        """Return the probabilities ``(values,)`` of each choice for one step; gradients reach what is learned."""
+
+    def begin_epoch(self, epoch: int, rng: np.random.Generator) -> None:
+        """Prepare an epoch (counted from 0): a temperature, a stage, a cycle, the architectures to draw."""
+
+    @abstractmethod
+    def learns(self, epoch: int) -> bool:
+        """Return whether the distribution takes steps in an epoch."""
+
+    @abstractmethod
+    def step(self, loss: Tensor, cost: Tensor | None, progress: float) -> None:
+        """Take one step of the distribution.
+
+        Args:
+            loss: Loss of the task under what `draw` returned last, a scalar with gradients.
+            cost: Expected cost (`ExpectedCost`) as a share of the budget (1 is exactly the budget), at the distribution
+                that the method wants it at (`priced`); None where costs do not count.
+            progress: Share of the whole training that is done, 0 to 1.
+        """
+
+    def priced(self) -> Sequence[Tensor]:
+        """Return the distribution, with gradients, whose expected cost `step` wants; by default that of the last `draw`."""
+        raise NotImplementedError
+
+    def judged(self) -> Architecture | None:
+        """Return the architecture whose validation metric `end_epoch` wants; None where it wants none."""
+        return None
+
+    def end_epoch(self, epoch: int, value: float | None, rng: np.random.Generator) -> None:
+        """End an epoch.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            value: Metric of `judged`, higher is better, as a share of 1; None where there was none.
+            rng: Random generator of the epoch.
+        """
+
+    def snapshots(self) -> list[list[Tensor]]:
+        """Return the distributions that architectures are taken from; by default the present one alone."""
+        return [self.distribution()]
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return all that later epochs depend on: tensors, numbers, strings and lists of them."""
+
+    @abstractmethod
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` returned."""
