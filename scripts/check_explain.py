@@ -92,7 +92,8 @@ def check(model: str, shape: list[str], value: list[str], threads: int) -> dict[
         "noise_floor": first.noise_floor,
         "rounds": first.rounds,
         "large_rows": len(large),
-        "intervals_meet": float(np.mean([meet(rows[name], others[name]) for name in large])) if large else None,
+        "intervals_meet": share_met(rows, others, large, first.total_ms / second.total_ms),
+        "intervals_meet_raw": share_met(rows, others, large, 1.0),
         "repeats": rank_agreement([rows[name].ms for name in large], [others[name].ms for name in large]),
     }
     profiled = profiler_times(model, shape, value, threads)
@@ -103,9 +104,25 @@ def check(model: str, shape: list[str], value: list[str], threads: int) -> dict[
     return result
 
 
-def meet(row: ExplainedNode, again: ExplainedNode) -> bool:
-    """Return whether two prices of a node differ by no more than their intervals say."""
-    return bool(abs(row.ms - again.ms) <= np.hypot(row.high_ms - row.low_ms, again.high_ms - again.low_ms) / 2)
+def share_met(
+    rows: Mapping[str, ExplainedNode], again: Mapping[str, ExplainedNode], names: list[str], speed: float
+) -> float | None:
+    """Return the share of nodes whose two prices differ by no more than their intervals say; None without nodes.
+
+    Args:
+        rows: Rows of one explanation by node.
+        again: Those of another one.
+        names: The nodes.
+        speed: What the second one's times are multiplied by: 1, or the ratio of the two totals, which takes away that
+            the machine as a whole was slower or faster.
+    """
+    return float(np.mean([meet(rows[name], again[name], speed) for name in names])) if names else None
+
+
+def meet(row: ExplainedNode, again: ExplainedNode, speed: float) -> bool:
+    """Return whether two prices of a node, the second at another speed, differ by no more than their intervals say."""
+    second = speed * (again.high_ms - again.low_ms)
+    return bool(abs(row.ms - speed * again.ms) <= np.hypot(row.high_ms - row.low_ms, second) / 2)
 
 
 def rank_agreement(first: list[float], second: list[float]) -> float | None:
