@@ -9,11 +9,13 @@ from search import RestoreError, Study
 
 _FIRST = 10
 """Architectures of the first batch, at least."""
+_FIRST_FULL = 2
+"""Architectures that are evaluated in full before a random design at low fidelity."""
 
 
 def initial_size(settings: SearchSettings) -> int:
     """Return the number of architectures of a search's first batch, where no warm start adds to them."""
-    return max(_FIRST, settings.proposals)
+    return _FIRST_FULL if settings.opens_cheaply else max(_FIRST, settings.proposals)
 
 
 def restore_study(setup: SearchSetup) -> Study:

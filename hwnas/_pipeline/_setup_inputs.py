@@ -39,7 +39,7 @@ def resolve_inputs(
     Raises:
         HwnasError, ProfilerError, SearchError: One line each.
     """
-    strategy = overrides.strategy or make_strategy(settings.strategy_name, **settings.strategy_options)
+    strategy = overrides.strategy or make_strategy(settings.strategy_name, **settings.all_strategy_options)
     if overrides.backend is None:
         make_search_backend(settings)
     require_use(settings, own_evaluator=overrides.evaluator is not None, own_space=overrides.space is not None)

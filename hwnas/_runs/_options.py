@@ -157,6 +157,14 @@ _EVALUATION = (
         group="evaluation",
         old=("cheap",),
     ),
+    Option(
+        "low_fidelity_design",
+        "with --low-fidelity: random architectures to evaluate at low fidelity before anything is learned",
+        WHOLE,
+        30,
+        "evaluation",
+        least=0,
+    ),
 )
 EVALUATOR_SHORTHANDS = {
     "halving": "halving",

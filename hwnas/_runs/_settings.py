@@ -27,6 +27,10 @@ _CHOICES = {
 }
 
 
+LOW_FIDELITY_RATIO = 2
+"""Low-fidelity evaluations for each full one."""
+
+
 @dataclass(frozen=True)
 class SearchSettings:
     """A search. Two runs with equal settings propose and evaluate the same architectures.
@@ -77,6 +81,7 @@ class SearchSettings:
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
     proposals: int = default("proposals")
     low_fidelity: str | None = default("low_fidelity")
+    low_fidelity_design: int = default("low_fidelity_design")
     minimize: tuple[str, ...] = default("minimize")
     budgets: Mapping[str, float] = field(default_factory=dict)
     samples: int = default("samples")
@@ -136,7 +141,20 @@ class SearchSettings:
     @property
     def strategy_name(self) -> str:
         """The strategy as `search` knows it."""
-        return self.strategy if self.low_fidelity is None else f"{self.strategy}-cheap"
+        return f"{self.strategy}-cheap" if self.low_fidelity is not None and not self.opens_cheaply else self.strategy
+
+    @property
+    def all_strategy_options(self) -> dict[str, Any]:
+        """Options of the strategy, those of low fidelity included."""
+        if not self.opens_cheaply:
+            return dict(self.strategy_options)
+        cheap = {"low_fidelity_ratio": LOW_FIDELITY_RATIO, "low_fidelity_design": self.low_fidelity_design}
+        return {**cheap, **self.strategy_options}
+
+    @property
+    def opens_cheaply(self) -> bool:
+        """Whether the search begins with a random design at low fidelity."""
+        return self.low_fidelity is not None and self.low_fidelity_design > 0
 
     @property
     def measuring(self) -> dict[str, Any]:
@@ -169,9 +187,11 @@ class SearchSettings:
             raise RunError(f"the run's settings cannot be read: {error!s:.200}") from None
 
 
-def _before_measuring(record: Mapping[str, Any]) -> dict[str, str]:
+def _before_measuring(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what versions did that did not write these settings."""
-    return {"measure": "none" if record.get("offline") else "winners", "latency_statistic": "q10"}
+    measure = "none" if record.get("offline") else "winners"
+    design = {} if record.get("low_fidelity") is None else {"low_fidelity_design": 0}
+    return {"measure": measure, "latency_statistic": "q10", **design}
 
 
 def _before_tasks(record: Mapping[str, Any]) -> dict[str, str]:

@@ -63,6 +63,13 @@ class LaMOO(NamedStrategy):
         StrategyOption(
             "low_fidelity_ratio", 0, "low-fidelity evaluations for each full one; 0 for none", minimum=0, maximum=100
         ),
+        StrategyOption(
+            "low_fidelity_design",
+            0,
+            "low-fidelity evaluations of random architectures before the first proposal; 0 for none",
+            minimum=0,
+            maximum=10_000,
+        ),
         *_TREE_OPTIONS,
     )
     variants: ClassVar[Mapping[str, Mapping[str, OptionValue]]] = {
@@ -80,6 +87,7 @@ class LaMOO(NamedStrategy):
             "selection": "leaf",
         },
         "lamoo-cheap": {"low_fidelity_ratio": 2},
+        "lamoo-low-fidelity": {"low_fidelity_ratio": 2, "low_fidelity_design": 30},
     }
 
     def __init__(self, sampler: LeafSampler, settings: TreeSettings | None = None, name: str = "lamoo") -> None:
@@ -94,8 +102,8 @@ class LaMOO(NamedStrategy):
         sampler = make_leaf_sampler(str(options["sampler"]), model, float(options["hedge"]))
         tree: dict[str, object] = {option.name: options[option.name] for option in _TREE_OPTIONS}
         strategy = cls(sampler, TreeSettings(**tree))  # type: ignore[arg-type]
-        ratio = int(options["low_fidelity_ratio"])
-        return LowFidelityFirst(strategy, ratio) if ratio else strategy
+        ratio, design = int(options["low_fidelity_ratio"]), int(options["low_fidelity_design"])
+        return LowFidelityFirst(strategy, ratio, design=design) if ratio or design else strategy
 
     @classmethod
     def packages_for(cls, options: Mapping[str, OptionValue]) -> tuple[str, ...]:

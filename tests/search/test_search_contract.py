@@ -46,6 +46,7 @@ FAST = [
     "qehvi",
     "qehvi-learned",
     "lamoo-cheap",
+    "lamoo-low-fidelity",
     "qehvi-hamming",
     "lamoo-hamming",
     "smem",

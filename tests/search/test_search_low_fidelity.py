@@ -51,6 +51,26 @@ def test_low_fidelity_trials_come_first_and_count_for_nothing_else():
     assert {trial.codes for trial in full} & {trial.codes for trial in low}
 
 
+def test_a_random_design_at_low_fidelity_comes_before_the_first_proposal():
+    study = Study(PROBLEM, make_strategy("lamoo-low-fidelity"), seed=1, initial=2, batch=3)
+    run(study, 11)
+    kinds = [trial.low_fidelity for trial in study.trials]
+    assert kinds[:32] == [False] * 2 + [True] * 30
+    full = len(kinds) - sum(kinds)
+    assert 30 + 2 * (full - 3) <= sum(kinds) <= 30 + 2 * full + 3
+    assert len({trial.codes for trial in study.trials if trial.low_fidelity}) == sum(kinds)
+    state = json.loads(json.dumps({**study.state(), "trials": [trial.to_json() for trial in study.trials[:20]]}))
+    again = Study.from_state(PROBLEM, make_strategy("lamoo-low-fidelity"), state)
+    assert run(again, 11).trials == study.trials
+
+
+def test_a_design_of_more_architectures_than_there_are_takes_all_that_are_left():
+    study = Study(PROBLEM, make_strategy("lamoo", low_fidelity_design=10_000), seed=1, initial=2, batch=3)
+    run(study, 5)
+    low = {trial.codes for trial in study.trials if trial.low_fidelity}
+    assert len(low) == len(study.context().candidates.codes) - 2
+
+
 @pytest.mark.parametrize("name", ["lamoo", "nsga2"])
 def test_strategies_that_do_not_ask_for_low_fidelity_get_none(name):
     assert not any(trial.low_fidelity for trial in run(study_of(name), 18).trials)

@@ -255,6 +255,19 @@ def test_old_names_are_read_from_python_and_from_files(old, new):
     assert SearchSettings.from_dict(before) == SearchSettings.from_dict(record) == settings
 
 
+def test_a_run_from_before_the_design_at_low_fidelity_goes_on_without_one():
+    record = search_settings({"low_fidelity": "x"}).as_dict()
+    assert record.pop("low_fidelity_design") == 30
+    old = SearchSettings.from_dict(record)
+    assert (old.low_fidelity_design, old.strategy_name, old.all_strategy_options) == (0, "lamoo-cheap", {})
+    new = SearchSettings.from_dict({**record, "low_fidelity_design": 12, "strategy_options": {"low_fidelity_ratio": 1}})
+    options = {"low_fidelity_design": 12, "low_fidelity_ratio": 1}
+    assert (new.strategy_name, new.all_strategy_options) == ("lamoo", options)
+    without = search_settings({}).as_dict()
+    del without["low_fidelity_design"]
+    assert SearchSettings.from_dict(without) == search_settings({})
+
+
 def test_a_run_from_before_the_other_tasks_is_one_of_images(tmp_path):
     settings = search_settings({"data": str(write_folder(tmp_path / "clips"))})
     assert settings.space == "video"
