@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hwnas._errors import HwnasError
+from hwnas._pipeline._train_precision import recipe_changes
 from hwnas._runs._settings import SearchSettings
 from hwnas.evaluators import Evaluator, Trainer
 from hwnas.tasks import Task
@@ -27,7 +28,8 @@ def final_recipe(settings: SearchSettings, task: Task) -> Recipe:
         EvaluatorError: An unknown or impossible setting.
     """
     settable = set(recipe_settings(task)) - {"epochs"}
-    shared = {name: value for name, value in settings.evaluator_options.items() if name in settable}
+    given = {**recipe_changes(settings), **settings.evaluator_options}
+    shared = {name: value for name, value in given.items() if name in settable}
     own: dict[str, Any] = {"average": AVERAGE}
     if settings.finalize == "finetune":
         own["epochs"] = max(1, round(TUNE_SHARE * default_recipe(task).epochs))

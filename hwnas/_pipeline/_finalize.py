@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hwnas._pipeline._final_recipe import final_recipe
 from hwnas._pipeline._setup import SearchSetup
+from hwnas._pipeline._train_precision import training_device
 from hwnas._pipeline._winner import Winner
 from hwnas.evaluators import TrainEvaluator
 
@@ -40,7 +41,7 @@ def finalized(
         task,
         recipe,
         seed=settings.seed,
-        device=settings.device if settings.device.startswith("cuda") else "cpu",
+        device=training_device(settings),
         start=setup.trainer.trained_weights if kind == "finetune" else None,
         initial=setup.start.initial,
         initial_digest=setup.start.digest,

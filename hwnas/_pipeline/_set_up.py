@@ -16,6 +16,7 @@ from hwnas._pipeline._setup import SearchCosts, SearchInputs, SearchSetup, Searc
 from hwnas._pipeline._setup_costs import resolve_costs
 from hwnas._pipeline._setup_inputs import identity_of, make_search_backend, resolve_inputs
 from hwnas._pipeline._setup_table import resolve_table
+from hwnas._pipeline._train_precision import with_train_precision
 from hwnas._runs._journal import TrialJournal
 from hwnas._runs._run import Run
 from hwnas._runs._settings import SearchSettings
@@ -49,6 +50,7 @@ def set_up(
     """
     if settings.task is not None and settings.task == usual_task(settings.data, settings.data_options):
         settings = replace(settings, task=None)  # the default: the search is the same
+    settings = with_train_precision(settings, out, own_evaluator=overrides.evaluator is not None)
     require_plain(settings.as_dict())
     Run.check(out, settings)
     inputs = resolve_inputs(settings, out, overrides, progress, parallel=parallel)

@@ -15,6 +15,7 @@ from hwnas._pipeline._overrides import NO_DATA, Overrides
 from hwnas._pipeline._setup import SearchInputs
 from hwnas._pipeline._start import Start, require_use, resolve_start
 from hwnas._pipeline._strategies import make_strategy
+from hwnas._pipeline._train_precision import TRAINS, recipe_changes, training_device
 from hwnas._runs._metrics import metric_facts
 from hwnas._runs._settings import SearchSettings
 from hwnas.evaluators import Evaluator, make_evaluator, require_current
@@ -154,12 +155,13 @@ def _make_evaluator(settings: SearchSettings, space: Space, task: Task | None, s
         options["extra_columns"] = [settings.latency_column]
     if task is None:
         return make_evaluator(settings.evaluator, space, None, **options)
-    device = settings.device if settings.device.startswith("cuda") else "cpu"
+    if settings.evaluator in TRAINS:
+        options = {**recipe_changes(settings), **options}
     return make_evaluator(
         settings.evaluator,
         space,
         task,
-        device=device,
+        device=training_device(settings),
         seed=settings.seed,
         precision=evaluated_precision(settings.precision),
         initial=start.initial,

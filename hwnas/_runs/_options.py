@@ -30,6 +30,9 @@ from hwnas._costs._cost import COSTS, cost_names
 FINALIZE = ("none", "finetune", "train")
 """Final training: none, from the weights that the search has, or from scratch."""
 
+TRAIN_PRECISION = ("auto", "fp32", "bf16")
+"""Number formats of trainings."""
+
 THREADS = Option("threads", "CPU threads inside an operator; 1 measures most steadily", WHOLE, 1, "device")
 BATCH = Option("batch", "samples (images, signals, clips) per inference", WHOLE, 1, "device")
 DEVICE = (
@@ -133,6 +136,14 @@ _EVALUATION = (
         metavar="FILE",
     ),
     Option("recipe", "training settings, like cutout=0.5,mixup=0.2 (see docs/training.md)", RECIPE, group="evaluation"),
+    Option(
+        "train_precision",
+        "number format of trainings: fp32, bf16, or auto (the default): bf16 where the processor multiplies such "
+        "numbers",
+        TEXT,
+        "auto",
+        "evaluation",
+    ),
     Option(
         "supernet_sampling",
         "supernet: which subnets a training step samples: uniform (the default), bestup or worstup",

@@ -54,6 +54,8 @@ def require_same_search(
             continue
         if name == "task" and _are_images(path, before, settings):
             continue
+        if name == "train_precision" and old.get(name) == "auto":
+            continue  # nothing was trained yet
         if name not in _MAY_CHANGE and old.get(name) != new[name]:
             _refuse_declaration(path, old.get(name), new[name])
             raise RunError(

@@ -16,6 +16,7 @@ from hwnas._runs._options import (
     MEASURE,
     MEMORY_STATISTICS,
     SETTINGS,
+    TRAIN_PRECISION,
     default,
 )
 
@@ -24,6 +25,7 @@ _CHOICES = {
     "measure": MEASURE,
     "latency_statistic": LATENCY_STATISTICS,
     "memory_statistic": MEMORY_STATISTICS,
+    "train_precision": TRAIN_PRECISION,
 }
 
 
@@ -44,6 +46,8 @@ class SearchSettings:
         data_options: Options of how the task reads its data (``--data-option`` and its shorthands).
         image_size: Size to bring images to when they are loaded; None to keep them.
         evaluator_options: Options of the evaluator (``--evaluator-option`` and its shorthands).
+        train_precision: Number format of trainings (`TRAIN_PRECISION`); a run holds what ``"auto"`` stood for when it
+            began.
         evaluation_threads: Threads that torch evaluates one architecture with; None for its own choice, which depends
             on the machine. Values depend on it in the last bits, and on nothing else of who evaluates.
         strategy_options: Options of the strategy (``--strategy-option``); what is absent has its default.
@@ -76,6 +80,7 @@ class SearchSettings:
     evaluator: str = default("evaluator")
     evaluator_options: Mapping[str, Any] = field(default_factory=dict)
     weights: str | None = default("weights")
+    train_precision: str = default("train_precision")
     evaluation_threads: int | None = default("evaluation_threads")
     strategy: str = default("strategy")
     strategy_options: Mapping[str, Any] = field(default_factory=dict)
@@ -178,7 +183,7 @@ class SearchSettings:
                 raise TypeError("minimize is not a list of names")
             require_budgets(record.get("budgets", {}))
             given = renamed(SETTINGS.values(), record)
-            given = {**_before_measuring(given), **given, **_before_tasks(given)}
+            given = {**_before_measuring(given), **_before_precisions(given), **given, **_before_tasks(given)}
             for item in fields(cls):
                 if given.get(item.name, 0) is None and default(item.name) is not None:
                     raise TypeError(f"{item.name} is None")
@@ -192,6 +197,11 @@ def _before_measuring(record: Mapping[str, Any]) -> dict[str, Any]:
     measure = "none" if record.get("offline") else "winners"
     design = {} if record.get("low_fidelity") is None else {"low_fidelity_design": 0}
     return {"measure": measure, "latency_statistic": "q10", **design}
+
+
+def _before_precisions(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the number format of trainings of a version that had no choice."""
+    return {"train_precision": "bf16" if str(record.get("device")).startswith("cuda") else "fp32"}
 
 
 def _before_tasks(record: Mapping[str, Any]) -> dict[str, str]:

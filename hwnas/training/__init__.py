@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hwnas.training._derived import fitted, taylor_scores, with_norm_statistics
     from hwnas.training._loop import compute_threads, learning_rate, make_optimizer
     from hwnas.training._network import train_network
+    from hwnas.training._precision import native_precision
     from hwnas.training._quantized import quantized, score_quantized
     from hwnas.training._score import OnnxNetwork, judge_onnx, score_network, score_onnx
     from hwnas.training._start._file import WeightsFile, parse_weights, read_weights
@@ -36,6 +37,7 @@ _LAZY = {
     "make_optimizer": "_loop",
     "match_weights": "_start._match",
     "parse_weights": "_start._file",
+    "native_precision": "_precision",
     "quantized": "_quantized",
     "read_weights": "_start._file",
     "OnnxNetwork": "_score",
@@ -66,6 +68,7 @@ __all__ = [
     "learning_rate",
     "make_optimizer",
     "match_weights",
+    "native_precision",
     "parse_weights",
     "quantized",
     "read_weights",

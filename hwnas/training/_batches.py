@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from torch import Tensor
 from hwnas.tasks import Part, Shape, Targets, Task
 from hwnas.training._recipe import Recipe
 
+Batch = tuple[Tensor, Targets]
 IntArray = npt.NDArray[np.int64]
 
 STATISTICS_BATCH = 64
@@ -37,12 +39,21 @@ class TrainLoader:
     def __len__(self) -> int:
         return self.samples // self.batch_size
 
-    def epoch(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Targets]]:
+    def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield batches of inputs ``(B, *input_shape)`` in an order drawn from `rng`, and their targets."""
         order = rng.permutation(self.samples)
         for step in range(len(self)):
             x, targets = self._take(order[step * self.batch_size : (step + 1) * self.batch_size])
             yield self.task.augment(x, targets, rng, self.recipe.task_settings)
+
+
+def made_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches, each made in a thread while the one before is used; nothing else may draw what they draw from."""
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = maker.submit(next, batches, None)
+            yield batch
 
 
 def fixed_sample(task: Task, count: int) -> IntArray:

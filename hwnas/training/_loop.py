@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hwnas._errors import EvaluatorError, NoValueError
 from hwnas.tasks import Targets
 from hwnas.training._average import WeightAverage
-from hwnas.training._batches import TrainLoader
+from hwnas.training._batches import TrainLoader, made_ahead
 from hwnas.training._checkpoint import load_checkpoint, save_checkpoint
 from hwnas.training._recipe import Recipe, StepProgress
 
@@ -60,6 +60,10 @@ class TrainingJob:
         identity: What the checkpoint belongs to.
         should_continue: Called after every epoch but the last with the number of epochs done, while the model holds
             the weights that would be the result; False ends the training. Must answer the same when called again.
+        draws: Whether `backward` draws from the generator that it gets. Where it does not, the next batch is made while
+            it computes.
+        fused: Whether each step of the optimiser is one pass over memory, which rounds differently; every step must
+            then give gradients to the same parameters.
     """
 
     label: str
@@ -71,6 +75,8 @@ class TrainingJob:
     checkpoint: Path | None
     identity: Mapping[str, object]
     should_continue: Callable[[int], bool] | None = None
+    draws: bool = True
+    fused: bool = False
 
 
 def run_training(job: TrainingJob, progress: StepProgress | None = None) -> None:
@@ -82,7 +88,7 @@ def run_training(job: TrainingJob, progress: StepProgress | None = None) -> None
     Raises:
         EvaluatorError: The loss is no longer finite, or the checkpoint cannot be used.
     """
-    optimizer = make_optimizer(job.model, job.recipe)
+    optimizer = make_optimizer(job.model, job.recipe, fused=job.fused)
     average = WeightAverage(job.model, job.recipe.average) if job.recipe.average else None
     epoch = _resume(job, optimizer, average)
     if epoch == 0:
@@ -108,7 +114,8 @@ def _train_epoch(
 ) -> None:
     rng = np.random.default_rng([job.seed, 1 + epoch])
     total = job.recipe.epochs * len(job.loader)
-    for step, (x, targets) in enumerate(job.loader.epoch(rng)):
+    batches = job.loader.epoch(rng) if job.draws else made_ahead(job.loader.epoch(rng))
+    for step, (x, targets) in enumerate(batches):
         rate = learning_rate(job.recipe, epoch * len(job.loader) + step, total)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -126,16 +133,22 @@ def _train_epoch(
         clock.tick(epoch, step, loss)
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return SGD with Nesterov momentum or AdamW; weight decay on tensors of two axes and more alone."""
+def make_optimizer(model: nn.Module, recipe: Recipe, *, fused: bool = False) -> torch.optim.Optimizer:
+    """Return SGD with Nesterov momentum or AdamW; weight decay on tensors of two axes and more alone.
+
+    Args:
+        model: Its parameters are trained.
+        recipe: The settings.
+        fused: Whether a step is one pass over memory instead of one for each of its operations; it rounds differently.
+    """
     named = sorted(model.named_parameters())
     groups = [
         {"params": [p for _, p in named if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for _, p in named if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.learning_rate)
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused or None)
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True, fused=fused or None)
 
 
 def learning_rate(recipe: Recipe, step: int, total: int) -> float:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from hwnas.tasks import Targets, Task
 from hwnas.training._batches import TrainLoader, sample_batches
 from hwnas.training._loop import Backward, TrainingJob, compute_threads, require_device, run_training
+from hwnas.training._precision import Computing, computes_in_half, computing
 from hwnas.training._recipe import Recipe, StepProgress
 from hwnas.training._start._digest import weights_digest
 from hwnas.training._start._fill import starting_weights
@@ -84,10 +84,14 @@ def train_network(
     if teacher is not None:
         identity["teacher"] = teacher.digest
         teacher = teacher.to(device)
-    backward = _backward(module, task, recipe, teacher, mixed=device.startswith("cuda"))
+    backward = _backward(module, task, recipe, teacher, computing(recipe, device))
     with compute_threads(threads):
         ask = None if should_continue is None else _asked(module, should_continue)
-        run_training(TrainingJob(label, module, backward, loader, recipe, seed, checkpoint, identity, ask), progress)
+        fused = device == "cpu" and computes_in_half(recipe, device)  # else the same bits as in earlier versions
+        job = TrainingJob(
+            label, module, backward, loader, recipe, seed, checkpoint, identity, ask, draws=False, fused=fused
+        )
+        run_training(job, progress)
     return module.eval()
 
 
@@ -101,9 +105,7 @@ def _asked(module: GraphModule, should_continue: Callable[[int, GraphModule], bo
     return ask
 
 
-def _backward(
-    module: GraphModule, task: Task, recipe: Recipe, teacher: Teacher | None = None, *, mixed: bool
-) -> Backward:
+def _backward(module: GraphModule, task: Task, recipe: Recipe, teacher: Teacher | None, context: Computing) -> Backward:
     """Return gradients of the loss; computed without kernel taps that only meet padding."""
     tensors: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     expanded = trimmed(expand(trained_graph(module.graph)))
@@ -114,11 +116,11 @@ def _backward(
 
     def backward(x: Tensor, targets: Targets, _: np.random.Generator) -> Tensor:
         """Add the gradients of one batch; return its loss."""
-        with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
+        with context():
             output = run_graph(expanded, x, lookup, RunningNorm(training=True)).float()
         loss = task.loss((output,), targets, recipe.task_settings)
         if teacher is not None:
-            taught = teacher.outputs(x, task, mixed=mixed)
+            taught = teacher.outputs(x, task, context)
             loss = loss + recipe.teacher_weight * task.distillation_loss((output,), taught)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()

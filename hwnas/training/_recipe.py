@@ -13,6 +13,7 @@ StepProgress = Callable[[int, int, str], None]
 """Called with steps done, steps in all and one line of text."""
 
 OPTIMIZERS = ("sgd", "adamw")
+PRECISIONS = ("fp32", "bf16")
 TEACHERS = ("largest", "teacher")
 """Who teaches the subnets of a supernet but the largest."""
 _RANGES = {
@@ -24,7 +25,7 @@ _RANGES = {
     "random_subnets": (0, 64),
     "teacher_weight": (0.0, 1e3),
 }
-_LATER = {"teacher_weight": 1.0, "taught_by": "teacher"}
+_LATER = {"teacher_weight": 1.0, "taught_by": "teacher", "train_precision": None}
 """Defaults of settings that earlier versions did not have; runs of these do not name them."""
 
 
@@ -49,6 +50,8 @@ class Recipe:
             teacher.
         taught_by: Whose outputs the subnets but the largest learn (supernets with a teacher alone): the
             ``"teacher"``'s, which are right from the first step, or those of the ``"largest"`` subnet.
+        train_precision: Number format of products and activations, ``"fp32"`` or ``"bf16"`` (`computing`); None for
+            what versions did that had no choice: float32 on a CPU, bfloat16 on a GPU.
         task_settings: Values of the task's own options by name (`Task.options`): augmentation, parts of the loss.
 
     Raises:
@@ -68,6 +71,7 @@ class Recipe:
     candidates: int = 3
     teacher_weight: float = 1.0
     taught_by: str = "teacher"
+    train_precision: str | None = None
     task_settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,6 +81,10 @@ class Recipe:
             raise EvaluatorError(f"training: unknown sampling {self.sampling!r}; known: {', '.join(SAMPLINGS)}")
         if self.taught_by not in TEACHERS:
             raise EvaluatorError(f"training: unknown taught_by {self.taught_by!r}; known: {', '.join(TEACHERS)}")
+        if self.train_precision not in (None, *PRECISIONS):
+            raise EvaluatorError(
+                f"training: unknown train_precision {self.train_precision!r}; known: {', '.join(PRECISIONS)}"
+            )
         for name in ("epochs", "batch_size", "candidates"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:

@@ -15,6 +15,7 @@ from hwnas.spaces import Architecture
 from hwnas.tasks import Targets, Task
 from hwnas.training._batches import TrainLoader, sample_batches
 from hwnas.training._loop import TrainingJob, compute_threads, require_device, run_training
+from hwnas.training._precision import computing
 from hwnas.training._recipe import Recipe, StepProgress
 from hwnas.training._sampling import CostFunction, draw_near
 from hwnas.training._start._digest import weights_digest
@@ -135,7 +136,7 @@ class _Sandwich:
         teacher: Teacher | None = None,
     ) -> None:
         self.supernet, self.task, self.recipe, self.cost, self.teacher = supernet, task, recipe, cost, teacher
-        self.mixed = device.startswith("cuda")
+        self.context = computing(recipe, device)
 
     def backward(self, x: Tensor, targets: Targets, rng: np.random.Generator) -> Tensor:
         """Add the gradients of largest, chosen and smallest networks; returns the largest's loss."""
@@ -144,7 +145,7 @@ class _Sandwich:
         loss = self.task.loss(outputs, targets, self.recipe.task_settings)
         teacher = tuple(output.detach() for output in outputs)
         if self.teacher is not None:
-            taught = self.teacher.outputs(x, self.task, mixed=self.mixed)
+            taught = self.teacher.outputs(x, self.task, self.context)
             loss = loss + self.recipe.teacher_weight * self.task.distillation_loss(outputs, taught)
             teacher = taught if self.recipe.taught_by == "teacher" else teacher
         loss.backward()  # type: ignore[no-untyped-call]
@@ -171,6 +172,6 @@ class _Sandwich:
 
     def _outputs(self, arch: Architecture, x: Tensor) -> tuple[Tensor, ...]:
         small = self.task.at_shape(x, self.supernet.space.input_shape(arch))
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.mixed):
+        with self.context():
             output: Tensor = self.supernet(small, arch).float()
         return (output,)

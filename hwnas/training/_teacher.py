@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from hwnas.tasks import Shape, Task
 from hwnas.training._checkpoint import content_digest
+from hwnas.training._precision import Computing
 from hwnas.training._subnet import Subnet
 from profilers import trained_graph
 
@@ -43,14 +45,14 @@ class Teacher:
         weights = {name: tensor.to(device) for name, tensor in self.network.weights.items()}
         return replace(self, network=Subnet(self.network.graph, weights))
 
-    def outputs(self, x: Tensor, task: Task, *, mixed: bool = False) -> tuple[Tensor, ...]:
+    def outputs(self, x: Tensor, task: Task, context: Computing = nullcontext) -> tuple[Tensor, ...]:
         """Return its outputs for a batch of a training, without gradients.
 
         Args:
             x: Inputs ``(N, ...)`` as the network that learns reads them.
             task: Brings them to the teacher's own shape.
-            mixed: Whether to compute with bfloat16 on a GPU.
+            context: What the training computes in.
         """
         shape = tuple(x.shape[1:]) if self.input_shape is None else self.input_shape
-        with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=mixed):
+        with torch.no_grad(), context():
             return (self.network(task.at_shape(x, shape)).float(),)

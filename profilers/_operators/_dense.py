@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -141,13 +141,11 @@ class Convolution(Primitive):
         norm: BatchNorm,
     ) -> torch.Tensor:
         """Compute the convolution, the batch norm, the residual sum and the activation."""
-        from torch.nn import functional as f
+        from profilers._half import convolve
 
-        kernel, stride, dilation = _window(op)
-        convolve: Any = (f.conv1d, f.conv2d, f.conv3d)[len(kernel) - 1]
+        _, stride, dilation = _window(op)
         x, padding = torch_padding(inputs[0], _padding(op))
-        groups = op.integer("groups")
-        y = convolve(x, parameters["weight"], parameters.get("bias"), stride, padding, dilation, groups)
+        y = convolve(x, parameters["weight"], parameters.get("bias"), stride, padding, dilation, op.integer("groups"))
         if op.word("norm") == "batch":
             y = norm(y, parameters)
         if op.integer("add", 0):

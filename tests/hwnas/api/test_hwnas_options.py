@@ -58,6 +58,7 @@ VALUES = {
     "strategy": "nsga2",
     "strategy_options": "sampler=mutation",
     "supernet_sampling": "bestup",
+    "train_precision": "bf16",
     "table": "table.json",
     "width": "0.5,1.0",
     "workers": "2",
