@@ -16,6 +16,7 @@ on the test part. A file that exists keeps what the other call wrote.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -110,8 +111,9 @@ def random_task(name: str, graph: OpGraph, samples: int, folder: Path) -> Task:
             arrays[f"y_{part}"] = rng.integers(0, classes, (count, *graph.output_shape[1:]))
         else:
             arrays[f"y_{part}"] = np.arange(count) % graph.output_shape[0]
-    file = folder / f"{name}.npz"
-    np.savez(file, **arrays)
+    file, content = folder / f"{name}.npz", io.BytesIO()
+    np.savez(content, **arrays)
+    write_atomic(file, content.getvalue())
     return make_task({"dscnn": "signal", "unet": "dense"}.get(name, "image"), str(file))
 
 
