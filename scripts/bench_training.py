@@ -111,9 +111,9 @@ def random_task(name: str, graph: OpGraph, samples: int, folder: Path) -> Task:
             arrays[f"y_{part}"] = rng.integers(0, classes, (count, *graph.output_shape[1:]))
         else:
             arrays[f"y_{part}"] = np.arange(count) % graph.output_shape[0]
-    file, content = folder / f"{name}.npz", io.BytesIO()
-    np.savez(content, **arrays)
-    write_atomic(file, content.getvalue())
+    file, buffer = folder / f"{name}.npz", io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomic(file, buffer.getvalue())
     return make_task({"dscnn": "signal", "unet": "dense"}.get(name, "image"), str(file))
 
 
