@@ -18,6 +18,7 @@ from hwnas.tasks import Targets
 from hwnas.training._average import WeightAverage
 from hwnas.training._batches import TrainLoader, made_ahead
 from hwnas.training._checkpoint import load_checkpoint, save_checkpoint
+from hwnas.training._memory import kept_memory
 from hwnas.training._recipe import Recipe, StepProgress
 
 Backward = Callable[[Tensor, Targets, np.random.Generator], Tensor]
@@ -88,6 +89,11 @@ def run_training(job: TrainingJob, progress: StepProgress | None = None) -> None
     Raises:
         EvaluatorError: The loss is no longer finite, or the checkpoint cannot be used.
     """
+    with kept_memory() if job.loader.device == "cpu" else nullcontext():
+        _run(job, progress)
+
+
+def _run(job: TrainingJob, progress: StepProgress | None) -> None:
     optimizer = make_optimizer(job.model, job.recipe, fused=job.fused)
     average = WeightAverage(job.model, job.recipe.average) if job.recipe.average else None
     epoch = _resume(job, optimizer, average)

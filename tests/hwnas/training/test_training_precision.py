@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from hwnas.training import (
     train_supernet,
 )
 from hwnas.training._batches import TrainLoader, made_ahead
+from hwnas.training._memory import kept_memory
 from hwnas.training._precision import computes_in_half, computing
 from profilers import GraphModule
 
@@ -139,3 +141,26 @@ def test_an_error_in_a_batch_that_is_made_ahead_is_raised(monkeypatch) -> None:
     monkeypatch.setattr(ImageClassification, "augment", broken)
     with pytest.raises(ValueError, match="no such sample"):
         network("fp32")
+
+
+def test_memory_is_kept_for_a_while_and_changes_nothing() -> None:
+    with kept_memory():
+        inside = torch.arange(1e6).sum()
+    assert torch.equal(inside, torch.arange(1e6).sum())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs glibc")
+def test_steps_in_kept_memory_touch_no_new_pages() -> None:
+    resource = pytest.importorskip("resource")
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(5):
+            torch.ones(12_000_000)  # 48 MB, which glibc would return to the system each time
+        return int(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+    usual = faults()
+    with kept_memory():
+        torch.ones(12_000_000)
+        kept = faults()
+    assert kept < usual / 3
