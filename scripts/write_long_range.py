@@ -101,7 +101,9 @@ def main() -> None:
     given = parser.parse_args()
     shortest = 2 * FROM_ENDS + PULSE + RANGES[-1][1] + 1
     if given.signals < 32 or given.channels < 1 or given.length < shortest or given.noise < 0 or given.seed < 0:
-        parser.error(f"needs --signals 32 or more, --channels 1 or more, --length {shortest} or more, --noise 0 or more")
+        parser.error(
+            f"needs --signals 32 or more, --channels 1 or more, --length {shortest} or more, --noise 0 or more"
+        )
     settings = {name: getattr(given, name) for name in ("channels", "length", "noise", "seed")}
     arrays = make_parts(given.signals, **settings)
     write_npz(given.out, arrays)
