@@ -1,4 +1,4 @@
-"""Sums of convolutions: all routes give the same results and gradients, and the choice is deterministic and sensible."""
+"""Sums of convolutions: all routes give the same results and gradients, and the choice follows the extents."""
 
 from functools import partial
 
