@@ -73,7 +73,7 @@ def milliseconds(layer: SummedLayer, route: Route, repeats: int) -> float:
     for _ in range(repeats + 1):
         start = time.perf_counter()
         y = summed_convolution(x, kernels, stride=layer.stride, groups=layer.groups, route=route)
-        y.backward(y.detach())
+        y.backward(y.detach())  # type: ignore[no-untyped-call]
         best = min(best, 1000 * (time.perf_counter() - start))
         if time.perf_counter() - began > _SECONDS * repeats:
             break
@@ -147,7 +147,7 @@ def fitted(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, bool, bool], list[
     """Fit prices to timings, so that relative errors are small; prices are 0 or more."""
     from scipy.optimize import nnls
 
-    prices = {}
+    prices: dict[tuple[str, bool, bool], list[float]] = {}
     for route in ROUTES:
         for several in (False, True):
             for grouped in (False, True):

@@ -200,9 +200,10 @@ def _by_fft(x: Tensor, kernel: Tensor, stride: Sequence[int], *, depthwise: bool
         product = signal * taps.transpose(0, 1)
     else:
         flat = torch.einsum("nif,oif->nof", signal.flatten(2), taps.flatten(2))
-        product = flat.unflatten(2, signal.shape[2:])
+        product = flat.reshape(*flat.shape[:2], *signal.shape[2:])
     result = torch.fft.irfftn(product, lengths, places).to(x.dtype)
-    return result[slice(None), slice(None), *(slice(0, n, s) for n, s in zip(sizes, stride, strict=True))]
+    own: Tensor = result[slice(None), slice(None), *(slice(0, n, s) for n, s in zip(sizes, stride, strict=True))]
+    return own
 
 
 @lru_cache(maxsize=4096)
