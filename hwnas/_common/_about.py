@@ -4,6 +4,8 @@ from __future__ import annotations
 
 SPACES = {
     "convnet1d": "signals: inverted residual blocks over time; elastic depth, width, kernels, dilation, strides",
+    "dash1d": "signals: a residual network whose convolutions choose kernel (3-19) and dilation (1-15), after DASH",
+    "dash2d": "images: a wide residual network whose convolutions choose kernel (3-9) and dilation (1-15), after DASH",
     "declared": "your own space, declared in a JSON file: --space FILE.json",
     "derived": "what can be left out of a trained model: channels, blocks, kernel taps, pixels",
     "dscnn": "spectrograms, or signals through a log-mel front end: depthwise-separable blocks after DS-CNN",

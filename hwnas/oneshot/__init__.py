@@ -11,33 +11,56 @@ if TYPE_CHECKING:
     from hwnas.oneshot._distribution import Distribution, one_hot, sample_codes, uniform
     from hwnas.oneshot._expected import ExpectationError, ExpectedCost, MonteCarlo
     from hwnas.oneshot._mixture import Mixture
+    from hwnas.oneshot._routes import (
+        ROUTES,
+        Kernel,
+        Route,
+        SummedLayer,
+        expected_ms,
+        fastest_route,
+        summed_convolution,
+    )
     from hwnas.oneshot._solve import Solution, Solver, solve
 
 _LAZY = {
     "Distribution": "_distribution",
     "ExpectationError": "_expected",
     "ExpectedCost": "_expected",
+    "Kernel": "_routes",
     "Mixture": "_mixture",
     "MonteCarlo": "_expected",
+    "ROUTES": "_routes",
+    "Route": "_routes",
     "Solution": "_solve",
     "Solver": "_solve",
+    "SummedLayer": "_routes",
+    "expected_ms": "_routes",
+    "fastest_route": "_routes",
     "one_hot": "_distribution",
     "sample_codes": "_distribution",
     "solve": "_solve",
+    "summed_convolution": "_routes",
     "uniform": "_distribution",
 }
 
 __all__ = [
+    "ROUTES",
     "Distribution",
     "ExpectationError",
     "ExpectedCost",
+    "Kernel",
     "Mixture",
     "MonteCarlo",
+    "Route",
     "Solution",
     "Solver",
+    "SummedLayer",
+    "expected_ms",
+    "fastest_route",
     "one_hot",
     "sample_codes",
     "solve",
+    "summed_convolution",
     "uniform",
 ]
 

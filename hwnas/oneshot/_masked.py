@@ -7,7 +7,7 @@ channels takes the mask of its input into its weight, so a width that is mixed c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,10 +15,11 @@ from torch.nn import functional as f
 
 from hwnas._errors import EvaluatorError
 from hwnas.oneshot._patterns import Weights
+from hwnas.oneshot._routes import Kernel, SummedLayer, fastest_route, summed_convolution
 from hwnas.oneshot._variants import Step, Taps, is_depthwise
 from hwnas.training._trim import cut_tensor
 from latency_tables import Op
-from profilers import Parameter, RunningNorm, primitive_of, weight_name
+from profilers import Parameter, RunningNorm, ops, primitive_of, weight_name
 
 _CHANNELWISE = {"activation", "norm", "pool", "global_pool", "upsample", "identity"}
 
@@ -130,18 +131,40 @@ class Evaluation:
 
     def _convolution(self, step: Step, inputs: Sequence[Masked], channels: Tensor | None) -> Masked:
         op, mask = step.node.op, inputs[0].mask
-        parameters = self._parameters(step, op)
         if is_depthwise(op):
-            channels = mask
-        elif mask is not None:
-            if op.integer("groups") > 1:
-                raise EvaluatorError(f"mixture: {step.node.name} divides channels whose number is a choice into groups")
-            weight = parameters["weight"]
-            parameters["weight"] = weight * mask.reshape(1, -1, *(1,) * (weight.ndim - 2))
+            channels, mask = mask, None
+        elif mask is not None and op.integer("groups") > 1:
+            raise EvaluatorError(f"mixture: {step.node.name} divides channels whose number is a choice into groups")
         values = [inputs[0].value]
         if len(inputs) > 1:
             values.append(inputs[1].value if inputs[1].mask is channels else inputs[1].applied())
+        if step.taps is not None:
+            return Masked(self._summed(step, step.taps, values, mask), channels)
+        parameters = self._parameters(step, op)
+        parameters["weight"] = _reading(parameters["weight"], mask)
         return Masked(self._forward(op, values, parameters), channels)
+
+    def _summed(self, step: Step, taps: Taps, values: Sequence[Tensor], mask: Tensor | None) -> Tensor:
+        """Compute a convolution whose kernel is a sum, by the fastest route, and what follows in its op."""
+        op, x = step.node.op, values[0]
+        parameters, kernels = primitive_of(op).parameters(op), list[Kernel]()
+        name = weight_name(step.node.name, "weight", parameters["weight"])
+        for dilation, kernel, pattern in taps.dilations:
+            wanted = replace(parameters["weight"], shape=(*parameters["weight"].shape[:2], *kernel))
+            weight = cut_tensor(self._weight(name), wanted, name) * self._weights.expected(pattern).reshape(kernel)
+            kernels.append(Kernel(dilation, _reading(weight, mask)))
+        stride, windows = op.integers("stride", x.ndim - 2), tuple((k, d) for d, k, _ in taps.dilations)
+        layer = SummedLayer(tuple(x.shape), op.output[0], windows, stride, op.integer("groups"))
+        y = summed_convolution(x, kernels, stride=stride, groups=layer.groups, route=fastest_route(layer))
+        rest = {own: self._tensor(step, own, parameter) for own, parameter in parameters.items() if own != "weight"}
+        if op.word("norm") == "batch":
+            y = self._norm(y, rest)
+        elif "bias" in rest:
+            y = y + rest["bias"].reshape(-1, *(1,) * (y.ndim - 2))
+        for residual in values[1:]:
+            y = y + residual
+        act = ops.activation(op.output, op.word("act"))
+        return y if op.word("act") == "none" else self._forward(act, [y], {})
 
     def _parameters(self, step: Step, op: Op) -> dict[str, Tensor]:
         """Return the weights of an op of the largest extents."""
@@ -151,38 +174,20 @@ class Evaluation:
         if not parameter.trainable:
             return _NO_STATISTICS
         full = weight_name(step.node.name, name, parameter)
-        if full not in self._shared:
-            raise EvaluatorError(f"mixture: the supernet has no weight {full}")
-        if name == "weight" and step.taps is not None:
-            return self._kernel(step.taps, self._shared[full], parameter, full)
-        return cut_tensor(self._shared[full], parameter, full)
+        return cut_tensor(self._weight(full), parameter, full)
 
-    def _kernel(self, taps: Taps, shared: Tensor, parameter: Parameter, name: str) -> Tensor:
-        """Return the sum of kernels, each by its probability, in the middle of the widest."""
-        total: Tensor | None = None
-        for dilation, kernel, pattern in taps.dilations:
-            wanted = Parameter((*parameter.shape[:2], *kernel), parameter.init, centred_axes=parameter.centred_axes)
-            own = cut_tensor(shared, wanted, name) * self._weights.expected(pattern).reshape(kernel)
-            if len(taps.dilations) > 1:
-                own = _spread(own, dilation, taps.reach)
-            total = own if total is None else total + own
-        assert total is not None
-        return total
+    def _weight(self, name: str) -> Tensor:
+        if name not in self._shared:
+            raise EvaluatorError(f"mixture: the supernet has no weight {name}")
+        return self._shared[name]
 
     def _forward(self, op: Op, inputs: Sequence[Tensor], parameters: Mapping[str, Tensor]) -> Tensor:
         return primitive_of(op).forward(op, inputs, parameters, self._norm)
 
 
-def _spread(kernel: Tensor, dilation: Sequence[int], reach: Sequence[int]) -> Tensor:
-    """Return a kernel with zeros between its taps, in the middle of a wider one."""
-    sizes = [d * (k - 1) + 1 for d, k in zip(dilation, kernel.shape[2:], strict=True)]
-    spread = kernel
-    if max(dilation) > 1:
-        spread = kernel.new_zeros(*kernel.shape[:2], *sizes)
-        every = tuple(slice(None, None, d) for d in dilation)
-        spread[slice(None), slice(None), *every] = kernel
-    ends = [(most - size) // 2 for most, size in zip(reach, sizes, strict=True)]
-    return f.pad(spread, [end for end in reversed(ends) for _ in (0, 1)])
+def _reading(weight: Tensor, mask: Tensor | None) -> Tensor:
+    """Return a convolution's weight ``(out, in, ...)`` with the mask of the channels that it reads."""
+    return weight if mask is None else weight * mask.reshape(1, -1, *(1,) * (weight.ndim - 2))
 
 
 _NO_STATISTICS = torch.empty(0)

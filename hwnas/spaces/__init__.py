@@ -6,6 +6,7 @@ from hwnas.spaces._base import MOST_NETWORKS, Architecture, Choice, Segments, Sp
 from hwnas.spaces._choice_graph import Alternative, ChoiceGraph, ChoiceNode, Extent, Make, follow
 from hwnas.spaces._choice_space import ChoiceGraphSpace
 from hwnas.spaces._convnet1d import ConvNet1d
+from hwnas.spaces._dash import Dash1d, Dash2d
 from hwnas.spaces._declaration import first_difference, read_declaration
 from hwnas.spaces._declared import DeclaredSpace
 from hwnas.spaces._derived import (
@@ -46,6 +47,8 @@ __all__ = [
     "ChoiceGraphSpace",
     "ChoiceNode",
     "ConvNet1d",
+    "Dash1d",
+    "Dash2d",
     "DeclaredSpace",
     "Derived",
     "DerivedSpace",

@@ -9,6 +9,7 @@ from hwnas._common._plugins import load_plugin, make_plugin, plugin_names, refus
 from hwnas._errors import SpaceError
 from hwnas.spaces._base import Space
 from hwnas.spaces._convnet1d import ConvNet1d
+from hwnas.spaces._dash import Dash1d, Dash2d
 from hwnas.spaces._declaration import read_declaration
 from hwnas.spaces._declared import DeclaredSpace
 from hwnas.spaces._derived import DerivedSpace
@@ -23,7 +24,19 @@ from hwnas.spaces._video import Video
 
 _SPACES: dict[str, type[Space]] = {
     space.name: space
-    for space in (ConvNet1d, DSCNN, DeclaredSpace, DerivedSpace, FPN, MobileNetV3, NASBench201, UNet, Video)
+    for space in (
+        ConvNet1d,
+        DSCNN,
+        Dash1d,
+        Dash2d,
+        DeclaredSpace,
+        DerivedSpace,
+        FPN,
+        MobileNetV3,
+        NASBench201,
+        UNet,
+        Video,
+    )
 }
 
 

@@ -18,6 +18,8 @@ from profilers._session import _SWEEP_MODEL
 EXAMPLE = Path(__file__).resolve().parents[2] / "scripts" / "example_space.json"
 SETTINGS = {
     "convnet1d": {"length": 128, "input_channels": 3, "width": 0.5},
+    "dash1d": {"length": 64, "channels": 4},
+    "dash2d": {"image_size": 12, "channels": 4, "blocks": 1},
     "dscnn": {"length": 2000, "sample_rate": 8000, "filters": 16, "bands": 8},
     "fpn": {"classes": 4, "resolution": [64], "width": [0.5], "channels": [8]},
     "mobilenetv3": {"preset": "tiny", "resolution": 16, "width": 0.5},

@@ -183,7 +183,8 @@ def test_unknown_names(fails, tmp_path, benchmark_csv):
         "ssh://[user@]host[:port]"
     )
     assert fails("search", "--space", "resnet", *out) == (
-        "hwnas: error: unknown space 'resnet'; known spaces: convnet1d, dscnn, fpn, mobilenetv3, nasbench201, unet, "
+        "hwnas: error: unknown space 'resnet'; known spaces: convnet1d, dash1d, dash2d, dscnn, "
+        "fpn, mobilenetv3, nasbench201, unet, "
         "video, or FILE.json"
     )
     assert fails("search", "--strategy", "luck", *out).startswith("hwnas: error: unknown strategy 'luck'")

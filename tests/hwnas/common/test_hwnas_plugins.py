@@ -227,7 +227,8 @@ ERRORS = [
     ),
     (
         "search --space none",
-        "unknown space 'none'; known spaces: convnet1d, dscnn, fpn, mobilenetv3, nasbench201, unet, video, broken, "
+        "unknown space 'none'; known spaces: convnet1d, dash1d, dash2d, dscnn, "
+        "fpn, mobilenetv3, nasbench201, unet, video, broken, "
         "renamed, toy, or FILE.json",
     ),
     (

@@ -26,6 +26,8 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "scripts" / "example_space.json"
 SPACES = {
     "convnet1d": make_space("convnet1d", length=128, input_channels=3, width=0.5, classes=4),
     "convnet1d logmel": make_space("convnet1d", frontend="logmel", length=2000, sample_rate=8000, width=0.5, bands=8),
+    "dash1d": make_space("dash1d", length=64, input_channels=2, channels=4, classes=4),
+    "dash2d": make_space("dash2d", image_size=12, channels=4, blocks=1, classes=4),
     "dscnn": make_space("dscnn", frontend="none", bands=8, frames=20, filters=[8, 16], classes=4),
     "dscnn logmel": make_space("dscnn", length=2000, sample_rate=8000, filters=[8, 16], bands=[8, 10], classes=4),
     "mobilenetv3 logmel": make_space(
@@ -213,7 +215,8 @@ def test_twins_have_nearly_the_same_accuracy_in_the_benchmark(benchmark_file):
         (
             "resnet",
             {},
-            "unknown space 'resnet'; known spaces: convnet1d, dscnn, fpn, mobilenetv3, nasbench201, unet, video, "
+            "unknown space 'resnet'; known spaces: convnet1d, dash1d, dash2d, dscnn, "
+            "fpn, mobilenetv3, nasbench201, unet, video, "
             "or FILE.json",
         ),
         ("mobilenetv3", {"preset": "huge"}, "space mobilenetv3: unknown preset 'huge'; known presets: tiny, imagenet"),

@@ -1,0 +1,175 @@
+"""Compare dilated kernels that DASH finds with 3-tap kernels and with those that LaMOO finds, on long-range signals.
+
+    scripts/bench_long_range.py --runs FOLDER -o FILE.json [--signals 3000] [--channels 16] [--seeds 3]
+
+The task is that of `write_long_range.py`: two pulses, 50 to 200 samples from each other; networks that do not look that
+far are at chance. Both searches choose among the same networks (space ``dash1d``) with the same budget: the latency of
+the network of 3-tap kernels without dilation, measured, times `factor`. Both train a shared network on the same number
+of signals. For each seed the searches run anew, and the networks found are trained from scratch beside the network of
+3-tap kernels and a random network within the budget. In the end all are timed in the same interleaved rounds.
+
+Finished trainings are in the JSON file and are not repeated; an interrupted search continues. A greater number of seeds
+adds to a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+from _progress import say
+from write_long_range import RANGES, make_parts, write_npz
+
+import hwnas
+from hwnas.spaces import Architecture, Dash1d
+from hwnas.tasks import Task, make_task
+from hwnas.training import default_recipe, score_network, train_network
+from latency_tables import LatencyTable, write_atomic
+from profilers import OnnxRuntimeBackend, fixed_rounds, measure_twice
+
+_SETTINGS = ("signals", "noise", "channels", "epochs", "train_epochs", "factor", "dash_samples", "lamoo_samples")
+_INPUTS, _LENGTH = 4, 1000
+PLAIN = "3 taps, no dilation"
+SEARCHES = ("dash", "lamoo")
+
+
+def main() -> None:
+    """Search, train and compare."""
+    options = _options()
+    options.runs.mkdir(parents=True, exist_ok=True)
+    settings = {name: getattr(options, name) for name in _SETTINGS}
+    result: dict[str, Any] = {"settings": settings, "chance": 1 / len(RANGES), "searches": {}, "trainings": {}}
+    if options.output.exists():
+        result = json.loads(options.output.read_text(encoding="utf-8"))
+        if result["settings"] != settings:
+            sys.exit(f"{options.output} has other settings; choose another --output")
+    data = options.runs / "pulses.npz"
+    if not data.exists():
+        write_npz(data, make_parts(options.signals, channels=_INPUTS, length=_LENGTH, noise=options.noise, seed=0))
+    task = make_task("signal", str(data))
+    space = Dash1d(len(RANGES), _INPUTS, _LENGTH, options.channels)
+    table = hwnas.profile(space, out=options.runs / "table.json", networks=20, progress=say)
+    plain = space.everywhere("k3d1")
+    if "limit_ms" not in result:
+        result["limit_ms"] = options.factor * latencies(space, {PLAIN: plain})[PLAIN]
+        save(options.output, result)
+    for seed in range(options.seeds):
+        for name in SEARCHES:
+            label = f"{name} #{seed}"
+            if label not in result["searches"]:
+                result["searches"][label] = searched(space, data, name, seed, result["limit_ms"], options)
+                save(options.output, result)
+        for name, arch in compared(space, table, result, seed).items():
+            label = f"{name} #{seed}"
+            if label not in result["trainings"]:
+                result["trainings"][label] = trained(space, arch, task, options.train_epochs, seed)
+                say(f"{label}: {space.format(arch)}, test accuracy {result['trainings'][label]['test']:.2%}")
+                save(options.output, result)
+    texts = {training["network"] for training in result["trainings"].values()}
+    result["latency_ms"] = latencies(space, {text: space.parse(text) for text in sorted(texts)})
+    save(options.output, result)
+    for line in summary(result):
+        say(line)
+
+
+def searched(
+    space: Dash1d, data: Path, strategy: str, seed: int, limit_ms: float, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Search within the budget; return the best network on the validation part, and what it took."""
+    began = time.perf_counter()
+    found = hwnas.search(
+        space,
+        data=data,
+        table=options.runs / "table.json",
+        out=options.runs / f"{strategy}-{seed}",
+        strategy=strategy,
+        budgets={"latency": limit_ms},
+        samples=options.dash_samples if strategy == "dash" else options.lamoo_samples,
+        epochs=options.epochs,
+        finalize="none",
+        seed=seed,
+        progress=say,
+    )
+    best = found.pick("best", allow_over_budget=True)
+    return {"network": str(best["arch"]), "trials": len(found.trials), "seconds": time.perf_counter() - began}
+
+
+def compared(space: Dash1d, table: LatencyTable, result: dict[str, Any], seed: int) -> dict[str, Architecture]:
+    """Return the networks that are trained for a seed, by name."""
+    networks = {name: space.parse(result["searches"][f"{name} #{seed}"]["network"]) for name in SEARCHES}
+    rng = np.random.default_rng([seed, 1])
+    within = (
+        arch
+        for _ in range(10_000)
+        for arch in space.sample(1, rng)
+        if table.price(space.graph(arch)).value_ms <= result["limit_ms"]
+    )
+    drawn = next(within, None)
+    return {PLAIN: space.everywhere("k3d1"), **({"random": drawn} if drawn is not None else {}), **networks}
+
+
+def trained(space: Dash1d, arch: Architecture, task: Task, epochs: int, seed: int) -> dict[str, Any]:
+    """Train a network from scratch; return its accuracies and what they took."""
+    graph, began = space.graph(arch), time.perf_counter()
+    network = train_network(graph, task, default_recipe(task, epochs=epochs), seed=seed, threads=1)
+    scores = {part: score_network(network, task, part, graph.input_shape) for part in ("validation", "test")}
+    return {"network": space.format(arch), **scores, "seconds": time.perf_counter() - began}
+
+
+def latencies(space: Dash1d, networks: dict[str, Architecture]) -> dict[str, float]:
+    """Return milliseconds of networks on this CPU (one thread, batch 1), the mean of two interleaved measurements."""
+    graphs = [space.graph(arch) for arch in networks.values()]
+    times = measure_twice(OnnxRuntimeBackend(threads=1), graphs, fixed_rounds(30, max_seconds=60.0))
+    return {name: (a + b) / 2 for name, (a, b) in zip(networks, times, strict=True)}
+
+
+def summary(result: dict[str, Any]) -> list[str]:
+    """Return a line for each kind of network: its accuracies and latencies over the seeds."""
+    lines = []
+    for name in (PLAIN, "random", *SEARCHES):
+        own = [training for label, training in result["trainings"].items() if label.rpartition(" #")[0] == name]
+        if not own:
+            continue
+        each = ", ".join(f"{training['test']:.2%}" for training in own)
+        ms = [result["latency_ms"][training["network"]] for training in own]
+        mean = np.mean([training["test"] for training in own])
+        took = [s["seconds"] for label, s in result["searches"].items() if label.rpartition(" #")[0] == name]
+        cost = f", searches of {np.mean(took):.0f} s" if took else ""
+        lines.append(f"{name}: test {each} (mean {mean:.2%}), {', '.join(f'{m:.3g}' for m in ms)} ms{cost}")
+    return [f"budget {result['limit_ms']:.3g} ms, chance {result['chance']:.0%}", *lines]
+
+
+def save(path: Path, result: dict[str, Any]) -> None:
+    """Write the result so far."""
+    write_atomic(path, json.dumps(result, indent=1) + "\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--signals", type=int, default=3000, help="signals to train and validate on (default 3000)")
+    parser.add_argument("--noise", type=float, default=1.0, help="deviation of the noise (default 1)")
+    parser.add_argument("--channels", type=int, default=16, help="channels of the first stage (default 16)")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs of the shared network (default 10)")
+    parser.add_argument("--train-epochs", type=int, default=30, help="epochs of each training (default 30)")
+    parser.add_argument("--seeds", type=int, default=3, help="searches and trainings (default 3)")
+    parser.add_argument(
+        "--factor", type=float, default=1.25, help="budget, as a share of 3 taps' latency (default 1.25)"
+    )
+    parser.add_argument("--dash-samples", type=int, default=8, help="trials behind DASH's training (default 8)")
+    parser.add_argument("--lamoo-samples", type=int, default=60, help="trials of LaMOO (default 60)")
+    parser.add_argument("--runs", type=Path, required=True, help="folder for data, searches and the table")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file for the result")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
