@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from hwnas.oneshot._solve import Solver
 from hwnas.spaces import Architecture, Space
+from search import StrategyOption
 
 
 class OneShotMethod(ABC):
@@ -35,15 +37,25 @@ class OneShotMethod(ABC):
         name: Name of the method in the registry.
         share: Share of the train part that the distribution learns from; 0 where weights and distribution learn from
             the same samples in the same step.
+        options: Options of the method; `make_method` passes all of them as keywords.
         space: The space.
         epochs: Epochs of the whole training.
     """
 
     name: ClassVar[str]
     share: ClassVar[float]
+    options: ClassVar[tuple[StrategyOption, ...]] = ()
 
     def __init__(self, space: Space, *, epochs: int) -> None:
         self.space, self.epochs = space, epochs
+
+    def constrain(self, solver: Solver, budgets: Mapping[str, float]) -> None:
+        """State hard budgets, before the first epoch; by default they change nothing that the method does.
+
+        Args:
+            solver: Finds architectures within the budgets.
+            budgets: Upper bounds by the name of the cost: ``{"latency": 4.0}``.
+        """
 
     @abstractmethod
     def distribution(self) -> list[Tensor]:
