@@ -64,9 +64,11 @@ class DDPNAS(OneShotMethod):
 
     **Budgets** (`constrain`). Every draw is a network within the budgets: a random combination that is not is replaced
     by the most probable one that is, where values that are still due weigh most. A value that no draw can hold counts
-    as the worst. A value is not pruned where the survivors would leave no architecture within the budgets. Pruned values
-    keep the theta that they had, divided by the later sums: it is less than the survivors', and it lets `solve` find an
-    architecture of one theta within any budget afterwards, for every device.
+    as the worst. A value is not pruned where the survivors would leave no architecture within the budgets: the next one
+    is, and they exchange their theta.
+
+    Pruned values keep the theta that they had, divided by the later sums. It is below that of the survivors, and lets
+    `solve` find an architecture of one theta within any budget afterwards, for every device.
 
     Args:
         space: The space.
@@ -243,8 +245,9 @@ class DDPNAS(OneShotMethod):
 
     def _prune(self, left: int) -> None:
         """Prune the smallest values of theta, but for those without which nothing is left within the budgets."""
-        for column, alive in enumerate(self._alive):
-            for code in torch.argsort(self._theta[column], stable=True).tolist():
+        for theta, alive in zip(self._theta, self._alive, strict=True):
+            needed: list[int] = []
+            for code in torch.argsort(theta, stable=True).tolist():
                 if int(alive.sum()) <= left:
                     break
                 if not alive[code]:
@@ -252,6 +255,10 @@ class DDPNAS(OneShotMethod):
                 alive[code] = False
                 if not self._has_network():
                     alive[code] = True
+                    needed.append(code)
+                elif needed:  # what survives shall have more than what is pruned
+                    smaller = needed.pop()
+                    theta[[smaller, code]] = theta[[code, smaller]]
 
     def _has_network(self) -> bool:
         """Return whether survivors make a network within the budgets."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Dirichlet, kl_divergence
 
+from hwnas.oneshot._logits import Logits, rate_for
 from hwnas.oneshot._method import OneShotMethod
 from hwnas.oneshot._solve import Solver
 from hwnas.spaces import Space
@@ -18,6 +19,8 @@ from search import StrategyOption
 
 _BETAS = (0.5, 0.999)
 _REGULARISATION = 1e-3
+_PUBLISHED_RATE, _MANY_STEPS = 3e-4, 100_000
+_RISE_UNITS, _MOST_RISE, _MOST_WEIGHT = 16.0, 0.1, 1e3
 
 
 class DrNAS(OneShotMethod):
@@ -35,20 +38,22 @@ class DrNAS(OneShotMethod):
     is frozen, and only the weights of the network are trained. Partial channels, the other half of the paper's
     progressive learning, are left out: `Mixture` computes all channels of a node.
 
-    **Learning rate.** The paper's 3e-4 belongs to its schedule of two times 50 epochs of about 400 steps. Adam moves an
-    alpha by about the learning rate a step, and alphas have to move by a few units: with n steps of the distribution in
-    all, take about ``6 / n``.
+    **Learning rate.** The paper's 3e-4 belongs to its schedule: two times 50 epochs of about 400 steps. Adam moves an
+    alpha by about the learning rate a step, and alphas have to move by a few units. So the default is the larger of
+    3e-4 and ``6 / steps``, with the number of steps of the whole training (`expect_steps`; 3e-4 where nobody tells).
 
-    **Cost** (ours). The expected cost is that at the mean, as a share c of the budget. With ``goal=budget`` the loss is
-    ``loss + latency_weight * max(0, c - 1)``: what is within the budget costs nothing. With ``goal=weight`` it is
-    ``loss + latency_weight * c``: several trainings with different weights give a front. Hard budgets (`constrain`)
-    keep the values of the most probable architecture within them from being pruned.
+    **Cost** (ours). The expected cost is that at the mean, as a share c of the budget, and the loss becomes
+    ``loss + m c``. With ``goal=weight`` m is ``latency_weight``: several trainings with different weights give a front.
+    With ``goal=budget`` m begins there and is multiplied by ``exp(r (c - 1))`` in each step, with r = 16 / steps: it
+    rises while the expected cost is over the budget and falls while it is below, towards the multiplier of the
+    constraint c = 1, whatever the units of the loss are. The distribution meets the budget on average; `solve` then
+    takes a network within it. Hard budgets (`constrain`) keep an architecture within them from being pruned.
 
     Args:
         space: The space.
         epochs: Epochs of the whole training.
-        lr: Learning rate of alpha.
-        latency_weight: Weight of the expected cost.
+        lr: Learning rate of alpha; 0 for the default.
+        latency_weight: Weight of the expected cost; with ``goal=budget`` the first one.
         goal: ``budget`` or ``weight``, see above.
         regulariser: ``l2`` or ``kl``.
         stages: Number of stages of equal length.
@@ -59,9 +64,9 @@ class DrNAS(OneShotMethod):
     name: ClassVar[str] = "drnas"
     share: ClassVar[float] = 0.5
     options: ClassVar[tuple[StrategyOption, ...]] = (
-        StrategyOption("lr", 3e-4, "learning rate of the distribution; about 6 / steps", minimum=0.0, maximum=10.0),
-        StrategyOption("latency_weight", 1.0, "weight of the expected cost, as a share of the budget", minimum=0.0),
-        StrategyOption("goal", "budget", "what costs: the excess over the budget, or all", choices=("budget", "weight")),
+        StrategyOption("lr", 0.0, "learning rate; 0: the larger of 3e-4 and 6 / steps", minimum=0.0, maximum=10.0),
+        StrategyOption("latency_weight", 0.1, "weight of the expected cost, as a share of the budget", minimum=0.0),
+        StrategyOption("goal", "budget", "the weight follows the budget, or stays", choices=("budget", "weight")),
         StrategyOption("regulariser", "l2", "what keeps concentrations near 1", choices=("l2", "kl")),
         StrategyOption("stages", 2, "stages; values are pruned between them", minimum=1, maximum=10),
         StrategyOption("kept", 0.6, "share of a choice's values that a stage takes over", minimum=0.0, maximum=1.0),
@@ -73,8 +78,8 @@ class DrNAS(OneShotMethod):
         space: Space,
         *,
         epochs: int,
-        lr: float = 3e-4,
-        latency_weight: float = 1.0,
+        lr: float = 0.0,
+        latency_weight: float = 0.1,
         goal: str = "budget",
         regulariser: str = "l2",
         stages: int = 2,
@@ -85,16 +90,21 @@ class DrNAS(OneShotMethod):
         self._latency_weight, self._goal, self._regulariser = latency_weight, goal, regulariser
         self._stages, self._kept_share, self._frozen = min(stages, epochs), kept, frozen
         counts = space.cardinalities
-        self._alphas = [torch.zeros(count, dtype=torch.float64, requires_grad=True) for count in counts]
+        decay = _REGULARISATION if regulariser == "l2" else 0.0
+        self._lr, self._rise = lr, _MOST_RISE
+        self._alphas = Logits(counts, lr=rate_for(lr, _PUBLISHED_RATE, _MANY_STEPS), weight_decay=decay, betas=_BETAS)
         self._masks = [torch.ones(count, dtype=torch.float64) for count in counts]
         self._stage = 0
         self._within: tuple[Solver, Mapping[str, float]] | None = None
-        decay = _REGULARISATION if regulariser == "l2" else 0.0
-        self._adam = torch.optim.Adam(self._alphas, lr=lr, betas=_BETAS, weight_decay=decay)
 
     def constrain(self, solver: Solver, budgets: Mapping[str, float]) -> None:
         """State hard budgets: pruning then leaves an architecture within them."""
         self._within = solver, budgets
+
+    def expect_steps(self, steps: int) -> None:
+        """Set the default learning rate, and how fast the weight of the cost follows the budget."""
+        self._alphas.set_rate(rate_for(self._lr, _PUBLISHED_RATE, steps))
+        self._rise = min(_MOST_RISE, _RISE_UNITS / max(1, steps))
 
     def distribution(self) -> list[Tensor]:
         """Return the means of the Dirichlet distributions, 0 for what is pruned."""
@@ -129,43 +139,35 @@ class DrNAS(OneShotMethod):
         return epoch - first >= math.floor(self._frozen * (end - first))
 
     def step(self, loss: Tensor, cost: Tensor | None, progress: float) -> None:
-        """Take a step of Adam on alpha."""
+        """Take a step of Adam on alpha, and let the weight of the cost follow the budget."""
         total = loss
         if cost is not None:
-            counted = cost if self._goal == "weight" else torch.relu(cost - 1.0)
-            total = total + self._latency_weight * counted.to(total)
+            total = total + self._latency_weight * cost.to(total)
         if self._regulariser == "kl":
             total = total + _REGULARISATION * self._divergence().to(total)
-        gradients = torch.autograd.grad(total, self._alphas, allow_unused=True)
-        for alpha, gradient in zip(self._alphas, gradients, strict=True):
-            alpha.grad = torch.zeros_like(alpha) if gradient is None else gradient
-        self._adam.step()
+        self._alphas.step(total)
         self._reset_pruned()
+        if cost is not None and self._goal == "budget":
+            excess = min(1.0, float(cost.detach()) - 1.0)
+            self._latency_weight = min(_MOST_WEIGHT, self._latency_weight * math.exp(self._rise * excess))
 
     def state(self) -> dict[str, Any]:
-        """Return alpha, Adam's state, what is pruned and the stage."""
-        moments = [self._adam.state.get(alpha, {}) for alpha in self._alphas]
+        """Return alpha, Adam's state, what is pruned, the stage and the weight of the cost."""
         return {
-            "alpha": [alpha.detach().clone() for alpha in self._alphas],
+            **self._alphas.state(),
             "mask": [mask.clone() for mask in self._masks],
             "stage": self._stage,
-            "adam": [{name: own[name].clone() for name in sorted(own)} for own in moments],
+            "latency_weight": self._latency_weight,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state` returned."""
-        with torch.no_grad():
-            for alpha, own in zip(self._alphas, state["alpha"], strict=True):
-                alpha.copy_(own)
+        self._alphas.load_state(state)
         self._masks = [mask.clone() for mask in state["mask"]]
-        self._stage = int(state["stage"])
-        self._adam.state.clear()
-        for alpha, own in zip(self._alphas, state["adam"], strict=True):
-            if own:
-                self._adam.state[alpha] = {name: value.clone() for name, value in own.items()}
+        self._stage, self._latency_weight = int(state["stage"]), float(state["latency_weight"])
 
     def _concentrations(self) -> list[Tensor]:
-        return [torch.nn.functional.elu(alpha) + 1.0 for alpha in self._alphas]
+        return [torch.nn.functional.elu(alpha) + 1.0 for alpha in self._alphas.vectors]
 
     def _divergence(self) -> Tensor:
         """Return the sum of the divergences from the uniform Dirichlet distributions (section 3.1)."""
@@ -194,7 +196,7 @@ class DrNAS(OneShotMethod):
 
     def _reset_pruned(self) -> None:
         with torch.no_grad():
-            for alpha, mask in zip(self._alphas, self._masks, strict=True):
+            for alpha, mask in zip(self._alphas.vectors, self._masks, strict=True):
                 alpha.mul_(mask)
 
 

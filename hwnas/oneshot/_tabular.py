@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from hwnas._errors import SpaceError
@@ -66,7 +65,9 @@ class TabularExpectation:
         table[tuple(codes.T)] = values
         missing = int(np.isnan(table).sum())
         if missing:
-            raise SpaceError(f"space {space.name}: a value is needed for every architecture, {missing} of {count} have none")
+            raise SpaceError(
+                f"space {space.name}: a value is needed for every architecture, {missing} of {count} have none"
+            )
         return cls(space, table)
 
     def __call__(self, distribution: Distribution) -> Tensor:
@@ -106,6 +107,7 @@ def learn_tabular(
         budget: What the cost is a share of.
     """
     total = method.epochs * steps
+    method.expect_steps(steps * sum(method.learns(epoch) for epoch in range(method.epochs)))
     for epoch in range(method.epochs):
         method.begin_epoch(epoch, rng)
         for step in range(steps if method.learns(epoch) else 0):
