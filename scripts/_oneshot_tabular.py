@@ -145,18 +145,21 @@ def conditioned(known: Known, seeds: int) -> dict[str, Any]:
 
 def ddpnas(known: Known, seeds: int) -> dict[str, Any]:
     """Learn without costs; compare with the best of as many random cells."""
-    accuracies, rivals, thetas = [], [], []
+    accuracies, rivals = [], []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
-        learned = learn_tabular(make_method("ddpnas", known.space, epochs=42), known.metric, steps=1, rng=rng)
-        accuracies.append(known.percent(likeliest(learned)))
-        thetas.append([vector.tolist() for vector in learned])
+        accuracies.append(known.percent(likeliest(_theta(known, rng))))
         drawn = [known.space.encode(arch).tolist() for arch in known.space.sample(42, rng)]
         rivals.append(max(known.percent(codes) for codes in drawn))
-    return {"seeds": seeds, "epochs": 42, "accuracies": accuracies, "best_of_42_random": rivals, "theta": thetas}
+    return {"seeds": seeds, "epochs": 42, "accuracies": accuracies, "best_of_42_random": rivals}
 
 
-def ddpnas_budgets(known: Known, learned: dict[str, Any], name: str) -> dict[str, Any]:
+def _theta(known: Known, rng: np.random.Generator) -> list[torch.Tensor]:
+    """Learn a theta of DDPNAS without budgets."""
+    return learn_tabular(make_method("ddpnas", known.space, epochs=42), known.metric, steps=1, rng=rng)
+
+
+def ddpnas_budgets(known: Known, seeds: int, name: str) -> dict[str, Any]:
     """Solve every theta for budgets on a device with a measured table, and learn anew within each budget.
 
     Against enumeration: the most probable cell of the same theta within the budget, and the most accurate one of all.
@@ -167,13 +170,13 @@ def ddpnas_budgets(known: Known, learned: dict[str, Any], name: str) -> dict[str
     codes = codes[known.space.valid_codes(codes)]
     latency, accuracy = costs.latency_ms(codes), 100 * known.metric.values[tuple(codes.T)]
     solver, rows = Solver(costs), []
+    thetas = [_theta(known, np.random.default_rng(seed)) for seed in range(seeds)]
     for quantile in BUDGETS:
         budget = float(np.quantile(latency, quantile))
         within = latency <= budget
-        for seed, vectors in enumerate(learned["theta"]):
-            theta = [torch.tensor(vector, dtype=torch.float64) for vector in vectors]
+        for seed, theta in enumerate(thetas):
             solution = solver.solve(theta, {"latency": budget})
-            logs = sum(np.log(vector)[codes[:, c]] for c, vector in enumerate(vectors))
+            logs = sum(np.log(vector.numpy())[codes[:, c]] for c, vector in enumerate(theta))
             listed = int(np.argmax(np.where(within, logs, -np.inf)))
             constrained = DDPNAS(known.space, epochs=42)
             constrained.constrain(solver, {"latency": budget})

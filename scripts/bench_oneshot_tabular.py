@@ -56,9 +56,8 @@ def run(path: Path, parts: list[str], result: dict[str, Any], seeds: int) -> Non
         elif part == "ddpnas":
             result[part] = ddpnas(known, seeds)
         else:
-            learned = {"theta": result["ddpnas"]["theta"][: max(1, seeds // 2)]}
             for name in NAMES:
-                result.setdefault(part, {})[name] = ddpnas_budgets(known, learned, name)
+                result.setdefault(part, {})[name] = ddpnas_budgets(known, max(1, seeds // 2), name)
                 keep(result)
         keep(result)
         print(f"{part}: done")
@@ -84,7 +83,7 @@ def passage(result: dict[str, Any]) -> str:
         """A method knows neither weights nor data, so known accuracies can take the place of training. With the 15,625
         accuracies of NAS-Bench-201 (CIFAR-10, test, after 200 epochs) the expected accuracy of a distribution is exact:
         `TabularExpectation` contracts the table with the six vectors of probabilities, with gradients. The loss is one
-        minus that expectation. What follows tests the rule by which a method learns, apart from what weight sharing does
+        minus that expectation. What follows tests the rule by which a method learns, without what weight sharing does
         to it: no figure here says how well a method works where it trains."""
     )
     lines += [*drnas_passage(result["drnas"]), *sweep_passage(result), *ddpnas_passage(result)]
@@ -125,8 +124,8 @@ def sweep_passage(result: dict[str, Any]) -> list[str]:
         *wrapped(
             f"""**A front by DrNAS**: {len(weights)} weights of the latency from {weights[0]:g} to {weights[-1]:g} (as a
             share of the median latency), `goal=weight`, each a training of {first["epochs"]} epochs of {first["steps"]}
-            steps. The latency is the expectation of the device's published column, the share is that of the true front's
-            hypervolume (reference and isomorphic cells as in [benchmarks](benchmarks.md)): mean and worst of
+            steps. The latency is the expectation of the device's published column. The share is that of the true
+            front's hypervolume (reference and isomorphic cells as in [benchmarks](benchmarks.md)): mean and worst of
             {len(first["shares"])} seeds. Beside it *one network* that maps the weight and the device's latencies to the
             concentrations (the idea of MODNAS, arXiv 2402.18213), trained for all four devices in as many steps as the
             sweeps take together; afterwards it gives a distribution for any weight."""
@@ -152,8 +151,8 @@ def verdict(sweeps: dict[str, Any], one: dict[str, Any]) -> str:
         if best <= mean["sweep"] + 0.005
         else "It needs one training in place of many."
     )
-    return f"""On average over devices the sweep reaches {mean["sweep"]:.3f}, the one network {mean["one"]:.3f} with the same
-        weights and {mean["dense"]:.3f} with 64. {kept}"""
+    return f"""On average over devices the sweep reaches {mean["sweep"]:.3f}, the one network {mean["one"]:.3f} with the
+        same weights and {mean["dense"]:.3f} with 64. {kept}"""
 
 
 def ddpnas_passage(result: dict[str, Any]) -> list[str]:
@@ -180,8 +179,8 @@ def ddpnas_passage(result: dict[str, Any]) -> list[str]:
         ),
         *wrapped(
             f"""Under {budgets} latency budgets (10 to 90 % of all cells are within) on three devices by their
-            [measured tables](tables.md), {seeds} seeds. *One theta*: learned without a budget, solved for each budget and
-            device. *Within the budget*: drawn and pruned within it. Both, and the best of 42 random cells within
+            [measured tables](tables.md), {seeds} seeds. *One theta*: learned without a budget, solved for each budget
+            and device. *Within the budget*: drawn and pruned within it. Both, and the best of 42 random cells within
             the budget, are compared with the most accurate cell within the budget."""
         ),
         "| device | over budget | one theta: from its most probable cell by enumeration | missing: one theta | "
