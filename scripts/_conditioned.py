@@ -10,6 +10,7 @@ from torch.distributions import Dirichlet
 from hwnas.oneshot._tabular import TabularExpectation
 
 WIDTH = 64
+REGULARISATION = 1e-3
 
 
 class Conditioned(nn.Module):
@@ -39,6 +40,7 @@ class Conditioned(nn.Module):
         """Return the concentrations of each choice for one device and one weight of its latency."""
         place = 2 * (np.log(weight) - self._low) / (self._high - self._low) - 1
         outputs = self.layers(torch.cat([torch.tensor([place], dtype=torch.float64), self.features[device]]))
+        self.outputs = outputs
         return list((torch.nn.functional.elu(outputs) + 1 + 1e-6).split(self.counts))
 
     def distribution(self, device: int, weight: float) -> list[Tensor]:
@@ -57,7 +59,8 @@ class Conditioned(nn.Module):
             mean = [own / own.sum() for own in concentrations]
             cost = self.latencies[device](mean) / self.scales[device]
             self.adam.zero_grad()
-            (1.0 - metric(drawn) + weight * cost).backward()
+            regular = 0.5 * REGULARISATION * self.outputs.square().sum()  # what weight decay is to DrNAS's alpha
+            (1.0 - metric(drawn) + weight * cost + regular).backward()
             self.adam.step()
 
 
